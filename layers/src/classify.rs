@@ -1,0 +1,174 @@
+//! What an error means. The only thing that fallback, breaker, log and metrics ever ask of one.
+
+use std::{convert::Infallible, sync::Arc};
+
+/// What an error says about its request, in order of weight: of two errors the heavier one decides.
+///
+/// ```
+/// use rosey_layers::Class;
+///
+/// // One path never got the request, the other one may have run it: it may have happened.
+/// assert_eq!(Class::NotSent.max(Class::Unknown), Class::Unknown);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// The request never left: not connected, nobody listens, circuit open. It has certainly had no effect.
+    NotSent,
+    /// The request is larger than this path carries. It has certainly had no effect; another path may take it.
+    TooLarge,
+    /// The other side answered that it cannot do it now: busy, locked, full, overloaded.
+    Backend,
+    /// Nobody knows whether the request took effect: timed out, connection lost on the way, unreadable answer.
+    Unknown,
+    /// The request itself was refused. No other path and no repetition will change that.
+    Rejected,
+}
+
+impl Class {
+    /// Every class, lightest first.
+    pub const ALL: [Self; 5] = [Self::NotSent, Self::TooLarge, Self::Backend, Self::Unknown, Self::Rejected];
+
+    /// The class as a label: `not_sent`, `too_large`, `backend`, `unknown` or `rejected`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSent => "not_sent",
+            Self::TooLarge => "too_large",
+            Self::Backend => "backend",
+            Self::Unknown => "unknown",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// True when the request has certainly had no effect, because it was never carried anywhere.
+    pub const fn was_not_carried(self) -> bool {
+        matches!(self, Self::NotSent | Self::TooLarge)
+    }
+}
+
+impl std::fmt::Display for Class {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Implemented once by an error type, so that every layer understands it.
+///
+/// ```
+/// use rosey_layers::{Class, Classify};
+///
+/// enum Error { Offline, Slow, Refused }
+///
+/// impl Classify for Error {
+///     fn class(&self) -> Class {
+///         match self {
+///             Error::Offline => Class::NotSent,
+///             Error::Slow => Class::Unknown,
+///             Error::Refused => Class::Rejected,
+///         }
+///     }
+///     fn is_timeout(&self) -> bool {
+///         matches!(self, Error::Slow)
+///     }
+/// }
+/// ```
+pub trait Classify {
+    /// What this error says about its request.
+    fn class(&self) -> Class;
+
+    /// True when the error is a time-out. Says nothing about the request that [`class`](Self::class) does not say; logs
+    /// show time-outs more loudly than other errors.
+    fn is_timeout(&self) -> bool {
+        false
+    }
+}
+
+impl Classify for Infallible {
+    fn class(&self) -> Class {
+        match *self {}
+    }
+}
+
+/// Hands every question on to what a pointer points to.
+macro_rules! classify_through {
+    ($($pointer:ty),+) => {$(
+        impl<E: Classify + ?Sized> Classify for $pointer {
+            fn class(&self) -> Class {
+                (**self).class()
+            }
+            fn is_timeout(&self) -> bool {
+                (**self).is_timeout()
+            }
+        }
+    )+};
+}
+classify_through!(&E, Box<E>, Arc<E>);
+
+/// A result that counts as a failure, as a [`Classifier`] sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Failure {
+    /// What the failure says about the request.
+    pub class: Class,
+    /// Whether it was a time-out.
+    pub timeout: bool,
+}
+
+impl From<Class> for Failure {
+    fn from(class: Class) -> Self {
+        Self { class, timeout: false }
+    }
+}
+
+/// How a layer reads a result: `None` is a success, whatever the `Result` says.
+///
+/// [`ByError`] asks the error itself, and is what every layer starts with. A closure may take its place:
+///
+/// ```
+/// use rosey_layers::{Class, Classifier, Failure};
+///
+/// // An HTTP-like service whose failures arrive as responses.
+/// let by_status = |result: &Result<u16, std::io::Error>| match result {
+///     Ok(500..) => Some(Failure::from(Class::Backend)),
+///     Ok(_) => None,
+///     Err(_) => Some(Failure::from(Class::NotSent)),
+/// };
+/// assert_eq!(by_status.failure(&Ok(503)), Some(Class::Backend.into()));
+/// ```
+pub trait Classifier<T, E> {
+    /// The failure in this result, if it is one.
+    fn failure(&self, result: &Result<T, E>) -> Option<Failure>;
+}
+
+/// The classifier that asks the error: every `Ok` is a success.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByError;
+
+impl<T, E: Classify> Classifier<T, E> for ByError {
+    fn failure(&self, result: &Result<T, E>) -> Option<Failure> {
+        let error = result.as_ref().err()?;
+        Some(Failure { class: error.class(), timeout: error.is_timeout() })
+    }
+}
+
+impl<T, E, F: Fn(&Result<T, E>) -> Option<Failure>> Classifier<T, E> for F {
+    fn failure(&self, result: &Result<T, E>) -> Option<Failure> {
+        self(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_ordered_by_weight_and_listed_in_that_order() {
+        assert!(Class::ALL.is_sorted());
+        assert_eq!(Class::ALL.into_iter().max(), Some(Class::Rejected));
+        assert_eq!(Class::ALL.into_iter().min(), Some(Class::NotSent));
+    }
+
+    #[test]
+    fn labels_are_snake_case_and_distinct() {
+        let labels = Class::ALL.map(Class::as_str);
+        assert_eq!(labels, ["not_sent", "too_large", "backend", "unknown", "rejected"]);
+    }
+}

@@ -1,0 +1,105 @@
+use super::{Policy, Unready};
+use crate::{
+    Class, Classify, Label,
+    metrics::table::{Cells, Operation},
+};
+use ::metrics::{Counter, Unit};
+use std::fmt;
+
+/// The values of the label `class`: the classes of errors in their order, and a response that was not accepted.
+const CAUSES: [&str; 6] = {
+    let [a, b, c, d, e] = Class::ALL;
+    [a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str(), "response"]
+};
+const RESPONSE: usize = CAUSES.len() - 1;
+
+/// A [`Policy`] that also counts what another policy reroutes: `{prefix}_fallbacks_total{operation,class}`.
+///
+/// A request that goes around a primary which was not ready in time counts as `not_sent`; one whose primary answered
+/// with a response that the policy did not accept counts as `response`.
+///
+/// ```
+/// use rosey_layers::fallback::{ByClass, CountReroutes};
+///
+/// let policy = CountReroutes::new(ByClass::new()).prefix("rosey");
+/// ```
+pub struct CountReroutes<P> {
+    policy: P,
+    prefix: &'static str,
+    cells: Cells<[Counter; CAUSES.len()]>,
+}
+
+impl<P> CountReroutes<P> {
+    /// Counts what `policy` reroutes, under a name that begins with `tower`.
+    pub const fn new(policy: P) -> Self {
+        Self { policy, prefix: "tower", cells: Cells::new() }
+    }
+
+    /// What the metric's name begins with, before the underscore. Handles resolved so far are left behind.
+    pub fn prefix(self, prefix: &'static str) -> Self {
+        Self { policy: self.policy, prefix, cells: Cells::new() }
+    }
+
+    fn count<Req: Label>(&self, req: &Req, cause: usize) {
+        self.cells.with(
+            Operation::of(req),
+            |operation| {
+                let name = format!("{}_fallbacks_total", self.prefix);
+                ::metrics::describe_counter!(
+                    name.clone(),
+                    Unit::Count,
+                    "Operations that were rerouted, by cause."
+                );
+                CAUSES.map(
+                    |class| ::metrics::counter!(name.clone(), "operation" => operation, "class" => class),
+                )
+            },
+            |counters| counters[cause].increment(1),
+        );
+    }
+}
+
+impl<P, Req, Res, Err> Policy<Req, Res, Err> for CountReroutes<P>
+where
+    P: Policy<Req, Res, Err>,
+    Req: Label,
+    Err: Classify,
+{
+    fn keep(&self, req: &Req) -> Option<Req> {
+        self.policy.keep(req)
+    }
+
+    fn reroute(&self, req: &Req, result: &Result<Res, Err>) -> bool {
+        self.policy.reroute(req, result)
+    }
+
+    fn rerouted(&self, req: &Req, result: &Result<Res, Err>) {
+        self.count(req, result.as_ref().err().map_or(RESPONSE, |error| error.class() as usize));
+        self.policy.rerouted(req, result);
+    }
+
+    fn went_around(&self, req: &Req) {
+        self.count(req, Class::NotSent as usize);
+        self.policy.went_around(req);
+    }
+
+    fn unready(&self) -> Unready {
+        self.policy.unready()
+    }
+}
+
+/// A clone resolves its own handles.
+impl<P: Clone> Clone for CountReroutes<P> {
+    fn clone(&self) -> Self {
+        Self::new(self.policy.clone()).prefix(self.prefix)
+    }
+}
+
+impl<P: fmt::Debug> fmt::Debug for CountReroutes<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CountReroutes")
+            .field("policy", &self.policy)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}

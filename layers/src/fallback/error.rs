@@ -1,0 +1,131 @@
+use crate::{Class, Classify, Elapsed};
+use std::{error::Error, fmt};
+
+/// What a [`Fallback`](super::Fallback) failed with: the errors of all paths that were tried.
+///
+/// `Display` names them all on one line. `source()` is the error that came last, so a chain leads to the end of the
+/// story; [`primary`](Self::primary) leads to its beginning.
+///
+/// An error type of your own takes in any depth of nesting with one implementation:
+///
+/// ```
+/// use rosey_layers::FallbackError;
+///
+/// enum Error { Offline, Both(Box<(Error, Error)>) }
+///
+/// impl<A: Into<Error>, B: Into<Error>> From<FallbackError<A, B>> for Error {
+///     fn from(error: FallbackError<A, B>) -> Self {
+///         error.unify(|primary, fallback| Error::Both(Box::new((primary, fallback))))
+///     }
+/// }
+///
+/// let nested: FallbackError<FallbackError<Error, Error>, Error> =
+///     FallbackError::Primary(FallbackError::Both { primary: Error::Offline, fallback: Error::Offline });
+/// assert!(matches!(nested.into(), Error::Both(_)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FallbackError<E1, E2> {
+    /// The primary failed, and the policy did not reroute its request.
+    Primary(E1),
+    /// The fallback failed, and there is no error of the primary: it was not ready in time, or it answered with a
+    /// response that the policy did not accept.
+    Unready {
+        /// What the fallback said.
+        fallback: E2,
+    },
+    /// The primary failed, and so did the fallback.
+    Both {
+        /// What the primary said, at readiness or at the call.
+        primary: E1,
+        /// What the fallback said.
+        fallback: E2,
+    },
+}
+
+impl<E1, E2> FallbackError<E1, E2> {
+    pub(super) fn after_fallback(primary: Option<E1>, fallback: E2) -> Self {
+        match primary {
+            Some(primary) => Self::Both { primary, fallback },
+            None => Self::Unready { fallback },
+        }
+    }
+
+    /// What the primary said, if it said anything.
+    pub const fn primary(&self) -> Option<&E1> {
+        match self {
+            Self::Primary(primary) | Self::Both { primary, .. } => Some(primary),
+            Self::Unready { .. } => None,
+        }
+    }
+
+    /// What the fallback said, if it was tried.
+    pub const fn fallback(&self) -> Option<&E2> {
+        match self {
+            Self::Unready { fallback } | Self::Both { fallback, .. } => Some(fallback),
+            Self::Primary(_) => None,
+        }
+    }
+
+    /// What the primary and the fallback said. At least one of them is there.
+    pub fn into_parts(self) -> (Option<E1>, Option<E2>) {
+        match self {
+            Self::Primary(primary) => (Some(primary), None),
+            Self::Unready { fallback } => (None, Some(fallback)),
+            Self::Both { primary, fallback } => (Some(primary), Some(fallback)),
+        }
+    }
+
+    /// One error of one type; `both` joins two.
+    pub fn unify<E>(self, both: impl FnOnce(E, E) -> E) -> E
+    where
+        E1: Into<E>,
+        E2: Into<E>,
+    {
+        match self {
+            Self::Primary(primary) => primary.into(),
+            Self::Unready { fallback } => fallback.into(),
+            Self::Both { primary, fallback } => both(primary.into(), fallback.into()),
+        }
+    }
+}
+
+impl<E1: fmt::Display, E2: fmt::Display> fmt::Display for FallbackError<E1, E2> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Primary(primary) => primary.fmt(f),
+            Self::Unready { fallback } => write!(f, "primary not available; fallback: {fallback}"),
+            Self::Both { primary, fallback } => write!(f, "primary: {primary}; fallback: {fallback}"),
+        }
+    }
+}
+
+impl<E1: Error + 'static, E2: Error + 'static> Error for FallbackError<E1, E2> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Primary(primary) => Some(primary),
+            Self::Unready { fallback } | Self::Both { fallback, .. } => Some(fallback),
+        }
+    }
+}
+
+/// The heavier of the two decides.
+impl<E1: Classify, E2: Classify> Classify for FallbackError<E1, E2> {
+    fn class(&self) -> Class {
+        match self {
+            Self::Primary(primary) => primary.class(),
+            Self::Unready { fallback } => fallback.class(),
+            Self::Both { primary, fallback } => primary.class().max(fallback.class()),
+        }
+    }
+
+    fn is_timeout(&self) -> bool {
+        self.primary().is_some_and(Classify::is_timeout) || self.fallback().is_some_and(Classify::is_timeout)
+    }
+}
+
+/// For a [`Timeout`](crate::Timeout) around the fallback.
+impl<E1: From<Elapsed>, E2> From<Elapsed> for FallbackError<E1, E2> {
+    fn from(elapsed: Elapsed) -> Self {
+        Self::Primary(elapsed.into())
+    }
+}

@@ -1,0 +1,198 @@
+//! Sends the same request to a second service when the first cannot serve it.
+
+#[cfg(feature = "metrics")]
+mod count;
+mod error;
+mod future;
+mod layer;
+mod policy;
+
+#[cfg(feature = "metrics")]
+pub use self::count::CountReroutes;
+pub use self::{
+    error::FallbackError,
+    future::FallbackFuture,
+    layer::{FallbackExt, FallbackLayer},
+    policy::{ByClass, Policy, Repeat, RepeatRule, Unready},
+};
+
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::time::{Sleep, sleep};
+use tower_service::Service;
+
+/// Sends a request to the primary, and to the secondary when the [`Policy`] says so.
+///
+/// `E` is the primary's error; it is found by inference. An error of the primary's `poll_ready` is kept in it until
+/// `call`, so that a caller whose secondary fails too gets both.
+///
+/// **Readiness.** The primary's readiness is the only one that `poll_ready` drives. When the primary is not ready, the
+/// policy decides whether to wait, to go around it at once, or to do so after a while; when its `poll_ready` fails, the
+/// next request goes around it. What is decided stands until `call`. Waiting with a limit allocates one timer, once a
+/// clone. The secondary is cloned, and its readiness driven, inside the future of the call that needs it, so many
+/// calls that fall back at once do not queue behind each other.
+///
+/// A primary that was gone around while it was pending may keep what it had queued for (a permit, a slot) until this
+/// clone is polled again or dropped.
+///
+/// **Copies.** The copy that [`Policy::keep`] makes is the only one. The secondary and the policy stand behind one `Arc`,
+/// so a call costs a reference count; a call that keeps no copy does not cost even that.
+///
+/// *Errors*: [`FallbackError`], with what both paths said. *Drop*: dropping the future drops the call in flight, and
+/// nothing is rerouted. The primary's future, and everything it holds, is dropped before the secondary starts.
+///
+/// ```
+/// use rosey_layers::{Class, Classify, FallbackExt};
+/// use tower::{ServiceExt, service_fn};
+///
+/// #[derive(Debug)]
+/// struct Offline;
+/// impl Classify for Offline {
+///     fn class(&self) -> Class { Class::NotSent }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let remote = service_fn(async |_: &str| Err::<String, _>(Offline));
+/// let local = service_fn(async |name: &str| Ok::<_, Offline>(format!("{name}, from here")));
+///
+/// let stack = remote.fallback_to(local);
+/// assert_eq!(stack.oneshot("alice").await.unwrap(), "alice, from here");
+/// # }
+/// ```
+pub struct Fallback<P, S, C, E> {
+    primary: P,
+    /// One allocation for what all clones share and only some calls need.
+    spare: Arc<Spare<S, C>>,
+    /// Set by `poll_ready`, taken by `call`.
+    route: Route<E>,
+    /// Runs while the primary is pending and the policy's patience is limited.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a call that goes to the primary holds on to, in case it has to be rerouted.
+struct Spare<S, C> {
+    secondary: S,
+    policy: C,
+}
+
+/// Where the next request goes.
+enum Route<E> {
+    Undecided,
+    /// The primary is ready for one request, which has to go to this very instance.
+    Primary,
+    /// Around the primary, which failed to become ready.
+    Failed(E),
+    /// Around the primary, which was not ready in time.
+    Late,
+}
+
+impl<P, S, C, E> Fallback<P, S, C, E> {
+    /// Sends requests to `primary`, and to `secondary` when `policy` says so.
+    pub fn new(primary: P, secondary: S, policy: C) -> Self {
+        Self::from_shared(primary, Arc::new(Spare { secondary, policy }))
+    }
+
+    fn from_shared(primary: P, spare: Arc<Spare<S, C>>) -> Self {
+        Self { primary, spare, route: Route::Undecided, patience: None }
+    }
+
+    /// The service that is tried first.
+    pub const fn primary(&self) -> &P {
+        &self.primary
+    }
+
+    /// The service that is tried second. Never called itself, only its clones are.
+    pub fn secondary(&self) -> &S {
+        &self.spare.secondary
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &C {
+        &self.spare.policy
+    }
+
+    /// The primary is pending: whether the policy's patience is at its end. Otherwise the waker is registered with the
+    /// timer, where there is one.
+    fn out_of_patience(&mut self, unready: Unready, cx: &mut Context<'_>) -> bool {
+        match unready {
+            Unready::Wait => false,
+            Unready::Reroute => true,
+            Unready::After(patience) => {
+                let timer = self.patience.get_or_insert_with(|| Box::pin(sleep(patience)));
+                timer.as_mut().poll(cx).is_ready()
+            }
+        }
+    }
+}
+
+impl<P, S, C, E, Req> Service<Req> for Fallback<P, S, C, E>
+where
+    P: Service<Req, Error = E>,
+    S: Service<Req, Response = P::Response> + Clone,
+    C: Policy<Req, P::Response, E>,
+{
+    type Response = P::Response;
+    type Error = FallbackError<E, S::Error>;
+    type Future = FallbackFuture<P, S, C, Req>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if matches!(self.route, Route::Undecided) {
+            self.route = match self.primary.poll_ready(cx) {
+                Poll::Ready(Ok(())) => Route::Primary,
+                Poll::Ready(Err(error)) => Route::Failed(error),
+                Poll::Pending => {
+                    let unready = self.spare.policy.unready();
+                    if !self.out_of_patience(unready, cx) {
+                        // CORRECTNESS: the primary has registered the waker, and so has the timer.
+                        return Poll::Pending;
+                    }
+                    Route::Late
+                }
+            };
+            self.patience = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, req: Req) -> Self::Future {
+        match mem::replace(&mut self.route, Route::Undecided) {
+            Route::Undecided | Route::Primary => match self.spare.policy.keep(&req) {
+                Some(kept) => FallbackFuture::primary(self.primary.call(req), kept, Arc::clone(&self.spare)),
+                None => FallbackFuture::only(self.primary.call(req)),
+            },
+            Route::Failed(error) => {
+                let result = Err(error);
+                self.spare.policy.rerouted(&req, &result);
+                FallbackFuture::around(result.err(), req, Arc::clone(&self.spare))
+            }
+            Route::Late => {
+                self.spare.policy.went_around(&req);
+                FallbackFuture::around(None, req, Arc::clone(&self.spare))
+            }
+        }
+    }
+}
+
+/// A clone starts undecided: readiness belongs to the instance that was polled.
+impl<P: Clone, S, C, E> Clone for Fallback<P, S, C, E> {
+    fn clone(&self) -> Self {
+        Self::from_shared(self.primary.clone(), Arc::clone(&self.spare))
+    }
+}
+
+impl<P: fmt::Debug, S: fmt::Debug, C: fmt::Debug, E> fmt::Debug for Fallback<P, S, C, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fallback")
+            .field("primary", &self.primary)
+            .field("secondary", &self.spare.secondary)
+            .field("policy", &self.spare.policy)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! Names for logs and metrics, as indices into constants: no layer builds a string per call.
+
+use std::fmt::Display;
+
+/// A request that names its operation and itself.
+///
+/// ```
+/// use rosey_layers::Label;
+///
+/// #[derive(Clone)]
+/// enum Todo { Add { id: u64, text: String }, List { id: u64 } }
+///
+/// impl Label for Todo {
+///     const LABELS: &'static [&'static str] = &["todo_add", "todo_list"];
+///     type Id = u64;
+///     fn label(&self) -> usize {
+///         match self { Todo::Add { .. } => 0, Todo::List { .. } => 1 }
+///     }
+///     fn id(&self) -> u64 {
+///         match self { Todo::Add { id, .. } | Todo::List { id } => *id }
+///     }
+/// }
+/// assert_eq!(Todo::List { id: 7 }.operation(), "todo_list");
+/// ```
+pub trait Label {
+    /// The names of all operations. Few and constant: each becomes a label value of every metric.
+    const LABELS: &'static [&'static str];
+
+    /// What tells one request from another in a log. Make it cheap to clone: it is taken out of the request before the
+    /// request is given away.
+    type Id: Display + Clone;
+
+    /// The index of this request's operation in [`LABELS`](Self::LABELS).
+    fn label(&self) -> usize;
+
+    /// This request's id.
+    fn id(&self) -> Self::Id;
+
+    /// This request's operation by name; `"?"` if [`label`](Self::label) is out of range.
+    fn operation(&self) -> &'static str {
+        Self::LABELS.get(self.label()).copied().unwrap_or("?")
+    }
+}
+
+/// A response that knows which path served it.
+///
+/// The service that does the work stamps its responses; layers around it only read the stamp, so that it stays true
+/// however they are nested.
+///
+/// ```
+/// use rosey_layers::ServedBy;
+///
+/// struct Reply { cached: bool }
+///
+/// impl ServedBy for Reply {
+///     const PATHS: &'static [&'static str] = &["[ORIGIN]", "[CACHE]"];
+///     fn served_by(&self) -> usize {
+///         self.cached as usize
+///     }
+/// }
+/// assert_eq!(Reply { cached: true }.path(), "[CACHE]");
+/// ```
+pub trait ServedBy {
+    /// The tags of all paths.
+    const PATHS: &'static [&'static str];
+
+    /// The index of this response's path in [`PATHS`](Self::PATHS).
+    fn served_by(&self) -> usize;
+
+    /// This response's path by tag; `"?"` if [`served_by`](Self::served_by) is out of range.
+    fn path(&self) -> &'static str {
+        Self::PATHS.get(self.served_by()).copied().unwrap_or("?")
+    }
+}

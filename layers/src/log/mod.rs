@@ -1,0 +1,72 @@
+//! One event a call, and one line when another path takes over.
+
+mod future;
+mod layer;
+mod record;
+mod switch;
+
+pub use self::{
+    future::LogFuture,
+    layer::LogLayer,
+    switch::{Switch, SwitchFuture, SwitchLayer},
+};
+
+use self::record::{Place, Record};
+use crate::{ByError, Classifier, Label};
+use std::{
+    fmt::Display,
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+/// The `tracing` target of all events of this crate, for filters: `RUST_LOG=rosey_layers=debug`.
+pub const TARGET: &str = "rosey_layers";
+
+/// Logs one event for every call, when it has ended.
+///
+/// | what happened | a path's log | the outermost log ([`LogLayer::last`]) |
+/// |---|---|---|
+/// | success | `DEBUG [NATS] user_joined ok` | nothing |
+/// | error | `DEBUG [NATS] user_joined failed: …`: it may be rerouted yet | `ERROR` |
+/// | time-out | `WARN [NATS] user_joined timed out: …` | `ERROR` |
+/// | dropped before the end | `DEBUG [NATS] user_joined cancelled` | `DEBUG` |
+///
+/// Fields: `id`; `took`, the time the call took; for errors `class`. The text begins with the tag, the target is
+/// [`TARGET`].
+///
+/// *Cost*: where none of its events is enabled, a call reads no clock and does not ask for the request's id. With only
+/// warnings or errors enabled the id is kept, and the clock is read only by a call that has to wait: `took` is then
+/// missing from errors that came at once. *Errors* pass through. *Drop*: drops the inner future, and is logged.
+#[derive(Clone, Copy, Debug)]
+pub struct Log<S, C = ByError> {
+    inner: S,
+    layer: LogLayer<C>,
+}
+
+impl<S, C> Log<S, C> {
+    /// The service whose calls are logged.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, C, Req> Service<Req> for Log<S, C>
+where
+    S: Service<Req>,
+    S::Error: Display,
+    Req: Label,
+    C: Classifier<S::Response, S::Error> + Clone,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = LogFuture<S::Future, Req::Id, C>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, req: Req) -> Self::Future {
+        let record = Record::begin(self.layer.tag, self.layer.place, &req);
+        LogFuture::new(self.inner.call(req), record, self.layer.classifier.clone())
+    }
+}

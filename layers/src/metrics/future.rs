@@ -1,0 +1,42 @@
+use super::table::Call;
+use crate::Classifier;
+use pin_project::pin_project;
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// Response future of [`Metrics`](super::Metrics).
+#[pin_project]
+#[derive(Debug)]
+pub struct MetricsFuture<F, C> {
+    #[pin]
+    inner: F,
+    /// Records the call when it is dropped.
+    call: Option<Call>,
+    classifier: C,
+}
+
+impl<F, C> MetricsFuture<F, C> {
+    pub(super) const fn new(inner: F, call: Option<Call>, classifier: C) -> Self {
+        Self { inner, call, classifier }
+    }
+}
+
+impl<F, T, E, C> Future for MetricsFuture<F, C>
+where
+    F: Future<Output = Result<T, E>>,
+    C: Classifier<T, E>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let me = self.project();
+        let result = ready!(me.inner.poll(cx));
+        if let Some(call) = me.call.take() {
+            call.end(me.classifier.failure(&result));
+        }
+        Poll::Ready(result)
+    }
+}

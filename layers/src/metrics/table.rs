@@ -1,0 +1,165 @@
+//! Handles, resolved once.
+
+use crate::{Class, Failure, Label};
+use ::metrics::{Counter, Gauge, Histogram, Unit};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+use tokio::time::Instant;
+
+/// The values of the label `outcome`: success, the classes of errors in their order, and a dropped call.
+const OUTCOMES: [&str; 7] = {
+    let [a, b, c, d, e] = Class::ALL;
+    ["ok", a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str(), "cancelled"]
+};
+const OK: usize = 0;
+const CANCELLED: usize = OUTCOMES.len() - 1;
+
+/// One cell an operation, filled when it is first used.
+///
+/// The table learns the operations from the first request. If one layer serves request types with different labels,
+/// the later types are served correctly but resolve their handles anew each time.
+pub(crate) struct Cells<H> {
+    cells: OnceLock<Box<[Cell<H>]>>,
+}
+
+struct Cell<H> {
+    name: &'static str,
+    handles: OnceLock<H>,
+}
+
+impl<H> Cells<H> {
+    pub(crate) const fn new() -> Self {
+        Self { cells: OnceLock::new() }
+    }
+
+    /// Lends the handles of an operation to `act`.
+    pub(crate) fn with<T>(
+        &self,
+        op: Operation,
+        make: impl Fn(&'static str) -> H,
+        act: impl FnOnce(&H) -> T,
+    ) -> T {
+        let cells = self
+            .cells
+            .get_or_init(|| op.all.iter().map(|name| Cell { name, handles: OnceLock::new() }).collect());
+        match cells.get(op.index) {
+            Some(cell) if cell.name == op.name => act(cell.handles.get_or_init(|| make(op.name))),
+            _ => act(&make(op.name)),
+        }
+    }
+}
+
+/// A request's operation, after the request has been given away.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operation {
+    all: &'static [&'static str],
+    index: usize,
+    name: &'static str,
+}
+
+impl Operation {
+    pub(crate) fn of<Req: Label>(req: &Req) -> Self {
+        let index = req.label();
+        Self { all: Req::LABELS, index, name: Req::LABELS.get(index).copied().unwrap_or("?") }
+    }
+}
+
+/// The handles of one operation on one path.
+struct Handles {
+    outcomes: [Counter; OUTCOMES.len()],
+    duration: Histogram,
+}
+
+/// All handles of one path.
+pub(super) struct Table {
+    prefix: &'static str,
+    path: &'static str,
+    operations: Cells<Handles>,
+    in_flight: OnceLock<Gauge>,
+}
+
+impl Table {
+    pub(super) const fn new(prefix: &'static str, path: &'static str) -> Self {
+        Self { prefix, path, operations: Cells::new(), in_flight: OnceLock::new() }
+    }
+
+    pub(super) const fn path(&self) -> &'static str {
+        self.path
+    }
+
+    fn name(&self, rest: &str) -> String {
+        format!("{}_{rest}", self.prefix)
+    }
+
+    fn in_flight(&self) -> &Gauge {
+        self.in_flight.get_or_init(|| {
+            let name = self.name("operations_in_flight");
+            ::metrics::describe_gauge!(
+                name.clone(),
+                Unit::Count,
+                "Operations that have begun and not ended."
+            );
+            ::metrics::gauge!(name, "path" => self.path)
+        })
+    }
+
+    fn resolve(&self, operation: &'static str) -> Handles {
+        let total = self.name("operations_total");
+        let duration = self.name("operation_duration_seconds");
+        ::metrics::describe_counter!(total.clone(), Unit::Count, "Operations, by how they ended.");
+        ::metrics::describe_histogram!(duration.clone(), Unit::Seconds, "How long operations took.");
+        Handles {
+            outcomes: OUTCOMES.map(|outcome| {
+                ::metrics::counter!(total.clone(), "operation" => operation, "path" => self.path, "outcome" => outcome)
+            }),
+            duration: ::metrics::histogram!(duration, "operation" => operation, "path" => self.path),
+        }
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("prefix", &self.prefix)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One call. Its drop records it; a call that was never told its end was cancelled.
+#[derive(Debug)]
+pub(super) struct Call {
+    table: Arc<Table>,
+    operation: Operation,
+    start: Instant,
+    outcome: usize,
+}
+
+impl Call {
+    pub(super) fn begin<Req: Label>(table: Arc<Table>, req: &Req) -> Self {
+        let operation = Operation::of(req);
+        table.in_flight().increment(1.0);
+        Self { table, operation, start: Instant::now(), outcome: CANCELLED }
+    }
+
+    pub(super) fn end(mut self, failure: Option<Failure>) {
+        self.outcome = failure.map_or(OK, |failure| OK + 1 + failure.class as usize);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let Self { table, operation, start, outcome } = self;
+        table.operations.with(
+            *operation,
+            |name| table.resolve(name),
+            |handles| {
+                handles.outcomes[*outcome].increment(1);
+                handles.duration.record(start.elapsed());
+            },
+        );
+        table.in_flight().decrement(1.0);
+    }
+}

@@ -1,0 +1,58 @@
+use super::Elapsed;
+use pin_project::pin_project;
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{task::coop, time::Sleep};
+
+/// Response future of [`Timeout`](super::Timeout).
+#[pin_project]
+#[derive(Debug)]
+pub struct TimeoutFuture<F> {
+    #[pin]
+    inner: F,
+    after: Option<Duration>,
+    /// `None` until the inner future has once been pending.
+    #[pin]
+    sleep: Option<Sleep>,
+}
+
+impl<F> TimeoutFuture<F> {
+    pub(super) const fn new(inner: F, after: Option<Duration>) -> Self {
+        Self { inner, after, sleep: None }
+    }
+}
+
+impl<F, T, E> Future for TimeoutFuture<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: From<Elapsed>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut me = self.project();
+        let had_budget = coop::has_budget_remaining();
+        if let Poll::Ready(result) = me.inner.poll(cx) {
+            return Poll::Ready(result);
+        }
+        // CORRECTNESS: pending from here on. The inner future has registered its waker; where there is a limit, the
+        // timer registers it too.
+        let Some(after) = *me.after else { return Poll::Pending };
+        if me.sleep.is_none() {
+            me.sleep.set(Some(tokio::time::sleep(after)));
+        }
+        let Some(sleep) = me.sleep.as_pin_mut() else { return Poll::Pending };
+        if had_budget && !coop::has_budget_remaining() {
+            // The inner future has used up the task's budget, so the timer would always be told to wait: a service
+            // that is busy without an end could never time out.
+            ready!(pin!(coop::unconstrained(sleep)).poll(cx));
+        } else {
+            ready!(sleep.poll(cx));
+        }
+        Poll::Ready(Err(Elapsed::new(after).into()))
+    }
+}

@@ -1,0 +1,98 @@
+//! Gives up waiting for a response, and says after how long.
+
+mod error;
+mod future;
+mod layer;
+mod limit;
+
+pub use self::{
+    error::Elapsed,
+    future::TimeoutFuture,
+    layer::TimeoutLayer,
+    limit::{Fixed, Limit},
+};
+
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+use tower_service::Service;
+
+/// Answers with an error made from [`Elapsed`] when the inner service takes longer than a limit.
+///
+/// The time for a call begins when its future first had to wait, so a call that is answered at once costs no timer.
+/// Waiting for readiness is not limited.
+///
+/// *Errors*: those of the inner service, whose error type must be made from `Elapsed`. *Drop*: dropping the future
+/// drops the inner future with it; when the time is up the inner future lives until the caller drops this one, which
+/// `await` does at once. *Runtime*: a call that has to wait needs a tokio runtime with its timer enabled.
+///
+/// ```
+/// use rosey_layers::{Elapsed, Timeout};
+/// use std::time::Duration;
+/// use tower::{ServiceExt, service_fn};
+///
+/// #[derive(Debug)]
+/// struct Error(String);
+/// impl From<Elapsed> for Error {
+///     fn from(elapsed: Elapsed) -> Self {
+///         Error(elapsed.to_string())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let stuck = service_fn(|_: ()| std::future::pending::<Result<(), Error>>());
+/// let error = Timeout::new(stuck, Duration::from_secs(2)).oneshot(()).await.unwrap_err();
+/// assert_eq!(error.0, "no answer within 2s");
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Timeout<S, L = Fixed> {
+    inner: S,
+    limit: L,
+}
+
+impl<S> Timeout<S> {
+    /// The same limit for every request.
+    pub const fn new(inner: S, after: Duration) -> Self {
+        Self { inner, limit: Fixed::after(after) }
+    }
+
+    /// No limit: the stack keeps its type, and the calls pass through.
+    pub const fn disabled(inner: S) -> Self {
+        Self { inner, limit: Fixed::none() }
+    }
+}
+
+impl<S, L> Timeout<S, L> {
+    /// A limit that depends on the request; see [`Limit`].
+    pub const fn with_limit(inner: S, limit: L) -> Self {
+        Self { inner, limit }
+    }
+
+    /// The service behind the limit.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, L, Req> Service<Req> for Timeout<S, L>
+where
+    S: Service<Req>,
+    S::Error: From<Elapsed>,
+    L: Limit<Req>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = TimeoutFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, req: Req) -> Self::Future {
+        let after = self.limit.limit(&req);
+        TimeoutFuture::new(self.inner.call(req), after)
+    }
+}

@@ -1,0 +1,77 @@
+//! Doubles shared by the tests.
+#![allow(dead_code, unreachable_pub)]
+
+use rosey_layers::{Class, Classify, Elapsed, Label, ServedBy};
+use std::fmt;
+
+/// A request with an id and a choice of two operations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Req {
+    pub id: u64,
+    pub write: bool,
+}
+
+pub const fn read(id: u64) -> Req {
+    Req { id, write: false }
+}
+
+pub const fn write(id: u64) -> Req {
+    Req { id, write: true }
+}
+
+impl Label for Req {
+    const LABELS: &'static [&'static str] = &["read", "write"];
+    type Id = u64;
+    fn label(&self) -> usize {
+        usize::from(self.write)
+    }
+    fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+/// The path that served: an index into `PATHS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Via(pub usize);
+
+impl ServedBy for Via {
+    const PATHS: &'static [&'static str] = &["[NATS]", "[DB]"];
+    fn served_by(&self) -> usize {
+        self.0
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    Of(Class),
+    Elapsed(Elapsed),
+}
+
+impl From<Elapsed> for Error {
+    fn from(elapsed: Elapsed) -> Self {
+        Self::Elapsed(elapsed)
+    }
+}
+
+impl Classify for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Of(class) => *class,
+            Self::Elapsed(elapsed) => elapsed.class(),
+        }
+    }
+    fn is_timeout(&self) -> bool {
+        matches!(self, Self::Elapsed(_))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Of(class) => class.fmt(f),
+            Self::Elapsed(elapsed) => elapsed.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
