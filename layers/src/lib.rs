@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`fallback`] | [`FallbackLayer`] | sends the same request to a second service when the first cannot serve it |
 //! | [`timeout`] | [`TimeoutLayer`] | gives up waiting, and says after how long |
+//! | [`breaker`] | [`BreakerLayer`] | stops calling a service that fails, and finds out when it is well again |
 //! | [`log`] | [`LogLayer`], [`SwitchLayer`] | one event a call; one line when another path takes over |
 #![cfg_attr(feature = "metrics", doc = "| [`metrics`] | [`MetricsLayer`] | counts, times and gauges calls |")]
 //!
@@ -11,6 +12,7 @@
 //! and allocates nothing on the way through. What an error *means* is said once, by the error type itself: see
 //! [`Classify`].
 
+pub mod breaker;
 mod classify;
 pub mod fallback;
 mod label;
@@ -22,6 +24,7 @@ pub mod timeout;
 #[cfg(feature = "metrics")]
 pub use self::metrics::{Metrics, MetricsLayer};
 pub use self::{
+    breaker::{Breaker, BreakerLayer},
     classify::{ByError, Class, Classifier, Classify, Failure},
     fallback::{Fallback, FallbackError, FallbackExt, FallbackLayer},
     label::{Label, ServedBy},

@@ -1,4 +1,4 @@
-use crate::{Class, Classify, Elapsed};
+use crate::{Class, Classify, Elapsed, breaker::Rejected};
 use std::{error::Error, fmt};
 
 /// What a [`Fallback`](super::Fallback) failed with: the errors of all paths that were tried.
@@ -127,5 +127,12 @@ impl<E1: Classify, E2: Classify> Classify for FallbackError<E1, E2> {
 impl<E1: From<Elapsed>, E2> From<Elapsed> for FallbackError<E1, E2> {
     fn from(elapsed: Elapsed) -> Self {
         Self::Primary(elapsed.into())
+    }
+}
+
+/// For a [`Breaker`](crate::Breaker) around the fallback.
+impl<E1: From<Rejected>, E2> From<Rejected> for FallbackError<E1, E2> {
+    fn from(rejected: Rejected) -> Self {
+        Self::Primary(rejected.into())
     }
 }

@@ -1,0 +1,47 @@
+use crate::{Class, Classify};
+use std::{error::Error, fmt, time::Duration};
+
+/// The circuit is open: the request was not sent.
+///
+/// ```
+/// use rosey_layers::{Class, Classify, breaker::Rejected};
+/// use std::time::Duration;
+///
+/// let rejected = Rejected::new(Some(Duration::from_millis(480)));
+/// assert_eq!(rejected.to_string(), "circuit open, tries again in 480ms");
+/// assert_eq!(rejected.class(), Class::NotSent);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rejected {
+    retry_after: Option<Duration>,
+}
+
+impl Rejected {
+    /// Rejected by a circuit that tries again after this time; `None` for one that waits for a signal.
+    pub const fn new(retry_after: Option<Duration>) -> Self {
+        Self { retry_after }
+    }
+
+    /// When the circuit will let a call through as a probe, at the latest. `None` when no time decides that but the
+    /// health signal or the operator.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.retry_after {
+            Some(after) => write!(f, "circuit open, tries again in {after:?}"),
+            None => f.write_str("circuit open until told otherwise"),
+        }
+    }
+}
+
+impl Error for Rejected {}
+
+impl Classify for Rejected {
+    fn class(&self) -> Class {
+        Class::NotSent
+    }
+}

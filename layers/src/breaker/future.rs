@@ -1,0 +1,76 @@
+use super::{Rejected, permit::Permit};
+use crate::Classifier;
+use pin_project::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// Response future of [`Breaker`](super::Breaker).
+#[pin_project]
+pub struct BreakerFuture<F, C> {
+    #[pin]
+    state: State<F, C>,
+}
+
+#[pin_project(project = StateProj)]
+enum State<F, C> {
+    Rejected(Rejected),
+    Running {
+        #[pin]
+        call: F,
+        /// Dropped with the future, it gives back its lease and counts a slow call as failed.
+        permit: Option<Permit>,
+        classifier: C,
+    },
+}
+
+impl<F, C> BreakerFuture<F, C> {
+    pub(super) const fn rejected(rejected: Rejected) -> Self {
+        Self { state: State::Rejected(rejected) }
+    }
+
+    pub(super) const fn running(call: F, permit: Permit, classifier: C) -> Self {
+        Self { state: State::Running { call, permit: Some(permit), classifier } }
+    }
+}
+
+impl<F, T, E, C> Future for BreakerFuture<F, C>
+where
+    F: Future<Output = Result<T, E>>,
+    E: From<Rejected>,
+    C: Classifier<T, E>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().state.project() {
+            StateProj::Rejected(rejected) => Poll::Ready(Err((*rejected).into())),
+            StateProj::Running { call, permit, classifier } => {
+                let Poll::Ready(result) = call.poll(cx) else {
+                    if let Some(permit) = permit {
+                        permit.waits();
+                    }
+                    return Poll::Pending;
+                };
+                if let Some(permit) = permit.take() {
+                    permit.settle(classifier.failure(&result));
+                }
+                Poll::Ready(result)
+            }
+        }
+    }
+}
+
+impl<F, C> fmt::Debug for BreakerFuture<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::Rejected(rejected) => f.debug_tuple("BreakerFuture").field(rejected).finish(),
+            State::Running { permit, .. } => {
+                f.debug_struct("BreakerFuture").field("permit", permit).finish_non_exhaustive()
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+use super::{State, shared::Shared};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// A circuit, to be watched and operated. Clones, the layer and all its services share it.
+///
+/// ```
+/// use rosey_layers::{BreakerLayer, breaker::State};
+///
+/// let handle = BreakerLayer::default().handle();
+/// handle.set_healthy(false);
+/// assert_eq!(handle.state(), State::Held);
+/// handle.force_closed();
+/// handle.set_healthy(false); // the operator's word stands
+/// assert_eq!(handle.state(), State::ForcedClosed);
+/// handle.reset();
+/// assert_eq!(handle.state(), State::Closed);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// What the circuit does with calls now. An open circuit whose back-off is over stays [`State::Open`] until the next
+    /// call.
+    pub fn state(&self) -> State {
+        self.shared.word.load().state
+    }
+
+    /// Waits for changes of the state, from now on.
+    pub fn watch(&self) -> Watch {
+        Watch { seen: self.shared.word.load().generation, shared: Arc::clone(&self.shared), key: None }
+    }
+
+    /// Rejects every call until [`reset`](Self::reset) or [`force_closed`](Self::force_closed).
+    pub fn force_open(&self) {
+        self.shared.change(State::ForcedOpen, |now| now.state != State::ForcedOpen);
+    }
+
+    /// Lets every call pass, whatever comes of it, until [`reset`](Self::reset) or [`force_open`](Self::force_open).
+    pub fn force_closed(&self) {
+        self.shared.change(State::ForcedClosed, |now| now.state != State::ForcedClosed);
+    }
+
+    /// Closes the circuit and forgets all outcomes, whatever the state was.
+    pub fn reset(&self) {
+        self.shared.change(State::Closed, |_| true);
+    }
+
+    /// What somebody who watches the service from outside has found: well closes the circuit, not well opens it until it
+    /// is well. Repeating the same signal changes nothing; a forced circuit does not listen.
+    pub fn set_healthy(&self, healthy: bool) {
+        if healthy {
+            self.shared.change(State::Closed, |now| {
+                matches!(now.state, State::Open | State::HalfOpen | State::Held)
+            });
+        } else {
+            self.shared.change(State::Held, |now| {
+                matches!(now.state, State::Closed | State::Open | State::HalfOpen)
+            });
+        }
+    }
+}
+
+/// Waits for changes of a circuit's state. A change is never missed; of several at once only the last is told.
+///
+/// ```
+/// use rosey_layers::{BreakerLayer, breaker::State};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let handle = BreakerLayer::default().handle();
+/// let mut watch = handle.watch();
+/// handle.force_open();
+/// assert_eq!(watch.changed().await, State::ForcedOpen);
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Watch {
+    shared: Arc<Shared>,
+    seen: u32,
+    key: Option<usize>,
+}
+
+impl Watch {
+    /// Waits until the state has changed since it was last told. Cancel safe: a change that was not told is told next
+    /// time.
+    pub const fn changed(&mut self) -> Changed<'_> {
+        Changed { watch: self }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.waiters.release(&mut self.key);
+    }
+}
+
+/// Future of [`Watch::changed`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Changed<'a> {
+    watch: &'a mut Watch,
+}
+
+impl Future for Changed<'_> {
+    type Output = State;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<State> {
+        let Watch { shared, seen, key } = &mut *self.watch;
+        // CORRECTNESS: registered before looking, so a change after the look wakes this task.
+        shared.waiters.register(key, cx.waker());
+        let now = shared.word.load();
+        if now.generation == *seen {
+            return Poll::Pending;
+        }
+        *seen = now.generation;
+        Poll::Ready(now.state)
+    }
+}
+
+impl Drop for Changed<'_> {
+    fn drop(&mut self) {
+        self.watch.shared.waiters.release(&mut self.watch.key);
+    }
+}

@@ -1,0 +1,52 @@
+use super::{Breaker, Config, Handle, shared::Shared};
+use crate::ByError;
+use std::sync::Arc;
+use tower_layer::Layer;
+
+/// Applies a [`Breaker`] to services. All of them, and all their clones, share one circuit.
+///
+/// ```
+/// use rosey_layers::{BreakerLayer, breaker::{Config, State}};
+///
+/// let layer = BreakerLayer::new(Config::new().consecutive_failures(3));
+/// assert_eq!(layer.handle().state(), State::Closed);
+/// ```
+#[derive(Clone, Debug)]
+pub struct BreakerLayer<C = ByError> {
+    shared: Arc<Shared>,
+    classifier: C,
+}
+
+impl BreakerLayer {
+    /// A circuit of its own.
+    pub fn new(config: Config) -> Self {
+        Self { shared: Arc::new(Shared::new(config)), classifier: ByError }
+    }
+}
+
+impl Default for BreakerLayer {
+    fn default() -> Self {
+        Self::new(Config::new())
+    }
+}
+
+impl<C> BreakerLayer<C> {
+    /// What counts as a failure: a [`Classifier`](crate::Classifier), or a closure over the result. The circuit stays the
+    /// same.
+    pub fn classify_by<C2>(self, classifier: C2) -> BreakerLayer<C2> {
+        BreakerLayer { shared: self.shared, classifier }
+    }
+
+    /// The circuit itself, to be watched and operated.
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.shared))
+    }
+}
+
+impl<S, C: Clone> Layer<S> for BreakerLayer<C> {
+    type Service = Breaker<S, C>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Breaker::from_shared(inner, Arc::clone(&self.shared), self.classifier.clone())
+    }
+}

@@ -1,0 +1,213 @@
+//! What all clones of one breaker share, and every change of its state.
+//!
+//! Counting and leasing are operations on the word and take no lock. Every *change of state* is made with `openings`
+//! locked, so that the deadline, the back-off and the word change together.
+
+use super::{
+    Config, Rejected, State,
+    config::Rate,
+    sync::{AtomicU64, Ordering::Relaxed},
+    waiters::Waiters,
+    window::Window,
+    word::{Snapshot, Word},
+};
+use crate::log::TARGET;
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) word: Word,
+    pub(super) waiters: Waiters,
+    window: Option<Window>,
+    epoch: Instant,
+    /// Nanoseconds since `epoch`: when an open circuit may become half-open, or when the leases of a half-open one run
+    /// out. Stored before the word that it belongs to.
+    due: AtomicU64,
+    /// How often the circuit has opened without having been closed. Locked for every change of state.
+    openings: Mutex<u32>,
+    dice: AtomicU64,
+}
+
+/// What a circuit says to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Go on, in this generation; in a half-open one the caller now holds a lease.
+    Pass {
+        generation: u32,
+    },
+    Reject(Rejected),
+}
+
+impl Shared {
+    pub(super) fn new(config: Config) -> Self {
+        let seed = config.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+        Self {
+            word: Word::new(),
+            waiters: Waiters::default(),
+            window: config.rate.map(|rate| Window::new(rate.calls)),
+            epoch: Instant::now(),
+            due: AtomicU64::new(0),
+            openings: Mutex::new(0),
+            dice: AtomicU64::new(seed),
+            config,
+        }
+    }
+
+    // ## How a call begins
+
+    pub(super) fn admit(&self) -> Admission {
+        loop {
+            let Snapshot { state, generation, .. } = self.word.load();
+            match state {
+                State::Closed | State::ForcedClosed => return Admission::Pass { generation },
+                State::Held | State::ForcedOpen => return Admission::Reject(Rejected::new(None)),
+                State::HalfOpen if self.word.lease(generation, self.config.probes) => {
+                    return Admission::Pass { generation };
+                }
+                State::Open | State::HalfOpen => {
+                    let wait = self.until_due();
+                    if !wait.is_zero() {
+                        return Admission::Reject(Rejected::new(Some(wait)));
+                    }
+                    self.change(State::HalfOpen, |now| now.generation == generation);
+                }
+            }
+        }
+    }
+
+    fn until_due(&self) -> Duration {
+        Duration::from_nanos(self.due.load(Relaxed)).saturating_sub(self.epoch.elapsed())
+    }
+
+    // ## How a call ends
+
+    pub(super) fn succeeded(&self, generation: u32) {
+        let now = self.word.load();
+        if now.generation != generation {
+            return;
+        }
+        match now.state {
+            State::Closed => {
+                self.word.succeed(generation);
+                if let Some(window) = &self.window {
+                    window.record(generation, false);
+                }
+            }
+            // ## HalfOpen => Closed
+            State::HalfOpen => {
+                let proven = self.word.prove(generation);
+                if proven.is_some_and(|successes| successes >= self.config.successes) {
+                    self.change(State::Closed, |now| now.generation == generation);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn failed(&self, generation: u32) {
+        let now = self.word.load();
+        if now.generation != generation {
+            return;
+        }
+        let opens = match now.state {
+            // ## Closed => Open
+            State::Closed => {
+                let in_a_row = self.word.fail(generation);
+                let too_many = in_a_row.is_some_and(|failures| failures >= self.config.consecutive);
+                self.too_often(generation) || too_many
+            }
+            // ## HalfOpen => Open
+            State::HalfOpen => true,
+            _ => false,
+        };
+        if opens {
+            let open = if self.config.by_signal { State::Held } else { State::Open };
+            self.change(open, |now| now.generation == generation);
+        }
+    }
+
+    /// The call ended without saying anything about the service.
+    pub(super) fn neutral(&self, generation: u32) {
+        self.word.give_back(generation);
+    }
+
+    /// Records a failure in the window, if there is one, and looks at the rate.
+    fn too_often(&self, generation: u32) -> bool {
+        let (Some(window), Some(Rate { share, minimum, .. })) = (&self.window, self.config.rate) else {
+            return false;
+        };
+        window.record(generation, true);
+        let seen = window.seen(generation);
+        seen.calls >= minimum && seen.failures as f64 >= share * seen.calls as f64
+    }
+
+    // ## How the state changes
+
+    /// Changes the state, unless `allowed` says no to what it is by then.
+    pub(super) fn change(&self, to: State, allowed: impl FnOnce(Snapshot) -> bool) {
+        let mut openings = self.lock();
+        let now = self.word.load();
+        if !allowed(now) {
+            return;
+        }
+        let wait = match to {
+            State::Open => {
+                let wait = self.back_off(*openings);
+                *openings = openings.saturating_add(1);
+                wait
+            }
+            State::HalfOpen => self.config.lease,
+            State::Closed | State::ForcedClosed => {
+                *openings = 0;
+                Duration::ZERO
+            }
+            State::Held | State::ForcedOpen => Duration::ZERO,
+        };
+        let due = self.epoch.elapsed().saturating_add(wait);
+        self.due.store(u64::try_from(due.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        // Only counts can change while the lock is held, so this succeeds.
+        self.word.change(now.generation, to);
+        self.tell(now.state, to, wait);
+        drop(openings);
+        self.waiters.wake_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u32> {
+        self.openings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, from: State, to: State, wait: Duration) {
+        let tag = self.config.tag;
+        match to {
+            State::Open => tracing::warn!(target: TARGET, ?from, "{tag} circuit opened for {wait:?}"),
+            State::Held => {
+                tracing::warn!(target: TARGET, ?from, "{tag} circuit opened until the service is well")
+            }
+            State::ForcedOpen => tracing::warn!(target: TARGET, ?from, "{tag} circuit forced open"),
+            State::ForcedClosed => tracing::warn!(target: TARGET, ?from, "{tag} circuit forced closed"),
+            State::Closed => tracing::info!(target: TARGET, ?from, "{tag} circuit closed"),
+            State::HalfOpen => tracing::debug!(target: TARGET, ?from, "{tag} circuit half-open"),
+        }
+    }
+
+    /// The time to stay open after this many openings.
+    fn back_off(&self, openings: u32) -> Duration {
+        let factor = 1_u32.checked_shl(openings).unwrap_or(u32::MAX);
+        let longest = self.config.back_off.saturating_mul(factor).min(self.config.cap);
+        longest.mul_f64(1.0 - self.config.jitter * self.throw_dice())
+    }
+
+    /// A number from 0 to 1. A Weyl sequence, its bits mixed: any seed will do, and no lock is needed.
+    fn throw_dice(&self) -> f64 {
+        let mut bits = self.dice.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
+        bits = (bits ^ (bits >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        bits = (bits ^ (bits >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        ((bits ^ (bits >> 32)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}

@@ -1,0 +1,44 @@
+//! The outcomes of the last calls.
+
+use super::sync::{AtomicU32, AtomicUsize, Ordering::*};
+
+/// A ring with one cell a call. Recording is two atomic writes and no clock; only a failure looks at the whole ring.
+///
+/// Each cell carries the generation it belongs to, so a new generation finds an empty window without anybody clearing
+/// it, and the window slides by one call with every call.
+#[derive(Debug)]
+pub(crate) struct Window {
+    /// `0`, or `(generation + 1) << 1 | failed`.
+    cells: Box<[AtomicU32]>,
+    next: AtomicUsize,
+}
+
+/// What the window shows of one generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) calls: usize,
+    pub(crate) failures: usize,
+}
+
+impl Window {
+    pub(crate) fn new(calls: usize) -> Self {
+        Self { cells: (0..calls.max(1)).map(|_| AtomicU32::new(0)).collect(), next: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn record(&self, generation: u32, failed: bool) {
+        let cell = self.next.fetch_add(1, Relaxed) % self.cells.len();
+        self.cells[cell].store((generation + 1) << 1 | u32::from(failed), Release);
+    }
+
+    pub(crate) fn seen(&self, generation: u32) -> Seen {
+        let mut seen = Seen { calls: 0, failures: 0 };
+        for cell in &self.cells {
+            let cell = cell.load(Acquire);
+            if cell >> 1 == generation + 1 {
+                seen.calls += 1;
+                seen.failures += (cell & 1) as usize;
+            }
+        }
+        seen
+    }
+}

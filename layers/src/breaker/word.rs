@@ -1,0 +1,148 @@
+//! The breaker's whole state in one atomic word.
+//!
+//! ```text
+//! bits 63..35    34..32   31..16        15..0
+//! generation     state    successes     count
+//! ```
+//!
+//! `count` is the number of failures in a row while closed, and the number of probes that are out while half-open;
+//! `successes` counts probes that came back well. Every change of state begins a new generation with both at zero, and
+//! every operation names the generation that it belongs to: an outcome from before a change finds another generation
+//! and changes nothing.
+//!
+//! The atomics come from `super::sync`, so that a model checker can put its own in their place.
+
+use super::sync::{AtomicU64, Ordering::*};
+
+/// What a circuit does with calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Calls pass, and their outcomes are watched.
+    Closed,
+    /// Calls are rejected until the back-off is over.
+    Open,
+    /// A few calls pass as probes; the others are rejected.
+    HalfOpen,
+    /// Calls are rejected until the health signal says that the service is well.
+    Held,
+    /// Calls are rejected because an operator said so.
+    ForcedOpen,
+    /// Calls pass, whatever their outcomes, because an operator said so.
+    ForcedClosed,
+}
+
+const STATES: [State; 6] =
+    [State::Closed, State::Open, State::HalfOpen, State::Held, State::ForcedOpen, State::ForcedClosed];
+
+/// The word at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    /// 29 bits, and then it begins again: an outcome would have to stay away for half a billion changes to be mistaken.
+    pub(crate) generation: u32,
+    pub(crate) state: State,
+    pub(crate) successes: u16,
+    pub(crate) count: u16,
+}
+
+impl Snapshot {
+    const GENERATIONS: u32 = (1 << 29) - 1;
+
+    const fn unpack(word: u64) -> Self {
+        Self {
+            generation: (word >> 35) as u32,
+            state: STATES[((word >> 32) & 7) as usize],
+            successes: (word >> 16) as u16,
+            count: word as u16,
+        }
+    }
+
+    const fn pack(self) -> u64 {
+        (self.generation as u64) << 35
+            | (self.state as u64) << 32
+            | (self.successes as u64) << 16
+            | self.count as u64
+    }
+
+    const fn is(self, state: State, generation: u32) -> bool {
+        self.state as u8 == state as u8 && self.generation == generation
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Word(AtomicU64);
+
+impl Word {
+    pub(crate) fn new() -> Self {
+        let closed = Snapshot { generation: 0, state: State::Closed, successes: 0, count: 0 };
+        Self(AtomicU64::new(closed.pack()))
+    }
+
+    /// Acquire: whoever sees a state also sees what was stored before the change to it.
+    pub(crate) fn load(&self) -> Snapshot {
+        Snapshot::unpack(self.0.load(Acquire))
+    }
+
+    /// Replaces the word by what `next` makes of it; `None` leaves it.
+    fn update(&self, next: impl Fn(Snapshot) -> Option<Snapshot>) -> Option<Snapshot> {
+        let mut word = self.0.load(Acquire);
+        loop {
+            let new = next(Snapshot::unpack(word))?;
+            match self.0.compare_exchange_weak(word, new.pack(), AcqRel, Acquire) {
+                Ok(_) => return Some(new),
+                Err(other) => word = other,
+            }
+        }
+    }
+
+    /// A call of a closed circuit failed. Returns how many have failed in a row, or `None` for a late outcome.
+    pub(crate) fn fail(&self, generation: u32) -> Option<u16> {
+        self.update(|now| {
+            let count = now.count.saturating_add(1);
+            now.is(State::Closed, generation).then_some(Snapshot { count, ..now })
+        })
+        .map(|new| new.count)
+    }
+
+    /// A call of a closed circuit succeeded: nothing has failed in a row. One load when nothing had.
+    pub(crate) fn succeed(&self, generation: u32) {
+        self.update(|now| {
+            (now.count != 0 && now.is(State::Closed, generation)).then_some(Snapshot { count: 0, ..now })
+        });
+    }
+
+    /// Takes one of at most `most` probes of a half-open circuit.
+    pub(crate) fn lease(&self, generation: u32, most: u16) -> bool {
+        self.update(|now| {
+            let free = now.is(State::HalfOpen, generation) && now.count < most;
+            free.then(|| Snapshot { count: now.count + 1, ..now })
+        })
+        .is_some()
+    }
+
+    /// A probe comes back without having learned anything.
+    pub(crate) fn give_back(&self, generation: u32) {
+        self.update(|now| {
+            let mine = now.is(State::HalfOpen, generation) && now.count > 0;
+            mine.then(|| Snapshot { count: now.count - 1, ..now })
+        });
+    }
+
+    /// A probe comes back well. Returns how many have, or `None` for a late outcome.
+    pub(crate) fn prove(&self, generation: u32) -> Option<u16> {
+        self.update(|now| {
+            let mine = now.is(State::HalfOpen, generation) && now.count > 0;
+            let successes = now.successes.saturating_add(1);
+            mine.then(|| Snapshot { count: now.count - 1, successes, ..now })
+        })
+        .map(|new| new.successes)
+    }
+
+    /// Changes the state, and with it the generation, unless the generation has changed before.
+    pub(crate) fn change(&self, from: u32, state: State) -> bool {
+        self.update(|now| {
+            let generation = (from + 1) & Snapshot::GENERATIONS;
+            (now.generation == from).then_some(Snapshot { generation, state, successes: 0, count: 0 })
+        })
+        .is_some()
+    }
+}
