@@ -1,0 +1,186 @@
+-- What Rosey adds: the ledger, and what the derived tables are derived from. Times are unix milliseconds.
+
+-- Facts about this file. `database_id` tells it from every other one.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY NOT NULL,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO meta (key, value) VALUES ('database_id', lower(hex(randomblob(16))));
+
+-- One row per operation that took effect, written in the transaction of the effect.
+CREATE TABLE ledger (
+    id          TEXT PRIMARY KEY NOT NULL,
+    operation   TEXT NOT NULL,
+    hash        INTEGER NOT NULL, -- of the payload: the same id with another one is refused
+    occurred_at INTEGER NOT NULL,
+    applied_at  INTEGER NOT NULL,
+    batch       INTEGER NOT NULL, -- the transaction that brought it; marks what is new in it
+    answer      TEXT              -- of a call, so that a repeat is answered the same
+);
+
+-- What could not be understood or applied, kept for a person to look at.
+CREATE TABLE dead_letters (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at      INTEGER NOT NULL,
+    code    TEXT NOT NULL,
+    reason  TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    headers TEXT NOT NULL, -- a JSON object
+    payload BLOB NOT NULL
+);
+
+-- Joins and leaves, in the order of events: (at, id).
+CREATE TABLE presence (
+    username TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    id       TEXT NOT NULL,
+    joined   INTEGER NOT NULL CHECK (joined IN (0, 1)),
+    PRIMARY KEY (username, at, id)
+) WITHOUT ROWID;
+CREATE INDEX presence_joins ON presence (username, at, id) WHERE joined = 1;
+
+ALTER TABLE user_stats ADD COLUMN connected_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE user_stats ADD COLUMN last_line INTEGER; -- unix seconds: the latest line, apart from sessions
+UPDATE user_stats SET connected_ms = total_time_connected * 1000, last_line = last_seen;
+CREATE INDEX user_stats_open ON user_stats (username) WHERE current_session_start IS NOT NULL;
+CREATE INDEX user_stats_lines ON user_stats (total_chat_lines DESC, username);
+
+-- The rule of presence. A user's connected time is the sum, over his joins that have a next event, of the gap to
+-- it. An event x between its neighbours p and n changes that sum by gap(p, x) + gap(x, n) - gap(p, n), where a gap
+-- counts only if it begins with a join: one look at the neighbours, whatever the order of arrival.
+CREATE TRIGGER presence_inserted AFTER INSERT ON presence
+BEGIN
+    INSERT INTO user_stats (username, first_seen, last_seen)
+    SELECT NEW.username, NEW.at / 1000, NEW.at / 1000 WHERE NEW.joined
+    ON CONFLICT (username) DO UPDATE SET first_seen = min(first_seen, excluded.first_seen);
+
+    UPDATE user_stats
+    SET connected_ms = connected_ms + change.ms,
+        total_time_connected = (connected_ms + change.ms) / 1000,
+        current_session_start = (
+            SELECT CASE WHEN joined THEN at / 1000 END FROM presence
+            WHERE username = NEW.username ORDER BY at DESC, id DESC LIMIT 1),
+        -- the last join, or the leave that closed it
+        last_seen = max(coalesce(last_line, 0), coalesce((
+            SELECT coalesce((
+                SELECT e.at FROM presence e
+                WHERE e.username = NEW.username AND (e.at, e.id) > (j.at, j.id) ORDER BY e.at, e.id LIMIT 1), j.at)
+            FROM presence j WHERE j.username = NEW.username AND j.joined = 1
+            ORDER BY j.at DESC, j.id DESC LIMIT 1) / 1000, last_seen))
+    FROM (
+        SELECT coalesce(NEW.at - previous_join, 0)
+             + CASE WHEN NEW.joined THEN coalesce(next - NEW.at, 0) ELSE 0 END
+             - coalesce(next - previous_join, 0) AS ms
+        FROM (
+            SELECT (SELECT CASE WHEN joined THEN at END FROM presence
+                    WHERE username = NEW.username AND (at, id) < (NEW.at, NEW.id)
+                    ORDER BY at DESC, id DESC LIMIT 1) AS previous_join,
+                   (SELECT at FROM presence
+                    WHERE username = NEW.username AND (at, id) > (NEW.at, NEW.id)
+                    ORDER BY at, id LIMIT 1) AS next)
+    ) AS change
+    WHERE username = NEW.username;
+END;
+
+ALTER TABLE recent_chat ADD COLUMN at INTEGER;
+ALTER TABLE recent_chat ADD COLUMN op_id TEXT;
+UPDATE recent_chat SET at = timestamp * 1000, op_id = printf('origin-%012d', id);
+CREATE INDEX recent_chat_at ON recent_chat (at, op_id);
+
+ALTER TABLE user_actions ADD COLUMN op_id TEXT;
+
+ALTER TABLE user_count_history ADD COLUMN op_id TEXT;
+CREATE INDEX user_count_history_timestamp ON user_count_history (timestamp);
+
+-- The last writer of each field of the status, in the order of events.
+CREATE TABLE status_fields (
+    field TEXT PRIMARY KEY NOT NULL,
+    at    INTEGER NOT NULL,
+    id    TEXT NOT NULL,
+    value ANY
+) WITHOUT ROWID;
+ALTER TABLE current_status ADD COLUMN details TEXT;
+INSERT INTO status_fields (field, at, id, value)
+SELECT 'status', 0, '', status FROM current_status
+UNION ALL SELECT 'details', 0, '', details FROM current_status
+UNION ALL SELECT 'bot_name', 0, '', bot_name FROM current_status
+UNION ALL SELECT 'bot_rank', 0, '', bot_rank FROM current_status
+UNION ALL SELECT 'bot_afk', 0, '', bot_afk FROM current_status
+UNION ALL SELECT 'channel_name', 0, '', channel_name FROM current_status
+UNION ALL SELECT 'current_chat_users', 0, '', current_chat_users FROM current_status
+UNION ALL SELECT 'current_connected_users', 0, '', current_connected_users FROM current_status
+UNION ALL SELECT 'playlist_items', 0, '', playlist_items FROM current_status
+UNION ALL SELECT 'current_media_title', 0, '', current_media_title FROM current_status
+UNION ALL SELECT 'current_media_duration', 0, '', current_media_duration FROM current_status
+UNION ALL SELECT 'bot_start_time', 0, '', bot_start_time FROM current_status
+UNION ALL SELECT 'bot_connected', 0, '', bot_connected FROM current_status;
+CREATE TRIGGER status_field_written AFTER UPDATE ON status_fields
+BEGIN
+    UPDATE current_status SET
+        status = CASE NEW.field WHEN 'status' THEN coalesce(NEW.value, 'offline') ELSE status END,
+        details = CASE NEW.field WHEN 'details' THEN NEW.value ELSE details END,
+        bot_name = CASE NEW.field WHEN 'bot_name' THEN NEW.value ELSE bot_name END,
+        bot_rank = CASE NEW.field WHEN 'bot_rank' THEN NEW.value ELSE bot_rank END,
+        bot_afk = CASE NEW.field WHEN 'bot_afk' THEN NEW.value ELSE bot_afk END,
+        channel_name = CASE NEW.field WHEN 'channel_name' THEN NEW.value ELSE channel_name END,
+        current_chat_users = CASE NEW.field WHEN 'current_chat_users' THEN NEW.value ELSE current_chat_users END,
+        current_connected_users = CASE NEW.field WHEN 'current_connected_users' THEN NEW.value ELSE current_connected_users END,
+        playlist_items = CASE NEW.field WHEN 'playlist_items' THEN NEW.value ELSE playlist_items END,
+        current_media_title = CASE NEW.field WHEN 'current_media_title' THEN NEW.value ELSE current_media_title END,
+        current_media_duration = CASE NEW.field WHEN 'current_media_duration' THEN NEW.value ELSE current_media_duration END,
+        bot_start_time = CASE NEW.field WHEN 'bot_start_time' THEN NEW.value ELSE bot_start_time END,
+        bot_connected = CASE NEW.field WHEN 'bot_connected' THEN NEW.value ELSE bot_connected END
+    WHERE id = 1;
+END;
+
+ALTER TABLE outbound_messages ADD COLUMN op_id TEXT;
+ALTER TABLE outbound_messages ADD COLUMN username TEXT; -- NULL: to the whole channel
+ALTER TABLE outbound_messages ADD COLUMN at INTEGER;
+ALTER TABLE outbound_messages ADD COLUMN lease_id TEXT; -- the claim that holds it
+ALTER TABLE outbound_messages ADD COLUMN lease_until INTEGER;
+ALTER TABLE outbound_messages ADD COLUMN last_attempt INTEGER;
+ALTER TABLE outbound_messages ADD COLUMN delivered_at INTEGER; -- the earliest; wins over a failure
+ALTER TABLE outbound_messages ADD COLUMN failed_at INTEGER;    -- for good; the earliest
+ALTER TABLE outbound_messages ADD COLUMN error_at INTEGER;     -- (error_at, error_id) is the latest failure
+ALTER TABLE outbound_messages ADD COLUMN error_id TEXT;
+UPDATE outbound_messages SET at = timestamp * 1000,
+    delivered_at = CASE WHEN sent AND error_message IS NULL THEN sent_timestamp * 1000 END,
+    failed_at = CASE WHEN sent AND error_message IS NOT NULL THEN sent_timestamp * 1000 END;
+CREATE UNIQUE INDEX outbound_op ON outbound_messages (op_id) WHERE op_id IS NOT NULL;
+CREATE INDEX outbound_waiting ON outbound_messages (username, at, id) WHERE sent = 0;
+CREATE INDEX outbound_leased ON outbound_messages (lease_id) WHERE lease_id IS NOT NULL;
+CREATE INDEX outbound_lease_end ON outbound_messages (lease_until) WHERE lease_until IS NOT NULL;
+
+-- What became of outbound messages, as it was reported.
+CREATE TABLE outbound_marks (
+    op_id   TEXT PRIMARY KEY NOT NULL,
+    message INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    kind    TEXT NOT NULL CHECK (kind IN ('sent', 'retry', 'failed')),
+    error   TEXT
+) WITHOUT ROWID;
+
+-- Sent wins over failed for good, that over waiting; in whatever order the reports come.
+CREATE TRIGGER outbound_marked AFTER INSERT ON outbound_marks
+BEGIN
+    UPDATE outbound_messages
+    SET delivered_at = CASE WHEN NEW.kind = 'sent' THEN min(coalesce(delivered_at, NEW.at), NEW.at) ELSE delivered_at END,
+        failed_at = CASE WHEN NEW.kind = 'failed' THEN min(coalesce(failed_at, NEW.at), NEW.at) ELSE failed_at END,
+        retry_count = retry_count + (NEW.kind = 'retry'),
+        last_attempt = max(coalesce(last_attempt, NEW.at), NEW.at),
+        lease_id = NULL,
+        lease_until = NULL
+    WHERE id = NEW.message;
+
+    UPDATE outbound_messages
+    SET error_at = NEW.at, error_id = NEW.op_id, error_message = NEW.error
+    WHERE id = NEW.message AND NEW.kind <> 'sent'
+      AND (NEW.at, NEW.op_id) > (coalesce(error_at, 0), coalesce(error_id, ''));
+
+    -- the columns that the Python bot reads: sent with an error text is a failure
+    UPDATE outbound_messages
+    SET sent = delivered_at IS NOT NULL OR failed_at IS NOT NULL,
+        sent_timestamp = coalesce(delivered_at, failed_at) / 1000,
+        error_message = CASE WHEN delivered_at IS NULL THEN error_message END
+    WHERE id = NEW.message;
+END;

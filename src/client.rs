@@ -1,0 +1,104 @@
+//! The typed client: what callers see of the stack.
+
+use tower::{Service, ServiceExt};
+
+use crate::error::{Cause, Code, Error};
+use crate::operation::{Member, Operation};
+use crate::reply::Reply;
+use crate::request::{Head, Request};
+
+/// Any stack of layers over the paths: a service of requests whose error becomes ours, whatever its nesting.
+pub trait Stack<O: Operation>:
+    Service<Request<O>, Response = Reply<O::Answer>, Error: Into<Error<O>>, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<O: Operation, S> Stack<O> for S where
+    S: Service<Request<O>, Response = Reply<O::Answer>, Error: Into<Error<O>>, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// A typed client over any stack: one method per operation, named after it.
+///
+/// Every call gives its operation a fresh id and the present time, unless [`at`](Self::at) or
+/// [`with`](Self::with) say otherwise. An error carries the request, so that trying again keeps the id:
+/// pass it to [`send`](Self::send).
+///
+/// Dropping the future of a call stops the waiting; it does not take back what has been sent.
+#[derive(Clone, Debug)]
+pub struct Db<S> {
+    stack: S,
+    head: Option<Head>,
+}
+
+impl<S> Db<S> {
+    /// A client over a stack.
+    pub const fn new(stack: S) -> Self {
+        Self { stack, head: None }
+    }
+
+    /// The stack underneath.
+    pub const fn stack(&self) -> &S {
+        &self.stack
+    }
+
+    /// The same client for one operation that happened at `occurred_at`, in unix milliseconds.
+    #[must_use]
+    pub fn at(&self, occurred_at: i64) -> Self
+    where
+        S: Clone,
+    {
+        self.with(Head::at(occurred_at))
+    }
+
+    /// The same client for **one** operation under this head. A second operation under the same head has the
+    /// same id, and is refused as `id_reused`.
+    #[must_use]
+    pub fn with(&self, head: Head) -> Self
+    where
+        S: Clone,
+    {
+        Self { stack: self.stack.clone(), head: Some(head) }
+    }
+
+    /// Performs one operation.
+    ///
+    /// # Errors
+    /// The error of the stack, with the request.
+    pub async fn call<M>(&self, op: M) -> Result<Reply<M::Answer>, Error<M::Whole>>
+    where
+        M: Member,
+        S: Stack<M::Whole>,
+    {
+        let request = Request::with_head(self.head.clone().unwrap_or_else(Head::now), op);
+        let reply = self.send(request.clone()).await?;
+        let (via, ack) = (reply.via, reply.ack);
+        match M::answer(reply.answer) {
+            Some(answer) => Ok(Reply { via, ack, answer }),
+            None => {
+                Err(Error::new(Cause::new(Code::UNANSWERED, "the answer is another operation's"), request))
+            }
+        }
+    }
+
+    /// Sends a request as it is, the same one as before if it is a retry.
+    ///
+    /// # Errors
+    /// The error of the stack, with the request.
+    pub async fn send<O>(&self, request: Request<O>) -> Result<Reply<O::Answer>, Error<O>>
+    where
+        O: Operation,
+        S: Stack<O>,
+    {
+        let kept = request.clone();
+        self.stack.clone().oneshot(request).await.map_err(|e| e.into().or_request(|| kept))
+    }
+}

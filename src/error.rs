@@ -1,0 +1,289 @@
+//! The one error of the stack: a class that decides what happens next, and the request it belongs to.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use rosey_layers::{Class, Classify, Elapsed, FallbackError};
+
+use crate::request::Request;
+
+/// What went wrong, as peers read it: a name, a number in the manner of HTTP, and the class both stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The name in an answer's body.
+    pub name: &'static str,
+    /// The number in the header `Nats-Service-Error-Code`.
+    pub status: u16,
+    /// What a caller may do about it.
+    pub class: Class,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $ident:ident = $name:literal, $status:literal, $class:ident;)+) => {
+        impl Code {
+            $($(#[$doc])* pub const $ident: Self = Self { name: $name, status: $status, class: Class::$class };)+
+            const ALL: &'static [Self] = &[$(Self::$ident),+];
+        }
+    };
+}
+
+codes! {
+    /// The payload, a header or the id is not what the operation asks for.
+    INVALID = "invalid", 400, Rejected;
+    /// The same id was used for another operation or payload.
+    ID_REUSED = "id_reused", 409, Rejected;
+    /// The time is more than a day in the future.
+    CLOCK = "clock", 422, Rejected;
+    /// Refused for another reason that will not change.
+    REFUSED = "refused", 499, Rejected;
+    /// More than the way can carry.
+    TOO_LARGE = "too_large", 413, TooLarge;
+    /// The queue in front of the database is full.
+    OVERLOADED = "overloaded", 429, Backend;
+    /// The database failed, and not because of this operation.
+    DATABASE = "database", 500, Backend;
+    /// The database is locked by somebody else.
+    BUSY = "busy", 520, Backend;
+    /// The disk or the database is full, or cannot be written.
+    STORAGE = "storage", 507, Backend;
+    /// The service does not know this operation.
+    UNKNOWN_OPERATION = "unknown_operation", 501, NotSent;
+    /// The service is stopping.
+    STOPPING = "stopping", 503, NotSent;
+    /// There is no way to send: not connected, nobody there, not recognised, circuit open.
+    UNAVAILABLE = "unavailable", 521, NotSent;
+    /// Sent, and no answer: the connection was lost, or the answer cannot be read.
+    UNANSWERED = "unanswered", 522, Unknown;
+}
+
+impl Code {
+    /// The code that a service's answer stands for. A number that nobody has named keeps its class: other 4xx
+    /// are refusals, anything else is a failure of the service.
+    #[must_use]
+    pub fn from_status(status: u16) -> Self {
+        let unnamed = if (400..500).contains(&status) { Self::REFUSED } else { Self::DATABASE };
+        Self::ALL.iter().copied().find(|c| c.status == status).unwrap_or(unnamed)
+    }
+}
+
+/// Why an operation failed. Says nothing of the request: see [`Error`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// No answer in time; it may have happened.
+    Elapsed(Duration),
+    /// Refused or failed.
+    Failed {
+        /// What went wrong.
+        code: Code,
+        /// The same for people: what happened, and what to do where something can be done.
+        message: Cow<'static, str>,
+    },
+    /// Both paths failed.
+    Both {
+        /// Why the first one failed.
+        primary: Box<Cause>,
+        /// Why the one it was rerouted to failed.
+        fallback: Box<Cause>,
+    },
+}
+
+impl Cause {
+    /// A failure with a sentence for people.
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Failed { code, message: message.into() }
+    }
+
+    /// The code for peers.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Elapsed(_) => Code::UNANSWERED,
+            Self::Failed { code, .. } => *code,
+            Self::Both { primary, fallback } => {
+                let (first, second) = (primary.code(), fallback.code());
+                if first.class > second.class { first } else { second }
+            }
+        }
+    }
+}
+
+impl Classify for Cause {
+    fn class(&self) -> Class {
+        self.code().class
+    }
+
+    fn is_timeout(&self) -> bool {
+        match self {
+            Self::Elapsed(_) => true,
+            Self::Failed { .. } => false,
+            Self::Both { primary, fallback } => primary.is_timeout() || fallback.is_timeout(),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Elapsed(after) => write!(f, "no answer within {after:?}"),
+            Self::Failed { code, message } => write!(f, "{message} ({})", code.name),
+            Self::Both { primary, fallback } => write!(f, "{primary}; then the fallback: {fallback}"),
+        }
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Both { primary, .. } => Some(primary.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+/// A failed operation: why, and the request itself, so that whoever tries again keeps its id.
+///
+/// [`class`](Classify::class) alone decides what may be done:
+///
+/// | class | it happened? | then |
+/// |---|---|---|
+/// | `NotSent` | no | try another way |
+/// | `TooLarge` | no | a way without that limit |
+/// | `Backend` | no | later |
+/// | `Unknown` | perhaps | again, **with the same request** |
+/// | `Rejected` | no, and never will | tell whoever asked |
+pub struct Error<O> {
+    cause: Cause,
+    request: Option<Request<O>>,
+}
+
+impl<O> Error<O> {
+    /// An error of this request.
+    pub const fn new(cause: Cause, request: Request<O>) -> Self {
+        Self { cause, request: Some(request) }
+    }
+
+    /// Why it failed.
+    pub const fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// The request that failed, if the layer that made the error still had it. The typed client always adds it.
+    pub const fn request(&self) -> Option<&Request<O>> {
+        self.request.as_ref()
+    }
+
+    /// Takes the request out, to try again.
+    pub fn into_request(self) -> Option<Request<O>> {
+        self.request
+    }
+
+    /// The same error, with the request if it had none (a time-out does not know what it interrupted).
+    #[must_use]
+    pub fn or_request(mut self, request: impl FnOnce() -> Request<O>) -> Self {
+        self.request = Some(self.request.unwrap_or_else(request));
+        self
+    }
+
+    /// When both paths failed: why the first one did.
+    pub const fn primary(&self) -> Option<&Cause> {
+        match &self.cause {
+            Cause::Both { primary, .. } => Some(primary),
+            _ => None,
+        }
+    }
+
+    /// When both paths failed: why the fallback did.
+    pub const fn fallback(&self) -> Option<&Cause> {
+        match &self.cause {
+            Cause::Both { fallback, .. } => Some(fallback),
+            _ => None,
+        }
+    }
+}
+
+impl<O> Classify for Error<O> {
+    fn class(&self) -> Class {
+        self.cause.class()
+    }
+
+    fn is_timeout(&self) -> bool {
+        self.cause.is_timeout()
+    }
+}
+
+impl<O> fmt::Debug for Error<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.request.as_ref().map(|r| &r.head.id);
+        f.debug_struct("Error").field("cause", &self.cause).field("id", &id).finish()
+    }
+}
+
+impl<O> fmt::Display for Error<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.cause, f)
+    }
+}
+
+impl<O> std::error::Error for Error<O> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.source()
+    }
+}
+
+impl<O> From<Elapsed> for Error<O> {
+    fn from(elapsed: Elapsed) -> Self {
+        Self { cause: Cause::Elapsed(elapsed.after()), request: None }
+    }
+}
+
+/// One conversion serves any depth of nested fallbacks.
+impl<O, A: Into<Self>, B: Into<Self>> From<FallbackError<A, B>> for Error<O> {
+    fn from(error: FallbackError<A, B>) -> Self {
+        match error {
+            FallbackError::Primary(primary) => primary.into(),
+            FallbackError::Unready { fallback } => fallback.into(),
+            FallbackError::Both { primary, fallback } => {
+                let (primary, fallback) = (primary.into(), fallback.into());
+                let cause =
+                    Cause::Both { primary: Box::new(primary.cause), fallback: Box::new(fallback.cause) };
+                Self { cause, request: primary.request.or(fallback.request) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_errors_the_heavier_decides_and_both_are_told() {
+        let both: Error<()> = FallbackError::Both {
+            primary: Error::<()>::from(Elapsed::new(Duration::from_secs(2))),
+            fallback: Error { cause: Cause::new(Code::BUSY, "locked"), request: None },
+        }
+        .into();
+        assert_eq!(both.class(), Class::Unknown);
+        assert!(both.is_timeout());
+        assert_eq!(both.to_string(), "no answer within 2s; then the fallback: locked (busy)");
+        assert!(both.primary().is_some() && both.fallback().is_some());
+    }
+
+    #[test]
+    fn every_status_has_the_class_that_the_contract_gives_it() {
+        for (status, class) in [
+            (400, Class::Rejected),
+            (404, Class::Rejected),
+            (413, Class::TooLarge),
+            (429, Class::Backend),
+            (500, Class::Backend),
+            (501, Class::NotSent),
+            (503, Class::NotSent),
+            (599, Class::Backend),
+        ] {
+            assert_eq!(Code::from_status(status).class, class, "{status}");
+        }
+    }
+}

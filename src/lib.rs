@@ -1,0 +1,21 @@
+//! A chat bot's memory: every database operation is a request through Tower layers. It goes over NATS to a
+//! database service; when that path fails, the *same request* runs on the database itself. Each operation takes
+//! effect exactly once, and the log says which path served it.
+
+pub mod client;
+pub mod clock;
+pub mod error;
+#[cfg(feature = "nats")]
+pub mod nats;
+pub mod op;
+pub mod operation;
+pub mod reply;
+pub mod request;
+#[cfg(feature = "sqlite")]
+pub mod sql;
+
+pub use client::{Db, Stack};
+pub use error::{Cause, Code, Error};
+pub use operation::Operation;
+pub use reply::{Ack, Reply, Via};
+pub use request::{Head, OpId, Request, Trace};

@@ -1,0 +1,226 @@
+//! Connecting, for ever and without blocking; telling our service from others.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event, Subject, Subscriber};
+use futures_util::{StreamExt, future};
+use tokio::sync::{mpsc, watch};
+use tokio::time;
+
+use super::inbox::{Inbox, Settled};
+use super::status::{Health, Recognition};
+use super::wire;
+
+/// How long the service may take to answer a ping.
+const PING_LIMIT: Duration = Duration::from_millis(600);
+/// The pause between pings that are answered.
+const PING_EVERY: Duration = Duration::from_millis(300);
+/// The pause between pings that are not.
+const SEEK_EVERY: Duration = Duration::from_millis(100);
+
+/// How to connect to NATS.
+#[derive(Clone, Debug)]
+pub struct NatsOptions {
+    /// Address of the server, or several separated by commas. May hold user and password.
+    pub url: String,
+    /// The name under which the server lists this client.
+    pub name: String,
+    /// A credentials file, if the server wants one.
+    pub credentials: Option<PathBuf>,
+    /// How many messages may wait for the connection to take them. More are refused.
+    pub queue: usize,
+}
+
+impl NatsOptions {
+    /// The usual options for this address.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), name: "rosey".to_owned(), credentials: None, queue: 8192 }
+    }
+
+    /// The same under another client name.
+    #[must_use]
+    pub fn name(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// Connects with these options; reports what happens to `event`. Returns at once, connected or not.
+    pub(crate) async fn connect(
+        self,
+        event: impl Fn(Event) + Clone + Send + Sync + 'static,
+    ) -> Result<Client, ConnectError> {
+        let mut options = ConnectOptions::new();
+        if let Some(file) = &self.credentials {
+            options = options
+                .credentials_file(file)
+                .await
+                .map_err(|e| ConnectError(format!("credentials {}: {e}", file.display())))?;
+        }
+        let addresses: Vec<&str> = self.url.split(',').map(str::trim).collect();
+        options
+            .name(self.name)
+            .retry_on_initial_connect()
+            .connection_timeout(Duration::from_secs(1))
+            .ping_interval(Duration::from_secs(1))
+            .request_timeout(None)
+            .client_capacity(self.queue)
+            .subscription_capacity(1 << 16)
+            .reconnect_delay_callback(|attempt| Duration::from_millis((attempt as u64 * 5).min(200)))
+            .event_callback(move |e| {
+                event(e);
+                future::ready(())
+            })
+            .connect(addresses.as_slice())
+            .await
+            .map_err(|e| ConnectError(format!("NATS address {:?}: {e}", redact(&self.url))))
+    }
+}
+
+/// Why connecting could not even begin: an address or a credentials file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConnectError(String);
+
+/// An address without the user and password in it, fit for a log.
+#[must_use]
+pub fn redact(url: &str) -> String {
+    let hide = |address: &str| match (address.find("://"), address.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}***{}", &address[..scheme + 3], &address[at..]),
+        (None, Some(at)) => format!("***{}", &address[at..]),
+        _ => address.to_owned(),
+    };
+    url.split(',').map(|address| hide(address.trim())).collect::<Vec<_>>().join(",")
+}
+
+/// Connects and starts the two tasks behind a [`NatsService`](super::NatsService): one takes replies and the
+/// connection's events, one pings the service. Both end when `ended` does.
+pub(super) async fn start(
+    options: NatsOptions,
+    service: &'static str,
+    ended: watch::Receiver<()>,
+) -> Result<(Client, Arc<Inbox>, Arc<Health>), ConnectError> {
+    let (tx, events) = mpsc::unbounded_channel();
+    let shown = redact(&options.url);
+    let client = options
+        .connect(move |event| {
+            // The receiver ends with the service: nobody is left to tell.
+            let _ = tx.send(event);
+        })
+        .await?;
+    let inbox = Arc::new(Inbox::new(&client.new_inbox()));
+    let health = Arc::new(Health::new());
+    let replies =
+        client.subscribe(inbox.subject()).await.map_err(|e| ConnectError(format!("the reply inbox: {e}")))?;
+    tokio::spawn(listen(replies, events, shown, Arc::clone(&inbox), Arc::clone(&health), ended.clone()));
+    tokio::spawn(recognise(client.clone(), service, Arc::clone(&inbox), Arc::clone(&health), ended));
+    Ok((client, inbox, health))
+}
+
+/// Takes replies and events until the service is gone.
+async fn listen(
+    mut replies: Subscriber,
+    mut events: mpsc::UnboundedReceiver<Event>,
+    url: String,
+    inbox: Arc<Inbox>,
+    health: Arc<Health>,
+    mut ended: watch::Receiver<()>,
+) {
+    loop {
+        tokio::select! {
+            Some(message) = replies.next() => inbox.settle(message),
+            Some(event) = events.recv() => on_event(&event, &url, &inbox, &health),
+            _ = ended.changed() => return,
+        }
+    }
+}
+
+fn on_event(event: &Event, url: &str, inbox: &Inbox, health: &Health) {
+    match event {
+        Event::Connected => {
+            health.update(|status| {
+                status.connected = true;
+                status.denied = false;
+                status.service = Recognition::Unknown;
+            });
+            health.recheck.notify_one();
+            tracing::info!(url, "connected to NATS");
+        }
+        Event::Disconnected | Event::Closed => {
+            health.update(|status| {
+                status.connected = false;
+                status.service = Recognition::Unknown;
+            });
+            let released = inbox.release_all();
+            tracing::warn!(url, released, "lost the connection to NATS; trying again");
+        }
+        Event::ServerError(error) if error.to_string().to_lowercase().contains("permissions violation") => {
+            tracing::error!(url, "the NATS server denies a subject: {error}");
+            if error.to_string().to_lowercase().contains("publish") {
+                health.update(|status| status.denied = true);
+                inbox.release_all();
+            }
+        }
+        Event::SlowConsumer(_) => {
+            tracing::warn!(url, "replies come faster than they are taken; some were lost")
+        }
+        other => tracing::debug!(url, "NATS: {other}"),
+    }
+}
+
+/// Pings the service for as long as there is a connection: requests are sent only while it answers. When it
+/// stops answering, those that wait are released instead of sitting out their time-out.
+async fn recognise(
+    client: Client,
+    service: &'static str,
+    inbox: Arc<Inbox>,
+    health: Arc<Health>,
+    mut ended: watch::Receiver<()>,
+) {
+    let subject = Subject::from(format!("{service}.ping"));
+    loop {
+        let mut pause = SEEK_EVERY;
+        if health.status().borrow().connected {
+            match ping(&client, &subject, &inbox).await {
+                Some(database) => {
+                    health.found(Recognition::Ours { database });
+                    pause = PING_EVERY;
+                }
+                None => {
+                    health.found(Recognition::Absent);
+                    inbox.release_all();
+                }
+            }
+        }
+        tokio::select! {
+            () = time::sleep(pause) => {}
+            () = health.recheck.notified() => {}
+            _ = ended.changed() => return,
+        }
+    }
+}
+
+/// The database of the service, if it answers in time.
+async fn ping(client: &Client, subject: &Subject, inbox: &Arc<Inbox>) -> Option<String> {
+    let mut ticket = inbox.wait(subject.clone());
+    let request = async {
+        client.publish_with_reply(subject.clone(), ticket.subject(), "".into()).await.ok()?;
+        match (&mut ticket.rx).await {
+            Ok(Settled::Answer(message)) => wire::database(&message).map(str::to_owned),
+            _ => None,
+        }
+    };
+    time::timeout(PING_LIMIT, request).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redact;
+
+    #[test]
+    fn a_password_never_reaches_a_log() {
+        assert_eq!(redact("nats://me:secret@host:4222"), "nats://***@host:4222");
+        assert_eq!(redact("me:se@cret@host, nats://other:4222"), "***@host,nats://other:4222");
+        assert_eq!(redact("nats://127.0.0.1:4222"), "nats://127.0.0.1:4222");
+    }
+}

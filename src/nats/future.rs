@@ -1,0 +1,79 @@
+//! The future of a request over NATS.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_nats::Message;
+
+use super::inbox::{Settled, Ticket};
+use super::status::Health;
+use super::wire;
+use crate::error::{Cause, Code, Error};
+use crate::operation::Operation;
+use crate::reply::{Ack, Reply, Via};
+use crate::request::Request;
+
+/// The future of [`NatsService`](super::NatsService). Dropping it gives up waiting, and leaves nothing behind.
+#[derive(Debug)]
+pub struct NatsFuture<O>(State<O>);
+
+#[derive(Debug)]
+enum State<O> {
+    Refused(Error<O>),
+    Waiting { ticket: Ticket, health: Arc<Health>, request: Request<O> },
+    Done,
+}
+
+impl<O> NatsFuture<O> {
+    pub(super) const fn refused(error: Error<O>) -> Self {
+        Self(State::Refused(error))
+    }
+
+    pub(super) const fn waiting(ticket: Ticket, health: Arc<Health>, request: Request<O>) -> Self {
+        Self(State::Waiting { ticket, health, request })
+    }
+}
+
+// Nothing in it is pinned: the receiver inside the ticket is `Unpin`.
+impl<O> Unpin for NatsFuture<O> {}
+
+impl<O: Operation> Future for NatsFuture<O> {
+    type Output = Result<Reply<O::Answer>, Error<O>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let me = &mut self.get_mut().0;
+        let settled = match me {
+            State::Waiting { ticket, .. } => Some(ready!(Pin::new(&mut ticket.rx).poll(cx))),
+            State::Refused(_) | State::Done => None,
+        };
+        match (std::mem::replace(me, State::Done), settled) {
+            (State::Waiting { health, request, .. }, Some(settled)) => {
+                let result = match settled {
+                    Ok(Settled::Answer(message)) => answer::<O>(&health, request.op.index(), &message),
+                    Ok(Settled::NobodyThere) => {
+                        health.nobody_there();
+                        Err(Cause::new(Code::UNAVAILABLE, "no database service listens on NATS"))
+                    }
+                    Ok(Settled::Lost) | Err(_) => Err(Cause::new(
+                        Code::UNANSWERED,
+                        "the connection or the service was lost before it answered",
+                    )),
+                };
+                Poll::Ready(result.map_err(|cause| Error::new(cause, request)))
+            }
+            (State::Refused(error), _) => Poll::Ready(Err(error)),
+            (State::Done | State::Waiting { .. }, _) => panic!("`NatsFuture` polled after it was ready"),
+        }
+    }
+}
+
+fn answer<O: Operation>(health: &Health, index: usize, message: &Message) -> Result<Reply<O::Answer>, Cause> {
+    if let Some(refusal) = wire::refusal(message) {
+        return Err(refusal);
+    }
+    health.served_by(wire::database(message));
+    let answer = O::decode_answer(index, &message.payload).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?;
+    Ok(Reply { via: Via::Nats, ack: Ack::Committed, answer })
+}

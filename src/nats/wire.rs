@@ -1,0 +1,242 @@
+//! The wire format: headers, payloads, refusals. Both sides read and write it here.
+
+use async_nats::header::HeaderMap;
+use async_nats::{HeaderName, Message};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+use crate::clock;
+use crate::error::{Cause, Code};
+use crate::operation::Operation;
+use crate::request::{Head, OpId, Trace};
+
+/// The operation's id.
+pub const ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
+/// When it happened, in unix milliseconds.
+pub const OCCURRED_AT: HeaderName = HeaderName::from_static("Rosey-Occurred-At");
+/// The W3C trace context.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// The W3C trace state.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// Marks an answer of our service.
+pub const REPLY: HeaderName = HeaderName::from_static("Rosey-Reply");
+/// The database that answered.
+pub const DATABASE: HeaderName = HeaderName::from_static("Rosey-Database");
+/// Why a request was refused.
+pub const ERROR: HeaderName = HeaderName::from_static("Nats-Service-Error");
+/// The same as a number.
+pub const ERROR_CODE: HeaderName = HeaderName::from_static("Nats-Service-Error-Code");
+
+/// How far in the future an operation may claim to have happened, in milliseconds.
+const FUTURE: i64 = 24 * 60 * 60 * 1000;
+/// A `timestamp` from here on is read as milliseconds.
+const MILLIS_FROM: f64 = 1e11;
+
+/// The payload as it is sent: the operation's JSON, with `timestamp` where the contract has one.
+///
+/// # Errors
+/// `invalid`, when a check refuses the operation.
+pub fn payload<O: Operation>(op: &O, occurred_at: i64) -> Result<Vec<u8>, Cause> {
+    let mut json = op.encode()?;
+    if op.spec().timed && json.pop() == Some(b'}') {
+        let comma = if json.len() > 1 { "," } else { "" };
+        json.extend_from_slice(format!("{comma}\"timestamp\":{}}}", clock::seconds(occurred_at)).as_bytes());
+    }
+    Ok(json)
+}
+
+/// The headers of a request.
+#[must_use]
+pub fn head_to_headers(head: &Head) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ID, head.id.to_string());
+    headers.insert(OCCURRED_AT, head.occurred_at.to_string());
+    if let Some(trace) = &head.trace {
+        headers.insert(TRACEPARENT, trace.parent.as_str());
+        if let Some(state) = &trace.state {
+            headers.insert(TRACESTATE, state.as_str());
+        }
+    }
+    headers
+}
+
+/// The head of a request that arrived at `arrival` (unix milliseconds). All headers are optional: a peer that
+/// sends none gets a fresh id, and its time from the payload's `timestamp` or from the arrival.
+///
+/// # Errors
+/// `invalid` for an id that cannot be one, `clock` for a time more than 24 h in the future.
+pub fn head(headers: Option<&HeaderMap>, payload: &[u8], arrival: i64) -> Result<Head, Cause> {
+    let get = |name: HeaderName| headers.and_then(|h| h.get(name)).map(|v| v.as_str());
+    let id = get(ID).map_or_else(|| Ok(OpId::new()), OpId::parse)?;
+    let trace = get(TRACEPARENT).and_then(|parent| Trace::new(parent, get(TRACESTATE))).map(Arc::new);
+    let claimed = get(OCCURRED_AT).and_then(|text| text.trim().parse().ok()).filter(|at| *at > 0);
+    let occurred_at = claimed.unwrap_or_else(|| from_timestamp(payload, arrival));
+    if occurred_at > arrival.saturating_add(FUTURE) {
+        let message =
+            format!("{occurred_at} ms is more than a day in the future; is the sender's clock right?");
+        return Err(Cause::new(Code::CLOCK, message));
+    }
+    Ok(Head { id, occurred_at, trace })
+}
+
+/// The time that a payload's `timestamp` claims, in unix milliseconds: the arrival moved into that second, so
+/// that what arrives in order within a second stays in order; the arrival itself if there is no such number.
+fn from_timestamp(payload: &[u8], arrival: i64) -> i64 {
+    #[derive(Deserialize)]
+    struct Stamped<'a> {
+        #[serde(borrow)]
+        timestamp: Option<&'a RawValue>,
+    }
+    let stamped = serde_json::from_slice::<Stamped<'_>>(payload).ok();
+    let number = stamped.and_then(|s| s.timestamp).and_then(|raw| raw.get().parse::<f64>().ok());
+    #[allow(clippy::cast_possible_truncation)] // saturates, and both ends are refused or clamped later
+    match number {
+        Some(millis) if millis >= MILLIS_FROM => millis as i64,
+        Some(seconds) if seconds > 0.0 => {
+            let first = (seconds.floor() as i64) * 1000;
+            arrival.clamp(first, first + 999)
+        }
+        _ => arrival,
+    }
+}
+
+/// Whether this reply is our service's.
+#[must_use]
+pub fn is_ours(message: &Message) -> bool {
+    message.headers.as_ref().is_some_and(|h| h.get(REPLY).is_some())
+}
+
+/// The database that a reply names.
+#[must_use]
+pub fn database(message: &Message) -> Option<&str> {
+    message.headers.as_ref().and_then(|h| h.get(DATABASE)).map(|v| v.as_str())
+}
+
+/// Why a reply refuses, if it does. The headers alone tell.
+#[must_use]
+pub fn refusal(message: &Message) -> Option<Cause> {
+    let headers = message.headers.as_ref()?;
+    let status = headers.get(ERROR_CODE)?.as_str().parse().unwrap_or(500);
+    let reason = headers.get(ERROR).map_or("refused without a reason", |v| v.as_str());
+    Some(Cause::new(Code::from_status(status), reason.to_owned()))
+}
+
+/// The headers of every answer.
+#[must_use]
+pub fn answer_headers(database: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(REPLY, "1");
+    headers.insert(DATABASE, database);
+    headers
+}
+
+/// Headers and body of a refusal. The body keeps the form that peers which read no headers expect: a list stays
+/// a list.
+#[must_use]
+pub fn refusal_message(database: &str, empty: &str, cause: &Cause) -> (HeaderMap, Vec<u8>) {
+    let (code, text) = (cause.code(), one_line(cause));
+    let mut headers = answer_headers(database);
+    headers.insert(ERROR, text.as_str());
+    headers.insert(ERROR_CODE, code.status.to_string());
+    let body = if empty == "[]" {
+        b"[]".to_vec()
+    } else {
+        serde_json::json!({"success": false, "error": text, "code": code.name}).to_string().into_bytes()
+    };
+    (headers, body)
+}
+
+/// The sentence of a cause, fit for a header: one line of printable text, of bounded length.
+fn one_line(cause: &Cause) -> String {
+    let text = match cause {
+        Cause::Failed { message, .. } => message.to_string(),
+        other => other.to_string(),
+    };
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+}
+
+/// The stream that a publish acknowledgement names, if the payload is one.
+#[must_use]
+pub fn stream_of(payload: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct PubAck {
+        stream: String,
+    }
+    serde_json::from_slice::<PubAck>(payload).ok().map(|ack| ack.stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000_500;
+
+    fn at(payload: &str) -> i64 {
+        head(None, payload.as_bytes(), NOW).expect(payload).occurred_at
+    }
+
+    #[test]
+    fn a_peer_without_headers_is_timed_by_its_timestamp_within_the_second() {
+        assert_eq!(at(r#"{"timestamp":1700000000}"#), NOW, "the second of the arrival: the arrival itself");
+        assert_eq!(at(r#"{"timestamp":1600000000}"#), 1_600_000_000_999);
+        assert_eq!(at(r#"{"timestamp":1700000003}"#), 1_700_000_003_000);
+        assert_eq!(at(r#"{"timestamp":1700000000123}"#), 1_700_000_000_123, "milliseconds");
+        assert_eq!(at(r#"{"timestamp":1600000000.25}"#), 1_600_000_000_999);
+    }
+
+    #[test]
+    fn a_timestamp_that_is_none_means_the_arrival() {
+        for payload in [
+            "",
+            "{}",
+            "nonsense",
+            r#"{"timestamp":0}"#,
+            r#"{"timestamp":-5}"#,
+            r#"{"timestamp":"x"}"#,
+            r#"{"timestamp":null}"#,
+        ] {
+            assert_eq!(at(payload), NOW, "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_time_more_than_a_day_ahead_is_refused() {
+        for payload in [r#"{"timestamp":1800000000}"#, r#"{"timestamp":1e300}"#] {
+            let refused = head(None, payload.as_bytes(), NOW).expect_err("clock");
+            assert_eq!(refused.code(), Code::CLOCK, "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_head_survives_its_headers() {
+        let sent = Head {
+            trace: Trace::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("a=b"))
+                .map(Arc::new),
+            ..Head::at(1_699_999_999_999)
+        };
+        assert_eq!(head(Some(&head_to_headers(&sent)), b"{}", NOW).expect("head"), sent);
+    }
+
+    #[test]
+    fn a_refusal_survives_the_wire_and_a_list_stays_a_list() {
+        let cause = Cause::new(Code::BUSY, "the database\nis locked");
+        for (empty, body) in
+            [("[]", "[]"), ("{}", r#"{"code":"busy","error":"the database is locked","success":false}"#)]
+        {
+            let (headers, payload) = refusal_message("db", empty, &cause);
+            assert_eq!(String::from_utf8_lossy(&payload), body);
+            let message = Message {
+                subject: "x".into(),
+                reply: None,
+                payload: payload.into(),
+                headers: Some(headers),
+                status: None,
+                description: None,
+                length: 0,
+            };
+            assert!(is_ours(&message));
+            assert_eq!(refusal(&message), Some(Cause::new(Code::BUSY, "the database is locked")));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Op};
+use crate::client::{Db, Stack};
+use crate::operation::{Definition, Invalid, Spec};
+
+/// What is known of the channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetChannelStats {}
+
+/// What is known of the channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelStats {
+    /// The most users that were in the chat.
+    pub high_water_mark: Peak,
+    /// The most connections.
+    pub high_water_connected: Peak,
+    /// The ten who said most, most first.
+    pub top_chatters: Vec<Chatter>,
+    /// How many users were ever seen.
+    pub total_users_seen: i64,
+    /// Always true: a failure has no such answer.
+    pub success: bool,
+}
+
+/// A maximum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peak {
+    /// How many.
+    pub users: i64,
+    /// When that was first reached, in unix seconds.
+    pub timestamp: Option<i64>,
+}
+
+/// How much somebody said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chatter {
+    /// Who.
+    pub username: String,
+    /// How many lines.
+    pub chat_lines: i64,
+}
+
+impl Definition for GetChannelStats {
+    type Answer = ChannelStats;
+    const SPEC: Spec = Spec::query("channel_stats", "rosey.db.query.channel_stats");
+    const SQLITE: &'static str = "
+        SELECT json_object(
+            'high_water_mark', json_object('users', max_users, 'timestamp', max_users_timestamp),
+            'high_water_connected', json_object('users', max_connected, 'timestamp', max_connected_timestamp),
+            'top_chatters', (
+                SELECT json_group_array(
+                    json_object('username', username, 'chat_lines', total_chat_lines)
+                    ORDER BY total_chat_lines DESC, username)
+                FROM (SELECT username, total_chat_lines FROM user_stats WHERE total_chat_lines > 0
+                      ORDER BY total_chat_lines DESC, username LIMIT 10)),
+            'total_users_seen', (SELECT count(*) FROM user_stats),
+            'success', json('true'))
+        FROM channel_stats WHERE id = 1";
+
+    fn check(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+}
+
+impl<S: Stack<Op>> Db<S> {
+    /// What is known of the channel.
+    ///
+    /// # Errors
+    /// The error of the stack, with the request.
+    pub async fn channel_stats(&self) -> Result<ChannelStats, Error> {
+        Ok(self.call(GetChannelStats {}).await?.answer)
+    }
+}

@@ -1,0 +1,55 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Op, check};
+use crate::client::{Db, Stack};
+use crate::operation::{Definition, Done, Invalid, Spec};
+
+/// A line was said in the channel. What `server` says is counted, and not kept among the recent lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageLog {
+    /// Who said it.
+    pub username: String,
+    /// What was said.
+    pub message: String,
+}
+
+impl Definition for MessageLog {
+    type Answer = Done;
+    const SPEC: Spec = Spec::event("message_log", "rosey.db.message.log");
+    const SQLITE: &'static str = "
+        INSERT INTO recent_chat (timestamp, username, message, at, op_id)
+        SELECT l.occurred_at / 1000, r.value ->> '$[2].username', r.value ->> '$[2].message', l.occurred_at, l.id
+        FROM json_each(?2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1
+        WHERE lower(r.value ->> '$[2].username') <> 'server';
+
+        INSERT INTO user_stats (username, first_seen, last_seen, total_chat_lines, last_line)
+        SELECT r.value ->> '$[2].username' AS speaker,
+               min(l.occurred_at) / 1000, max(l.occurred_at) / 1000, count(*), max(l.occurred_at) / 1000
+        FROM json_each(?2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1
+        WHERE true
+        GROUP BY speaker
+        ON CONFLICT (username) DO UPDATE SET
+            first_seen = min(first_seen, excluded.first_seen),
+            last_seen = max(last_seen, excluded.last_seen),
+            last_line = max(coalesce(last_line, 0), excluded.last_line),
+            total_chat_lines = total_chat_lines + excluded.total_chat_lines;";
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::text("username", &self.username, check::NAME)?;
+        check::text("message", &self.message, check::LONG)
+    }
+}
+
+impl<S: Stack<Op>> Db<S> {
+    /// A line was said in the channel.
+    ///
+    /// # Errors
+    /// The error of the stack, with the request.
+    pub async fn message_log(
+        &self,
+        username: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Result<(), Error> {
+        self.call(MessageLog { username: username.into(), message: message.into() }).await.map(drop)
+    }
+}

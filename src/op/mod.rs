@@ -1,0 +1,45 @@
+//! The operations: one file each, with its JSON and its checks, its subject, its answer, its SQL and its method
+//! of the typed client. To add one, write its file and its line in the list below (and a migration, where it
+//! needs a table).
+
+mod check;
+
+/// Declares the files and ties their operations together.
+macro_rules! files {
+    ($($file:ident :: $name:ident),+ $(,)?) => {
+        $(
+            mod $file;
+            pub use $file::*;
+        )+
+
+        crate::operations! {
+            /// Everything that the bot asks of its memory.
+            pub enum Op -> Answer in "rosey.db" { $($name($file::$name)),+ }
+        }
+    };
+}
+
+files! {
+    user_joined::UserJoined,
+    user_left::UserLeft,
+    message_log::MessageLog,
+    user_count::UserCount,
+    high_water::HighWater,
+    status_update::StatusUpdate,
+    pm_command::PmCommand,
+    outbound_enqueue::OutboundEnqueue,
+    outbound_get::OutboundGet,
+    outbound_mark_sent::OutboundMarkSent,
+    outbound_mark_failed::OutboundMarkFailed,
+    recent_chat::RecentChat,
+    user_stats::GetUserStats,
+    channel_stats::GetChannelStats,
+    user_count_history::UserCountHistory,
+    open_sessions::OpenSessions,
+}
+
+/// The error of a stack of these operations.
+pub type Error = crate::error::Error<Op>;
+
+/// A request of one of these operations.
+pub type Request = crate::request::Request<Op>;

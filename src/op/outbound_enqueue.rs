@@ -1,0 +1,57 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Op, check};
+use crate::client::{Db, Stack};
+use crate::operation::{Definition, Invalid, Spec};
+
+/// A message that the bot is to deliver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundEnqueue {
+    /// To whom; nobody means the whole channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// What.
+    pub content: String,
+}
+
+/// A message that was put into the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enqueued {
+    /// Its number, for the marks.
+    pub id: i64,
+}
+
+impl Definition for OutboundEnqueue {
+    type Answer = Enqueued;
+    const SPEC: Spec = Spec::call("outbound_enqueue", "rosey.db.messages.outbound.enqueue");
+    const SQLITE: &'static str = "
+        INSERT INTO outbound_messages (timestamp, message, username, at, op_id)
+        SELECT l.occurred_at / 1000, r.value ->> '$[2].content', r.value ->> '$[2].username', l.occurred_at, l.id
+        FROM json_each(?2, '$.outbound_enqueue') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1;
+
+        UPDATE ledger
+        SET answer = (SELECT json_object('id', o.id) FROM outbound_messages o WHERE o.op_id = ledger.id)
+        WHERE batch = ?1 AND id IN (SELECT r.value ->> 0 FROM json_each(?2, '$.outbound_enqueue') r);";
+
+    fn check(&self) -> Result<(), Invalid> {
+        if let Some(username) = &self.username {
+            check::text("username", username, check::NAME)?;
+        }
+        check::text("content", &self.content, check::LONG)
+    }
+}
+
+impl<S: Stack<Op>> Db<S> {
+    /// Leaves a message for a user, or for the whole channel. Answers with its number.
+    ///
+    /// # Errors
+    /// The error of the stack, with the request.
+    pub async fn outbound_enqueue(
+        &self,
+        username: Option<&str>,
+        content: impl Into<String>,
+    ) -> Result<i64, Error> {
+        let op = OutboundEnqueue { username: username.map(str::to_owned), content: content.into() };
+        Ok(self.call(op).await?.answer.id)
+    }
+}

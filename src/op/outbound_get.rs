@@ -1,0 +1,116 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Op, check};
+use crate::client::{Db, Stack};
+use crate::operation::{Definition, Invalid, Spec};
+
+/// Claims messages that wait for a user, or for the whole channel, oldest first.
+///
+/// What is handed out is leased to the request's id for 30 s of the database host's clock: the same request
+/// asked again gets the same messages, nobody else does. A lease that ends without a mark counts as an attempt;
+/// the next one has to wait 2 minutes, then 4, and so on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundGet {
+    /// Whose; nobody means the channel's only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// How many at most; 50 if nothing is said.
+    #[serde(default = "check::number::<50>", deserialize_with = "check::number_or::<50, _>")]
+    pub limit: u32,
+    /// Messages that failed this often are not handed out; 3 if nothing is said.
+    #[serde(default = "check::number::<3>", deserialize_with = "check::number_or::<3, _>")]
+    pub max_retries: u32,
+}
+
+/// A message to deliver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundMessage {
+    /// Its number, for the marks.
+    pub id: i64,
+    /// To whom; nobody means the whole channel.
+    pub username: Option<String>,
+    /// What.
+    pub content: String,
+    /// The same as `content`, under the name that Python peers read.
+    pub message: String,
+    /// When it was enqueued, in unix seconds.
+    pub timestamp: i64,
+    /// How often delivering it has failed.
+    pub retry_count: u32,
+    /// Why it failed last.
+    pub error_message: Option<String>,
+}
+
+impl Definition for OutboundGet {
+    type Answer = Vec<OutboundMessage>;
+    const SPEC: Spec = Spec::call("outbound_get", "rosey.db.messages.outbound.get").untimed().list();
+    // A claim that leased nothing leaves no trace: bots ask every two seconds.
+    const SQLITE: &'static str = "
+        UPDATE outbound_messages
+        SET retry_count = retry_count + 1, last_attempt = lease_until, lease_id = NULL, lease_until = NULL
+        WHERE lease_until <= ?3 AND EXISTS (SELECT 1 FROM json_each(?2, '$.outbound_get'));
+
+        UPDATE outbound_messages SET lease_id = claim.id, lease_until = ?3 + 30000
+        FROM (
+            SELECT message, min(turn), id FROM (
+                SELECT o.id AS message, r.key AS turn, l.id AS id, r.value ->> '$[2].limit' AS most,
+                       row_number() OVER (PARTITION BY l.id ORDER BY o.at, o.id) AS place
+                FROM json_each(?2, '$.outbound_get') r
+                CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1
+                CROSS JOIN outbound_messages o ON o.username IS r.value ->> '$[2].username' AND o.sent = 0
+                WHERE o.lease_id IS NULL
+                  AND o.retry_count < r.value ->> '$[2].max_retries'
+                  AND (o.retry_count = 0
+                       OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= ?3))
+            WHERE place <= most
+            GROUP BY message) AS claim
+        WHERE outbound_messages.id = claim.message;
+
+        SELECT r.value ->> 0, (
+            SELECT json_group_array(json_object(
+                'id', o.id, 'username', o.username, 'content', o.message, 'message', o.message,
+                'timestamp', o.timestamp, 'retry_count', o.retry_count, 'error_message', o.error_message)
+                ORDER BY o.at, o.id)
+            FROM outbound_messages o WHERE o.lease_id = r.value ->> 0 AND o.sent = 0)
+        FROM json_each(?2, '$.outbound_get') r;
+
+        DELETE FROM ledger
+        WHERE batch = ?1 AND id IN (
+            SELECT r.value ->> 0 FROM json_each(?2, '$.outbound_get') r
+            WHERE NOT EXISTS (SELECT 1 FROM outbound_messages o WHERE o.lease_id = r.value ->> 0));";
+
+    fn check(&self) -> Result<(), Invalid> {
+        if let Some(username) = &self.username {
+            check::text("username", username, check::NAME)?;
+        }
+        check::limit(self.limit)?;
+        check::at_most("max_retries", self.max_retries, 30)
+    }
+}
+
+impl<S: Stack<Op>> Db<S> {
+    /// Claims at most `limit` messages that wait for this user.
+    ///
+    /// # Errors
+    /// The error of the stack, with the request.
+    pub async fn outbound_messages(
+        &self,
+        username: impl Into<String>,
+        limit: u32,
+    ) -> Result<Vec<OutboundMessage>, Error> {
+        self.claim(Some(username.into()), limit).await
+    }
+
+    /// Claims at most `limit` messages that wait for the whole channel.
+    ///
+    /// # Errors
+    /// The error of the stack, with the request.
+    pub async fn outbound_channel_messages(&self, limit: u32) -> Result<Vec<OutboundMessage>, Error> {
+        self.claim(None, limit).await
+    }
+
+    async fn claim(&self, username: Option<String>, limit: u32) -> Result<Vec<OutboundMessage>, Error> {
+        let op = OutboundGet { username, limit, max_retries: check::number::<3>() };
+        Ok(self.call(op).await?.answer)
+    }
+}

@@ -1,0 +1,48 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Op, check};
+use crate::client::{Db, Stack};
+use crate::operation::{Definition, Done, Invalid, Spec};
+
+/// A message could not be delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundMarkFailed {
+    /// The message's number.
+    #[serde(deserialize_with = "check::integer")]
+    pub message_id: i64,
+    /// Why.
+    #[serde(default)]
+    pub error: String,
+    /// Whether to give it up; else it is handed out again later.
+    #[serde(default)]
+    pub permanent: bool,
+}
+
+impl Definition for OutboundMarkFailed {
+    type Answer = Done;
+    const SPEC: Spec = Spec::call("outbound_mark_failed", "rosey.db.messages.outbound.mark_failed");
+    const SQLITE: &'static str = "
+        INSERT INTO outbound_marks (op_id, message, at, kind, error)
+        SELECT l.id, r.value ->> '$[2].message_id', l.occurred_at,
+               CASE WHEN r.value ->> '$[2].permanent' THEN 'failed' ELSE 'retry' END, r.value ->> '$[2].error'
+        FROM json_each(?2, '$.outbound_mark_failed') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1;";
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::optional_text("error", &self.error, check::LONG)
+    }
+}
+
+impl<S: Stack<Op>> Db<S> {
+    /// A message could not be delivered; `permanent` gives it up.
+    ///
+    /// # Errors
+    /// The error of the stack, with the request.
+    pub async fn outbound_mark_failed(
+        &self,
+        message_id: i64,
+        error: impl Into<String>,
+        permanent: bool,
+    ) -> Result<(), Error> {
+        self.call(OutboundMarkFailed { message_id, error: error.into(), permanent }).await.map(drop)
+    }
+}

@@ -1,0 +1,53 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Op, check};
+use crate::client::{Db, Stack};
+use crate::operation::{Definition, Done, Invalid, Spec};
+
+/// A moderator gave the bot a command in a private message: the audit trail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PmCommand {
+    /// Who.
+    pub username: String,
+    /// Which command.
+    pub command: String,
+    /// What followed it.
+    #[serde(default)]
+    pub args: String,
+    /// `pending`, `success` or `error`.
+    #[serde(default)]
+    pub result: String,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Definition for PmCommand {
+    type Answer = Done;
+    const SPEC: Spec = Spec::event("pm_command", "rosey.db.action.pm_command");
+    const SQLITE: &'static str = "
+        INSERT INTO user_actions (timestamp, username, action_type, details, op_id)
+        SELECT l.occurred_at / 1000, r.value ->> '$[2].username', 'pm_command',
+               'cmd=' || (r.value ->> '$[2].command') || ', args: ' || (r.value ->> '$[2].args')
+               || ', result: ' || (r.value ->> '$[2].result')
+               || coalesce(', error: ' || (r.value ->> '$[2].error'), ''), l.id
+        FROM json_each(?2, '$.pm_command') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1;";
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::text("username", &self.username, check::NAME)?;
+        check::text("command", &self.command, check::SHORT)?;
+        check::optional_text("args", &self.args, check::LONG)?;
+        check::optional_text("result", &self.result, check::SHORT)?;
+        check::optional_text("error", self.error.as_deref().unwrap_or_default(), check::LONG)
+    }
+}
+
+impl<S: Stack<Op>> Db<S> {
+    /// A moderator gave the bot a command.
+    ///
+    /// # Errors
+    /// The error of the stack, with the request.
+    pub async fn pm_command(&self, command: PmCommand) -> Result<(), Error> {
+        self.call(command).await.map(drop)
+    }
+}

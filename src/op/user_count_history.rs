@@ -1,0 +1,48 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Op, check};
+use crate::client::{Db, Stack};
+use crate::operation::{Definition, Invalid, Spec};
+
+/// How many were in the channel, over the last hours of the database host's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserCountHistory {
+    /// How many hours back; 24 if nothing is said.
+    #[serde(default = "check::number::<24>", deserialize_with = "check::number_or::<24, _>")]
+    pub hours: u32,
+}
+
+/// How many were in the channel at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// When, in unix seconds.
+    pub timestamp: i64,
+    /// Users in the chat.
+    pub chat_users: i64,
+    /// Connections.
+    pub connected_users: i64,
+}
+
+impl Definition for UserCountHistory {
+    type Answer = Vec<Count>;
+    const SPEC: Spec = Spec::query("user_count_history", "rosey.db.query.user_count_history").list();
+    const SQLITE: &'static str = "
+        SELECT json_group_array(
+            json_object('timestamp', timestamp, 'chat_users', chat_users, 'connected_users', connected_users)
+            ORDER BY timestamp, op_id)
+        FROM user_count_history WHERE timestamp >= ?2 / 1000 - (?1 ->> 'hours') * 3600";
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::at_most("hours", self.hours, 24 * 366)
+    }
+}
+
+impl<S: Stack<Op>> Db<S> {
+    /// How many were in the channel over the last `hours`.
+    ///
+    /// # Errors
+    /// The error of the stack, with the request.
+    pub async fn user_count_history(&self, hours: u32) -> Result<Vec<Count>, Error> {
+        Ok(self.call(UserCountHistory { hours }).await?.answer)
+    }
+}

@@ -1,0 +1,35 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Op, check};
+use crate::client::{Db, Stack};
+use crate::operation::{Definition, Done, Invalid, Spec};
+
+/// A user joined the channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserJoined {
+    /// Who.
+    pub username: String,
+}
+
+impl Definition for UserJoined {
+    type Answer = Done;
+    const SPEC: Spec = Spec::event("user_joined", "rosey.db.user.joined");
+    const SQLITE: &'static str = "
+        INSERT INTO presence (username, at, id, joined)
+        SELECT r.value ->> '$[2].username', l.occurred_at, l.id, 1
+        FROM json_each(?2, '$.user_joined') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1;";
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::text("username", &self.username, check::NAME)
+    }
+}
+
+impl<S: Stack<Op>> Db<S> {
+    /// A user joined the channel.
+    ///
+    /// # Errors
+    /// The error of the stack, with the request.
+    pub async fn user_joined(&self, username: impl Into<String>) -> Result<(), Error> {
+        self.call(UserJoined { username: username.into() }).await.map(drop)
+    }
+}

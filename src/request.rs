@@ -1,0 +1,222 @@
+//! The head of a request, and the request itself: what travels through every layer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rosey_layers::Label;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::clock;
+use crate::error::{Cause, Code};
+use crate::operation::Operation;
+
+/// The identity of one operation: given before the first try, kept through every retry, fallback and replay.
+///
+/// Ours are UUIDs (version 7, so that they sort by time); a peer may send any text of 1 to 128 printable
+/// ASCII characters. The text form is the same on every path, and is the key of the ledger.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OpId(Repr);
+
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Repr {
+    Uuid(Uuid),
+    Text(Arc<str>),
+}
+
+impl OpId {
+    /// A new id (UUID version 7). No allocation.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Repr::Uuid(Uuid::now_v7()))
+    }
+
+    /// The id of an event that its network identifies: the same `(source, name)` always gives the same id, so
+    /// that an event read twice takes effect once. A UUID version 8: 48 bits of time, then a SHA-256 of source
+    /// and name (RFC 9562, section 5.8).
+    #[must_use]
+    pub fn derived(occurred_at: i64, source: &str, name: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update((source.len() as u64).to_be_bytes());
+        hash.update(source.as_bytes());
+        hash.update(name.as_bytes());
+        let digest = hash.finalize();
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&occurred_at.to_be_bytes()[2..]);
+        bytes[6..].copy_from_slice(&digest[..10]);
+        Self(Repr::Uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid()))
+    }
+
+    /// Reads an id that a peer sent.
+    ///
+    /// # Errors
+    /// `invalid`, when it is not 1 to 128 printable ASCII characters.
+    pub fn parse(text: &str) -> Result<Self, Cause> {
+        if text.is_empty() || text.len() > 128 || !text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+            let message = "an operation id is 1 to 128 printable ASCII characters";
+            return Err(Cause::new(Code::INVALID, message));
+        }
+        // Only the exact text form becomes a UUID: whatever is printed must be what was read.
+        Ok(Self(match Uuid::try_parse(text) {
+            Ok(uuid) if uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text => {
+                Repr::Uuid(uuid)
+            }
+            _ => Repr::Text(text.into()),
+        }))
+    }
+}
+
+impl Default for OpId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Uuid(uuid) => fmt::Display::fmt(uuid, f),
+            Repr::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Debug for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The W3C trace context of a request, passed on unread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The header `traceparent`.
+    pub parent: String,
+    /// The header `tracestate`, if there was one.
+    pub state: Option<String>,
+}
+
+impl Trace {
+    /// A context, if `parent` has the form of a `traceparent` (version, trace id, span id, flags in lower-case
+    /// hexadecimal). Anything else is no context, never an error: tracing must not refuse an operation.
+    #[must_use]
+    pub fn new(parent: &str, state: Option<&str>) -> Option<Self> {
+        let fields: Vec<&str> = parent.split('-').collect();
+        let form = fields.iter().map(|f| f.len()).eq([2, 32, 16, 2]);
+        let hex = fields.iter().all(|f| f.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
+        (form && hex).then(|| Self {
+            parent: parent.to_owned(),
+            state: state
+                .filter(|s| s.len() <= 512 && s.bytes().all(|b| (b' '..=b'~').contains(&b)))
+                .map(str::to_owned),
+        })
+    }
+}
+
+/// What is known of an operation apart from what it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its identity; travels as the NATS header `Nats-Msg-Id`.
+    pub id: OpId,
+    /// When it happened, in unix milliseconds; travels as `Rosey-Occurred-At`.
+    pub occurred_at: i64,
+    /// The trace it belongs to, if any; travels as `traceparent` and `tracestate`.
+    pub trace: Option<Arc<Trace>>,
+}
+
+impl Head {
+    /// The head of something that happens now: a fresh id, and a time never below the last one issued.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { id: OpId::new(), occurred_at: clock::issue(), trace: None }
+    }
+
+    /// The head of something that happened at `occurred_at` (unix milliseconds): a fresh id and that time.
+    #[must_use]
+    pub fn at(occurred_at: i64) -> Self {
+        Self { id: OpId::new(), occurred_at, trace: None }
+    }
+}
+
+/// A request: a head and an operation.
+///
+/// The operation sits behind an `Arc`, so that keeping a copy for a fallback counts a reference and allocates
+/// nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request<O> {
+    /// Identity, time, trace.
+    pub head: Head,
+    /// What is to be done.
+    pub op: Arc<O>,
+}
+
+impl<O> Request<O> {
+    /// A request that happens now, under a fresh id.
+    pub fn new(op: impl Into<O>) -> Self {
+        Self::with_head(Head::now(), op)
+    }
+
+    /// A request under a head of its own: to repeat an operation, or to say when it happened.
+    pub fn with_head(head: Head, op: impl Into<O>) -> Self {
+        Self { head, op: Arc::new(op.into()) }
+    }
+}
+
+impl<O> Clone for Request<O> {
+    fn clone(&self) -> Self {
+        Self { head: self.head.clone(), op: Arc::clone(&self.op) }
+    }
+}
+
+impl<O: Operation> Label for Request<O> {
+    const LABELS: &'static [&'static str] = O::NAMES;
+    type Id = OpId;
+
+    fn label(&self) -> usize {
+        self.op.index()
+    }
+
+    fn id(&self) -> OpId {
+        self.head.id.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_prints_as_it_was_read() {
+        let upper = "0190B5A0-7B7B-7CCC-8DDD-0123456789AB";
+        for text in ["x", "order 17", upper, "0190b5a0-7b7b-7ccc-8ddd-0123456789ab"] {
+            assert_eq!(OpId::parse(text).expect(text).to_string(), text);
+        }
+        let own = OpId::new();
+        assert_eq!(OpId::parse(&own.to_string()).expect("own id"), own);
+    }
+
+    #[test]
+    fn an_id_that_cannot_be_printed_is_refused() {
+        for text in ["", "a\nb", "naïve", &"x".repeat(129)] {
+            assert!(OpId::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_read_twice_has_one_id() {
+        let id = OpId::derived(1_700_000_000_000, "irc", "msg-1");
+        assert_eq!(id, OpId::derived(1_700_000_000_000, "irc", "msg-1"));
+        assert_ne!(id, OpId::derived(1_700_000_000_000, "irc", "msg-2"));
+        assert_ne!(OpId::derived(1, "ab", "c"), OpId::derived(1, "a", "bc"));
+        assert!(id < OpId::derived(1_700_000_000_001, "irc", "msg-0"), "derived ids sort by time");
+    }
+
+    #[test]
+    fn only_a_well_formed_traceparent_is_passed_on() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(Trace::new(good, Some("a=b")).expect("context").state.as_deref(), Some("a=b"));
+        for bad in ["", "00-xyz", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] {
+            assert!(Trace::new(bad, None).is_none(), "{bad}");
+        }
+    }
+}

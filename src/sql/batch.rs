@@ -1,0 +1,164 @@
+//! One transaction as one string of statements with shared binds: one hop to SQLite's thread, however many
+//! operations it applies.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Either, Executor, Row};
+use uuid::Uuid;
+
+use super::DeadLetter;
+use super::writer::Write;
+use crate::clock;
+use crate::operation::{Persist, Spec};
+
+/// The ledger comes first: it decides what is new. A row marked with this batch's number was inserted by it.
+const BEGIN: &str = "
+    BEGIN IMMEDIATE;
+    INSERT INTO ledger (id, operation, hash, occurred_at, applied_at, batch)
+    SELECT r.value ->> 0, k.key, r.value ->> 3, r.value ->> 1, ?3, ?1
+    FROM json_each(?2) k CROSS JOIN json_each(k.value) r
+    WHERE true
+    ON CONFLICT (id) DO NOTHING;";
+
+/// Answers that the ledger keeps, and ids that stand there for something else. The only rows of three columns.
+const END: &str = "
+    SELECT l.id, l.answer, l.operation <> k.key OR l.hash <> r.value ->> 3
+    FROM json_each(?2) k CROSS JOIN json_each(k.value) r CROSS JOIN ledger l ON l.id = r.value ->> 0
+    WHERE l.answer IS NOT NULL OR l.operation <> k.key OR l.hash <> r.value ->> 3;
+    COMMIT";
+
+const BURY: &str = "
+    INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
+    SELECT r.value ->> 0, r.value ->> 1, r.value ->> 2, r.value ->> 3, r.value ->> 4, unhex(r.value ->> 5)
+    FROM json_each(?1) r";
+
+/// What became of one operation.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// It is in the database, now or since before; its answer as JSON.
+    Answer(String),
+    /// Its id stands in the ledger for something else.
+    IdReused,
+}
+
+/// The statements of every operation that writes, joined into one string once.
+pub(super) fn frame<O: Persist>() -> Arc<str> {
+    let writes = O::SPECS.iter().zip(O::SQLITE).filter(|(spec, _)| spec.writes()).map(|(_, sql)| *sql);
+    std::iter::once(BEGIN).chain(writes).chain([END]).collect::<String>().into()
+}
+
+/// Where the numbers of batches begin: two processes may write to one file, and must not use the same ones.
+pub(super) fn first_number() -> i64 {
+    let (high, _) = Uuid::new_v4().as_u64_pair();
+    i64::from_be_bytes(high.to_be_bytes())
+}
+
+/// Applies `writes` in one transaction; answers in their order.
+///
+/// # Errors
+/// SQLite's. The transaction may still be open then.
+pub(super) async fn apply(
+    connection: &mut SqliteConnection,
+    frame: Arc<str>,
+    specs: &[Spec],
+    number: i64,
+    writes: &[Write],
+) -> Result<Vec<Outcome>, sqlx::Error> {
+    let query = sqlx::query(AssertSqlSafe(frame)).bind(number).bind(json(specs, writes)).bind(clock::now());
+    // Read to its end: a stream dropped early leaves the transaction open.
+    let rows: Vec<SqliteRow> = connection
+        .fetch_many(query)
+        .try_filter_map(|step| std::future::ready(Ok(step.right_row())))
+        .try_collect()
+        .await?;
+    let mut outcomes = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let id: &str = row.try_get(0)?;
+        let reused = row.len() > 2 && row.try_get(2)?;
+        let outcome = if reused { Outcome::IdReused } else { Outcome::Answer(row.try_get(1)?) };
+        outcomes.insert(id, outcome);
+    }
+    let answer = |write: &Write| {
+        let silent = || Outcome::Answer(specs[write.index].empty.to_owned());
+        if outcomes.is_empty() {
+            silent()
+        } else {
+            outcomes.remove(write.id.to_string().as_str()).unwrap_or_else(silent)
+        }
+    };
+    Ok(writes.iter().map(answer).collect())
+}
+
+/// Keeps dead letters.
+pub(super) async fn bury(
+    connection: &mut SqliteConnection,
+    letters: &[DeadLetter],
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<_> = letters.iter().map(letter).collect();
+    let json = serde_json::Value::from(rows).to_string();
+    sqlx::query(BURY).bind(json).execute(connection).await.map(drop)
+}
+
+fn letter(letter: &DeadLetter) -> serde_json::Value {
+    let headers: serde_json::Map<_, _> =
+        letter.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    let mut hex = String::with_capacity(letter.payload.len() * 2);
+    for byte in &letter.payload {
+        for nibble in [byte >> 4, byte & 15] {
+            hex.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+    }
+    let headers = serde_json::Value::from(headers).to_string();
+    serde_json::json!([
+        letter.at,
+        letter.cause.code().name,
+        letter.cause.to_string(),
+        letter.subject,
+        headers,
+        hex
+    ])
+}
+
+/// The batch as JSON: `{"operation": [[id, occurred_at, payload, hash], …], …}`.
+fn json(specs: &[Spec], writes: &[Write]) -> String {
+    let mut kinds: Vec<Vec<&Write>> = vec![Vec::new(); specs.len()];
+    for write in writes {
+        kinds[write.index].push(write);
+    }
+    let mut json = Vec::with_capacity(writes.iter().map(|w| w.payload.len() + 96).sum());
+    json.push(b'{');
+    for (spec, writes) in specs.iter().zip(kinds).filter(|(_, writes)| !writes.is_empty()) {
+        if json.len() > 1 {
+            json.push(b',');
+        }
+        json.extend_from_slice(format!("\"{}\":[", spec.name).as_bytes());
+        for (place, write) in writes.into_iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            let id = serde_json::Value::from(write.id.to_string());
+            json.extend_from_slice(format!("{comma}[{id},{},", write.occurred_at).as_bytes());
+            json.extend_from_slice(&write.payload);
+            json.extend_from_slice(format!(",{}]", write.hash).as_bytes());
+        }
+        json.push(b']');
+    }
+    json.push(b'}');
+    // Made of JSON that serde wrote: always UTF-8.
+    String::from_utf8(json).unwrap_or_default()
+}
+
+/// A step of a stream over several statements is a row, or the end of a statement.
+trait Step {
+    fn right_row(self) -> Option<SqliteRow>;
+}
+
+impl<T> Step for Either<T, SqliteRow> {
+    fn right_row(self) -> Option<SqliteRow> {
+        match self {
+            Either::Left(_) => None,
+            Either::Right(row) => Some(row),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The future of a request on the database.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::oneshot;
+
+use crate::error::{Cause, Error};
+use crate::operation::Operation;
+use crate::reply::{Ack, Reply, Via};
+use crate::request::Request;
+
+type Read = Pin<Box<dyn Future<Output = Result<String, Cause>> + Send>>;
+
+/// The future of [`SqlxService`](super::SqlxService). Dropping it cancels no write.
+pub struct SqlxFuture<O>(State<O>);
+
+enum State<O> {
+    Refused(Error<O>),
+    Writing { rx: oneshot::Receiver<Result<String, Cause>>, request: Request<O> },
+    Reading { read: Read, request: Request<O> },
+    Done,
+}
+
+impl<O> SqlxFuture<O> {
+    pub(super) const fn refused(error: Error<O>) -> Self {
+        Self(State::Refused(error))
+    }
+
+    pub(super) const fn writing(rx: oneshot::Receiver<Result<String, Cause>>, request: Request<O>) -> Self {
+        Self(State::Writing { rx, request })
+    }
+
+    pub(super) fn reading(read: Read, request: Request<O>) -> Self {
+        Self(State::Reading { read, request })
+    }
+}
+
+// Nothing in it is pinned: the receiver and the box are `Unpin`.
+impl<O> Unpin for SqlxFuture<O> {}
+
+impl<O> fmt::Debug for SqlxFuture<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlxFuture").finish_non_exhaustive()
+    }
+}
+
+impl<O: Operation> Future for SqlxFuture<O> {
+    type Output = Result<Reply<O::Answer>, Error<O>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let me = &mut self.get_mut().0;
+        let json = match me {
+            State::Writing { rx, .. } => match ready!(Pin::new(rx).poll(cx)) {
+                Ok(result) => Some(result),
+                Err(_) => Some(Err(super::writer_gone())),
+            },
+            State::Reading { read, .. } => Some(ready!(read.as_mut().poll(cx))),
+            State::Refused(_) | State::Done => None,
+        };
+        match (std::mem::replace(me, State::Done), json) {
+            (State::Writing { request, .. } | State::Reading { request, .. }, Some(json)) => {
+                let answer = json.and_then(|json| Ok(O::decode_answer(request.op.index(), json.as_bytes())?));
+                Poll::Ready(match answer {
+                    Ok(answer) => Ok(Reply { via: Via::Db, ack: Ack::Committed, answer }),
+                    Err(cause) => Err(Error::new(cause, request)),
+                })
+            }
+            (State::Refused(error), _) => Poll::Ready(Err(error)),
+            _ => panic!("`SqlxFuture` polled after it was ready"),
+        }
+    }
+}

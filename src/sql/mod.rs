@@ -1,0 +1,201 @@
+//! The path on the database itself: [`SqlxService`], and the ledger that makes every operation take effect once.
+
+mod batch;
+mod error;
+mod future;
+mod sqlite;
+mod writer;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use sqlx::{AssertSqlSafe, SqlitePool};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tower::Service;
+
+pub use future::SqlxFuture;
+pub use sqlite::{Migration, OpenError, SqliteOptions, Synchronous};
+use writer::{Item, Write};
+
+use crate::clock;
+use crate::error::{Cause, Code, Error};
+use crate::operation::Persist;
+use crate::reply::Reply;
+use crate::request::Request;
+
+/// Applies operations to the database: writes through one writer that commits whatever waits in one transaction,
+/// reads through a pool that can only read.
+///
+/// An operation takes effect **once per id**: its row in the ledger is written in the transaction of its effect,
+/// and the same request again gets the same answer. The same id with another operation or payload is refused.
+///
+/// Always ready. A full queue is refused by `call` with class `Backend`, never waited for. Dropping a future
+/// cancels nothing that was handed to the writer: its transaction ends as if somebody waited for it.
+///
+/// Clones share writer and pool. The writer ends when the last clone is dropped; [`close`](Self::close) waits for
+/// that.
+pub struct SqlxService<O> {
+    shared: Arc<Shared>,
+    operation: PhantomData<fn(O)>,
+}
+
+struct Shared {
+    writes: mpsc::Sender<Item>,
+    readers: SqlitePool,
+    database: String,
+    shown: String,
+}
+
+impl<O> Clone for SqlxService<O> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), operation: PhantomData }
+    }
+}
+
+impl<O> fmt::Debug for SqlxService<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlxService").field("database", &self.shared.database).finish_non_exhaustive()
+    }
+}
+
+/// Something that arrived and could not be understood or applied.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// When it arrived, in unix milliseconds.
+    pub at: i64,
+    /// Why it is here.
+    pub cause: Cause,
+    /// The subject it came on.
+    pub subject: String,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+impl<O: Persist> SqlxService<O> {
+    /// Opens the database: creates the file if it is missing, migrates it under a lock (two processes may start
+    /// at once), starts the writer.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, locked or migrated, or is newer than this program.
+    pub async fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
+        let opened = sqlite::open(options).await?;
+        let (writes, queue) = mpsc::channel(options.queue);
+        let frame = batch::frame::<O>();
+        tokio::spawn(writer::run(opened.writer, options.clone(), frame, O::SPECS, queue));
+        let shared = Shared {
+            writes,
+            readers: opened.readers,
+            database: opened.database,
+            shown: options.path().display().to_string(),
+        };
+        Ok(Self { shared: Arc::new(shared), operation: PhantomData })
+    }
+
+    /// The id that this database was given at its creation.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.shared.database
+    }
+
+    /// The file, for people.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shared.shown
+    }
+
+    /// A pool of connections that can only read, for queries of one's own.
+    #[must_use]
+    pub fn readers(&self) -> &SqlitePool {
+        &self.shared.readers
+    }
+
+    /// Waits until the writer has done what was handed to it before this call. Cancel safe.
+    ///
+    /// # Errors
+    /// `overloaded` when the queue is full, `database` when the writer has ended.
+    pub async fn ping(&self) -> Result<(), Cause> {
+        let (tx, rx) = oneshot::channel();
+        self.enqueue(Item::Ping(tx))?;
+        rx.await.map_err(|_| writer_gone())
+    }
+
+    /// Keeps something that could not be understood; waits for the commit.
+    ///
+    /// # Errors
+    /// Those of a write: nothing is kept then.
+    pub async fn bury(&self, letter: DeadLetter) -> Result<(), Cause> {
+        let (tx, rx) = oneshot::channel();
+        self.enqueue(Item::DeadLetter(letter, tx))?;
+        rx.await.map_err(|_| writer_gone())?
+    }
+
+    /// Ends the writer once everything handed to it is committed, and closes the files. Requests from now on are
+    /// refused.
+    pub async fn close(&self) {
+        let (tx, rx) = oneshot::channel();
+        // A writer that has ended already is closed.
+        if self.shared.writes.send(Item::Close(tx)).await.is_ok() {
+            let _ = rx.await;
+        }
+        self.shared.readers.close().await;
+    }
+
+    fn enqueue(&self, item: Item) -> Result<(), Cause> {
+        self.shared.writes.try_send(item).map_err(|e| match e {
+            TrySendError::Full(_) => {
+                Cause::new(Code::OVERLOADED, "the queue in front of the database is full")
+            }
+            TrySendError::Closed(_) => writer_gone(),
+        })
+    }
+
+    fn start(&self, request: &Request<O>) -> Result<SqlxFuture<O>, Cause> {
+        let index = request.op.index();
+        let spec = &O::SPECS[index];
+        let payload = request.op.encode()?;
+        if spec.writes() {
+            let (tx, rx) = oneshot::channel();
+            self.enqueue(Item::Write(Write::new(request, index, payload), tx))?;
+            return Ok(SqlxFuture::writing(rx, request.clone()));
+        }
+        let readers = self.shared.readers.clone();
+        let statement = O::SQLITE[index];
+        let read = Box::pin(async move {
+            let payload = String::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
+            sqlx::query_scalar::<_, String>(AssertSqlSafe(statement))
+                .bind(payload)
+                .bind(clock::now())
+                .fetch_one(&readers)
+                .await
+                .map_err(|e| error::cause(&e))
+        });
+        Ok(SqlxFuture::reading(read, request.clone()))
+    }
+}
+
+fn writer_gone() -> Cause {
+    Cause::new(Code::DATABASE, "the database is closed")
+}
+
+impl<O: Persist> Service<Request<O>> for SqlxService<O> {
+    type Response = Reply<O::Answer>;
+    type Error = Error<O>;
+    type Future = SqlxFuture<O>;
+
+    /// Always ready: what cannot be taken is refused by `call`.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<O>) -> SqlxFuture<O> {
+        match self.start(&request) {
+            Ok(future) => future,
+            Err(cause) => SqlxFuture::refused(Error::new(cause, request)),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Opening a SQLite file: options, the lock, the migrations, the connections.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlitePool};
+
+/// How durable a commit is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// Survives the end of the process; a power cut may take the last commits.
+    #[default]
+    Normal,
+    /// Survives a power cut; several times slower.
+    Full,
+}
+
+/// A change of schema. Changes only add.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// Its place in the order. Rosey's own are below 1000.
+    pub version: i64,
+    /// What it does.
+    pub description: &'static str,
+    /// The statements.
+    pub sql: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        description: "origin",
+        sql: include_str!("../../migrations/sqlite/0001_origin.sql"),
+    },
+    Migration {
+        version: 2,
+        description: "rosey",
+        sql: include_str!("../../migrations/sqlite/0002_rosey.sql"),
+    },
+];
+
+/// How to open a SQLite database.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    path: PathBuf,
+    /// How durable a commit is.
+    pub synchronous: Synchronous,
+    /// How long to wait for somebody else's lock before an operation fails as `busy`.
+    pub busy_timeout: Duration,
+    /// How many writes may wait; more are refused as `overloaded`.
+    pub queue: usize,
+    /// Connections for reading.
+    pub readers: u32,
+    /// Whether a missing file is created.
+    pub create: bool,
+    /// Tables of one's own, after Rosey's.
+    pub migrations: &'static [Migration],
+}
+
+impl SqliteOptions {
+    /// The usual options for a `sqlite:` address (`sqlite://rosey.db`, `sqlite:///var/lib/rosey.db`) or a path.
+    ///
+    /// # Errors
+    /// When the address is not SQLite's, or means a database in memory: two connections would see two of them.
+    pub fn new(url: &str) -> Result<Self, OpenError> {
+        let refuse = |why: &str| Err(OpenError::Address(url.to_owned(), why.to_owned()));
+        let path = match url.split_once(':') {
+            Some(("sqlite", rest)) => rest.strip_prefix("//").unwrap_or(rest),
+            Some((scheme, _)) if scheme.len() > 1 && url.contains("://") => {
+                return refuse("only sqlite:// addresses are served");
+            }
+            _ => url,
+        };
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        if path.is_empty() || path == ":memory:" {
+            return refuse("name a file");
+        }
+        Ok(Self {
+            path: PathBuf::from(path),
+            synchronous: Synchronous::default(),
+            busy_timeout: Duration::from_millis(400),
+            queue: 4096,
+            readers: 4,
+            create: true,
+            migrations: &[],
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn connect(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(self.create)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(match self.synchronous {
+                Synchronous::Normal => SqliteSynchronous::Normal,
+                Synchronous::Full => SqliteSynchronous::Full,
+            })
+            .busy_timeout(self.busy_timeout)
+            // A checkpoint syncs the file; at the default of 1000 pages that is the tail of the latency.
+            .pragma("wal_autocheckpoint", "20000")
+            .disable_statement_logging()
+    }
+}
+
+impl FromStr for SqliteOptions {
+    type Err = OpenError;
+
+    fn from_str(url: &str) -> Result<Self, OpenError> {
+        Self::new(url)
+    }
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The address is not one.
+    #[error("database address {0:?}: {1}")]
+    Address(String, String),
+    /// The file, or the lock beside it, cannot be opened.
+    #[error("cannot open {}: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// SQLite says no.
+    #[error("cannot open the database {}: {error}", path.display())]
+    Sqlite {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: sqlx::Error,
+    },
+    /// The file was written by a newer program.
+    #[error("the database {} is newer than this program (it has the change of schema {version}); use a newer rosey", path.display())]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// The change that this program does not know.
+        version: i64,
+    },
+    /// A change of schema failed; the file is as it was before it.
+    #[error("cannot migrate the database {}: {error}", path.display())]
+    Migrate {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: MigrateError,
+    },
+}
+
+pub(super) struct Opened {
+    pub(super) writer: SqliteConnection,
+    pub(super) readers: SqlitePool,
+    pub(super) database: String,
+}
+
+pub(super) async fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
+    let sqlite = |error| OpenError::Sqlite { path: options.path.clone(), error };
+    // Held until the end of this function: creating and migrating are for one process at a time.
+    let _lock = lock(options).await?;
+    let mut writer = options.connect().connect().await.map_err(sqlite)?;
+    migrate(options, &mut writer).await?;
+    let database = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'")
+        .fetch_one(&mut writer)
+        .await
+        .map_err(sqlite)?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(options.readers)
+        .test_before_acquire(false)
+        .connect_with(options.connect().create_if_missing(false).read_only(true))
+        .await
+        .map_err(sqlite)?;
+    Ok(Opened { writer, readers, database })
+}
+
+/// The writer's connection again, after the one before was lost.
+pub(super) async fn reopen(options: &SqliteOptions) -> Result<SqliteConnection, sqlx::Error> {
+    options.connect().create_if_missing(false).connect().await
+}
+
+/// Takes the lock beside the file; waits for whoever holds it.
+async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
+    let mut name = options.path.clone().into_os_string();
+    name.push(".lock");
+    let path = PathBuf::from(name);
+    let create = options.create || path.exists();
+    let shown = path.clone();
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = File::options().create(create).write(true).truncate(false).open(&path)?;
+        file.lock()?;
+        Ok(file)
+    });
+    let failed = |error| OpenError::File { path: shown, error };
+    match locked.await {
+        Ok(result) => result.map_err(failed),
+        Err(panicked) => Err(failed(std::io::Error::other(panicked))),
+    }
+}
+
+async fn migrate(options: &SqliteOptions, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let migrations = MIGRATIONS.iter().chain(options.migrations).map(|m| {
+        let kind = MigrationType::Simple;
+        sqlx::migrate::Migration::new(m.version, m.description.into(), kind, m.sql.into_sql_str(), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    migrator.set_locking(false); // the file's lock serves; sqlx has none on SQLite
+    migrator.run(&mut *connection).await.map_err(|error| {
+        let path = options.path.clone();
+        match error {
+            MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
+                OpenError::Newer { path, version }
+            }
+            error => OpenError::Migrate { path, error },
+        }
+    })?;
+    connection
+        .clear_cached_statements()
+        .await
+        .map_err(|error| OpenError::Sqlite { path: options.path.clone(), error })
+}

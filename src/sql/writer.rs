@@ -1,0 +1,267 @@
+//! The writer: one task, one connection. It takes what is waiting, never waits for more, and commits it in one
+//! transaction and one hop to SQLite's thread.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::batch::{self, Outcome};
+use super::{DeadLetter, SqliteOptions, error, sqlite};
+use crate::error::{Cause, Code};
+use crate::operation::{Operation, Spec};
+use crate::request::{OpId, Request};
+
+/// The most operations in a transaction: keeps it short.
+const MOST: usize = 512;
+/// The most bytes of payload in a transaction.
+const MOST_BYTES: usize = 1 << 20;
+
+/// The answer as JSON.
+type Answer = Result<String, Cause>;
+
+/// What is handed to the writer.
+pub(super) enum Item {
+    Write(Write, oneshot::Sender<Answer>),
+    DeadLetter(DeadLetter, oneshot::Sender<Result<(), Cause>>),
+    Ping(oneshot::Sender<()>),
+    Close(oneshot::Sender<()>),
+}
+
+/// An operation as the batch takes it.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) id: OpId,
+    pub(super) index: usize,
+    pub(super) occurred_at: i64,
+    /// A JSON object.
+    pub(super) payload: Vec<u8>,
+    /// Of operation and payload: the same id must not come with another one.
+    pub(super) hash: i64,
+}
+
+impl Write {
+    pub(super) fn new<O: Operation>(request: &Request<O>, index: usize, payload: Vec<u8>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(O::NAMES[index]);
+        hash.update([0]);
+        hash.update(&payload);
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.finalize()[..8]);
+        Self {
+            id: request.head.id.clone(),
+            index,
+            occurred_at: request.head.occurred_at,
+            payload,
+            hash: i64::from_be_bytes(first),
+        }
+    }
+}
+
+/// What is waiting, taken together.
+#[derive(Default)]
+struct Batch {
+    writes: Vec<Write>,
+    /// Who waits for each of `writes`; several, if the same request came more than once.
+    waiting: Vec<Vec<oneshot::Sender<Answer>>>,
+    by_id: HashMap<OpId, usize>,
+    letters: Vec<DeadLetter>,
+    letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
+    pings: Vec<oneshot::Sender<()>>,
+    close: Option<oneshot::Sender<()>>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn add(&mut self, item: Item) {
+        match item {
+            Item::Write(write, tx) => self.add_write(write, tx),
+            Item::DeadLetter(letter, tx) => {
+                self.bytes += letter.payload.len();
+                self.letters.push(letter);
+                self.letters_waiting.push(tx);
+            }
+            Item::Ping(tx) => self.pings.push(tx),
+            Item::Close(tx) => self.close = Some(tx),
+        }
+    }
+
+    fn add_write(&mut self, write: Write, tx: oneshot::Sender<Answer>) {
+        self.bytes += write.payload.len();
+        match self.by_id.entry(write.id.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(self.writes.len());
+                self.writes.push(write);
+                self.waiting.push(vec![tx]);
+            }
+            Entry::Occupied(first) => {
+                let first = *first.get();
+                let known = &self.writes[first];
+                if (known.index, known.hash) == (write.index, write.hash) {
+                    self.waiting[first].push(tx);
+                } else {
+                    let _ = tx.send(Err(id_reused()));
+                }
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.writes.len() + self.letters.len() >= MOST || self.bytes >= MOST_BYTES || self.close.is_some()
+    }
+}
+
+pub(super) fn id_reused() -> Cause {
+    Cause::new(Code::ID_REUSED, "this id was used for another operation or payload")
+}
+
+/// Runs until [`Item::Close`] comes, or nobody can send any more.
+pub(super) async fn run(
+    connection: SqliteConnection,
+    options: SqliteOptions,
+    frame: Arc<str>,
+    specs: &'static [Spec],
+    mut queue: mpsc::Receiver<Item>,
+) {
+    let mut writer =
+        Writer { connection: Some(connection), options, frame, specs, batch: batch::first_number() };
+    while let Some(first) = queue.recv().await {
+        let mut batch = Batch::default();
+        batch.add(first);
+        while !batch.is_full() {
+            match queue.try_recv() {
+                Ok(item) => batch.add(item),
+                Err(_) => break,
+            }
+        }
+        let close = batch.close.take();
+        writer.commit(batch).await;
+        if let Some(tx) = close {
+            queue.close();
+            writer.close().await;
+            let _ = tx.send(());
+            return;
+        }
+        // Another process may be waiting for the lock.
+        tokio::task::yield_now().await;
+    }
+    writer.close().await;
+}
+
+struct Writer {
+    /// None after it was lost.
+    connection: Option<SqliteConnection>,
+    options: SqliteOptions,
+    frame: Arc<str>,
+    specs: &'static [Spec],
+    /// The number of the last transaction, unlike that of any other process.
+    batch: i64,
+}
+
+impl Writer {
+    /// Commits the batch and tells everybody who waits. A waiter that is gone is no reason to stop.
+    async fn commit(&mut self, batch: Batch) {
+        let Batch { writes, waiting, letters, letters_waiting, pings, .. } = batch;
+        let outcomes = self.apply(&writes).await;
+        for (outcome, waiting) in outcomes.into_iter().zip(waiting) {
+            for tx in waiting {
+                let _ = tx.send(outcome.clone());
+            }
+        }
+        if !letters.is_empty() {
+            let kept = self.bury(&letters).await;
+            for tx in letters_waiting {
+                let _ = tx.send(kept.clone());
+            }
+        }
+        for tx in pings {
+            let _ = tx.send(());
+        }
+    }
+
+    /// Applies writes in one transaction. If one of them cannot be applied because of its data, halves are tried,
+    /// down to the one that is refused alone; its neighbours commit.
+    async fn apply(&mut self, writes: &[Write]) -> Vec<Answer> {
+        if writes.is_empty() {
+            return Vec::new();
+        }
+        // Depth first, so that outcomes come in the order of the writes.
+        let mut outcomes = Vec::with_capacity(writes.len());
+        let mut parts = vec![writes];
+        while let Some(part) = parts.pop() {
+            match self.transaction(part).await {
+                Ok(answers) => outcomes.extend(answers.into_iter().map(|outcome| match outcome {
+                    Outcome::Answer(json) => Ok(json),
+                    Outcome::IdReused => Err(id_reused()),
+                })),
+                Err(e) if error::is_of_the_data(&e) && part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.push(second);
+                    parts.push(first);
+                }
+                Err(e) => {
+                    let cause = error::cause(&e);
+                    tracing::debug!(operations = part.len(), "a transaction failed: {cause}");
+                    outcomes.extend(part.iter().map(|_| Err(cause.clone())));
+                }
+            }
+        }
+        outcomes
+    }
+
+    async fn transaction(&mut self, writes: &[Write]) -> Result<Vec<Outcome>, sqlx::Error> {
+        self.batch = self.batch.wrapping_add(1);
+        let (frame, specs, number) = (Arc::clone(&self.frame), self.specs, self.batch);
+        let connection = self.connection().await?;
+        let result = batch::apply(connection, frame, specs, number, writes).await;
+        self.after(result).await
+    }
+
+    async fn bury(&mut self, letters: &[DeadLetter]) -> Result<(), Cause> {
+        let result = match self.connection().await {
+            Ok(connection) => batch::bury(connection, letters).await,
+            Err(e) => Err(e),
+        };
+        self.after(result).await.map_err(|e| error::cause(&e))
+    }
+
+    async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => sqlite::reopen(&self.options).await?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    /// After an error the transaction is still open. What cannot be rolled back is dropped, connection and all.
+    async fn after<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if result.is_err()
+            && let Some(mut connection) = self.connection.take()
+        {
+            let open = sqlx::query("ROLLBACK").execute(&mut connection).await;
+            let usable = match &open {
+                Ok(_) => true,
+                // "no transaction is active": the error came before BEGIN, or ended the transaction itself
+                Err(e) => {
+                    e.as_database_error().is_some_and(|e| e.message().contains("no transaction is active"))
+                }
+            };
+            if usable {
+                self.connection = Some(connection);
+            }
+        }
+        result
+    }
+
+    async fn close(&mut self) {
+        if let Some(connection) = self.connection.take()
+            && let Err(e) = connection.close().await
+        {
+            tracing::warn!("closing the database: {e}");
+        }
+    }
+}
