@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use rosey_layers::breaker::Rejected;
 use rosey_layers::{Class, Classify, Elapsed, FallbackError};
 
 use crate::request::Request;
@@ -73,6 +74,8 @@ impl Code {
 pub enum Cause {
     /// No answer in time; it may have happened.
     Elapsed(Duration),
+    /// The circuit is open; it was not sent.
+    CircuitOpen(Rejected),
     /// Refused or failed.
     Failed {
         /// What went wrong.
@@ -100,6 +103,7 @@ impl Cause {
     pub fn code(&self) -> Code {
         match self {
             Self::Elapsed(_) => Code::UNANSWERED,
+            Self::CircuitOpen(_) => Code::UNAVAILABLE,
             Self::Failed { code, .. } => *code,
             Self::Both { primary, fallback } => {
                 let (first, second) = (primary.code(), fallback.code());
@@ -117,7 +121,7 @@ impl Classify for Cause {
     fn is_timeout(&self) -> bool {
         match self {
             Self::Elapsed(_) => true,
-            Self::Failed { .. } => false,
+            Self::CircuitOpen(_) | Self::Failed { .. } => false,
             Self::Both { primary, fallback } => primary.is_timeout() || fallback.is_timeout(),
         }
     }
@@ -127,6 +131,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Elapsed(after) => write!(f, "no answer within {after:?}"),
+            Self::CircuitOpen(rejected) => fmt::Display::fmt(rejected, f),
             Self::Failed { code, message } => write!(f, "{message} ({})", code.name),
             Self::Both { primary, fallback } => write!(f, "{primary}; then the fallback: {fallback}"),
         }
@@ -235,6 +240,12 @@ impl<O> std::error::Error for Error<O> {
 impl<O> From<Elapsed> for Error<O> {
     fn from(elapsed: Elapsed) -> Self {
         Self { cause: Cause::Elapsed(elapsed.after()), request: None }
+    }
+}
+
+impl<O> From<Rejected> for Error<O> {
+    fn from(rejected: Rejected) -> Self {
+        Self { cause: Cause::CircuitOpen(rejected), request: None }
     }
 }
 

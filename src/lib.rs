@@ -2,6 +2,8 @@
 //! database service; when that path fails, the *same request* runs on the database itself. Each operation takes
 //! effect exactly once, and the log says which path served it.
 
+#[cfg(feature = "bot")]
+pub mod bot;
 pub mod client;
 pub mod clock;
 pub mod error;
@@ -11,8 +13,11 @@ pub mod op;
 pub mod operation;
 pub mod reply;
 pub mod request;
+#[cfg(all(feature = "nats", feature = "sqlite"))]
+pub mod service;
 #[cfg(feature = "sqlite")]
 pub mod sql;
+pub mod stack;
 
 pub use client::{Db, Stack};
 pub use error::{Cause, Code, Error};

@@ -1,0 +1,167 @@
+//! One message: read it, apply it, answer it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Message, Subject};
+use rosey_layers::{Class, Classify};
+use tokio::sync::watch;
+use tokio::time;
+use tower::Service;
+
+use super::Shared;
+use super::subscription::told;
+use crate::clock;
+use crate::error::{Cause, Code};
+use crate::nats::wire;
+use crate::operation::{Invalid, Persist, Spec};
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::sql::DeadLetter;
+
+/// The pause before something that nobody else will repeat is tried again, first and longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// An operation, by request or by plain publish.
+pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, message: Message) {
+    let spec = &O::SPECS[index];
+    count(&shared.counters.taken);
+    match perform(shared, index, &message).await {
+        Ok(reply) => {
+            count(&shared.counters.done);
+            answer::<O>(shared, spec, message.reply, O::encode_answer(&reply.answer)).await;
+        }
+        Err(cause) => refuse(shared, spec, message, cause).await,
+    }
+}
+
+/// Whether the service is well: answered once the writer has done what came before.
+pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
+    let Some(reply) = message.reply else { return };
+    let database = shared.db.database();
+    let (headers, body) = match shared.db.ping().await {
+        Ok(()) => {
+            let version = env!("CARGO_PKG_VERSION");
+            let body = serde_json::json!({
+                "service": O::SERVICE, "version": version, "database_id": database, "mode": "core"});
+            (wire::answer_headers(database), body.to_string().into_bytes())
+        }
+        Err(cause) => wire::refusal_message(database, "{}", &cause),
+    };
+    send(shared, reply, headers, body).await;
+}
+
+async fn perform<O: Persist>(
+    shared: &Shared<O>,
+    index: usize,
+    message: &Message,
+) -> Result<Reply<O::Answer>, Cause> {
+    let head = wire::head(message.headers.as_ref(), &message.payload, clock::now())?;
+    let op = O::decode(index, &message.payload)?;
+    let mut request = Request::with_head(head, op);
+    let mut pause = RETRY.0;
+    loop {
+        let error = match shared.db.clone().call(request).await {
+            Ok(reply) => return Ok(reply),
+            Err(error) => error,
+        };
+        let cause = error.cause().clone();
+        // A caller who waits for an answer is told, and falls back or tries again. A plain publish has nobody else.
+        let hopeless = cause.class() == Class::Rejected || message.reply.is_some();
+        match error.into_request() {
+            Some(same) if !hopeless && wait(&shared.give_up, &mut pause).await => request = same,
+            _ => return Err(cause),
+        }
+    }
+}
+
+async fn refuse<O: Persist>(shared: &Shared<O>, spec: &Spec, message: Message, cause: Cause) {
+    let refused = cause.class() == Class::Rejected;
+    if refused {
+        count(&shared.counters.refused);
+        tracing::warn!(operation = spec.name, subject = message.subject.as_str(), "refused: {cause}");
+        if spec.writes() {
+            bury(shared, spec, &message, &cause).await;
+        }
+    } else {
+        count(if message.reply.is_some() { &shared.counters.failed } else { &shared.counters.lost });
+        tracing::warn!(operation = spec.name, subject = message.subject.as_str(), "failed: {cause}");
+    }
+    if let Some(reply) = message.reply {
+        let (headers, body) = wire::refusal_message(shared.db.database(), spec.empty, &cause);
+        send(shared, reply, headers, body).await;
+    }
+}
+
+/// Keeps what was refused, before anybody is told; tries until it is kept or the time for finishing is over.
+async fn bury<O: Persist>(shared: &Shared<O>, spec: &Spec, message: &Message, cause: &Cause) {
+    let headers =
+        message.headers.iter().flat_map(HeaderMap::iter).flat_map(|(name, values)| {
+            values.iter().map(|value| (name.to_string(), value.as_str().to_owned()))
+        });
+    let letter = DeadLetter {
+        at: clock::now(),
+        cause: cause.clone(),
+        subject: message.subject.to_string(),
+        headers: headers.collect(),
+        payload: message.payload.to_vec(),
+    };
+    let mut pause = RETRY.0;
+    while let Err(e) = shared.db.bury(letter.clone()).await {
+        tracing::warn!(operation = spec.name, "a dead letter could not be kept: {e}");
+        if !wait(&shared.give_up, &mut pause).await {
+            count(&shared.counters.lost);
+            return;
+        }
+    }
+    count(&shared.counters.buried);
+    let notice = serde_json::json!({
+        "subject": letter.subject, "code": cause.code().name, "reason": cause.to_string()});
+    let subject = format!("rosey.dlq.{}", spec.name);
+    if let Err(e) = shared.client.publish(subject, notice.to_string().into()).await {
+        tracing::debug!("no notice of a dead letter: {e}");
+    }
+}
+
+/// Waits before the next try; false when the time for finishing is over.
+async fn wait(give_up: &watch::Receiver<bool>, pause: &mut Duration) -> bool {
+    let this = *pause;
+    *pause = (this * 2).min(RETRY.1);
+    let mut give_up = give_up.clone();
+    tokio::select! {
+        () = time::sleep(this) => true,
+        () = told(&mut give_up) => false,
+    }
+}
+
+async fn answer<O: Persist>(
+    shared: &Shared<O>,
+    spec: &Spec,
+    to: Option<Subject>,
+    answer: Result<Vec<u8>, Invalid>,
+) {
+    let Some(to) = to else { return };
+    let database = shared.db.database();
+    let (headers, body) = match answer {
+        Ok(body) if body.len() + 512 > shared.client.max_payload() => {
+            let cause = Cause::new(
+                Code::TOO_LARGE,
+                format!("the answer has {} bytes, more than NATS carries; ask for less", body.len()),
+            );
+            wire::refusal_message(database, spec.empty, &cause)
+        }
+        Ok(body) => (wire::answer_headers(database), body),
+        Err(e) => wire::refusal_message(database, spec.empty, &Cause::new(Code::DATABASE, e.0)),
+    };
+    send(shared, to, headers, body).await;
+}
+
+async fn send<O>(shared: &Shared<O>, to: Subject, headers: HeaderMap, body: Vec<u8>) {
+    if let Err(e) = shared.client.publish_with_headers(to, headers, body.into()).await {
+        tracing::warn!("an answer could not be sent: {e}");
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

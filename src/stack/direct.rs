@@ -1,0 +1,159 @@
+//! The direct path: the database itself, where it is known to be the right one.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use futures_util::future::{self, Either, Ready};
+use tower::Service;
+
+use crate::error::{Cause, Code, Error};
+use crate::operation::Persist;
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::sql::{SqlxFuture, SqlxService};
+
+/// The path on the database itself, which serves only as long as it is the database that the service on NATS
+/// writes to: two paths to two databases would tear the channel's memory apart.
+///
+/// Until a database is given to it, and from the moment it is found to be another one, it refuses with class
+/// `NotSent`.
+pub struct Direct<O> {
+    shared: Arc<Shared<O>>,
+}
+
+struct Shared<O> {
+    database: OnceLock<SqlxService<O>>,
+    another: AtomicBool,
+}
+
+impl<O> Clone for Direct<O> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<O> fmt::Debug for Direct<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direct")
+            .field("open", &self.shared.database.get().is_some())
+            .field("another", &self.shared.another)
+            .finish()
+    }
+}
+
+impl<O> Default for Direct<O> {
+    fn default() -> Self {
+        Self::closed()
+    }
+}
+
+impl<O> Direct<O> {
+    /// A path with no database yet.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self { shared: Arc::new(Shared { database: OnceLock::new(), another: AtomicBool::new(false) }) }
+    }
+
+    /// A path to this database.
+    #[must_use]
+    pub fn open(database: SqlxService<O>) -> Self {
+        let direct = Self::closed();
+        direct.provide(database);
+        direct
+    }
+
+    /// Gives the path its database. The first one stays.
+    pub fn provide(&self, database: SqlxService<O>) {
+        // A second one is the same file opened again: the first serves.
+        let _ = self.shared.database.set(database);
+    }
+
+    /// The database, if there is one.
+    #[must_use]
+    pub fn database(&self) -> Option<&SqlxService<O>> {
+        self.shared.database.get()
+    }
+}
+
+impl<O: Persist> Direct<O> {
+    /// Follows the service on NATS for as long as that is watched: while it names another database than this
+    /// path's, this path refuses, and says so once in the log.
+    ///
+    /// `missing` is called with the service's database while this path has none, and may bring one.
+    #[cfg(feature = "nats")]
+    pub fn follow<F, Fut>(
+        &self,
+        mut status: tokio::sync::watch::Receiver<crate::nats::Status>,
+        mut missing: F,
+    ) where
+        F: FnMut(String) -> Fut + Send + 'static,
+        Fut: Future<Output = Option<SqlxService<O>>> + Send + 'static,
+    {
+        let direct = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let database = status.borrow_and_update().database().map(str::to_owned);
+                if let Some(database) = database {
+                    if direct.database().is_none()
+                        && let Some(found) = missing(database.clone()).await
+                    {
+                        direct.provide(found);
+                    }
+                    direct.compare(&database);
+                }
+                if status.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    #[cfg(feature = "nats")]
+    fn compare(&self, service: &str) {
+        let Some(own) = self.database() else { return };
+        let another = own.database() != service;
+        if self.shared.another.swap(another, Ordering::Release) != another {
+            if another {
+                tracing::error!(
+                    file = own.shown(),
+                    database = own.database(),
+                    service,
+                    "the database service on NATS writes to another database than --database-url names: operations go \
+                     over NATS only; give both the same file"
+                );
+            } else {
+                tracing::info!(database = service, "both paths lead to the same database");
+            }
+        }
+    }
+
+    fn usable(&self) -> Result<&SqlxService<O>, Cause> {
+        if self.shared.another.load(Ordering::Acquire) {
+            let why = "the database here is not the one that the service on NATS writes to";
+            return Err(Cause::new(Code::UNAVAILABLE, why));
+        }
+        self.database().ok_or_else(|| {
+            Cause::new(Code::UNAVAILABLE, "no database is open here; name one with --database-url")
+        })
+    }
+}
+
+impl<O: Persist> Service<Request<O>> for Direct<O> {
+    type Response = Reply<O::Answer>;
+    type Error = Error<O>;
+    type Future = Either<SqlxFuture<O>, Ready<Result<Self::Response, Error<O>>>>;
+
+    /// Always ready, as [`SqlxService`] is.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<O>) -> Self::Future {
+        match self.usable() {
+            Ok(service) => Either::Left(service.clone().call(request)),
+            Err(cause) => Either::Right(future::err(Error::new(cause, request))),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The standard stack: which layers stand around which path, in which order.
+//!
+//! ```text
+//! limit ─ log, metrics [total] ─ Fallback ┬ log, metrics [NATS] ─ circuit breaker ─ timeout ─ NatsService
+//!                                         └ log, metrics [DB] ─ timeout ─ SqlxService
+//! ```
+//!
+//! The timeout is inside the breaker, so that the breaker sees it; the breaker is inside the fallback, so that an
+//! open circuit reroutes in nanoseconds; log and metrics are outside both, so that nothing goes uncounted.
+
+#[cfg(feature = "sqlite")]
+mod direct;
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use rosey_layers::breaker::{self, Handle};
+use rosey_layers::fallback::{ByClass, CountReroutes};
+use rosey_layers::{
+    BreakerLayer, Class, Classify, Failure, Fallback, LogLayer, MetricsLayer, SwitchLayer, TimeoutLayer,
+};
+use tower::limit::ConcurrencyLimitLayer;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceBuilder, ServiceExt};
+
+#[cfg(feature = "sqlite")]
+pub use direct::Direct;
+
+use crate::client::Stack;
+use crate::error::Error;
+use crate::operation::Operation;
+use crate::reply::{Reply, Via};
+use crate::request::Request;
+
+/// A stack as one type, to be put in a struct. Costs a box per call.
+pub type BoxedStack<O> = BoxCloneSyncService<Request<O>, Reply<<O as Operation>::Answer>, Error<O>>;
+
+/// Makes a stack one type.
+pub fn boxed<O: Operation, S: Stack<O>>(stack: S) -> BoxedStack<O> {
+    BoxCloneSyncService::new(stack.map_err(Into::into))
+}
+
+/// A path that a stack can be built over: a leaf service whose error is ours.
+pub trait Path<O: Operation>:
+    Service<Request<O>, Response = Reply<O::Answer>, Error = Error<O>, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<O: Operation, S> Path<O> for S where
+    S: Service<Request<O>, Response = Reply<O::Answer>, Error = Error<O>, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// The knobs of the standard stack.
+#[derive(Clone, Debug)]
+pub struct StackBuilder {
+    nats_timeout: Duration,
+    db_timeout: Duration,
+    in_flight: usize,
+    breaker: breaker::Config,
+    prefix: &'static str,
+}
+
+impl Default for StackBuilder {
+    fn default() -> Self {
+        Self {
+            nats_timeout: Duration::from_secs(2),
+            db_timeout: Duration::from_secs(5),
+            in_flight: 2048,
+            breaker: breaker::Config::new().tag("[NATS]"),
+            prefix: "rosey",
+        }
+    }
+}
+
+impl StackBuilder {
+    /// The standard stack with its usual values.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long an operation may take over NATS before it is tried on the database; 2 s.
+    #[must_use]
+    pub fn nats_timeout(self, nats_timeout: Duration) -> Self {
+        Self { nats_timeout, ..self }
+    }
+
+    /// How long an operation may take on the database before it fails; 5 s.
+    #[must_use]
+    pub fn db_timeout(self, db_timeout: Duration) -> Self {
+        Self { db_timeout, ..self }
+    }
+
+    /// How many operations may be in flight; 2048. More wait. Keep it below the queue of the database's writer, so
+    /// that a sudden release of everything waiting cannot overflow it.
+    #[must_use]
+    pub fn in_flight(self, in_flight: usize) -> Self {
+        Self { in_flight, ..self }
+    }
+
+    /// When the circuit to NATS opens and closes.
+    #[must_use]
+    pub fn breaker(self, breaker: breaker::Config) -> Self {
+        Self { breaker, ..self }
+    }
+
+    /// What the names of the metrics begin with; `rosey`.
+    #[must_use]
+    pub fn metrics_prefix(self, prefix: &'static str) -> Self {
+        Self { prefix, ..self }
+    }
+
+    /// The stack over two paths, and the handle of its circuit.
+    pub fn build_with_circuit<O, P, S>(&self, nats: P, db: S) -> (impl Stack<O> + use<O, P, S>, Handle)
+    where
+        O: Operation,
+        P: Path<O>,
+        S: Path<O>,
+    {
+        // What was never sent is refused at once anyway; what the database answered is not the path's fault. So
+        // only silence opens the circuit.
+        let circuit = BreakerLayer::new(self.breaker.clone()).classify_by(
+            |result: &Result<Reply<O::Answer>, Error<O>>| match result {
+                Err(error) if error.class() == Class::Unknown => {
+                    Some(Failure { class: Class::Unknown, timeout: error.is_timeout() })
+                }
+                _ => None,
+            },
+        );
+        let handle = circuit.handle();
+        let nats = ServiceBuilder::new()
+            .layer(LogLayer::new(Via::Nats.tag()))
+            .layer(MetricsLayer::new(Via::Nats.as_str()).prefix(self.prefix))
+            .layer(circuit)
+            .layer(TimeoutLayer::new(self.nats_timeout))
+            .service(nats);
+        let db = self.direct(db);
+        let policy = CountReroutes::new(ByClass::new()).prefix(self.prefix);
+        (self.total(Fallback::new(nats, db, policy)), handle)
+    }
+
+    /// The stack over two paths: the first one serves, the second one when the first cannot.
+    pub fn build<O, P, S>(&self, nats: P, db: S) -> impl Stack<O> + use<O, P, S>
+    where
+        O: Operation,
+        P: Path<O>,
+        S: Path<O>,
+    {
+        self.build_with_circuit(nats, db).0
+    }
+
+    /// The stack over the database alone.
+    pub fn build_direct<O, S>(&self, db: S) -> impl Stack<O> + use<O, S>
+    where
+        O: Operation,
+        S: Path<O>,
+    {
+        self.total(self.direct(db))
+    }
+
+    /// The layers of the path on the database.
+    fn direct<O: Operation, S: Path<O>>(&self, db: S) -> impl Path<O> + use<O, S> {
+        ServiceBuilder::new()
+            .layer(LogLayer::new(Via::Db.tag()))
+            .layer(MetricsLayer::new(Via::Db.as_str()).prefix(self.prefix))
+            .layer(TimeoutLayer::new(self.db_timeout))
+            .service(db)
+    }
+
+    /// The layers around everything.
+    fn total<O, S>(&self, paths: S) -> impl Stack<O> + use<O, S>
+    where
+        O: Operation,
+        S: Stack<O, Error: Classify + Display>,
+    {
+        ServiceBuilder::new()
+            .layer(ConcurrencyLimitLayer::new(self.in_flight))
+            .layer(SwitchLayer::new())
+            .layer(LogLayer::new("[ROSEY]").last())
+            .layer(MetricsLayer::new("total").prefix(self.prefix))
+            .service(paths)
+    }
+}
