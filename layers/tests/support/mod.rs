@@ -1,7 +1,10 @@
 //! Doubles shared by the tests.
 #![allow(dead_code, unreachable_pub)]
 
-use rosey_layers::{Class, Classify, Elapsed, Label, ServedBy};
+pub mod events;
+pub mod strict;
+
+use rosey_layers::{Class, Classify, Elapsed, Label, ServedBy, breaker::Rejected};
 use std::fmt;
 
 /// A request with an id and a choice of two operations.
@@ -41,10 +44,12 @@ impl ServedBy for Via {
     }
 }
 
+/// One error for a whole stack, as an application would have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     Of(Class),
     Elapsed(Elapsed),
+    Open(Rejected),
 }
 
 impl From<Elapsed> for Error {
@@ -53,11 +58,18 @@ impl From<Elapsed> for Error {
     }
 }
 
+impl From<Rejected> for Error {
+    fn from(rejected: Rejected) -> Self {
+        Self::Open(rejected)
+    }
+}
+
 impl Classify for Error {
     fn class(&self) -> Class {
         match self {
             Self::Of(class) => *class,
             Self::Elapsed(elapsed) => elapsed.class(),
+            Self::Open(rejected) => rejected.class(),
         }
     }
     fn is_timeout(&self) -> bool {
@@ -70,8 +82,16 @@ impl fmt::Display for Error {
         match self {
             Self::Of(class) => class.fmt(f),
             Self::Elapsed(elapsed) => elapsed.fmt(f),
+            Self::Open(rejected) => rejected.fmt(f),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+/// What tower's own mock says when it is told to fail.
+impl From<tower::BoxError> for Error {
+    fn from(error: tower::BoxError) -> Self {
+        error.downcast().map_or(Self::Of(Class::Unknown), |error| *error)
+    }
+}

@@ -1,0 +1,296 @@
+//! What every layer owes to the service inside and to the caller outside.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use rosey_layers::{
+    BreakerLayer, Class, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer,
+    breaker::Config,
+    fallback::{ByClass, Unready},
+};
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    task::{Context, Poll, Wake},
+    time::Duration,
+};
+use support::{Error, Req, Via, read, strict::Strict};
+use tower::{Layer, Service, ServiceExt};
+
+/// Notes whether it was woken.
+#[derive(Default)]
+struct Bell(AtomicBool);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// Drives a service as impolitely as its contract allows. Returns what it did wrong outwards; what it did wrong inwards
+/// is in the ledger of the [`Strict`] inside.
+fn drive<S>(mut service: S) -> Vec<&'static str>
+where
+    S: Service<Req, Response = Via> + Clone,
+    S::Error: std::fmt::Debug,
+{
+    let mut wrongs = Vec::new();
+    let bell = Arc::new(Bell::default());
+    let waker = Arc::clone(&bell).into();
+    let mut cx = Context::from_waker(&waker);
+
+    for round in 0..4 {
+        // Becomes ready, and is woken for it.
+        loop {
+            bell.0.store(false, SeqCst);
+            match service.poll_ready(&mut cx) {
+                Poll::Ready(ready) => break ready.unwrap(),
+                Poll::Pending if bell.0.load(SeqCst) => {}
+                Poll::Pending => {
+                    wrongs.push("pending without a waker");
+                    return wrongs;
+                }
+            }
+        }
+        // Stays ready.
+        if service.poll_ready(&mut cx).is_pending() {
+            wrongs.push("ready, and then not");
+        }
+        // A clone of a ready service is a service of its own, and has to be asked.
+        let clone = service.clone();
+        let call = service.call(read(round));
+        let other = finish(clone.oneshot(read(round)), &mut cx);
+        if other.is_none() {
+            wrongs.push("clone never answers");
+        }
+        // The service goes while its call is under way.
+        if round == 3 {
+            drop(service);
+            if finish(call, &mut cx).is_none() {
+                wrongs.push("call never answers");
+            }
+            return wrongs;
+        }
+        finish(call, &mut cx);
+    }
+    wrongs
+}
+
+fn finish<F: Future>(future: F, cx: &mut Context<'_>) -> Option<F::Output> {
+    let mut future = pin!(future);
+    (0..100).find_map(|_| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    })
+}
+
+/// Checks one layer, around a service that answers well and around one that fails.
+fn keeps_the_contract<L>(layer: impl Fn() -> L)
+where
+    L: Layer<Strict>,
+    L::Service: Service<Req, Response = Via> + Clone,
+    <L::Service as Service<Req>>::Error: std::fmt::Debug,
+{
+    for answer in [Ok(Via(0)), Err(Error::Of(Class::Backend)), Err(Error::Of(Class::Rejected))] {
+        let (inner, ledger) = Strict::counting(answer.clone());
+        assert_eq!(drive(layer().layer(inner)), Vec::<&str>::new());
+        assert_eq!(ledger.violations(), 0);
+        assert!(ledger.calls() > 0);
+        drive(layer().layer(Strict::panicking(answer)));
+    }
+}
+
+#[tokio::test]
+async fn timeout_keeps_the_contract() {
+    keeps_the_contract(|| TimeoutLayer::new(Duration::from_secs(1)));
+    keeps_the_contract(TimeoutLayer::disabled);
+}
+
+#[tokio::test]
+async fn log_keeps_the_contract() {
+    let (_events, _guard) = support::events::Events::catch(tracing::Level::TRACE);
+    keeps_the_contract(|| LogLayer::new("[NATS]"));
+    keeps_the_contract(|| LogLayer::new("[TOTAL]").last());
+}
+
+#[tokio::test]
+async fn switch_keeps_the_contract() {
+    keeps_the_contract(SwitchLayer::new);
+}
+
+#[cfg(feature = "metrics")]
+#[tokio::test]
+async fn metrics_keep_the_contract() {
+    keeps_the_contract(|| rosey_layers::MetricsLayer::new("nats"));
+    keeps_the_contract(rosey_layers::MetricsLayer::disabled);
+}
+
+#[tokio::test]
+async fn breaker_keeps_the_contract_while_closed_opening_and_open() {
+    keeps_the_contract(BreakerLayer::default);
+    keeps_the_contract(|| BreakerLayer::new(Config::new().consecutive_failures(1)));
+    keeps_the_contract(|| {
+        let layer =
+            BreakerLayer::new(Config::new().back_off(Duration::ZERO, Duration::ZERO).consecutive_failures(1));
+        layer.handle().watch(); // a watch that comes and goes
+        layer
+    });
+}
+
+#[tokio::test]
+async fn fallback_keeps_the_contract_towards_both_services() {
+    for unready in [Unready::Wait, Unready::Reroute, Unready::After(Duration::from_millis(100))] {
+        for answer in [Ok(Via(0)), Err(Error::Of(Class::Backend)), Err(Error::Of(Class::Rejected))] {
+            let (primary, first) = Strict::counting(answer);
+            let (secondary, second) = Strict::counting(Err(Error::Of(Class::Unknown)));
+            let wrongs = drive(primary.fallback_with(secondary, ByClass::new().unready(unready)));
+            assert_eq!(wrongs, Vec::<&str>::new(), "{unready:?}");
+            assert_eq!((first.violations(), second.violations()), (0, 0));
+            assert!(first.calls() + second.calls() > 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_whole_stack_keeps_the_contract() {
+    keeps_the_contract(|| {
+        let secondary = Strict::panicking(Err(Error::Of(Class::Backend)));
+        tower::layer::layer_fn(move |primary| {
+            let primary = TimeoutLayer::new(Duration::from_secs(1)).layer(primary);
+            let primary = BreakerLayer::new(Config::new().consecutive_failures(1)).layer(primary);
+            let primary = LogLayer::new("[NATS]").layer(primary);
+            let stack = primary.fallback_to(LogLayer::new("[DB]").layer(secondary.clone()));
+            LogLayer::new("[TOTAL]").last().layer(SwitchLayer::new().layer(stack))
+        })
+    });
+}
+
+/// The suite itself is tested: layers that are wrong in the ways that layers are wrong.
+mod wrong {
+    use super::*;
+
+    /// Calls a clone instead of the instance that is ready.
+    #[derive(Clone)]
+    struct CallsClone<S>(S);
+
+    impl<S: Service<Req> + Clone> Service<Req> for CallsClone<S> {
+        type Response = S::Response;
+        type Error = S::Error;
+        type Future = S::Future;
+        fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+            self.0.poll_ready(cx)
+        }
+        fn call(&mut self, req: Req) -> S::Future {
+            self.0.clone().call(req)
+        }
+    }
+
+    /// Says that it is ready without asking.
+    #[derive(Clone)]
+    struct NeverAsks<S>(S);
+
+    impl<S: Service<Req>> Service<Req> for NeverAsks<S> {
+        type Response = S::Response;
+        type Error = S::Error;
+        type Future = S::Future;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: Req) -> S::Future {
+            self.0.call(req)
+        }
+    }
+
+    /// Copies its readiness into its clones.
+    #[derive(Clone)]
+    struct CopiesReadiness<S> {
+        inner: S,
+        ready: bool,
+    }
+
+    impl<S: Service<Req>> Service<Req> for CopiesReadiness<S> {
+        type Response = S::Response;
+        type Error = S::Error;
+        type Future = S::Future;
+        fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+            if !self.ready {
+                std::task::ready!(self.inner.poll_ready(cx))?;
+                self.ready = true;
+            }
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: Req) -> S::Future {
+            self.ready = false;
+            self.inner.call(req)
+        }
+    }
+
+    /// Asks with a waker of its own, that wakes nobody.
+    #[derive(Clone)]
+    struct LosesWaker<S>(S);
+
+    impl<S: Service<Req>> Service<Req> for LosesWaker<S> {
+        type Response = S::Response;
+        type Error = S::Error;
+        type Future = S::Future;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+            self.0.poll_ready(&mut Context::from_waker(std::task::Waker::noop()))
+        }
+        fn call(&mut self, req: Req) -> S::Future {
+            self.0.call(req)
+        }
+    }
+
+    /// Inward violations and outward wrongs of a wrong layer.
+    fn caught<S>(wrong: impl FnOnce(Strict) -> S) -> (usize, Vec<&'static str>)
+    where
+        S: Service<Req, Response = Via> + Clone,
+        S::Error: std::fmt::Debug,
+    {
+        let (inner, ledger) = Strict::counting(Ok(Via(0)));
+        let wrongs = drive(wrong(inner));
+        (ledger.violations(), wrongs)
+    }
+
+    #[test]
+    fn a_layer_that_calls_a_clone_is_caught() {
+        assert!(caught(CallsClone).0 > 0);
+    }
+
+    #[test]
+    fn a_layer_that_never_asks_is_caught() {
+        assert!(caught(NeverAsks).0 > 0);
+    }
+
+    #[test]
+    fn a_layer_that_copies_readiness_is_caught() {
+        assert!(caught(|inner| CopiesReadiness { inner, ready: false }).0 > 0);
+    }
+
+    #[test]
+    fn a_layer_that_loses_the_waker_is_caught() {
+        assert_eq!(caught(LosesWaker).1, ["pending without a waker"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "called without being ready")]
+    fn the_panicking_double_panics() {
+        drive(NeverAsks(Strict::panicking(Ok(Via(0)))));
+    }
+}
+
+/// A primary whose readiness is reserved by one instance: the reservation comes back with the service.
+#[tokio::test]
+async fn a_reservation_inside_a_stack_comes_back_when_the_stack_is_dropped() {
+    let (inner, _) = Strict::counting(Ok(Via(0)));
+    let limited = tower::limit::ConcurrencyLimitLayer::new(1).layer(inner);
+    let stack = BreakerLayer::default().layer(TimeoutLayer::new(Duration::from_secs(1)).layer(limited));
+    let mut first = stack.clone();
+    poll_fn(|cx| Service::<Req>::poll_ready(&mut first, cx)).await.unwrap();
+    let mut second: Pin<Box<_>> = Box::pin(stack.oneshot(read(1)));
+    assert!(poll_fn(|cx| Poll::Ready(second.as_mut().poll(cx).is_pending())).await);
+    drop(first);
+    assert_eq!(second.await, Ok(Via(0)));
+}

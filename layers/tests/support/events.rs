@@ -1,0 +1,66 @@
+//! Catches what is logged.
+
+use std::{
+    fmt::{self, Write},
+    sync::{Arc, Mutex},
+};
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+};
+
+/// What was logged so far, one line an event: `LEVEL message key=value …`.
+#[derive(Clone, Default)]
+pub struct Events(Arc<Mutex<Vec<String>>>);
+
+impl Events {
+    /// Catches this thread's events of this level and above, until the guard is dropped.
+    pub fn catch(level: Level) -> (Self, tracing::subscriber::DefaultGuard) {
+        let events = Self::default();
+        let catcher = Catcher(events.clone()).with_filter(LevelFilter::from_level(level));
+        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(catcher));
+        (events, guard)
+    }
+
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+struct Catcher(Events);
+
+impl<S: Subscriber> Layer<S> for Catcher {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.target() == rosey_layers::log::TARGET
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = Line { message: String::new(), fields: String::new() };
+        event.record(&mut line);
+        let text = format!("{} {}{}", event.metadata().level(), line.message, line.fields);
+        self.0.0.lock().unwrap().push(text);
+    }
+}
+
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            let _ = write!(self.fields, " {}={value:?}", field.name());
+        }
+    }
+}
