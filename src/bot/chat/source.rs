@@ -1,0 +1,123 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::{Chat, jsonl};
+
+/// A chat to open: the value of `--chat`.
+///
+/// ```
+/// use rosey::bot::chat::Source;
+///
+/// assert!("jsonl:session.jsonl?shift=now&speed=10".parse::<Source>().is_ok());
+/// let error = "irc.example.org".parse::<Source>().unwrap_err().to_string();
+/// assert!(error.contains("jsonl:FILE"));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Source {
+    /// A recording.
+    Jsonl(jsonl::Recording),
+}
+
+/// Why a chat could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The text names no chat.
+    Unclear {
+        /// The text.
+        source: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file cannot be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unclear { source, reason } => write!(f, "`{source}`: {reason}; {}", Source::FORMS),
+            Self::Unreadable { path, error } => write!(f, "cannot read {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unclear { .. } => None,
+            Self::Unreadable { error, .. } => Some(error),
+        }
+    }
+}
+
+impl Source {
+    /// The forms there are, for people.
+    pub const FORMS: &'static str = "a chat is jsonl:FILE or jsonl:- (standard input), and may end in ?shift=now \
+                                     (a file's last event happens now) or ?speed=max|N (N times the recorded pace), \
+                                     joined by &";
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn open(self) -> Result<Box<dyn Chat>, OpenError> {
+        match self {
+            Self::Jsonl(recording) => recording.open().await,
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = OpenError;
+
+    fn from_str(text: &str) -> Result<Self, OpenError> {
+        let unclear = |reason: String| OpenError::Unclear { source: text.to_owned(), reason };
+        match text.split_once(':') {
+            Some(("jsonl", rest)) => rest.parse().map(Self::Jsonl).map_err(unclear),
+            Some((network, _)) => Err(unclear(format!("there is no network `{network}`"))),
+            None => Err(unclear("it does not say of which kind it is".to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unclear_source_says_what_is_wrong_and_what_there_is() {
+        for (text, reason) in [
+            ("session.jsonl", "does not say of which kind"),
+            ("", "does not say of which kind"),
+            ("irc://example.org/rosey", "no network `irc`"),
+            ("jsonl:", "the file has no name"),
+            ("jsonl:x?speed=fast", "speed=fast"),
+            ("jsonl:x?speed=0", "speed=0"),
+            ("jsonl:x?speed=inf", "speed=inf"),
+            ("jsonl:x?speed=-2", "speed=-2"),
+            ("jsonl:x?shift=then", "shift=then"),
+            ("jsonl:x?loud=yes", "no option `loud=yes`"),
+            ("jsonl:x?speed", "no option `speed`"),
+            ("jsonl:-?shift=now", "cannot be read twice"),
+        ] {
+            let error = text.parse::<Source>().expect_err(text).to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+            assert!(error.contains("jsonl:FILE or jsonl:-"), "{text}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
+        let error = super::super::open("jsonl:/nowhere/at/all.jsonl").await.err().expect("error").to_string();
+        assert!(error.contains("/nowhere/at/all.jsonl"), "{error}");
+        let error = super::super::open("jsonl:/").await.err().expect("error").to_string();
+        assert!(error.contains("directory"), "{error}");
+    }
+}

@@ -1,0 +1,173 @@
+//! What a handler gets of the bot.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rosey_layers::{Class, Classify};
+use tokio::sync::OnceCell;
+use tracing::warn;
+
+use super::chat::Voice;
+use super::delivery::Deliveries;
+use super::event::Event;
+use super::progress::Progress;
+use super::room::Room;
+use crate::client::{Db, Stack};
+use crate::clock;
+use crate::op::{Error, Op};
+use crate::operation::Operation;
+
+/// The bot as handlers see it: its memory, its voice, its room. Cheap to clone.
+pub struct Context<S> {
+    inner: Arc<Inner<S>>,
+}
+
+struct Inner<S> {
+    db: Db<S>,
+    voice: Arc<dyn Voice>,
+    room: Room,
+    progress: Arc<Progress>,
+    deliveries: Deliveries,
+    identity: Identity,
+    sign_of_life: OnceCell<Option<i64>>,
+}
+
+/// Who the bot is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its name in the channel.
+    pub name: String,
+    /// The channel's name, if it has one.
+    pub channel: Option<String>,
+    /// When it started, in unix milliseconds.
+    pub started_at: i64,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self { name: "Rosey".to_owned(), channel: None, started_at: clock::now() }
+    }
+}
+
+impl<S> Context<S> {
+    pub(super) fn new(db: Db<S>, voice: Arc<dyn Voice>, identity: Identity, progress: Arc<Progress>) -> Self {
+        let inner = Inner {
+            db,
+            voice,
+            room: Room::default(),
+            progress,
+            deliveries: Deliveries::default(),
+            identity,
+            sign_of_life: OnceCell::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The bot's memory. What it is asked happens now, under a fresh id; see [`of`](Self::of).
+    pub fn db(&self) -> &Db<S> {
+        &self.inner.db
+    }
+
+    /// The memory, for the **one** operation `name` that is made of this event: at its time, under its id
+    /// ([`Event::head`]).
+    pub fn of(&self, event: &Event, name: &str) -> Db<S>
+    where
+        S: Clone,
+    {
+        self.inner.db.with(event.head(name))
+    }
+
+    /// What the bot says.
+    pub fn voice(&self) -> &dyn Voice {
+        &*self.inner.voice
+    }
+
+    /// The channel as the last event left it.
+    pub fn room(&self) -> &Room {
+        &self.inner.room
+    }
+
+    /// Who the bot is.
+    pub fn identity(&self) -> &Identity {
+        &self.inner.identity
+    }
+
+    /// The bot's counters.
+    pub fn progress(&self) -> &Progress {
+        &self.inner.progress
+    }
+
+    pub(super) fn deliveries(&self) -> &Deliveries {
+        &self.inner.deliveries
+    }
+
+    /// Counts an operation, and says once what a failed one means for `what`, a thing that was to be recorded or
+    /// done ("the join of alice"). The bot goes on in any case.
+    pub fn settle<T>(&self, result: Result<T, Error>, what: fmt::Arguments<'_>) -> Option<T> {
+        self.counted(result).map_err(|error| tell(what, &error)).ok()
+    }
+
+    /// Counts an operation and says nothing.
+    pub(super) fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        let progress = self.progress();
+        progress.operation();
+        result.inspect_err(|error| {
+            progress.operation_failed();
+            if error.class() == Class::Rejected {
+                progress.operation_refused();
+            }
+        })
+    }
+}
+
+impl<S: Stack<Op>> Context<S> {
+    /// The last sign of life of the bot that ran before this one, in unix seconds, if it left sessions open.
+    ///
+    /// A status of ours overwrites it, so it is read before the first one is sent: whoever sends a status awaits
+    /// this. The first caller asks; if that fails, nobody asks again, because by then it may be our own.
+    pub(super) async fn sign_of_life(&self) -> Option<i64> {
+        let ask = || async {
+            let sessions = self.counted(self.db().open_sessions().await);
+            let unknown =
+                |error: &Error| warn!("cannot find out until when the last bot was watching: {error}");
+            sessions.inspect_err(unknown).ok()?.iter().map(|session| session.watched_until).min()
+        };
+        *self.inner.sign_of_life.get_or_init(ask).await
+    }
+}
+
+impl<S> Clone for Context<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<S> fmt::Debug for Context<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("identity", &self.inner.identity)
+            .field("room", &self.inner.room)
+            .finish()
+    }
+}
+
+/// Logs what a failed operation means.
+pub(super) fn tell(what: fmt::Arguments<'_>, error: &Error) {
+    let operation = error.request().map_or("an operation", |r| r.op.spec().name);
+    let id = error.request().map(|r| r.head.id.to_string());
+    let id = id.as_deref().unwrap_or("-");
+    match error.class() {
+        Class::Rejected => warn!(operation, id, "{what}: refused, and not tried again: {error}"),
+        Class::Unknown => warn!(operation, id, "{what}: may be lost: {error}"),
+        Class::NotSent | Class::TooLarge | Class::Backend => warn!(operation, id, "{what}: lost: {error}"),
+    }
+}
+
+/// A text of somebody else's, short and printable, for the log.
+pub(super) fn brief(text: &str) -> impl fmt::Display + '_ {
+    const LONGEST: usize = 80;
+    fmt::from_fn(move |f| {
+        text.chars().take(LONGEST).try_for_each(|c| write!(f, "{}", c.escape_debug()))?;
+        f.write_str(if text.chars().nth(LONGEST).is_some() { "…" } else { "" })
+    })
+}

@@ -1,0 +1,226 @@
+//! Messages that wait to be delivered: claim, send, mark.
+//!
+//! Never twice while the bot lives: what has been sent is remembered, and a message that is handed out again is
+//! marked again instead. A mark that fails is kept, under its id, and repeated before the next poll, so that a bot
+//! which stops later has told of everything it sent. After a crash between send and mark there is at most one
+//! repeat.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rosey_layers::{Class, Classify};
+use tracing::{debug, warn};
+
+use super::context::{Context, brief, tell};
+use crate::client::Stack;
+use crate::op::{Error, Op, OutboundMessage, Request};
+
+/// Messages claimed at once. One after another they are sent and marked, and all of that has to fit into the
+/// lease of 30 s even if every mark takes the two seconds of a path that does not answer.
+pub(super) const CLAIM: u32 = 10;
+/// Claims in a row for one occasion.
+const ROUNDS: u32 = 20;
+/// Sent messages that are remembered: the newest ones. A lease ends after half a minute, so this is plenty.
+const REMEMBERED: usize = 16_384;
+/// Failed marks that are kept.
+const OWED: usize = 4_096;
+
+/// What this process knows of the messages it has had in hand.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sending: HashSet<i64>,
+    sent: HashSet<i64>,
+    order: VecDeque<i64>,
+    owed: VecDeque<Request>,
+}
+
+/// What to do with a message that was handed out.
+enum Turn<'a> {
+    /// Send it. Dropping this without [`sent`](Sending::sent) forgets that it was begun.
+    Send(Sending<'a>),
+    /// It has been sent: mark it again.
+    Mark,
+    /// It is being sent at this moment (its lease ended meanwhile): leave it to whoever does.
+    Leave,
+}
+
+struct Sending<'a> {
+    deliveries: &'a Deliveries,
+    id: i64,
+}
+
+impl Sending<'_> {
+    fn sent(self) {
+        let mut state = self.deliveries.state();
+        if state.order.len() == REMEMBERED
+            && let Some(oldest) = state.order.pop_front()
+        {
+            state.sent.remove(&oldest);
+        }
+        state.sent.insert(self.id);
+        state.order.push_back(self.id);
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.deliveries.state().sending.remove(&self.id);
+    }
+}
+
+impl Deliveries {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self, id: i64) -> Turn<'_> {
+        let mut state = self.state();
+        if state.sent.contains(&id) {
+            return Turn::Mark;
+        }
+        if state.sending.insert(id) { Turn::Send(Sending { deliveries: self, id }) } else { Turn::Leave }
+    }
+
+    fn owe(&self, request: Request) {
+        let mut state = self.state();
+        if state.owed.len() == OWED {
+            state.owed.pop_front();
+            warn!("more than {OWED} marks of messages wait to be repeated; the oldest one is given up");
+        }
+        state.owed.push_back(request);
+    }
+
+    fn first_owed(&self) -> Option<Request> {
+        self.state().owed.front().cloned()
+    }
+
+    fn paid(&self, request: &Request) {
+        self.state().owed.retain(|owed| owed.head.id != request.head.id);
+    }
+
+    /// Marks that have failed and wait to be repeated.
+    pub(super) fn owed(&self) -> usize {
+        self.state().owed.len()
+    }
+}
+
+impl<S: Stack<Op>> Context<S> {
+    /// Delivers what waits for `user`, or for the whole channel, oldest first. If the claim fails: a warning, and
+    /// nothing is delivered.
+    ///
+    /// Dropping the future between send and mark leaves the mark to the next one who is handed the message.
+    pub(super) async fn deliver(&self, user: Option<&str>) {
+        for _ in 0..ROUNDS {
+            let claimed = match user {
+                Some(user) => self.db().outbound_messages(user, CLAIM).await,
+                None => self.db().outbound_channel_messages(CLAIM).await,
+            };
+            let none = |error: &Error| {
+                warn!("no messages for {} this time: {error}", brief(user.unwrap_or("the channel")));
+            };
+            let messages = self.counted(claimed).inspect_err(none).unwrap_or_default();
+            let more = messages.len() >= CLAIM as usize;
+            for message in messages {
+                self.hand_over(&message).await;
+            }
+            if !more {
+                break;
+            }
+        }
+    }
+
+    async fn hand_over(&self, message: &OutboundMessage) {
+        let sending = match self.deliveries().turn(message.id) {
+            Turn::Send(sending) => sending,
+            Turn::Mark => return self.mark_sent(message.id).await,
+            Turn::Leave => return,
+        };
+        let sent = match &message.username {
+            Some(user) => self.voice().pm(user, &message.content).await,
+            None => self.voice().say(&message.content).await,
+        };
+        match sent {
+            Ok(()) => {
+                sending.sent();
+                self.progress().message_delivered();
+                self.mark_sent(message.id).await;
+            }
+            Err(unsent) => {
+                self.progress().message_undelivered();
+                warn!(message = message.id, "a message could not be delivered: {unsent}");
+                let marked = self
+                    .db()
+                    .outbound_mark_failed(message.id, unsent.to_string(), unsent.is_permanent())
+                    .await;
+                self.keep(marked, format_args!("that message {} could not be delivered", message.id));
+            }
+        }
+    }
+
+    async fn mark_sent(&self, message: i64) {
+        let marked = self.db().outbound_mark_sent(message).await;
+        self.keep(marked, format_args!("that message {message} was delivered"));
+    }
+
+    /// A mark that failed is repeated later, unless it was refused.
+    fn keep(&self, marked: Result<(), Error>, what: std::fmt::Arguments<'_>) {
+        let Err(error) = self.counted(marked) else { return };
+        if error.class() == Class::Rejected {
+            return tell(what, &error);
+        }
+        warn!("{what}: not noted yet, will be repeated: {error}");
+        if let Some(request) = error.into_request() {
+            self.deliveries().owe(request);
+        }
+    }
+
+    /// Repeats the marks that have failed, oldest first, until one fails again. Dropping the future forgets none.
+    pub(super) async fn repay(&self) {
+        // What is owed from here on belongs to the next time.
+        for _ in 0..self.deliveries().owed() {
+            let Some(request) = self.deliveries().first_owed() else { return };
+            match self.counted(self.db().send(request.clone()).await) {
+                Ok(_) => {}
+                Err(error) if error.class() == Class::Rejected => {
+                    tell(format_args!("what became of a message"), &error);
+                }
+                Err(error) => return debug!("a mark failed again: {error}"),
+            }
+            self.deliveries().paid(&request);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_the_newest_stays() {
+        let deliveries = Deliveries::default();
+        let last = REMEMBERED as i64 + 10;
+        for id in 0..=last {
+            match deliveries.turn(id) {
+                Turn::Send(sending) => sending.sent(),
+                _ => panic!("{id} is new"),
+            }
+        }
+        assert!(matches!(deliveries.turn(last), Turn::Mark));
+        assert!(matches!(deliveries.turn(0), Turn::Send(_)), "long forgotten");
+        assert_eq!(deliveries.state().sent.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn a_message_in_hand_is_left_to_whoever_has_it_and_an_abandoned_one_may_be_taken_up() {
+        let deliveries = Deliveries::default();
+        let first = deliveries.turn(1);
+        assert!(matches!(deliveries.turn(1), Turn::Leave));
+        drop(first);
+        assert!(matches!(deliveries.turn(1), Turn::Send(_)));
+    }
+}

@@ -1,0 +1,96 @@
+//! What can be registered as a handler: functions, synchronous and asynchronous alike.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Context, Event, Flow, IntoOutcome, Outcome};
+
+/// A function that handles events: `fn(Context<S>, Arc<Event>) -> R`, or the same `async`, where `R` is `()`, a
+/// [`Flow`] or a `Result` of either.
+///
+/// `M` only tells the two forms apart; the compiler finds it. A synchronous handler must not block: it runs
+/// where the channel is read.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    note = "a handler is `fn(Context<S>, Arc<Event>) -> R` or `async fn` of the same, and `R` is `()`, `Flow` or a \
+            `Result` of either"
+)]
+pub trait Handler<S, M>: Send + Sync + 'static {
+    /// Handles one event: at once, or by a future that does.
+    fn call(&self, bot: Context<S>, event: Arc<Event>) -> Call;
+}
+
+/// What calling a handler gives.
+pub enum Call {
+    /// It has finished.
+    Done(Outcome),
+    /// It will, when this has been awaited. Dropping it abandons the handler where it waits.
+    Pending(BoxFuture<'static, Outcome>),
+}
+
+/// The forms of handlers, for [`Handler`].
+pub mod form {
+    /// A function that returns its outcome.
+    #[derive(Debug)]
+    pub struct Synchronous;
+    /// A function that returns a future of its outcome.
+    #[derive(Debug)]
+    pub struct Asynchronous;
+}
+
+impl<S, F, R> Handler<S, form::Synchronous> for F
+where
+    F: Fn(Context<S>, Arc<Event>) -> R + Send + Sync + 'static,
+    R: IntoOutcome,
+{
+    fn call(&self, bot: Context<S>, event: Arc<Event>) -> Call {
+        Call::Done(self(bot, event).into_outcome())
+    }
+}
+
+impl<S, F, R> Handler<S, form::Asynchronous> for F
+where
+    F: Fn(Context<S>, Arc<Event>) -> R + Send + Sync + 'static,
+    R: Future<Output: IntoOutcome> + Send + 'static,
+{
+    fn call(&self, bot: Context<S>, event: Arc<Event>) -> Call {
+        Call::Pending(self(bot, event).map(IntoOutcome::into_outcome).boxed())
+    }
+}
+
+/// A handler of either form, under its name.
+pub(super) struct Registered<S> {
+    pub(super) name: &'static str,
+    pub(super) call: Box<dyn Fn(Context<S>, Arc<Event>) -> Call + Send + Sync>,
+}
+
+impl<S: 'static> Registered<S> {
+    pub(super) fn new<M, H: Handler<S, M>>(handler: H) -> Self {
+        Self { name: std::any::type_name::<H>(), call: Box::new(move |bot, event| handler.call(bot, event)) }
+    }
+}
+
+impl IntoOutcome for () {
+    fn into_outcome(self) -> Outcome {
+        Ok(Flow::Continue)
+    }
+}
+
+impl IntoOutcome for Flow {
+    fn into_outcome(self) -> Outcome {
+        Ok(self)
+    }
+}
+
+impl<T, E> IntoOutcome for Result<T, E>
+where
+    T: IntoOutcome,
+    E: Into<super::BoxError>,
+{
+    fn into_outcome(self) -> Outcome {
+        self.map_err(Into::into)?.into_outcome()
+    }
+}

@@ -1,0 +1,20 @@
+use std::sync::Arc;
+
+use super::super::context::{Context, brief};
+use super::super::event::{Body, Event};
+use crate::client::Stack;
+use crate::op::Op;
+
+/// #11: a user joined. [`pending_messages`](super::pending_messages) comes next.
+pub async fn user_joined<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
+    let Body::UserJoin { user, .. } = &event.body else { return };
+    let joined = bot.of(&event, "user_joined").user_joined(user).await;
+    bot.settle(joined, format_args!("the join of {}", brief(user)));
+}
+
+/// #12: a user left.
+pub async fn user_left<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
+    let Body::UserLeave { user } = &event.body else { return };
+    let left = bot.of(&event, "user_left").user_left(user).await;
+    bot.settle(left, format_args!("the leave of {}", brief(user)));
+}

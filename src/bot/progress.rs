@@ -1,0 +1,91 @@
+//! Counters that can be read while the bot runs.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::event::Kind;
+
+/// How far a bot has come. Shared; every number only grows.
+#[derive(Debug, Default)]
+pub struct Progress {
+    events: [AtomicU64; Kind::COUNT],
+    bytes_read: AtomicU64,
+    bytes_total: AtomicU64,
+    bad_lines: AtomicU64,
+    operations: AtomicU64,
+    failed: AtomicU64,
+    refused: AtomicU64,
+    delivered: AtomicU64,
+    undelivered: AtomicU64,
+    handler_errors: AtomicU64,
+    handler_panics: AtomicU64,
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $counter:ident, $add:ident;)+) => {
+        impl Progress {
+            $(
+                $(#[$doc])*
+                pub fn $counter(&self) -> u64 {
+                    self.$counter.load(Relaxed)
+                }
+
+                pub(super) fn $add(&self) {
+                    self.$counter.fetch_add(1, Relaxed);
+                }
+            )+
+        }
+    };
+}
+
+counters! {
+    /// Lines of the input that were skipped.
+    bad_lines, bad_line;
+    /// Operations that were asked for, whatever became of them.
+    operations, operation;
+    /// Operations that failed, refused ones too.
+    failed, operation_failed;
+    /// Operations that were refused for what they say.
+    refused, operation_refused;
+    /// Messages that were handed to the chat.
+    delivered, message_delivered;
+    /// Attempts to hand a message to the chat that failed.
+    undelivered, message_undelivered;
+    /// Handlers that returned an error.
+    handler_errors, handler_error;
+    /// Handlers and background tasks that panicked.
+    handler_panics, handler_panic;
+}
+
+impl Progress {
+    /// Events of this kind that have been handled.
+    pub fn events_of(&self, kind: Kind) -> u64 {
+        self.events[kind.index()].load(Relaxed)
+    }
+
+    /// Events that have been handled.
+    pub fn events(&self) -> u64 {
+        self.events.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
+    /// Bytes of the input that have been read.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Relaxed)
+    }
+
+    /// Bytes of the whole input; `None` if it has no known end.
+    pub fn bytes_total(&self) -> Option<u64> {
+        Some(self.bytes_total.load(Relaxed)).filter(|total| *total > 0)
+    }
+
+    pub(super) fn event(&self, kind: Kind) {
+        self.events[kind.index()].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn read_to(&self, position: u64) {
+        self.bytes_read.fetch_max(position, Relaxed);
+    }
+
+    pub(super) fn total(&self, bytes: Option<u64>) {
+        self.bytes_total.store(bytes.unwrap_or(0), Relaxed);
+    }
+}

@@ -1,0 +1,160 @@
+//! What the bot knows of its channel: who is there, how many, and since when it has been looking.
+//!
+//! Kept by [`observe`], the first handler of every event. It is synchronous, and chains are started in the order
+//! of events, so the room is always as the last event read left it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::context::Context;
+use super::event::{Body, Event};
+
+/// The channel as the last event left it.
+#[derive(Debug, Default)]
+pub struct Room {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    users: BTreeSet<String>,
+    counts: Option<Counts>,
+    online: Option<bool>,
+    /// Whether every join and leave is seen: from a user list until the channel is lost.
+    watching: bool,
+    /// The last event seen while watching, in unix milliseconds.
+    watched_until: Option<i64>,
+    /// `watched_until` as it was when the last user list came.
+    before_list: Option<i64>,
+}
+
+/// How many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Users in the chat.
+    pub chat: u32,
+    /// Connections, if the network tells.
+    pub connected: Option<u32>,
+}
+
+impl Room {
+    /// Whether the bot is in the channel; `None` before anything was heard of it.
+    pub fn online(&self) -> Option<bool> {
+        self.state().online
+    }
+
+    /// Whether this user is there, as far as is known.
+    pub fn has(&self, user: &str) -> bool {
+        self.state().users.contains(user)
+    }
+
+    /// How many there are: what the network counted, else the known users; `None` if nothing is known.
+    pub fn counts(&self) -> Option<Counts> {
+        let state = self.state();
+        let known = u32::try_from(state.users.len()).unwrap_or(u32::MAX);
+        state.counts.or((known > 0).then_some(Counts { chat: known, connected: None }))
+    }
+
+    /// Until when this process had been watching when the last user list came, in unix milliseconds; `None` if
+    /// that was its first. Whoever went unseen was here until then.
+    pub(super) fn watched_before_list(&self) -> Option<i64> {
+        self.state().before_list
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing under this lock can panic halfway through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn apply(&mut self, event: &Event) {
+        if self.watching && !matches!(event.body, Body::Connect | Body::UserList { .. }) {
+            self.watched_until = self.watched_until.max(Some(event.occurred_at()));
+        }
+        match &event.body {
+            Body::Connect => (self.online, self.watching) = (Some(true), false),
+            Body::Disconnect { .. } | Body::Kicked { .. } => {
+                let watched_until = self.watched_until;
+                *self = Self { online: Some(false), watched_until, ..Self::default() };
+            }
+            Body::UserJoin { user, .. } => {
+                self.online = Some(true);
+                self.users.insert(user.clone());
+            }
+            Body::UserLeave { user } => {
+                self.online = Some(true);
+                self.users.remove(user);
+            }
+            Body::UserCount { usercount, connected } => {
+                self.online = Some(true);
+                self.counts = Some(Counts { chat: *usercount, connected: *connected });
+            }
+            Body::UserList { users } => {
+                (self.online, self.watching) = (Some(true), true);
+                self.users = users.iter().map(|u| u.username.clone()).collect();
+                self.before_list = self.watched_until;
+                self.watched_until = self.watched_until.max(Some(event.occurred_at()));
+            }
+            Body::Message { .. } | Body::Pm { .. } => self.online = Some(true),
+            Body::Error { .. } => {}
+        }
+    }
+}
+
+/// Keeps the room up to date. The first handler of every event.
+pub(super) fn observe<S>(bot: Context<S>, event: Arc<Event>) {
+    bot.room().state().apply(&event);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bot::event::{Stamp, UserData};
+
+    fn after(events: &[(i64, Body)]) -> Room {
+        let room = Room::default();
+        for (at, body) in events {
+            room.state().apply(&Event::new(body.clone(), Stamp::at(*at)));
+        }
+        room
+    }
+
+    fn list(names: &[&str]) -> Body {
+        Body::UserList { users: names.iter().map(|name| UserData::named(*name)).collect() }
+    }
+
+    fn leave(user: &str) -> Body {
+        Body::UserLeave { user: user.into() }
+    }
+
+    #[test]
+    fn a_network_that_counts_is_believed_and_else_the_known_users_are_counted() {
+        assert_eq!(after(&[]).counts(), None);
+        let counts = |events: &[(i64, Body)]| after(events).counts().expect("counts");
+        assert_eq!(counts(&[(1, list(&["a", "b"]))]), Counts { chat: 2, connected: None });
+        let counted = Body::UserCount { usercount: 7, connected: Some(9) };
+        assert_eq!(counts(&[(1, list(&["a", "b"])), (2, counted)]), Counts { chat: 7, connected: Some(9) });
+    }
+
+    #[test]
+    fn a_lost_channel_is_empty_until_the_next_list() {
+        let lost = [(1, list(&["a"])), (2, Body::Disconnect { reason: None })];
+        let room = after(&lost);
+        assert_eq!((room.online(), room.counts(), room.has("a")), (Some(false), None, false));
+    }
+
+    #[test]
+    fn the_time_of_watching_ends_with_the_disconnect_and_not_with_what_comes_before_the_next_list() {
+        let room = after(&[
+            (1, list(&["a"])),
+            (5, leave("a")),
+            (6, Body::Disconnect { reason: None }),
+            (90, Body::Connect),
+            (91, leave("b")),
+            (92, list(&[])),
+        ]);
+        assert_eq!(room.watched_before_list(), Some(6));
+        assert_eq!(after(&[(1, Body::Connect), (2, leave("a")), (3, list(&[]))]).watched_before_list(), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! What a bot did, when it has ended.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::event::Kind;
+use super::progress::Progress;
+
+/// What a bot did: counts for machines (as JSON), a few lines for people (as text).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Why it ended.
+    pub ended: Ended,
+    /// Events handled, by kind.
+    pub events: BTreeMap<&'static str, u64>,
+    /// Lines of the input that were skipped.
+    pub bad_lines: u64,
+    /// Operations asked for, whatever became of them. A repeated mark counts again.
+    pub operations: u64,
+    /// Of those: failed, refused ones too.
+    pub operations_failed: u64,
+    /// Of those: refused for what they say.
+    pub operations_refused: u64,
+    /// Messages handed to the chat.
+    pub messages_delivered: u64,
+    /// Attempts to hand a message to the chat that failed.
+    pub messages_undelivered: u64,
+    /// Messages handed to the chat of which the memory does not know it.
+    pub marks_lost: u64,
+    /// Handlers that returned an error.
+    pub handler_errors: u64,
+    /// Handlers and background tasks that panicked.
+    pub handler_panics: u64,
+    /// Events that were still being handled when the time for finishing was over.
+    pub abandoned: u64,
+}
+
+/// Why a bot ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// There is no more input.
+    EndOfInput,
+    /// The input could not be read to its end.
+    InputLost,
+    /// It was told to.
+    Shutdown,
+}
+
+impl Ended {
+    /// The same for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EndOfInput => "end of input",
+            Self::InputLost => "input lost",
+            Self::Shutdown => "shut down",
+        }
+    }
+}
+
+impl Summary {
+    pub(super) fn new(ended: Ended, progress: &Progress, abandoned: u64, marks_lost: u64) -> Self {
+        let events = Kind::ALL.iter().map(|kind| (kind.as_str(), progress.events_of(*kind)));
+        Self {
+            ended,
+            events: events.filter(|(_, count)| *count > 0).collect(),
+            bad_lines: progress.bad_lines(),
+            operations: progress.operations(),
+            operations_failed: progress.failed(),
+            operations_refused: progress.refused(),
+            messages_delivered: progress.delivered(),
+            messages_undelivered: progress.undelivered(),
+            marks_lost,
+            handler_errors: progress.handler_errors(),
+            handler_panics: progress.handler_panics(),
+            abandoned,
+        }
+    }
+
+    /// Whether nothing was lost, refused, skipped or broken.
+    pub const fn is_clean(&self) -> bool {
+        let lost = self.operations_failed + self.marks_lost + self.abandoned + self.messages_undelivered;
+        let broken = self.bad_lines + self.handler_errors + self.handler_panics;
+        lost + broken == 0 && !matches!(self.ended, Ended::InputLost)
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total: u64 = self.events.values().sum();
+        write!(f, "{}: {total} events", self.ended.as_str())?;
+        let kinds: Vec<String> = self.events.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        if !kinds.is_empty() {
+            write!(f, " ({})", kinds.join(", "))?;
+        }
+        write!(f, ", {} bad lines skipped", self.bad_lines)?;
+        write!(f, "\n{} operations, {} failed", self.operations, self.operations_failed)?;
+        write!(f, " ({} of them refused)", self.operations_refused)?;
+        write!(f, "\n{} messages delivered", self.messages_delivered)?;
+        write!(f, ", {} attempts failed", self.messages_undelivered)?;
+        for (count, what) in [
+            (self.marks_lost, "marks of messages were lost"),
+            (self.handler_errors, "handlers failed"),
+            (self.handler_panics, "handlers panicked"),
+            (self.abandoned, "events were abandoned at the end"),
+        ] {
+            if count > 0 {
+                write!(f, "\n{count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! What the bot does by the clock: looks for messages, counts, tells that it lives.
+//!
+//! By the wall clock only, also when a recording is played at another speed. A tick that was missed is skipped,
+//! a task is never run beside itself, and a panic in one costs that one tick.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::warn;
+
+use super::context::Context;
+use super::dispatch::panic_message;
+use super::handlers;
+use crate::client::Stack;
+use crate::op::Op;
+
+/// How often the background tasks run. Zero switches one off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intervals {
+    /// Looking for messages to the channel, and repeating marks that failed.
+    pub messages: Duration,
+    /// Noting how many users there are.
+    pub user_counts: Duration,
+    /// The status, which is the heartbeat too.
+    pub status: Duration,
+}
+
+impl Default for Intervals {
+    fn default() -> Self {
+        Self {
+            messages: Duration::from_secs(2),
+            user_counts: Duration::from_secs(300),
+            status: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Starts the tasks. Each first runs after one interval, and ends when `stop` becomes true or its sender is gone:
+/// between two runs at once, else when the run is over. Dropping the set aborts them.
+pub(super) fn start<S: Stack<Op>>(
+    bot: &Context<S>,
+    intervals: Intervals,
+    stop: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(every(intervals.messages, "messages", bot.clone(), stop.clone(), handlers::channel_messages));
+    tasks.spawn(every(intervals.user_counts, "user counts", bot.clone(), stop.clone(), count_users));
+    tasks.spawn(every(intervals.status, "status", bot.clone(), stop.clone(), handlers::heartbeat));
+    tasks
+}
+
+/// Notes how many users there are now, if that is known.
+async fn count_users<S: Stack<Op>>(bot: Context<S>) {
+    let Some(counts) = bot.room().counts() else { return };
+    let noted = bot.db().user_count(counts.chat, counts.connected.unwrap_or(counts.chat)).await;
+    bot.settle(noted, format_args!("a count of {} users", counts.chat));
+}
+
+async fn every<S, F>(
+    interval: Duration,
+    name: &'static str,
+    bot: Context<S>,
+    mut stop: watch::Receiver<bool>,
+    task: impl Fn(Context<S>) -> F + Send,
+) where
+    S: Stack<Op>,
+    F: Future<Output = ()> + Send,
+{
+    if interval.is_zero() {
+        return;
+    }
+    let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(panic) = AssertUnwindSafe(task(bot.clone())).catch_unwind().await {
+            bot.progress().handler_panic();
+            warn!(task = name, "a background task panicked, and goes on: {}", panic_message(&*panic));
+        }
+    }
+}
