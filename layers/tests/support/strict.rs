@@ -1,6 +1,6 @@
 //! A service that insists on the contract between a service and its caller.
 
-use super::{Error, Via};
+use super::{Error, Req, Via};
 use std::{
     future::{Ready, ready},
     sync::{
@@ -65,7 +65,7 @@ impl Clone for Strict {
     }
 }
 
-impl<Req> Service<Req> for Strict {
+impl Service<Req> for Strict {
     type Response = Via;
     type Error = Error;
     type Future = Ready<Result<Via, Error>>;
