@@ -4,6 +4,8 @@
 
 #[cfg(feature = "bot")]
 pub mod bot;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod error;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The command `rosey`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rosey::cli::main()
+}

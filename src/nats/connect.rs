@@ -19,6 +19,8 @@ const PING_LIMIT: Duration = Duration::from_millis(600);
 const PING_EVERY: Duration = Duration::from_millis(300);
 /// The pause between pings that are not.
 const SEEK_EVERY: Duration = Duration::from_millis(100);
+/// After so many unanswered pings in a row nobody is there, and not only late.
+const NOBODY: u32 = 20;
 
 /// How to connect to NATS.
 #[derive(Clone, Debug)]
@@ -178,6 +180,7 @@ async fn recognise(
     mut ended: watch::Receiver<()>,
 ) {
     let subject = Subject::from(format!("{service}.ping"));
+    let mut unanswered = 0;
     loop {
         let mut pause = SEEK_EVERY;
         if health.status().borrow().connected {
@@ -185,10 +188,15 @@ async fn recognise(
                 Some(database) => {
                     health.found(Recognition::Ours { database });
                     pause = PING_EVERY;
+                    unanswered = 0;
                 }
                 None => {
                     health.found(Recognition::Absent);
                     inbox.release_all();
+                    unanswered += 1;
+                    if unanswered == NOBODY {
+                        tracing::info!(service, "connected to NATS, but no database service answers there");
+                    }
                 }
             }
         }

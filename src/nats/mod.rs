@@ -7,6 +7,7 @@ mod status;
 pub mod wire;
 
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -17,6 +18,7 @@ use async_nats::message::OutboundMessage;
 use async_nats::{Client, Subject};
 use futures_util::SinkExt;
 use tokio::sync::watch;
+use tokio::task::coop::unconstrained;
 use tower::Service;
 
 pub use connect::{ConnectError, NatsOptions, redact};
@@ -117,8 +119,10 @@ impl<O: Operation> NatsService<O> {
         let payload = wire::payload(&*request.op, request.head.occurred_at)?;
         // A sink must be ready before it takes something; asked here with a waker that wakes nobody, because a
         // full queue is refused, not waited for: behind it is a server that has stopped reading.
+        // Outside tokio's cooperative budget: a task that has used it up would be told "not ready" by an empty queue.
         let mut client = shared.client.clone();
-        match client.poll_ready_unpin(&mut Context::from_waker(Waker::noop())) {
+        let ready = std::pin::pin!(unconstrained(poll_fn(|cx| client.poll_ready_unpin(cx))));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Err(Cause::new(Code::UNAVAILABLE, "the NATS client is closed")),
             Poll::Pending => return Err(Cause::new(Code::UNAVAILABLE, "the NATS client's queue is full")),

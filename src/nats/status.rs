@@ -124,8 +124,7 @@ impl Health {
             (Some(Recognition::Ours { .. }), _) => {
                 tracing::warn!("the database service does not answer on NATS any more");
             }
-            (Some(_), _) => tracing::info!("no database service answers on NATS yet"),
-            (None, _) => {}
+            _ => {}
         }
     }
 

@@ -219,7 +219,8 @@ async fn migrate(options: &SqliteOptions, connection: &mut SqliteConnection) -> 
     });
     let mut migrator = Migrator::with_migrations(migrations.collect());
     migrator.set_locking(false); // the file's lock serves; sqlx has none on SQLite
-    migrator.run(&mut *connection).await.map_err(|error| {
+    // Not `run`: its bound on `Acquire` makes a future that cannot be spawned.
+    migrator.run_direct(None, connection, false).await.map_err(|error| {
         let path = options.path.clone();
         match error {
             MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {

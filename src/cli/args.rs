@@ -1,0 +1,262 @@
+//! What can be said on the command line. Every option is also an environment variable and a line of the
+//! configuration file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const ABOUT: &str = "A chat bot's memory: every operation goes over NATS, falls back to the database, and takes \
+                     effect exactly once.";
+
+const AFTER: &str = "\
+Start here:
+  rosey up --chat jsonl:-                     bot and database in one process; NATS is used if it answers
+  rosey serve                                 the database service alone, on nats://127.0.0.1:4222 and rosey.db
+  rosey send user_joined '{\"username\":\"alice\"}'
+
+Configuration, in this order: the option, the environment variable named beside it (NATS_URL and DATABASE_URL
+too), the file (--config FILE, else rosey.toml here, if there is one), the default. A line of the file is an
+option's long name: nats-url = \"nats://…\"; a table [bot] holds lines for `rosey bot` alone.
+
+Exit codes: 0 done · 1 the outcome is bad (the demo's counts differ, the bot lost something) · 2 usage or
+configuration · 3 the operation was refused · 4 no path could serve it · 5 the service must not start here";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "rosey", version, about = ABOUT, after_help = AFTER, propagate_version = true, max_term_width = 110)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `rosey=debug,async_nats=warn`.
+    /// `debug` shows every operation with the path that served it
+    #[arg(long, global = true, env = "ROSEY_LOG", default_value = "info", value_name = "LEVEL")]
+    pub(super) log: String,
+    /// How the log is written
+    #[arg(long, global = true, env = "ROSEY_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub(super) log_format: LogFormat,
+    /// Print results as JSON, for machines
+    #[arg(long, global = true, env = "ROSEY_JSON")]
+    pub(super) json: bool,
+    /// The configuration file; rosey.toml in this directory if nothing is said
+    #[arg(long, global = true, env = "ROSEY_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum LogFormat {
+    /// One line an event, for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Bot and database service in one process, with one writer
+    Up(UpArgs),
+    /// The database service: takes operations from NATS, applies each once, answers after the commit
+    Serve(ServeArgs),
+    /// The bot: events of a chat in, operations out
+    Bot(BotArgs),
+    /// Send one operation through the stack; prints the answer, the path that served it, and the time it took
+    #[command(after_help = super::send::operations_help())]
+    Send(SendArgs),
+    /// What is known of the channel, or of a user
+    Stats(StatsArgs),
+    /// The newest lines of the channel
+    Recent(RecentArgs),
+    /// Leave a message for a user, who gets it when he next joins; or for the whole channel
+    Tell(TellArgs),
+    /// A whole session with an outage in the middle, on real processes; ends in a table and a verdict
+    Demo(DemoArgs),
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where NATS is.
+#[derive(Clone, Debug, Args)]
+pub(super) struct NatsArgs {
+    /// The NATS server, or several separated by commas; user and password may stand in it
+    #[arg(
+        long,
+        env = "ROSEY_NATS_URL",
+        default_value = "nats://127.0.0.1:4222",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(super) nats_url: String,
+    /// A NATS credentials file
+    #[arg(long, env = "ROSEY_NATS_CREDENTIALS", value_name = "FILE")]
+    pub(super) nats_credentials: Option<PathBuf>,
+}
+
+/// Where the database is.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DatabaseArgs {
+    /// The database: sqlite://FILE. `serve` and `up` take sqlite://rosey.db if nothing is said; everything else
+    /// then touches no database until the service on NATS has named it
+    #[arg(long, env = "ROSEY_DATABASE_URL", value_name = "URL")]
+    pub(super) database_url: Option<String>,
+    /// How durable a commit is: `normal` survives the end of the process, `full` a power cut
+    #[arg(long, env = "ROSEY_SYNCHRONOUS", default_value = "normal", value_name = "LEVEL")]
+    pub(super) synchronous: SynchronousArg,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum SynchronousArg {
+    Normal,
+    Full,
+}
+
+/// The paths of a client.
+#[derive(Clone, Debug, Args)]
+pub(super) struct PathArgs {
+    #[command(flatten)]
+    pub(super) nats: NatsArgs,
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
+    /// Use the database alone
+    #[arg(long, env = "ROSEY_NO_NATS")]
+    pub(super) no_nats: bool,
+    /// How long an operation may take over NATS before it is tried on the database, in milliseconds
+    #[arg(long, env = "ROSEY_NATS_TIMEOUT_MS", default_value = "2000", value_name = "MS", value_parser = millis)]
+    pub(super) nats_timeout_ms: Duration,
+    /// How long an operation may take on the database, in milliseconds
+    #[arg(long, env = "ROSEY_DB_TIMEOUT_MS", default_value = "5000", value_name = "MS", value_parser = millis)]
+    pub(super) db_timeout_ms: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    pub(super) nats: NatsArgs,
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
+    /// Start even if another kind of service answers on these subjects
+    #[arg(long, env = "ROSEY_TAKEOVER")]
+    pub(super) takeover: bool,
+}
+
+/// The bot's own.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ChatArgs {
+    /// Where the chat is: jsonl:FILE or jsonl:- (stdin), one event a line. After a `?`, joined by `&`: shift=now (the
+    /// recording ends now), speed=max or speed=N (N times its own pace)
+    #[arg(long, env = "ROSEY_CHAT", value_name = "SOURCE")]
+    pub(super) chat: String,
+    /// The bot's name in the channel
+    #[arg(long, env = "ROSEY_NAME", default_value = "Rosey", value_name = "NAME")]
+    pub(super) name: String,
+    /// The channel's name
+    #[arg(long, env = "ROSEY_CHANNEL", value_name = "NAME")]
+    pub(super) channel: Option<String>,
+    /// How many events may be handled at once
+    #[arg(long, env = "ROSEY_CONCURRENCY", default_value = "256", value_name = "N")]
+    pub(super) concurrency: usize,
+    /// Write what was done, by operation and path, to this file as JSON when the bot ends
+    #[arg(long, env = "ROSEY_REPORT", value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BotArgs {
+    #[command(flatten)]
+    pub(super) chat: ChatArgs,
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    #[command(flatten)]
+    pub(super) chat: ChatArgs,
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+    /// Start even if another kind of service answers on these subjects
+    #[arg(long, env = "ROSEY_TAKEOVER")]
+    pub(super) takeover: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SendArgs {
+    /// The operation's name, as in the list below
+    #[arg(value_name = "OP")]
+    pub(super) operation: String,
+    /// Its payload, a JSON object; `-` reads it from stdin
+    #[arg(value_name = "JSON", default_value = "{}")]
+    pub(super) payload: String,
+    /// Its id, to repeat an operation; a fresh one if nothing is said
+    #[arg(long, value_name = "ID")]
+    pub(super) id: Option<String>,
+    /// When it happened, in unix milliseconds; the payload's `timestamp`, or now, if nothing is said
+    #[arg(long, value_name = "MS")]
+    pub(super) at: Option<i64>,
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatsArgs {
+    /// Of whom; the channel if nobody is named
+    pub(super) user: Option<String>,
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RecentArgs {
+    /// How many lines
+    #[arg(short = 'n', long, default_value = "20", value_name = "N")]
+    pub(super) lines: u32,
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TellArgs {
+    /// To everybody in the channel, instead of one user
+    #[arg(long)]
+    pub(super) channel: bool,
+    /// For whom (not with --channel), and the message
+    #[arg(required = true, value_name = "[USER] TEXT", num_args = 1..=2)]
+    pub(super) words: Vec<String>,
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// The nats-server to start; else NATS_SERVER_BIN, else the one in PATH
+    #[arg(long, env = "NATS_SERVER_BIN", value_name = "PATH")]
+    pub(super) nats_server: Option<PathBuf>,
+    /// Without NATS: the same session on the embedded database alone
+    #[arg(long)]
+    pub(super) no_nats: bool,
+    /// In a few seconds
+    #[arg(long)]
+    pub(super) fast: bool,
+    /// The recording to play, one event a line
+    #[arg(long, value_name = "FILE", default_value = "examples/data/session.jsonl")]
+    pub(super) session: PathBuf,
+    /// Keep the database and the logs in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(super) keep: Option<PathBuf>,
+}
+
+fn millis(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(0) | Err(_) => Err("a whole number of milliseconds, at least 1".to_owned()),
+        Ok(millis) => Ok(Duration::from_millis(millis)),
+    }
+}

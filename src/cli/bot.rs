@@ -1,0 +1,64 @@
+//! `rosey bot`, and the bot's part of `rosey up`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time;
+
+use super::args::{BotArgs, ChatArgs};
+use super::exit::{Exit, Failure};
+use super::paths::Paths;
+use super::tally::{Row, Table};
+use super::{console, signals};
+use crate::bot::{Bot, Progress, Summary, chat};
+
+pub(super) async fn run(args: BotArgs) -> Result<Exit, Failure> {
+    let shutdown = signals::shutdown();
+    let paths = Paths::open(&args.paths, "rosey-bot").await?;
+    let exit = chat(&args.chat, &paths, shutdown).await;
+    paths.close().await;
+    exit
+}
+
+/// Runs the bot until its input ends, or it is told to stop.
+pub(super) async fn chat(
+    args: &ChatArgs,
+    paths: &Paths,
+    shutdown: watch::Receiver<bool>,
+) -> Result<Exit, Failure> {
+    let source = chat::open(&args.chat).await?;
+    let mut bot = Bot::new(paths.db.clone(), source).name(&args.name).concurrency(args.concurrency);
+    if let Some(channel) = &args.channel {
+        bot = bot.channel(channel);
+    }
+    let shown = tokio::spawn(show(bot.progress()));
+    let summary = bot.run(signals::told(shutdown)).await;
+    shown.abort();
+    let rows = paths.tally.rows();
+    console::say(format!("{summary}\n\n{}", Table(&rows)));
+    if let Some(file) = &args.report {
+        report(file, &summary, &rows)?;
+    }
+    Ok(if summary.is_clean() { Exit::Ok } else { Exit::Failed })
+}
+
+/// A bar on a terminal, for as long as this runs.
+async fn show(progress: Arc<Progress>) {
+    // The input's length is known once it is opened.
+    time::sleep(Duration::from_millis(300)).await;
+    let total = progress.bytes_total();
+    let bar = console::bar(total.map(|bytes| bytes / 1024), if total.is_some() { "KiB" } else { "events" });
+    loop {
+        bar.set_position(total.map_or_else(|| progress.events(), |_| progress.bytes_read() / 1024));
+        bar.set_message(format!("{} events, {} operations failed", progress.events(), progress.failed()));
+        time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn report(file: &Path, summary: &Summary, rows: &[Row]) -> Result<(), Failure> {
+    let json = serde_json::json!({"summary": summary, "operations": rows});
+    std::fs::write(file, format!("{json:#}\n"))
+        .map_err(|e| Failure::new(Exit::Failed, format!("the report {}: {e}", file.display())))
+}

@@ -1,0 +1,92 @@
+//! How a command ends: a number for scripts, a sentence for people.
+
+use std::process::ExitCode;
+
+use rosey_layers::{Class, Classify};
+
+use crate::error::Error;
+use crate::service::ServeError;
+use crate::sql::OpenError;
+
+/// The exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Done.
+    Ok = 0,
+    /// Done, and the outcome is bad.
+    Failed = 1,
+    /// Usage or configuration.
+    Usage = 2,
+    /// The operation was refused.
+    Refused = 3,
+    /// No path could serve the operation.
+    Unserved = 4,
+    /// The service must not start here.
+    MustNotStart = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    /// Says it on stderr.
+    pub(super) fn report(&self) -> ExitCode {
+        eprintln!("rosey: {}", self.message);
+        self.exit.into()
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let exit = match error {
+            OpenError::Address(..) => Exit::Usage,
+            OpenError::Newer { .. } => Exit::MustNotStart,
+            _ => Exit::Unserved,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        let exit = match error {
+            ServeError::Connect(_) => Exit::Usage,
+            ServeError::Neighbour { .. } | ServeError::OtherDatabase { .. } => Exit::MustNotStart,
+            ServeError::Connection(_) => Exit::Unserved,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<crate::nats::ConnectError> for Failure {
+    fn from(error: crate::nats::ConnectError) -> Self {
+        Self::new(Exit::Usage, error.to_string())
+    }
+}
+
+impl From<crate::bot::chat::OpenError> for Failure {
+    fn from(error: crate::bot::chat::OpenError) -> Self {
+        Self::new(Exit::Usage, error.to_string())
+    }
+}
+
+impl<O> From<Error<O>> for Failure {
+    fn from(error: Error<O>) -> Self {
+        let exit = if error.class() == Class::Rejected { Exit::Refused } else { Exit::Unserved };
+        Self::new(exit, error.to_string())
+    }
+}

@@ -1,0 +1,146 @@
+//! The paths of a command, made from its options: the stack over NATS and the database.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time;
+
+use super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
+use super::exit::{Exit, Failure};
+use super::tally::Tally;
+use crate::client::Db;
+use crate::nats::{NatsOptions, NatsService};
+use crate::op::Op;
+use crate::sql::{SqliteOptions, SqlxService, Synchronous};
+use crate::stack::{BoxedStack, Direct, StackBuilder, boxed};
+
+/// The database of `serve` and `up`, if none is named.
+const DEFAULT_DATABASE: &str = "sqlite://rosey.db";
+
+/// How long a command that sends one operation waits for the service to be recognised.
+const RECOGNITION: Duration = Duration::from_millis(700);
+
+/// A client over its paths.
+pub(super) struct Paths {
+    pub(super) db: Db<BoxedStack<Op>>,
+    pub(super) tally: Tally,
+    nats: Option<NatsService<Op>>,
+    direct: Direct<Op>,
+}
+
+impl NatsArgs {
+    pub(super) fn options(&self, name: &str) -> NatsOptions {
+        NatsOptions {
+            credentials: self.nats_credentials.clone(),
+            ..NatsOptions::new(&self.nats_url).name(name)
+        }
+    }
+}
+
+impl DatabaseArgs {
+    fn options(&self, url: &str) -> Result<SqliteOptions, Failure> {
+        let mut options = SqliteOptions::new(url)?;
+        options.synchronous = match self.synchronous {
+            SynchronousArg::Normal => Synchronous::Normal,
+            SynchronousArg::Full => Synchronous::Full,
+        };
+        Ok(options)
+    }
+
+    /// Opens the database that is named, or the usual one.
+    pub(super) async fn open(&self) -> Result<SqlxService<Op>, Failure> {
+        let url = self.database_url.as_deref().unwrap_or(DEFAULT_DATABASE);
+        Ok(SqlxService::open(&self.options(url)?).await?)
+    }
+
+    /// Opens the database that is named, if one is.
+    async fn open_named(&self) -> Result<Option<SqlxService<Op>>, Failure> {
+        match &self.database_url {
+            Some(_) => self.open().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The usual database, if it lies here and is the one with this id. Never creates one.
+    fn open_if(self, database: String) -> BoxFuture<'static, Option<SqlxService<Op>>> {
+        async move { self.find(&database).await }.boxed()
+    }
+
+    async fn find(&self, database: &str) -> Option<SqlxService<Op>> {
+        let mut options = self.options(DEFAULT_DATABASE).ok()?;
+        options.create = false;
+        if !options.path().is_file() {
+            return None;
+        }
+        match SqlxService::open(&options).await {
+            Ok(found) if found.database() == database => Some(found),
+            Ok(found) => {
+                found.close().await;
+                None
+            }
+            Err(e) => {
+                tracing::warn!("no direct path: {e}");
+                None
+            }
+        }
+    }
+}
+
+impl Paths {
+    /// Opens the database if one is named, and starts connecting to NATS.
+    pub(super) async fn open(args: &PathArgs, name: &str) -> Result<Self, Failure> {
+        let database = args.database.open_named().await?;
+        if args.no_nats && database.is_none() {
+            return Err(Failure::new(Exit::Usage, "--no-nats needs a database: name it with --database-url"));
+        }
+        Self::over(args, name, database).await
+    }
+
+    /// The paths over a database that is open already.
+    pub(super) async fn over(
+        args: &PathArgs,
+        name: &str,
+        database: Option<SqlxService<Op>>,
+    ) -> Result<Self, Failure> {
+        let stack = StackBuilder::new().nats_timeout(args.nats_timeout_ms).db_timeout(args.db_timeout_ms);
+        let direct = database.map_or_else(Direct::closed, Direct::open);
+        let tally = Tally::default();
+        let (nats, stack) = if args.no_nats {
+            (None, boxed(stack.build_direct(direct.clone())))
+        } else {
+            let nats = NatsService::connect(args.nats.options(name)).await?;
+            let usual = args.database.clone();
+            direct.follow(nats.status(), move |database| usual.clone().open_if(database));
+            let (stack, circuit) = stack.build_with_circuit(nats.clone(), direct.clone());
+            let mut status = nats.status();
+            tokio::spawn(async move {
+                // A service that is found again is tried at once, whatever the circuit had seen before.
+                while status.changed().await.is_ok() {
+                    if status.borrow().usable() {
+                        circuit.set_healthy(true);
+                    }
+                }
+            });
+            (Some(nats), boxed(stack))
+        };
+        Ok(Self { db: Db::new(tally.over(stack)), tally, nats, direct })
+    }
+
+    /// The paths for one operation: waits a moment for the service, so that NATS has its chance.
+    pub(super) async fn open_for_one(args: &PathArgs) -> Result<Self, Failure> {
+        let paths = Self::open(args, "rosey-send").await?;
+        if let Some(nats) = &paths.nats {
+            // Too late is no error: the database serves, or both paths say why not.
+            let _ = time::timeout(RECOGNITION, nats.recognised()).await;
+        }
+        Ok(paths)
+    }
+
+    /// Commits what was handed to the database, and closes it.
+    pub(super) async fn close(self) {
+        if let Some(database) = self.direct.database() {
+            database.close().await;
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The queries, for people: `rosey stats`, `rosey recent`, `rosey tell`.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::args::{Global, RecentArgs, StatsArgs, TellArgs};
+use super::console;
+use super::exit::{Exit, Failure};
+use super::paths::Paths;
+use crate::op::{ChannelStats, Line, Peak, UserStats};
+
+pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Failure> {
+    let paths = Paths::open_for_one(&args.paths).await?;
+    let shown = match &args.user {
+        Some(user) => paths.db.user_stats(user).await.map(|stats| match stats {
+            Some(stats) => show(global, &stats, user_text),
+            None => show(global, &serde_json::json!({"username": user, "found": false}), |_| {
+                format!("{user} was never seen here")
+            }),
+        }),
+        None => paths.db.channel_stats().await.map(|stats| show(global, &stats, channel_text)),
+    };
+    paths.close().await;
+    console::print(shown?);
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Failure> {
+    let paths = Paths::open_for_one(&args.paths).await?;
+    let lines = paths.db.recent_chat(args.lines).await;
+    paths.close().await;
+    console::print(show(global, &lines?, |lines: &Vec<Line>| {
+        let line = |line: &Line| {
+            format!("{}  <{}> {}", time(line.timestamp), clean(&line.username), clean(&line.message))
+        };
+        if lines.is_empty() {
+            "nothing was said yet".to_owned()
+        } else {
+            lines.iter().map(line).collect::<Vec<_>>().join("\n")
+        }
+    }));
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn tell(global: &Global, args: TellArgs) -> Result<Exit, Failure> {
+    let (user, text) = match (args.channel, args.words.as_slice()) {
+        (true, [text]) => (None, text),
+        (false, [user, text]) => (Some(user.as_str()), text),
+        (true, _) => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "with --channel, say the message alone: rosey tell --channel TEXT",
+            ));
+        }
+        (false, _) => return Err(Failure::new(Exit::Usage, "say for whom, and what: rosey tell USER TEXT")),
+    };
+    let paths = Paths::open_for_one(&args.paths).await?;
+    let id = paths.db.outbound_enqueue(user, text).await;
+    paths.close().await;
+    let id = id?;
+    console::print(show(global, &serde_json::json!({"id": id}), |_| match user {
+        Some(user) => format!("message {id} waits for {user}"),
+        None => format!("message {id} waits for the channel"),
+    }));
+    Ok(Exit::Ok)
+}
+
+fn show<T: Serialize>(global: &Global, value: &T, text: impl FnOnce(&T) -> String) -> String {
+    if global.json {
+        serde_json::to_string(value).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"))
+    } else {
+        text(value)
+    }
+}
+
+fn user_text(stats: &UserStats) -> String {
+    let seen = |at: Option<i64>| at.map_or_else(|| "never".to_owned(), time);
+    let total = stats.total_time_connected.unwrap_or(0);
+    let here = match stats.current_session_start {
+        Some(since) => format!("\nhere since    {}", time(since)),
+        None => String::new(),
+    };
+    format!(
+        "{}\nlines         {}\ntime here     {} h {:02} min\nfirst seen    {}\nlast seen     {}{here}",
+        clean(&stats.username),
+        stats.total_chat_lines.unwrap_or(0),
+        total / 3600,
+        total / 60 % 60,
+        seen(stats.first_seen),
+        seen(stats.last_seen),
+    )
+}
+
+fn channel_text(stats: &ChannelStats) -> String {
+    let peak = |peak: &Peak| match peak.timestamp {
+        Some(at) => format!("{}  ({})", peak.users, time(at)),
+        None => "none yet".to_owned(),
+    };
+    let mut text = format!(
+        "most in the chat    {}\nmost connected      {}\nusers ever seen     {}",
+        peak(&stats.high_water_mark),
+        peak(&stats.high_water_connected),
+        stats.total_users_seen,
+    );
+    for (place, chatter) in stats.top_chatters.iter().enumerate() {
+        let title = if place == 0 { "top chatters" } else { "" };
+        text.push_str(&format!(
+            "\n{title:<20}{:<24}{:>8} lines",
+            clean(&chatter.username),
+            chatter.chat_lines
+        ));
+    }
+    text
+}
+
+/// A name or a line as it may be shown on a terminal: control characters would be commands to it.
+fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control()
+                || ('\u{202a}'..='\u{202e}').contains(&c)
+                || ('\u{2066}'..='\u{2069}').contains(&c)
+            {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// A unix second as a date and time of day, UTC.
+fn time(second: i64) -> String {
+    let Ok(at) = OffsetDateTime::from_unix_timestamp(second) else { return format!("second {second}") };
+    let (date, month) = (at.date(), u8::from(at.month()));
+    format!(
+        "{:04}-{month:02}-{:02} {:02}:{:02}:{:02}",
+        date.year(),
+        date.day(),
+        at.hour(),
+        at.minute(),
+        at.second()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_is_shown_as_its_date() {
+        assert_eq!(time(0), "1970-01-01 00:00:00");
+        assert_eq!(time(1_700_000_000), "2023-11-14 22:13:20");
+        assert_eq!(time(i64::MAX), "second 9223372036854775807");
+    }
+
+    #[test]
+    fn a_hostile_name_commands_no_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}c");
+    }
+}

@@ -1,0 +1,92 @@
+//! `rosey send`.
+
+use std::io::Read;
+use std::time::Instant;
+
+use super::args::{Global, SendArgs};
+use super::console;
+use super::exit::{Exit, Failure};
+use super::paths::Paths;
+use super::tally::millis;
+use crate::clock;
+use crate::nats::wire;
+use crate::op::{Op, Request};
+use crate::operation::Operation;
+use crate::request::OpId;
+
+/// The list of operations, for the help.
+pub(super) fn operations_help() -> String {
+    let examples = [
+        ("user_joined", r#"{"username":"alice"}"#),
+        ("user_left", r#"{"username":"alice"}"#),
+        ("message_log", r#"{"username":"alice","message":"hello"}"#),
+        ("user_count", r#"{"chat_count":41,"connected_count":57}"#),
+        ("high_water", r#"{"chat_count":41,"connected_count":57}"#),
+        ("status_update", r#"{"status":"online","status_data":{"bot_afk":false}}"#),
+        ("pm_command", r#"{"username":"mod","command":"stats","result":"success"}"#),
+        ("outbound_enqueue", r#"{"username":"alice","content":"welcome back"}"#),
+        ("outbound_get", r#"{"username":"alice","limit":10}"#),
+        ("outbound_mark_sent", r#"{"message_id":1}"#),
+        ("outbound_mark_failed", r#"{"message_id":1,"error":"no such user","permanent":true}"#),
+        ("recent_chat", r#"{"limit":20}"#),
+        ("user_stats", r#"{"username":"alice"}"#),
+        ("channel_stats", "{}"),
+        ("user_count_history", r#"{"hours":24}"#),
+        ("open_sessions", "{}"),
+    ];
+    let lines = Op::NAMES.iter().map(|name| {
+        let example = examples.iter().find(|(of, _)| of == name).map_or("{}", |(_, example)| example);
+        format!("  {name:<22}{example}\n")
+    });
+    format!(
+        "Operations, each with a payload (`timestamp`, unix seconds, may stand in any of them):\n{}",
+        lines.collect::<String>()
+    )
+}
+
+pub(super) async fn run(global: &Global, args: SendArgs) -> Result<Exit, Failure> {
+    let usage = |message: String| Failure::new(Exit::Usage, message);
+    let index = Op::NAMES.iter().position(|name| *name == args.operation).ok_or_else(|| {
+        usage(format!("there is no operation {:?}; there are: {}", args.operation, Op::NAMES.join(", ")))
+    })?;
+    let payload = if args.payload == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map_err(|e| usage(format!("stdin: {e}")))?;
+        text
+    } else {
+        args.payload
+    };
+    let refused = |cause: crate::Cause| Failure::new(Exit::Refused, cause.to_string());
+    let mut head = wire::head(None, payload.as_bytes(), clock::issue()).map_err(refused)?;
+    if let Some(id) = &args.id {
+        head.id = OpId::parse(id).map_err(refused)?;
+    }
+    head.occurred_at = args.at.unwrap_or(head.occurred_at);
+    let op = Op::decode(index, payload.as_bytes()).map_err(|invalid| refused(invalid.into()))?;
+    let request = Request::with_head(head, op);
+    let id = request.head.id.clone();
+
+    let paths = Paths::open_for_one(&args.paths).await?;
+    let start = Instant::now();
+    let result = paths.db.send(request).await;
+    let took = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    paths.close().await;
+    let reply = result?;
+    let answer = Op::encode_answer(&reply.answer).map_err(|e| Failure::new(Exit::Failed, e.0))?;
+    let answer = String::from_utf8_lossy(&answer);
+    console::print(if global.json {
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+        let (operation, via, ack) = (args.operation, reply.via.as_str(), reply.ack.as_str());
+        serde_json::json!({
+            "operation": operation, "id": id.to_string(), "via": via, "ack": ack, "micros": took, "answer": answer})
+        .to_string()
+    } else {
+        format!(
+            "{answer}\nvia={} ack={} time={} id={id}",
+            reply.via,
+            reply.ack,
+            millis(took).replace(' ', "")
+        )
+    });
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,39 @@
+//! `rosey up`: bot and database service in one process, over one writer.
+
+use tokio::sync::watch;
+
+use super::args::UpArgs;
+use super::exit::{Exit, Failure};
+use super::paths::Paths;
+use super::{bot, serve, signals};
+use crate::service::{self, ServiceOptions};
+
+pub(super) async fn run(args: UpArgs) -> Result<Exit, Failure> {
+    let shutdown = signals::shutdown();
+    let db = args.paths.database.open().await?;
+    let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone())).await?;
+    if args.paths.no_nats {
+        let exit = bot::chat(&args.chat, &paths, shutdown).await;
+        paths.close().await;
+        return exit;
+    }
+    let (bot_ended, ended) = watch::channel(false);
+    let options = ServiceOptions { takeover: args.takeover, ..ServiceOptions::default() };
+    let nats = args.paths.nats.options("rosey-serve");
+    let mut service = tokio::spawn(service::serve(nats, db, options, || {}, signals::told(ended)));
+    let (exit, served) = tokio::select! {
+        // The service ends before the bot only when it must not start.
+        served = &mut service => (None, served),
+        exit = bot::chat(&args.chat, &paths, shutdown) => {
+            let _ = bot_ended.send(true);
+            (Some(exit), service.await)
+        }
+    };
+    paths.close().await;
+    let served = served.map_err(|e| Failure::new(Exit::Failed, format!("the service: {e}")))??;
+    let reported = serve::report(&served);
+    match exit {
+        Some(exit) => exit.map(|exit| if exit == Exit::Ok { reported } else { exit }),
+        None => Ok(Exit::Failed),
+    }
+}
