@@ -26,3 +26,4 @@ pub use error::{Cause, Code, Error};
 pub use operation::Operation;
 pub use reply::{Ack, Reply, Via};
 pub use request::{Head, OpId, Request, Trace};
+pub use rosey_layers::{Class, Classify};

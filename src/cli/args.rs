@@ -11,20 +11,27 @@ const ABOUT: &str = "A chat bot's memory: every operation goes over NATS, falls 
 
 const AFTER: &str = "\
 Start here:
-  rosey up --chat jsonl:-                     bot and database in one process; NATS is used if it answers
-  rosey serve                                 the database service alone, on nats://127.0.0.1:4222 and rosey.db
+  rosey up --chat jsonl:-          bot and database in one process, NATS if it answers
+  rosey serve                      the database service: nats://127.0.0.1:4222, rosey.db
   rosey send user_joined '{\"username\":\"alice\"}'
 
-Configuration, in this order: the option, the environment variable named beside it (NATS_URL and DATABASE_URL
-too), the file (--config FILE, else rosey.toml here, if there is one), the default. A line of the file is an
-option's long name: nats-url = \"nats://…\"; a table [bot] holds lines for `rosey bot` alone.
+Configuration, the first that says something counts:
+  the option · its environment variable · NATS_URL, DATABASE_URL · a line of the file
+  (--config FILE, else ./rosey.toml if it is there) · the default
+A line of the file is an option's long name: nats-url = \"nats://…\". Lines in a table
+[bot] are for `rosey bot` alone.
 
-Exit codes: 0 done · 1 the outcome is bad (the demo's counts differ, the bot lost something) · 2 usage or
-configuration · 3 the operation was refused · 4 no path could serve it · 5 the service must not start here";
+Exit codes:
+  0 done
+  1 the outcome is bad: the demo's counts differ, the bot or the service lost something
+  2 usage or configuration
+  3 the operation was refused
+  4 no path could serve it
+  5 the service must not start here";
 
 /// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "rosey", version, about = ABOUT, after_help = AFTER, propagate_version = true, max_term_width = 110)]
+#[command(name = "rosey", version, about = ABOUT, after_help = AFTER, propagate_version = true, max_term_width = 100)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) global: Global,
@@ -34,11 +41,12 @@ pub(super) struct Cli {
 
 /// What every command understands.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub(super) struct Global {
-    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `rosey=debug,async_nats=warn`.
-    /// `debug` shows every operation with the path that served it
-    #[arg(long, global = true, env = "ROSEY_LOG", default_value = "info", value_name = "LEVEL")]
-    pub(super) log: String,
+    /// What is logged to stderr: off, error, warn, info, debug (every operation with the path that served it), trace,
+    /// or a filter such as `rosey=debug,async_nats=warn` [default: info for up, serve and bot; warn for demo; else off]
+    #[arg(long, global = true, env = "ROSEY_LOG", value_name = "LEVEL")]
+    pub(super) log: Option<String>,
     /// How the log is written
     #[arg(long, global = true, env = "ROSEY_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(super) log_format: LogFormat,
@@ -84,8 +92,20 @@ pub(super) enum Command {
     },
 }
 
+impl Command {
+    /// What is logged if nothing is said: those that run for long tell what they do.
+    pub(super) const fn log(&self) -> &'static str {
+        match self {
+            Self::Up(_) | Self::Serve(_) | Self::Bot(_) => "info",
+            Self::Demo(_) => "warn",
+            _ => "off",
+        }
+    }
+}
+
 /// Where NATS is.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Paths")]
 pub(super) struct NatsArgs {
     /// The NATS server, or several separated by commas; user and password may stand in it
     #[arg(
@@ -103,6 +123,7 @@ pub(super) struct NatsArgs {
 
 /// Where the database is.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Paths")]
 pub(super) struct DatabaseArgs {
     /// The database: sqlite://FILE. `serve` and `up` take sqlite://rosey.db if nothing is said; everything else
     /// then touches no database until the service on NATS has named it
@@ -121,6 +142,7 @@ pub(super) enum SynchronousArg {
 
 /// The paths of a client.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Paths")]
 pub(super) struct PathArgs {
     #[command(flatten)]
     pub(super) nats: NatsArgs,

@@ -17,14 +17,15 @@ fn bars() -> &'static MultiProgress {
     BARS.get_or_init(MultiProgress::new)
 }
 
-/// Starts logging to stderr.
-pub(super) fn logs(global: &Global) -> Result<(), Failure> {
-    let wrong = |e: &dyn std::fmt::Display| Failure::new(Exit::Usage, format!("--log {:?}: {e}", global.log));
+/// Starts logging to stderr, at this level if nothing was said.
+pub(super) fn logs(global: &Global, level: &str) -> Result<(), Failure> {
+    let level = global.log.as_deref().unwrap_or(level);
+    let wrong = |e: &dyn std::fmt::Display| Failure::new(Exit::Usage, format!("--log {level:?}: {e}"));
     // One word is a level for everything of ours; libraries keep quiet below warnings unless they are named.
-    let directives = if global.log.contains(['=', ',']) {
-        global.log.clone()
-    } else {
-        format!("warn,rosey={0},rosey_layers={0}", global.log)
+    let directives = match level {
+        "off" => level.to_owned(),
+        filter if filter.contains(['=', ',']) => filter.to_owned(),
+        level => format!("warn,rosey={level},rosey_layers={level}"),
     };
     let filter = EnvFilter::try_new(directives).map_err(|e| wrong(&e))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Stderr);

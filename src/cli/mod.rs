@@ -35,7 +35,7 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return Failure::new(Exit::Failed, format!("no runtime: {e}")).report(),
     };
-    let result = console::logs(&cli.global).and_then(|()| {
+    let result = console::logs(&cli.global, cli.command.log()).and_then(|()| {
         if let Some(file) = &file {
             tracing::debug!(file = %file.display(), "configuration");
         }

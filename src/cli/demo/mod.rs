@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use indicatif::ProgressBar;
 use serde::Deserialize;
 use sqlx::SqlitePool;
 use tokio::process::Command;
@@ -223,40 +224,39 @@ impl Stage {
         let total = u64::try_from(expected.joins + expected.leaves + expected.lines + 2 * expected.counts);
         let total = total.unwrap_or_default();
         let bar = console::bar(Some(total), "operations applied");
-        let parts = [(OUTAGE.0, true), (OUTAGE.1, false), (1.0, false)];
-        for (part, kill) in parts {
-            #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let until = (total as f64 * part) as u64;
-            while until > 0 {
-                let applied: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger")
-                    .fetch_one(readers)
-                    .await
-                    .map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
-                let applied = u64::try_from(applied).unwrap_or_default();
-                bar.set_position(applied);
-                if applied >= until {
-                    break;
-                }
-                time::sleep(Duration::from_millis(50)).await;
-            }
-            match (kill, nats.take()) {
-                (true, Some(process)) => {
-                    console::say("Killing nats-server (SIGKILL).");
-                    process.kill().await?;
-                }
-                (false, None) => {
-                    console::say("Starting nats-server again.");
-                    nats = Some(server.start().await?);
-                }
-                (_, running) => nats = running,
-            }
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let part = |share: f64| (total as f64 * share) as u64;
+        reach(part(OUTAGE.0), readers, &bar).await?;
+        if let Some(process) = nats.take() {
+            console::say("Killing nats-server (SIGKILL).");
+            process.kill().await?;
         }
+        reach(part(OUTAGE.1), readers, &bar).await?;
+        console::say("Starting nats-server again.");
+        nats = Some(server.start().await?);
+        reach(total, readers, &bar).await?;
         bar.finish_and_clear();
         Ok(nats)
     }
 }
 
-/// How many different lines the bot said.
+/// Waits until so many operations are in the database, and shows how many are.
+async fn reach(until: u64, readers: &SqlitePool, bar: &ProgressBar) -> Result<(), Failure> {
+    loop {
+        let applied: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger")
+            .fetch_one(readers)
+            .await
+            .map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+        let applied = u64::try_from(applied).unwrap_or_default();
+        bar.set_position(applied);
+        if applied >= until {
+            return Ok(());
+        }
+        time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// How many private messages the bot said.
 fn lines(file: &Path) -> i64 {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     i64::try_from(text.lines().filter(|line| line.contains("\"pm\"")).count()).unwrap_or_default()
