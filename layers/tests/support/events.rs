@@ -7,7 +7,6 @@ use std::{
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
-    level_filters::LevelFilter,
 };
 use tracing_subscriber::{
     Layer,
@@ -22,7 +21,7 @@ impl Events {
     /// Catches this thread's events of this level and above, until the guard is dropped.
     pub fn catch(level: Level) -> (Self, tracing::subscriber::DefaultGuard) {
         let events = Self::default();
-        let catcher = Catcher(events.clone()).with_filter(LevelFilter::from_level(level));
+        let catcher = Catcher { events: events.clone(), level };
         let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(catcher));
         (events, guard)
     }
@@ -32,18 +31,21 @@ impl Events {
     }
 }
 
-struct Catcher(Events);
+struct Catcher {
+    events: Events,
+    level: Level,
+}
 
 impl<S: Subscriber> Layer<S> for Catcher {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        metadata.target() == rosey_layers::log::TARGET
+        metadata.target() == rosey_layers::log::TARGET && *metadata.level() <= self.level
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line { message: String::new(), fields: String::new() };
         event.record(&mut line);
         let text = format!("{} {}{}", event.metadata().level(), line.message, line.fields);
-        self.0.0.lock().unwrap().push(text);
+        self.events.0.lock().unwrap().push(text);
     }
 }
 

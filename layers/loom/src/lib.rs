@@ -1,0 +1,209 @@
+//! The breaker's word and window with the atomics of a model checker in place of the real ones: the tests below run
+//! through the interleavings of their threads, one by one.
+//!
+//! A crate of its own, so that the checker is a dependency of nobody else.
+
+#![cfg_attr(not(test), allow(dead_code))]
+
+mod sync {
+    pub(super) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+}
+
+#[path = "../../src/breaker/window.rs"]
+mod window;
+#[path = "../../src/breaker/word.rs"]
+mod word;
+
+pub use word::State;
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        sync::{AtomicU64, AtomicUsize, Ordering::*},
+        window::{Seen, Window},
+        word::{State, Word},
+    };
+    use loom::{sync::Arc, thread};
+
+    fn ignore<T>(_: T) {}
+
+    /// Runs each of these beside the others, and then `check`: two threads in every possible order, three in every order
+    /// in which at most two of them are interrupted.
+    fn beside<T: 'static>(
+        state: impl Fn() -> T + Sync + Send + 'static,
+        threads: &'static [fn(&T)],
+        check: fn(&T),
+    ) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = (threads.len() > 2).then_some(2);
+        model.check(move || {
+            let state = Arc::new(state());
+            let spawned: Vec<_> = threads
+                .iter()
+                .map(|run| {
+                    let state = Arc::clone(&state);
+                    thread::spawn(move || run(&state))
+                })
+                .collect();
+            spawned.into_iter().for_each(|thread| thread.join().expect("a thread failed"));
+            check(&state);
+        });
+    }
+
+    /// A word in its first half-open generation.
+    fn half_open() -> (Word, AtomicUsize) {
+        let word = Word::new();
+        assert!(word.change(0, State::Open) && word.change(1, State::HalfOpen));
+        (word, AtomicUsize::new(0))
+    }
+    const HALF_OPEN: u32 = 2;
+
+    #[test]
+    fn a_single_lease_is_never_held_twice_and_always_comes_back() {
+        fn probe((word, holders): &(Word, AtomicUsize)) {
+            if word.lease(HALF_OPEN, 1) {
+                assert_eq!(holders.fetch_add(1, SeqCst), 0, "two probes at once");
+                holders.fetch_sub(1, SeqCst);
+                word.give_back(HALF_OPEN);
+            }
+        }
+        beside(half_open, &[probe, probe, probe], |(word, _)| {
+            assert_eq!(word.load().count, 0);
+            assert!(word.lease(HALF_OPEN, 1));
+        });
+    }
+
+    #[test]
+    fn of_failures_at_once_exactly_one_opens_the_circuit() {
+        fn fail((word, opened): &(Word, AtomicUsize)) {
+            if word.fail(0).is_some_and(|failures| failures >= 2) && word.change(0, State::Open) {
+                opened.fetch_add(1, SeqCst);
+            }
+        }
+        beside(
+            || (Word::new(), AtomicUsize::new(0)),
+            &[fail, fail, fail],
+            |(word, opened)| {
+                assert_eq!(opened.load(SeqCst), 1);
+                let now = word.load();
+                assert_eq!((now.state, now.generation, now.count), (State::Open, 1, 0));
+            },
+        );
+    }
+
+    #[test]
+    fn of_two_changes_at_once_exactly_one_happens() {
+        fn open((word, changes): &(Word, AtomicUsize)) {
+            changes.fetch_add(usize::from(word.change(0, State::Open)), SeqCst);
+        }
+        fn hold((word, changes): &(Word, AtomicUsize)) {
+            changes.fetch_add(usize::from(word.change(0, State::Held)), SeqCst);
+        }
+        beside(
+            || (Word::new(), AtomicUsize::new(0)),
+            &[open, hold],
+            |(word, changes)| assert_eq!((changes.load(SeqCst), word.load().generation), (1, 1)),
+        );
+    }
+
+    #[test]
+    fn an_outcome_beside_a_change_is_counted_before_it_or_not_at_all() {
+        beside(
+            Word::new,
+            &[
+                |word: &Word| assert!(word.change(0, State::Open)),
+                |word| ignore(word.fail(0)),
+                |word| word.succeed(0),
+            ],
+            |word| {
+                let now = word.load();
+                assert_eq!((now.state, now.count, now.successes), (State::Open, 0, 0));
+            },
+        );
+    }
+
+    #[test]
+    fn a_probe_that_returns_beside_a_new_generation_takes_nothing_from_it() {
+        fn set_up() -> (Word, AtomicUsize) {
+            let state = half_open();
+            assert!(state.0.lease(HALF_OPEN, 1));
+            state
+        }
+        beside(
+            set_up,
+            &[
+                |(word, _)| {
+                    // The lease runs out: a new half-open generation, and somebody else's probe in it.
+                    assert!(word.change(HALF_OPEN, State::HalfOpen));
+                    assert!(word.lease(HALF_OPEN + 1, 1));
+                },
+                |(word, _)| word.give_back(HALF_OPEN),
+                |(word, _)| ignore(word.prove(HALF_OPEN)),
+            ],
+            |(word, _)| {
+                let now = word.load();
+                assert_eq!((now.generation, now.count, now.successes), (HALF_OPEN + 1, 1, 0));
+            },
+        );
+    }
+
+    #[test]
+    fn of_probes_that_succeed_at_once_exactly_one_is_the_last_that_was_needed() {
+        fn set_up() -> (Word, AtomicUsize) {
+            let state = half_open();
+            assert!(state.0.lease(HALF_OPEN, 2) && state.0.lease(HALF_OPEN, 2));
+            state
+        }
+        fn prove((word, last): &(Word, AtomicUsize)) {
+            last.fetch_add(usize::from(word.prove(HALF_OPEN) == Some(2)), SeqCst);
+        }
+        beside(set_up, &[prove, prove], |(word, last)| {
+            assert_eq!((last.load(SeqCst), word.load().count), (1, 0));
+        });
+    }
+
+    #[test]
+    fn no_failure_and_no_success_is_lost_between_two_threads() {
+        beside(
+            Word::new,
+            &[|word: &Word| ignore(word.fail(0)), |word| ignore(word.fail(0)), |word| word.succeed(0)],
+            // The success came before, between or after the failures.
+            |word| assert!(word.load().count <= 2),
+        );
+        beside(Word::new, &[|word: &Word| ignore(word.fail(0)), |word| ignore(word.fail(0))], |word| {
+            assert_eq!(word.load().count, 2)
+        });
+    }
+
+    #[test]
+    fn whoever_sees_the_change_sees_the_deadline_that_was_stored_before_it() {
+        beside(
+            || (Word::new(), AtomicU64::new(0)),
+            &[
+                |(word, due): &(Word, AtomicU64)| {
+                    due.store(7, Relaxed);
+                    word.change(0, State::Open);
+                },
+                |(word, due)| {
+                    if word.load().state == State::Open {
+                        assert_eq!(due.load(Relaxed), 7);
+                    }
+                },
+            ],
+            |_| {},
+        );
+    }
+
+    #[test]
+    fn the_window_counts_every_outcome_of_its_generation_and_no_other() {
+        beside(
+            || Window::new(4),
+            &[
+                |window: &Window| window.record(1, true),
+                |window| window.record(1, false),
+                |window| window.record(0, true),
+            ],
+            |window| assert_eq!(window.seen(1), Seen { calls: 2, failures: 1 }),
+        );
+    }
+}

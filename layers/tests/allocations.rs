@@ -1,0 +1,96 @@
+//! Nothing is allocated on the way through.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use allocation_counter::measure;
+use rosey_layers::{BreakerLayer, Class, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer, breaker::Config};
+use std::{
+    future::{Future, Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use support::{Error, Req, Via, read, write};
+use tower::{Layer, Service, service_fn};
+
+type Answer = Result<Via, Error>;
+
+fn leaf(answer: Answer) -> impl Service<Req, Response = Via, Error = Error, Future = Ready<Answer>> + Clone {
+    service_fn(move |_: Req| ready(answer.clone()))
+}
+
+/// One request, as `await` would drive it, over a service that is ready and answers at once.
+fn once<S: Service<Req>>(service: &mut S, req: Req) -> Result<S::Response, S::Error> {
+    let mut cx = Context::from_waker(Waker::noop());
+    match service.poll_ready(&mut cx) {
+        Poll::Ready(Ok(())) => {}
+        Poll::Ready(Err(error)) => return Err(error),
+        Poll::Pending => panic!("not ready"),
+    }
+    match pin!(service.call(req)).poll(&mut cx) {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("does not answer at once"),
+    }
+}
+
+/// The standard stack over two leaves, and the breaker's layer.
+fn stack(
+    primary: Answer,
+    secondary: Answer,
+) -> (impl Service<Req, Response = Via, Error: std::fmt::Debug> + Clone, BreakerLayer) {
+    let breaker = BreakerLayer::new(Config::new().failure_rate(0.5, 100, 100));
+    let timeout = TimeoutLayer::new(Duration::from_secs(2));
+    let first = LogLayer::new("[NATS]").layer(breaker.layer(timeout.layer(leaf(primary))));
+    let second = LogLayer::new("[DB]").layer(timeout.layer(leaf(secondary)));
+    #[cfg(feature = "metrics")]
+    let (first, second) = (
+        rosey_layers::MetricsLayer::new("nats").layer(first),
+        rosey_layers::MetricsLayer::new("db").layer(second),
+    );
+    let both = SwitchLayer::new().layer(first.fallback_to(second));
+    #[cfg(feature = "metrics")]
+    let both = rosey_layers::MetricsLayer::new("total").layer(both);
+    (LogLayer::new("[TOTAL]").last().layer(both), breaker)
+}
+
+/// Allocations of a thousand requests, each on a clone of the stack as `oneshot` makes it. Handles and the line of the
+/// switch come before.
+fn allocations(stack: impl Service<Req, Response = Via, Error: std::fmt::Debug> + Clone, via: Via) -> u64 {
+    for req in [read(0), write(0)] {
+        assert_eq!(once(&mut stack.clone(), req).unwrap(), via);
+    }
+    measure(|| {
+        for id in 0..500 {
+            assert_eq!(once(&mut stack.clone(), read(id)).unwrap(), via);
+            assert_eq!(once(&mut stack.clone(), write(id)).unwrap(), via);
+        }
+    })
+    .count_total
+}
+
+#[tokio::test]
+async fn a_success_through_the_whole_stack_allocates_nothing() {
+    let (stack, _) = stack(Ok(Via(0)), Ok(Via(1)));
+    assert_eq!(allocations(stack, Via(0)), 0);
+}
+
+#[tokio::test]
+async fn an_open_circuit_and_the_reroute_allocate_nothing() {
+    let (stack, breaker) = stack(Ok(Via(0)), Ok(Via(1)));
+    breaker.handle().force_open();
+    assert_eq!(allocations(stack, Via(1)), 0);
+}
+
+#[tokio::test]
+async fn a_failing_primary_and_the_reroute_allocate_nothing() {
+    let (stack, breaker) = stack(Err(Error::Of(Class::Backend)), Ok(Via(1)));
+    breaker.handle().force_closed();
+    assert_eq!(allocations(stack, Via(1)), 0);
+}
+
+#[tokio::test]
+async fn the_counter_counts() {
+    let boxes = service_fn(|req: Req| Box::pin(ready(Ok::<_, Error>(Via(req.id as usize / 1000)))));
+    assert_eq!(allocations(boxes, Via(0)), 1000);
+}

@@ -1,0 +1,248 @@
+//! Promises of `Log` and `Switch`.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use rosey_layers::{Class, Elapsed, Failure, Label, LogLayer, SwitchLayer};
+use std::{
+    fmt,
+    future::{pending, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use support::{Error, Req, Via, events::Events, read, write};
+use tokio::time::{advance, sleep};
+use tokio_test::{assert_pending, task};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tracing::Level;
+
+type Answer = Result<Via, Error>;
+
+const TOO_LATE: Answer = Err(Error::Elapsed(Elapsed::new(Duration::from_secs(2))));
+const BUSY: Answer = Err(Error::Of(Class::Backend));
+
+/// What a log of this kind says at this level about one call that takes 5 ms and ends like this.
+async fn said(layer: LogLayer, level: Level, answer: Answer) -> Vec<String> {
+    let (events, _guard) = Events::catch(level);
+    let inner = service_fn(move |_: Req| {
+        let answer = answer.clone();
+        async {
+            sleep(Duration::from_millis(5)).await;
+            answer
+        }
+    });
+    let _ = layer.layer(inner).oneshot(write(7)).await;
+    events.take()
+}
+
+const PATH: LogLayer = LogLayer::new("[NATS]");
+
+fn last() -> LogLayer {
+    LogLayer::new("[TOTAL]").last()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_says_how_each_call_ended_and_only_time_outs_loudly() {
+    assert_eq!(said(PATH, Level::DEBUG, Ok(Via(0))).await, ["DEBUG [NATS] write ok id=7 took=5ms"]);
+    assert_eq!(
+        said(PATH, Level::DEBUG, BUSY).await,
+        ["DEBUG [NATS] write failed: backend id=7 took=5ms class=backend"]
+    );
+    assert_eq!(
+        said(PATH, Level::DEBUG, TOO_LATE).await,
+        ["WARN [NATS] write timed out: no answer within 2s id=7 took=5ms class=unknown"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_outermost_log_is_silent_on_success_and_calls_every_error_an_error() {
+    assert_eq!(said(last(), Level::TRACE, Ok(Via(0))).await, Vec::<String>::new());
+    for (answer, text) in [
+        (BUSY, "ERROR [TOTAL] write failed: backend id=7 took=5ms class=backend"),
+        (TOO_LATE, "ERROR [TOTAL] write timed out: no answer within 2s id=7 took=5ms class=unknown"),
+    ] {
+        assert_eq!(said(last(), Level::TRACE, answer).await, [text]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_debug_off_warnings_and_errors_still_carry_operation_id_and_time() {
+    assert_eq!(said(PATH, Level::INFO, Ok(Via(0))).await, Vec::<String>::new());
+    assert_eq!(said(PATH, Level::INFO, BUSY).await, Vec::<String>::new());
+    assert_eq!(
+        said(PATH, Level::WARN, TOO_LATE).await,
+        ["WARN [NATS] write timed out: no answer within 2s id=7 took=5ms class=unknown"]
+    );
+    assert_eq!(
+        said(last(), Level::ERROR, BUSY).await,
+        ["ERROR [TOTAL] write failed: backend id=7 took=5ms class=backend"]
+    );
+    assert_eq!(said(PATH, Level::ERROR, TOO_LATE).await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_call_is_logged_as_cancelled() {
+    for layer in [PATH, last()] {
+        let (events, _guard) = Events::catch(Level::DEBUG);
+        let mut call = task::spawn(layer.layer(service_fn(|_: Req| pending::<Answer>())).oneshot(read(3)));
+        assert_pending!(call.poll());
+        advance(Duration::from_millis(4)).await;
+        drop(call);
+        let line = events.take();
+        assert!(
+            line[0].ends_with("read cancelled id=3 took=4ms") && line[0].starts_with("DEBUG ["),
+            "{line:?}"
+        );
+        assert_eq!(line.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_closure_over_the_result_says_what_a_failure_is() {
+    let (events, _guard) = Events::catch(Level::INFO);
+    let layer = last().classify_by(|result: &Answer| {
+        (*result == Ok(Via(1))).then_some(Failure { class: Class::Backend, timeout: false })
+    });
+    for via in [0, 1] {
+        layer
+            .layer(service_fn(move |_: Req| ready(Ok::<_, Error>(Via(via)))))
+            .oneshot(read(1))
+            .await
+            .unwrap();
+    }
+    assert_eq!(events.take(), ["ERROR [TOTAL] read failed id=1 class=backend"]);
+}
+
+/// Counts how often its id is asked for, and its clones.
+struct Watched(Arc<AtomicUsize>);
+struct Id(Arc<AtomicUsize>);
+
+impl Clone for Id {
+    fn clone(&self) -> Self {
+        self.0.fetch_add(1, SeqCst);
+        Self(Arc::clone(&self.0))
+    }
+}
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("watched")
+    }
+}
+impl Label for Watched {
+    const LABELS: &'static [&'static str] = &["watched"];
+    type Id = Id;
+    fn label(&self) -> usize {
+        0
+    }
+    fn id(&self) -> Id {
+        self.0.fetch_add(1, SeqCst);
+        Id(Arc::clone(&self.0))
+    }
+}
+
+#[tokio::test]
+async fn the_id_is_not_asked_for_when_no_event_of_the_call_is_enabled() {
+    for (layer, level, asked) in
+        [(PATH, Level::ERROR, 0), (PATH, Level::WARN, 1), (PATH, Level::DEBUG, 1), (last(), Level::ERROR, 1)]
+    {
+        let (_events, _guard) = Events::catch(level);
+        let count = Arc::new(AtomicUsize::new(0));
+        let inner = service_fn(|_: Watched| ready(Ok::<_, Error>(Via(0))));
+        layer.layer(inner).oneshot(Watched(Arc::clone(&count))).await.unwrap();
+        assert_eq!(count.load(SeqCst), asked, "{layer:?} at {level}");
+    }
+    let count = Arc::new(AtomicUsize::new(0));
+    let inner = service_fn(|_: Watched| ready(Ok::<_, Error>(Via(0))));
+    last().layer(inner).oneshot(Watched(Arc::clone(&count))).await.unwrap();
+    assert_eq!(count.load(SeqCst), 0, "no subscriber");
+}
+
+// ## Which path serves
+
+struct Paths {
+    layer: SwitchLayer,
+    events: Events,
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+impl Paths {
+    fn new() -> Self {
+        let (events, _guard) = Events::catch(Level::INFO);
+        Self { layer: SwitchLayer::new(), events, _guard }
+    }
+    /// One call that this path serves, over a service of its own.
+    async fn serve(&self, path: usize) {
+        let inner = service_fn(move |_: Req| ready(Ok::<_, Error>(Via(path))));
+        self.layer.layer(inner).oneshot(read(1)).await.unwrap();
+    }
+    async fn fail(&self) {
+        let inner = service_fn(|_: Req| ready(BUSY));
+        self.layer.layer(inner).oneshot(read(1)).await.unwrap_err();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_success_and_every_change_of_path_is_one_line_with_what_went_before() {
+    let paths = Paths::new();
+    paths.fail().await;
+    assert_eq!(paths.events.take(), Vec::<String>::new());
+    for _ in 0..3 {
+        paths.serve(1).await;
+    }
+    assert_eq!(paths.events.take(), ["INFO [DB] serves now"]);
+    advance(Duration::from_millis(38_240)).await;
+    paths.fail().await;
+    for _ in 0..5 {
+        paths.serve(0).await;
+    }
+    assert_eq!(paths.events.take(), ["INFO [NATS] serves now (3 operations over [DB] in 38.2 s before)"]);
+    advance(Duration::from_secs(1)).await;
+    paths.serve(1).await;
+    assert_eq!(paths.events.take(), ["INFO [DB] serves now (5 operations over [NATS] in 1.0 s before)"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn alternating_paths_do_not_spam_and_the_last_line_becomes_true() {
+    let paths = Paths::new();
+    for call in 0..1000 {
+        paths.serve(call % 2).await;
+        advance(Duration::from_millis(1)).await;
+    }
+    assert!((2..=5).contains(&paths.events.take().len()), "at most one line every 250 ms");
+    // The path that has the last word is named with the first call after the quiet time.
+    advance(Duration::from_millis(250)).await;
+    paths.serve(0).await;
+    advance(Duration::from_millis(100)).await;
+    paths.serve(1).await;
+    paths.events.take();
+    advance(Duration::from_millis(149)).await;
+    paths.serve(1).await;
+    assert_eq!(paths.events.take(), Vec::<String>::new());
+    advance(Duration::from_millis(1)).await;
+    paths.serve(1).await;
+    assert!(paths.events.take()[0].starts_with("INFO [DB] serves now"));
+}
+
+#[test]
+fn many_threads_that_change_together_write_one_line() {
+    let layer = SwitchLayer::new();
+    let (events, _guard) = Events::catch(Level::INFO);
+    let dispatch = tracing::dispatcher::get_default(Clone::clone);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let (mut service, dispatch) =
+                (layer.layer(service_fn(|_: Req| ready(Ok::<_, Error>(Via(0))))), dispatch.clone());
+            scope.spawn(move || {
+                tracing::dispatcher::with_default(&dispatch, || {
+                    for id in 0..1000 {
+                        let _ = task::spawn(service.call(read(id))).poll();
+                    }
+                });
+            });
+        }
+    });
+    assert_eq!(events.take(), ["INFO [NATS] serves now"]);
+}
