@@ -118,8 +118,13 @@ impl Stage {
         let (mut bot, said) = self.bot(session, speed).await?;
         let direct = crate::sql::SqlxService::<Op>::open(&self.database.parse()?).await?;
         let readers = direct.readers().clone();
-        let outage = self.outage(expected, &readers, nats);
-        let (ended, nats) = tokio::try_join!(bot.ended(), outage)?;
+        let ended = tokio::select! {
+            ended = bot.ended() => ended?,
+            over = self.outage(expected, &readers, &mut nats) => {
+                over?;
+                bot.ended().await?
+            }
+        };
         let heard = lines(&said);
 
         if let Some(service) = service {
@@ -212,31 +217,31 @@ impl Stage {
         Ok((Process::start("bot", &mut command, &self.dir, show).await?, said))
     }
 
-    /// Kills the server in the middle of the session, and starts it again; shows how far the session is. Returns the
-    /// server that is running at the end.
+    /// Kills the server in the middle of the session, and starts it again; shows how far the session is.
     async fn outage(
         &self,
         expected: &Expected,
         readers: &SqlitePool,
-        mut nats: Option<Process>,
-    ) -> Result<Option<Process>, Failure> {
-        let Some(server) = &self.nats else { return Ok(None) };
+        nats: &mut Option<Process>,
+    ) -> Result<(), Failure> {
         let total = u64::try_from(expected.joins + expected.leaves + expected.lines + 2 * expected.counts);
         let total = total.unwrap_or_default();
         let bar = console::bar(Some(total), "operations applied");
         #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let part = |share: f64| (total as f64 * share) as u64;
-        reach(part(OUTAGE.0), readers, &bar).await?;
-        if let Some(process) = nats.take() {
-            console::say("Killing nats-server (SIGKILL).");
-            process.kill().await?;
+        if let Some(server) = &self.nats {
+            reach(part(OUTAGE.0), readers, &bar).await?;
+            if let Some(process) = nats.take() {
+                console::say("Killing nats-server (SIGKILL).");
+                process.kill().await?;
+            }
+            reach(part(OUTAGE.1), readers, &bar).await?;
+            console::say("Starting nats-server again.");
+            *nats = Some(server.start().await?);
         }
-        reach(part(OUTAGE.1), readers, &bar).await?;
-        console::say("Starting nats-server again.");
-        nats = Some(server.start().await?);
         reach(total, readers, &bar).await?;
         bar.finish_and_clear();
-        Ok(nats)
+        Ok(())
     }
 }
 
