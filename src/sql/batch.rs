@@ -44,10 +44,28 @@ pub(super) enum Outcome {
     IdReused,
 }
 
-/// The statements of every operation that writes, joined into one string once.
-pub(super) fn frame<O: Persist>() -> Arc<str> {
-    let writes = O::SPECS.iter().zip(O::SQLITE).filter(|(spec, _)| spec.writes()).map(|(_, sql)| *sql);
-    std::iter::once(BEGIN).chain(writes).chain([END]).collect::<String>().into()
+/// The strings of statements, one for each set of operations that has met in a batch: SQLite spends some 10 µs on a
+/// statement that finds nothing to do.
+pub(super) struct Frames {
+    pub(super) specs: &'static [Spec],
+    statements: &'static [&'static str],
+    joined: HashMap<Vec<usize>, Arc<str>>,
+}
+
+impl Frames {
+    pub(super) fn of<O: Persist>() -> Self {
+        Self { specs: O::SPECS, statements: O::SQLITE, joined: HashMap::new() }
+    }
+
+    /// The string for these operations.
+    fn join(&mut self, kinds: Vec<usize>) -> Arc<str> {
+        let statements = self.statements;
+        let join = |kinds: &Vec<usize>| {
+            let effects = kinds.iter().map(|kind| statements[*kind]);
+            std::iter::once(BEGIN).chain(effects).chain([END]).collect::<String>().into()
+        };
+        Arc::clone(self.joined.entry(kinds).or_insert_with_key(join))
+    }
 }
 
 /// Where the numbers of batches begin: two processes may write to one file, and must not use the same ones.
@@ -62,12 +80,13 @@ pub(super) fn first_number() -> i64 {
 /// SQLite's. The transaction may still be open then.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
-    frame: Arc<str>,
-    specs: &[Spec],
+    frames: &mut Frames,
     number: i64,
     writes: &[Write],
 ) -> Result<Vec<Outcome>, sqlx::Error> {
-    let query = sqlx::query(AssertSqlSafe(frame)).bind(number).bind(json(specs, writes)).bind(clock::now());
+    let specs = frames.specs;
+    let (kinds, json) = json(specs, writes);
+    let query = sqlx::query(AssertSqlSafe(frames.join(kinds))).bind(number).bind(json).bind(clock::now());
     // Read to its end: a stream dropped early leaves the transaction open.
     let rows: Vec<SqliteRow> = connection
         .fetch_many(query)
@@ -122,20 +141,22 @@ fn letter(letter: &DeadLetter) -> serde_json::Value {
     ])
 }
 
-/// The batch as JSON: `{"operation": [[id, occurred_at, payload, hash], …], …}`.
-fn json(specs: &[Spec], writes: &[Write]) -> String {
-    let mut kinds: Vec<Vec<&Write>> = vec![Vec::new(); specs.len()];
+/// The kinds of operations in a batch, and the batch as JSON:
+/// `{"operation": [[id, occurred_at, payload, hash], …], …}`.
+fn json(specs: &[Spec], writes: &[Write]) -> (Vec<usize>, String) {
+    let mut by_kind: Vec<Vec<&Write>> = vec![Vec::new(); specs.len()];
     for write in writes {
-        kinds[write.index].push(write);
+        by_kind[write.index].push(write);
     }
+    let kinds: Vec<usize> = (0..specs.len()).filter(|kind| !by_kind[*kind].is_empty()).collect();
     let mut json = Vec::with_capacity(writes.iter().map(|w| w.payload.len() + 96).sum());
     json.push(b'{');
-    for (spec, writes) in specs.iter().zip(kinds).filter(|(_, writes)| !writes.is_empty()) {
+    for kind in &kinds {
         if json.len() > 1 {
             json.push(b',');
         }
-        json.extend_from_slice(format!("\"{}\":[", spec.name).as_bytes());
-        for (place, write) in writes.into_iter().enumerate() {
+        json.extend_from_slice(format!("\"{}\":[", specs[*kind].name).as_bytes());
+        for (place, write) in by_kind[*kind].iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
             let id = serde_json::Value::from(write.id.to_string());
             json.extend_from_slice(format!("{comma}[{id},{},", write.occurred_at).as_bytes());
@@ -146,7 +167,7 @@ fn json(specs: &[Spec], writes: &[Write]) -> String {
     }
     json.push(b'}');
     // Made of JSON that serde wrote: always UTF-8.
-    String::from_utf8(json).unwrap_or_default()
+    (kinds, String::from_utf8(json).unwrap_or_default())
 }
 
 /// A step of a stream over several statements is a row, or the end of a statement.

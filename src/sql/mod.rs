@@ -85,8 +85,7 @@ impl<O: Persist> SqlxService<O> {
     pub async fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
         let opened = sqlite::open(options).await?;
         let (writes, queue) = mpsc::channel(options.queue);
-        let frame = batch::frame::<O>();
-        tokio::spawn(writer::run(opened.writer, options.clone(), frame, O::SPECS, queue));
+        tokio::spawn(writer::run(opened.writer, options.clone(), batch::Frames::of::<O>(), queue));
         let shared = Shared {
             writes,
             readers: opened.readers,

@@ -3,17 +3,16 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::batch::{self, Outcome};
+use super::batch::{self, Frames, Outcome};
 use super::{DeadLetter, SqliteOptions, error, sqlite};
 use crate::error::{Cause, Code};
-use crate::operation::{Operation, Spec};
+use crate::operation::Operation;
 use crate::request::{OpId, Request};
 
 /// The most operations in a transaction: keeps it short.
@@ -123,12 +122,11 @@ pub(super) fn id_reused() -> Cause {
 pub(super) async fn run(
     connection: SqliteConnection,
     options: SqliteOptions,
-    frame: Arc<str>,
-    specs: &'static [Spec],
+    frames: Frames,
     mut queue: mpsc::Receiver<Item>,
 ) {
     let mut writer =
-        Writer { connection: Some(connection), options, frame, specs, batch: batch::first_number() };
+        Writer { held: Held { connection: Some(connection), options }, frames, batch: batch::first_number() };
     while let Some(first) = queue.recv().await {
         let mut batch = Batch::default();
         batch.add(first);
@@ -142,22 +140,19 @@ pub(super) async fn run(
         writer.commit(batch).await;
         if let Some(tx) = close {
             queue.close();
-            writer.close().await;
+            writer.held.close().await;
             let _ = tx.send(());
             return;
         }
         // Another process may be waiting for the lock.
         tokio::task::yield_now().await;
     }
-    writer.close().await;
+    writer.held.close().await;
 }
 
 struct Writer {
-    /// None after it was lost.
-    connection: Option<SqliteConnection>,
-    options: SqliteOptions,
-    frame: Arc<str>,
-    specs: &'static [Spec],
+    held: Held,
+    frames: Frames,
     /// The number of the last transaction, unlike that of any other process.
     batch: i64,
 }
@@ -215,21 +210,30 @@ impl Writer {
 
     async fn transaction(&mut self, writes: &[Write]) -> Result<Vec<Outcome>, sqlx::Error> {
         self.batch = self.batch.wrapping_add(1);
-        let (frame, specs, number) = (Arc::clone(&self.frame), self.specs, self.batch);
-        let connection = self.connection().await?;
-        let result = batch::apply(connection, frame, specs, number, writes).await;
-        self.after(result).await
+        let connection = self.held.get().await?;
+        let result = batch::apply(connection, &mut self.frames, self.batch, writes).await;
+        self.held.after(result).await
     }
 
     async fn bury(&mut self, letters: &[DeadLetter]) -> Result<(), Cause> {
-        let result = match self.connection().await {
+        let result = match self.held.get().await {
             Ok(connection) => batch::bury(connection, letters).await,
             Err(e) => Err(e),
         };
-        self.after(result).await.map_err(|e| error::cause(&e))
+        self.held.after(result).await.map_err(|e| error::cause(&e))
     }
+}
 
-    async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+/// The writer's connection.
+struct Held {
+    /// None after it was lost.
+    connection: Option<SqliteConnection>,
+    options: SqliteOptions,
+}
+
+impl Held {
+    /// The connection; opened again, if it was lost.
+    async fn get(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => sqlite::reopen(&self.options).await?,
