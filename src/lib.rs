@@ -27,3 +27,8 @@ pub use operation::Operation;
 pub use reply::{Ack, Reply, Via};
 pub use request::{Head, OpId, Request, Trace};
 pub use rosey_layers::{Class, Classify};
+
+/// The example in the README compiles.
+#[cfg(all(doctest, feature = "nats", feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
