@@ -60,6 +60,12 @@ impl NatsOptions {
                 .map_err(|e| ConnectError(format!("credentials {}: {e}", file.display())))?;
         }
         let addresses: Vec<&str> = self.url.split(',').map(str::trim).collect();
+        // The client reads user and password of an address, and never sends them.
+        options = match addresses.iter().find_map(|address| login(address)) {
+            Some((user, Some(password))) => options.user_and_password(user, password),
+            Some((token, None)) => options.token(token),
+            None => options,
+        };
         options
             .name(self.name)
             .retry_on_initial_connect()
@@ -93,6 +99,34 @@ pub fn redact(url: &str) -> String {
         _ => address.to_owned(),
     };
     url.split(',').map(|address| hide(address.trim())).collect::<Vec<_>>().join(",")
+}
+
+/// User and password in an address, or a token alone.
+fn login(address: &str) -> Option<(String, Option<String>)> {
+    let (_, rest) = address.split_once("://").unwrap_or(("", address));
+    let (login, _) = rest.rsplit_once('@')?;
+    let (user, password) = login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)));
+    Some((percent_decoded(user), password.map(percent_decoded)))
+}
+
+/// `%40` is how an address says `@`.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let code = after.get(..2).filter(|_| byte == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(decoded) => {
+                bytes.push(decoded);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Connects and starts the two tasks behind a [`NatsService`](super::NatsService): one takes replies and the
@@ -223,7 +257,17 @@ async fn ping(client: &Client, subject: &Subject, inbox: &Arc<Inbox>) -> Option<
 
 #[cfg(test)]
 mod tests {
-    use super::redact;
+    use super::{login, redact};
+
+    #[test]
+    fn an_address_may_hold_user_and_password_or_a_token() {
+        let user = |user: &str, password: &str| Some((user.to_owned(), Some(password.to_owned())));
+        assert_eq!(login("nats://me:secret@host:4222"), user("me", "secret"));
+        assert_eq!(login("me:a:b%40c@host"), user("me", "a:b@c"));
+        assert_eq!(login("tls://me:100%@host"), user("me", "100%"));
+        assert_eq!(login("nats://t0ken@host:4222"), Some(("t0ken".to_owned(), None)));
+        assert_eq!(login("nats://host:4222"), None);
+    }
 
     #[test]
     fn a_password_never_reaches_a_log() {
