@@ -17,7 +17,7 @@ pub struct StatusUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "check::present")]
     pub details: Field<String>,
     /// What the bot knows of itself and of the channel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object")]
     pub status_data: Option<StatusData>,
 }
 
@@ -81,6 +81,13 @@ pub enum Duration {
     Fraction(f64),
     /// A text.
     Text(String),
+}
+
+/// An object. Left to itself, serde takes a list for one too, and reads it by position.
+fn object<'de, D: Deserializer<'de>>(from: D) -> Result<Option<StatusData>, D::Error> {
+    let object = Option::<serde_json::Map<String, serde_json::Value>>::deserialize(from)?;
+    let data = object.map(|fields| serde_json::from_value(fields.into())).transpose();
+    data.map_err(|e| serde::de::Error::custom(format!("status_data: {e}")))
 }
 
 /// A boolean, also written as 0 or 1; tells absent from `null`.
