@@ -137,8 +137,21 @@ pub trait Operation: Sized + Send + Sync + 'static {
     fn decode_answer(index: usize, json: &[u8]) -> Result<Self::Answer, Invalid>;
 }
 
+/// A change of schema. Changes only add.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// Its place in the order, from 10 on; what is below is Rosey's own.
+    pub version: i64,
+    /// What it does.
+    pub description: &'static str,
+    /// The statements.
+    pub sql: &'static str,
+}
+
 /// What a database needs of an operation type.
 pub trait Persist: Operation {
+    /// The tables that its statements need, beside the ledger.
+    const MIGRATIONS: &'static [Migration];
     /// The statements of each operation on SQLite, in the order of [`Operation::SPECS`]; see
     /// [`Definition::SQLITE`].
     const SQLITE: &'static [&'static str];
@@ -217,7 +230,7 @@ fn within_limit(name: &str, bytes: usize) -> Result<(), Invalid> {
 /// Ties operations into one type: an enum of them, an enum of their answers, and everything the stack asks.
 ///
 /// ```
-/// use rosey::operation::{Definition, Done, Invalid, Spec};
+/// use rosey::operation::{Definition, Done, Invalid, Migration, Spec};
 /// use serde::{Deserialize, Serialize};
 ///
 /// /// Puts a line on the list.
@@ -238,14 +251,20 @@ fn within_limit(name: &str, bytes: usize) -> Result<(), Invalid> {
 ///     }
 /// }
 ///
+/// const TABLES: &[Migration] = &[Migration {
+///     version: 10,
+///     description: "todo",
+///     sql: "CREATE TABLE todo (op_id TEXT PRIMARY KEY, text TEXT NOT NULL)",
+/// }];
+///
 /// rosey::operations! {
 ///     /// All that a to-do list can do.
-///     pub enum Todo -> TodoAnswer in "todo" { Add(Add) }
+///     pub enum Todo -> TodoAnswer in "todo" with TABLES { Add(Add) }
 /// }
 /// ```
 #[macro_export]
 macro_rules! operations {
-    ($(#[$doc:meta])* $vis:vis enum $op:ident -> $answer:ident in $service:literal { $($name:ident($ty:ty)),+ $(,)? }) => {
+    ($(#[$doc:meta])* $vis:vis enum $op:ident -> $answer:ident in $service:literal with $migrations:path { $($name:ident($ty:ty)),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug)]
         $vis enum $op { $(#[doc = concat!("The operation [`", stringify!($name), "`].")] $name($ty)),+ }
@@ -276,9 +295,10 @@ macro_rules! operations {
         )+
 
         const _: () = {
-            use $crate::operation::{Definition, Invalid, Operation, Persist, Spec};
+            use $crate::operation::{Definition, Invalid, Migration, Operation, Persist, Spec};
 
             impl Persist for $op {
+                const MIGRATIONS: &'static [Migration] = $migrations;
                 const SQLITE: &'static [&'static str] = &[$(<$ty as Definition>::SQLITE),+];
             }
 

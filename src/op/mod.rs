@@ -4,6 +4,22 @@
 
 mod check;
 
+use crate::operation::Migration;
+
+/// The tables of the channel's memory: the Python bot's, and what Rosey derives them from.
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 10,
+        description: "origin",
+        sql: include_str!("../../migrations/sqlite/0010_origin.sql"),
+    },
+    Migration {
+        version: 11,
+        description: "channel",
+        sql: include_str!("../../migrations/sqlite/0011_channel.sql"),
+    },
+];
+
 /// Declares the files and ties their operations together.
 macro_rules! files {
     ($($file:ident :: $name:ident),+ $(,)?) => {
@@ -14,7 +30,7 @@ macro_rules! files {
 
         crate::operations! {
             /// Everything that the bot asks of its memory.
-            pub enum Op -> Answer in "rosey.db" { $($name($file::$name)),+ }
+            pub enum Op -> Answer in "rosey.db" with MIGRATIONS { $($name($file::$name)),+ }
         }
     };
 }

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tower::Service;
 
 pub use future::SqlxFuture;
-pub use sqlite::{Migration, OpenError, SqliteOptions, Synchronous};
+pub use sqlite::{OpenError, SqliteOptions, Synchronous};
 use writer::{Item, Write};
 
 use crate::clock;
@@ -83,7 +83,7 @@ impl<O: Persist> SqlxService<O> {
     /// # Errors
     /// When the file cannot be opened, locked or migrated, or is newer than this program.
     pub async fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
-        let opened = sqlite::open(options).await?;
+        let opened = sqlite::open(options, O::MIGRATIONS).await?;
         let (writes, queue) = mpsc::channel(options.queue);
         tokio::spawn(writer::run(opened.writer, options.clone(), batch::Frames::of::<O>(), queue));
         let shared = Shared {

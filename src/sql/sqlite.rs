@@ -11,6 +11,8 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlitePool};
 
+use crate::operation::Migration;
+
 /// How durable a commit is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Synchronous {
@@ -21,29 +23,12 @@ pub enum Synchronous {
     Full,
 }
 
-/// A change of schema. Changes only add.
-#[derive(Clone, Copy, Debug)]
-pub struct Migration {
-    /// Its place in the order. Rosey's own are below 1000.
-    pub version: i64,
-    /// What it does.
-    pub description: &'static str,
-    /// The statements.
-    pub sql: &'static str,
-}
-
-const MIGRATIONS: &[Migration] = &[
-    Migration {
-        version: 1,
-        description: "origin",
-        sql: include_str!("../../migrations/sqlite/0001_origin.sql"),
-    },
-    Migration {
-        version: 2,
-        description: "rosey",
-        sql: include_str!("../../migrations/sqlite/0002_rosey.sql"),
-    },
-];
+/// What every database has: its id, the ledger, the dead letters.
+const LEDGER: Migration = Migration {
+    version: 1,
+    description: "ledger",
+    sql: include_str!("../../migrations/sqlite/0001_ledger.sql"),
+};
 
 /// How to open a SQLite database.
 #[derive(Clone, Debug)]
@@ -59,8 +44,6 @@ pub struct SqliteOptions {
     pub readers: u32,
     /// Whether a missing file is created.
     pub create: bool,
-    /// Tables of one's own, after Rosey's.
-    pub migrations: &'static [Migration],
 }
 
 impl SqliteOptions {
@@ -88,7 +71,6 @@ impl SqliteOptions {
             queue: 4096,
             readers: 4,
             create: true,
-            migrations: &[],
         })
     }
 
@@ -169,12 +151,12 @@ pub(super) struct Opened {
     pub(super) database: String,
 }
 
-pub(super) async fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
+pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Result<Opened, OpenError> {
     let sqlite = |error| OpenError::Sqlite { path: options.path.clone(), error };
     // Held until the end of this function: creating and migrating are for one process at a time.
     let _lock = lock(options).await?;
     let mut writer = options.connect().connect().await.map_err(sqlite)?;
-    migrate(options, &mut writer).await?;
+    migrate(options, tables, &mut writer).await?;
     let database = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'")
         .fetch_one(&mut writer)
         .await
@@ -212,8 +194,12 @@ async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
     }
 }
 
-async fn migrate(options: &SqliteOptions, connection: &mut SqliteConnection) -> Result<(), OpenError> {
-    let migrations = MIGRATIONS.iter().chain(options.migrations).map(|m| {
+async fn migrate(
+    options: &SqliteOptions,
+    tables: &[Migration],
+    connection: &mut SqliteConnection,
+) -> Result<(), OpenError> {
+    let migrations = std::iter::once(&LEDGER).chain(tables).map(|m| {
         let kind = MigrationType::Simple;
         sqlx::migrate::Migration::new(m.version, m.description.into(), kind, m.sql.into_sql_str(), false)
     });
