@@ -31,3 +31,7 @@ pub use self::{
     log::{Log, LogLayer, Switch, SwitchLayer},
     timeout::{Elapsed, Timeout, TimeoutLayer},
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -3,14 +3,9 @@
 
 mod support;
 
-use rosey_layers::{Class, Elapsed, Failure, Label, LogLayer, SwitchLayer};
+use rosey_layers::{Class, Elapsed, Failure, LogLayer, SwitchLayer};
 use std::{
-    fmt,
     future::{pending, ready},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
     time::Duration,
 };
 use support::{Error, Req, Via, events::Events, read, write};
@@ -116,48 +111,19 @@ async fn a_closure_over_the_result_says_what_a_failure_is() {
     assert_eq!(events.take(), ["ERROR [TOTAL] read failed id=1 class=backend"]);
 }
 
-/// Counts how often its id is asked for, and its clones.
-struct Watched(Arc<AtomicUsize>);
-struct Id(Arc<AtomicUsize>);
-
-impl Clone for Id {
-    fn clone(&self) -> Self {
-        self.0.fetch_add(1, SeqCst);
-        Self(Arc::clone(&self.0))
-    }
-}
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("watched")
-    }
-}
-impl Label for Watched {
-    const LABELS: &'static [&'static str] = &["watched"];
-    type Id = Id;
-    fn label(&self) -> usize {
-        0
-    }
-    fn id(&self) -> Id {
-        self.0.fetch_add(1, SeqCst);
-        Id(Arc::clone(&self.0))
-    }
-}
-
+/// A console that shows warnings beside a file that takes everything, each with a filter of its own.
 #[tokio::test]
-async fn the_id_is_not_asked_for_when_no_event_of_the_call_is_enabled() {
-    for (layer, level, asked) in
-        [(PATH, Level::ERROR, 0), (PATH, Level::WARN, 1), (PATH, Level::DEBUG, 1), (last(), Level::ERROR, 1)]
-    {
-        let (_events, _guard) = Events::catch(level);
-        let count = Arc::new(AtomicUsize::new(0));
-        let inner = service_fn(|_: Watched| ready(Ok::<_, Error>(Via(0))));
-        layer.layer(inner).oneshot(Watched(Arc::clone(&count))).await.unwrap();
-        assert_eq!(count.load(SeqCst), asked, "{layer:?} at {level}");
+async fn no_line_is_lost_where_two_subscribers_filter_differently() {
+    use tracing_subscriber::{Layer as _, filter::LevelFilter, layer::SubscriberExt};
+    let (console, file) = (Events::default(), Events::default());
+    let subscriber = tracing_subscriber::registry()
+        .with(console.catcher(Level::TRACE).with_filter(LevelFilter::WARN))
+        .with(file.catcher(Level::TRACE).with_filter(LevelFilter::DEBUG));
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for answer in [Ok(Via(0)), TOO_LATE, Ok(Via(0)), TOO_LATE] {
+        let _ = PATH.layer(service_fn(move |_: Req| ready(answer.clone()))).oneshot(read(1)).await;
     }
-    let count = Arc::new(AtomicUsize::new(0));
-    let inner = service_fn(|_: Watched| ready(Ok::<_, Error>(Via(0))));
-    last().layer(inner).oneshot(Watched(Arc::clone(&count))).await.unwrap();
-    assert_eq!(count.load(SeqCst), 0, "no subscriber");
+    assert_eq!((console.take().len(), file.take().len()), (2, 4));
 }
 
 // ## Which path serves

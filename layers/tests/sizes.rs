@@ -1,5 +1,5 @@
 //! What a call costs in memory: the future of each layer is the inner one and a few words.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Promises of `Timeout`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::type_complexity)]
 
 mod support;
 
@@ -84,8 +84,7 @@ async fn an_answer_that_comes_together_with_the_end_of_the_time_wins() {
 async fn a_closure_gives_each_request_its_own_limit_or_none() {
     let stuck = service_fn(|_: Req| pending::<Result<Via, Error>>());
     let limit = |req: &Req| (!req.write).then(|| Duration::from_millis(req.id));
-    let mut service = TimeoutLayer::with_limit(limit);
-    let mut service = tower::Layer::layer(&mut service, stuck);
+    let mut service = tower::Layer::layer(&TimeoutLayer::with_limit(limit), stuck);
 
     let start = Instant::now();
     assert!(service.call(read(7)).await.is_err());

@@ -41,6 +41,7 @@ impl Gate {
     }
 
     /// Asks the circuit. Only with no turn: a turn may hold a lease.
+    #[inline]
     pub(super) fn enter(&mut self) {
         self.turn = match self.shared.admit() {
             Admission::Pass { generation } => Turn::Waits { generation },
@@ -49,6 +50,7 @@ impl Gate {
     }
 
     /// Gives back what the turn holds.
+    #[inline]
     pub(super) fn leave(&mut self) {
         self.shared.waiters.release(&mut self.key);
         if let Turn::Waits { generation } | Turn::Ready { generation } =
@@ -65,12 +67,14 @@ impl Gate {
     }
 
     /// The inner service is ready, and waits for its call.
+    #[inline]
     pub(super) fn ready(&mut self, generation: u32) {
         self.shared.waiters.release(&mut self.key);
         self.turn = Turn::Ready { generation };
     }
 
     /// Turns the turn into a permit for one call. A circuit that has changed since is asked again.
+    #[inline]
     pub(super) fn pass(&mut self) -> Result<Permit, Rejected> {
         if let Turn::Rejected(rejected) = self.turn {
             self.turn = Turn::Undecided;
@@ -94,6 +98,7 @@ impl Gate {
 }
 
 impl Drop for Gate {
+    #[inline]
     fn drop(&mut self) {
         self.leave();
     }
@@ -109,20 +114,24 @@ pub(super) struct Permit {
 }
 
 impl Permit {
+    #[inline]
     fn new(shared: Arc<Shared>, generation: u32) -> Self {
         let start = shared.config.slow_calls_fail.then(Instant::now);
         Self { shared, generation, start, settled: false }
     }
 
     /// The call has to wait: from here on it may become slow.
+    #[inline]
     pub(super) fn waits(&mut self) {
         self.start.get_or_insert_with(Instant::now);
     }
 
+    #[inline]
     fn is_slow(&self) -> bool {
         self.start.is_some_and(|start| start.elapsed() >= self.shared.config.slow_after)
     }
 
+    #[inline]
     pub(super) fn settle(mut self, failure: Option<Failure>) {
         self.settled = true;
         let about_the_service =
@@ -136,6 +145,7 @@ impl Permit {
 }
 
 impl Drop for Permit {
+    #[inline]
     fn drop(&mut self) {
         if self.settled {
         } else if self.is_slow() {

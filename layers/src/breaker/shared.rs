@@ -61,6 +61,7 @@ impl Shared {
 
     // ## How a call begins
 
+    #[inline]
     pub(super) fn admit(&self) -> Admission {
         loop {
             let Snapshot { state, generation, .. } = self.word.load();
@@ -87,6 +88,7 @@ impl Shared {
 
     // ## How a call ends
 
+    #[inline]
     pub(super) fn succeeded(&self, generation: u32) {
         let now = self.word.load();
         if now.generation != generation {
@@ -133,6 +135,7 @@ impl Shared {
     }
 
     /// The call ended without saying anything about the service.
+    #[inline]
     pub(super) fn neutral(&self, generation: u32) {
         self.word.give_back(generation);
     }

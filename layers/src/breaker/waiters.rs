@@ -41,13 +41,18 @@ impl Waiters {
     }
 
     /// The owner of this key waits no longer.
+    #[inline]
     pub(super) fn release(&self, key: &mut Option<usize>) {
         if let Some(index) = key.take() {
-            let mut slots = self.lock();
-            slots[index] = Slot::Free;
-            while slots.last().is_some_and(|slot| matches!(slot, Slot::Free)) {
-                slots.pop();
-            }
+            self.free(index);
+        }
+    }
+
+    fn free(&self, index: usize) {
+        let mut slots = self.lock();
+        slots[index] = Slot::Free;
+        while slots.last().is_some_and(|slot| matches!(slot, Slot::Free)) {
+            slots.pop();
         }
     }
 

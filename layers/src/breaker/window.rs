@@ -25,6 +25,7 @@ impl Window {
         Self { cells: (0..calls.max(1)).map(|_| AtomicU32::new(0)).collect(), next: AtomicUsize::new(0) }
     }
 
+    #[inline]
     pub(crate) fn record(&self, generation: u32, failed: bool) {
         let cell = self.next.fetch_add(1, Relaxed) % self.cells.len();
         self.cells[cell].store((generation + 1) << 1 | u32::from(failed), Release);

@@ -47,6 +47,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     const GENERATIONS: u32 = (1 << 29) - 1;
 
+    #[inline]
     const fn unpack(word: u64) -> Self {
         Self {
             generation: (word >> 35) as u32,
@@ -78,11 +79,13 @@ impl Word {
     }
 
     /// Acquire: whoever sees a state also sees what was stored before the change to it.
+    #[inline]
     pub(crate) fn load(&self) -> Snapshot {
         Snapshot::unpack(self.0.load(Acquire))
     }
 
     /// Replaces the word by what `next` makes of it; `None` leaves it.
+    #[inline]
     fn update(&self, next: impl Fn(Snapshot) -> Option<Snapshot>) -> Option<Snapshot> {
         let mut word = self.0.load(Acquire);
         loop {
@@ -104,6 +107,7 @@ impl Word {
     }
 
     /// A call of a closed circuit succeeded: nothing has failed in a row. One load when nothing had.
+    #[inline]
     pub(crate) fn succeed(&self, generation: u32) {
         self.update(|now| {
             (now.count != 0 && now.is(State::Closed, generation)).then_some(Snapshot { count: 0, ..now })
@@ -120,6 +124,7 @@ impl Word {
     }
 
     /// A probe comes back without having learned anything.
+    #[inline]
     pub(crate) fn give_back(&self, generation: u32) {
         self.update(|now| {
             let mine = now.is(State::HalfOpen, generation) && now.count > 0;

@@ -1,6 +1,7 @@
 //! One event a call, and one line when another path takes over.
 
 mod future;
+mod gate;
 mod layer;
 mod record;
 mod switch;

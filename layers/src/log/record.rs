@@ -1,13 +1,13 @@
 //! What is known about one call, and the events it ends in.
 
-use super::TARGET;
+use super::{TARGET, gate};
 use crate::{Failure, Label};
 use std::{
     fmt::{self, Display},
     time::Duration,
 };
 use tokio::time::Instant;
-use tracing::{Level, enabled, event, field::display};
+use tracing::{Level, event, field::display};
 
 /// Where a log stands in its stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +31,10 @@ pub(super) struct Record<Id: Display> {
 impl<Id: Display> Record<Id> {
     /// `None` when no way in which the call can end would be logged.
     pub(super) fn begin<Req: Label<Id = Id>>(tag: &'static str, place: Place, req: &Req) -> Option<Self> {
-        let every_call = enabled!(target: TARGET, Level::DEBUG);
+        let every_call = gate::DEBUG.is_open();
         let loud_ends = || match place {
-            Place::Path => enabled!(target: TARGET, Level::WARN),
-            Place::Last => enabled!(target: TARGET, Level::ERROR),
+            Place::Path => gate::WARN.is_open(),
+            Place::Last => gate::ERROR.is_open(),
         };
         (every_call || loud_ends()).then(|| Self {
             tag,
@@ -57,10 +57,8 @@ impl<Id: Display> Record<Id> {
         match (self.place, failure) {
             (Place::Last, None) => {}
             (Place::Path, None) => {
-                if enabled!(target: TARGET, Level::DEBUG) {
-                    let (tag, operation, id) = (self.tag, self.operation, display(&self.id));
-                    event!(target: TARGET, Level::DEBUG, id, took = took(self.start), "{tag} {operation} ok");
-                }
+                let (tag, operation, id) = (self.tag, self.operation, display(&self.id));
+                event!(target: TARGET, Level::DEBUG, id, took = took(self.start), "{tag} {operation} ok");
             }
             (place, Some(failure)) => self.failed(place, failure, error),
         }

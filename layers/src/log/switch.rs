@@ -124,6 +124,7 @@ impl Default for State {
 }
 
 impl State {
+    #[inline]
     fn served(&self, path: usize, tags: &[&str]) {
         if self.named.load(Relaxed) != path {
             self.other_path(path, tags);

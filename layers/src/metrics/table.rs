@@ -93,6 +93,7 @@ impl Table {
         format!("{}_{rest}", self.prefix)
     }
 
+    #[inline]
     fn in_flight(&self) -> &Gauge {
         self.in_flight.get_or_init(|| {
             let name = self.name("operations_in_flight");
@@ -144,12 +145,14 @@ impl Call {
         Self { table, operation, start: Instant::now(), outcome: CANCELLED }
     }
 
+    #[inline]
     pub(super) fn end(mut self, failure: Option<Failure>) {
         self.outcome = failure.map_or(OK, |failure| OK + 1 + failure.class as usize);
     }
 }
 
 impl Drop for Call {
+    #[inline]
     fn drop(&mut self) {
         let Self { table, operation, start, outcome } = self;
         table.operations.with(

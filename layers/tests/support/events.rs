@@ -7,6 +7,7 @@ use std::{
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
+    level_filters::LevelFilter,
 };
 use tracing_subscriber::{
     Layer,
@@ -21,9 +22,13 @@ impl Events {
     /// Catches this thread's events of this level and above, until the guard is dropped.
     pub fn catch(level: Level) -> (Self, tracing::subscriber::DefaultGuard) {
         let events = Self::default();
-        let catcher = Catcher { events: events.clone(), level };
-        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(catcher));
+        let guard =
+            tracing::subscriber::set_default(tracing_subscriber::registry().with(events.catcher(level)));
         (events, guard)
+    }
+
+    pub fn catcher<S: Subscriber>(&self, level: Level) -> impl Layer<S> + use<S> {
+        Catcher { events: self.clone(), level }
     }
 
     pub fn take(&self) -> Vec<String> {
@@ -37,6 +42,10 @@ struct Catcher {
 }
 
 impl<S: Subscriber> Layer<S> for Catcher {
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::from_level(self.level))
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         metadata.target() == rosey_layers::log::TARGET && *metadata.level() <= self.level
     }

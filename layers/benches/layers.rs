@@ -1,0 +1,339 @@
+//! What each layer adds to a service that is ready and answers at once; alone, stacked, failing, shared by two threads;
+//! and its peers beside it.
+//!
+//! Stacks are built outside the timed loop. Each iteration is what `oneshot` does: clone the stack, make it ready, call
+//! it, drive the future to its end. The services are the same `service_fn` everywhere.
+
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
+    SharedString, Unit,
+};
+use rosey_layers::{
+    BreakerLayer, Class, Classify, Elapsed, FallbackExt, Label, LogLayer, MetricsLayer, ServedBy,
+    SwitchLayer, TimeoutLayer, breaker,
+};
+use std::{
+    fmt,
+    future::{Future, Ready, ready},
+    hint::black_box,
+    pin::pin,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+use tower::{Layer, Service, ServiceBuilder, service_fn};
+use tower_resilience_circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer};
+use tower_resilience_fallback::FallbackLayer as PeerFallbackLayer;
+use tower_resilience_timelimiter::TimeLimiterLayer;
+
+const LIMIT: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Debug)]
+struct Req(u64);
+
+impl Label for Req {
+    const LABELS: &'static [&'static str] = &["read"];
+    type Id = u64;
+    fn label(&self) -> usize {
+        0
+    }
+    fn id(&self) -> u64 {
+        self.0
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Res(usize);
+
+impl ServedBy for Res {
+    const PATHS: &'static [&'static str] = &["[NATS]", "[DB]"];
+    fn served_by(&self) -> usize {
+        self.0
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Error {
+    Down,
+    Open(breaker::Rejected),
+    Elapsed(Elapsed),
+}
+
+impl Classify for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Down => Class::Backend,
+            Self::Open(rejected) => rejected.class(),
+            Self::Elapsed(elapsed) => elapsed.class(),
+        }
+    }
+}
+
+impl From<Elapsed> for Error {
+    fn from(elapsed: Elapsed) -> Self {
+        Self::Elapsed(elapsed)
+    }
+}
+
+impl From<breaker::Rejected> for Error {
+    fn from(rejected: breaker::Rejected) -> Self {
+        Self::Open(rejected)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for Error {}
+
+type Answer = Result<Res, Error>;
+
+fn leaf(
+    answer: Answer,
+) -> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
+    service_fn(move |req: Req| {
+        black_box(req);
+        ready(answer)
+    })
+}
+
+fn works() -> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
+    leaf(Ok(Res(0)))
+}
+
+fn fails() -> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
+    leaf(Err(Error::Down))
+}
+
+/// One request over a clone of its own. A service that yields is polled until it answers.
+fn once<S: Service<Req> + Clone>(service: &S, req: Req) -> Result<S::Response, S::Error> {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut service = service.clone();
+    loop {
+        match service.poll_ready(&mut cx) {
+            Poll::Ready(Ok(())) => break,
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => {}
+        }
+    }
+    let mut call = pin!(service.call(req));
+    loop {
+        if let Poll::Ready(result) = call.as_mut().poll(&mut cx) {
+            return result;
+        }
+    }
+}
+
+fn measure<S: Service<Req> + Clone>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, service: S) {
+    group.bench_function(name, |bencher| {
+        let mut id = 0;
+        bencher.iter(|| {
+            id += 1;
+            black_box(once(&service, black_box(Req(id))).is_ok())
+        });
+    });
+}
+
+fn peer_breaker() -> CircuitBreakerLayer {
+    CircuitBreakerLayer::builder().build().expect("the default configuration is valid")
+}
+
+fn alone(c: &mut Criterion) {
+    let mut group = c.benchmark_group("alone");
+    measure(&mut group, "bare", works());
+    measure(&mut group, "timeout", TimeoutLayer::new(LIMIT).layer(works()));
+    measure(&mut group, "breaker", BreakerLayer::default().layer(works()));
+    let with_window = breaker::Config::new().failure_rate(0.5, 100, 100);
+    measure(&mut group, "breaker with a failure rate", BreakerLayer::new(with_window).layer(works()));
+    measure(&mut group, "fallback", works().fallback_to(works()));
+    measure(&mut group, "log", LogLayer::new("[NATS]").layer(works()));
+    measure(&mut group, "switch", SwitchLayer::new().layer(works()));
+    measure(&mut group, "metrics", MetricsLayer::new("nats").layer(works()));
+    measure(&mut group, "metrics disabled", MetricsLayer::disabled().layer(works()));
+
+    measure(&mut group, "peer tower::timeout", tower::timeout::TimeoutLayer::new(LIMIT).layer(works()));
+    let limiter = TimeLimiterLayer::builder().timeout_duration(LIMIT).build();
+    measure(&mut group, "peer tower-resilience time limiter", limiter.layer(works()));
+    measure(&mut group, "peer tower-resilience circuit breaker", peer_breaker().layer(works()));
+    measure(&mut group, "peer tower-resilience fallback", peer_fallback(works()));
+    measure(&mut group, "peer tower-fallback", tower_fallback::Fallback::new(works(), works()));
+    group.finish();
+}
+
+fn peer_fallback<S>(primary: S) -> impl Service<Req, Response = Res> + Clone
+where
+    S: Service<Req, Response = Res, Error = Error, Future: Send> + Clone + Send + 'static,
+{
+    PeerFallbackLayer::<Req, Res, Error>::service(|req: Req| async move { once(&works(), req) })
+        .layer(primary)
+}
+
+fn cumulative(c: &mut Criterion) {
+    let mut group = c.benchmark_group("cumulative");
+    let timeout = TimeoutLayer::new(LIMIT);
+    let second = || ServiceBuilder::new().layer(LogLayer::new("[DB]")).layer(timeout).service(works());
+    measure(&mut group, "0 bare", works());
+    let stack = timeout.layer(works());
+    measure(&mut group, "1 timeout", stack.clone());
+    let stack = BreakerLayer::default().layer(stack);
+    measure(&mut group, "2 breaker", stack.clone());
+    let stack = LogLayer::new("[NATS]").layer(stack);
+    measure(&mut group, "3 log of the path", stack.clone());
+    let plain = stack.clone().fallback_to(second());
+    measure(&mut group, "4 fallback", plain.clone());
+    let plain = LogLayer::new("[TOTAL]").last().layer(SwitchLayer::new().layer(plain));
+    measure(&mut group, "5 switch and log of all, without metrics", plain);
+    let stack = MetricsLayer::new("nats").layer(stack).fallback_to(MetricsLayer::new("db").layer(second()));
+    let stack = MetricsLayer::new("total").layer(SwitchLayer::new().layer(stack));
+    measure(&mut group, "6 with metrics of path and of all", LogLayer::new("[TOTAL]").last().layer(stack));
+
+    let peers = tower::timeout::TimeoutLayer::new(LIMIT).layer(works());
+    let peers = tower::util::MapErr::new(peers, |_: tower::BoxError| Error::Down);
+    let peers = peer_breaker().layer(peers);
+    let peers = tower::util::MapErr::new(peers, |_: CircuitBreakerError<Error>| Error::Down);
+    measure(&mut group, "peers: timeout, breaker, fallback", peer_fallback(peers));
+    let ours = BreakerLayer::default().layer(timeout.layer(works())).fallback_to(works());
+    measure(&mut group, "ours: timeout, breaker, fallback", ours);
+    group.finish();
+}
+
+fn outage(c: &mut Criterion) {
+    let mut group = c.benchmark_group("outage");
+    measure(&mut group, "primary fails, fallback", fails().fallback_to(works()));
+    measure(&mut group, "primary fails, peer tower-resilience fallback", peer_fallback(fails()));
+    measure(
+        &mut group,
+        "primary fails, peer tower-fallback",
+        tower_fallback::Fallback::new(fails(), works()),
+    );
+
+    let breaker = BreakerLayer::default();
+    breaker.handle().force_open();
+    measure(&mut group, "circuit forced open, fallback", breaker.layer(fails()).fallback_to(works()));
+    let config = breaker::Config::new().consecutive_failures(1).back_off(LIMIT * 1000, LIMIT * 1000);
+    let open = BreakerLayer::new(config).layer(fails());
+    assert!(once(&open, Req(0)).is_err() && open.handle().state() == breaker::State::Open);
+    measure(&mut group, "circuit open, fallback", open.fallback_to(works()));
+
+    let peer = CircuitBreakerLayer::builder()
+        .sliding_window_size(2)
+        .minimum_number_of_calls(2)
+        .wait_duration_in_open(LIMIT * 1000)
+        .build()
+        .expect("the configuration is valid")
+        .layer(fails());
+    for id in 0..10 {
+        let _ = once(&peer, Req(id));
+    }
+    assert!(matches!(once(&peer, Req(0)), Err(CircuitBreakerError::OpenCircuit)), "the peer is open");
+    let peer = tower::util::MapErr::new(peer, |_: CircuitBreakerError<Error>| Error::Down);
+    measure(&mut group, "circuit open, peers tower-resilience", peer_fallback(peer));
+    group.finish();
+}
+
+/// Time for one request of each of two threads that share a service.
+fn both_threads<S: Service<Req> + Clone + Send + Sync>(service: &S, iterations: u64) -> Duration {
+    let barrier = Barrier::new(3);
+    thread::scope(|scope| {
+        let threads = [(); 2].map(|()| {
+            scope.spawn(|| {
+                barrier.wait();
+                for id in 0..iterations {
+                    black_box(once(service, black_box(Req(id))).is_ok());
+                }
+            })
+        });
+        barrier.wait();
+        let start = Instant::now();
+        for thread in threads {
+            thread.join().expect("a thread failed");
+        }
+        start.elapsed()
+    })
+}
+
+fn shared(c: &mut Criterion) {
+    let mut group = c.benchmark_group("two threads");
+    let bare = works();
+    group.bench_function("bare", |bencher| bencher.iter_custom(|n| both_threads(&bare, n)));
+    let ours = BreakerLayer::default().layer(works());
+    group.bench_function("one breaker", |bencher| bencher.iter_custom(|n| both_threads(&ours, n)));
+    let peer = peer_breaker().layer(works());
+    group.bench_function("one peer tower-resilience circuit breaker", |bencher| {
+        bencher.iter_custom(|n| both_threads(&peer, n));
+    });
+    group.finish();
+}
+
+/// The cheapest recorder that records: every handle is an atomic.
+struct Atomic;
+struct Cell(AtomicU64);
+
+impl CounterFn for Cell {
+    fn increment(&self, value: u64) {
+        self.0.fetch_add(value, Relaxed);
+    }
+    fn absolute(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+}
+
+impl GaugeFn for Cell {
+    fn increment(&self, value: f64) {
+        self.0.fetch_add(value as u64, Relaxed);
+    }
+    fn decrement(&self, value: f64) {
+        self.0.fetch_sub(value as u64, Relaxed);
+    }
+    fn set(&self, value: f64) {
+        self.0.store(value as u64, Relaxed);
+    }
+}
+
+impl HistogramFn for Cell {
+    fn record(&self, value: f64) {
+        self.0.store(value.to_bits(), Relaxed);
+    }
+}
+
+impl Recorder for Atomic {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(Arc::new(Cell(AtomicU64::new(0))))
+    }
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(Arc::new(Cell(AtomicU64::new(0))))
+    }
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(Arc::new(Cell(AtomicU64::new(0))))
+    }
+}
+
+fn layers(c: &mut Criterion) {
+    // The peers create their timers at once, and need a runtime for it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let _entered = runtime.enter();
+    metrics::set_global_recorder(Atomic).ok();
+    tracing::subscriber::set_global_default(tracing_subscriber::layer::SubscriberExt::with(
+        tracing_subscriber::registry(),
+        tracing_subscriber::filter::LevelFilter::INFO,
+    ))
+    .ok();
+    alone(c);
+    cumulative(c);
+    outage(c);
+    shared(c);
+}
+
+criterion_group!(benches, layers);
+criterion_main!(benches);

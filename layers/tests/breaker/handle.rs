@@ -1,0 +1,80 @@
+//! Who watches and operates a circuit.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn all_services_of_a_layer_and_all_clones_share_one_circuit() {
+    let layer = BreakerLayer::new(config());
+    let down = layer.layer(answers(DOWN));
+    open(&down).await;
+    rejected(layer.layer(answers(Ok(Via(0)))).oneshot(read(1)).await);
+    assert_eq!(layer.clone().handle().state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_opens_and_closes_the_circuit_whatever_the_calls_say() {
+    let breaker = Breaker::new(answers(DOWN), config());
+    let handle = breaker.handle();
+    handle.force_closed();
+    for _ in 0..10 {
+        assert_eq!(breaker.clone().oneshot(read(1)).await, DOWN);
+    }
+    handle.force_open();
+    advance(Duration::from_secs(3600)).await;
+    assert_eq!(rejected(breaker.clone().oneshot(read(1)).await).retry_after(), None);
+    handle.set_healthy(true);
+    assert_eq!(handle.state(), State::ForcedOpen);
+    handle.reset();
+    open(&breaker).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_health_signal_opens_and_closes_the_circuit_and_no_caller_pays_for_a_probe() {
+    let puppet = Puppet::default();
+    let breaker = Breaker::new(puppet.service(), config().consecutive_failures(1).closes_on_signal_only());
+    let handle = breaker.handle();
+    let mut call = task::spawn(breaker.clone().oneshot(read(1)));
+    assert_pending!(call.poll());
+    puppet.answer(0, DOWN);
+    assert_eq!(assert_ready!(call.poll()), DOWN);
+    assert_eq!(handle.state(), State::Held);
+    advance(Duration::from_secs(3600)).await;
+    assert_eq!(rejected(breaker.clone().oneshot(read(1)).await).retry_after(), None);
+    handle.set_healthy(true);
+    assert_eq!(handle.state(), State::Closed);
+    handle.set_healthy(false);
+    assert_eq!(handle.state(), State::Held);
+    assert_eq!(puppet.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_watch_tells_every_change_once_and_misses_none() {
+    let handle = BreakerLayer::new(config()).handle();
+    let mut watch = handle.watch();
+    let mut changed = task::spawn(watch.changed());
+    assert_pending!(changed.poll());
+    handle.set_healthy(false);
+    assert!(changed.is_woken());
+    assert_eq!(assert_ready!(changed.poll()), State::Held);
+    drop(changed);
+    // A change while nobody waits is told to the next who does.
+    handle.set_healthy(true);
+    let mut changed = task::spawn(watch.changed());
+    assert_eq!(assert_ready!(changed.poll()), State::Closed);
+    drop(changed);
+    assert_pending!(task::spawn(watch.changed()).poll());
+    handle.set_healthy(true); // no news
+    assert_pending!(task::spawn(watch.changed()).poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn opening_and_closing_is_logged_with_the_tag() {
+    let (events, _guard) = support::events::Events::catch(tracing::Level::INFO);
+    let breaker = Breaker::new(answers(DOWN), config().tag("[NATS]"));
+    open(&breaker).await;
+    breaker.handle().set_healthy(true);
+    assert_eq!(
+        events.take(),
+        ["WARN [NATS] circuit opened for 100ms from=Closed", "INFO [NATS] circuit closed from=Open"]
+    );
+}

@@ -1,0 +1,57 @@
+//! What counts, and what comes too late to count.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn impatient_callers_do_not_open_the_circuit_for_all() {
+    let breaker = Breaker::new(service_fn(|_: Req| pending::<Answer>()), config());
+    for _ in 0..100 {
+        let mut call = task::spawn(breaker.clone().oneshot(read(1)));
+        assert_pending!(call.poll());
+        advance(SLOW - Duration::from_millis(1)).await;
+        drop(call);
+    }
+    assert_eq!(breaker.handle().state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_outside_the_breaker_opens_it_all_the_same() {
+    let breaker = Breaker::new(service_fn(|_: Req| pending::<Answer>()), config());
+    let stack = rosey_layers::Timeout::new(breaker.clone(), SLOW);
+    for _ in 0..2 {
+        assert!(matches!(stack.clone().oneshot(read(1)).await, Err(Error::Elapsed(_))));
+    }
+    assert_eq!(breaker.handle().state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_probe_that_is_dropped_opens_the_circuit_again() {
+    let puppet = Puppet::default();
+    let breaker = half_open(&puppet).await;
+    let mut probe = task::spawn(breaker.clone().oneshot(read(1)));
+    assert_pending!(probe.poll());
+    advance(SLOW).await;
+    drop(probe);
+    assert_eq!(breaker.handle().state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_from_before_a_change_of_state_changes_nothing() {
+    let puppet = Puppet::default();
+    let breaker = Breaker::new(puppet.service(), config().consecutive_failures(1));
+    let mut late: Vec<_> = (0..3).map(|id| task::spawn(breaker.clone().oneshot(read(id)))).collect();
+    for call in &mut late {
+        assert_pending!(call.poll());
+    }
+    // One fails: open. A success that comes late does not close it.
+    puppet.answer(0, DOWN);
+    assert_eq!(assert_ready!(late[0].poll()), DOWN);
+    puppet.answer(0, Ok(Via(0)));
+    assert_ready_ok!(late[1].poll());
+    assert_eq!(breaker.handle().state(), State::Open);
+    // Closed again, a failure that comes late does not open it.
+    breaker.handle().reset();
+    puppet.answer(0, DOWN);
+    assert_eq!(assert_ready!(late[2].poll()), DOWN);
+    assert_eq!(breaker.handle().state(), State::Closed);
+}

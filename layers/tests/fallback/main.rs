@@ -1,0 +1,45 @@
+//! Promises of `Fallback`.
+#![allow(clippy::unwrap_used, clippy::type_complexity)]
+
+mod drops;
+mod errors;
+mod readiness;
+mod reroute;
+#[path = "../support/mod.rs"]
+mod support;
+
+use rosey_layers::{
+    Class, Classify, Elapsed, Fallback, FallbackError, FallbackExt, FallbackLayer,
+    breaker::Rejected,
+    fallback::{ByClass, Policy, Repeat, Unready},
+};
+use std::{
+    cell::Cell,
+    error::Error as _,
+    future::{Future, Ready, pending, ready},
+    pin::Pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use support::{Error, Req, Via, read, strict::Strict, write};
+use tokio::time::advance;
+use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_test::mock;
+
+type Answer = Result<Via, Error>;
+
+fn answers(
+    answer: Answer,
+) -> impl Service<Req, Response = Via, Error = Error, Future = Ready<Answer>> + Clone {
+    service_fn(move |_: Req| ready(answer.clone()))
+}
+
+fn fails(class: Class) -> impl Service<Req, Response = Via, Error = Error, Future = Ready<Answer>> + Clone {
+    answers(Err(Error::Of(class)))
+}
