@@ -237,6 +237,13 @@ impl<O> std::error::Error for Error<O> {
     }
 }
 
+/// An error that does not know its request.
+impl<O> From<Cause> for Error<O> {
+    fn from(cause: Cause) -> Self {
+        Self { cause, request: None }
+    }
+}
+
 impl<O> From<Elapsed> for Error<O> {
     fn from(elapsed: Elapsed) -> Self {
         Self { cause: Cause::Elapsed(elapsed.after()), request: None }

@@ -1,0 +1,67 @@
+//! The stack in the state of an axum service: HTTP in, the channel's memory behind it.
+//!
+//! `cargo run --example axum_state` asks itself one question and ends.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use rosey::nats::{NatsOptions, NatsService};
+use rosey::op::{Error, Op, UserStats};
+use rosey::sql::{SqliteOptions, SqlxService};
+use rosey::stack::{BoxedStack, Direct, StackBuilder, boxed};
+use rosey::{Class, Classify, Db};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+type Memory = Arc<Db<BoxedStack<Op>>>;
+
+/// What a class of error means to a browser.
+fn status(error: &Error) -> (StatusCode, String) {
+    let status = match error.class() {
+        Class::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
+        Class::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, error.to_string())
+}
+
+async fn joined(State(db): State<Memory>, Path(user): Path<String>) -> Result<(), (StatusCode, String)> {
+    db.user_joined(user).await.map_err(|e| status(&e))
+}
+
+async fn user(
+    State(db): State<Memory>,
+    Path(user): Path<String>,
+) -> Result<Json<UserStats>, (StatusCode, String)> {
+    let found = db.user_stats(user).await.map_err(|e| status(&e))?;
+    found.map(Json).ok_or((StatusCode::NOT_FOUND, "never seen".to_owned()))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("rosey.db");
+    let database = SqlxService::<Op>::open(&SqliteOptions::new(&file.to_string_lossy())?).await?;
+    let nats = NatsService::connect(NatsOptions::new("nats://127.0.0.1:1")).await?;
+    let stack = boxed(StackBuilder::new().build(nats, Direct::open(database)));
+    let app = Router::new()
+        .route("/users/{user}", get(user))
+        .route("/users/{user}/joined", post(joined))
+        .with_state(Arc::new(Db::new(stack)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    for request in ["POST /users/alice/joined", "GET /users/alice", "GET /users/nobody"] {
+        let mut connection = tokio::net::TcpStream::connect(address).await?;
+        let text = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+        connection.write_all(text.as_bytes()).await?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await?;
+        let status = answer.lines().next().unwrap_or_default();
+        println!("{request}: {status} {}", answer.lines().last().unwrap_or_default());
+    }
+    Ok(())
+}

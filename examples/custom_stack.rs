@@ -1,0 +1,73 @@
+//! A stack of one's own: other layers, in another order, with tower's `buffer`, `concurrency_limit`, `load_shed` and
+//! `retry` in it. Every layer is an ordinary Tower layer, so any order is correct, if not wise.
+
+use std::future::{Ready, ready};
+use std::time::Duration;
+
+use rosey::nats::{NatsOptions, NatsService};
+use rosey::op::{Error, Op, Request};
+use rosey::sql::{SqliteOptions, SqlxService};
+use rosey::{Cause, Class, Classify, Code, Db, Reply};
+use rosey_layers::{BreakerLayer, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer};
+use tower::retry::Policy;
+use tower::{BoxError, ServiceBuilder};
+
+/// Tries a busy database once more. The request keeps its id, so it cannot happen twice.
+#[derive(Clone)]
+struct OnceMore(bool);
+
+impl<A> Policy<Request, Reply<A>, Error> for OnceMore {
+    type Future = Ready<()>;
+
+    fn retry(&mut self, _: &mut Request, result: &mut Result<Reply<A>, Error>) -> Option<Ready<()>> {
+        let busy = matches!(result, Err(error) if error.class() == Class::Backend);
+        (busy && std::mem::take(&mut self.0)).then(|| ready(()))
+    }
+
+    fn clone_request(&mut self, request: &Request) -> Option<Request> {
+        Some(request.clone())
+    }
+}
+
+/// tower's buffer and load shed speak of boxed errors: ours comes out of the box again, theirs was never sent.
+fn unbox(error: BoxError) -> Error {
+    match error.downcast::<Error>() {
+        Ok(own) => *own,
+        Err(theirs) => Cause::new(Code::UNAVAILABLE, theirs.to_string()).into(),
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("rosey.db");
+    let database = SqlxService::<Op>::open(&SqliteOptions::new(&file.to_string_lossy())?).await?;
+    let nats = NatsService::<Op>::connect(NatsOptions::new("nats://127.0.0.1:1")).await?;
+
+    // The breaker outside the log this time, so that rejected calls are not logged at all.
+    let primary = ServiceBuilder::new()
+        .layer(BreakerLayer::default())
+        .layer(LogLayer::new("[NATS]"))
+        .layer(TimeoutLayer::new(Duration::from_millis(250)))
+        .service(nats);
+    let secondary = ServiceBuilder::new().retry(OnceMore(true)).concurrency_limit(64).service(database);
+    let stack = ServiceBuilder::new()
+        .map_err(unbox)
+        .load_shed()
+        .buffer(512)
+        .layer(SwitchLayer::new())
+        .map_err(Error::from)
+        .service(primary.fallback_to(secondary));
+
+    let db = Db::new(stack);
+    // A task each: a buffer asked more than 128 times in one turn of a task says "not ready" to let others run (tokio's
+    // cooperative budget), and load shed cannot tell that from a full one.
+    let joins = (0..200).map(|n| {
+        let db = db.clone();
+        tokio::spawn(async move { db.user_joined(format!("user{n}")).await })
+    });
+    let results = futures_util::future::try_join_all(joins).await?;
+    println!("{} of {} joined", results.iter().filter(|r| r.is_ok()).count(), results.len());
+    println!("{} sessions are open", db.open_sessions().await?.len());
+    Ok(())
+}

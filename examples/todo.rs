@@ -1,0 +1,84 @@
+//! Somebody else's operations: a to-do list that goes over NATS first, falls back to SQLite, and does everything once.
+//!
+//! `cargo run --example todo` works alone; with `NATS_URL` set it serves its own subjects there, and uses them.
+
+use std::collections::BTreeMap;
+
+use rosey::nats::{NatsOptions, NatsService};
+use rosey::operation::{Definition, Done, Invalid, Migration, Spec};
+use rosey::service::{ServiceOptions, serve};
+use rosey::sql::{SqliteOptions, SqlxService};
+use rosey::stack::{Direct, StackBuilder};
+use rosey::{Db, Request};
+use serde::{Deserialize, Serialize};
+
+/// Puts something on the list.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Add {
+    text: String,
+}
+
+impl Definition for Add {
+    type Answer = Done;
+    const SPEC: Spec = Spec::event("add", "todo.add");
+    const SQLITE: &'static str = "
+        INSERT INTO todo (op_id, at, text)
+        SELECT l.id, l.occurred_at, r.value ->> '$[2].text'
+        FROM json_each(?2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1;";
+
+    fn check(&self) -> Result<(), Invalid> {
+        if self.text.is_empty() { Err("text: is empty".into()) } else { Ok(()) }
+    }
+}
+
+/// What is on the list, oldest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct List {}
+
+impl Definition for List {
+    type Answer = Vec<BTreeMap<String, String>>;
+    const SPEC: Spec = Spec::query("list", "todo.list").list();
+    const SQLITE: &'static str =
+        "SELECT json_group_array(json_object('text', text) ORDER BY at, op_id) FROM todo";
+
+    fn check(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+}
+
+const TABLES: &[Migration] = &[Migration {
+    version: 10,
+    description: "todo",
+    sql: "CREATE TABLE todo (op_id TEXT PRIMARY KEY, at INTEGER NOT NULL, text TEXT NOT NULL)",
+}];
+
+rosey::operations! {
+    /// All that a to-do list can do.
+    pub enum Todo -> TodoAnswer in "todo" with TABLES { Add(Add), List(List) }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("todo.db");
+    let database = SqlxService::<Todo>::open(&SqliteOptions::new(&file.to_string_lossy())?).await?;
+    let url = std::env::var("NATS_URL");
+    let nats = NatsService::connect(NatsOptions::new(url.as_deref().unwrap_or("nats://127.0.0.1:1"))).await?;
+    if let Ok(url) = &url {
+        let (service, options) = (database.clone(), ServiceOptions::default());
+        tokio::spawn(serve(NatsOptions::new(url), service, options, || {}, std::future::pending()));
+        nats.recognised().await;
+    }
+    let db = Db::new(StackBuilder::new().build(nats, Direct::open(database)));
+
+    let request = Request::<Todo>::new(Add { text: "water the plants".into() });
+    for _ in 0..3 {
+        let reply = db.send(request.clone()).await?; // the same request, three times: one effect
+        println!("added via={}", reply.via);
+    }
+    db.call(Add { text: "feed the cat".into() }).await?;
+    for item in db.call(List {}).await?.answer {
+        println!("- {}", item["text"]);
+    }
+    Ok(())
+}
