@@ -1,0 +1,65 @@
+//! A SQLite file of one test, and a way to count in it that is not the code under test.
+
+use rosey::op::Op;
+use rosey::sql::{SqliteOptions, SqlxService};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
+use std::path::PathBuf;
+
+pub(crate) struct DbFile {
+    dir: tempfile::TempDir,
+}
+
+impl DbFile {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().join("rosey.db")
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("sqlite://{}", self.path().display())
+    }
+
+    /// Opens it as one more process would.
+    pub(crate) async fn open(&self) -> SqlxService<Op> {
+        let mut options = SqliteOptions::new(&self.url()).unwrap();
+        // A test machine may be so slow that a neighbour holds the lock for longer than the usual 400 ms.
+        options.busy_timeout = std::time::Duration::from_secs(4);
+        SqlxService::open(&options).await.unwrap()
+    }
+
+    /// The number that a query answers.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        let mut connection = self.connect().await;
+        let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        number
+    }
+
+    /// The texts that a query answers.
+    pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
+        let mut connection = self.connect().await;
+        let texts = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        texts
+    }
+
+    /// A connection that may write: somebody else's program.
+    pub(crate) async fn connect(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.path());
+        SqliteConnection::connect_with(&options).await.unwrap()
+    }
+
+    /// How many operations have taken effect.
+    pub(crate) async fn applied(&self) -> u64 {
+        u64::try_from(self.number("SELECT count(*) FROM ledger").await).unwrap()
+    }
+
+    /// How many messages could not be understood.
+    pub(crate) async fn buried(&self) -> u64 {
+        u64::try_from(self.number("SELECT count(*) FROM dead_letters").await).unwrap()
+    }
+}

@@ -1,0 +1,47 @@
+//! The fault kit: real servers that can be killed and frozen, a database service, a file to count in, and a peer that
+//! knows nothing of us. Nothing here sleeps for luck: everything waits for a condition.
+#![allow(dead_code, unused_imports)] // each test file uses a part of it
+
+mod client;
+mod file;
+mod peer;
+mod port;
+mod process;
+mod server;
+mod service;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use client::{Load, Over, Tally, assert_exactly_once, db_only, direct, nats, nats_only, stack};
+pub(crate) use file::DbFile;
+pub(crate) use peer::{Peer, Said, next, silent};
+pub(crate) use port::Port;
+pub(crate) use process::ServeProcess;
+pub(crate) use server::NatsServer;
+pub(crate) use service::DbService;
+
+/// How long a condition may take to come true before a test gives up. Far above what it takes: never a measure.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// Polls a condition until it holds, and fails naming `what` when it does not within [`LIMIT`].
+pub(crate) async fn wait_until<F: Future<Output = bool>>(what: &str, condition: impl FnMut() -> F) {
+    let limit = LIMIT;
+    assert!(holds_within(limit, condition).await, "after {limit:?} still not: {what}");
+}
+
+/// Whether a condition comes true within `limit`.
+pub(crate) async fn holds_within<F: Future<Output = bool>>(
+    limit: Duration,
+    mut condition: impl FnMut() -> F,
+) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        if condition().await {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,89 @@
+//! The database service as a process of its own.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use super::{DbFile, NatsServer, wait_until};
+
+pub(crate) struct ServeProcess {
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl ServeProcess {
+    /// Starts `rosey serve`, and returns when it says that it serves.
+    pub(crate) async fn start(server: &NatsServer, file: &DbFile) -> Self {
+        let program = option_env!("CARGO_BIN_EXE_rosey").expect("needs the feature `cli`");
+        let mut child = Command::new(program)
+            .args(["serve", "--nats-url", &server.url(), "--database-url", &file.url()])
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (said, lines) = (Arc::clone(&log), BufReader::new(child.stderr.take().unwrap()).lines());
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut log = said.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let mut process = Self { child, log };
+        wait_until("the process serves, or has ended", || {
+            let done = process.log().contains("serving") || process.child.try_wait().unwrap().is_some();
+            async move { done }
+        })
+        .await;
+        assert!(process.log().contains("serving"), "it has ended:\n{}", process.log());
+        process
+    }
+
+    /// What it has said.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// SIGTERM; the exit code.
+    pub(crate) async fn terminate(mut self) -> Option<i32> {
+        self.signal("-TERM");
+        wait_until("the process ends", || {
+            let ended = self.child.try_wait().unwrap().is_some();
+            async move { ended }
+        })
+        .await;
+        self.child.wait().unwrap().code()
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(
+            Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success()
+        );
+    }
+}
+
+impl Drop for ServeProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

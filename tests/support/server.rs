@@ -1,0 +1,129 @@
+//! A real nats-server, to be killed, frozen and started again.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::{LIMIT, Port, holds_within};
+
+pub(crate) struct NatsServer {
+    port: Port,
+    child: Option<Child>,
+    arguments: Vec<String>,
+    dir: tempfile::TempDir,
+}
+
+impl NatsServer {
+    pub(crate) async fn start() -> Self {
+        Self::with(Vec::new(), "").await
+    }
+
+    /// With JetStream, its files in `dir`.
+    pub(crate) async fn with_jetstream(dir: &Path) -> Self {
+        Self::with(vec!["-js".to_owned(), "-sd".to_owned(), dir.display().to_string()], "").await
+    }
+
+    /// With lines of a configuration file.
+    pub(crate) async fn with_config(config: &str) -> Self {
+        Self::with(Vec::new(), config).await
+    }
+
+    /// A server that is not running yet, on a port that nobody else takes.
+    pub(crate) fn down() -> Self {
+        Self::prepare(Vec::new(), "")
+    }
+
+    async fn with(arguments: Vec<String>, config: &str) -> Self {
+        let mut server = Self::prepare(arguments, config);
+        server.restart().await;
+        server
+    }
+
+    fn prepare(mut arguments: Vec<String>, config: &str) -> Self {
+        let (port, dir) = (Port::reserve(), tempfile::tempdir().unwrap());
+        if !config.is_empty() {
+            let file = dir.path().join("nats.conf");
+            std::fs::write(&file, config).unwrap();
+            arguments.extend(["-c".to_owned(), file.display().to_string()]);
+        }
+        Self { port, child: None, arguments, dir }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port.number)
+    }
+
+    /// Starts it, again on the same port, and returns when it takes connections.
+    pub(crate) async fn restart(&mut self) {
+        self.kill();
+        let program = std::env::var_os("NATS_SERVER_BIN").expect("no nats-server: run `cargo xtask test`");
+        let child = Command::new(&program)
+            .args(["-a", "127.0.0.1", "-p", &self.port.number.to_string(), "--name", &self.name()])
+            .arg("-l")
+            .arg(self.dir.path().join("log"))
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|e| {
+                panic!("no nats-server: run `cargo xtask test` ({}: {e})", program.display())
+            });
+        self.child = Some(child);
+        let ready = holds_within(LIMIT, || {
+            let (port, name) = (self.port.number, self.name());
+            async move { tokio::task::spawn_blocking(move || greets(port, &name)).await.unwrap() }
+        });
+        assert!(ready.await, "nats-server does not start:\n{}", self.log());
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGSTOP: its connections stay, and nothing moves.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("the server runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// The name by which it greets: whoever else listens on the port has another one.
+    fn name(&self) -> String {
+        format!("rosey-test-{}-{}", std::process::id(), self.port.number)
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Whether the server of this name says its first line, `INFO {…}`.
+fn greets(port: u16, name: &str) -> bool {
+    let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let mut line = String::new();
+    stream.set_read_timeout(Some(Duration::from_secs(2))).is_ok()
+        && BufReader::new(stream).read_line(&mut line).is_ok()
+        && line.starts_with("INFO {")
+        && line.contains(name)
+}

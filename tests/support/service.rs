@@ -1,0 +1,53 @@
+//! The database service, in a task of the test.
+
+use rosey::nats::NatsOptions;
+use rosey::op::Op;
+use rosey::service::{ServeError, Served, ServiceOptions, serve};
+use rosey::sql::SqlxService;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{DbFile, LIMIT, NatsServer};
+
+pub(crate) struct DbService {
+    pub(crate) sqlx: SqlxService<Op>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<Served, ServeError>>,
+}
+
+impl DbService {
+    /// Starts one on the file, and returns when it listens.
+    pub(crate) async fn start(server: &NatsServer, file: &DbFile) -> Self {
+        Self::try_start(server, file, ServiceOptions::default()).await.unwrap()
+    }
+
+    pub(crate) async fn try_start(
+        server: &NatsServer,
+        file: &DbFile,
+        options: ServiceOptions,
+    ) -> Result<Self, ServeError> {
+        let sqlx = file.open().await;
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = oneshot::channel();
+        let nats = NatsOptions::new(server.url()).name("database service");
+        let ready = move || ready.send(()).unwrap();
+        let shutdown = async move {
+            // Dropped without a word: the test has failed already.
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(serve(nats, sqlx.clone(), options, ready, shutdown));
+        match tokio::time::timeout(LIMIT, is_ready).await.expect("the service starts or says why not") {
+            Ok(()) => Ok(Self { sqlx, stop, task }),
+            Err(_) => Err(task.await.unwrap().expect_err("it was not ready")),
+        }
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub(crate) async fn stop(self) -> Served {
+        self.stop.send(()).unwrap();
+        let served =
+            tokio::time::timeout(LIMIT, self.task).await.expect("the service stops").unwrap().unwrap();
+        self.sqlx.close().await;
+        served
+    }
+}
