@@ -3,12 +3,16 @@
 
 mod support;
 
-use rosey_layers::{Class, Elapsed, Failure, LogLayer, SwitchLayer};
+use rosey_layers::{Breaker, Class, Elapsed, Failure, LogLayer, SwitchLayer, breaker::Config};
 use std::{
     future::{pending, ready},
     time::Duration,
 };
-use support::{Error, Req, Via, events::Events, read, write};
+use support::{
+    Error, Req, Via,
+    events::{Events, Guard},
+    read, write,
+};
 use tokio::time::{advance, sleep};
 use tokio_test::{assert_pending, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -119,7 +123,7 @@ async fn no_line_is_lost_where_two_subscribers_filter_differently() {
     let subscriber = tracing_subscriber::registry()
         .with(console.catcher(Level::TRACE).with_filter(LevelFilter::WARN))
         .with(file.catcher(Level::TRACE).with_filter(LevelFilter::DEBUG));
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = Guard::new(subscriber);
     for answer in [Ok(Via(0)), TOO_LATE, Ok(Via(0)), TOO_LATE] {
         let _ = PATH.layer(service_fn(move |_: Req| ready(answer.clone()))).oneshot(read(1)).await;
     }
@@ -131,7 +135,7 @@ async fn no_line_is_lost_where_two_subscribers_filter_differently() {
 struct Paths {
     layer: SwitchLayer,
     events: Events,
-    _guard: tracing::subscriber::DefaultGuard,
+    _guard: Guard,
 }
 
 impl Paths {
@@ -211,4 +215,19 @@ fn many_threads_that_change_together_write_one_line() {
         }
     });
     assert_eq!(events.take(), ["INFO [NATS] serves now"]);
+}
+
+// ## The circuit
+
+#[tokio::test(start_paused = true)]
+async fn opening_and_closing_a_circuit_is_logged_with_its_tag() {
+    let (events, _guard) = Events::catch(Level::INFO);
+    let config = Config::new().tag("[NATS]").consecutive_failures(1).jitter(0.0);
+    let breaker = Breaker::new(service_fn(|_: Req| ready(BUSY)), config);
+    breaker.clone().oneshot(read(1)).await.unwrap_err();
+    breaker.handle().set_healthy(true);
+    assert_eq!(
+        events.take(),
+        ["WARN [NATS] circuit opened for 500ms from=Closed", "INFO [NATS] circuit closed from=Open"]
+    );
 }

@@ -66,15 +66,3 @@ async fn a_watch_tells_every_change_once_and_misses_none() {
     handle.set_healthy(true); // no news
     assert_pending!(task::spawn(watch.changed()).poll());
 }
-
-#[tokio::test(start_paused = true)]
-async fn opening_and_closing_is_logged_with_the_tag() {
-    let (events, _guard) = support::events::Events::catch(tracing::Level::INFO);
-    let breaker = Breaker::new(answers(DOWN), config().tag("[NATS]"));
-    open(&breaker).await;
-    breaker.handle().set_healthy(true);
-    assert_eq!(
-        events.take(),
-        ["WARN [NATS] circuit opened for 100ms from=Closed", "INFO [NATS] circuit closed from=Open"]
-    );
-}

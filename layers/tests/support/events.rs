@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{self, Write},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tracing::{
     Event, Level, Metadata, Subscriber,
@@ -20,10 +20,9 @@ pub struct Events(Arc<Mutex<Vec<String>>>);
 
 impl Events {
     /// Catches this thread's events of this level and above, until the guard is dropped.
-    pub fn catch(level: Level) -> (Self, tracing::subscriber::DefaultGuard) {
+    pub fn catch(level: Level) -> (Self, Guard) {
         let events = Self::default();
-        let guard =
-            tracing::subscriber::set_default(tracing_subscriber::registry().with(events.catcher(level)));
+        let guard = Guard::new(tracing_subscriber::registry().with(events.catcher(level)));
         (events, guard)
     }
 
@@ -33,6 +32,21 @@ impl Events {
 
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// One subscriber at a time: what a callsite has cached belongs to the whole process, and is not settled while another
+/// thread brings or takes a subscriber of its own.
+pub struct Guard {
+    _subscriber: tracing::subscriber::DefaultGuard,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Guard {
+    pub fn new(subscriber: impl Subscriber + Send + Sync + 'static) -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { _subscriber: tracing::subscriber::set_default(subscriber), _turn: turn }
     }
 }
 
