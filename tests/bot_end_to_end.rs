@@ -210,7 +210,7 @@ async fn place_17_a_message_to_the_channel_is_said_once_within_the_interval() {
         let mut w = World::new(way).await;
         w.event(json!({"event": "connect"})).await;
         for content in ["one", "two"] {
-            w.db.outbound_enqueue(None::<String>, content).await.unwrap();
+            w.db.outbound_enqueue(None, content).await.unwrap();
             assert_eq!(w.hears().await, json!({"say": content}), "{way:?}");
         }
         let file = w.end().await;
@@ -268,7 +268,7 @@ async fn the_server_stops_and_returns_and_the_bot_carries_on() {
             w.event(event).await;
             at += 1;
         }
-        w.db.outbound_enqueue(None::<String>, format!("round {round}")).await.unwrap();
+        w.db.outbound_enqueue(None, format!("round {round}")).await.unwrap();
         assert_eq!(w.hears().await, json!({"say": format!("round {round}")}));
     }
     let file = w.end().await;
