@@ -137,11 +137,12 @@ async fn a_frozen_service_costs_a_bounded_wait_and_what_it_does_later_has_no_sec
     let process = ServeProcess::start(&server, &file).await;
     let nats = nats(&server).await;
     recognised(&nats).await;
-    let mut load = Load::start(&stack(&nats, &file).await, 32);
-    load.served_by_nats(300).await;
+    let db = stack(&nats, &file).await;
+    // While it has nothing to do: stopped in the middle of a transaction, it would hold the lock of the file, and
+    // nobody at all could write.
     process.freeze();
-    // A process that is stopped may hold the lock of the database: whoever needs it then cannot be served.
-    load.served_by_db(1).await;
+    let mut load = Load::start(&db, 32);
+    load.served_by_db(300).await;
     process.thaw();
     load.served_by_nats(300).await;
     let sent = load.finish().await;

@@ -6,6 +6,7 @@ mod client;
 mod file;
 mod peer;
 mod port;
+#[cfg(feature = "cli")]
 mod process;
 mod server;
 mod service;
@@ -16,6 +17,7 @@ pub(crate) use client::{Load, Over, Tally, assert_exactly_once, db_only, direct,
 pub(crate) use file::DbFile;
 pub(crate) use peer::{Peer, Said, next, silent};
 pub(crate) use port::Port;
+#[cfg(feature = "cli")]
 pub(crate) use process::ServeProcess;
 pub(crate) use server::NatsServer;
 pub(crate) use service::DbService;

@@ -14,7 +14,7 @@ pub(crate) struct ServeProcess {
 impl ServeProcess {
     /// Starts `rosey serve`, and returns when it says that it serves.
     pub(crate) async fn start(server: &NatsServer, file: &DbFile) -> Self {
-        let program = option_env!("CARGO_BIN_EXE_rosey").expect("needs the feature `cli`");
+        let program = env!("CARGO_BIN_EXE_rosey");
         let mut child = Command::new(program)
             .args(["serve", "--nats-url", &server.url(), "--database-url", &file.url()])
             .env("RUST_LOG", "info")
