@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example axum_state` asks itself one question and ends.
 
+#![allow(clippy::print_stdout)]
+
 use std::sync::Arc;
 
 use axum::extract::{Path, State};

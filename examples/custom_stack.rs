@@ -1,6 +1,8 @@
 //! A stack of one's own: other layers, in another order, with tower's `buffer`, `concurrency_limit`, `load_shed` and
 //! `retry` in it. Every layer is an ordinary Tower layer, so any order is correct, if not wise.
 
+#![allow(clippy::print_stdout)]
+
 use std::future::{Ready, ready};
 use std::time::Duration;
 

@@ -34,25 +34,27 @@ pub struct Spec {
     pub timed: bool,
     /// The answer of one that has nothing to say: `{}`, or `[]` where the answer is a list.
     pub empty: &'static str,
+    /// A payload as it may be sent, for help and for trying out.
+    pub example: &'static str,
 }
 
 impl Spec {
     /// An event: acknowledged, timed.
     #[must_use]
     pub const fn event(name: &'static str, subject: &'static str) -> Self {
-        Self { name, subject, kind: Kind::Event, timed: true, empty: "{}" }
+        Self { name, subject, kind: Kind::Event, timed: true, empty: "{}", example: "{}" }
     }
 
     /// A call: answered after the commit, timed.
     #[must_use]
     pub const fn call(name: &'static str, subject: &'static str) -> Self {
-        Self { name, subject, kind: Kind::Call, timed: true, empty: "{}" }
+        Self { name, subject, kind: Kind::Call, timed: true, empty: "{}", example: "{}" }
     }
 
     /// A query: reads only, not timed.
     #[must_use]
     pub const fn query(name: &'static str, subject: &'static str) -> Self {
-        Self { name, subject, kind: Kind::Query, timed: false, empty: "{}" }
+        Self { name, subject, kind: Kind::Query, timed: false, empty: "{}", example: "{}" }
     }
 
     /// The same without `timestamp` in the payload.
@@ -65,6 +67,18 @@ impl Spec {
     #[must_use]
     pub const fn list(self) -> Self {
         Self { empty: "[]", ..self }
+    }
+
+    /// The same with a payload as it may be sent.
+    #[must_use]
+    pub const fn example(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    /// Whether its answer is a list.
+    #[must_use]
+    pub const fn lists(&self) -> bool {
+        self.empty.as_bytes()[0] == b'['
     }
 
     /// Whether it changes the database.
@@ -115,7 +129,9 @@ pub trait Operation: Sized + Send + Sync + 'static {
         &Self::SPECS[self.index()]
     }
     /// The payload as a JSON object without `timestamp`, after the checks: what is sent, what is hashed into the
-    /// ledger, what SQL binds.
+    /// ledger, what SQL binds. The same operation must give the same bytes, also after it was
+    /// [decoded](Self::decode) from them on the other path: no map without an order in it, and no field
+    /// `timestamp` of its own where [`Spec::timed`] adds one.
     ///
     /// # Errors
     /// When a check refuses it, or it is larger than [`MAX_PAYLOAD`].
@@ -165,13 +181,16 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     const SPEC: Spec;
     /// Its statements on SQLite.
     ///
-    /// *Events and calls*: statements, each ended by `;`, that run inside the batch's transaction. `?1` is the
-    /// batch, `?2` the batch as JSON, `?3` the host's time in unix milliseconds. The rows of this operation are
-    /// `json_each(?2, '$.NAME')`, each `[id, occurred_at, payload]`; only those that join `ledger` on the id
-    /// *and* `ledger.batch = ?1` are new and may take effect. A statement may return rows `(id, answer as
-    /// JSON)`, or set `ledger.answer`, which a repeated request is answered from.
+    /// *Events and calls*: statements, each ended by `;`, that run inside the batch's transaction. `$1` is the
+    /// batch, `$2` the batch as JSON, `$3` the host's time in unix milliseconds. The rows of this operation are
+    /// `json_each($2, '$.NAME')`, each `[id, occurred_at, payload]`; only those that join `ledger` on the id
+    /// *and* `ledger.batch = $1` are new and may take effect. An operation that answers sets `ledger.answer`,
+    /// which a repeated request is answered from; or it returns rows `(id, answer as JSON)`, for repeated requests
+    /// as well as for new ones.
     ///
-    /// *Queries*: one `SELECT` of one row and one column, the answer as JSON. `?1` is the payload.
+    /// Parameters are written `$1`, never `?1`.
+    ///
+    /// *Queries*: one `SELECT` of one row and one column, the answer as JSON. `$1` is the payload.
     const SQLITE: &'static str;
 
     /// Whether its values may be taken: lengths, ranges, no NUL.
@@ -245,7 +264,7 @@ fn within_limit(name: &str, bytes: usize) -> Result<(), Invalid> {
 ///     const SQLITE: &'static str = "
 ///         INSERT INTO todo (op_id, text)
 ///         SELECT l.id, r.value ->> '$[2].text'
-///         FROM json_each(?2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1;";
+///         FROM json_each($2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
 ///     fn check(&self) -> Result<(), Invalid> {
 ///         if self.text.is_empty() { Err("text: is empty".into()) } else { Ok(()) }
 ///     }
@@ -302,6 +321,8 @@ macro_rules! operations {
                 const SQLITE: &'static [&'static str] = &[$(<$ty as Definition>::SQLITE),+];
             }
 
+            const _: () = $crate::operation::validate(<$op as Operation>::SPECS, <$op as Persist>::SQLITE);
+
             #[repr(usize)]
             enum Index { $($name),+ }
 
@@ -355,4 +376,82 @@ pub fn encode_json<T: Serialize>(answer: &T) -> Result<Vec<u8>, Invalid> {
 /// When it is not such an answer.
 pub fn decode_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Invalid> {
     serde_json::from_slice(json).map_err(|e| Invalid(format!("the answer cannot be read: {e}").into()))
+}
+
+/// Fails to compile where the operations of a type could be taken for each other, or would have no effect: names are
+/// `a-z`, `0-9` and `_`, names and subjects differ, what writes reads its own rows, parameters have their form. For
+/// [`operations!`](crate::operations).
+///
+/// # Panics
+/// At compile time, with what is wrong.
+pub const fn validate(specs: &[Spec], statements: &[&str]) {
+    let mut i = 0;
+    while i < specs.len() {
+        let name = specs[i].name.as_bytes();
+        assert!(!name.is_empty(), "an operation has no name");
+        let mut c = 0;
+        while c < name.len() {
+            let plain = name[c].is_ascii_lowercase() || name[c].is_ascii_digit() || name[c] == b'_';
+            assert!(plain, "the name of an operation may have a-z, 0-9 and _ only");
+            c += 1;
+        }
+        assert!(
+            !specs[i].writes() || reads(statements[i].as_bytes(), name),
+            "an operation that writes never reads its rows: json_each($2, '$.NAME')"
+        );
+        let mut j = 0;
+        while j < i {
+            assert!(!same(name, specs[j].name.as_bytes()), "two operations have one name");
+            let (subject, other) = (specs[i].subject.as_bytes(), specs[j].subject.as_bytes());
+            assert!(!same(subject, other), "two operations have one subject");
+            j += 1;
+        }
+        assert!(!has_question_mark(statements[i].as_bytes()), "parameters are written $1, never ?1");
+        i += 1;
+    }
+}
+
+const fn has_question_mark(statements: &[u8]) -> bool {
+    let mut c = 0;
+    while c < statements.len() {
+        if statements[c] == b'?' {
+            return true;
+        }
+        c += 1;
+    }
+    false
+}
+
+/// Whether the statements contain `'$.NAME'`.
+const fn reads(statements: &[u8], name: &[u8]) -> bool {
+    let length = name.len() + 4;
+    let mut start = 0;
+    while start + length <= statements.len() {
+        let quoted = statements[start] == b'\'' && statements[start + length - 1] == b'\'';
+        if quoted && statements[start + 1] == b'$' && statements[start + 2] == b'.' {
+            let mut c = 0;
+            while c < name.len() && statements[start + 3 + c] == name[c] {
+                c += 1;
+            }
+            if c == name.len() {
+                return true;
+            }
+        }
+        start += 1;
+    }
+    false
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
 }

@@ -50,10 +50,13 @@ impl OpId {
     /// Reads an id that a peer sent.
     ///
     /// # Errors
-    /// `invalid`, when it is not 1 to 128 printable ASCII characters.
+    /// `invalid`, when it is not 1 to 128 printable ASCII characters, or begins or ends with a blank.
     pub fn parse(text: &str) -> Result<Self, Cause> {
-        if text.is_empty() || text.len() > 128 || !text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
-            let message = "an operation id is 1 to 128 printable ASCII characters";
+        // Blanks at the ends do not survive a header: the same id would be two.
+        let trimmed = text.trim_ascii() == text;
+        if !trimmed || !(1..=128).contains(&text.len()) || !text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+            let message =
+                "an operation id is 1 to 128 printable ASCII characters, without blanks at its ends";
             return Err(Cause::new(Code::INVALID, message));
         }
         // Only the exact text form becomes a UUID: whatever is printed must be what was read.
@@ -138,6 +141,28 @@ impl Head {
     }
 }
 
+impl Head {
+    /// How far in the future an operation may claim to have happened, in milliseconds.
+    const AHEAD: i64 = 24 * 60 * 60 * 1000;
+
+    /// Whether it may have happened then: after 1970, and not more than a day from now. Asked on every path, so
+    /// that no path takes what another refuses.
+    ///
+    /// # Errors
+    /// `clock`.
+    pub fn check(&self) -> Result<(), Cause> {
+        let latest = clock::now().saturating_add(Self::AHEAD);
+        if (1..=latest).contains(&self.occurred_at) {
+            return Ok(());
+        }
+        let message = format!(
+            "it cannot have happened at {} (unix milliseconds): before 1970, or more than a day ahead; is the clock right?",
+            self.occurred_at
+        );
+        Err(Cause::new(Code::CLOCK, message))
+    }
+}
+
 /// A request: a head and an operation.
 ///
 /// The operation sits behind an `Arc`, so that keeping a copy for a fallback counts a reference and allocates
@@ -197,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_id_that_cannot_be_printed_is_refused() {
-        for text in ["", "a\nb", "naïve", &"x".repeat(129)] {
+        for text in ["", " a", "a ", "a\nb", "naïve", &"x".repeat(129)] {
             assert!(OpId::parse(text).is_err(), "{text:?}");
         }
     }

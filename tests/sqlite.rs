@@ -246,7 +246,7 @@ async fn a_caller_who_leaves_cancels_nothing() {
         // polled once: handed to the writer; then dropped
         assert!(async move { db.user_joined(format!("user{n}")).await }.boxed().now_or_never().is_none());
     }
-    f.service.ping().await.unwrap();
+    f.service.barrier().await.unwrap();
     assert_eq!(f.number("SELECT count(*) FROM presence").await, 100);
 }
 
@@ -327,4 +327,81 @@ fn requests_of_one_kind_convert_into_the_enum() {
 async fn writer(f: &Fixture) -> sqlx::SqliteConnection {
     use sqlx::Connection;
     sqlx::SqliteConnection::connect(f.dir.path().join("rosey.db").to_str().unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_time_that_cannot_be_is_refused_on_this_path_too() {
+    let f = Fixture::new().await;
+    for at in [i64::MIN, -5000, 0, rosey::clock::now() + 25 * 3_600_000, i64::MAX] {
+        let error = f.db.at(at).user_joined("alice").await.unwrap_err();
+        assert_eq!((error.class(), error.cause().code()), (Class::Rejected, Code::CLOCK), "{at}");
+    }
+    assert_eq!(f.number("SELECT count(*) FROM ledger").await, 0);
+}
+
+#[tokio::test]
+async fn a_text_that_looks_like_a_number_stays_as_it_is() {
+    let f = Fixture::new().await;
+    let json = r#"{"details":"1e3","status_data":{"bot_name":"007","current_media_title":" 0123 "}}"#;
+    f.db.status_update(serde_json::from_str(json).unwrap()).await.unwrap();
+    let row: (String, String, String) =
+        sqlx::query_as("SELECT details, bot_name, current_media_title FROM current_status")
+            .fetch_one(f.service.readers())
+            .await
+            .unwrap();
+    assert_eq!(row, ("1e3".into(), "007".into(), " 0123 ".into()));
+}
+
+#[tokio::test]
+async fn a_missing_table_is_the_databases_fault_and_not_the_operations() {
+    let f = Fixture::new().await;
+    sqlx::query("ALTER TABLE presence RENAME TO elsewhere").execute(&mut writer(&f).await).await.unwrap();
+    let error = f.db.user_joined("alice").await.unwrap_err();
+    assert_eq!((error.class(), error.cause().code()), (Class::Backend, Code::DATABASE));
+}
+
+#[tokio::test]
+async fn a_claim_that_comes_late_hands_out_nothing() {
+    let f = Fixture::new().await;
+    f.db.outbound_enqueue(Some("alice"), "hi").await.unwrap();
+    let ghost = f.db.at(rosey::clock::now() - 60_000);
+    assert_eq!(ghost.outbound_messages("alice", 5).await.unwrap(), []);
+    assert_eq!(f.db.outbound_messages("alice", 5).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_id_is_taken_only_by_what_took_effect() {
+    let f = Fixture::new().await;
+    let mut raw = writer(&f).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let head = Head::now();
+    let (a, b) = (f.db.with(head.clone()), f.db.with(head));
+    let (a, b) = tokio::join!(a.user_joined("x"), b.user_joined("y"));
+    assert_eq!(a.unwrap_err().cause().code(), Code::BUSY);
+    assert_eq!(b.unwrap_err().class(), Class::Backend, "it may still be the one that takes the id");
+}
+
+#[tokio::test]
+async fn every_operation_in_one_batch_is_answered_as_if_it_were_alone() {
+    let f = Fixture::new().await;
+    for n in 0..4 {
+        let (db, id) = (f.db.clone(), i64::from(n));
+        let status = StatusUpdate { status: Some(Some("online".into())), ..StatusUpdate::default() };
+        let (id_of_one, claimed, id_of_other) = tokio::join!(
+            db.outbound_enqueue(None, "one"),
+            db.outbound_channel_messages(10),
+            db.outbound_enqueue(Some("alice"), "other")
+        );
+        let (a, b, c, d, e) = tokio::join!(
+            db.user_joined("alice"),
+            db.message_log("alice", "hello"),
+            db.high_water(3, Some(4)),
+            db.status_update(status),
+            db.outbound_mark_failed(id, "gone", false)
+        );
+        assert_eq!(id_of_one.unwrap() + 1, id_of_other.unwrap());
+        assert_eq!(claimed.unwrap().len(), 1, "what was enqueued beside it");
+        assert!([a, b, c, d, e].iter().all(Result::is_ok));
+        db.user_left("alice").await.unwrap();
+    }
 }

@@ -9,6 +9,9 @@ CREATE TABLE presence (
     PRIMARY KEY (username, at, id)
 ) WITHOUT ROWID;
 CREATE INDEX presence_joins ON presence (username, at, id) WHERE joined = 1;
+-- Sessions that were open when the file was taken over go on; their time is not counted yet.
+INSERT INTO presence (username, at, id, joined)
+SELECT username, current_session_start * 1000, 'origin', 1 FROM user_stats WHERE current_session_start IS NOT NULL;
 
 ALTER TABLE user_stats ADD COLUMN connected_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE user_stats ADD COLUMN last_line INTEGER; -- unix seconds: the latest line, apart from sessions
@@ -68,7 +71,7 @@ CREATE TABLE status_fields (
     field TEXT PRIMARY KEY NOT NULL,
     at    INTEGER NOT NULL,
     id    TEXT NOT NULL,
-    value ANY
+    value -- no type: a column that has one would rewrite texts that look like numbers
 ) WITHOUT ROWID;
 ALTER TABLE current_status ADD COLUMN details TEXT;
 INSERT INTO status_fields (field, at, id, value)
@@ -139,8 +142,9 @@ BEGIN
         failed_at = CASE WHEN NEW.kind = 'failed' THEN min(coalesce(failed_at, NEW.at), NEW.at) ELSE failed_at END,
         retry_count = retry_count + (NEW.kind = 'retry'),
         last_attempt = max(coalesce(last_attempt, NEW.at), NEW.at),
-        lease_id = NULL,
-        lease_until = NULL
+        -- a late word about an attempt before this lease does not end it
+        lease_id = CASE WHEN NEW.kind = 'retry' AND NEW.at < lease_until - 30000 THEN lease_id END,
+        lease_until = CASE WHEN NEW.kind = 'retry' AND NEW.at < lease_until - 30000 THEN lease_until END
     WHERE id = NEW.message;
 
     UPDATE outbound_messages

@@ -117,6 +117,10 @@ fn defaults(command: Command, lines: &BTreeMap<String, String>) -> Command {
         .filter_map(|arg| Some((arg.get_id().clone(), lines.get(arg.get_long()?)?.clone())))
         .collect();
     ids.into_iter().fold(command, |command, (id, value)| {
-        command.mut_arg(id, |arg| arg.default_value(clap::builder::OsStr::from(value)).required(false))
+        // An address may hold a password: the help must not show it.
+        let secret = value.contains('@');
+        command.mut_arg(id, |arg| {
+            arg.default_value(clap::builder::OsStr::from(value)).required(false).hide_default_value(secret)
+        })
     })
 }

@@ -16,28 +16,7 @@ use crate::request::OpId;
 
 /// The list of operations, for the help.
 pub(super) fn operations_help() -> String {
-    let examples = [
-        ("user_joined", r#"{"username":"alice"}"#),
-        ("user_left", r#"{"username":"alice"}"#),
-        ("message_log", r#"{"username":"alice","message":"hello"}"#),
-        ("user_count", r#"{"chat_count":41,"connected_count":57}"#),
-        ("high_water", r#"{"chat_count":41,"connected_count":57}"#),
-        ("status_update", r#"{"status":"online","status_data":{"bot_afk":false}}"#),
-        ("pm_command", r#"{"username":"mod","command":"stats","result":"success"}"#),
-        ("outbound_enqueue", r#"{"username":"alice","content":"welcome back"}"#),
-        ("outbound_get", r#"{"username":"alice","limit":10}"#),
-        ("outbound_mark_sent", r#"{"message_id":1}"#),
-        ("outbound_mark_failed", r#"{"message_id":1,"error":"no such user","permanent":true}"#),
-        ("recent_chat", r#"{"limit":20}"#),
-        ("user_stats", r#"{"username":"alice"}"#),
-        ("channel_stats", "{}"),
-        ("user_count_history", r#"{"hours":24}"#),
-        ("open_sessions", "{}"),
-    ];
-    let lines = Op::NAMES.iter().map(|name| {
-        let example = examples.iter().find(|(of, _)| of == name).map_or("{}", |(_, example)| example);
-        format!("  {name:<22}{example}\n")
-    });
+    let lines = Op::SPECS.iter().map(|spec| format!("  {:<22}{}\n", spec.name, spec.example));
     format!(
         "Operations, each with a payload (`timestamp`, unix seconds, may stand in any of them):\n{}",
         lines.collect::<String>()

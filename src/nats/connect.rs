@@ -148,7 +148,15 @@ pub(super) async fn start(
     let health = Arc::new(Health::new());
     let replies =
         client.subscribe(inbox.subject()).await.map_err(|e| ConnectError(format!("the reply inbox: {e}")))?;
-    tokio::spawn(listen(replies, events, shown, Arc::clone(&inbox), Arc::clone(&health), ended.clone()));
+    tokio::spawn(listen(
+        replies,
+        events,
+        shown,
+        Arc::clone(&inbox),
+        Arc::clone(&health),
+        service,
+        ended.clone(),
+    ));
     tokio::spawn(recognise(client.clone(), service, Arc::clone(&inbox), Arc::clone(&health), ended));
     Ok((client, inbox, health))
 }
@@ -160,18 +168,21 @@ async fn listen(
     url: String,
     inbox: Arc<Inbox>,
     health: Arc<Health>,
+    service: &str,
     mut ended: watch::Receiver<()>,
 ) {
+    let denied = format!("Publish to \"{service}.");
     loop {
         tokio::select! {
             Some(message) = replies.next() => inbox.settle(message),
-            Some(event) = events.recv() => on_event(&event, &url, &inbox, &health),
+            Some(event) = events.recv() => on_event(&event, &url, &inbox, &health, &denied),
             _ = ended.changed() => return,
         }
     }
 }
 
-fn on_event(event: &Event, url: &str, inbox: &Inbox, health: &Health) {
+/// `denied` is how the server begins to say that we must not publish to our service.
+fn on_event(event: &Event, url: &str, inbox: &Inbox, health: &Health, denied: &str) {
     match event {
         Event::Connected => {
             health.update(|status| {
@@ -192,7 +203,7 @@ fn on_event(event: &Event, url: &str, inbox: &Inbox, health: &Health) {
         }
         Event::ServerError(error) if error.to_string().to_lowercase().contains("permissions violation") => {
             tracing::error!(url, "the NATS server denies a subject: {error}");
-            if error.to_string().to_lowercase().contains("publish") {
+            if error.to_string().contains(denied) {
                 health.update(|status| status.denied = true);
                 inbox.release_all();
             }

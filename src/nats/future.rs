@@ -73,7 +73,9 @@ fn answer<O: Operation>(health: &Health, index: usize, message: &Message) -> Res
     if let Some(refusal) = wire::refusal(message) {
         return Err(refusal);
     }
-    health.served_by(wire::database(message));
+    if !health.served_by(wire::database(message)) {
+        return Err(Cause::new(Code::UNANSWERED, "a service on another database answered"));
+    }
     let answer = O::decode_answer(index, &message.payload).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?;
     Ok(Reply { via: Via::Nats, ack: Ack::Committed, answer })
 }

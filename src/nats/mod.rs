@@ -116,6 +116,7 @@ impl<O: Operation> NatsService<O> {
             return Err(Cause::new(Code::UNAVAILABLE, "not connected to NATS"));
         }
         shared.health.usable()?;
+        request.head.check()?;
         let payload = wire::payload(&*request.op, request.head.occurred_at)?;
         // A sink must be ready before it takes something; asked here with a waker that wakes nobody, because a
         // full queue is refused, not waited for: behind it is a server that has stopped reading.
@@ -129,6 +130,8 @@ impl<O: Operation> NatsService<O> {
         }
         let subject = Subject::from_static(request.op.spec().subject);
         let ticket = shared.inbox.wait(subject.clone());
+        // Once more: who was lost before this ticket waited has released everybody already.
+        shared.health.usable()?;
         let message = OutboundMessage {
             subject,
             reply: Some(ticket.subject().into()),

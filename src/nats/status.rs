@@ -134,16 +134,22 @@ impl Health {
         self.recheck.notify_one();
     }
 
-    /// A reply names its database: it must be the recognised one.
-    pub(super) fn served_by(&self, database: Option<&str>) {
-        let status = self.status.borrow();
-        let (Some(known), Some(database)) = (status.database(), database) else { return };
-        if known != database && !self.other_database_named.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                known,
-                other = database,
-                "two database services on different databases answer on NATS; stop one of them"
-            );
+    /// Whether a reply is from the recognised database. One from another database means that two services share the
+    /// work of one channel: nothing more is sent until a ping says who is there.
+    pub(super) fn served_by(&self, database: Option<&str>) -> bool {
+        // Recognition that was lost in the meantime takes nothing from an answer.
+        let known = self.status.borrow().database().map(str::to_owned);
+        let same = known.as_deref().is_none_or(|known| Some(known) == database);
+        if !same {
+            if !self.other_database_named.swap(true, Ordering::Relaxed) {
+                tracing::error!(
+                    known,
+                    other = database,
+                    "two database services on different databases answer on NATS; stop one of them"
+                );
+            }
+            self.nobody_there();
         }
+        same
     }
 }

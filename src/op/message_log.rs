@@ -15,17 +15,17 @@ pub struct MessageLog {
 
 impl Definition for MessageLog {
     type Answer = Done;
-    const SPEC: Spec = Spec::event("message_log", "rosey.db.message.log");
+    const SPEC: Spec = Spec::event("message_log", "rosey.db.message.log").example(r#"{"username":"alice","message":"hello"}"#);
     const SQLITE: &'static str = "
         INSERT INTO recent_chat (timestamp, username, message, at, op_id)
         SELECT l.occurred_at / 1000, r.value ->> '$[2].username', r.value ->> '$[2].message', l.occurred_at, l.id
-        FROM json_each(?2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1
+        FROM json_each($2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
         WHERE lower(r.value ->> '$[2].username') <> 'server';
 
         INSERT INTO user_stats (username, first_seen, last_seen, total_chat_lines, last_line)
         SELECT r.value ->> '$[2].username' AS speaker,
                min(l.occurred_at) / 1000, max(l.occurred_at) / 1000, count(*), max(l.occurred_at) / 1000
-        FROM json_each(?2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1
+        FROM json_each($2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
         WHERE true
         GROUP BY speaker
         ON CONFLICT (username) DO UPDATE SET

@@ -7,7 +7,8 @@ use crate::operation::{Definition, Invalid, Spec};
 /// Claims messages that wait for a user, or for the whole channel, oldest first.
 ///
 /// What is handed out is leased to the request's id for 30 s of the database host's clock: the same request
-/// asked again gets the same messages, nobody else does. A lease that ends without a mark counts as an attempt;
+/// asked again gets the same messages, nobody else does. A claim that arrives more than 10 s late hands out nothing:
+/// whoever asked has long been answered otherwise. A lease that ends without a mark counts as an attempt;
 /// the next one has to wait 2 minutes, then 4, and so on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboundGet {
@@ -43,25 +44,25 @@ pub struct OutboundMessage {
 
 impl Definition for OutboundGet {
     type Answer = Vec<OutboundMessage>;
-    const SPEC: Spec = Spec::call("outbound_get", "rosey.db.messages.outbound.get").untimed().list();
+    const SPEC: Spec = Spec::call("outbound_get", "rosey.db.messages.outbound.get").untimed().list().example(r#"{"username":"alice","limit":10}"#);
     // A claim that leased nothing leaves no trace: bots ask every two seconds.
     const SQLITE: &'static str = "
         UPDATE outbound_messages
         SET retry_count = retry_count + 1, last_attempt = lease_until, lease_id = NULL, lease_until = NULL
-        WHERE lease_until <= ?3 AND EXISTS (SELECT 1 FROM json_each(?2, '$.outbound_get'));
+        WHERE lease_until <= $3;
 
-        UPDATE outbound_messages SET lease_id = claim.id, lease_until = ?3 + 30000
+        UPDATE outbound_messages SET lease_id = claim.id, lease_until = $3 + 30000
         FROM (
             SELECT message, min(turn), id FROM (
                 SELECT o.id AS message, r.key AS turn, l.id AS id, r.value ->> '$[2].limit' AS most,
                        row_number() OVER (PARTITION BY l.id ORDER BY o.at, o.id) AS place
-                FROM json_each(?2, '$.outbound_get') r
-                CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1
+                FROM json_each($2, '$.outbound_get') r
+                CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
                 CROSS JOIN outbound_messages o ON o.username IS r.value ->> '$[2].username' AND o.sent = 0
-                WHERE o.lease_id IS NULL
+                WHERE o.lease_id IS NULL AND l.occurred_at > $3 - 10000
                   AND o.retry_count < r.value ->> '$[2].max_retries'
                   AND (o.retry_count = 0
-                       OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= ?3))
+                       OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= $3))
             WHERE place <= most
             GROUP BY message) AS claim
         WHERE outbound_messages.id = claim.message;
@@ -72,11 +73,11 @@ impl Definition for OutboundGet {
                 'timestamp', o.timestamp, 'retry_count', o.retry_count, 'error_message', o.error_message)
                 ORDER BY o.at, o.id)
             FROM outbound_messages o WHERE o.lease_id = r.value ->> 0 AND o.sent = 0)
-        FROM json_each(?2, '$.outbound_get') r;
+        FROM json_each($2, '$.outbound_get') r;
 
         DELETE FROM ledger
-        WHERE batch = ?1 AND id IN (
-            SELECT r.value ->> 0 FROM json_each(?2, '$.outbound_get') r
+        WHERE batch = $1 AND id IN (
+            SELECT r.value ->> 0 FROM json_each($2, '$.outbound_get') r
             WHERE NOT EXISTS (SELECT 1 FROM outbound_messages o WHERE o.lease_id = r.value ->> 0));";
 
     fn check(&self) -> Result<(), Invalid> {

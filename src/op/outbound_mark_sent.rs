@@ -14,11 +14,11 @@ pub struct OutboundMarkSent {
 
 impl Definition for OutboundMarkSent {
     type Answer = Done;
-    const SPEC: Spec = Spec::call("outbound_mark_sent", "rosey.db.messages.outbound.mark_sent");
+    const SPEC: Spec = Spec::call("outbound_mark_sent", "rosey.db.messages.outbound.mark_sent").example(r#"{"message_id":1}"#);
     const SQLITE: &'static str = "
         INSERT INTO outbound_marks (op_id, message, at, kind)
         SELECT l.id, r.value ->> '$[2].message_id', l.occurred_at, 'sent'
-        FROM json_each(?2, '$.outbound_mark_sent') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1;";
+        FROM json_each($2, '$.outbound_mark_sent') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
 
     fn check(&self) -> Result<(), Invalid> {
         Ok(())

@@ -24,14 +24,14 @@ pub struct PmCommand {
 
 impl Definition for PmCommand {
     type Answer = Done;
-    const SPEC: Spec = Spec::event("pm_command", "rosey.db.action.pm_command");
+    const SPEC: Spec = Spec::event("pm_command", "rosey.db.action.pm_command").example(r#"{"username":"mod","command":"stats","result":"success"}"#);
     const SQLITE: &'static str = "
         INSERT INTO user_actions (timestamp, username, action_type, details, op_id)
         SELECT l.occurred_at / 1000, r.value ->> '$[2].username', 'pm_command',
                'cmd=' || (r.value ->> '$[2].command') || ', args: ' || (r.value ->> '$[2].args')
                || ', result: ' || (r.value ->> '$[2].result')
                || coalesce(', error: ' || (r.value ->> '$[2].error'), ''), l.id
-        FROM json_each(?2, '$.pm_command') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1;";
+        FROM json_each($2, '$.pm_command') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)?;

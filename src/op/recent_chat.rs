@@ -25,11 +25,11 @@ pub struct Line {
 
 impl Definition for RecentChat {
     type Answer = Vec<Line>;
-    const SPEC: Spec = Spec::query("recent_chat", "rosey.db.stats.recent_chat.get").list();
+    const SPEC: Spec = Spec::query("recent_chat", "rosey.db.stats.recent_chat.get").list().example(r#"{"limit":20}"#);
     const SQLITE: &'static str = "
         SELECT json_group_array(
             json_object('timestamp', timestamp, 'username', username, 'message', message) ORDER BY at, op_id)
-        FROM (SELECT * FROM recent_chat ORDER BY at DESC, op_id DESC LIMIT ?1 ->> 'limit')";
+        FROM (SELECT * FROM recent_chat ORDER BY at DESC, op_id DESC LIMIT $1 ->> 'limit')";
 
     fn check(&self) -> Result<(), Invalid> {
         check::limit(self.limit)

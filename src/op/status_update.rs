@@ -108,15 +108,15 @@ fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<Field<bool>, D::Error> {
 
 impl Definition for StatusUpdate {
     type Answer = Done;
-    const SPEC: Spec = Spec::event("status_update", "rosey.db.status.update");
+    const SPEC: Spec = Spec::event("status_update", "rosey.db.status.update").example(r#"{"status":"online","status_data":{"bot_afk":false}}"#);
     const SQLITE: &'static str = "
         INSERT INTO status_fields (field, at, id, value)
         SELECT f.key, l.occurred_at, l.id, f.atom
-        FROM json_each(?2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1
+        FROM json_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
         CROSS JOIN json_each(r.value, '$[2].status_data') f
         UNION ALL
         SELECT f.key, l.occurred_at, l.id, f.atom
-        FROM json_each(?2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1
+        FROM json_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
         CROSS JOIN json_each(r.value, '$[2]') f
         WHERE f.key IN ('status', 'details')
         ON CONFLICT (field) DO UPDATE SET at = excluded.at, id = excluded.id, value = excluded.value
@@ -125,7 +125,7 @@ impl Definition for StatusUpdate {
         UPDATE current_status SET last_updated = max(last_updated, new.at)
         FROM (
             SELECT max(l.occurred_at) / 1000 AS at
-            FROM json_each(?2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1) AS new
+            FROM json_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1) AS new
         WHERE current_status.id = 1 AND new.at IS NOT NULL;";
 
     fn check(&self) -> Result<(), Invalid> {

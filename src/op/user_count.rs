@@ -17,12 +17,12 @@ pub struct UserCount {
 
 impl Definition for UserCount {
     type Answer = Done;
-    const SPEC: Spec = Spec::event("user_count", "rosey.db.stats.user_count");
+    const SPEC: Spec = Spec::event("user_count", "rosey.db.stats.user_count").example(r#"{"chat_count":41,"connected_count":57}"#);
     const SQLITE: &'static str = "
         INSERT INTO user_count_history (timestamp, chat_users, connected_users, op_id)
         SELECT l.occurred_at / 1000, r.value ->> '$[2].chat_count',
                max(r.value ->> '$[2].chat_count', r.value ->> '$[2].connected_count'), l.id
-        FROM json_each(?2, '$.user_count') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1;";
+        FROM json_each($2, '$.user_count') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
 
     fn check(&self) -> Result<(), Invalid> {
         Ok(())

@@ -13,11 +13,11 @@ pub struct UserJoined {
 
 impl Definition for UserJoined {
     type Answer = Done;
-    const SPEC: Spec = Spec::event("user_joined", "rosey.db.user.joined");
+    const SPEC: Spec = Spec::event("user_joined", "rosey.db.user.joined").example(r#"{"username":"alice"}"#);
     const SQLITE: &'static str = "
         INSERT INTO presence (username, at, id, joined)
         SELECT r.value ->> '$[2].username', l.occurred_at, l.id, 1
-        FROM json_each(?2, '$.user_joined') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1;";
+        FROM json_each($2, '$.user_joined') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

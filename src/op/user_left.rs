@@ -13,11 +13,11 @@ pub struct UserLeft {
 
 impl Definition for UserLeft {
     type Answer = Done;
-    const SPEC: Spec = Spec::event("user_left", "rosey.db.user.left");
+    const SPEC: Spec = Spec::event("user_left", "rosey.db.user.left").example(r#"{"username":"alice"}"#);
     const SQLITE: &'static str = "
         INSERT INTO presence (username, at, id, joined)
         SELECT r.value ->> '$[2].username', l.occurred_at, l.id, 0
-        FROM json_each(?2, '$.user_left') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = ?1;";
+        FROM json_each($2, '$.user_left') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

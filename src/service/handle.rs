@@ -35,7 +35,7 @@ pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, mess
     }
 }
 
-/// Whether the service is well: answered once the writer has done what came before.
+/// Whether the service is well: answered by the writer.
 pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
     let Some(reply) = message.reply else { return };
     let database = shared.db.database();
@@ -51,6 +51,13 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
     send(shared, reply, headers, body).await;
 }
 
+/// Which database this instance writes to: asked of all instances.
+pub(super) async fn who<O: Persist>(shared: &Shared<O>, message: Message) {
+    if let Some(reply) = message.reply {
+        send(shared, reply, wire::answer_headers(shared.db.database()), b"{}".to_vec()).await;
+    }
+}
+
 async fn perform<O: Persist>(
     shared: &Shared<O>,
     index: usize,
@@ -58,6 +65,11 @@ async fn perform<O: Persist>(
 ) -> Result<Reply<O::Answer>, Cause> {
     let head = wire::head(message.headers.as_ref(), &message.payload, clock::now())?;
     let op = O::decode(index, &message.payload)?;
+    let spec = &O::SPECS[index];
+    if message.reply.is_none() && (!spec.writes() || spec.lists()) {
+        // Nobody would hear the answer; a claim would only keep its messages from whoever wants them.
+        return Err(Cause::new(Code::INVALID, "a question without a reply subject"));
+    }
     let mut request = Request::with_head(head, op);
     let mut pause = RETRY.0;
     loop {

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::{Client, Event};
-use futures_util::{StreamExt, future};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time;
@@ -156,23 +155,27 @@ pub async fn serve<O: Persist>(
         () = connected(&mut state, &url) => {}
         () = &mut shutdown => return Ok(Served::default()),
     }
-    match neighbours::look::<O>(&shared.client, shared.db.database()).await {
+    match neighbours::other_kinds::<O>(&shared.client).await {
         Err(neighbour) if options.takeover => tracing::warn!("taking over: {neighbour}"),
         found => found?,
     }
-    let subscriptions = subscription::start(&shared).await?;
+    let own = shared.db.database().to_owned();
+    neighbours::other_databases::<O>(&shared.client, &own).await?;
+    let mut subscriptions = subscription::start(&shared).await?;
+    neighbours::other_databases::<O>(&shared.client, &own).await?;
     tracing::info!(url, database = shared.db.database(), file = shared.db.shown(), "serving");
     ready();
 
     shutdown.await;
     tracing::info!("stopping: finishing what was taken");
     let _ = stopping.send(true);
-    let finished = future::join_all(subscriptions);
-    let mut finished = std::pin::pin!(finished);
-    if time::timeout(options.grace, &mut finished).await.is_err() {
+    let finished = async { while subscriptions.join_next().await.is_some() {} };
+    if time::timeout(options.grace, finished).await.is_err() {
         let _ = giving_up.send(true);
-        // Whoever was retrying has been told to stop; a second is plenty, and the rest is counted below.
+        // Whoever was trying again has been told to stop, and counts what he gives up. A second is plenty.
+        let finished = async { while subscriptions.join_next().await.is_some() {} };
         let _ = time::timeout(Duration::from_secs(1), finished).await;
+        subscriptions.abort_all();
     }
     say_goodbye(&shared.client, state).await;
     Ok(shared.counters.read())
@@ -234,16 +237,4 @@ async fn say_goodbye(client: &Client, mut state: watch::Receiver<Connection>) {
 /// The first word of a service: the subject on which it tells that it is well.
 fn ping_subject<O: Persist>() -> String {
     format!("{}.ping", O::SERVICE)
-}
-
-/// Collects messages for a while.
-async fn collect(mut subscriber: async_nats::Subscriber, limit: Duration) -> Vec<async_nats::Message> {
-    let mut messages = Vec::new();
-    let all = async {
-        while let Some(message) = subscriber.next().await {
-            messages.push(message);
-        }
-    };
-    let _ = time::timeout(limit, all).await;
-    messages
 }

@@ -1,51 +1,85 @@
-//! Who else answers on our subjects: asked before the service starts.
+//! Who else answers on our subjects: asked before the service listens, and once more when it does, because another
+//! one may have started at the same moment.
 
 use std::time::Duration;
 
-use async_nats::{Client, StatusCode};
-use tracing::debug;
+use async_nats::{Client, Message, StatusCode};
+use futures_util::StreamExt;
+use tokio::time;
 
-use super::{ServeError, collect, ping_subject};
+use super::ServeError;
 use crate::nats::wire;
 use crate::operation::{Kind, Persist};
 
-/// How long answers are waited for. Nobody there is told at once by the server.
-const WAIT: Duration = Duration::from_millis(400);
+/// How long answers are waited for. That nobody is there, the server says at once.
+const WAIT: Duration = Duration::from_millis(300);
 
-/// Asks every query, with nothing in it, and our own ping: a query changes nothing, whoever serves it.
-pub(super) async fn look<O: Persist>(client: &Client, own: &str) -> Result<(), ServeError> {
-    let queries = O::SPECS.iter().filter(|s| s.kind == Kind::Query).map(|s| s.subject.to_owned());
-    let asked: Vec<String> = queries.chain([ping_subject::<O>()]).collect();
-    let inbox = client.new_inbox();
-    let failed = |e: String| ServeError::Connection(e);
-    let answers = client.subscribe(format!("{inbox}.*")).await.map_err(|e| failed(e.to_string()))?;
-    for (place, subject) in asked.iter().enumerate() {
-        client
-            .publish_with_reply(subject.clone(), format!("{inbox}.{place}"), "{}".into())
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-    }
-    for answer in collect(answers, WAIT).await {
-        let place = answer.subject.rsplit('.').next().and_then(|p| p.parse::<usize>().ok());
-        let Some(subject) = place.and_then(|p| asked.get(p)) else { continue };
-        if answer.status == Some(StatusCode::NO_RESPONDERS) {
+/// The subject on which every instance of our service tells its database: not one of them, as on the others.
+pub(super) fn who_subject<O: Persist>() -> String {
+    format!("{}.who", O::SERVICE)
+}
+
+/// Another kind of service: asks every query, because a query changes nothing, whoever serves it.
+pub(super) async fn other_kinds<O: Persist>(client: &Client) -> Result<(), ServeError> {
+    let queries = O::SPECS.iter().filter(|spec| spec.kind == Kind::Query);
+    let asked: Vec<_> = queries.map(|spec| (spec.subject.to_owned(), spec.example)).collect();
+    for (subject, answer) in ask(client, &asked).await? {
+        if wire::is_ours(&answer) {
             continue;
         }
-        if !wire::is_ours(&answer) {
-            let who = match wire::stream_of(&answer.payload) {
-                Some(stream) => {
-                    format!("the stream {stream:?} stores our subjects (delete it, or change its subjects)")
-                }
-                None => "its answers are not ours, as those of the Python bot's database service".to_owned(),
-            };
-            return Err(ServeError::Neighbour { subject: subject.clone(), who });
-        }
+        let who = match wire::stream_of(&answer.payload) {
+            Some(stream) => {
+                format!("the stream {stream:?} stores our subjects (delete it, or change its subjects)")
+            }
+            None => "its answers are not ours, as those of the Python bot's database service".to_owned(),
+        };
+        return Err(ServeError::Neighbour { subject, who });
+    }
+    Ok(())
+}
+
+/// Our own kind, on another database.
+pub(super) async fn other_databases<O: Persist>(client: &Client, own: &str) -> Result<(), ServeError> {
+    for (_, answer) in ask(client, &[(who_subject::<O>(), "{}")]).await? {
         match wire::database(&answer) {
             Some(other) if other != own => {
                 return Err(ServeError::OtherDatabase { other: other.to_owned(), own: own.to_owned() });
             }
-            _ => debug!(subject, "another instance of this service answers too"),
+            _ => {}
         }
     }
     Ok(())
+}
+
+/// Asks on some subjects, and collects what comes back from anybody.
+async fn ask(
+    client: &Client,
+    subjects: &[(String, &'static str)],
+) -> Result<Vec<(String, Message)>, ServeError> {
+    let failed = |e: &dyn std::fmt::Display| ServeError::Connection(e.to_string());
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(format!("{inbox}.*")).await.map_err(|e| failed(&e))?;
+    for (place, (subject, payload)) in subjects.iter().enumerate() {
+        let reply = format!("{inbox}.{place}");
+        client.publish_with_reply(subject.clone(), reply, (*payload).into()).await.map_err(|e| failed(&e))?;
+    }
+    let mut collected = Vec::new();
+    let mut nobody = 0;
+    let all = async {
+        while nobody < subjects.len()
+            && let Some(answer) = answers.next().await
+        {
+            if answer.status == Some(StatusCode::NO_RESPONDERS) {
+                nobody += 1;
+                continue;
+            }
+            let place = answer.subject.rsplit('.').next().and_then(|place| place.parse::<usize>().ok());
+            if let Some((subject, _)) = place.and_then(|place| subjects.get(place)) {
+                collected.push((subject.clone(), answer));
+            }
+        }
+    };
+    // Whoever is slower than this is not there.
+    let _ = time::timeout(WAIT, all).await;
+    Ok(collected)
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::{Message, Subscriber};
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time;
 
+use super::neighbours::who_subject;
 use super::{ServeError, Shared, handle, ping_subject};
 use crate::operation::Persist;
 
@@ -18,19 +20,24 @@ use crate::operation::Persist;
 enum Serves {
     /// The operation of this index.
     Operation(usize),
+    /// A sign of life, of one instance.
     Ping,
+    /// The database, of every instance.
+    Who,
 }
 
 /// Subscribes to everything, and returns when the server has taken note of it all.
-pub(super) async fn start<O: Persist>(shared: &Arc<Shared<O>>) -> Result<Vec<JoinHandle<()>>, ServeError> {
+pub(super) async fn start<O: Persist>(shared: &Arc<Shared<O>>) -> Result<JoinSet<()>, ServeError> {
     let failed = |e: &dyn std::fmt::Display| ServeError::Connection(e.to_string());
     let client = &shared.client;
     let operations = O::SPECS.iter().enumerate().map(|(i, s)| (s.subject.to_owned(), Serves::Operation(i)));
-    let mut tasks = Vec::new();
+    let mut tasks = JoinSet::new();
     for (subject, serves) in operations.chain([(ping_subject::<O>(), Serves::Ping)]) {
         let subscriber = client.queue_subscribe(subject, O::SERVICE.into()).await.map_err(|e| failed(&e))?;
-        tasks.push(tokio::spawn(run(Arc::clone(shared), serves, subscriber)));
+        tasks.spawn(run(Arc::clone(shared), serves, subscriber));
     }
+    let subscriber = client.subscribe(who_subject::<O>()).await.map_err(|e| failed(&e))?;
+    tasks.spawn(run(Arc::clone(shared), Serves::Who, subscriber));
     // The server reads in order: what comes back to us was sent after all subscriptions.
     let inbox = client.new_inbox();
     let mut echo = client.subscribe(inbox.clone()).await.map_err(|e| failed(&e))?;
@@ -56,9 +63,14 @@ async fn run<O: Persist>(shared: Arc<Shared<O>>, serves: Serves, mut subscriber:
             },
             () = told(&mut stop), if !stopping => {
                 stopping = true;
-                // Without a connection there is nothing on its way, and nobody to unsubscribe from.
-                let up = shared.client.connection_state() == async_nats::connection::State::Connected;
-                open = up && subscriber.drain().await.is_ok();
+                // Without a connection nobody tells that this is all: then it is what lies here already.
+                let up = shared.client.connection_state() == State::Connected;
+                if !(up && subscriber.drain().await.is_ok()) {
+                    while let Some(Some(message)) = subscriber.next().now_or_never() {
+                        working.push(work(&shared, serves, message));
+                    }
+                    open = false;
+                }
             }
         }
     }
@@ -68,6 +80,7 @@ async fn work<O: Persist>(shared: &Shared<O>, serves: Serves, message: Message) 
     match serves {
         Serves::Operation(index) => handle::operation(shared, index, message).await,
         Serves::Ping => handle::ping(shared, message).await,
+        Serves::Who => handle::who(shared, message).await,
     }
 }
 

@@ -14,26 +14,29 @@ use super::writer::Write;
 use crate::clock;
 use crate::operation::{Persist, Spec};
 
+// Parameters are `$1`, not `?1`: sqlx counts a number that a statement leaves out (`?2` without `?1`) as an argument
+// of its own, and binds nothing at all to the statements behind it once its count is past the last one.
+
 /// The ledger comes first: it decides what is new. A row marked with this batch's number was inserted by it.
 const BEGIN: &str = "
     BEGIN IMMEDIATE;
     INSERT INTO ledger (id, operation, hash, occurred_at, applied_at, batch)
-    SELECT r.value ->> 0, k.key, r.value ->> 3, r.value ->> 1, ?3, ?1
-    FROM json_each(?2) k CROSS JOIN json_each(k.value) r
+    SELECT r.value ->> 0, k.key, r.value ->> 3, r.value ->> 1, $3, $1
+    FROM json_each($2) k CROSS JOIN json_each(k.value) r
     WHERE true
     ON CONFLICT (id) DO NOTHING;";
 
 /// Answers that the ledger keeps, and ids that stand there for something else. The only rows of three columns.
 const END: &str = "
     SELECT l.id, l.answer, l.operation <> k.key OR l.hash <> r.value ->> 3
-    FROM json_each(?2) k CROSS JOIN json_each(k.value) r CROSS JOIN ledger l ON l.id = r.value ->> 0
+    FROM json_each($2) k CROSS JOIN json_each(k.value) r CROSS JOIN ledger l ON l.id = r.value ->> 0
     WHERE l.answer IS NOT NULL OR l.operation <> k.key OR l.hash <> r.value ->> 3;
     COMMIT";
 
 const BURY: &str = "
     INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
     SELECT r.value ->> 0, r.value ->> 1, r.value ->> 2, r.value ->> 3, r.value ->> 4, unhex(r.value ->> 5)
-    FROM json_each(?1) r";
+    FROM json_each($1) r";
 
 /// What became of one operation.
 #[derive(Clone, Debug)]
@@ -53,13 +56,19 @@ pub(super) struct Frames {
 }
 
 impl Frames {
+    /// How many sets are kept: fewer than sqlx keeps prepared.
+    const SETS: usize = 64;
+
     pub(super) fn of<O: Persist>() -> Self {
         Self { specs: O::SPECS, statements: O::SQLITE, joined: HashMap::new() }
     }
 
-    /// The string for these operations.
-    fn join(&mut self, kinds: Vec<usize>) -> Arc<str> {
+    /// The string for these operations; beyond [`SETS`](Self::SETS) of them, the one for all operations.
+    fn join(&mut self, mut kinds: Vec<usize>) -> Arc<str> {
         let statements = self.statements;
+        if self.joined.len() >= Self::SETS && !self.joined.contains_key(&kinds) {
+            kinds = (0..self.specs.len()).filter(|kind| self.specs[*kind].writes()).collect();
+        }
         let join = |kinds: &Vec<usize>| {
             let effects = kinds.iter().map(|kind| statements[*kind]);
             std::iter::once(BEGIN).chain(effects).chain([END]).collect::<String>().into()

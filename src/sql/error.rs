@@ -5,16 +5,21 @@ use std::borrow::Cow;
 use crate::error::{Cause, Code};
 
 // Primary result codes of SQLite, https://www.sqlite.org/rescode.html
+const ERROR: i32 = 1;
 const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
-const NOMEM: i32 = 7;
 const READONLY: i32 = 8;
 const IOERR: i32 = 10;
-const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
 const PROTOCOL: i32 = 15;
-const NOTADB: i32 = 26;
+const TOOBIG: i32 = 18;
+const CONSTRAINT: i32 = 19;
+const MISMATCH: i32 = 20;
+const RANGE: i32 = 25;
+
+/// What SQLite calls an error without a code of its own that only values can cause.
+const OF_VALUES: [&str; 3] = ["malformed JSON", "integer overflow", "string or blob too big"];
 
 /// The cause that an error stands for: what is the environment's fault may be tried again, what is the data's
 /// never.
@@ -24,8 +29,12 @@ pub(super) fn cause(error: &sqlx::Error) -> Cause {
         Some(FULL) => (Code::STORAGE, "the disk or the database is full"),
         Some(READONLY) => (Code::STORAGE, "the database cannot be written"),
         Some(IOERR | CANTOPEN) => (Code::STORAGE, "the disk fails"),
-        Some(NOMEM | CORRUPT | NOTADB) | None => (Code::DATABASE, "the database fails"),
-        Some(_) => (Code::REFUSED, "the database refuses the values"),
+        Some(CONSTRAINT | TOOBIG | MISMATCH | RANGE) => (Code::REFUSED, "the database refuses the values"),
+        Some(ERROR) if OF_VALUES.iter().any(|words| error.to_string().contains(words)) => {
+            (Code::REFUSED, "the database refuses the values")
+        }
+        // A table that is missing is nobody's data.
+        _ => (Code::DATABASE, "the database fails"),
     };
     Cause::new(code, Cow::Owned(format!("{advice}: {error}")))
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Code, Error};
 use crate::operation::Operation;
 use crate::reply::{Ack, Reply, Via};
 use crate::request::Request;
@@ -55,14 +55,16 @@ impl<O: Operation> Future for SqlxFuture<O> {
         let json = match me {
             State::Writing { rx, .. } => match ready!(Pin::new(rx).poll(cx)) {
                 Ok(result) => Some(result),
-                Err(_) => Some(Err(super::writer_gone())),
+                Err(_) => Some(Err(super::vanished())),
             },
             State::Reading { read, .. } => Some(ready!(read.as_mut().poll(cx))),
             State::Refused(_) | State::Done => None,
         };
         match (std::mem::replace(me, State::Done), json) {
             (State::Writing { request, .. } | State::Reading { request, .. }, Some(json)) => {
-                let answer = json.and_then(|json| Ok(O::decode_answer(request.op.index(), json.as_bytes())?));
+                // What was committed and cannot be read has happened: that is no refusal.
+                let read = |json: String| O::decode_answer(request.op.index(), json.as_bytes());
+                let answer = json.and_then(|json| read(json).map_err(|e| Cause::new(Code::UNANSWERED, e.0)));
                 Poll::Ready(match answer {
                     Ok(answer) => Ok(Reply { via: Via::Db, ack: Ack::Committed, answer }),
                     Err(cause) => Err(Error::new(cause, request)),

@@ -113,14 +113,25 @@ impl<O: Persist> SqlxService<O> {
         &self.shared.readers
     }
 
-    /// Waits until the writer has done what was handed to it before this call. Cancel safe.
+    /// Waits for a sign of life of the writer: at the most for the transaction it is in. Says nothing of the disk
+    /// or of locks, which operations tell. Cancel safe.
     ///
     /// # Errors
     /// `overloaded` when the queue is full, `database` when the writer has ended.
     pub async fn ping(&self) -> Result<(), Cause> {
         let (tx, rx) = oneshot::channel();
         self.enqueue(Item::Ping(tx))?;
-        rx.await.map_err(|_| writer_gone())
+        rx.await.map_err(|_| closed())
+    }
+
+    /// Waits until the writer has done what was handed to it before this call. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    pub async fn barrier(&self) -> Result<(), Cause> {
+        let (tx, rx) = oneshot::channel();
+        self.enqueue(Item::Barrier(tx))?;
+        rx.await.map_err(|_| closed())
     }
 
     /// Keeps something that could not be understood; waits for the commit.
@@ -130,7 +141,7 @@ impl<O: Persist> SqlxService<O> {
     pub async fn bury(&self, letter: DeadLetter) -> Result<(), Cause> {
         let (tx, rx) = oneshot::channel();
         self.enqueue(Item::DeadLetter(letter, tx))?;
-        rx.await.map_err(|_| writer_gone())?
+        rx.await.map_err(|_| vanished())?
     }
 
     /// Ends the writer once everything handed to it is committed, and closes the files. Requests from now on are
@@ -149,13 +160,14 @@ impl<O: Persist> SqlxService<O> {
             TrySendError::Full(_) => {
                 Cause::new(Code::OVERLOADED, "the queue in front of the database is full")
             }
-            TrySendError::Closed(_) => writer_gone(),
+            TrySendError::Closed(_) => closed(),
         })
     }
 
     fn start(&self, request: &Request<O>) -> Result<SqlxFuture<O>, Cause> {
         let index = request.op.index();
         let spec = &O::SPECS[index];
+        request.head.check()?;
         let payload = request.op.encode()?;
         if spec.writes() {
             let (tx, rx) = oneshot::channel();
@@ -177,8 +189,13 @@ impl<O: Persist> SqlxService<O> {
     }
 }
 
-fn writer_gone() -> Cause {
+fn closed() -> Cause {
     Cause::new(Code::DATABASE, "the database is closed")
+}
+
+/// The writer took it and ended without a word: perhaps after the commit.
+fn vanished() -> Cause {
+    Cause::new(Code::UNANSWERED, "the database was closed before it answered")
 }
 
 impl<O: Persist> Service<Request<O>> for SqlxService<O> {

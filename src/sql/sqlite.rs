@@ -60,7 +60,9 @@ impl SqliteOptions {
             }
             _ => url,
         };
-        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        if path.contains('?') {
+            return refuse("nothing may follow the file's name");
+        }
         if path.is_empty() || path == ":memory:" {
             return refuse("name a file");
         }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use rosey_layers::{Class, Classify};
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
@@ -27,7 +28,10 @@ type Answer = Result<String, Cause>;
 pub(super) enum Item {
     Write(Write, oneshot::Sender<Answer>),
     DeadLetter(DeadLetter, oneshot::Sender<Result<(), Cause>>),
+    /// Answered as soon as the writer looks.
     Ping(oneshot::Sender<()>),
+    /// Answered when everything before it is done.
+    Barrier(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -68,9 +72,11 @@ struct Batch {
     /// Who waits for each of `writes`; several, if the same request came more than once.
     waiting: Vec<Vec<oneshot::Sender<Answer>>>,
     by_id: HashMap<OpId, usize>,
+    /// Who used the id of one of `writes` for something else.
+    rivals: Vec<(usize, oneshot::Sender<Answer>)>,
     letters: Vec<DeadLetter>,
     letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
-    pings: Vec<oneshot::Sender<()>>,
+    barriers: Vec<oneshot::Sender<()>>,
     close: Option<oneshot::Sender<()>>,
     bytes: usize,
 }
@@ -84,7 +90,10 @@ impl Batch {
                 self.letters.push(letter);
                 self.letters_waiting.push(tx);
             }
-            Item::Ping(tx) => self.pings.push(tx),
+            Item::Ping(tx) => {
+                let _ = tx.send(());
+            }
+            Item::Barrier(tx) => self.barriers.push(tx),
             Item::Close(tx) => self.close = Some(tx),
         }
     }
@@ -103,7 +112,7 @@ impl Batch {
                 if (known.index, known.hash) == (write.index, write.hash) {
                     self.waiting[first].push(tx);
                 } else {
-                    let _ = tx.send(Err(id_reused()));
+                    self.rivals.push((first, tx));
                 }
             }
         }
@@ -160,20 +169,30 @@ struct Writer {
 impl Writer {
     /// Commits the batch and tells everybody who waits. A waiter that is gone is no reason to stop.
     async fn commit(&mut self, batch: Batch) {
-        let Batch { writes, waiting, letters, letters_waiting, pings, .. } = batch;
+        let Batch { writes, waiting, rivals, letters, letters_waiting, barriers, .. } = batch;
         let outcomes = self.apply(&writes).await;
+        for (first, tx) in rivals {
+            // The id is taken only if the first one took it; otherwise this one has failed with it.
+            let _ = tx.send(outcomes[first].clone().and(Err(id_reused())));
+        }
+        // A database that is locked for the operations is so for the letters: waiting twice helps nobody.
+        let busy =
+            outcomes.iter().find_map(|o| o.as_ref().err()).filter(|c| c.class() == Class::Backend).cloned();
         for (outcome, waiting) in outcomes.into_iter().zip(waiting) {
             for tx in waiting {
                 let _ = tx.send(outcome.clone());
             }
         }
         if !letters.is_empty() {
-            let kept = self.bury(&letters).await;
+            let kept = match busy {
+                Some(cause) => Err(cause),
+                None => self.bury(&letters).await,
+            };
             for tx in letters_waiting {
                 let _ = tx.send(kept.clone());
             }
         }
-        for tx in pings {
+        for tx in barriers {
             let _ = tx.send(());
         }
     }
