@@ -159,7 +159,7 @@ fn alone(c: &mut Criterion) {
     measure(&mut group, "metrics", MetricsLayer::new("nats").layer(works()));
     measure(&mut group, "metrics disabled", MetricsLayer::disabled().layer(works()));
 
-    measure(&mut group, "peer tower::timeout", tower::timeout::TimeoutLayer::new(LIMIT).layer(works()));
+    measure(&mut group, "peer tower timeout", tower::timeout::TimeoutLayer::new(LIMIT).layer(works()));
     let limiter = TimeLimiterLayer::builder().timeout_duration(LIMIT).build();
     measure(&mut group, "peer tower-resilience time limiter", limiter.layer(works()));
     measure(&mut group, "peer tower-resilience circuit breaker", peer_breaker().layer(works()));
@@ -176,32 +176,64 @@ where
         .layer(primary)
 }
 
+/// The standard stack with everything in its place and nobody listening. Runs before there is a subscriber.
+fn silent(c: &mut Criterion) {
+    let mut group = c.benchmark_group("silent");
+    measure(&mut group, "bare", works());
+    let timeout = TimeoutLayer::new(LIMIT);
+    let second = ServiceBuilder::new()
+        .layer(LogLayer::new("[DB]"))
+        .layer(MetricsLayer::disabled())
+        .layer(timeout)
+        .service(works());
+    let first = ServiceBuilder::new()
+        .layer(LogLayer::new("[NATS]"))
+        .layer(MetricsLayer::disabled())
+        .layer(BreakerLayer::default())
+        .layer(timeout)
+        .service(works());
+    let stack = ServiceBuilder::new()
+        .layer(SwitchLayer::new())
+        .layer(LogLayer::new("[TOTAL]").last())
+        .layer(MetricsLayer::disabled())
+        .service(first.fallback_to(second));
+    measure(&mut group, "standard stack", stack);
+    group.finish();
+}
+
+/// The standard stack from the inside out, log at `INFO`; and the part of it that the peers have too.
 fn cumulative(c: &mut Criterion) {
     let mut group = c.benchmark_group("cumulative");
     let timeout = TimeoutLayer::new(LIMIT);
-    let second = || ServiceBuilder::new().layer(LogLayer::new("[DB]")).layer(timeout).service(works());
+    let second = ServiceBuilder::new()
+        .layer(LogLayer::new("[DB]"))
+        .layer(MetricsLayer::new("db"))
+        .layer(timeout)
+        .service(works());
     measure(&mut group, "0 bare", works());
     let stack = timeout.layer(works());
     measure(&mut group, "1 timeout", stack.clone());
     let stack = BreakerLayer::default().layer(stack);
     measure(&mut group, "2 breaker", stack.clone());
+    let stack = MetricsLayer::new("nats").layer(stack);
+    measure(&mut group, "3 metrics of the path", stack.clone());
     let stack = LogLayer::new("[NATS]").layer(stack);
-    measure(&mut group, "3 log of the path", stack.clone());
-    let plain = stack.clone().fallback_to(second());
-    measure(&mut group, "4 fallback", plain.clone());
-    let plain = LogLayer::new("[TOTAL]").last().layer(SwitchLayer::new().layer(plain));
-    measure(&mut group, "5 switch and log of all, without metrics", plain);
-    let stack = MetricsLayer::new("nats").layer(stack).fallback_to(MetricsLayer::new("db").layer(second()));
-    let stack = MetricsLayer::new("total").layer(SwitchLayer::new().layer(stack));
-    measure(&mut group, "6 with metrics of path and of all", LogLayer::new("[TOTAL]").last().layer(stack));
+    measure(&mut group, "4 log of the path", stack.clone());
+    let stack = stack.fallback_to(second);
+    measure(&mut group, "5 fallback", stack.clone());
+    let stack = MetricsLayer::new("total").layer(stack);
+    measure(&mut group, "6 metrics of all", stack.clone());
+    let stack = LogLayer::new("[TOTAL]").last().layer(stack);
+    measure(&mut group, "7 log of all", stack.clone());
+    measure(&mut group, "8 switch, the standard stack", SwitchLayer::new().layer(stack));
 
     let peers = tower::timeout::TimeoutLayer::new(LIMIT).layer(works());
     let peers = tower::util::MapErr::new(peers, |_: tower::BoxError| Error::Down);
     let peers = peer_breaker().layer(peers);
     let peers = tower::util::MapErr::new(peers, |_: CircuitBreakerError<Error>| Error::Down);
-    measure(&mut group, "peers: timeout, breaker, fallback", peer_fallback(peers));
+    measure(&mut group, "peers timeout, breaker, fallback", peer_fallback(peers));
     let ours = BreakerLayer::default().layer(timeout.layer(works())).fallback_to(works());
-    measure(&mut group, "ours: timeout, breaker, fallback", ours);
+    measure(&mut group, "ours timeout, breaker, fallback", ours);
     group.finish();
 }
 
@@ -323,6 +355,7 @@ fn layers(c: &mut Criterion) {
     // The peers create their timers at once, and need a runtime for it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _entered = runtime.enter();
+    silent(c);
     metrics::set_global_recorder(Atomic).ok();
     tracing::subscriber::set_global_default(tracing_subscriber::layer::SubscriberExt::with(
         tracing_subscriber::registry(),

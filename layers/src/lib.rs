@@ -12,6 +12,9 @@
 //! and allocates nothing on the way through. What an error *means* is said once, by the error type itself: see
 //! [`Classify`].
 
+// Every layer's `call` is `inline(always)`: it only wraps the inner future, and left to itself the compiler copies the
+// whole nest of futures several times. That is a third of what the standard stack costs where nobody listens.
+
 pub mod breaker;
 mod classify;
 pub mod fallback;

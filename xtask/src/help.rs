@@ -9,7 +9,7 @@ Usage: cargo xtask <COMMAND> [ARGS]
 
   test         every test, every feature alone, and a short demo
   demo         a whole chat session with an outage in the middle, on real processes
-  bench NAME   one of the benches in benches/, against a real nats-server
+  bench NAME   one of the benches in benches/, against a real nats-server; or `layers`
   ci           format check, clippy with warnings denied, then `test`
   nats-server  prints the nats-server the others use; fetches one if there is none
   session      writes examples/data/session.jsonl anew (always the same bytes)
@@ -75,15 +75,21 @@ Examples:
 ";
 
 const BENCH: &str = "\
-Runs one bench of benches/ with NATS_SERVER_BIN set to a nats-server.
+Runs one bench: those of benches/ with NATS_SERVER_BIN set to a nats-server, and `layers`.
 
 Usage: cargo xtask bench NAME [ARGS]
 
-  NAME   the file in benches/ without its ending; left out, the names are listed
+  NAME   `layers`, or the file in benches/ without its ending; left out, the names are listed
   ARGS   for `cargo bench`; after `--`, for the bench itself
 
-Example:
+`layers` prints what every layer costs, beside the bare service and beside its peers, with the bars
+and whether they are met, and draws docs/layers-bench.svg if the whole bench ran. Ratios hold on any
+machine; nanoseconds want one that has nothing else to do.
+
+Examples:
   cargo xtask bench direct_vs_nats
+  cargo xtask bench layers
+  cargo xtask bench layers -- --measurement-time 1 --warm-up-time 0.5
 ";
 
 const CI: &str = "\

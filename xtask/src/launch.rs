@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::failure::Failure;
 use crate::paths::Paths;
+use crate::ratios;
 use crate::run::{become_program, cargo, step};
 use crate::server;
 
@@ -28,15 +29,21 @@ pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
     become_program(run, "is Rust installed as rustup.rs says?")
 }
 
-/// Runs one bench with a nats-server at hand.
+/// The bench that is not the package `rosey`'s own: it needs no nats-server and prints ratios.
+const LAYERS: &str = "layers";
+
+/// Runs one bench, with a nats-server at hand.
 pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
     let names = bench_names(paths);
-    let listed = if names.is_empty() { "there are none yet".to_owned() } else { names.join(", ") };
+    let listed = names.join(", ");
     let Some((name, rest)) = args.split_first().filter(|(name, _)| !name.starts_with('-')) else {
         return Err(Failure::usage(format!("`bench` wants the name of a bench ({listed})")));
     };
     if !names.contains(name) {
-        return Err(Failure::usage(format!("there is no bench `{name}` in benches/ ({listed})")));
+        return Err(Failure::usage(format!("there is no bench `{name}` ({listed})")));
+    }
+    if name == LAYERS {
+        return ratios::bench(paths, rest);
     }
     let mut command = cargo(paths);
     command.args(["bench", "--package", "rosey", "--all-features", "--bench", name]).args(rest);
@@ -47,10 +54,11 @@ pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
 
 /// The names of the benches, sorted.
 fn bench_names(paths: &Paths) -> Vec<String> {
-    let Ok(files) = std::fs::read_dir(paths.root().join("benches")) else { return Vec::new() };
+    let files = std::fs::read_dir(paths.root().join("benches")).into_iter().flatten();
     let mut names: Vec<String> = files
         .filter_map(|file| file.ok()?.file_name().into_string().ok())
         .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
+        .chain([LAYERS.to_owned()])
         .collect();
     names.sort();
     names

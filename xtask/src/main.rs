@@ -10,6 +10,7 @@ mod help;
 mod launch;
 mod lines;
 mod paths;
+mod ratios;
 mod run;
 mod server;
 mod session;

@@ -163,6 +163,7 @@ where
         }
     }
 
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         match self.gate.pass() {
             Ok(permit) => BreakerFuture::running(self.inner.call(req), permit, self.classifier.clone()),

@@ -64,6 +64,7 @@ where
 {
     type Output = Result<P::Response, FallbackError<P::Error, S::Error>>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut me = self.project();
         loop {

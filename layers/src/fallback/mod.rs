@@ -161,10 +161,14 @@ where
         Poll::Ready(Ok(()))
     }
 
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         match mem::replace(&mut self.route, Route::Undecided) {
             Route::Undecided | Route::Primary => match self.spare.policy.keep(&req) {
-                Some(kept) => FallbackFuture::primary(self.primary.call(req), kept, Arc::clone(&self.spare)),
+                Some(kept) => {
+                    let spare = Arc::clone(&self.spare);
+                    FallbackFuture::primary(self.primary.call(req), kept, spare)
+                }
                 None => FallbackFuture::only(self.primary.call(req)),
             },
             Route::Failed(error) => {

@@ -20,6 +20,7 @@ pub struct LogFuture<F, Id: Display, C> {
 }
 
 impl<F, Id: Display, C> LogFuture<F, Id, C> {
+    #[inline(always)]
     pub(super) const fn new(inner: F, record: Option<Record<Id>>, classifier: C) -> Self {
         Self { inner, record, classifier }
     }
@@ -34,6 +35,7 @@ where
 {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let me = self.project();
         let Poll::Ready(result) = me.inner.poll(cx) else {
@@ -42,7 +44,7 @@ where
             }
             return Poll::Pending;
         };
-        if let Some(mut record) = me.record.take() {
+        if let Some(record) = me.record {
             let error = result.as_ref().err().map(|error| error as &dyn Display);
             record.settle(me.classifier.failure(&result), error);
         }

@@ -66,8 +66,10 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let record = Record::begin(self.layer.tag, self.layer.place, &req);
-        LogFuture::new(self.inner.call(req), record, self.layer.classifier.clone())
+        let classifier = self.layer.classifier.clone();
+        LogFuture::new(self.inner.call(req), record, classifier)
     }
 }

@@ -77,6 +77,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         SwitchFuture { inner: self.inner.call(req), state: Arc::clone(&self.state) }
     }
@@ -98,6 +99,7 @@ where
 {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let me = self.project();
         let result = ready!(me.inner.poll(cx));

@@ -19,6 +19,7 @@ pub struct MetricsFuture<F, C> {
 }
 
 impl<F, C> MetricsFuture<F, C> {
+    #[inline(always)]
     pub(super) const fn new(inner: F, call: Option<Call>, classifier: C) -> Self {
         Self { inner, call, classifier }
     }
@@ -31,11 +32,13 @@ where
 {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let me = self.project();
         let result = ready!(me.inner.poll(cx));
-        if let Some(call) = me.call.take() {
+        if let Some(call) = me.call {
             call.end(me.classifier.failure(&result));
+            *me.call = None; // records it, where it lies
         }
         Poll::Ready(result)
     }

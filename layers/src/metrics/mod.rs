@@ -57,9 +57,11 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         // Begun before the inner call: if that panics, the gauge comes down again.
         let call = self.table.as_ref().map(|table| Call::begin(Arc::clone(table), &req));
-        MetricsFuture::new(self.inner.call(req), call, self.classifier.clone())
+        let classifier = self.classifier.clone();
+        MetricsFuture::new(self.inner.call(req), call, classifier)
     }
 }

@@ -45,7 +45,9 @@ impl<H> Cells<H> {
             .cells
             .get_or_init(|| op.all.iter().map(|name| Cell { name, handles: OnceLock::new() }).collect());
         match cells.get(op.index) {
-            Some(cell) if cell.name == op.name => act(cell.handles.get_or_init(|| make(op.name))),
+            Some(cell) if std::ptr::eq(cell.name, op.name) || cell.name == op.name => {
+                act(cell.handles.get_or_init(|| make(op.name)))
+            }
             _ => act(&make(op.name)),
         }
     }
@@ -146,7 +148,7 @@ impl Call {
     }
 
     #[inline]
-    pub(super) fn end(mut self, failure: Option<Failure>) {
+    pub(super) fn end(&mut self, failure: Option<Failure>) {
         self.outcome = failure.map_or(OK, |failure| OK + 1 + failure.class as usize);
     }
 }

@@ -33,6 +33,7 @@ where
 {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut me = self.project();
         let had_budget = coop::has_budget_remaining();

@@ -91,6 +91,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let after = self.limit.limit(&req);
         TimeoutFuture::new(self.inner.call(req), after)

@@ -1,0 +1,104 @@
+//! The table as a picture: one bar for ours, one for what is beside it.
+
+use super::Line;
+use super::rows::Section;
+
+const WIDTH: f64 = 760.0;
+/// Where the bars begin.
+const LEFT: f64 = 240.0;
+/// The longest bar; its number has to fit behind it.
+const LONGEST: f64 = 330.0;
+const THICK: f64 = 12.0;
+
+const STYLE: &str = "\
+text { font: 12px system-ui, sans-serif; fill: #24292f; }
+.head { font-weight: 600; font-size: 14px; }
+.note { fill: #57606a; }
+.page { fill: #ffffff; }
+.ours { fill: #0969da; }
+.peer { fill: #afb8c1; }
+.bar { stroke: #cf222e; stroke-width: 1.5; stroke-dasharray: 3 2; }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6edf3; }
+  .note { fill: #9198a1; }
+  .page { fill: #0d1117; }
+  .ours { fill: #4493f8; }
+  .peer { fill: #59636e; }
+  .bar { stroke: #ff7b72; }
+}
+";
+
+/// Text as it may stand in SVG.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Something drawn from the top down.
+struct Page {
+    y: f64,
+    body: String,
+}
+
+impl Page {
+    fn text(&mut self, x: f64, class: &str, text: &str) {
+        let (y, text) = (self.y + THICK - 2.0, escaped(text));
+        self.body += &format!("<text x=\"{x:.0}\" y=\"{y:.0}\" class=\"{class}\">{text}</text>\n");
+    }
+
+    /// One bar and the words behind it.
+    fn bar(&mut self, class: &str, length: f64, words: &str) {
+        let y = self.y;
+        self.body += &format!(
+            "<rect x=\"{LEFT:.0}\" y=\"{y:.0}\" width=\"{length:.1}\" height=\"{THICK:.0}\" class=\"{class}\"/>\n"
+        );
+        self.text(LEFT + length + 6.0, "note", words);
+        self.y += THICK + 2.0;
+    }
+
+    /// The line that the bar at this height should not cross.
+    fn limit(&mut self, length: f64, y: f64) {
+        let (x, top, bottom) = (LEFT + length, y - 4.0, y + THICK + 4.0);
+        self.body += &format!("<path d=\"M{x:.1} {top:.0}V{bottom:.0}\" class=\"bar\"/>\n");
+    }
+}
+
+/// The chart as SVG. Every section has a scale of its own.
+pub(super) fn draw(lines: &[Line], machine: &str) -> String {
+    let mut page = Page { y: 16.0, body: String::new() };
+    for section in [Section::Stack, Section::Peers] {
+        let lines: Vec<&Line> = lines.iter().filter(|line| line.row.section == section).collect();
+        let longest =
+            |line: &&Line| line.ours.max(line.other).max(line.row.allowed(line.other).unwrap_or(0.0));
+        let scale = LONGEST / lines.iter().map(longest).fold(1.0, f64::max);
+        page.text(16.0, "head", &format!("{}, ns a call", section.title()));
+        page.y += THICK + 12.0;
+        for Line { row, ours, other, .. } in lines {
+            page.text(16.0, "", row.what);
+            let top = page.y;
+            match section {
+                Section::Stack => page.bar("ours", ours * scale, &format!("{ours:.0}")),
+                Section::Peers => {
+                    page.bar("ours", ours * scale, &format!("{ours:.0} ours, {:.2} ×", ours / other));
+                    page.bar("peer", other * scale, &format!("{other:.0} {}", row.beside));
+                }
+            }
+            if let Some(most) = row.allowed(*other) {
+                page.limit(most * scale, top);
+            }
+            page.y += 8.0;
+        }
+        page.y += 12.0;
+    }
+    for words in ["Medians, a clone of the service for each call included. Dashed: the bar.", machine] {
+        page.text(16.0, "note", words);
+        page.y += THICK + 6.0;
+    }
+    let height = page.y + 10.0;
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH:.0}\" height=\"{height:.0}\" \
+         viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=\"img\" aria-label=\"What the layers cost\">\n\
+         <style>\n{STYLE}</style>\n\
+         <rect width=\"{WIDTH:.0}\" height=\"{height:.0}\" class=\"page\"/>\n{}</svg>\n",
+        page.body
+    )
+}
