@@ -1,0 +1,130 @@
+//! The proof that operations are order-free on SQLite: whatever the order they arrive in, how often, in how large
+//! batches and through how many writers, the database holds what a naive model makes of the same operations in the
+//! order of their time, each once.
+//!
+//! `ROSEY_CASES` is how many histories are tried (1000 if it is not set); set it to a large number for a long run.
+//! A history that fails is cut down to a small one and printed, and its seed is kept beside this file to be tried
+//! first the next time.
+#![cfg(all(feature = "sqlite", feature = "nats"))]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "order_free/delivery.rs"]
+mod delivery;
+#[path = "order_free/dump.rs"]
+mod dump;
+#[path = "order_free/files.rs"]
+mod files;
+#[path = "order_free/history.rs"]
+mod history;
+#[path = "order_free/model.rs"]
+mod model;
+#[path = "order_free/plans.rs"]
+mod plans;
+
+use std::ops::RangeInclusive;
+
+use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
+
+use history::Case;
+use model::Model;
+
+#[test]
+fn short_histories_end_the_same_in_any_order() {
+    let half = cases().div_ceil(2);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| try_cases(half, 1..=24, 5000));
+        }
+    });
+}
+
+#[test]
+fn long_histories_end_the_same_in_any_order() {
+    // Cut down by `reduce` alone: one operation after the other takes too long.
+    try_cases(cases().div_ceil(25), 100..=400, 0);
+}
+
+#[test]
+fn no_query_reads_through_a_table_that_grows() {
+    plans::check();
+}
+
+fn cases() -> u32 {
+    std::env::var("ROSEY_CASES").map_or(1000, |text| text.parse().expect("ROSEY_CASES is a number"))
+}
+
+fn try_cases(cases: u32, length: RangeInclusive<usize>, max_shrink_iters: u32) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let files = runtime.block_on(files::Files::new());
+    let mut runner = TestRunner::new(Config {
+        cases,
+        max_shrink_iters,
+        max_shrink_time: 60_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "tests/order_free/regressions.txt",
+        ))),
+        ..Config::default()
+    });
+    let try_one = |case: &Case| runtime.block_on(try_one(&files, case));
+    match runner.run(&history::cases(length), |case| try_one(&case)) {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, case)) => {
+            let failed = Failed { case, reason: reason.to_string() };
+            let Failed { case, reason } = failed.reduce(|case| try_one(case).err().map(|e| e.to_string()));
+            panic!("{reason}\n{case}");
+        }
+        Err(TestError::Abort(reason)) => panic!("given up: {reason}"),
+    }
+}
+
+struct Failed {
+    case: Case,
+    reason: String,
+}
+
+impl Failed {
+    /// Leaves out operations as long as the case still fails: halves first, single ones last. Then deliveries.
+    fn reduce(mut self, fails: impl Fn(&Case) -> Option<String>) -> Self {
+        let mut size = self.case.events.len();
+        loop {
+            let (before, mut from) = (self.case.events.len(), 0);
+            while from < self.case.events.len() {
+                let mut smaller = self.case.clone();
+                smaller.events.drain(from..(from + size).min(self.case.events.len()));
+                if !self.take(smaller, &fails) {
+                    from += size;
+                }
+            }
+            if size <= 1 && self.case.events.len() == before {
+                break;
+            }
+            size = size.div_ceil(2);
+        }
+        for n in 0..self.case.events.len() {
+            let mut smaller = self.case.clone();
+            smaller.events[n].deliveries.truncate(1);
+            smaller.events[n].deliveries[0].twice = false;
+            self.take(smaller, &fails);
+        }
+        self
+    }
+
+    fn take(&mut self, case: Case, fails: impl Fn(&Case) -> Option<String>) -> bool {
+        let reason = fails(&case);
+        let failed = reason.is_some();
+        if let Some(reason) = reason {
+            *self = Self { case, reason };
+        }
+        failed
+    }
+}
+
+async fn try_one(files: &files::Files, case: &Case) -> Result<(), TestCaseError> {
+    files.clear().await;
+    let delivered = delivery::deliver(case, &files.writers).await.map_err(TestCaseError::fail)?;
+    let found = dump::of(&files.writers[0]).await;
+    match dump::difference(&Model::of(&delivered).dump(), &found) {
+        None => Ok(()),
+        Some(difference) => Err(TestCaseError::fail(difference)),
+    }
+}

@@ -1,0 +1,60 @@
+//! A database file with two writers, in memory where the machine has a folder for that.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rosey::op::Op;
+use rosey::sql::{SqliteOptions, SqlxService};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+/// One file, used for many cases: opening and migrating it for each would take most of the time.
+pub(crate) struct Files {
+    pub(crate) writers: [SqlxService<Op>; 2],
+    /// A connection past the service.
+    pub(crate) raw: Mutex<SqliteConnection>,
+    clear: String,
+    _folder: TempDir,
+}
+
+impl Files {
+    pub(crate) async fn new() -> Self {
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { tempfile::tempdir_in(memory).ok() } else { None };
+        let folder = folder.unwrap_or_else(|| tempfile::tempdir().unwrap());
+        let [path, empty] = ["rosey.db", "empty.db"].map(|name| folder.path().join(name));
+        open(&empty).await.close().await;
+        let writers = [open(&path).await, open(&path).await];
+        let mut raw = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+        sqlx::query("ATTACH $1 AS empty").bind(empty.to_str()).execute(&mut raw).await.unwrap();
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM empty.sqlite_master WHERE type = 'table' AND name NOT LIKE '%sql%' AND name <> 'meta'",
+        )
+        .fetch_all(&mut raw)
+        .await
+        .unwrap();
+        let mut clear = "BEGIN IMMEDIATE; DELETE FROM main.sqlite_sequence;".to_owned();
+        for table in tables {
+            clear.push_str(&format!(
+                "DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM empty.{table};"
+            ));
+        }
+        clear.push_str("COMMIT");
+        Self { writers, raw: Mutex::new(raw), clear, _folder: folder }
+    }
+
+    /// Makes the database what it was when it was new.
+    pub(crate) async fn clear(&self) {
+        let mut raw = self.raw.lock().await;
+        sqlx::raw_sql(AssertSqlSafe(self.clear.as_str())).execute(&mut *raw).await.unwrap();
+    }
+}
+
+async fn open(path: &Path) -> SqlxService<Op> {
+    let mut options = SqliteOptions::new(path.to_str().unwrap()).unwrap();
+    options.readers = 1;
+    // Waiting for the other writer is no failure here.
+    options.busy_timeout = Duration::from_secs(30);
+    SqlxService::open(&options).await.unwrap()
+}
