@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 const ABOUT: &str = "A chat bot's memory: every operation goes over NATS, falls back to the database, and takes \
                      effect exactly once.";
@@ -51,7 +52,7 @@ pub(super) struct Global {
     #[arg(long, global = true, env = "ROSEY_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(super) log_format: LogFormat,
     /// Print results as JSON, for machines
-    #[arg(long, global = true, env = "ROSEY_JSON")]
+    #[arg(long, global = true, env = "ROSEY_JSON", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) json: bool,
     /// The configuration file; rosey.toml in this directory if nothing is said
     #[arg(long, global = true, env = "ROSEY_CONFIG", value_name = "FILE")]
@@ -132,12 +133,23 @@ pub(super) struct DatabaseArgs {
     /// How durable a commit is: `normal` survives the end of the process, `full` a power cut
     #[arg(long, env = "ROSEY_SYNCHRONOUS", default_value = "normal", value_name = "LEVEL")]
     pub(super) synchronous: SynchronousArg,
+    /// Whether a missing database is an error.
+    #[arg(skip)]
+    pub(super) existing: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum SynchronousArg {
     Normal,
     Full,
+}
+
+impl PathArgs {
+    /// The same for a question: it creates no database.
+    pub(super) fn asking(mut self) -> Self {
+        self.database.existing = true;
+        self
+    }
 }
 
 /// The paths of a client.
@@ -149,7 +161,7 @@ pub(super) struct PathArgs {
     #[command(flatten)]
     pub(super) database: DatabaseArgs,
     /// Use the database alone
-    #[arg(long, env = "ROSEY_NO_NATS")]
+    #[arg(long, env = "ROSEY_NO_NATS", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) no_nats: bool,
     /// How long an operation may take over NATS before it is tried on the database, in milliseconds
     #[arg(long, env = "ROSEY_NATS_TIMEOUT_MS", default_value = "2000", value_name = "MS", value_parser = millis)]
@@ -166,7 +178,7 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     pub(super) database: DatabaseArgs,
     /// Start even if another kind of service answers on these subjects
-    #[arg(long, env = "ROSEY_TAKEOVER")]
+    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) takeover: bool,
 }
 
@@ -206,7 +218,7 @@ pub(super) struct UpArgs {
     #[command(flatten)]
     pub(super) paths: PathArgs,
     /// Start even if another kind of service answers on these subjects
-    #[arg(long, env = "ROSEY_TAKEOVER")]
+    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) takeover: bool,
 }
 

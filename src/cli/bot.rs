@@ -29,6 +29,10 @@ pub(super) async fn chat(
     shutdown: watch::Receiver<bool>,
 ) -> Result<Exit, Failure> {
     let source = chat::open(&args.chat).await?;
+    tokio::select! {
+        () = paths.usable() => {}
+        () = signals::told(shutdown.clone()) => return Ok(Exit::Ok),
+    }
     let mut bot = Bot::new(paths.db.clone(), source).name(&args.name).concurrency(args.concurrency);
     if let Some(channel) = &args.channel {
         bot = bot.channel(channel);

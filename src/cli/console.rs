@@ -21,11 +21,12 @@ fn bars() -> &'static MultiProgress {
 pub(super) fn logs(global: &Global, level: &str) -> Result<(), Failure> {
     let level = global.log.as_deref().unwrap_or(level);
     let wrong = |e: &dyn std::fmt::Display| Failure::new(Exit::Usage, format!("--log {level:?}: {e}"));
-    // One word is a level for everything of ours; libraries keep quiet below warnings unless they are named.
+    // One word is a level for everything of ours; libraries keep quiet below warnings unless they are named, and the NATS
+    // client altogether: what happens to the connection is told by us, once.
     let directives = match level {
         "off" => level.to_owned(),
         filter if filter.contains(['=', ',']) => filter.to_owned(),
-        level => format!("warn,rosey={level},rosey_layers={level}"),
+        level => format!("warn,async_nats=off,rosey={level},rosey_layers={level}"),
     };
     let filter = EnvFilter::try_new(directives).map_err(|e| wrong(&e))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Stderr);

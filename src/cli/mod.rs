@@ -61,7 +61,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Tell(args) => query::tell(&global, args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "rosey", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "rosey", &mut script);
+            console::print(String::from_utf8_lossy(&script).trim_end());
             Ok(Exit::Ok)
         }
     }

@@ -41,6 +41,7 @@ impl NatsArgs {
 impl DatabaseArgs {
     fn options(&self, url: &str) -> Result<SqliteOptions, Failure> {
         let mut options = SqliteOptions::new(url)?;
+        options.create = !self.existing;
         options.synchronous = match self.synchronous {
             SynchronousArg::Normal => Synchronous::Normal,
             SynchronousArg::Full => Synchronous::Full,
@@ -135,6 +136,18 @@ impl Paths {
             let _ = time::timeout(RECOGNITION, nats.recognised()).await;
         }
         Ok(paths)
+    }
+
+    /// Waits until there is a path at all: a database, or the service on NATS. Whoever cannot keep what he reads must
+    /// not begin to read.
+    pub(super) async fn usable(&self) {
+        let Some(nats) = self.nats.as_ref().filter(|_| self.direct.database().is_none()) else { return };
+        if time::timeout(RECOGNITION, nats.recognised()).await.is_err() {
+            tracing::warn!(
+                "waiting for the database service on NATS; to begin without it, name a database with --database-url"
+            );
+            nats.recognised().await;
+        }
     }
 
     /// Commits what was handed to the database, and closes it.

@@ -10,7 +10,7 @@ use super::paths::Paths;
 use crate::op::{ChannelStats, Line, Peak, UserStats};
 
 pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Failure> {
-    let paths = Paths::open_for_one(&args.paths).await?;
+    let paths = Paths::open_for_one(&args.paths.asking()).await?;
     let shown = match &args.user {
         Some(user) => paths.db.user_stats(user).await.map(|stats| match stats {
             Some(stats) => show(global, &stats, user_text),
@@ -26,7 +26,7 @@ pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Fail
 }
 
 pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Failure> {
-    let paths = Paths::open_for_one(&args.paths).await?;
+    let paths = Paths::open_for_one(&args.paths.asking()).await?;
     let lines = paths.db.recent_chat(args.lines).await;
     paths.close().await;
     console::print(show(global, &lines?, |lines: &Vec<Line>| {

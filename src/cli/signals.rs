@@ -1,5 +1,7 @@
 //! SIGINT and SIGTERM: the first one asks for an end in order, the second one ends at once.
 
+use std::time::{Duration, Instant};
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -13,17 +15,25 @@ pub(super) fn shutdown() -> watch::Receiver<bool> {
             tracing::error!("signals cannot be caught: an interrupt will end this process at once");
             return std::future::pending().await;
         };
-        for again in [false, true] {
+        let mut first: Option<Instant> = None;
+        loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            if again {
-                tracing::warn!("told twice: ending at once");
-                std::process::exit(130);
+            match first {
+                None => {
+                    tracing::info!("told to stop; tell me again to stop at once");
+                    first = Some(Instant::now());
+                    let _ = tx.send(true);
+                }
+                // Some tools signal the process and its group: that is one word, said twice.
+                Some(told) if told.elapsed() < Duration::from_millis(500) => {}
+                Some(_) => {
+                    tracing::warn!("told twice: ending at once");
+                    std::process::exit(130);
+                }
             }
-            tracing::info!("told to stop; tell me again to stop at once");
-            let _ = tx.send(true);
         }
     });
     rx

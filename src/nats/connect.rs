@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, Subject, Subscriber};
+use async_nats::{
+    Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError, Subject, Subscriber,
+};
 use futures_util::{StreamExt, future};
 use tokio::sync::{mpsc, watch};
 use tokio::time;
@@ -129,6 +131,17 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Whether this is the server's word that it does not let us in. While connecting, the client tells it as a text.
+pub(crate) fn refuses_us(event: &Event) -> bool {
+    match event {
+        Event::ServerError(ServerError::AuthorizationViolation) => true,
+        Event::ClientError(ClientError::Other(text)) => {
+            *text == ConnectErrorKind::AuthorizationViolation.to_string()
+        }
+        _ => false,
+    }
+}
+
 /// Connects and starts the two tasks behind a [`NatsService`](super::NatsService): one takes replies and the
 /// connection's events, one pings the service. Both end when `ended` does.
 pub(super) async fn start(
@@ -188,6 +201,7 @@ fn on_event(event: &Event, url: &str, inbox: &Inbox, health: &Health, denied: &s
             health.update(|status| {
                 status.connected = true;
                 status.denied = false;
+                status.refused = false;
                 status.service = Recognition::Unknown;
             });
             health.recheck.notify_one();
@@ -206,6 +220,11 @@ fn on_event(event: &Event, url: &str, inbox: &Inbox, health: &Health, denied: &s
             if error.to_string().contains(denied) {
                 health.update(|status| status.denied = true);
                 inbox.release_all();
+            }
+        }
+        refusal if refuses_us(refusal) => {
+            if health.update(|status| status.refused = true).is_some() {
+                tracing::error!(url, "the NATS server refuses our user or password; trying again, quietly");
             }
         }
         Event::SlowConsumer(_) => {

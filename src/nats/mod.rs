@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
 use tower::Service;
 
+pub(crate) use connect::refuses_us;
 pub use connect::{ConnectError, NatsOptions, redact};
 pub use future::NatsFuture;
 pub use inbox::InboxCounts;
@@ -112,10 +113,11 @@ impl<O: Operation> NatsService<O> {
     /// Hands the request to the connection.
     fn send(&self, request: &Request<O>) -> Result<Ticket, Cause> {
         let shared = &*self.shared;
+        shared.health.usable()?;
+        // Known before its event has come.
         if shared.client.connection_state() != State::Connected {
             return Err(Cause::new(Code::UNAVAILABLE, "not connected to NATS"));
         }
-        shared.health.usable()?;
         request.head.check()?;
         let payload = wire::payload(&*request.op, request.head.occurred_at)?;
         // A sink must be ready before it takes something; asked here with a waker that wakes nobody, because a

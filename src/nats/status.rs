@@ -28,6 +28,8 @@ pub struct Status {
     pub connected: bool,
     /// Whether the server lets us send; a denied subject stays denied until the next connection.
     pub denied: bool,
+    /// Whether the server refuses our user or password.
+    pub refused: bool,
     /// Who serves our subjects.
     pub service: Recognition,
 }
@@ -63,6 +65,7 @@ const OPEN: u8 = 0;
 const DISCONNECTED: u8 = 1;
 const DENIED: u8 = 2;
 const UNRECOGNISED: u8 = 3;
+const REFUSED: u8 = 4;
 
 impl Health {
     pub(super) fn new() -> Self {
@@ -85,6 +88,7 @@ impl Health {
             let old = status.clone();
             change(status);
             let gate = match status {
+                Status { refused: true, .. } => REFUSED,
                 Status { connected: false, .. } => DISCONNECTED,
                 Status { denied: true, .. } => DENIED,
                 Status { service: Recognition::Ours { .. }, .. } => OPEN,
@@ -103,6 +107,7 @@ impl Health {
         let why = match self.gate.load(Ordering::Acquire) {
             OPEN => return Ok(()),
             DISCONNECTED => "not connected to NATS",
+            REFUSED => "the NATS server refuses our user or password",
             DENIED => "the NATS server denies us these subjects",
             _ => "no database service of ours has answered on NATS",
         };

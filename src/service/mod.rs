@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time;
 
-use crate::nats::{ConnectError, NatsOptions, redact};
+use crate::nats::{ConnectError, NatsOptions, redact, refuses_us};
 use crate::operation::Persist;
 use crate::sql::SqlxService;
 
@@ -186,13 +186,15 @@ pub async fn serve<O: Persist>(
 struct Connection {
     up: bool,
     closed: bool,
+    /// Our user or password is wrong: said once.
+    refused: bool,
 }
 
 fn note(state: &watch::Sender<Connection>, event: &Event) {
     match event {
         Event::Connected => {
             tracing::info!("connected to NATS");
-            state.send_modify(|s| s.up = true);
+            state.send_modify(|s| (s.up, s.refused) = (true, false));
         }
         Event::Disconnected => {
             tracing::warn!("lost the connection to NATS; trying again");
@@ -201,6 +203,12 @@ fn note(state: &watch::Sender<Connection>, event: &Event) {
         Event::Closed => state.send_modify(|s| s.closed = true),
         Event::SlowConsumer(_) => {
             tracing::error!("requests come faster than they are taken; some were lost on the way");
+        }
+        refusal if refuses_us(refusal) => {
+            if !state.send_if_modified(|s| !std::mem::replace(&mut s.refused, true)) {
+                return;
+            }
+            tracing::error!("the NATS server refuses our user or password; trying again, quietly");
         }
         Event::ServerError(error) => tracing::error!("the NATS server says: {error}"),
         other => tracing::debug!("NATS: {other}"),
@@ -211,7 +219,9 @@ fn note(state: &watch::Sender<Connection>, event: &Event) {
 async fn connected(state: &mut watch::Receiver<Connection>, url: &str) {
     let mut patience = Duration::from_secs(1);
     while time::timeout(patience, state.wait_for(|s| s.up)).await.is_err() {
-        tracing::warn!(url, "no NATS server answers; trying again, for ever");
+        if !state.borrow().refused {
+            tracing::warn!(url, "no NATS server answers; trying again, for ever");
+        }
         patience = Duration::from_secs(30);
     }
 }

@@ -144,15 +144,16 @@ impl<O: Persist> SqlxService<O> {
         rx.await.map_err(|_| vanished())?
     }
 
-    /// Ends the writer once everything handed to it is committed, and closes the files. Requests from now on are
-    /// refused.
+    /// Ends the writer once everything handed to it is committed, and closes the file. Requests from now on are
+    /// refused. If nobody else has it open, all of it is in the one file then.
     pub async fn close(&self) {
+        // The last one to close moves the log into the file, and a reader could not.
+        self.shared.readers.close().await;
         let (tx, rx) = oneshot::channel();
         // A writer that has ended already is closed.
         if self.shared.writes.send(Item::Close(tx)).await.is_ok() {
             let _ = rx.await;
         }
-        self.shared.readers.close().await;
     }
 
     fn enqueue(&self, item: Item) -> Result<(), Cause> {

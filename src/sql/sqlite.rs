@@ -63,7 +63,7 @@ impl SqliteOptions {
         if path.contains('?') {
             return refuse("nothing may follow the file's name");
         }
-        if path.is_empty() || path == ":memory:" {
+        if path.is_empty() || path == ":memory:" || path.ends_with(['/', '.']) {
             return refuse("name a file");
         }
         Ok(Self {
@@ -92,8 +92,8 @@ impl SqliteOptions {
                 Synchronous::Full => SqliteSynchronous::Full,
             })
             .busy_timeout(self.busy_timeout)
-            // A checkpoint syncs the file; at the default of 1000 pages that is the tail of the latency.
-            .pragma("wal_autocheckpoint", "20000")
+            // A checkpoint syncs the file; at the default of 1000 pages that is the tail of the latency. 32 MiB of log.
+            .pragma("wal_autocheckpoint", "8000")
             .disable_statement_logging()
     }
 }
@@ -179,6 +179,15 @@ pub(super) async fn reopen(options: &SqliteOptions) -> Result<SqliteConnection, 
 
 /// Takes the lock beside the file; waits for whoever holds it.
 async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
+    let directory = options.path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    if let Some(missing) = directory.filter(|dir| !dir.is_dir()) {
+        let why = format!("the directory {} does not exist", missing.display());
+        return Err(OpenError::Address(options.path.display().to_string(), why));
+    }
+    if !options.create && !options.path.is_file() {
+        let why = "there is no such database".to_owned();
+        return Err(OpenError::Address(options.path.display().to_string(), why));
+    }
     let mut name = options.path.clone().into_os_string();
     name.push(".lock");
     let path = PathBuf::from(name);

@@ -34,8 +34,12 @@ pub(super) struct Expected {
 impl Expected {
     /// Reads a recording.
     pub(super) fn read(file: &Path) -> Result<Self, Failure> {
-        let wrong =
-            |why: String| Failure::new(Exit::Usage, format!("the recording {}: {why}", file.display()));
+        let wrong = |why: String| {
+            Failure::new(
+                Exit::Usage,
+                format!("the recording {}: {why}; --session names another", file.display()),
+            )
+        };
         let text = std::fs::read_to_string(file).map_err(|e| wrong(e.to_string()))?;
         let mut expected = Self::default();
         let mut present: BTreeMap<String, f64> = BTreeMap::new();

@@ -160,6 +160,7 @@ impl Stage {
             database: DatabaseArgs {
                 database_url: Some(self.database.clone()),
                 synchronous: SynchronousArg::Normal,
+                existing: false,
             },
             no_nats: self.nats.is_none(),
             nats_timeout_ms: Duration::from_secs(2),

@@ -1,0 +1,172 @@
+//! The standard stack over leaves that answer what they are told: who is asked, who is not, and what it costs.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::future::{Future, Ready, ready};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use rosey::op::{Answer, Error, OpenSessions, Request, UserJoined};
+use rosey::operation::Done;
+use rosey::stack::StackBuilder;
+use rosey::{Ack, Cause, Class, Classify, Code, Db, Reply, Via};
+use tower::Service;
+
+/// A path that answers the same thing always, and counts how often it is asked.
+#[derive(Clone)]
+struct Leaf {
+    via: Via,
+    fails: Option<Code>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Leaf {
+    fn new(via: Via, fails: Option<Code>) -> Self {
+        Self { via, fails, asked: Arc::default() }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Service<Request> for Leaf {
+    type Response = Reply<Answer>;
+    type Error = Error;
+    type Future = Ready<Result<Reply<Answer>, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        ready(match self.fails {
+            Some(code) => Err(Error::new(Cause::new(code, "told so"), request)),
+            None => Ok(Reply { via: self.via, ack: Ack::Committed, answer: Answer::UserJoined(Done {}) }),
+        })
+    }
+}
+
+fn joins() -> Request {
+    Request::new(UserJoined { username: "alice".into() })
+}
+
+#[tokio::test]
+async fn the_class_of_an_error_alone_decides_whether_the_database_is_asked() {
+    for (code, asked) in [
+        (Code::UNAVAILABLE, 1),
+        (Code::STOPPING, 1),
+        (Code::UNKNOWN_OPERATION, 1),
+        (Code::TOO_LARGE, 1),
+        (Code::UNANSWERED, 1),
+        (Code::OVERLOADED, 1),
+        (Code::BUSY, 1),
+        (Code::INVALID, 0),
+        (Code::ID_REUSED, 0),
+        (Code::CLOCK, 0),
+    ] {
+        let (nats, db) = (Leaf::new(Via::Nats, Some(code)), Leaf::new(Via::Db, None));
+        let client = Db::new(StackBuilder::new().build(nats, db.clone()));
+        let result = client.send(joins()).await;
+        assert_eq!((db.asked(), result.is_ok()), (asked, asked == 1), "{}", code.name);
+        if let Ok(reply) = result {
+            assert_eq!(reply.via, Via::Db);
+        }
+    }
+}
+
+#[tokio::test]
+async fn when_both_paths_fail_the_caller_has_both_errors_the_heavier_class_and_his_request() {
+    for (first, second, class) in [
+        (Code::UNANSWERED, Code::BUSY, Class::Unknown),
+        (Code::UNAVAILABLE, Code::STORAGE, Class::Backend),
+        (Code::UNAVAILABLE, Code::ID_REUSED, Class::Rejected),
+    ] {
+        let (nats, db) = (Leaf::new(Via::Nats, Some(first)), Leaf::new(Via::Db, Some(second)));
+        let client = Db::new(StackBuilder::new().build(nats, db));
+        let request = joins();
+        let error = client.send(request.clone()).await.unwrap_err();
+        assert_eq!(error.class(), class);
+        assert_eq!(error.primary().unwrap().code(), first);
+        assert_eq!(error.fallback().unwrap().code(), second);
+        assert_eq!(error.request().unwrap().head.id, request.head.id);
+    }
+}
+
+#[tokio::test]
+async fn the_answer_of_another_operation_is_no_answer() {
+    let client = Db::new(StackBuilder::new().build_direct(Leaf::new(Via::Db, None)));
+    let error = client.call(OpenSessions {}).await.unwrap_err();
+    assert_eq!(error.class(), Class::Unknown);
+    assert!(error.request().is_some());
+}
+
+#[tokio::test]
+async fn silence_opens_the_circuit_and_refusals_and_failures_of_the_database_do_not() {
+    for (code, opens) in
+        [(Code::UNANSWERED, true), (Code::UNAVAILABLE, false), (Code::BUSY, false), (Code::INVALID, false)]
+    {
+        let (nats, db) = (Leaf::new(Via::Nats, Some(code)), Leaf::new(Via::Db, None));
+        let client = Db::new(StackBuilder::new().build(nats.clone(), db));
+        for _ in 0..100 {
+            let _ = client.send(joins()).await;
+        }
+        assert_eq!(nats.asked() < 100, opens, "{}: asked {} times", code.name, nats.asked());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_that_never_answers_costs_its_time_out_and_no_more() {
+    #[derive(Clone)]
+    struct Mute;
+    impl Service<Request> for Mute {
+        type Response = Reply<Answer>;
+        type Error = Error;
+        type Future = std::future::Pending<Result<Reply<Answer>, Error>>;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, _: Request) -> Self::Future {
+            std::future::pending()
+        }
+    }
+    let start = tokio::time::Instant::now();
+    let client = Db::new(StackBuilder::new().build(Mute, Leaf::new(Via::Db, None)));
+    assert_eq!(client.send(joins()).await.unwrap().via, Via::Db);
+    assert_eq!(start.elapsed().as_secs(), 2);
+    let client = Db::new(StackBuilder::new().db_timeout(Duration::from_secs(5)).build(Mute, Mute));
+    let error = client.send(joins()).await.unwrap_err();
+    assert_eq!(start.elapsed().as_secs(), 2 + 2 + 5);
+    assert!(error.is_timeout() && error.request().is_some());
+}
+
+#[tokio::test]
+async fn nothing_is_allocated_on_the_way_through_the_stack() {
+    let success = StackBuilder::new().build(Leaf::new(Via::Nats, None), Leaf::new(Via::Db, None));
+    assert_eq!(allocations(success, Via::Nats), 0, "served by the first path");
+    let silent = Leaf::new(Via::Nats, Some(Code::UNANSWERED));
+    let (stack, circuit) = StackBuilder::new().build_with_circuit(silent, Leaf::new(Via::Db, None));
+    circuit.force_open();
+    assert_eq!(allocations(stack, Via::Db), 0, "rerouted by an open circuit");
+}
+
+/// Allocations of a hundred requests, each on a clone of the stack, as the typed client makes it.
+fn allocations<S>(stack: S, via: Via) -> u64
+where
+    S: Service<Request, Response = Reply<Answer>, Error: Into<Error>> + Clone,
+{
+    let request = joins();
+    let once = || {
+        let (mut stack, mut cx) = (stack.clone(), Context::from_waker(Waker::noop()));
+        assert!(stack.poll_ready(&mut cx).is_ready());
+        match pin!(stack.call(request.clone())).poll(&mut cx) {
+            Poll::Ready(reply) => assert_eq!(reply.map_err(Into::into).unwrap().via, via),
+            Poll::Pending => panic!("does not answer at once"),
+        }
+    };
+    once(); // handles of metrics and the line of the switch come first
+    allocation_counter::measure(|| (0..100).for_each(|_| once())).count_total
+}
