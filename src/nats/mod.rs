@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
 use tower::Service;
 
+#[cfg(feature = "sqlite")]
 pub(crate) use connect::refuses_us;
 pub use connect::{ConnectError, NatsOptions, redact};
 pub use future::NatsFuture;
