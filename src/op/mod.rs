@@ -9,14 +9,14 @@ use crate::operation::Migration;
 /// The tables of the channel's memory: the Python bot's, and what Rosey derives them from.
 const MIGRATIONS: &[Migration] = &[
     Migration {
-        version: 10,
+        version: 12,
         description: "origin",
-        sql: include_str!("../../migrations/sqlite/0010_origin.sql"),
+        sql: include_str!("../../migrations/sqlite/0012_origin.sql"),
     },
     Migration {
-        version: 11,
+        version: 13,
         description: "channel",
-        sql: include_str!("../../migrations/sqlite/0011_channel.sql"),
+        sql: include_str!("../../migrations/sqlite/0013_channel.sql"),
     },
 ];
 
