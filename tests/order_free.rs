@@ -27,6 +27,8 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestE
 
 use history::Case;
 use model::Model;
+use rosey::op::Op;
+use rosey::sql::verify;
 
 #[test]
 fn short_histories_end_the_same_in_any_order() {
@@ -122,6 +124,10 @@ impl Failed {
 async fn try_one(files: &files::Files, case: &Case) -> Result<(), TestCaseError> {
     files.clear().await;
     let delivered = delivery::deliver(case, &files.writers).await.map_err(TestCaseError::fail)?;
+    let verdict = verify::<Op>(&files.options, |_| {}).await.unwrap();
+    if !verdict.is_clean() {
+        return Err(TestCaseError::fail(format!("`verify` disagrees: {:#?}", verdict.findings)));
+    }
     let found = dump::of(&files.writers[0]).await;
     match dump::difference(&Model::of(&delivered).dump(), &found) {
         None => Ok(()),

@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, Either, Executor, Row};
 use uuid::Uuid;
 
 use super::DeadLetter;
+use super::retention::Removal;
 use super::writer::Write;
 use crate::clock;
 use crate::operation::{Persist, Spec};
@@ -37,6 +38,12 @@ const BURY: &str = "
     INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
     SELECT r.value ->> 0, r.value ->> 1, r.value ->> 2, r.value ->> 3, r.value ->> 4, unhex(r.value ->> 5)
     FROM json_each($1) r";
+
+/// How many were removed, and until when: what is older need not be there any more.
+const REMOVED: &str = "
+    INSERT INTO meta (key, value) SELECT 'swept.' || $4, $2 WHERE changes() > 0
+    ON CONFLICT (key) DO UPDATE SET value = max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER));
+    COMMIT";
 
 /// What became of one operation.
 #[derive(Clone, Debug)]
@@ -128,6 +135,23 @@ pub(super) async fn bury(
     let rows: Vec<_> = letters.iter().map(letter).collect();
     let json = serde_json::Value::from(rows).to_string();
     sqlx::query(BURY).bind(json).execute(connection).await.map(drop)
+}
+
+/// Removes what is old, in one transaction; answers how many rows, or what else the sweep counts.
+pub(super) async fn remove(connection: &mut SqliteConnection, removal: &Removal) -> Result<u64, sqlx::Error> {
+    let sweep = removal.sweep;
+    let sql = format!("BEGIN IMMEDIATE; {} SELECT changes(); {REMOVED}", sweep.remove);
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .bind(&removal.keys)
+        .bind(removal.horizon)
+        .bind(removal.now)
+        .bind(sweep.name);
+    let rows: Vec<SqliteRow> = connection
+        .fetch_many(query)
+        .try_filter_map(|step| std::future::ready(Ok(step.right_row())))
+        .try_collect()
+        .await?;
+    rows.last().map_or(Ok(0), |row| row.try_get::<i64, _>(0).map(i64::unsigned_abs))
 }
 
 fn letter(letter: &DeadLetter) -> serde_json::Value {

@@ -1,22 +1,33 @@
 //! Delivers a case to two writers on one file.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use rosey::op::{
     Answer, HighWater, MessageLog, Op, OutboundEnqueue, OutboundGet, OutboundMarkFailed, OutboundMarkSent,
     PmCommand, StatusUpdate, UserCount, UserJoined, UserLeft,
 };
-use rosey::sql::SqlxService;
+use rosey::sql::{Retention, SqlxService};
 use rosey::{Code, Db, Head, OpId, Operation, Request, clock};
 
-use crate::history::{Batch, Case, Event, What};
+use crate::history::{Batch, Case, Event, Sweep, What};
 
 /// What the database was given, in the order of the history.
 pub(crate) struct Delivered {
     pub(crate) requests: Vec<Request<Op>>,
     /// The operation that each message came with, by the message's number.
     pub(crate) messages: HashMap<i64, OpId>,
+    /// What was removed in the end, at the latest: the latest horizon of all.
+    pub(crate) removed: Option<Removed>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Removed {
+    /// What is older is gone.
+    pub(crate) horizon: i64,
+    /// The ledger, too.
+    pub(crate) forgotten: bool,
 }
 
 /// A number of a message that there is not.
@@ -34,7 +45,7 @@ pub(crate) async fn deliver(case: &Case, writers: &[SqlxService<Op>; 2]) -> Resu
     let mut post = Post { writers: writers.clone().map(Db::new), answers: HashMap::new() };
 
     let first = messages.iter().map(|event| (*event, request(event, &[]), &event.deliveries[..1]));
-    post.send(ordered(first), &case.batches).await?;
+    post.send(ordered(placed(first)), &case.batches).await?;
     let numbers: Vec<i64> = messages.iter().map(|event| post.number(&event.id)).collect();
 
     let requests: Vec<_> = case.events.iter().map(|event| request(event, &numbers)).collect();
@@ -42,13 +53,28 @@ pub(crate) async fn deliver(case: &Case, writers: &[SqlxService<Op>; 2]) -> Resu
         let from = usize::from(enqueues(&event));
         (event, request.clone(), &event.deliveries[from..])
     });
+    let mut rest = placed(rest);
+    let mut sweeps = case.sweeps.clone();
+    sweeps.sort_by_key(|sweep| sweep.place);
+    for sweep in &sweeps {
+        let later = rest.split_off(rest.partition_point(|(place, _)| *place < sweep.place));
+        post.send(ordered(std::mem::replace(&mut rest, later)), &case.batches).await?;
+        post.sweep(sweep, &mut rest).await?;
+    }
     post.send(ordered(rest), &case.batches).await?;
-    if let Some(first) = requests.iter().find(|request| !matches!(*request.op, Op::OutboundGet(_))) {
+    let forgotten = sweeps.iter().any(|sweep| sweep.forget);
+    let first = requests.iter().find(|request| !matches!(*request.op, Op::OutboundGet(_)));
+    if let Some(first) = first.filter(|_| !forgotten) {
         post.refused(first).await?;
+    }
+    let horizon = sweeps.iter().map(|sweep| sweep.horizon).max();
+    let removed = horizon.map(|horizon| Removed { horizon, forgotten });
+    if let Some(removed) = removed {
+        post.remove(removed, removed.horizon, removed.horizon, 0).await?;
     }
 
     let messages = numbers.into_iter().zip(messages.iter().map(|event| event.id.clone())).collect();
-    Ok(Delivered { requests, messages })
+    Ok(Delivered { requests, messages, removed })
 }
 
 fn request(event: &Event, numbers: &[i64]) -> Request<Op> {
@@ -71,9 +97,9 @@ fn request(event: &Event, numbers: &[i64]) -> Request<Op> {
     }
 }
 
-fn ordered<'a>(
+fn placed<'a>(
     events: impl Iterator<Item = (&'a Event, Request<Op>, &'a [crate::history::Delivery])>,
-) -> Vec<Request<Op>> {
+) -> Vec<(u16, Request<Op>)> {
     let mut placed = Vec::new();
     for (_, request, deliveries) in events {
         for delivery in deliveries {
@@ -81,6 +107,10 @@ fn ordered<'a>(
         }
     }
     placed.sort_by_key(|(place, _)| *place);
+    placed
+}
+
+fn ordered(placed: Vec<(u16, Request<Op>)>) -> Vec<Request<Op>> {
     placed.into_iter().map(|(_, request)| request).collect()
 }
 
@@ -107,6 +137,40 @@ impl Post {
             }
         }
         Ok(())
+    }
+
+    /// Removes what is older than the horizon. What is still to come bounds it, as the times do that rows are kept:
+    /// nothing comes again that the ledger has forgotten, no join or leave that is older than those it has folded, and
+    /// no report on a message that is gone.
+    async fn sweep(&mut self, sweep: &Sweep, rest: &mut Vec<(u16, Request<Op>)>) -> Result<(), String> {
+        if sweep.forget {
+            rest.retain(|(_, request)| !self.answers.contains_key(&request.head.id));
+        }
+        let first = |rest: &[(u16, Request<Op>)], of: fn(&Op) -> bool| {
+            rest.iter().filter(|(_, r)| of(&r.op)).map(|(_, r)| r.head.occurred_at).min().unwrap_or(i64::MAX)
+        };
+        let presence = first(rest, |op| matches!(op, Op::UserJoined(_) | Op::UserLeft(_)));
+        let marked = rest.iter().any(|(_, request)| {
+            matches!(*request.op, Op::OutboundMarkSent(_) | Op::OutboundMarkFailed(_))
+                && !self.answers.contains_key(&request.head.id)
+        });
+        let sent = if marked { 0 } else { sweep.horizon };
+        let removed = Removed { horizon: sweep.horizon, forgotten: sweep.forget };
+        self.remove(removed, sweep.horizon.min(presence), sent, sweep.writer).await
+    }
+
+    async fn remove(&self, removed: Removed, history: i64, sent: i64, writer: usize) -> Result<(), String> {
+        // A millisecond on: what was applied in this one is forgotten, too.
+        let now = clock::now() + 1;
+        let since = |at: i64| Duration::from_millis(u64::try_from(now - at).unwrap());
+        let ledger = if removed.forgotten { Duration::ZERO } else { Duration::from_secs(86_400) };
+        let retention = Retention::default()
+            .keep("chat", since(removed.horizon))
+            .keep("history", since(history))
+            .keep("sent", since(sent))
+            .keep("ledger", ledger);
+        let swept = self.writers[writer].stack().sweep(&retention, now).await;
+        swept.map(drop).map_err(|e| format!("what is old could not be removed: {e}"))
     }
 
     /// Other operations under an id that is taken: later ones, which would show if they had an effect.

@@ -161,6 +161,7 @@ impl Stage {
                 database_url: Some(self.database.clone()),
                 synchronous: SynchronousArg::Normal,
                 existing: false,
+                retention: None,
             },
             no_nats: self.nats.is_none(),
             nats_timeout_ms: Duration::from_secs(2),
