@@ -194,9 +194,9 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// *Events and calls*: statements, each ended by `;`, that run inside the batch's transaction. `$1` is the
     /// batch, `$2` the batch as JSON, `$3` the host's time in unix milliseconds. The rows of this operation are
     /// `json_each($2, '$.NAME')`, each `[id, occurred_at, payload]`; only those that join `ledger` on the id
-    /// *and* `ledger.batch = $1` are new and may take effect. An operation that answers sets `ledger.answer`,
-    /// which a repeated request is answered from; or it returns rows `(id, answer as JSON)`, for repeated requests
-    /// as well as for new ones.
+    /// *and* `ledger.batch = $1` are new and may take effect. A call that answers sets `ledger.answer`, which a
+    /// repeated request is answered from; or it returns rows `(id, answer as JSON)`, for repeated requests as well as
+    /// for new ones. An event has no answer.
     ///
     /// Parameters are written `$1`, never `?1`.
     ///
