@@ -34,7 +34,7 @@ impl Definition for MessageLog {
             total_chat_lines = total_chat_lines + excluded.total_chat_lines;";
     const CHECKS: &'static [Check] = &[Check::new(
         "lines",
-        "SELECT l.id, 'line', coalesce(c.at, s.at), l.occurred_at
+        "SELECT l.id, 'at', coalesce(c.at, s.at), l.occurred_at
          FROM ledger l LEFT JOIN recent_chat c ON c.op_id = l.id LEFT JOIN server_lines s ON s.op_id = l.id
          WHERE l.operation = 'message_log'
            AND l.occurred_at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.chat'), 0)",

@@ -20,7 +20,7 @@ impl Definition for UserJoined {
         FROM json_each($2, '$.user_joined') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
     const CHECKS: &'static [Check] = &[Check::new(
         "joins",
-        "SELECT l.id, 'presence', p.joined, 1 FROM ledger l LEFT JOIN presence p ON p.id = l.id
+        "SELECT l.id, 'at', iif(p.joined, p.at, NULL), l.occurred_at FROM ledger l LEFT JOIN presence p ON p.id = l.id
          WHERE l.operation = 'user_joined'",
     )];
 

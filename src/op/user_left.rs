@@ -20,7 +20,7 @@ impl Definition for UserLeft {
         FROM json_each($2, '$.user_left') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
     const CHECKS: &'static [Check] = &[Check::new(
         "leaves",
-        "SELECT l.id, 'presence', p.joined, 0 FROM ledger l LEFT JOIN presence p ON p.id = l.id
+        "SELECT l.id, 'at', iif(p.joined, NULL, p.at), l.occurred_at FROM ledger l LEFT JOIN presence p ON p.id = l.id
          WHERE l.operation = 'user_left'",
     )];
 

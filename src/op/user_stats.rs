@@ -67,19 +67,18 @@ impl Definition for GetUserStats {
                     sum(lines) AS lines, sum(ms) AS ms, max(last_line) AS last_line, max(open) AS open
              FROM facts GROUP BY username HAVING min(first_seen) IS NOT NULL),
          whole AS (
-             SELECT coalesce(u.username, d.username) AS name, u.username IS NOT NULL AS stands, d.username IS NOT NULL
-                    AS must_stand, u.*, d.first_seen AS first, d.last_seen AS last, d.lines, d.ms, d.last_line AS line,
+             SELECT u.username AS stands, d.username AS must_stand, coalesce(u.username, d.username) AS name, u.*, d.first_seen AS first, d.last_seen AS last, d.lines, d.ms, d.last_line AS line,
                     d.open
              FROM (SELECT * FROM user_stats WHERE username IS NOT NULL) u
              FULL JOIN derived d ON d.username = u.username)
          SELECT name, 'username', stands, must_stand FROM whole
-         UNION ALL SELECT name, 'first_seen', first_seen, first FROM whole
-         UNION ALL SELECT name, 'last_seen', last_seen, last FROM whole
-         UNION ALL SELECT name, 'total_chat_lines', total_chat_lines, lines FROM whole
-         UNION ALL SELECT name, 'total_time_connected', total_time_connected, ms / 1000 FROM whole
-         UNION ALL SELECT name, 'connected_ms', connected_ms, ms FROM whole
-         UNION ALL SELECT name, 'last_line', last_line, line FROM whole
-         UNION ALL SELECT name, 'current_session_start', current_session_start, open FROM whole",
+         UNION ALL SELECT name, 'first_seen', first_seen, first FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'last_seen', last_seen, last FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'total_chat_lines', total_chat_lines, lines FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'total_time_connected', total_time_connected, ms / 1000 FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'connected_ms', connected_ms, ms FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'last_line', last_line, line FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'current_session_start', current_session_start, open FROM whole WHERE stands = must_stand",
     )];
 
     fn check(&self) -> Result<(), Invalid> {

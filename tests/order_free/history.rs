@@ -29,8 +29,16 @@ pub(crate) struct Sweep {
     pub(crate) place: u16,
     pub(crate) horizon: i64,
     pub(crate) writer: usize,
-    /// The ledger forgets, too: nobody repeats from now on what was delivered until then.
-    pub(crate) forget: bool,
+    pub(crate) forget: Forget,
+}
+
+/// What the ledger forgets: nobody repeats that from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forget {
+    Nothing,
+    /// What was delivered before the sweep that came before this one.
+    Earlier,
+    Everything,
 }
 
 /// An operation.
@@ -88,7 +96,8 @@ pub(crate) fn cases(length: RangeInclusive<usize>) -> impl Strategy<Value = Case
 
 fn sweeps() -> impl Strategy<Value = Vec<Sweep>> {
     let horizon = prop_oneof![time(), 4000i64..20_001];
-    let sweep = (any::<u16>(), horizon, 0usize..2, any::<bool>())
+    let forget = prop::sample::select(vec![Forget::Nothing, Forget::Earlier, Forget::Everything]);
+    let sweep = (any::<u16>(), horizon, 0usize..2, forget)
         .prop_map(|(place, horizon, writer, forget)| Sweep { place, horizon, writer, forget });
     prop_oneof![1 => Just(Vec::new()), 2 => vec(sweep, 1..4)]
 }
@@ -253,9 +262,11 @@ impl fmt::Display for Case {
             writeln!(f)?;
         }
         for sweep in &self.sweeps {
-            let forget = if sweep.forget { ", and the ledger" } else { "" };
-            let Sweep { place, horizon, writer, .. } = sweep;
-            writeln!(f, "at {place} writer {writer} removes what is older than {horizon}{forget}")?;
+            let Sweep { place, horizon, writer, forget } = sweep;
+            writeln!(
+                f,
+                "at {place} writer {writer} removes what is older than {horizon}, of the ledger {forget:?}"
+            )?;
         }
         writeln!(f, "batches:")?;
         for batch in &self.batches {
