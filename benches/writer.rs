@@ -5,7 +5,7 @@
 //!
 //! After `--`: `--quick` for a smoke test of some seconds, and the names of tables (`lines`, `kinds`, `hops`,
 //! `statements`, `growth`) for those alone. `ROSEY_GROWTH=none|small|full` says how far the last one goes; `full`
-//! needs 6 GB in the target directory, and half an hour.
+//! needs some 4 GB in the target directory, and patience.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[path = "writer/bare.rs"]

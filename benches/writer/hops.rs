@@ -3,19 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use rosey::sql::Synchronous;
+use rusqlite::Connection;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Sqlite};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, Sqlite};
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::floor::Floor;
 use crate::load::{self, Load};
-use crate::measure::{Boxed, Plan, Round, Side, callers, measure};
+use crate::measure::{Boxed, Plan, Round, Side, callers, latencies, measure};
 use crate::ours::Ours;
 use crate::table::{self, Table};
 use crate::{bare, frame};
@@ -30,8 +31,9 @@ pub(crate) fn print(runtime: &Runtime, dir: &Path, plan: &Plan) {
             held("sqlx, one connection: a ping", What::Ping),
             held("sqlx: one statement that does nothing", What::Counts(1, 1)),
             held("sqlx: six of them in one string", What::Counts(6, 1)),
-            held("sqlx: one that only counts, some 50 µs", What::Counts(1, 600)),
-            held("sqlx: six that count as far together", What::Counts(6, 100)),
+            Box::new(Counting(Connection::open_in_memory().unwrap())),
+            held("sqlx: the same", What::Counts(1, FAR)),
+            held("sqlx: six statements, as far together", What::Counts(6, FAR / 6)),
             held("sqlx: the writer's statements", What::Batch(chat)),
             Box::new(Ours::open(runtime, dir, "hops", synchronous).row("the service", chat)),
         ];
@@ -76,6 +78,38 @@ impl Side for Task<'_> {
 /// The number of the last transaction.
 static NUMBER: AtomicI64 = AtomicI64::new(1);
 
+/// A count that takes about as long as the writer's statements.
+const FAR: usize = 300;
+
+/// A statement that has no rows and touches no table.
+fn far(to: usize) -> String {
+    format!(
+        "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < {to})
+         SELECT 1 FROM count WHERE n < 0;"
+    )
+}
+
+/// The count on the calling thread.
+struct Counting(Connection);
+
+impl Side for Counting {
+    fn name(&self) -> &'static str {
+        "a statement that counts, SQLite alone"
+    }
+
+    fn run(&mut self, _: usize, time: Duration) -> Round {
+        let mut statement = self.0.prepare(&far(FAR)).unwrap();
+        let start = Instant::now();
+        let mut took = Vec::new();
+        while start.elapsed() < time {
+            let begin = Instant::now();
+            assert!(!statement.exists(()).unwrap());
+            took.push(begin.elapsed());
+        }
+        Round { rate: took.len() as f64 / start.elapsed().as_secs_f64(), ..latencies(took) }
+    }
+}
+
 /// What is asked of a connection.
 #[derive(Clone, Copy)]
 enum What {
@@ -119,12 +153,7 @@ impl Side for Held<'_> {
         let (connection, what) = (Arc::clone(&self.connection), self.what);
         let sql: Arc<str> = match what {
             What::Ping => "".into(),
-            What::Counts(times, far) => format!(
-                "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < {far})
-                 SELECT 1 FROM count WHERE n < 0;"
-            )
-            .repeat(times)
-            .into(),
+            What::Counts(times, to) => far(to).repeat(times).into(),
             What::Batch(load) => frame::batch(&[load.request(0, 0)]).0.into(),
         };
         callers(self.runtime, count, time, move |caller, turn| {
