@@ -1,16 +1,17 @@
-//! Opening a SQLite file: options, the lock, the migrations, the connections.
+//! Opening a SQLite file: options, the lock, the connections.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, MigrationType, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlitePool};
+use sqlx::{ConnectOptions, SqlitePool};
 
+use super::migrate::migrate;
 use crate::operation::Migration;
 
 /// How durable a commit is.
@@ -22,13 +23,6 @@ pub enum Synchronous {
     /// Survives a power cut; several times slower.
     Full,
 }
-
-/// What every database has: its id, the ledger, the dead letters.
-const LEDGER: Migration = Migration {
-    version: 1,
-    description: "ledger",
-    sql: include_str!("../../migrations/sqlite/0001_ledger.sql"),
-};
 
 /// How to open a SQLite database.
 #[derive(Clone, Debug)]
@@ -137,7 +131,7 @@ pub enum OpenError {
         /// The change that this program does not know.
         version: i64,
     },
-    /// A change of schema failed; the file is as it was before it.
+    /// A change of schema failed; the file is as it was before the first one of this start.
     #[error("cannot migrate the database {}: {error}", path.display())]
     Migrate {
         /// Which.
@@ -158,7 +152,7 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
     // Held until the end of this function: creating and migrating are for one process at a time.
     let _lock = lock(options).await?;
     let mut writer = options.connect().connect().await.map_err(sqlite)?;
-    migrate(options, tables, &mut writer).await?;
+    migrate(&options.path, tables, &mut writer).await?;
     let database = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'")
         .fetch_one(&mut writer)
         .await
@@ -203,31 +197,4 @@ async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
         Ok(result) => result.map_err(failed),
         Err(panicked) => Err(failed(std::io::Error::other(panicked))),
     }
-}
-
-async fn migrate(
-    options: &SqliteOptions,
-    tables: &[Migration],
-    connection: &mut SqliteConnection,
-) -> Result<(), OpenError> {
-    let migrations = std::iter::once(&LEDGER).chain(tables).map(|m| {
-        let kind = MigrationType::Simple;
-        sqlx::migrate::Migration::new(m.version, m.description.into(), kind, m.sql.into_sql_str(), false)
-    });
-    let mut migrator = Migrator::with_migrations(migrations.collect());
-    migrator.set_locking(false); // the file's lock serves; sqlx has none on SQLite
-    // Not `run`: its bound on `Acquire` makes a future that cannot be spawned.
-    migrator.run_direct(None, connection, false).await.map_err(|error| {
-        let path = options.path.clone();
-        match error {
-            MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
-                OpenError::Newer { path, version }
-            }
-            error => OpenError::Migrate { path, error },
-        }
-    })?;
-    connection
-        .clear_cached_statements()
-        .await
-        .map_err(|error| OpenError::Sqlite { path: options.path.clone(), error })
 }
