@@ -12,8 +12,8 @@ WHERE NOT (typeof(timestamp) = 'integer' AND timestamp BETWEEN 0 AND unixepoch()
 
 UPDATE outbound_messages
 SET timestamp = max(0, min(coalesce(CAST(timestamp AS INTEGER), 0), unixepoch())),
-    message = coalesce(CAST(message AS TEXT), ''),
-    error_message = CAST(error_message AS TEXT),
+    message = iif(typeof(message) = 'text', message, quote(message)),
+    error_message = iif(typeof(error_message) IN ('text', 'null'), error_message, quote(error_message)),
     sent = coalesce(sent, 0) <> 0,
     retry_count = max(0, min(coalesce(CAST(retry_count AS INTEGER), 0), 1000000));
 

@@ -10,7 +10,9 @@ use crate::operation::Migration;
 macro_rules! there {
     ($table:literal) => {
         concat!(
-            "EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '", $table, "') ",
+            "EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '",
+            $table,
+            "') ",
             "AND NOT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'presence')"
         )
     };
@@ -25,16 +27,37 @@ macro_rules! there {
 macro_rules! unfit {
     ($table:literal, key $key:literal, needs $needs:literal, fills $fills:literal, clears $clears:literal) => {
         concat!(
-            there!($table), " AND (EXISTS (SELECT value FROM json_each('", $needs, "') ",
-            "EXCEPT SELECT name FROM pragma_table_info('", $table, "')) ",
-            "OR EXISTS (SELECT 1 FROM pragma_table_info('", $table, "') WHERE \"notnull\" AND NOT pk ",
-            "AND dflt_value IS NULL AND name NOT IN (SELECT value FROM json_each('", $fills, "'))) ",
-            "OR EXISTS (SELECT 1 FROM pragma_table_info('", $table, "') WHERE \"notnull\" ",
-            "AND name IN (SELECT value FROM json_each('", $clears, "'))) ",
-            "OR (SELECT group_concat(name) FROM pragma_table_info('", $table, "') WHERE pk) IS NOT '", $key, "' ",
-            "OR EXISTS (SELECT 1 FROM pragma_table_info('", $table, "') ",
+            there!($table),
+            " AND (EXISTS (SELECT value FROM json_each('",
+            $needs,
+            "') ",
+            "EXCEPT SELECT name FROM pragma_table_info('",
+            $table,
+            "')) ",
+            "OR EXISTS (SELECT 1 FROM pragma_table_info('",
+            $table,
+            "') WHERE \"notnull\" AND NOT pk ",
+            "AND dflt_value IS NULL AND name NOT IN (SELECT value FROM json_each('",
+            $fills,
+            "'))) ",
+            "OR EXISTS (SELECT 1 FROM pragma_table_info('",
+            $table,
+            "') WHERE \"notnull\" ",
+            "AND name IN (SELECT value FROM json_each('",
+            $clears,
+            "'))) ",
+            "OR (SELECT group_concat(name) FROM pragma_table_info('",
+            $table,
+            "') WHERE pk) IS NOT '",
+            $key,
+            "' ",
+            "OR EXISTS (SELECT 1 FROM pragma_table_info('",
+            $table,
+            "') ",
             "WHERE pk AND name = 'id' AND upper(type) <> 'INTEGER') ",
-            "OR EXISTS (SELECT 1 FROM pragma_index_list('", $table, "') WHERE \"unique\" AND origin <> 'pk'))"
+            "OR EXISTS (SELECT 1 FROM pragma_index_list('",
+            $table,
+            "') WHERE \"unique\" AND origin <> 'pk'))"
         )
     };
 }
@@ -117,7 +140,8 @@ pub(super) const OUTBOUND_MESSAGES: Migration = aside!(
             needs r#"["id", "timestamp", "sent_timestamp", "message", "sent", "retry_count"]"#,
             fills r#"["timestamp", "message"]"#,
             clears r#"["sent_timestamp", "error_message", "last_error"]"#),
-        " OR ", there!("outbound_messages"),
+        " OR ",
+        there!("outbound_messages"),
         " AND (SELECT sql NOT LIKE '%AUTOINCREMENT%' FROM sqlite_master WHERE type = 'table' AND name = 'outbound_messages')"
     )
 );

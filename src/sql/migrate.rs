@@ -103,9 +103,7 @@ async fn needed(version: &Version<'_>, connection: &mut SqliteConnection) -> Res
     for part in &version.parts {
         let holds = match part.only_if {
             None => Some(true),
-            Some(query) => {
-                sqlx::query_scalar(query).persistent(false).fetch_one(&mut *connection).await?
-            }
+            Some(query) => sqlx::query_scalar(query).persistent(false).fetch_one(&mut *connection).await?,
         };
         if holds == Some(true) {
             needed.push(*part);
