@@ -2,7 +2,8 @@
 //! batches and through how many writers, the database holds what a naive model makes of the same operations in the
 //! order of their time, each once.
 //!
-//! `ROSEY_CASES` is how many histories are tried (1000 if it is not set); set it to a large number for a long run.
+//! `ROSEY_CASES` is how many histories are tried (1000 if it is not set), and `ROSEY_MINUTES` for how long, if it is
+//! set: then new ones are tried until the time is over, and their number is printed.
 //! A history that fails is cut down to a small one and printed, and its seed is kept beside this file to be tried
 //! first the next time.
 #![cfg(all(feature = "sqlite", feature = "nats"))]
@@ -27,21 +28,41 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestE
 
 use history::Case;
 use model::Model;
+use rosey::op::Op;
+use rosey::sql::verify;
 
 #[test]
 fn short_histories_end_the_same_in_any_order() {
     let half = cases().div_ceil(2);
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| try_cases(half, 1..=24, 5000));
+            scope.spawn(|| for_a_while("short", half, || try_cases(half, 1..=24, 5000)));
         }
     });
 }
 
 #[test]
 fn long_histories_end_the_same_in_any_order() {
+    let cases = cases().div_ceil(25);
     // Cut down by `reduce` alone: one operation after the other takes too long.
-    try_cases(cases().div_ceil(25), 100..=400, 0);
+    for_a_while("long", cases, || try_cases(cases, 100..=400, 0));
+}
+
+/// Tries so many, and as many again until the time is over.
+fn for_a_while(what: &str, cases: u32, try_them: impl Fn()) {
+    let minutes = std::env::var("ROSEY_MINUTES").ok();
+    let minutes = minutes.map(|text| text.parse::<f64>().expect("ROSEY_MINUTES is a number"));
+    let (began, mut tried) = (std::time::Instant::now(), 0);
+    loop {
+        try_them();
+        tried += cases;
+        if minutes.is_none_or(|minutes| began.elapsed().as_secs_f64() >= minutes * 60.0) {
+            break;
+        }
+    }
+    if minutes.is_some() {
+        println!("{tried} {what} histories in {:.1} min, all the same", began.elapsed().as_secs_f64() / 60.0);
+    }
 }
 
 #[test]
@@ -122,6 +143,10 @@ impl Failed {
 async fn try_one(files: &files::Files, case: &Case) -> Result<(), TestCaseError> {
     files.clear().await;
     let delivered = delivery::deliver(case, &files.writers).await.map_err(TestCaseError::fail)?;
+    let verdict = verify::<Op>(&files.options, |_| {}).await.unwrap();
+    if !verdict.is_clean() {
+        return Err(TestCaseError::fail(format!("`verify` disagrees: {:#?}", verdict.findings)));
+    }
     let found = dump::of(&files.writers[0]).await;
     match dump::difference(&Model::of(&delivered).dump(), &found) {
         None => Ok(()),

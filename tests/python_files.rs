@@ -11,7 +11,7 @@ mod support;
 use file::PythonFile;
 use rosey::Db;
 use rosey::op::{Op, StatusUpdate};
-use rosey::sql::{SqliteOptions, SqlxService};
+use rosey::sql::{Retention, SqliteOptions, SqlxService, verify};
 
 const H: &str = include_str!("python_files/h.sql");
 const S4: &str = include_str!("python_files/s4.sql");
@@ -24,6 +24,13 @@ type Client = Db<SqlxService<Op>>;
 async fn taken_over(file: &PythonFile) -> (SqlxService<Op>, Client) {
     let service = file.file.open().await;
     (service.clone(), Db::new(service))
+}
+
+/// Everything derived can be worked out again from the baseline and what came after it.
+async fn adds_up(file: &PythonFile) {
+    let verdict = verify::<Op>(&SqliteOptions::new(&file.file.url()).unwrap(), |_| ()).await.unwrap();
+    assert!(verdict.is_clean(), "{verdict:#?}");
+    assert!(verdict.compared.values().sum::<u64>() > 40, "{verdict:?}");
 }
 
 #[tokio::test]
@@ -87,6 +94,7 @@ async fn everything_is_there(file: &PythonFile) {
     );
     assert_eq!(file.number("SELECT count(*) FROM user_actions").await, 1);
     assert_eq!(file.number("SELECT count(*) FROM dead_letters").await, 0, "nothing was odd");
+    adds_up(file).await;
 }
 
 #[tokio::test]
@@ -147,6 +155,7 @@ async fn what_happens_afterwards_adds_up_with_what_was_there() {
         );
         at(-10).user_count(12, 15).await.unwrap();
         assert_eq!(db.user_count_history(24).await.unwrap().len(), 3);
+        adds_up(&file).await;
     }
 }
 
@@ -157,9 +166,10 @@ async fn a_number_of_a_message_is_never_given_again() {
         let (service, db) = taken_over(&file).await;
         let first = db.outbound_enqueue(None, "one more").await.unwrap();
         assert!(first > most, "{first}");
-        // also when the newest is gone
+        // also when all that could be removed is removed
+        db.outbound_mark_sent(first).await.unwrap();
+        service.sweep(&Retention::default(), (file.now + 30 * 86_400) * 1000).await.unwrap();
         service.close().await;
-        file.run("DELETE FROM outbound_messages WHERE sent = 0").await;
         let (_service, db) = taken_over(&file).await;
         assert!(db.outbound_enqueue(None, "yet another").await.unwrap() > first);
     }
@@ -224,6 +234,18 @@ async fn the_older_python_bot_reads_our_errors_under_its_own_name() {
 }
 
 #[tokio::test]
+async fn of_a_file_that_is_in_order_no_table_is_set_aside() {
+    let aside = "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '*_before_rosey'";
+    let file = PythonFile::made_by(&[H]).await;
+    taken_over(&file).await;
+    assert_eq!(file.rows(aside).await, [""; 0]);
+    // the older generation's status lacks what the newest one has
+    let file = PythonFile::made_by(&[S4]).await;
+    taken_over(&file).await;
+    assert_eq!(file.rows(aside).await, ["current_status_before_rosey"]);
+}
+
+#[tokio::test]
 async fn tables_that_no_bot_could_use_are_set_aside_with_their_rows() {
     let file = PythonFile::made_by(&[ALEMBIC_000]).await;
     let (_service, db) = taken_over(&file).await;
@@ -244,6 +266,7 @@ async fn tables_that_no_bot_could_use_are_set_aside_with_their_rows() {
     db.status_update(serde_json::from_str(r#"{"status":"online"}"#).unwrap()).await.unwrap();
     assert_eq!(db.channel_stats().await.unwrap().high_water_connected.users, 6);
     assert_eq!(file.rows("SELECT status FROM current_status").await, ["online"]);
+    adds_up(&file).await;
     assert_eq!(
         file.number("SELECT count(*) FROM user_stats_before_rosey").await,
         2,
@@ -284,6 +307,7 @@ async fn a_table_that_lacks_a_column_or_has_a_rule_of_its_own_keeps_what_can_be_
     assert_eq!(db.outbound_channel_messages(50).await.unwrap().len(), 2);
     assert_eq!(file.rows("SELECT message FROM waiting").await, ["new", "new"], "the operator's view");
     assert_eq!(file.rows("SELECT mood FROM current_status_before_rosey ORDER BY id").await, ["fine", "odd"]);
+    adds_up(&file).await;
 }
 
 #[tokio::test]
@@ -346,6 +370,9 @@ async fn rows_that_should_not_be_neither_stop_the_taking_over_nor_break_an_answe
     assert_eq!(claimed, [30, 3, 9, 34, 31], "as old as can be known");
     db.outbound_mark_failed(32, "late", false).await.unwrap();
     assert_eq!(file.number("SELECT sent FROM outbound_messages WHERE id = 32").await, 1, "it was sent");
+
+    assert!(db.open_sessions().await.unwrap().iter().all(|s| s.watched_until <= rosey::clock::now() / 1000));
+    adds_up(&file).await;
 
     // what was put right is kept as it was
     let letters = file.rows("SELECT subject || ': ' || CAST(payload AS TEXT) FROM dead_letters").await;

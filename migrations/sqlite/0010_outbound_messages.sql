@@ -34,7 +34,7 @@ FROM (
 WHERE timestamp IS NOT NULL
 ON CONFLICT (id) DO NOTHING;
 
--- Numbers go on from the largest one ever given, as far as the file knows.
+-- Numbers go on from the largest one that was given, as far as the file knows.
 DELETE FROM sqlite_sequence WHERE name = 'outbound_messages';
 INSERT INTO sqlite_sequence (name, seq)
 SELECT 'outbound_messages', max(

@@ -25,7 +25,10 @@ WHERE typeof(first_seen) <> 'integer' OR first_seen NOT BETWEEN 0 AND 9999999999
    OR typeof(total_chat_lines) <> 'integer' OR total_chat_lines NOT BETWEEN 0 AND 99999999999
    OR typeof(total_time_connected) <> 'integer' OR total_time_connected NOT BETWEEN 0 AND 99999999999;
 
--- A session whose beginning cannot be began when the user was last seen; at the latest now.
+-- A session whose beginning cannot be began when the user was last seen; at the latest now. He was seen when it began.
 UPDATE user_stats
 SET current_session_start = CASE WHEN last_seen BETWEEN 1 AND unixepoch() THEN last_seen ELSE unixepoch() END
 WHERE NOT (typeof(current_session_start) IN ('integer', 'null') AND coalesce(current_session_start, 1) BETWEEN 1 AND unixepoch());
+UPDATE user_stats
+SET first_seen = min(first_seen, current_session_start), last_seen = max(last_seen, current_session_start)
+WHERE current_session_start IS NOT NULL;

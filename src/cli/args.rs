@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::keep::KeepArgs;
+use crate::sql::Retention;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -24,7 +26,7 @@ A line of the file is an option's long name: nats-url = \"nats://…\". Lines in
 
 Exit codes:
   0 done
-  1 the outcome is bad: the demo's counts differ, the bot or the service lost something
+  1 the outcome is bad: counts differ, `verify` found something, the bot or the service lost something
   2 usage or configuration
   3 the operation was refused
   4 no path could serve it
@@ -84,6 +86,9 @@ pub(super) enum Command {
     Recent(RecentArgs),
     /// Leave a message for a user, who gets it when he next joins; or for the whole channel
     Tell(TellArgs),
+    /// Work out again everything that the database derives from its baseline and events; exit 1 and a list if
+    /// anything disagrees. Reads only, also while a service is running
+    Verify(DatabaseArgs),
     /// A whole session with an outage in the middle, on real processes; ends in a table and a verdict
     Demo(DemoArgs),
     /// Print a completion script
@@ -136,6 +141,9 @@ pub(super) struct DatabaseArgs {
     /// Whether a missing database is an error.
     #[arg(skip)]
     pub(super) existing: bool,
+    /// How long what is kept, for a command that runs for long.
+    #[arg(skip)]
+    pub(super) retention: Option<Retention>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -177,6 +185,8 @@ pub(super) struct ServeArgs {
     pub(super) nats: NatsArgs,
     #[command(flatten)]
     pub(super) database: DatabaseArgs,
+    #[command(flatten)]
+    pub(super) keep: KeepArgs,
     /// Start even if another kind of service answers on these subjects
     #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) takeover: bool,
@@ -209,6 +219,8 @@ pub(super) struct BotArgs {
     pub(super) chat: ChatArgs,
     #[command(flatten)]
     pub(super) paths: PathArgs,
+    #[command(flatten)]
+    pub(super) keep: KeepArgs,
 }
 
 #[derive(Debug, Args)]
@@ -217,6 +229,8 @@ pub(super) struct UpArgs {
     pub(super) chat: ChatArgs,
     #[command(flatten)]
     pub(super) paths: PathArgs,
+    #[command(flatten)]
+    pub(super) keep: KeepArgs,
     /// Start even if another kind of service answers on these subjects
     #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) takeover: bool,

@@ -14,7 +14,8 @@ use super::tally::{Row, Table};
 use super::{console, signals};
 use crate::bot::{Bot, Progress, Summary, chat};
 
-pub(super) async fn run(args: BotArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
+    args.paths.database = args.paths.database.keeping(&args.keep)?;
     let shutdown = signals::shutdown();
     let paths = Paths::open(&args.paths, "rosey-bot").await?;
     let exit = chat(&args.chat, &paths, shutdown).await;

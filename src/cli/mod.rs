@@ -6,6 +6,7 @@ mod config;
 mod console;
 mod demo;
 mod exit;
+mod keep;
 mod paths;
 mod query;
 mod send;
@@ -13,6 +14,7 @@ mod serve;
 mod signals;
 mod tally;
 mod up;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -59,6 +61,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Stats(args) => query::stats(&global, args).await,
         Command::Recent(args) => query::recent(&global, args).await,
         Command::Tell(args) => query::tell(&global, args).await,
+        Command::Verify(args) => verify::run(&global, args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

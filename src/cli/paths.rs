@@ -8,6 +8,7 @@ use tokio::time;
 
 use super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
 use super::exit::{Exit, Failure};
+use super::keep::KeepArgs;
 use super::tally::Tally;
 use crate::client::Db;
 use crate::nats::{NatsOptions, NatsService};
@@ -42,6 +43,7 @@ impl DatabaseArgs {
     fn options(&self, url: &str) -> Result<SqliteOptions, Failure> {
         let mut options = SqliteOptions::new(url)?;
         options.create = !self.existing;
+        options.retention.clone_from(&self.retention);
         options.synchronous = match self.synchronous {
             SynchronousArg::Normal => Synchronous::Normal,
             SynchronousArg::Full => Synchronous::Full,
@@ -49,10 +51,20 @@ impl DatabaseArgs {
         Ok(options)
     }
 
-    /// Opens the database that is named, or the usual one.
+    /// The database that is named, or the usual one.
+    pub(super) fn named_or_usual(&self) -> Result<SqliteOptions, Failure> {
+        self.options(self.database_url.as_deref().unwrap_or(DEFAULT_DATABASE))
+    }
+
+    /// Opens it.
     pub(super) async fn open(&self) -> Result<SqlxService<Op>, Failure> {
-        let url = self.database_url.as_deref().unwrap_or(DEFAULT_DATABASE);
-        Ok(SqlxService::open(&self.options(url)?).await?)
+        Ok(SqlxService::open(&self.named_or_usual()?).await?)
+    }
+
+    /// The same for a command that runs for long: it removes what is old.
+    pub(super) fn keeping(mut self, keep: &KeepArgs) -> Result<Self, Failure> {
+        self.retention = Some(keep.retention()?);
+        Ok(self)
     }
 
     /// Opens the database that is named, if one is.

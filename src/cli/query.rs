@@ -65,7 +65,7 @@ pub(super) async fn tell(global: &Global, args: TellArgs) -> Result<Exit, Failur
     Ok(Exit::Ok)
 }
 
-fn show<T: Serialize>(global: &Global, value: &T, text: impl FnOnce(&T) -> String) -> String {
+pub(super) fn show<T: Serialize>(global: &Global, value: &T, text: impl FnOnce(&T) -> String) -> String {
     if global.json {
         serde_json::to_string(value).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"))
     } else {
@@ -114,7 +114,7 @@ fn channel_text(stats: &ChannelStats) -> String {
 }
 
 /// A name or a line as it may be shown on a terminal: control characters would be commands to it.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_control()

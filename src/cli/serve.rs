@@ -7,7 +7,7 @@ use crate::service::{self, Served, ServiceOptions};
 
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let shutdown = signals::shutdown();
-    let db = args.database.open().await?;
+    let db = args.database.keeping(&args.keep)?.open().await?;
     let options = ServiceOptions { takeover: args.takeover, ..ServiceOptions::default() };
     let told = signals::told(shutdown);
     let served = service::serve(args.nats.options("rosey-serve"), db.clone(), options, || {}, told).await;

@@ -8,7 +8,8 @@ use super::paths::Paths;
 use super::{bot, serve, signals};
 use crate::service::{self, ServiceOptions};
 
-pub(super) async fn run(args: UpArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
+    args.paths.database = args.paths.database.keeping(&args.keep)?;
     let shutdown = signals::shutdown();
     let db = args.paths.database.open().await?;
     let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone())).await?;

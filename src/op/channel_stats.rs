@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Invalid, Spec};
+use crate::operation::{Check, Definition, Invalid, Spec};
 
 /// What is known of the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,19 @@ impl Definition for GetChannelStats {
             'total_users_seen', (SELECT count(*) FROM user_stats),
             'success', json('true'))
         FROM channel_stats WHERE id = 1";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "channel_stats",
+        "SELECT 'channel', 'max_users', s.max_users, h.count
+         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'chat'
+         UNION ALL SELECT 'channel', 'max_users_timestamp', s.max_users_timestamp, h.at
+         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'chat'
+         UNION ALL SELECT 'channel', 'max_connected', s.max_connected, h.count
+         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'connected'
+         UNION ALL SELECT 'channel', 'max_connected_timestamp', s.max_connected_timestamp, h.at
+         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'connected'
+         UNION ALL SELECT 'channel', 'last_updated', s.last_updated, h.count
+         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'updated'",
+    )];
 
     fn check(&self) -> Result<(), Invalid> {
         Ok(())

@@ -19,36 +19,17 @@ impl Definition for HighWater {
     type Answer = Done;
     const SPEC: Spec = Spec::event("high_water", "rosey.db.stats.high_water").example(r#"{"chat_count":41,"connected_count":57}"#);
     const SQLITE: &'static str = "
-        UPDATE channel_stats
-        SET max_users_timestamp = CASE
-                WHEN new.count > max_users THEN new.at
-                WHEN new.count = max_users THEN min(coalesce(max_users_timestamp, new.at), new.at)
-                ELSE max_users_timestamp END,
-            max_users = max(max_users, new.count)
-        FROM (
-            SELECT r.value ->> '$[2].chat_count' AS count, l.occurred_at / 1000 AS at
-            FROM json_each($2, '$.high_water') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
-            ORDER BY count DESC, at LIMIT 1) AS new
-        WHERE id = 1;
-
-        UPDATE channel_stats
-        SET max_connected_timestamp = CASE
-                WHEN new.count > max_connected THEN new.at
-                WHEN new.count = max_connected THEN min(coalesce(max_connected_timestamp, new.at), new.at)
-                ELSE max_connected_timestamp END,
-            max_connected = max(max_connected, new.count)
-        FROM (
-            SELECT r.value ->> '$[2].connected_count' AS count, l.occurred_at / 1000 AS at
-            FROM json_each($2, '$.high_water') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
-            WHERE r.value ->> '$[2].connected_count' > 0
-            ORDER BY count DESC, at LIMIT 1) AS new
-        WHERE id = 1;
-
-        UPDATE channel_stats SET last_updated = max(last_updated, new.at)
-        FROM (
-            SELECT max(l.occurred_at) / 1000 AS at
-            FROM json_each($2, '$.high_water') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1) AS new
-        WHERE id = 1 AND new.at IS NOT NULL;";
+        INSERT INTO high_water (kind, count, at)
+        SELECT k.value, CASE k.value
+                WHEN 'chat' THEN r.value ->> '$[2].chat_count'
+                WHEN 'connected' THEN r.value ->> '$[2].connected_count'
+                ELSE l.occurred_at / 1000 END AS count, l.occurred_at / 1000
+        FROM json_each($2, '$.high_water') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
+        CROSS JOIN json_each('[\"chat\", \"connected\", \"updated\"]') k
+        WHERE count > 0 OR k.value = 'chat'
+        ON CONFLICT (kind) DO UPDATE SET count = excluded.count, at = excluded.at
+        WHERE excluded.count > high_water.count
+           OR (excluded.count = high_water.count AND excluded.at < coalesce(high_water.at, excluded.at + 1));";
 
     fn check(&self) -> Result<(), Invalid> {
         Ok(())

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op, check};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Done, Invalid, Spec};
+use crate::operation::{Check, Definition, Done, Invalid, Spec};
 
 /// A line was said in the channel. What `server` says is counted, and not kept among the recent lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +19,7 @@ impl Definition for MessageLog {
     const SQLITE: &'static str = "
         INSERT INTO recent_chat (timestamp, username, message, at, op_id)
         SELECT l.occurred_at / 1000, r.value ->> '$[2].username', r.value ->> '$[2].message', l.occurred_at, l.id
-        FROM json_each($2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
-        WHERE lower(r.value ->> '$[2].username') <> 'server';
+        FROM json_each($2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;
 
         INSERT INTO user_stats (username, first_seen, last_seen, total_chat_lines, last_line)
         SELECT r.value ->> '$[2].username' AS speaker,
@@ -33,6 +32,13 @@ impl Definition for MessageLog {
             last_seen = max(last_seen, excluded.last_seen),
             last_line = max(coalesce(last_line, 0), excluded.last_line),
             total_chat_lines = total_chat_lines + excluded.total_chat_lines;";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "lines",
+        "SELECT l.id, 'at', coalesce(c.at, s.at), l.occurred_at
+         FROM ledger l LEFT JOIN recent_chat c ON c.op_id = l.id LEFT JOIN server_lines s ON s.op_id = l.id
+         WHERE l.operation = 'message_log'
+           AND l.occurred_at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.chat'), 0)",
+    )];
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)?;

@@ -20,6 +20,7 @@ const MIGRATIONS: &[Migration] = &[
     older_files::LAST_ERROR,
     older_files::LAST_ERROR_IN_STEP,
     older_files::USERS,
+    older_files::CHAT,
     older_files::CHANNEL,
     older_files::STATUS,
     older_files::OUTBOUND,

@@ -132,18 +132,12 @@ pub(super) const CURRENT_STATUS: Migration = aside!(
         clears r#"["bot_name", "bot_rank", "bot_afk", "channel_name", "current_chat_users", "current_connected_users", "playlist_items", "current_media_title", "current_media_duration", "bot_start_time", "bot_connected"]"#)
 );
 
-/// A table without AUTOINCREMENT gives the number of a deleted message to another one, which an old mark would hit.
 pub(super) const OUTBOUND_MESSAGES: Migration = aside!(
     "outbound_messages",
-    concat!(
-        unfit!("outbound_messages", key "id",
-            needs r#"["id", "timestamp", "sent_timestamp", "message", "sent", "retry_count"]"#,
-            fills r#"["timestamp", "message"]"#,
-            clears r#"["sent_timestamp", "error_message", "last_error"]"#),
-        " OR ",
-        there!("outbound_messages"),
-        " AND (SELECT sql NOT LIKE '%AUTOINCREMENT%' FROM sqlite_master WHERE type = 'table' AND name = 'outbound_messages')"
-    )
+    unfit!("outbound_messages", key "id",
+        needs r#"["id", "timestamp", "sent_timestamp", "message", "sent", "retry_count"]"#,
+        fills r#"["timestamp", "message"]"#,
+        clears r#"["sent_timestamp", "error_message", "last_error"]"#)
 );
 
 /// Its older generation calls the column `last_error`.
@@ -175,6 +169,7 @@ pub(super) const LAST_ERROR_IN_STEP: Migration = mend!(
 );
 
 pub(super) const USERS: Migration = mend!("user_stats", there!("user_stats"));
+pub(super) const CHAT: Migration = mend!("recent_chat", there!("recent_chat"));
 pub(super) const CHANNEL: Migration = mend!("channel_stats", there!("channel_stats"));
 pub(super) const STATUS: Migration = mend!("current_status", there!("current_status"));
 pub(super) const OUTBOUND: Migration = mend!("outbound_messages", there!("outbound_messages"));

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op, check};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Invalid, Spec};
+use crate::operation::{Check, Definition, Invalid, Spec};
 
 /// A message that the bot is to deliver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,13 @@ impl Definition for OutboundEnqueue {
         UPDATE ledger
         SET answer = (SELECT json_object('id', o.id) FROM outbound_messages o WHERE o.op_id = ledger.id)
         WHERE batch = $1 AND id IN (SELECT r.value ->> 0 FROM json_each($2, '$.outbound_enqueue') r);";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "enqueued messages",
+        "SELECT l.id, 'id', o.id, l.answer ->> 'id'
+         FROM ledger l LEFT JOIN outbound_messages o ON o.op_id = l.id
+         WHERE l.operation = 'outbound_enqueue'
+           AND l.occurred_at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.sent'), 0)",
+    )];
 
     fn check(&self) -> Result<(), Invalid> {
         if let Some(username) = &self.username {

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op, check};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Invalid, Spec};
+use crate::operation::{Check, Definition, Invalid, Spec};
 
 /// Claims messages that wait for a user, or for the whole channel, oldest first.
 ///
@@ -47,9 +47,9 @@ impl Definition for OutboundGet {
     const SPEC: Spec = Spec::call("outbound_get", "rosey.db.messages.outbound.get").untimed().list().example(r#"{"username":"alice","limit":10}"#);
     // A claim that leased nothing leaves no trace: bots ask every two seconds.
     const SQLITE: &'static str = "
-        UPDATE outbound_messages
-        SET retry_count = retry_count + 1, last_attempt = lease_until, lease_id = NULL, lease_until = NULL
-        WHERE lease_until <= $3;
+        INSERT INTO outbound_marks (op_id, message, at, kind)
+        SELECT ' ' || lease_id || ' ' || id, id, lease_until, 'expired'
+        FROM outbound_messages WHERE lease_until <= $3;
 
         UPDATE outbound_messages SET lease_id = claim.id, lease_until = $3 + 30000
         FROM (
@@ -79,6 +79,34 @@ impl Definition for OutboundGet {
         WHERE batch = $1 AND id IN (
             SELECT r.value ->> 0 FROM json_each($2, '$.outbound_get') r
             WHERE NOT EXISTS (SELECT 1 FROM outbound_messages o WHERE o.lease_id = r.value ->> 0));";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "outbound_messages",
+        "WITH marks AS (
+             SELECT message, min(iif(kind = 'sent', at, NULL)) AS delivered_at,
+                    min(iif(kind = 'failed', at, NULL)) AS failed_at,
+                    sum(kind IN ('retry', 'expired')) AS retries, max(at) AS last_attempt,
+                    max(kind IN ('retry', 'failed')) AS has_error
+             FROM outbound_marks GROUP BY message),
+         whole AS (
+             SELECT o.*, m.delivered_at AS delivered, m.failed_at AS failed, m.last_attempt AS attempt,
+                    o.origin_retries + coalesce(m.retries, 0) AS retries,
+                    coalesce(m.delivered_at, m.failed_at) AS ended,
+                    CASE WHEN m.delivered_at IS NOT NULL THEN NULL
+                         WHEN m.has_error THEN (
+                             SELECT error FROM outbound_marks WHERE message = o.id AND kind IN ('retry', 'failed')
+                             ORDER BY at DESC, op_id DESC LIMIT 1)
+                         ELSE o.error_message END AS error
+             FROM outbound_messages o LEFT JOIN marks m ON m.message = o.id)
+         SELECT id, 'op_id', op_id IS NOT NULL OR timestamp * 1000 = at, 1 FROM whole
+         UNION ALL SELECT id, 'timestamp', timestamp, at / 1000 FROM whole
+         UNION ALL SELECT id, 'sent', sent, ended IS NOT NULL FROM whole
+         UNION ALL SELECT id, 'sent_timestamp', sent_timestamp, ended / 1000 FROM whole
+         UNION ALL SELECT id, 'retry_count', retry_count, retries FROM whole
+         UNION ALL SELECT id, 'delivered_at', delivered_at, delivered FROM whole
+         UNION ALL SELECT id, 'failed_at', failed_at, failed FROM whole
+         UNION ALL SELECT id, 'last_attempt', last_attempt, attempt FROM whole
+         UNION ALL SELECT id, 'error_message', error_message, error FROM whole",
+    )];
 
     fn check(&self) -> Result<(), Invalid> {
         if let Some(username) = &self.username {

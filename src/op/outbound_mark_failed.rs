@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op, check};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Done, Invalid, Spec};
+use crate::operation::{Check, Definition, Done, Invalid, Spec};
 
 /// A message could not be delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,13 @@ impl Definition for OutboundMarkFailed {
         SELECT l.id, r.value ->> '$[2].message_id', l.occurred_at,
                CASE WHEN r.value ->> '$[2].permanent' THEN 'failed' ELSE 'retry' END, r.value ->> '$[2].error'
         FROM json_each($2, '$.outbound_mark_failed') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "failure marks",
+        "SELECT l.id, 'kind', m.kind, iif(m.kind = 'failed', 'failed', 'retry')
+         FROM ledger l LEFT JOIN outbound_marks m ON m.op_id = l.id
+         WHERE l.operation = 'outbound_mark_failed'
+           AND l.occurred_at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.sent'), 0)",
+    )];
 
     fn check(&self) -> Result<(), Invalid> {
         check::optional_text("error", &self.error, check::LONG)

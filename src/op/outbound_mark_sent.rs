@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op, check};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Done, Invalid, Spec};
+use crate::operation::{Check, Definition, Done, Invalid, Spec, Sweep};
 
 /// A message was delivered. A number that nobody knows changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,35 @@ impl Definition for OutboundMarkSent {
         INSERT INTO outbound_marks (op_id, message, at, kind)
         SELECT l.id, r.value ->> '$[2].message_id', l.occurred_at, 'sent'
         FROM json_each($2, '$.outbound_mark_sent') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+    // The highest number stays: the next one is counted from it, and numbers are never given twice.
+    const SWEEPS: &'static [Sweep] = &[
+        Sweep::hours(
+            "sent",
+            7 * 24,
+            "SELECT o.id FROM outbound_messages o
+             WHERE o.sent = 1 AND o.sent_timestamp < $2 / 1000 AND o.at < $2
+               AND o.id < (SELECT max(id) FROM outbound_messages)
+               AND NOT EXISTS (SELECT 1 FROM outbound_marks m WHERE m.message = o.id AND m.at >= $2)
+             LIMIT $1",
+            "DELETE FROM outbound_marks WHERE message IN (SELECT value FROM json_each($1));
+             DELETE FROM outbound_messages WHERE id IN (SELECT value FROM json_each($1));",
+        ),
+        // reports on messages that nobody knows
+        Sweep::hours(
+            "sent",
+            7 * 24,
+            "SELECT m.op_id FROM outbound_marks m
+             WHERE m.at < $2 AND NOT EXISTS (SELECT 1 FROM outbound_messages o WHERE o.id = m.message)
+             LIMIT $1",
+            "DELETE FROM outbound_marks WHERE op_id IN (SELECT value FROM json_each($1));",
+        ),
+    ];
+    const CHECKS: &'static [Check] = &[Check::new(
+        "sent marks",
+        "SELECT l.id, 'kind', m.kind, 'sent' FROM ledger l LEFT JOIN outbound_marks m ON m.op_id = l.id
+         WHERE l.operation = 'outbound_mark_sent'
+           AND l.occurred_at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.sent'), 0)",
+    )];
 
     fn check(&self) -> Result<(), Invalid> {
         Ok(())

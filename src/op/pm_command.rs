@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op, check};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Done, Invalid, Spec};
+use crate::operation::{Check, Definition, Done, Invalid, Spec};
 
 /// A moderator gave the bot a command in a private message: the audit trail.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,14 @@ impl Definition for PmCommand {
                || ', result: ' || (r.value ->> '$[2].result')
                || coalesce(', error: ' || (r.value ->> '$[2].error'), ''), l.id
         FROM json_each($2, '$.pm_command') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+    const CHECKS: &'static [Check] = &[
+        Check::new(
+            "commands",
+            "SELECT l.id, 'timestamp', a.timestamp, l.occurred_at / 1000
+             FROM ledger l LEFT JOIN user_actions a ON a.op_id = l.id WHERE l.operation = 'pm_command'",
+        ),
+        Check::new("user_actions", "SELECT id, 'op_id', op_id IS NOT NULL, 1 FROM user_actions"),
+    ];
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)?;

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op, check};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Invalid, Spec};
+use crate::operation::{Check, Definition, Invalid, Spec, Sweep};
 
 /// The newest lines, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,10 +29,45 @@ impl Definition for RecentChat {
     // A line of the Python bot may hold what ours cannot: nothing, or bytes that are no text.
     const SQLITE: &'static str = "
         SELECT json_group_array(json_object(
-            'timestamp', coalesce(CAST(timestamp AS INTEGER), 0),
+            'timestamp', timestamp,
             'username', iif(typeof(username) = 'text', username, quote(username)),
             'message', iif(typeof(message) = 'text', message, quote(message))) ORDER BY at, op_id)
         FROM (SELECT * FROM recent_chat ORDER BY at DESC, op_id DESC LIMIT $1 ->> 'limit')";
+    const SWEEPS: &'static [Sweep] = &[
+        Sweep::hours(
+            "chat",
+            150,
+            "SELECT id FROM recent_chat WHERE at < $2 ORDER BY at LIMIT $1",
+            // what was here before us is in the baseline
+            "INSERT INTO user_baseline (username, first_seen, last_line, chat_lines)
+             SELECT c.username, min(c.at) / 1000, max(c.at) / 1000, count(*)
+             FROM json_each($1) k CROSS JOIN recent_chat c ON c.id = k.value
+             WHERE c.at < $2 AND c.op_id NOT GLOB ' *'
+             GROUP BY c.username
+             ON CONFLICT (username) DO UPDATE SET
+                 first_seen = min(coalesce(first_seen, excluded.first_seen), excluded.first_seen),
+                 last_line = max(coalesce(last_line, excluded.last_line), excluded.last_line),
+                 chat_lines = chat_lines + excluded.chat_lines;
+             DELETE FROM recent_chat WHERE id IN (SELECT value FROM json_each($1)) AND at < $2;",
+        ),
+        Sweep::hours(
+            "chat",
+            150,
+            "SELECT op_id FROM server_lines WHERE at < $2 LIMIT $1",
+            "INSERT INTO user_baseline (username, first_seen, last_line, chat_lines)
+             SELECT s.username, min(s.at) / 1000, max(s.at) / 1000, count(*)
+             FROM json_each($1) k CROSS JOIN server_lines s ON s.op_id = k.value
+             WHERE true
+             GROUP BY s.username
+             ON CONFLICT (username) DO UPDATE SET
+                 first_seen = min(coalesce(first_seen, excluded.first_seen), excluded.first_seen),
+                 last_line = max(coalesce(last_line, excluded.last_line), excluded.last_line),
+                 chat_lines = chat_lines + excluded.chat_lines;
+             DELETE FROM server_lines WHERE op_id IN (SELECT value FROM json_each($1));",
+        ),
+    ];
+    const CHECKS: &'static [Check] =
+        &[Check::new("recent_chat", "SELECT id, 'timestamp', timestamp, at / 1000 FROM recent_chat")];
 
     fn check(&self) -> Result<(), Invalid> {
         check::limit(self.limit)

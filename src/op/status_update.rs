@@ -2,7 +2,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Error, Op, check};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Done, Invalid, Spec};
+use crate::operation::{Check, Definition, Done, Invalid, Spec};
 
 /// A field of a status: absent is "keep what is there", `Some(None)` clears it.
 pub type Field<T> = Option<Option<T>>;
@@ -119,14 +119,38 @@ impl Definition for StatusUpdate {
         FROM json_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
         CROSS JOIN json_each(r.value, '$[2]') f
         WHERE f.key IN ('status', 'details')
+        UNION ALL
+        SELECT 'last_updated', l.occurred_at, l.id, l.occurred_at / 1000
+        FROM json_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
+        WHERE true
         ON CONFLICT (field) DO UPDATE SET at = excluded.at, id = excluded.id, value = excluded.value
-        WHERE (excluded.at, excluded.id) > (status_fields.at, status_fields.id);
-
-        UPDATE current_status SET last_updated = max(last_updated, new.at)
-        FROM (
-            SELECT max(l.occurred_at) / 1000 AS at
-            FROM json_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1) AS new
-        WHERE current_status.id = 1 AND new.at IS NOT NULL;";
+        WHERE (excluded.at, excluded.id) > (status_fields.at, status_fields.id);";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "current_status",
+        "WITH whole AS (
+             SELECT f.field, CASE f.field
+                    WHEN 'last_updated' THEN s.last_updated
+                    WHEN 'status' THEN s.status
+                    WHEN 'details' THEN s.details
+                    WHEN 'bot_name' THEN s.bot_name
+                    WHEN 'bot_rank' THEN s.bot_rank
+                    WHEN 'bot_afk' THEN s.bot_afk
+                    WHEN 'channel_name' THEN s.channel_name
+                    WHEN 'current_chat_users' THEN s.current_chat_users
+                    WHEN 'current_connected_users' THEN s.current_connected_users
+                    WHEN 'playlist_items' THEN s.playlist_items
+                    WHEN 'current_media_title' THEN s.current_media_title
+                    WHEN 'current_media_duration' THEN s.current_media_duration
+                    WHEN 'bot_start_time' THEN s.bot_start_time
+                    WHEN 'bot_connected' THEN s.bot_connected END AS stands,
+                    CASE WHEN f.field = 'status' THEN coalesce(f.value, 'offline')
+                         -- a text that is a number is one in a column of numbers
+                         WHEN f.field = 'current_media_duration' AND s.current_media_duration = f.value
+                         THEN s.current_media_duration
+                         ELSE f.value END AS must_stand
+             FROM status_fields f LEFT JOIN current_status s ON s.id = 1)
+         SELECT 'status', field, stands, must_stand FROM whole",
+    )];
 
     fn check(&self) -> Result<(), Invalid> {
         let mut texts = vec![("status", &self.status), ("details", &self.details)];

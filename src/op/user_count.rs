@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Done, Invalid, Spec};
+use crate::operation::{Check, Definition, Done, Invalid, Spec};
 
 /// How many are in the channel, for the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,13 @@ impl Definition for UserCount {
         SELECT l.occurred_at / 1000, r.value ->> '$[2].chat_count',
                max(r.value ->> '$[2].chat_count', r.value ->> '$[2].connected_count'), l.id
         FROM json_each($2, '$.user_count') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "user counts",
+        "SELECT l.id, 'timestamp', h.timestamp, l.occurred_at / 1000
+         FROM ledger l LEFT JOIN user_count_history h ON h.op_id = l.id
+         WHERE l.operation = 'user_count'
+           AND l.occurred_at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.history'), 0)",
+    )];
 
     fn check(&self) -> Result<(), Invalid> {
         Ok(())

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op, check};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Invalid, Spec};
+use crate::operation::{Check, Definition, Invalid, Spec, Sweep};
 
 /// How many were in the channel, over the last hours of the database host's clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,14 @@ impl Definition for UserCountHistory {
             'connected_users', CAST(connected_users AS INTEGER)) ORDER BY timestamp, op_id)
         FROM user_count_history
         WHERE timestamp >= $2 / 1000 - ($1 ->> 'hours') * 3600 AND typeof(timestamp) = 'integer'";
+    const SWEEPS: &'static [Sweep] = &[Sweep::hours(
+        "history",
+        30 * 24,
+        "SELECT id FROM user_count_history WHERE timestamp < $2 / 1000 ORDER BY timestamp LIMIT $1",
+        "DELETE FROM user_count_history WHERE id IN (SELECT value FROM json_each($1));",
+    )];
+    const CHECKS: &'static [Check] =
+        &[Check::new("user_count_history", "SELECT id, 'op_id', op_id IS NOT NULL, 1 FROM user_count_history")];
 
     fn check(&self) -> Result<(), Invalid> {
         check::at_most("hours", self.hours, 24 * 366)

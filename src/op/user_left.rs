@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op, check};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Done, Invalid, Spec};
+use crate::operation::{Check, Definition, Done, Invalid, Spec};
 
 /// A user left the channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,11 @@ impl Definition for UserLeft {
         INSERT INTO presence (username, at, id, joined)
         SELECT r.value ->> '$[2].username', l.occurred_at, l.id, 0
         FROM json_each($2, '$.user_left') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "leaves",
+        "SELECT l.id, 'at', iif(p.joined, NULL, p.at), l.occurred_at FROM ledger l LEFT JOIN presence p ON p.id = l.id
+         WHERE l.operation = 'user_left'",
+    )];
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op, check};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Invalid, Spec};
+use crate::operation::{Check, Definition, Invalid, Spec};
 
 /// What is known of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,43 @@ impl Definition for GetUserStats {
             'success', json('true'), 'found', json(iif(u.username IS NULL, 'false', 'true')))
         FROM (SELECT $1 ->> 'username' AS username) AS asked
         LEFT JOIN user_stats u ON u.username = asked.username";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "user_stats",
+        "WITH gaps AS (
+             SELECT username, at, joined, lead(at) OVER (PARTITION BY username ORDER BY at, id) AS next
+             FROM presence),
+         facts (username, first_seen, last_line, last_session, lines, ms, open) AS (
+             SELECT username, first_seen, last_line, last_session, chat_lines, connected_ms, NULL
+             FROM user_baseline
+             UNION ALL
+             SELECT username, min(at) / 1000, NULL, max(coalesce(next, at)) / 1000, 0, sum(coalesce(next - at, 0)),
+                    max(iif(next IS NULL, at, NULL)) / 1000
+             FROM gaps WHERE joined GROUP BY username
+             UNION ALL
+             SELECT username, min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL
+             FROM recent_chat WHERE op_id NOT GLOB ' *' GROUP BY username
+             UNION ALL
+             SELECT username, min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL
+             FROM server_lines GROUP BY username),
+         derived AS (
+             SELECT username, min(first_seen) AS first_seen,
+                    max(coalesce(max(last_line), 0), coalesce(max(last_session), 0)) AS last_seen,
+                    sum(lines) AS lines, sum(ms) AS ms, max(last_line) AS last_line, max(open) AS open
+             FROM facts GROUP BY username HAVING min(first_seen) IS NOT NULL),
+         whole AS (
+             SELECT u.username AS stands, d.username AS must_stand, coalesce(u.username, d.username) AS name, u.*, d.first_seen AS first, d.last_seen AS last, d.lines, d.ms, d.last_line AS line,
+                    d.open
+             FROM (SELECT * FROM user_stats WHERE username IS NOT NULL) u
+             FULL JOIN derived d ON d.username = u.username)
+         SELECT name, 'username', stands, must_stand FROM whole
+         UNION ALL SELECT name, 'first_seen', first_seen, first FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'last_seen', last_seen, last FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'total_chat_lines', total_chat_lines, lines FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'total_time_connected', total_time_connected, ms / 1000 FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'connected_ms', connected_ms, ms FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'last_line', last_line, line FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'current_session_start', current_session_start, open FROM whole WHERE stands = must_stand",
+    )];
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

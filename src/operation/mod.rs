@@ -1,5 +1,6 @@
 //! What the stack asks of an operation type: its name, its way, its JSON.
 
+mod upkeep;
 mod validate;
 
 use std::borrow::Cow;
@@ -9,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Cause, Code};
 
+pub use upkeep::{Check, Sweep};
 pub use validate::validate;
 
 /// The largest payload of an operation, in bytes of JSON.
@@ -195,6 +197,10 @@ pub trait Persist: Operation {
     /// The statements of each operation on SQLite, in the order of [`Operation::SPECS`]; see
     /// [`Definition::SQLITE`].
     const SQLITE: &'static [&'static str];
+    /// What each operation keeps for a time only; see [`Definition::SWEEPS`].
+    const SWEEPS: &'static [&'static [Sweep]];
+    /// What each operation knows of how its tables must be; see [`Definition::CHECKS`].
+    const CHECKS: &'static [&'static [Check]];
 }
 
 /// One operation: everything about it, in one file.
@@ -208,14 +214,19 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// *Events and calls*: statements, each ended by `;`, that run inside the batch's transaction. `$1` is the
     /// batch, `$2` the batch as JSON, `$3` the host's time in unix milliseconds. The rows of this operation are
     /// `json_each($2, '$.NAME')`, each `[id, occurred_at, payload]`; only those that join `ledger` on the id
-    /// *and* `ledger.batch = $1` are new and may take effect. An operation that answers sets `ledger.answer`,
-    /// which a repeated request is answered from; or it returns rows `(id, answer as JSON)`, for repeated requests
-    /// as well as for new ones.
+    /// *and* `ledger.batch = $1` are new and may take effect. A call that answers sets `ledger.answer`, which a
+    /// repeated request is answered from; or it returns rows `(id, answer as JSON)`, for repeated requests as well as
+    /// for new ones. An event has no answer.
     ///
     /// Parameters are written `$1`, never `?1`.
     ///
     /// *Queries*: one `SELECT` of one row and one column, the answer as JSON. `$1` is the payload.
     const SQLITE: &'static str;
+    /// What is kept for a time only, of the tables that this operation is the keeper of.
+    const SWEEPS: &'static [Sweep] = &[];
+    /// How its tables must be, for `verify`: derived columns worked out again, and for each row of the ledger its
+    /// effect.
+    const CHECKS: &'static [Check] = &[];
 
     /// Whether its values may be taken: lengths, ranges, no NUL.
     ///
@@ -335,11 +346,13 @@ macro_rules! operations {
         )+
 
         const _: () = {
-            use $crate::operation::{Definition, Invalid, Migration, Operation, Persist, Spec};
+            use $crate::operation::{Check, Definition, Invalid, Migration, Operation, Persist, Spec, Sweep};
 
             impl Persist for $op {
                 const MIGRATIONS: &'static [Migration] = $migrations;
                 const SQLITE: &'static [&'static str] = &[$(<$ty as Definition>::SQLITE),+];
+                const SWEEPS: &'static [&'static [Sweep]] = &[$(<$ty as Definition>::SWEEPS),+];
+                const CHECKS: &'static [&'static [Check]] = &[$(<$ty as Definition>::CHECKS),+];
             }
 
             const _: () = $crate::operation::validate(<$op as Operation>::SPECS, <$op as Persist>::SQLITE);

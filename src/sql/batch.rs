@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Either, Executor, Row};
 use uuid::Uuid;
 
 use super::DeadLetter;
+use super::retention::Removal;
 use super::writer::Write;
 use crate::clock;
-use crate::operation::{Persist, Spec};
+use crate::operation::{Kind, Persist, Spec};
 
 // Parameters are `$1`, not `?1`: sqlx counts a number that a statement leaves out (`?2` without `?1`) as an argument
 // of its own, and binds nothing at all to the statements behind it once its count is past the last one.
@@ -26,17 +28,26 @@ const BEGIN: &str = "
     WHERE true
     ON CONFLICT (id) DO NOTHING;";
 
-/// Answers that the ledger keeps, and ids that stand there for something else. The only rows of three columns.
-const END: &str = "
+/// Answers that the ledger keeps, and ids that stand there for something else. The only rows of three columns. A batch
+/// that answers nothing goes without: it is asked only if some of its ids were there before.
+const KNOWN: &str = "
     SELECT l.id, l.answer, l.operation <> k.key OR l.hash <> r.value ->> 3
     FROM json_each($2) k CROSS JOIN json_each(k.value) r CROSS JOIN ledger l ON l.id = r.value ->> 0
-    WHERE l.answer IS NOT NULL OR l.operation <> k.key OR l.hash <> r.value ->> 3;
+    WHERE l.answer IS NOT NULL OR l.operation <> k.key OR l.hash <> r.value ->> 3;";
+
+const END: &str = "
     COMMIT";
 
 const BURY: &str = "
     INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
     SELECT r.value ->> 0, r.value ->> 1, r.value ->> 2, r.value ->> 3, r.value ->> 4, unhex(r.value ->> 5)
     FROM json_each($1) r";
+
+/// How many were removed, and until when: what is older need not be there any more.
+const REMOVED: &str = "
+    INSERT INTO meta (key, value) SELECT 'swept.' || $4, $2 WHERE changes() > 0
+    ON CONFLICT (key) DO UPDATE SET value = max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER));
+    COMMIT";
 
 /// What became of one operation.
 #[derive(Clone, Debug)]
@@ -53,6 +64,7 @@ pub(super) struct Frames {
     pub(super) specs: &'static [Spec],
     statements: &'static [&'static str],
     joined: HashMap<Vec<usize>, Arc<str>>,
+    known: Arc<str>,
 }
 
 impl Frames {
@@ -60,7 +72,7 @@ impl Frames {
     const SETS: usize = 64;
 
     pub(super) fn of<O: Persist>() -> Self {
-        Self { specs: O::SPECS, statements: O::SQLITE, joined: HashMap::new() }
+        Self { specs: O::SPECS, statements: O::SQLITE, joined: HashMap::new(), known: KNOWN.into() }
     }
 
     /// The string for these operations; beyond [`SETS`](Self::SETS) of them, the one for all operations.
@@ -69,9 +81,11 @@ impl Frames {
         if self.joined.len() >= Self::SETS && !self.joined.contains_key(&kinds) {
             kinds = (0..self.specs.len()).filter(|kind| self.specs[*kind].writes()).collect();
         }
+        let specs = self.specs;
         let join = |kinds: &Vec<usize>| {
             let effects = kinds.iter().map(|kind| statements[*kind]);
-            std::iter::once(BEGIN).chain(effects).chain([END]).collect::<String>().into()
+            let known = kinds.iter().any(|kind| answers(&specs[*kind])).then_some(KNOWN);
+            std::iter::once(BEGIN).chain(effects).chain(known).chain([END]).collect::<String>().into()
         };
         Arc::clone(self.joined.entry(kinds).or_insert_with_key(join))
     }
@@ -95,13 +109,15 @@ pub(super) async fn apply(
 ) -> Result<Vec<Outcome>, sqlx::Error> {
     let specs = frames.specs;
     let (kinds, json) = json(specs, writes);
-    let query = sqlx::query(AssertSqlSafe(frames.join(kinds))).bind(number).bind(json).bind(clock::now());
-    // Read to its end: a stream dropped early leaves the transaction open.
-    let rows: Vec<SqliteRow> = connection
-        .fetch_many(query)
-        .try_filter_map(|step| std::future::ready(Ok(step.right_row())))
-        .try_collect()
-        .await?;
+    let json = Arc::<str>::from(json);
+    let asked = kinds.iter().any(|kind| answers(&specs[*kind]));
+    let query = |sql| sqlx::query(AssertSqlSafe(sql)).bind(number).bind(Arc::clone(&json)).bind(clock::now());
+    let (mut rows, changes) = run(connection, query(frames.join(kinds))).await?;
+    // BEGIN, and then the ledger.
+    let new = changes.get(1).copied().unwrap_or_default();
+    if !asked && new < writes.len() as u64 {
+        (rows, _) = run(connection, query(Arc::clone(&frames.known))).await?;
+    }
     let mut outcomes = HashMap::with_capacity(rows.len());
     for row in &rows {
         let id: &str = row.try_get(0)?;
@@ -120,6 +136,28 @@ pub(super) async fn apply(
     Ok(writes.iter().map(answer).collect())
 }
 
+/// Whether an operation has more to say than that it is done.
+const fn answers(spec: &Spec) -> bool {
+    matches!(spec.kind, Kind::Call)
+}
+
+/// Runs a string of statements to its end (a stream that is dropped early leaves the transaction open); answers all
+/// rows, and of each statement how many rows it changed.
+async fn run(
+    connection: &mut SqliteConnection,
+    query: Query<'_, Sqlite, SqliteArguments>,
+) -> Result<(Vec<SqliteRow>, Vec<u64>), sqlx::Error> {
+    let (mut rows, mut changes) = (Vec::new(), Vec::new());
+    let mut steps = connection.fetch_many(query);
+    while let Some(step) = steps.try_next().await? {
+        match step {
+            Either::Left(done) => changes.push(done.rows_affected()),
+            Either::Right(row) => rows.push(row),
+        }
+    }
+    Ok((rows, changes))
+}
+
 /// Keeps dead letters.
 pub(super) async fn bury(
     connection: &mut SqliteConnection,
@@ -128,6 +166,19 @@ pub(super) async fn bury(
     let rows: Vec<_> = letters.iter().map(letter).collect();
     let json = serde_json::Value::from(rows).to_string();
     sqlx::query(BURY).bind(json).execute(connection).await.map(drop)
+}
+
+/// Removes what is old, in one transaction; answers how many rows, or what else the sweep counts.
+pub(super) async fn remove(connection: &mut SqliteConnection, removal: &Removal) -> Result<u64, sqlx::Error> {
+    let sweep = removal.sweep;
+    let sql = format!("BEGIN IMMEDIATE; {} SELECT changes(); {REMOVED}", sweep.remove);
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .bind(&removal.keys)
+        .bind(removal.horizon)
+        .bind(removal.now)
+        .bind(sweep.name);
+    let (rows, _) = run(connection, query).await?;
+    rows.last().map_or(Ok(0), |row| row.try_get::<i64, _>(0).map(i64::unsigned_abs))
 }
 
 fn letter(letter: &DeadLetter) -> serde_json::Value {
@@ -177,18 +228,4 @@ fn json(specs: &[Spec], writes: &[Write]) -> (Vec<usize>, String) {
     json.push(b'}');
     // Made of JSON that serde wrote: always UTF-8.
     (kinds, String::from_utf8(json).unwrap_or_default())
-}
-
-/// A step of a stream over several statements is a row, or the end of a statement.
-trait Step {
-    fn right_row(self) -> Option<SqliteRow>;
-}
-
-impl<T> Step for Either<T, SqliteRow> {
-    fn right_row(self) -> Option<SqliteRow> {
-        match self {
-            Either::Left(_) => None,
-            Either::Right(row) => Some(row),
-        }
-    }
 }

@@ -44,6 +44,11 @@ pub(super) fn is_of_the_data(error: &sqlx::Error) -> bool {
     cause(error).code() == Code::REFUSED
 }
 
+/// Whether somebody else has the lock.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(primary(error), Some(BUSY | LOCKED))
+}
+
 /// The primary result code; none if the error is not SQLite's own.
 fn primary(error: &sqlx::Error) -> Option<i32> {
     let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;

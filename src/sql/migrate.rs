@@ -35,6 +35,25 @@ pub(super) async fn migrate(
     connection.clear_cached_statements().await.map_err(|error| OpenError::Sqlite { path: path(), error })
 }
 
+/// Whether all changes of schema that this program knows have been made, and no other.
+pub(super) async fn is_current(
+    path: &Path,
+    tables: &[Migration],
+    connection: &mut SqliteConnection,
+) -> Result<(), OpenError> {
+    let path = || path.to_owned();
+    let made = applied(connection).await.map_err(|error| match error {
+        MigrateError::Execute(error) => OpenError::Sqlite { path: path(), error },
+        error => OpenError::Migrate { path: path(), error },
+    })?;
+    let known: HashSet<i64> = versions(tables).iter().map(|version| version.whole.version).collect();
+    match made.difference(&known).max() {
+        Some(version) => Err(OpenError::Newer { path: path(), version: *version }),
+        None if made.len() == known.len() => Ok(()),
+        None => Err(OpenError::Older { path: path() }),
+    }
+}
+
 /// One version: a migration, or several that are its parts.
 struct Version<'a> {
     /// With the statements of all parts, so that what is recorded does not depend on the file.

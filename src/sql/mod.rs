@@ -4,7 +4,10 @@ mod batch;
 mod error;
 mod future;
 mod migrate;
+mod retention;
 mod sqlite;
+mod turn;
+mod verify;
 mod writer;
 
 use std::fmt;
@@ -14,11 +17,13 @@ use std::task::{Context, Poll};
 
 use sqlx::{AssertSqlSafe, SqlitePool};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tower::Service;
 
 pub use future::SqlxFuture;
+pub use retention::{Retention, Swept};
 pub use sqlite::{OpenError, SqliteOptions, Synchronous};
+pub use verify::{Finding, Verdict, verify};
 use writer::{Item, Write};
 
 use crate::clock;
@@ -48,6 +53,8 @@ struct Shared {
     readers: SqlitePool,
     database: String,
     shown: String,
+    /// Ends with the last clone, and with it whoever removes what is old.
+    _running: watch::Sender<()>,
 }
 
 impl<O> Clone for SqlxService<O> {
@@ -87,11 +94,17 @@ impl<O: Persist> SqlxService<O> {
         let opened = sqlite::open(options, O::MIGRATIONS).await?;
         let (writes, queue) = mpsc::channel(options.queue);
         tokio::spawn(writer::run(opened.writer, options.clone(), batch::Frames::of::<O>(), queue));
+        let (running, ended) = watch::channel(());
+        if let Some(retention) = options.retention.clone() {
+            let (readers, writes) = (opened.readers.clone(), writes.downgrade());
+            tokio::spawn(retention::keep_going::<O>(retention, readers, writes, ended));
+        }
         let shared = Shared {
             writes,
             readers: opened.readers,
             database: opened.database,
             shown: options.path().display().to_string(),
+            _running: running,
         };
         Ok(Self { shared: Arc::new(shared), operation: PhantomData })
     }
@@ -143,6 +156,17 @@ impl<O: Persist> SqlxService<O> {
         let (tx, rx) = oneshot::channel();
         self.enqueue(Item::DeadLetter(letter, tx))?;
         rx.await.map_err(|_| vanished())?
+    }
+
+    /// Removes what is too old at the time `now`, in unix milliseconds, and answers how much of what. A service does
+    /// so by itself, see [`SqliteOptions::retention`]. Two may do it at the same time. Dropping the future ends it after
+    /// the transaction it is in.
+    ///
+    /// # Errors
+    /// The first failure. What was removed until then stays removed.
+    pub async fn sweep(&self, retention: &Retention, now: i64) -> Result<Swept, Cause> {
+        let writes = self.shared.writes.downgrade();
+        retention::round::<O>(retention, now, &self.shared.readers, &writes).await
     }
 
     /// Ends the writer once everything handed to it is committed, and closes the file. Requests from now on are

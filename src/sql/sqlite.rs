@@ -11,6 +11,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, SqlitePool};
 
+use super::Retention;
 use super::migrate::migrate;
 use crate::operation::Migration;
 
@@ -38,6 +39,8 @@ pub struct SqliteOptions {
     pub readers: u32,
     /// Whether a missing file is created.
     pub create: bool,
+    /// How long what is kept, if what is old is to be removed.
+    pub retention: Option<Retention>,
 }
 
 impl SqliteOptions {
@@ -67,6 +70,7 @@ impl SqliteOptions {
             queue: 4096,
             readers: 4,
             create: true,
+            retention: Some(Retention::default()),
         })
     }
 
@@ -76,7 +80,14 @@ impl SqliteOptions {
         &self.path
     }
 
-    fn connect(&self) -> SqliteConnectOptions {
+    /// The file beside it, by whose locks processes agree with each other.
+    pub(super) fn lock_path(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".lock");
+        PathBuf::from(name)
+    }
+
+    pub(super) fn connect(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(&self.path)
             .create_if_missing(self.create)
@@ -131,6 +142,12 @@ pub enum OpenError {
         /// The change that this program does not know.
         version: i64,
     },
+    /// The file has not been opened by this program for writing yet.
+    #[error("the database {} is not of this program's schema yet; `rosey serve` or `rosey up` brings it there", path.display())]
+    Older {
+        /// Which.
+        path: PathBuf,
+    },
     /// A change of schema failed; the file is as it was before the first one of this start.
     #[error("cannot migrate the database {}: {error}", path.display())]
     Migrate {
@@ -153,6 +170,7 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
     let _lock = lock(options).await?;
     let mut writer = options.connect().connect().await.map_err(sqlite)?;
     migrate(&options.path, tables, &mut writer).await?;
+    never_wait(&mut writer).await.map_err(sqlite)?;
     let database = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'")
         .fetch_one(&mut writer)
         .await
@@ -168,7 +186,14 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
 
 /// The writer's connection again, after the one before was lost.
 pub(super) async fn reopen(options: &SqliteOptions) -> Result<SqliteConnection, sqlx::Error> {
-    options.connect().create_if_missing(false).connect().await
+    let mut connection = options.connect().create_if_missing(false).connect().await?;
+    never_wait(&mut connection).await?;
+    Ok(connection)
+}
+
+/// The writer waits for the lock by itself: SQLite's pauses are long, and would miss the moment that it is free.
+async fn never_wait(writer: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("PRAGMA busy_timeout = 0").execute(writer).await.map(drop)
 }
 
 /// Takes the lock beside the file; waits for whoever holds it.
@@ -182,13 +207,10 @@ async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
         let why = "there is no such database".to_owned();
         return Err(OpenError::Address(options.path.display().to_string(), why));
     }
-    let mut name = options.path.clone().into_os_string();
-    name.push(".lock");
-    let path = PathBuf::from(name);
-    let create = options.create || path.exists();
+    let path = options.lock_path();
     let shown = path.clone();
     let locked = tokio::task::spawn_blocking(move || {
-        let file = File::options().create(create).write(true).truncate(false).open(&path)?;
+        let file = File::options().create(true).write(true).truncate(false).open(&path)?;
         file.lock()?;
         Ok(file)
     });

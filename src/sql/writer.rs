@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::time::Instant;
 
 use rosey_layers::{Class, Classify};
 use sha2::{Digest, Sha256};
@@ -11,6 +12,8 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{self, Frames, Outcome};
+use super::retention::Removal;
+use super::turn::Turn;
 use super::{DeadLetter, SqliteOptions, error, sqlite};
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
@@ -28,6 +31,7 @@ type Answer = Result<String, Cause>;
 pub(super) enum Item {
     Write(Write, oneshot::Sender<Answer>),
     DeadLetter(DeadLetter, oneshot::Sender<Result<(), Cause>>),
+    Removal(Removal, oneshot::Sender<Result<u64, Cause>>),
     /// Answered as soon as the writer looks.
     Ping(oneshot::Sender<()>),
     /// Answered when everything before it is done.
@@ -76,6 +80,8 @@ struct Batch {
     rivals: Vec<(usize, oneshot::Sender<Answer>)>,
     letters: Vec<DeadLetter>,
     letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
+    /// At the most one: its transaction follows that of the operations.
+    removal: Option<(Removal, oneshot::Sender<Result<u64, Cause>>)>,
     barriers: Vec<oneshot::Sender<()>>,
     close: Option<oneshot::Sender<()>>,
     bytes: usize,
@@ -90,6 +96,7 @@ impl Batch {
                 self.letters.push(letter);
                 self.letters_waiting.push(tx);
             }
+            Item::Removal(removal, tx) => self.removal = Some((removal, tx)),
             Item::Ping(tx) => {
                 let _ = tx.send(());
             }
@@ -119,7 +126,10 @@ impl Batch {
     }
 
     fn is_full(&self) -> bool {
-        self.writes.len() + self.letters.len() >= MOST || self.bytes >= MOST_BYTES || self.close.is_some()
+        self.writes.len() + self.letters.len() >= MOST
+            || self.bytes >= MOST_BYTES
+            || self.removal.is_some()
+            || self.close.is_some()
     }
 }
 
@@ -134,8 +144,9 @@ pub(super) async fn run(
     frames: Frames,
     mut queue: mpsc::Receiver<Item>,
 ) {
-    let mut writer =
-        Writer { held: Held { connection: Some(connection), options }, frames, batch: batch::first_number() };
+    let turn = Turn::new(&options.lock_path());
+    let held = Held { connection: Some(connection), options };
+    let mut writer = Writer { held, turn, frames, batch: batch::first_number() };
     while let Some(first) = queue.recv().await {
         let mut batch = Batch::default();
         batch.add(first);
@@ -153,14 +164,13 @@ pub(super) async fn run(
             let _ = tx.send(());
             return;
         }
-        // Another process may be waiting for the lock.
-        tokio::task::yield_now().await;
     }
     writer.held.close().await;
 }
 
 struct Writer {
     held: Held,
+    turn: Turn,
     frames: Frames,
     /// The number of the last transaction, unlike that of any other process.
     batch: i64,
@@ -169,7 +179,7 @@ struct Writer {
 impl Writer {
     /// Commits the batch and tells everybody who waits. A waiter that is gone is no reason to stop.
     async fn commit(&mut self, batch: Batch) {
-        let Batch { writes, waiting, rivals, letters, letters_waiting, barriers, .. } = batch;
+        let Batch { writes, waiting, rivals, letters, letters_waiting, removal, barriers, .. } = batch;
         let outcomes = self.apply(&writes).await;
         for (first, tx) in rivals {
             // The id is taken only if the first one took it; otherwise this one has failed with it.
@@ -191,6 +201,9 @@ impl Writer {
             for tx in letters_waiting {
                 let _ = tx.send(kept.clone());
             }
+        }
+        if let Some((removal, tx)) = removal {
+            let _ = tx.send(self.remove(&removal).await);
         }
         for tx in barriers {
             let _ = tx.send(());
@@ -229,17 +242,59 @@ impl Writer {
 
     async fn transaction(&mut self, writes: &[Write]) -> Result<Vec<Outcome>, sqlx::Error> {
         self.batch = self.batch.wrapping_add(1);
-        let connection = self.held.get().await?;
-        let result = batch::apply(connection, &mut self.frames, self.batch, writes).await;
-        self.held.after(result).await
+        let since = Instant::now();
+        loop {
+            let result = match self.held.get().await {
+                Ok(connection) => batch::apply(connection, &mut self.frames, self.batch, writes).await,
+                Err(e) => Err(e),
+            };
+            if let Some(result) = self.settle(since, result).await {
+                return result;
+            }
+        }
     }
 
     async fn bury(&mut self, letters: &[DeadLetter]) -> Result<(), Cause> {
-        let result = match self.held.get().await {
-            Ok(connection) => batch::bury(connection, letters).await,
-            Err(e) => Err(e),
-        };
-        self.held.after(result).await.map_err(|e| error::cause(&e))
+        let since = Instant::now();
+        loop {
+            let result = match self.held.get().await {
+                Ok(connection) => batch::bury(connection, letters).await,
+                Err(e) => Err(e),
+            };
+            if let Some(result) = self.settle(since, result).await {
+                return result.map_err(|e| error::cause(&e));
+            }
+        }
+    }
+
+    async fn remove(&mut self, removal: &Removal) -> Result<u64, Cause> {
+        let since = Instant::now();
+        loop {
+            let result = match self.held.get().await {
+                Ok(connection) => batch::remove(connection, removal).await,
+                Err(e) => Err(e),
+            };
+            if let Some(result) = self.settle(since, result).await {
+                return result.map_err(|e| error::cause(&e));
+            }
+        }
+    }
+
+    /// What became of a transaction that was begun at `since`; nothing, if somebody else has the lock and there is time
+    /// to try again.
+    async fn settle<T>(
+        &mut self,
+        since: Instant,
+        result: Result<T, sqlx::Error>,
+    ) -> Option<Result<T, sqlx::Error>> {
+        let result = self.held.after(result).await;
+        let waited = since.elapsed();
+        if result.as_ref().is_err_and(error::is_busy) && waited < self.held.options.busy_timeout {
+            self.turn.wait(waited).await;
+            return None;
+        }
+        self.turn.over(since).await;
+        Some(result)
     }
 }
 

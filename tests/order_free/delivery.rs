@@ -1,22 +1,33 @@
 //! Delivers a case to two writers on one file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use rosey::op::{
     Answer, HighWater, MessageLog, Op, OutboundEnqueue, OutboundGet, OutboundMarkFailed, OutboundMarkSent,
     PmCommand, StatusUpdate, UserCount, UserJoined, UserLeft,
 };
-use rosey::sql::SqlxService;
+use rosey::sql::{Retention, SqlxService};
 use rosey::{Code, Db, Head, OpId, Operation, Request, clock};
 
-use crate::history::{Batch, Case, Event, What};
+use crate::history::{Batch, Case, Event, Forget, Sweep, What};
 
 /// What the database was given, in the order of the history.
 pub(crate) struct Delivered {
     pub(crate) requests: Vec<Request<Op>>,
     /// The operation that each message came with, by the message's number.
     pub(crate) messages: HashMap<i64, OpId>,
+    /// What was removed in the end, at the latest: the latest horizon of all.
+    pub(crate) removed: Option<Removed>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Removed {
+    /// What is older is gone.
+    pub(crate) horizon: i64,
+    /// The ledger, too.
+    pub(crate) forgotten: bool,
 }
 
 /// A number of a message that there is not.
@@ -31,10 +42,15 @@ pub(crate) async fn deliver(case: &Case, writers: &[SqlxService<Op>; 2]) -> Resu
     let enqueues =
         |event: &&Event| matches!(&event.what, What::Op(op) if matches!(**op, Op::OutboundEnqueue(_)));
     let messages: Vec<&Event> = case.events.iter().filter(enqueues).collect();
-    let mut post = Post { writers: writers.clone().map(Db::new), answers: HashMap::new() };
+    let mut post = Post {
+        writers: writers.clone().map(Db::new),
+        answers: HashMap::new(),
+        earlier: None,
+        forgotten: HashSet::new(),
+    };
 
     let first = messages.iter().map(|event| (*event, request(event, &[]), &event.deliveries[..1]));
-    post.send(ordered(first), &case.batches).await?;
+    post.send(ordered(placed(first)), &case.batches).await?;
     let numbers: Vec<i64> = messages.iter().map(|event| post.number(&event.id)).collect();
 
     let requests: Vec<_> = case.events.iter().map(|event| request(event, &numbers)).collect();
@@ -42,13 +58,29 @@ pub(crate) async fn deliver(case: &Case, writers: &[SqlxService<Op>; 2]) -> Resu
         let from = usize::from(enqueues(&event));
         (event, request.clone(), &event.deliveries[from..])
     });
+    let mut rest = placed(rest);
+    let mut sweeps = case.sweeps.clone();
+    sweeps.sort_by_key(|sweep| sweep.place);
+    for sweep in &sweeps {
+        let later = rest.split_off(rest.partition_point(|(place, _)| *place < sweep.place));
+        post.send(ordered(std::mem::replace(&mut rest, later)), &case.batches).await?;
+        post.sweep(sweep, &mut rest, &requests).await?;
+    }
     post.send(ordered(rest), &case.batches).await?;
-    if let Some(first) = requests.iter().find(|request| !matches!(*request.op, Op::OutboundGet(_))) {
+    let forgotten = sweeps.iter().any(|sweep| sweep.forget != Forget::Nothing);
+    let first = requests.iter().find(|request| !matches!(*request.op, Op::OutboundGet(_)));
+    if let Some(first) = first.filter(|_| !forgotten) {
         post.refused(first).await?;
+    }
+    let horizon = sweeps.iter().map(|sweep| sweep.horizon).max();
+    let removed = horizon.map(|horizon| Removed { horizon, forgotten });
+    if let Some(removed) = removed {
+        let forget = forgotten.then(|| clock::now() + 1);
+        post.remove(removed.horizon, removed.horizon, removed.horizon, forget, 0).await?;
     }
 
     let messages = numbers.into_iter().zip(messages.iter().map(|event| event.id.clone())).collect();
-    Ok(Delivered { requests, messages })
+    Ok(Delivered { requests, messages, removed })
 }
 
 fn request(event: &Event, numbers: &[i64]) -> Request<Op> {
@@ -71,9 +103,9 @@ fn request(event: &Event, numbers: &[i64]) -> Request<Op> {
     }
 }
 
-fn ordered<'a>(
+fn placed<'a>(
     events: impl Iterator<Item = (&'a Event, Request<Op>, &'a [crate::history::Delivery])>,
-) -> Vec<Request<Op>> {
+) -> Vec<(u16, Request<Op>)> {
     let mut placed = Vec::new();
     for (_, request, deliveries) in events {
         for delivery in deliveries {
@@ -81,12 +113,19 @@ fn ordered<'a>(
         }
     }
     placed.sort_by_key(|(place, _)| *place);
+    placed
+}
+
+fn ordered(placed: Vec<(u16, Request<Op>)>) -> Vec<Request<Op>> {
     placed.into_iter().map(|(_, request)| request).collect()
 }
 
 struct Post {
     writers: [Db<SqlxService<Op>>; 2],
     answers: HashMap<OpId, Answer>,
+    /// When the sweep before was, and what had been answered then.
+    earlier: Option<(i64, HashSet<OpId>)>,
+    forgotten: HashSet<OpId>,
 }
 
 impl Post {
@@ -107,6 +146,69 @@ impl Post {
             }
         }
         Ok(())
+    }
+
+    /// Removes what is older than the horizon. What is still to come bounds it, as the times do that rows are kept:
+    /// nothing comes again that the ledger has forgotten, no join or leave that is older than those it has folded, and
+    /// no report on a message that is gone.
+    async fn sweep(
+        &mut self,
+        sweep: &Sweep,
+        rest: &mut Vec<(u16, Request<Op>)>,
+        requests: &[Request<Op>],
+    ) -> Result<(), String> {
+        let answered = self.answers.keys().cloned().collect::<HashSet<_>>();
+        let forget = match (sweep.forget, self.earlier.take()) {
+            (Forget::Everything, _) => Some((clock::now() + 1, answered.clone())),
+            (Forget::Earlier, earlier) => earlier,
+            (Forget::Nothing, _) => None,
+        };
+        if let Some((_, forgotten)) = &forget {
+            rest.retain(|(_, request)| !forgotten.contains(&request.head.id));
+            self.forgotten.extend(forgotten.iter().cloned());
+        }
+        let order = |r: &Request<Op>| (r.head.occurred_at, r.head.id.to_string());
+        let folded = |late: &Request<Op>| {
+            requests
+                .iter()
+                .any(|r| self.forgotten.contains(&r.head.id) && who(r) == who(late) && order(r) > order(late))
+        };
+        let late =
+            rest.iter().filter(|(_, r)| who(r).is_some() && !answered.contains(&r.head.id) && folded(r));
+        let presence = late.map(|(_, r)| r.head.occurred_at).min().unwrap_or(i64::MAX);
+        let marked = rest.iter().any(|(_, request)| {
+            matches!(*request.op, Op::OutboundMarkSent(_) | Op::OutboundMarkFailed(_))
+                && !self.answers.contains_key(&request.head.id)
+        });
+        let sent = if marked { 0 } else { sweep.horizon };
+        let forget = forget.map(|(at, _)| at);
+        self.remove(sweep.horizon, sweep.horizon.min(presence), sent, forget, sweep.writer).await?;
+        // What is applied from now on is so at a later time.
+        let now = clock::now() + 1;
+        while clock::now() <= now {
+            tokio::task::yield_now().await;
+        }
+        self.earlier = Some((now, answered));
+        Ok(())
+    }
+
+    async fn remove(
+        &self,
+        chat: i64,
+        history: i64,
+        sent: i64,
+        forget: Option<i64>,
+        writer: usize,
+    ) -> Result<(), String> {
+        let now = clock::now() + 10;
+        let since = |at: i64| Duration::from_millis(u64::try_from(now - at).unwrap());
+        let retention = Retention::default()
+            .keep("chat", since(chat))
+            .keep("history", since(history))
+            .keep("sent", since(sent))
+            .keep("ledger", since(forget.unwrap_or(0)));
+        let swept = self.writers[writer].stack().sweep(&retention, now).await;
+        swept.map(drop).map_err(|e| format!("what is old could not be removed: {e}"))
     }
 
     /// Other operations under an id that is taken: later ones, which would show if they had an effect.
@@ -155,6 +257,15 @@ impl Post {
             Some(Answer::OutboundEnqueue(enqueued)) => enqueued.id,
             other => panic!("a message was answered {other:?}"),
         }
+    }
+}
+
+/// Who joined or left.
+fn who(request: &Request<Op>) -> Option<&str> {
+    match &*request.op {
+        Op::UserJoined(op) => Some(&op.username),
+        Op::UserLeft(op) => Some(&op.username),
+        _ => None,
     }
 }
 

@@ -11,6 +11,11 @@ const CONTENT: &str = "
     SELECT json_array('user_stats', username, first_seen, last_seen, total_chat_lines, total_time_connected,
                       current_session_start, connected_ms, last_line)
     FROM user_stats
+    UNION ALL SELECT json_array('user_baseline', username, first_seen, last_line, last_session, chat_lines,
+                                connected_ms, folded_at, folded_id)
+    FROM user_baseline
+    UNION ALL SELECT json_array('server_lines', op_id, at, username) FROM server_lines
+    UNION ALL SELECT json_array('high_water', kind, count, at) FROM high_water
     UNION ALL SELECT json_array('presence', username, at, id, joined) FROM presence
     UNION ALL SELECT json_array('recent_chat', op_id, at, timestamp, username, message) FROM recent_chat
     UNION ALL SELECT json_array('user_count_history', op_id, timestamp, chat_users, connected_users)

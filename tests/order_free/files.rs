@@ -14,6 +14,7 @@ pub(crate) struct Files {
     pub(crate) writers: [SqlxService<Op>; 2],
     /// A connection past the service.
     pub(crate) raw: Mutex<SqliteConnection>,
+    pub(crate) options: SqliteOptions,
     clear: String,
     _folder: TempDir,
 }
@@ -24,24 +25,28 @@ impl Files {
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory).ok() } else { None };
         let folder = folder.unwrap_or_else(|| tempfile::tempdir().unwrap());
         let [path, empty] = ["rosey.db", "empty.db"].map(|name| folder.path().join(name));
-        open(&empty).await.close().await;
-        let writers = [open(&path).await, open(&path).await];
+        open(&options(&empty)).await.close().await;
+        let options = options(&path);
+        let writers = [open(&options).await, open(&options).await];
         let mut raw = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
         sqlx::query("ATTACH $1 AS empty").bind(empty.to_str()).execute(&mut raw).await.unwrap();
         let tables: Vec<String> = sqlx::query_scalar(
-            "SELECT name FROM empty.sqlite_master WHERE type = 'table' AND name NOT LIKE '%sql%' AND name <> 'meta'",
+            "SELECT name FROM empty.sqlite_master WHERE type = 'table' AND name NOT LIKE '%sql%' AND name <> 'meta'
+             ORDER BY name IN ('outbound_messages', 'user_stats', 'channel_stats', 'current_status')",
         )
         .fetch_all(&mut raw)
         .await
         .unwrap();
-        let mut clear = "BEGIN IMMEDIATE; DELETE FROM main.sqlite_sequence;".to_owned();
+        let mut clear = "BEGIN IMMEDIATE; DELETE FROM main.sqlite_sequence;\
+             DELETE FROM main.meta WHERE key LIKE 'swept.%';"
+            .to_owned();
         for table in tables {
             clear.push_str(&format!(
                 "DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM empty.{table};"
             ));
         }
         clear.push_str("COMMIT");
-        Self { writers, raw: Mutex::new(raw), clear, _folder: folder }
+        Self { writers, raw: Mutex::new(raw), options, clear, _folder: folder }
     }
 
     /// Makes the database what it was when it was new.
@@ -51,10 +56,15 @@ impl Files {
     }
 }
 
-async fn open(path: &Path) -> SqlxService<Op> {
+fn options(path: &Path) -> SqliteOptions {
     let mut options = SqliteOptions::new(path.to_str().unwrap()).unwrap();
     options.readers = 1;
+    options.retention = None; // removing is part of the cases
     // Waiting for the other writer is no failure here.
     options.busy_timeout = Duration::from_secs(30);
-    SqlxService::open(&options).await.unwrap()
+    options
+}
+
+async fn open(options: &SqliteOptions) -> SqlxService<Op> {
+    SqlxService::open(options).await.unwrap()
 }

@@ -19,6 +19,26 @@ pub(crate) struct Case {
     pub(crate) events: Vec<Event>,
     /// Taken in turn, from the first again when they are used up.
     pub(crate) batches: Vec<Batch>,
+    /// When what is old is removed, and which.
+    pub(crate) sweeps: Vec<Sweep>,
+}
+
+/// What is older than `horizon` is removed, by one of the writers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sweep {
+    pub(crate) place: u16,
+    pub(crate) horizon: i64,
+    pub(crate) writer: usize,
+    pub(crate) forget: Forget,
+}
+
+/// What the ledger forgets: nobody repeats that from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forget {
+    Nothing,
+    /// What was delivered before the sweep that came before this one.
+    Earlier,
+    Everything,
 }
 
 /// An operation.
@@ -61,11 +81,25 @@ pub(crate) struct Batch {
 const STARTS: [i64; 2] = [1_700_000_000_000, 1];
 
 pub(crate) fn cases(length: RangeInclusive<usize>) -> impl Strategy<Value = Case> {
-    (prop_oneof![9 => Just(STARTS[0]), 1 => Just(STARTS[1])], vec(raw_event(), length), vec(batch(), 1..6))
-        .prop_map(|(start, raw, batches)| Case {
+    let start = prop_oneof![9 => Just(STARTS[0]), 1 => Just(STARTS[1])];
+    (start, vec(raw_event(), length), vec(batch(), 1..6), sweeps()).prop_map(
+        |(start, raw, batches, sweeps)| Case {
             events: raw.into_iter().enumerate().map(|(n, raw)| raw.event(start, n)).collect(),
             batches,
-        })
+            sweeps: sweeps
+                .into_iter()
+                .map(|sweep| Sweep { horizon: start + sweep.horizon, ..sweep })
+                .collect(),
+        },
+    )
+}
+
+fn sweeps() -> impl Strategy<Value = Vec<Sweep>> {
+    let horizon = prop_oneof![time(), 4000i64..20_001];
+    let forget = prop::sample::select(vec![Forget::Nothing, Forget::Earlier, Forget::Everything]);
+    let sweep = (any::<u16>(), horizon, 0usize..2, forget)
+        .prop_map(|(place, horizon, writer, forget)| Sweep { place, horizon, writer, forget });
+    prop_oneof![1 => Just(Vec::new()), 2 => vec(sweep, 1..4)]
 }
 
 fn batch() -> impl Strategy<Value = Batch> {
@@ -226,6 +260,13 @@ impl fmt::Display for Case {
                 write!(f, " {}{}", delivery.place, if delivery.twice { " twice" } else { "" })?;
             }
             writeln!(f)?;
+        }
+        for sweep in &self.sweeps {
+            let Sweep { place, horizon, writer, forget } = sweep;
+            writeln!(
+                f,
+                "at {place} writer {writer} removes what is older than {horizon}, of the ledger {forget:?}"
+            )?;
         }
         writeln!(f, "batches:")?;
         for batch in &self.batches {

@@ -17,7 +17,7 @@ INSERT INTO user_count_history (timestamp, chat_users, connected_users)
 VALUES (NOW - 30, 'abc', 'zzz'), (NOW - 20, 5, 2), (NOW - 10, -3, 1.5), ('when', 1, 1);
 INSERT INTO recent_chat (timestamp, username, message)
 VALUES ('when', 'carol', 'no time'), (NOW - 10, x'6461', x'ff'), (-5, 'dave', ''), (NOW - 5, printf('%.300c', 'x'), 'long');
-UPDATE current_status SET last_updated = NULL, bot_rank = 'high', bot_afk = 'maybe', current_chat_users = 'many';
+UPDATE current_status SET last_updated = NOW + 86400, bot_rank = 'high', bot_afk = 'maybe', current_chat_users = 'many';
 INSERT INTO outbound_messages (id, timestamp, sent_timestamp, message, sent, retry_count, last_error) VALUES
     (30, 'when', NULL, 'no time', 0, NULL, NULL),
     (31, NOW + 86400, NULL, x'ff', 0, -1, x'ff'),

@@ -148,7 +148,14 @@ impl Stage {
             console::print("but only one of the two paths was used");
         }
         direct.close().await;
-        Ok(if good && both && ended.success() { Exit::Ok } else { Exit::Failed })
+        let verified = crate::sql::verify::<Op>(&self.database.parse()?, |_| {}).await?;
+        let clean = verified.is_clean();
+        console::print(format!(
+            "verify: {} values worked out again from the events, {}",
+            verified.compared.values().sum::<u64>(),
+            if clean { "all right".to_owned() } else { format!("{} of them WRONG", verified.findings.len()) }
+        ));
+        Ok(if good && both && clean && ended.success() { Exit::Ok } else { Exit::Failed })
     }
 
     fn path_args(&self) -> PathArgs {
@@ -161,6 +168,7 @@ impl Stage {
                 database_url: Some(self.database.clone()),
                 synchronous: SynchronousArg::Normal,
                 existing: false,
+                retention: None,
             },
             no_nats: self.nats.is_none(),
             nats_timeout_ms: Duration::from_secs(2),

@@ -1,0 +1,99 @@
+//! How long what is kept, as it is said: `chat=150h,history=30d`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::exit::{Exit, Failure};
+use crate::op::Op;
+use crate::sql::Retention;
+
+/// An operation may be offered again for so long; its row in the ledger must outlive that.
+const OFFERED: Duration = Duration::from_secs(7 * 86_400);
+
+/// What is removed when it is old.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Retention")]
+pub(super) struct KeepArgs {
+    /// How long what is kept, separated by commas: NAME=TIME, the time with s, m, h or d. Names and usual times:
+    /// chat=150h (lines), history=30d (user counts; older joins and leaves become totals), sent=7d (delivered
+    /// messages), ledger=14d (which operations were applied; at least 8d). What is not named keeps its usual time
+    #[arg(long, env = "ROSEY_KEEP", value_name = "LIST", default_value = "", hide_default_value = true)]
+    pub(super) keep: String,
+}
+
+impl KeepArgs {
+    pub(super) fn retention(&self) -> Result<Retention, Failure> {
+        let known = Retention::default().times::<Op>();
+        let wrong = |why: String| Failure::new(Exit::Usage, format!("--keep {:?}: {why}", self.keep));
+        let mut retention = Retention::default();
+        for part in self.keep.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let (name, time) = part
+                .split_once('=')
+                .ok_or_else(|| wrong(format!("{part:?} is not NAME=TIME, as in chat=150h")))?;
+            if !known.contains_key(name) {
+                let names = known.keys().copied().collect::<Vec<_>>().join(", ");
+                return Err(wrong(format!("there is no {name:?}; there are {names}")));
+            }
+            let time =
+                duration(time).ok_or_else(|| wrong(format!("{time:?} is not a time, as 150h or 30d")))?;
+            if name == "ledger" && time <= OFFERED {
+                return Err(wrong(
+                    "the ledger is kept for at least 8d: an operation may come again for 7d".to_owned(),
+                ));
+            }
+            retention = retention.keep(name, time);
+        }
+        Ok(retention)
+    }
+}
+
+/// A whole number and a unit.
+fn duration(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let number: u64 = text[..text.len() - unit.len_utf8()].parse().ok()?;
+    number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(keep: &str) -> Result<Retention, Failure> {
+        KeepArgs { keep: keep.to_owned() }.retention()
+    }
+
+    #[test]
+    fn times_are_a_number_and_a_unit() {
+        assert_eq!(duration("150h"), Some(Duration::from_secs(540_000)));
+        assert_eq!(duration("30d"), Some(Duration::from_secs(2_592_000)));
+        for wrong in
+            ["", "d", "-1d", "0d", "1.5h", "10", "5 d", "99999999999999999999d", "9999999999999999999d", "1€"]
+        {
+            assert_eq!(duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_named_keeps_its_usual_time() {
+        let times = said("chat=1h, sent=2d").expect("a list").times::<Op>();
+        assert_eq!(times["chat"], Duration::from_secs(3600));
+        assert_eq!(times["sent"], Duration::from_secs(2 * 86_400));
+        assert_eq!(times["history"], Duration::from_secs(30 * 86_400));
+        assert_eq!(times["ledger"], Duration::from_secs(14 * 86_400));
+    }
+
+    #[test]
+    fn a_list_that_means_nothing_is_refused() {
+        for wrong in ["chat", "chat=", "lines=5d", "ledger=7d", "chat=1h;sent=1d"] {
+            assert!(said(wrong).is_err(), "{wrong}");
+        }
+    }
+}

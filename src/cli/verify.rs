@@ -1,0 +1,58 @@
+//! `rosey verify`.
+
+use super::args::{DatabaseArgs, Global};
+use super::exit::{Exit, Failure};
+use super::{console, query};
+use crate::op::Op;
+use crate::sql::{self, Finding, Verdict};
+
+pub(super) async fn run(global: &Global, database: DatabaseArgs) -> Result<Exit, Failure> {
+    let options = database.named_or_usual()?;
+    let bar = console::bar(None, "checks");
+    let verdict = sql::verify::<Op>(&options, |check| {
+        bar.set_message(check);
+        bar.inc(1);
+    })
+    .await;
+    bar.finish_and_clear();
+    let verdict = verdict?;
+    console::print(query::show(global, &verdict, text));
+    Ok(if verdict.is_clean() { Exit::Ok } else { Exit::Failed })
+}
+
+fn text(verdict: &Verdict) -> String {
+    let mut text = String::new();
+    for (check, compared) in &verdict.compared {
+        let wrong = verdict.wrong.get(check).copied().unwrap_or(0);
+        let outcome = if wrong == 0 { "right".to_owned() } else { format!("{wrong} WRONG") };
+        text.push_str(&format!("{check:<20}{compared:>12} compared  {outcome}\n"));
+        for finding in verdict.findings.iter().filter(|finding| finding.check == *check) {
+            text.push_str(&format!("  {}\n", sentence(finding)));
+        }
+        let told = verdict.findings.iter().filter(|finding| finding.check == *check).count() as u64;
+        if wrong > told {
+            text.push_str(&format!("  … and {} more\n", wrong - told));
+        }
+    }
+    let (compared, wrong) = (verdict.compared.values().sum::<u64>(), verdict.wrong.values().sum::<u64>());
+    text.push_str(&if wrong == 0 {
+        format!("clean: {compared} values are what baseline and events make them")
+    } else {
+        format!(
+            "{wrong} of {compared} values are not what baseline and events make them: another program has written \
+             here, or the file is damaged. Restore a backup, or keep the values and report them"
+        )
+    });
+    text
+}
+
+fn sentence(finding: &Finding) -> String {
+    let shown = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), query::clean);
+    format!(
+        "{} · {}: {} stands there, {} must",
+        query::clean(&finding.row),
+        finding.column,
+        shown(&finding.stands),
+        shown(&finding.must_stand)
+    )
+}

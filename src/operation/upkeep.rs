@@ -1,0 +1,49 @@
+//! What a database does by itself: removing what is old, and checking that it is right.
+
+use std::time::Duration;
+
+/// Rows that are kept for a time only.
+///
+/// A sweep finds and removes in two steps, so that the long one holds no lock: `find` runs on a connection that can
+/// only read, `remove` in short transactions of the writer, over some of the keys at a time. Another process may
+/// sweep at the same time: `remove` takes what is still there.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweep {
+    /// The name under which its time is set. Several sweeps may share one.
+    pub name: &'static str,
+    /// How long rows are kept if nothing else is said.
+    pub keep: Duration,
+    /// One `SELECT` of one column, the keys of rows that are too old: at most `$1` of them, of a time before `$2`;
+    /// `$3` is now (both unix milliseconds).
+    pub find: &'static str,
+    /// Statements, each ended by `;`, that remove the rows whose keys are in `json_each($1)`, and add to a baseline
+    /// what is derived from them. `$2` and `$3` as above. The last one changes something if, and only if, something
+    /// was removed.
+    pub remove: &'static str,
+}
+
+impl Sweep {
+    /// Rows that are kept for so many hours.
+    #[must_use]
+    pub const fn hours(name: &'static str, hours: u64, find: &'static str, remove: &'static str) -> Self {
+        Self { name, keep: Duration::from_secs(hours * 3600), find, remove }
+    }
+}
+
+/// What a table must hold, worked out again from what it is derived from.
+#[derive(Clone, Copy, Debug)]
+pub struct Check {
+    /// What is checked, in a word: usually the table.
+    pub name: &'static str,
+    /// One `SELECT` of four columns: what it is about (the row's key), which column, what stands there, what must
+    /// stand there. Rows in which the last two are the same are no finding. It has no parameters.
+    pub sql: &'static str,
+}
+
+impl Check {
+    /// A check.
+    #[must_use]
+    pub const fn new(name: &'static str, sql: &'static str) -> Self {
+        Self { name, sql }
+    }
+}

@@ -1,0 +1,83 @@
+//! Turns between the writers of several processes.
+//!
+//! SQLite has no queue: whoever waits for its lock asks now and then, and a busy neighbour would hardly ever be caught
+//! between two transactions. So whoever waits says so, by a shared lock on the file beside the database; and whoever
+//! has written for a while looks whether somebody does, and if so leaves the lock free for a moment. It is a hint and
+//! nothing more: SQLite's lock alone decides, and a process that dies takes its hint along.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::time;
+
+/// How long a writer may go on before it looks whether somebody waits.
+const MINE: Duration = Duration::from_millis(4);
+/// How long it then leaves the lock free: longer than the pause between two tries of whoever waits.
+const YOURS: Duration = Duration::from_millis(3);
+/// The pause between two tries, and for how long it is that short.
+const TRY: Duration = Duration::from_millis(1);
+const SOON: Duration = Duration::from_millis(100);
+/// The pause after that: whoever holds the lock does not look.
+const LATER: Duration = Duration::from_millis(5);
+
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// None where the file cannot be opened: then nobody is polite.
+    hint: Option<File>,
+    /// Whether our hint is up.
+    raised: bool,
+    /// How long we have held the lock since somebody else could have it.
+    held: Duration,
+}
+
+impl Turn {
+    pub(super) fn new(path: &Path) -> Self {
+        let hint = File::options().write(true).open(path);
+        if let Err(e) = &hint {
+            tracing::debug!(path = %path.display(), "no turns between processes: {e}");
+        }
+        Self { hint: hint.ok(), raised: false, held: Duration::ZERO }
+    }
+
+    /// Somebody else has had the lock for as long as we have `waited`: says that we wait, and waits a moment.
+    pub(super) async fn wait(&mut self, waited: Duration) {
+        if let Some(hint) = self.hint.as_ref().filter(|_| !self.raised) {
+            // Whoever looks just now holds it for an instant: then the next try says it.
+            self.raised = hint.try_lock_shared().is_ok();
+        }
+        time::sleep(if waited < SOON { TRY } else { LATER }).await;
+    }
+
+    /// After a transaction that began at `since`, ours or not: takes the hint back, and leaves the lock free if it
+    /// was ours for long and somebody waits.
+    pub(super) async fn over(&mut self, since: Instant) {
+        if std::mem::take(&mut self.raised)
+            && let Some(hint) = &self.hint
+        {
+            let _ = hint.unlock();
+        }
+        self.held += since.elapsed();
+        if self.held < MINE {
+            return;
+        }
+        self.held = Duration::ZERO;
+        if self.somebody_waits() {
+            time::sleep(YOURS).await;
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn somebody_waits(&self) -> bool {
+        let Some(hint) = &self.hint else { return false };
+        match hint.try_lock() {
+            Ok(()) => {
+                let _ = hint.unlock();
+                false
+            }
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(_)) => false,
+        }
+    }
+}

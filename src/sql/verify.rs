@@ -1,0 +1,115 @@
+//! Working out again what a database must hold.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+
+use super::migrate::is_current;
+use super::sqlite::{OpenError, SqliteOptions};
+use crate::operation::{Check, Persist};
+
+/// How many findings of one check are told one by one.
+const TOLD: i64 = 100;
+
+/// The file itself, before anything in it.
+const FILE: &str = "SELECT 'file', 'integrity', integrity_check, 'ok' FROM pragma_integrity_check";
+
+/// A value that is not what it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The check that found it.
+    pub check: &'static str,
+    /// The row it is about.
+    pub row: String,
+    /// The column.
+    pub column: String,
+    /// What stands there; nothing, if it is null or there is no such row.
+    pub stands: Option<String>,
+    /// What must stand there.
+    pub must_stand: Option<String>,
+}
+
+/// What [`verify`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Values that were compared, by check.
+    pub compared: BTreeMap<&'static str, u64>,
+    /// How many of them are wrong, by check; only checks that have any.
+    pub wrong: BTreeMap<&'static str, u64>,
+    /// The first hundred wrong ones of each check.
+    pub findings: Vec<Finding>,
+}
+
+impl Verdict {
+    /// Whether everything is as it must be.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.wrong.is_empty()
+    }
+}
+
+/// Works out again everything that the database derives from its baseline, its events and its ledger, and compares.
+/// Reads one state of the file from beginning to end; whoever writes meanwhile is not held up. `progress` is called
+/// with the name of each check before it runs.
+///
+/// # Errors
+/// When there is no such file, it has not been migrated to this program's schema, or cannot be read.
+pub async fn verify<O: Persist>(
+    options: &SqliteOptions,
+    mut progress: impl FnMut(&'static str) + Send,
+) -> Result<Verdict, OpenError> {
+    let path = options.path().to_owned();
+    if !path.is_file() {
+        return Err(OpenError::Address(path.display().to_string(), "there is no such database".to_owned()));
+    }
+    let failed = |error| OpenError::Sqlite { path: path.clone(), error };
+    let mut connection =
+        options.connect().create_if_missing(false).read_only(true).connect().await.map_err(failed)?;
+    is_current(&path, O::MIGRATIONS, &mut connection).await?;
+    // One transaction: every check sees the same state.
+    sqlx::query("BEGIN").execute(&mut connection).await.map_err(failed)?;
+    let file = Check::new("file", FILE);
+    let mut verdict = Verdict::default();
+    for check in std::iter::once(&file).chain(O::CHECKS.iter().copied().flatten()) {
+        progress(check.name);
+        run(check, &mut connection, &mut verdict).await.map_err(failed)?;
+    }
+    connection.close().await.map_err(failed)?;
+    Ok(verdict)
+}
+
+async fn run(
+    check: &Check,
+    connection: &mut SqliteConnection,
+    verdict: &mut Verdict,
+) -> Result<(), sqlx::Error> {
+    // The first row has the counts.
+    let sql = format!(
+        "WITH compared (about, field, stands, must_stand) AS MATERIALIZED ({}),
+              wrong AS (SELECT * FROM compared WHERE stands IS NOT must_stand)
+         SELECT (SELECT count(*) FROM compared), (SELECT count(*) FROM wrong), NULL, NULL
+         UNION ALL
+         SELECT * FROM (SELECT CAST(about AS TEXT), CAST(field AS TEXT), CAST(stands AS TEXT), CAST(must_stand AS TEXT)
+                        FROM wrong LIMIT {TOLD})",
+        check.sql
+    );
+    let rows: Vec<SqliteRow> = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?;
+    let Some((counts, findings)) = rows.split_first() else { return Ok(()) };
+    let [compared, wrong] = [counts.try_get::<i64, _>(0)?, counts.try_get::<i64, _>(1)?];
+    *verdict.compared.entry(check.name).or_default() += compared.unsigned_abs();
+    if wrong > 0 {
+        *verdict.wrong.entry(check.name).or_default() += wrong.unsigned_abs();
+    }
+    for row in findings {
+        verdict.findings.push(Finding {
+            check: check.name,
+            row: row.try_get::<Option<String>, _>(0)?.unwrap_or_default(),
+            column: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
+            stands: row.try_get(2)?,
+            must_stand: row.try_get(3)?,
+        });
+    }
+    Ok(())
+}
