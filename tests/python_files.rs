@@ -331,9 +331,10 @@ async fn a_file_whose_single_rows_were_never_needed_gets_them() {
 async fn rows_that_should_not_be_neither_stop_the_taking_over_nor_break_an_answer() {
     let file = PythonFile::made_by(&[S4, HOSTILE]).await;
     let (_service, db) = taken_over(&file).await;
+    adds_up(&file).await;
     let now = file.now;
 
-    for name in ["words", "future", "all future", "negative", "empty", "fractions", "huge"] {
+    for name in ["words", "future", "all future", "unseen", "negative", "empty", "fractions", "huge"] {
         let user = db.user_stats(name).await.unwrap().unwrap();
         assert!(user.total_chat_lines >= Some(0) && user.total_time_connected >= Some(0), "{user:?}");
         db.message_log(name, "hello").await.unwrap();
@@ -353,7 +354,7 @@ async fn rows_that_should_not_be_neither_stop_the_taking_over_nor_break_an_answe
     let sessions = db.open_sessions().await.unwrap();
     assert!(sessions.iter().any(|s| s.username == long), "{sessions:?}");
     let channel = db.channel_stats().await.unwrap();
-    assert_eq!(channel.total_users_seen, 4 + 9, "those without a name are no users");
+    assert_eq!(channel.total_users_seen, 4 + 10, "those without a name are no users");
     assert_eq!((channel.high_water_mark.users, channel.high_water_mark.timestamp), (0, None));
     db.high_water(2, Some(3)).await.unwrap();
     let channel = db.channel_stats().await.unwrap();

@@ -7,6 +7,7 @@ INSERT INTO user_stats VALUES
     ('words', 'abc', 'def', 'ghi', 'jkl', 'mno'),
     ('future', NOW - 100, NOW - 50, 1, 10, NOW + 86400),
     ('all future', NOW + 5, NOW + 86400, 1, 10, NOW + 86400),
+    ('unseen', NOW - 40, NOW - 90, 1, 10, NOW - 50),
     ('negative', -5, -4, -3, -2, -1),
     ('empty', NOW - 100, NOW - 100, NULL, NULL, NULL),
     ('fractions', NOW - 100.5, NOW - 90.5, 2.9, 7.9, NOW - 80.5),
