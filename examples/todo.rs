@@ -48,11 +48,11 @@ impl Definition for List {
     }
 }
 
-const TABLES: &[Migration] = &[Migration {
-    version: 10,
-    description: "todo",
-    sql: "CREATE TABLE todo (op_id TEXT PRIMARY KEY, at INTEGER NOT NULL, text TEXT NOT NULL)",
-}];
+const TABLES: &[Migration] = &[Migration::new(
+    10,
+    "todo",
+    "CREATE TABLE todo (op_id TEXT PRIMARY KEY, at INTEGER NOT NULL, text TEXT NOT NULL)",
+)];
 
 rosey::operations! {
     /// All that a to-do list can do.

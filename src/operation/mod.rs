@@ -160,6 +160,9 @@ pub trait Operation: Sized + Send + Sync + 'static {
 }
 
 /// A change of schema. Changes only add.
+///
+/// Each is applied once to a file, in the order of the versions; all that a file lacks, in one transaction. Several
+/// with one version, one behind the other in the list, are the parts of one change.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {
     /// Its place in the order, from 10 on; what is below is Rosey's own.
@@ -168,6 +171,23 @@ pub struct Migration {
     pub description: &'static str,
     /// The statements.
     pub sql: &'static str,
+    /// Whether this file needs the statements; see [`only_if`](Self::only_if).
+    pub only_if: Option<&'static str>,
+}
+
+impl Migration {
+    /// The change of schema that these statements make.
+    #[must_use]
+    pub const fn new(version: i64, description: &'static str, sql: &'static str) -> Self {
+        Self { version, description, sql, only_if: None }
+    }
+
+    /// The same, only for files of which this query says 1; it says 0 of the others. It is asked of the file as the
+    /// versions before have left it. Either way the change is recorded as applied, and never looked at again.
+    #[must_use]
+    pub const fn only_if(self, query: &'static str) -> Self {
+        Self { only_if: Some(query), ..self }
+    }
 }
 
 /// What a database needs of an operation type.
@@ -285,11 +305,8 @@ fn within_limit(name: &str, bytes: usize) -> Result<(), Invalid> {
 ///     }
 /// }
 ///
-/// const TABLES: &[Migration] = &[Migration {
-///     version: 10,
-///     description: "todo",
-///     sql: "CREATE TABLE todo (op_id TEXT PRIMARY KEY, text TEXT NOT NULL)",
-/// }];
+/// const TABLES: &[Migration] =
+///     &[Migration::new(10, "todo", "CREATE TABLE todo (op_id TEXT PRIMARY KEY, text TEXT NOT NULL)")];
 ///
 /// rosey::operations! {
 ///     /// All that a to-do list can do.

@@ -3,6 +3,7 @@
 mod batch;
 mod error;
 mod future;
+mod migrate;
 mod retention;
 mod sqlite;
 mod turn;

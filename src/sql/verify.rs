@@ -6,7 +6,8 @@ use serde::Serialize;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
-use super::sqlite::{self, OpenError, SqliteOptions};
+use super::migrate::is_current;
+use super::sqlite::{OpenError, SqliteOptions};
 use crate::operation::{Check, Persist};
 
 /// How many findings of one check are told one by one.
@@ -66,7 +67,7 @@ pub async fn verify<O: Persist>(
     let failed = |error| OpenError::Sqlite { path: path.clone(), error };
     let mut connection =
         options.connect().create_if_missing(false).read_only(true).connect().await.map_err(failed)?;
-    sqlite::is_current(options, O::MIGRATIONS, &mut connection).await?;
+    is_current(&path, O::MIGRATIONS, &mut connection).await?;
     // One transaction: every check sees the same state.
     sqlx::query("BEGIN").execute(&mut connection).await.map_err(failed)?;
     let file = Check::new("file", FILE);
