@@ -26,7 +26,7 @@ impl Definition for Add {
     const SQLITE: &'static str = "
         INSERT INTO todo (op_id, at, text)
         SELECT l.id, l.occurred_at, r.value ->> '$[2].text'
-        FROM json_each($2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+        FROM jsonb_each($2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
 
     fn check(&self) -> Result<(), Invalid> {
         if self.text.is_empty() { Err("text: is empty".into()) } else { Ok(()) }

@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS user_stats (
 );
 
 CREATE TABLE IF NOT EXISTS user_actions (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          INTEGER PRIMARY KEY,
     timestamp   INTEGER NOT NULL,
     username    VARCHAR(50) NOT NULL,
     action_type VARCHAR(50) NOT NULL,
@@ -28,14 +28,14 @@ CREATE TABLE IF NOT EXISTS channel_stats (
 );
 
 CREATE TABLE IF NOT EXISTS user_count_history (
-    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    id              INTEGER PRIMARY KEY,
     timestamp       INTEGER NOT NULL,
     chat_users      INTEGER NOT NULL CHECK (chat_users >= 0),
     connected_users INTEGER NOT NULL CHECK (connected_users >= chat_users)
 );
 
 CREATE TABLE IF NOT EXISTS recent_chat (
-    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    id        INTEGER PRIMARY KEY,
     timestamp INTEGER NOT NULL,
     username  VARCHAR(50) NOT NULL,
     message   TEXT NOT NULL

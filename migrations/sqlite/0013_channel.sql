@@ -26,7 +26,6 @@ CREATE TABLE presence (
     joined   INTEGER NOT NULL CHECK (joined IN (0, 1)),
     PRIMARY KEY (username, at, id)
 ) WITHOUT ROWID;
-CREATE INDEX presence_joins ON presence (username, at, id) WHERE joined = 1;
 -- Sessions that were open when the file was taken over go on; their time is not counted yet.
 INSERT INTO presence (username, at, id, joined)
 SELECT username, current_session_start * 1000, ' origin', 1
@@ -36,7 +35,6 @@ ALTER TABLE user_stats ADD COLUMN connected_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE user_stats ADD COLUMN last_line INTEGER; -- unix seconds: the latest line, apart from sessions
 UPDATE user_stats SET connected_ms = total_time_connected * 1000, last_line = last_seen;
 CREATE INDEX user_stats_open ON user_stats (username) WHERE current_session_start IS NOT NULL;
-CREATE INDEX user_stats_lines ON user_stats (total_chat_lines DESC, username);
 
 -- The rule of presence. A user's connected time is the sum, over his joins that have a next event, of the gap to
 -- it. An event x between its neighbours p and n changes that sum by gap(p, x) + gap(x, n) - gap(p, n), where a gap

@@ -25,7 +25,7 @@ impl Definition for OutboundMarkFailed {
         INSERT INTO outbound_marks (op_id, message, at, kind, error)
         SELECT l.id, r.value ->> '$[2].message_id', l.occurred_at,
                CASE WHEN r.value ->> '$[2].permanent' THEN 'failed' ELSE 'retry' END, r.value ->> '$[2].error'
-        FROM json_each($2, '$.outbound_mark_failed') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+        FROM jsonb_each($2, '$.outbound_mark_failed') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
     const CHECKS: &'static [Check] = &[Check::new(
         "failure marks",
         "SELECT l.id, 'kind', m.kind, iif(m.kind = 'failed', 'failed', 'retry')

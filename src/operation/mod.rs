@@ -213,7 +213,7 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     ///
     /// *Events and calls*: statements, each ended by `;`, that run inside the batch's transaction. `$1` is the
     /// batch, `$2` the batch as JSON, `$3` the host's time in unix milliseconds. The rows of this operation are
-    /// `json_each($2, '$.NAME')`, each `[id, occurred_at, payload]`; only those that join `ledger` on the id
+    /// `jsonb_each($2, '$.NAME')`, each `[id, occurred_at, payload]`; only those that join `ledger` on the id
     /// *and* `ledger.batch = $1` are new and may take effect. A call that answers sets `ledger.answer`, which a
     /// repeated request is answered from; or it returns rows `(id, answer as JSON)`, for repeated requests as well as
     /// for new ones. An event has no answer.
@@ -299,7 +299,7 @@ fn within_limit(name: &str, bytes: usize) -> Result<(), Invalid> {
 ///     const SQLITE: &'static str = "
 ///         INSERT INTO todo (op_id, text)
 ///         SELECT l.id, r.value ->> '$[2].text'
-///         FROM json_each($2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+///         FROM jsonb_each($2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
 ///     fn check(&self) -> Result<(), Invalid> {
 ///         if self.text.is_empty() { Err("text: is empty".into()) } else { Ok(()) }
 ///     }

@@ -24,7 +24,7 @@ const BEGIN: &str = "
     BEGIN IMMEDIATE;
     INSERT INTO ledger (id, operation, hash, occurred_at, applied_at, batch)
     SELECT r.value ->> 0, k.key, r.value ->> 3, r.value ->> 1, $3, $1
-    FROM json_each($2) k CROSS JOIN json_each(k.value) r
+    FROM jsonb_each($2) k CROSS JOIN jsonb_each(k.value) r
     WHERE true
     ON CONFLICT (id) DO NOTHING;";
 
@@ -32,7 +32,7 @@ const BEGIN: &str = "
 /// that answers nothing goes without: it is asked only if some of its ids were there before.
 const KNOWN: &str = "
     SELECT l.id, l.answer, l.operation <> k.key OR l.hash <> r.value ->> 3
-    FROM json_each($2) k CROSS JOIN json_each(k.value) r CROSS JOIN ledger l ON l.id = r.value ->> 0
+    FROM jsonb_each($2) k CROSS JOIN jsonb_each(k.value) r CROSS JOIN ledger l ON l.id = r.value ->> 0
     WHERE l.answer IS NOT NULL OR l.operation <> k.key OR l.hash <> r.value ->> 3;";
 
 const END: &str = "

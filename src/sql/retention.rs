@@ -24,11 +24,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 const LEDGER: Sweep = Sweep::hours(
     "ledger",
     14 * 24,
-    "SELECT rowid FROM (SELECT rowid, applied_at FROM ledger ORDER BY rowid LIMIT $1)
-     WHERE applied_at < $2 OR applied_at > $3 + 86400000",
+    "SELECT id FROM ledger WHERE applied_at < $2 OR applied_at > $3 + 86400000 LIMIT $1",
     "UPDATE ledger SET applied_at = $3
-     WHERE rowid IN (SELECT value FROM json_each($1)) AND applied_at > $3 + 86400000;
-     DELETE FROM ledger WHERE rowid IN (SELECT value FROM json_each($1)) AND applied_at < $2;",
+     WHERE id IN (SELECT value FROM json_each($1)) AND applied_at > $3 + 86400000;
+     DELETE FROM ledger WHERE id IN (SELECT value FROM json_each($1)) AND applied_at < $2;",
 );
 
 /// How long what is kept, and how often that is looked after.
