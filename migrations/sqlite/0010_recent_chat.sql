@@ -4,7 +4,7 @@ ALTER TABLE recent_chat RENAME TO recent_chat_before_rosey;
 PRAGMA legacy_alter_table = OFF;
 
 CREATE TABLE recent_chat (
-    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    id        INTEGER PRIMARY KEY,
     timestamp INTEGER NOT NULL,
     username  VARCHAR(50) NOT NULL,
     message   TEXT NOT NULL

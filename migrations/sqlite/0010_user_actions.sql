@@ -4,7 +4,7 @@ ALTER TABLE user_actions RENAME TO user_actions_before_rosey;
 PRAGMA legacy_alter_table = OFF;
 
 CREATE TABLE user_actions (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          INTEGER PRIMARY KEY,
     timestamp   INTEGER NOT NULL,
     username    VARCHAR(50) NOT NULL,
     action_type VARCHAR(50) NOT NULL,

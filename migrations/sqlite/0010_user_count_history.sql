@@ -4,7 +4,7 @@ ALTER TABLE user_count_history RENAME TO user_count_history_before_rosey;
 PRAGMA legacy_alter_table = OFF;
 
 CREATE TABLE user_count_history (
-    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    id              INTEGER PRIMARY KEY,
     timestamp       INTEGER NOT NULL,
     chat_users      INTEGER NOT NULL,
     connected_users INTEGER NOT NULL
