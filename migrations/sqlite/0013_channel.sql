@@ -132,20 +132,20 @@ CREATE TABLE status_fields (
 ) WITHOUT ROWID;
 ALTER TABLE current_status ADD COLUMN details TEXT;
 INSERT INTO status_fields (field, at, id, value)
-SELECT 'last_updated', last_updated * 1000, '', last_updated FROM current_status
-UNION ALL SELECT 'status', 0, '', status FROM current_status
-UNION ALL SELECT 'details', 0, '', details FROM current_status
-UNION ALL SELECT 'bot_name', 0, '', bot_name FROM current_status
-UNION ALL SELECT 'bot_rank', 0, '', bot_rank FROM current_status
-UNION ALL SELECT 'bot_afk', 0, '', bot_afk FROM current_status
-UNION ALL SELECT 'channel_name', 0, '', channel_name FROM current_status
-UNION ALL SELECT 'current_chat_users', 0, '', current_chat_users FROM current_status
-UNION ALL SELECT 'current_connected_users', 0, '', current_connected_users FROM current_status
-UNION ALL SELECT 'playlist_items', 0, '', playlist_items FROM current_status
-UNION ALL SELECT 'current_media_title', 0, '', current_media_title FROM current_status
-UNION ALL SELECT 'current_media_duration', 0, '', current_media_duration FROM current_status
-UNION ALL SELECT 'bot_start_time', 0, '', bot_start_time FROM current_status
-UNION ALL SELECT 'bot_connected', 0, '', bot_connected FROM current_status;
+SELECT 'last_updated', last_updated * 1000, '', last_updated FROM current_status WHERE id = 1
+UNION ALL SELECT 'status', last_updated * 1000, '', status FROM current_status WHERE id = 1
+UNION ALL SELECT 'details', last_updated * 1000, '', details FROM current_status WHERE id = 1
+UNION ALL SELECT 'bot_name', last_updated * 1000, '', bot_name FROM current_status WHERE id = 1
+UNION ALL SELECT 'bot_rank', last_updated * 1000, '', bot_rank FROM current_status WHERE id = 1
+UNION ALL SELECT 'bot_afk', last_updated * 1000, '', bot_afk FROM current_status WHERE id = 1
+UNION ALL SELECT 'channel_name', last_updated * 1000, '', channel_name FROM current_status WHERE id = 1
+UNION ALL SELECT 'current_chat_users', last_updated * 1000, '', current_chat_users FROM current_status WHERE id = 1
+UNION ALL SELECT 'current_connected_users', last_updated * 1000, '', current_connected_users FROM current_status WHERE id = 1
+UNION ALL SELECT 'playlist_items', last_updated * 1000, '', playlist_items FROM current_status WHERE id = 1
+UNION ALL SELECT 'current_media_title', last_updated * 1000, '', current_media_title FROM current_status WHERE id = 1
+UNION ALL SELECT 'current_media_duration', last_updated * 1000, '', current_media_duration FROM current_status WHERE id = 1
+UNION ALL SELECT 'bot_start_time', last_updated * 1000, '', bot_start_time FROM current_status WHERE id = 1
+UNION ALL SELECT 'bot_connected', last_updated * 1000, '', bot_connected FROM current_status WHERE id = 1;
 CREATE TRIGGER status_field_written AFTER UPDATE ON status_fields
 BEGIN
     UPDATE current_status SET

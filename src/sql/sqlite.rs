@@ -87,11 +87,24 @@ impl SqliteOptions {
         PathBuf::from(name)
     }
 
-    pub(super) fn connect(&self) -> SqliteConnectOptions {
+    /// For reading: it leaves the file as it is, its journal too.
+    pub(super) fn reading(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(&self.path)
+            .read_only(true)
+            .busy_timeout(self.busy_timeout)
+            // An answer is one row.
+            .row_buffer_size(4)
+            .disable_statement_logging()
+    }
+
+    fn connect(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(&self.path)
             .create_if_missing(self.create)
             .journal_mode(SqliteJournalMode::Wal)
+            // SQLite's thread must not wait for us in the middle of a transaction.
+            .row_buffer_size(1024)
             .synchronous(match self.synchronous {
                 Synchronous::Normal => SqliteSynchronous::Normal,
                 Synchronous::Full => SqliteSynchronous::Full,
@@ -178,7 +191,7 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
     let readers = SqlitePoolOptions::new()
         .max_connections(options.readers)
         .test_before_acquire(false)
-        .connect_with(options.connect().create_if_missing(false).read_only(true))
+        .connect_with(options.reading())
         .await
         .map_err(sqlite)?;
     Ok(Opened { writer, readers, database })
