@@ -171,15 +171,38 @@ pub(super) struct PathArgs {
     pub(super) db_timeout_ms: Duration,
 }
 
+/// The database service's own.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Service")]
+pub(super) struct ServiceArgs {
+    /// Take events from a JetStream stream: they are kept there while no service runs, and acknowledged when they are
+    /// stored. `auto` does if the server has JetStream; `off` empties and deletes a stream of ours first
+    #[arg(long, env = "ROSEY_JETSTREAM", default_value = "auto", value_name = "WHEN")]
+    pub(super) jetstream: JetStreamArg,
+    /// How large the stream may grow; what does not fit is refused, and goes to the database [default: as large as the
+    /// server lets it]
+    #[arg(long, env = "ROSEY_STREAM_MAX_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(super) stream_max_bytes: Option<i64>,
+    /// Start even if another kind of service answers on these subjects
+    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) takeover: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum JetStreamArg {
+    Auto,
+    On,
+    Off,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
     pub(super) nats: NatsArgs,
     #[command(flatten)]
     pub(super) database: DatabaseArgs,
-    /// Start even if another kind of service answers on these subjects
-    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
-    pub(super) takeover: bool,
+    #[command(flatten)]
+    pub(super) service: ServiceArgs,
 }
 
 /// The bot's own.
@@ -217,9 +240,8 @@ pub(super) struct UpArgs {
     pub(super) chat: ChatArgs,
     #[command(flatten)]
     pub(super) paths: PathArgs,
-    /// Start even if another kind of service answers on these subjects
-    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
-    pub(super) takeover: bool,
+    #[command(flatten)]
+    pub(super) service: ServiceArgs,
 }
 
 #[derive(Debug, Args)]

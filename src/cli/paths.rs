@@ -12,6 +12,7 @@ use super::tally::Tally;
 use crate::client::Db;
 use crate::nats::{NatsOptions, NatsService};
 use crate::op::Op;
+use crate::operation::Kind;
 use crate::sql::{SqliteOptions, SqlxService, Synchronous};
 use crate::stack::{BoxedStack, Direct, StackBuilder, boxed};
 
@@ -118,7 +119,7 @@ impl Paths {
             tokio::spawn(async move {
                 // A service that is found again is tried at once, whatever the circuit had seen before.
                 while status.changed().await.is_ok() {
-                    if status.borrow().usable() {
+                    if status.borrow().takes(Kind::Event) {
                         circuit.set_healthy(true);
                     }
                 }
@@ -128,25 +129,26 @@ impl Paths {
         Ok(Self { db: Db::new(tally.over(stack)), tally, nats, direct })
     }
 
-    /// The paths for one operation: waits a moment for the service, so that NATS has its chance.
-    pub(super) async fn open_for_one(args: &PathArgs) -> Result<Self, Failure> {
+    /// The paths for one operation of this kind: waits a moment for whoever takes it on NATS, so that NATS has its
+    /// chance.
+    pub(super) async fn open_for_one(args: &PathArgs, kind: Kind) -> Result<Self, Failure> {
         let paths = Self::open(args, "rosey-send").await?;
         if let Some(nats) = &paths.nats {
             // Too late is no error: the database serves, or both paths say why not.
-            let _ = time::timeout(RECOGNITION, nats.recognised()).await;
+            let _ = time::timeout(RECOGNITION, nats.takes(kind)).await;
         }
         Ok(paths)
     }
 
-    /// Waits until there is a path at all: a database, or the service on NATS. Whoever cannot keep what he reads must
-    /// not begin to read.
+    /// Waits until there is a path at all: a database, the service on NATS, or its stream. Whoever cannot keep what he
+    /// reads must not begin to read.
     pub(super) async fn usable(&self) {
         let Some(nats) = self.nats.as_ref().filter(|_| self.direct.database().is_none()) else { return };
-        if time::timeout(RECOGNITION, nats.recognised()).await.is_err() {
+        if time::timeout(RECOGNITION, nats.takes(Kind::Event)).await.is_err() {
             tracing::warn!(
                 "waiting for the database service on NATS; to begin without it, name a database with --database-url"
             );
-            nats.recognised().await;
+            nats.takes(Kind::Event).await;
         }
     }
 

@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Either, Executor, Row};
 use uuid::Uuid;
 
-use super::DeadLetter;
+use super::{DeadLetter, dead};
 use super::writer::Write;
 use crate::clock;
 use crate::operation::{Persist, Spec};
@@ -131,15 +131,13 @@ pub(super) async fn bury(
 }
 
 fn letter(letter: &DeadLetter) -> serde_json::Value {
-    let headers: serde_json::Map<_, _> =
-        letter.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     let mut hex = String::with_capacity(letter.payload.len() * 2);
     for byte in &letter.payload {
         for nibble in [byte >> 4, byte & 15] {
             hex.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
         }
     }
-    let headers = serde_json::Value::from(headers).to_string();
+    let headers = dead::headers(letter);
     serde_json::json!([
         letter.at,
         letter.cause.code().name,

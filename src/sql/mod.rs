@@ -1,6 +1,7 @@
 //! The path on the database itself: [`SqlxService`], and the ledger that makes every operation take effect once.
 
 mod batch;
+mod dead;
 mod error;
 mod future;
 mod sqlite;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tower::Service;
 
+pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
 pub use sqlite::{OpenError, SqliteOptions, Synchronous};
 use writer::{Item, Write};

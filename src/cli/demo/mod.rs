@@ -23,6 +23,7 @@ use super::tally::{Row, Table};
 use super::{console, signals};
 use crate::nats::{NatsOptions, NatsService};
 use crate::op::Op;
+use crate::operation::Kind;
 
 /// Messages that are left for users before the session begins: one for each of the first who join.
 const TOLD: usize = 24;
@@ -106,7 +107,7 @@ impl Stage {
             console::say("Without NATS: the bot works on the embedded database alone.");
         }
         console::say(format!("Leaving messages for the first {TOLD} users who join."));
-        let paths = Paths::open_for_one(&self.path_args()).await?;
+        let paths = Paths::open_for_one(&self.path_args(), Kind::Call).await?;
         let told = expected.newcomers.iter().take(TOLD);
         for user in told.clone() {
             paths.db.outbound_enqueue(Some(user), format!("welcome back, {user}!")).await?;
