@@ -84,6 +84,8 @@ pub(super) enum Command {
     Recent(RecentArgs),
     /// Leave a message for a user, who gets it when he next joins; or for the whole channel
     Tell(TellArgs),
+    /// What could not be understood or applied: look at it, offer it again, drop it
+    Dead(DeadArgs),
     /// A whole session with an outage in the middle, on real processes; ends in a table and a verdict
     Demo(DemoArgs),
     /// Print a completion script
@@ -126,7 +128,7 @@ pub(super) struct NatsArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Paths")]
 pub(super) struct DatabaseArgs {
-    /// The database: sqlite://FILE. `serve` and `up` take sqlite://rosey.db if nothing is said; everything else
+    /// The database: sqlite://FILE. `serve`, `up` and `dead` take sqlite://rosey.db if nothing is said; everything else
     /// then touches no database until the service on NATS has named it
     #[arg(long, env = "ROSEY_DATABASE_URL", value_name = "URL")]
     pub(super) database_url: Option<String>,
@@ -144,11 +146,18 @@ pub(super) enum SynchronousArg {
     Full,
 }
 
-impl PathArgs {
+impl DatabaseArgs {
     /// The same for a question: it creates no database.
     pub(super) fn asking(mut self) -> Self {
-        self.database.existing = true;
+        self.existing = true;
         self
+    }
+}
+
+impl PathArgs {
+    /// The same for a question: it creates no database.
+    pub(super) fn asking(self) -> Self {
+        Self { database: self.database.asking(), ..self }
     }
 }
 
@@ -183,6 +192,10 @@ pub(super) struct ServiceArgs {
     /// server lets it]
     #[arg(long, env = "ROSEY_STREAM_MAX_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(i64).range(1..))]
     pub(super) stream_max_bytes: Option<i64>,
+    /// After how long without a word what an instance took from the stream is given to another one, in milliseconds: how
+    /// long events of an instance that was killed wait
+    #[arg(long, env = "ROSEY_STREAM_ACK_WAIT_MS", default_value = "30000", value_name = "MS", value_parser = millis)]
+    pub(super) stream_ack_wait_ms: Duration,
     /// Start even if another kind of service answers on these subjects
     #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) takeover: bool,
@@ -289,6 +302,44 @@ pub(super) struct TellArgs {
     pub(super) words: Vec<String>,
     #[command(flatten)]
     pub(super) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeadArgs {
+    #[command(subcommand)]
+    pub(super) command: DeadCommand,
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadCommand {
+    /// The newest letters, and why they are here
+    List {
+        /// How many
+        #[arg(short = 'n', long, default_value = "50", value_name = "N")]
+        letters: u32,
+    },
+    /// A letter with its headers and its payload
+    Show {
+        /// Its number
+        id: i64,
+    },
+    /// Offer letters again, as the service would take them; what is applied is a dead letter no more. Not those older
+    /// than 7 days
+    Retry(DeadWhich),
+    /// Remove letters
+    Drop(DeadWhich),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeadWhich {
+    /// Their numbers
+    #[arg(value_name = "ID")]
+    pub(super) ids: Vec<i64>,
+    /// All of them
+    #[arg(long)]
+    pub(super) all: bool,
 }
 
 #[derive(Debug, Args)]

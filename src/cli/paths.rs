@@ -50,10 +50,14 @@ impl DatabaseArgs {
         Ok(options)
     }
 
+    /// How to open the database that is named, or the usual one.
+    pub(super) fn named_options(&self) -> Result<SqliteOptions, Failure> {
+        self.options(self.database_url.as_deref().unwrap_or(DEFAULT_DATABASE))
+    }
+
     /// Opens the database that is named, or the usual one.
     pub(super) async fn open(&self) -> Result<SqlxService<Op>, Failure> {
-        let url = self.database_url.as_deref().unwrap_or(DEFAULT_DATABASE);
-        Ok(SqlxService::open(&self.options(url)?).await?)
+        Ok(SqlxService::open(&self.named_options()?).await?)
     }
 
     /// Opens the database that is named, if one is.

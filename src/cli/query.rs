@@ -115,7 +115,7 @@ fn channel_text(stats: &ChannelStats) -> String {
 }
 
 /// A name or a line as it may be shown on a terminal: control characters would be commands to it.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_control()
@@ -131,7 +131,7 @@ fn clean(text: &str) -> String {
 }
 
 /// A unix second as a date and time of day, UTC.
-fn time(second: i64) -> String {
+pub(super) fn time(second: i64) -> String {
     let Ok(at) = OffsetDateTime::from_unix_timestamp(second) else { return format!("second {second}") };
     let (date, month) = (at.date(), u8::from(at.month()));
     format!(

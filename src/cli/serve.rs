@@ -25,6 +25,7 @@ impl ServiceArgs {
                 JetStreamArg::Off => JetStream::Off,
             },
             stream_max_bytes: self.stream_max_bytes,
+            ack_wait: self.stream_ack_wait_ms,
             ..ServiceOptions::default()
         }
     }

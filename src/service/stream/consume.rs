@@ -112,6 +112,7 @@ impl<O: Persist> Consume<O> {
         let mut watch = time::interval(WATCH_EVERY);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = None;
+        let mut stopping = false;
         let ended = loop {
             // One that is tried alone waits for the others to end, and they for it.
             if work.running.is_empty() {
@@ -124,7 +125,10 @@ impl<O: Persist> Consume<O> {
             let room = work.alone.is_empty() && !work.is_alone && work.running.len() < in_flight;
             tokio::select! {
                 biased;
-                () = told(&mut self.stop) => break Ended::Stopped,
+                () = told(&mut self.stop), if !stopping => {
+                    stopping = true;
+                    pull.finish();
+                }
                 Ok(()) = self.connection.changed() => {
                     let now = *self.connection.borrow_and_update();
                     if now.lame {
@@ -147,8 +151,9 @@ impl<O: Persist> Consume<O> {
                         }
                     }
                     Came::Lost(why) => break Ended::Lost(why),
+                    Came::Finished => break Ended::Stopped,
                 },
-                _ = watch.tick(), if room => {
+                _ = watch.tick(), if room && !stopping => {
                     match self.watch(work, &mut before).await {
                         Ok(()) => {}
                         Err(e) => break Ended::Lost(e.to_string()),

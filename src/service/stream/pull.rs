@@ -18,12 +18,16 @@ const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// After so long without a word something is wrong.
 const SILENCE: Duration = Duration::from_secs(5);
+/// After so long without a message, at the end, there are none.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// What comes.
 pub(super) enum Came {
     Message(Message),
     /// Nothing more will come this way, and why.
     Lost(String),
+    /// All that had been asked for has come.
+    Finished,
 }
 
 pub(super) struct Pull {
@@ -35,6 +39,7 @@ pub(super) struct Pull {
     /// How many have been asked for and have not come.
     asked: usize,
     heard: Instant,
+    finishing: bool,
 }
 
 impl Pull {
@@ -49,21 +54,34 @@ impl Pull {
             batch,
             asked: 0,
             heard: Instant::now(),
+            finishing: false,
         })
+    }
+
+    /// Asks for nothing more from now on. What has been asked for still comes, and is to be taken: a message that the
+    /// server sends in the moment in which nobody listens any more would lie there for the whole of `ack_wait`.
+    pub(super) fn finish(&mut self) {
+        self.finishing = true;
+        self.heard = Instant::now();
     }
 
     /// Waits for the next message, and asks for more in time. Cancel safe.
     pub(super) async fn next(&mut self) -> Came {
         loop {
-            if self.asked <= self.batch / 2 {
-                if let Err(e) = self.ask(self.batch - self.asked).await {
-                    return Came::Lost(e);
-                }
+            if self.finishing && self.asked == 0 {
+                return Came::Finished;
             }
-            let silent_at = self.heard + SILENCE;
-            let message = match time::timeout_at(silent_at, self.subscriber.next()).await {
+            if !self.finishing
+                && self.asked <= self.batch / 2
+                && let Err(e) = self.ask(self.batch - self.asked).await
+            {
+                return Came::Lost(e);
+            }
+            let patience = if self.finishing { QUIET } else { SILENCE };
+            let message = match time::timeout_at(self.heard + patience, self.subscriber.next()).await {
                 Ok(Some(message)) => message,
                 Ok(None) => return Came::Lost("the subscription has ended".to_owned()),
+                Err(_) if self.finishing => return Came::Finished,
                 Err(_) => return Came::Lost(format!("no word of the consumer for {SILENCE:?}")),
             };
             self.heard = Instant::now();
