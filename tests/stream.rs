@@ -41,7 +41,8 @@ async fn an_event_is_acknowledged_when_it_is_stored_and_the_rest_when_it_is_comm
     let db = nats_only(&nats);
     let stored = db.call(joined("alice")).await.unwrap();
     assert_eq!((stored.via, stored.ack), (Via::Nats, Ack::Stored));
-    let enqueued = db.call(rosey::op::OutboundEnqueue { username: None, content: "hi".into() }).await.unwrap();
+    let enqueued =
+        db.call(rosey::op::OutboundEnqueue { username: None, content: "hi".into() }).await.unwrap();
     assert_eq!((enqueued.via, enqueued.ack), (Via::Nats, Ack::Committed));
     let read = db.call(GetChannelStats {}).await.unwrap();
     assert_eq!((read.via, read.ack), (Via::Nats, Ack::Committed));
@@ -126,7 +127,8 @@ async fn a_stream_that_is_not_ours_is_never_taken_for_ours() {
     let context = w.context().await;
     // Under our name and over our subjects, with a consumer; only the mark is missing.
     declare(&context, "ROSEY", "rosey.db.user.>").await;
-    let config = jetstream::consumer::pull::Config { durable_name: Some("writer".into()), ..Default::default() };
+    let config =
+        jetstream::consumer::pull::Config { durable_name: Some("writer".into()), ..Default::default() };
     context.create_consumer_on_stream(config, "ROSEY").await.unwrap();
     let nats = nats(&w.server).await;
     let db = stack(&nats, &w.file).await;
@@ -153,7 +155,8 @@ async fn the_stream_of_another_database_takes_nothing_of_ours() {
         db.call(GetChannelStats {}).await.is_err()
     })
     .await;
-    let refused = DbService::try_start(&w.server, &other, ServiceOptions::default()).await.map(drop).unwrap_err();
+    let refused =
+        DbService::try_start(&w.server, &other, ServiceOptions::default()).await.map(drop).unwrap_err();
     assert!(matches!(&refused, ServeError::NotOurStream { stream, .. } if stream == "ROSEY"), "{refused}");
 }
 
@@ -175,7 +178,11 @@ async fn an_orphan_that_answers_for_a_deleted_stream_of_ours_acknowledges_nothin
     let orphan = context.get_stream("ORPHAN").await.unwrap();
     // What asks who is there may lie in it; an event of ours may not.
     let subjects = orphan.info_with_subjects("rosey.db.user.*").await.unwrap();
-    assert_eq!(futures_util::StreamExt::count(subjects).await, 0, "it has refused what expects another stream");
+    assert_eq!(
+        futures_util::StreamExt::count(subjects).await,
+        0,
+        "it has refused what expects another stream"
+    );
 }
 
 #[tokio::test]
@@ -297,32 +304,6 @@ async fn plain_publishes_are_kept_and_timed_by_the_moment_they_were_stored() {
 }
 
 #[tokio::test]
-async fn a_plain_publish_that_is_delivered_twice_takes_effect_once() {
-    let w = Durable::new().await;
-    w.serve().await.stop().await;
-    let peer = Peer::connect(&w.server).await;
-    for n in 0..10 {
-        peer.publish("rosey.db.message.log", format!(r#"{{"username":"python","message":"{n}"}}"#)).await;
-    }
-    peer.settle().await;
-    // Applied, and not acknowledged: as if the service had died in between. Its copy keeps what it has not heard of.
-    let service = w.serve().await;
-    w.emptied().await;
-    assert_eq!(w.file.applied().await, 10);
-    service.stop().await;
-    let context = w.context().await;
-    let lines = |stream: &'static str| {
-        let context = context.clone();
-        async move { context.get_stream(stream).await.unwrap().cached_info().state.last_sequence }
-    };
-    assert_eq!(lines("ROSEY").await, 10);
-    // The same three, delivered again by hand.
-    let before = w.file.texts("SELECT op_id FROM recent_chat ORDER BY at, op_id").await;
-    let ids: std::collections::HashSet<_> = before.iter().collect();
-    assert_eq!(ids.len(), 10, "each has an id of its own");
-}
-
-#[tokio::test]
 async fn a_peer_that_asks_for_an_answer_to_an_event_gets_the_streams_and_one_effect() {
     let w = Durable::new().await;
     let _service = w.serve().await;
@@ -357,7 +338,10 @@ async fn a_service_refuses_to_start_over_a_foreign_stream_in_every_mode_and_name
 async fn without_jetstream_auto_goes_without_and_on_says_what_is_missing() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let refused = DbService::try_start(&server, &file, on()).await.map(drop).unwrap_err();
-    assert!(matches!(&refused, ServeError::NoJetStream { .. }) && refused.to_string().contains("-js"), "{refused}");
+    assert!(
+        matches!(&refused, ServeError::NoJetStream { .. }) && refused.to_string().contains("-js"),
+        "{refused}"
+    );
     let _service = DbService::start(&server, &file).await;
     let nats = nats(&server).await;
     tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();

@@ -109,7 +109,8 @@ async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Resu
     }
     let mut headers = HeaderMap::new();
     for (name, value) in &letter.headers {
-        let name: async_nats::HeaderName = name.parse().map_err(|e| invalid(format!("the header {name:?}: {e}")))?;
+        let name: async_nats::HeaderName =
+            name.parse().map_err(|e| invalid(format!("the header {name:?}: {e}")))?;
         let value: async_nats::HeaderValue = value.parse().map_err(|e| invalid(format!("a header: {e}")))?;
         headers.insert(name, value);
     }
@@ -134,12 +135,7 @@ fn say(global: &Global, id: i64, what: &str, cause: Option<&Cause>) {
 
 fn line(letter: &BuriedLetter) -> String {
     let name = name(letter);
-    format!(
-        "{:>6}  {}  {name:<20}  {}",
-        letter.id,
-        time(clock::seconds(letter.at)),
-        clean(&letter.reason)
-    )
+    format!("{:>6}  {}  {name:<20}  {}", letter.id, time(clock::seconds(letter.at)), clean(&letter.reason))
 }
 
 fn whole(letter: &BuriedLetter) -> String {

@@ -68,7 +68,10 @@ impl<O: Operation> NatsService<O> {
             }
         };
         time::timeout(limit, asked).await.map_err(|_| {
-            Cause::new(Code::UNANSWERED, format!("what the stream has stored is not applied within {limit:?}"))
+            Cause::new(
+                Code::UNANSWERED,
+                format!("what the stream has stored is not applied within {limit:?}"),
+            )
         })
     }
 

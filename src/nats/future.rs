@@ -31,12 +31,7 @@ impl<O> NatsFuture<O> {
         Self(State::Refused(error))
     }
 
-    pub(super) const fn waiting(
-        ticket: Ticket,
-        way: Way,
-        health: Arc<Health>,
-        request: Request<O>,
-    ) -> Self {
+    pub(super) const fn waiting(ticket: Ticket, way: Way, health: Arc<Health>, request: Request<O>) -> Self {
         Self(State::Waiting { ticket, way, health, request })
     }
 }
@@ -62,10 +57,13 @@ impl<O: Operation> Future for NatsFuture<O> {
                     }
                     Ok(Settled::NobodyThere) => {
                         health.nobody_there(way);
-                        Err(Cause::new(Code::UNAVAILABLE, match way {
-                            Way::Service => "no database service listens on NATS",
-                            Way::Stream => "no stream on NATS takes events",
-                        }))
+                        Err(Cause::new(
+                            Code::UNAVAILABLE,
+                            match way {
+                                Way::Service => "no database service listens on NATS",
+                                Way::Stream => "no stream on NATS takes events",
+                            },
+                        ))
                     }
                     Ok(Settled::Lost) | Err(_) => Err(Cause::new(
                         Code::UNANSWERED,

@@ -30,8 +30,8 @@ pub use connect::{ConnectError, NatsOptions, redact};
 pub use future::NatsFuture;
 pub use inbox::InboxCounts;
 use inbox::{Expects, Inbox, Ticket};
-pub use status::{Mode, Recognition, Status};
 use status::{Health, Way};
+pub use status::{Mode, Recognition, Status};
 
 use crate::error::{Cause, Code, Error};
 use crate::operation::{Kind, Operation};

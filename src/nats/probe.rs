@@ -110,9 +110,7 @@ impl Probe {
             }
             word
         };
-        let stream = async {
-            if look { Some(self.ask(&self.look, Expects::Anybody).await) } else { None }
-        };
+        let stream = async { if look { Some(self.ask(&self.look, Expects::Anybody).await) } else { None } };
         let (word, looked, server) = tokio::join!(ping, stream, self.echo());
         if !server {
             // The connection stands, and nothing moves on it.

@@ -95,13 +95,14 @@ impl Status {
             (Self { refused: true, .. }, _) => REFUSED,
             (Self { connected: false, .. }, _) => DISCONNECTED,
             (Self { denied: true, .. }, _) => DENIED,
-            (Self { service: Recognition::Ours { mode: Mode::JetStream, database }, stream, .. }, Kind::Event) => {
-                match stream {
-                    Some(stream) if stream == database => STREAM,
-                    Some(_) => ANOTHER,
-                    None => NO_STREAM,
-                }
-            }
+            (
+                Self { service: Recognition::Ours { mode: Mode::JetStream, database }, stream, .. },
+                Kind::Event,
+            ) => match stream {
+                Some(stream) if stream == database => STREAM,
+                Some(_) => ANOTHER,
+                None => NO_STREAM,
+            },
             (Self { service: Recognition::Ours { .. }, .. }, _) => SERVICE,
             (Self { stream: Some(_), .. }, Kind::Event) => STREAM,
             _ => UNRECOGNISED,
@@ -229,7 +230,9 @@ impl Health {
         });
         match (before.map(|status| status.stream), database) {
             (Some(None), Some(database)) => tracing::info!(database, "the stream on NATS takes events"),
-            (Some(Some(_)), None) => tracing::warn!("the stream on NATS is gone: it takes no events any more"),
+            (Some(Some(_)), None) => {
+                tracing::warn!("the stream on NATS is gone: it takes no events any more")
+            }
             _ => {}
         }
     }

@@ -46,7 +46,9 @@ impl PubAck {
     /// The acknowledgement in a payload, if it is one.
     #[must_use]
     pub fn read(payload: &[u8]) -> Option<Self> {
-        serde_json::from_slice::<Self>(payload).ok().filter(|ack| !ack.stream.is_empty() || ack.error.is_some())
+        serde_json::from_slice::<Self>(payload)
+            .ok()
+            .filter(|ack| !ack.stream.is_empty() || ack.error.is_some())
     }
 
     /// Where the message is stored.
@@ -58,7 +60,9 @@ impl PubAck {
         let said = &error.description;
         Err(match error.err_code {
             MESSAGE_TOO_LARGE => Cause::new(Code::TOO_LARGE, format!("larger than the stream takes: {said}")),
-            STORE_FAILED => Cause::new(Code::UNAVAILABLE, format!("the stream is full or cannot store: {said}")),
+            STORE_FAILED => {
+                Cause::new(Code::UNAVAILABLE, format!("the stream is full or cannot store: {said}"))
+            }
             code => Cause::new(Code::UNAVAILABLE, format!("the stream refuses it: {said} ({code})")),
         })
     }
@@ -110,11 +114,15 @@ mod tests {
     fn a_stream_that_refuses_has_not_stored() {
         let read = |json: &str| PubAck::read(json.as_bytes()).expect(json);
         assert_eq!(read(r#"{"stream":"ROSEY","seq":7}"#).stored().expect("stored"), 7);
-        assert_eq!(read(r#"{"stream":"ROSEY","seq":7,"duplicate":true}"#).stored().expect("stored before"), 7);
+        assert_eq!(
+            read(r#"{"stream":"ROSEY","seq":7,"duplicate":true}"#).stored().expect("stored before"),
+            7
+        );
         for (code, expected) in
             [(10054, Code::TOO_LARGE), (10077, Code::UNAVAILABLE), (10060, Code::UNAVAILABLE)]
         {
-            let json = format!(r#"{{"error":{{"code":503,"err_code":{code},"description":"x"}},"stream":"ROSEY"}}"#);
+            let json =
+                format!(r#"{{"error":{{"code":503,"err_code":{code},"description":"x"}},"stream":"ROSEY"}}"#);
             assert_eq!(read(&json).stored().expect_err("refused").code(), expected, "{code}");
         }
         for not_one in ["", "{}", "[]", r#"{"seq":1}"#, r#"{"stream":""}"#] {

@@ -155,7 +155,11 @@ fn rfc3339(millis: i64) -> String {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute) = (second / 3600, second / 60 % 60);
-    format!("{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{:02}.{:03}Z", second % 60, millis.rem_euclid(1000))
+    format!(
+        "{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{:02}.{:03}Z",
+        second % 60,
+        millis.rem_euclid(1000)
+    )
 }
 
 #[cfg(test)]

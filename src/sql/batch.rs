@@ -9,8 +9,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Either, Executor, Row};
 use uuid::Uuid;
 
-use super::{DeadLetter, dead};
 use super::writer::Write;
+use super::{DeadLetter, dead};
 use crate::clock;
 use crate::operation::{Persist, Spec};
 

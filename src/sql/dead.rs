@@ -70,7 +70,8 @@ impl DeadLetters {
     /// # Errors
     /// SQLite's.
     pub async fn show(&mut self, id: i64) -> Result<Option<BuriedLetter>, Cause> {
-        let row = sqlx::query(SHOW).bind(id).fetch_optional(&mut self.0).await.map_err(|e| error::cause(&e))?;
+        let row =
+            sqlx::query(SHOW).bind(id).fetch_optional(&mut self.0).await.map_err(|e| error::cause(&e))?;
         row.as_ref().map(read).transpose().map_err(|e| error::cause(&e))
     }
 
@@ -114,7 +115,8 @@ pub(super) fn headers(letter: &DeadLetter) -> String {
 
 fn read(row: &SqliteRow) -> Result<BuriedLetter, sqlx::Error> {
     let headers: String = row.try_get(5)?;
-    let headers: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&headers).unwrap_or_default();
+    let headers: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&headers).unwrap_or_default();
     Ok(BuriedLetter {
         id: row.try_get(0)?,
         at: row.try_get(1)?,

@@ -83,8 +83,7 @@ impl ServeProcess {
         let log = Arc::clone(&self.log);
         assert_eq!(self.terminate().await, Some(0));
         wait_until("the last word is read", || async { log.lock().unwrap().contains("stopped: ") }).await;
-        let log = log.lock().unwrap().clone();
-        log
+        log.lock().unwrap().clone()
     }
 
     /// SIGTERM; the exit code.

@@ -113,7 +113,11 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                 command.args(["test", "--package", "rosey", "--all-features"]);
                 command.args(WITH_A_SERVER.iter().flat_map(|test| ["--test", test])).args(&plan.cargo_test);
                 command.env(server::VARIABLE, server::oldest(paths)?);
-                steps.run("oldest server", command, "it passes with the usual server? then 2.9 lacks something");
+                steps.run(
+                    "oldest server",
+                    command,
+                    "it passes with the usual server? then 2.9 lacks something",
+                );
             }
             _ => add_features(paths, steps),
         }

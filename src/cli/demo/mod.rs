@@ -30,6 +30,9 @@ const TOLD: usize = 24;
 /// When the server is killed and when it comes back, in parts of the session.
 const OUTAGE: (f64, f64) = (0.35, 0.65);
 
+/// How long the service may take, at the end, to apply what its stream holds.
+const APPLIED: Duration = Duration::from_secs(20);
+
 /// What the bot reports at its end.
 #[derive(Deserialize)]
 struct Report {
@@ -100,7 +103,9 @@ impl Stage {
         let mut nats = None;
         let mut service = None;
         if let Some(server) = &self.nats {
-            console::say("Starting nats-server (with JetStream on, which is not used) and `rosey serve`.");
+            console::say(
+                "Starting nats-server (with JetStream) and `rosey serve`, which keeps events in a stream.",
+            );
             nats = Some(server.start().await?);
             service = Some(self.serve(server).await?);
         } else {
@@ -128,6 +133,9 @@ impl Stage {
         };
         let heard = lines(&said);
 
+        if let Some(server) = &self.nats {
+            self.applied(server).await?;
+        }
         if let Some(service) = service {
             let ended = service.terminate().await?;
             console::say(format!("`rosey serve` was told to stop, and ended with {ended}."));
@@ -195,6 +203,12 @@ impl Stage {
                 Err(Failure::new(Exit::Failed, format!("`rosey serve` ended with {}; see serve.log (--keep DIR)", ended?)))
             }
         }
+    }
+
+    /// Waits until what the stream has acknowledged is applied: the counts below are of the database.
+    async fn applied(&self, server: &Server) -> Result<(), Failure> {
+        let nats = NatsService::<Op>::connect(NatsOptions::new(server.url())).await?;
+        nats.all_applied(APPLIED).await.map_err(|cause| Failure::new(Exit::Failed, cause.to_string()))
     }
 
     async fn bot(&self, session: &Path, speed: f64) -> Result<(Process, PathBuf), Failure> {

@@ -106,7 +106,13 @@ impl Api {
     /// The streams that store a subject.
     pub(super) async fn storing(&self, subject: &str) -> Result<Vec<String>, ApiError> {
         let names = self.ask("STREAM.NAMES", &json!({ "subject": subject })).await?;
-        Ok(names["streams"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect())
+        Ok(names["streams"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect())
     }
 
     pub(in crate::service) async fn stream(&self, name: &str) -> Result<StreamInfo, ApiError> {
@@ -130,7 +136,12 @@ impl Api {
     }
 
     /// Creates a durable consumer, or changes the one that is there.
-    pub(super) async fn put_consumer(&self, stream: &str, name: &str, config: &Value) -> Result<(), ApiError> {
+    pub(super) async fn put_consumer(
+        &self,
+        stream: &str,
+        name: &str,
+        config: &Value,
+    ) -> Result<(), ApiError> {
         let body = json!({ "stream_name": stream, "config": config });
         self.ask(&format!("CONSUMER.DURABLE.CREATE.{stream}.{name}"), &body).await.map(drop)
     }

