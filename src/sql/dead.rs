@@ -12,6 +12,7 @@ const LIST: &str = "
 const SHOW: &str = "SELECT id, at, code, reason, subject, headers, payload FROM dead_letters WHERE id = $1";
 const DROP: &str = "DELETE FROM dead_letters WHERE id = $1";
 const IDS: &str = "SELECT id FROM dead_letters ORDER BY id";
+#[cfg(feature = "nats")]
 const IS_BURIED: &str = "
     SELECT EXISTS (SELECT 1 FROM dead_letters WHERE subject = $1 AND headers = $2 AND payload = $3)";
 
