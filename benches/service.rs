@@ -66,7 +66,9 @@ impl World {
         let server = std::env::var_os("NATS_SERVER_BIN").expect("run `cargo xtask bench service`");
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(server);
-        command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]).arg(dir.path().join("jetstream"));
+        command
+            .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"])
+            .arg(dir.path().join("jetstream"));
         let nats = Ended(command.stderr(Stdio::null()).spawn().unwrap());
         Self { dir, url: format!("nats://127.0.0.1:{port}"), _nats: nats }
     }

@@ -103,3 +103,38 @@ async fn a_wrong_password_is_said_and_not_taken_for_a_server_that_is_not_there()
     assert_eq!(code, Some(4));
     assert!(text.contains("refuses our user or password") && !text.contains("wrong@"), "{text}");
 }
+
+#[tokio::test]
+async fn a_service_that_must_not_start_says_why_and_what_to_do() {
+    let w = Durable::new().await;
+    let serve = |options: &'static [&str]| {
+        let mut command = rosey(&w.file);
+        command.args(["serve", "--nats-url", &w.server.url(), "--database-url", &w.file.url()]).args(options);
+        async move { tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap() }
+    };
+    let config = async_nats::jetstream::stream::Config {
+        name: "FOREIGN".to_owned(),
+        subjects: vec!["rosey.db.>".to_owned()],
+        ..Default::default()
+    };
+    let context = w.context().await;
+    context.create_stream(config).await.unwrap();
+    for options in [&["--jetstream", "auto"], &["--jetstream", "on"], &["--jetstream", "off"]] {
+        let (code, text) = serve(options).await;
+        assert_eq!(code, Some(5), "{text}");
+        assert!(text.contains("FOREIGN") && text.contains("nats stream rm"), "{text}");
+    }
+    let without = NatsServer::start().await;
+    let mut command = rosey(&w.file);
+    command.args([
+        "serve",
+        "--jetstream",
+        "on",
+        "--nats-url",
+        &without.url(),
+        "--database-url",
+        &w.file.url(),
+    ]);
+    let (code, text) = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
+    assert!(code == Some(5) && text.contains("nats-server -js"), "{text}");
+}
