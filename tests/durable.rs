@@ -12,9 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use futures_util::future::join_all;
 use rosey::nats::NatsService;
-use rosey::op::Op;
+use rosey::op::{GetChannelStats, Op, UserJoined};
 use rosey::service::ServiceOptions;
+use rosey::stack::{StackBuilder, boxed};
+use rosey::{Ack, Db, Via};
+use rosey_layers::breaker::State;
 use support::*;
 
 /// How often something is killed.
@@ -215,6 +219,36 @@ async fn a_server_that_says_goodbye_takes_nothing_with_it() {
     let served = service.stop().await;
     assert_eq!((served.lost, served.refused), (0, 0), "{served:?}");
     assert_exactly_once(&file, sent).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_service_behind_a_living_stream_costs_questions_their_circuit_and_events_nothing() {
+    let w = Durable::new().await;
+    let process = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", "on"]).await;
+    let nats = nats(&w.server).await;
+    recognised(&nats).await;
+    let direct = direct(&w.file, &nats).await;
+    let (stack, circuits) = StackBuilder::new().build_with_circuits(nats.clone(), direct);
+    let db = Db::new(boxed(stack));
+    db.user_joined("first").await.unwrap();
+    nats.applied(LIMIT).await.unwrap();
+    // While it has nothing to do: stopped in the middle of a transaction, it would hold the lock of the file.
+    process.freeze();
+    let questions = (0..50).map(|_| db.call(GetChannelStats {}));
+    for answer in join_all(questions).await {
+        assert_eq!(answer.unwrap().via, Via::Db);
+    }
+    assert_eq!(circuits.requests.state(), State::Open);
+    assert_eq!(circuits.events.state(), State::Closed);
+    for n in 0..100 {
+        let reply = db.call(UserJoined { username: format!("user{n}") }).await.unwrap();
+        assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Stored), "{n}");
+        assert_eq!(db.call(GetChannelStats {}).await.unwrap().via, Via::Db);
+    }
+    process.thaw();
+    w.emptied().await;
+    assert_exactly_once(&w.file, 101).await;
+    assert_eq!(process.terminate().await, Some(0));
 }
 
 // What cannot be applied.

@@ -118,13 +118,15 @@ impl Paths {
             let nats = NatsService::connect(args.nats.options(name)).await?;
             let usual = args.database.clone();
             direct.follow(nats.status(), move |database| usual.clone().open_if(database));
-            let (stack, circuit) = stack.build_with_circuit(nats.clone(), direct.clone());
+            let (stack, circuits) = stack.build_with_circuits(nats.clone(), direct.clone());
             let mut status = nats.status();
             tokio::spawn(async move {
-                // A service that is found again is tried at once, whatever the circuit had seen before.
+                // Who is found again is tried at once, whatever the circuit had seen before.
                 while status.changed().await.is_ok() {
-                    if status.borrow().takes(Kind::Event) {
-                        circuit.set_healthy(true);
+                    for kind in [Kind::Event, Kind::Query] {
+                        if status.borrow().takes(kind) {
+                            circuits.of(kind).set_healthy(true);
+                        }
                     }
                 }
             });
