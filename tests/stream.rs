@@ -520,6 +520,40 @@ async fn turning_the_stream_off_applies_what_it_holds_and_deletes_it() {
     assert_eq!((served.refused, served.lost), (0, 0), "{served:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plain_publishes_while_the_stream_is_turned_off_are_neither_lost_nor_doubled() {
+    let w = Durable::new().await;
+    for round in 0..5 {
+        w.serve().await.stop().await;
+        let peer = Peer::connect(&w.server).await;
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stopped = std::sync::Arc::clone(&stop);
+        let publishing = tokio::spawn(async move {
+            let mut published = 0;
+            while !stopped.load(std::sync::atomic::Ordering::Acquire) {
+                let line = format!(r#"{{"username":"python{round}","message":"line {published}"}}"#);
+                peer.publish("rosey.db.message.log", line).await;
+                published += 1;
+                if published % 4 == 0 {
+                    peer.settle().await;
+                    // No faster than a service takes them: what is too much for it is lost without a stream, always.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+            peer.settle().await;
+            published
+        });
+        let service = w.try_serve(off()).await.unwrap();
+        wait_until("the stream is deleted", || async { w.stored().await.is_none() }).await;
+        stop.store(true, std::sync::atomic::Ordering::Release);
+        let published: i64 = publishing.await.unwrap();
+        let served = service.stop().await;
+        assert_eq!((served.refused, served.lost), (0, 0), "{served:?}");
+        let count = format!("SELECT count(*) FROM recent_chat WHERE username = 'python{round}'");
+        assert_eq!(w.file.number(count.leak()).await, published, "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn queries_and_headers_pass_beside_the_stream() {
     let w = Durable::new().await;

@@ -22,7 +22,7 @@ use connection::{Connection, connected, note, say_goodbye};
 use counters::Counters;
 pub use counters::Served;
 pub use options::{JetStream, ServeError, ServiceOptions};
-use stream::{Api, Consume, Declaration, Plan};
+use stream::{Api, Consume, Declaration, Overlap, Plan};
 
 use crate::nats::{Mode, NatsOptions, redact};
 use crate::operation::Persist;
@@ -152,7 +152,11 @@ async fn start<O: Persist>(
     if let (Plan::Stream, Some(consume)) = (plan, &consume) {
         consume.declare().await.map_err(unready)?;
     }
-    let subscriptions = subscription::subscribe(shared, &mut tasks).await?;
+    let taken = match &consume {
+        Some(consume) if plan == Plan::Empty => consume.last().await.map_err(unready)?,
+        _ => 0,
+    };
+    let mut subscriptions = subscription::subscribe(shared, &mut tasks).await?;
     let running = neighbours::ours::<O>(&shared.client, shared.db.database()).await?;
     if let Some(mode) = running.filter(|mode| *mode != shared.mode()) {
         return Err(ServeError::OtherMode { mode });
@@ -160,7 +164,10 @@ async fn start<O: Persist>(
     match (plan, consume) {
         (Plan::Stream, Some(consume)) => drop(tasks.spawn(consume.run())),
         (Plan::Empty, Some(consume)) => {
+            // From here on the stream takes nothing more; what it took since we listen has come to us as well.
             consume.declare().await.map_err(unready)?;
+            subscription::settle(&shared.client).await?;
+            subscriptions.without(Overlap::read(&shared.api, &consume.declaration.name, taken).await);
             tasks.spawn(stream::close(consume));
         }
         _ => {}

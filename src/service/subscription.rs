@@ -9,9 +9,11 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::task::coop::unconstrained;
 use tokio::time;
 
 use super::neighbours::who_subject;
+use super::stream::Overlap;
 use super::{ServeError, Shared, barrier, handle};
 use crate::nats::Mode;
 use crate::operation::{Kind, Persist};
@@ -30,7 +32,20 @@ enum Serves {
 }
 
 /// What is listened to, before anything of it is taken.
-pub(super) struct Subscriptions(Vec<(Serves, Subscriber)>);
+pub(super) struct Subscriptions(Vec<Subscription>);
+
+struct Subscription {
+    serves: Serves,
+    subscriber: Subscriber,
+    /// What has come already, and is to be taken first.
+    early: Vec<Message>,
+}
+
+impl Subscription {
+    const fn new(serves: Serves, subscriber: Subscriber) -> Self {
+        Self { serves, subscriber, early: Vec::new() }
+    }
+}
 
 /// Subscribes to everything, and returns when the server has taken note of it all. What a stream takes, nobody else
 /// listens to. Who we are is told from now on, because another instance may be starting at the same moment.
@@ -48,10 +63,10 @@ pub(super) async fn subscribe<O: Persist>(
     let own = own.map(|(word, serves)| (format!("{}.{word}", O::SERVICE), serves));
     for (subject, serves) in operations.chain(own) {
         let subscriber = client.queue_subscribe(subject, O::SERVICE.into()).await.map_err(|e| failed(&e))?;
-        all.push((serves, subscriber));
+        all.push(Subscription::new(serves, subscriber));
     }
     let who = client.subscribe(who_subject::<O>()).await.map_err(|e| failed(&e))?;
-    tasks.spawn(run(Arc::clone(shared), Serves::Who, who));
+    tasks.spawn(run(Arc::clone(shared), Subscription::new(Serves::Who, who)));
     settle(client).await?;
     Ok(Subscriptions(all))
 }
@@ -70,18 +85,35 @@ pub(super) async fn settle(client: &Client) -> Result<(), ServeError> {
 }
 
 impl Subscriptions {
+    /// Passes over what has come by now and is done from a stream.
+    pub(super) fn without(&mut self, mut overlap: Overlap) {
+        for Subscription { serves, subscriber, early } in &mut self.0 {
+            if !matches!(serves, Serves::Operation(_)) {
+                continue;
+            }
+            // Outside of tokio's budget: it would say "nothing more" in the middle.
+            while let Some(Some(message)) = unconstrained(subscriber.next()).now_or_never() {
+                if !overlap.takes(&message) {
+                    early.push(message);
+                }
+            }
+        }
+    }
+
     /// Begins to take what comes.
     pub(super) fn serve<O: Persist>(self, shared: &Arc<Shared<O>>, tasks: &mut JoinSet<()>) {
-        for (serves, subscriber) in self.0 {
-            tasks.spawn(run(Arc::clone(shared), serves, subscriber));
+        for subscription in self.0 {
+            tasks.spawn(run(Arc::clone(shared), subscription));
         }
     }
 }
 
 /// Takes messages until it is told to stop; then what the server had sent already, and ends when all is done.
-async fn run<O: Persist>(shared: Arc<Shared<O>>, serves: Serves, mut subscriber: Subscriber) {
+async fn run<O: Persist>(shared: Arc<Shared<O>>, subscription: Subscription) {
+    let Subscription { serves, mut subscriber, early } = subscription;
     let mut stop = shared.stop.clone();
-    let mut working = FuturesUnordered::new();
+    let working = early.into_iter().map(|message| work(&shared, serves, message));
+    let mut working = working.collect::<FuturesUnordered<_>>();
     let (mut open, mut stopping) = (true, false);
     while open || !working.is_empty() {
         tokio::select! {
@@ -96,7 +128,7 @@ async fn run<O: Persist>(shared: Arc<Shared<O>>, serves: Serves, mut subscriber:
                 // Without a connection nobody tells that this is all: then it is what lies here already.
                 let up = shared.client.connection_state() == State::Connected;
                 if !(up && subscriber.drain().await.is_ok()) {
-                    while let Some(Some(message)) = subscriber.next().now_or_never() {
+                    while let Some(Some(message)) = unconstrained(subscriber.next()).now_or_never() {
                         working.push(work(&shared, serves, message));
                     }
                     open = false;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::context::{Context, ContextBuilder, RequestErrorKind};
+use async_nats::jetstream::message::StreamMessage;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -117,6 +118,12 @@ impl Api {
 
     pub(in crate::service) async fn stream(&self, name: &str) -> Result<StreamInfo, ApiError> {
         self.read(&format!("STREAM.INFO.{name}"), &json!({})).await
+    }
+
+    /// A message that the stream still holds.
+    pub(super) async fn message(&self, stream: &str, sequence: u64) -> Option<StreamMessage> {
+        let stream = self.0.get_stream_no_info(stream).await.ok()?;
+        stream.get_raw_message(sequence).await.ok()
     }
 
     pub(super) async fn create_stream(&self, name: &str, config: &Value) -> Result<(), ApiError> {

@@ -65,6 +65,14 @@ impl<O: Persist> Consume<O> {
         self.declaration.ensure(&self.shared.api).await
     }
 
+    /// The last place of the stream that was given away.
+    ///
+    /// # Errors
+    /// What JetStream says.
+    pub(in crate::service) async fn last(&self) -> Result<u64, ApiError> {
+        Ok(self.shared.api.stream(&self.declaration.name).await?.state.last())
+    }
+
     /// Runs until it is told to stop; returns when everything taken is done, or given back.
     pub(in crate::service) async fn run(mut self) {
         let mut work = Work {
