@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::serve::ServiceArgs;
+
 const ABOUT: &str = "A chat bot's memory: every operation goes over NATS, falls back to the database, and takes \
                      effect exactly once.";
 
@@ -85,7 +87,7 @@ pub(super) enum Command {
     /// Leave a message for a user, who gets it when he next joins; or for the whole channel
     Tell(TellArgs),
     /// What could not be understood or applied: look at it, offer it again, drop it
-    Dead(DeadArgs),
+    Dead(super::dead::DeadArgs),
     /// A whole session with an outage in the middle, on real processes; ends in a table and a verdict
     Demo(DemoArgs),
     /// Print a completion script
@@ -178,34 +180,6 @@ pub(super) struct PathArgs {
     /// How long an operation may take on the database, in milliseconds
     #[arg(long, env = "ROSEY_DB_TIMEOUT_MS", default_value = "5000", value_name = "MS", value_parser = millis)]
     pub(super) db_timeout_ms: Duration,
-}
-
-/// The database service's own.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Service")]
-pub(super) struct ServiceArgs {
-    /// Take events from a JetStream stream: they are kept there while no service runs, and acknowledged when they are
-    /// stored. `auto` does if the server has JetStream; `off` empties and deletes a stream of ours first
-    #[arg(long, env = "ROSEY_JETSTREAM", default_value = "auto", value_name = "WHEN")]
-    pub(super) jetstream: JetStreamArg,
-    /// How large the stream may grow; what does not fit is refused, and goes to the database [default: as large as the
-    /// server lets it]
-    #[arg(long, env = "ROSEY_STREAM_MAX_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(i64).range(1..))]
-    pub(super) stream_max_bytes: Option<i64>,
-    /// After how long without a word what an instance took from the stream is given to another one, in milliseconds: how
-    /// long events of an instance that was killed wait
-    #[arg(long, env = "ROSEY_STREAM_ACK_WAIT_MS", default_value = "30000", value_name = "MS", value_parser = millis)]
-    pub(super) stream_ack_wait_ms: Duration,
-    /// Start even if another kind of service answers on these subjects
-    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
-    pub(super) takeover: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum JetStreamArg {
-    Auto,
-    On,
-    Off,
 }
 
 #[derive(Debug, Args)]
@@ -305,44 +279,6 @@ pub(super) struct TellArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct DeadArgs {
-    #[command(subcommand)]
-    pub(super) command: DeadCommand,
-    #[command(flatten)]
-    pub(super) database: DatabaseArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum DeadCommand {
-    /// The newest letters, and why they are here
-    List {
-        /// How many
-        #[arg(short = 'n', long, default_value = "50", value_name = "N")]
-        letters: u32,
-    },
-    /// A letter with its headers and its payload
-    Show {
-        /// Its number
-        id: i64,
-    },
-    /// Offer letters again, as the service would take them; what is applied is a dead letter no more. Not those older
-    /// than 7 days
-    Retry(DeadWhich),
-    /// Remove letters
-    Drop(DeadWhich),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct DeadWhich {
-    /// Their numbers
-    #[arg(value_name = "ID")]
-    pub(super) ids: Vec<i64>,
-    /// All of them
-    #[arg(long)]
-    pub(super) all: bool,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct DemoArgs {
     /// The nats-server to start; else NATS_SERVER_BIN, else the one in PATH
     #[arg(long, env = "NATS_SERVER_BIN", value_name = "PATH")]
@@ -361,7 +297,7 @@ pub(super) struct DemoArgs {
     pub(super) keep: Option<PathBuf>,
 }
 
-fn millis(text: &str) -> Result<Duration, String> {
+pub(super) fn millis(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
         Ok(0) | Err(_) => Err("a whole number of milliseconds, at least 1".to_owned()),
         Ok(millis) => Ok(Duration::from_millis(millis)),

@@ -2,11 +2,12 @@
 //! the database file, beside a service that runs.
 
 use async_nats::HeaderMap;
+use clap::{Args, Subcommand};
 use rosey_layers::{Class, Classify};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::args::{DeadArgs, DeadCommand, DeadWhich, Global};
+use super::args::{DatabaseArgs, Global};
 use super::console;
 use super::exit::{Exit, Failure};
 use super::query::{clean, time};
@@ -17,6 +18,44 @@ use crate::op::{Op, Request};
 use crate::operation::Operation;
 use crate::request::OpId;
 use crate::sql::{BuriedLetter, DeadLetters, SqlxService};
+
+#[derive(Debug, Args)]
+pub(super) struct DeadArgs {
+    #[command(subcommand)]
+    pub(super) command: DeadCommand,
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadCommand {
+    /// The newest letters, and why they are here
+    List {
+        /// How many
+        #[arg(short = 'n', long, default_value = "50", value_name = "N")]
+        letters: u32,
+    },
+    /// A letter with its headers and its payload
+    Show {
+        /// Its number
+        id: i64,
+    },
+    /// Offer letters again, as the service would take them; what is applied is a dead letter no more. Not those older
+    /// than 7 days
+    Retry(DeadWhich),
+    /// Remove letters
+    Drop(DeadWhich),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeadWhich {
+    /// Their numbers
+    #[arg(value_name = "ID")]
+    pub(super) ids: Vec<i64>,
+    /// All of them
+    #[arg(long)]
+    pub(super) all: bool,
+}
 
 /// A letter that is older is not offered again: the ledger may have forgotten what had been done by then.
 const OLDEST: i64 = 7 * 24 * 60 * 60 * 1000;

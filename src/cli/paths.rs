@@ -22,6 +22,9 @@ const DEFAULT_DATABASE: &str = "sqlite://rosey.db";
 /// How long a command that sends one operation waits for the service to be recognised.
 const RECOGNITION: Duration = Duration::from_millis(700);
 
+/// How long the end of a process waits for its own service to apply what the stream has taken.
+const APPLIED: Duration = Duration::from_secs(5);
+
 /// A client over its paths.
 pub(super) struct Paths {
     pub(super) db: Db<BoxedStack<Op>>,
@@ -155,6 +158,14 @@ impl Paths {
                 "waiting for the database service on NATS; to begin without it, name a database with --database-url"
             );
             nats.takes(Kind::Event).await;
+        }
+    }
+
+    /// Waits until what the stream has taken from us is in the database; for whoever ends the service that applies it.
+    pub(super) async fn applied(&self) {
+        let Some(nats) = &self.nats else { return };
+        if let Err(cause) = nats.applied(APPLIED).await {
+            tracing::warn!("the rest is applied by the next service that starts: {cause}");
         }
     }
 

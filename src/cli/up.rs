@@ -25,6 +25,7 @@ pub(super) async fn run(args: UpArgs) -> Result<Exit, Failure> {
         // The service ends before the bot only when it must not start.
         served = &mut service => (None, served),
         exit = bot::chat(&args.chat, &paths, shutdown) => {
+            paths.applied().await;
             let _ = bot_ended.send(true);
             (Some(exit), service.await)
         }
