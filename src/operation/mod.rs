@@ -123,6 +123,13 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// The name of the service that serves it: its queue group, and the first part of its own subjects
     /// (`SERVICE.ping`).
     const SERVICE: &'static str;
+    /// The name of the stream that takes its events where JetStream is used: the first part of
+    /// [`SERVICE`](Self::SERVICE) in capitals (`rosey.db` works on `ROSEY`). Two services of one NATS account whose names
+    /// begin alike need names of their own here.
+    #[must_use]
+    fn stream() -> String {
+        Self::SERVICE.split('.').next().unwrap_or(Self::SERVICE).to_ascii_uppercase()
+    }
     /// The contract of each operation; [`index`](Self::index) points into it.
     const SPECS: &'static [Spec];
     /// The names alone, in the same order.

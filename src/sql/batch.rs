@@ -10,9 +10,9 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Either, Executor, Row};
 use uuid::Uuid;
 
-use super::DeadLetter;
 use super::retention::Removal;
 use super::writer::Write;
+use super::{DeadLetter, dead};
 use crate::clock;
 use crate::operation::{Kind, Persist, Spec};
 
@@ -182,15 +182,13 @@ pub(super) async fn remove(connection: &mut SqliteConnection, removal: &Removal)
 }
 
 fn letter(letter: &DeadLetter) -> serde_json::Value {
-    let headers: serde_json::Map<_, _> =
-        letter.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     let mut hex = String::with_capacity(letter.payload.len() * 2);
     for byte in &letter.payload {
         for nibble in [byte >> 4, byte & 15] {
             hex.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
         }
     }
-    let headers = serde_json::Value::from(headers).to_string();
+    let headers = dead::headers(letter);
     serde_json::json!([
         letter.at,
         letter.cause.code().name,

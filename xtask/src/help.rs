@@ -47,6 +47,7 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only tests      unit, integration and documentation tests of the whole workspace
   --only features   `cargo check` of the package `rosey` with each feature alone, and with none
   --only demo       `rosey demo --fast`
+  --only oldest     the tests that meet a nats-server, with Debian's: the oldest that everything works with
   FILTER            only tests whose name contains it (then only the tests run)
   -- ARGS           anything else for `cargo test` (then only the tests run)
 
@@ -110,10 +111,13 @@ const NATS_SERVER: &str = "\
 Prints the absolute path of the nats-server that the other commands use, after trying it with
 `--version`. Fetches one into the target directory if there is none.
 
-Usage: cargo xtask nats-server
+Usage: cargo xtask nats-server [--debian]
 
-Example:
+  --debian   Debian's instead, the oldest that everything works with; kept beside the usual one
+
+Examples:
   NATS_SERVER_BIN=$(cargo xtask nats-server) cargo test
+  NATS_SERVER_BIN=$(cargo xtask nats-server --debian) cargo test --test nats --test stream --test durable
 ";
 
 const SESSION: &str = "\
