@@ -6,6 +6,7 @@ mod error;
 mod future;
 mod migrate;
 mod retention;
+mod spin;
 mod sqlite;
 mod turn;
 mod verify;

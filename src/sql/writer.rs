@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{self, Frames, Outcome};
 use super::retention::Removal;
+use super::spin::Spin;
 use super::turn::Turn;
 use super::{DeadLetter, SqliteOptions, error, sqlite};
 use crate::error::{Cause, Code};
@@ -146,7 +147,7 @@ pub(super) async fn run(
 ) {
     let turn = Turn::new(&options.lock_path());
     let held = Held { connection: Some(connection), options };
-    let mut writer = Writer { held, turn, frames, batch: batch::first_number() };
+    let mut writer = Writer { held, turn, spin: Spin::default(), frames, batch: batch::first_number() };
     while let Some(first) = queue.recv().await {
         let mut batch = Batch::default();
         batch.add(first);
@@ -171,6 +172,7 @@ pub(super) async fn run(
 struct Writer {
     held: Held,
     turn: Turn,
+    spin: Spin,
     frames: Frames,
     /// The number of the last transaction, unlike that of any other process.
     batch: i64,
@@ -245,7 +247,10 @@ impl Writer {
         let since = Instant::now();
         loop {
             let result = match self.held.get().await {
-                Ok(connection) => batch::apply(connection, &mut self.frames, self.batch, writes).await,
+                Ok(connection) => {
+                    let applied = batch::apply(connection, &mut self.frames, self.batch, writes);
+                    self.spin.wait(applied).await
+                }
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
