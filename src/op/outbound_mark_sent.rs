@@ -29,8 +29,13 @@ impl Definition for OutboundMarkSent {
                AND o.id < (SELECT max(id) FROM outbound_messages)
                AND NOT EXISTS (SELECT 1 FROM outbound_marks m WHERE m.message = o.id AND m.at >= $2)
              LIMIT $1",
-            "DELETE FROM outbound_marks WHERE message IN (SELECT value FROM json_each($1));
-             DELETE FROM outbound_messages WHERE id IN (SELECT value FROM json_each($1));",
+            // somebody may have reported on one of them since it was found: then it stays
+            "DELETE FROM outbound_marks WHERE message IN (
+                 SELECT k.value FROM json_each($1) k
+                 WHERE NOT EXISTS (SELECT 1 FROM outbound_marks m WHERE m.message = k.value AND m.at >= $2));
+             DELETE FROM outbound_messages
+             WHERE id IN (SELECT value FROM json_each($1))
+               AND NOT EXISTS (SELECT 1 FROM outbound_marks m WHERE m.message = outbound_messages.id);",
         ),
         // reports on messages that nobody knows
         Sweep::hours(

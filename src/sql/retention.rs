@@ -20,16 +20,28 @@ const REMOVED: usize = 200;
 /// The pause after each transaction, for whoever has something to say.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The ledger's own. A clock that was ahead has written times that do not come to pass: those rows begin anew.
-const LEDGER: Sweep = Sweep::hours(
-    "ledger",
-    14 * 24,
-    "SELECT rowid FROM (SELECT rowid, applied_at FROM ledger ORDER BY rowid LIMIT $1)
-     WHERE applied_at < $2 OR applied_at > $3 + 86400000",
-    "UPDATE ledger SET applied_at = $3
-     WHERE rowid IN (SELECT value FROM json_each($1)) AND applied_at > $3 + 86400000;
-     DELETE FROM ledger WHERE rowid IN (SELECT value FROM json_each($1)) AND applied_at < $2;",
-);
+/// The ledger's own. Its rows stand in the order in which they were applied, so only the first ones are looked at.
+const LEDGER: [Sweep; 2] = [
+    // A clock that was ahead has written times that do not come to pass. Those rows begin anew, behind all others:
+    // where they stand they would hide the ones behind them.
+    Sweep::hours(
+        "ledger",
+        14 * 24,
+        "SELECT rowid FROM (SELECT rowid, applied_at FROM ledger ORDER BY rowid LIMIT $1)
+         WHERE applied_at > $3 + 86400000",
+        "UPDATE ledger SET rowid = ahead.place, applied_at = $3
+         FROM (SELECT l.rowid AS row, (SELECT max(rowid) FROM ledger) + row_number() OVER (ORDER BY l.rowid) AS place
+               FROM json_each($1) k CROSS JOIN ledger l ON l.rowid = k.value
+               WHERE l.applied_at > $3 + 86400000) AS ahead
+         WHERE ledger.rowid = ahead.row;",
+    ),
+    Sweep::hours(
+        "ledger",
+        14 * 24,
+        "SELECT rowid FROM (SELECT rowid, applied_at FROM ledger ORDER BY rowid LIMIT $1) WHERE applied_at < $2",
+        "DELETE FROM ledger WHERE rowid IN (SELECT value FROM json_each($1)) AND applied_at < $2;",
+    ),
+];
 
 /// How long what is kept, and how often that is looked after.
 ///
@@ -70,7 +82,7 @@ impl Retention {
 /// The operations' sweeps, and the ledger's first: what is derived from rows that the ledger no longer knows may go
 /// in the same round.
 fn sweeps<O: Persist>() -> impl Iterator<Item = &'static Sweep> {
-    std::iter::once(&LEDGER).chain(O::SWEEPS.iter().copied().flatten())
+    LEDGER.iter().chain(O::SWEEPS.iter().copied().flatten())
 }
 
 /// Something that the writer removes in a transaction of its own.
@@ -158,6 +170,9 @@ pub(super) async fn keep_going<O: Persist>(
             _ = ended.changed() => return,
         }
         pause = retention.every;
+        if readers.is_closed() {
+            return;
+        }
         let round = tokio::select! {
             round = round::<O>(&retention, clock::now(), &readers, &writes) => round,
             _ = ended.changed() => return,
