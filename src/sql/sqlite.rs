@@ -93,6 +93,16 @@ impl SqliteOptions {
         PathBuf::from(name)
     }
 
+    /// A connection that changes nothing, not even how the file is kept. It could write: the last one to close tidies
+    /// up, and whoever can only read would leave two files beside the database.
+    pub(super) fn look(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(&self.path)
+            .busy_timeout(self.busy_timeout)
+            .pragma("query_only", "1")
+            .disable_statement_logging()
+    }
+
     pub(super) fn connect(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(&self.path)
@@ -272,7 +282,9 @@ pub(super) async fn is_current(
             None if made.len() == known.len() => Ok(()),
             None => Err(OpenError::Older { path }),
         },
-        Err(sqlx::Error::Database(_)) => Err(OpenError::Older { path }),
+        Err(sqlx::Error::Database(e)) if e.message().starts_with("no such table") => {
+            Err(OpenError::Older { path })
+        }
         Err(error) => Err(OpenError::Sqlite { path, error }),
     }
 }

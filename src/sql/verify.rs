@@ -64,8 +64,7 @@ pub async fn verify<O: Persist>(
         return Err(OpenError::Address(path.display().to_string(), "there is no such database".to_owned()));
     }
     let failed = |error| OpenError::Sqlite { path: path.clone(), error };
-    let mut connection =
-        options.connect().create_if_missing(false).read_only(true).connect().await.map_err(failed)?;
+    let mut connection = options.look().connect().await.map_err(failed)?;
     sqlite::is_current(options, O::MIGRATIONS, &mut connection).await?;
     // One transaction: every check sees the same state.
     sqlx::query("BEGIN").execute(&mut connection).await.map_err(failed)?;
