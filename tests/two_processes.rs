@@ -28,7 +28,8 @@ struct BotProcess {
 
 impl BotProcess {
     fn start(file: &DbFile, name: &str, recording: &str) -> Self {
-        let [jsonl, report] = ["jsonl", "report"].map(|end| file.path().with_file_name(format!("{name}.{end}")));
+        let [jsonl, report] =
+            ["jsonl", "report"].map(|end| file.path().with_file_name(format!("{name}.{end}")));
         std::fs::write(&jsonl, recording).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_rosey"))
             .args(["bot", "--no-nats", "--database-url", &file.url(), "--log", "warn", "--report"])

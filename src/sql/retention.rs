@@ -81,7 +81,7 @@ impl Retention {
 
 /// The operations' sweeps, and the ledger's first: what is derived from rows that the ledger no longer knows may go
 /// in the same round.
-fn sweeps<O: Persist>() -> impl Iterator<Item = &'static Sweep> {
+pub(super) fn sweeps<O: Persist>() -> impl Iterator<Item = &'static Sweep> {
     LEDGER.iter().chain(O::SWEEPS.iter().copied().flatten())
 }
 
@@ -130,14 +130,18 @@ pub(super) async fn round<O: Persist>(
     Ok(swept)
 }
 
+/// The statement that answers what is old as a JSON array of keys.
+pub(super) fn finding(sweep: &Sweep) -> String {
+    format!("WITH found (key) AS ({}) SELECT json_group_array(key) FROM found", sweep.find)
+}
+
 async fn find(
     sweep: &Sweep,
     horizon: i64,
     now: i64,
     readers: &SqlitePool,
 ) -> Result<Vec<serde_json::Value>, Cause> {
-    let sql = format!("WITH found (key) AS ({}) SELECT json_group_array(key) FROM found", sweep.find);
-    let json: String = sqlx::query_scalar(AssertSqlSafe(sql))
+    let json: String = sqlx::query_scalar(AssertSqlSafe(finding(sweep)))
         .bind(FOUND)
         .bind(horizon)
         .bind(now)

@@ -99,7 +99,8 @@ async fn one_writer_is_killed_and_the_other_goes_on() {
         wait_until("both write", || async { count().await > before + 500 }).await;
         victim.child.kill().unwrap();
         victim.child.wait().unwrap();
-        let of_survivor = async || file.number("SELECT count(*) FROM recent_chat WHERE username = 'survivor'").await;
+        let of_survivor =
+            async || file.number("SELECT count(*) FROM recent_chat WHERE username = 'survivor'").await;
         let after = of_survivor().await;
         wait_until("the other goes on", || async { of_survivor().await > after + 100 }).await;
         stop.send(()).unwrap();

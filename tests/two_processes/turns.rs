@@ -45,7 +45,10 @@ async fn two_services_under_constant_load_take_turns() {
     }
     let total = CALLERS * EACH;
     for side in 0..2 {
-        assert!(others[side] > 0, "the other had its turns before the first caller ended: {others:?} of {total}");
+        assert!(
+            others[side] > 0,
+            "the other had its turns before the first caller ended: {others:?} of {total}"
+        );
     }
     // A change of sides is a transaction of the other one in between: the rows stand in the order of their commits.
     let turns = file
