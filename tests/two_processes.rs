@@ -1,5 +1,5 @@
 //! Several processes on one file: nobody fails, nobody is kept waiting for ever, everything is there once.
-#![cfg(feature = "cli")]
+#![cfg(all(feature = "cli", unix))]
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;

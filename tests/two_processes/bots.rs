@@ -1,5 +1,8 @@
 //! Real processes.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
@@ -62,11 +65,24 @@ async fn two_bots_on_a_file_that_does_not_exist_and_somebody_who_sweeps() {
 #[tokio::test]
 async fn ten_processes_started_at_once_on_one_new_file_all_start() {
     let file = DbFile::new();
+    // Nobody goes on before all ten are there.
+    let lock = File::create(file.path().with_file_name("rosey.db.lock")).unwrap();
+    lock.lock().unwrap();
     let bots = (0..10).map(|n| {
         let name = format!("bot{n}-");
         BotProcess::start(&file, &name, &recording(&name, 20))
     });
     let bots: Vec<_> = bots.collect();
+    if cfg!(target_os = "linux") {
+        let inode = format!(":{} ", lock.metadata().unwrap().ino());
+        wait_until("all ten wait for the lock", || async {
+            let locks = std::fs::read_to_string("/proc/locks").unwrap();
+            locks.lines().filter(|line| line.contains("-> ") && line.contains(&inode)).count() == 10
+        })
+        .await;
+    }
+    assert!(!file.path().exists());
+    lock.unlock().unwrap();
     for ended in join_all(bots.into_iter().map(BotProcess::end)).await {
         assert_eq!(ended.sent()["message_log"], 8);
     }
