@@ -64,3 +64,44 @@ async fn two_services_under_constant_load_take_turns() {
     assert_eq!(file.number("SELECT sum(total_chat_lines) FROM user_stats").await.unsigned_abs(), 2 * total);
     file.assert_clean().await;
 }
+
+/// One side never has less than a full transaction waiting; on the other there is one caller.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_caller_gets_through_beside_a_crowd() {
+    const CROWD: u64 = 2000;
+    const EACH: u64 = 8;
+    let file = DbFile::new();
+    let mut options = file.options();
+    options.busy_timeout = Duration::from_millis(400);
+    let [crowded, quiet] = [
+        SqlxService::<rosey::op::Op>::open(&options).await.unwrap(),
+        SqlxService::<rosey::op::Op>::open(&options).await.unwrap(),
+    ];
+    let mut crowd = JoinSet::new();
+    for caller in 0..CROWD {
+        let db = Db::new(crowded.clone());
+        crowd.spawn(async move {
+            for n in 0..EACH {
+                db.message_log("crowd", format!("line {n} of {caller}")).await.unwrap();
+            }
+        });
+    }
+    let db = Db::new(quiet);
+    let (mut said, mut longest) = (0, Duration::ZERO);
+    while !crowd.is_empty() {
+        let begun = std::time::Instant::now();
+        db.message_log("quiet", format!("line {said}")).await.unwrap();
+        longest = longest.max(begun.elapsed());
+        said += 1;
+        while let Some(ended) = crowd.try_join_next() {
+            ended.unwrap();
+        }
+    }
+    let transactions = file
+        .number("SELECT count(DISTINCT batch) FROM ledger JOIN recent_chat ON op_id = ledger.id WHERE username = 'crowd'")
+        .await;
+    println!("{said} lines beside {transactions} transactions, longest wait {longest:?}");
+    assert!(said >= 5, "{said} lines beside {transactions} transactions");
+    assert_eq!(file.applied().await, CROWD * EACH + said);
+    file.assert_clean().await;
+}

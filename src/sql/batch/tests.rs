@@ -95,7 +95,7 @@ fn beyond_so_many_sets_of_operations_the_string_for_all_serves() {
 /// A parameter that nobody binds is null, and no error.
 #[test]
 fn nothing_asks_for_a_parameter_that_nobody_binds() {
-    let most = |sql: &str| sql.split('$').skip(1).filter_map(|rest| number(rest)).max().unwrap_or(0);
+    let most = |sql: &str| sql.split('$').skip(1).filter_map(number).max().unwrap_or(0);
     for (owner, sql) in of_batches() {
         assert!(most(&sql) <= 3, "{owner}");
     }
@@ -110,7 +110,7 @@ fn nothing_asks_for_a_parameter_that_nobody_binds() {
         assert!(most(sql) <= 2, "{sql}");
     }
     // and it has the one form that is counted here
-    let checks = Op::CHECKS.iter().copied().flatten().map(|check| verify::comparing(check));
+    let checks = Op::CHECKS.iter().copied().flatten().map(verify::comparing);
     let all = of_batches().into_iter().map(|(_, sql)| sql.to_string());
     let all = all.chain(of_sweeps().into_iter().map(|(_, sql)| sql)).chain([BURY.to_owned()]);
     for sql in all.chain(checks.inspect(|sql| assert!(!sql.contains('$'), "{sql}"))) {
