@@ -26,7 +26,7 @@ impl Definition for Add {
     const SQLITE: &'static str = "
         INSERT INTO todo (op_id, at, text)
         SELECT l.id, l.occurred_at, r.value ->> '$[2].text'
-        FROM json_each($2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+        FROM jsonb_each($2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
 
     fn check(&self) -> Result<(), Invalid> {
         if self.text.is_empty() { Err("text: is empty".into()) } else { Ok(()) }
@@ -48,11 +48,11 @@ impl Definition for List {
     }
 }
 
-const TABLES: &[Migration] = &[Migration {
-    version: 10,
-    description: "todo",
-    sql: "CREATE TABLE todo (op_id TEXT PRIMARY KEY, at INTEGER NOT NULL, text TEXT NOT NULL)",
-}];
+const TABLES: &[Migration] = &[Migration::new(
+    10,
+    "todo",
+    "CREATE TABLE todo (op_id TEXT PRIMARY KEY, at INTEGER NOT NULL, text TEXT NOT NULL)",
+)];
 
 rosey::operations! {
     /// All that a to-do list can do.

@@ -195,3 +195,69 @@ async fn a_wrong_password_is_said_and_not_taken_for_a_server_that_is_not_there()
     assert_eq!(code, Some(4));
     assert!(text.contains("refuses our user or password") && !text.contains("wrong@"), "{text}");
 }
+
+#[tokio::test]
+async fn a_service_that_must_not_start_says_why_and_what_to_do() {
+    let w = Durable::new().await;
+    let serve = |options: &'static [&str]| {
+        let mut command = rosey(&w.file);
+        command.args(["serve", "--nats-url", &w.server.url(), "--database-url", &w.file.url()]).args(options);
+        async move { tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap() }
+    };
+    let config = async_nats::jetstream::stream::Config {
+        name: "FOREIGN".to_owned(),
+        subjects: vec!["rosey.db.>".to_owned()],
+        ..Default::default()
+    };
+    let context = w.context().await;
+    context.create_stream(config).await.unwrap();
+    for options in [&["--jetstream", "auto"], &["--jetstream", "on"], &["--jetstream", "off"]] {
+        let (code, text) = serve(options).await;
+        assert_eq!(code, Some(5), "{text}");
+        assert!(text.contains("FOREIGN") && text.contains("nats stream rm"), "{text}");
+    }
+    let without = NatsServer::start().await;
+    let mut command = rosey(&w.file);
+    command.args([
+        "serve",
+        "--jetstream",
+        "on",
+        "--nats-url",
+        &without.url(),
+        "--database-url",
+        &w.file.url(),
+    ]);
+    let (code, text) = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
+    assert!(code == Some(5) && text.contains("nats-server -js"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_bot_has_sent_is_applied_before_its_own_service_ends() {
+    let w = Durable::new().await;
+    let mut up = rosey(&w.file)
+        .args(["up", "--chat", "jsonl:-", "--nats-url", &w.server.url(), "--database-url", &w.file.url()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let nats = w.client().await;
+    wait_until("the stream is there", || async { w.stored().await.is_some() }).await;
+    drop(nats);
+    let mut chat = up.stdin.take().unwrap();
+    // What the bot does at its beginning may take either path; then it is the stream's turn.
+    let mut joined = 0;
+    wait_until("events go to the stream", || {
+        joined += 1;
+        writeln!(chat, r#"{{"event":"user_join","user":"early{joined}"}}"#).unwrap();
+        chat.flush().unwrap();
+        async { w.context().await.get_stream("ROSEY").await.unwrap().cached_info().state.last_sequence > 2 }
+    })
+    .await;
+    for n in 0..500 {
+        writeln!(chat, r#"{{"event":"user_join","user":"user{n}"}}"#).unwrap();
+    }
+    drop(chat);
+    let output = tokio::task::spawn_blocking(|| up.wait_with_output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(w.stored().await, Some(0));
+    assert_eq!(w.file.number("SELECT count(*) FROM presence").await, joined + 500);
+}

@@ -14,7 +14,7 @@ use rosey::op::{
     GetChannelStats, MessageLog, Op, OutboundEnqueue, OutboundGet, OutboundMarkSent, RecentChat, UserJoined,
     UserLeft,
 };
-use rosey::service::{ServeError, ServiceOptions};
+use rosey::service::{JetStream, ServeError, ServiceOptions};
 use rosey::stack::{StackBuilder, boxed};
 use rosey::{Ack, Cause, Code, Db, Head, Request, Via};
 use rosey_layers::{Class, Classify};
@@ -39,8 +39,16 @@ impl World {
     }
 
     async fn on(server: NatsServer) -> Self {
+        Self::with(server, ServiceOptions::default()).await
+    }
+
+    async fn without_stream(server: NatsServer) -> Self {
+        Self::with(server, ServiceOptions { jetstream: JetStream::Off, ..ServiceOptions::default() }).await
+    }
+
+    async fn with(server: NatsServer, options: ServiceOptions) -> Self {
         let file = DbFile::new();
-        let service = DbService::start(&server, &file).await;
+        let service = DbService::try_start(&server, &file, options).await.unwrap();
         let nats = nats(&server).await;
         recognised(&nats).await;
         Self { server, file, service, nats }
@@ -176,7 +184,7 @@ async fn beside_somebody_elses_answer_our_services_answer_is_the_one_that_counts
 #[tokio::test]
 async fn a_stream_of_somebody_else_over_our_subjects_acknowledges_nothing_of_ours() {
     let dir = tempfile::tempdir().unwrap();
-    let w = World::on(NatsServer::with_jetstream(dir.path()).await).await;
+    let w = World::without_stream(NatsServer::with_jetstream(dir.path()).await).await;
     let peer = Peer::connect(&w.server).await;
     declare(&peer, "FOREIGN", "rosey.>").await;
     let db = nats_only(&w.nats);

@@ -7,7 +7,7 @@
 //! A history that fails is cut down to a small one and printed, and its seed is kept beside this file to be tried
 //! first the next time.
 #![cfg(all(feature = "sqlite", feature = "nats"))]
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[path = "order_free/delivery.rs"]
 mod delivery;

@@ -148,8 +148,8 @@ async fn nothing_is_allocated_on_the_way_through_the_stack() {
     let success = StackBuilder::new().build(Leaf::new(Via::Nats, None), Leaf::new(Via::Db, None));
     assert_eq!(allocations(success, Via::Nats), 0, "served by the first path");
     let silent = Leaf::new(Via::Nats, Some(Code::UNANSWERED));
-    let (stack, circuit) = StackBuilder::new().build_with_circuit(silent, Leaf::new(Via::Db, None));
-    circuit.force_open();
+    let (stack, circuits) = StackBuilder::new().build_with_circuits(silent, Leaf::new(Via::Db, None));
+    circuits.events.force_open();
     assert_eq!(allocations(stack, Via::Db), 0, "rerouted by an open circuit");
 }
 

@@ -16,7 +16,7 @@ CREATE TABLE ledger (
     applied_at  INTEGER NOT NULL,
     batch       INTEGER NOT NULL, -- the transaction that brought it; marks what is new in it
     answer      TEXT              -- of a call, so that a repeat is answered the same
-);
+) WITHOUT ROWID;
 
 -- What could not be understood or applied, kept for a person to look at.
 CREATE TABLE dead_letters (

@@ -1,5 +1,5 @@
 -- The tables of the Python bot, under its names and with its columns; times are unix seconds.
--- A file of its own keeps its tables: nothing here replaces one that exists.
+-- A file of its own keeps its tables: nothing here replaces one that exists, and those that do not do were set aside before.
 
 CREATE TABLE IF NOT EXISTS user_stats (
     username              VARCHAR(50) PRIMARY KEY NOT NULL,
@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS user_stats (
 );
 
 CREATE TABLE IF NOT EXISTS user_actions (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          INTEGER PRIMARY KEY,
     timestamp   INTEGER NOT NULL,
     username    VARCHAR(50) NOT NULL,
     action_type VARCHAR(50) NOT NULL,
@@ -28,14 +28,14 @@ CREATE TABLE IF NOT EXISTS channel_stats (
 );
 
 CREATE TABLE IF NOT EXISTS user_count_history (
-    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    id              INTEGER PRIMARY KEY,
     timestamp       INTEGER NOT NULL,
     chat_users      INTEGER NOT NULL CHECK (chat_users >= 0),
     connected_users INTEGER NOT NULL CHECK (connected_users >= chat_users)
 );
 
 CREATE TABLE IF NOT EXISTS recent_chat (
-    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    id        INTEGER PRIMARY KEY,
     timestamp INTEGER NOT NULL,
     username  VARCHAR(50) NOT NULL,
     message   TEXT NOT NULL
@@ -70,5 +70,6 @@ CREATE TABLE IF NOT EXISTS outbound_messages (
     error_message  TEXT
 );
 
-INSERT INTO channel_stats (id) VALUES (1) ON CONFLICT (id) DO NOTHING;
-INSERT INTO current_status (id) VALUES (1) ON CONFLICT (id) DO NOTHING;
+-- The Python bot's own tables have no defaults here, and it makes the rows when it first needs them.
+INSERT INTO channel_stats (id, max_users, max_connected, last_updated) VALUES (1, 0, 0, 0) ON CONFLICT (id) DO NOTHING;
+INSERT INTO current_status (id, last_updated, status) VALUES (1, 0, 'offline') ON CONFLICT (id) DO NOTHING;

@@ -26,7 +26,6 @@ CREATE TABLE presence (
     joined   INTEGER NOT NULL CHECK (joined IN (0, 1)),
     PRIMARY KEY (username, at, id)
 ) WITHOUT ROWID;
-CREATE INDEX presence_joins ON presence (username, at, id) WHERE joined = 1;
 -- Sessions that were open when the file was taken over go on; their time is not counted yet.
 INSERT INTO presence (username, at, id, joined)
 SELECT username, current_session_start * 1000, ' origin', 1
@@ -36,7 +35,6 @@ ALTER TABLE user_stats ADD COLUMN connected_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE user_stats ADD COLUMN last_line INTEGER; -- unix seconds: the latest line, apart from sessions
 UPDATE user_stats SET connected_ms = total_time_connected * 1000, last_line = last_seen;
 CREATE INDEX user_stats_open ON user_stats (username) WHERE current_session_start IS NOT NULL;
-CREATE INDEX user_stats_lines ON user_stats (total_chat_lines DESC, username);
 
 -- The rule of presence. A user's connected time is the sum, over his joins that have a next event, of the gap to
 -- it. An event x between its neighbours p and n changes that sum by gap(p, x) + gap(x, n) - gap(p, n), where a gap
@@ -134,20 +132,20 @@ CREATE TABLE status_fields (
 ) WITHOUT ROWID;
 ALTER TABLE current_status ADD COLUMN details TEXT;
 INSERT INTO status_fields (field, at, id, value)
-SELECT 'last_updated', last_updated * 1000, '', last_updated FROM current_status
-UNION ALL SELECT 'status', 0, '', status FROM current_status
-UNION ALL SELECT 'details', 0, '', details FROM current_status
-UNION ALL SELECT 'bot_name', 0, '', bot_name FROM current_status
-UNION ALL SELECT 'bot_rank', 0, '', bot_rank FROM current_status
-UNION ALL SELECT 'bot_afk', 0, '', bot_afk FROM current_status
-UNION ALL SELECT 'channel_name', 0, '', channel_name FROM current_status
-UNION ALL SELECT 'current_chat_users', 0, '', current_chat_users FROM current_status
-UNION ALL SELECT 'current_connected_users', 0, '', current_connected_users FROM current_status
-UNION ALL SELECT 'playlist_items', 0, '', playlist_items FROM current_status
-UNION ALL SELECT 'current_media_title', 0, '', current_media_title FROM current_status
-UNION ALL SELECT 'current_media_duration', 0, '', current_media_duration FROM current_status
-UNION ALL SELECT 'bot_start_time', 0, '', bot_start_time FROM current_status
-UNION ALL SELECT 'bot_connected', 0, '', bot_connected FROM current_status;
+SELECT 'last_updated', last_updated * 1000, '', last_updated FROM current_status WHERE id = 1
+UNION ALL SELECT 'status', last_updated * 1000, '', status FROM current_status WHERE id = 1
+UNION ALL SELECT 'details', last_updated * 1000, '', details FROM current_status WHERE id = 1
+UNION ALL SELECT 'bot_name', last_updated * 1000, '', bot_name FROM current_status WHERE id = 1
+UNION ALL SELECT 'bot_rank', last_updated * 1000, '', bot_rank FROM current_status WHERE id = 1
+UNION ALL SELECT 'bot_afk', last_updated * 1000, '', bot_afk FROM current_status WHERE id = 1
+UNION ALL SELECT 'channel_name', last_updated * 1000, '', channel_name FROM current_status WHERE id = 1
+UNION ALL SELECT 'current_chat_users', last_updated * 1000, '', current_chat_users FROM current_status WHERE id = 1
+UNION ALL SELECT 'current_connected_users', last_updated * 1000, '', current_connected_users FROM current_status WHERE id = 1
+UNION ALL SELECT 'playlist_items', last_updated * 1000, '', playlist_items FROM current_status WHERE id = 1
+UNION ALL SELECT 'current_media_title', last_updated * 1000, '', current_media_title FROM current_status WHERE id = 1
+UNION ALL SELECT 'current_media_duration', last_updated * 1000, '', current_media_duration FROM current_status WHERE id = 1
+UNION ALL SELECT 'bot_start_time', last_updated * 1000, '', bot_start_time FROM current_status WHERE id = 1
+UNION ALL SELECT 'bot_connected', last_updated * 1000, '', bot_connected FROM current_status WHERE id = 1;
 CREATE TRIGGER status_field_written AFTER UPDATE ON status_fields
 BEGIN
     UPDATE current_status SET

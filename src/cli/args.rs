@@ -9,6 +9,8 @@ use crate::sql::Retention;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::serve::ServiceArgs;
+
 const ABOUT: &str = "A chat bot's memory: every operation goes over NATS, falls back to the database, and takes \
                      effect exactly once.";
 
@@ -89,6 +91,8 @@ pub(super) enum Command {
     /// Work out again everything that the database derives from its baseline and events; exit 1 and a list if
     /// anything disagrees. Reads only, also while a service is running
     Verify(DatabaseArgs),
+    /// What could not be understood or applied: look at it, offer it again, drop it
+    Dead(super::dead::DeadArgs),
     /// A whole session with an outage in the middle, on real processes; ends in a table and a verdict
     Demo(DemoArgs),
     /// Print a completion script
@@ -131,7 +135,7 @@ pub(super) struct NatsArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Paths")]
 pub(super) struct DatabaseArgs {
-    /// The database: sqlite://FILE. `serve` and `up` take sqlite://rosey.db if nothing is said; everything else
+    /// The database: sqlite://FILE. `serve`, `up` and `dead` take sqlite://rosey.db if nothing is said; everything else
     /// then touches no database until the service on NATS has named it
     #[arg(long, env = "ROSEY_DATABASE_URL", value_name = "URL")]
     pub(super) database_url: Option<String>,
@@ -152,11 +156,18 @@ pub(super) enum SynchronousArg {
     Full,
 }
 
-impl PathArgs {
+impl DatabaseArgs {
     /// The same for a question: it creates no database.
     pub(super) fn asking(mut self) -> Self {
-        self.database.existing = true;
+        self.existing = true;
         self
+    }
+}
+
+impl PathArgs {
+    /// The same for a question: it creates no database.
+    pub(super) fn asking(self) -> Self {
+        Self { database: self.database.asking(), ..self }
     }
 }
 
@@ -187,9 +198,8 @@ pub(super) struct ServeArgs {
     pub(super) database: DatabaseArgs,
     #[command(flatten)]
     pub(super) keep: KeepArgs,
-    /// Start even if another kind of service answers on these subjects
-    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
-    pub(super) takeover: bool,
+    #[command(flatten)]
+    pub(super) service: ServiceArgs,
 }
 
 /// The bot's own.
@@ -231,9 +241,8 @@ pub(super) struct UpArgs {
     pub(super) paths: PathArgs,
     #[command(flatten)]
     pub(super) keep: KeepArgs,
-    /// Start even if another kind of service answers on these subjects
-    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
-    pub(super) takeover: bool,
+    #[command(flatten)]
+    pub(super) service: ServiceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -302,7 +311,7 @@ pub(super) struct DemoArgs {
     pub(super) keep: Option<PathBuf>,
 }
 
-fn millis(text: &str) -> Result<Duration, String> {
+pub(super) fn millis(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
         Ok(0) | Err(_) => Err("a whole number of milliseconds, at least 1".to_owned()),
         Ok(millis) => Ok(Duration::from_millis(millis)),

@@ -65,8 +65,13 @@ impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         let exit = match error {
             ServeError::Connect(_) => Exit::Usage,
-            ServeError::Neighbour { .. } | ServeError::OtherDatabase { .. } => Exit::MustNotStart,
             ServeError::Connection(_) => Exit::Unserved,
+            ServeError::Neighbour { .. }
+            | ServeError::OtherDatabase { .. }
+            | ServeError::OtherMode { .. }
+            | ServeError::ForeignStream { .. }
+            | ServeError::NotOurStream { .. }
+            | ServeError::NoJetStream { .. } => Exit::MustNotStart,
         };
         Self::new(exit, error.to_string())
     }

@@ -4,6 +4,7 @@ mod args;
 mod bot;
 mod config;
 mod console;
+mod dead;
 mod demo;
 mod exit;
 mod keep;
@@ -62,6 +63,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Recent(args) => query::recent(&global, args).await,
         Command::Tell(args) => query::tell(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
+        Command::Dead(args) => dead::run(&global, args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

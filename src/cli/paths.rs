@@ -13,6 +13,7 @@ use super::tally::Tally;
 use crate::client::Db;
 use crate::nats::{NatsOptions, NatsService};
 use crate::op::Op;
+use crate::operation::Kind;
 use crate::sql::{SqliteOptions, SqlxService, Synchronous};
 use crate::stack::{BoxedStack, Direct, StackBuilder, boxed};
 
@@ -21,6 +22,9 @@ const DEFAULT_DATABASE: &str = "sqlite://rosey.db";
 
 /// How long a command that sends one operation waits for the service to be recognised.
 const RECOGNITION: Duration = Duration::from_millis(700);
+
+/// How long the end of a process waits for its own service to apply what the stream has taken.
+const APPLIED: Duration = Duration::from_secs(5);
 
 /// A client over its paths.
 pub(super) struct Paths {
@@ -125,13 +129,15 @@ impl Paths {
             let nats = NatsService::connect(args.nats.options(name)).await?;
             let usual = args.database.clone();
             direct.follow(nats.status(), move |database| usual.clone().open_if(database));
-            let (stack, circuit) = stack.build_with_circuit(nats.clone(), direct.clone());
+            let (stack, circuits) = stack.build_with_circuits(nats.clone(), direct.clone());
             let mut status = nats.status();
             tokio::spawn(async move {
-                // A service that is found again is tried at once, whatever the circuit had seen before.
+                // Who is found again is tried at once, whatever the circuit had seen before.
                 while status.changed().await.is_ok() {
-                    if status.borrow().usable() {
-                        circuit.set_healthy(true);
+                    for kind in [Kind::Event, Kind::Query] {
+                        if status.borrow().takes(kind) {
+                            circuits.of(kind).set_healthy(true);
+                        }
                     }
                 }
             });
@@ -140,25 +146,34 @@ impl Paths {
         Ok(Self { db: Db::new(tally.over(stack)), tally, nats, direct })
     }
 
-    /// The paths for one operation: waits a moment for the service, so that NATS has its chance.
-    pub(super) async fn open_for_one(args: &PathArgs) -> Result<Self, Failure> {
+    /// The paths for one operation of this kind: waits a moment for whoever takes it on NATS, so that NATS has its
+    /// chance.
+    pub(super) async fn open_for_one(args: &PathArgs, kind: Kind) -> Result<Self, Failure> {
         let paths = Self::open(args, "rosey-send").await?;
         if let Some(nats) = &paths.nats {
             // Too late is no error: the database serves, or both paths say why not.
-            let _ = time::timeout(RECOGNITION, nats.recognised()).await;
+            let _ = time::timeout(RECOGNITION, nats.takes(kind)).await;
         }
         Ok(paths)
     }
 
-    /// Waits until there is a path at all: a database, or the service on NATS. Whoever cannot keep what he reads must
-    /// not begin to read.
+    /// Waits until there is a path at all: a database, the service on NATS, or its stream. Whoever cannot keep what he
+    /// reads must not begin to read.
     pub(super) async fn usable(&self) {
         let Some(nats) = self.nats.as_ref().filter(|_| self.direct.database().is_none()) else { return };
-        if time::timeout(RECOGNITION, nats.recognised()).await.is_err() {
+        if time::timeout(RECOGNITION, nats.takes(Kind::Event)).await.is_err() {
             tracing::warn!(
                 "waiting for the database service on NATS; to begin without it, name a database with --database-url"
             );
-            nats.recognised().await;
+            nats.takes(Kind::Event).await;
+        }
+    }
+
+    /// Waits until what the stream has taken from us is in the database; for whoever ends the service that applies it.
+    pub(super) async fn applied(&self) {
+        let Some(nats) = &self.nats else { return };
+        if let Err(cause) = nats.applied(APPLIED).await {
+            tracing::warn!("the rest is applied by the next service that starts: {cause}");
         }
     }
 

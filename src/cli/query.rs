@@ -8,9 +8,10 @@ use super::console;
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
 use crate::op::{ChannelStats, Line, Peak, UserStats};
+use crate::operation::Kind;
 
 pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Failure> {
-    let paths = Paths::open_for_one(&args.paths.asking()).await?;
+    let paths = Paths::open_for_one(&args.paths.asking(), Kind::Query).await?;
     let shown = match &args.user {
         Some(user) => paths.db.user_stats(user).await.map(|stats| match stats {
             Some(stats) => show(global, &stats, user_text),
@@ -26,7 +27,7 @@ pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Fail
 }
 
 pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Failure> {
-    let paths = Paths::open_for_one(&args.paths.asking()).await?;
+    let paths = Paths::open_for_one(&args.paths.asking(), Kind::Query).await?;
     let lines = paths.db.recent_chat(args.lines).await;
     paths.close().await;
     console::print(show(global, &lines?, |lines: &Vec<Line>| {
@@ -54,7 +55,7 @@ pub(super) async fn tell(global: &Global, args: TellArgs) -> Result<Exit, Failur
         }
         (false, _) => return Err(Failure::new(Exit::Usage, "say for whom, and what: rosey tell USER TEXT")),
     };
-    let paths = Paths::open_for_one(&args.paths).await?;
+    let paths = Paths::open_for_one(&args.paths, Kind::Call).await?;
     let id = paths.db.outbound_enqueue(user, text).await;
     paths.close().await;
     let id = id?;
@@ -130,7 +131,7 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// A unix second as a date and time of day, UTC.
-fn time(second: i64) -> String {
+pub(super) fn time(second: i64) -> String {
     let Ok(at) = OffsetDateTime::from_unix_timestamp(second) else { return format!("second {second}") };
     let (date, month) = (at.date(), u8::from(at.month()));
     format!(

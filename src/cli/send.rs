@@ -45,7 +45,7 @@ pub(super) async fn run(global: &Global, args: SendArgs) -> Result<Exit, Failure
     let request = Request::with_head(head, op);
     let id = request.head.id.clone();
 
-    let paths = Paths::open_for_one(&args.paths).await?;
+    let paths = Paths::open_for_one(&args.paths, Op::SPECS[index].kind).await?;
     let start = Instant::now();
     let result = paths.db.send(request).await;
     let took = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);

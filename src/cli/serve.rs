@@ -1,26 +1,75 @@
 //! `rosey serve`.
 
-use super::args::ServeArgs;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::args::{ServeArgs, millis};
 use super::exit::{Exit, Failure};
 use super::{console, signals};
-use crate::service::{self, Served, ServiceOptions};
+use crate::service::{self, JetStream, Served, ServiceOptions};
+
+/// The database service's own.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Service")]
+pub(super) struct ServiceArgs {
+    /// Take events from a JetStream stream: they are kept there while no service runs, and acknowledged when they are
+    /// stored. `auto` does if the server has JetStream; `off` empties and deletes a stream of ours first
+    #[arg(long, env = "ROSEY_JETSTREAM", default_value = "auto", value_name = "WHEN")]
+    pub(super) jetstream: JetStreamArg,
+    /// How large the stream may grow; what does not fit is refused, and goes to the database [default: as large as the
+    /// server lets it]
+    #[arg(long, env = "ROSEY_STREAM_MAX_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(super) stream_max_bytes: Option<i64>,
+    /// After how long without a word what an instance took from the stream is given to another one, in milliseconds: how
+    /// long events of an instance that was killed wait
+    #[arg(long, env = "ROSEY_STREAM_ACK_WAIT_MS", default_value = "30000", value_name = "MS", value_parser = millis)]
+    pub(super) stream_ack_wait_ms: Duration,
+    /// Start even if another kind of service answers on these subjects
+    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) takeover: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum JetStreamArg {
+    Auto,
+    On,
+    Off,
+}
 
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let shutdown = signals::shutdown();
     let db = args.database.keeping(&args.keep)?.open().await?;
-    let options = ServiceOptions { takeover: args.takeover, ..ServiceOptions::default() };
+    let options = args.service.options();
     let told = signals::told(shutdown);
     let served = service::serve(args.nats.options("rosey-serve"), db.clone(), options, || {}, told).await;
     db.close().await;
     Ok(report(&served?))
 }
 
+impl ServiceArgs {
+    pub(super) fn options(&self) -> ServiceOptions {
+        ServiceOptions {
+            takeover: self.takeover,
+            jetstream: match self.jetstream {
+                JetStreamArg::Auto => JetStream::Auto,
+                JetStreamArg::On => JetStream::On,
+                JetStreamArg::Off => JetStream::Off,
+            },
+            stream_max_bytes: self.stream_max_bytes,
+            ack_wait: self.stream_ack_wait_ms,
+            ..ServiceOptions::default()
+        }
+    }
+}
+
 /// Says what was done, and what was lost.
 pub(super) fn report(served: &Served) -> Exit {
-    let Served { taken, done, refused, failed, lost, buried } = served;
+    let Served { taken, done, refused, failed, returned, lost, buried } = served;
     console::say(format!(
         "stopped: {taken} taken, {done} done, {refused} refused ({buried} dead letters kept), {failed} failed and told \
-         so, {lost} lost"
+         so, {returned} given back to the stream, {lost} lost"
     ));
     if *lost == 0 { Exit::Ok } else { Exit::Failed }
 }

@@ -6,7 +6,7 @@ use super::args::UpArgs;
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
 use super::{bot, serve, signals};
-use crate::service::{self, ServiceOptions};
+use crate::service;
 
 pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     args.paths.database = args.paths.database.keeping(&args.keep)?;
@@ -19,13 +19,14 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
         return exit;
     }
     let (bot_ended, ended) = watch::channel(false);
-    let options = ServiceOptions { takeover: args.takeover, ..ServiceOptions::default() };
+    let options = args.service.options();
     let nats = args.paths.nats.options("rosey-serve");
     let mut service = tokio::spawn(service::serve(nats, db, options, || {}, signals::told(ended)));
     let (exit, served) = tokio::select! {
         // The service ends before the bot only when it must not start.
         served = &mut service => (None, served),
         exit = bot::chat(&args.chat, &paths, shutdown) => {
+            paths.applied().await;
             let _ = bot_ended.send(true);
             (Some(exit), service.await)
         }

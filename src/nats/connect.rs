@@ -4,25 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{
-    Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError, Subject, Subscriber,
-};
+use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError, Subscriber};
 use futures_util::{StreamExt, future};
 use tokio::sync::{mpsc, watch};
-use tokio::time;
 
-use super::inbox::{Inbox, Settled};
+use super::inbox::Inbox;
+use super::probe::Probe;
 use super::status::{Health, Recognition};
-use super::wire;
-
-/// How long the service may take to answer a ping.
-const PING_LIMIT: Duration = Duration::from_millis(600);
-/// The pause between pings that are answered.
-const PING_EVERY: Duration = Duration::from_millis(300);
-/// The pause between pings that are not.
-const SEEK_EVERY: Duration = Duration::from_millis(100);
-/// After so many unanswered pings in a row nobody is there, and not only late.
-const NOBODY: u32 = 20;
 
 /// How to connect to NATS.
 #[derive(Clone, Debug)]
@@ -147,6 +135,7 @@ pub(crate) fn refuses_us(event: &Event) -> bool {
 pub(super) async fn start(
     options: NatsOptions,
     service: &'static str,
+    stream: String,
     ended: watch::Receiver<()>,
 ) -> Result<(Client, Arc<Inbox>, Arc<Health>), ConnectError> {
     let (tx, events) = mpsc::unbounded_channel();
@@ -157,7 +146,7 @@ pub(super) async fn start(
             let _ = tx.send(event);
         })
         .await?;
-    let inbox = Arc::new(Inbox::new(&client.new_inbox()));
+    let inbox = Arc::new(Inbox::new(&client.new_inbox(), stream.clone()));
     let health = Arc::new(Health::new());
     let replies =
         client.subscribe(inbox.subject()).await.map_err(|e| ConnectError(format!("the reply inbox: {e}")))?;
@@ -170,7 +159,8 @@ pub(super) async fn start(
         service,
         ended.clone(),
     ));
-    tokio::spawn(recognise(client.clone(), service, Arc::clone(&inbox), Arc::clone(&health), ended));
+    let probe = Probe::new(client.clone(), service, &stream, Arc::clone(&inbox), Arc::clone(&health));
+    tokio::spawn(probe.run(ended));
     Ok((client, inbox, health))
 }
 
@@ -203,6 +193,7 @@ fn on_event(event: &Event, url: &str, inbox: &Inbox, health: &Health, denied: &s
                 status.denied = false;
                 status.refused = false;
                 status.service = Recognition::Unknown;
+                status.stream = None;
             });
             health.recheck.notify_one();
             tracing::info!(url, "connected to NATS");
@@ -211,11 +202,17 @@ fn on_event(event: &Event, url: &str, inbox: &Inbox, health: &Health, denied: &s
             health.update(|status| {
                 status.connected = false;
                 status.service = Recognition::Unknown;
+                status.stream = None;
             });
             let released = inbox.release_all();
             tracing::warn!(url, released, "lost the connection to NATS; trying again");
         }
         Event::ServerError(error) if error.to_string().to_lowercase().contains("permissions violation") => {
+            // Then the service's word has to do: see `Probe`.
+            if error.to_string().contains("\"$JS.API.") {
+                tracing::debug!(url, "the NATS server does not let us look at the stream: {error}");
+                return;
+            }
             tracing::error!(url, "the NATS server denies a subject: {error}");
             if error.to_string().contains(denied) {
                 health.update(|status| status.denied = true);
@@ -227,62 +224,14 @@ fn on_event(event: &Event, url: &str, inbox: &Inbox, health: &Health, denied: &s
                 tracing::error!(url, "the NATS server refuses our user or password; trying again, quietly");
             }
         }
+        Event::LameDuckMode => {
+            tracing::info!(url, "the NATS server is about to stop; it closes this connection when it does");
+        }
         Event::SlowConsumer(_) => {
             tracing::warn!(url, "replies come faster than they are taken; some were lost")
         }
         other => tracing::debug!(url, "NATS: {other}"),
     }
-}
-
-/// Pings the service for as long as there is a connection: requests are sent only while it answers. When it
-/// stops answering, those that wait are released instead of sitting out their time-out.
-async fn recognise(
-    client: Client,
-    service: &'static str,
-    inbox: Arc<Inbox>,
-    health: Arc<Health>,
-    mut ended: watch::Receiver<()>,
-) {
-    let subject = Subject::from(format!("{service}.ping"));
-    let mut unanswered = 0;
-    loop {
-        let mut pause = SEEK_EVERY;
-        if health.status().borrow().connected {
-            match ping(&client, &subject, &inbox).await {
-                Some(database) => {
-                    health.found(Recognition::Ours { database });
-                    pause = PING_EVERY;
-                    unanswered = 0;
-                }
-                None => {
-                    health.found(Recognition::Absent);
-                    inbox.release_all();
-                    unanswered += 1;
-                    if unanswered == NOBODY {
-                        tracing::info!(service, "connected to NATS, but no database service answers there");
-                    }
-                }
-            }
-        }
-        tokio::select! {
-            () = time::sleep(pause) => {}
-            () = health.recheck.notified() => {}
-            _ = ended.changed() => return,
-        }
-    }
-}
-
-/// The database of the service, if it answers in time.
-async fn ping(client: &Client, subject: &Subject, inbox: &Arc<Inbox>) -> Option<String> {
-    let mut ticket = inbox.wait(subject.clone());
-    let request = async {
-        client.publish_with_reply(subject.clone(), ticket.subject(), "".into()).await.ok()?;
-        match (&mut ticket.rx).await {
-            Ok(Settled::Answer(message)) => wire::database(&message).map(str::to_owned),
-            _ => None,
-        }
-    };
-    time::timeout(PING_LIMIT, request).await.ok().flatten()
 }
 
 #[cfg(test)]

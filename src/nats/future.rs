@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use async_nats::Message;
 
 use super::inbox::{Settled, Ticket};
-use super::status::Health;
+use super::status::{Health, Way};
 use super::wire;
 use crate::error::{Cause, Code, Error};
 use crate::operation::Operation;
@@ -22,7 +22,7 @@ pub struct NatsFuture<O>(State<O>);
 #[derive(Debug)]
 enum State<O> {
     Refused(Error<O>),
-    Waiting { ticket: Ticket, health: Arc<Health>, request: Request<O> },
+    Waiting { ticket: Ticket, way: Way, health: Arc<Health>, request: Request<O> },
     Done,
 }
 
@@ -31,8 +31,8 @@ impl<O> NatsFuture<O> {
         Self(State::Refused(error))
     }
 
-    pub(super) const fn waiting(ticket: Ticket, health: Arc<Health>, request: Request<O>) -> Self {
-        Self(State::Waiting { ticket, health, request })
+    pub(super) const fn waiting(ticket: Ticket, way: Way, health: Arc<Health>, request: Request<O>) -> Self {
+        Self(State::Waiting { ticket, way, health, request })
     }
 }
 
@@ -49,12 +49,21 @@ impl<O: Operation> Future for NatsFuture<O> {
             State::Refused(_) | State::Done => None,
         };
         match (std::mem::replace(me, State::Done), settled) {
-            (State::Waiting { health, request, .. }, Some(settled)) => {
+            (State::Waiting { way, health, request, .. }, Some(settled)) => {
                 let result = match settled {
                     Ok(Settled::Answer(message)) => answer::<O>(&health, request.op.index(), &message),
+                    Ok(Settled::Stored(place)) => {
+                        place.and_then(|place| stored::<O>(&health, request.op.index(), place))
+                    }
                     Ok(Settled::NobodyThere) => {
-                        health.nobody_there();
-                        Err(Cause::new(Code::UNAVAILABLE, "no database service listens on NATS"))
+                        health.nobody_there(way);
+                        Err(Cause::new(
+                            Code::UNAVAILABLE,
+                            match way {
+                                Way::Service => "no database service listens on NATS",
+                                Way::Stream => "no stream on NATS takes events",
+                            },
+                        ))
                     }
                     Ok(Settled::Lost) | Err(_) => Err(Cause::new(
                         Code::UNANSWERED,
@@ -78,4 +87,12 @@ fn answer<O: Operation>(health: &Health, index: usize, message: &Message) -> Res
     }
     let answer = O::decode_answer(index, &message.payload).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?;
     Ok(Reply { via: Via::Nats, ack: Ack::Committed, answer })
+}
+
+/// What the stream has stored is going to be applied; whoever asked gets the answer of one that has nothing to say.
+fn stored<O: Operation>(health: &Health, index: usize, place: u64) -> Result<Reply<O::Answer>, Cause> {
+    health.note_stored(place);
+    let empty = O::SPECS[index].empty.as_bytes();
+    let answer = O::decode_answer(index, empty).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?;
+    Ok(Reply { via: Via::Nats, ack: Ack::Stored, answer })
 }

@@ -12,13 +12,28 @@ use async_nats::{Message, StatusCode, Subject};
 use slab::Slab;
 use tokio::sync::oneshot;
 
+use super::stored::PubAck;
 use super::wire;
+use crate::error::Cause;
+
+/// Whose reply is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expects {
+    /// Our service's alone.
+    Service,
+    /// That of our stream; our service's too, which then has committed what the stream would have stored.
+    Stream,
+    /// Anybody's: a question to the server itself.
+    Anybody,
+}
 
 /// What ends the waiting for a reply.
 #[derive(Debug)]
 pub(super) enum Settled {
-    /// Our service answered.
+    /// Our service answered, or whoever else was expected.
     Answer(Message),
+    /// Our stream has it, at this place; or says why it has not.
+    Stored(Result<u64, Cause>),
     /// The server says that nobody listens.
     NobodyThere,
     /// The connection or the service was lost while waiting.
@@ -40,6 +55,8 @@ pub struct InboxCounts {
 pub(super) struct Inbox {
     /// `_INBOX.x.`; a waiter's subject is this, its key and its turn.
     prefix: String,
+    /// The stream whose acknowledgements count.
+    stream: String,
     waiters: Mutex<Slab<Waiter>>,
     turn: AtomicU64,
     late: AtomicU64,
@@ -53,6 +70,7 @@ struct Waiter {
     /// Keys are used again; a turn is not.
     turn: u64,
     asked: Subject,
+    expects: Expects,
     tx: oneshot::Sender<Settled>,
 }
 
@@ -66,9 +84,10 @@ pub(super) struct Ticket {
 }
 
 impl Inbox {
-    pub(super) fn new(inbox: &str) -> Self {
+    pub(super) fn new(inbox: &str, stream: String) -> Self {
         Self {
             prefix: format!("{inbox}."),
+            stream,
             waiters: Mutex::default(),
             turn: AtomicU64::new(0),
             late: AtomicU64::new(0),
@@ -83,10 +102,10 @@ impl Inbox {
     }
 
     /// A place for the reply to a request on the subject `asked`.
-    pub(super) fn wait(self: &Arc<Self>, asked: Subject) -> Ticket {
+    pub(super) fn wait(self: &Arc<Self>, asked: Subject, expects: Expects) -> Ticket {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let (tx, rx) = oneshot::channel();
-        let key = self.lock().insert(Waiter { turn, asked, tx });
+        let key = self.lock().insert(Waiter { turn, asked, expects, tx });
         Ticket { inbox: Arc::clone(self), key, turn, rx }
     }
 
@@ -100,8 +119,10 @@ impl Inbox {
         };
         let settled = if message.status == Some(StatusCode::NO_RESPONDERS) {
             Settled::NobodyThere
-        } else if wire::is_ours(&message) {
+        } else if waiter.expects == Expects::Anybody || wire::is_ours(&message) {
             Settled::Answer(message)
+        } else if let Some(ack) = self.our_stream(waiter.expects, &message) {
+            Settled::Stored(ack.stored())
         } else {
             let asked = waiter.asked.clone();
             drop(waiters);
@@ -112,6 +133,14 @@ impl Inbox {
         let _ = waiters.remove(key).tx.send(settled);
     }
 
+    /// The acknowledgement of our stream, if that is what came and what was waited for.
+    fn our_stream(&self, expects: Expects, message: &Message) -> Option<PubAck> {
+        if expects != Expects::Stream {
+            return None;
+        }
+        PubAck::read(&message.payload).filter(|ack| ack.stream == self.stream)
+    }
+
     /// Ends all waiting.
     pub(super) fn release_all(&self) -> usize {
         let waiters = std::mem::take(&mut *self.lock());
@@ -120,6 +149,16 @@ impl Inbox {
             let _ = waiter.tx.send(Settled::Lost);
         }
         count
+    }
+
+    /// Ends the waiting for replies of this kind.
+    pub(super) fn release(&self, expects: Expects) {
+        let mut waiters = self.lock();
+        let keys: Vec<usize> =
+            waiters.iter().filter(|(_, waiter)| waiter.expects == expects).map(|(key, _)| key).collect();
+        for key in keys {
+            let _ = waiters.remove(key).tx.send(Settled::Lost);
+        }
     }
 
     pub(super) fn counts(&self) -> InboxCounts {
@@ -134,8 +173,8 @@ impl Inbox {
         self.foreign.fetch_add(1, Ordering::Relaxed);
         let first = self.named.lock().unwrap_or_else(PoisonError::into_inner).insert(asked.to_string());
         if first {
-            let who = match wire::stream_of(&message.payload) {
-                Some(stream) => format!("the stream {stream:?}"),
+            let who = match PubAck::read(&message.payload) {
+                Some(ack) => format!("the stream {:?}", ack.stream),
                 None => "somebody who is not our database service".to_owned(),
             };
             tracing::warn!(
@@ -198,12 +237,12 @@ mod tests {
 
     #[test]
     fn a_dropped_call_leaves_nothing_behind_and_its_late_reply_is_counted() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x"));
-        let ticket = inbox.wait("a".into());
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let ticket = inbox.wait("a".into(), Expects::Service);
         let subject = ticket.subject();
         drop(ticket);
         assert_eq!(inbox.counts().waiting, 0);
-        let second = inbox.wait("a".into());
+        let second = inbox.wait("a".into(), Expects::Service);
         inbox.settle(message(subject, true, "{}"));
         assert_eq!(inbox.counts(), InboxCounts { waiting: 1, late: 1, foreign: 0 });
         drop(second);
@@ -211,8 +250,8 @@ mod tests {
 
     #[test]
     fn only_a_reply_of_our_service_settles_a_call() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x"));
-        let mut ticket = inbox.wait("a".into());
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let mut ticket = inbox.wait("a".into(), Expects::Service);
         inbox.settle(message(ticket.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
         inbox.settle(message(ticket.subject(), false, "{}"));
         assert!(ticket.rx.try_recv().is_err());
@@ -222,9 +261,33 @@ mod tests {
     }
 
     #[test]
+    fn only_our_own_stream_settles_an_event_and_nothing_else() {
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let mut event = inbox.wait("a".into(), Expects::Stream);
+        let mut query = inbox.wait("b".into(), Expects::Service);
+        inbox.settle(message(event.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
+        inbox.settle(message(query.subject(), false, r#"{"stream":"ROSEY","seq":1}"#));
+        assert!(event.rx.try_recv().is_err() && query.rx.try_recv().is_err());
+        assert_eq!(inbox.counts().foreign, 2);
+        inbox.settle(message(event.subject(), false, r#"{"stream":"ROSEY","seq":7}"#));
+        assert!(matches!(event.rx.try_recv(), Ok(Settled::Stored(Ok(7)))));
+    }
+
+    #[test]
+    fn a_service_that_is_lost_releases_nobody_who_waits_for_the_stream() {
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let mut event = inbox.wait("a".into(), Expects::Stream);
+        let mut query = inbox.wait("b".into(), Expects::Service);
+        inbox.release(Expects::Service);
+        assert!(matches!(query.rx.try_recv(), Ok(Settled::Lost)));
+        assert!(event.rx.try_recv().is_err());
+        assert_eq!(inbox.counts().waiting, 1);
+    }
+
+    #[test]
     fn a_lost_connection_releases_every_waiter_at_once() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x"));
-        let mut tickets: Vec<_> = (0..500).map(|_| inbox.wait("a".into())).collect();
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let mut tickets: Vec<_> = (0..500).map(|_| inbox.wait("a".into(), Expects::Service)).collect();
         assert_eq!(inbox.release_all(), 500);
         assert!(tickets.iter_mut().all(|t| matches!(t.rx.try_recv(), Ok(Settled::Lost))));
         assert_eq!(inbox.counts().waiting, 0);

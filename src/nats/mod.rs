@@ -1,9 +1,12 @@
 //! The path over NATS: [`NatsService`], the client side of the database service.
 
+pub(crate) mod barrier;
 mod connect;
 mod future;
 mod inbox;
+mod probe;
 mod status;
+pub mod stored;
 pub mod wire;
 
 use std::fmt;
@@ -15,7 +18,7 @@ use std::task::{Context, Poll, Waker};
 use async_nats::client::PublishErrorKind;
 use async_nats::connection::State;
 use async_nats::message::OutboundMessage;
-use async_nats::{Client, Subject};
+use async_nats::{Client, HeaderValue, Subject};
 use futures_util::SinkExt;
 use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
@@ -26,26 +29,29 @@ pub(crate) use connect::refuses_us;
 pub use connect::{ConnectError, NatsOptions, redact};
 pub use future::NatsFuture;
 pub use inbox::InboxCounts;
-use inbox::{Inbox, Ticket};
-use status::Health;
-pub use status::{Recognition, Status};
+use inbox::{Expects, Inbox, Ticket};
+use status::{Health, Way};
+pub use status::{Mode, Recognition, Status};
 
 use crate::error::{Cause, Code, Error};
-use crate::operation::Operation;
+use crate::operation::{Kind, Operation};
 use crate::reply::Reply;
 use crate::request::Request;
 
 /// Sends operations to the database service and waits for its answer.
 ///
 /// **What counts as an answer.** A request is settled only by a reply of our service (header `Rosey-Reply`), or
-/// by the server's word that nobody listens. Any other reply (a stream over our subjects, another kind of
-/// service) is counted, named once in the log, and waited past.
+/// by the server's word that nobody listens. An event to a service that works on a stream is settled by that stream's
+/// acknowledgement ([`Ack::Stored`](crate::Ack::Stored)), and by no other stream's. Any other reply (a foreign stream
+/// over our subjects, another kind of service) is counted, named once in the log, and waited past.
 ///
-/// **When it refuses at once** (class `NotSent`, nothing was sent): the connection is not up; no service has
-/// been recognised; the server denies the subject; the client's queue is full. So it is always ready.
+/// **When it refuses at once** (class `NotSent`, nothing was sent): the connection is not up; neither the service nor,
+/// for events, its stream has been recognised; the server denies the subject; the client's queue is full. So it is
+/// always ready.
 ///
-/// **It knows no time-out**: put a [`Timeout`](rosey_layers::Timeout) around it. A connection that breaks, and
-/// a service that stops answering its ping, release every waiting request at once with class `Unknown`.
+/// **It knows no time-out**: put a [`Timeout`](rosey_layers::Timeout) around it. A connection that breaks releases every
+/// waiting request at once with class `Unknown`; a service that stops answering its ping releases those that wait for
+/// it, but no event that waits for the stream: behind a living stream the service may come and go.
 ///
 /// Dropping a future forgets its reply and leaves nothing behind; the operation may happen all the same.
 /// Clones share one connection and one reply inbox.
@@ -58,6 +64,8 @@ struct Shared {
     client: Client,
     inbox: Arc<Inbox>,
     health: Arc<Health>,
+    /// The header that keeps events out of any other stream.
+    stream: HeaderValue,
     /// Ends with the last clone, and with it the tasks that keep inbox and health.
     _running: watch::Sender<()>,
 }
@@ -82,8 +90,10 @@ impl<O: Operation> NatsService<O> {
     /// When the address or the credentials cannot be read.
     pub async fn connect(options: NatsOptions) -> Result<Self, ConnectError> {
         let (running, ended) = watch::channel(());
-        let (client, inbox, health) = connect::start(options, O::SERVICE, ended).await?;
-        let shared = Arc::new(Shared { client, inbox, health, _running: running });
+        let stream = O::stream();
+        let (client, inbox, health) = connect::start(options, O::SERVICE, stream.clone(), ended).await?;
+        let stream = HeaderValue::from(stream);
+        let shared = Arc::new(Shared { client, inbox, health, stream, _running: running });
         Ok(Self { shared, operation: PhantomData })
     }
 
@@ -93,10 +103,17 @@ impl<O: Operation> NatsService<O> {
         self.shared.health.status()
     }
 
-    /// Waits until a database service has been recognised. Cancel safe.
+    /// Waits until a database service has been recognised, and its stream if it works on one. Cancel safe.
     pub async fn recognised(&self) {
         // The sender lives in `shared`, which this call borrows.
         let _ = self.status().wait_for(Status::usable).await;
+    }
+
+    /// Waits until requests of this kind are sent: events may have a living stream to go to without the service.
+    /// Cancel safe.
+    pub async fn takes(&self, kind: Kind) {
+        // As above.
+        let _ = self.status().wait_for(|status| status.takes(kind)).await;
     }
 
     /// What the reply inbox has seen.
@@ -112,9 +129,10 @@ impl<O: Operation> NatsService<O> {
     }
 
     /// Hands the request to the connection.
-    fn send(&self, request: &Request<O>) -> Result<Ticket, Cause> {
+    fn send(&self, request: &Request<O>) -> Result<(Ticket, Way), Cause> {
         let shared = &*self.shared;
-        shared.health.usable()?;
+        let kind = request.op.spec().kind;
+        let way = shared.health.way(kind)?;
         // Known before its event has come.
         if shared.client.connection_state() != State::Connected {
             return Err(Cause::new(Code::UNAVAILABLE, "not connected to NATS"));
@@ -132,14 +150,24 @@ impl<O: Operation> NatsService<O> {
             Poll::Pending => return Err(Cause::new(Code::UNAVAILABLE, "the NATS client's queue is full")),
         }
         let subject = Subject::from_static(request.op.spec().subject);
-        let ticket = shared.inbox.wait(subject.clone());
+        let mut headers = wire::head_to_headers(&request.head);
+        let expects = match way {
+            Way::Service => Expects::Service,
+            Way::Stream => {
+                headers.insert(wire::EXPECTED_STREAM, shared.stream.clone());
+                Expects::Stream
+            }
+        };
+        let ticket = shared.inbox.wait(subject.clone(), expects);
         // Once more: who was lost before this ticket waited has released everybody already.
-        shared.health.usable()?;
+        if shared.health.way(kind)? != way {
+            return Err(Cause::new(Code::UNAVAILABLE, "the database service changes how it takes events"));
+        }
         let message = OutboundMessage {
             subject,
             reply: Some(ticket.subject().into()),
             payload: payload.into(),
-            headers: Some(wire::head_to_headers(&request.head)),
+            headers: Some(headers),
         };
         client.start_send_unpin(message).map_err(|e| match e.kind() {
             PublishErrorKind::MaxPayloadExceeded => {
@@ -147,7 +175,7 @@ impl<O: Operation> NatsService<O> {
             }
             _ => Cause::new(Code::UNAVAILABLE, format!("the NATS client refused it: {e}")),
         })?;
-        Ok(ticket)
+        Ok((ticket, way))
     }
 }
 
@@ -163,7 +191,7 @@ impl<O: Operation> Service<Request<O>> for NatsService<O> {
 
     fn call(&mut self, request: Request<O>) -> NatsFuture<O> {
         match self.send(&request) {
-            Ok(ticket) => NatsFuture::waiting(ticket, Arc::clone(&self.shared.health), request),
+            Ok((ticket, way)) => NatsFuture::waiting(ticket, way, Arc::clone(&self.shared.health), request),
             Err(cause) => NatsFuture::refused(Error::new(cause, request)),
         }
     }

@@ -1,10 +1,39 @@
-//! What is known of the connection and of the service behind it.
+//! What is known of the connection, of the service behind it, and of its stream.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use tokio::sync::{Notify, watch};
 
+use super::stored::Found;
 use crate::error::{Cause, Code};
+use crate::operation::Kind;
+
+/// How a service takes events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// By request and reply: they are acknowledged when they are committed.
+    #[default]
+    Core,
+    /// From its stream: they are acknowledged when they are stored there.
+    JetStream,
+}
+
+impl Mode {
+    /// `core` or `jetstream`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::JetStream => "jetstream",
+        }
+    }
+
+    /// The mode of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Core, Self::JetStream].into_iter().find(|mode| mode.as_str() == name)
+    }
+}
 
 /// Who serves our subjects, as far as is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,10 +47,12 @@ pub enum Recognition {
     Ours {
         /// The `database_id` that its database was given at its creation.
         database: String,
+        /// How it takes events.
+        mode: Mode,
     },
 }
 
-/// What is known of the connection and of the service behind it.
+/// What is known of the connection, of the service behind it, and of its stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Whether the connection is up.
@@ -32,46 +63,93 @@ pub struct Status {
     pub refused: bool,
     /// Who serves our subjects.
     pub service: Recognition,
+    /// The database of the service's stream, while that is known to be there and to be read. It may be there without
+    /// the service.
+    pub stream: Option<String>,
 }
 
 impl Status {
-    /// Whether requests are sent at all.
+    /// Whether requests of every kind are sent.
     #[must_use]
     pub fn usable(&self) -> bool {
-        self.connected && !self.denied && matches!(self.service, Recognition::Ours { .. })
+        self.takes(Kind::Query) && self.takes(Kind::Event)
     }
 
-    /// The database of the service, if it is recognised.
+    /// Whether requests of this kind are sent.
+    #[must_use]
+    pub fn takes(&self, kind: Kind) -> bool {
+        matches!(self.gate(kind), SERVICE | STREAM)
+    }
+
+    /// The database of the service, or of its stream if the service itself is not there.
     #[must_use]
     pub fn database(&self) -> Option<&str> {
         match &self.service {
-            Recognition::Ours { database } => Some(database),
-            _ => None,
+            Recognition::Ours { database, .. } => Some(database),
+            _ => self.stream.as_deref(),
+        }
+    }
+
+    fn gate(&self, kind: Kind) -> u8 {
+        match (self, kind) {
+            (Self { refused: true, .. }, _) => REFUSED,
+            (Self { connected: false, .. }, _) => DISCONNECTED,
+            (Self { denied: true, .. }, _) => DENIED,
+            (
+                Self { service: Recognition::Ours { mode: Mode::JetStream, database }, stream, .. },
+                Kind::Event,
+            ) => match stream {
+                Some(stream) if stream == database => STREAM,
+                Some(_) => ANOTHER,
+                None => NO_STREAM,
+            },
+            (Self { service: Recognition::Ours { .. }, .. }, _) => SERVICE,
+            (Self { stream: Some(_), .. }, Kind::Event) => STREAM,
+            _ => UNRECOGNISED,
         }
     }
 }
 
-/// The status, and the same in one byte for the way of every request.
+/// To whom a request is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To the service, which answers.
+    Service,
+    /// To its stream, which stores.
+    Stream,
+}
+
+/// The status, and the same in two bytes for the way of every request.
 #[derive(Debug)]
 pub(super) struct Health {
     status: watch::Sender<Status>,
-    gate: AtomicU8,
+    /// For events.
+    events: AtomicU8,
+    /// For calls and queries.
+    others: AtomicU8,
+    /// The last place in the stream that was acknowledged to us.
+    stored: AtomicU64,
     /// Asks for a ping at once.
     pub(super) recheck: Notify,
     other_database_named: AtomicBool,
 }
 
-const OPEN: u8 = 0;
-const DISCONNECTED: u8 = 1;
-const DENIED: u8 = 2;
-const UNRECOGNISED: u8 = 3;
-const REFUSED: u8 = 4;
+const SERVICE: u8 = 0;
+const STREAM: u8 = 1;
+const DISCONNECTED: u8 = 2;
+const DENIED: u8 = 3;
+const UNRECOGNISED: u8 = 4;
+const REFUSED: u8 = 5;
+const NO_STREAM: u8 = 6;
+const ANOTHER: u8 = 7;
 
 impl Health {
     pub(super) fn new() -> Self {
         Self {
             status: watch::Sender::new(Status::default()),
-            gate: AtomicU8::new(DISCONNECTED),
+            events: AtomicU8::new(DISCONNECTED),
+            others: AtomicU8::new(DISCONNECTED),
+            stored: AtomicU64::new(0),
             recheck: Notify::new(),
             other_database_named: AtomicBool::new(false),
         }
@@ -87,14 +165,8 @@ impl Health {
         self.status.send_if_modified(|status| {
             let old = status.clone();
             change(status);
-            let gate = match status {
-                Status { refused: true, .. } => REFUSED,
-                Status { connected: false, .. } => DISCONNECTED,
-                Status { denied: true, .. } => DENIED,
-                Status { service: Recognition::Ours { .. }, .. } => OPEN,
-                Status { .. } => UNRECOGNISED,
-            };
-            self.gate.store(gate, Ordering::Release);
+            self.events.store(status.gate(Kind::Event), Ordering::Release);
+            self.others.store(status.gate(Kind::Query), Ordering::Release);
             let changed = *status != old;
             before = changed.then_some(old);
             changed
@@ -102,13 +174,17 @@ impl Health {
         before
     }
 
-    /// Whether a request may be sent. No lock.
-    pub(super) fn usable(&self) -> Result<(), Cause> {
-        let why = match self.gate.load(Ordering::Acquire) {
-            OPEN => return Ok(()),
+    /// To whom a request of this kind may be sent. No lock.
+    pub(super) fn way(&self, kind: Kind) -> Result<Way, Cause> {
+        let gate = if kind == Kind::Event { &self.events } else { &self.others };
+        let why = match gate.load(Ordering::Acquire) {
+            SERVICE => return Ok(Way::Service),
+            STREAM => return Ok(Way::Stream),
             DISCONNECTED => "not connected to NATS",
             REFUSED => "the NATS server refuses our user or password",
             DENIED => "the NATS server denies us these subjects",
+            NO_STREAM => "the stream that takes events is not there",
+            ANOTHER => "the stream on NATS belongs to another database than the service",
             _ => "no database service of ours has answered on NATS",
         };
         Err(Cause::new(Code::UNAVAILABLE, why))
@@ -123,8 +199,8 @@ impl Health {
             }
         });
         match (before.map(|status| status.service), &service) {
-            (Some(_), Recognition::Ours { database }) => {
-                tracing::info!(database, "the database service answers on NATS");
+            (Some(_), Recognition::Ours { database, mode }) => {
+                tracing::info!(database, mode = mode.as_str(), "the database service answers on NATS");
             }
             (Some(Recognition::Ours { .. }), _) => {
                 tracing::warn!("the database service does not answer on NATS any more");
@@ -133,10 +209,51 @@ impl Health {
         }
     }
 
+    /// The stream was looked for, while connected.
+    pub(super) fn found_stream(&self, stream: Option<Found>, last: &mut Option<Found>) {
+        if let Some(found) = stream.as_ref().filter(|found| last.as_ref() != Some(found)) {
+            // Created again, it counts from 1 again: an old number would be waited for in vain.
+            if last.is_some() {
+                self.stored.store(0, Ordering::Release);
+            }
+            *last = Some(found.clone());
+        }
+        self.stream_of(stream.map(|found| found.database));
+    }
+
+    /// The stream of this database takes events, or none does.
+    pub(super) fn stream_of(&self, database: Option<String>) {
+        let before = self.update(|status| {
+            if status.connected {
+                status.stream.clone_from(&database);
+            }
+        });
+        match (before.map(|status| status.stream), database) {
+            (Some(None), Some(database)) => tracing::info!(database, "the stream on NATS takes events"),
+            (Some(Some(_)), None) => {
+                tracing::warn!("the stream on NATS is gone: it takes no events any more")
+            }
+            _ => {}
+        }
+    }
+
     /// A request found nobody: the next one need not try, until a ping says otherwise.
-    pub(super) fn nobody_there(&self) {
-        self.found(Recognition::Absent);
+    pub(super) fn nobody_there(&self, way: Way) {
+        match way {
+            Way::Service => self.found(Recognition::Absent),
+            Way::Stream => self.stream_of(None),
+        }
         self.recheck.notify_one();
+    }
+
+    /// An event was stored at this place of the stream.
+    pub(super) fn note_stored(&self, sequence: u64) {
+        self.stored.fetch_max(sequence, Ordering::AcqRel);
+    }
+
+    /// The last place of the stream that was acknowledged to us; 0 if none was.
+    pub(super) fn last_stored(&self) -> u64 {
+        self.stored.load(Ordering::Acquire)
     }
 
     /// Whether a reply is from the recognised database. One from another database means that two services share the
@@ -153,7 +270,7 @@ impl Health {
                     "two database services on different databases answer on NATS; stop one of them"
                 );
             }
-            self.nobody_there();
+            self.nobody_there(Way::Service);
         }
         same
     }

@@ -27,6 +27,8 @@ pub const DATABASE: HeaderName = HeaderName::from_static("Rosey-Database");
 pub const ERROR: HeaderName = HeaderName::from_static("Nats-Service-Error");
 /// The same as a number.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("Nats-Service-Error-Code");
+/// The only stream that may store an event; any other one refuses it.
+pub const EXPECTED_STREAM: HeaderName = HeaderName::from_static("Nats-Expected-Stream");
 
 /// A `timestamp` from here on is read as milliseconds.
 const MILLIS_FROM: f64 = 1e11;
@@ -65,8 +67,21 @@ pub fn head_to_headers(head: &Head) -> HeaderMap {
 /// # Errors
 /// `invalid` for an id that cannot be one. Whether the time can be is for [`Head::check`] to say.
 pub fn head(headers: Option<&HeaderMap>, payload: &[u8], arrival: i64) -> Result<Head, Cause> {
+    head_or(headers, payload, arrival, OpId::new)
+}
+
+/// The same, with an id of the receiver's for a peer that sends none: what may come twice needs the same one twice.
+///
+/// # Errors
+/// As [`head`].
+pub fn head_or(
+    headers: Option<&HeaderMap>,
+    payload: &[u8],
+    arrival: i64,
+    id: impl FnOnce() -> OpId,
+) -> Result<Head, Cause> {
     let get = |name: HeaderName| headers.and_then(|h| h.get(name)).map(|v| v.as_str());
-    let id = get(ID).map_or_else(|| Ok(OpId::new()), OpId::parse)?;
+    let id = get(ID).map_or_else(|| Ok(id()), OpId::parse)?;
     let trace = get(TRACEPARENT).and_then(|parent| Trace::new(parent, get(TRACESTATE))).map(Arc::new);
     let claimed = get(OCCURRED_AT).and_then(|text| text.trim().parse().ok()).filter(|at| *at > 0);
     let occurred_at = claimed.unwrap_or_else(|| from_timestamp(payload, arrival));
@@ -147,16 +162,6 @@ fn one_line(cause: &Cause) -> String {
         other => other.to_string(),
     };
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
-}
-
-/// The stream that a publish acknowledgement names, if the payload is one.
-#[must_use]
-pub fn stream_of(payload: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct PubAck {
-        stream: String,
-    }
-    serde_json::from_slice::<PubAck>(payload).ok().map(|ack| ack.stream)
 }
 
 #[cfg(test)]

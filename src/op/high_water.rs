@@ -24,7 +24,7 @@ impl Definition for HighWater {
                 WHEN 'chat' THEN r.value ->> '$[2].chat_count'
                 WHEN 'connected' THEN r.value ->> '$[2].connected_count'
                 ELSE l.occurred_at / 1000 END AS count, l.occurred_at / 1000
-        FROM json_each($2, '$.high_water') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
+        FROM jsonb_each($2, '$.high_water') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
         CROSS JOIN json_each('[\"chat\", \"connected\", \"updated\"]') k
         WHERE count > 0 OR k.value = 'chat'
         ON CONFLICT (kind) DO UPDATE SET count = excluded.count, at = excluded.at

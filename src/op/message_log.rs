@@ -19,12 +19,12 @@ impl Definition for MessageLog {
     const SQLITE: &'static str = "
         INSERT INTO recent_chat (timestamp, username, message, at, op_id)
         SELECT l.occurred_at / 1000, r.value ->> '$[2].username', r.value ->> '$[2].message', l.occurred_at, l.id
-        FROM json_each($2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;
+        FROM jsonb_each($2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;
 
         INSERT INTO user_stats (username, first_seen, last_seen, total_chat_lines, last_line)
         SELECT r.value ->> '$[2].username' AS speaker,
                min(l.occurred_at) / 1000, max(l.occurred_at) / 1000, count(*), max(l.occurred_at) / 1000
-        FROM json_each($2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
+        FROM jsonb_each($2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
         WHERE true
         GROUP BY speaker
         ON CONFLICT (username) DO UPDATE SET

@@ -3,21 +3,29 @@
 //! needs a table).
 
 mod check;
+mod older_files;
 
 use crate::operation::Migration;
 
 /// The tables of the channel's memory: the Python bot's, and what Rosey derives them from.
 const MIGRATIONS: &[Migration] = &[
-    Migration {
-        version: 12,
-        description: "origin",
-        sql: include_str!("../../migrations/sqlite/0012_origin.sql"),
-    },
-    Migration {
-        version: 13,
-        description: "channel",
-        sql: include_str!("../../migrations/sqlite/0013_channel.sql"),
-    },
+    older_files::USER_STATS,
+    older_files::USER_ACTIONS,
+    older_files::CHANNEL_STATS,
+    older_files::USER_COUNT_HISTORY,
+    older_files::RECENT_CHAT,
+    older_files::CURRENT_STATUS,
+    older_files::OUTBOUND_MESSAGES,
+    older_files::ERROR_MESSAGE,
+    older_files::LAST_ERROR,
+    older_files::LAST_ERROR_IN_STEP,
+    older_files::USERS,
+    older_files::CHAT,
+    older_files::CHANNEL,
+    older_files::STATUS,
+    older_files::OUTBOUND,
+    Migration::new(12, "origin", include_str!("../../migrations/sqlite/0012_origin.sql")),
+    Migration::new(13, "channel", include_str!("../../migrations/sqlite/0013_channel.sql")),
 ];
 
 /// Declares the files and ties their operations together.

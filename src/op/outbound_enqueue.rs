@@ -27,11 +27,11 @@ impl Definition for OutboundEnqueue {
     const SQLITE: &'static str = "
         INSERT INTO outbound_messages (timestamp, message, username, at, op_id)
         SELECT l.occurred_at / 1000, r.value ->> '$[2].content', r.value ->> '$[2].username', l.occurred_at, l.id
-        FROM json_each($2, '$.outbound_enqueue') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;
+        FROM jsonb_each($2, '$.outbound_enqueue') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;
 
         UPDATE ledger
         SET answer = (SELECT json_object('id', o.id) FROM outbound_messages o WHERE o.op_id = ledger.id)
-        WHERE batch = $1 AND id IN (SELECT r.value ->> 0 FROM json_each($2, '$.outbound_enqueue') r);";
+        WHERE batch = $1 AND id IN (SELECT r.value ->> 0 FROM jsonb_each($2, '$.outbound_enqueue') r);";
     const CHECKS: &'static [Check] = &[Check::new(
         "enqueued messages",
         "SELECT l.id, 'id', o.id, l.answer ->> 'id'

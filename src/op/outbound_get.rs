@@ -56,7 +56,7 @@ impl Definition for OutboundGet {
             SELECT message, min(turn), id FROM (
                 SELECT o.id AS message, r.key AS turn, l.id AS id, r.value ->> '$[2].limit' AS most,
                        row_number() OVER (PARTITION BY l.id ORDER BY o.at, o.id) AS place
-                FROM json_each($2, '$.outbound_get') r
+                FROM jsonb_each($2, '$.outbound_get') r
                 CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
                 CROSS JOIN outbound_messages o ON o.username IS r.value ->> '$[2].username' AND o.sent = 0
                 WHERE o.lease_id IS NULL AND l.occurred_at > $3 - 10000
@@ -73,11 +73,11 @@ impl Definition for OutboundGet {
                 'timestamp', o.timestamp, 'retry_count', o.retry_count, 'error_message', o.error_message)
                 ORDER BY o.at, o.id)
             FROM outbound_messages o WHERE o.lease_id = r.value ->> 0 AND o.sent = 0)
-        FROM json_each($2, '$.outbound_get') r;
+        FROM jsonb_each($2, '$.outbound_get') r;
 
         DELETE FROM ledger
         WHERE batch = $1 AND id IN (
-            SELECT r.value ->> 0 FROM json_each($2, '$.outbound_get') r
+            SELECT r.value ->> 0 FROM jsonb_each($2, '$.outbound_get') r
             WHERE NOT EXISTS (SELECT 1 FROM outbound_messages o WHERE o.lease_id = r.value ->> 0));";
     const CHECKS: &'static [Check] = &[Check::new(
         "outbound_messages",

@@ -26,7 +26,7 @@ impl Definition for OutboundMarkFailed {
         SELECT l.id, coalesce((SELECT o.id FROM outbound_messages o WHERE o.id = r.value ->> '$[2].message_id'), 0),
                l.occurred_at,
                CASE WHEN r.value ->> '$[2].permanent' THEN 'failed' ELSE 'retry' END, r.value ->> '$[2].error'
-        FROM json_each($2, '$.outbound_mark_failed') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+        FROM jsonb_each($2, '$.outbound_mark_failed') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
     const CHECKS: &'static [Check] = &[Check::new(
         "failure marks",
         "SELECT l.id, 'kind', m.kind, iif(m.kind = 'failed', 'failed', 'retry')

@@ -20,7 +20,7 @@ impl Definition for OutboundMarkSent {
         INSERT INTO outbound_marks (op_id, message, at, kind)
         SELECT l.id, coalesce((SELECT o.id FROM outbound_messages o WHERE o.id = r.value ->> '$[2].message_id'), 0),
                l.occurred_at, 'sent'
-        FROM json_each($2, '$.outbound_mark_sent') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+        FROM jsonb_each($2, '$.outbound_mark_sent') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
     // The highest number stays: the next one is counted from it, and numbers are never given twice.
     const SWEEPS: &'static [Sweep] = &[
         Sweep::hours(

@@ -26,9 +26,12 @@ pub struct Line {
 impl Definition for RecentChat {
     type Answer = Vec<Line>;
     const SPEC: Spec = Spec::query("recent_chat", "rosey.db.stats.recent_chat.get").list().example(r#"{"limit":20}"#);
+    // A line of the Python bot may hold what ours cannot: nothing, or bytes that are no text.
     const SQLITE: &'static str = "
-        SELECT json_group_array(
-            json_object('timestamp', timestamp, 'username', username, 'message', message) ORDER BY at, op_id)
+        SELECT json_group_array(json_object(
+            'timestamp', timestamp,
+            'username', iif(typeof(username) = 'text', username, quote(username)),
+            'message', iif(typeof(message) = 'text', message, quote(message))) ORDER BY at, op_id)
         FROM (SELECT * FROM recent_chat ORDER BY at DESC, op_id DESC LIMIT $1 ->> 'limit')";
     const SWEEPS: &'static [Sweep] = &[
         Sweep::hours(

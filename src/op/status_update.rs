@@ -112,16 +112,16 @@ impl Definition for StatusUpdate {
     const SQLITE: &'static str = "
         INSERT INTO status_fields (field, at, id, value)
         SELECT f.key, l.occurred_at, l.id, f.atom
-        FROM json_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
+        FROM jsonb_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
         CROSS JOIN json_each(r.value, '$[2].status_data') f
         UNION ALL
         SELECT f.key, l.occurred_at, l.id, f.atom
-        FROM json_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
+        FROM jsonb_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
         CROSS JOIN json_each(r.value, '$[2]') f
         WHERE f.key IN ('status', 'details')
         UNION ALL
         SELECT 'last_updated', l.occurred_at, l.id, l.occurred_at / 1000
-        FROM json_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
+        FROM jsonb_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
         WHERE true
         ON CONFLICT (field) DO UPDATE SET at = excluded.at, id = excluded.id, value = excluded.value
         WHERE (excluded.at, excluded.id) > (status_fields.at, status_fields.id);";

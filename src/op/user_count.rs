@@ -22,7 +22,7 @@ impl Definition for UserCount {
         INSERT INTO user_count_history (timestamp, chat_users, connected_users, op_id)
         SELECT l.occurred_at / 1000, r.value ->> '$[2].chat_count',
                max(r.value ->> '$[2].chat_count', r.value ->> '$[2].connected_count'), l.id
-        FROM json_each($2, '$.user_count') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+        FROM jsonb_each($2, '$.user_count') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
     const CHECKS: &'static [Check] = &[Check::new(
         "user counts",
         "SELECT l.id, 'timestamp', h.timestamp, l.occurred_at / 1000

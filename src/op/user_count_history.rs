@@ -26,11 +26,13 @@ pub struct Count {
 impl Definition for UserCountHistory {
     type Answer = Vec<Count>;
     const SPEC: Spec = Spec::query("user_count_history", "rosey.db.query.user_count_history").list().example(r#"{"hours":24}"#);
+    // The Python bot stored texts as counts, too: they count as the number they begin with, or 0.
     const SQLITE: &'static str = "
-        SELECT json_group_array(
-            json_object('timestamp', timestamp, 'chat_users', chat_users, 'connected_users', connected_users)
-            ORDER BY timestamp, op_id)
-        FROM user_count_history WHERE timestamp >= $2 / 1000 - ($1 ->> 'hours') * 3600";
+        SELECT json_group_array(json_object(
+            'timestamp', timestamp, 'chat_users', CAST(chat_users AS INTEGER),
+            'connected_users', CAST(connected_users AS INTEGER)) ORDER BY timestamp, op_id)
+        FROM user_count_history
+        WHERE timestamp >= $2 / 1000 - ($1 ->> 'hours') * 3600 AND typeof(timestamp) = 'integer'";
     const SWEEPS: &'static [Sweep] = &[Sweep::hours(
         "history",
         30 * 24,

@@ -17,7 +17,7 @@ impl Definition for UserJoined {
     const SQLITE: &'static str = "
         INSERT INTO presence (username, at, id, joined)
         SELECT r.value ->> '$[2].username', l.occurred_at, l.id, 1
-        FROM json_each($2, '$.user_joined') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+        FROM jsonb_each($2, '$.user_joined') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
     const CHECKS: &'static [Check] = &[Check::new(
         "joins",
         "SELECT l.id, 'at', iif(p.joined, p.at, NULL), l.occurred_at FROM ledger l LEFT JOIN presence p ON p.id = l.id

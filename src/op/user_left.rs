@@ -17,7 +17,7 @@ impl Definition for UserLeft {
     const SQLITE: &'static str = "
         INSERT INTO presence (username, at, id, joined)
         SELECT r.value ->> '$[2].username', l.occurred_at, l.id, 0
-        FROM json_each($2, '$.user_left') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+        FROM jsonb_each($2, '$.user_left') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
     const CHECKS: &'static [Check] = &[Check::new(
         "leaves",
         "SELECT l.id, 'at', iif(p.joined, NULL, p.at), l.occurred_at FROM ledger l LEFT JOIN presence p ON p.id = l.id

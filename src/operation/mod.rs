@@ -123,6 +123,13 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// The name of the service that serves it: its queue group, and the first part of its own subjects
     /// (`SERVICE.ping`).
     const SERVICE: &'static str;
+    /// The name of the stream that takes its events where JetStream is used: the first part of
+    /// [`SERVICE`](Self::SERVICE) in capitals (`rosey.db` works on `ROSEY`). Two services of one NATS account whose names
+    /// begin alike need names of their own here.
+    #[must_use]
+    fn stream() -> String {
+        Self::SERVICE.split('.').next().unwrap_or(Self::SERVICE).to_ascii_uppercase()
+    }
     /// The contract of each operation; [`index`](Self::index) points into it.
     const SPECS: &'static [Spec];
     /// The names alone, in the same order.
@@ -160,6 +167,9 @@ pub trait Operation: Sized + Send + Sync + 'static {
 }
 
 /// A change of schema. Changes only add.
+///
+/// Each is applied once to a file, in the order of the versions; all that a file lacks, in one transaction. Several
+/// with one version, one behind the other in the list, are the parts of one change.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {
     /// Its place in the order, from 10 on; what is below is Rosey's own.
@@ -168,6 +178,23 @@ pub struct Migration {
     pub description: &'static str,
     /// The statements.
     pub sql: &'static str,
+    /// Whether this file needs the statements; see [`only_if`](Self::only_if).
+    pub only_if: Option<&'static str>,
+}
+
+impl Migration {
+    /// The change of schema that these statements make.
+    #[must_use]
+    pub const fn new(version: i64, description: &'static str, sql: &'static str) -> Self {
+        Self { version, description, sql, only_if: None }
+    }
+
+    /// The same, only for files of which this query says 1; it says 0 of the others. It is asked of the file as the
+    /// versions before have left it. Either way the change is recorded as applied, and never looked at again.
+    #[must_use]
+    pub const fn only_if(self, query: &'static str) -> Self {
+        Self { only_if: Some(query), ..self }
+    }
 }
 
 /// What a database needs of an operation type.
@@ -193,7 +220,7 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     ///
     /// *Events and calls*: statements, each ended by `;`, that run inside the batch's transaction. `$1` is the
     /// batch, `$2` the batch as JSON, `$3` the host's time in unix milliseconds. The rows of this operation are
-    /// `json_each($2, '$.NAME')`, each `[id, occurred_at, payload]`; only those that join `ledger` on the id
+    /// `jsonb_each($2, '$.NAME')`, each `[id, occurred_at, payload]`; only those that join `ledger` on the id
     /// *and* `ledger.batch = $1` are new and may take effect. A call that answers sets `ledger.answer`, which a
     /// repeated request is answered from; or it returns rows `(id, answer as JSON)`, for repeated requests as well as
     /// for new ones. An event has no answer.
@@ -279,17 +306,14 @@ fn within_limit(name: &str, bytes: usize) -> Result<(), Invalid> {
 ///     const SQLITE: &'static str = "
 ///         INSERT INTO todo (op_id, text)
 ///         SELECT l.id, r.value ->> '$[2].text'
-///         FROM json_each($2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+///         FROM jsonb_each($2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
 ///     fn check(&self) -> Result<(), Invalid> {
 ///         if self.text.is_empty() { Err("text: is empty".into()) } else { Ok(()) }
 ///     }
 /// }
 ///
-/// const TABLES: &[Migration] = &[Migration {
-///     version: 10,
-///     description: "todo",
-///     sql: "CREATE TABLE todo (op_id TEXT PRIMARY KEY, text TEXT NOT NULL)",
-/// }];
+/// const TABLES: &[Migration] =
+///     &[Migration::new(10, "todo", "CREATE TABLE todo (op_id TEXT PRIMARY KEY, text TEXT NOT NULL)")];
 ///
 /// rosey::operations! {
 ///     /// All that a to-do list can do.

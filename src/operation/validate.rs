@@ -21,7 +21,7 @@ pub const fn validate(specs: &[Spec], statements: &[&str]) {
         }
         assert!(
             !specs[i].writes() || reads(statements[i].as_bytes(), name),
-            "an operation that writes never reads its rows: json_each($2, '$.NAME')"
+            "an operation that writes never reads its rows: jsonb_each($2, '$.NAME')"
         );
         let mut j = 0;
         while j < i {

@@ -1,7 +1,6 @@
 //! One message: read it, apply it, answer it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, Message, Subject};
 use rosey_layers::{Class, Classify};
@@ -10,6 +9,8 @@ use tokio::time;
 use tower::Service;
 
 use super::Shared;
+use super::counters::count;
+use super::neighbours::Who;
 use super::subscription::told;
 use crate::clock;
 use crate::error::{Cause, Code};
@@ -20,19 +21,21 @@ use crate::request::Request;
 use crate::sql::DeadLetter;
 
 /// The pause before something that nobody else will repeat is tried again, first and longest.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// An operation, by request or by plain publish.
 pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, message: Message) {
-    let spec = &O::SPECS[index];
-    count(&shared.counters.taken);
+    let begun = Instant::now();
+    let (spec, counters) = (&O::SPECS[index], shared.counters.of(index));
+    count(&counters.taken);
     match perform(shared, index, &message).await {
         Ok(reply) => {
-            count(&shared.counters.done);
+            count(&counters.done);
             answer::<O>(shared, spec, message.reply, O::encode_answer(&reply.answer)).await;
         }
-        Err(cause) => refuse(shared, spec, message, cause).await,
+        Err(cause) => refuse(shared, index, message, cause).await,
     }
+    counters.took(begun.elapsed());
 }
 
 /// Whether the service is well: answered by the writer.
@@ -42,8 +45,10 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
     let (headers, body) = match shared.db.ping().await {
         Ok(()) => {
             let version = env!("CARGO_PKG_VERSION");
+            let stream = shared.stream.as_ref().map_or("", |stream| stream.name.as_str());
             let body = serde_json::json!({
-                "service": O::SERVICE, "version": version, "database_id": database, "mode": "core"});
+                "service": O::SERVICE, "version": version, "database_id": database,
+                "mode": shared.mode().as_str(), "stream": stream});
             (wire::answer_headers(database), body.to_string().into_bytes())
         }
         Err(cause) => wire::refusal_message(database, "{}", &cause),
@@ -51,10 +56,12 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
     send(shared, reply, headers, body).await;
 }
 
-/// Which database this instance writes to: asked of all instances.
+/// Which database this instance writes to, and how it takes events: asked of all instances.
 pub(super) async fn who<O: Persist>(shared: &Shared<O>, message: Message) {
     if let Some(reply) = message.reply {
-        send(shared, reply, wire::answer_headers(shared.db.database()), b"{}".to_vec()).await;
+        let who = Who { mode: shared.mode().as_str().to_owned() };
+        let body = serde_json::to_vec(&who).unwrap_or_default();
+        send(shared, reply, wire::answer_headers(shared.db.database()), body).await;
     }
 }
 
@@ -87,16 +94,17 @@ async fn perform<O: Persist>(
     }
 }
 
-async fn refuse<O: Persist>(shared: &Shared<O>, spec: &Spec, message: Message, cause: Cause) {
+async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, message: Message, cause: Cause) {
+    let (spec, counters) = (&O::SPECS[index], shared.counters.of(index));
     let refused = cause.class() == Class::Rejected;
     if refused {
-        count(&shared.counters.refused);
+        count(&counters.refused);
         tracing::warn!(operation = spec.name, subject = message.subject.as_str(), "refused: {cause}");
         if spec.writes() {
-            bury(shared, spec, &message, &cause).await;
+            count(if bury(shared, spec, &message, &cause).await { &counters.buried } else { &counters.lost });
         }
     } else {
-        count(if message.reply.is_some() { &shared.counters.failed } else { &shared.counters.lost });
+        count(if message.reply.is_some() { &counters.failed } else { &counters.lost });
         tracing::warn!(operation = spec.name, subject = message.subject.as_str(), "failed: {cause}");
     }
     if let Some(reply) = message.reply {
@@ -106,37 +114,46 @@ async fn refuse<O: Persist>(shared: &Shared<O>, spec: &Spec, message: Message, c
 }
 
 /// Keeps what was refused, before anybody is told; tries until it is kept or the time for finishing is over.
-async fn bury<O: Persist>(shared: &Shared<O>, spec: &Spec, message: &Message, cause: &Cause) {
-    let headers =
-        message.headers.iter().flat_map(HeaderMap::iter).flat_map(|(name, values)| {
-            values.iter().map(|value| (name.to_string(), value.as_str().to_owned()))
-        });
-    let letter = DeadLetter {
-        at: clock::now(),
-        cause: cause.clone(),
-        subject: message.subject.to_string(),
-        headers: headers.collect(),
-        payload: message.payload.to_vec(),
-    };
+async fn bury<O: Persist>(shared: &Shared<O>, spec: &Spec, message: &Message, cause: &Cause) -> bool {
+    let letter = letter(message, clock::now(), cause);
     let mut pause = RETRY.0;
     while let Err(e) = shared.db.bury(letter.clone()).await {
         tracing::warn!(operation = spec.name, "a dead letter could not be kept: {e}");
         if !wait(&shared.give_up, &mut pause).await {
-            count(&shared.counters.lost);
-            return;
+            return false;
         }
     }
-    count(&shared.counters.buried);
+    notice(shared, spec.name, &letter).await;
+    true
+}
+
+/// A message that was refused.
+pub(super) fn letter(message: &Message, at: i64, cause: &Cause) -> DeadLetter {
+    let headers =
+        message.headers.iter().flat_map(HeaderMap::iter).flat_map(|(name, values)| {
+            values.iter().map(|value| (name.to_string(), value.as_str().to_owned()))
+        });
+    DeadLetter {
+        at,
+        cause: cause.clone(),
+        subject: message.subject.to_string(),
+        headers: headers.collect(),
+        payload: message.payload.to_vec(),
+    }
+}
+
+/// Tells whoever listens that a dead letter was kept.
+pub(super) async fn notice<O>(shared: &Shared<O>, name: &str, letter: &DeadLetter) {
     let notice = serde_json::json!({
-        "subject": letter.subject, "code": cause.code().name, "reason": cause.to_string()});
-    let subject = format!("rosey.dlq.{}", spec.name);
+        "subject": letter.subject, "code": letter.cause.code().name, "reason": letter.cause.to_string()});
+    let subject = format!("rosey.dlq.{name}");
     if let Err(e) = shared.client.publish(subject, notice.to_string().into()).await {
         tracing::debug!("no notice of a dead letter: {e}");
     }
 }
 
 /// Waits before the next try; false when the time for finishing is over.
-async fn wait(give_up: &watch::Receiver<bool>, pause: &mut Duration) -> bool {
+pub(super) async fn wait(give_up: &watch::Receiver<bool>, pause: &mut Duration) -> bool {
     let this = *pause;
     *pause = (this * 2).min(RETRY.1);
     let mut give_up = give_up.clone();
@@ -168,12 +185,8 @@ async fn answer<O: Persist>(
     send(shared, to, headers, body).await;
 }
 
-async fn send<O>(shared: &Shared<O>, to: Subject, headers: HeaderMap, body: Vec<u8>) {
+pub(super) async fn send<O>(shared: &Shared<O>, to: Subject, headers: HeaderMap, body: Vec<u8>) {
     if let Err(e) = shared.client.publish_with_headers(to, headers, body.into()).await {
         tracing::warn!("an answer could not be sent: {e}");
     }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }

@@ -1,119 +1,41 @@
 //! The database service: subjects in, [`SqlxService`] in the middle, answers out.
 
+mod barrier;
+mod connection;
+mod counters;
 mod handle;
+mod micro;
 mod neighbours;
+mod options;
+mod stream;
 mod subscription;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, Event};
-use serde::Serialize;
+use async_nats::Client;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time;
 
-use crate::nats::{ConnectError, NatsOptions, redact, refuses_us};
+use connection::{Connection, connected, note, say_goodbye};
+use counters::Counters;
+pub use counters::Served;
+pub use options::{JetStream, ServeError, ServiceOptions};
+use stream::{Api, Consume, Declaration, Overlap, Plan};
+
+use crate::nats::{Mode, NatsOptions, redact};
 use crate::operation::Persist;
 use crate::sql::SqlxService;
-
-/// How the database service runs.
-#[derive(Clone, Debug)]
-pub struct ServiceOptions {
-    /// Start even beside another kind of service on the same subjects.
-    pub takeover: bool,
-    /// How many requests of one subject may be worked on at once; more wait in the connection.
-    pub in_flight: usize,
-    /// How long finishing may take at the end. What is not done then is counted as lost.
-    pub grace: Duration,
-}
-
-impl Default for ServiceOptions {
-    fn default() -> Self {
-        Self { takeover: false, in_flight: 1024, grace: Duration::from_secs(10) }
-    }
-}
-
-/// Why the database service did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// An address or credentials that cannot be read.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// Another kind of service answers on our subjects.
-    #[error(
-        "another kind of service already answers on {subject}: {who}. Two of them would both write; stop it, or start \
-         with --takeover"
-    )]
-    Neighbour {
-        /// Where it answered.
-        subject: String,
-        /// What is known of it.
-        who: String,
-    },
-    /// A service of our kind answers, on another database.
-    #[error(
-        "a database service on another database ({other}) already answers here; this one is {own}. Start both on the \
-         same file, or stop one"
-    )]
-    OtherDatabase {
-        /// The database that answers.
-        other: String,
-        /// The database of this service.
-        own: String,
-    },
-    /// The connection was lost for good.
-    #[error("the connection to NATS: {0}")]
-    Connection(String),
-}
-
-/// What a database service has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Served {
-    /// Requests and plain publishes that were taken.
-    pub taken: u64,
-    /// Of these: done, and answered if anybody had asked for an answer.
-    pub done: u64,
-    /// Of these: refused, because of what they asked.
-    pub refused: u64,
-    /// Of these: failed, because of the database; the sender was told.
-    pub failed: u64,
-    /// Plain publishes that were taken, and could not be applied before the end; nobody knows but this number.
-    pub lost: u64,
-    /// Dead letters that were kept.
-    pub buried: u64,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    taken: AtomicU64,
-    done: AtomicU64,
-    refused: AtomicU64,
-    failed: AtomicU64,
-    lost: AtomicU64,
-    buried: AtomicU64,
-}
-
-impl Counters {
-    fn read(&self) -> Served {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Served {
-            taken: read(&self.taken),
-            done: read(&self.done),
-            refused: read(&self.refused),
-            failed: read(&self.failed),
-            lost: read(&self.lost),
-            buried: read(&self.buried),
-        }
-    }
-}
 
 /// What every subscription shares.
 struct Shared<O> {
     client: Client,
     db: SqlxService<O>,
     counters: Counters,
+    api: Api,
+    /// The stream that events come from, if they do.
+    stream: Option<Declaration>,
     in_flight: usize,
     /// Turns true when nothing more is to be taken.
     stop: watch::Receiver<bool>,
@@ -121,8 +43,17 @@ struct Shared<O> {
     give_up: watch::Receiver<bool>,
 }
 
+impl<O> Shared<O> {
+    const fn mode(&self) -> Mode {
+        if self.stream.is_some() { Mode::JetStream } else { Mode::Core }
+    }
+}
+
 /// Serves the subjects of `O` until `shutdown`: then takes nothing more, finishes and commits what it took,
-/// answers, and says goodbye to the server.
+/// answers, acknowledges, and says goodbye to the server.
+///
+/// With JetStream, events come from the stream [`O::stream()`](crate::Operation::stream), each acknowledged after its
+/// commit; without, by request and reply.
 ///
 /// Connects for as long as it takes, and says so in the log. `ready` is called once, when the service is listening
 /// on every subject.
@@ -142,109 +73,106 @@ pub async fn serve<O: Persist>(
     let client = nats.connect(move |event| note(&events, &event)).await?;
     let (stopping, stop) = watch::channel(false);
     let (giving_up, give_up) = watch::channel(false);
-    let shared = Arc::new(Shared {
-        client,
-        db,
-        counters: Counters::default(),
-        in_flight: options.in_flight,
-        stop,
-        give_up,
-    });
 
     tokio::select! {
         () = connected(&mut state, &url) => {}
         () = &mut shutdown => return Ok(Served::default()),
     }
-    match neighbours::other_kinds::<O>(&shared.client).await {
-        Err(neighbour) if options.takeover => tracing::warn!("taking over: {neighbour}"),
-        found => found?,
-    }
-    let own = shared.db.database().to_owned();
-    neighbours::other_databases::<O>(&shared.client, &own).await?;
-    let mut subscriptions = subscription::start(&shared).await?;
-    neighbours::other_databases::<O>(&shared.client, &own).await?;
-    tracing::info!(url, database = shared.db.database(), file = shared.db.shown(), "serving");
+    let declaration = Declaration::new::<O>(db.database(), &options);
+    let api = Api::new(client.clone());
+    let plan = plan::<O>(&client, &api, &declaration, db.database(), &options).await?;
+    let shared = Arc::new(Shared {
+        client,
+        db,
+        counters: Counters::new(O::SPECS.len()),
+        api,
+        stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
+        in_flight: options.in_flight,
+        stop,
+        give_up,
+    });
+    let mut tasks = start(&shared, plan, declaration, &state).await?;
+    let mode = shared.mode().as_str();
+    tracing::info!(url, mode, database = shared.db.database(), file = shared.db.shown(), "serving");
     ready();
 
     shutdown.await;
     tracing::info!("stopping: finishing what was taken");
     let _ = stopping.send(true);
-    let finished = async { while subscriptions.join_next().await.is_some() {} };
+    let finished = async { while tasks.join_next().await.is_some() {} };
     if time::timeout(options.grace, finished).await.is_err() {
         let _ = giving_up.send(true);
         // Whoever was trying again has been told to stop, and counts what he gives up. A second is plenty.
-        let finished = async { while subscriptions.join_next().await.is_some() {} };
+        let finished = async { while tasks.join_next().await.is_some() {} };
         let _ = time::timeout(Duration::from_secs(1), finished).await;
-        subscriptions.abort_all();
+        tasks.abort_all();
     }
     say_goodbye(&shared.client, state).await;
-    Ok(shared.counters.read())
+    Ok(shared.counters.total())
 }
 
-/// The connection, as its events tell.
-#[derive(Clone, Copy, Debug, Default)]
-struct Connection {
-    up: bool,
-    closed: bool,
-    /// Our user or password is wrong: said once.
-    refused: bool,
-}
-
-fn note(state: &watch::Sender<Connection>, event: &Event) {
-    match event {
-        Event::Connected => {
-            tracing::info!("connected to NATS");
-            state.send_modify(|s| (s.up, s.refused) = (true, false));
+/// How events are to be taken, if the service may start at all.
+async fn plan<O: Persist>(
+    client: &Client,
+    api: &Api,
+    declaration: &Declaration,
+    database: &str,
+    options: &ServiceOptions,
+) -> Result<Plan, ServeError> {
+    match neighbours::other_kinds::<O>(client).await {
+        Err(neighbour @ ServeError::Neighbour { .. }) if options.takeover => {
+            tracing::warn!("taking over: {neighbour}");
         }
-        Event::Disconnected => {
-            tracing::warn!("lost the connection to NATS; trying again");
-            state.send_modify(|s| s.up = false);
-        }
-        Event::Closed => state.send_modify(|s| s.closed = true),
-        Event::SlowConsumer(_) => {
-            tracing::error!("requests come faster than they are taken; some were lost on the way");
-        }
-        refusal if refuses_us(refusal) => {
-            if !state.send_if_modified(|s| !std::mem::replace(&mut s.refused, true)) {
-                return;
-            }
-            tracing::error!("the NATS server refuses our user or password; trying again, quietly");
-        }
-        Event::ServerError(error) => tracing::error!("the NATS server says: {error}"),
-        other => tracing::debug!("NATS: {other}"),
+        found => found?,
     }
+    let running = neighbours::ours::<O>(client, database).await?;
+    declaration.plan::<O>(client, api, options.jetstream, running).await
 }
 
-/// Waits for the connection, and says so as long as it takes.
-async fn connected(state: &mut watch::Receiver<Connection>, url: &str) {
-    let mut patience = Duration::from_secs(1);
-    while time::timeout(patience, state.wait_for(|s| s.up)).await.is_err() {
-        if !state.borrow().refused {
-            tracing::warn!(url, "no NATS server answers; trying again, for ever");
-        }
-        patience = Duration::from_secs(30);
-    }
-}
-
-/// Sends what is still on its way, and closes the connection; what a server that is gone does not take is lost with
-/// it.
-async fn say_goodbye(client: &Client, mut state: watch::Receiver<Connection>) {
-    if !state.borrow().up {
-        return;
-    }
-    let goodbye = async {
-        let _ = client.flush().await;
-        if client.drain().await.is_ok() {
-            // Drain has done its work only when the connection says that it is closed.
-            let _ = state.wait_for(|s| s.closed).await;
-        }
+/// Listens, and begins to work.
+async fn start<O: Persist>(
+    shared: &Arc<Shared<O>>,
+    plan: Plan,
+    declaration: Declaration,
+    connection: &watch::Receiver<Connection>,
+) -> Result<JoinSet<()>, ServeError> {
+    let unready = |e: stream::ApiError| ServeError::Connection(e.to_string());
+    let consume = |declaration| Consume {
+        shared: Arc::clone(shared),
+        declaration,
+        connection: connection.clone(),
+        stop: shared.stop.clone(),
     };
-    if time::timeout(Duration::from_secs(2), goodbye).await.is_err() {
-        tracing::warn!("the NATS server did not take our goodbye");
+    let mut tasks = JoinSet::new();
+    let consume = match plan {
+        Plan::Core => None,
+        Plan::Stream => Some(consume(declaration)),
+        Plan::Empty => Some(consume(declaration.closed())),
+    };
+    if let (Plan::Stream, Some(consume)) = (plan, &consume) {
+        consume.declare().await.map_err(unready)?;
     }
-}
-
-/// The first word of a service: the subject on which it tells that it is well.
-fn ping_subject<O: Persist>() -> String {
-    format!("{}.ping", O::SERVICE)
+    let taken = match &consume {
+        Some(consume) if plan == Plan::Empty => consume.last().await.map_err(unready)?,
+        _ => 0,
+    };
+    let mut subscriptions = subscription::subscribe(shared, &mut tasks).await?;
+    let running = neighbours::ours::<O>(&shared.client, shared.db.database()).await?;
+    if let Some(mode) = running.filter(|mode| *mode != shared.mode()) {
+        return Err(ServeError::OtherMode { mode });
+    }
+    match (plan, consume) {
+        (Plan::Stream, Some(consume)) => drop(tasks.spawn(consume.run())),
+        (Plan::Empty, Some(consume)) => {
+            // From here on the stream takes nothing more; what it took since we listen has come to us as well.
+            consume.declare().await.map_err(unready)?;
+            subscription::settle(&shared.client).await?;
+            subscriptions.without(Overlap::read(&shared.api, &consume.declaration.name, taken).await);
+            tasks.spawn(stream::close(consume));
+        }
+        _ => {}
+    }
+    subscriptions.serve(shared, &mut tasks);
+    micro::start(shared, &mut tasks).await?;
+    Ok(tasks)
 }

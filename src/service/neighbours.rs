@@ -5,18 +5,27 @@ use std::time::Duration;
 
 use async_nats::{Client, Message, StatusCode};
 use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
 use tokio::time;
 
 use super::ServeError;
-use crate::nats::wire;
+use crate::nats::{Mode, stored, wire};
 use crate::operation::{Kind, Persist};
 
 /// How long answers are waited for. That nobody is there, the server says at once.
 const WAIT: Duration = Duration::from_millis(300);
 
-/// The subject on which every instance of our service tells its database: not one of them, as on the others.
+/// The subject on which every instance of our service tells its database and its mode: not one of them, as on the
+/// others.
 pub(super) fn who_subject<O: Persist>() -> String {
     format!("{}.who", O::SERVICE)
+}
+
+/// What an instance tells there.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Who {
+    pub(super) mode: String,
 }
 
 /// Another kind of service: asks every query, because a query changes nothing, whoever serves it.
@@ -27,28 +36,31 @@ pub(super) async fn other_kinds<O: Persist>(client: &Client) -> Result<(), Serve
         if wire::is_ours(&answer) {
             continue;
         }
-        let who = match wire::stream_of(&answer.payload) {
-            Some(stream) => {
-                format!("the stream {stream:?} stores our subjects (delete it, or change its subjects)")
-            }
-            None => "its answers are not ours, as those of the Python bot's database service".to_owned(),
-        };
+        if let Some(ack) = stored::PubAck::read(&answer.payload) {
+            return Err(ServeError::ForeignStream { stream: ack.stream, subject });
+        }
+        let who = "its answers are not ours, as those of the Python bot's database service".to_owned();
         return Err(ServeError::Neighbour { subject, who });
     }
     Ok(())
 }
 
-/// Our own kind, on another database.
-pub(super) async fn other_databases<O: Persist>(client: &Client, own: &str) -> Result<(), ServeError> {
+/// Our own kind: the mode of the instances that run already, if there are any.
+pub(super) async fn ours<O: Persist>(client: &Client, own: &str) -> Result<Option<Mode>, ServeError> {
+    let mut mode = None;
     for (_, answer) in ask(client, &[(who_subject::<O>(), "{}")]).await? {
         match wire::database(&answer) {
             Some(other) if other != own => {
                 return Err(ServeError::OtherDatabase { other: other.to_owned(), own: own.to_owned() });
             }
-            _ => {}
+            Some(_) => {
+                let who: Who = serde_json::from_slice(&answer.payload).unwrap_or_default();
+                mode = Some(Mode::named(&who.mode).unwrap_or_default());
+            }
+            None => {}
         }
     }
-    Ok(())
+    Ok(mode)
 }
 
 /// Asks on some subjects, and collects what comes back from anybody.

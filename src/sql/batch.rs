@@ -13,9 +13,9 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Either, Executor, Row};
 use uuid::Uuid;
 
-use super::DeadLetter;
 use super::retention::Removal;
 use super::writer::Write;
+use super::{DeadLetter, dead};
 use crate::clock;
 use crate::operation::{Kind, Persist, Spec, Sweep};
 
@@ -27,7 +27,7 @@ const BEGIN: &str = "
     BEGIN IMMEDIATE;
     INSERT INTO ledger (id, operation, hash, occurred_at, applied_at, batch)
     SELECT r.value ->> 0, k.key, r.value ->> 3, r.value ->> 1, $3, $1
-    FROM json_each($2) k CROSS JOIN json_each(k.value) r
+    FROM jsonb_each($2) k CROSS JOIN jsonb_each(k.value) r
     WHERE true
     ON CONFLICT (id) DO NOTHING;";
 
@@ -35,7 +35,7 @@ const BEGIN: &str = "
 /// that answers nothing goes without: it is asked only if some of its ids were there before.
 const KNOWN: &str = "
     SELECT l.id, l.answer, l.operation <> k.key OR l.hash <> r.value ->> 3
-    FROM json_each($2) k CROSS JOIN json_each(k.value) r CROSS JOIN ledger l ON l.id = r.value ->> 0
+    FROM jsonb_each($2) k CROSS JOIN jsonb_each(k.value) r CROSS JOIN ledger l ON l.id = r.value ->> 0
     WHERE l.answer IS NOT NULL OR l.operation <> k.key OR l.hash <> r.value ->> 3;";
 
 const END: &str = "
@@ -189,15 +189,13 @@ pub(super) async fn remove(connection: &mut SqliteConnection, removal: &Removal)
 }
 
 fn letter(letter: &DeadLetter) -> serde_json::Value {
-    let headers: serde_json::Map<_, _> =
-        letter.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     let mut hex = String::with_capacity(letter.payload.len() * 2);
     for byte in &letter.payload {
         for nibble in [byte >> 4, byte & 15] {
             hex.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
         }
     }
-    let headers = serde_json::Value::from(headers).to_string();
+    let headers = dead::headers(letter);
     serde_json::json!([
         letter.at,
         letter.cause.code().name,

@@ -1,8 +1,10 @@
 //! The path on the database itself: [`SqlxService`], and the ledger that makes every operation take effect once.
 
 mod batch;
+mod dead;
 mod error;
 mod future;
+mod migrate;
 mod retention;
 mod sqlite;
 mod turn;
@@ -19,6 +21,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tower::Service;
 
+pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
 pub use retention::{Retention, Swept};
 pub use sqlite::{OpenError, SqliteOptions, Synchronous};

@@ -20,28 +20,15 @@ const REMOVED: usize = 200;
 /// The pause after each transaction, for whoever has something to say.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The ledger's own. Its rows stand in the order in which they were applied, so only the first ones are looked at.
-const LEDGER: [Sweep; 2] = [
-    // A clock that was ahead has written times that do not come to pass. Those rows begin anew, behind all others:
-    // where they stand they would hide the ones behind them.
-    Sweep::hours(
-        "ledger",
-        14 * 24,
-        "SELECT rowid FROM (SELECT rowid, applied_at FROM ledger ORDER BY rowid LIMIT $1)
-         WHERE applied_at > $3 + 86400000",
-        "UPDATE ledger SET rowid = ahead.place, applied_at = $3
-         FROM (SELECT l.rowid AS row, (SELECT max(rowid) FROM ledger) + row_number() OVER (ORDER BY l.rowid) AS place
-               FROM json_each($1) k CROSS JOIN ledger l ON l.rowid = k.value
-               WHERE l.applied_at > $3 + 86400000) AS ahead
-         WHERE ledger.rowid = ahead.row;",
-    ),
-    Sweep::hours(
-        "ledger",
-        14 * 24,
-        "SELECT rowid FROM (SELECT rowid, applied_at FROM ledger ORDER BY rowid LIMIT $1) WHERE applied_at < $2",
-        "DELETE FROM ledger WHERE rowid IN (SELECT value FROM json_each($1)) AND applied_at < $2;",
-    ),
-];
+/// The ledger's own. A clock that was ahead has written times that do not come to pass: those rows begin anew.
+const LEDGER: Sweep = Sweep::hours(
+    "ledger",
+    14 * 24,
+    "SELECT id FROM ledger WHERE applied_at < $2 OR applied_at > $3 + 86400000 LIMIT $1",
+    "UPDATE ledger SET applied_at = $3
+     WHERE id IN (SELECT value FROM json_each($1)) AND applied_at > $3 + 86400000;
+     DELETE FROM ledger WHERE id IN (SELECT value FROM json_each($1)) AND applied_at < $2;",
+);
 
 /// How long what is kept, and how often that is looked after.
 ///
@@ -82,7 +69,7 @@ impl Retention {
 /// The operations' sweeps, and the ledger's first: what is derived from rows that the ledger no longer knows may go
 /// in the same round.
 pub(super) fn sweeps<O: Persist>() -> impl Iterator<Item = &'static Sweep> {
-    LEDGER.iter().chain(O::SWEEPS.iter().copied().flatten())
+    std::iter::once(&LEDGER).chain(O::SWEEPS.iter().copied().flatten())
 }
 
 /// Something that the writer removes in a transaction of its own.
@@ -113,6 +100,8 @@ pub(super) async fn round<O: Persist>(
         let keep = i64::try_from(retention.of(sweep).as_millis()).unwrap_or(i64::MAX);
         let horizon = now.saturating_sub(keep);
         let total = swept.entry(sweep.name).or_default();
+        // What was found before and is found again has to wait.
+        let mut before = Vec::new();
         loop {
             let keys = find(sweep, horizon, now, readers).await?;
             let mut removed = 0;
@@ -122,9 +111,10 @@ pub(super) async fn round<O: Persist>(
                 time::sleep(PAUSE).await;
             }
             *total += removed;
-            if removed == 0 || keys.len() < usize::try_from(FOUND).unwrap_or_default() {
+            if keys == before || keys.len() < usize::try_from(FOUND).unwrap_or_default() {
                 break;
             }
+            before = keys;
         }
     }
     Ok(swept)

@@ -1,17 +1,18 @@
-//! Opening a SQLite file: options, the lock, the migrations, the connections.
+//! Opening a SQLite file: options, the lock, the connections.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, MigrationType, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlitePool};
+use sqlx::{ConnectOptions, SqlitePool};
 
 use super::Retention;
+use super::migrate::migrate;
 use crate::operation::Migration;
 
 /// How durable a commit is.
@@ -23,13 +24,6 @@ pub enum Synchronous {
     /// Survives a power cut; several times slower.
     Full,
 }
-
-/// What every database has: its id, the ledger, the dead letters.
-const LEDGER: Migration = Migration {
-    version: 1,
-    description: "ledger",
-    sql: include_str!("../../migrations/sqlite/0001_ledger.sql"),
-};
 
 /// How to open a SQLite database.
 #[derive(Clone, Debug)]
@@ -93,21 +87,24 @@ impl SqliteOptions {
         PathBuf::from(name)
     }
 
-    /// A connection that changes nothing, not even how the file is kept. It could write: the last one to close tidies
-    /// up, and whoever can only read would leave two files beside the database.
-    pub(super) fn look(&self) -> SqliteConnectOptions {
+    /// For reading: it leaves the file as it is, its journal too.
+    pub(super) fn reading(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(&self.path)
+            .read_only(true)
             .busy_timeout(self.busy_timeout)
-            .pragma("query_only", "1")
+            // An answer is one row.
+            .row_buffer_size(4)
             .disable_statement_logging()
     }
 
-    pub(super) fn connect(&self) -> SqliteConnectOptions {
+    fn connect(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(&self.path)
             .create_if_missing(self.create)
             .journal_mode(SqliteJournalMode::Wal)
+            // SQLite's thread must not wait for us in the middle of a transaction.
+            .row_buffer_size(1024)
             .synchronous(match self.synchronous {
                 Synchronous::Normal => SqliteSynchronous::Normal,
                 Synchronous::Full => SqliteSynchronous::Full,
@@ -164,7 +161,7 @@ pub enum OpenError {
         /// Which.
         path: PathBuf,
     },
-    /// A change of schema failed; the file is as it was before it.
+    /// A change of schema failed; the file is as it was before the first one of this start.
     #[error("cannot migrate the database {}: {error}", path.display())]
     Migrate {
         /// Which.
@@ -185,7 +182,7 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
     // Held until the end of this function: creating and migrating are for one process at a time.
     let _lock = lock(options).await?;
     let mut writer = options.connect().connect().await.map_err(sqlite)?;
-    migrate(options, tables, &mut writer).await?;
+    migrate(&options.path, tables, &mut writer).await?;
     never_wait(&mut writer).await.map_err(sqlite)?;
     let database = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'")
         .fetch_one(&mut writer)
@@ -194,7 +191,7 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
     let readers = SqlitePoolOptions::new()
         .max_connections(options.readers)
         .test_before_acquire(false)
-        .connect_with(options.connect().create_if_missing(false).read_only(true))
+        .connect_with(options.reading())
         .await
         .map_err(sqlite)?;
     Ok(Opened { writer, readers, database })
@@ -234,57 +231,5 @@ async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
     match locked.await {
         Ok(result) => result.map_err(failed),
         Err(panicked) => Err(failed(std::io::Error::other(panicked))),
-    }
-}
-
-async fn migrate(
-    options: &SqliteOptions,
-    tables: &[Migration],
-    connection: &mut SqliteConnection,
-) -> Result<(), OpenError> {
-    let migrations = std::iter::once(&LEDGER).chain(tables).map(|m| {
-        let kind = MigrationType::Simple;
-        sqlx::migrate::Migration::new(m.version, m.description.into(), kind, m.sql.into_sql_str(), false)
-    });
-    let mut migrator = Migrator::with_migrations(migrations.collect());
-    migrator.set_locking(false); // the file's lock serves; sqlx has none on SQLite
-    // Not `run`: its bound on `Acquire` makes a future that cannot be spawned.
-    migrator.run_direct(None, connection, false).await.map_err(|error| {
-        let path = options.path.clone();
-        match error {
-            MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
-                OpenError::Newer { path, version }
-            }
-            error => OpenError::Migrate { path, error },
-        }
-    })?;
-    connection
-        .clear_cached_statements()
-        .await
-        .map_err(|error| OpenError::Sqlite { path: options.path.clone(), error })
-}
-
-/// Whether all changes of schema that this program knows have been made, and no other.
-pub(super) async fn is_current(
-    options: &SqliteOptions,
-    tables: &[Migration],
-    connection: &mut SqliteConnection,
-) -> Result<(), OpenError> {
-    let path = options.path.clone();
-    let made: Result<Vec<i64>, _> =
-        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version")
-            .fetch_all(connection)
-            .await;
-    let known: Vec<i64> = std::iter::once(LEDGER.version).chain(tables.iter().map(|m| m.version)).collect();
-    match made {
-        Ok(made) => match made.iter().find(|version| !known.contains(version)) {
-            Some(version) => Err(OpenError::Newer { path, version: *version }),
-            None if made.len() == known.len() => Ok(()),
-            None => Err(OpenError::Older { path }),
-        },
-        Err(sqlx::Error::Database(e)) if e.message().starts_with("no such table") => {
-            Err(OpenError::Older { path })
-        }
-        Err(error) => Err(OpenError::Sqlite { path, error }),
     }
 }

@@ -6,7 +6,8 @@ use serde::Serialize;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
-use super::sqlite::{self, OpenError, SqliteOptions};
+use super::migrate::is_current;
+use super::sqlite::{OpenError, SqliteOptions};
 use crate::operation::{Check, Persist};
 
 /// How many findings of one check are told one by one.
@@ -64,8 +65,11 @@ pub async fn verify<O: Persist>(
         return Err(OpenError::Address(path.display().to_string(), "there is no such database".to_owned()));
     }
     let failed = |error| OpenError::Sqlite { path: path.clone(), error };
-    let mut connection = options.look().connect().await.map_err(failed)?;
-    sqlite::is_current(options, O::MIGRATIONS, &mut connection).await?;
+    // It changes nothing. It could write: the last one to close tidies up, and whoever can only read would leave two
+    // files beside the database.
+    let looking = options.reading().read_only(false).pragma("query_only", "1");
+    let mut connection = looking.connect().await.map_err(failed)?;
+    is_current(&path, O::MIGRATIONS, &mut connection).await?;
     // One transaction: every check sees the same state.
     sqlx::query("BEGIN").execute(&mut connection).await.map_err(failed)?;
     let file = Check::new("file", FILE);

@@ -1,20 +1,23 @@
 //! The standard stack: which layers stand around which path, in which order.
 //!
 //! ```text
-//! limit ─ log, metrics [total] ─ Fallback ┬ log, metrics [NATS] ─ circuit breaker ─ timeout ─ NatsService
+//! limit ─ log, metrics [total] ─ Fallback ┬ log, metrics [NATS] ─ circuit breakers ─ timeout ─ NatsService
 //!                                         └ log, metrics [DB] ─ timeout ─ SqlxService
 //! ```
 //!
+//! There are two circuits to NATS: one for events, which a stream may take while no service answers, and one for calls
+//! and queries.
 //! The timeout is inside the breaker, so that the breaker sees it; the breaker is inside the fallback, so that an
 //! open circuit reroutes in nanoseconds; log and metrics are outside both, so that nothing goes uncounted.
 
+mod circuits;
 #[cfg(feature = "sqlite")]
 mod direct;
 
 use std::fmt::Display;
 use std::time::Duration;
 
-use rosey_layers::breaker::{self, Handle};
+use rosey_layers::breaker;
 use rosey_layers::fallback::{ByClass, CountReroutes};
 use rosey_layers::{
     BreakerLayer, Class, Classify, Failure, Fallback, LogLayer, MetricsLayer, SwitchLayer, TimeoutLayer,
@@ -23,6 +26,8 @@ use tower::limit::ConcurrencyLimitLayer;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
+use circuits::ByKind;
+pub use circuits::Circuits;
 #[cfg(feature = "sqlite")]
 pub use direct::Direct;
 
@@ -107,7 +112,7 @@ impl StackBuilder {
         Self { in_flight, ..self }
     }
 
-    /// When the circuit to NATS opens and closes.
+    /// When the circuits to NATS open and close. Their tags in the log are `[NATS] events` and `[NATS] requests`.
     #[must_use]
     pub fn breaker(self, breaker: breaker::Config) -> Self {
         Self { breaker, ..self }
@@ -119,33 +124,39 @@ impl StackBuilder {
         Self { prefix, ..self }
     }
 
-    /// The stack over two paths, and the handle of its circuit.
-    pub fn build_with_circuit<O, P, S>(&self, nats: P, db: S) -> (impl Stack<O> + use<O, P, S>, Handle)
+    /// The stack over two paths, and the handles of its circuits.
+    pub fn build_with_circuits<O, P, S>(&self, nats: P, db: S) -> (impl Stack<O> + use<O, P, S>, Circuits)
     where
         O: Operation,
         P: Path<O>,
         S: Path<O>,
     {
         // What was never sent is refused at once anyway; what the database answered is not the path's fault. So
-        // only silence opens the circuit.
-        let circuit = BreakerLayer::new(self.breaker.clone()).classify_by(
-            |result: &Result<Reply<O::Answer>, Error<O>>| match result {
-                Err(error) if error.class() == Class::Unknown => {
-                    Some(Failure { class: Class::Unknown, timeout: error.is_timeout() })
-                }
-                _ => None,
-            },
-        );
-        let handle = circuit.handle();
+        // only silence opens a circuit.
+        let circuit = |tag| {
+            BreakerLayer::new(self.breaker.clone().tag(tag)).classify_by(
+                |result: &Result<Reply<O::Answer>, Error<O>>| match result {
+                    Err(error) if error.class() == Class::Unknown => {
+                        Some(Failure { class: Class::Unknown, timeout: error.is_timeout() })
+                    }
+                    _ => None,
+                },
+            )
+        };
+        let (events, requests) = (circuit("[NATS] events"), circuit("[NATS] requests"));
+        let handles = Circuits { events: events.handle(), requests: requests.handle() };
+        let timeout = TimeoutLayer::new(self.nats_timeout);
+        let nats = ByKind {
+            events: ServiceBuilder::new().layer(events).layer(timeout).service(nats.clone()),
+            requests: ServiceBuilder::new().layer(requests).layer(timeout).service(nats),
+        };
         let nats = ServiceBuilder::new()
             .layer(LogLayer::new(Via::Nats.tag()))
             .layer(MetricsLayer::new(Via::Nats.as_str()).prefix(self.prefix))
-            .layer(circuit)
-            .layer(TimeoutLayer::new(self.nats_timeout))
             .service(nats);
         let db = self.direct(db);
         let policy = CountReroutes::new(ByClass::new()).prefix(self.prefix);
-        (self.total(Fallback::new(nats, db, policy)), handle)
+        (self.total(Fallback::new(nats, db, policy)), handles)
     }
 
     /// The stack over two paths: the first one serves, the second one when the first cannot.
@@ -155,7 +166,7 @@ impl StackBuilder {
         P: Path<O>,
         S: Path<O>,
     {
-        self.build_with_circuit(nats, db).0
+        self.build_with_circuits(nats, db).0
     }
 
     /// The stack over the database alone.

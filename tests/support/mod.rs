@@ -10,6 +10,7 @@ mod port;
 mod process;
 mod server;
 mod service;
+mod stream;
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ pub(crate) use port::Port;
 pub(crate) use process::ServeProcess;
 pub(crate) use server::NatsServer;
 pub(crate) use service::DbService;
+pub(crate) use stream::{Durable, off, on};
 
 /// How long a condition may take to come true before a test gives up. Far above what it takes: never a measure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);

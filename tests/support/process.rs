@@ -14,9 +14,17 @@ pub(crate) struct ServeProcess {
 impl ServeProcess {
     /// Starts `rosey serve`, and returns when it says that it serves.
     pub(crate) async fn start(server: &NatsServer, file: &DbFile) -> Self {
-        let program = env!("CARGO_BIN_EXE_rosey");
-        let mut child = Command::new(program)
+        Self::start_with(server, file, &[]).await
+    }
+
+    /// The same with more options.
+    pub(crate) async fn start_with(server: &NatsServer, file: &DbFile, options: &[&str]) -> Self {
+        // A limit on the size of files is to be an error in the process, not its end.
+        let program = "trap '' XFSZ; exec \"$0\" \"$@\"";
+        let mut child = Command::new("sh")
+            .args(["-c", program, env!("CARGO_BIN_EXE_rosey")])
             .args(["serve", "--nats-url", &server.url(), "--database-url", &file.url()])
+            .args(options)
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -53,6 +61,13 @@ impl ServeProcess {
         self.child.wait().unwrap();
     }
 
+    /// Lets no file of it grow beyond so many bytes: its disk is full. None: as large as it likes.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let arguments = [format!("--pid={}", self.child.id()), format!("--fsize={limit}:unlimited")];
+        assert!(Command::new("prlimit").args(arguments).status().unwrap().success());
+    }
+
     /// SIGSTOP.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
@@ -61,6 +76,14 @@ impl ServeProcess {
     /// SIGCONT.
     pub(crate) fn thaw(&self) {
         self.signal("-CONT");
+    }
+
+    /// SIGTERM, which must end in success; what it has said until its end.
+    pub(crate) async fn terminate_and_log(self) -> String {
+        let log = Arc::clone(&self.log);
+        assert_eq!(self.terminate().await, Some(0));
+        wait_until("the last word is read", || async { log.lock().unwrap().contains("stopped: ") }).await;
+        log.lock().unwrap().clone()
     }
 
     /// SIGTERM; the exit code.

@@ -87,6 +87,17 @@ impl NatsServer {
         }
     }
 
+    /// SIGUSR2: it says that it is about to stop, closes its connections one by one, and ends.
+    pub(crate) async fn lame_duck(&mut self) {
+        self.signal("-USR2");
+        let mut child = self.child.take().expect("the server runs");
+        let ended = holds_within(LIMIT, || {
+            let ended = child.try_wait().unwrap().is_some();
+            async move { ended }
+        });
+        assert!(ended.await, "the server does not end:\n{}", self.log());
+    }
+
     /// SIGSTOP: its connections stay, and nothing moves.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");

@@ -16,7 +16,12 @@ enum Part {
     Tests,
     Features,
     Demo,
+    /// Not part of everything: it takes as long again.
+    Oldest,
 }
+
+/// The tests that meet a nats-server.
+const WITH_A_SERVER: [&str; 6] = ["nats", "stream", "durable", "outages", "hostile", "golden"];
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,7 +47,8 @@ impl Plan {
                     Some("tests") => Part::Tests,
                     Some("features") => Part::Features,
                     Some("demo") => Part::Demo,
-                    _ => return Err(Failure::usage("--only wants tests, features or demo")),
+                    Some("oldest") => Part::Oldest,
+                    _ => return Err(Failure::usage("--only wants tests, features, demo or oldest")),
                 }),
                 "--" => cargo_test.extend(args.by_ref().cloned()),
                 option if option.starts_with('-') => {
@@ -86,7 +92,7 @@ pub(crate) fn ci(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
 
 /// Runs the parts of the plan.
 fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failure> {
-    let needs_server = plan.parts.iter().any(|part| *part != Part::Features);
+    let needs_server = plan.parts.iter().any(|part| matches!(part, Part::Tests | Part::Demo));
     let server = if needs_server { Some(server::find_or_fetch(paths)?) } else { None };
     for part in &plan.parts {
         match (part, &server) {
@@ -101,6 +107,17 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                 command.args(["run", "--package", "rosey", "--all-features", "--bin", "rosey", "--"]);
                 command.args(["demo", "--fast", "--nats-server"]).arg(server);
                 steps.run("demo", command, "its last lines above say which count does not match");
+            }
+            (Part::Oldest, _) => {
+                let mut command = cargo(paths);
+                command.args(["test", "--package", "rosey", "--all-features"]);
+                command.args(WITH_A_SERVER.iter().flat_map(|test| ["--test", test])).args(&plan.cargo_test);
+                command.env(server::VARIABLE, server::oldest(paths)?);
+                steps.run(
+                    "oldest server",
+                    command,
+                    "it passes with the usual server? then 2.9 lacks something",
+                );
             }
             _ => add_features(paths, steps),
         }
@@ -147,6 +164,7 @@ mod tests {
     #[test]
     fn parts_can_be_chosen() {
         assert_eq!(parse("--only demo --only tests").expect("valid").parts, [Part::Demo, Part::Tests]);
+        assert_eq!(parse("--only oldest").expect("valid").parts, [Part::Oldest]);
         assert!(parse("--only sleep").is_err());
         assert!(parse("--only").is_err());
         assert!(parse("--nocapture").is_err());

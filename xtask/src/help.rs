@@ -9,7 +9,7 @@ Usage: cargo xtask <COMMAND> [ARGS]
 
   test         every test, every feature alone, and a short demo
   demo         a whole chat session with an outage in the middle, on real processes
-  bench NAME   one of the benches in benches/, against a real nats-server; or `layers`
+  bench NAME   one of the benches in benches/, with a real nats-server where it needs one; or `layers`
   ci           format check, clippy with warnings denied, then `test`
   nats-server  prints the nats-server the others use; fetches one if there is none
   session      writes examples/data/session.jsonl anew (always the same bytes)
@@ -47,6 +47,7 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only tests      unit, integration and documentation tests of the whole workspace
   --only features   `cargo check` of the package `rosey` with each feature alone, and with none
   --only demo       `rosey demo --fast`
+  --only oldest     the tests that meet a nats-server, with Debian's: the oldest that everything works with
   FILTER            only tests whose name contains it (then only the tests run)
   -- ARGS           anything else for `cargo test` (then only the tests run)
 
@@ -75,7 +76,7 @@ Examples:
 ";
 
 const BENCH: &str = "\
-Runs one bench: those of benches/ with NATS_SERVER_BIN set to a nats-server, and `layers`.
+Runs one bench: those of benches/, with NATS_SERVER_BIN set to a nats-server where they need one, and `layers`.
 
 Usage: cargo xtask bench NAME [ARGS]
 
@@ -86,8 +87,15 @@ Usage: cargo xtask bench NAME [ARGS]
 and whether they are met, and draws docs/layers-bench.svg if the whole bench ran. Ratios hold on any
 machine; nanoseconds want one that has nothing else to do.
 
+`writer` prints what a write to the database costs beside a bare INSERT with its own commit, the bars and
+whether they are met, where the time goes, and what becomes of it as the file grows. After `--` it takes
+`--quick` and the names of its tables: lines, kinds, hops, statements, growth. ROSEY_GROWTH=none, small or
+full says how far the file grows.
+
 Examples:
   cargo xtask bench direct_vs_nats
+  cargo xtask bench writer -- --quick
+  ROSEY_GROWTH=full cargo xtask bench writer -- growth
   cargo xtask bench layers
   cargo xtask bench layers -- --measurement-time 1 --warm-up-time 0.5
 ";
@@ -103,10 +111,13 @@ const NATS_SERVER: &str = "\
 Prints the absolute path of the nats-server that the other commands use, after trying it with
 `--version`. Fetches one into the target directory if there is none.
 
-Usage: cargo xtask nats-server
+Usage: cargo xtask nats-server [--debian]
 
-Example:
+  --debian   Debian's instead, the oldest that everything works with; kept beside the usual one
+
+Examples:
   NATS_SERVER_BIN=$(cargo xtask nats-server) cargo test
+  NATS_SERVER_BIN=$(cargo xtask nats-server --debian) cargo test --test nats --test stream --test durable
 ";
 
 const SESSION: &str = "\

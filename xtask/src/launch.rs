@@ -31,8 +31,10 @@ pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
 
 /// The bench that is not the package `rosey`'s own: it needs no nats-server and prints ratios.
 const LAYERS: &str = "layers";
+/// The bench of the database alone: no nats-server has to be fetched for it.
+const WRITER: &str = "writer";
 
-/// Runs one bench, with a nats-server at hand.
+/// Runs one bench, with a nats-server at hand where it needs one.
 pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
     let names = bench_names(paths);
     let listed = names.join(", ");
@@ -47,7 +49,9 @@ pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
     }
     let mut command = cargo(paths);
     command.args(["bench", "--package", "rosey", "--all-features", "--bench", name]).args(rest);
-    command.env(server::VARIABLE, server::find_or_fetch(paths)?);
+    if name != WRITER {
+        command.env(server::VARIABLE, server::find_or_fetch(paths)?);
+    }
     eprintln!("→ {}", crate::run::shown(&command));
     become_program(command, "is Rust installed as rustup.rs says?")
 }

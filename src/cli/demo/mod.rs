@@ -23,11 +23,15 @@ use super::tally::{Row, Table};
 use super::{console, signals};
 use crate::nats::{NatsOptions, NatsService};
 use crate::op::Op;
+use crate::operation::Kind;
 
 /// Messages that are left for users before the session begins: one for each of the first who join.
 const TOLD: usize = 24;
 /// When the server is killed and when it comes back, in parts of the session.
 const OUTAGE: (f64, f64) = (0.35, 0.65);
+
+/// How long the service may take, at the end, to apply what its stream holds.
+const APPLIED: Duration = Duration::from_secs(20);
 
 /// What the bot reports at its end.
 #[derive(Deserialize)]
@@ -99,14 +103,16 @@ impl Stage {
         let mut nats = None;
         let mut service = None;
         if let Some(server) = &self.nats {
-            console::say("Starting nats-server (with JetStream on, which is not used) and `rosey serve`.");
+            console::say(
+                "Starting nats-server (with JetStream) and `rosey serve`, which keeps events in a stream.",
+            );
             nats = Some(server.start().await?);
             service = Some(self.serve(server).await?);
         } else {
             console::say("Without NATS: the bot works on the embedded database alone.");
         }
         console::say(format!("Leaving messages for the first {TOLD} users who join."));
-        let paths = Paths::open_for_one(&self.path_args()).await?;
+        let paths = Paths::open_for_one(&self.path_args(), Kind::Call).await?;
         let told = expected.newcomers.iter().take(TOLD);
         for user in told.clone() {
             paths.db.outbound_enqueue(Some(user), format!("welcome back, {user}!")).await?;
@@ -127,6 +133,9 @@ impl Stage {
         };
         let heard = lines(&said);
 
+        if let Some(server) = &self.nats {
+            self.applied(server).await?;
+        }
         if let Some(service) = service {
             let ended = service.terminate().await?;
             console::say(format!("`rosey serve` was told to stop, and ended with {ended}."));
@@ -202,6 +211,12 @@ impl Stage {
                 Err(Failure::new(Exit::Failed, format!("`rosey serve` ended with {}; see serve.log (--keep DIR)", ended?)))
             }
         }
+    }
+
+    /// Waits until what the stream has acknowledged is applied: the counts below are of the database.
+    async fn applied(&self, server: &Server) -> Result<(), Failure> {
+        let nats = NatsService::<Op>::connect(NatsOptions::new(server.url())).await?;
+        nats.all_applied(APPLIED).await.map_err(|cause| Failure::new(Exit::Failed, cause.to_string()))
     }
 
     async fn bot(&self, session: &Path, speed: f64) -> Result<(Process, PathBuf), Failure> {

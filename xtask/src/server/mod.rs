@@ -20,11 +20,20 @@ const OLDEST: (u32, u32) = (2, 9);
 
 /// `cargo xtask nats-server`: prints the path.
 pub(crate) fn print(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
-    if let Some(arg) = args.first() {
-        return Err(Failure::usage(format!("`nats-server` takes no arguments, not even {arg}")));
-    }
-    println!("{}", find_or_fetch(paths)?.display());
+    let path = match args {
+        [] => find_or_fetch(paths)?,
+        [debian] if debian == "--debian" => oldest(paths)?,
+        [.., arg] => {
+            return Err(Failure::usage(format!("`nats-server` takes --debian and nothing else, not {arg}")));
+        }
+    };
+    println!("{}", path.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The absolute path of the oldest nats-server that everything works with: Debian's.
+pub(crate) fn oldest(paths: &Paths) -> Result<PathBuf, Failure> {
+    fetch::oldest(&paths.tools())
 }
 
 /// The absolute path of a nats-server that has been tried.

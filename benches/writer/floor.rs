@@ -1,0 +1,147 @@
+//! The same strings on the calling thread: no task, no other thread, nothing but SQLite.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rosey::sql::Synchronous;
+use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::{Batch, Connection, Statement};
+use tokio::runtime::Runtime;
+
+use crate::frame;
+use crate::load::Load;
+use crate::measure::{Round, Side, latencies};
+
+/// The service's tables, open on this thread.
+pub(crate) struct Floor {
+    name: &'static str,
+    load: Load,
+    file: PathBuf,
+    connection: &'static Connection,
+    prepared: HashMap<String, Vec<Step>>,
+    number: i64,
+    turn: usize,
+}
+
+/// One statement of a string.
+struct Step {
+    title: String,
+    statement: Statement<'static>,
+}
+
+/// Opens a file with the settings that the writer has.
+fn connect(file: &Path, synchronous: Synchronous) -> Connection {
+    let connection = Connection::open(file).unwrap();
+    let name = crate::table::short(synchronous);
+    connection
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = wal; PRAGMA synchronous = {name}; PRAGMA wal_autocheckpoint = 8000;
+             PRAGMA foreign_keys = on"
+        ))
+        .unwrap();
+    connection
+}
+
+/// The statements of a string, ready to run.
+fn prepare(connection: &'static Connection, sql: &str) -> Vec<Step> {
+    let statements: Vec<Statement<'static>> = Batch::new(connection, sql).collect().unwrap();
+    let step = |statement: Statement<'static>| Step { title: title(&statement), statement };
+    statements.into_iter().map(step).collect()
+}
+
+/// The first words of a statement: what it does, and to which table.
+fn title(statement: &Statement<'_>) -> String {
+    let sql = statement.expanded_sql().unwrap();
+    let words: Vec<&str> = sql.split_whitespace().take(3).collect();
+    words.join(" ").trim_end_matches([',', ';']).to_owned()
+}
+
+impl Step {
+    fn run(&mut self, number: i64, json: &str, at: i64) -> Duration {
+        let statement = &mut self.statement;
+        let places = ["$1", "$2", "$3"].map(|name| statement.parameter_index(name).unwrap());
+        let start = Instant::now();
+        if let Some(place) = places[0] {
+            statement.raw_bind_parameter(place, number).unwrap();
+        }
+        if let Some(place) = places[1] {
+            statement.raw_bind_parameter(place, json).unwrap();
+        }
+        if let Some(place) = places[2] {
+            statement.raw_bind_parameter(place, at).unwrap();
+        }
+        let mut rows = statement.raw_query();
+        while rows.next().unwrap().is_some() {}
+        drop(rows); // resets it
+        start.elapsed()
+    }
+}
+
+impl Floor {
+    pub(crate) fn open(
+        runtime: &Runtime,
+        dir: &Path,
+        name: &'static str,
+        load: Load,
+        synchronous: Synchronous,
+    ) -> Self {
+        let file = crate::ours::file(dir, "floor");
+        // The tables are the service's to make.
+        let service = crate::ours::service(runtime, &file, synchronous);
+        runtime.block_on(service.close());
+        // Never freed: the statements borrow it.
+        let connection = Box::leak(Box::new(connect(&file, synchronous)));
+        Self { name, load, file, connection, prepared: HashMap::new(), number: 0, turn: 0 }
+    }
+
+    /// One transaction of so many operations: its statements, and the time of each to bind and to step.
+    pub(crate) fn transaction(&mut self, operations: usize) -> impl Iterator<Item = (&str, Duration)> {
+        let requests: Vec<_> = (0..operations).map(|i| self.load.request(0, self.turn + i)).collect();
+        self.turn += operations;
+        self.number += 1;
+        let (number, at) = (self.number, requests[0].head.occurred_at);
+        let (sql, json) = frame::batch(&requests);
+        let connection = self.connection;
+        let steps = self.prepared.entry(sql).or_insert_with_key(|sql| prepare(connection, sql));
+        steps.iter_mut().map(move |step| {
+            let took = step.run(number, &json, at);
+            (step.title.as_str(), took)
+        })
+    }
+}
+
+impl Floor {
+    /// How many pages a transaction of so many operations writes to the log.
+    pub(crate) fn pages(&mut self, operations: usize) -> f64 {
+        // Few enough that the log does not begin anew.
+        const TRANSACTIONS: usize = 20;
+        let mut log = self.file.clone().into_os_string();
+        log.push("-wal");
+        let checkpoint = "PRAGMA wal_checkpoint(truncate)";
+        self.connection.query_row(checkpoint, (), |_| Ok(())).unwrap();
+        for _ in 0..TRANSACTIONS {
+            self.transaction(operations).for_each(drop);
+        }
+        // A frame is a page of 4096 bytes and its head of 24.
+        std::fs::metadata(log).unwrap().len() as f64 / 4120.0 / TRANSACTIONS as f64
+    }
+}
+
+impl Side for Floor {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// As many operations in a transaction as the writer would find waiting.
+    fn run(&mut self, callers: usize, time: Duration) -> Round {
+        let operations = callers.min(frame::MOST);
+        let start = Instant::now();
+        let mut took: Vec<Duration> = Vec::new();
+        while start.elapsed() < time {
+            took.push(self.transaction(operations).map(|(_, time)| time).sum());
+        }
+        let busy: Duration = took.iter().sum();
+        Round { rate: (took.len() * operations) as f64 / busy.as_secs_f64(), ..latencies(took) }
+    }
+}

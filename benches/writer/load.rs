@@ -1,0 +1,126 @@
+//! The operations that callers send, made before anything is timed.
+
+use std::sync::Arc;
+
+use rosey::op::{
+    GetChannelStats, GetUserStats, HighWater, MessageLog, Op, OpenSessions, PmCommand, RecentChat,
+    StatusData, StatusUpdate, UserCount, UserJoined, UserLeft,
+};
+use rosey::{Head, Request};
+
+/// Operations that callers walk through, each from a place of its own. Never freed: they live as long as the bench.
+#[derive(Clone, Copy)]
+pub(crate) struct Load(&'static [Arc<Op>]);
+
+/// How many users the channel has, where the bench is not about their number.
+const USERS: usize = 200;
+
+const FIRST: [&str; 20] = [
+    "quiet", "Blue", "tiny", "Night", "old", "Silver", "lazy", "Rusty", "swift", "Velvet", "odd", "Copper",
+    "sunny", "Iron", "misty", "Amber", "wild", "Paper", "loud", "Winter",
+];
+const SECOND: [&str; 10] =
+    ["fox", "_moth", "Owl", "piano", "Kettle", "_99", "lantern", "Heron", "static", "Comet"];
+
+/// The name of the user with this number.
+pub(crate) fn name(number: usize) -> String {
+    let name = format!("{}{}", FIRST[number % 20], SECOND[number / 20 % 10]);
+    if number < USERS { name } else { format!("{name}{}", number / USERS) }
+}
+
+pub(crate) fn users() -> Vec<String> {
+    (0..USERS).map(name).collect()
+}
+
+/// A line of 40 bytes.
+pub(crate) fn line(number: usize) -> String {
+    format!("{number:>7}: as it is said of an evening.....")
+}
+
+impl Load {
+    fn new(ops: Vec<Op>) -> Self {
+        Self(Vec::leak(ops.into_iter().map(Arc::new).collect()))
+    }
+
+    pub(crate) fn lines(users: &[String]) -> Self {
+        let speak =
+            |i: usize| MessageLog { username: users[i * 7 % users.len()].clone(), message: line(i) }.into();
+        Self::new((0..users.len().max(1000)).map(speak).collect())
+    }
+
+    /// Everybody comes, and goes.
+    pub(crate) fn presence(users: &[String]) -> Self {
+        let both = |user: &String| {
+            [UserJoined { username: user.clone() }.into(), UserLeft { username: user.clone() }.into()]
+        };
+        Self::new(users.iter().flat_map(both).collect())
+    }
+
+    pub(crate) fn counts() -> Self {
+        Self::new(
+            (0..100).map(|i| UserCount { chat_count: 30 + i % 12, connected_count: 50 }.into()).collect(),
+        )
+    }
+
+    pub(crate) fn records() -> Self {
+        let record = |i: u32| HighWater { chat_count: 30 + i % 12, connected_count: Some(50 + i % 7) }.into();
+        Self::new((0..100).map(record).collect())
+    }
+
+    pub(crate) fn status() -> Self {
+        let status = |i: u32| {
+            let data = StatusData {
+                current_chat_users: Some(Some(30 + i % 12)),
+                current_media_title: Some(Some(format!("An old film, part {i}"))),
+                bot_connected: Some(Some(true)),
+                ..StatusData::default()
+            };
+            StatusUpdate { status: Some(Some("online".into())), details: None, status_data: Some(data) }
+                .into()
+        };
+        Self::new((0..100).map(status).collect())
+    }
+
+    pub(crate) fn commands(users: &[String]) -> Self {
+        let command = |user: &String| {
+            let (command, args) = ("say".to_owned(), "good evening".to_owned());
+            PmCommand { username: user.clone(), command, args, result: "success".into(), error: None }.into()
+        };
+        Self::new(users.iter().map(command).collect())
+    }
+
+    /// Seven lines in ten, two joins and leaves, and one of the rest.
+    pub(crate) fn mix(users: &[String]) -> Self {
+        let [lines, presence] = [Self::lines(users), Self::presence(users)];
+        let rest = [Self::counts(), Self::records(), Self::status(), Self::commands(users)];
+        let pick = |i: usize| {
+            let (tens, ones) = (i / 10, i % 10);
+            match ones {
+                3 | 6 => presence.at(tens * 2 + ones / 6),
+                9 => rest[tens % 4].at(tens),
+                _ => lines.at(i),
+            }
+        };
+        Self(Vec::leak((0..4000).map(pick).collect()))
+    }
+
+    pub(crate) fn queries(users: &[String]) -> [(&'static str, Self); 4] {
+        let ask = |user: &String| GetUserStats { username: user.clone() }.into();
+        [
+            ("recent_chat 50", Self::new(vec![RecentChat { limit: 50 }.into()])),
+            ("user_stats", Self::new(users.iter().map(ask).collect())),
+            ("channel_stats", Self::new(vec![GetChannelStats {}.into()])),
+            ("open_sessions", Self::new(vec![OpenSessions {}.into()])),
+        ]
+    }
+
+    fn at(self, place: usize) -> Arc<Op> {
+        Arc::clone(&self.0[place % self.0.len()])
+    }
+
+    /// What this caller asks in this turn, under a fresh id. Ids sort by time, so they cannot be made before.
+    pub(crate) fn request(self, caller: usize, turn: usize) -> Request<Op> {
+        // An even step: a join comes before its leave.
+        Request { head: Head::now(), op: self.at(caller * 34 + turn) }
+    }
+}

@@ -1,0 +1,214 @@
+//! `rosey dead`: what could not be understood or applied, for a person to look at, to offer again, or to drop. Works on
+//! the database file, beside a service that runs.
+
+use async_nats::HeaderMap;
+use clap::{Args, Subcommand};
+use rosey_layers::{Class, Classify};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::args::{DatabaseArgs, Global};
+use super::console;
+use super::exit::{Exit, Failure};
+use super::query::{clean, time};
+use crate::clock;
+use crate::error::{Cause, Code};
+use crate::nats::wire;
+use crate::op::{Op, Request};
+use crate::operation::Operation;
+use crate::request::OpId;
+use crate::sql::{BuriedLetter, DeadLetters, SqlxService};
+
+#[derive(Debug, Args)]
+pub(super) struct DeadArgs {
+    #[command(subcommand)]
+    pub(super) command: DeadCommand,
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadCommand {
+    /// The newest letters, and why they are here
+    List {
+        /// How many
+        #[arg(short = 'n', long, default_value = "50", value_name = "N")]
+        letters: u32,
+    },
+    /// A letter with its headers and its payload
+    Show {
+        /// Its number
+        id: i64,
+    },
+    /// Offer letters again, as the service would take them; what is applied is a dead letter no more. Not those older
+    /// than 7 days
+    Retry(DeadWhich),
+    /// Remove letters
+    Drop(DeadWhich),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeadWhich {
+    /// Their numbers
+    #[arg(value_name = "ID")]
+    pub(super) ids: Vec<i64>,
+    /// All of them
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// A letter that is older is not offered again: the ledger may have forgotten what had been done by then.
+const OLDEST: i64 = 7 * 24 * 60 * 60 * 1000;
+
+pub(super) async fn run(global: &Global, args: DeadArgs) -> Result<Exit, Failure> {
+    let database = args.database.asking();
+    let db = database.open().await?;
+    let options = database.named_or_usual()?;
+    let exit = match DeadLetters::open(&options).await {
+        Ok(mut letters) => {
+            let exit = command(global, &db, &mut letters, &args.command).await;
+            letters.close().await;
+            exit
+        }
+        Err(cause) => Err(unserved(&cause)),
+    };
+    db.close().await;
+    exit
+}
+
+async fn command(
+    global: &Global,
+    db: &SqlxService<Op>,
+    letters: &mut DeadLetters,
+    command: &DeadCommand,
+) -> Result<Exit, Failure> {
+    match command {
+        DeadCommand::List { letters: most } => {
+            let list = letters.list(*most).await.map_err(|e| unserved(&e))?;
+            console::print(if global.json {
+                Value::from(list.iter().map(as_json).collect::<Vec<_>>()).to_string()
+            } else if list.is_empty() {
+                "no dead letters".to_owned()
+            } else {
+                list.iter().map(line).collect::<Vec<_>>().join("\n")
+            });
+            Ok(Exit::Ok)
+        }
+        DeadCommand::Show { id } => {
+            let letter = letters.show(*id).await.map_err(|e| unserved(&e))?.ok_or_else(|| missing(*id))?;
+            console::print(if global.json { as_json(&letter).to_string() } else { whole(&letter) });
+            Ok(Exit::Ok)
+        }
+        DeadCommand::Drop(which) => {
+            let mut exit = Exit::Ok;
+            for id in chosen(letters, which).await? {
+                let dropped = letters.drop_letter(id).await.map_err(|e| unserved(&e))?;
+                say(global, id, if dropped { "dropped" } else { "not there" }, None);
+                exit = if dropped { exit } else { Exit::Failed };
+            }
+            Ok(exit)
+        }
+        DeadCommand::Retry(which) => {
+            let mut exit = Exit::Ok;
+            for id in chosen(letters, which).await? {
+                match retry(db, letters, id).await {
+                    Ok(()) => say(global, id, "applied, and removed from the dead letters", None),
+                    Err(cause) => {
+                        say(global, id, "still here", Some(&cause));
+                        exit = if cause.class() == Class::Rejected { Exit::Refused } else { Exit::Unserved };
+                    }
+                }
+            }
+            Ok(exit)
+        }
+    }
+}
+
+/// The letters that are meant.
+async fn chosen(letters: &mut DeadLetters, which: &DeadWhich) -> Result<Vec<i64>, Failure> {
+    match (which.all, which.ids.as_slice()) {
+        (true, []) => letters.ids().await.map_err(|e| unserved(&e)),
+        (false, ids) if !ids.is_empty() => Ok(ids.to_vec()),
+        _ => Err(Failure::new(Exit::Usage, "say which letters, by number, or --all of them")),
+    }
+}
+
+/// Offers a letter again, as the service would read it. However often: it has one id.
+async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Result<(), Cause> {
+    let invalid = |why: String| Cause::new(Code::INVALID, why);
+    let letter = letters.show(id).await?.ok_or_else(|| invalid(format!("there is no dead letter {id}")))?;
+    if letter.at < clock::now() - OLDEST {
+        let why = "it is older than 7 days: whether it has been done since cannot be told any more";
+        return Err(invalid(why.to_owned()));
+    }
+    let index = Op::SPECS.iter().position(|spec| spec.subject == letter.subject);
+    let index = index.ok_or_else(|| invalid(format!("no operation has the subject {:?}", letter.subject)))?;
+    if !Op::SPECS[index].writes() || Op::SPECS[index].lists() {
+        return Err(invalid("it asks for an answer that nobody waits for any more".to_owned()));
+    }
+    let mut headers = HeaderMap::new();
+    for (name, value) in &letter.headers {
+        let name: async_nats::HeaderName =
+            name.parse().map_err(|e| invalid(format!("the header {name:?}: {e}")))?;
+        let value: async_nats::HeaderValue = value.parse().map_err(|e| invalid(format!("a header: {e}")))?;
+        headers.insert(name, value);
+    }
+    let own_id = || OpId::derived(letter.at, "dead letter", &format!("{} {id}", db.database()));
+    let head = wire::head_or(Some(&headers), &letter.payload, letter.at, own_id)?;
+    let request = Request::with_head(head, Op::decode(index, &letter.payload)?);
+    db.clone().oneshot(request).await.map_err(|error| error.cause().clone())?;
+    // Dying here leaves the letter, and what it asks for done: offered again, it has no second effect.
+    letters.drop_letter(id).await.map(drop)
+}
+
+fn say(global: &Global, id: i64, what: &str, cause: Option<&Cause>) {
+    console::print(match (global.json, cause) {
+        (true, cause) => json!({
+            "id": id, "done": cause.is_none() && what != "not there", "code": cause.map(|c| c.code().name),
+            "reason": cause.map(ToString::to_string)})
+        .to_string(),
+        (false, None) => format!("{id}: {what}"),
+        (false, Some(cause)) => format!("{id}: {what}: {}", clean(&cause.to_string())),
+    });
+}
+
+fn line(letter: &BuriedLetter) -> String {
+    let name = name(letter);
+    format!("{:>6}  {}  {name:<20}  {}", letter.id, time(clock::seconds(letter.at)), clean(&letter.reason))
+}
+
+fn whole(letter: &BuriedLetter) -> String {
+    let mut text = format!(
+        "letter      {}\ntaken       {}\noperation   {}\nsubject     {}\nreason      {}",
+        letter.id,
+        time(clock::seconds(letter.at)),
+        name(letter),
+        clean(&letter.subject),
+        clean(&letter.reason)
+    );
+    for (name, value) in &letter.headers {
+        text.push_str(&format!("\nheader      {}: {}", clean(name), clean(value)));
+    }
+    text.push_str(&format!("\n\n{}", clean(&String::from_utf8_lossy(&letter.payload))));
+    text
+}
+
+fn name(letter: &BuriedLetter) -> &'static str {
+    Op::SPECS.iter().find(|spec| spec.subject == letter.subject).map_or("(unknown)", |spec| spec.name)
+}
+
+fn as_json(letter: &BuriedLetter) -> Value {
+    let headers: serde_json::Map<_, _> =
+        letter.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    json!({
+        "id": letter.id, "at": letter.at, "operation": name(letter), "subject": letter.subject, "code": letter.code,
+        "reason": letter.reason, "headers": headers, "payload": String::from_utf8_lossy(&letter.payload)})
+}
+
+fn missing(id: i64) -> Failure {
+    Failure::new(Exit::Failed, format!("there is no dead letter {id}"))
+}
+
+fn unserved(cause: &Cause) -> Failure {
+    Failure::new(Exit::Unserved, cause.to_string())
+}

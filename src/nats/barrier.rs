@@ -1,0 +1,95 @@
+//! Reading what one has written: an acknowledgement of the stream says that it is kept, not that it is applied.
+
+use std::time::Duration;
+
+use async_nats::Subject;
+use serde::{Deserialize, Serialize};
+use tokio::time;
+
+use super::NatsService;
+use super::inbox::{Expects, Settled};
+use super::status::Way;
+use super::wire;
+use crate::error::{Cause, Code};
+use crate::operation::{Kind, Operation};
+
+/// The pause after a question that nobody answered.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The question on `SERVICE.applied`.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Question {
+    /// Up to which place of the stream; everything that is in it now, if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sequence: Option<u64>,
+}
+
+/// Its answer.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    /// Whether all of it is applied. It is asked again if not.
+    pub(crate) applied: bool,
+    /// The place that was waited for.
+    pub(crate) sequence: u64,
+}
+
+impl<O: Operation> NatsService<O> {
+    /// Waits until everything that the stream has acknowledged to this service and its clones is applied: what is read
+    /// after that, on any path, is not older. Where the service answers after the commit, that is so at once.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// `unanswered`, if it is not so within `limit`.
+    pub async fn applied(&self, limit: Duration) -> Result<(), Cause> {
+        match self.shared.health.last_stored() {
+            0 => Ok(()),
+            sequence => self.until(Question { sequence: Some(sequence) }, limit).await,
+        }
+    }
+
+    /// Waits until everything that anybody's stream acknowledgement stands for by now is applied: as
+    /// [`applied`](Self::applied), for whoever reads what others have written. Cancel safe.
+    ///
+    /// # Errors
+    /// `unanswered`, if it is not so within `limit`.
+    pub async fn all_applied(&self, limit: Duration) -> Result<(), Cause> {
+        self.until(Question::default(), limit).await
+    }
+
+    async fn until(&self, mut question: Question, limit: Duration) -> Result<(), Cause> {
+        let asked = async {
+            loop {
+                match self.ask(question).await {
+                    Some(Answer { applied: true, .. }) => return,
+                    // "Now" is when it was asked first: others may go on for ever.
+                    Some(answer) => question.sequence = Some(answer.sequence),
+                    None => time::sleep(PAUSE).await,
+                }
+            }
+        };
+        time::timeout(limit, asked).await.map_err(|_| {
+            Cause::new(
+                Code::UNANSWERED,
+                format!("what the stream has stored is not applied within {limit:?}"),
+            )
+        })
+    }
+
+    async fn ask(&self, question: Question) -> Option<Answer> {
+        let shared = &*self.shared;
+        if shared.health.way(Kind::Query).ok()? != Way::Service {
+            return None;
+        }
+        let subject = Subject::from(format!("{}.applied", O::SERVICE));
+        let mut ticket = shared.inbox.wait(subject.clone(), Expects::Service);
+        let body = serde_json::to_vec(&question).ok()?;
+        shared.client.publish_with_reply(subject, ticket.subject(), body.into()).await.ok()?;
+        // Released with everything else that waits for the service, if that is lost.
+        match (&mut ticket.rx).await {
+            Ok(Settled::Answer(message)) if wire::refusal(&message).is_none() => {
+                serde_json::from_slice(&message.payload).ok()
+            }
+            _ => None,
+        }
+    }
+}

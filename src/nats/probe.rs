@@ -1,0 +1,178 @@
+//! The health of server, service and stream, asked in the background: no caller pays for finding out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, Message, Subject};
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::time;
+
+use super::inbox::{Expects, Inbox, Settled};
+use super::status::{Health, Mode, Recognition};
+use super::stored::{self, Found};
+use super::wire;
+
+/// How long an answer may take.
+const LIMIT: Duration = Duration::from_millis(600);
+/// The pause between pings that are answered.
+const PING_EVERY: Duration = Duration::from_millis(300);
+/// The pause between pings that are not.
+const SEEK_EVERY: Duration = Duration::from_millis(100);
+/// After so many unanswered pings in a row nobody is there, and not only late.
+const NOBODY: u32 = 20;
+/// A stream that is known to be there is looked at every so many rounds.
+const LOOK_EVERY: u32 = 4;
+/// A stream that is known to be there may miss so many looks before it counts as gone: the server may be busy, and what
+/// it does not store it does not acknowledge.
+const LATE: u32 = 3;
+
+/// What the service says of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Word {
+    mode: String,
+    stream: String,
+}
+
+/// Asks for as long as there is a connection: requests are sent only where somebody answers. When somebody stops
+/// answering, those that wait for him are released instead of sitting out their time-out.
+pub(super) struct Probe {
+    client: Client,
+    service: &'static str,
+    stream: String,
+    ping: Subject,
+    look: Subject,
+    inbox: Arc<Inbox>,
+    health: Arc<Health>,
+    unanswered: u32,
+    round: u32,
+    late: u32,
+    last: Option<Found>,
+}
+
+impl Probe {
+    pub(super) fn new(
+        client: Client,
+        service: &'static str,
+        stream: &str,
+        inbox: Arc<Inbox>,
+        health: Arc<Health>,
+    ) -> Self {
+        Self {
+            client,
+            service,
+            stream: stream.to_owned(),
+            ping: format!("{service}.ping").into(),
+            look: format!("$JS.API.STREAM.INFO.{stream}").into(),
+            inbox,
+            health,
+            unanswered: 0,
+            round: 0,
+            late: 0,
+            last: None,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut ended: watch::Receiver<()>) {
+        loop {
+            let mut pause = SEEK_EVERY;
+            if self.health.status().borrow().connected && self.round().await {
+                pause = PING_EVERY;
+            }
+            tokio::select! {
+                () = time::sleep(pause) => {}
+                () = self.health.recheck.notified() => self.round = 0,
+                _ = ended.changed() => return,
+            }
+        }
+    }
+
+    /// Asks everybody once, at the same time; true if the service answered.
+    async fn round(&mut self) -> bool {
+        let known = self.health.status().borrow().clone();
+        let core = matches!(known.service, Recognition::Ours { mode: Mode::Core, .. });
+        // A server without JetStream may lead to one with it: then the service's word has to do.
+        let may_look = self.client.server_info().jetstream;
+        let look = may_look && !core && (known.stream.is_none() || self.round.is_multiple_of(LOOK_EVERY));
+        self.round = self.round.wrapping_add(1);
+        let ping = async {
+            let word = match self.ask(&self.ping, Expects::Service).await {
+                Some(Settled::Answer(answer)) => self.read(&answer),
+                _ => None,
+            };
+            match &word {
+                Some((service, _)) => self.health.found(service.clone()),
+                None => {
+                    self.health.found(Recognition::Absent);
+                    self.inbox.release(Expects::Service);
+                }
+            }
+            word
+        };
+        let stream = async { if look { Some(self.ask(&self.look, Expects::Anybody).await) } else { None } };
+        let (word, looked, server) = tokio::join!(ping, stream, self.echo());
+        if !server {
+            // The connection stands, and nothing moves on it.
+            self.inbox.release_all();
+            self.health.stream_of(None);
+        }
+        match looked {
+            None if may_look => {}
+            None => self.health.stream_of(word.as_ref().and_then(|(_, stream)| stream.clone())),
+            Some(Some(Settled::Answer(answer))) => {
+                self.late = 0;
+                let found = stored::found(self.service, &answer);
+                self.health.found_stream(found, &mut self.last);
+            }
+            Some(Some(Settled::NobodyThere)) => self.health.stream_of(None),
+            Some(_) => {
+                self.late += 1;
+                // Whoever may not look takes the service's word.
+                let word = word.as_ref().and_then(|(_, stream)| stream.clone());
+                if word.is_some() || self.late >= LATE {
+                    self.health.stream_of(word);
+                }
+            }
+        }
+        match word {
+            Some(_) => self.unanswered = 0,
+            None => {
+                self.unanswered += 1;
+                if self.unanswered == NOBODY && server {
+                    let service = self.service;
+                    tracing::info!(service, "connected to NATS, but no database service answers there");
+                }
+            }
+        }
+        self.unanswered == 0
+    }
+
+    /// What an answer says of the service, and of the database of its stream if it works on ours.
+    fn read(&self, answer: &Message) -> Option<(Recognition, Option<String>)> {
+        let database = wire::database(answer)?.to_owned();
+        let word: Word = serde_json::from_slice(&answer.payload).unwrap_or_default();
+        let mode = Mode::named(&word.mode).unwrap_or_default();
+        let stream = (mode == Mode::JetStream && word.stream == self.stream).then(|| database.clone());
+        Some((Recognition::Ours { database, mode }, stream))
+    }
+
+    /// A round trip to ourselves.
+    async fn echo(&self) -> bool {
+        let mut ticket = self.inbox.wait("our own inbox".into(), Expects::Anybody);
+        let round_trip = async {
+            self.client.publish(ticket.subject(), "".into()).await.ok()?;
+            (&mut ticket.rx).await.ok()
+        };
+        time::timeout(LIMIT, round_trip).await.ok().flatten().is_some()
+    }
+
+    async fn ask(&self, subject: &Subject, expects: Expects) -> Option<Settled> {
+        let mut ticket = self.inbox.wait(subject.clone(), expects);
+        let request = async {
+            self.client.publish_with_reply(subject.clone(), ticket.subject(), "".into()).await.ok()?;
+            (&mut ticket.rx).await.ok()
+        };
+        time::timeout(LIMIT, request).await.ok().flatten()
+    }
+}

@@ -1,0 +1,140 @@
+//! What a stream says: its acknowledgement of an event, and what it tells of itself.
+
+use async_nats::Message;
+use serde::Deserialize;
+
+use crate::error::{Cause, Code};
+
+// Error codes of JetStream: github.com/nats-io/nats-server, server/errors.json
+const MESSAGE_TOO_LARGE: u64 = 10054;
+const STORE_FAILED: u64 = 10077;
+
+/// The description of our stream. It says whose it is: a stream of the same name that says something else is
+/// somebody else's. (Metadata would be the place, but servers before 2.10 know none.)
+#[must_use]
+pub fn mark(service: &str, database: &str) -> String {
+    format!("{service} database {database}")
+}
+
+/// The database that a description of [`mark`] names.
+#[must_use]
+pub fn marked<'a>(service: &str, description: &'a str) -> Option<&'a str> {
+    description.strip_prefix(service)?.strip_prefix(" database ").filter(|id| !id.is_empty())
+}
+
+/// What a stream answers to a publish.
+#[derive(Debug, Deserialize)]
+pub struct PubAck {
+    /// The stream.
+    #[serde(default)]
+    pub stream: String,
+    /// Where the message lies in it; where it lay already, if it was a repeat.
+    #[serde(default)]
+    pub seq: u64,
+    error: Option<ApiError>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ApiError {
+    #[serde(default)]
+    err_code: u64,
+    #[serde(default)]
+    description: String,
+}
+
+impl PubAck {
+    /// The acknowledgement in a payload, if it is one.
+    #[must_use]
+    pub fn read(payload: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Self>(payload)
+            .ok()
+            .filter(|ack| !ack.stream.is_empty() || ack.error.is_some())
+    }
+
+    /// Where the message is stored.
+    ///
+    /// # Errors
+    /// Why it is not: the stream says so itself, so it has not happened.
+    pub fn stored(self) -> Result<u64, Cause> {
+        let Some(error) = self.error else { return Ok(self.seq) };
+        let said = &error.description;
+        Err(match error.err_code {
+            MESSAGE_TOO_LARGE => Cause::new(Code::TOO_LARGE, format!("larger than the stream takes: {said}")),
+            STORE_FAILED => {
+                Cause::new(Code::UNAVAILABLE, format!("the stream is full or cannot store: {said}"))
+            }
+            code => Cause::new(Code::UNAVAILABLE, format!("the stream refuses it: {said} ({code})")),
+        })
+    }
+}
+
+/// What `$JS.API.STREAM.INFO` says of a stream, as far as it matters here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Info {
+    config: Config,
+    state: State,
+    created: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    description: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct State {
+    consumer_count: u64,
+}
+
+/// Our stream, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The database that it is for.
+    pub(super) database: String,
+    /// When it was created: one that was created again counts from 1 again.
+    pub(super) created: String,
+}
+
+/// Our stream, if the answer tells of one whose events are going to be applied.
+pub(super) fn found(service: &str, message: &Message) -> Option<Found> {
+    let info: Info = serde_json::from_slice(&message.payload).ok()?;
+    let database = marked(service, &info.config.description)?.to_owned();
+    (info.state.consumer_count > 0).then_some(Found { database, created: info.created })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn a_stream_that_refuses_has_not_stored() {
+        let read = |json: &str| PubAck::read(json.as_bytes()).expect(json);
+        assert_eq!(read(r#"{"stream":"ROSEY","seq":7}"#).stored().expect("stored"), 7);
+        assert_eq!(
+            read(r#"{"stream":"ROSEY","seq":7,"duplicate":true}"#).stored().expect("stored before"),
+            7
+        );
+        for (code, expected) in
+            [(10054, Code::TOO_LARGE), (10077, Code::UNAVAILABLE), (10060, Code::UNAVAILABLE)]
+        {
+            let json =
+                format!(r#"{{"error":{{"code":503,"err_code":{code},"description":"x"}},"stream":"ROSEY"}}"#);
+            assert_eq!(read(&json).stored().expect_err("refused").code(), expected, "{code}");
+        }
+        for not_one in ["", "{}", "[]", r#"{"seq":1}"#, r#"{"stream":""}"#] {
+            assert!(PubAck::read(not_one.as_bytes()).is_none(), "{not_one}");
+        }
+    }
+
+    #[test]
+    fn a_stream_without_our_mark_is_somebody_elses() {
+        assert_eq!(marked("rosey.db", &mark("rosey.db", "abc")), Some("abc"));
+        for foreign in ["", "abc", "rosey.db database ", "rosey.other database abc"] {
+            assert_eq!(marked("rosey.db", foreign), None, "{foreign}");
+        }
+    }
+}

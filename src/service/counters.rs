@@ -1,0 +1,97 @@
+//! What a service has done, counted by operation: the NATS client counts only what has a reply subject.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// What a database service has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Served {
+    /// Requests, plain publishes and messages of the stream that were taken.
+    pub taken: u64,
+    /// Of these: done, and answered or acknowledged if anybody waits for that.
+    pub done: u64,
+    /// Of these: refused, because of what they asked.
+    pub refused: u64,
+    /// Of these: failed, because of the database; the sender was told.
+    pub failed: u64,
+    /// Of these: given back to the stream at the end, not done; another instance or the next start does them.
+    pub returned: u64,
+    /// Plain publishes that were taken, and could not be applied before the end; nobody knows but this number.
+    pub lost: u64,
+    /// Dead letters that were kept.
+    pub buried: u64,
+}
+
+/// The same, while it is counted.
+#[derive(Debug)]
+pub(super) struct Counters {
+    operations: Vec<Operation>,
+}
+
+/// One operation's part.
+#[derive(Debug, Default)]
+pub(super) struct Operation {
+    pub(super) taken: AtomicU64,
+    pub(super) done: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) returned: AtomicU64,
+    pub(super) lost: AtomicU64,
+    pub(super) buried: AtomicU64,
+    nanos: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn new(operations: usize) -> Self {
+        Self { operations: (0..operations).map(|_| Operation::default()).collect() }
+    }
+
+    /// Those of the operation `index`.
+    pub(super) fn of(&self, index: usize) -> &Operation {
+        &self.operations[index]
+    }
+
+    pub(super) fn total(&self) -> Served {
+        self.operations.iter().map(Operation::read).fold(Served::default(), |sum, one| Served {
+            taken: sum.taken + one.taken,
+            done: sum.done + one.done,
+            refused: sum.refused + one.refused,
+            failed: sum.failed + one.failed,
+            returned: sum.returned + one.returned,
+            lost: sum.lost + one.lost,
+            buried: sum.buried + one.buried,
+        })
+    }
+}
+
+impl Operation {
+    pub(super) fn read(&self) -> Served {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Served {
+            taken: read(&self.taken),
+            done: read(&self.done),
+            refused: read(&self.refused),
+            failed: read(&self.failed),
+            returned: read(&self.returned),
+            lost: read(&self.lost),
+            buried: read(&self.buried),
+        }
+    }
+
+    /// Time that one took, from its arrival here to its end.
+    pub(super) fn took(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// The sum of these times.
+    pub(super) fn nanos(&self) -> u64 {
+        self.nanos.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

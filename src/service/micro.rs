@@ -1,0 +1,180 @@
+//! The service as others look for it: `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`, as `nats micro` asks them
+//! (architecture decision 32 of NATS).
+
+use std::sync::Arc;
+
+use async_nats::{Message, Subscriber};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::{ServeError, Shared, subscription::told};
+use crate::clock;
+use crate::nats::Mode;
+use crate::operation::{Kind, Persist};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+enum Verb {
+    Ping,
+    Info,
+    Stats,
+}
+
+impl Verb {
+    const ALL: [Self; 3] = [Self::Ping, Self::Info, Self::Stats];
+
+    const fn subject(self) -> &'static str {
+        match self {
+            Self::Ping => "$SRV.PING",
+            Self::Info => "$SRV.INFO",
+            Self::Stats => "$SRV.STATS",
+        }
+    }
+
+    const fn answer(self) -> &'static str {
+        match self {
+            Self::Ping => "io.nats.micro.v1.ping_response",
+            Self::Info => "io.nats.micro.v1.info_response",
+            Self::Stats => "io.nats.micro.v1.stats_response",
+        }
+    }
+}
+
+/// This instance, as it introduces itself.
+struct Card {
+    name: String,
+    id: String,
+    started: String,
+}
+
+/// Answers for as long as the service runs. Every instance answers.
+pub(super) async fn start<O: Persist>(
+    shared: &Arc<Shared<O>>,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), ServeError> {
+    let card = Arc::new(Card {
+        // A name may hold letters, digits, `-` and `_`.
+        name: O::SERVICE.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-"),
+        id: uuid::Uuid::new_v4().simple().to_string(),
+        started: rfc3339(clock::now()),
+    });
+    for verb in Verb::ALL {
+        let all = verb.subject().to_owned();
+        let named = format!("{all}.{}", card.name);
+        let single = format!("{named}.{}", card.id);
+        for subject in [all, named, single] {
+            let subscriber = shared.client.subscribe(subject).await;
+            let subscriber = subscriber.map_err(|e| ServeError::Connection(e.to_string()))?;
+            tasks.spawn(answer(Arc::clone(shared), Arc::clone(&card), verb, subscriber));
+        }
+    }
+    Ok(())
+}
+
+async fn answer<O: Persist>(shared: Arc<Shared<O>>, card: Arc<Card>, verb: Verb, mut asked: Subscriber) {
+    let mut stop = shared.stop.clone();
+    loop {
+        let question = tokio::select! {
+            question = asked.next() => question,
+            () = told(&mut stop) => return,
+        };
+        let Some(question) = question else { return };
+        reply(&shared, &card, verb, question).await;
+    }
+}
+
+async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question: Message) {
+    let Some(to) = question.reply else { return };
+    let mut body = json!({
+        "type": verb.answer(),
+        "name": card.name,
+        "id": card.id,
+        "version": env!("CARGO_PKG_VERSION"),
+        "metadata": {"database_id": shared.db.database(), "mode": shared.mode().as_str()},
+    });
+    match verb {
+        Verb::Ping => {}
+        Verb::Info => {
+            body["description"] = "applies each operation to the database exactly once".into();
+            body["endpoints"] = endpoints(shared, |_| json!({}));
+        }
+        Verb::Stats => {
+            body["started"] = card.started.as_str().into();
+            body["endpoints"] = endpoints(shared, |index| stats(shared, index));
+        }
+    }
+    if let Err(e) = shared.client.publish(to, body.to_string().into()).await {
+        tracing::debug!("a question about the service is not answered: {e}");
+    }
+}
+
+/// One endpoint an operation; `more` adds to each.
+fn endpoints<O: Persist>(shared: &Shared<O>, more: impl Fn(usize) -> Value) -> Value {
+    let endpoint = |(index, spec): (usize, &crate::operation::Spec)| {
+        let stored = spec.kind == Kind::Event && shared.mode() == Mode::JetStream;
+        let mut endpoint = json!({
+            "name": spec.name,
+            "subject": spec.subject,
+            "queue_group": if stored { "" } else { O::SERVICE },
+            "metadata": {"from": if stored { "stream" } else { "request" }},
+        });
+        if let (Some(endpoint), Value::Object(more)) = (endpoint.as_object_mut(), more(index)) {
+            endpoint.extend(more);
+        }
+        endpoint
+    };
+    O::SPECS.iter().enumerate().map(endpoint).collect()
+}
+
+/// Our own counters: the client library's know only what has a reply subject.
+fn stats<O>(shared: &Shared<O>, index: usize) -> Value {
+    let counters = shared.counters.of(index);
+    let (served, nanos) = (counters.read(), counters.nanos());
+    json!({
+        "num_requests": served.taken,
+        "num_errors": served.refused + served.failed + served.lost,
+        "last_error": "",
+        "processing_time": nanos,
+        "average_processing_time": nanos.checked_div(served.taken).unwrap_or_default(),
+        "data": served,
+    })
+}
+
+/// A unix millisecond as RFC 3339, UTC.
+fn rfc3339(millis: i64) -> String {
+    let seconds = clock::seconds(millis);
+    let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Days to a date, with years that begin in March: then the leap day is the last of its year.
+    let shifted = day + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    format!(
+        "{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{:02}.{:03}Z",
+        second % 60,
+        millis.rem_euclid(1000)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+
+    #[test]
+    fn a_millisecond_is_shown_as_its_date() {
+        for (millis, shown) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_700_000_000_123, "2023-11-14T22:13:20.123Z"),
+            (1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(rfc3339(millis), shown);
+        }
+    }
+}

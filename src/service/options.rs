@@ -1,0 +1,137 @@
+//! How the database service runs, and why it does not start.
+
+use std::time::Duration;
+
+use crate::nats::{ConnectError, Mode};
+
+/// Whether the service works on a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JetStream {
+    /// If the server offers JetStream, and if no instance beside this one does otherwise.
+    #[default]
+    Auto,
+    /// Always: not to have it is an error at the start.
+    On,
+    /// Never. A stream of ours that is there is emptied into the database, and deleted.
+    Off,
+}
+
+/// How the database service runs.
+#[derive(Clone, Debug)]
+pub struct ServiceOptions {
+    /// Start even beside another kind of service on the same subjects.
+    pub takeover: bool,
+    /// Whether events come from a stream.
+    pub jetstream: JetStream,
+    /// How large the stream may grow, in bytes; what does not fit is refused, and goes to the database. No limit but the
+    /// server's, if nothing is said.
+    pub stream_max_bytes: Option<i64>,
+    /// How many requests of one subject, and how many messages of the stream over all instances, may be worked on at
+    /// once; more wait in the connection, or in the stream.
+    pub in_flight: usize,
+    /// After how long without a word the stream's message is given to another instance.
+    pub ack_wait: Duration,
+    /// How long finishing may take at the end. What is not done then is counted as lost, or stays in the stream.
+    pub grace: Duration,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self {
+            takeover: false,
+            jetstream: JetStream::Auto,
+            stream_max_bytes: None,
+            in_flight: 1024,
+            ack_wait: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why the database service did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// An address or credentials that cannot be read.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Another kind of service answers on our subjects.
+    #[error(
+        "another kind of service already answers on {subject}: {who}. Two of them would both write; stop it, or start \
+         with --takeover"
+    )]
+    Neighbour {
+        /// Where it answered.
+        subject: String,
+        /// What is known of it.
+        who: String,
+    },
+    /// A service of our kind answers, on another database.
+    #[error(
+        "a database service on another database ({other}) already answers here; this one is {own}. Start both on the \
+         same file, or stop one"
+    )]
+    OtherDatabase {
+        /// The database that answers.
+        other: String,
+        /// The database of this service.
+        own: String,
+    },
+    /// A service of our kind answers, and takes events in another way.
+    #[error(
+        "a database service that takes events {} already answers here; stop it first, or start this one with \
+         --jetstream {}", how(*mode), flag(*mode)
+    )]
+    OtherMode {
+        /// Its way.
+        mode: Mode,
+    },
+    /// A stream of somebody else stores what is sent to us.
+    #[error(
+        "the stream {stream:?} stores {subject}, and is not ours: what it acknowledges would never be applied. Delete \
+         it (nats stream rm {stream}), or change its subjects"
+    )]
+    ForeignStream {
+        /// Its name.
+        stream: String,
+        /// One of our subjects that it stores.
+        subject: String,
+    },
+    /// A stream of our name that is not ours, or not any more.
+    #[error(
+        "the stream {stream:?} is not this service's ({why}). Delete it if nobody needs what is in it (nats stream rm \
+         {stream}), or start with --jetstream off"
+    )]
+    NotOurStream {
+        /// Its name.
+        stream: String,
+        /// How that is known.
+        why: String,
+    },
+    /// JetStream is wanted, and is not there.
+    #[error(
+        "--jetstream on, but {why}. Start the server with JetStream (nats-server -js), or this service with \
+         --jetstream auto"
+    )]
+    NoJetStream {
+        /// What was found.
+        why: String,
+    },
+    /// The connection was lost for good.
+    #[error("the connection to NATS: {0}")]
+    Connection(String),
+}
+
+const fn how(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Core => "by request and reply",
+        Mode::JetStream => "from a stream",
+    }
+}
+
+const fn flag(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Core => "off",
+        Mode::JetStream => "on",
+    }
+}

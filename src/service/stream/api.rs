@@ -1,0 +1,193 @@
+//! The questions to JetStream that this service has. In JSON, because the floor is a server that knows less than the
+//! client library does.
+
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream::context::{Context, ContextBuilder, RequestErrorKind};
+use async_nats::jetstream::message::StreamMessage;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+// Error codes of JetStream: github.com/nats-io/nats-server, server/errors.json
+const CONSUMER_NOT_FOUND: u64 = 10014;
+const STREAM_NOT_FOUND: u64 = 10059;
+
+/// How long the server may take to answer.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(in crate::service) enum ApiError {
+    #[error("the server has no JetStream")]
+    Absent,
+    #[error("JetStream does not answer: {0}")]
+    Silent(String),
+    #[error("JetStream says: {description} ({code})")]
+    Refused { code: u64, description: String },
+}
+
+impl ApiError {
+    /// Whether what was asked for does not exist.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { code: CONSUMER_NOT_FOUND | STREAM_NOT_FOUND, .. })
+    }
+}
+
+/// A stream, as far as it matters here.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::service) struct StreamInfo {
+    pub(super) config: StreamConfig,
+    pub(in crate::service) state: StreamState,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::service) struct StreamConfig {
+    pub(super) description: String,
+    pub(super) subjects: Vec<String>,
+    pub(super) retention: String,
+    pub(super) max_bytes: i64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::service) struct StreamState {
+    pub(super) messages: u64,
+    pub(super) first_seq: u64,
+    pub(super) last_seq: u64,
+}
+
+impl StreamState {
+    /// Whether everything up to this place has been acknowledged, and so applied: the queue keeps exactly what has not.
+    /// A place that the stream has not reached is one of a stream that was deleted since.
+    pub(in crate::service) fn has_applied(&self, sequence: u64) -> bool {
+        self.messages == 0 || self.first_seq > sequence || sequence > self.last_seq
+    }
+
+    pub(in crate::service) const fn last(&self) -> u64 {
+        self.last_seq
+    }
+}
+
+/// A consumer, as far as it matters here.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub(super) struct ConsumerInfo {
+    pub(super) delivered: Place,
+    pub(super) ack_floor: Place,
+    pub(super) num_pending: u64,
+    pub(super) num_ack_pending: u64,
+    pub(super) num_waiting: u64,
+    pub(super) paused: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub(super) struct Place {
+    pub(super) consumer_seq: u64,
+    pub(super) stream_seq: u64,
+}
+
+/// Asks JetStream.
+#[derive(Clone, Debug)]
+pub(in crate::service) struct Api(Context);
+
+impl Api {
+    pub(in crate::service) fn new(client: Client) -> Self {
+        Self(ContextBuilder::new().timeout(LIMIT).build(client))
+    }
+
+    /// Whether there is JetStream for us.
+    pub(super) async fn account(&self) -> Result<(), ApiError> {
+        self.ask("INFO", &json!({})).await.map(drop)
+    }
+
+    /// The streams that store a subject.
+    pub(super) async fn storing(&self, subject: &str) -> Result<Vec<String>, ApiError> {
+        let names = self.ask("STREAM.NAMES", &json!({ "subject": subject })).await?;
+        Ok(names["streams"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect())
+    }
+
+    pub(in crate::service) async fn stream(&self, name: &str) -> Result<StreamInfo, ApiError> {
+        self.read(&format!("STREAM.INFO.{name}"), &json!({})).await
+    }
+
+    /// A message that the stream still holds.
+    pub(super) async fn message(&self, stream: &str, sequence: u64) -> Option<StreamMessage> {
+        let stream = self.0.get_stream_no_info(stream).await.ok()?;
+        stream.get_raw_message(sequence).await.ok()
+    }
+
+    pub(super) async fn create_stream(&self, name: &str, config: &Value) -> Result<(), ApiError> {
+        self.ask(&format!("STREAM.CREATE.{name}"), config).await.map(drop)
+    }
+
+    pub(super) async fn update_stream(&self, name: &str, config: &Value) -> Result<(), ApiError> {
+        self.ask(&format!("STREAM.UPDATE.{name}"), config).await.map(drop)
+    }
+
+    pub(super) async fn delete_stream(&self, name: &str) -> Result<(), ApiError> {
+        self.ask(&format!("STREAM.DELETE.{name}"), &json!({})).await.map(drop)
+    }
+
+    pub(super) async fn consumer(&self, stream: &str, name: &str) -> Result<ConsumerInfo, ApiError> {
+        self.read(&format!("CONSUMER.INFO.{stream}.{name}"), &json!({})).await
+    }
+
+    /// Creates a durable consumer, or changes the one that is there.
+    pub(super) async fn put_consumer(
+        &self,
+        stream: &str,
+        name: &str,
+        config: &Value,
+    ) -> Result<(), ApiError> {
+        let body = json!({ "stream_name": stream, "config": config });
+        self.ask(&format!("CONSUMER.DURABLE.CREATE.{stream}.{name}"), &body).await.map(drop)
+    }
+
+    pub(super) async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), ApiError> {
+        self.ask(&format!("CONSUMER.DELETE.{stream}.{name}"), &json!({})).await.map(drop)
+    }
+
+    async fn read<T: for<'a> Deserialize<'a>>(&self, subject: &str, body: &Value) -> Result<T, ApiError> {
+        let answer = self.ask(subject, body).await?;
+        serde_json::from_value(answer).map_err(|e| ApiError::Silent(e.to_string()))
+    }
+
+    async fn ask(&self, subject: &str, body: &Value) -> Result<Value, ApiError> {
+        let answer: Value = self.0.request(subject.to_owned(), body).await.map_err(|e| match e.kind() {
+            RequestErrorKind::NoResponders => ApiError::Absent,
+            _ => ApiError::Silent(e.to_string()),
+        })?;
+        match answer.get("error") {
+            None => Ok(answer),
+            Some(error) => Err(ApiError::Refused {
+                code: error["err_code"].as_u64().unwrap_or_default(),
+                description: error["description"].as_str().unwrap_or("no reason").to_owned(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_applied_when_the_queue_begins_behind_it() {
+        let state = |messages, first_seq, last_seq| StreamState { messages, first_seq, last_seq };
+        assert!(state(0, 8, 7).has_applied(7), "empty");
+        assert!(state(2, 6, 7).has_applied(5));
+        assert!(!state(2, 6, 7).has_applied(6));
+        assert!(!state(2, 6, 7).has_applied(7));
+        assert!(state(2, 1, 2).has_applied(7), "of a stream that was deleted");
+    }
+}

@@ -1,0 +1,15 @@
+//! The stream: declared, emptied into the database message by message, watched.
+
+mod api;
+mod close;
+mod consume;
+mod declare;
+mod message;
+mod overlap;
+mod pull;
+
+pub(super) use api::{Api, ApiError};
+pub(super) use close::close;
+pub(super) use consume::Consume;
+pub(super) use declare::{Declaration, Plan};
+pub(super) use overlap::Overlap;

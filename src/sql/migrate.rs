@@ -1,0 +1,150 @@
+//! Bringing a file to the present schema: all that it lacks, in one transaction.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::path::Path;
+
+use sqlx::migrate::{Migrate, MigrateError, MigrationType, Migrator};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
+
+use super::OpenError;
+use crate::operation::Migration;
+
+/// What every database has: its id, the ledger, the dead letters.
+const LEDGER: Migration =
+    Migration::new(1, "ledger", include_str!("../../migrations/sqlite/0001_ledger.sql"));
+
+/// Where sqlx keeps what was applied.
+const RECORD: &str = "_sqlx_migrations";
+
+/// Applies the ledger's migration and `tables`, as far as the file lacks them: all, or none.
+pub(super) async fn migrate(
+    path: &Path,
+    tables: &[Migration],
+    connection: &mut SqliteConnection,
+) -> Result<(), OpenError> {
+    let path = || path.to_owned();
+    run(&versions(tables), connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
+            OpenError::Newer { path: path(), version }
+        }
+        error => OpenError::Migrate { path: path(), error },
+    })?;
+    // They were prepared on the schema before.
+    connection.clear_cached_statements().await.map_err(|error| OpenError::Sqlite { path: path(), error })
+}
+
+/// Whether all changes of schema that this program knows have been made, and no other.
+pub(super) async fn is_current(
+    path: &Path,
+    tables: &[Migration],
+    connection: &mut SqliteConnection,
+) -> Result<(), OpenError> {
+    let path = || path.to_owned();
+    let made = applied(connection).await.map_err(|error| match error {
+        MigrateError::Execute(error) => OpenError::Sqlite { path: path(), error },
+        error => OpenError::Migrate { path: path(), error },
+    })?;
+    let known: HashSet<i64> = versions(tables).iter().map(|version| version.whole.version).collect();
+    match made.difference(&known).max() {
+        Some(version) => Err(OpenError::Newer { path: path(), version: *version }),
+        None if made.len() == known.len() => Ok(()),
+        None => Err(OpenError::Older { path: path() }),
+    }
+}
+
+/// One version: a migration, or several that are its parts.
+struct Version<'a> {
+    /// With the statements of all parts, so that what is recorded does not depend on the file.
+    whole: sqlx::migrate::Migration,
+    parts: Vec<&'a Migration>,
+}
+
+fn versions(tables: &[Migration]) -> Vec<Version<'_>> {
+    let mut parts: Vec<&Migration> = std::iter::once(&LEDGER).chain(tables).collect();
+    parts.sort_by_key(|part| part.version); // stable: parts stay in the order of the list
+    let versions = parts.chunk_by(|one, other| one.version == other.version);
+    versions
+        .map(|parts| {
+            let text = AssertSqlSafe(joined(parts)).into_sql_str();
+            let description = Cow::Borrowed(parts[0].description);
+            let kind = MigrationType::Simple;
+            let whole = sqlx::migrate::Migration::new(parts[0].version, description, kind, text, false);
+            Version { whole, parts: parts.to_vec() }
+        })
+        .collect()
+}
+
+fn joined(parts: &[&Migration]) -> String {
+    parts.iter().map(|part| part.sql).collect::<Vec<_>>().join("\n;\n")
+}
+
+async fn run(versions: &[Version<'_>], connection: &mut SqliteConnection) -> Result<(), MigrateError> {
+    let applied = applied(connection).await?;
+    if versions.iter().all(|version| applied.contains(&version.whole.version)) {
+        // Nothing is written, so nobody's lock is waited for: only compares.
+        return apply(versions, None, connection).await;
+    }
+    // One transaction around all of them: whatever stops it, a file of the Python bot is still one.
+    let mut whole = connection.begin_with("BEGIN IMMEDIATE").await?;
+    for (place, version) in versions.iter().enumerate() {
+        if applied.contains(&version.whole.version) {
+            continue;
+        }
+        let needed = needed(version, &mut whole).await;
+        let result = match needed {
+            Ok(statements) => apply(versions, Some((place, statements)), &mut whole).await,
+            Err(error) => Err(MigrateError::ExecuteMigration(error, version.whole.version)),
+        };
+        if result.is_err() {
+            // An error of this one would hide the one that is told.
+            let _ = whole.rollback().await;
+            return result;
+        }
+    }
+    Ok(whole.commit().await?)
+}
+
+/// The versions that are recorded in the file. A file that is not Rosey's yet has no record.
+async fn applied(connection: &mut SqliteConnection) -> Result<HashSet<i64>, MigrateError> {
+    let recorded = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1)";
+    if !sqlx::query_scalar(recorded).bind(RECORD).fetch_one(&mut *connection).await? {
+        return Ok(HashSet::new());
+    }
+    let list = connection.list_applied_migrations(RECORD).await?;
+    Ok(list.into_iter().map(|applied| applied.version).collect())
+}
+
+/// The statements of the parts that this file needs.
+async fn needed(version: &Version<'_>, connection: &mut SqliteConnection) -> Result<String, sqlx::Error> {
+    let mut needed = Vec::with_capacity(version.parts.len());
+    for part in &version.parts {
+        let holds = match part.only_if {
+            None => Some(true),
+            Some(query) => sqlx::query_scalar(query).persistent(false).fetch_one(&mut *connection).await?,
+        };
+        if holds == Some(true) {
+            needed.push(*part);
+        }
+    }
+    Ok(joined(&needed))
+}
+
+/// Compares what is recorded, and applies the versions up to `next`, whose statements are given.
+async fn apply(
+    versions: &[Version<'_>],
+    next: Option<(usize, String)>,
+    connection: &mut SqliteConnection,
+) -> Result<(), MigrateError> {
+    let mut list: Vec<_> = versions.iter().map(|version| version.whole.clone()).collect();
+    let mut target = None;
+    if let Some((place, statements)) = next {
+        target = Some(list[place].version);
+        list[place].sql = AssertSqlSafe(statements).into_sql_str();
+    }
+    let mut migrator = Migrator::with_migrations(list);
+    migrator.set_locking(false); // the file's lock serves; sqlx has none on SQLite
+    // Not `run`: its bound on `Acquire` makes a future that cannot be spawned.
+    migrator.run_direct(target, connection, false).await
+}
