@@ -7,6 +7,7 @@ mod support;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use serde_json::json;
 use support::*;
 
 /// A port on which nobody listens.
@@ -75,6 +76,97 @@ fn option_environment_and_file_come_in_this_order_and_no_password_is_shown() {
     let (code, text) = run(rosey(&file).args(["stats"]));
     assert_eq!(code, Some(2));
     assert!(text.contains("nats-urk: there is no such option"), "{text}");
+}
+
+#[tokio::test]
+async fn verify_tells_right_from_wrong_by_its_exit_code_its_text_and_its_json() {
+    let file = DbFile::new();
+    let url = file.url();
+    let send = ["send", "user_joined", r#"{"username":"alice"}"#, "--no-nats", "--database-url", &url];
+    assert_eq!(run(rosey(&file).args(send)).0, Some(0));
+    let verify = |more: &[&str]| run(rosey(&file).args(["verify", "--database-url", &url]).args(more));
+    let json = || {
+        let (code, text) = verify(&["--json"]);
+        (code, serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|e| panic!("{e}: {text}")))
+    };
+
+    let (code, text) = verify(&[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("clean: ") && text.contains("right") && !text.contains("WRONG"), "{text}");
+    let (code, verdict) = json();
+    assert_eq!((code, &verdict["findings"], &verdict["wrong"]), (Some(0), &json!([]), &json!({})));
+    assert_eq!(verdict["compared"]["joins"], 1);
+
+    file.execute("UPDATE user_stats SET connected_ms = 1001, total_time_connected = 1").await;
+    let (code, text) = verify(&[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("2 WRONG"), "{text}");
+    assert!(text.contains("alice · connected_ms: 1001 stands there, 0 must"), "{text}");
+    assert!(text.contains("2 of ") && !text.contains("clean"), "{text}");
+    let (code, verdict) = json();
+    assert_eq!((code, &verdict["wrong"]), (Some(1), &json!({"user_stats": 2})));
+    let finding = json!({"check": "user_stats", "row": "alice", "column": "connected_ms",
+        "stands": "1001", "must_stand": "0"});
+    assert!(verdict["findings"].as_array().unwrap().contains(&finding), "{verdict:#}");
+
+    // a name is what a stranger has chosen
+    file.execute("UPDATE presence SET username = 'a' || char(27) || '[2Jb'").await;
+    let (code, text) = verify(&[]);
+    assert_eq!(code, Some(1));
+    assert!(!text.contains('\u{1b}'), "{text}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_verified_has_an_exit_code_of_its_own() {
+    let (missing, python, newer, letter) = (DbFile::new(), DbFile::new(), DbFile::new(), DbFile::new());
+    std::fs::write(python.path(), "").unwrap();
+    python.execute("CREATE TABLE user_stats (username TEXT)").await;
+    newer.open().await.close().await;
+    newer
+        .execute(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (4711, 'of tomorrow', 1, x'00', 1)",
+        )
+        .await;
+    std::fs::write(letter.path(), "a letter, and no database ".repeat(100)).unwrap();
+    for (file, expected, says) in [
+        (missing, 2, "there is no such database"),
+        (python, 4, "`rosey serve` or `rosey up` brings it there"),
+        (newer, 5, "newer than this program"),
+        (letter, 4, "not a database"),
+    ] {
+        let (code, text) = run(rosey(&file).args(["verify", "--database-url", &file.url()]));
+        assert_eq!(code, Some(expected), "{text}");
+        assert!(text.contains(says), "{text}");
+    }
+}
+
+#[test]
+fn how_long_what_is_kept_is_said_right_or_refused_before_anything_is_touched() {
+    let file = DbFile::new();
+    let url = file.url();
+    let chat = ["--no-nats", "--database-url", &url, "--chat", "jsonl:-"];
+    for (keep, says) in [
+        ("lines=5d", "there is no \"lines\"; there are chat, history, ledger, sent"),
+        ("chat", "is not NAME=TIME"),
+        ("chat=5", "is not a time"),
+        ("chat=-5h", "is not a time"),
+        ("chat=0h", "is not a time"),
+        ("ledger=7d", "at least 8d"),
+        ("chat=1h,ledger=1h", "at least 8d"),
+    ] {
+        for command in ["bot", "up"] {
+            let (code, text) = run(rosey(&file).arg(command).args(chat).args(["--keep", keep]));
+            assert_eq!(code, Some(2), "{command} {keep}: {text}");
+            assert!(text.contains(says), "{command} {keep}: {text}");
+            let (code, _) = run(rosey(&file).arg(command).args(chat).env("ROSEY_KEEP", keep));
+            assert_eq!(code, Some(2), "{command} ROSEY_KEEP={keep}");
+        }
+    }
+    assert!(!file.path().exists());
+    let (code, text) =
+        run(rosey(&file).arg("bot").args(chat).args(["--keep", "chat=1h, ledger=8d,sent=2d,"]));
+    assert_eq!(code, Some(0), "{text}");
 }
 
 #[tokio::test]

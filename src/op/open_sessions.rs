@@ -38,9 +38,11 @@ macro_rules! old {
 const FOLD: Sweep = Sweep::hours(
     "history",
     30 * 24,
-    "SELECT p.username FROM presence p
-     WHERE p.at < $2 AND NOT EXISTS (SELECT 1 FROM ledger l WHERE l.id = p.id)
-     GROUP BY p.username HAVING count(*) > 1 LIMIT $1",
+    "SELECT username FROM (
+         SELECT p.username, max(EXISTS (SELECT 1 FROM ledger l WHERE l.id = p.id)) OVER (
+                    PARTITION BY p.username ORDER BY p.at, p.id) AS known
+         FROM presence p WHERE p.at < $2)
+     WHERE NOT known GROUP BY username HAVING count(*) > 1 LIMIT $1",
     concat!(
         old!(),
         "INSERT INTO user_baseline (username, first_seen, last_session, connected_ms, folded_at, folded_id)

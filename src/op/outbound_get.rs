@@ -95,7 +95,9 @@ impl Definition for OutboundGet {
                          WHEN m.has_error THEN (
                              SELECT error FROM outbound_marks WHERE message = o.id AND kind IN ('retry', 'failed')
                              ORDER BY at DESC, op_id DESC LIMIT 1)
-                         ELSE o.error_message END AS error
+                         ELSE o.error_message END AS error,
+                    (SELECT json_array(at, op_id) FROM outbound_marks WHERE message = o.id AND kind IN ('retry', 'failed')
+                     ORDER BY at DESC, op_id DESC LIMIT 1) AS latest
              FROM outbound_messages o LEFT JOIN marks m ON m.message = o.id)
          SELECT id, 'op_id', op_id IS NOT NULL OR timestamp * 1000 = at, 1 FROM whole
          UNION ALL SELECT id, 'timestamp', timestamp, at / 1000 FROM whole
@@ -105,7 +107,9 @@ impl Definition for OutboundGet {
          UNION ALL SELECT id, 'delivered_at', delivered_at, delivered FROM whole
          UNION ALL SELECT id, 'failed_at', failed_at, failed FROM whole
          UNION ALL SELECT id, 'last_attempt', last_attempt, attempt FROM whole
-         UNION ALL SELECT id, 'error_message', error_message, error FROM whole",
+         UNION ALL SELECT id, 'error_message', error_message, error FROM whole
+         UNION ALL SELECT id, 'error_at', error_at, latest ->> 0 FROM whole
+         UNION ALL SELECT id, 'error_id', error_id, latest ->> 1 FROM whole",
     )];
 
     fn check(&self) -> Result<(), Invalid> {

@@ -23,7 +23,8 @@ impl Definition for OutboundMarkFailed {
     const SPEC: Spec = Spec::call("outbound_mark_failed", "rosey.db.messages.outbound.mark_failed").example(r#"{"message_id":1,"error":"no such user","permanent":true}"#);
     const SQLITE: &'static str = "
         INSERT INTO outbound_marks (op_id, message, at, kind, error)
-        SELECT l.id, r.value ->> '$[2].message_id', l.occurred_at,
+        SELECT l.id, coalesce((SELECT o.id FROM outbound_messages o WHERE o.id = r.value ->> '$[2].message_id'), 0),
+               l.occurred_at,
                CASE WHEN r.value ->> '$[2].permanent' THEN 'failed' ELSE 'retry' END, r.value ->> '$[2].error'
         FROM jsonb_each($2, '$.outbound_mark_failed') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
     const CHECKS: &'static [Check] = &[Check::new(

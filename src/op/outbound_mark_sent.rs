@@ -15,9 +15,11 @@ pub struct OutboundMarkSent {
 impl Definition for OutboundMarkSent {
     type Answer = Done;
     const SPEC: Spec = Spec::call("outbound_mark_sent", "rosey.db.messages.outbound.mark_sent").example(r#"{"message_id":1}"#);
+    // A number that nobody has yet may be given to somebody later: the report is kept under none.
     const SQLITE: &'static str = "
         INSERT INTO outbound_marks (op_id, message, at, kind)
-        SELECT l.id, r.value ->> '$[2].message_id', l.occurred_at, 'sent'
+        SELECT l.id, coalesce((SELECT o.id FROM outbound_messages o WHERE o.id = r.value ->> '$[2].message_id'), 0),
+               l.occurred_at, 'sent'
         FROM jsonb_each($2, '$.outbound_mark_sent') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
     // The highest number stays: the next one is counted from it, and numbers are never given twice.
     const SWEEPS: &'static [Sweep] = &[
@@ -29,8 +31,13 @@ impl Definition for OutboundMarkSent {
                AND o.id < (SELECT max(id) FROM outbound_messages)
                AND NOT EXISTS (SELECT 1 FROM outbound_marks m WHERE m.message = o.id AND m.at >= $2)
              LIMIT $1",
-            "DELETE FROM outbound_marks WHERE message IN (SELECT value FROM json_each($1));
-             DELETE FROM outbound_messages WHERE id IN (SELECT value FROM json_each($1));",
+            // somebody may have reported on one of them since it was found: then it stays
+            "DELETE FROM outbound_marks WHERE message IN (
+                 SELECT k.value FROM json_each($1) k
+                 WHERE NOT EXISTS (SELECT 1 FROM outbound_marks m WHERE m.message = k.value AND m.at >= $2));
+             DELETE FROM outbound_messages
+             WHERE id IN (SELECT value FROM json_each($1))
+               AND NOT EXISTS (SELECT 1 FROM outbound_marks m WHERE m.message = outbound_messages.id);",
         ),
         // reports on messages that nobody knows
         Sweep::hours(

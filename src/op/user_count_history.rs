@@ -37,7 +37,7 @@ impl Definition for UserCountHistory {
         "history",
         30 * 24,
         "SELECT id FROM user_count_history WHERE timestamp < $2 / 1000 ORDER BY timestamp LIMIT $1",
-        "DELETE FROM user_count_history WHERE id IN (SELECT value FROM json_each($1));",
+        "DELETE FROM user_count_history WHERE id IN (SELECT value FROM json_each($1)) AND timestamp < $2 / 1000;",
     )];
     const CHECKS: &'static [Check] =
         &[Check::new("user_count_history", "SELECT id, 'op_id', op_id IS NOT NULL, 1 FROM user_count_history")];

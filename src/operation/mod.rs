@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Cause, Code};
 
 pub use upkeep::{Check, Sweep};
-pub use validate::validate;
+pub use validate::{validate, validate_upkeep};
 
 /// The largest payload of an operation, in bytes of JSON.
 pub const MAX_PAYLOAD: usize = 256 * 1024;
@@ -363,6 +363,7 @@ macro_rules! operations {
             }
 
             const _: () = $crate::operation::validate(<$op as Operation>::SPECS, <$op as Persist>::SQLITE);
+            const _: () = $crate::operation::validate_upkeep(<$op as Persist>::SWEEPS, <$op as Persist>::CHECKS);
 
             #[repr(usize)]
             enum Index { $($name),+ }

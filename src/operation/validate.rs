@@ -1,6 +1,6 @@
 //! What the compiler refuses: operations that could be taken for each other, or would have no effect.
 
-use super::Spec;
+use super::{Check, Spec, Sweep};
 
 /// Fails to compile where the operations of a type could be taken for each other, or would have no effect: names are
 /// `a-z`, `0-9` and `_`, names and subjects differ, what writes reads its own rows, parameters have their form. For
@@ -30,15 +30,50 @@ pub const fn validate(specs: &[Spec], statements: &[&str]) {
             assert!(!same(subject, other), "two operations have one subject");
             j += 1;
         }
-        assert!(!has_question_mark(statements[i].as_bytes()), "parameters are written $1, never ?1");
+        assert!(!has(statements[i].as_bytes(), b'?'), "parameters are written $1, never ?1");
         i += 1;
     }
 }
 
-const fn has_question_mark(statements: &[u8]) -> bool {
+/// The same for what a database does by itself: parameters have their form, a check has none, and what removes ends
+/// so that something can follow.
+///
+/// # Panics
+/// At compile time, with what is wrong.
+pub const fn validate_upkeep(sweeps: &[&[Sweep]], checks: &[&[Check]]) {
+    let mut i = 0;
+    while i < sweeps.len() {
+        let mut j = 0;
+        while j < sweeps[i].len() {
+            let (find, remove) = (sweeps[i][j].find.as_bytes(), sweeps[i][j].remove.as_bytes());
+            assert!(!sweeps[i][j].name.is_empty(), "a sweep has no name");
+            assert!(!has(find, b'?') && !has(remove, b'?'), "parameters are written $1, never ?1");
+            assert!(!has(find, b';'), "a sweep finds with one SELECT");
+            assert!(
+                matches!(remove.trim_ascii_end().last(), Some(b';')),
+                "what a sweep removes with ends with ;"
+            );
+            j += 1;
+        }
+        i += 1;
+    }
+    let mut i = 0;
+    while i < checks.len() {
+        let mut j = 0;
+        while j < checks[i].len() {
+            let sql = checks[i][j].sql.as_bytes();
+            assert!(!has(sql, b'?') && !has(sql, b'$'), "a check has no parameters");
+            assert!(!has(sql, b';'), "a check is one SELECT");
+            j += 1;
+        }
+        i += 1;
+    }
+}
+
+const fn has(statements: &[u8], byte: u8) -> bool {
     let mut c = 0;
     while c < statements.len() {
-        if statements[c] == b'?' {
+        if statements[c] == byte {
             return true;
         }
         c += 1;

@@ -1,6 +1,9 @@
 //! One transaction as one string of statements with shared binds: one hop to SQLite's thread, however many
 //! operations it applies.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,7 +17,7 @@ use super::retention::Removal;
 use super::writer::Write;
 use super::{DeadLetter, dead};
 use crate::clock;
-use crate::operation::{Kind, Persist, Spec};
+use crate::operation::{Kind, Persist, Spec, Sweep};
 
 // Parameters are `$1`, not `?1`: sqlx counts a number that a statement leaves out (`?2` without `?1`) as an argument
 // of its own, and binds nothing at all to the statements behind it once its count is past the last one.
@@ -168,11 +171,15 @@ pub(super) async fn bury(
     sqlx::query(BURY).bind(json).execute(connection).await.map(drop)
 }
 
+/// The transaction of a sweep.
+fn removing(sweep: &Sweep) -> String {
+    format!("BEGIN IMMEDIATE; {} SELECT changes(); {REMOVED}", sweep.remove)
+}
+
 /// Removes what is old, in one transaction; answers how many rows, or what else the sweep counts.
 pub(super) async fn remove(connection: &mut SqliteConnection, removal: &Removal) -> Result<u64, sqlx::Error> {
     let sweep = removal.sweep;
-    let sql = format!("BEGIN IMMEDIATE; {} SELECT changes(); {REMOVED}", sweep.remove);
-    let query = sqlx::query(AssertSqlSafe(sql))
+    let query = sqlx::query(AssertSqlSafe(removing(sweep)))
         .bind(&removal.keys)
         .bind(removal.horizon)
         .bind(removal.now)

@@ -68,7 +68,7 @@ impl Retention {
 
 /// The operations' sweeps, and the ledger's first: what is derived from rows that the ledger no longer knows may go
 /// in the same round.
-fn sweeps<O: Persist>() -> impl Iterator<Item = &'static Sweep> {
+pub(super) fn sweeps<O: Persist>() -> impl Iterator<Item = &'static Sweep> {
     std::iter::once(&LEDGER).chain(O::SWEEPS.iter().copied().flatten())
 }
 
@@ -100,6 +100,8 @@ pub(super) async fn round<O: Persist>(
         let keep = i64::try_from(retention.of(sweep).as_millis()).unwrap_or(i64::MAX);
         let horizon = now.saturating_sub(keep);
         let total = swept.entry(sweep.name).or_default();
+        // What was found before and is found again has to wait.
+        let mut before = Vec::new();
         loop {
             let keys = find(sweep, horizon, now, readers).await?;
             let mut removed = 0;
@@ -109,12 +111,18 @@ pub(super) async fn round<O: Persist>(
                 time::sleep(PAUSE).await;
             }
             *total += removed;
-            if removed == 0 || keys.len() < usize::try_from(FOUND).unwrap_or_default() {
+            if keys == before || keys.len() < usize::try_from(FOUND).unwrap_or_default() {
                 break;
             }
+            before = keys;
         }
     }
     Ok(swept)
+}
+
+/// The statement that answers what is old as a JSON array of keys.
+pub(super) fn finding(sweep: &Sweep) -> String {
+    format!("WITH found (key) AS ({}) SELECT json_group_array(key) FROM found", sweep.find)
 }
 
 async fn find(
@@ -123,8 +131,7 @@ async fn find(
     now: i64,
     readers: &SqlitePool,
 ) -> Result<Vec<serde_json::Value>, Cause> {
-    let sql = format!("WITH found (key) AS ({}) SELECT json_group_array(key) FROM found", sweep.find);
-    let json: String = sqlx::query_scalar(AssertSqlSafe(sql))
+    let json: String = sqlx::query_scalar(AssertSqlSafe(finding(sweep)))
         .bind(FOUND)
         .bind(horizon)
         .bind(now)
@@ -157,6 +164,9 @@ pub(super) async fn keep_going<O: Persist>(
             _ = ended.changed() => return,
         }
         pause = retention.every;
+        if readers.is_closed() {
+            return;
+        }
         let round = tokio::select! {
             round = round::<O>(&retention, clock::now(), &readers, &writes) => round,
             _ = ended.changed() => return,

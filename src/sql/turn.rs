@@ -81,3 +81,64 @@ impl Turn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns<const N: usize>() -> (tempfile::TempDir, [Turn; N]) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("rosey.db.lock");
+        File::create(&path).expect("a file");
+        (dir, std::array::from_fn(|_| Turn::new(&path)))
+    }
+
+    /// How long the lock is left free after a transaction of this length, on a clock that only sleeping moves.
+    async fn free_after(turn: &mut Turn, length: Duration) -> Duration {
+        let before = time::Instant::now();
+        turn.over(Instant::now() - length).await;
+        before.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lock_is_left_free_after_a_while_if_somebody_waits_and_only_then() {
+        let (_dir, [mut writes, mut waits]) = turns();
+        assert_eq!(free_after(&mut writes, MINE).await, Duration::ZERO, "nobody waits");
+        waits.wait(Duration::ZERO).await;
+        assert_eq!(free_after(&mut writes, MINE / 4).await, Duration::ZERO, "it has only begun");
+        assert_eq!(free_after(&mut writes, MINE).await, YOURS);
+        assert_eq!(free_after(&mut writes, MINE).await, YOURS, "still waiting");
+        assert_eq!(free_after(&mut waits, Duration::ZERO).await, Duration::ZERO);
+        assert_eq!(free_after(&mut writes, MINE).await, Duration::ZERO, "it has had its turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn short_transactions_add_up() {
+        let (_dir, [mut writes, mut waits]) = turns();
+        waits.wait(Duration::ZERO).await;
+        let mut free = Duration::ZERO;
+        for _ in 0..8 {
+            free += free_after(&mut writes, MINE / 4).await;
+        }
+        assert_eq!(free, 2 * YOURS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_may_wait_and_whoever_dies_waits_no_more() {
+        let (_dir, [mut writes, mut one, mut two]) = turns();
+        one.wait(Duration::ZERO).await;
+        two.wait(Duration::ZERO).await;
+        one.over(Instant::now()).await;
+        assert_eq!(free_after(&mut writes, MINE).await, YOURS, "one of them still does");
+        drop(two);
+        assert_eq!(free_after(&mut writes, MINE).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_the_file_nobody_is_polite_and_nobody_fails() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut turn = Turn::new(&dir.path().join("missing"));
+        turn.wait(Duration::ZERO).await;
+        assert_eq!(free_after(&mut turn, MINE).await, Duration::ZERO);
+    }
+}

@@ -65,7 +65,10 @@ pub async fn verify<O: Persist>(
         return Err(OpenError::Address(path.display().to_string(), "there is no such database".to_owned()));
     }
     let failed = |error| OpenError::Sqlite { path: path.clone(), error };
-    let mut connection = options.reading().connect().await.map_err(failed)?;
+    // It changes nothing. It could write: the last one to close tidies up, and whoever can only read would leave two
+    // files beside the database.
+    let looking = options.reading().read_only(false).pragma("query_only", "1");
+    let mut connection = looking.connect().await.map_err(failed)?;
     is_current(&path, O::MIGRATIONS, &mut connection).await?;
     // One transaction: every check sees the same state.
     sqlx::query("BEGIN").execute(&mut connection).await.map_err(failed)?;
@@ -79,13 +82,9 @@ pub async fn verify<O: Persist>(
     Ok(verdict)
 }
 
-async fn run(
-    check: &Check,
-    connection: &mut SqliteConnection,
-    verdict: &mut Verdict,
-) -> Result<(), sqlx::Error> {
-    // The first row has the counts.
-    let sql = format!(
+/// The statement of a check: counts in the first row, then what is wrong.
+pub(super) fn comparing(check: &Check) -> String {
+    format!(
         "WITH compared (about, field, stands, must_stand) AS MATERIALIZED ({}),
               wrong AS (SELECT * FROM compared WHERE stands IS NOT must_stand)
          SELECT (SELECT count(*) FROM compared), (SELECT count(*) FROM wrong), NULL, NULL
@@ -93,8 +92,15 @@ async fn run(
          SELECT * FROM (SELECT CAST(about AS TEXT), CAST(field AS TEXT), CAST(stands AS TEXT), CAST(must_stand AS TEXT)
                         FROM wrong LIMIT {TOLD})",
         check.sql
-    );
-    let rows: Vec<SqliteRow> = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?;
+    )
+}
+
+async fn run(
+    check: &Check,
+    connection: &mut SqliteConnection,
+    verdict: &mut Verdict,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<SqliteRow> = sqlx::query(AssertSqlSafe(comparing(check))).fetch_all(connection).await?;
     let Some((counts, findings)) = rows.split_first() else { return Ok(()) };
     let [compared, wrong] = [counts.try_get::<i64, _>(0)?, counts.try_get::<i64, _>(1)?];
     *verdict.compared.entry(check.name).or_default() += compared.unsigned_abs();

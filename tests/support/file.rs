@@ -1,10 +1,12 @@
 //! A SQLite file of one test, and a way to count in it that is not the code under test.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use rosey::op::Op;
-use rosey::sql::{SqliteOptions, SqlxService};
+use rosey::sql::{SqliteOptions, SqlxService, Verdict, verify};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
-use std::path::PathBuf;
 
 pub(crate) struct DbFile {
     dir: tempfile::TempDir,
@@ -23,12 +25,35 @@ impl DbFile {
         format!("sqlite://{}", self.path().display())
     }
 
-    /// Opens it as one more process would.
-    pub(crate) async fn open(&self) -> SqlxService<Op> {
+    /// How a process opens it.
+    pub(crate) fn options(&self) -> SqliteOptions {
         let mut options = SqliteOptions::new(&self.url()).unwrap();
         // A test machine may be so slow that a neighbour holds the lock for longer than the usual 400 ms.
-        options.busy_timeout = std::time::Duration::from_secs(4);
-        SqlxService::open(&options).await.unwrap()
+        options.busy_timeout = Duration::from_secs(4);
+        options
+    }
+
+    /// Opens it as one more process would.
+    pub(crate) async fn open(&self) -> SqlxService<Op> {
+        SqlxService::open(&self.options()).await.unwrap()
+    }
+
+    /// What `verify` says of it.
+    pub(crate) async fn verdict(&self) -> Verdict {
+        verify::<Op>(&self.options(), |_| {}).await.unwrap()
+    }
+
+    /// Fails with everything that is not as it must be.
+    pub(crate) async fn assert_clean(&self) {
+        let verdict = self.verdict().await;
+        assert!(verdict.is_clean(), "`verify` disagrees: {:#?}", verdict.findings);
+    }
+
+    /// Statements of somebody else's program.
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        let mut connection = self.connect().await;
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
     }
 
     /// The number that a query answers.

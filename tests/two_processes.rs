@@ -1,0 +1,98 @@
+//! Several processes on one file: nobody fails, nobody is kept waiting for ever, everything is there once.
+#![cfg(all(feature = "cli", unix))]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+mod support;
+
+#[path = "two_processes/bots.rs"]
+mod bots;
+#[path = "two_processes/turns.rs"]
+mod turns;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rosey::clock;
+use rosey::sql::{Retention, SqlxService};
+use serde_json::{Value, json};
+use support::*;
+
+/// A bot as a process, on a recording of its own.
+struct BotProcess {
+    child: Child,
+    report: PathBuf,
+}
+
+impl BotProcess {
+    fn start(file: &DbFile, name: &str, recording: &str) -> Self {
+        let [jsonl, report] =
+            ["jsonl", "report"].map(|end| file.path().with_file_name(format!("{name}.{end}")));
+        std::fs::write(&jsonl, recording).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_rosey"))
+            .args(["bot", "--no-nats", "--database-url", &file.url(), "--log", "warn", "--report"])
+            .arg(&report)
+            .args(["--chat", &format!("jsonl:{}?speed=max", jsonl.display())])
+            .env_remove("ROSEY_CONFIG")
+            .current_dir(file.path().parent().unwrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { child, report }
+    }
+
+    /// Waits for its end. What it says of itself is as good as its exit code.
+    async fn end(self) -> Ended {
+        let Output { status, stderr, .. } =
+            tokio::task::spawn_blocking(|| self.child.wait_with_output()).await.unwrap().unwrap();
+        let said = String::from_utf8_lossy(&stderr).into_owned();
+        assert_eq!(status.code(), Some(0), "{said}");
+        assert!(!said.contains("busy") && !said.contains("WARN"), "{said}");
+        let report: Value = serde_json::from_slice(&std::fs::read(&self.report).unwrap()).unwrap();
+        Ended { report }
+    }
+}
+
+struct Ended {
+    report: Value,
+}
+
+impl Ended {
+    /// What it sent, by operation; none of it failed.
+    fn sent(&self) -> BTreeMap<String, u64> {
+        let rows = self.report["operations"].as_array().unwrap();
+        assert!(rows.iter().all(|row| row["failed"] == 0), "{rows:#?}");
+        rows.iter()
+            .map(|row| (row["operation"].as_str().unwrap().to_owned(), row["sent"].as_u64().unwrap()))
+            .collect()
+    }
+}
+
+/// Joins, lines, counts and leaves by twenty users, each with an id of its own.
+fn recording(name: &str, events: i64) -> String {
+    let now = clock::now() / 1000 - events;
+    let mut lines = String::new();
+    for n in 0..events {
+        let (user, at) = (format!("{name}{}", n % 20), now + n);
+        let mut event = match n % 5 {
+            0 => json!({"event": "user_join", "user": user, "user_data": {"username": user, "rank": 1}}),
+            1 => json!({"event": "user_leave", "user": user}),
+            2 => json!({"event": "user_count", "usercount": 3, "connected": 5}),
+            _ => json!({"event": "message", "user": user, "content": format!("line {n}")}),
+        };
+        event["id"] = format!("{name}-{n}").into();
+        event["timestamp"] = at.into();
+        writeln!(lines, "{event}").unwrap();
+    }
+    lines
+}
+
+/// What was applied, by operation.
+async fn applied(file: &DbFile) -> BTreeMap<String, u64> {
+    let rows = "SELECT json_array(operation, count(*)) FROM ledger GROUP BY operation";
+    file.texts(rows).await.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
+}

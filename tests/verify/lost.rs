@@ -1,0 +1,108 @@
+//! Rows that are gone, and rows that nobody has heard of.
+
+use sqlx::AssertSqlSafe;
+
+use super::*;
+
+/// Copies of one file that has seen everything.
+async fn copy(of: &DbFile) -> DbFile {
+    let file = DbFile::new();
+    std::fs::copy(of.path(), file.path()).unwrap();
+    file
+}
+
+async fn changed(full: &DbFile, sql: &str) -> Vec<Finding> {
+    let file = copy(full).await;
+    let mut other = file.connect().await;
+    let done = sqlx::query(AssertSqlSafe(sql)).execute(&mut other).await.unwrap();
+    assert_eq!(done.rows_affected(), 1, "{sql}");
+    file.verdict().await.findings
+}
+
+#[tokio::test]
+async fn an_effect_that_is_lost_while_its_operation_is_in_the_ledger_is_found() {
+    let full = full().await;
+    // the table, which row, the check that must miss it, and the operation
+    for (table, row, check, id) in [
+        ("presence", "username = 'alice' AND joined = 1 AND at = 1700000020000", "joins", "id"),
+        // it closed nothing: the totals are right without it
+        ("presence", "username = 'ghost'", "leaves", "id"),
+        ("recent_chat", "username = 'poet'", "lines", "op_id"),
+        ("server_lines", "username = 'Server'", "lines", "op_id"),
+        ("user_count_history", "chat_users = 3", "user counts", "op_id"),
+        ("user_actions", "username = 'mod'", "commands", "op_id"),
+        ("outbound_messages", "id = 6", "enqueued messages", "op_id"),
+        ("outbound_marks", "message = 1", "sent marks", "op_id"),
+        ("outbound_marks", "message = 2 AND error = 'busier'", "failure marks", "op_id"),
+    ] {
+        let mut other = full.connect().await;
+        let id: String = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {id} FROM {table} WHERE {row}")))
+            .fetch_one(&mut other)
+            .await
+            .unwrap();
+        let findings = changed(&full, &format!("DELETE FROM {table} WHERE {row}")).await;
+        let missed = of(&findings, check);
+        assert_eq!(missed.len(), 1, "{table}: {findings:#?}");
+        assert_eq!((missed[0].row.as_str(), missed[0].stands.as_deref()), (id.as_str(), None), "{table}");
+        assert!(missed[0].must_stand.is_some(), "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_of_totals_that_is_lost_is_found() {
+    let full = full().await;
+    for (sql, check, row) in [
+        ("DELETE FROM user_stats WHERE username = 'poet'", "user_stats", "poet"),
+        ("DELETE FROM channel_stats", "channel_stats", "channel"),
+        ("DELETE FROM current_status", "current_status", "status"),
+    ] {
+        let findings = changed(&full, sql).await;
+        let missed = of(&findings, check);
+        assert!(!missed.is_empty() && missed.len() == findings.len(), "{sql}: {findings:#?}");
+        assert!(missed.iter().all(|finding| finding.row == row && finding.stands.is_none()), "{findings:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_another_program_inserted_is_named() {
+    let full = full().await;
+    for (table, columns) in [
+        ("recent_chat", "(id, timestamp, username, message) VALUES (99, 1700000001, 'alice', 'by hand')"),
+        (
+            "user_actions",
+            "(id, timestamp, username, action_type) VALUES (99, 1700000001, 'mod', 'pm_command')",
+        ),
+        ("user_count_history", "(id, timestamp, chat_users, connected_users) VALUES (99, 1700000001, 1, 1)"),
+        ("outbound_messages", "(id, timestamp, message) VALUES (99, 1700000001, 'by hand')"),
+        ("user_stats", "(username, first_seen, last_seen) VALUES ('99', 1700000001, 1700000001)"),
+    ] {
+        let findings = changed(&full, &format!("INSERT INTO {table} {columns}")).await;
+        assert!(!findings.is_empty(), "{table}");
+        assert!(
+            findings.iter().all(|f| (f.check, f.row.as_str()) == (table, "99")),
+            "{table}: {findings:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_many_wrong_values_a_hundred_are_told_and_all_are_counted() {
+    let file = copy(&full().await).await;
+    file.execute(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 250)
+         INSERT INTO user_actions (timestamp, username, action_type) SELECT n, 'mod', 'by hand' FROM n",
+    )
+    .await;
+    let verdict = file.verdict().await;
+    assert_eq!((verdict.wrong["user_actions"], verdict.findings.len()), (250, 100));
+}
+
+#[tokio::test]
+async fn a_page_that_is_damaged_is_found() {
+    let file = copy(&full().await).await;
+    file.execute("PRAGMA writable_schema = ON; DELETE FROM sqlite_master WHERE name = 'outbound_over'").await;
+    match rosey::sql::verify::<Op>(&file.options(), |_| {}).await {
+        Ok(verdict) => assert!(!of(&verdict.findings, "file").is_empty(), "{verdict:#?}"),
+        Err(e) => panic!("{e}"),
+    }
+}
