@@ -13,11 +13,27 @@ pub fn now() -> i64 {
 }
 
 /// A time for a new request, in unix milliseconds: never below the last one this process issued, so that a
-/// clock set back does not put what happens next before what happened already.
+/// clock set back a little does not put what happens next before what happened already. A clock that was far ahead is
+/// not waited for.
 #[must_use]
 pub fn issue() -> i64 {
     let now = now();
-    LAST.fetch_max(now, Ordering::Relaxed).max(now)
+    let before = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last, now)));
+    let last = before.unwrap_or_else(|last| last);
+    if last > now + FAR {
+        tracing::warn!(
+            "the clock was {} s ahead and has been set back; times go on from there",
+            (last - now) / 1000
+        );
+    }
+    after(last, now)
+}
+
+/// From how far ahead on a time that was issued is taken for a mistake of the clock.
+const FAR: i64 = 60_000;
+
+const fn after(last: i64, now: i64) -> i64 {
+    if last > now && last - now <= FAR { last } else { now }
 }
 
 /// Whole seconds of a time in milliseconds, rounded down (also before 1970).
@@ -32,9 +48,17 @@ mod tests {
 
     #[test]
     fn an_issued_time_is_never_below_the_last_one() {
-        let future = now() + 60_000;
+        let future = now() + 50_000;
         LAST.fetch_max(future, Ordering::Relaxed);
         assert!(issue() >= future);
         assert!(issue() >= issue() - 1);
+    }
+
+    #[test]
+    fn a_clock_that_was_years_ahead_is_not_waited_for() {
+        assert_eq!(after(100 + FAR, 100), 100 + FAR);
+        assert_eq!(after(101 + FAR, 100), 100);
+        assert_eq!(after(i64::MAX, 100), 100);
+        assert_eq!(after(0, 100), 100);
     }
 }

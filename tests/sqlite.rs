@@ -361,12 +361,46 @@ async fn a_missing_table_is_the_databases_fault_and_not_the_operations() {
 }
 
 #[tokio::test]
-async fn a_claim_that_comes_late_hands_out_nothing() {
+async fn a_claim_that_comes_late_is_refused_and_hands_out_nothing() {
     let f = Fixture::new().await;
     f.db.outbound_enqueue(Some("alice"), "hi").await.unwrap();
     let ghost = f.db.at(rosey::clock::now() - 60_000);
-    assert_eq!(ghost.outbound_messages("alice", 5).await.unwrap(), []);
+    let refused = ghost.outbound_messages("alice", 5).await.unwrap_err();
+    assert_eq!(refused.cause().code(), Code::CLOCK);
     assert_eq!(f.db.outbound_messages("alice", 5).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn no_more_is_handed_out_than_an_answer_can_carry_and_the_rest_the_next_time() {
+    let f = Fixture::new().await;
+    for _ in 0..10 {
+        f.db.outbound_enqueue(Some("alice"), "\u{1}".repeat(20_000)).await.unwrap();
+    }
+    let mut handed = Vec::new();
+    loop {
+        let some = f.db.outbound_messages("alice", 50).await.unwrap();
+        if some.is_empty() {
+            break;
+        }
+        assert!(serde_json::to_vec(&some).unwrap().len() < 1_000_000);
+        handed.extend(some.iter().map(|message| message.id));
+    }
+    assert_eq!(handed.len(), 10);
+    assert!(handed.is_sorted());
+}
+
+#[tokio::test]
+async fn a_failure_told_by_a_slow_clock_counts_once() {
+    let f = Fixture::new().await;
+    let id = f.db.outbound_enqueue(Some("alice"), "hi").await.unwrap();
+    let slow = || f.db.at(rosey::clock::now() - 5_000);
+    assert_eq!(slow().outbound_messages("alice", 5).await.unwrap().len(), 1);
+    slow().outbound_mark_failed(id, "no such user", false).await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM outbound_messages WHERE lease_id IS NOT NULL")
+        .fetch_one(f.service.readers())
+        .await
+        .unwrap();
+    assert_eq!(left, 0, "the report ended the lease");
 }
 
 #[tokio::test]

@@ -171,6 +171,7 @@ ALTER TABLE outbound_messages ADD COLUMN username TEXT; -- NULL: to the whole ch
 ALTER TABLE outbound_messages ADD COLUMN at INTEGER;
 ALTER TABLE outbound_messages ADD COLUMN lease_id TEXT; -- the claim that holds it
 ALTER TABLE outbound_messages ADD COLUMN lease_until INTEGER;
+ALTER TABLE outbound_messages ADD COLUMN lease_at INTEGER; -- when the claim was made, by the clock of who made it
 ALTER TABLE outbound_messages ADD COLUMN last_attempt INTEGER;
 ALTER TABLE outbound_messages ADD COLUMN delivered_at INTEGER; -- the earliest; wins over a failure
 ALTER TABLE outbound_messages ADD COLUMN failed_at INTEGER;    -- for good; the earliest
@@ -203,8 +204,8 @@ BEGIN
         retry_count = retry_count + (NEW.kind IN ('retry', 'expired')),
         last_attempt = max(coalesce(last_attempt, NEW.at), NEW.at),
         -- a late word about an attempt before this lease does not end it
-        lease_id = CASE WHEN NEW.kind = 'retry' AND NEW.at < lease_until - 30000 THEN lease_id END,
-        lease_until = CASE WHEN NEW.kind = 'retry' AND NEW.at < lease_until - 30000 THEN lease_until END
+        lease_id = CASE WHEN NEW.kind = 'retry' AND NEW.at < lease_at THEN lease_id END,
+        lease_until = CASE WHEN NEW.kind = 'retry' AND NEW.at < lease_at THEN lease_until END
     WHERE id = NEW.message;
 
     UPDATE outbound_messages

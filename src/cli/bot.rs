@@ -15,7 +15,10 @@ use super::{console, signals};
 use crate::bot::{Bot, Progress, Summary, chat};
 
 pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
-    args.paths.database = args.paths.database.keeping(&args.keep)?;
+    if args.paths.no_nats {
+        // Beside a service, that one keeps house.
+        args.paths.database = args.paths.database.keeping(&args.keep)?;
+    }
     let shutdown = signals::shutdown();
     let paths = Paths::open(&args.paths, "rosey-bot").await?;
     let exit = chat(&args.chat, &paths, shutdown).await;

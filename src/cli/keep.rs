@@ -17,7 +17,8 @@ const OFFERED: Duration = Duration::from_secs(7 * 86_400);
 pub(super) struct KeepArgs {
     /// How long what is kept, separated by commas: NAME=TIME, the time with s, m, h or d. Names and usual times:
     /// chat=150h (lines), history=30d (user counts; older joins and leaves become totals), sent=7d (delivered
-    /// messages), ledger=14d (which operations were applied; at least 8d). What is not named keeps its usual time
+    /// messages), ledger=14d (which operations were applied; at least 8d). What is not named keeps its usual time.
+    /// `bot` removes nothing unless it is without NATS: the service does
     #[arg(long, env = "ROSEY_KEEP", value_name = "LIST", default_value = "", hide_default_value = true)]
     pub(super) keep: String,
 }

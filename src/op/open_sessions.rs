@@ -23,26 +23,35 @@ pub struct Session {
 
 /// The joins and leaves of a user that are too old to be kept one by one, and that nobody can offer again: those
 /// before the first that the ledger still knows. The last of them stays, so that what comes next finds its neighbour.
+/// At most 32 at a time: a transaction stays short whatever was imported.
 macro_rules! old {
     () => {
-        "WITH seen AS (
-             SELECT p.*, max(EXISTS (SELECT 1 FROM ledger l WHERE l.id = p.id)) OVER (
-                        PARTITION BY p.username ORDER BY p.at, p.id) AS known
-             FROM json_each($1) k CROSS JOIN presence p ON p.username = k.value AND p.at < $2),
+        "WITH first AS (
+             SELECT k.value AS username, e.value ->> 0 AS at, e.value ->> 1 AS id, e.value ->> 2 AS joined
+             FROM (SELECT DISTINCT value FROM json_each($1)) k CROSS JOIN json_each((
+                 SELECT json_group_array(json_array(at, id, joined)) FROM (
+                     SELECT at, id, joined FROM presence WHERE username = k.value AND at < $2
+                     ORDER BY at, id LIMIT 33))) e),
+         seen AS (
+             SELECT f.*, max(EXISTS (SELECT 1 FROM ledger l WHERE l.id = f.id)) OVER (
+                        PARTITION BY f.username ORDER BY f.at, f.id) AS known
+             FROM first f),
          old AS (
              SELECT username, at, id, joined, lead(at) OVER (PARTITION BY username ORDER BY at, id) AS next
              FROM seen WHERE NOT known)"
     };
 }
 
+// A user is found once for every 32.
 const FOLD: Sweep = Sweep::hours(
     "history",
     30 * 24,
     "SELECT username FROM (
-         SELECT p.username, max(EXISTS (SELECT 1 FROM ledger l WHERE l.id = p.id)) OVER (
-                    PARTITION BY p.username ORDER BY p.at, p.id) AS known
-         FROM presence p WHERE p.at < $2)
-     WHERE NOT known GROUP BY username HAVING count(*) > 1 LIMIT $1",
+         SELECT p.username, row_number() OVER user AS place,
+                max(EXISTS (SELECT 1 FROM ledger l WHERE l.id = p.id)) OVER user AS known
+         FROM presence p WHERE p.at < $2
+         WINDOW user AS (PARTITION BY p.username ORDER BY p.at, p.id))
+     WHERE NOT known AND place % 32 = 2 ORDER BY place, username LIMIT $1",
     concat!(
         old!(),
         "INSERT INTO user_baseline (username, first_seen, last_session, connected_ms, folded_at, folded_id)
@@ -58,7 +67,8 @@ const FOLD: Sweep = Sweep::hours(
         old!(),
         "DELETE FROM presence WHERE (username, at, id) IN (SELECT username, at, id FROM old WHERE next IS NOT NULL);"
     ),
-);
+)
+.at_once(16);
 
 impl Definition for OpenSessions {
     type Answer = Vec<Session>;

@@ -7,8 +7,8 @@ use crate::operation::{Check, Definition, Invalid, Spec};
 /// Claims messages that wait for a user, or for the whole channel, oldest first.
 ///
 /// What is handed out is leased to the request's id for 30 s of the database host's clock: the same request
-/// asked again gets the same messages, nobody else does. A claim that arrives more than 10 s late hands out nothing:
-/// whoever asked has long been answered otherwise. A lease that ends without a mark counts as an attempt;
+/// asked again gets the same messages, nobody else does. A claim that arrives more than 10 s late is refused: whoever
+/// asked has long been answered otherwise. So many are handed out as fit into an answer. A lease that ends without a mark counts as an attempt;
 /// the next one has to wait 2 minutes, then 4, and so on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboundGet {
@@ -44,26 +44,29 @@ pub struct OutboundMessage {
 
 impl Definition for OutboundGet {
     type Answer = Vec<OutboundMessage>;
-    const SPEC: Spec = Spec::call("outbound_get", "rosey.db.messages.outbound.get").untimed().list().example(r#"{"username":"alice","limit":10}"#);
+    const SPEC: Spec = Spec::call("outbound_get", "rosey.db.messages.outbound.get").untimed().list().fresh(10).example(r#"{"username":"alice","limit":10}"#);
     // A claim that leased nothing leaves no trace: bots ask every two seconds.
     const SQLITE: &'static str = "
         INSERT INTO outbound_marks (op_id, message, at, kind)
         SELECT ' ' || lease_id || ' ' || id, id, lease_until, 'expired'
         FROM outbound_messages WHERE lease_until <= $3;
 
-        UPDATE outbound_messages SET lease_id = claim.id, lease_until = $3 + 30000
+        UPDATE outbound_messages SET lease_id = claim.id, lease_at = claim.at, lease_until = $3 + 30000
         FROM (
-            SELECT message, min(turn), id FROM (
-                SELECT o.id AS message, r.key AS turn, l.id AS id, r.value ->> '$[2].limit' AS most,
-                       row_number() OVER (PARTITION BY l.id ORDER BY o.at, o.id) AS place
+            SELECT message, min(turn), id, at FROM (
+                SELECT o.id AS message, r.key AS turn, l.id AS id, l.occurred_at AS at, r.value ->> '$[2].limit' AS most,
+                       row_number() OVER claims AS place,
+                       sum(2 * octet_length(json_quote(o.message)) + octet_length(json_quote(o.username))
+                           + octet_length(json_quote(o.error_message)) + 200) OVER claims AS bytes
                 FROM jsonb_each($2, '$.outbound_get') r
                 CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
                 CROSS JOIN outbound_messages o ON o.username IS r.value ->> '$[2].username' AND o.sent = 0
-                WHERE o.lease_id IS NULL AND l.occurred_at > $3 - 10000
+                WHERE o.lease_id IS NULL
                   AND o.retry_count < r.value ->> '$[2].max_retries'
                   AND (o.retry_count = 0
-                       OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= $3))
-            WHERE place <= most
+                       OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= $3)
+                WINDOW claims AS (PARTITION BY l.id ORDER BY o.at, o.id))
+            WHERE place <= most AND (place = 1 OR bytes <= 524288)
             GROUP BY message) AS claim
         WHERE outbound_messages.id = claim.message;
 

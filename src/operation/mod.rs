@@ -4,6 +4,7 @@ mod upkeep;
 mod validate;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,6 +39,9 @@ pub struct Spec {
     pub kind: Kind,
     /// Whether its payload carries `timestamp`, the unix second in which it happened.
     pub timed: bool,
+    /// How old a request may be when it reaches the database, by the clocks of its sender and of the database's host; an
+    /// older one is refused as `clock`.
+    pub fresh: Option<Duration>,
     /// The answer of one that has nothing to say: `{}`, or `[]` where the answer is a list.
     pub empty: &'static str,
     /// A payload as it may be sent, for help and for trying out.
@@ -48,25 +52,31 @@ impl Spec {
     /// An event: acknowledged, timed.
     #[must_use]
     pub const fn event(name: &'static str, subject: &'static str) -> Self {
-        Self { name, subject, kind: Kind::Event, timed: true, empty: "{}", example: "{}" }
+        Self { name, subject, kind: Kind::Event, timed: true, fresh: None, empty: "{}", example: "{}" }
     }
 
     /// A call: answered after the commit, timed.
     #[must_use]
     pub const fn call(name: &'static str, subject: &'static str) -> Self {
-        Self { name, subject, kind: Kind::Call, timed: true, empty: "{}", example: "{}" }
+        Self { name, subject, kind: Kind::Call, timed: true, fresh: None, empty: "{}", example: "{}" }
     }
 
     /// A query: reads only, not timed.
     #[must_use]
     pub const fn query(name: &'static str, subject: &'static str) -> Self {
-        Self { name, subject, kind: Kind::Query, timed: false, empty: "{}", example: "{}" }
+        Self { name, subject, kind: Kind::Query, timed: false, fresh: None, empty: "{}", example: "{}" }
     }
 
     /// The same without `timestamp` in the payload.
     #[must_use]
     pub const fn untimed(self) -> Self {
         Self { timed: false, ..self }
+    }
+
+    /// The same, refused when it is older than this many seconds.
+    #[must_use]
+    pub const fn fresh(self, seconds: u64) -> Self {
+        Self { fresh: Some(Duration::from_secs(seconds)), ..self }
     }
 
     /// The same with a list for an answer.

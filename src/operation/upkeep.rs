@@ -20,13 +20,21 @@ pub struct Sweep {
     /// what is derived from them. `$2` and `$3` as above. The last one changes something if, and only if, something
     /// was removed.
     pub remove: &'static str,
+    /// How many keys are removed in one transaction: so many that it stays within some milliseconds.
+    pub at_once: usize,
 }
 
 impl Sweep {
     /// Rows that are kept for so many hours.
     #[must_use]
     pub const fn hours(name: &'static str, hours: u64, find: &'static str, remove: &'static str) -> Self {
-        Self { name, keep: Duration::from_secs(hours * 3600), find, remove }
+        Self { name, keep: Duration::from_secs(hours * 3600), find, remove, at_once: 200 }
+    }
+
+    /// The same with so many keys in a transaction.
+    #[must_use]
+    pub const fn at_once(self, at_once: usize) -> Self {
+        Self { at_once, ..self }
     }
 }
 

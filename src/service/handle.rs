@@ -100,7 +100,8 @@ async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, message: Message, 
     if refused {
         count(&counters.refused);
         tracing::warn!(operation = spec.name, subject = message.subject.as_str(), "refused: {cause}");
-        if spec.writes() {
+        // A question that came too late is nobody's any more.
+        if spec.writes() && !(spec.fresh.is_some() && cause.code() == Code::CLOCK) {
             count(if bury(shared, spec, &message, &cause).await { &counters.buried } else { &counters.lost });
         }
     } else {

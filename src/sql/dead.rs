@@ -45,7 +45,7 @@ impl DeadLetters {
     /// # Errors
     /// SQLite's.
     pub async fn open(options: &SqliteOptions) -> Result<Self, Cause> {
-        sqlite::reopen(options).await.map(Self).map_err(|e| error::cause(&e))
+        sqlite::beside(options).await.map(Self).map_err(|e| error::cause(&e))
     }
 
     /// The newest `limit` of them, newest first.

@@ -31,7 +31,7 @@ use writer::{Item, Write};
 
 use crate::clock;
 use crate::error::{Cause, Code, Error};
-use crate::operation::Persist;
+use crate::operation::{Persist, Spec};
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -197,6 +197,7 @@ impl<O: Persist> SqlxService<O> {
         let index = request.op.index();
         let spec = &O::SPECS[index];
         request.head.check()?;
+        is_fresh(spec, request.head.occurred_at)?;
         let payload = request.op.encode()?;
         if spec.writes() {
             let (tx, rx) = oneshot::channel();
@@ -215,6 +216,18 @@ impl<O: Persist> SqlxService<O> {
                 .map_err(|e| error::cause(&e))
         });
         Ok(SqlxFuture::reading(read, request.clone()))
+    }
+}
+
+/// Whether a request comes in time.
+fn is_fresh(spec: &Spec, occurred_at: i64) -> Result<(), Cause> {
+    let age = clock::now() - occurred_at;
+    match spec.fresh {
+        Some(fresh) if age > i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX) => Err(Cause::new(
+            Code::CLOCK,
+            format!("it was made {} s ago, or the sender's clock is slow: ask again", age / 1000),
+        )),
+        _ => Ok(()),
     }
 }
 

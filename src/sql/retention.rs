@@ -15,8 +15,6 @@ use crate::operation::{Persist, Sweep};
 
 /// How many keys are looked for at once.
 const FOUND: i64 = 2000;
-/// How many of them are removed in one transaction: keeps it short.
-const REMOVED: usize = 200;
 /// The pause after each transaction, for whoever has something to say.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -105,13 +103,13 @@ pub(super) async fn round<O: Persist>(
         loop {
             let keys = find(sweep, horizon, now, readers).await?;
             let mut removed = 0;
-            for keys in keys.chunks(REMOVED) {
+            for keys in keys.chunks(sweep.at_once.max(1)) {
                 let keys = serde_json::Value::from(keys).to_string();
                 removed += remove(Removal { sweep, keys, horizon, now }, writes).await?;
                 time::sleep(PAUSE).await;
             }
             *total += removed;
-            if keys == before || keys.len() < usize::try_from(FOUND).unwrap_or_default() {
+            if keys.is_empty() || (removed == 0 && keys == before) {
                 break;
             }
             before = keys;

@@ -13,6 +13,8 @@ use sqlx::{ConnectOptions, SqlitePool};
 
 use super::Retention;
 use super::migrate::migrate;
+use tokio::time;
+
 use crate::operation::Migration;
 
 /// How durable a commit is.
@@ -80,10 +82,10 @@ impl SqliteOptions {
         &self.path
     }
 
-    /// The file beside it, by whose locks processes agree with each other.
-    pub(super) fn lock_path(&self) -> PathBuf {
+    /// A file beside it: `.lock` is held while the file is opened, and by `.turn` writers take turns.
+    pub(super) fn beside(&self, ending: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
-        name.push(".lock");
+        name.push(ending);
         PathBuf::from(name)
     }
 
@@ -204,6 +206,11 @@ pub(super) async fn reopen(options: &SqliteOptions) -> Result<SqliteConnection, 
     Ok(connection)
 }
 
+/// A connection beside the writer's, which waits for the lock as SQLite does.
+pub(super) async fn beside(options: &SqliteOptions) -> Result<SqliteConnection, sqlx::Error> {
+    options.connect().create_if_missing(false).connect().await
+}
+
 /// The writer waits for the lock by itself: SQLite's pauses are long, and would miss the moment that it is free.
 async fn never_wait(writer: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query("PRAGMA busy_timeout = 0").execute(writer).await.map(drop)
@@ -220,16 +227,30 @@ async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
         let why = "there is no such database".to_owned();
         return Err(OpenError::Address(options.path.display().to_string(), why));
     }
-    let path = options.lock_path();
-    let shown = path.clone();
-    let locked = tokio::task::spawn_blocking(move || {
-        let file = File::options().create(true).write(true).truncate(false).open(&path)?;
+    let path = options.beside(".lock");
+    let failed = |error| OpenError::File { path: path.clone(), error };
+    let opened = path.clone();
+    // Waits in the system's queue, which is fair.
+    let mut locked = tokio::task::spawn_blocking(move || {
+        let file = File::options().create(true).write(true).truncate(false).open(&opened)?;
         file.lock()?;
         Ok(file)
     });
-    let failed = |error| OpenError::File { path: shown, error };
-    match locked.await {
+    let locked = match time::timeout(PATIENCE, &mut locked).await {
+        Ok(locked) => locked,
+        Err(_) => {
+            let file = options.path.display();
+            tracing::warn!(
+                "another process is opening {file}; waiting until it is done. Is one stopped or hanging?"
+            );
+            locked.await
+        }
+    };
+    match locked {
         Ok(result) => result.map_err(failed),
         Err(panicked) => Err(failed(std::io::Error::other(panicked))),
     }
 }
+
+/// How long opening may take elsewhere before it is said.
+const PATIENCE: Duration = Duration::from_secs(1);

@@ -33,7 +33,7 @@ pub(super) struct Turn {
 
 impl Turn {
     pub(super) fn new(path: &Path) -> Self {
-        let hint = File::options().write(true).open(path);
+        let hint = File::options().create(true).write(true).truncate(false).open(path);
         if let Err(e) = &hint {
             tracing::debug!(path = %path.display(), "no turns between processes: {e}");
         }

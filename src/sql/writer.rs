@@ -145,7 +145,7 @@ pub(super) async fn run(
     frames: Frames,
     mut queue: mpsc::Receiver<Item>,
 ) {
-    let turn = Turn::new(&options.lock_path());
+    let turn = Turn::new(&options.beside(".turn"));
     let held = Held { connection: Some(connection), options };
     let mut writer = Writer { held, turn, spin: Spin::default(), frames, batch: batch::first_number() };
     while let Some(first) = queue.recv().await {
@@ -243,9 +243,10 @@ impl Writer {
     }
 
     async fn transaction(&mut self, writes: &[Write]) -> Result<Vec<Outcome>, sqlx::Error> {
-        self.batch = self.batch.wrapping_add(1);
         let since = Instant::now();
         loop {
+            // A number of its own for each try: what one has committed is not new to the next.
+            self.batch = self.batch.wrapping_add(1);
             let result = match self.held.get().await {
                 Ok(connection) => {
                     let applied = batch::apply(connection, &mut self.frames, self.batch, writes);

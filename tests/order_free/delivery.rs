@@ -280,7 +280,14 @@ async fn send(
     writer: &Db<SqlxService<Op>>,
     requests: &[Request<Op>],
 ) -> Result<Vec<(Request<Op>, Answer)>, String> {
-    let sent = join_all(requests.iter().map(|request| writer.send(request.clone()))).await;
+    let now = |request: &Request<Op>| {
+        let mut request = request.clone();
+        if matches!(*request.op, Op::OutboundGet(_)) {
+            request.head.occurred_at = clock::now(); // an old one would be refused
+        }
+        request
+    };
+    let sent = join_all(requests.iter().map(|request| writer.send(now(request)))).await;
     let answered = |(request, result): (&Request<Op>, Result<rosey::Reply<Answer>, _>)| match result {
         Ok(reply) => Ok((request.clone(), reply.answer)),
         Err(e) => Err(format!("{request:?}: {e}")),

@@ -101,7 +101,7 @@ async fn a_report_that_comes_between_finding_and_removing_is_not_lost() {
     let sweep =
         tokio::spawn(async move { service.sweep(&Retention::default(), clock::now()).await.unwrap() });
     // The sweep has found while the other one writes, and waits for the lock: its hint says so.
-    let hint = File::open(w.file.path().with_file_name("rosey.db.lock")).unwrap();
+    let hint = File::open(w.file.path().with_file_name("rosey.db.turn")).unwrap();
     wait_until("the sweep waits for the lock", || async {
         let waits = hint.try_lock().is_err();
         hint.unlock().unwrap();

@@ -103,7 +103,17 @@ const GIVEN: [(&str, &[&str]); 4] = [
     ("current_status", &["id", "current_users", "connected_users"]),
     (
         "outbound_messages",
-        &["id", "message", "op_id", "username", "at", "lease_id", "lease_until", "origin_retries"],
+        &[
+            "id",
+            "message",
+            "op_id",
+            "username",
+            "at",
+            "lease_id",
+            "lease_at",
+            "lease_until",
+            "origin_retries",
+        ],
     ),
 ];
 
