@@ -80,10 +80,20 @@ impl SqliteOptions {
         &self.path
     }
 
-    /// The file beside it, by whose locks processes agree with each other.
+    /// The file beside it, by whose lock processes agree who migrates.
     pub(super) fn lock_path(&self) -> PathBuf {
+        self.beside(".lock")
+    }
+
+    /// The one by whose locks they agree who writes next. Not the same: whoever hangs while he waits for his turn to
+    /// write keeps nobody from starting.
+    pub(super) fn turn_path(&self) -> PathBuf {
+        self.beside(".turn")
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
-        name.push(".lock");
+        name.push(ending);
         PathBuf::from(name)
     }
 

@@ -1,7 +1,7 @@
 //! A SQLite file of one test, and a way to count in it that is not the code under test.
 
 use rosey::op::Op;
-use rosey::sql::{SqliteOptions, SqlxService};
+use rosey::sql::{SqliteOptions, SqlxService, verify};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 use std::path::PathBuf;
@@ -53,6 +53,22 @@ impl DbFile {
         SqliteConnection::connect_with(&options).await.unwrap()
     }
 
+    /// Takes the lock of the file, as somebody else's program: nobody writes until it is dropped.
+    pub(crate) async fn hold(&self) -> Held {
+        let mut connection = self.connect().await;
+        sqlx::query("PRAGMA busy_timeout = 4000").execute(&mut connection).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+        Held(connection)
+    }
+
+    /// Works out again everything that the database derives: all of it is as it must be.
+    pub(crate) async fn assert_verified(&self) {
+        let options = SqliteOptions::new(&self.url()).unwrap();
+        let verdict = verify::<Op>(&options, |_| {}).await.unwrap();
+        assert!(verdict.is_clean(), "{verdict:?}");
+        assert!(verdict.compared.values().sum::<u64>() > 0, "something was compared");
+    }
+
     /// How many operations have taken effect.
     pub(crate) async fn applied(&self) -> u64 {
         u64::try_from(self.number("SELECT count(*) FROM ledger").await).unwrap()
@@ -61,5 +77,15 @@ impl DbFile {
     /// How many messages could not be understood.
     pub(crate) async fn buried(&self) -> u64 {
         u64::try_from(self.number("SELECT count(*) FROM dead_letters").await).unwrap()
+    }
+}
+
+/// The lock of a file.
+pub(crate) struct Held(SqliteConnection);
+
+impl Held {
+    pub(crate) async fn release(mut self) {
+        sqlx::query("ROLLBACK").execute(&mut self.0).await.unwrap();
+        self.0.close().await.unwrap();
     }
 }
