@@ -503,7 +503,8 @@ async fn what_is_delivered_for_the_fifth_time_is_tried_with_nothing_beside_it() 
         suspect = fetch().await;
     }
     let service = w.try_serve(options()).await.unwrap();
-    let taken = || async { peer.request("$SRV.STATS", "").await.json()["endpoints"][2]["num_requests"].clone() };
+    let taken =
+        || async { peer.request("$SRV.STATS", "").await.json()["endpoints"][2]["num_requests"].clone() };
     let delivered = || async { w.consumer().await.cached_info().delivered.consumer_sequence };
     // While nobody can write, three hundred are begun, the suspect comes, and then the rest.
     let held = w.file.hold().await;
@@ -521,7 +522,8 @@ async fn what_is_delivered_for_the_fifth_time_is_tried_with_nothing_beside_it() 
     held.release().await;
     w.emptied().await;
     let row = "SELECT count(*) FROM ledger WHERE batch";
-    let of = |what: &str| format!("{row} {what} (SELECT batch FROM ledger WHERE id = 'suspect')").leak() as &str;
+    let of =
+        |what: &str| format!("{row} {what} (SELECT batch FROM ledger WHERE id = 'suspect')").leak() as &str;
     let order = (w.file.number(of("<")).await, w.file.number(of("=")).await, w.file.number(of(">")).await);
     assert_eq!(order, (300, 1, 700), "before, beside and after it");
     service.stop().await;

@@ -67,7 +67,8 @@ async fn all_services_on_a_stream_may_be_replaced_under_load_and_callers_without
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_services_without_a_stream_may_be_replaced_under_load_and_callers_without_another_path_see_no_error() {
+async fn all_services_without_a_stream_may_be_replaced_under_load_and_callers_without_another_path_see_no_error()
+ {
     replace_all(&["--jetstream", "off"], false).await;
 }
 

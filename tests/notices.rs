@@ -51,7 +51,8 @@ async fn committed(db: &Over, file: &DbFile, name: &str) {
 }
 
 #[tokio::test]
-async fn a_server_that_offers_jetstream_later_is_noticed_and_changes_nothing_until_the_service_is_restarted() {
+async fn a_server_that_offers_jetstream_later_is_noticed_and_changes_nothing_until_the_service_is_restarted()
+{
     let (mut server, file, store) = (NatsServer::start().await, DbFile::new(), tempfile::tempdir().unwrap());
     let service = DbService::start(&server, &file).await;
     let nats = nats(&server).await;

@@ -121,7 +121,9 @@ async fn look<O: Persist>(shared: &Shared<O>, unoffered: bool) -> Result<BTreeSe
         for stream in shared.api.storing(spec.subject).await? {
             // One of its subjects is enough to name a stream.
             let named = found.iter().any(|notice| match notice {
-                Notice::Foreign { stream: named, .. } | Notice::Ours { stream: named, .. } => *named == stream,
+                Notice::Foreign { stream: named, .. } | Notice::Ours { stream: named, .. } => {
+                    *named == stream
+                }
                 Notice::Offered => false,
             });
             let (subject, ours) = (spec.subject.to_owned(), stream == own);

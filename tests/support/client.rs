@@ -188,6 +188,10 @@ pub(crate) async fn assert_exactly_once_with(file: &DbFile, sent: u64, calls: u6
         lines,
         "no line twice"
     );
-    assert_eq!(count("SELECT coalesce(sum(total_chat_lines), 0) FROM user_stats").await, lines, "every line counted once");
+    assert_eq!(
+        count("SELECT coalesce(sum(total_chat_lines), 0) FROM user_stats").await,
+        lines,
+        "every line counted once"
+    );
     file.assert_verified().await;
 }
