@@ -255,9 +255,36 @@ async fn what_a_bot_has_sent_is_applied_before_its_own_service_ends() {
     for n in 0..500 {
         writeln!(chat, r#"{{"event":"user_join","user":"user{n}"}}"#).unwrap();
     }
+    chat.flush().unwrap();
+    wait_until("all have joined", || async {
+        w.file.number("SELECT count(*) FROM presence").await >= joined + 500
+    })
+    .await;
+    // The last words cannot be applied until the service has been asked twice whether they are, or has ended.
+    let mut asked = Peer::connect(&w.server).await.listen("rosey.db.applied").await;
+    let held = w.file.hold().await;
+    for n in 0..100 {
+        writeln!(chat, r#"{{"event":"message","user":"alice","content":"line {n}"}}"#).unwrap();
+    }
     drop(chat);
-    let output = tokio::task::spawn_blocking(|| up.wait_with_output()).await.unwrap().unwrap();
+    let mut ended = tokio::task::spawn_blocking(|| up.wait_with_output());
+    let asked_twice = async {
+        for _ in 0..2 {
+            next(&mut asked).await;
+        }
+    };
+    let output = tokio::select! {
+        () = asked_twice => None,
+        output = &mut ended => Some(output),
+    };
+    held.release().await;
+    let output = match output {
+        Some(output) => output,
+        None => ended.await,
+    };
+    let output = output.unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(w.stored().await, Some(0));
     assert_eq!(w.file.number("SELECT count(*) FROM presence").await, joined + 500);
+    assert_eq!(w.file.number("SELECT count(*) FROM recent_chat").await, 100);
 }

@@ -1,5 +1,8 @@
-//! Real processes killed, replaced and starved under load, with a stream and without: what was acknowledged is applied,
-//! and nothing twice.
+//! Real processes killed and starved under load, with a stream and without: what was acknowledged is applied, and nothing
+//! twice.
+//!
+//! `ROSEY_ROUNDS=1000` kills as often, `ROSEY_SEED=7` at other moments, `ROSEY_FULL_DISK_SECONDS=60` leaves the disk full
+//! for as long; with `--nocapture` they tell what they did.
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -12,22 +15,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use futures_util::future::join_all;
 use rosey::nats::NatsService;
-use rosey::op::{GetChannelStats, Op, UserJoined};
+use rosey::op::Op;
 use rosey::service::ServiceOptions;
-use rosey::stack::{StackBuilder, boxed};
-use rosey::{Ack, Db, Via};
-use rosey_layers::breaker::State;
 use support::*;
 
 /// How often something is killed.
-const ROUNDS: u32 = 20;
+fn rounds() -> u32 {
+    knob("ROSEY_ROUNDS", 20)
+}
 
-/// Numbers without a pattern, the same in every run.
+/// Numbers without a pattern, the same in every run with the same seed.
 struct Dice(u64);
 
 impl Dice {
+    fn seeded(usual: u64) -> Self {
+        let seed = knob("ROSEY_SEED", usual);
+        eprintln!("ROSEY_SEED={seed} ROSEY_ROUNDS={}", rounds());
+        Self(seed)
+    }
+
     fn up_to(&mut self, most: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % most
@@ -74,8 +81,8 @@ async fn kill_services(options: &[&str], stream: bool) {
     recognised(&nats).await;
     let plain = if stream { Some(PlainPeer::start(&w.server).await) } else { None };
     let mut load = Load::start(&stack(&nats, &w.file).await, 8);
-    let mut dice = Dice(1);
-    for _ in 0..ROUNDS {
+    let mut dice = Dice::seeded(1);
+    for _ in 0..rounds() {
         load.served_by_nats(1 + dice.up_to(150)).await;
         process.kill();
         process = ServeProcess::start_with(&w.server, &w.file, options).await;
@@ -91,6 +98,8 @@ async fn kill_services(options: &[&str], stream: bool) {
         w.emptied().await;
     }
     assert_eq!(process.terminate().await, Some(0));
+    eprintln!("{sent} of ours ({} over NATS), {plain} of a plain peer", load.tally.by_nats());
+    w.file.assert_verified().await;
     let lines = w.file.number("SELECT count(*) FROM recent_chat WHERE username = 'python'").await;
     assert_eq!(u64::try_from(lines).unwrap(), plain, "acknowledged = applied, without ids too");
     // The lines of the peer have no names of their own: counted above.
@@ -124,8 +133,8 @@ async fn kill_servers(options: ServiceOptions, stream: bool) {
     let nats = nats(&w.server).await;
     recognised(&nats).await;
     let mut load = Load::start(&stack(&nats, &w.file).await, 8);
-    let mut dice = Dice(2);
-    for _ in 0..ROUNDS {
+    let mut dice = Dice::seeded(2);
+    for _ in 0..rounds() {
         load.served_by_nats(1 + dice.up_to(150)).await;
         w.server.kill();
         load.served_by_db(1 + dice.up_to(50)).await;
@@ -138,6 +147,7 @@ async fn kill_servers(options: ServiceOptions, stream: bool) {
         w.emptied().await;
     }
     let served = service.stop().await;
+    eprintln!("{sent} sent, {} served over NATS; {served:?}", load.tally.by_nats());
     assert_eq!((served.lost, served.refused), (0, 0), "{served:?}");
     assert_exactly_once(&w.file, sent).await;
 }
@@ -151,104 +161,6 @@ async fn a_server_with_a_stream_killed_at_any_moment_loses_nothing_and_doubles_n
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_a_stream_killed_at_any_moment_loses_nothing_and_doubles_nothing() {
     kill_servers(off(), false).await;
-}
-
-async fn replace_all(options: &[&str], stream: bool) {
-    let w = Durable::new().await;
-    let mut processes = Vec::new();
-    for _ in 0..3 {
-        processes.push(ServeProcess::start_with(&w.server, &w.file, options).await);
-    }
-    let nats = nats(&w.server).await;
-    recognised(&nats).await;
-    let mut load = Load::start(&stack(&nats, &w.file).await, 16);
-    load.served_by_nats(500).await;
-    for _ in 0..3 {
-        let old = processes.remove(0);
-        processes.push(ServeProcess::start_with(&w.server, &w.file, options).await);
-        let log = old.terminate_and_log().await;
-        let stopped =
-            log.lines().find(|line| line.starts_with("stopped: ")).expect("it says what it has done");
-        let taken: u64 = stopped.split(' ').nth(1).unwrap().parse().unwrap();
-        assert!(taken > 50, "each has its share: {stopped}");
-        assert!(stopped.ends_with(" 0 lost"), "{stopped}");
-        load.served_by_nats(200).await;
-    }
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
-    if stream {
-        w.emptied().await;
-    }
-    for process in processes {
-        assert_eq!(process.terminate().await, Some(0));
-    }
-    assert_exactly_once(&w.file, sent).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_services_on_a_stream_may_be_replaced_under_load_and_no_caller_notices() {
-    // Whoever had to wait for the stream's patience would wait for half an hour.
-    replace_all(&["--jetstream", "on", "--stream-ack-wait-ms", "1800000"], true).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_services_without_a_stream_may_be_replaced_under_load_and_no_caller_notices() {
-    replace_all(&["--jetstream", "off"], false).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_says_goodbye_takes_nothing_with_it() {
-    let store = tempfile::tempdir().unwrap();
-    let config = format!(
-        "jetstream {{ store_dir: {:?} }}\nlame_duck_duration: \"30s\"\nlame_duck_grace_period: \"500ms\"",
-        store.path().display()
-    );
-    let (mut server, file) = (NatsServer::with_config(&config).await, DbFile::new());
-    let service = DbService::try_start(&server, &file, on()).await.unwrap();
-    let nats = nats(&server).await;
-    recognised(&nats).await;
-    let mut load = Load::start(&stack(&nats, &file).await, 8);
-    load.served_by_nats(200).await;
-    server.lame_duck().await;
-    load.served_by_db(50).await;
-    server.restart().await;
-    load.served_by_nats(200).await;
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
-    nats.all_applied(LIMIT).await.unwrap();
-    let served = service.stop().await;
-    assert_eq!((served.lost, served.refused), (0, 0), "{served:?}");
-    assert_exactly_once(&file, sent).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_service_behind_a_living_stream_costs_questions_their_circuit_and_events_nothing() {
-    let w = Durable::new().await;
-    let process = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", "on"]).await;
-    let nats = nats(&w.server).await;
-    recognised(&nats).await;
-    let direct = direct(&w.file, &nats).await;
-    let (stack, circuits) = StackBuilder::new().build_with_circuits(nats.clone(), direct);
-    let db = Db::new(boxed(stack));
-    db.user_joined("first").await.unwrap();
-    nats.applied(LIMIT).await.unwrap();
-    // While it has nothing to do: stopped in the middle of a transaction, it would hold the lock of the file.
-    process.freeze();
-    let questions = (0..50).map(|_| db.call(GetChannelStats {}));
-    for answer in join_all(questions).await {
-        assert_eq!(answer.unwrap().via, Via::Db);
-    }
-    assert_eq!(circuits.requests.state(), State::Open);
-    assert_eq!(circuits.events.state(), State::Closed);
-    for n in 0..100 {
-        let reply = db.call(UserJoined { username: format!("user{n}") }).await.unwrap();
-        assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Stored), "{n}");
-        assert_eq!(db.call(GetChannelStats {}).await.unwrap().via, Via::Db);
-    }
-    process.thaw();
-    w.emptied().await;
-    assert_exactly_once(&w.file, 101).await;
-    assert_eq!(process.terminate().await, Some(0));
 }
 
 // What cannot be applied.
@@ -346,7 +258,9 @@ async fn while_the_disk_is_full_nothing_is_given_up_and_nothing_is_taken_for_poi
         db.call(rosey::op::OutboundEnqueue { username: None, content: "x".into() }).await.is_err()
     })
     .await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let full = Duration::from_secs(knob("ROSEY_FULL_DISK_SECONDS", 3));
+    eprintln!("ROSEY_FULL_DISK_SECONDS={}", full.as_secs());
+    tokio::time::sleep(full).await;
     assert_eq!((w.file.applied().await, w.file.buried().await), (1, 0));
     assert_eq!(w.stored().await, Some(sent));
     process.limit_files(None);
@@ -562,4 +476,60 @@ async fn what_cannot_be_acknowledged_is_delivered_again_and_has_no_second_effect
     .await;
     assert_eq!(file.number("SELECT count(*) FROM recent_chat").await, 50);
     assert_eq!((file.applied().await, file.buried().await), (50, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_delivered_for_the_fifth_time_is_tried_with_nothing_beside_it() {
+    let w = Durable::new().await;
+    // Only a word brings it back, never the stream's patience.
+    let options = || ServiceOptions { ack_wait: Duration::from_secs(1800), ..on() };
+    w.try_serve(options()).await.unwrap().stop().await;
+    let peer = Peer::connect(&w.server).await;
+    let line = async |id: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", id);
+        let payload = format!(r#"{{"username":"alice","message":"{id}"}}"#);
+        peer.request_with("rosey.db.message.log", headers, payload).await;
+    };
+    line("suspect").await;
+    let consumer = w.consumer().await;
+    let fetch = async || {
+        let mut fetched = consumer.fetch().max_messages(1).expires(LIMIT).messages().await.unwrap();
+        futures_util::StreamExt::next(&mut fetched).await.expect("it comes again").unwrap()
+    };
+    let mut suspect = fetch().await;
+    for _ in 0..3 {
+        give_back(suspect).await;
+        suspect = fetch().await;
+    }
+    let service = w.try_serve(options()).await.unwrap();
+    let taken =
+        || async { peer.request("$SRV.STATS", "").await.json()["endpoints"][2]["num_requests"].clone() };
+    let delivered = || async { w.consumer().await.cached_info().delivered.consumer_sequence };
+    // While nobody can write, three hundred are begun, the suspect comes, and then the rest.
+    let held = w.file.hold().await;
+    for n in 0..300 {
+        line(&format!("before {n}")).await;
+    }
+    wait_until("three hundred are begun", || async { taken().await == 300 }).await;
+    let before = delivered().await;
+    give_back(suspect).await;
+    wait_until("the suspect is delivered", || async { delivered().await > before }).await;
+    for n in 0..700 {
+        line(&format!("after {n}")).await;
+    }
+    assert_eq!(taken().await, 300, "nothing else is begun while it waits for its turn");
+    held.release().await;
+    w.emptied().await;
+    let row = "SELECT count(*) FROM ledger WHERE batch";
+    let of =
+        |what: &str| format!("{row} {what} (SELECT batch FROM ledger WHERE id = 'suspect')").leak() as &str;
+    let order = (w.file.number(of("<")).await, w.file.number(of("=")).await, w.file.number(of(">")).await);
+    assert_eq!(order, (300, 1, 700), "before, beside and after it");
+    service.stop().await;
+    assert_exactly_once(&w.file, 1001).await;
+}
+
+async fn give_back(message: async_nats::jetstream::Message) {
+    message.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.unwrap();
 }

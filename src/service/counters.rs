@@ -1,9 +1,12 @@
 //! What a service has done, counted by operation: the NATS client counts only what has a reply subject.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+
+use crate::error::Cause;
 
 /// What a database service has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -41,6 +44,7 @@ pub(super) struct Operation {
     pub(super) lost: AtomicU64,
     pub(super) buried: AtomicU64,
     nanos: AtomicU64,
+    last_error: Mutex<String>,
 }
 
 impl Counters {
@@ -84,6 +88,17 @@ impl Operation {
     pub(super) fn took(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// One has failed, for good or for now.
+    pub(super) fn note(&self, cause: &Cause) {
+        let said = format!("{}:{cause}", cause.code().status);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = said;
+    }
+
+    /// What the last one failed of: status and sentence, as micro services write it; empty if none has.
+    pub(super) fn last_error(&self) -> String {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The sum of these times.

@@ -48,7 +48,8 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
             let stream = shared.stream.as_ref().map_or("", |stream| stream.name.as_str());
             let body = serde_json::json!({
                 "service": O::SERVICE, "version": version, "database_id": database,
-                "mode": shared.mode().as_str(), "stream": stream});
+                "mode": shared.mode().as_str(), "stream": stream,
+                "notices": shared.notices.now(), "noticed": shared.notices.so_far()});
             (wire::answer_headers(database), body.to_string().into_bytes())
         }
         Err(cause) => wire::refusal_message(database, "{}", &cause),
@@ -85,6 +86,7 @@ async fn perform<O: Persist>(
             Err(error) => error,
         };
         let cause = error.cause().clone();
+        shared.counters.of(index).note(&cause);
         // A caller who waits for an answer is told, and falls back or tries again. A plain publish has nobody else.
         let hopeless = cause.class() == Class::Rejected || message.reply.is_some();
         match error.into_request() {
@@ -97,6 +99,7 @@ async fn perform<O: Persist>(
 async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, message: Message, cause: Cause) {
     let (spec, counters) = (&O::SPECS[index], shared.counters.of(index));
     let refused = cause.class() == Class::Rejected;
+    counters.note(&cause);
     if refused {
         count(&counters.refused);
         tracing::warn!(operation = spec.name, subject = message.subject.as_str(), "refused: {cause}");

@@ -93,6 +93,11 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
         "version": env!("CARGO_PKG_VERSION"),
         "metadata": {"database_id": shared.db.database(), "mode": shared.mode().as_str()},
     });
+    let notices = shared.notices.now();
+    if !notices.is_empty() {
+        // Metadata are texts.
+        body["metadata"]["notices"] = notices.join("; ").into();
+    }
     match verb {
         Verb::Ping => {}
         Verb::Info => {
@@ -134,7 +139,7 @@ fn stats<O>(shared: &Shared<O>, index: usize) -> Value {
     json!({
         "num_requests": served.taken,
         "num_errors": served.refused + served.failed + served.lost,
-        "last_error": "",
+        "last_error": counters.last_error(),
         "processing_time": nanos,
         "average_processing_time": nanos.checked_div(served.taken).unwrap_or_default(),
         "data": served,

@@ -4,11 +4,14 @@ mod barrier;
 mod connection;
 mod counters;
 mod handle;
+mod leave;
+mod lookout;
 mod micro;
 mod neighbours;
 mod options;
 mod stream;
 mod subscription;
+mod take;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +24,7 @@ use tokio::time;
 use connection::{Connection, connected, note, say_goodbye};
 use counters::Counters;
 pub use counters::Served;
+use lookout::Notices;
 pub use options::{JetStream, ServeError, ServiceOptions};
 use stream::{Api, Consume, Declaration, Overlap, Plan};
 
@@ -37,6 +41,8 @@ struct Shared<O> {
     /// The stream that events come from, if they do.
     stream: Option<Declaration>,
     in_flight: usize,
+    notices: Notices,
+    connection: watch::Receiver<Connection>,
     /// Turns true when nothing more is to be taken.
     stop: watch::Receiver<bool>,
     /// Turns true when the time for finishing is over.
@@ -88,10 +94,12 @@ pub async fn serve<O: Persist>(
         api,
         stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
         in_flight: options.in_flight,
+        notices: Notices::default(),
+        connection: state.clone(),
         stop,
         give_up,
     });
-    let mut tasks = start(&shared, plan, declaration, &state).await?;
+    let mut tasks = start(&shared, plan, declaration).await?;
     let mode = shared.mode().as_str();
     tracing::info!(url, mode, database = shared.db.database(), file = shared.db.shown(), "serving");
     ready();
@@ -134,18 +142,17 @@ async fn start<O: Persist>(
     shared: &Arc<Shared<O>>,
     plan: Plan,
     declaration: Declaration,
-    connection: &watch::Receiver<Connection>,
 ) -> Result<JoinSet<()>, ServeError> {
     let unready = |e: stream::ApiError| ServeError::Connection(e.to_string());
     let consume = |declaration| Consume {
         shared: Arc::clone(shared),
         declaration,
-        connection: connection.clone(),
+        connection: shared.connection.clone(),
         stop: shared.stop.clone(),
     };
     let mut tasks = JoinSet::new();
     let consume = match plan {
-        Plan::Core => None,
+        Plan::Core | Plan::Unoffered => None,
         Plan::Stream => Some(consume(declaration)),
         Plan::Empty => Some(consume(declaration.closed())),
     };
@@ -173,6 +180,7 @@ async fn start<O: Persist>(
         _ => {}
     }
     subscriptions.serve(shared, &mut tasks);
+    tasks.spawn(lookout::run(Arc::clone(shared), plan == Plan::Unoffered));
     micro::start(shared, &mut tasks).await?;
     Ok(tasks)
 }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::connection::State;
 use async_nats::{Client, Message, Subscriber};
-use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -14,13 +12,13 @@ use tokio::time;
 
 use super::neighbours::who_subject;
 use super::stream::Overlap;
-use super::{ServeError, Shared, barrier, handle};
+use super::{ServeError, Shared, take};
 use crate::nats::Mode;
 use crate::operation::{Kind, Persist};
 
 /// What a subscription serves.
-#[derive(Clone, Copy, Debug)]
-enum Serves {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Serves {
     /// The operation of this index.
     Operation(usize),
     /// A sign of life, of one instance.
@@ -34,17 +32,33 @@ enum Serves {
 /// What is listened to, before anything of it is taken.
 pub(super) struct Subscriptions(Vec<Subscription>);
 
-struct Subscription {
-    serves: Serves,
-    subscriber: Subscriber,
+pub(super) struct Subscription {
+    pub(super) serves: Serves,
+    pub(super) subject: String,
+    pub(super) subscriber: Subscriber,
     /// What has come already, and is to be taken first.
-    early: Vec<Message>,
+    pub(super) early: Vec<Message>,
 }
 
 impl Subscription {
-    const fn new(serves: Serves, subscriber: Subscriber) -> Self {
-        Self { serves, subscriber, early: Vec::new() }
+    async fn open<O: Persist>(client: &Client, serves: Serves, subject: String) -> Result<Self, ServeError> {
+        let subscriber = subscriber::<O>(client, serves, &subject).await?;
+        Ok(Self { serves, subject, subscriber, early: Vec::new() })
     }
+}
+
+/// Listens to a subject: with the other instances, where one of them is enough.
+pub(super) async fn subscriber<O: Persist>(
+    client: &Client,
+    serves: Serves,
+    subject: &str,
+) -> Result<Subscriber, ServeError> {
+    let subject = subject.to_owned();
+    let subscriber = match serves {
+        Serves::Who => client.subscribe(subject).await,
+        _ => client.queue_subscribe(subject, O::SERVICE.into()).await,
+    };
+    subscriber.map_err(|e| ServeError::Connection(e.to_string()))
 }
 
 /// Subscribes to everything, and returns when the server has taken note of it all. What a stream takes, nobody else
@@ -53,7 +67,6 @@ pub(super) async fn subscribe<O: Persist>(
     shared: &Arc<Shared<O>>,
     tasks: &mut JoinSet<()>,
 ) -> Result<Subscriptions, ServeError> {
-    let failed = |e: &dyn std::fmt::Display| ServeError::Connection(e.to_string());
     let client = &shared.client;
     let from_stream = |kind| kind == Kind::Event && shared.mode() == Mode::JetStream;
     let operations = O::SPECS.iter().enumerate().filter(|(_, spec)| !from_stream(spec.kind));
@@ -62,11 +75,10 @@ pub(super) async fn subscribe<O: Persist>(
     let own = [("ping", Serves::Ping), ("applied", Serves::Applied)];
     let own = own.map(|(word, serves)| (format!("{}.{word}", O::SERVICE), serves));
     for (subject, serves) in operations.chain(own) {
-        let subscriber = client.queue_subscribe(subject, O::SERVICE.into()).await.map_err(|e| failed(&e))?;
-        all.push(Subscription::new(serves, subscriber));
+        all.push(Subscription::open::<O>(client, serves, subject).await?);
     }
-    let who = client.subscribe(who_subject::<O>()).await.map_err(|e| failed(&e))?;
-    tasks.spawn(run(Arc::clone(shared), Subscription::new(Serves::Who, who)));
+    let who = Subscription::open::<O>(client, Serves::Who, who_subject::<O>()).await?;
+    tasks.spawn(take::run(Arc::clone(shared), who));
     settle(client).await?;
     Ok(Subscriptions(all))
 }
@@ -87,7 +99,7 @@ pub(super) async fn settle(client: &Client) -> Result<(), ServeError> {
 impl Subscriptions {
     /// Passes over what has come by now and is done from a stream.
     pub(super) fn without(&mut self, mut overlap: Overlap) {
-        for Subscription { serves, subscriber, early } in &mut self.0 {
+        for Subscription { serves, subscriber, early, .. } in &mut self.0 {
             if !matches!(serves, Serves::Operation(_)) {
                 continue;
             }
@@ -103,47 +115,8 @@ impl Subscriptions {
     /// Begins to take what comes.
     pub(super) fn serve<O: Persist>(self, shared: &Arc<Shared<O>>, tasks: &mut JoinSet<()>) {
         for subscription in self.0 {
-            tasks.spawn(run(Arc::clone(shared), subscription));
+            tasks.spawn(take::run(Arc::clone(shared), subscription));
         }
-    }
-}
-
-/// Takes messages until it is told to stop; then what the server had sent already, and ends when all is done.
-async fn run<O: Persist>(shared: Arc<Shared<O>>, subscription: Subscription) {
-    let Subscription { serves, mut subscriber, early } = subscription;
-    let mut stop = shared.stop.clone();
-    let working = early.into_iter().map(|message| work(&shared, serves, message));
-    let mut working = working.collect::<FuturesUnordered<_>>();
-    let (mut open, mut stopping) = (true, false);
-    while open || !working.is_empty() {
-        tokio::select! {
-            biased;
-            Some(()) = working.next() => {}
-            message = subscriber.next(), if open && working.len() < shared.in_flight => match message {
-                Some(message) => working.push(work(&shared, serves, message)),
-                None => open = false,
-            },
-            () = told(&mut stop), if !stopping => {
-                stopping = true;
-                // Without a connection nobody tells that this is all: then it is what lies here already.
-                let up = shared.client.connection_state() == State::Connected;
-                if !(up && subscriber.drain().await.is_ok()) {
-                    while let Some(Some(message)) = unconstrained(subscriber.next()).now_or_never() {
-                        working.push(work(&shared, serves, message));
-                    }
-                    open = false;
-                }
-            }
-        }
-    }
-}
-
-async fn work<O: Persist>(shared: &Shared<O>, serves: Serves, message: Message) {
-    match serves {
-        Serves::Operation(index) => handle::operation(shared, index, message).await,
-        Serves::Ping => handle::ping(shared, message).await,
-        Serves::Who => handle::who(shared, message).await,
-        Serves::Applied => barrier::applied(shared, message).await,
     }
 }
 

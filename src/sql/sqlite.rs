@@ -82,8 +82,18 @@ impl SqliteOptions {
         &self.path
     }
 
-    /// A file beside it: `.lock` is held while the file is opened, and by `.turn` writers take turns.
-    pub(super) fn beside(&self, ending: &str) -> PathBuf {
+    /// The file beside it, by whose lock processes agree who migrates.
+    pub(super) fn lock_path(&self) -> PathBuf {
+        self.beside(".lock")
+    }
+
+    /// The one by whose locks they agree who writes next. Not the same: whoever hangs while he waits for his turn to
+    /// write keeps nobody from starting.
+    pub(super) fn turn_path(&self) -> PathBuf {
+        self.beside(".turn")
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push(ending);
         PathBuf::from(name)
@@ -227,7 +237,7 @@ async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
         let why = "there is no such database".to_owned();
         return Err(OpenError::Address(options.path.display().to_string(), why));
     }
-    let path = options.beside(".lock");
+    let path = options.lock_path();
     let failed = |error| OpenError::File { path: path.clone(), error };
     let opened = path.clone();
     // Waits in the system's queue, which is fair.

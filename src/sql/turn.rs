@@ -1,7 +1,7 @@
 //! Turns between the writers of several processes.
 //!
 //! SQLite has no queue: whoever waits for its lock asks now and then, and a busy neighbour would hardly ever be caught
-//! between two transactions. So whoever waits says so, by a shared lock on the file beside the database; and whoever
+//! between two transactions. So whoever waits says so, by a shared lock on a file beside the database; and whoever
 //! has written for a while looks whether somebody does, and if so leaves the lock free for a moment. It is a hint and
 //! nothing more: SQLite's lock alone decides, and a process that dies takes its hint along.
 

@@ -145,7 +145,7 @@ pub(super) async fn run(
     frames: Frames,
     mut queue: mpsc::Receiver<Item>,
 ) {
-    let turn = Turn::new(&options.beside(".turn"));
+    let turn = Turn::new(&options.turn_path());
     let held = Held { connection: Some(connection), options };
     let mut writer = Writer { held, turn, spin: Spin::default(), frames, batch: batch::first_number() };
     while let Some(first) = queue.recv().await {

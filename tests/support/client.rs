@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rosey::nats::{NatsOptions, NatsService};
-use rosey::op::{MessageLog, Op, UserJoined};
+use rosey::op::{GetChannelStats, MessageLog, Op, OutboundEnqueue, UserJoined};
 use rosey::stack::{BoxedStack, Direct, StackBuilder, boxed};
-use rosey::{Db, Stack, Via};
+use rosey::{Db, Error, Stack, Via};
 use tokio::task::JoinSet;
 
 use super::{DbFile, NatsServer, wait_until};
@@ -50,6 +50,8 @@ pub(crate) struct Tally {
     pub(crate) nats: AtomicU64,
     pub(crate) db: AtomicU64,
     slowest: AtomicU64,
+    /// Events, calls and queries that were sent.
+    kinds: [AtomicU64; 3],
     /// By the text of the error.
     pub(crate) errors: std::sync::Mutex<BTreeMap<String, u64>>,
 }
@@ -61,6 +63,11 @@ impl Tally {
 
     pub(crate) fn by_db(&self) -> u64 {
         self.db.load(Ordering::Acquire)
+    }
+
+    /// How many events, calls and queries were sent.
+    pub(crate) fn kinds(&self) -> [u64; 3] {
+        [0, 1, 2].map(|kind| self.kinds[kind].load(Ordering::Acquire))
     }
 
     pub(crate) fn slowest(&self) -> Duration {
@@ -75,8 +82,35 @@ pub(crate) struct Load {
     callers: JoinSet<u64>,
 }
 
+/// One operation, the next in a row; its kind, and what became of it.
+async fn next<S: Stack<Op>>(db: &Db<S>, mix: u64, caller: u64, n: u64) -> (usize, Result<Via, Error<Op>>) {
+    let name = format!("user-{caller}-{n}");
+    match n % mix {
+        0 => (0, db.call(UserJoined { username: name }).await.map(|reply| reply.via)),
+        1 => {
+            let message = format!("line {n} of {caller}");
+            (0, db.call(MessageLog { username: name, message }).await.map(|reply| reply.via))
+        }
+        2 => {
+            let content = format!("message {n} of {caller}");
+            (1, db.call(OutboundEnqueue { username: None, content }).await.map(|reply| reply.via))
+        }
+        _ => (2, db.call(GetChannelStats {}).await.map(|reply| reply.via)),
+    }
+}
+
 impl Load {
+    /// Of events alone.
     pub(crate) fn start<S: Stack<Op>>(db: &Db<S>, callers: u64) -> Self {
+        Self::of(2, db, callers)
+    }
+
+    /// Of events, calls and queries.
+    pub(crate) fn mixed<S: Stack<Op>>(db: &Db<S>, callers: u64) -> Self {
+        Self::of(4, db, callers)
+    }
+
+    fn of<S: Stack<Op>>(mix: u64, db: &Db<S>, callers: u64) -> Self {
         let (tally, stop) = (Arc::new(Tally::default()), Arc::new(AtomicBool::new(false)));
         let mut set = JoinSet::new();
         for caller in 0..callers {
@@ -84,14 +118,9 @@ impl Load {
             set.spawn(async move {
                 let mut sent = 0;
                 while !stop.load(Ordering::Acquire) {
-                    let name = format!("user-{caller}-{sent}");
                     let begun = Instant::now();
-                    let result = if sent % 2 == 0 {
-                        db.call(UserJoined { username: name }).await.map(|reply| reply.via)
-                    } else {
-                        let message = format!("line {sent} of {caller}");
-                        db.call(MessageLog { username: name, message }).await.map(|reply| reply.via)
-                    };
+                    let (kind, result) = next(&db, mix, caller, sent).await;
+                    tally.kinds[kind].fetch_add(1, Ordering::AcqRel);
                     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap();
                     tally.slowest.fetch_max(micros, Ordering::AcqRel);
                     match result {
@@ -142,8 +171,14 @@ impl Load {
 
 /// The verdict on the database's side: everything sent is there, and there once.
 pub(crate) async fn assert_exactly_once(file: &DbFile, sent: u64) {
+    assert_exactly_once_with(file, sent, 0).await;
+}
+
+/// The same for events and calls.
+pub(crate) async fn assert_exactly_once_with(file: &DbFile, sent: u64, calls: u64) {
     let count = async |sql| u64::try_from(file.number(sql).await).unwrap();
-    assert_eq!(file.applied().await, sent, "sent = applied");
+    assert_eq!(file.applied().await, sent + calls, "sent = applied");
+    assert_eq!(count("SELECT count(*) FROM outbound_messages").await, calls, "one message a call");
     let (joins, lines) =
         (count("SELECT count(*) FROM presence").await, count("SELECT count(*) FROM recent_chat").await);
     assert_eq!(joins + lines, sent, "one effect each");
@@ -153,5 +188,10 @@ pub(crate) async fn assert_exactly_once(file: &DbFile, sent: u64) {
         lines,
         "no line twice"
     );
-    assert_eq!(count("SELECT sum(total_chat_lines) FROM user_stats").await, lines, "every line counted once");
+    assert_eq!(
+        count("SELECT coalesce(sum(total_chat_lines), 0) FROM user_stats").await,
+        lines,
+        "every line counted once"
+    );
+    file.assert_verified().await;
 }

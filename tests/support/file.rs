@@ -78,6 +78,22 @@ impl DbFile {
         SqliteConnection::connect_with(&options).await.unwrap()
     }
 
+    /// Takes the lock of the file, as somebody else's program: nobody writes until it is dropped.
+    pub(crate) async fn hold(&self) -> Held {
+        let mut connection = self.connect().await;
+        sqlx::query("PRAGMA busy_timeout = 4000").execute(&mut connection).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+        Held(connection)
+    }
+
+    /// Works out again everything that the database derives: all of it is as it must be.
+    pub(crate) async fn assert_verified(&self) {
+        let options = SqliteOptions::new(&self.url()).unwrap();
+        let verdict = verify::<Op>(&options, |_| {}).await.unwrap();
+        assert!(verdict.is_clean(), "{verdict:?}");
+        assert!(verdict.compared.values().sum::<u64>() > 0, "something was compared");
+    }
+
     /// How many operations have taken effect.
     pub(crate) async fn applied(&self) -> u64 {
         u64::try_from(self.number("SELECT count(*) FROM ledger").await).unwrap()
@@ -86,5 +102,15 @@ impl DbFile {
     /// How many messages could not be understood.
     pub(crate) async fn buried(&self) -> u64 {
         u64::try_from(self.number("SELECT count(*) FROM dead_letters").await).unwrap()
+    }
+}
+
+/// The lock of a file.
+pub(crate) struct Held(SqliteConnection);
+
+impl Held {
+    pub(crate) async fn release(mut self) {
+        sqlx::query("ROLLBACK").execute(&mut self.0).await.unwrap();
+        self.0.close().await.unwrap();
     }
 }

@@ -12,10 +12,13 @@ mod server;
 mod service;
 mod stream;
 
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-pub(crate) use client::{Load, Over, Tally, assert_exactly_once, db_only, direct, nats, nats_only, stack};
-pub(crate) use file::DbFile;
+pub(crate) use client::{
+    Load, Over, Tally, assert_exactly_once, assert_exactly_once_with, db_only, direct, nats, nats_only, stack,
+};
+pub(crate) use file::{DbFile, Held};
 pub(crate) use peer::{Peer, Said, next, silent};
 pub(crate) use port::Port;
 #[cfg(feature = "cli")]
@@ -26,6 +29,14 @@ pub(crate) use stream::{Durable, off, on};
 
 /// How long a condition may take to come true before a test gives up. Far above what it takes: never a measure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// A number that the environment names, for whoever wants a longer run; else the usual one.
+pub(crate) fn knob<T: FromStr>(name: &str, usual: T) -> T {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is not a number")),
+        Err(_) => usual,
+    }
+}
 
 /// Polls a condition until it holds, and fails naming `what` when it does not within [`LIMIT`].
 pub(crate) async fn wait_until<F: Future<Output = bool>>(what: &str, condition: impl FnMut() -> F) {

@@ -87,9 +87,18 @@ impl NatsServer {
         }
     }
 
+    /// With JetStream from its next start on.
+    pub(crate) fn will_offer_jetstream(&mut self, dir: &Path) {
+        self.arguments.extend(["-js".to_owned(), "-sd".to_owned(), dir.display().to_string()]);
+    }
+
     /// SIGUSR2: it says that it is about to stop, closes its connections one by one, and ends.
-    pub(crate) async fn lame_duck(&mut self) {
+    pub(crate) fn begin_lame_duck(&self) {
         self.signal("-USR2");
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn lame_duck_ended(&mut self) {
         let mut child = self.child.take().expect("the server runs");
         let ended = holds_within(LIMIT, || {
             let ended = child.try_wait().unwrap().is_some();

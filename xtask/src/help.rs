@@ -10,7 +10,7 @@ Usage: cargo xtask <COMMAND> [ARGS]
   test         every test, every feature alone, and a short demo
   demo         a whole chat session with an outage in the middle, on real processes
   bench NAME   one of the benches in benches/, with a real nats-server where it needs one; or `layers`
-  ci           format check, clippy with warnings denied, then `test`
+  ci           format check, clippy with warnings denied, then `test`, also with the oldest nats-server
   nats-server  prints the nats-server the others use; fetches one if there is none
   session      writes examples/data/session.jsonl anew (always the same bytes)
   lines        counts lines of Rust, room by room
@@ -48,6 +48,7 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only features   `cargo check` of the package `rosey` with each feature alone, and with none
   --only demo       `rosey demo --fast`
   --only oldest     the tests that meet a nats-server, with Debian's: the oldest that everything works with
+                    (2 to 3 minutes; part of `ci`, not of everything)
   FILTER            only tests whose name contains it (then only the tests run)
   -- ARGS           anything else for `cargo test` (then only the tests run)
 
@@ -102,7 +103,12 @@ Examples:
 
 const CI: &str = "\
 What must pass before a change lands: format check, clippy with warnings denied for all targets and
-features, then `cargo xtask test`. `.ci/run` does the same.
+features, then `cargo xtask test`, then `cargo xtask test --only oldest`. `.ci/run` does the same.
+
+The oldest nats-server is Debian's package. It is downloaded with apt-get and unpacked into the target
+directory; nothing is installed, and on a machine that has no package lists yet they are fetched into
+the target directory too. Where there is no apt-get, put a nats-server 2.9 at
+tools/debian-bin/nats-server in the target directory.
 
 Usage: cargo xtask ci
 ";

@@ -100,12 +100,12 @@ impl Api {
     }
 
     /// Whether there is JetStream for us.
-    pub(super) async fn account(&self) -> Result<(), ApiError> {
+    pub(in crate::service) async fn account(&self) -> Result<(), ApiError> {
         self.ask("INFO", &json!({})).await.map(drop)
     }
 
     /// The streams that store a subject.
-    pub(super) async fn storing(&self, subject: &str) -> Result<Vec<String>, ApiError> {
+    pub(in crate::service) async fn storing(&self, subject: &str) -> Result<Vec<String>, ApiError> {
         let names = self.ask("STREAM.NAMES", &json!({ "subject": subject })).await?;
         Ok(names["streams"]
             .as_array()

@@ -33,6 +33,8 @@ pub(in crate::service) struct Declaration {
 pub(in crate::service) enum Plan {
     /// Events come by request and reply.
     Core,
+    /// The same, because the server offers no JetStream; it may later.
+    Unoffered,
     /// The same, once what the stream holds is applied.
     Empty,
     /// Events come from the stream.
@@ -149,7 +151,8 @@ impl Declaration {
             return match (wanted, running) {
                 (JetStream::On, _) => Err(ServeError::NoJetStream { why }),
                 (_, Some(mode @ Mode::JetStream)) => Err(ServeError::OtherMode { mode }),
-                _ => Ok(Plan::Core),
+                (JetStream::Auto, _) => Ok(Plan::Unoffered),
+                (JetStream::Off, _) => Ok(Plan::Core),
             };
         }
         let failed = |e: ApiError| ServeError::Connection(e.to_string());

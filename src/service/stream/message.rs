@@ -153,6 +153,7 @@ impl<O: Persist> Attempt<'_, O> {
                 return self.bury(name, cause, stop).await;
             }
             tracing::debug!(operation = name, sequence = self.place.sequence, "later: {cause}");
+            self.note(name, &cause);
             match error.into_request() {
                 Some(same) if self.wait(stop, &mut pause).await => request = same,
                 _ => return End::Returned,
@@ -163,6 +164,7 @@ impl<O: Persist> Attempt<'_, O> {
     /// Keeps a message that cannot be applied, before it is acknowledged.
     async fn bury(&mut self, name: &str, cause: Cause, stop: &mut watch::Receiver<bool>) -> End {
         tracing::warn!(operation = name, sequence = self.place.sequence, "refused: {cause}");
+        self.note(name, &cause);
         let mut letter = handle::letter(self.message, self.place.arrival(), &cause);
         // Offered again, it must be the message it was.
         let id = wire::ID.to_string();
@@ -178,6 +180,12 @@ impl<O: Persist> Attempt<'_, O> {
         }
         handle::notice(self.shared, name, &letter).await;
         End::Buried
+    }
+
+    fn note(&self, name: &str, cause: &Cause) {
+        if let Some(index) = O::SPECS.iter().position(|spec| spec.name == name) {
+            self.shared.counters.of(index).note(cause);
+        }
     }
 
     async fn keep(&self, letter: &DeadLetter) -> Result<(), Cause> {

@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::time::{self, Instant};
 
 use super::declare::CONSUMER;
+use crate::service::leave::leave;
 
 /// How long the server keeps a request for more.
 const EXPIRES: Duration = Duration::from_secs(30);
@@ -117,21 +118,11 @@ impl Pull {
         sent.await.map_err(|e| e.to_string())
     }
 
-    /// Asks for nothing more, and hands over what is on its way already.
+    /// Asks for nothing more, and hands over what is on its way already. What is lost here all the same, because there is
+    /// no connection, is delivered again.
     pub(super) async fn close(mut self) -> Vec<Message> {
-        let mut rest = Vec::new();
-        // The server drops what nobody listens for any more: what it has sent until then comes now.
-        if self.subscriber.drain().await.is_ok() {
-            let all = async {
-                while let Some(message) = self.subscriber.next().await {
-                    if message.status.is_none_or(|status| status == StatusCode::OK) {
-                        rest.push(message);
-                    }
-                }
-            };
-            // Without a connection nothing comes; what is lost here is delivered again.
-            let _ = time::timeout(Duration::from_secs(1), all).await;
-        }
+        let mut rest = leave(&self.client, &mut self.subscriber).await;
+        rest.retain(|message| message.status.is_none_or(|status| status == StatusCode::OK));
         rest
     }
 }

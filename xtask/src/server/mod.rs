@@ -36,6 +36,12 @@ pub(crate) fn oldest(paths: &Paths) -> Result<PathBuf, Failure> {
     fetch::oldest(&paths.tools())
 }
 
+/// What a nats-server says of its version.
+pub(crate) fn shown_version(path: &Path) -> String {
+    let output = Command::new(path).arg("--version").stdin(Stdio::null()).output();
+    output.map_or_else(|e| e.to_string(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// The absolute path of a nats-server that has been tried.
 pub(crate) fn find_or_fetch(paths: &Paths) -> Result<PathBuf, Failure> {
     if let Some(named) = std::env::var_os(VARIABLE).filter(|name| !name.is_empty()) {

@@ -1,0 +1,138 @@
+//! What may come over our subjects after the start: a stream of somebody else, a stream of our name beside a service
+//! that takes events without one, JetStream on a server that had none. None of it is taken for an acknowledgement, by
+//! nobody of ours; but somebody has to do something about it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time;
+
+use super::stream::ApiError;
+use super::subscription::told;
+use super::{Mode, Shared};
+use crate::operation::Persist;
+
+/// How often it is looked, beside once on every new connection.
+const EVERY: Duration = Duration::from_secs(5);
+/// How seldom, where nobody answers.
+const SELDOM: Duration = Duration::from_secs(600);
+
+/// What is in the way, or would be better otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Notice {
+    Foreign { stream: String, subject: String },
+    Ours { stream: String, subject: String },
+    Offered,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign { stream, subject } => write!(
+                f,
+                "the stream {stream:?} stores {subject}, and is not ours: it answers whoever asks there, and what it \
+                 acknowledges is not applied from it. Delete it (nats stream rm {stream}), or change its subjects"
+            ),
+            Self::Ours { stream, subject } => write!(
+                f,
+                "the stream {stream:?} stores {subject}, and this service takes events without one. Restart it: with \
+                 --jetstream on to work on the stream, with --jetstream off to empty and delete it"
+            ),
+            Self::Offered => f.write_str(
+                "the server offers JetStream by now, and this service began without. Restart it to have events kept \
+                 in a stream, or start it with --jetstream off if that is not wanted",
+            ),
+        }
+    }
+}
+
+/// What was noticed.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    now: Mutex<BTreeSet<Notice>>,
+    so_far: AtomicU64,
+}
+
+impl Notices {
+    /// What is so now, as sentences.
+    pub(super) fn now(&self) -> Vec<String> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).iter().map(ToString::to_string).collect()
+    }
+
+    /// How many there have been.
+    pub(super) fn so_far(&self) -> u64 {
+        self.so_far.load(Ordering::Relaxed)
+    }
+
+    /// Says what is new, once, and what is over.
+    fn replace(&self, found: BTreeSet<Notice>) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        for new in found.difference(&now) {
+            self.so_far.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("{new}");
+        }
+        for over in now.difference(&found) {
+            tracing::info!("not any more: {over}");
+        }
+        *now = found;
+    }
+}
+
+/// Looks as long as the service runs. `unoffered`: it works without a stream only because the server had none.
+pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, unoffered: bool) {
+    let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
+    let mut pause = EVERY;
+    loop {
+        let times = connection.borrow().times;
+        match look(&shared, unoffered).await {
+            Ok(found) => {
+                shared.notices.replace(found);
+                pause = EVERY;
+            }
+            Err(e) => {
+                // Without permission nobody answers, and the server complains of each question.
+                tracing::debug!("what else there is over our subjects is not known: {e}");
+                pause = (pause * 2).min(SELDOM);
+            }
+        }
+        tokio::select! {
+            () = time::sleep(pause) => {}
+            Ok(_) = connection.wait_for(|c| c.up && c.times != times) => pause = EVERY,
+            () = told(&mut stop) => return,
+        }
+    }
+}
+
+async fn look<O: Persist>(shared: &Shared<O>, unoffered: bool) -> Result<BTreeSet<Notice>, ApiError> {
+    let mut found = BTreeSet::new();
+    match shared.api.account().await {
+        Ok(()) => {}
+        Err(ApiError::Absent) => return Ok(found),
+        Err(e) => return Err(e),
+    }
+    if unoffered {
+        found.insert(Notice::Offered);
+    }
+    let own = O::stream();
+    for spec in O::SPECS {
+        for stream in shared.api.storing(spec.subject).await? {
+            // One of its subjects is enough to name a stream.
+            let named = found.iter().any(|notice| match notice {
+                Notice::Foreign { stream: named, .. } | Notice::Ours { stream: named, .. } => {
+                    *named == stream
+                }
+                Notice::Offered => false,
+            });
+            let (subject, ours) = (spec.subject.to_owned(), stream == own);
+            if !named && !ours {
+                found.insert(Notice::Foreign { stream, subject });
+            } else if !named && shared.mode() == Mode::Core {
+                found.insert(Notice::Ours { stream, subject });
+            }
+        }
+    }
+    Ok(found)
+}

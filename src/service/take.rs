@@ -1,0 +1,101 @@
+//! Takes the messages of one subscription, and works on many of them at once.
+
+use std::sync::Arc;
+
+use async_nats::{Message, Subscriber};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
+
+use super::connection::Connection;
+use super::leave::leave;
+use super::subscription::{Serves, Subscription, subscriber, told};
+use super::{Shared, barrier, handle};
+use crate::operation::Persist;
+
+/// Whether more is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taking {
+    Yes,
+    /// The server is about to stop: not until the next connection.
+    Paused,
+    /// Never again.
+    Over,
+}
+
+/// Takes messages until it is told to stop; then what the server had sent already, and ends when all is done. Does the
+/// same when the server says that it is about to stop: what it would still send would be lost with it, and whoever asks
+/// is told at once that nobody is there. Listens again on the next connection.
+pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, subscription: Subscription) {
+    let Subscription { serves, subject, subscriber: mut messages, early } = subscription;
+    let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
+    let work = |message| work(&shared, serves, message);
+    let mut working = early.into_iter().map(work).collect::<FuturesUnordered<_>>();
+    let mut taking = Taking::Yes;
+    while taking != Taking::Over || !working.is_empty() {
+        let end = tokio::select! {
+            biased;
+            Some(()) = working.next() => continue,
+            message = messages.next(), if taking == Taking::Yes && working.len() < shared.in_flight => {
+                match message {
+                    Some(message) => working.push(work(message)),
+                    None => taking = Taking::Over,
+                }
+                continue;
+            }
+            () = told(&mut stop), if taking != Taking::Over => Taking::Over,
+            // Who we are is told to the last moment: another instance may be starting.
+            end = turn(&mut connection, taking), if taking != Taking::Over && serves != Serves::Who => end,
+        };
+        match end {
+            Taking::Yes => match subscriber::<O>(&shared.client, serves, &subject).await {
+                Ok(again) => messages = again,
+                Err(e) => {
+                    tracing::error!(subject, "nobody listens here any more: {e}");
+                    taking = Taking::Over;
+                    continue;
+                }
+            },
+            _ if taking == Taking::Yes => {
+                let rest = last(&shared, &mut messages, &mut working).await;
+                working.extend(rest.into_iter().map(work));
+            }
+            _ => {}
+        }
+        taking = end;
+    }
+}
+
+/// The last messages of a subscription; what is being worked on goes on meanwhile.
+async fn last<O: Persist>(
+    shared: &Shared<O>,
+    messages: &mut Subscriber,
+    working: &mut FuturesUnordered<impl Future<Output = ()>>,
+) -> Vec<Message> {
+    let mut leaving = std::pin::pin!(leave(&shared.client, messages));
+    loop {
+        tokio::select! {
+            rest = &mut leaving => return rest,
+            Some(()) = working.next() => {}
+        }
+    }
+}
+
+/// Waits until the server says that it is about to stop; or, after that, for the next connection.
+async fn turn(connection: &mut watch::Receiver<Connection>, taking: Taking) -> Taking {
+    let yes = taking == Taking::Yes;
+    if connection.wait_for(|c| if yes { c.lame } else { c.up && !c.lame }).await.is_err() {
+        // The client is gone, and nothing will be said any more.
+        std::future::pending::<()>().await;
+    }
+    if yes { Taking::Paused } else { Taking::Yes }
+}
+
+async fn work<O: Persist>(shared: &Shared<O>, serves: Serves, message: Message) {
+    match serves {
+        Serves::Operation(index) => handle::operation(shared, index, message).await,
+        Serves::Ping => handle::ping(shared, message).await,
+        Serves::Who => handle::who(shared, message).await,
+        Serves::Applied => barrier::applied(shared, message).await,
+    }
+}
