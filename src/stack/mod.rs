@@ -5,11 +5,14 @@
 //!                                         └ log, metrics [DB] ─ timeout ─ SqlxService
 //! ```
 //!
+//! With an outbox, a second `Fallback` stands around the first one: what neither path takes goes to it, events only.
+//!
 //! The timeout is inside the breaker, so that the breaker sees it; the breaker is inside the fallback, so that an
 //! open circuit reroutes in nanoseconds; log and metrics are outside both, so that nothing goes uncounted.
 
 #[cfg(feature = "sqlite")]
 mod direct;
+mod third;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -58,6 +61,11 @@ impl<O: Operation, S> Path<O> for S where
         + 'static
 {
 }
+
+/// Paths that stand beside each other, before the layers around everything.
+trait Paths<O: Operation>: Stack<O, Error: Classify + Display + Send + Sync + 'static> {}
+
+impl<O: Operation, S> Paths<O> for S where S: Stack<O, Error: Classify + Display + Send + Sync + 'static> {}
 
 /// The knobs of the standard stack.
 #[derive(Clone, Debug)]
@@ -126,26 +134,8 @@ impl StackBuilder {
         P: Path<O>,
         S: Path<O>,
     {
-        // What was never sent is refused at once anyway; what the database answered is not the path's fault. So
-        // only silence opens the circuit.
-        let circuit = BreakerLayer::new(self.breaker.clone()).classify_by(
-            |result: &Result<Reply<O::Answer>, Error<O>>| match result {
-                Err(error) if error.class() == Class::Unknown => {
-                    Some(Failure { class: Class::Unknown, timeout: error.is_timeout() })
-                }
-                _ => None,
-            },
-        );
-        let handle = circuit.handle();
-        let nats = ServiceBuilder::new()
-            .layer(LogLayer::new(Via::Nats.tag()))
-            .layer(MetricsLayer::new(Via::Nats.as_str()).prefix(self.prefix))
-            .layer(circuit)
-            .layer(TimeoutLayer::new(self.nats_timeout))
-            .service(nats);
-        let db = self.direct(db);
-        let policy = CountReroutes::new(ByClass::new()).prefix(self.prefix);
-        (self.total(Fallback::new(nats, db, policy)), handle)
+        let (paths, handle) = self.both(nats, db);
+        (self.total(paths), handle)
     }
 
     /// The stack over two paths: the first one serves, the second one when the first cannot.
@@ -167,6 +157,35 @@ impl StackBuilder {
         self.total(self.direct(db))
     }
 
+    /// Both paths, each in its layers, and the handle of the circuit of the first.
+    fn both<O, P, S>(&self, nats: P, db: S) -> (impl Paths<O> + use<O, P, S>, Handle)
+    where
+        O: Operation,
+        P: Path<O>,
+        S: Path<O>,
+    {
+        // What was never sent is refused at once anyway; what the database answered is not the path's fault. So
+        // only silence opens the circuit.
+        let circuit = BreakerLayer::new(self.breaker.clone()).classify_by(
+            |result: &Result<Reply<O::Answer>, Error<O>>| match result {
+                Err(error) if error.class() == Class::Unknown => {
+                    Some(Failure { class: Class::Unknown, timeout: error.is_timeout() })
+                }
+                _ => None,
+            },
+        );
+        let handle = circuit.handle();
+        let nats = ServiceBuilder::new()
+            .layer(LogLayer::new(Via::Nats.tag()))
+            .layer(MetricsLayer::new(Via::Nats.as_str()).prefix(self.prefix))
+            .layer(circuit)
+            .layer(TimeoutLayer::new(self.nats_timeout))
+            .service(nats);
+        let db = self.direct(db);
+        let policy = CountReroutes::new(ByClass::new()).prefix(self.prefix);
+        (Fallback::new(nats, db, policy), handle)
+    }
+
     /// The layers of the path on the database.
     fn direct<O: Operation, S: Path<O>>(&self, db: S) -> impl Path<O> + use<O, S> {
         ServiceBuilder::new()
@@ -180,7 +199,7 @@ impl StackBuilder {
     fn total<O, S>(&self, paths: S) -> impl Stack<O> + use<O, S>
     where
         O: Operation,
-        S: Stack<O, Error: Classify + Display>,
+        S: Paths<O>,
     {
         ServiceBuilder::new()
             .layer(ConcurrencyLimitLayer::new(self.in_flight))
