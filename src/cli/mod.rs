@@ -7,6 +7,7 @@ mod console;
 mod demo;
 mod exit;
 mod keep;
+mod outbox;
 mod paths;
 mod query;
 mod send;
@@ -61,6 +62,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Stats(args) => query::stats(&global, args).await,
         Command::Recent(args) => query::recent(&global, args).await,
         Command::Tell(args) => query::tell(&global, args).await,
+        Command::Outbox(args) => outbox::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Completions { shell } => {

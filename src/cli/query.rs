@@ -130,7 +130,7 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// A unix second as a date and time of day, UTC.
-fn time(second: i64) -> String {
+pub(super) fn time(second: i64) -> String {
     let Ok(at) = OffsetDateTime::from_unix_timestamp(second) else { return format!("second {second}") };
     let (date, month) = (at.date(), u8::from(at.month()));
     format!(

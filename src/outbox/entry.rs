@@ -87,11 +87,8 @@ impl Entry {
             Cause::new(Code::INVALID, format!("this program knows no operation {}", self.operation))
         })?;
         let trace = self.parent.as_deref().and_then(|parent| Trace::new(parent, self.state.as_deref()));
-        let head = Head {
-            id: OpId::parse(&self.id)?,
-            occurred_at: self.occurred_at,
-            trace: trace.map(Arc::new),
-        };
+        let head =
+            Head { id: OpId::parse(&self.id)?, occurred_at: self.occurred_at, trace: trace.map(Arc::new) };
         Ok(Request::with_head(head, O::decode(index, self.payload.as_bytes())?))
     }
 }

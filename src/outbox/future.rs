@@ -54,8 +54,7 @@ impl<O: Operation> Future for OutboxFuture<O> {
                 let empty = request.op.spec().empty.as_bytes();
                 let answer = kept.and_then(|()| {
                     // What is kept and has no answer to give is kept all the same: that is no refusal.
-                    O::decode_answer(request.op.index(), empty)
-                        .map_err(|e| Cause::new(Code::UNANSWERED, e.0))
+                    O::decode_answer(request.op.index(), empty).map_err(|e| Cause::new(Code::UNANSWERED, e.0))
                 });
                 Poll::Ready(match answer {
                     Ok(answer) => Ok(Reply { via: Via::Outbox, ack: Ack::Stored, answer }),

@@ -12,7 +12,8 @@ use super::file;
 use super::replay::horizon;
 
 // `$1`: what was taken until then is too old, even if nobody has set it aside yet.
-const WAITING: &str = "SELECT operation, sum(taken_at > $1), sum(taken_at <= $1), min(taken_at) FROM waiting GROUP BY 1";
+const WAITING: &str =
+    "SELECT operation, sum(taken_at > $1), sum(taken_at <= $1), min(taken_at) FROM waiting GROUP BY 1";
 const ASIDE: &str = "SELECT operation, sum(code <> 'expired'), sum(code = 'expired') FROM aside GROUP BY 1";
 const REFUSALS: &str = "SELECT id, operation, occurred_at, aside_at, code, reason FROM aside WHERE code <> 'expired' \
                         ORDER BY aside_at DESC, id LIMIT 20";

@@ -217,9 +217,7 @@ impl<O: Operation> OutboxService<O> {
         }
         let (tx, rx) = oneshot::channel();
         self.shared.items.try_send(Item::Put(Put::new(request)?, tx)).map_err(|e| match e {
-            TrySendError::Full(_) => {
-                Cause::new(Code::OVERLOADED, "the queue in front of the outbox is full")
-            }
+            TrySendError::Full(_) => Cause::new(Code::OVERLOADED, "the queue in front of the outbox is full"),
             TrySendError::Closed(_) => closed(),
         })?;
         Ok(rx)

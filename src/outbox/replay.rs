@@ -18,8 +18,8 @@ use tokio::time;
 use super::entry::Entry;
 use super::pace::{Backoff, Width};
 use super::{OFFERED, OutboxService};
-use crate::clock;
 use crate::client::{Db, Stack};
+use crate::clock;
 use crate::error::Cause;
 use crate::operation::Operation;
 use crate::reply::Via;
@@ -82,7 +82,10 @@ pub struct Replayed {
 
 impl<O, S> fmt::Debug for Replayer<O, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Replayer").field("outbox", &self.outbox).field("done", &self.done()).finish_non_exhaustive()
+        f.debug_struct("Replayer")
+            .field("outbox", &self.outbox)
+            .field("done", &self.done())
+            .finish_non_exhaustive()
     }
 }
 
@@ -281,7 +284,9 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
             #[allow(clippy::cast_precision_loss)] // a duration for people
             let age = clock::now().saturating_sub(oldest).max(0) as f64 / 1000.0;
             let count = round.replayed;
-            tracing::info!("replayed {count} operations from the outbox, the oldest of which had waited for {age:.1} s; {waiting} wait");
+            tracing::info!(
+                "replayed {count} operations from the outbox, the oldest of which had waited for {age:.1} s; {waiting} wait"
+            );
         }
         if let Some(cause) = &round.stopped {
             tracing::debug!("the replay of the outbox has stopped, {waiting} operations wait: {cause}");

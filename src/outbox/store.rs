@@ -97,7 +97,8 @@ pub(super) struct Known {
 /// The events as the statements take them; the first gets the number `first`.
 pub(super) fn rows(puts: &[Put], first: i64) -> String {
     let row = |(seq, put): (i64, &Put)| {
-        let (parent, state) = put.trace.as_ref().map_or((None, None), |t| (Some(&t.parent), t.state.as_ref()));
+        let (parent, state) =
+            put.trace.as_ref().map_or((None, None), |t| (Some(&t.parent), t.state.as_ref()));
         json!([seq, put.id, put.operation, put.occurred_at, parent, state, put.payload])
     };
     serde_json::Value::from_iter((first..).zip(puts).map(row)).to_string()
@@ -113,7 +114,12 @@ pub(super) async fn put(connection: &mut SqliteConnection, rows: &str) -> Result
 pub(super) async fn known(connection: &mut SqliteConnection, rows: &str) -> Result<Vec<Known>, sqlx::Error> {
     let (rows, _) = run(connection, sqlx::query(KNOWN).bind(rows)).await?;
     let known = |row: &SqliteRow| {
-        Ok(Known { id: row.try_get(0)?, seq: row.try_get(1)?, same: row.try_get(2)?, reason: row.try_get(3)? })
+        Ok(Known {
+            id: row.try_get(0)?,
+            seq: row.try_get(1)?,
+            same: row.try_get(2)?,
+            reason: row.try_get(3)?,
+        })
     };
     rows.iter().map(known).collect()
 }
