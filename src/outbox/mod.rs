@@ -10,6 +10,7 @@
 //! second effect.
 
 mod batch;
+mod connection;
 mod entry;
 mod error;
 mod file;
@@ -18,6 +19,7 @@ mod list;
 mod options;
 mod pace;
 mod replay;
+mod round;
 mod store;
 mod writer;
 
@@ -36,7 +38,8 @@ pub use error::OutboxError;
 pub use future::OutboxFuture;
 pub use list::{Listing, Refusal, Rows, list};
 pub use options::{OFFERED, OutboxOptions};
-pub use replay::{Replayed, Replayer, Round};
+pub use replay::Replayer;
+pub use round::{Replayed, Round};
 
 use crate::error::{Cause, Code, Error};
 use crate::operation::{Kind, Operation};

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use rosey_layers::{Class, Classify};
-use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time;
 
 use super::entry::Entry;
 use super::pace::{Backoff, Width};
+use super::round::{Replayed, Round};
 use super::{OFFERED, OutboxService};
 use crate::client::{Db, Stack};
 use crate::clock;
@@ -52,32 +52,6 @@ pub struct Replayer<O, S> {
     wake: Arc<Notify>,
     replayed: AtomicU64,
     refused: AtomicU64,
-}
-
-/// What one round has done.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Round {
-    /// Events that a path took.
-    pub replayed: u64,
-    /// Events that were refused, and set aside.
-    pub refused: u64,
-    /// Events that were too old, and set aside.
-    pub expired: u64,
-    /// Events that were too large for every path that there was; they still wait.
-    pub passed_over: u64,
-    /// Why it stopped before its end.
-    pub stopped: Option<Cause>,
-    /// When the oldest of those that a path took had been taken, in unix milliseconds.
-    pub oldest: Option<i64>,
-}
-
-/// What a replayer has done since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Replayed {
-    /// Events that a path took.
-    pub replayed: u64,
-    /// Events that were refused.
-    pub refused: u64,
 }
 
 impl<O, S> fmt::Debug for Replayer<O, S> {
@@ -291,13 +265,5 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         if let Some(cause) = &round.stopped {
             tracing::debug!("the replay of the outbox has stopped, {waiting} operations wait: {cause}");
         }
-    }
-}
-
-impl Round {
-    /// Whether nothing was left that could have been offered.
-    #[must_use]
-    pub const fn is_done(&self) -> bool {
-        self.stopped.is_none() && self.passed_over == 0
     }
 }

@@ -1,18 +1,15 @@
 //! The holder of the file: one task, one connection. It takes what is waiting, never waits for more, and commits it in
 //! one transaction and one sync.
 
-use std::fs::File;
-
-use sqlx::Connection;
-use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{self, Batch, Waiter};
+use super::connection::Connection;
 use super::entry::{Entry, Put};
-use super::file::{self, Opened};
+use super::file::Opened;
 use super::options::OutboxOptions;
 use super::store::{self, Held};
-use super::{Counts, Which, error};
+use super::{Counts, Which};
 use crate::error::{Cause, Code};
 
 /// So many bytes must have gone before the file is made smaller.
@@ -41,8 +38,8 @@ pub(super) async fn run(
     mut queue: mpsc::Receiver<Item>,
 ) {
     let Opened { connection, lock, held } = opened;
-    let mut holder =
-        Holder { connection: Some(connection), options, held, counts, gone: 0, full_named: false };
+    let file = Connection::new(connection, lock, options.clone());
+    let mut holder = Holder { file, options, held, counts, gone: 0, full_named: false };
     let mut next = None;
     loop {
         let item = match next.take() {
@@ -70,19 +67,18 @@ pub(super) async fn run(
             }
             Item::Close(told) => {
                 queue.close();
-                holder.close(lock).await;
+                holder.file.close().await;
                 let _ = told.send(());
                 return;
             }
             other => holder.serve(other).await,
         }
     }
-    holder.close(lock).await;
+    holder.file.close().await;
 }
 
 struct Holder {
-    /// None after it was lost.
-    connection: Option<SqliteConnection>,
+    file: Connection,
     options: OutboxOptions,
     held: Held,
     counts: watch::Sender<Counts>,
@@ -127,7 +123,7 @@ impl Holder {
         let rows = store::rows(puts, first);
         // Also if it fails: a commit that failed may be there after all, and its numbers with it.
         self.held.last += i64::try_from(puts.len()).unwrap_or_default();
-        let new = match self.on_file(async |c| store::put(c, &rows).await).await {
+        let new = match self.file.with(async |c| store::put(c, &rows).await).await {
             Ok(new) => new,
             Err(cause) => return vec![Err(cause); puts.len()],
         };
@@ -166,7 +162,7 @@ impl Holder {
 
     /// For each of them what became of it, if it was here before it came with a number from `first` on.
     async fn known(&mut self, puts: &[Put], rows: &str, first: i64) -> Vec<Option<Result<(), Cause>>> {
-        let known = match self.on_file(async |c| store::known(c, rows).await).await {
+        let known = match self.file.with(async |c| store::known(c, rows).await).await {
             Ok(known) => known,
             // They may be there, and may not: whoever asks again is told.
             Err(cause) => return vec![Some(Err(cause)); puts.len()],
@@ -190,11 +186,11 @@ impl Holder {
     async fn serve(&mut self, item: Item) {
         match item {
             Item::Next(after, horizon, most, told) => {
-                let next = self.on_file(async |c| store::next(c, after, horizon, most).await).await;
+                let next = self.file.with(async |c| store::next(c, after, horizon, most).await).await;
                 let _ = told.send(next);
             }
             Item::Forget(seqs, bytes, told) => {
-                let gone = self.on_file(async |c| store::forget(c, &seqs).await).await;
+                let gone = self.file.with(async |c| store::forget(c, &seqs).await).await;
                 let _ = told.send(gone.map(|gone| {
                     self.held.waiting = self.held.waiting.saturating_sub(gone);
                     self.removed(bytes);
@@ -204,7 +200,7 @@ impl Holder {
                 }
             }
             Item::Refuse(seq, cause, told) => {
-                let moved = self.on_file(async |c| store::refuse(c, seq, &cause).await).await;
+                let moved = self.file.with(async |c| store::refuse(c, seq, &cause).await).await;
                 let _ = told.send(moved.map(|moved| {
                     self.held.waiting = self.held.waiting.saturating_sub(moved);
                     self.held.refused += moved;
@@ -212,7 +208,7 @@ impl Holder {
                 }));
             }
             Item::Expire(horizon, told) => {
-                let moved = self.on_file(async |c| store::expire(c, horizon).await).await;
+                let moved = self.file.with(async |c| store::expire(c, horizon).await).await;
                 let _ = told.send(moved.inspect(|moved| {
                     self.held.waiting = self.held.waiting.saturating_sub(*moved);
                     self.held.expired += moved;
@@ -228,9 +224,9 @@ impl Holder {
     }
 
     async fn drop(&mut self, which: Which) -> Result<u64, Cause> {
-        let dropped = self.on_file(async |c| store::drop(c, which).await).await?;
+        let dropped = self.file.with(async |c| store::drop(c, which).await).await?;
         let before = self.held.bytes;
-        let held = self.on_file(store::held).await?;
+        let held = self.file.with(store::held).await?;
         self.held = Held { last: self.held.last.max(held.last), ..held };
         self.held.bytes = before;
         self.removed(before.saturating_sub(held.bytes));
@@ -247,7 +243,7 @@ impl Holder {
 
     async fn shrink(&mut self) {
         self.gone = 0;
-        if let Err(cause) = self.on_file(store::shrink).await {
+        if let Err(cause) = self.file.with(store::shrink).await {
             // It is only larger than it must be.
             tracing::debug!("{cause}");
         }
@@ -256,44 +252,5 @@ impl Holder {
     fn publish(&self) {
         let Held { waiting, refused, expired, bytes, .. } = self.held;
         self.counts.send_replace(Counts { waiting, refused, expired, bytes });
-    }
-
-    /// Does something with the file. After an error the transaction is still open: it is rolled back; what cannot be
-    /// rolled back is dropped, connection and all, and opened again the next time.
-    async fn on_file<T>(
-        &mut self,
-        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
-    ) -> Result<T, Cause> {
-        let result = async {
-            let connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => file::connect(&self.options, false).await?,
-            };
-            work(self.connection.insert(connection)).await
-        };
-        let result = result.await;
-        if result.is_err()
-            && let Some(mut connection) = self.connection.take()
-        {
-            let usable = match sqlx::query("ROLLBACK").execute(&mut connection).await {
-                Ok(_) => true,
-                // "no transaction is active": the error came before BEGIN, or ended the transaction itself
-                Err(e) => {
-                    e.as_database_error().is_some_and(|e| e.message().contains("no transaction is active"))
-                }
-            };
-            self.connection = usable.then_some(connection);
-        }
-        result.map_err(|e| error::cause(self.options.path(), &e))
-    }
-
-    /// Closes the file, and only then gives the lock back.
-    async fn close(mut self, lock: File) {
-        if let Some(connection) = self.connection.take()
-            && let Err(e) = connection.close().await
-        {
-            tracing::warn!("closing the outbox {}: {e}", self.options.path().display());
-        }
-        drop(lock);
     }
 }
