@@ -16,11 +16,13 @@ mod error;
 mod file;
 mod future;
 mod list;
+mod news;
 mod options;
 mod pace;
 mod replay;
 mod round;
 mod store;
+mod walk;
 mod writer;
 
 use std::fmt;

@@ -1,33 +1,32 @@
 //! Offering again what waits.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use rosey_layers::{Class, Classify};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time;
 
 use super::entry::Entry;
+use super::news::News;
 use super::pace::{Backoff, Width};
 use super::round::{Replayed, Round};
-use super::{OFFERED, OutboxService};
+use super::walk::Walk;
+use super::{Counts, OFFERED, OutboxService};
 use crate::client::{Db, Stack};
 use crate::clock;
 use crate::error::Cause;
 use crate::operation::Operation;
 use crate::reply::Via;
 
-/// How many events are read at a time.
-const PAGE: u32 = 256;
-/// How often a round that takes long says how far it is.
-const PROGRESS: Duration = Duration::from_secs(5);
+/// How often those that have become too old are looked for. What is too old is never offered, found or not.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// Offers again what waits in an outbox, over a stack **without** that outbox.
 ///
@@ -41,7 +40,7 @@ const PROGRESS: Duration = Duration::from_secs(5);
 /// | acknowledged | forgotten |
 /// | class `Rejected` | set aside with the reason, logged; the others go on |
 /// | class `TooLarge` | stays, and is passed over in this round: another path may take it |
-/// | any other error | the round stops; the next one after a pause of 250 ms, longer each time, up to 30 s |
+/// | any other error | the round stops; the next one after a pause of 250 ms, longer each time, up to 30 s. It begins behind the one that failed, and turns back to that at its end: one that fails always does not hold up the others |
 /// | waited for more than [`OFFERED`] | set aside, never offered again |
 ///
 /// [`wake`](Self::wake) ends the pause at once: call it when a path returns.
@@ -52,6 +51,11 @@ pub struct Replayer<O, S> {
     wake: Arc<Notify>,
     replayed: AtomicU64,
     refused: AtomicU64,
+    /// The number of the first one that failed in the last round.
+    failed: AtomicI64,
+    /// When the last look for those that are too old was.
+    swept: Mutex<Option<Instant>>,
+    news: News,
 }
 
 impl<O, S> fmt::Debug for Replayer<O, S> {
@@ -73,6 +77,9 @@ impl<O, S> Replayer<O, S> {
             wake: Arc::default(),
             replayed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            failed: AtomicI64::new(0),
+            swept: Mutex::default(),
+            news: News::default(),
         }
     }
 
@@ -104,35 +111,23 @@ pub(super) fn horizon() -> i64 {
 
 impl<O: Operation, S: Stack<O>> Replayer<O, S> {
     /// Offers what waits, whenever something does, until `stop` completes. A round that is interrupted has done what it
-    /// has done; the rest waits for the next one.
+    /// has done; the rest waits for the next one. Dropping the future does the same without a last word in the log.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         let mut counts = self.outbox.watch();
         let mut backoff = Backoff::new();
         let mut pause = Duration::ZERO;
         loop {
-            let due = async {
-                // An outbox that is closed has nothing to offer any more.
-                if counts.wait_for(|counts| counts.waiting > 0).await.is_err() {
-                    return std::future::pending().await;
+            let round = async {
+                if self.due(&mut counts, pause).await {
+                    backoff.reset();
                 }
-                tokio::select! {
-                    () = time::sleep(pause) => false,
-                    () = self.wake.notified() => true,
-                }
+                self.once().await
             };
-            let woken = tokio::select! {
-                biased;
-                () = &mut stop => return,
-                woken = due => woken,
-            };
-            if woken {
-                backoff.reset();
-            }
             let round = tokio::select! {
                 biased;
-                () = &mut stop => return,
-                round = self.once() => round,
+                () = &mut stop => break,
+                round = round => round,
             };
             if round.is_done() {
                 backoff.reset();
@@ -142,6 +137,28 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
                 pause = backoff.after_failure();
             }
         }
+        self.say(true);
+    }
+
+    /// Waits until something waits, and for the pause; answers whether that was cut short because a path has returned.
+    async fn due(&self, counts: &mut watch::Receiver<Counts>, pause: Duration) -> bool {
+        let mut due = pin!(async {
+            // An outbox that is closed has nothing to offer any more.
+            if counts.wait_for(|counts| counts.waiting > 0).await.is_err() {
+                return std::future::pending().await;
+            }
+            tokio::select! {
+                () = time::sleep(pause) => false,
+                () = self.wake.notified() => true,
+            }
+        });
+        loop {
+            let unsaid = self.news.due();
+            tokio::select! {
+                woken = &mut due => return woken,
+                () = time::sleep_until(unsaid.unwrap_or_else(time::Instant::now)), if unsaid.is_some() => self.say(false),
+            }
+        }
     }
 
     /// Offers everything that waits once, until a path fails. Dropping the future leaves what was not acknowledged, and
@@ -149,50 +166,60 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
     pub async fn once(&self) -> Round {
         let mut round = Round::default();
         let horizon = horizon();
-        match self.outbox.expire(horizon).await {
-            Ok(expired) => round.expired = expired,
-            Err(cause) => round.stopped = Some(cause),
-        }
-        if round.expired > 0 {
-            tracing::warn!(
-                outbox = %self.outbox.path().display(),
-                "{} operations have waited for more than 7 days: they are kept, and not offered any more; `rosey outbox` \
-                 lists them",
-                round.expired
-            );
-        }
-        let (mut width, mut page, mut after, mut more) =
-            (Width::new(self.in_flight), VecDeque::new(), 0, true);
+        self.sweep(horizon, &mut round).await;
+        let mut walk = Walk::new(self.failed.swap(0, Ordering::Relaxed), horizon);
+        let mut width = Width::new(self.in_flight);
         let mut flying = FuturesUnordered::new();
-        let mut said = Instant::now();
         loop {
             while round.stopped.is_none() && flying.len() < width.get() {
-                if page.is_empty() && more {
-                    match self.outbox.next(after, horizon, PAGE).await {
-                        Ok(entries) => page.extend(entries),
-                        Err(cause) => round.stopped = Some(cause),
-                    }
-                    more = page.len() == PAGE as usize;
-                    after = page.back().map_or(after, |entry: &Entry| entry.seq);
+                match walk.next(&self.outbox).await {
+                    Ok(Some(entry)) => flying.push(self.offer(entry)),
+                    Ok(None) => break,
+                    Err(cause) => round.stopped = Some(cause),
                 }
-                let Some(entry) = page.pop_front() else { break };
-                flying.push(self.offer(entry));
             }
-            let Some(first) = flying.next().await else { break };
+            let Some(first) = flying.next().await else {
+                if round.stopped.is_none() && walk.turn() {
+                    continue;
+                }
+                break;
+            };
             // Those that one transaction has answered are forgotten in one, too.
             let mut answered = vec![first];
             while let Some(Some(next)) = flying.next().now_or_never() {
                 answered.push(next);
             }
             self.settle(answered, &mut width, &mut round).await;
-            if said.elapsed() > PROGRESS {
-                said = Instant::now();
-                let waiting = self.outbox.counts().waiting;
-                tracing::info!("replaying the outbox: {} operations done, {waiting} wait", round.replayed);
-            }
+            self.say(false);
         }
-        self.say(&round);
+        if let Some(cause) = &round.stopped {
+            let waiting = self.outbox.counts().waiting;
+            tracing::debug!("the replay of the outbox has stopped, {waiting} operations wait: {cause}");
+        }
         round
+    }
+
+    /// Sets aside what is too old, now and then: looking for it reads everything.
+    async fn sweep(&self, horizon: i64, round: &mut Round) {
+        {
+            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            if swept.is_some_and(|at| at.elapsed() < SWEEP) {
+                return;
+            }
+            *swept = Some(Instant::now());
+        }
+        match self.outbox.expire(horizon).await {
+            Ok(0) => {}
+            Ok(expired) => {
+                round.expired = expired;
+                tracing::warn!(
+                    outbox = %self.outbox.path().display(),
+                    "{expired} operations have waited for more than 7 days: they are kept, and not offered any more; \
+                     `rosey outbox` lists them"
+                );
+            }
+            Err(cause) => round.stopped = Some(cause),
+        }
     }
 
     async fn offer(&self, entry: Entry) -> (Entry, Result<Via, Cause>) {
@@ -218,7 +245,13 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
                 }
                 Err(cause) if cause.class() == Class::Rejected => self.set_aside(&entry, cause, round).await,
                 Err(cause) if cause.class() == Class::TooLarge => round.passed_over += 1,
-                Err(cause) => round.stopped = Some(cause),
+                Err(cause) => {
+                    let first = self.failed.load(Ordering::Relaxed);
+                    if first == 0 || entry.seq < first {
+                        self.failed.store(entry.seq, Ordering::Relaxed);
+                    }
+                    round.stopped = Some(cause);
+                }
             }
         }
         if taken.is_empty() {
@@ -230,6 +263,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
                 round.oldest = round.oldest.into_iter().chain(oldest).min();
                 round.replayed += taken.len() as u64;
                 self.replayed.fetch_add(taken.len() as u64, Ordering::Relaxed);
+                self.news.add(taken.len() as u64, oldest);
             }
             // They are offered again, and the ledger knows them.
             Err(cause) => round.stopped = Some(cause),
@@ -252,18 +286,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         }
     }
 
-    fn say(&self, round: &Round) {
-        let waiting = self.outbox.counts().waiting;
-        if let Some(oldest) = round.oldest {
-            #[allow(clippy::cast_precision_loss)] // a duration for people
-            let age = clock::now().saturating_sub(oldest).max(0) as f64 / 1000.0;
-            let count = round.replayed;
-            tracing::info!(
-                "replayed {count} operations from the outbox, the oldest of which had waited for {age:.1} s; {waiting} wait"
-            );
-        }
-        if let Some(cause) = &round.stopped {
-            tracing::debug!("the replay of the outbox has stopped, {waiting} operations wait: {cause}");
-        }
+    fn say(&self, at_the_end: bool) {
+        self.news.say(self.outbox.path(), self.outbox.counts().waiting, at_the_end);
     }
 }

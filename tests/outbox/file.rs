@@ -136,13 +136,17 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
     let whole = std::fs::read(kept.path()).unwrap();
     let mut torn = whole.clone();
     torn.truncate(whole.len() / 2);
-    let mut overwritten = whole.clone();
-    let middle = whole.len() / 2;
-    overwritten[middle..middle + 4096].fill(0xa5);
     let garbage = b"this is a letter to my aunt, and no database at all ".repeat(100);
-    for (what, bytes) in [("torn", torn), ("overwritten", overwritten), ("garbage", garbage)] {
+    let mut damaged = vec![("torn".to_owned(), torn), ("garbage".to_owned(), garbage)];
+    for page in 1..whole.len() / 4096 {
+        let mut overwritten = whole.clone();
+        overwritten[page * 4096..(page + 1) * 4096].fill(0xa5);
+        damaged.push((format!("page {} of {} overwritten", page + 1, whole.len() / 4096), overwritten));
+    }
+    assert!(damaged.len() > 10, "{}", damaged.len());
+    for (what, bytes) in damaged {
         std::fs::write(kept.path(), &bytes).unwrap();
-        let error = OutboxService::<rosey::op::Op>::open(&kept.options()).await.unwrap_err();
+        let error = OutboxService::<rosey::op::Op>::open(&kept.options()).await.expect_err(&what);
         assert!(matches!(error, OutboxError::Damaged { .. }), "{what}: {error}");
         assert!(error.to_string().contains("left as it is"), "{error}");
         assert!(std::fs::read(kept.path()).unwrap() == bytes, "{what}: it was changed");

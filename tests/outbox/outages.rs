@@ -37,7 +37,7 @@ async fn ten_thousand_events_of_one_outage_are_applied_once_each_when_nats_retur
     w.server.restart().await;
     let service = DbService::start(&w.server, &w.file).await;
     w.emptied().await;
-    assert_eq!(w.replayer.done().replayed, 10_000);
+    wait_until("all are counted", || async { w.replayer.done().replayed == 10_000 }).await;
     // New ones go the normal way.
     let reply = w.db.call(UserJoined { username: "user-later".into() }).await.unwrap();
     assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Committed));
@@ -181,6 +181,41 @@ async fn a_path_that_fails_again_stops_the_round_and_leaves_the_rest() {
     assert!(calls < 120 + 2 * 64, "no more than a width is tried in vain: {calls}");
     assert_eq!(w.replayer.once().await.replayed, 180);
     verdict(&w.file, 300).await;
+}
+
+#[tokio::test]
+async fn one_that_always_fails_does_not_hold_up_the_others() {
+    let w = World::new().await;
+    let events: Vec<Request> = (0..700).map(event).collect();
+    store(&w.db, events.clone()).await;
+    w.provide().await;
+    // The oldest of them, one in the middle, and one that every path finds too large.
+    let failing = [0, 350].map(|n: usize| events[n].head.id.clone());
+    let large = events[500].head.id.clone();
+    let database = w.direct.database().unwrap().clone();
+    let path = tower::service_fn(move |request: Request| {
+        let (database, id) = (database.clone(), request.head.id.clone());
+        let code = if failing.contains(&id) { Some(Code::UNANSWERED) } else { None };
+        let code = code.or((id == large).then_some(Code::TOO_LARGE));
+        async move {
+            match code {
+                Some(code) => Err(rosey::Error::new(rosey::Cause::new(code, "told so"), request)),
+                None => tower::ServiceExt::oneshot(database, request).await,
+            }
+        }
+    });
+    let replayer = Replayer::new(w.outbox.clone(), path);
+    let mut rounds = 0;
+    while w.outbox.counts().waiting > 3 {
+        let round = replayer.once().await;
+        assert!(!round.is_done());
+        rounds += 1;
+        assert!(rounds <= 5, "{:?}", w.outbox.counts());
+    }
+    assert_eq!(replayer.once().await.replayed, 0);
+    // They are still there for a path that takes them.
+    assert_eq!(w.replayer.once().await.replayed, 3);
+    verdict(&w.file, 700).await;
 }
 
 #[tokio::test]
