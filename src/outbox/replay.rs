@@ -40,8 +40,11 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// | acknowledged | forgotten |
 /// | class `Rejected` | set aside with the reason, logged; the others go on |
 /// | class `TooLarge` | stays, and is passed over in this round: another path may take it |
-/// | any other error | the round stops; the next one after a pause of 250 ms, longer each time, up to 30 s. It begins behind the one that failed, and turns back to that at its end: one that fails always does not hold up the others |
+/// | any other error | the round stops; the next one comes after a pause of 250 ms, longer each time, up to 30 s |
 /// | waited for more than [`OFFERED`] | set aside, never offered again |
+///
+/// A round begins behind the one at which the last round stopped, and turns back to it at the end: one that always fails
+/// does not hold up the others.
 ///
 /// [`wake`](Self::wake) ends the pause at once: call it when a path returns.
 pub struct Replayer<O, S> {
