@@ -174,6 +174,11 @@ impl<O> Error<O> {
         &self.cause
     }
 
+    /// Takes the cause out, and leaves the request.
+    pub fn into_cause(self) -> Cause {
+        self.cause
+    }
+
     /// The request that failed, if the layer that made the error still had it. The typed client always adds it.
     pub const fn request(&self) -> Option<&Request<O>> {
         self.request.as_ref()

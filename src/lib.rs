@@ -13,6 +13,8 @@ pub mod error;
 pub mod nats;
 pub mod op;
 pub mod operation;
+#[cfg(feature = "sqlite")]
+pub mod outbox;
 pub mod reply;
 pub mod request;
 #[cfg(all(feature = "nats", feature = "sqlite"))]

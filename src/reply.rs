@@ -11,22 +11,25 @@ pub enum Via {
     Nats,
     /// On the database itself.
     Db,
+    /// By the outbox: kept until one of the others can.
+    Outbox,
 }
 
 impl Via {
     /// The tags by which logs name the paths, in the order of the variants.
-    pub const TAGS: &'static [&'static str] = &["[NATS]", "[DB]"];
+    pub const TAGS: &'static [&'static str] = &["[NATS]", "[DB]", "[OUTBOX]"];
 
-    /// `nats` or `db`.
+    /// `nats`, `db` or `outbox`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Nats => "nats",
             Self::Db => "db",
+            Self::Outbox => "outbox",
         }
     }
 
-    /// The tag in logs: `[NATS]` or `[DB]`.
+    /// The tag in logs: `[NATS]`, `[DB]` or `[OUTBOX]`.
     #[must_use]
     pub const fn tag(self) -> &'static str {
         Self::TAGS[self as usize]
@@ -44,7 +47,7 @@ impl fmt::Display for Via {
 pub enum Ack {
     /// It is committed in the database (an answer to a query: it was read there).
     Committed,
-    /// It is stored in the stream, and is going to be applied.
+    /// It is stored, in the stream or in the outbox, and is going to be applied.
     Stored,
 }
 

@@ -170,10 +170,10 @@ fn how_long_what_is_kept_is_said_right_or_refused_before_anything_is_touched() {
 }
 
 #[tokio::test]
-async fn a_bot_that_knows_no_database_reads_nothing_until_there_is_a_path() {
+async fn a_bot_that_knows_no_database_and_has_no_outbox_reads_nothing_until_there_is_a_path() {
     let (mut server, file) = (NatsServer::down(), DbFile::new());
     let mut bot = rosey(&file)
-        .args(["bot", "--chat", "jsonl:-", "--nats-url", &server.url()])
+        .args(["bot", "--chat", "jsonl:-", "--outbox", "off", "--nats-url", &server.url()])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();

@@ -97,6 +97,43 @@ async fn when_both_paths_fail_the_caller_has_both_errors_the_heavier_class_and_h
 }
 
 #[tokio::test]
+async fn what_neither_path_takes_goes_to_the_outbox_unless_it_was_refused_or_is_no_event() {
+    for (first, second, asked) in [
+        (Code::UNAVAILABLE, Code::UNAVAILABLE, 1),
+        (Code::TOO_LARGE, Code::UNAVAILABLE, 1),
+        (Code::UNAVAILABLE, Code::BUSY, 1),
+        (Code::UNANSWERED, Code::STORAGE, 1),
+        (Code::UNAVAILABLE, Code::UNANSWERED, 1),
+        (Code::UNANSWERED, Code::ID_REUSED, 0),
+        (Code::INVALID, Code::BUSY, 0),
+    ] {
+        let (nats, db) = (Leaf::new(Via::Nats, Some(first)), Leaf::new(Via::Db, Some(second)));
+        let outbox = Leaf::new(Via::Outbox, None);
+        let (stack, replay, _) = StackBuilder::new().build_with_outbox(nats, db, outbox.clone());
+        let result = Db::new(stack.clone()).send(joins()).await;
+        let about = (first.name, second.name);
+        assert_eq!((outbox.asked(), result.is_ok()), (asked, asked == 1), "{about:?}");
+        assert!(Db::new(stack).call(OpenSessions {}).await.is_err());
+        assert!(Db::new(replay).send(joins()).await.is_err());
+        assert_eq!(outbox.asked(), asked, "neither a query nor the replay: {about:?}");
+    }
+}
+
+#[tokio::test]
+async fn when_the_outbox_fails_too_the_caller_hears_of_all_three() {
+    let leaf = |via, code| Leaf::new(via, Some(code));
+    let (nats, db) = (leaf(Via::Nats, Code::UNAVAILABLE), leaf(Via::Db, Code::UNANSWERED));
+    let outbox = leaf(Via::Outbox, Code::STORAGE);
+    let (stack, _, _) = StackBuilder::new().build_with_outbox(nats, db, outbox);
+    let error = Db::new(stack).send(joins()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Unknown);
+    assert_eq!(error.fallback().unwrap().code(), Code::STORAGE);
+    let Some(Cause::Both { primary, fallback }) = error.primary() else { panic!("{error}") };
+    assert_eq!((primary.code(), fallback.code()), (Code::UNAVAILABLE, Code::UNANSWERED));
+    assert!(error.request().is_some());
+}
+
+#[tokio::test]
 async fn the_answer_of_another_operation_is_no_answer() {
     let client = Db::new(StackBuilder::new().build_direct(Leaf::new(Via::Db, None)));
     let error = client.call(OpenSessions {}).await.unwrap_err();
@@ -151,6 +188,11 @@ async fn nothing_is_allocated_on_the_way_through_the_stack() {
     let (stack, circuits) = StackBuilder::new().build_with_circuits(silent, Leaf::new(Via::Db, None));
     circuits.events.force_open();
     assert_eq!(allocations(stack, Via::Db), 0, "rerouted by an open circuit");
+    let leaves =
+        [(Via::Nats, None), (Via::Db, None), (Via::Outbox, None)].map(|(via, code)| Leaf::new(via, code));
+    let [nats, db, outbox] = leaves;
+    let (stack, _, _) = StackBuilder::new().build_with_outbox(nats, db, outbox);
+    assert_eq!(allocations(stack, Via::Nats), 0, "served by the first path, with an outbox behind");
 }
 
 /// Allocations of a hundred requests, each on a clone of the stack, as the typed client makes it.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keep::KeepArgs;
+use super::outbox::{OutboxArgs, OutboxCommand};
 use crate::sql::Retention;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -88,6 +89,8 @@ pub(super) enum Command {
     Recent(RecentArgs),
     /// Leave a message for a user, who gets it when he next joins; or for the whole channel
     Tell(TellArgs),
+    /// What waits in the outbox for a path to return, and what was refused; offer it again, or drop it
+    Outbox(OutboxCommand),
     /// Work out again everything that the database derives from its baseline and events; exit 1 and a list if
     /// anything disagrees. Reads only, also while a service is running
     Verify(DatabaseArgs),
@@ -231,6 +234,8 @@ pub(super) struct BotArgs {
     pub(super) paths: PathArgs,
     #[command(flatten)]
     pub(super) keep: KeepArgs,
+    #[command(flatten)]
+    pub(super) outbox: OutboxArgs,
 }
 
 #[derive(Debug, Args)]
@@ -243,6 +248,8 @@ pub(super) struct UpArgs {
     pub(super) keep: KeepArgs,
     #[command(flatten)]
     pub(super) service: ServiceArgs,
+    #[command(flatten)]
+    pub(super) outbox: OutboxArgs,
 }
 
 #[derive(Debug, Args)]

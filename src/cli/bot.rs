@@ -11,7 +11,7 @@ use super::args::{BotArgs, ChatArgs};
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
 use super::tally::{Row, Table};
-use super::{console, signals};
+use super::{console, outbox, signals};
 use crate::bot::{Bot, Progress, Summary, chat};
 
 pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
@@ -20,7 +20,8 @@ pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
         args.paths.database = args.paths.database.keeping(&args.keep)?;
     }
     let shutdown = signals::shutdown();
-    let paths = Paths::open(&args.paths, "rosey-bot").await?;
+    let outbox = outbox::open(&args.outbox).await?;
+    let paths = Paths::open(&args.paths, "rosey-bot", outbox).await?;
     let exit = chat(&args.chat, &paths, shutdown).await;
     paths.close().await;
     exit
@@ -44,10 +45,14 @@ pub(super) async fn chat(
     let shown = tokio::spawn(show(bot.progress()));
     let summary = bot.run(signals::told(shutdown)).await;
     shown.abort();
+    let kept = paths.replayed().await;
     let rows = paths.tally.rows();
     console::say(format!("{summary}\n\n{}", Table(&rows)));
+    if let Some(line) = kept.as_ref().and_then(|(file, report)| report.line(file)) {
+        console::say(line);
+    }
     if let Some(file) = &args.report {
-        report(file, &summary, &rows)?;
+        report(file, &summary, &rows, kept.map(|(_, report)| report))?;
     }
     Ok(if summary.is_clean() { Exit::Ok } else { Exit::Failed })
 }
@@ -65,8 +70,13 @@ async fn show(progress: Arc<Progress>) {
     }
 }
 
-fn report(file: &Path, summary: &Summary, rows: &[Row]) -> Result<(), Failure> {
-    let json = serde_json::json!({"summary": summary, "operations": rows});
+fn report(
+    file: &Path,
+    summary: &Summary,
+    rows: &[Row],
+    outbox: Option<outbox::Report>,
+) -> Result<(), Failure> {
+    let json = serde_json::json!({"summary": summary, "operations": rows, "outbox": outbox});
     std::fs::write(file, format!("{json:#}\n"))
         .map_err(|e| Failure::new(Exit::Failed, format!("the report {}: {e}", file.display())))
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use rosey_layers::{Class, Classify};
 
 use crate::error::Error;
+use crate::outbox::OutboxError;
 use crate::service::ServeError;
 use crate::sql::OpenError;
 
@@ -55,6 +56,21 @@ impl From<OpenError> for Failure {
         let exit = match error {
             OpenError::Address(..) => Exit::Usage,
             OpenError::Newer { .. } => Exit::MustNotStart,
+            _ => Exit::Unserved,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<OutboxError> for Failure {
+    fn from(error: OutboxError) -> Self {
+        let exit = match error {
+            OutboxError::Missing { .. } | OutboxError::Another { .. } | OutboxError::File { .. } => {
+                Exit::Usage
+            }
+            OutboxError::Held { .. } | OutboxError::Damaged { .. } | OutboxError::Newer { .. } => {
+                Exit::MustNotStart
+            }
             _ => Exit::Unserved,
         };
         Self::new(exit, error.to_string())

@@ -6,10 +6,8 @@ use clap::Args;
 
 use super::exit::{Exit, Failure};
 use crate::op::Op;
+use crate::outbox::OFFERED;
 use crate::sql::Retention;
-
-/// An operation may be offered again for so long; its row in the ledger must outlive that.
-const OFFERED: Duration = Duration::from_secs(7 * 86_400);
 
 /// What is removed when it is old.
 #[derive(Clone, Debug, Args)]
@@ -38,6 +36,7 @@ impl KeepArgs {
             }
             let time =
                 duration(time).ok_or_else(|| wrong(format!("{time:?} is not a time, as 150h or 30d")))?;
+            // Its rows must outlive whatever is offered again.
             if name == "ledger" && time <= OFFERED {
                 return Err(wrong(
                     "the ledger is kept for at least 8d: an operation may come again for 7d".to_owned(),

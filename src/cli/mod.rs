@@ -8,6 +8,7 @@ mod dead;
 mod demo;
 mod exit;
 mod keep;
+mod outbox;
 mod paths;
 mod query;
 mod send;
@@ -62,6 +63,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Stats(args) => query::stats(&global, args).await,
         Command::Recent(args) => query::recent(&global, args).await,
         Command::Tell(args) => query::tell(&global, args).await,
+        Command::Outbox(args) => outbox::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Dead(args) => dead::run(&global, args).await,
         Command::Demo(args) => demo::run(args).await,

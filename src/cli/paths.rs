@@ -9,11 +9,13 @@ use tokio::time;
 use super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
 use super::exit::{Exit, Failure};
 use super::keep::KeepArgs;
+use super::outbox::{self, Kept};
 use super::tally::Tally;
 use crate::client::Db;
 use crate::nats::{NatsOptions, NatsService};
 use crate::op::Op;
 use crate::operation::Kind;
+use crate::outbox::OutboxService;
 use crate::sql::{SqliteOptions, SqlxService, Synchronous};
 use crate::stack::{BoxedStack, Direct, StackBuilder, boxed};
 
@@ -32,6 +34,7 @@ pub(super) struct Paths {
     pub(super) tally: Tally,
     nats: Option<NatsService<Op>>,
     direct: Direct<Op>,
+    kept: Option<Kept>,
 }
 
 impl NatsArgs {
@@ -105,13 +108,17 @@ impl DatabaseArgs {
 }
 
 impl Paths {
-    /// Opens the database if one is named, and starts connecting to NATS.
-    pub(super) async fn open(args: &PathArgs, name: &str) -> Result<Self, Failure> {
+    /// Opens the database if one is named, and starts connecting to NATS. Behind both stands the outbox, if there is one.
+    pub(super) async fn open(
+        args: &PathArgs,
+        name: &str,
+        outbox: Option<OutboxService<Op>>,
+    ) -> Result<Self, Failure> {
         let database = args.database.open_named().await?;
         if args.no_nats && database.is_none() {
             return Err(Failure::new(Exit::Usage, "--no-nats needs a database: name it with --database-url"));
         }
-        Self::over(args, name, database).await
+        Self::over(args, name, database, outbox).await
     }
 
     /// The paths over a database that is open already.
@@ -119,18 +126,38 @@ impl Paths {
         args: &PathArgs,
         name: &str,
         database: Option<SqlxService<Op>>,
+        outbox: Option<OutboxService<Op>>,
     ) -> Result<Self, Failure> {
-        let stack = StackBuilder::new().nats_timeout(args.nats_timeout_ms).db_timeout(args.db_timeout_ms);
+        let builder = StackBuilder::new().nats_timeout(args.nats_timeout_ms).db_timeout(args.db_timeout_ms);
         let direct = database.map_or_else(Direct::closed, Direct::open);
         let tally = Tally::default();
-        let (nats, stack) = if args.no_nats {
-            (None, boxed(stack.build_direct(direct.clone())))
-        } else {
-            let nats = NatsService::connect(args.nats.options(name)).await?;
+        let mut circuits = None;
+        let nats =
+            if args.no_nats { None } else { Some(NatsService::connect(args.nats.options(name)).await?) };
+        if let Some(nats) = &nats {
             let usual = args.database.clone();
             direct.follow(nats.status(), move |database| usual.clone().open_if(database));
-            let (stack, circuits) = stack.build_with_circuits(nats.clone(), direct.clone());
-            let mut status = nats.status();
+        }
+        let (stack, kept) = match (nats.clone(), outbox) {
+            (None, None) => (boxed(builder.build_direct(direct.clone())), None),
+            (None, Some(outbox)) => {
+                let (stack, replay) = builder.build_direct_with_outbox(direct.clone(), outbox.clone());
+                (boxed(stack), Some(Kept::start(outbox, boxed(replay))))
+            }
+            (Some(nats), None) => {
+                let (stack, handles) = builder.build_with_circuits(nats, direct.clone());
+                circuits = Some(handles);
+                (boxed(stack), None)
+            }
+            (Some(nats), Some(outbox)) => {
+                let (stack, replay, handles) =
+                    builder.build_with_outbox(nats, direct.clone(), outbox.clone());
+                circuits = Some(handles);
+                (boxed(stack), Some(Kept::start(outbox, boxed(replay))))
+            }
+        };
+        if let Some((nats, circuits)) = nats.as_ref().zip(circuits) {
+            let (mut status, wake) = (nats.status(), kept.as_ref().map(Kept::wake));
             tokio::spawn(async move {
                 // Who is found again is tried at once, whatever the circuit had seen before.
                 while status.changed().await.is_ok() {
@@ -139,17 +166,19 @@ impl Paths {
                             circuits.of(kind).set_healthy(true);
                         }
                     }
+                    if status.borrow().takes(Kind::Event) {
+                        wake.iter().for_each(|wake| wake.notify_one());
+                    }
                 }
             });
-            (Some(nats), boxed(stack))
-        };
-        Ok(Self { db: Db::new(tally.over(stack)), tally, nats, direct })
+        }
+        Ok(Self { db: Db::new(tally.over(stack)), tally, nats, direct, kept })
     }
 
     /// The paths for one operation of this kind: waits a moment for whoever takes it on NATS, so that NATS has its
     /// chance.
     pub(super) async fn open_for_one(args: &PathArgs, kind: Kind) -> Result<Self, Failure> {
-        let paths = Self::open(args, "rosey-send").await?;
+        let paths = Self::open(args, "rosey-send", None).await?;
         if let Some(nats) = &paths.nats {
             // Too late is no error: the database serves, or both paths say why not.
             let _ = time::timeout(RECOGNITION, nats.takes(kind)).await;
@@ -158,15 +187,20 @@ impl Paths {
     }
 
     /// Waits until there is a path at all: a database, the service on NATS, or its stream. Whoever cannot keep what he
-    /// reads must not begin to read.
+    /// reads must not begin to read; with an outbox he can, and waits only for as long as a service needs that is there.
     pub(super) async fn usable(&self) {
         let Some(nats) = self.nats.as_ref().filter(|_| self.direct.database().is_none()) else { return };
-        if time::timeout(RECOGNITION, nats.takes(Kind::Event)).await.is_err() {
-            tracing::warn!(
-                "waiting for the database service on NATS; to begin without it, name a database with --database-url"
-            );
-            nats.takes(Kind::Event).await;
+        if time::timeout(RECOGNITION, nats.takes(Kind::Event)).await.is_ok() {
+            return;
         }
+        if let Some(kept) = &self.kept {
+            tracing::warn!("no path yet: events wait in the outbox {}, questions fail", kept.shown());
+            return;
+        }
+        tracing::warn!(
+            "waiting for the database service on NATS; to begin without it, name a database with --database-url"
+        );
+        nats.takes(Kind::Event).await;
     }
 
     /// Waits until what the stream has taken from us is in the database; for whoever ends the service that applies it.
@@ -177,8 +211,17 @@ impl Paths {
         }
     }
 
-    /// Commits what was handed to the database, and closes it.
+    /// Ends the replay of the outbox, if there is one; answers its file and what became of it.
+    pub(super) async fn replayed(&self) -> Option<(String, outbox::Report)> {
+        let kept = self.kept.as_ref()?;
+        Some((kept.shown(), kept.finish().await))
+    }
+
+    /// Commits what was handed to the database and to the outbox, and closes them.
     pub(super) async fn close(self) {
+        if let Some(kept) = self.kept {
+            kept.close().await;
+        }
         if let Some(database) = self.direct.database() {
             database.close().await;
         }

@@ -24,6 +24,7 @@ pub(super) struct Tally {
 struct Counts {
     nats: u64,
     db: u64,
+    outbox: u64,
     failed: u64,
     /// Microseconds; two significant digits.
     took: Histogram<u64>,
@@ -36,6 +37,8 @@ pub(super) struct Row {
     pub(super) sent: u64,
     pub(super) nats: u64,
     pub(super) db: u64,
+    /// Kept in the outbox; whatever became of it then.
+    pub(super) outbox: u64,
     pub(super) failed: u64,
     pub(super) p50_us: u64,
     pub(super) p99_us: u64,
@@ -46,7 +49,7 @@ impl Default for Tally {
     fn default() -> Self {
         // An auto-sizing histogram of two digits cannot fail to be made; an empty one would only lose percentiles.
         let took = Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are valid"));
-        let counts = Counts { nats: 0, db: 0, failed: 0, took };
+        let counts = Counts { nats: 0, db: 0, outbox: 0, failed: 0, took };
         Self { rows: Arc::new(Mutex::new(vec![counts; Op::SPECS.len()])) }
     }
 }
@@ -72,6 +75,7 @@ impl Tally {
         match via {
             Ok(Via::Nats) => counts.nats += 1,
             Ok(Via::Db) => counts.db += 1,
+            Ok(Via::Outbox) => counts.outbox += 1,
             Err(_) => counts.failed += 1,
         }
         // It grows as it must: an operation takes hours at the most.
@@ -83,9 +87,10 @@ impl Tally {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let row = |(name, counts): (&&str, &Counts)| Row {
             operation: (*name).to_owned(),
-            sent: counts.nats + counts.db + counts.failed,
+            sent: counts.nats + counts.db + counts.outbox + counts.failed,
             nats: counts.nats,
             db: counts.db,
+            outbox: counts.outbox,
             failed: counts.failed,
             p50_us: counts.took.value_at_quantile(0.5),
             p99_us: counts.took.value_at_quantile(0.99),
@@ -100,34 +105,48 @@ pub(super) struct Table<'a>(pub(super) &'a [Row]);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["operation", "sent", "via NATS", "via DB", "failed", "p50", "p99", "slowest"];
+        let total = |of: fn(&Row) -> u64| self.0.iter().map(of).sum::<u64>();
+        let kept = total(|r| r.outbox);
+        // A column that most sessions have nothing to put in.
+        let outbox = |count: &dyn fmt::Display| {
+            if kept > 0 { format!("{count:>8}") } else { String::new() }
+        };
         writeln!(
             f,
-            "{:<22}{:>8}{:>10}{:>8}{:>8}{:>11}{:>11}{:>11}",
-            head[0], head[1], head[2], head[3], head[4], head[5], head[6], head[7]
+            "{:<22}{:>8}{:>10}{:>8}{}{:>8}{:>11}{:>11}{:>11}",
+            "operation",
+            "sent",
+            "via NATS",
+            "via DB",
+            outbox(&"outbox"),
+            "failed",
+            "p50",
+            "p99",
+            "slowest"
         )?;
         for row in self.0 {
             writeln!(
                 f,
-                "{:<22}{:>8}{:>10}{:>8}{:>8}{:>11}{:>11}{:>11}",
+                "{:<22}{:>8}{:>10}{:>8}{}{:>8}{:>11}{:>11}{:>11}",
                 row.operation,
                 row.sent,
                 row.nats,
                 row.db,
+                outbox(&row.outbox),
                 row.failed,
                 millis(row.p50_us),
                 millis(row.p99_us),
                 millis(row.max_us)
             )?;
         }
-        let total = |of: fn(&Row) -> u64| self.0.iter().map(of).sum::<u64>();
         write!(
             f,
-            "{:<22}{:>8}{:>10}{:>8}{:>8}",
+            "{:<22}{:>8}{:>10}{:>8}{}{:>8}",
             "all",
             total(|r| r.sent),
             total(|r| r.nats),
             total(|r| r.db),
+            outbox(&kept),
             total(|r| r.failed)
         )
     }

@@ -5,14 +5,15 @@ use tokio::sync::watch;
 use super::args::UpArgs;
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
-use super::{bot, serve, signals};
+use super::{bot, outbox, serve, signals};
 use crate::service;
 
 pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     args.paths.database = args.paths.database.keeping(&args.keep)?;
     let shutdown = signals::shutdown();
     let db = args.paths.database.open().await?;
-    let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone())).await?;
+    let outbox = outbox::open(&args.outbox).await?;
+    let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone()), outbox).await?;
     if args.paths.no_nats {
         let exit = bot::chat(&args.chat, &paths, shutdown).await;
         paths.close().await;

@@ -7,12 +7,16 @@
 //!
 //! There are two circuits to NATS: one for events, which a stream may take while no service answers, and one for calls
 //! and queries.
+//!
+//! With an outbox, a second `Fallback` stands around the first one: what neither path takes goes to it, events only.
+//!
 //! The timeout is inside the breaker, so that the breaker sees it; the breaker is inside the fallback, so that an
 //! open circuit reroutes in nanoseconds; log and metrics are outside both, so that nothing goes uncounted.
 
 mod circuits;
 #[cfg(feature = "sqlite")]
 mod direct;
+mod third;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -63,6 +67,11 @@ impl<O: Operation, S> Path<O> for S where
         + 'static
 {
 }
+
+/// Paths that stand beside each other, before the layers around everything.
+trait Paths<O: Operation>: Stack<O, Error: Classify + Display + Send + Sync + 'static> {}
+
+impl<O: Operation, S> Paths<O> for S where S: Stack<O, Error: Classify + Display + Send + Sync + 'static> {}
 
 /// The knobs of the standard stack.
 #[derive(Clone, Debug)]
@@ -131,6 +140,36 @@ impl StackBuilder {
         P: Path<O>,
         S: Path<O>,
     {
+        let (paths, circuits) = self.both(nats, db);
+        (self.total(paths), circuits)
+    }
+
+    /// The stack over two paths: the first one serves, the second one when the first cannot.
+    pub fn build<O, P, S>(&self, nats: P, db: S) -> impl Stack<O> + use<O, P, S>
+    where
+        O: Operation,
+        P: Path<O>,
+        S: Path<O>,
+    {
+        self.build_with_circuits(nats, db).0
+    }
+
+    /// The stack over the database alone.
+    pub fn build_direct<O, S>(&self, db: S) -> impl Stack<O> + use<O, S>
+    where
+        O: Operation,
+        S: Path<O>,
+    {
+        self.total(self.direct(db))
+    }
+
+    /// Both paths, each in its layers, and the handles of the circuits of the first.
+    fn both<O, P, S>(&self, nats: P, db: S) -> (impl Paths<O> + use<O, P, S>, Circuits)
+    where
+        O: Operation,
+        P: Path<O>,
+        S: Path<O>,
+    {
         // What was never sent is refused at once anyway; what the database answered is not the path's fault. So
         // only silence opens a circuit.
         let circuit = |tag| {
@@ -156,26 +195,7 @@ impl StackBuilder {
             .service(nats);
         let db = self.direct(db);
         let policy = CountReroutes::new(ByClass::new()).prefix(self.prefix);
-        (self.total(Fallback::new(nats, db, policy)), handles)
-    }
-
-    /// The stack over two paths: the first one serves, the second one when the first cannot.
-    pub fn build<O, P, S>(&self, nats: P, db: S) -> impl Stack<O> + use<O, P, S>
-    where
-        O: Operation,
-        P: Path<O>,
-        S: Path<O>,
-    {
-        self.build_with_circuits(nats, db).0
-    }
-
-    /// The stack over the database alone.
-    pub fn build_direct<O, S>(&self, db: S) -> impl Stack<O> + use<O, S>
-    where
-        O: Operation,
-        S: Path<O>,
-    {
-        self.total(self.direct(db))
+        (Fallback::new(nats, db, policy), handles)
     }
 
     /// The layers of the path on the database.
@@ -191,7 +211,7 @@ impl StackBuilder {
     fn total<O, S>(&self, paths: S) -> impl Stack<O> + use<O, S>
     where
         O: Operation,
-        S: Stack<O, Error: Classify + Display>,
+        S: Paths<O>,
     {
         ServiceBuilder::new()
             .layer(ConcurrencyLimitLayer::new(self.in_flight))

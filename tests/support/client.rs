@@ -49,6 +49,7 @@ pub(crate) async fn db_only(file: &DbFile) -> Over {
 pub(crate) struct Tally {
     pub(crate) nats: AtomicU64,
     pub(crate) db: AtomicU64,
+    pub(crate) outbox: AtomicU64,
     slowest: AtomicU64,
     /// Events, calls and queries that were sent.
     kinds: [AtomicU64; 3],
@@ -126,6 +127,7 @@ impl Load {
                     match result {
                         Ok(Via::Nats) => drop(tally.nats.fetch_add(1, Ordering::AcqRel)),
                         Ok(Via::Db) => drop(tally.db.fetch_add(1, Ordering::AcqRel)),
+                        Ok(Via::Outbox) => drop(tally.outbox.fetch_add(1, Ordering::AcqRel)),
                         Err(e) => {
                             *tally.errors.lock().unwrap().entry(e.to_string()).or_default() += 1;
                             // What is refused at once never waits, and would keep everybody else from running.

@@ -1,0 +1,101 @@
+//! What can be said about the outbox.
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::super::args::{PathArgs, SynchronousArg};
+use crate::outbox::{OutboxOptions, Which};
+use crate::sql::Synchronous;
+
+/// The outbox of `bot` and `up`, if none is named.
+const USUAL: &str = "rosey.outbox";
+const OFF: &str = "off";
+
+/// The outbox of a command that runs for long.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Outbox")]
+pub(in crate::cli) struct OutboxArgs {
+    /// Where events wait while neither NATS nor the database takes them: a file of its own, for one process at a time;
+    /// `off` for nowhere [default: rosey.outbox; without it, if another process holds that one]
+    #[arg(long, env = "ROSEY_OUTBOX", value_name = "FILE")]
+    outbox: Option<String>,
+    /// How durable an event in the outbox is: `normal` survives the end of the process, `full` a power cut
+    #[arg(long, env = "ROSEY_OUTBOX_SYNCHRONOUS", default_value = "full", value_name = "LEVEL")]
+    outbox_synchronous: SynchronousArg,
+    /// The most events that the outbox holds
+    #[arg(long, env = "ROSEY_OUTBOX_EVENTS", default_value = "1000000", value_name = "N")]
+    outbox_events: u64,
+    /// The most room that they may need
+    #[arg(long, env = "ROSEY_OUTBOX_MIB", default_value = "1024", value_name = "MIB")]
+    outbox_mib: u64,
+}
+
+impl OutboxArgs {
+    /// How to open it, unless there shall be none.
+    pub(super) fn options(&self) -> Option<OutboxOptions> {
+        let path = self.outbox.as_deref().unwrap_or(USUAL);
+        if path == OFF {
+            return None;
+        }
+        let mut options = OutboxOptions::new(path);
+        options.most_events = self.outbox_events;
+        options.most_bytes = self.outbox_mib.saturating_mul(1 << 20);
+        options.synchronous = match self.outbox_synchronous {
+            SynchronousArg::Normal => Synchronous::Normal,
+            SynchronousArg::Full => Synchronous::Full,
+        };
+        Some(options)
+    }
+
+    /// Whether somebody has said which.
+    pub(super) const fn is_named(&self) -> bool {
+        self.outbox.is_some()
+    }
+}
+
+/// `rosey outbox`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct OutboxCommand {
+    /// The outbox
+    #[arg(long, env = "ROSEY_OUTBOX", default_value = USUAL, value_name = "FILE")]
+    outbox: PathBuf,
+    /// Offer what waits to NATS or the database, once. A bot that runs does so by itself
+    #[arg(long, conflicts_with = "discard")]
+    pub(super) replay: bool,
+    /// Remove for good what waits, what was refused, what has expired, or all of it
+    #[arg(long = "drop", value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub(super) discard: Option<WhichArg>,
+    /// Remove without asking
+    #[arg(long, env = "ROSEY_YES", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+}
+
+impl OutboxCommand {
+    /// The file.
+    pub(super) fn file(&self) -> Option<&Path> {
+        (self.outbox.as_os_str() != OFF).then_some(&self.outbox)
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum WhichArg {
+    All,
+    Waiting,
+    Refused,
+    Expired,
+}
+
+impl From<WhichArg> for Which {
+    fn from(which: WhichArg) -> Self {
+        match which {
+            WhichArg::All => Self::All,
+            WhichArg::Waiting => Self::Waiting,
+            WhichArg::Refused => Self::Refused,
+            WhichArg::Expired => Self::Expired,
+        }
+    }
+}

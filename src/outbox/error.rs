@@ -1,0 +1,104 @@
+//! What goes wrong with an outbox.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Cause, Code};
+
+// Primary result codes of SQLite, https://www.sqlite.org/rescode.html
+const BUSY: i32 = 5;
+const READONLY: i32 = 8;
+const IOERR: i32 = 10;
+const CORRUPT: i32 = 11;
+const FULL: i32 = 13;
+const CANTOPEN: i32 = 14;
+const NOTADB: i32 = 26;
+
+/// Why an outbox could not be opened. The file is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutboxError {
+    /// Another process has it open.
+    #[error(
+        "the outbox {} is held by another process: an outbox has one holder at a time. Stop the other one, or name \
+         another file with --outbox", path.display()
+    )]
+    Held {
+        /// Which.
+        path: PathBuf,
+    },
+    /// There is none.
+    #[error("there is no outbox {}", path.display())]
+    Missing {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The file, or the lock beside it, cannot be opened.
+    #[error("cannot open the outbox {}: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A SQLite file of somebody else.
+    #[error("{} is a database, but no outbox; name another file with --outbox", path.display())]
+    Another {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The file was written by a newer program.
+    #[error("the outbox {} is newer than this program; use a newer rosey", path.display())]
+    Newer {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The file cannot be read to its end.
+    #[error(
+        "the outbox {path} is damaged, or is no outbox ({why}). It was left as it is: move it away, with what lies \
+         beside it ({path}-wal), to begin an empty one; `sqlite3 {path} .recover` may bring back what is in it",
+        path = path.display()
+    )]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// How it shows.
+        why: String,
+    },
+    /// SQLite says no, for another reason.
+    #[error("cannot open the outbox {}: {error}", path.display())]
+    Sqlite {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: sqlx::Error,
+    },
+}
+
+impl OutboxError {
+    pub(super) fn of_sqlite(path: &Path, error: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        match primary(&error) {
+            Some(CORRUPT | NOTADB) => Self::Damaged { path, why: error.to_string() },
+            _ => Self::Sqlite { path, error },
+        }
+    }
+}
+
+/// What an error of the open file means for whoever asked.
+pub(super) fn cause(path: &Path, error: &sqlx::Error) -> Cause {
+    let (code, what) = match primary(error) {
+        Some(BUSY) => (Code::BUSY, "is locked by another program"),
+        Some(FULL) => (Code::STORAGE, "has no room on its disk"),
+        Some(READONLY) => (Code::STORAGE, "cannot be written"),
+        Some(IOERR | CANTOPEN) => (Code::STORAGE, "is on a disk that fails"),
+        Some(CORRUPT | NOTADB) => (Code::STORAGE, "is damaged"),
+        _ => (Code::DATABASE, "fails"),
+    };
+    Cause::new(code, format!("the outbox {} {what}: {error}", path.display()))
+}
+
+/// The primary result code; none if the error is not SQLite's own.
+fn primary(error: &sqlx::Error) -> Option<i32> {
+    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}

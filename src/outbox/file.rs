@@ -1,0 +1,126 @@
+//! Opening the file: the lock, the look at what is there, the connection.
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
+use sqlx::{ConnectOptions, Row};
+
+use super::error::OutboxError;
+use super::options::{OutboxOptions, beside};
+use super::store::{self, Held};
+use crate::sql::Synchronous;
+
+/// Of the outbox among SQLite's files: `RsOb`.
+const APPLICATION: i64 = 0x5273_4f62;
+const VERSION: i64 = 1;
+const TABLES: &str = include_str!("../../migrations/outbox/0001_outbox.sql");
+/// Room that is not needed any more can be given back (see `store::shrink`); one sync a commit, and others may look while
+/// somebody writes. Set once, in a file of which it is known that it is nobody's.
+const MODES: &str = "PRAGMA auto_vacuum = incremental; PRAGMA journal_mode = wal;";
+/// What the file says it is: whose it is, in which version, and how many tables it has.
+const WHOSE: &str = "SELECT (SELECT application_id FROM pragma_application_id), \
+                     (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)";
+
+/// An open outbox, and what it held when it was opened.
+pub(super) struct Opened {
+    pub(super) connection: SqliteConnection,
+    /// Ours for as long as this lives.
+    pub(super) lock: File,
+    pub(super) held: Held,
+}
+
+/// Opens it for its one holder; creates it if it is missing.
+pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError> {
+    let path = options.path();
+    let lock = lock(path)?;
+    look(path)?;
+    let failed = |error| OutboxError::of_sqlite(path, error);
+    let mut connection = connect(options, true).await.map_err(failed)?;
+    if is_new(path, &mut connection).await? {
+        for sql in [MODES, "BEGIN IMMEDIATE;", TABLES, "COMMIT;"] {
+            sqlx::raw_sql(sql).execute(&mut connection).await.map_err(failed)?;
+        }
+    }
+    let check: String =
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await.map_err(failed)?;
+    if check != "ok" {
+        return Err(OutboxError::Damaged { path: path.to_owned(), why: check });
+    }
+    let held = store::held(&mut connection).await.map_err(failed)?;
+    Ok(Opened { connection, lock, held })
+}
+
+/// The holder's connection.
+pub(super) async fn connect(options: &OutboxOptions, create: bool) -> Result<SqliteConnection, sqlx::Error> {
+    SqliteConnectOptions::new()
+        .filename(options.path())
+        .create_if_missing(create)
+        .synchronous(match options.synchronous {
+            Synchronous::Normal => SqliteSynchronous::Normal,
+            Synchronous::Full => SqliteSynchronous::Full,
+        })
+        .busy_timeout(Duration::from_millis(400))
+        .disable_statement_logging()
+        .connect()
+        .await
+}
+
+/// A connection that only reads, beside whoever holds the outbox.
+pub(super) async fn read(path: &Path) -> Result<SqliteConnection, OutboxError> {
+    if !path.exists() {
+        return Err(OutboxError::Missing { path: path.to_owned() });
+    }
+    look(path)?;
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(false).read_only(true);
+    let connected = options.busy_timeout(Duration::from_secs(2)).disable_statement_logging().connect().await;
+    let mut connection = connected.map_err(|error| OutboxError::of_sqlite(path, error))?;
+    if is_new(path, &mut connection).await? {
+        return Err(OutboxError::Missing { path: path.to_owned() });
+    }
+    Ok(connection)
+}
+
+/// Whether it has no tables yet.
+async fn is_new(path: &Path, connection: &mut SqliteConnection) -> Result<bool, OutboxError> {
+    let whose = async {
+        let row = sqlx::query(WHOSE).fetch_one(connection).await?;
+        Ok::<(i64, i64, i64), sqlx::Error>((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+    };
+    match whose.await.map_err(|error| OutboxError::of_sqlite(path, error))? {
+        (0, 0, 0) => Ok(true),
+        (APPLICATION, VERSION, _) => Ok(false),
+        (APPLICATION, _, _) => Err(OutboxError::Newer { path: path.to_owned() }),
+        _ => Err(OutboxError::Another { path: path.to_owned() }),
+    }
+}
+
+/// Takes the lock beside the file, or says that somebody else has it. The system gives it back when its holder ends,
+/// however that comes.
+fn lock(path: &Path) -> Result<File, OutboxError> {
+    let failed = |error| OutboxError::File { path: path.to_owned(), error };
+    let beside = beside(path, ".lock");
+    let file = File::options().create(true).write(true).truncate(false).open(beside).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OutboxError::Held { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// SQLite begins anew where it finds an empty file or none, and throws away the log that lies beside it: that must
+/// not happen to what somebody was promised.
+fn look(path: &Path) -> Result<(), OutboxError> {
+    let bytes = |path: &Path| match fs::metadata(path) {
+        Ok(file) => Ok(Some(file.len())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OutboxError::File { path: path.to_owned(), error }),
+    };
+    let left_alone = matches!(bytes(path)?, None | Some(0)) && bytes(&beside(path, "-wal"))?.unwrap_or(0) > 0;
+    if left_alone {
+        let why = "its log lies beside it, and the file itself is empty or gone".to_owned();
+        return Err(OutboxError::Damaged { path: path.to_owned(), why });
+    }
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! The outbox: a third path for events, for when neither NATS nor the database takes them.
+//!
+//! ```text
+//! nats.fallback_to(db).fallback_to(outbox)
+//! ```
+//!
+//! A file of its own (never the database that has just failed) keeps each event under its id until a path returns; a
+//! [`Replayer`] then offers them again, the oldest first, with the ids, times and traces they came with. Operations are
+//! order-free and the ledger knows every id: an event that had taken effect after all, or is offered twice, has no
+//! second effect.
+
+mod batch;
+mod connection;
+mod entry;
+mod error;
+mod file;
+mod future;
+mod list;
+mod news;
+mod options;
+mod pace;
+mod replay;
+mod round;
+mod store;
+mod walk;
+mod writer;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use serde::Serialize;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tower::Service;
+
+pub use error::OutboxError;
+pub use future::OutboxFuture;
+pub use list::{Listing, Refusal, Rows, list};
+pub use options::{OFFERED, OutboxOptions};
+pub use replay::Replayer;
+pub use round::{Replayed, Round};
+
+use crate::error::{Cause, Code, Error};
+use crate::operation::{Kind, Operation};
+use crate::reply::Reply;
+use crate::request::Request;
+use entry::{Entry, Put};
+use writer::Item;
+
+/// Keeps events in a file until a path returns. A path of its own: answers [`Ack::Stored`](crate::Ack::Stored) by way of
+/// [`Via::Outbox`](crate::Via::Outbox) once the event is as durable as
+/// [`synchronous`](OutboxOptions::synchronous) says.
+///
+/// **Takes events only.** A call needs its answer and a query reads: both are refused with class `NotSent`, so that of
+/// several errors a heavier one stands.
+///
+/// **Once per id**: the same event again is kept once; the same id with another operation or payload is refused as
+/// `id_reused`, as the ledger does. An event that was set aside (refused, too old) is refused.
+///
+/// **Bounded**: beyond [`most_events`](OutboxOptions::most_events) or [`most_bytes`](OutboxOptions::most_bytes) it refuses
+/// as `storage`, beyond its queue as `overloaded`, both of class `Backend`.
+///
+/// Always ready. Dropping a future takes back nothing that was handed over. Clones share one file, held under an
+/// exclusive lock until the last clone is dropped or [`close`](Self::close) was called.
+pub struct OutboxService<O> {
+    shared: Arc<Shared>,
+    operation: PhantomData<fn(O)>,
+}
+
+struct Shared {
+    items: mpsc::Sender<Item>,
+    counts: watch::Receiver<Counts>,
+    options: OutboxOptions,
+}
+
+/// What an outbox holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Events that are going to be offered again.
+    pub waiting: u64,
+    /// Events that the database refused.
+    pub refused: u64,
+    /// Events that waited for longer than [`OFFERED`].
+    pub expired: u64,
+    /// What all of them need.
+    pub bytes: u64,
+}
+
+impl Counts {
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.waiting + self.refused + self.expired == 0
+    }
+}
+
+/// A part of what an outbox holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    /// Everything.
+    #[default]
+    All,
+    /// What is going to be offered again.
+    Waiting,
+    /// What the database refused.
+    Refused,
+    /// What waited for too long.
+    Expired,
+}
+
+impl<O> Clone for OutboxService<O> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), operation: PhantomData }
+    }
+}
+
+impl<O> fmt::Debug for OutboxService<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboxService")
+            .field("path", &self.path())
+            .field("counts", &self.counts())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<O> OutboxService<O> {
+    /// Opens the outbox, and takes the lock on it; creates the file if it is missing.
+    ///
+    /// # Errors
+    /// When another process holds it; when the file is damaged, somebody else's, or newer than this program. Nothing
+    /// is changed then.
+    pub async fn open(options: &OutboxOptions) -> Result<Self, OutboxError> {
+        let opened = file::open(options).await?;
+        let store::Held { waiting, refused, expired, bytes, .. } = opened.held;
+        let (published, counts) = watch::channel(Counts { waiting, refused, expired, bytes });
+        let (items, queue) = mpsc::channel(options.queue);
+        tokio::spawn(writer::run(opened, options.clone(), published, queue));
+        let shared = Shared { items, counts, options: options.clone() };
+        Ok(Self { shared: Arc::new(shared), operation: PhantomData })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.shared.options.path()
+    }
+
+    /// What it holds now.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        *self.shared.counts.borrow()
+    }
+
+    /// What it holds, now and on every change.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Counts> {
+        self.shared.counts.clone()
+    }
+
+    /// When the oldest event that waits was taken, in unix milliseconds. Cancel safe.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn oldest(&self) -> Result<Option<i64>, Cause> {
+        Ok(self.next(0, i64::MIN, 1).await?.first().map(|entry| entry.taken_at))
+    }
+
+    /// Removes events for good; answers how many. They are never applied then. A call that is dropped may have done it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn discard(&self, which: Which) -> Result<u64, Cause> {
+        self.ask(|told| Item::Drop(which, told)).await
+    }
+
+    /// Closes the file once everything handed over is kept, and gives the lock back. Requests from now on are refused.
+    pub async fn close(&self) {
+        let (tx, rx) = oneshot::channel();
+        // One that has ended already is closed.
+        if self.shared.items.send(Item::Close(tx)).await.is_ok() {
+            let _ = rx.await;
+        }
+    }
+
+    /// The oldest events behind a number that were taken after a time.
+    async fn next(&self, after: i64, horizon: i64, most: u32) -> Result<Vec<Entry>, Cause> {
+        self.ask(|told| Item::Next(after, horizon, most, told)).await
+    }
+
+    /// Removes events that somebody has taken responsibility for.
+    async fn forget(&self, entries: &[Entry]) -> Result<(), Cause> {
+        let seqs = entries.iter().map(|entry| entry.seq).collect();
+        let bytes = entries.iter().map(Entry::bytes).sum();
+        self.ask(|told| Item::Forget(seqs, bytes, told)).await
+    }
+
+    /// Sets an event aside that was refused.
+    async fn refuse(&self, entry: &Entry, cause: Cause) -> Result<(), Cause> {
+        self.ask(|told| Item::Refuse(entry.seq, cause, told)).await
+    }
+
+    /// Sets aside what was taken until a time; answers how many.
+    async fn expire(&self, horizon: i64) -> Result<u64, Cause> {
+        self.ask(|told| Item::Expire(horizon, told)).await
+    }
+
+    async fn ask<T>(&self, item: impl FnOnce(oneshot::Sender<Result<T, Cause>>) -> Item) -> Result<T, Cause> {
+        let (tx, rx) = oneshot::channel();
+        self.shared.items.send(item(tx)).await.map_err(|_| closed())?;
+        rx.await.unwrap_or_else(|_| Err(future::vanished()))
+    }
+}
+
+impl<O: Operation> OutboxService<O> {
+    fn start(&self, request: &Request<O>) -> Result<oneshot::Receiver<Result<(), Cause>>, Cause> {
+        if request.op.spec().kind != Kind::Event {
+            let why = "the outbox keeps events, and neither calls nor queries";
+            return Err(Cause::new(Code::UNAVAILABLE, why));
+        }
+        let (tx, rx) = oneshot::channel();
+        self.shared.items.try_send(Item::Put(Put::new(request)?, tx)).map_err(|e| match e {
+            TrySendError::Full(_) => Cause::new(Code::OVERLOADED, "the queue in front of the outbox is full"),
+            TrySendError::Closed(_) => closed(),
+        })?;
+        Ok(rx)
+    }
+}
+
+fn closed() -> Cause {
+    Cause::new(Code::UNAVAILABLE, "the outbox is closed")
+}
+
+impl<O: Operation> Service<Request<O>> for OutboxService<O> {
+    type Response = Reply<O::Answer>;
+    type Error = Error<O>;
+    type Future = OutboxFuture<O>;
+
+    /// Always ready: what cannot be kept is refused by `call`.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<O>) -> OutboxFuture<O> {
+        match self.start(&request) {
+            Ok(rx) => OutboxFuture::writing(rx, request),
+            Err(cause) => OutboxFuture::refused(Error::new(cause, request)),
+        }
+    }
+}

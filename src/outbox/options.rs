@@ -1,0 +1,50 @@
+//! How an outbox is kept.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::sql::Synchronous;
+
+/// How long an operation is offered again, counted from when it was first taken. The ledger of the database remembers
+/// it for longer: what is offered within this time never takes effect twice.
+pub const OFFERED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How an outbox is kept.
+#[derive(Clone, Debug)]
+pub struct OutboxOptions {
+    path: PathBuf,
+    /// How durable an acknowledgement is; `Full`: it survives a power cut. There is no other copy of what is here.
+    pub synchronous: Synchronous,
+    /// The most events it holds, those set aside included; 1 000 000. More are refused.
+    pub most_events: u64,
+    /// The most bytes they may need; 1 GiB. More are refused.
+    pub most_bytes: u64,
+    /// How many events may wait to be written; more are refused as `overloaded`.
+    pub queue: usize,
+}
+
+impl OutboxOptions {
+    /// An outbox in this file, which is created if it is missing.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            synchronous: Synchronous::Full,
+            most_events: 1_000_000,
+            most_bytes: 1 << 30,
+            queue: 4096,
+        }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The file beside an outbox that is called like it, and then `end`.
+pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(end);
+    PathBuf::from(name)
+}

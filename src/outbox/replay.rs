@@ -1,0 +1,295 @@
+//! Offering again what waits.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use rosey_layers::{Class, Classify};
+use tokio::sync::{Notify, watch};
+use tokio::time;
+
+use super::entry::Entry;
+use super::news::News;
+use super::pace::{Backoff, Width};
+use super::round::{Replayed, Round};
+use super::walk::Walk;
+use super::{Counts, OFFERED, OutboxService};
+use crate::client::{Db, Stack};
+use crate::clock;
+use crate::error::Cause;
+use crate::operation::Operation;
+use crate::reply::Via;
+
+/// How often those that have become too old are looked for. What is too old is never offered, found or not.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Offers again what waits in an outbox, over a stack **without** that outbox.
+///
+/// The oldest first, by the order in which they were taken; some of them at the same time (one at first, twice as many
+/// as long as they are taken, up to [`in_flight`](Self::in_flight)); each with the id, time and trace it came with. An
+/// event leaves the outbox only when a path has acknowledged it: a crash in between offers it again, and the ledger
+/// knows it.
+///
+/// | the answer | then |
+/// |---|---|
+/// | acknowledged | forgotten |
+/// | class `Rejected` | set aside with the reason, logged; the others go on |
+/// | class `TooLarge` | stays, and is passed over in this round: another path may take it |
+/// | any other error | the round stops; the next one comes after a pause of 250 ms, longer each time, up to 30 s |
+/// | waited for more than [`OFFERED`] | set aside, never offered again |
+///
+/// A round begins behind the one at which the last round stopped, and turns back to it at the end: one that always fails
+/// does not hold up the others.
+///
+/// [`wake`](Self::wake) ends the pause at once: call it when a path returns.
+pub struct Replayer<O, S> {
+    outbox: OutboxService<O>,
+    db: Db<S>,
+    in_flight: usize,
+    wake: Arc<Notify>,
+    replayed: AtomicU64,
+    refused: AtomicU64,
+    /// The number of the first one that failed in the last round.
+    failed: AtomicI64,
+    /// When the last look for those that are too old was.
+    swept: Mutex<Option<Instant>>,
+    news: News,
+}
+
+impl<O, S> fmt::Debug for Replayer<O, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replayer")
+            .field("outbox", &self.outbox)
+            .field("done", &self.done())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<O, S> Replayer<O, S> {
+    /// A replayer over this stack, which must not lead back into the outbox.
+    pub fn new(outbox: OutboxService<O>, stack: S) -> Self {
+        Self {
+            outbox,
+            db: Db::new(stack),
+            in_flight: 64,
+            wake: Arc::default(),
+            replayed: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            failed: AtomicI64::new(0),
+            swept: Mutex::default(),
+            news: News::default(),
+        }
+    }
+
+    /// How many events may be on their way at the same time; 64.
+    #[must_use]
+    pub fn in_flight(self, in_flight: usize) -> Self {
+        Self { in_flight, ..self }
+    }
+
+    /// To be notified when a path returns.
+    #[must_use]
+    pub fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
+    /// What was done so far.
+    pub fn done(&self) -> Replayed {
+        Replayed {
+            replayed: self.replayed.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// What was taken until then is not offered any more.
+pub(super) fn horizon() -> i64 {
+    clock::now() - i64::try_from(OFFERED.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl<O: Operation, S: Stack<O>> Replayer<O, S> {
+    /// Offers what waits, whenever something does, until `stop` completes. A round that is interrupted has done what it
+    /// has done; the rest waits for the next one. Dropping the future does the same without a last word in the log.
+    pub async fn run(&self, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        let mut counts = self.outbox.watch();
+        let mut backoff = Backoff::new();
+        let mut pause = Duration::ZERO;
+        loop {
+            let round = async {
+                if self.due(&mut counts, pause).await {
+                    backoff.reset();
+                }
+                self.once().await
+            };
+            let round = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                round = round => round,
+            };
+            if round.is_done() {
+                backoff.reset();
+                // What comes next has just failed on all paths.
+                pause = Backoff::FIRST;
+            } else {
+                pause = backoff.after_failure();
+            }
+        }
+        self.say(true);
+    }
+
+    /// Waits until something waits, and for the pause; answers whether that was cut short because a path has returned.
+    async fn due(&self, counts: &mut watch::Receiver<Counts>, pause: Duration) -> bool {
+        let mut due = pin!(async {
+            // An outbox that is closed has nothing to offer any more.
+            if counts.wait_for(|counts| counts.waiting > 0).await.is_err() {
+                return std::future::pending().await;
+            }
+            tokio::select! {
+                () = time::sleep(pause) => false,
+                () = self.wake.notified() => true,
+            }
+        });
+        loop {
+            let unsaid = self.news.due();
+            tokio::select! {
+                woken = &mut due => return woken,
+                () = time::sleep_until(unsaid.unwrap_or_else(time::Instant::now)), if unsaid.is_some() => self.say(false),
+            }
+        }
+    }
+
+    /// Offers everything that waits once, until a path fails. Dropping the future leaves what was not acknowledged, and
+    /// perhaps some of what was: both are offered again.
+    pub async fn once(&self) -> Round {
+        let mut round = Round::default();
+        let horizon = horizon();
+        self.sweep(horizon, &mut round).await;
+        let mut walk = Walk::new(self.failed.swap(0, Ordering::Relaxed), horizon);
+        let mut width = Width::new(self.in_flight);
+        let mut flying = FuturesUnordered::new();
+        loop {
+            while round.stopped.is_none() && flying.len() < width.get() {
+                match walk.next(&self.outbox).await {
+                    Ok(Some(entry)) => flying.push(self.offer(entry)),
+                    Ok(None) => break,
+                    Err(cause) => round.stopped = Some(cause),
+                }
+            }
+            let Some(first) = flying.next().await else {
+                if round.stopped.is_none() && walk.turn() {
+                    continue;
+                }
+                break;
+            };
+            // Those that one transaction has answered are forgotten in one, too.
+            let mut answered = vec![first];
+            while let Some(Some(next)) = flying.next().now_or_never() {
+                answered.push(next);
+            }
+            self.settle(answered, &mut width, &mut round).await;
+            self.say(false);
+        }
+        if let Some(cause) = &round.stopped {
+            let waiting = self.outbox.counts().waiting;
+            tracing::debug!("the replay of the outbox has stopped, {waiting} operations wait: {cause}");
+        }
+        round
+    }
+
+    /// Sets aside what is too old, now and then: looking for it reads everything.
+    async fn sweep(&self, horizon: i64, round: &mut Round) {
+        {
+            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            if swept.is_some_and(|at| at.elapsed() < SWEEP) {
+                return;
+            }
+            *swept = Some(Instant::now());
+        }
+        match self.outbox.expire(horizon).await {
+            Ok(0) => {}
+            Ok(expired) => {
+                round.expired = expired;
+                tracing::warn!(
+                    outbox = %self.outbox.path().display(),
+                    "{expired} operations have waited for more than 7 days: they are kept, and not offered any more; \
+                     `rosey outbox` lists them"
+                );
+            }
+            Err(cause) => round.stopped = Some(cause),
+        }
+    }
+
+    async fn offer(&self, entry: Entry) -> (Entry, Result<Via, Cause>) {
+        let result = match entry.request::<O>() {
+            Ok(request) => self.db.send(request).await.map(|reply| reply.via).map_err(|e| e.into_cause()),
+            Err(cause) => Err(cause),
+        };
+        (entry, result)
+    }
+
+    async fn settle(&self, answered: Vec<(Entry, Result<Via, Cause>)>, width: &mut Width, round: &mut Round) {
+        let mut taken = Vec::with_capacity(answered.len());
+        for (entry, result) in answered {
+            match result {
+                Ok(Via::Outbox) => {
+                    // Its word would be our own: what it "takes" is what we would then forget.
+                    let why = "the stack of the replayer leads back into an outbox";
+                    round.stopped = Some(Cause::new(crate::Code::UNAVAILABLE, why));
+                }
+                Ok(Via::Nats | Via::Db) => {
+                    width.taken();
+                    taken.push(entry);
+                }
+                Err(cause) if cause.class() == Class::Rejected => self.set_aside(&entry, cause, round).await,
+                Err(cause) if cause.class() == Class::TooLarge => round.passed_over += 1,
+                Err(cause) => {
+                    let first = self.failed.load(Ordering::Relaxed);
+                    if first == 0 || entry.seq < first {
+                        self.failed.store(entry.seq, Ordering::Relaxed);
+                    }
+                    round.stopped = Some(cause);
+                }
+            }
+        }
+        if taken.is_empty() {
+            return;
+        }
+        match self.outbox.forget(&taken).await {
+            Ok(()) => {
+                let oldest = taken.iter().map(|entry| entry.taken_at).min();
+                round.oldest = round.oldest.into_iter().chain(oldest).min();
+                round.replayed += taken.len() as u64;
+                self.replayed.fetch_add(taken.len() as u64, Ordering::Relaxed);
+                self.news.add(taken.len() as u64, oldest);
+            }
+            // They are offered again, and the ledger knows them.
+            Err(cause) => round.stopped = Some(cause),
+        }
+    }
+
+    async fn set_aside(&self, entry: &Entry, cause: Cause, round: &mut Round) {
+        tracing::warn!(
+            operation = entry.operation,
+            id = entry.id,
+            occurred_at = entry.occurred_at,
+            "refused, set aside in the outbox and not tried again: {cause}"
+        );
+        match self.outbox.refuse(entry, cause).await {
+            Ok(()) => {
+                round.refused += 1;
+                self.refused.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(cause) => round.stopped = Some(cause),
+        }
+    }
+
+    fn say(&self, at_the_end: bool) {
+        self.news.say(self.outbox.path(), self.outbox.counts().waiting, at_the_end);
+    }
+}

@@ -1,0 +1,215 @@
+//! The statements of an outbox.
+
+use futures_util::TryStreamExt;
+use serde_json::json;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Either, Executor, Row, Sqlite};
+
+use super::Which;
+use super::entry::{Entry, Put};
+use crate::clock;
+use crate::error::Cause;
+
+// `$1`: the events as JSON, `[[seq, id, operation, occurred_at, traceparent, tracestate, payload], …]`.
+const PUT: &str = "
+    BEGIN IMMEDIATE;
+    INSERT INTO waiting (seq, id, operation, occurred_at, traceparent, tracestate, payload, taken_at)
+    SELECT r.value ->> 0, r.value ->> 1, r.value ->> 2, r.value ->> 3, r.value ->> 4, r.value ->> 5, r.value ->> 6, $2
+    FROM json_each($1) r
+    WHERE NOT EXISTS (SELECT 1 FROM aside a WHERE a.id = r.value ->> 1)
+    ON CONFLICT (id) DO NOTHING;
+    COMMIT;";
+const KNOWN: &str = "
+    SELECT w.id, w.seq, w.operation = r.value ->> 2 AND w.payload = r.value ->> 6, NULL
+    FROM json_each($1) r CROSS JOIN waiting w ON w.id = r.value ->> 1
+    UNION ALL
+    SELECT a.id, NULL, a.operation = r.value ->> 2 AND a.payload = r.value ->> 6, a.reason
+    FROM json_each($1) r CROSS JOIN aside a ON a.id = r.value ->> 1;";
+const NEXT: &str = "
+    SELECT seq, id, operation, occurred_at, traceparent, tracestate, payload, taken_at
+    FROM waiting WHERE seq > $1 AND taken_at > $2 ORDER BY seq LIMIT $3;";
+const FORGET: &str = "
+    BEGIN IMMEDIATE;
+    DELETE FROM waiting WHERE seq IN (SELECT value FROM json_each($1));
+    COMMIT;";
+// An id that is here already stands for the same operation: `PUT` sees to that.
+const REFUSED: &str = "
+    BEGIN IMMEDIATE;
+    INSERT INTO aside
+    SELECT id, operation, occurred_at, traceparent, tracestate, payload, taken_at, $2, $3, $4
+    FROM waiting WHERE seq = $1
+    ON CONFLICT (id) DO NOTHING;
+    DELETE FROM waiting WHERE seq = $1;
+    COMMIT;";
+const EXPIRED: &str = "
+    BEGIN IMMEDIATE;
+    INSERT INTO aside
+    SELECT id, operation, occurred_at, traceparent, tracestate, payload, taken_at, $2, 'expired',
+           'it has waited for more than 7 days, and is not offered any more'
+    FROM waiting WHERE taken_at <= $1
+    ON CONFLICT (id) DO NOTHING;
+    DELETE FROM waiting WHERE taken_at <= $1;
+    COMMIT;";
+const ANY_EXPIRED: &str = "SELECT EXISTS (SELECT 1 FROM waiting WHERE taken_at <= $1);";
+const HELD: &str = "
+    SELECT (SELECT ifnull(max(seq), 0) FROM waiting), (SELECT count(*) FROM waiting),
+           (SELECT count(*) FROM aside WHERE code <> 'expired'), (SELECT count(*) FROM aside WHERE code = 'expired'),
+           (SELECT ifnull(sum(octet_length(payload) + 2 * octet_length(id) + octet_length(operation)
+                   + ifnull(octet_length(traceparent), 0) + ifnull(octet_length(tracestate), 0) + 64), 0) FROM
+                (SELECT id, operation, traceparent, tracestate, payload FROM waiting
+                 UNION ALL SELECT id, operation, traceparent, tracestate, payload FROM aside));";
+const DROP_WAITING: &str = "DELETE FROM waiting;";
+const DROP_REFUSED: &str = "DELETE FROM aside WHERE code <> 'expired';";
+const DROP_EXPIRED: &str = "DELETE FROM aside WHERE code = 'expired';";
+const SHRINK: &str = "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);";
+
+/// What an event costs beside its texts: a row, its entry in the index of ids, and their share of pages.
+pub(super) const ROW: usize = 64;
+
+/// How many bytes are counted for an event; as in `HELD`.
+pub(super) fn bytes(put: &Put) -> u64 {
+    let trace = put.trace.as_ref().map_or(0, |t| t.parent.len() + t.state.as_ref().map_or(0, String::len));
+    (put.payload.len() + 2 * put.id.len() + put.operation.len() + trace + ROW) as u64
+}
+
+/// What an outbox holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held {
+    pub(super) last: i64,
+    pub(super) waiting: u64,
+    pub(super) refused: u64,
+    pub(super) expired: u64,
+    pub(super) bytes: u64,
+}
+
+/// An id that was there before.
+pub(super) struct Known {
+    pub(super) id: String,
+    /// None if it is set aside.
+    pub(super) seq: Option<i64>,
+    /// Whether it stands for the same operation and payload.
+    pub(super) same: bool,
+    /// Why it is set aside.
+    pub(super) reason: Option<String>,
+}
+
+/// The events as the statements take them; the first gets the number `first`.
+pub(super) fn rows(puts: &[Put], first: i64) -> String {
+    let row = |(seq, put): (i64, &Put)| {
+        let (parent, state) =
+            put.trace.as_ref().map_or((None, None), |t| (Some(&t.parent), t.state.as_ref()));
+        json!([seq, put.id, put.operation, put.occurred_at, parent, state, put.payload])
+    };
+    serde_json::Value::from_iter((first..).zip(puts).map(row)).to_string()
+}
+
+/// Stores events; answers how many were not there yet.
+pub(super) async fn put(connection: &mut SqliteConnection, rows: &str) -> Result<u64, sqlx::Error> {
+    let (_, changes) = run(connection, sqlx::query(PUT).bind(rows).bind(clock::now())).await?;
+    Ok(changes.get(1).copied().unwrap_or_default())
+}
+
+/// Which of the events have been here, now or before.
+pub(super) async fn known(connection: &mut SqliteConnection, rows: &str) -> Result<Vec<Known>, sqlx::Error> {
+    let (rows, _) = run(connection, sqlx::query(KNOWN).bind(rows)).await?;
+    let known = |row: &SqliteRow| {
+        Ok(Known {
+            id: row.try_get(0)?,
+            seq: row.try_get(1)?,
+            same: row.try_get(2)?,
+            reason: row.try_get(3)?,
+        })
+    };
+    rows.iter().map(known).collect()
+}
+
+/// The oldest events behind the number `after` that were taken after `horizon`.
+pub(super) async fn next(
+    connection: &mut SqliteConnection,
+    after: i64,
+    horizon: i64,
+    most: u32,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    let (rows, _) = run(connection, sqlx::query(NEXT).bind(after).bind(horizon).bind(most)).await?;
+    rows.iter().map(Entry::read).collect()
+}
+
+/// Removes events that somebody has taken responsibility for; answers how many were there.
+pub(super) async fn forget(connection: &mut SqliteConnection, seqs: &[i64]) -> Result<u64, sqlx::Error> {
+    let (_, changes) = run(connection, sqlx::query(FORGET).bind(json!(seqs).to_string())).await?;
+    Ok(changes.get(1).copied().unwrap_or_default())
+}
+
+/// Sets an event aside that was refused; answers whether it was there.
+pub(super) async fn refuse(
+    connection: &mut SqliteConnection,
+    seq: i64,
+    cause: &Cause,
+) -> Result<u64, sqlx::Error> {
+    let query =
+        sqlx::query(REFUSED).bind(seq).bind(clock::now()).bind(cause.code().name).bind(cause.to_string());
+    let (_, changes) = run(connection, query).await?;
+    Ok(changes.get(2).copied().unwrap_or_default())
+}
+
+/// Sets aside what was taken until `horizon`; answers how many.
+pub(super) async fn expire(connection: &mut SqliteConnection, horizon: i64) -> Result<u64, sqlx::Error> {
+    // Most of the time there is none: looking takes no lock and costs no sync.
+    let any: bool = sqlx::query_scalar(ANY_EXPIRED).bind(horizon).fetch_one(&mut *connection).await?;
+    if !any {
+        return Ok(0);
+    }
+    let (_, changes) = run(connection, sqlx::query(EXPIRED).bind(horizon).bind(clock::now())).await?;
+    Ok(changes.get(2).copied().unwrap_or_default())
+}
+
+/// Counts what is there.
+pub(super) async fn held(connection: &mut SqliteConnection) -> Result<Held, sqlx::Error> {
+    let row = sqlx::query(HELD).fetch_one(connection).await?;
+    let count = |place: usize| row.try_get::<i64, _>(place).map(i64::unsigned_abs);
+    Ok(Held {
+        last: row.try_get(0)?,
+        waiting: count(1)?,
+        refused: count(2)?,
+        expired: count(3)?,
+        bytes: count(4)?,
+    })
+}
+
+/// Removes for good; answers how many.
+pub(super) async fn drop(connection: &mut SqliteConnection, which: Which) -> Result<u64, sqlx::Error> {
+    let all: &[&'static str] = match which {
+        Which::All => &[DROP_WAITING, DROP_REFUSED, DROP_EXPIRED],
+        Which::Waiting => &[DROP_WAITING],
+        Which::Refused => &[DROP_REFUSED],
+        Which::Expired => &[DROP_EXPIRED],
+    };
+    let mut dropped = 0;
+    for sql in all {
+        dropped += sqlx::query(*sql).execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(dropped)
+}
+
+/// Gives back the room that is not needed any more.
+pub(super) async fn shrink(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    run(connection, sqlx::query(SHRINK)).await.map(std::mem::drop)
+}
+
+/// Runs a string of statements to its end (a stream that is dropped early leaves the transaction open); answers all
+/// rows, and of each statement how many rows it changed.
+async fn run(
+    connection: &mut SqliteConnection,
+    query: Query<'_, Sqlite, SqliteArguments>,
+) -> Result<(Vec<SqliteRow>, Vec<u64>), sqlx::Error> {
+    let (mut rows, mut changes) = (Vec::new(), Vec::new());
+    let mut steps = connection.fetch_many(query);
+    while let Some(step) = steps.try_next().await? {
+        match step {
+            Either::Left(done) => changes.push(done.rows_affected()),
+            Either::Right(row) => rows.push(row),
+        }
+    }
+    Ok((rows, changes))
+}

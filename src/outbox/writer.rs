@@ -1,0 +1,256 @@
+//! The holder of the file: one task, one connection. It takes what is waiting, never waits for more, and commits it in
+//! one transaction and one sync.
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::batch::{self, Batch, Waiter};
+use super::connection::Connection;
+use super::entry::{Entry, Put};
+use super::file::Opened;
+use super::options::OutboxOptions;
+use super::store::{self, Held};
+use super::{Counts, Which};
+use crate::error::{Cause, Code};
+
+/// So many bytes must have gone before the file is made smaller.
+const WORTH_SHRINKING: u64 = 1 << 20;
+
+type Told<T> = oneshot::Sender<Result<T, Cause>>;
+
+/// What is handed to the holder.
+pub(super) enum Item {
+    Put(Put, Waiter),
+    /// The oldest behind a number, taken after a time, and how many of them.
+    Next(i64, i64, u32, Told<Vec<Entry>>),
+    /// Numbers, and their bytes.
+    Forget(Vec<i64>, u64, Told<()>),
+    Refuse(i64, Cause, Told<()>),
+    Expire(i64, Told<u64>),
+    Drop(Which, Told<u64>),
+    Close(oneshot::Sender<()>),
+}
+
+/// Runs until [`Item::Close`] comes, or nobody can send any more.
+pub(super) async fn run(
+    opened: Opened,
+    options: OutboxOptions,
+    counts: watch::Sender<Counts>,
+    mut queue: mpsc::Receiver<Item>,
+) {
+    let Opened { connection, lock, held } = opened;
+    let file = Connection::new(connection, lock, options.clone());
+    let mut holder = Holder { file, options, held, counts, gone: 0, full_named: false };
+    let mut next = None;
+    loop {
+        let item = match next.take() {
+            Some(item) => item,
+            None => match queue.recv().await {
+                Some(item) => item,
+                None => break,
+            },
+        };
+        match item {
+            Item::Put(put, waiter) => {
+                let mut batch = Batch::default();
+                batch.add(put, waiter);
+                while !batch.is_full() {
+                    match queue.try_recv() {
+                        Ok(Item::Put(put, waiter)) => batch.add(put, waiter),
+                        Ok(other) => {
+                            next = Some(other);
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+                holder.keep(batch).await;
+            }
+            Item::Close(told) => {
+                queue.close();
+                holder.file.close().await;
+                let _ = told.send(());
+                return;
+            }
+            other => holder.serve(other).await,
+        }
+    }
+    holder.file.close().await;
+}
+
+struct Holder {
+    file: Connection,
+    options: OutboxOptions,
+    held: Held,
+    counts: watch::Sender<Counts>,
+    /// Bytes that were removed since the file was last made smaller.
+    gone: u64,
+    /// Whether the log knows that it is full.
+    full_named: bool,
+}
+
+impl Holder {
+    /// Stores what there is room for, and tells everybody who waits.
+    async fn keep(&mut self, mut batch: Batch) {
+        let fits = self.room(&batch.puts);
+        let rest = batch.puts.split_off(fits);
+        let mut outcomes = self.store(&batch.puts).await;
+        if !rest.is_empty() {
+            outcomes.extend(self.without_room(&rest).await);
+        }
+        // Before anybody is told: whoever then asks how many wait must find his own among them.
+        self.publish();
+        batch.tell(&outcomes);
+    }
+
+    /// How many of them there is room for.
+    fn room(&self, puts: &[Put]) -> usize {
+        let (most, most_bytes) = (self.options.most_events, self.options.most_bytes);
+        let (mut events, mut bytes) =
+            (self.held.waiting + self.held.refused + self.held.expired, self.held.bytes);
+        let fits = |put: &&Put| {
+            events += 1;
+            bytes += store::bytes(put);
+            events <= most && bytes <= most_bytes
+        };
+        puts.iter().take_while(fits).count()
+    }
+
+    async fn store(&mut self, puts: &[Put]) -> Vec<Result<(), Cause>> {
+        if puts.is_empty() {
+            return Vec::new();
+        }
+        let first = self.held.last + 1;
+        let rows = store::rows(puts, first);
+        // Also if it fails: a commit that failed may be there after all, and its numbers with it.
+        self.held.last += i64::try_from(puts.len()).unwrap_or_default();
+        let new = match self.file.with(async |c| store::put(c, &rows).await).await {
+            Ok(new) => new,
+            Err(cause) => return vec![Err(cause); puts.len()],
+        };
+        self.held.waiting += new;
+        if new == puts.len() as u64 {
+            self.held.bytes += puts.iter().map(store::bytes).sum::<u64>();
+            return vec![Ok(()); puts.len()];
+        }
+        let outcomes = self.known(puts, &rows, first).await;
+        let stored = puts.iter().zip(&outcomes).filter(|(_, known)| known.is_none());
+        self.held.bytes += stored.map(|(put, _)| store::bytes(put)).sum::<u64>();
+        outcomes.into_iter().map(|known| known.unwrap_or(Ok(()))).collect()
+    }
+
+    /// What was here before is safe, or refused, whether or not there is room.
+    async fn without_room(&mut self, puts: &[Put]) -> Vec<Result<(), Cause>> {
+        if !std::mem::replace(&mut self.full_named, true) {
+            tracing::error!("{}", self.full());
+        }
+        // Numbers that nothing in the file has.
+        let (first, rows) = (self.held.last + 1, store::rows(puts, self.held.last + 1));
+        let known = self.known(puts, &rows, first).await;
+        known.into_iter().map(|known| known.unwrap_or_else(|| Err(self.full()))).collect()
+    }
+
+    fn full(&self) -> Cause {
+        let OutboxOptions { most_events, most_bytes, .. } = self.options;
+        let path = self.options.path().display();
+        let message = format!(
+            "the outbox {path} is full (at most {most_events} events in {} MiB): bring NATS or the database back, or see \
+             `rosey outbox` for what may be dropped",
+            most_bytes >> 20
+        );
+        Cause::new(Code::STORAGE, message)
+    }
+
+    /// For each of them what became of it, if it was here before it came with a number from `first` on.
+    async fn known(&mut self, puts: &[Put], rows: &str, first: i64) -> Vec<Option<Result<(), Cause>>> {
+        let known = match self.file.with(async |c| store::known(c, rows).await).await {
+            Ok(known) => known,
+            // They may be there, and may not: whoever asks again is told.
+            Err(cause) => return vec![Some(Err(cause)); puts.len()],
+        };
+        let by_id: std::collections::HashMap<&str, &store::Known> =
+            known.iter().map(|known| (known.id.as_str(), known)).collect();
+        let outcome = |put: &Put| {
+            let known = by_id.get(put.id.as_str())?;
+            match known {
+                store::Known { seq: Some(seq), .. } if *seq >= first => None,
+                store::Known { same: false, .. } => Some(Err(batch::id_reused())),
+                store::Known { reason: Some(reason), .. } => {
+                    Some(Err(Cause::new(Code::REFUSED, format!("set aside in the outbox: {reason}"))))
+                }
+                store::Known { .. } => Some(Ok(())),
+            }
+        };
+        puts.iter().map(outcome).collect()
+    }
+
+    async fn serve(&mut self, item: Item) {
+        match item {
+            Item::Next(after, horizon, most, told) => {
+                let next = self.file.with(async |c| store::next(c, after, horizon, most).await).await;
+                let _ = told.send(next);
+            }
+            Item::Forget(seqs, bytes, told) => {
+                let gone = self.file.with(async |c| store::forget(c, &seqs).await).await;
+                let _ = told.send(gone.map(|gone| {
+                    self.held.waiting = self.held.waiting.saturating_sub(gone);
+                    self.removed(bytes);
+                }));
+                if self.held.waiting == 0 && self.gone > WORTH_SHRINKING {
+                    self.shrink().await;
+                }
+            }
+            Item::Refuse(seq, cause, told) => {
+                let moved = self.file.with(async |c| store::refuse(c, seq, &cause).await).await;
+                let _ = told.send(moved.map(|moved| {
+                    self.held.waiting = self.held.waiting.saturating_sub(moved);
+                    self.held.refused += moved;
+                    self.publish();
+                }));
+            }
+            Item::Expire(horizon, told) => {
+                let moved = self.file.with(async |c| store::expire(c, horizon).await).await;
+                let _ = told.send(moved.inspect(|moved| {
+                    self.held.waiting = self.held.waiting.saturating_sub(*moved);
+                    self.held.expired += moved;
+                    self.publish();
+                }));
+            }
+            Item::Drop(which, told) => {
+                let dropped = self.drop(which).await;
+                let _ = told.send(dropped);
+            }
+            Item::Put(..) | Item::Close(_) => {}
+        }
+    }
+
+    async fn drop(&mut self, which: Which) -> Result<u64, Cause> {
+        let dropped = self.file.with(async |c| store::drop(c, which).await).await?;
+        let before = self.held.bytes;
+        let held = self.file.with(store::held).await?;
+        self.held = Held { last: self.held.last.max(held.last), ..held };
+        self.held.bytes = before;
+        self.removed(before.saturating_sub(held.bytes));
+        self.shrink().await;
+        Ok(dropped)
+    }
+
+    fn removed(&mut self, bytes: u64) {
+        self.held.bytes = self.held.bytes.saturating_sub(bytes);
+        self.gone += bytes;
+        self.full_named = false;
+        self.publish();
+    }
+
+    async fn shrink(&mut self) {
+        self.gone = 0;
+        if let Err(cause) = self.file.with(store::shrink).await {
+            // It is only larger than it must be.
+            tracing::debug!("{cause}");
+        }
+    }
+
+    fn publish(&self) {
+        let Held { waiting, refused, expired, bytes, .. } = self.held;
+        self.counts.send_replace(Counts { waiting, refused, expired, bytes });
+    }
+}

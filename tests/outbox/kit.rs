@@ -1,0 +1,149 @@
+//! An outbox behind two real paths, either of which can be taken away.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use rosey::nats::NatsService;
+use rosey::op::{Error, MessageLog, Op, Request, UserJoined};
+use rosey::outbox::{OutboxOptions, OutboxService, Replayer};
+use rosey::stack::{BoxedStack, Direct, StackBuilder, boxed};
+use rosey::{Ack, Db, Via};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::support::*;
+
+/// The file of an outbox.
+pub(crate) struct OutboxFile {
+    pub(crate) dir: tempfile::TempDir,
+}
+
+impl OutboxFile {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().join("test.outbox")
+    }
+
+    pub(crate) fn options(&self) -> OutboxOptions {
+        OutboxOptions::new(self.path())
+    }
+
+    pub(crate) async fn open(&self) -> OutboxService<Op> {
+        OutboxService::open(&self.options()).await.unwrap()
+    }
+
+    /// A connection of somebody who knows nothing of us.
+    pub(crate) async fn connect(&self) -> SqliteConnection {
+        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(self.path())).await.unwrap()
+    }
+
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        let mut connection = self.connect().await;
+        let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        number
+    }
+
+    pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
+        let mut connection = self.connect().await;
+        let texts = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        texts
+    }
+
+    pub(crate) async fn change(&self, sql: &'static str) {
+        let mut connection = self.connect().await;
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+}
+
+/// The standard stack with an outbox. At first both paths are down.
+pub(crate) struct World {
+    pub(crate) server: NatsServer,
+    pub(crate) nats: NatsService<Op>,
+    pub(crate) direct: Direct<Op>,
+    pub(crate) file: DbFile,
+    pub(crate) kept: OutboxFile,
+    pub(crate) outbox: OutboxService<Op>,
+    pub(crate) db: Db<BoxedStack<Op>>,
+    pub(crate) replayer: Arc<Replayer<Op, BoxedStack<Op>>>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let kept = OutboxFile::new();
+        let options = kept.options();
+        Self::with(kept, &options).await
+    }
+
+    pub(crate) async fn with(kept: OutboxFile, options: &OutboxOptions) -> Self {
+        let (server, file) = (NatsServer::down(), DbFile::new());
+        let (nats, direct) = (nats(&server).await, Direct::closed());
+        direct.follow(nats.status(), |_| async { None });
+        let outbox = OutboxService::open(options).await.unwrap();
+        let (stack, replay, _) =
+            StackBuilder::new().build_with_outbox(nats.clone(), direct.clone(), outbox.clone());
+        let replayer = Arc::new(Replayer::new(outbox.clone(), boxed(replay)));
+        Self { server, nats, direct, file, kept, outbox, db: Db::new(boxed(stack)), replayer }
+    }
+
+    /// The path on the database returns.
+    pub(crate) async fn provide(&self) {
+        self.direct.provide(self.file.open().await);
+    }
+
+    /// Replays in the background until the answer is dropped.
+    pub(crate) fn replay(&self) -> (watch::Sender<()>, JoinHandle<()>) {
+        let (stop, mut stopped) = watch::channel(());
+        let replayer = Arc::clone(&self.replayer);
+        let task = tokio::spawn(async move {
+            replayer
+                .run(async move {
+                    let _ = stopped.changed().await;
+                })
+                .await;
+        });
+        (stop, task)
+    }
+
+    pub(crate) async fn emptied(&self) {
+        wait_until("the outbox is empty", || async { self.outbox.counts().waiting == 0 }).await;
+    }
+}
+
+/// The `n`th event of a test: a join or a line, each of a user of its own.
+pub(crate) fn event(n: u64) -> Request {
+    let username = format!("user-{n}");
+    if n.is_multiple_of(2) {
+        Request::new(UserJoined { username })
+    } else {
+        Request::new(MessageLog { username, message: format!("line {n}") })
+    }
+}
+
+/// Sends events, 256 at a time, and answers what became of each.
+pub(crate) async fn send(db: &Db<BoxedStack<Op>>, events: Vec<Request>) -> Vec<Result<(Via, Ack), Error>> {
+    let one = |request| async move { db.send(request).await.map(|reply| (reply.via, reply.ack)) };
+    stream::iter(events).map(one).buffered(256).collect().await
+}
+
+/// Sends events that the outbox must keep, all of them.
+pub(crate) async fn store(db: &Db<BoxedStack<Op>>, events: Vec<Request>) {
+    for result in send(db, events).await {
+        assert_eq!(result.unwrap(), (Via::Outbox, Ack::Stored));
+    }
+}
+
+/// The verdict: sent, kept, applied once, twice, lost.
+pub(crate) async fn verdict(file: &DbFile, sent: u64) {
+    let applied = file.applied().await;
+    eprintln!("sent {sent} · applied {applied} · lost {}", sent.saturating_sub(applied));
+    assert_exactly_once(file, sent).await;
+}
