@@ -416,6 +416,48 @@ async fn the_python_bot_is_served_beside_ours_without_a_stream() {
 // Who may serve.
 
 #[tokio::test]
+async fn settings_by_which_a_stream_would_throw_away_what_it_acknowledged_are_put_right() {
+    let w = Durable::new().await;
+    w.serve().await.stop().await;
+    let context = w.context().await;
+    let config = || async { context.get_stream("ROSEY").await.unwrap().cached_info().config.clone() };
+    let ours = config().await;
+    let wrong = jetstream::stream::Config {
+        discard: jetstream::stream::DiscardPolicy::Old,
+        max_messages: 3,
+        max_message_size: 1000,
+        duplicate_window: Duration::from_secs(1),
+        max_age: Duration::from_secs(1),
+        ..ours.clone()
+    };
+    context.update_stream(wrong).await.unwrap();
+    let service = w.serve().await;
+    let now = config().await;
+    let told = |c: &jetstream::stream::Config| {
+        (c.discard, c.max_messages, c.max_message_size, c.duplicate_window, c.max_age)
+    };
+    assert_eq!(told(&now), told(&ours));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_may_not_use_jetstream_is_served_without() {
+    let config = r#"
+        jetstream { store_dir: "STORE" }
+        authorization { users = [{ user: bot, password: bot, permissions: { publish: { deny: "$JS.>" } } }] }"#;
+    let store = tempfile::tempdir().unwrap();
+    let config = config.replace("STORE", &store.path().display().to_string());
+    let (server, file) = (NatsServer::with_config(&config).await, DbFile::new());
+    let url = server.url().replace("nats://", "nats://bot:bot@");
+    let service = DbService::try_start_at(&url, &file, ServiceOptions::default()).await.unwrap();
+    let nats = rosey::nats::NatsService::<Op>::connect(rosey::nats::NatsOptions::new(url)).await.unwrap();
+    tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
+    let reply = nats_only(&nats).call(joined("alice")).await.unwrap();
+    assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Committed));
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_service_refuses_to_start_over_a_foreign_stream_in_every_mode_and_names_it() {
     let w = Durable::new().await;
     declare(&w.context().await, "FOREIGN", "rosey.db.user.>").await;

@@ -17,6 +17,8 @@ pub(super) struct Connection {
     pub(super) times: u64,
     /// The server has said that it is about to stop.
     pub(super) lame: bool,
+    /// The server does not let us ask JetStream.
+    pub(super) stream_denied: bool,
     /// Our user or password is wrong: said once.
     refused: bool,
 }
@@ -48,7 +50,12 @@ pub(super) fn note(state: &watch::Sender<Connection>, event: &Event) {
             }
             tracing::error!("the NATS server refuses our user or password; trying again, quietly");
         }
-        Event::ServerError(error) => tracing::error!("the NATS server says: {error}"),
+        Event::ServerError(error) => {
+            tracing::error!("the NATS server says: {error}");
+            if error.to_string().contains("$JS.API.") {
+                state.send_modify(|s| s.stream_denied = true);
+            }
+        }
         other => tracing::debug!("NATS: {other}"),
     }
 }

@@ -75,31 +75,55 @@ pub async fn serve<O: Persist>(
 ) -> Result<Served, ServeError> {
     let mut shutdown = std::pin::pin!(shutdown);
     let url = redact(&nats.url);
-    let (events, mut state) = watch::channel(Connection::default());
+    let (events, state) = watch::channel(Connection::default());
     let client = nats.connect(move |event| note(&events, &event)).await?;
     let (stopping, stop) = watch::channel(false);
     let (giving_up, give_up) = watch::channel(false);
 
-    tokio::select! {
-        () = connected(&mut state, &url) => {}
-        () = &mut shutdown => return Ok(Served::default()),
-    }
-    let declaration = Declaration::new::<O>(db.database(), &options);
-    let api = Api::new(client.clone());
-    let plan = plan::<O>(&client, &api, &declaration, db.database(), &options).await?;
-    let shared = Arc::new(Shared {
-        client,
-        db,
+    let begin = |plan, declaration: &Declaration, api: &Api| Shared {
+        client: client.clone(),
+        db: db.clone(),
         counters: Counters::new(O::SPECS.len()),
-        api,
+        api: api.clone(),
         stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
         in_flight: options.in_flight,
         notices: Notices::default(),
         connection: state.clone(),
-        stop,
-        give_up,
-    });
-    let mut tasks = start(&shared, plan, declaration).await?;
+        stop: stop.clone(),
+        give_up: give_up.clone(),
+    };
+    let begun = async {
+        let (declaration, api) = (Declaration::new::<O>(db.database(), &options), Api::new(client.clone()));
+        let mut told = false;
+        loop {
+            connected(&mut state.clone(), &url).await;
+            let before = state.borrow().times;
+            let begun = async {
+                let denied = || state.borrow().stream_denied;
+                let plan = plan::<O>(&client, &api, &declaration, db.database(), &options, denied).await?;
+                let shared = Arc::new(begin(plan, &declaration, &api));
+                let tasks = start(&shared, plan, declaration.clone()).await?;
+                Ok((shared, tasks))
+            };
+            let begun: Result<_, ServeError> = begun.await;
+            let now = *state.borrow();
+            match begun {
+                // What was found out over a connection that broke may be wrong: who is not heard is not absent.
+                _ if !now.up || now.times != before => {}
+                Err(ServeError::Connection(why)) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(url, "cannot serve yet, trying again for ever: {why}");
+                    }
+                    time::sleep(Duration::from_secs(1)).await;
+                }
+                begun => return begun,
+            }
+        }
+    };
+    let (shared, mut tasks) = tokio::select! {
+        begun = begun => begun?,
+        () = &mut shutdown => return Ok(Served::default()),
+    };
     let mode = shared.mode().as_str();
     tracing::info!(url, mode, database = shared.db.database(), file = shared.db.shown(), "serving");
     ready();
@@ -126,6 +150,7 @@ async fn plan<O: Persist>(
     declaration: &Declaration,
     database: &str,
     options: &ServiceOptions,
+    denied: impl Fn() -> bool + Send + Sync,
 ) -> Result<Plan, ServeError> {
     match neighbours::other_kinds::<O>(client).await {
         Err(neighbour @ ServeError::Neighbour { .. }) if options.takeover => {
@@ -134,7 +159,7 @@ async fn plan<O: Persist>(
         found => found?,
     }
     let running = neighbours::ours::<O>(client, database).await?;
-    declaration.plan::<O>(client, api, options.jetstream, running).await
+    declaration.plan::<O>(client, api, options.jetstream, running, denied).await
 }
 
 /// Listens, and begins to work.

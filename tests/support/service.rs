@@ -26,10 +26,19 @@ impl DbService {
         file: &DbFile,
         options: ServiceOptions,
     ) -> Result<Self, ServeError> {
+        Self::try_start_at(&server.url(), file, options).await
+    }
+
+    /// The same, on a server of this address.
+    pub(crate) async fn try_start_at(
+        url: &str,
+        file: &DbFile,
+        options: ServiceOptions,
+    ) -> Result<Self, ServeError> {
         let sqlx = file.open().await;
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = oneshot::channel();
-        let nats = NatsOptions::new(server.url()).name("database service");
+        let nats = NatsOptions::new(url).name("database service");
         let ready = move || ready.send(()).unwrap();
         let shutdown = async move {
             // Dropped without a word: the test has failed already.

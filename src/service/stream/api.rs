@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 // Error codes of JetStream: github.com/nats-io/nats-server, server/errors.json
 const CONSUMER_NOT_FOUND: u64 = 10014;
 const STREAM_NOT_FOUND: u64 = 10059;
+const NOT_ENABLED: u64 = 10076;
+const NOT_ENABLED_FOR_ACCOUNT: u64 = 10039;
 
 /// How long the server may take to answer.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -21,6 +23,8 @@ const LIMIT: Duration = Duration::from_secs(3);
 pub(in crate::service) enum ApiError {
     #[error("the server has no JetStream")]
     Absent,
+    #[error("the server does not let us use JetStream")]
+    Denied,
     #[error("JetStream does not answer: {0}")]
     Silent(String),
     #[error("JetStream says: {description} ({code})")]
@@ -28,6 +32,14 @@ pub(in crate::service) enum ApiError {
 }
 
 impl ApiError {
+    /// Whether there is no JetStream for us at all. Everything else may pass.
+    pub(super) fn is_none(&self) -> bool {
+        matches!(
+            self,
+            Self::Absent | Self::Denied | Self::Refused { code: NOT_ENABLED | NOT_ENABLED_FOR_ACCOUNT, .. }
+        )
+    }
+
     /// Whether what was asked for does not exist.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { code: CONSUMER_NOT_FOUND | STREAM_NOT_FOUND, .. })
@@ -49,6 +61,31 @@ pub(in crate::service) struct StreamConfig {
     pub(super) subjects: Vec<String>,
     pub(super) retention: String,
     pub(super) max_bytes: i64,
+    discard: String,
+    max_age: u64,
+    max_msgs: i64,
+    max_msgs_per_subject: i64,
+    max_msg_size: i64,
+    duplicate_window: u64,
+    no_ack: bool,
+    sealed: bool,
+}
+
+impl StreamConfig {
+    /// Whether a setting differs from what is wanted: one by which something acknowledged would be thrown away, refused
+    /// or stored twice.
+    pub(super) fn differs(&self, wanted: &Value) -> bool {
+        let wanted: Self = Self::deserialize(wanted).unwrap_or_default();
+        let unlimited = |limit: i64| limit.max(-1) <= 0; // a server says -1 or 0
+        let limits = |c: &Self| [c.max_msgs, c.max_msgs_per_subject, c.max_msg_size].map(unlimited);
+        limits(self) != limits(&wanted)
+            || (&self.subjects, &self.retention, &self.discard)
+                != (&wanted.subjects, &wanted.retention, &wanted.discard)
+            || (self.max_bytes, self.max_age, self.duplicate_window)
+                != (wanted.max_bytes, wanted.max_age, wanted.duplicate_window)
+            || self.no_ack
+            || self.sealed
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

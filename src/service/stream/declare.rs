@@ -113,10 +113,10 @@ impl Declaration {
                 return Err(ApiError::Refused { code: 0, description });
             }
             Ok(info) => {
-                let (there, wanted) = (&info.config, self);
-                let same = there.subjects == wanted.subjects && there.max_bytes == wanted.max_bytes;
-                if !same || there.retention != "workqueue" {
-                    api.update_stream(&self.name, &self.stream()).await?;
+                let wanted = self.stream();
+                if info.config.differs(&wanted) {
+                    api.update_stream(&self.name, &wanted).await?;
+                    tracing::warn!(stream = self.name, "the stream's settings were not ours; put right");
                 }
             }
             Err(e) if e.is_not_found() => {
@@ -146,8 +146,14 @@ impl Declaration {
         api: &Api,
         wanted: JetStream,
         running: Option<Mode>,
+        denied: impl Fn() -> bool + Send + Sync,
     ) -> Result<Plan, ServeError> {
-        if let Err(why) = available(client, api).await {
+        if let Err(none) = available(client, api, denied).await {
+            if !none.is_none() {
+                // Without it now, its stream would go on taking what is sent to us, and nobody would read it.
+                return Err(ServeError::Connection(none.to_string()));
+            }
+            let why = none.to_string();
             return match (wanted, running) {
                 (JetStream::On, _) => Err(ServeError::NoJetStream { why }),
                 (_, Some(mode @ Mode::JetStream)) => Err(ServeError::OtherMode { mode }),
@@ -190,9 +196,8 @@ impl Declaration {
     }
 }
 
-/// Whether there is JetStream for us. A server that says it has it may be busy beginning: to go without it then would
-/// leave a stream behind our back that takes what is sent to us.
-async fn available(client: &Client, api: &Api) -> Result<(), String> {
+/// Whether there is JetStream for us. A server that says it has it may be busy beginning, or look for a leader.
+async fn available(client: &Client, api: &Api, denied: impl Fn() -> bool) -> Result<(), ApiError> {
     let deadline = time::Instant::now() + BEGINNING;
     loop {
         // Where a monitor hears everything, nobody says that nobody is there.
@@ -200,11 +205,22 @@ async fn available(client: &Client, api: &Api) -> Result<(), String> {
         let error = match time::timeout(patience, api.account()).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(e)) => e,
-            Err(_) => ApiError::Absent,
+            Err(_) => ApiError::Silent("no answer in time".to_owned()),
         };
-        let refused = matches!(error, ApiError::Refused { .. });
-        if refused || !client.server_info().jetstream || time::Instant::now() > deadline {
-            return Err(error.to_string());
+        if denied() {
+            return Err(ApiError::Denied);
+        }
+        let offered = client.server_info().jetstream;
+        let none = matches!(error, ApiError::Refused { .. }) && error.is_none();
+        if none {
+            return Err(error);
+        }
+        if !offered {
+            // Nobody can be there, whatever was said.
+            return Err(ApiError::Absent);
+        }
+        if time::Instant::now() > deadline {
+            return Err(ApiError::Silent(error.to_string()));
         }
         time::sleep(Duration::from_millis(100)).await;
     }
