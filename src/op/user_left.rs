@@ -20,7 +20,9 @@ impl Definition for UserLeft {
         FROM jsonb_each($2, '$.user_left') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
     const CHECKS: &'static [Check] = &[Check::new(
         "leaves",
-        "SELECT l.id, 'at', iif(p.joined, NULL, p.at), l.occurred_at FROM ledger l LEFT JOIN presence p ON p.id = l.id
+        // As of the joins.
+        "WITH p AS MATERIALIZED (SELECT id, at, joined FROM presence)
+         SELECT l.id, 'at', iif(p.joined, NULL, p.at), l.occurred_at FROM ledger l LEFT JOIN p ON p.id = l.id
          WHERE l.operation = 'user_left'",
     )];
 

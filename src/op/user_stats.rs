@@ -61,7 +61,7 @@ impl Definition for GetUserStats {
              UNION ALL
              SELECT username, min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL
              FROM server_lines GROUP BY username),
-         derived AS (
+         derived AS MATERIALIZED (
              SELECT username, min(first_seen) AS first_seen,
                     max(coalesce(max(last_line), 0), coalesce(max(last_session), 0)) AS last_seen,
                     sum(lines) AS lines, sum(ms) AS ms, max(last_line) AS last_line, max(open) AS open
@@ -70,7 +70,11 @@ impl Definition for GetUserStats {
              SELECT u.username AS stands, d.username AS must_stand, coalesce(u.username, d.username) AS name, u.*, d.first_seen AS first, d.last_seen AS last, d.lines, d.ms, d.last_line AS line,
                     d.open
              FROM (SELECT * FROM user_stats WHERE username IS NOT NULL) u
-             FULL JOIN derived d ON d.username = u.username)
+             LEFT JOIN derived d ON d.username = u.username
+             -- Not a full join: SQLite would compare each with each.
+             UNION ALL
+             SELECT NULL, d.username, d.username, u.*, d.first_seen, d.last_seen, d.lines, d.ms, d.last_line, d.open
+             FROM derived d LEFT JOIN user_stats u ON u.username = d.username WHERE u.username IS NULL)
          SELECT name, 'username', stands, must_stand FROM whole
          UNION ALL SELECT name, 'first_seen', first_seen, first FROM whole WHERE stands = must_stand
          UNION ALL SELECT name, 'last_seen', last_seen, last FROM whole WHERE stands = must_stand

@@ -43,6 +43,8 @@ struct Shared<O> {
     in_flight: usize,
     notices: Notices,
     connection: watch::Receiver<Connection>,
+    /// How many subscriptions take requests, or work on what they took.
+    busy: watch::Sender<usize>,
     /// Turns true when nothing more is to be taken.
     stop: watch::Receiver<bool>,
     /// Turns true when the time for finishing is over.
@@ -89,6 +91,7 @@ pub async fn serve<O: Persist>(
         in_flight: options.in_flight,
         notices: Notices::default(),
         connection: state.clone(),
+        busy: watch::Sender::new(0),
         stop: stop.clone(),
         give_up: give_up.clone(),
     };

@@ -23,16 +23,39 @@ enum Taking {
     Over,
 }
 
+/// A subscription that still takes requests, or works on them.
+struct Busy<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Busy<'a> {
+    fn new(busy: &'a watch::Sender<usize>) -> Self {
+        busy.send_modify(|n| *n += 1);
+        Self(busy)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|n| *n -= 1);
+    }
+}
+
 /// Takes messages until it is told to stop; then what the server had sent already, and ends when all is done. Does the
 /// same when the server says that it is about to stop: what it would still send would be lost with it, and whoever asks
 /// is told at once that nobody is there. Listens again on the next connection.
+///
+/// The sign of life goes last: whoever misses it gives up what he waits for.
 pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, subscription: Subscription) {
     let Subscription { serves, subject, subscriber: mut messages, early } = subscription;
     let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
     let work = |message| work(&shared, serves, message);
     let mut working = early.into_iter().map(work).collect::<FuturesUnordered<_>>();
     let mut taking = Taking::Yes;
+    let new_busy = || (serves != Serves::Ping && serves != Serves::Who).then(|| Busy::new(&shared.busy));
+    let mut busy = new_busy();
     while taking != Taking::Over || !working.is_empty() {
+        if taking != Taking::Yes && working.is_empty() {
+            busy = None;
+        }
         let end = tokio::select! {
             biased;
             Some(()) = working.next() => continue,
@@ -43,13 +66,14 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, subscription: Subscr
                 }
                 continue;
             }
-            () = told(&mut stop), if taking != Taking::Over => Taking::Over,
-            // Who we are is told to the last moment: another instance may be starting.
-            end = turn(&mut connection, taking), if taking != Taking::Over && serves != Serves::Who => end,
+            end = change(&shared, serves, &mut stop, &mut connection, taking), if taking != Taking::Over => end,
         };
         match end {
             Taking::Yes => match subscriber::<O>(&shared.client, serves, &subject).await {
-                Ok(again) => messages = again,
+                Ok(again) => {
+                    messages = again;
+                    busy = new_busy();
+                }
                 Err(e) => {
                     tracing::error!(subject, "nobody listens here any more: {e}");
                     taking = Taking::Over;
@@ -57,17 +81,18 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, subscription: Subscr
                 }
             },
             _ if taking == Taking::Yes => {
-                let rest = last(&shared, &mut messages, &mut working).await;
+                let rest = rest(&shared, &mut messages, &mut working).await;
                 working.extend(rest.into_iter().map(work));
             }
             _ => {}
         }
         taking = end;
     }
+    drop(busy);
 }
 
 /// The last messages of a subscription; what is being worked on goes on meanwhile.
-async fn last<O: Persist>(
+async fn rest<O: Persist>(
     shared: &Shared<O>,
     messages: &mut Subscriber,
     working: &mut FuturesUnordered<impl Future<Output = ()>>,
@@ -79,6 +104,26 @@ async fn last<O: Persist>(
             Some(()) = working.next() => {}
         }
     }
+}
+
+/// Waits until it is time for something else, and says for what.
+async fn change<O: Persist>(
+    shared: &Shared<O>,
+    serves: Serves,
+    stop: &mut watch::Receiver<bool>,
+    connection: &mut watch::Receiver<Connection>,
+    taking: Taking,
+) -> Taking {
+    let next = tokio::select! {
+        () = told(stop) => Taking::Over,
+        // Who we are is told to the last moment: another instance may be starting.
+        next = turn(connection, taking), if serves != Serves::Who => next,
+    };
+    if serves == Serves::Ping && taking == Taking::Yes {
+        // Until everybody who takes requests has answered them. The sender lives as long as what is shared.
+        let _ = shared.busy.subscribe().wait_for(|busy| *busy == 0).await;
+    }
+    next
 }
 
 /// Waits until the server says that it is about to stop; or, after that, for the next connection.
