@@ -71,6 +71,7 @@ impl ServeProcess {
     /// SIGSTOP.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
+        wait_until_frozen(self.child.id());
     }
 
     /// SIGCONT.
@@ -101,6 +102,20 @@ impl ServeProcess {
         assert!(
             Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success()
         );
+    }
+}
+
+/// Waits until a process that was sent SIGSTOP has stopped, all of its threads: until then it answers.
+pub(crate) fn wait_until_frozen(process: u32) {
+    let since = std::time::Instant::now();
+    let stopped = |stat: String| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 't']));
+    let all = || {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return true };
+        threads.flatten().all(|thread| std::fs::read_to_string(thread.path().join("stat")).is_ok_and(stopped))
+    };
+    while !all() {
+        assert!(since.elapsed() < super::LIMIT, "the process does not stop");
+        std::thread::yield_now();
     }
 }
 

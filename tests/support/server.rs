@@ -110,6 +110,7 @@ impl NatsServer {
     /// SIGSTOP: its connections stay, and nothing moves.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
+        super::process::wait_until_frozen(self.child.as_ref().expect("the server runs").id());
     }
 
     /// SIGCONT.
