@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::task;
@@ -41,6 +42,8 @@ impl Spin {
                 self.vain = 0;
                 return output;
             }
+            // SQLite's thread may be waiting for this very core.
+            thread::yield_now();
             task::yield_now().await;
         }
         self.vain = (self.vain + 1).min(6);
