@@ -43,11 +43,13 @@ const fn row(name: &'static str, jetstream: &'static str, callers: u64, instance
     Row { name, jetstream, callers, instances, late }
 }
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 10] = [
     row("request and reply, 1 caller", "off", 1, 1, false),
+    row("request and reply, 32 callers", "off", 32, 1, false),
     row("request and reply, 256 callers", "off", 256, 1, false),
     row("request and reply, 256 callers, 2 instances", "off", 256, 2, false),
     row("stream, 1 caller", "on", 1, 1, false),
+    row("stream, 32 callers", "on", 32, 1, false),
     row("stream, 256 callers", "on", 256, 1, false),
     row("stream, 256 callers, 2 instances", "on", 256, 2, false),
     row("stream, filled before, 1 instance", "on", 256, 1, true),
@@ -88,8 +90,27 @@ impl World {
     }
 }
 
-/// Operations a second: acknowledged, and applied.
-async fn measure(row: Row, operations: u64) -> (f64, f64) {
+/// What came out of a row.
+#[derive(Clone, Copy)]
+struct Measured {
+    /// Operations a second.
+    acknowledged: f64,
+    applied: f64,
+    /// Processor time of the services for one operation, in microseconds.
+    cpu: f64,
+}
+
+/// The processor time of these processes until now. The kernel counts it in ticks of 10 ms.
+fn cpu(services: &[Ended]) -> Duration {
+    let ticks = |service: &Ended| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", service.0.id())).unwrap_or_default();
+        let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+        fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>()
+    };
+    Duration::from_millis(10 * services.iter().map(ticks).sum::<u64>())
+}
+
+async fn measure(row: Row, operations: u64) -> Measured {
     let world = World::new();
     let mut services = world.serve(row);
     let nats = world.client().await;
@@ -109,21 +130,25 @@ async fn measure(row: Row, operations: u64) -> (f64, f64) {
         }
         nats.takes(Kind::Event).await;
     }
-    let mut begin = Instant::now();
+    let (mut begin, mut before) = (Instant::now(), cpu(&services));
     send(&db, operations, row.callers).await;
     let acknowledged = begin.elapsed();
     if row.late {
         services = world.serve(row);
+        before = cpu(&services);
         nats.recognised().await;
         begin = Instant::now();
     }
     nats.all_applied(Duration::from_secs(120)).await.unwrap();
     let applied = begin.elapsed();
+    let used = cpu(&services).saturating_sub(before);
     drop(services);
     check(world.dir.path(), operations + operations / 10).await;
     #[allow(clippy::cast_precision_loss)]
     let per_second = |time: Duration| operations as f64 / time.as_secs_f64();
-    (per_second(acknowledged), per_second(applied))
+    #[allow(clippy::cast_precision_loss)]
+    let cpu = used.as_secs_f64() * 1e6 / operations as f64;
+    Measured { acknowledged: per_second(acknowledged), applied: per_second(applied), cpu }
 }
 
 async fn send(db: &Db<BoxedStack<Op>>, operations: u64, callers: u64) {
@@ -156,12 +181,15 @@ async fn main() {
     let quick = std::env::args().any(|arg| arg == "--quick");
     let rounds = if quick { 1 } else { 5 };
     println!("{rounds} rounds; operations a second, median (min – max). synchronous=normal.\n");
-    println!("{:<46}{:>12}{:>22}{:>12}{:>22}", "", "acknowledged", "", "applied", "");
+    println!(
+        "{:<46}{:>12}{:>22}{:>12}{:>22}{:>10}{:>14}",
+        "", "acknowledged", "", "applied", "", "cpu µs", ""
+    );
     let mut results = vec![Vec::new(); ROWS.len()];
     for _ in 0..rounds {
         for (row, result) in ROWS.iter().zip(&mut results) {
             let operations = match (quick, row.callers) {
-                (true, _) => 500,
+                (true, _) => 2_000,
                 (false, 1) => 5_000,
                 (false, _) => 100_000,
             };
@@ -169,12 +197,17 @@ async fn main() {
         }
     }
     for (row, result) in ROWS.iter().zip(&results) {
-        let column = |of: fn(&(f64, f64)) -> f64| {
+        let column = |of: fn(&Measured) -> f64, width: usize| {
             let mut values: Vec<f64> = result.iter().map(of).collect();
             values.sort_by(f64::total_cmp);
             let spread = format!("({:.0} – {:.0})", values[0], values[values.len() - 1]);
-            format!("{:>12.0}{spread:>22}", values[values.len() / 2])
+            format!(
+                "{:>width$.0}{spread:>1$}",
+                values[values.len() / 2],
+                width + if width > 10 { 10 } else { 4 }
+            )
         };
-        println!("{:<46}{}{}", row.name, column(|r| r.0), column(|r| r.1));
+        let (acknowledged, applied) = (column(|r| r.acknowledged, 12), column(|r| r.applied, 12));
+        println!("{:<46}{acknowledged}{applied}{}", row.name, column(|r| r.cpu, 10));
     }
 }
