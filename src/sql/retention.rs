@@ -1,7 +1,7 @@
 //! Removing what is old, on a schedule: looked for without a lock, removed in short transactions of the writer.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, SqlitePool};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -148,6 +148,16 @@ async fn remove(removal: Removal, writes: &mpsc::WeakSender<Item>) -> Result<u64
     rx.await.map_err(|_| super::closed())?
 }
 
+/// From how many milliseconds on a clock that leaps ahead is not believed at once: what it makes old would be gone for
+/// good. Whoever has set it on purpose has his round a little later; whoever has not has time to put it right.
+const LEAP: i64 = 3_600_000;
+
+/// By how many milliseconds the system's clock has gone ahead of the time that has passed.
+fn leap(before: (Instant, i64), now: (Instant, i64)) -> i64 {
+    let passed = i64::try_from(now.0.saturating_duration_since(before.0).as_millis()).unwrap_or(i64::MAX);
+    now.1.saturating_sub(before.1).saturating_sub(passed)
+}
+
 /// Rounds, for as long as the service is there. What goes wrong is tried again in the next one.
 pub(super) async fn keep_going<O: Persist>(
     retention: Retention,
@@ -156,6 +166,7 @@ pub(super) async fn keep_going<O: Persist>(
     mut ended: watch::Receiver<()>,
 ) {
     let mut pause = retention.every / 10;
+    let mut before = (Instant::now(), clock::now());
     loop {
         tokio::select! {
             () = time::sleep(pause) => {}
@@ -164,6 +175,17 @@ pub(super) async fn keep_going<O: Persist>(
         pause = retention.every;
         if readers.is_closed() {
             return;
+        }
+        let now = (Instant::now(), clock::now());
+        let ahead = leap(before, now);
+        before = now;
+        if ahead > LEAP {
+            tracing::warn!(
+                "the clock has leapt ahead by {} s: what is old by it is kept until the next round, in {} s",
+                ahead / 1000,
+                retention.every.as_secs()
+            );
+            continue;
         }
         let round = tokio::select! {
             round = round::<O>(&retention, clock::now(), &readers, &writes) => round,
@@ -178,5 +200,20 @@ pub(super) async fn keep_going<O: Persist>(
             Ok(_) => {}
             Err(cause) => tracing::warn!("what is old could not be removed, next time: {cause}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_leaps_ahead_is_told_from_time_that_passes() {
+        let start = Instant::now();
+        let (hour, day) = (Duration::from_secs(3600), 86_400_000);
+        assert_eq!(leap((start, 1000), (start + hour, 1000 + 3_600_000)), 0);
+        assert_eq!(leap((start, 1000), (start + hour, 1000 + 3_600_000 + day)), day);
+        assert!(leap((start, day), (start + hour, 0)) < 0, "set back");
+        assert_eq!(leap((start, i64::MIN), (start, i64::MAX)), i64::MAX);
     }
 }
