@@ -75,7 +75,7 @@ pub(crate) async fn deliver(case: &Case, writers: &[SqlxService<Op>; 2]) -> Resu
     let horizon = sweeps.iter().map(|sweep| sweep.horizon).max();
     let removed = horizon.map(|horizon| Removed { horizon, forgotten });
     if let Some(removed) = removed {
-        let forget = forgotten.then(|| clock::now() + 1);
+        let forget = if forgotten { Some(post.last_applied().await? + 1) } else { None };
         post.remove(removed.horizon, removed.horizon, removed.horizon, forget, 0).await?;
     }
 
@@ -123,8 +123,8 @@ fn ordered(placed: Vec<(u16, Request<Op>)>) -> Vec<Request<Op>> {
 struct Post {
     writers: [Db<SqlxService<Op>>; 2],
     answers: HashMap<OpId, Answer>,
-    /// When the sweep before was, and what had been answered then.
-    earlier: Option<(i64, HashSet<OpId>)>,
+    /// Until when the database had applied something at the sweep before.
+    earlier: Option<i64>,
     forgotten: HashSet<OpId>,
 }
 
@@ -158,10 +158,15 @@ impl Post {
         requests: &[Request<Op>],
     ) -> Result<(), String> {
         let answered = self.answers.keys().cloned().collect::<HashSet<_>>();
+        // By what the database has written down, not by our clock: somebody may set that back while we look away.
         let forget = match (sweep.forget, self.earlier.take()) {
-            (Forget::Everything, _) => Some((clock::now() + 1, answered.clone())),
+            (Forget::Everything, _) => Some(self.last_applied().await? + 1),
             (Forget::Earlier, earlier) => earlier,
             (Forget::Nothing, _) => None,
+        };
+        let forget = match forget {
+            Some(until) => Some((until, self.applied_before(until).await?)),
+            None => None,
         };
         if let Some((_, forgotten)) = &forget {
             rest.retain(|(_, request)| !forgotten.contains(&request.head.id));
@@ -183,13 +188,26 @@ impl Post {
         let sent = if marked { 0 } else { sweep.horizon };
         let forget = forget.map(|(at, _)| at);
         self.remove(sweep.horizon, sweep.horizon.min(presence), sent, forget, sweep.writer).await?;
-        // What is applied from now on is so at a later time.
-        let now = clock::now() + 1;
-        while clock::now() <= now {
+        // What is applied from now on is so at a later time, mostly.
+        let until = self.last_applied().await? + 1;
+        while clock::now() < until {
             tokio::task::yield_now().await;
         }
-        self.earlier = Some((now, answered));
+        self.earlier = Some(until);
         Ok(())
+    }
+
+    async fn last_applied(&self) -> Result<i64, String> {
+        let last = sqlx::query_scalar("SELECT coalesce(max(applied_at), 0) FROM ledger");
+        last.fetch_one(self.writers[0].stack().readers()).await.map_err(|e| e.to_string())
+    }
+
+    /// What the ledger forgets with everything that was applied before `until`.
+    async fn applied_before(&self, until: i64) -> Result<HashSet<OpId>, String> {
+        let ids = sqlx::query_scalar("SELECT id FROM ledger WHERE applied_at < $1").bind(until);
+        let ids: Vec<String> =
+            ids.fetch_all(self.writers[0].stack().readers()).await.map_err(|e| e.to_string())?;
+        ids.iter().map(|id| OpId::parse(id).map_err(|e| e.to_string())).collect()
     }
 
     async fn remove(
@@ -200,7 +218,7 @@ impl Post {
         forget: Option<i64>,
         writer: usize,
     ) -> Result<(), String> {
-        let now = clock::now() + 10;
+        let now = clock::now().max(forget.unwrap_or(0));
         let since = |at: i64| Duration::from_millis(u64::try_from(now - at).unwrap());
         let retention = Retention::default()
             .keep("chat", since(chat))
@@ -280,17 +298,29 @@ async fn send(
     writer: &Db<SqlxService<Op>>,
     requests: &[Request<Op>],
 ) -> Result<Vec<(Request<Op>, Answer)>, String> {
-    let now = |request: &Request<Op>| {
-        let mut request = request.clone();
-        if matches!(*request.op, Op::OutboundGet(_)) {
-            request.head.occurred_at = clock::now(); // an old one would be refused
-        }
-        request
-    };
-    let sent = join_all(requests.iter().map(|request| writer.send(now(request)))).await;
+    let sent = join_all(requests.iter().map(|request| send_one(writer, request))).await;
     let answered = |(request, result): (&Request<Op>, Result<rosey::Reply<Answer>, _>)| match result {
         Ok(reply) => Ok((request.clone(), reply.answer)),
         Err(e) => Err(format!("{request:?}: {e}")),
     };
     requests.iter().zip(sent).map(answered).collect()
+}
+
+async fn send_one(
+    writer: &Db<SqlxService<Op>>,
+    request: &Request<Op>,
+) -> Result<rosey::Reply<Answer>, rosey::op::Error> {
+    if !matches!(*request.op, Op::OutboundGet(_)) {
+        return writer.send(request.clone()).await;
+    }
+    // An old one is refused. So is one that this machine was halted under, and it has had no effect then.
+    let now = || {
+        let mut request = request.clone();
+        request.head.occurred_at = clock::now();
+        request
+    };
+    match writer.send(now()).await {
+        Err(e) if e.cause().code() == Code::CLOCK => writer.send(now()).await,
+        result => result,
+    }
 }
