@@ -1,15 +1,14 @@
 //! The statements of an outbox.
 
-use futures_util::TryStreamExt;
 use serde_json::json;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Either, Executor, Row, Sqlite};
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::Which;
 use super::entry::{Entry, Put};
 use crate::clock;
 use crate::error::Cause;
+use crate::sql::statements::run;
 
 // `$1`: the events as JSON, `[[seq, id, operation, occurred_at, traceparent, tracestate, payload], …]`.
 const PUT: &str = "
@@ -195,21 +194,4 @@ pub(super) async fn drop(connection: &mut SqliteConnection, which: Which) -> Res
 /// Gives back the room that is not needed any more.
 pub(super) async fn shrink(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     run(connection, sqlx::query(SHRINK)).await.map(std::mem::drop)
-}
-
-/// Runs a string of statements to its end (a stream that is dropped early leaves the transaction open); answers all
-/// rows, and of each statement how many rows it changed.
-async fn run(
-    connection: &mut SqliteConnection,
-    query: Query<'_, Sqlite, SqliteArguments>,
-) -> Result<(Vec<SqliteRow>, Vec<u64>), sqlx::Error> {
-    let (mut rows, mut changes) = (Vec::new(), Vec::new());
-    let mut steps = connection.fetch_many(query);
-    while let Some(step) = steps.try_next().await? {
-        match step {
-            Either::Left(done) => changes.push(done.rows_affected()),
-            Either::Right(row) => rows.push(row),
-        }
-    }
-    Ok((rows, changes))
 }

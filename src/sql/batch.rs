@@ -7,13 +7,12 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::TryStreamExt;
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Either, Executor, Row};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use super::retention::Removal;
+use super::statements::run;
 use super::writer::Write;
 use super::{DeadLetter, dead};
 use crate::clock;
@@ -142,23 +141,6 @@ pub(super) async fn apply(
 /// Whether an operation has more to say than that it is done.
 const fn answers(spec: &Spec) -> bool {
     matches!(spec.kind, Kind::Call)
-}
-
-/// Runs a string of statements to its end (a stream that is dropped early leaves the transaction open); answers all
-/// rows, and of each statement how many rows it changed.
-async fn run(
-    connection: &mut SqliteConnection,
-    query: Query<'_, Sqlite, SqliteArguments>,
-) -> Result<(Vec<SqliteRow>, Vec<u64>), sqlx::Error> {
-    let (mut rows, mut changes) = (Vec::new(), Vec::new());
-    let mut steps = connection.fetch_many(query);
-    while let Some(step) = steps.try_next().await? {
-        match step {
-            Either::Left(done) => changes.push(done.rows_affected()),
-            Either::Right(row) => rows.push(row),
-        }
-    }
-    Ok((rows, changes))
 }
 
 /// Keeps dead letters.

@@ -8,6 +8,7 @@ mod migrate;
 mod retention;
 mod spin;
 mod sqlite;
+pub(crate) mod statements;
 mod turn;
 mod verify;
 mod writer;
