@@ -11,13 +11,13 @@ use rosey::stack::{BoxedStack, Direct, StackBuilder, boxed};
 use rosey::{Db, Error, Stack, Via};
 use tokio::task::JoinSet;
 
-use super::{DbFile, NatsServer, wait_until};
+use super::{DbFile, Url, wait_until};
 
 /// A client over one path or both.
 pub(crate) type Over = Db<BoxedStack<Op>>;
 
 /// A path over NATS. Returns at once, whoever is there.
-pub(crate) async fn nats(server: &NatsServer) -> NatsService<Op> {
+pub(crate) async fn nats(server: &impl Url) -> NatsService<Op> {
     NatsService::connect(NatsOptions::new(server.url())).await.unwrap()
 }
 

@@ -1,13 +1,15 @@
-//! The fault kit: real servers that can be killed and frozen, a database service, a file to count in, and a peer that
-//! knows nothing of us. Nothing here sleeps for luck: everything waits for a condition.
+//! The fault kit: real servers that can be killed and frozen, a database service, a network that fails in every way, a
+//! file to count in, and a peer that knows nothing of us. Nothing here sleeps for luck: everything waits for a condition.
 #![allow(dead_code, unused_imports)] // each test file uses a part of it
 
 mod client;
 mod file;
 mod peer;
 mod port;
+pub(crate) mod proc;
 #[cfg(feature = "cli")]
 mod process;
+mod proxy;
 mod server;
 mod service;
 mod stream;
@@ -23,9 +25,15 @@ pub(crate) use peer::{Peer, Said, next, silent};
 pub(crate) use port::Port;
 #[cfg(feature = "cli")]
 pub(crate) use process::ServeProcess;
+pub(crate) use proxy::{BOTH, End, NewOnes, Proxy, Towards};
 pub(crate) use server::NatsServer;
 pub(crate) use service::DbService;
 pub(crate) use stream::{Durable, off, on};
+
+/// What listens at an address: a server, or a proxy in front of it.
+pub(crate) trait Url {
+    fn url(&self) -> String;
+}
 
 /// How long a condition may take to come true before a test gives up. Far above what it takes: never a measure.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 
-use super::{LIMIT, NatsServer};
+use super::{LIMIT, Url};
 
 pub(crate) struct Peer {
     pub(crate) client: Client,
@@ -37,7 +37,7 @@ impl Said {
 }
 
 impl Peer {
-    pub(crate) async fn connect(server: &NatsServer) -> Self {
+    pub(crate) async fn connect(server: &impl Url) -> Self {
         let options = async_nats::ConnectOptions::new().request_timeout(Some(LIMIT));
         Self { client: options.connect(server.url()).await.unwrap() }
     }

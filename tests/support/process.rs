@@ -4,27 +4,40 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use super::{DbFile, NatsServer, wait_until};
+use super::{DbFile, Url, wait_until};
 
 pub(crate) struct ServeProcess {
     child: Child,
     log: Arc<Mutex<String>>,
+    /// With which it was started, and is started again.
+    arguments: Vec<String>,
 }
 
 impl ServeProcess {
     /// Starts `rosey serve`, and returns when it says that it serves.
-    pub(crate) async fn start(server: &NatsServer, file: &DbFile) -> Self {
+    pub(crate) async fn start(server: &impl Url, file: &DbFile) -> Self {
         Self::start_with(server, file, &[]).await
     }
 
     /// The same with more options.
-    pub(crate) async fn start_with(server: &NatsServer, file: &DbFile, options: &[&str]) -> Self {
+    pub(crate) async fn start_with(server: &impl Url, file: &DbFile, options: &[&str]) -> Self {
+        let (server, file) = (server.url(), file.url());
+        let paths = ["serve", "--nats-url", &server, "--database-url", &file];
+        Self::run(paths.iter().chain(options).map(ToString::to_string).collect()).await
+    }
+
+    /// Starts it again with the same options, after SIGKILL if it still runs. It begins a new log.
+    pub(crate) async fn restart(&mut self) {
+        self.kill();
+        *self = Self::run(self.arguments.clone()).await;
+    }
+
+    async fn run(arguments: Vec<String>) -> Self {
         // A limit on the size of files is to be an error in the process, not its end.
         let program = "trap '' XFSZ; exec \"$0\" \"$@\"";
         let mut child = Command::new("sh")
             .args(["-c", program, env!("CARGO_BIN_EXE_rosey")])
-            .args(["serve", "--nats-url", &server.url(), "--database-url", &file.url()])
-            .args(options)
+            .args(&arguments)
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -40,7 +53,7 @@ impl ServeProcess {
                 log.push('\n');
             }
         });
-        let mut process = Self { child, log };
+        let mut process = Self { child, log, arguments };
         wait_until("the process serves, or has ended", || {
             let done = process.log().contains("serving") || process.child.try_wait().unwrap().is_some();
             async move { done }
@@ -53,6 +66,11 @@ impl ServeProcess {
     /// What it has said.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Its process id, for whoever measures it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGKILL.

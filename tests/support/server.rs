@@ -6,13 +6,19 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{LIMIT, Port, holds_within};
+use super::{LIMIT, Port, Url, holds_within};
 
 pub(crate) struct NatsServer {
     port: Port,
     child: Option<Child>,
     arguments: Vec<String>,
     dir: tempfile::TempDir,
+}
+
+impl Url for NatsServer {
+    fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port.number)
+    }
 }
 
 impl NatsServer {
@@ -49,10 +55,6 @@ impl NatsServer {
             arguments.extend(["-c".to_owned(), file.display().to_string()]);
         }
         Self { port, child: None, arguments, dir }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port.number)
     }
 
     /// Starts it, again on the same port, and returns when it takes connections.

@@ -7,7 +7,7 @@ use rosey::sql::SqlxService;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{DbFile, LIMIT, NatsServer};
+use super::{DbFile, LIMIT, Url};
 
 pub(crate) struct DbService {
     pub(crate) sqlx: SqlxService<Op>,
@@ -17,12 +17,12 @@ pub(crate) struct DbService {
 
 impl DbService {
     /// Starts one on the file, and returns when it listens.
-    pub(crate) async fn start(server: &NatsServer, file: &DbFile) -> Self {
+    pub(crate) async fn start(server: &impl Url, file: &DbFile) -> Self {
         Self::try_start(server, file, ServiceOptions::default()).await.unwrap()
     }
 
     pub(crate) async fn try_start(
-        server: &NatsServer,
+        server: &impl Url,
         file: &DbFile,
         options: ServiceOptions,
     ) -> Result<Self, ServeError> {
