@@ -224,6 +224,12 @@ pub(super) struct ChatArgs {
     /// Write what was done, by operation and path, to this file as JSON when the bot ends
     #[arg(long, env = "ROSEY_REPORT", value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
+    /// Write what was served over which path to this file, a line of JSON for each stretch of time: how an outage looked
+    #[arg(long, env = "ROSEY_TIMELINE", value_name = "FILE")]
+    pub(super) timeline: Option<PathBuf>,
+    /// How long a stretch is, in milliseconds
+    #[arg(long, env = "ROSEY_TIMELINE_MS", default_value = "1000", value_name = "MS", value_parser = millis)]
+    pub(super) timeline_ms: Duration,
 }
 
 #[derive(Debug, Args)]
