@@ -96,7 +96,7 @@ pub(super) enum Command {
     Verify(DatabaseArgs),
     /// What could not be understood or applied: look at it, offer it again, drop it
     Dead(super::dead::DeadArgs),
-    /// A whole session with an outage in the middle, on real processes; ends in a table and a verdict
+    /// A whole session on real processes, while one thing after another breaks; ends in a table and a verdict
     Demo(DemoArgs),
     /// Print a completion script
     Completions {
@@ -310,16 +310,16 @@ pub(super) struct DemoArgs {
     /// The nats-server to start; else NATS_SERVER_BIN, else the one in PATH
     #[arg(long, env = "NATS_SERVER_BIN", value_name = "PATH")]
     pub(super) nats_server: Option<PathBuf>,
-    /// Without NATS: the same session on the embedded database alone
+    /// Without NATS: the same session on the database alone, which is locked for a while
     #[arg(long)]
     pub(super) no_nats: bool,
-    /// In a few seconds
+    /// In a third of the time
     #[arg(long)]
     pub(super) fast: bool,
     /// The recording to play, one event a line
     #[arg(long, value_name = "FILE", default_value = "examples/data/session.jsonl")]
     pub(super) session: PathBuf,
-    /// Keep the database and the logs in this directory
+    /// Keep the database, the logs and the bot's timeline in this directory; else they stay only if something went wrong
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
 }

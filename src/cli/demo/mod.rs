@@ -46,10 +46,12 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
         None => temporary.path().to_owned(),
     };
     let played = tokio::select! {
-        played = play(global, &args, dir.clone()) => played,
+        // First: a terminal tells the bot to stop as well, and that is no end of the story.
+        biased;
         () = signals::told(shutdown) => {
             return Err(Failure::new(Exit::Failed, "the demo was stopped; its processes are ended"));
         }
+        played = play(global, &args, dir.clone()) => played,
     };
     let failed = match &played {
         Ok((exit, _)) => *exit != Exit::Ok,

@@ -100,7 +100,8 @@ impl Server {
         command
             .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"])
             .arg(self.dir.join("jetstream"));
-        let mut process = Process::start("nats", command.stdin(Stdio::null()), &self.dir)?;
+        let mut process =
+            Process::start("nats", command.stdin(Stdio::null()).stdout(Stdio::null()), &self.dir)?;
         for _ in 0..1000 {
             if net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() {
                 return Ok(process);
