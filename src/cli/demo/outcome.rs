@@ -63,6 +63,8 @@ impl Report {
 /// Everything that is known at the end.
 pub(super) struct Outcome<'a> {
     pub(super) took: Duration,
+    /// How many the story has.
+    pub(super) phases: usize,
     pub(super) seen: &'a [Seen],
     pub(super) report: Report,
     pub(super) verdict: Verdict,
@@ -76,6 +78,13 @@ impl Outcome<'_> {
     /// What is not as it must be, a sentence each.
     pub(super) fn wrong(&self) -> Vec<String> {
         let mut wrong = Vec::new();
+        if self.seen.len() < self.phases {
+            wrong.push(format!(
+                "the bot ended in phase {} of {}: the recording is too short for the story, or bot.log tells why",
+                self.seen.len(),
+                self.phases
+            ));
+        }
         for seen in self.seen {
             let name = seen.phase.name;
             if !seen.shown {

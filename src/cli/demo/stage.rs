@@ -90,9 +90,23 @@ impl Stage {
         }
     }
 
+    /// Puts right whatever is broken, if the story has not come so far.
+    async fn mend(&mut self) -> Result<(), Failure> {
+        self.unlock().await?;
+        match &self.nats {
+            Some(nats) => nats.thaw().await?,
+            None => self.start_server().await?,
+        }
+        if self.service.is_none() {
+            self.start_service().await?;
+        }
+        Ok(())
+    }
+
     /// Waits until what the stream has acknowledged is applied, and ends the service in order; answers whether it had
     /// lost nothing.
     pub(super) async fn close(&mut self) -> Result<bool, Failure> {
+        self.mend().await?;
         let Some(server) = &self.server else { return Ok(true) };
         let nats = NatsService::<Op>::connect(NatsOptions::new(server.url())).await?;
         let applied = nats.all_applied(APPLIED).await;
