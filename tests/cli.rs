@@ -169,6 +169,46 @@ fn how_long_what_is_kept_is_said_right_or_refused_before_anything_is_touched() {
     assert_eq!(code, Some(0), "{text}");
 }
 
+#[test]
+fn a_timeline_has_every_operation_once_in_the_stretch_in_which_it_ended() {
+    let file = DbFile::new();
+    let here = file.path().parent().unwrap().to_owned();
+    // Two and a half recorded seconds, with nothing in the middle.
+    let events = |second: u32| {
+        (0..50)
+            .map(move |n| format!("{{\"event\":\"user_join\",\"user\":\"u{n}\",\"timestamp\":{second}.5}}\n"))
+    };
+    std::fs::write(here.join("chat"), events(1_700_000_000).chain(events(1_700_000_002)).collect::<String>())
+        .unwrap();
+    let url = file.url();
+    let bot =
+        ["bot", "--no-nats", "--database-url", &url, "--chat", "jsonl:chat?speed=1", "--report", "report"];
+    let (code, text) = run(rosey(&file).args(bot).args(["--timeline", "timeline", "--timeline-ms", "100"]));
+    assert_eq!(code, Some(0), "{text}");
+
+    let read = |name: &str| std::fs::read_to_string(here.join(name)).unwrap();
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let lines: Vec<_> = read("timeline").lines().map(json).collect();
+    let report = json(&read("report"));
+    let sum = |kind: &str| lines.iter().map(|line| line[kind]["db"].as_u64().unwrap()).sum::<u64>();
+    let sent = |events: bool| {
+        let is_event = |row: &serde_json::Value| {
+            row["operation"] == "user_joined" || row["operation"] == "status_update"
+        };
+        let rows = report["operations"].as_array().unwrap();
+        rows.iter().filter(|row| is_event(row) == events).map(|row| row["db"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!((sum("events"), sum("requests")), (sent(true), sent(false)), "{report:#}");
+    assert!(sum("events") > 100 && sum("requests") >= 100, "{report:#}");
+    assert!(lines.iter().all(|line| line["events"]["slowest_us"].as_u64() > Some(0)
+        || line["requests"]["slowest_us"].as_u64() > Some(0)));
+    let at: Vec<i64> = lines.iter().map(|line| line["at"].as_i64().unwrap()).collect();
+    assert!(at.is_sorted() && at.last().unwrap() - at[0] >= 1000, "{at:?}");
+
+    let (code, text) = run(rosey(&file).args(bot).args(["--timeline", "no/such/directory"]));
+    assert!(code == Some(2) && text.contains("no/such/directory"), "{text}");
+}
+
 #[tokio::test]
 async fn a_bot_that_knows_no_database_and_has_no_outbox_reads_nothing_until_there_is_a_path() {
     let (mut server, file) = (NatsServer::down(), DbFile::new());

@@ -96,7 +96,7 @@ pub(super) enum Command {
     Verify(DatabaseArgs),
     /// What could not be understood or applied: look at it, offer it again, drop it
     Dead(super::dead::DeadArgs),
-    /// A whole session with an outage in the middle, on real processes; ends in a table and a verdict
+    /// A whole session on real processes, while one thing after another breaks; ends in a table and a verdict
     Demo(DemoArgs),
     /// Print a completion script
     Completions {
@@ -224,6 +224,12 @@ pub(super) struct ChatArgs {
     /// Write what was done, by operation and path, to this file as JSON when the bot ends
     #[arg(long, env = "ROSEY_REPORT", value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
+    /// Write what was served over which path to this file, a line of JSON for each stretch of time: how an outage looked
+    #[arg(long, env = "ROSEY_TIMELINE", value_name = "FILE")]
+    pub(super) timeline: Option<PathBuf>,
+    /// How long a stretch is, in milliseconds
+    #[arg(long, env = "ROSEY_TIMELINE_MS", default_value = "1000", value_name = "MS", value_parser = millis)]
+    pub(super) timeline_ms: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -304,16 +310,16 @@ pub(super) struct DemoArgs {
     /// The nats-server to start; else NATS_SERVER_BIN, else the one in PATH
     #[arg(long, env = "NATS_SERVER_BIN", value_name = "PATH")]
     pub(super) nats_server: Option<PathBuf>,
-    /// Without NATS: the same session on the embedded database alone
+    /// Without NATS: the same session on the database alone, which is locked for a while
     #[arg(long)]
     pub(super) no_nats: bool,
-    /// In a few seconds
+    /// In a third of the time
     #[arg(long)]
     pub(super) fast: bool,
     /// The recording to play, one event a line
     #[arg(long, value_name = "FILE", default_value = "examples/data/session.jsonl")]
     pub(super) session: PathBuf,
-    /// Keep the database and the logs in this directory
+    /// Keep the database, the logs and the bot's timeline in this directory; else they stay only if something went wrong
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
 }

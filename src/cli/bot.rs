@@ -11,6 +11,7 @@ use super::args::{BotArgs, ChatArgs};
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
 use super::tally::{Row, Table};
+use super::timeline::Timeline;
 use super::{console, outbox, signals};
 use crate::bot::{Bot, Progress, Summary, chat};
 
@@ -42,9 +43,16 @@ pub(super) async fn chat(
     if let Some(channel) = &args.channel {
         bot = bot.channel(channel);
     }
+    let timeline = match &args.timeline {
+        Some(file) => Some(Timeline::start(file, args.timeline_ms, paths.tally.clone()).await?),
+        None => None,
+    };
     let shown = tokio::spawn(show(bot.progress()));
     let summary = bot.run(signals::told(shutdown)).await;
     shown.abort();
+    if let Some(timeline) = timeline {
+        timeline.finish().await;
+    }
     let kept = paths.replayed().await;
     let rows = paths.tally.rows();
     console::say(format!("{summary}\n\n{}", Table(&rows)));

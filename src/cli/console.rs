@@ -43,15 +43,20 @@ pub(super) fn logs(global: &Global, level: &str) -> Result<(), Failure> {
 
 /// A bar over `total` steps on a terminal; nothing elsewhere.
 pub(super) fn bar(total: Option<u64>, unit: &str) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
     let template = match total {
         Some(_) => format!("{{bar:32}} {{percent:>3}} %  {{pos}}/{{len}} {unit}  {{msg}}  {{elapsed}}"),
         None => format!("{{spinner}} {{pos}} {unit}  {{msg}}  {{elapsed}}"),
     };
+    styled_bar(total, &template)
+}
+
+/// The same, as it is wanted.
+pub(super) fn styled_bar(total: Option<u64>, template: &str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
     let bar = bars().add(ProgressBar::new(total.unwrap_or(0)));
-    if let Ok(style) = ProgressStyle::with_template(&template) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));

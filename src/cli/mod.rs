@@ -15,6 +15,7 @@ mod send;
 mod serve;
 mod signals;
 mod tally;
+mod timeline;
 mod up;
 mod verify;
 
@@ -66,7 +67,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Outbox(args) => outbox::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Dead(args) => dead::run(&global, args).await,
-        Command::Demo(args) => demo::run(args).await,
+        Command::Demo(args) => demo::run(&global, args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "rosey", &mut script);

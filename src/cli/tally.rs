@@ -1,7 +1,7 @@
 //! What was sent, by operation: over which path, how often it failed, how long it took.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -10,24 +10,86 @@ use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
 
 use crate::op::{Error, Op, Request};
-use crate::operation::Operation;
+use crate::operation::{Kind, Operation};
 use crate::reply::Via;
 use crate::stack::BoxedStack;
 
 /// Counts the operations that go through a stack. Clones count together.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
-    rows: Arc<Mutex<Vec<Counts>>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    rows: Vec<Counts>,
+    /// Since it was last taken.
+    stretch: Stretch,
 }
 
 #[derive(Clone, Debug)]
 struct Counts {
-    nats: u64,
-    db: u64,
-    outbox: u64,
-    failed: u64,
+    served: Served,
     /// Microseconds; two significant digits.
     took: Histogram<u64>,
+}
+
+/// Which paths have served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Served {
+    pub(super) nats: u64,
+    pub(super) db: u64,
+    /// Kept in the outbox; whatever became of it then.
+    pub(super) outbox: u64,
+    pub(super) failed: u64,
+    pub(super) slowest_us: u64,
+}
+
+/// What has ended in a stretch of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stretch {
+    /// What needs an acknowledgement.
+    pub(super) events: Served,
+    /// What needs an answer: calls and queries.
+    pub(super) requests: Served,
+}
+
+impl Served {
+    fn add(&mut self, via: Result<Via, &Error>, micros: u64) {
+        match via {
+            Ok(Via::Nats) => self.nats += 1,
+            Ok(Via::Db) => self.db += 1,
+            Ok(Via::Outbox) => self.outbox += 1,
+            Err(_) => self.failed += 1,
+        }
+        self.slowest_us = self.slowest_us.max(micros);
+    }
+
+    pub(super) const fn sent(&self) -> u64 {
+        self.nats + self.db + self.outbox + self.failed
+    }
+
+    /// Both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            nats: self.nats + other.nats,
+            db: self.db + other.db,
+            outbox: self.outbox + other.outbox,
+            failed: self.failed + other.failed,
+            slowest_us: self.slowest_us.max(other.slowest_us),
+        }
+    }
+}
+
+impl Stretch {
+    pub(super) fn all(self) -> Served {
+        self.events.and(self.requests)
+    }
+
+    /// Both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { events: self.events.and(other.events), requests: self.requests.and(other.requests) }
+    }
 }
 
 /// What was sent of one operation.
@@ -49,8 +111,8 @@ impl Default for Tally {
     fn default() -> Self {
         // An auto-sizing histogram of two digits cannot fail to be made; an empty one would only lose percentiles.
         let took = Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are valid"));
-        let counts = Counts { nats: 0, db: 0, outbox: 0, failed: 0, took };
-        Self { rows: Arc::new(Mutex::new(vec![counts; Op::SPECS.len()])) }
+        let rows = vec![Counts { served: Served::default(), took }; Op::SPECS.len()];
+        Self { state: Arc::new(Mutex::new(State { rows, stretch: Stretch::default() })) }
     }
 }
 
@@ -70,33 +132,42 @@ impl Tally {
     }
 
     fn record(&self, index: usize, via: Result<Via, &Error>, took: Duration) {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(counts) = rows.get_mut(index) else { return };
-        match via {
-            Ok(Via::Nats) => counts.nats += 1,
-            Ok(Via::Db) => counts.db += 1,
-            Ok(Via::Outbox) => counts.outbox += 1,
-            Err(_) => counts.failed += 1,
-        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let mut state = self.state();
+        let State { rows, stretch } = &mut *state;
+        let (Some(counts), Some(spec)) = (rows.get_mut(index), Op::SPECS.get(index)) else { return };
+        counts.served.add(via, micros);
         // It grows as it must: an operation takes hours at the most.
-        let _ = counts.took.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        let _ = counts.took.record(micros);
+        match spec.kind {
+            Kind::Event => stretch.events.add(via, micros),
+            Kind::Call | Kind::Query => stretch.requests.add(via, micros),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has ended since this was last asked.
+    pub(super) fn stretch(&self) -> Stretch {
+        std::mem::take(&mut self.state().stretch)
     }
 
     /// One row for each operation that was sent.
     pub(super) fn rows(&self) -> Vec<Row> {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let row = |(name, counts): (&&str, &Counts)| Row {
+        let row = |(name, Counts { served, took }): (&&str, &Counts)| Row {
             operation: (*name).to_owned(),
-            sent: counts.nats + counts.db + counts.outbox + counts.failed,
-            nats: counts.nats,
-            db: counts.db,
-            outbox: counts.outbox,
-            failed: counts.failed,
-            p50_us: counts.took.value_at_quantile(0.5),
-            p99_us: counts.took.value_at_quantile(0.99),
-            max_us: counts.took.max(),
+            sent: served.sent(),
+            nats: served.nats,
+            db: served.db,
+            outbox: served.outbox,
+            failed: served.failed,
+            p50_us: took.value_at_quantile(0.5),
+            p99_us: took.value_at_quantile(0.99),
+            max_us: took.max(),
         };
-        Op::NAMES.iter().zip(rows.iter()).map(row).filter(|row| row.sent > 0).collect()
+        Op::NAMES.iter().zip(&self.state().rows).map(row).filter(|row| row.sent > 0).collect()
     }
 }
 

@@ -8,7 +8,7 @@ A fresh machine needs Rust and Python 3, nothing else.
 Usage: cargo xtask <COMMAND> [ARGS]
 
   test         every test, every feature alone, and a short demo
-  demo         a whole chat session with an outage in the middle, on real processes
+  demo         a whole chat session on real processes, while one thing after another breaks
   bench NAME   one of the benches in benches/, with a real nats-server where it needs one; or `layers`
   ci           format check, clippy with warnings denied, then `test`, also with the oldest nats-server
   nats-server  prints the nats-server the others use; fetches one if there is none
@@ -63,7 +63,8 @@ Examples:
 
 const DEMO: &str = "\
 Builds `rosey` and runs `rosey demo` with a nats-server: a whole chat session on real processes,
-with an outage in the middle. Ends in a table and a verdict; exit code 0 only if every count matches.
+while one thing after another breaks. Ends in a table and a verdict; exit code 0 only if every count
+matches and every fault has shown its path.
 
 Usage: cargo xtask demo [--release] [ARGS]
 

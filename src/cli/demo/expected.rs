@@ -32,6 +32,13 @@ pub(super) struct Expected {
 }
 
 impl Expected {
+    /// How many operations the bot makes of it, but for a few.
+    pub(super) fn operations(&self) -> u64 {
+        // Whoever joins is asked for, a count is noted and compared with the highest.
+        let operations = 2 * self.joins + self.leaves + self.lines + 2 * self.counts;
+        u64::try_from(operations).unwrap_or_default()
+    }
+
     /// Reads a recording.
     pub(super) fn read(file: &Path) -> Result<Self, Failure> {
         let wrong = |why: String| {

@@ -1,24 +1,20 @@
-//! The processes of the demo: started, killed, asked to end; what they log is shown and kept.
+//! The processes of the demo: started, killed, frozen, asked to end; what they log is kept.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::{net, time};
 
-use super::super::console;
 use super::super::exit::{Exit, Failure};
 
 /// A process of the demo. Killed when it is dropped.
 pub(super) struct Process {
     name: &'static str,
     child: Child,
-    log: Option<JoinHandle<()>>,
 }
 
 fn failed(name: &str, e: impl std::fmt::Display) -> Failure {
@@ -26,23 +22,17 @@ fn failed(name: &str, e: impl std::fmt::Display) -> Failure {
 }
 
 impl Process {
-    /// Starts a process. Its stderr goes to `NAME.log` in `dir`; the lines that `show` lets pass are printed too.
-    pub(super) async fn start(
-        name: &'static str,
-        command: &mut Command,
-        dir: &Path,
-        show: fn(&str) -> bool,
-    ) -> Result<Self, Failure> {
+    /// Starts a process. Its stderr goes to `NAME.log` in `dir`.
+    pub(super) fn start(name: &'static str, command: &mut Command, dir: &Path) -> Result<Self, Failure> {
         let log = dir.join(format!("{name}.log"));
-        let file = File::options().create(true).append(true).open(&log).await.map_err(|e| failed(name, e))?;
-        let mut child = command
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| failed(name, e))?;
-        let log = child.stderr.take().map(|stderr| tokio::spawn(tee(name, stderr, file, show)));
-        Ok(Self { name, child, log })
+        let log = File::options().create(true).append(true).open(&log).map_err(|e| failed(name, e))?;
+        let child = command.stderr(log).kill_on_drop(true).spawn().map_err(|e| failed(name, e))?;
+        Ok(Self { name, child })
+    }
+
+    /// Its input, for whoever asks first, if it was started with one.
+    pub(super) fn input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// Ends it at once (SIGKILL).
@@ -52,39 +42,35 @@ impl Process {
 
     /// Asks it to end (SIGTERM), and waits for that.
     pub(super) async fn terminate(mut self) -> Result<ExitStatus, Failure> {
-        if let Some(id) = self.child.id() {
-            let told = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
-            told.map_err(|e| failed("kill", e))?;
-        }
+        self.signal("-TERM").await?;
         self.ended().await
     }
 
-    /// Waits until it ends by itself, and all it logged was read.
+    /// Stops it where it is (SIGSTOP).
+    pub(super) async fn freeze(&self) -> Result<(), Failure> {
+        self.signal("-STOP").await
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub(super) async fn thaw(&self) -> Result<(), Failure> {
+        self.signal("-CONT").await
+    }
+
+    async fn signal(&self, signal: &str) -> Result<(), Failure> {
+        let Some(id) = self.child.id() else { return Ok(()) };
+        let told = Command::new("kill").args([signal, &id.to_string()]).status().await;
+        told.map(drop).map_err(|e| failed("kill", e))
+    }
+
+    /// Waits until it ends by itself.
     pub(super) async fn ended(&mut self) -> Result<ExitStatus, Failure> {
-        let status = self.child.wait().await.map_err(|e| failed(self.name, e))?;
-        if let Some(log) = self.log.take() {
-            let _ = log.await;
-        }
-        Ok(status)
+        self.child.wait().await.map_err(|e| failed(self.name, e))
     }
 }
 
-async fn tee(
-    name: &'static str,
-    stderr: tokio::process::ChildStderr,
-    mut file: File,
-    show: fn(&str) -> bool,
-) {
-    let mut lines = BufReader::new(stderr).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        if show(&line) {
-            console::say(format!("  {name:>5} │ {line}"));
-        }
-        // A log that cannot be written must not stop the process that writes it.
-        let _ = file.write_all(format!("{line}\n").as_bytes()).await;
-    }
-    let _ = file.flush().await;
-}
+/// The first port to try, and how many there are: below those from which systems take the near end of outgoing
+/// connections, because the port must be free when the server comes back.
+const PORTS: (u16, u32) = (17_000, 3_000);
 
 /// A nats-server of the demo's own.
 pub(super) struct Server {
@@ -96,10 +82,12 @@ pub(super) struct Server {
 impl Server {
     /// On a free port of this machine, storing into `dir`.
     pub(super) fn new(binary: PathBuf, dir: &Path) -> Result<Self, Failure> {
-        let free = TcpListener::bind("127.0.0.1:0")
-            .and_then(|l| l.local_addr())
-            .map_err(|e| failed("a free port", e))?;
-        Ok(Self { binary, dir: dir.to_owned(), port: free.port() })
+        let first = std::process::id().wrapping_mul(97);
+        let ports = (0..PORTS.1).filter_map(|n| u16::try_from(first.wrapping_add(n) % PORTS.1).ok());
+        let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port =
+            ports.map(|n| PORTS.0 + n).find(free).ok_or_else(|| failed("nats-server", "no free port"))?;
+        Ok(Self { binary, dir: dir.to_owned(), port })
     }
 
     pub(super) fn url(&self) -> String {
@@ -112,16 +100,17 @@ impl Server {
         command
             .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"])
             .arg(self.dir.join("jetstream"));
-        let process = Process::start("nats", &mut command, &self.dir, |_| false).await.map_err(|e| {
-            drop(e);
-            Failure::new(Exit::Failed, format!("{} cannot be started", self.binary.display()))
-        })?;
-        for _ in 0..500 {
+        let mut process =
+            Process::start("nats", command.stdin(Stdio::null()).stdout(Stdio::null()), &self.dir)?;
+        for _ in 0..1000 {
             if net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() {
                 return Ok(process);
             }
-            time::sleep(Duration::from_millis(10)).await;
+            tokio::select! {
+                ended = process.ended() => return Err(failed("nats-server", format!("{}; see nats.log", ended?))),
+                () = time::sleep(Duration::from_millis(10)) => {}
+            }
         }
-        Err(failed("nats-server", "did not open its port within 5 s; see nats.log (--keep DIR)"))
+        Err(failed("nats-server", "did not open its port within 10 s; see nats.log"))
     }
 }

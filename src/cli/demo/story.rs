@@ -1,0 +1,293 @@
+//! The story: what breaks when, what is told of it, and what must have been seen before it goes on.
+
+use super::super::tally::Stretch;
+
+/// A part of the story.
+#[derive(Debug)]
+pub(super) struct Phase {
+    /// As it stands in the table.
+    pub(super) name: &'static str,
+    pub(super) act: Act,
+    /// What is broken, what Rosey does about it, what to look at.
+    pub(super) told: &'static [&'static str],
+    /// How much of the recording it may use, in thousandths. It goes on earlier when it has shown enough, and slowly when
+    /// it has not.
+    pub(super) part: usize,
+    /// What must have been seen before the next one begins.
+    shows: &'static [Shows],
+    /// Whether calls and queries may find no path.
+    may_fail: bool,
+}
+
+/// What happens at the beginning of a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    Nothing,
+    KillServer,
+    StartServer,
+    FreezeServer,
+    ThawServer,
+    KillService,
+    StartService,
+    Lock,
+    Unlock,
+    UnlockAndStartServer,
+}
+
+impl Act {
+    /// Whether something is put right. What ends meanwhile belongs to the new phase; while something is being broken, to
+    /// the old one.
+    pub(super) const fn heals(self) -> bool {
+        match self {
+            Self::StartServer
+            | Self::ThawServer
+            | Self::StartService
+            | Self::Unlock
+            | Self::UnlockAndStartServer => true,
+            Self::Nothing | Self::KillServer | Self::FreezeServer | Self::KillService | Self::Lock => false,
+        }
+    }
+}
+
+/// So many operations must have ended in a certain way: the number of a thousand that the recording leads to, and at
+/// least one.
+type Shows = (u64, fn(&Stretch) -> u64);
+
+impl Phase {
+    /// Whether what there is to see has been seen, in a recording that leads to `total` operations.
+    pub(super) fn is_seen(&self, ended: &Stretch, total: u64) -> bool {
+        self.shows.iter().all(|(permille, of)| of(ended) >= (permille * total / 1000).max(1))
+    }
+
+    /// How many operations have failed that must not in this phase.
+    pub(super) const fn unexpected(&self, ended: &Stretch) -> u64 {
+        ended.events.failed + if self.may_fail { 0 } else { ended.requests.failed }
+    }
+}
+
+/// With a server and a service.
+pub(super) const WITH_NATS: &[Phase] = &[
+    Phase {
+        name: "all well",
+        act: Act::Nothing,
+        told: &[
+            "Every operation goes over NATS. An event is acknowledged when it is in",
+            "the server's stream, a call when the database service has answered.",
+            "Look: via NATS, and how fast.",
+        ],
+        part: 95,
+        shows: &[(70, |ended| ended.events.nats)],
+        may_fail: false,
+    },
+    Phase {
+        name: "server killed",
+        act: Act::KillServer,
+        told: &[
+            "nats-server was killed (SIGKILL). What was under way goes to the database",
+            "under the same id, everything after it goes there at once.",
+            "Look: via DB, and the slowest: nobody waits for a time-out.",
+        ],
+        part: 95,
+        shows: &[(70, |ended| ended.events.db)],
+        may_fail: false,
+    },
+    Phase {
+        name: "server back",
+        act: Act::StartServer,
+        told: &[
+            "nats-server is started again. Bot and service find it by themselves.",
+            "Look: via NATS again; only the first ones went to the database.",
+        ],
+        part: 95,
+        shows: &[(70, |ended| ended.events.nats)],
+        may_fail: false,
+    },
+    Phase {
+        name: "server frozen",
+        act: Act::FreezeServer,
+        told: &[
+            "nats-server was frozen (SIGSTOP): connected, and silent. What was under",
+            "way waits until the probes notice; then the database serves it all.",
+            "Look: the slowest. Nobody waits for longer than 2 s and a database call.",
+        ],
+        part: 95,
+        shows: &[(70, |ended| ended.events.db)],
+        may_fail: false,
+    },
+    Phase {
+        name: "server thawed",
+        act: Act::ThawServer,
+        told: &[
+            "The server goes on (SIGCONT), and delivers what it had taken before: the",
+            "database has done that meanwhile. The ledger knows the ids.",
+            "Look: via NATS again, and at the end nothing doubled.",
+        ],
+        part: 95,
+        shows: &[(70, |ended| ended.events.nats)],
+        may_fail: false,
+    },
+    Phase {
+        name: "service killed",
+        act: Act::KillService,
+        told: &[
+            "`rosey serve` was killed (SIGKILL), the server lives. Events are still",
+            "accepted, and wait in its stream. Calls need an answer: the database.",
+            "Look: events via NATS, calls via DB.",
+        ],
+        part: 95,
+        shows: &[(65, |ended| ended.events.nats), (3, |ended| ended.requests.db)],
+        may_fail: false,
+    },
+    Phase {
+        name: "service back",
+        act: Act::StartService,
+        told: &[
+            "`rosey serve` is started again, and applies what waits in the stream.",
+            "Look: calls via NATS again.",
+        ],
+        part: 95,
+        shows: &[(55, |ended| ended.events.nats), (3, |ended| ended.requests.nats)],
+        may_fail: false,
+    },
+    Phase {
+        name: "database locked",
+        act: Act::Lock,
+        told: &[
+            "Somebody else holds the lock of the file (BEGIN IMMEDIATE). The stream",
+            "still accepts events. Calls fail on both paths, and the caller is told.",
+            "Look: events via NATS; failed: calls alone, and soon.",
+        ],
+        part: 95,
+        shows: &[(65, |ended| ended.events.nats), (1, |ended| ended.requests.failed)],
+        may_fail: true,
+    },
+    Phase {
+        name: "both down",
+        act: Act::KillServer,
+        told: &[
+            "The file is still locked, and nats-server was killed again: there is no",
+            "path. Events go to the outbox, a file of the bot's own.",
+            "Look: via outbox. Calls fail, no event does.",
+        ],
+        part: 95,
+        shows: &[(65, |ended| ended.events.outbox)],
+        may_fail: true,
+    },
+    Phase {
+        name: "all back",
+        act: Act::UnlockAndStartServer,
+        told: &[
+            "The lock is given back, nats-server started. The service applies what",
+            "waits in the stream, the bot replays its outbox; on to the end.",
+            "Look: via NATS again, and what `lost` says.",
+        ],
+        part: 145,
+        shows: &[(55, |ended| ended.events.nats)],
+        // Those that were under way.
+        may_fail: true,
+    },
+];
+
+/// On the database alone.
+pub(super) const WITHOUT_NATS: &[Phase] = &[
+    Phase {
+        name: "all well",
+        act: Act::Nothing,
+        told: &["Without NATS: the bot works on the database itself.", "Look: via DB, and how fast."],
+        part: 350,
+        shows: &[(250, |ended| ended.events.db)],
+        may_fail: false,
+    },
+    Phase {
+        name: "database locked",
+        act: Act::Lock,
+        told: &[
+            "Somebody else holds the lock of the file (BEGIN IMMEDIATE), and there is",
+            "no other path. Events go to the outbox, a file of the bot's own.",
+            "Look: via outbox. Calls fail, no event does.",
+        ],
+        part: 150,
+        shows: &[(80, |ended| ended.events.outbox)],
+        may_fail: true,
+    },
+    Phase {
+        name: "all back",
+        act: Act::Unlock,
+        told: &[
+            "The lock is given back. The bot replays its outbox; on to the end.",
+            "Look: via DB again, and what `lost` says.",
+        ],
+        part: 500,
+        shows: &[(250, |ended| ended.events.db)],
+        // Those that were under way.
+        may_fail: true,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tally::Served;
+    use super::*;
+
+    fn phase(name: &str) -> &'static Phase {
+        WITH_NATS.iter().find(|phase| phase.name == name).expect("a phase")
+    }
+
+    #[test]
+    fn a_phase_is_over_when_its_own_path_has_served_enough_and_no_other_path_counts() {
+        let killed = phase("server killed");
+        let [(permille, _)] = killed.shows else { panic!("one thing to see") };
+        let mut ended = Stretch::default();
+        ended.events.nats = 5_000;
+        ended.requests.db = 5_000;
+        assert!(phase("all well").is_seen(&ended, 10_000));
+        ended.events.db = permille * 10 - 1;
+        assert!(!killed.is_seen(&ended, 10_000));
+        ended.events.db += 1;
+        assert!(killed.is_seen(&ended, 10_000));
+    }
+
+    #[test]
+    fn a_phase_with_two_things_to_see_needs_both_and_a_short_recording_needs_one_of_each() {
+        let mut ended = Stretch::default();
+        ended.events.nats = 5_000;
+        assert!(!phase("service killed").is_seen(&ended, 10), "no call has gone to the database");
+        ended.requests.db = 1;
+        assert!(phase("service killed").is_seen(&ended, 10));
+        assert!(!phase("all well").is_seen(&Stretch::default(), 0));
+    }
+
+    #[test]
+    fn no_event_may_fail_and_a_call_only_where_there_is_no_path() {
+        let failed = Served { failed: 1, ..Served::default() };
+        let (event, call) = (
+            Stretch { events: failed, ..Stretch::default() },
+            Stretch { requests: failed, ..Stretch::default() },
+        );
+        for phase in WITH_NATS.iter().chain(WITHOUT_NATS) {
+            assert_eq!(phase.unexpected(&event), 1, "{}", phase.name);
+        }
+        assert_eq!(phase("server frozen").unexpected(&call), 1);
+        assert_eq!(phase("both down").unexpected(&call), 0);
+    }
+
+    #[test]
+    fn a_phase_needs_less_than_its_part_and_all_parts_are_less_than_the_recording() {
+        for story in [WITH_NATS, WITHOUT_NATS] {
+            assert!(story.iter().map(|phase| phase.part).sum::<usize>() <= 1000);
+            for (phase, (needed, _)) in
+                story.iter().flat_map(|phase| phase.shows.iter().map(move |shows| (phase, shows)))
+            {
+                // Nine of ten operations are events.
+                assert!(usize::try_from(*needed).expect("small") * 5 / 4 < phase.part, "{}", phase.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_told_fits_a_narrow_terminal() {
+        for line in WITH_NATS.iter().chain(WITHOUT_NATS).flat_map(|phase| phase.told) {
+            assert!(line.chars().count() <= 73, "{line}");
+        }
+    }
+}

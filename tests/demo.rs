@@ -1,0 +1,139 @@
+//! `rosey demo` as CI runs it: every fault of its story, by its counts.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// The demo in short, of the usual recording; whatever it leaves is in `dir`.
+fn demo(dir: &Path) -> Command {
+    demo_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/session.jsonl"), dir)
+}
+
+fn demo_of(session: &Path, dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
+    command.args(["demo", "--fast", "--session"]).arg(session).current_dir(dir).env("TMPDIR", dir);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// The exit code, stdout, stderr.
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// What a demo says for machines. It must have ended well, and told its story without a bar.
+fn good(command: &mut Command) -> (Value, String) {
+    let (code, json, told) = run(command.arg("--json"));
+    let json: Value = serde_json::from_str(&json).unwrap_or_else(|e| panic!("{e}: {json}\n{told}"));
+    assert_eq!(code, Some(0), "{told}\n{:#}\n{:#}", json["wrong"], json["phases"]);
+    assert_eq!((&json["lost"], &json["doubled"]), (&0.into(), &0.into()), "{json:#}");
+    assert_eq!((&json["wrong"], &json["waiting"]), (&Value::Array(Vec::new()), &0.into()));
+    assert!(!told.contains('\u{1b}') && !told.contains('\r'), "a bar, and nobody to see it: {told}");
+    (json, told)
+}
+
+fn count(phase: &Value, kind: &str, way: &str) -> u64 {
+    phase[kind][way].as_u64().unwrap()
+}
+
+/// Every operation is in one phase, whichever way it went.
+fn assert_all_told(json: &Value) {
+    let phases = json["phases"].as_array().unwrap();
+    let operations = json["operations"].as_array().unwrap();
+    for way in ["nats", "db", "outbox", "failed"] {
+        let told: u64 = phases.iter().map(|p| count(p, "events", way) + count(p, "requests", way)).sum();
+        let sent: u64 = operations.iter().map(|row| row[way].as_u64().unwrap()).sum();
+        assert_eq!(told, sent, "{way}: {json:#}");
+    }
+}
+
+#[test]
+fn every_fault_of_the_story_shows_its_path_and_nothing_is_lost_or_doubled() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(std::env::var_os("NATS_SERVER_BIN").is_some(), "no nats-server: run `cargo xtask test`");
+    let (json, told) = good(&mut demo(dir.path()));
+    let phases = json["phases"].as_array().unwrap();
+    let names: Vec<&str> = phases.iter().map(|phase| phase["phase"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "all well",
+            "server killed",
+            "server back",
+            "server frozen",
+            "server thawed",
+            "service killed",
+            "service back",
+            "database locked",
+            "both down",
+            "all back"
+        ]
+    );
+    for (phase, name) in phases.iter().zip(names) {
+        assert!(told.contains(&format!("/10  {name}\n")), "{told}");
+        let (events, calls) = match name {
+            "server killed" | "server frozen" => ("db", "db"),
+            "service killed" => ("nats", "db"),
+            "database locked" => ("nats", "failed"),
+            "both down" => ("outbox", "failed"),
+            _ => ("nats", "nats"),
+        };
+        assert!(count(phase, "events", events) > 300, "{phase:#}");
+        assert!(count(phase, "requests", calls) > 0, "{phase:#}");
+        assert_eq!(count(phase, "events", "failed"), 0, "{phase:#}");
+        if !matches!(name, "database locked" | "both down" | "all back") {
+            assert_eq!(count(phase, "requests", "failed"), 0, "{phase:#}");
+        }
+    }
+    assert_all_told(&json);
+    assert!(json["verify"]["wrong"].as_object().unwrap().is_empty());
+    assert_eq!(dir.path().read_dir().unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn without_nats_the_outbox_bridges_a_locked_database_and_the_table_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (json, _) = good(demo(dir.path()).args(["--no-nats", "--keep", "kept"]));
+    let phases = json["phases"].as_array().unwrap();
+    assert_eq!(phases.len(), 3);
+    assert!(count(&phases[0], "events", "db") > 1000 && count(&phases[2], "events", "db") > 1000);
+    assert!(count(&phases[1], "events", "outbox") > 300, "{json:#}");
+    assert_all_told(&json);
+    let kept = dir.path().join("kept");
+    for file in ["rosey.db", "rosey.outbox", "bot.log", "timeline.jsonl", "report.json"] {
+        assert!(kept.join(file).is_file(), "{file}");
+    }
+
+    let (code, _, told) = run(demo(dir.path()).args(["--no-nats", "--keep", "kept"]));
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("rosey.db is there already"), "{told}");
+}
+
+#[test]
+fn a_demo_that_cannot_be_played_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, _, told) = run(demo(dir.path()).env_remove("NATS_SERVER_BIN").env("PATH", ""));
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("--nats-server") && told.contains("--no-nats"), "{told}");
+    let (code, _, told) = run(demo_of(Path::new("nowhere.jsonl"), dir.path()).arg("--no-nats"));
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("nowhere.jsonl") && told.contains("--session"), "{told}");
+    assert_eq!(dir.path().read_dir().unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn a_recording_that_is_over_before_the_story_is_no_success_and_the_logs_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let short = dir.path().join("short.jsonl");
+    std::fs::write(&short, "{\"event\":\"message\",\"user\":\"a\",\"content\":\"b\",\"timestamp\":1}\n")
+        .unwrap();
+    let (code, _, told) = run(demo_of(&short, dir.path()).arg("--no-nats"));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("too short for the story"), "{told}");
+    let kept = told.lines().find_map(|line| line.strip_prefix("Database and logs are in ")).unwrap();
+    assert!(Path::new(kept.trim_end_matches('.')).join("bot.log").is_file(), "{told}");
+}
