@@ -171,12 +171,12 @@ impl StackBuilder {
         S: Path<O>,
     {
         // What was never sent is refused at once anyway; what the database answered is not the path's fault. So
-        // only silence opens a circuit.
+        // only silence opens a circuit, and only an answer closes it.
         let circuit = |tag| {
-            BreakerLayer::new(self.breaker.clone().tag(tag)).classify_by(
+            BreakerLayer::new(self.breaker.clone().tag(tag).unsent_is_neutral()).classify_by(
                 |result: &Result<Reply<O::Answer>, Error<O>>| match result {
-                    Err(error) if error.class() == Class::Unknown => {
-                        Some(Failure { class: Class::Unknown, timeout: error.is_timeout() })
+                    Err(error) if matches!(error.class(), Class::Unknown | Class::NotSent) => {
+                        Some(Failure { class: error.class(), timeout: error.is_timeout() })
                     }
                     _ => None,
                 },
