@@ -9,6 +9,8 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod error;
+#[cfg(test)]
+mod heard;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod op;

@@ -22,6 +22,7 @@ type Answer = Result<Via, Error>;
 
 const TOO_LATE: Answer = Err(Error::Elapsed(Elapsed::new(Duration::from_secs(2))));
 const BUSY: Answer = Err(Error::Of(Class::Backend));
+const LOST: Answer = Err(Error::Of(Class::Unknown));
 
 /// What a log of this kind says at this level about one call that takes 5 ms and ends like this.
 async fn said(layer: LogLayer, level: Level, answer: Answer) -> Vec<String> {
@@ -37,21 +38,27 @@ async fn said(layer: LogLayer, level: Level, answer: Answer) -> Vec<String> {
     events.take()
 }
 
-const PATH: LogLayer = LogLayer::new("[NATS]");
+fn path() -> LogLayer {
+    LogLayer::new("[NATS]")
+}
 
 fn last() -> LogLayer {
     LogLayer::new("[TOTAL]").last()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_says_how_each_call_ended_and_only_time_outs_loudly() {
-    assert_eq!(said(PATH, Level::DEBUG, Ok(Via(0))).await, ["DEBUG [NATS] write ok id=7 took=5ms"]);
+async fn a_path_says_how_each_call_ended_and_only_time_outs_and_failing_backends_loudly() {
+    assert_eq!(said(path(), Level::DEBUG, Ok(Via(0))).await, ["DEBUG [NATS] write ok id=7 took=5ms"]);
     assert_eq!(
-        said(PATH, Level::DEBUG, BUSY).await,
-        ["DEBUG [NATS] write failed: backend id=7 took=5ms class=backend"]
+        said(path(), Level::DEBUG, LOST).await,
+        ["DEBUG [NATS] write failed: unknown id=7 took=5ms class=unknown"]
     );
     assert_eq!(
-        said(PATH, Level::DEBUG, TOO_LATE).await,
+        said(path(), Level::DEBUG, BUSY).await,
+        ["WARN [NATS] write failed: backend id=7 took=5ms class=backend"]
+    );
+    assert_eq!(
+        said(path(), Level::DEBUG, TOO_LATE).await,
         ["WARN [NATS] write timed out: no answer within 2s id=7 took=5ms class=unknown"]
     );
 }
@@ -69,22 +76,22 @@ async fn the_outermost_log_is_silent_on_success_and_calls_every_error_an_error()
 
 #[tokio::test(start_paused = true)]
 async fn with_debug_off_warnings_and_errors_still_carry_operation_id_and_time() {
-    assert_eq!(said(PATH, Level::INFO, Ok(Via(0))).await, Vec::<String>::new());
-    assert_eq!(said(PATH, Level::INFO, BUSY).await, Vec::<String>::new());
+    assert_eq!(said(path(), Level::INFO, Ok(Via(0))).await, Vec::<String>::new());
+    assert_eq!(said(path(), Level::INFO, LOST).await, Vec::<String>::new());
     assert_eq!(
-        said(PATH, Level::WARN, TOO_LATE).await,
+        said(path(), Level::WARN, TOO_LATE).await,
         ["WARN [NATS] write timed out: no answer within 2s id=7 took=5ms class=unknown"]
     );
     assert_eq!(
         said(last(), Level::ERROR, BUSY).await,
         ["ERROR [TOTAL] write failed: backend id=7 took=5ms class=backend"]
     );
-    assert_eq!(said(PATH, Level::ERROR, TOO_LATE).await, Vec::<String>::new());
+    assert_eq!(said(path(), Level::ERROR, TOO_LATE).await, Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_call_is_logged_as_cancelled() {
-    for layer in [PATH, last()] {
+    for layer in [path(), last()] {
         let (events, _guard) = Events::catch(Level::DEBUG);
         let mut call = task::spawn(layer.layer(service_fn(|_: Req| pending::<Answer>())).oneshot(read(3)));
         assert_pending!(call.poll());
@@ -125,9 +132,76 @@ async fn no_line_is_lost_where_two_subscribers_filter_differently() {
         .with(file.catcher(Level::TRACE).with_filter(LevelFilter::DEBUG));
     let _guard = Guard::new(subscriber);
     for answer in [Ok(Via(0)), TOO_LATE, Ok(Via(0)), TOO_LATE] {
-        let _ = PATH.layer(service_fn(move |_: Req| ready(answer.clone()))).oneshot(read(1)).await;
+        let _ = path().layer(service_fn(move |_: Req| ready(answer.clone()))).oneshot(read(1)).await;
     }
     assert_eq!((console.take().len(), file.take().len()), (2, 4));
+}
+
+// ## Failures that repeat
+
+/// Calls over clones of one log.
+struct Calls<L: Clone> {
+    log: L,
+    events: Events,
+    _guard: Guard,
+}
+
+fn calls(layer: LogLayer) -> Calls<LogLayer> {
+    let (events, _guard) = Events::catch(Level::INFO);
+    Calls { log: layer, events, _guard }
+}
+
+impl Calls<LogLayer> {
+    async fn end(&self, answer: Answer) {
+        let _ = self.log.layer(service_fn(move |_: Req| ready(answer.clone()))).oneshot(write(7)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_thousands_of_time_outs_one_is_said_whole_then_one_in_ten_seconds_and_none_goes_uncounted() {
+    let calls = calls(path());
+    for _ in 0..3_000 {
+        calls.end(TOO_LATE).await;
+        advance(Duration::from_millis(5)).await;
+    }
+    let said = calls.events.take();
+    assert_eq!(said.len(), 2, "15 s: {said:?}");
+    assert!(said[0].starts_with("WARN [NATS] write timed out: no answer within 2s id=7"), "{said:?}");
+    assert!(said[1].contains("within 2s (1999 more like it since the last such line) id=7"), "{said:?}");
+    // Well again, and again for a moment: what is left is said once.
+    calls.end(Ok(Via(0))).await;
+    assert_eq!(calls.events.take(), Vec::<String>::new(), "a single success may be chance");
+    advance(Duration::from_secs(1)).await;
+    for _ in 0..3 {
+        calls.end(Ok(Via(0))).await;
+    }
+    assert_eq!(calls.events.take(), ["WARN [NATS] 999 more operations timed out, in 15.0 s class=unknown"]);
+    // The next trouble is news.
+    calls.end(TOO_LATE).await;
+    assert_eq!(calls.events.take().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_of_different_kinds_do_not_hide_each_other() {
+    let calls = calls(last());
+    for answer in [BUSY, LOST, TOO_LATE, BUSY, LOST, TOO_LATE] {
+        calls.end(answer).await;
+    }
+    let said = calls.events.take();
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(said.iter().all(|line| line.starts_with("ERROR [TOTAL] write ")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_said_comes_out_with_the_end_of_the_log() {
+    let calls = calls(last());
+    for _ in 0..5 {
+        calls.end(BUSY).await;
+    }
+    assert_eq!(calls.events.take().len(), 1);
+    let Calls { log, events, _guard } = calls;
+    drop(log);
+    assert_eq!(events.take(), ["ERROR [TOTAL] 4 more operations failed, in 0.0 s class=backend"]);
 }
 
 // ## Which path serves
@@ -148,8 +222,8 @@ impl Paths {
         let inner = service_fn(move |_: Req| ready(Ok::<_, Error>(Via(path))));
         self.layer.layer(inner).oneshot(read(1)).await.unwrap();
     }
-    async fn fail(&self) {
-        let inner = service_fn(|_: Req| ready(BUSY));
+    async fn fail(&self, class: Class) {
+        let inner = service_fn(move |_: Req| ready(Err::<Via, _>(Error::Of(class))));
         self.layer.layer(inner).oneshot(read(1)).await.unwrap_err();
     }
 }
@@ -157,43 +231,100 @@ impl Paths {
 #[tokio::test(start_paused = true)]
 async fn the_first_success_and_every_change_of_path_is_one_line_with_what_went_before() {
     let paths = Paths::new();
-    paths.fail().await;
-    assert_eq!(paths.events.take(), Vec::<String>::new());
     for _ in 0..3 {
         paths.serve(1).await;
     }
     assert_eq!(paths.events.take(), ["INFO [DB] serves now"]);
     advance(Duration::from_millis(38_240)).await;
-    paths.fail().await;
     for _ in 0..5 {
         paths.serve(0).await;
     }
-    assert_eq!(paths.events.take(), ["INFO [NATS] serves now (3 operations over [DB] in 38.2 s before)"]);
+    assert_eq!(paths.events.take(), ["INFO [NATS] serves now. Before, in 38.2 s: 3 over [DB]"]);
     advance(Duration::from_secs(1)).await;
+    paths.fail(Class::Unknown).await;
+    paths.fail(Class::Rejected).await;
     paths.serve(1).await;
-    assert_eq!(paths.events.take(), ["INFO [DB] serves now (5 operations over [NATS] in 1.0 s before)"]);
+    assert_eq!(
+        paths.events.take(),
+        ["INFO [DB] serves now again. Before, in 1.0 s: 5 over [NATS], 1 failed"],
+        "what was refused was not the path's failure"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_outage_is_news_and_tells_how_many_failed_while_nothing_served() {
+    let paths = Paths::new();
+    paths.fail(Class::NotSent).await;
+    advance(Duration::from_secs(3)).await;
+    paths.fail(Class::NotSent).await;
+    assert_eq!(paths.events.take(), Vec::<String>::new());
+    paths.serve(1).await;
+    assert_eq!(paths.events.take(), ["INFO [DB] serves now. Before, in 3.0 s: 2 failed"]);
+    for _ in 0..40 {
+        paths.serve(1).await;
+    }
+    // A failure among successes is none.
+    paths.fail(Class::Backend).await;
+    paths.serve(1).await;
+    assert_eq!(paths.events.take(), Vec::<String>::new());
+    advance(Duration::from_secs(60)).await;
+    for _ in 0..231 {
+        paths.fail(Class::Backend).await;
+        advance(Duration::from_millis(10)).await;
+    }
+    paths.serve(1).await;
+    assert_eq!(paths.events.take(), ["INFO [DB] serves now again. Before, in 2.3 s: 232 failed"]);
+    advance(Duration::from_secs(5)).await;
+    paths.fail(Class::Backend).await;
+    advance(Duration::from_secs(2)).await;
+    paths.serve(0).await;
+    assert_eq!(
+        paths.events.take(),
+        ["INFO [NATS] serves now. Before, in 7.0 s: 1 over [DB], 1 failed; for 2.0 s nothing served"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_for_a_part_of_the_calls_names_it_and_knows_only_of_it() {
+    let (events, _guard) = Events::catch(Level::INFO);
+    let (writes, reads) = (SwitchLayer::new().of("writes"), SwitchLayer::new().of("reads"));
+    for _ in 0..3 {
+        for (layer, path) in [(&writes, 0), (&reads, 1)] {
+            let inner = service_fn(move |_: Req| ready(Ok::<_, Error>(Via(path))));
+            layer.layer(inner).oneshot(read(1)).await.unwrap();
+            advance(Duration::from_secs(1)).await;
+        }
+    }
+    assert_eq!(events.take(), ["INFO [NATS] serves now: writes", "INFO [DB] serves now: reads"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn alternating_paths_do_not_spam_and_the_last_line_becomes_true() {
     let paths = Paths::new();
-    for call in 0..1000 {
+    for call in 0..60_000 {
         paths.serve(call % 2).await;
         advance(Duration::from_millis(1)).await;
     }
-    assert!((2..=5).contains(&paths.events.take().len()), "at most one line every 250 ms");
+    let said = paths.events.take();
+    assert!((4..=15).contains(&said.len()), "a minute, ever more seldom: {said:?}");
+    let counted =
+        |line: &String| -> u64 { line.split(' ').filter_map(|word| word.parse::<u64>().ok()).sum() };
+    let counted: u64 = said.iter().map(counted).sum();
+    assert!(counted > 50_000, "the lines account for what was served: {counted}");
     // The path that has the last word is named with the first call after the quiet time.
-    advance(Duration::from_millis(250)).await;
+    advance(Duration::from_secs(8)).await;
     paths.serve(0).await;
-    advance(Duration::from_millis(100)).await;
+    paths.serve(1).await;
+    paths.serve(0).await;
     paths.serve(1).await;
     paths.events.take();
-    advance(Duration::from_millis(149)).await;
+    advance(Duration::from_secs(60)).await;
     paths.serve(1).await;
-    assert_eq!(paths.events.take(), Vec::<String>::new());
-    advance(Duration::from_millis(1)).await;
-    paths.serve(1).await;
-    assert!(paths.events.take()[0].starts_with("INFO [DB] serves now"));
+    assert!(paths.events.take().len() <= 1);
+    // Who has been quiet for long is heard at once.
+    advance(Duration::from_secs(60)).await;
+    paths.serve(0).await;
+    assert!(paths.events.take()[0].starts_with("INFO [NATS] serves now again"));
 }
 
 #[test]

@@ -16,7 +16,9 @@ use support::{Error, Via, events::Events};
 use tower::{Layer, ServiceExt, service_fn};
 use tracing::Level;
 
-const PATH: LogLayer = LogLayer::new("[NATS]");
+fn path() -> LogLayer {
+    LogLayer::new("[NATS]")
+}
 
 fn last() -> LogLayer {
     LogLayer::new("[TOTAL]").last()
@@ -55,9 +57,12 @@ async fn the_id_is_not_asked_for_when_no_event_of_the_call_is_enabled() {
     let inner = service_fn(|_: Watched| ready(Ok::<_, Error>(Via(0))));
     last().layer(inner).oneshot(Watched(Arc::clone(&count))).await.unwrap();
     assert_eq!(count.load(SeqCst), 0, "no subscriber");
-    for (layer, level, asked) in
-        [(PATH, Level::ERROR, 0), (PATH, Level::WARN, 1), (PATH, Level::DEBUG, 1), (last(), Level::ERROR, 1)]
-    {
+    for (layer, level, asked) in [
+        (path(), Level::ERROR, 0),
+        (path(), Level::WARN, 1),
+        (path(), Level::DEBUG, 1),
+        (last(), Level::ERROR, 1),
+    ] {
         let (_events, _guard) = Events::catch(level);
         let count = Arc::new(AtomicUsize::new(0));
         let inner = service_fn(|_: Watched| ready(Ok::<_, Error>(Via(0))));

@@ -43,7 +43,7 @@ async fn no_future_is_larger_than_its_bound() {
     let path = || log.layer(breaker.layer(timeout.layer(leaf())));
     #[cfg(feature = "metrics")]
     let path = || metrics.layer(path());
-    let stack = log.last().layer(SwitchLayer::new().layer(path().fallback_to(path())));
+    let stack = log.clone().last().layer(SwitchLayer::new().layer(path().fallback_to(path())));
     seen.push(("standard stack", size(stack) - bare, 520));
 
     for (name, bytes, bound) in seen {

@@ -12,6 +12,7 @@ use super::delivery::Deliveries;
 use super::event::Event;
 use super::progress::Progress;
 use super::room::Room;
+use super::troubles::{Troubles, Wrong};
 use crate::client::{Db, Stack};
 use crate::clock;
 use crate::op::{Error, Op};
@@ -28,6 +29,7 @@ struct Inner<S> {
     room: Room,
     progress: Arc<Progress>,
     deliveries: Deliveries,
+    troubles: Troubles,
     identity: Identity,
     sign_of_life: OnceCell<Option<i64>>,
 }
@@ -57,6 +59,7 @@ impl<S> Context<S> {
             room: Room::default(),
             progress,
             deliveries: Deliveries::default(),
+            troubles: Troubles::default(),
             identity,
             sign_of_life: OnceCell::new(),
         };
@@ -101,10 +104,28 @@ impl<S> Context<S> {
         &self.inner.deliveries
     }
 
-    /// Counts an operation, and says once what a failed one means for `what`, a thing that was to be recorded or
+    pub(super) fn troubles(&self) -> &Troubles {
+        &self.inner.troubles
+    }
+
+    /// Counts an operation, and says (of many only some, and how many) what a failed one means for `what`, a thing that was to be recorded or
     /// done ("the join of alice"). The bot goes on in any case.
     pub fn settle<T>(&self, result: Result<T, Error>, what: fmt::Arguments<'_>) -> Option<T> {
-        self.counted(result).map_err(|error| tell(what, &error)).ok()
+        self.counted(result).map_err(|error| self.tell(what, &error)).ok()
+    }
+
+    /// Logs what a failed operation means.
+    pub(super) fn tell(&self, what: fmt::Arguments<'_>, error: &Error) {
+        let (wrong, then) = match error.class() {
+            Class::Rejected => (Wrong::Refused, "refused, and not tried again"),
+            Class::Unknown => (Wrong::Unknown, "may be lost"),
+            Class::NotSent | Class::TooLarge | Class::Backend => (Wrong::Lost, "lost"),
+        };
+        let Some(more) = self.troubles().again(wrong) else { return };
+        let operation = error.request().map_or("an operation", |r| r.op.spec().name);
+        let id = error.request().map(|r| r.head.id.to_string());
+        let id = id.as_deref().unwrap_or("-");
+        warn!(operation, id, "{what}: {then}: {error}{more}");
     }
 
     /// Counts an operation and says nothing.
@@ -148,18 +169,6 @@ impl<S> fmt::Debug for Context<S> {
             .field("identity", &self.inner.identity)
             .field("room", &self.inner.room)
             .finish()
-    }
-}
-
-/// Logs what a failed operation means.
-pub(super) fn tell(what: fmt::Arguments<'_>, error: &Error) {
-    let operation = error.request().map_or("an operation", |r| r.op.spec().name);
-    let id = error.request().map(|r| r.head.id.to_string());
-    let id = id.as_deref().unwrap_or("-");
-    match error.class() {
-        Class::Rejected => warn!(operation, id, "{what}: refused, and not tried again: {error}"),
-        Class::Unknown => warn!(operation, id, "{what}: may be lost: {error}"),
-        Class::NotSent | Class::TooLarge | Class::Backend => warn!(operation, id, "{what}: lost: {error}"),
     }
 }
 

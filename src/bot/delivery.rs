@@ -11,7 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rosey_layers::{Class, Classify};
 use tracing::{debug, warn};
 
-use super::context::{Context, brief, tell};
+use super::context::{Context, brief};
+use super::troubles::Wrong;
 use crate::client::Stack;
 use crate::op::{Error, Op, OutboundMessage, Request};
 
@@ -86,13 +87,15 @@ impl Deliveries {
         if state.sending.insert(id) { Turn::Send(Sending { deliveries: self, id }) } else { Turn::Leave }
     }
 
-    fn owe(&self, request: Request) {
+    /// Answers whether another one was given up for it.
+    fn owe(&self, request: Request) -> bool {
         let mut state = self.state();
-        if state.owed.len() == OWED {
+        let full = state.owed.len() == OWED;
+        if full {
             state.owed.pop_front();
-            warn!("more than {OWED} marks of messages wait to be repeated; the oldest one is given up");
         }
         state.owed.push_back(request);
+        full
     }
 
     fn first_owed(&self) -> Option<Request> {
@@ -121,7 +124,10 @@ impl<S: Stack<Op>> Context<S> {
                 None => self.db().outbound_channel_messages(CLAIM).await,
             };
             let none = |error: &Error| {
-                warn!("no messages for {} this time: {error}", brief(user.unwrap_or("the channel")));
+                if let Some(more) = self.troubles().again(Wrong::Unclaimed) {
+                    let user = brief(user.unwrap_or("the channel"));
+                    warn!("no messages for {user} this time, they wait: {error}{more}");
+                }
             };
             let messages = self.counted(claimed).inspect_err(none).unwrap_or_default();
             let more = messages.len() >= CLAIM as usize;
@@ -152,7 +158,9 @@ impl<S: Stack<Op>> Context<S> {
             }
             Err(unsent) => {
                 self.progress().message_undelivered();
-                warn!(message = message.id, "a message could not be delivered: {unsent}");
+                if let Some(more) = self.troubles().again(Wrong::Undelivered) {
+                    warn!(message = message.id, "a message could not be delivered: {unsent}{more}");
+                }
                 let marked = self
                     .db()
                     .outbound_mark_failed(message.id, unsent.to_string(), unsent.is_permanent())
@@ -171,11 +179,14 @@ impl<S: Stack<Op>> Context<S> {
     fn keep(&self, marked: Result<(), Error>, what: std::fmt::Arguments<'_>) {
         let Err(error) = self.counted(marked) else { return };
         if error.class() == Class::Rejected {
-            return tell(what, &error);
+            return self.tell(what, &error);
         }
-        warn!("{what}: not noted yet, will be repeated: {error}");
-        if let Some(request) = error.into_request() {
-            self.deliveries().owe(request);
+        if let Some(more) = self.troubles().again(Wrong::Unmarked) {
+            warn!("{what}: not noted yet, will be repeated: {error}{more}");
+        }
+        let given_up = error.into_request().is_some_and(|request| self.deliveries().owe(request));
+        if given_up && let Some(more) = self.troubles().again(Wrong::GivenUp) {
+            warn!("more than {OWED} marks of messages wait to be repeated; the oldest one is given up{more}");
         }
     }
 
@@ -187,7 +198,7 @@ impl<S: Stack<Op>> Context<S> {
             match self.counted(self.db().send(request.clone()).await) {
                 Ok(_) => {}
                 Err(error) if error.class() == Class::Rejected => {
-                    tell(format_args!("what became of a message"), &error);
+                    self.tell(format_args!("what became of a message"), &error);
                 }
                 Err(error) => return debug!("a mark failed again: {error}"),
             }

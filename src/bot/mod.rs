@@ -34,6 +34,7 @@ mod tasks;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod troubles;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future};
+use rosey_layers::log::Trouble;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
@@ -16,6 +17,7 @@ use super::context::Context;
 use super::dispatch::Dispatcher;
 use super::event::Event;
 use super::summary::{Ended, Summary};
+use super::troubles::Wrong;
 use super::{Bot, handlers, tasks};
 use crate::client::Stack;
 use crate::op::Op;
@@ -62,6 +64,7 @@ impl<S: Stack<Op>> Bot<S> {
         if timeout_at(deadline, farewell).await.is_err() {
             warn!("the last status or the output was not taken in time");
         }
+        bot.troubles().rest(Trouble::finish);
         Summary::new(ended, bot.progress(), abandoned, bot.deliveries().owed() as u64)
     }
 }
@@ -96,7 +99,9 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
                 Ok(event) => self.begin(event, chains).await,
                 Err(unreadable @ Unreadable::Line { .. }) => {
                     self.bot.progress().bad_line();
-                    warn!("skipped {unreadable}");
+                    if let Some(more) = self.bot.troubles().again(Wrong::Unreadable) {
+                        warn!("skipped {unreadable}{more}");
+                    }
                 }
                 Err(lost @ Unreadable::Lost(_)) => {
                     warn!("{lost}");

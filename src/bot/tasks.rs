@@ -15,7 +15,8 @@ use tracing::warn;
 
 use super::context::Context;
 use super::dispatch::panic_message;
-use super::handlers;
+use super::troubles::Wrong;
+use super::{handlers, troubles};
 use crate::client::Stack;
 use crate::op::Op;
 
@@ -51,6 +52,7 @@ pub(super) fn start<S: Stack<Op>>(
     tasks.spawn(every(intervals.messages, "messages", bot.clone(), stop.clone(), handlers::channel_messages));
     tasks.spawn(every(intervals.user_counts, "user counts", bot.clone(), stop.clone(), count_users));
     tasks.spawn(every(intervals.status, "status", bot.clone(), stop.clone(), handlers::heartbeat));
+    tasks.spawn(troubles::watch(bot.clone(), stop.clone()));
     tasks
 }
 
@@ -84,7 +86,10 @@ async fn every<S, F>(
         }
         if let Err(panic) = AssertUnwindSafe(task(bot.clone())).catch_unwind().await {
             bot.progress().handler_panic();
-            warn!(task = name, "a background task panicked, and goes on: {}", panic_message(&*panic));
+            if let Some(more) = bot.troubles().again(Wrong::Handler) {
+                let message = panic_message(&*panic);
+                warn!(task = name, "a background task panicked, and goes on: {message}{more}");
+            }
         }
     }
 }

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError, Subscriber};
-use futures_util::{StreamExt, future};
+use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError};
+use futures_util::future;
 use tokio::sync::{mpsc, watch};
 
+use super::connection::listen;
 use super::inbox::Inbox;
 use super::probe::Probe;
-use super::status::{Health, Recognition};
+use super::status::Health;
 
 /// How to connect to NATS.
 #[derive(Clone, Debug)]
@@ -162,76 +163,6 @@ pub(super) async fn start(
     let probe = Probe::new(client.clone(), service, &stream, Arc::clone(&inbox), Arc::clone(&health));
     tokio::spawn(probe.run(ended));
     Ok((client, inbox, health))
-}
-
-/// Takes replies and events until the service is gone.
-async fn listen(
-    mut replies: Subscriber,
-    mut events: mpsc::UnboundedReceiver<Event>,
-    url: String,
-    inbox: Arc<Inbox>,
-    health: Arc<Health>,
-    service: &str,
-    mut ended: watch::Receiver<()>,
-) {
-    let denied = format!("Publish to \"{service}.");
-    loop {
-        tokio::select! {
-            Some(message) = replies.next() => inbox.settle(message),
-            Some(event) = events.recv() => on_event(&event, &url, &inbox, &health, &denied),
-            _ = ended.changed() => return,
-        }
-    }
-}
-
-/// `denied` is how the server begins to say that we must not publish to our service.
-fn on_event(event: &Event, url: &str, inbox: &Inbox, health: &Health, denied: &str) {
-    match event {
-        Event::Connected => {
-            health.update(|status| {
-                status.connected = true;
-                status.denied = false;
-                status.refused = false;
-                status.service = Recognition::Unknown;
-                status.stream = None;
-            });
-            health.recheck.notify_one();
-            tracing::info!(url, "connected to NATS");
-        }
-        Event::Disconnected | Event::Closed => {
-            health.update(|status| {
-                status.connected = false;
-                status.service = Recognition::Unknown;
-                status.stream = None;
-            });
-            let released = inbox.release_all();
-            tracing::warn!(url, released, "lost the connection to NATS; trying again");
-        }
-        Event::ServerError(error) if error.to_string().to_lowercase().contains("permissions violation") => {
-            // Then the service's word has to do: see `Probe`.
-            if error.to_string().contains("\"$JS.API.") {
-                tracing::debug!(url, "the NATS server does not let us look at the stream: {error}");
-                return;
-            }
-            tracing::error!(url, "the NATS server denies a subject: {error}");
-            if error.to_string().contains(denied) {
-                health.update(|status| status.denied = true);
-                inbox.release_all();
-            }
-        }
-        refusal if refuses_us(refusal) => {
-            if health.update(|status| status.refused = true).is_some() {
-                tracing::error!(url, "the NATS server refuses our user or password; trying again, quietly");
-            }
-        }
-        Event::LameDuckMode => {
-            tracing::info!(url, "the NATS server is about to stop; it closes this connection when it does");
-        }
-        Event::SlowConsumer(_) => {
-            tracing::warn!(url, "replies come faster than they are taken; some were lost")
-        }
-        other => tracing::debug!(url, "NATS: {other}"),
-    }
 }
 
 #[cfg(test)]

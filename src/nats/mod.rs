@@ -2,6 +2,7 @@
 
 pub(crate) mod barrier;
 mod connect;
+mod connection;
 mod future;
 mod inbox;
 mod probe;

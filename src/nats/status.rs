@@ -203,7 +203,9 @@ impl Health {
                 tracing::info!(database, mode = mode.as_str(), "the database service answers on NATS");
             }
             (Some(Recognition::Ours { .. }), _) => {
-                tracing::warn!("the database service does not answer on NATS any more");
+                tracing::warn!(
+                    "the database service does not answer on NATS any more: nothing that needs it is sent there until it does"
+                );
             }
             _ => {}
         }
@@ -231,7 +233,7 @@ impl Health {
         match (before.map(|status| status.stream), database) {
             (Some(None), Some(database)) => tracing::info!(database, "the stream on NATS takes events"),
             (Some(Some(_)), None) => {
-                tracing::warn!("the stream on NATS is gone: it takes no events any more")
+                tracing::warn!("the stream on NATS is gone: no events are sent there until it is back")
             }
             _ => {}
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use rosey_layers::log::{Past, Trouble};
 use rosey_layers::{Class, Classify};
 use tokio::sync::{Notify, watch};
 use tokio::time;
@@ -59,6 +60,7 @@ pub struct Replayer<O, S> {
     /// When the last look for those that are too old was.
     swept: Mutex<Option<Instant>>,
     news: News,
+    refusals: Trouble,
 }
 
 impl<O, S> fmt::Debug for Replayer<O, S> {
@@ -83,6 +85,7 @@ impl<O, S> Replayer<O, S> {
             failed: AtomicI64::new(0),
             swept: Mutex::default(),
             news: News::default(),
+            refusals: Trouble::new(),
         }
     }
 
@@ -274,12 +277,14 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
     }
 
     async fn set_aside(&self, entry: &Entry, cause: Cause, round: &mut Round) {
-        tracing::warn!(
-            operation = entry.operation,
-            id = entry.id,
-            occurred_at = entry.occurred_at,
-            "refused, set aside in the outbox and not tried again: {cause}"
-        );
+        if let Some(more) = self.refusals.again() {
+            tracing::warn!(
+                operation = entry.operation,
+                id = entry.id,
+                occurred_at = entry.occurred_at,
+                "refused, set aside in the outbox and not tried again: {cause}{more}"
+            );
+        }
         match self.outbox.refuse(entry, cause).await {
             Ok(()) => {
                 round.refused += 1;
@@ -291,5 +296,12 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
 
     fn say(&self, at_the_end: bool) {
         self.news.say(self.outbox.path(), self.outbox.counts().waiting, at_the_end);
+        let past = if at_the_end { self.refusals.finish() } else { self.refusals.over() };
+        if let Some(Past { unsaid, .. }) = past.filter(|past| past.unsaid > 0) {
+            tracing::warn!(
+                outbox = %self.outbox.path().display(),
+                "{unsaid} more operations were refused and set aside; `rosey outbox` lists them"
+            );
+        }
     }
 }

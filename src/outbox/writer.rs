@@ -1,6 +1,7 @@
 //! The holder of the file: one task, one connection. It takes what is waiting, never waits for more, and commits it in
 //! one transaction and one sync.
 
+use rosey_layers::log::{Past, Trouble};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{self, Batch, Waiter};
@@ -39,7 +40,7 @@ pub(super) async fn run(
 ) {
     let Opened { connection, lock, held } = opened;
     let file = Connection::new(connection, lock, options.clone());
-    let mut holder = Holder { file, options, held, counts, gone: 0, full_named: false };
+    let mut holder = Holder { file, options, held, counts, gone: 0, full: Trouble::new() };
     let mut next = None;
     loop {
         let item = match next.take() {
@@ -84,8 +85,8 @@ struct Holder {
     counts: watch::Sender<Counts>,
     /// Bytes that were removed since the file was last made smaller.
     gone: u64,
-    /// Whether the log knows that it is full.
-    full_named: bool,
+    /// What the log knows of its being full.
+    full: Trouble,
 }
 
 impl Holder {
@@ -128,6 +129,9 @@ impl Holder {
             Err(cause) => return vec![Err(cause); puts.len()],
         };
         self.held.waiting += new;
+        if let Some(past) = self.full.over() {
+            self.has_room(past);
+        }
         if new == puts.len() as u64 {
             self.held.bytes += puts.iter().map(store::bytes).sum::<u64>();
             return vec![Ok(()); puts.len()];
@@ -140,13 +144,22 @@ impl Holder {
 
     /// What was here before is safe, or refused, whether or not there is room.
     async fn without_room(&mut self, puts: &[Put]) -> Vec<Result<(), Cause>> {
-        if !std::mem::replace(&mut self.full_named, true) {
-            tracing::error!("{}", self.full());
+        for _ in puts {
+            if let Some(more) = self.full.again() {
+                tracing::error!("{}{more}", self.full());
+            }
         }
         // Numbers that nothing in the file has.
         let (first, rows) = (self.held.last + 1, store::rows(puts, self.held.last + 1));
         let known = self.known(puts, &rows, first).await;
         known.into_iter().map(|known| known.unwrap_or_else(|| Err(self.full()))).collect()
+    }
+
+    fn has_room(&self, Past { all, lasted, .. }: Past) {
+        let (path, lasted) = (self.options.path().display(), lasted.as_secs_f64());
+        tracing::info!(
+            "the outbox {path} has room again; before, {all} events were refused in {lasted:.1} s"
+        );
     }
 
     fn full(&self) -> Cause {
@@ -237,7 +250,6 @@ impl Holder {
     fn removed(&mut self, bytes: u64) {
         self.held.bytes = self.held.bytes.saturating_sub(bytes);
         self.gone += bytes;
-        self.full_named = false;
         self.publish();
     }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use async_nats::{Client, Event};
 use tokio::sync::watch;
-use tokio::time;
+use tokio::time::{self, Instant};
 
+use super::troubles::Troubles;
 use crate::nats::refuses_us;
 
 /// The connection, as its events tell.
@@ -15,6 +16,8 @@ pub(super) struct Connection {
     pub(super) closed: bool,
     /// How often it came up.
     pub(super) times: u64,
+    /// Since when it is down, if it was up before.
+    lost: Option<Instant>,
     /// The server has said that it is about to stop.
     pub(super) lame: bool,
     /// The server does not let us ask JetStream.
@@ -23,18 +26,30 @@ pub(super) struct Connection {
     refused: bool,
 }
 
-pub(super) fn note(state: &watch::Sender<Connection>, event: &Event) {
+pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event: &Event) {
     match event {
         Event::Connected => {
-            tracing::info!("connected to NATS");
+            let mut lost = None;
             state.send_modify(|s| {
                 (s.up, s.refused, s.lame) = (true, false, false);
                 s.times += 1;
+                lost = s.lost.take();
             });
+            match lost {
+                Some(lost) => {
+                    tracing::info!("connected to NATS again, after {:.1} s", lost.elapsed().as_secs_f64());
+                }
+                None => tracing::info!("connected to NATS"),
+            }
         }
         Event::Disconnected => {
-            tracing::warn!("lost the connection to NATS; trying again");
-            state.send_modify(|s| s.up = false);
+            tracing::warn!(
+                "lost the connection to NATS: nothing comes in until it is back; trying again, for ever"
+            );
+            state.send_modify(|s| {
+                s.up = false;
+                s.lost.get_or_insert_with(Instant::now);
+            });
         }
         Event::Closed => state.send_modify(|s| s.closed = true),
         Event::LameDuckMode => {
@@ -42,7 +57,7 @@ pub(super) fn note(state: &watch::Sender<Connection>, event: &Event) {
             state.send_modify(|s| s.lame = true);
         }
         Event::SlowConsumer(_) => {
-            tracing::error!("requests come faster than they are taken; some were lost on the way");
+            troubles.overrun();
         }
         refusal if refuses_us(refusal) => {
             if !state.send_if_modified(|s| !std::mem::replace(&mut s.refused, true)) {
@@ -51,7 +66,7 @@ pub(super) fn note(state: &watch::Sender<Connection>, event: &Event) {
             tracing::error!("the NATS server refuses our user or password; trying again, quietly");
         }
         Event::ServerError(error) => {
-            tracing::error!("the NATS server says: {error}");
+            troubles.server_says(error);
             if error.to_string().contains("$JS.API.") {
                 state.send_modify(|s| s.stream_denied = true);
             }

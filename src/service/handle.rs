@@ -82,11 +82,17 @@ async fn perform<O: Persist>(
     let mut pause = RETRY.0;
     loop {
         let error = match shared.db.clone().call(request).await {
-            Ok(reply) => return Ok(reply),
+            Ok(reply) => {
+                shared.troubles.database_serves();
+                return Ok(reply);
+            }
             Err(error) => error,
         };
         let cause = error.cause().clone();
         shared.counters.of(index).note(&cause);
+        if cause.class() != Class::Rejected {
+            shared.troubles.database_fails(spec.name, &cause);
+        }
         // A caller who waits for an answer is told, and falls back or tries again. A plain publish has nobody else.
         let hopeless = cause.class() == Class::Rejected || message.reply.is_some();
         match error.into_request() {
@@ -102,14 +108,13 @@ async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, message: Message, 
     counters.note(&cause);
     if refused {
         count(&counters.refused);
-        tracing::warn!(operation = spec.name, subject = message.subject.as_str(), "refused: {cause}");
+        shared.troubles.refused(index, spec.name, &message.subject, &cause);
         // A question that came too late is nobody's any more.
         if spec.writes() && !(spec.fresh.is_some() && cause.code() == Code::CLOCK) {
             count(if bury(shared, spec, &message, &cause).await { &counters.buried } else { &counters.lost });
         }
     } else {
         count(if message.reply.is_some() { &counters.failed } else { &counters.lost });
-        tracing::warn!(operation = spec.name, subject = message.subject.as_str(), "failed: {cause}");
     }
     if let Some(reply) = message.reply {
         let (headers, body) = wire::refusal_message(shared.db.database(), spec.empty, &cause);
@@ -122,7 +127,7 @@ async fn bury<O: Persist>(shared: &Shared<O>, spec: &Spec, message: &Message, ca
     let letter = letter(message, clock::now(), cause);
     let mut pause = RETRY.0;
     while let Err(e) = shared.db.bury(letter.clone()).await {
-        tracing::warn!(operation = spec.name, "a dead letter could not be kept: {e}");
+        shared.troubles.unburied(spec.name, &e);
         if !wait(&shared.give_up, &mut pause).await {
             return false;
         }
@@ -191,6 +196,6 @@ async fn answer<O: Persist>(
 
 pub(super) async fn send<O>(shared: &Shared<O>, to: Subject, headers: HeaderMap, body: Vec<u8>) {
     if let Err(e) = shared.client.publish_with_headers(to, headers, body.into()).await {
-        tracing::warn!("an answer could not be sent: {e}");
+        shared.troubles.unanswered(&e);
     }
 }

@@ -12,6 +12,7 @@ mod options;
 mod stream;
 mod subscription;
 mod take;
+mod troubles;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use counters::Served;
 use lookout::Notices;
 pub use options::{JetStream, ServeError, ServiceOptions};
 use stream::{Api, Consume, Declaration, Overlap, Plan};
+use troubles::Troubles;
 
 use crate::nats::{Mode, NatsOptions, redact};
 use crate::operation::Persist;
@@ -42,6 +44,7 @@ struct Shared<O> {
     stream: Option<Declaration>,
     in_flight: usize,
     notices: Notices,
+    troubles: Arc<Troubles>,
     connection: watch::Receiver<Connection>,
     /// How many subscriptions take requests, or work on what they took.
     busy: watch::Sender<usize>,
@@ -78,7 +81,9 @@ pub async fn serve<O: Persist>(
     let mut shutdown = std::pin::pin!(shutdown);
     let url = redact(&nats.url);
     let (events, state) = watch::channel(Connection::default());
-    let client = nats.connect(move |event| note(&events, &event)).await?;
+    let troubles = Arc::new(Troubles::new(O::SPECS.len()));
+    let heard = Arc::clone(&troubles);
+    let client = nats.connect(move |event| note(&events, &heard, &event)).await?;
     let (stopping, stop) = watch::channel(false);
     let (giving_up, give_up) = watch::channel(false);
 
@@ -90,6 +95,7 @@ pub async fn serve<O: Persist>(
         stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
         in_flight: options.in_flight,
         notices: Notices::default(),
+        troubles: Arc::clone(&troubles),
         connection: state.clone(),
         busy: watch::Sender::new(0),
         stop: stop.clone(),
@@ -143,6 +149,7 @@ pub async fn serve<O: Persist>(
         tasks.abort_all();
     }
     say_goodbye(&shared.client, state).await;
+    troubles.finish();
     Ok(shared.counters.total())
 }
 
@@ -209,6 +216,7 @@ async fn start<O: Persist>(
     }
     subscriptions.serve(shared, &mut tasks);
     tasks.spawn(lookout::run(Arc::clone(shared), plan == Plan::Unoffered));
+    tasks.spawn(troubles::watch(Arc::clone(shared)));
     micro::start(shared, &mut tasks).await?;
     Ok(tasks)
 }

@@ -1,12 +1,12 @@
 //! The standard stack: which layers stand around which path, in which order.
 //!
 //! ```text
-//! limit ─ log, metrics [total] ─ Fallback ┬ log, metrics [NATS] ─ circuit breakers ─ timeout ─ NatsService
-//!                                         └ log, metrics [DB] ─ timeout ─ SqlxService
+//! limit ─ log, metrics [total] ─ switches ─ Fallback ┬ log, metrics [NATS] ─ circuit breakers ─ timeout ─ NatsService
+//!                                                    └ log, metrics [DB] ─ timeout ─ SqlxService
 //! ```
 //!
 //! There are two circuits to NATS: one for events, which a stream may take while no service answers, and one for calls
-//! and queries.
+//! and queries. Which path serves is told for each of the two: behind a living stream they part.
 //!
 //! With an outbox, a second `Fallback` stands around the first one: what neither path takes goes to it, events only.
 //!
@@ -28,7 +28,7 @@ use rosey_layers::{
 };
 use tower::limit::ConcurrencyLimitLayer;
 use tower::util::BoxCloneSyncService;
-use tower::{Service, ServiceBuilder, ServiceExt};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
 use circuits::ByKind;
 pub use circuits::Circuits;
@@ -171,12 +171,12 @@ impl StackBuilder {
         S: Path<O>,
     {
         // What was never sent is refused at once anyway; what the database answered is not the path's fault. So
-        // only silence opens a circuit.
+        // only silence opens a circuit, and only an answer closes it.
         let circuit = |tag| {
-            BreakerLayer::new(self.breaker.clone().tag(tag)).classify_by(
+            BreakerLayer::new(self.breaker.clone().tag(tag).unsent_is_neutral()).classify_by(
                 |result: &Result<Reply<O::Answer>, Error<O>>| match result {
-                    Err(error) if error.class() == Class::Unknown => {
-                        Some(Failure { class: Class::Unknown, timeout: error.is_timeout() })
+                    Err(error) if matches!(error.class(), Class::Unknown | Class::NotSent) => {
+                        Some(Failure { class: error.class(), timeout: error.is_timeout() })
                     }
                     _ => None,
                 },
@@ -213,11 +213,14 @@ impl StackBuilder {
         O: Operation,
         S: Paths<O>,
     {
+        let told = ByKind {
+            events: SwitchLayer::new().of("events").layer(paths.clone()),
+            requests: SwitchLayer::new().of("calls and queries").layer(paths),
+        };
         ServiceBuilder::new()
             .layer(ConcurrencyLimitLayer::new(self.in_flight))
-            .layer(SwitchLayer::new())
             .layer(LogLayer::new("[ROSEY]").last())
             .layer(MetricsLayer::new("total").prefix(self.prefix))
-            .service(paths)
+            .service(told)
     }
 }

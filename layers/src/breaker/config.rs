@@ -29,6 +29,7 @@ pub struct Config {
     pub(super) successes: u16,
     pub(super) lease: Duration,
     pub(super) by_signal: bool,
+    pub(super) unsent_is_neutral: bool,
 }
 
 /// Opens at this share of failures among the last calls.
@@ -57,6 +58,7 @@ impl Config {
             successes: 1,
             lease: Duration::from_secs(5),
             by_signal: false,
+            unsent_is_neutral: false,
         }
     }
 
@@ -128,6 +130,13 @@ impl Config {
     /// that was made ready and never called, cannot keep the circuit from closing. Should be longer than a call may take.
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// What was never sent ([`Class::NotSent`](crate::Class::NotSent)) says nothing about the service: it opens no circuit,
+    /// and closes none. For services that know by themselves when nobody is there, and say so at once.
+    pub const fn unsent_is_neutral(mut self) -> Self {
+        self.unsent_is_neutral = true;
         self
     }
 

@@ -134,6 +134,10 @@ impl Permit {
     #[inline]
     pub(super) fn settle(mut self, failure: Option<Failure>) {
         self.settled = true;
+        let neutral = self.shared.config.unsent_is_neutral;
+        if neutral && failure.is_some_and(|failure| failure.class == Class::NotSent) {
+            return self.shared.neutral(self.generation);
+        }
         let about_the_service =
             failure.is_some_and(|failure| !matches!(failure.class, Class::Rejected | Class::TooLarge));
         if about_the_service || (self.shared.config.slow_calls_fail && self.is_slow()) {

@@ -188,7 +188,11 @@ impl Shared {
     fn tell(&self, from: State, to: State, wait: Duration) {
         let tag = self.config.tag;
         match to {
-            State::Open => tracing::warn!(target: TARGET, ?from, "{tag} circuit opened for {wait:?}"),
+            // Not new: it was not closed in between.
+            State::Open if from == State::HalfOpen => {
+                tracing::debug!(target: TARGET, ?from, "{tag} circuit opened for {wait:.0?}");
+            }
+            State::Open => tracing::warn!(target: TARGET, ?from, "{tag} circuit opened for {wait:.0?}"),
             State::Held => {
                 tracing::warn!(target: TARGET, ?from, "{tag} circuit opened until the service is well")
             }

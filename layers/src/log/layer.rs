@@ -1,8 +1,9 @@
-use super::{Log, Place};
+use super::{Log, record::Account, record::Place};
 use crate::ByError;
+use std::sync::Arc;
 use tower_layer::Layer;
 
-/// Applies a [`Log`] to services.
+/// Applies a [`Log`] to services. All of them, and all their clones, share the count of what was not said.
 ///
 /// ```
 /// use rosey_layers::{Class, Failure, LogLayer};
@@ -14,31 +15,29 @@ use tower_layer::Layer;
 ///     _ => Some(Failure::from(Class::Backend)),
 /// });
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LogLayer<C = ByError> {
-    pub(super) tag: &'static str,
-    pub(super) place: Place,
+    pub(super) account: Arc<Account>,
     pub(super) classifier: C,
 }
 
 impl LogLayer {
     /// Logs the calls of one path under this tag, with which every message begins.
-    pub const fn new(tag: &'static str) -> Self {
-        Self { tag, place: Place::Path, classifier: ByError }
+    pub fn new(tag: &'static str) -> Self {
+        Self { account: Arc::new(Account::new(tag, Place::Path)), classifier: ByError }
     }
 }
 
 impl<C> LogLayer<C> {
     /// This log is the outermost one: nothing outside it will repair an error, so errors are logged as errors, and
     /// successes (which a path has logged) not at all.
-    pub fn last(mut self) -> Self {
-        self.place = Place::Last;
-        self
+    pub fn last(self) -> Self {
+        Self { account: Arc::new(Account::new(self.account.tag, Place::Last)), ..self }
     }
 
     /// What counts as a failure: a [`Classifier`](crate::Classifier), or a closure over the result.
     pub fn classify_by<C2>(self, classifier: C2) -> LogLayer<C2> {
-        LogLayer { tag: self.tag, place: self.place, classifier }
+        LogLayer { account: self.account, classifier }
     }
 }
 

@@ -5,14 +5,16 @@ mod gate;
 mod layer;
 mod record;
 mod switch;
+mod trouble;
 
 pub use self::{
     future::LogFuture,
     layer::LogLayer,
     switch::{Switch, SwitchFuture, SwitchLayer},
+    trouble::{More, Past, Trouble},
 };
 
-use self::record::{Place, Record};
+use self::record::Record;
 use crate::{ByError, Classifier, Label};
 use std::{
     fmt::Display,
@@ -29,16 +31,20 @@ pub const TARGET: &str = "rosey_layers";
 /// |---|---|---|
 /// | success | `DEBUG [NATS] user_joined ok` | nothing |
 /// | error | `DEBUG [NATS] user_joined failed: …`: it may be rerouted yet | `ERROR` |
-/// | time-out | `WARN [NATS] user_joined timed out: …` | `ERROR` |
+/// | time-out, and errors of the class `Backend` | `WARN [NATS] user_joined timed out: …` | `ERROR` |
 /// | dropped before the end | `DEBUG [NATS] user_joined cancelled` | `DEBUG` |
 ///
 /// Fields: `id`; `took`, the time the call took; for errors `class`. The text begins with the tag, the target is
 /// [`TARGET`].
 ///
+/// **Many of them.** Warnings and errors that repeat are counted, class by class (see [`Trouble`]): the first one is said,
+/// then one in 10 s with the number of those before it, and when it is over what is left: `WARN [NATS] 2047 more
+/// operations timed out, in 2.1 s`. The others are events of the level `DEBUG`.
+///
 /// *Cost*: where none of its events is enabled, a call reads no clock and does not ask for the request's id. With only
 /// warnings or errors enabled the id is kept, and the clock is read only by a call that has to wait: `took` is then
 /// missing from errors that came at once. *Errors* pass through. *Drop*: drops the inner future, and is logged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Log<S, C = ByError> {
     inner: S,
     layer: LogLayer<C>,
@@ -68,7 +74,7 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        let record = Record::begin(self.layer.tag, self.layer.place, &req);
+        let record = Record::begin(&self.layer.account, &req);
         let classifier = self.layer.classifier.clone();
         LogFuture::new(self.inner.call(req), record, classifier)
     }

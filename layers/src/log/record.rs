@@ -1,9 +1,16 @@
 //! What is known about one call, and the events it ends in.
 
-use super::{TARGET, gate};
-use crate::{Failure, Label};
+use super::{
+    TARGET, gate,
+    trouble::{More, Past, Trouble},
+};
+use crate::{Class, Failure, Label};
 use std::{
     fmt::{self, Display},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::time::Instant;
@@ -18,11 +25,106 @@ pub(super) enum Place {
     Last,
 }
 
+/// What all clones of a log share: its name, and what it has not said.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) tag: &'static str,
+    place: Place,
+    /// Of each class, those that did not time out and those that did.
+    troubles: [[Trouble; 2]; Class::ALL.len()],
+    /// Whether there may be something that was not said: all that a success looks at.
+    troubled: AtomicBool,
+}
+
+impl Account {
+    pub(super) const fn new(tag: &'static str, place: Place) -> Self {
+        Self {
+            tag,
+            place,
+            troubles: [const { [const { Trouble::new() }; 2] }; Class::ALL.len()],
+            troubled: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether this failure is worth more than a line for whoever looks for it.
+    const fn is_loud(&self, failure: Failure) -> bool {
+        match self.place {
+            Place::Last => true,
+            Place::Path => failure.timeout || matches!(failure.class, Class::Backend),
+        }
+    }
+
+    const fn trouble(&self, failure: Failure) -> &Trouble {
+        &self.troubles[failure.class as usize][failure.timeout as usize]
+    }
+
+    /// One has failed; answers whether to say so loudly.
+    fn again(&self, failure: Failure) -> Option<More> {
+        if !self.is_loud(failure) {
+            return None;
+        }
+        let said = self.trouble(failure).again();
+        self.troubled.store(true, Relaxed);
+        said
+    }
+
+    /// One went well.
+    #[inline]
+    fn went_well(&self) {
+        if self.troubled.load(Relaxed) {
+            self.rest(Trouble::over);
+        }
+    }
+
+    /// Says what no line stands for yet.
+    #[cold]
+    fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
+        self.troubled.store(false, Relaxed);
+        for class in Class::ALL {
+            for timeout in [false, true] {
+                let failure = Failure { class, timeout };
+                if let Some(past) = end(self.trouble(failure)) {
+                    self.say(failure, past);
+                }
+                if self.trouble(failure).is_going_on() {
+                    self.troubled.store(true, Relaxed);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn say(&self, failure: Failure, Past { unsaid, lasted, .. }: Past) {
+        if unsaid == 0 {
+            return;
+        }
+        let (tag, class) = (self.tag, failure.class.as_str());
+        let (verb, lasted) = (ended(failure), lasted.as_secs_f64());
+        match self.place {
+            Place::Last => {
+                tracing::error!(target: TARGET, class, "{tag} {unsaid} more operations {verb}, in {lasted:.1} s");
+            }
+            Place::Path => {
+                tracing::warn!(target: TARGET, class, "{tag} {unsaid} more operations {verb}, in {lasted:.1} s");
+            }
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.rest(Trouble::finish);
+    }
+}
+
+const fn ended(failure: Failure) -> &'static str {
+    if failure.timeout { "timed out" } else { "failed" }
+}
+
 #[derive(Debug)]
 pub(super) struct Record<Id: Display> {
-    tag: &'static str,
+    account: Arc<Account>,
     operation: &'static str,
-    place: Place,
     id: Id,
     start: Option<Instant>,
     settled: bool,
@@ -30,16 +132,15 @@ pub(super) struct Record<Id: Display> {
 
 impl<Id: Display> Record<Id> {
     /// `None` when no way in which the call can end would be logged.
-    pub(super) fn begin<Req: Label<Id = Id>>(tag: &'static str, place: Place, req: &Req) -> Option<Self> {
+    pub(super) fn begin<Req: Label<Id = Id>>(account: &Arc<Account>, req: &Req) -> Option<Self> {
         let every_call = gate::DEBUG.is_open();
-        let loud_ends = || match place {
+        let loud_ends = || match account.place {
             Place::Path => gate::WARN.is_open(),
             Place::Last => gate::ERROR.is_open(),
         };
         (every_call || loud_ends()).then(|| Self {
-            tag,
+            account: Arc::clone(account),
             operation: req.operation(),
-            place,
             id: req.id(),
             start: every_call.then(Instant::now),
             settled: false,
@@ -54,21 +155,24 @@ impl<Id: Display> Record<Id> {
     /// The call has ended.
     pub(super) fn settle(&mut self, failure: Option<Failure>, error: Option<&dyn Display>) {
         self.settled = true;
-        match (self.place, failure) {
-            (Place::Last, None) => {}
-            (Place::Path, None) => {
-                let (tag, operation, id) = (self.tag, self.operation, display(&self.id));
-                event!(target: TARGET, Level::DEBUG, id, took = took(self.start), "{tag} {operation} ok");
+        match failure {
+            None => {
+                self.account.went_well();
+                if self.account.place == Place::Path {
+                    let (tag, operation, id) = (self.account.tag, self.operation, display(&self.id));
+                    event!(target: TARGET, Level::DEBUG, id, took = took(self.start), "{tag} {operation} ok");
+                }
             }
-            (place, Some(failure)) => self.failed(place, failure, error),
+            Some(failure) => self.failed(failure, error),
         }
     }
 
     #[cold]
-    fn failed(&self, place: Place, failure: Failure, error: Option<&dyn Display>) {
-        let (tag, operation) = (self.tag, self.operation);
-        let end = if failure.timeout { "timed out" } else { "failed" };
+    fn failed(&self, failure: Failure, error: Option<&dyn Display>) {
+        let (tag, operation, end) = (self.account.tag, self.operation, ended(failure));
         let reason = Reason(error);
+        let said = self.account.again(failure);
+        let more = said.unwrap_or(More(0));
         macro_rules! failed {
             ($level:ident) => {
                 event!(
@@ -77,14 +181,14 @@ impl<Id: Display> Record<Id> {
                     id = display(&self.id),
                     took = took(self.start),
                     class = failure.class.as_str(),
-                    "{tag} {operation} {end}{reason}"
+                    "{tag} {operation} {end}{reason}{more}"
                 )
             };
         }
-        match place {
-            Place::Last => failed!(ERROR),
-            Place::Path if failure.timeout => failed!(WARN),
-            Place::Path => failed!(DEBUG),
+        match (said, self.account.place) {
+            (None, _) => failed!(DEBUG),
+            (Some(_), Place::Last) => failed!(ERROR),
+            (Some(_), Place::Path) => failed!(WARN),
         }
     }
 }
@@ -92,7 +196,7 @@ impl<Id: Display> Record<Id> {
 impl<Id: Display> Drop for Record<Id> {
     fn drop(&mut self) {
         if !self.settled {
-            let (tag, operation, id) = (self.tag, self.operation, display(&self.id));
+            let (tag, operation, id) = (self.account.tag, self.operation, display(&self.id));
             event!(target: TARGET, Level::DEBUG, id, took = took(self.start), "{tag} {operation} cancelled");
         }
     }

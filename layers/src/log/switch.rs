@@ -1,14 +1,18 @@
 //! Says which path serves, whenever that changes.
 
 use super::TARGET;
-use crate::ServedBy;
+use crate::{Class, Classify, ServedBy};
 use pin_project::pin_project;
 use std::{
+    fmt::{self, Display},
     future::Future,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -17,8 +21,14 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// The shortest time between two lines.
-const QUIET: Duration = Duration::from_millis(250);
+/// The shortest time between two lines, at first and while paths go on alternating.
+const QUIET: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
+
+/// So long nothing must have been served, before the end of it is news where the path is the same.
+const OUTAGE: Duration = Duration::from_secs(1);
+
+/// Calls are counted by path for so many paths; further ones share the last place.
+const PATHS: usize = 8;
 
 /// No path has served yet.
 const NOBODY: usize = usize::MAX;
@@ -29,6 +39,7 @@ const NOBODY: usize = usize::MAX;
 /// use rosey_layers::SwitchLayer;
 ///
 /// let layer = SwitchLayer::new();
+/// let events_alone = SwitchLayer::new().of("events");
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct SwitchLayer {
@@ -40,6 +51,12 @@ impl SwitchLayer {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// The same for a part of the calls, whose name its lines tell. Parts that may be served by different paths at the same
+    /// time want a switch each: one for both would never come to rest.
+    pub fn of(self, what: &'static str) -> Self {
+        Self { state: Arc::new(State { what, ..State::default() }) }
+    }
 }
 
 impl<S> Layer<S> for SwitchLayer {
@@ -50,14 +67,23 @@ impl<S> Layer<S> for SwitchLayer {
     }
 }
 
-/// Logs one `INFO` line when a call was served by another path than the one named last.
+/// Logs one `INFO` line when a call was served by another path than the one named last, with what went before.
 ///
-/// The first success is a change too: `[DB] serves now`; later lines tell what went before: `[NATS] serves now (1204
-/// operations over [DB] in 38.2 s before)`. Paths that alternate are named at most every 250 ms; what was not said then
-/// is said with the next call after that, if it is still true. A call over the path that was named last takes no lock and
-/// reads no clock.
+/// | what happened | the line |
+/// |---|---|
+/// | the first success | `[NATS] serves now` |
+/// | another path serves | `[DB] serves now. Before, in 6.4 s: 5252 over [NATS]` |
+/// | one that had served before | `[NATS] serves now again. Before, in 38.2 s: 1204 over [DB], 3 failed` |
+/// | the same, after a second and more in which nothing was served | `[DB] serves now again. Before, in 10.3 s: 231 failed` |
 ///
-/// *Errors* pass through and say nothing about a path. *Drop*: drops the inner future; nothing is counted.
+/// `failed` counts errors of every class but `Rejected`: those are the request's own. A line that follows a time in which
+/// nothing was served says for how long: `…, 3 failed; for 2.0 s nothing served`.
+///
+/// Paths that alternate are named at most every 250 ms, and ever more seldom (every 8 s at last) as long as they go on; what
+/// was not said then is said with the next call after that, if it is still true, and its counts include everything. A call
+/// over the path that was named last takes no lock and reads no clock.
+///
+/// *Errors* pass through and are counted. *Drop*: drops the inner future; nothing is counted.
 #[derive(Clone, Debug)]
 pub struct Switch<S> {
     inner: S,
@@ -68,6 +94,7 @@ impl<S, Req> Service<Req> for Switch<S>
 where
     S: Service<Req>,
     S::Response: ServedBy,
+    S::Error: Classify,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -96,6 +123,7 @@ impl<F, T, E> Future for SwitchFuture<F>
 where
     F: Future<Output = Result<T, E>>,
     T: ServedBy,
+    E: Classify,
 {
     type Output = F::Output;
 
@@ -103,8 +131,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let me = self.project();
         let result = ready!(me.inner.poll(cx));
-        if let Ok(response) = &result {
-            me.state.served(response.served_by(), T::PATHS);
+        match &result {
+            Ok(response) => me.state.served(response.served_by(), T::PATHS),
+            Err(error) if error.class() == Class::Rejected => {}
+            Err(_) => me.state.failed(),
         }
         Poll::Ready(result)
     }
@@ -112,61 +142,157 @@ where
 
 #[derive(Debug)]
 struct State {
-    /// The path that was named last. Written only with `last_line` locked.
+    /// What is served; nothing where it is everything.
+    what: &'static str,
+    /// The path that was named last. Written only with `book` locked.
     named: AtomicUsize,
-    /// Calls that it has served since.
-    calls: AtomicU64,
-    last_line: Mutex<Option<Instant>>,
+    /// Whether the last call failed. Set with `book` locked, and unset.
+    failing: AtomicBool,
+    /// Since the last line: calls by path, and those that failed.
+    calls: [AtomicU64; PATHS],
+    failed: AtomicU64,
+    book: Mutex<Book>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    last_line: Option<Instant>,
+    /// How long the next line must wait for, if that is more than usual.
+    quiet: Duration,
+    /// Bit `1 << path`: it was named once.
+    known: u64,
+    failing_since: Option<Instant>,
+    /// The longest time in which nothing was served, and which no line has told.
+    outage: Duration,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { named: AtomicUsize::new(NOBODY), calls: AtomicU64::new(0), last_line: Mutex::new(None) }
+        Self {
+            what: "",
+            named: AtomicUsize::new(NOBODY),
+            failing: AtomicBool::new(false),
+            calls: [const { AtomicU64::new(0) }; PATHS],
+            failed: AtomicU64::new(0),
+            book: Mutex::default(),
+        }
     }
 }
 
 impl State {
     #[inline]
     fn served(&self, path: usize, tags: &[&str]) {
-        if self.named.load(Relaxed) != path {
-            self.other_path(path, tags);
+        if self.named.load(Relaxed) != path || self.failing.load(Relaxed) {
+            self.changed(path, tags);
         }
-        // A call that is not named belongs to a path that has not taken over (yet): it is nobody's.
-        if self.named.load(Relaxed) == path {
-            self.calls.fetch_add(1, Relaxed);
+        self.calls[path.min(PATHS - 1)].fetch_add(1, Relaxed);
+    }
+
+    #[cold]
+    fn failed(&self) {
+        self.failed.fetch_add(1, Relaxed);
+        if !self.failing.load(Relaxed) {
+            let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+            book.failing_since.get_or_insert_with(Instant::now);
+            self.failing.store(true, SeqCst);
         }
     }
 
     /// Names the path, unless another was named a moment ago. The line is written with the lock held, so that the last
     /// line is the last state.
     #[cold]
-    fn other_path(&self, path: usize, tags: &[&str]) {
-        let tag = |path: usize| tags.get(path).copied().unwrap_or("?");
-        let mut last_line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.named.load(Relaxed);
-        if before == path {
-            return;
-        }
+    fn changed(&self, path: usize, tags: &[&str]) {
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let Some(line_before) = *last_line else {
-            self.named.store(path, Relaxed);
-            *last_line = Some(now);
-            tracing::info!(target: TARGET, "{} serves now", tag(path));
-            return;
-        };
-        let since = now.duration_since(line_before);
-        if since < QUIET {
+        self.failing.store(false, SeqCst);
+        let failing_since = book.failing_since.take();
+        let outage = failing_since.map_or(Duration::ZERO, |since| now.duration_since(since));
+        book.outage = book.outage.max(outage);
+        let same = self.named.load(Relaxed) == path;
+        if same && book.outage < OUTAGE {
             return;
         }
+        let first = book.last_line.is_none();
+        // Where nothing was ever served, the story begins with the first failure.
+        let since = match (same, book.last_line) {
+            (false, Some(line)) => Some(line),
+            _ => failing_since,
+        };
+        let before = since.map_or(Duration::ZERO, |since| now.duration_since(since));
+        if !same && !first && before < book.quiet.max(QUIET.0) {
+            return;
+        }
+        book.quiet = book.quiet_after(before);
+        let again = book.known & (1 << path.min(63)) != 0;
+        book.known |= 1 << path.min(63);
+        book.last_line = Some(now);
         self.named.store(path, Relaxed);
-        *last_line = Some(now);
-        let calls = self.calls.swap(0, Relaxed);
-        tracing::info!(
-            target: TARGET,
-            "{} serves now ({calls} operations over {} in {:.1} s before)",
-            tag(path),
-            tag(before),
-            since.as_secs_f64()
-        );
+        let calls = std::array::from_fn(|path| self.calls[path].swap(0, Relaxed));
+        let line = Line {
+            tags,
+            path,
+            what: self.what,
+            again,
+            // The path that goes on has served before, too; that is no part of this story.
+            calls: if same { [0; PATHS] } else { calls },
+            failed: self.failed.swap(0, Relaxed),
+            before,
+            outage: std::mem::take(&mut book.outage),
+        };
+        tracing::info!(target: TARGET, "{line}");
+    }
+}
+
+impl Book {
+    /// Paths that change soon after they may are flapping.
+    fn quiet_after(&self, before: Duration) -> Duration {
+        let quiet = self.quiet.max(QUIET.0);
+        match before {
+            soon if soon < quiet * 2 => (quiet * 2).min(QUIET.1),
+            late if late >= quiet * 4 => QUIET.0,
+            _ => quiet,
+        }
+    }
+}
+
+/// What a line tells.
+struct Line<'a> {
+    tags: &'a [&'a str],
+    path: usize,
+    what: &'a str,
+    again: bool,
+    calls: [u64; PATHS],
+    failed: u64,
+    before: Duration,
+    outage: Duration,
+}
+
+impl Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tag = |path: usize| self.tags.get(path).copied().unwrap_or("?");
+        write!(f, "{} serves now", tag(self.path))?;
+        if self.again {
+            f.write_str(" again")?;
+        }
+        if !self.what.is_empty() {
+            write!(f, ": {}", self.what)?;
+        }
+        let mut parts = (0..PATHS).filter(|path| self.calls[*path] > 0).peekable();
+        if parts.peek().is_none() && self.failed == 0 {
+            return Ok(());
+        }
+        write!(f, ". Before, in {:.1} s:", self.before.as_secs_f64())?;
+        let mut comma = "";
+        for path in parts {
+            write!(f, "{comma} {} over {}", self.calls[path], tag(path))?;
+            comma = ",";
+        }
+        if self.failed > 0 {
+            write!(f, "{comma} {} failed", self.failed)?;
+        }
+        if self.outage >= OUTAGE && self.outage < self.before {
+            write!(f, "; for {:.1} s nothing served", self.outage.as_secs_f64())?;
+        }
+        Ok(())
     }
 }

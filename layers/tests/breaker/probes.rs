@@ -17,6 +17,23 @@ async fn after_the_back_off_one_probe_passes_and_its_success_closes_the_circuit(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_probe_that_was_never_sent_says_nothing_where_that_is_asked_for() {
+    let unsent = Err(Error::Of(Class::NotSent));
+    let puppet = Puppet::default();
+    let breaker = half_open_with(&puppet, config().unsent_is_neutral()).await;
+    for _ in 0..3 {
+        let mut probe = task::spawn(breaker.clone().oneshot(read(1)));
+        assert_pending!(probe.poll());
+        puppet.answer(0, unsent.clone());
+        assert_eq!(assert_ready!(probe.poll()), unsent);
+        assert_eq!(breaker.handle().state(), State::HalfOpen, "and makes room for another one");
+    }
+    let closed = Breaker::new(answers(unsent.clone()), config().consecutive_failures(1).unsent_is_neutral());
+    assert_eq!(closed.clone().oneshot(read(1)).await, unsent);
+    assert_eq!(closed.handle().state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_probe_opens_the_circuit_for_twice_as_long_up_to_the_cap() {
     let breaker = Breaker::new(answers(DOWN), config());
     open(&breaker).await;

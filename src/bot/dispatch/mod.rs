@@ -17,6 +17,7 @@ use tracing::warn;
 
 use super::context::Context;
 use super::event::{Body, Event, Kind};
+use super::troubles::Wrong;
 use handler::Registered;
 pub use handler::{Call, Handler, form};
 
@@ -141,13 +142,17 @@ async fn run<S>(handler: &Registered<S>, bot: &Context<S>, event: &Arc<Event>) -
         Ok(Err(error)) => {
             let message = error.to_string();
             bot.progress().handler_error();
-            warn!(event = %event.kind(), handler = handler.name, "a handler failed: {message}");
+            if let Some(more) = bot.troubles().again(Wrong::Handler) {
+                warn!(event = %event.kind(), handler = handler.name, "a handler failed: {message}{more}");
+            }
             Err(message)
         }
         Err(panic) => {
             let message = panic_message(&*panic);
             bot.progress().handler_panic();
-            warn!(event = %event.kind(), handler = handler.name, "a handler panicked: {message}");
+            if let Some(more) = bot.troubles().again(Wrong::Handler) {
+                warn!(event = %event.kind(), handler = handler.name, "a handler panicked: {message}{more}");
+            }
             Err(message)
         }
     }

@@ -90,7 +90,9 @@ pub(super) async fn apply<O: Persist>(
 ) {
     let Some(reply) = message.reply.clone() else { return };
     let Some(place) = Place::read(&reply) else {
-        tracing::error!(reply = reply.as_str(), "a message of the stream that cannot be acknowledged");
+        let cause =
+            Cause::new(crate::Code::INVALID, "a message as of a stream, which cannot be acknowledged");
+        shared.troubles.refused(usize::MAX, "unknown", &reply, &cause);
         return;
     };
     let begun = Instant::now();
@@ -145,7 +147,10 @@ impl<O: Persist> Attempt<'_, O> {
         let mut pause = RETRY.0;
         loop {
             let error = match self.shared.db.clone().call(request).await {
-                Ok(_) => return End::Applied,
+                Ok(_) => {
+                    self.shared.troubles.database_serves();
+                    return End::Applied;
+                }
                 Err(error) => error,
             };
             let cause = error.cause().clone();
@@ -153,6 +158,7 @@ impl<O: Persist> Attempt<'_, O> {
                 return self.bury(name, cause, stop).await;
             }
             tracing::debug!(operation = name, sequence = self.place.sequence, "later: {cause}");
+            self.shared.troubles.database_fails(name, &cause);
             self.note(name, &cause);
             match error.into_request() {
                 Some(same) if self.wait(stop, &mut pause).await => request = same,
@@ -163,7 +169,8 @@ impl<O: Persist> Attempt<'_, O> {
 
     /// Keeps a message that cannot be applied, before it is acknowledged.
     async fn bury(&mut self, name: &str, cause: Cause, stop: &mut watch::Receiver<bool>) -> End {
-        tracing::warn!(operation = name, sequence = self.place.sequence, "refused: {cause}");
+        let index = O::SPECS.iter().position(|spec| spec.name == name).unwrap_or(usize::MAX);
+        self.shared.troubles.refused(index, name, &self.message.subject, &cause);
         self.note(name, &cause);
         let mut letter = handle::letter(self.message, self.place.arrival(), &cause);
         // Offered again, it must be the message it was.
@@ -173,7 +180,7 @@ impl<O: Persist> Attempt<'_, O> {
         }
         let mut pause = RETRY.0;
         while let Err(e) = self.keep(&letter).await {
-            tracing::debug!(operation = name, "a dead letter could not be kept: {e}");
+            self.shared.troubles.unburied(name, &e);
             if !self.wait(stop, &mut pause).await {
                 return End::Returned;
             }

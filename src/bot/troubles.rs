@@ -1,0 +1,148 @@
+//! What would be said for every event as long as something is wrong: said once, and then counted.
+
+use std::time::Duration;
+
+use rosey_layers::log::{More, Past, Trouble};
+use tokio::sync::watch;
+use tokio::time;
+use tracing::warn;
+
+use super::context::Context;
+
+/// How often it is looked what is over.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What may be wrong for many events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// An operation was refused.
+    Refused,
+    /// An operation may have happened, or not.
+    Unknown,
+    /// An operation has not happened.
+    Lost,
+    /// It could not be asked what waits for somebody.
+    Unclaimed,
+    /// The chat did not take a message.
+    Undelivered,
+    /// It could not be noted what became of a message.
+    Unmarked,
+    /// Nor will it be tried again.
+    GivenUp,
+    /// Input that is no event.
+    Unreadable,
+    /// A handler failed or panicked.
+    Handler,
+}
+
+impl Wrong {
+    const COUNT: usize = Self::Handler as usize + 1;
+    const ALL: [Self; Self::COUNT] = [
+        Self::Refused,
+        Self::Unknown,
+        Self::Lost,
+        Self::Unclaimed,
+        Self::Undelivered,
+        Self::Unmarked,
+        Self::GivenUp,
+        Self::Unreadable,
+        Self::Handler,
+    ];
+
+    /// What several of them are.
+    const fn many(self) -> &'static str {
+        match self {
+            Self::Refused => "operations were refused, and are not tried again",
+            Self::Unknown => "operations may be lost",
+            Self::Lost => "operations are lost",
+            Self::Unclaimed => "times it was not known which messages wait",
+            Self::Undelivered => "messages could not be delivered",
+            Self::Unmarked => {
+                "messages of which it is not noted yet what became of them; that will be repeated"
+            }
+            Self::GivenUp => "messages of which it will not be noted what became of them",
+            Self::Unreadable => "lines of the input were skipped",
+            Self::Handler => "handlers failed",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Troubles([Trouble; Wrong::COUNT]);
+
+impl Troubles {
+    /// It has happened. Answers whether to say so.
+    pub(super) fn again(&self, wrong: Wrong) -> Option<More> {
+        self.0[wrong as usize].again()
+    }
+
+    /// Says what no line stands for yet.
+    pub(super) fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
+        for (wrong, trouble) in Wrong::ALL.into_iter().zip(&self.0) {
+            if let Some(Past { unsaid, lasted, .. }) = end(trouble).filter(|past| past.unsaid > 0) {
+                warn!("{unsaid} more {}, in {:.1} s", wrong.many(), lasted.as_secs_f64());
+            }
+        }
+    }
+}
+
+/// Says what is over, until `stop`.
+pub(super) async fn watch<S>(bot: Context<S>, mut stop: watch::Receiver<bool>) {
+    while time::timeout(LOOK, stop.wait_for(|stop| *stop)).await.is_err() {
+        bot.troubles().rest(Trouble::over);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bot::event::Body;
+    use crate::bot::testing::{Fake, Told, join, line};
+    use crate::error::Code;
+    use crate::heard::Heard;
+
+    #[test]
+    fn every_kind_has_its_place() {
+        assert!(Wrong::ALL.into_iter().enumerate().all(|(place, wrong)| wrong as usize == place));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_lost_events_are_a_few_lines_that_count_them_all() {
+        let (heard, _guard) = Heard::catch();
+        let told = Told::new(Fake::failing(Code::UNAVAILABLE));
+        for user in 0..1_000 {
+            told.tell(5_000, join(&format!("user {user}"))).await;
+        }
+        told.tell(5_000, line("ann", "refused?")).await;
+        told.fake.fail("message_log", Code::INVALID);
+        told.tell(5_000, line("ann", "refused")).await;
+        let said = heard.take();
+        assert_eq!(said.len(), 3, "the join, the messages that wait, the line that is refused: {said:?}");
+        assert!(said[0].starts_with("WARN the join of user 0: lost: made to fail"), "{said:?}");
+        assert!(said[2].starts_with("WARN a line of ann: refused, and not tried again"), "{said:?}");
+        told.fake.recover();
+        time::advance(Trouble::CALM).await;
+        told.bot.troubles().rest(Trouble::over);
+        let said = heard.take();
+        assert!(said.contains(&"WARN 1000 more operations are lost, in 0.0 s".to_owned()), "{said:?}");
+        assert_eq!(said.len(), 2, "{said:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_always_fails_is_said_once_in_a_while() {
+        let (heard, _guard) = Heard::catch();
+        let told = Told::new(Fake::default());
+        told.ears.fault(Some(crate::bot::testing::Fault::Panic));
+        for _ in 0..50 {
+            told.fake.answer(
+                "outbound_get",
+                serde_json::json!([crate::bot::testing::waiting(1, Some("ann"), "x")]),
+            );
+            told.tell(5_000, join("ann")).await;
+        }
+        assert_eq!(heard.take().len(), 1);
+        told.tell(5_000, Body::Connect).await;
+        told.bot.troubles().rest(Trouble::finish);
+        assert_eq!(heard.take(), ["WARN 49 more handlers failed, in 0.0 s"]);
+    }
+}

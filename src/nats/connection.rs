@@ -1,0 +1,156 @@
+//! What happens on the connection: replies, and what the client and the server tell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Event, Subscriber};
+use futures_util::StreamExt;
+use rosey_layers::log::{Past, Trouble};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{self, Instant};
+
+use super::connect::refuses_us;
+use super::inbox::Inbox;
+use super::status::{Health, Recognition};
+
+/// Takes replies and events until the service is gone.
+pub(super) async fn listen(
+    mut replies: Subscriber,
+    mut events: mpsc::UnboundedReceiver<Event>,
+    url: String,
+    inbox: Arc<Inbox>,
+    health: Arc<Health>,
+    service: &str,
+    mut ended: watch::Receiver<()>,
+) {
+    let mut connection = Connection {
+        url,
+        inbox,
+        health,
+        denied: format!("Publish to \"{service}."),
+        lost: None,
+        denials: Trouble::new(),
+        overruns: Trouble::new(),
+    };
+    let mut look = time::interval(LOOK);
+    loop {
+        tokio::select! {
+            Some(message) = replies.next() => connection.inbox.settle(message),
+            Some(event) = events.recv() => connection.note(&event),
+            _ = look.tick(), if connection.is_troubled() => connection.rest(Trouble::over),
+            _ = ended.changed() => return connection.rest(Trouble::finish),
+        }
+    }
+}
+
+/// How often it is looked what is over.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The connection, as its events tell.
+struct Connection {
+    url: String,
+    inbox: Arc<Inbox>,
+    health: Arc<Health>,
+    /// How the server begins to say that we must not publish to our service.
+    denied: String,
+    /// Since when it is down, if it was up before.
+    lost: Option<Instant>,
+    denials: Trouble,
+    overruns: Trouble,
+}
+
+impl Connection {
+    fn is_troubled(&self) -> bool {
+        self.denials.is_going_on() || self.overruns.is_going_on()
+    }
+
+    /// Says what no line stands for yet.
+    fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
+        let url = self.url.as_str();
+        for (trouble, what) in [
+            (&self.denials, "subjects denied by the NATS server"),
+            (&self.overruns, "times replies were lost"),
+        ] {
+            if let Some(Past { unsaid, lasted, .. }) = end(trouble).filter(|past| past.unsaid > 0) {
+                tracing::warn!(url, "{unsaid} more {what}, in {:.1} s", lasted.as_secs_f64());
+            }
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        let Self { url, inbox, health, denied, .. } = self;
+        let url = url.as_str();
+        match event {
+            Event::Connected => {
+                health.update(|status| {
+                    status.connected = true;
+                    status.denied = false;
+                    status.refused = false;
+                    status.service = Recognition::Unknown;
+                    status.stream = None;
+                });
+                health.recheck.notify_one();
+                match self.lost.take() {
+                    Some(lost) => {
+                        let lost = lost.elapsed().as_secs_f64();
+                        tracing::info!(url, "connected to NATS again, after {lost:.1} s");
+                    }
+                    None => tracing::info!(url, "connected to NATS"),
+                }
+            }
+            Event::Disconnected | Event::Closed => {
+                health.update(|status| {
+                    status.connected = false;
+                    status.service = Recognition::Unknown;
+                    status.stream = None;
+                });
+                let released = inbox.release_all();
+                self.lost.get_or_insert_with(Instant::now);
+                tracing::warn!(
+                    url,
+                    "lost the connection to NATS ({released} waiting requests are released); trying again, for ever"
+                );
+            }
+            Event::ServerError(error)
+                if error.to_string().to_lowercase().contains("permissions violation") =>
+            {
+                // Then the service's word has to do: see `Probe`.
+                if error.to_string().contains("\"$JS.API.") {
+                    tracing::debug!(url, "the NATS server does not let us look at the stream: {error}");
+                    return;
+                }
+                if let Some(more) = self.denials.again() {
+                    tracing::error!(url, "the NATS server denies a subject: {error}{more}");
+                }
+                if error.to_string().contains(denied.as_str()) {
+                    health.update(|status| status.denied = true);
+                    inbox.release_all();
+                }
+            }
+            refusal if refuses_us(refusal) => {
+                if health.update(|status| status.refused = true).is_some() {
+                    tracing::error!(
+                        url,
+                        "the NATS server refuses our user or password; trying again, quietly"
+                    );
+                }
+            }
+            Event::LameDuckMode => {
+                tracing::info!(
+                    url,
+                    "the NATS server is about to stop; it closes this connection when it does"
+                );
+            }
+            Event::SlowConsumer(_) => {
+                if let Some(more) = self.overruns.again() {
+                    tracing::warn!(
+                        url,
+                        "replies come faster than they are taken, and some were lost: \
+                         whoever waits for them takes the other path{more}"
+                    );
+                }
+            }
+            other => tracing::debug!(url, "NATS: {other}"),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What would be said for every message as long as something is wrong: said once, and then counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rosey_layers::log::{Past, Trouble};
+use tokio::time;
+
+use super::Shared;
+use super::subscription::told;
+use crate::error::Cause;
+
+/// How often it is looked what is over.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Whatever may be wrong for many messages.
+#[derive(Debug)]
+pub(super) struct Troubles {
+    /// By operation; the last one is for what is none.
+    refused: Vec<Trouble>,
+    database: Trouble,
+    unburied: Trouble,
+    unanswered: Trouble,
+    overrun: Trouble,
+    server: Trouble,
+}
+
+impl Troubles {
+    pub(super) fn new(operations: usize) -> Self {
+        Self {
+            refused: (0..=operations).map(|_| Trouble::new()).collect(),
+            database: Trouble::new(),
+            unburied: Trouble::new(),
+            unanswered: Trouble::new(),
+            overrun: Trouble::new(),
+            server: Trouble::new(),
+        }
+    }
+
+    /// A message was refused for what it says. `index` is out of range for one that is no operation.
+    pub(super) fn refused(&self, index: usize, operation: &str, subject: &str, cause: &Cause) {
+        let trouble = self.refused.get(index).or(self.refused.last());
+        if let Some(more) = trouble.and_then(Trouble::again) {
+            tracing::warn!(operation, subject, "refused: {cause}{more}");
+        }
+    }
+
+    /// The database has failed, and not because of the operation.
+    pub(super) fn database_fails(&self, operation: &str, cause: &Cause) {
+        if let Some(more) = self.database.again() {
+            tracing::warn!(
+                operation,
+                "the database fails: {cause}{more}. Whoever waits for an answer is told, and falls back; everything \
+                 else is kept and tried again until it is done"
+            );
+        }
+    }
+
+    /// The database has done something.
+    #[inline]
+    pub(super) fn database_serves(&self) {
+        if let Some(past) = self.database.over() {
+            serves_again(past);
+        }
+    }
+
+    /// What was refused could not be kept.
+    pub(super) fn unburied(&self, operation: &str, cause: &Cause) {
+        if let Some(more) = self.unburied.again() {
+            tracing::warn!(operation, "a dead letter could not be kept, and is tried again: {cause}{more}");
+        }
+    }
+
+    /// An answer has not left.
+    pub(super) fn unanswered(&self, error: &dyn std::fmt::Display) {
+        if let Some(more) = self.unanswered.again() {
+            tracing::warn!("an answer could not be sent; whoever waits falls back: {error}{more}");
+        }
+    }
+
+    /// More has come than was taken.
+    pub(super) fn overrun(&self) {
+        if let Some(more) = self.overrun.again() {
+            tracing::error!(
+                "requests come faster than they are taken; some were lost on the way, and whoever waits for them falls \
+                 back{more}"
+            );
+        }
+    }
+
+    /// The server complains.
+    pub(super) fn server_says(&self, error: &dyn std::fmt::Display) {
+        if let Some(more) = self.server.again() {
+            tracing::error!("the NATS server says: {error}{more}");
+        }
+    }
+
+    /// Says what no line stands for yet, of everything that is over; of everything, at the end.
+    fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
+        let unsaid = |trouble| end(trouble).filter(|past| past.unsaid > 0);
+        for Past { unsaid, lasted, .. } in self.refused.iter().filter_map(unsaid) {
+            tracing::warn!(
+                "{unsaid} more messages were refused, in {:.1} s; those that were to change something are kept: \
+                 `rosey dead list`",
+                lasted.as_secs_f64()
+            );
+        }
+        for (trouble, what) in [
+            (&self.unburied, "times a dead letter could not be kept"),
+            (&self.unanswered, "answers could not be sent"),
+            (&self.overrun, "times requests came faster than they were taken"),
+            (&self.server, "complaints of the NATS server"),
+        ] {
+            if let Some(Past { unsaid, lasted, .. }) = unsaid(trouble) {
+                tracing::warn!("{unsaid} more {what}, in {:.1} s", lasted.as_secs_f64());
+            }
+        }
+    }
+
+    /// The last word.
+    pub(super) fn finish(&self) {
+        self.rest(Trouble::finish);
+        if let Some(Past { all, lasted, .. }) = self.database.finish().filter(|past| past.unsaid > 0) {
+            tracing::warn!(
+                "the database failed {all} times in {:.1} s, and to the end",
+                lasted.as_secs_f64()
+            );
+        }
+    }
+}
+
+fn serves_again(Past { all, lasted, .. }: Past) {
+    tracing::info!("the database serves again; before, {all} tries failed in {:.1} s", lasted.as_secs_f64());
+}
+
+/// Says what is over, for as long as the service runs.
+pub(super) async fn watch<O>(shared: Arc<Shared<O>>) {
+    let mut stop = shared.stop.clone();
+    while time::timeout(LOOK, told(&mut stop)).await.is_err() {
+        shared.troubles.rest(Trouble::over);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+    use crate::heard::Heard;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_garbage_is_a_line_and_a_count_and_hides_no_other_operation() {
+        let (heard, _guard) = Heard::catch();
+        let troubles = Troubles::new(2);
+        let cause = Cause::new(Code::INVALID, "not JSON");
+        for _ in 0..5_000 {
+            troubles.refused(0, "user_joined", "rosey.db.user.joined", &cause);
+        }
+        troubles.refused(1, "message_log", "rosey.db.message.log", &cause);
+        troubles.refused(9, "unknown", "rosey.db.what", &cause);
+        let said = heard.take();
+        assert_eq!(said.len(), 3, "{said:?}");
+        assert!(
+            said[0].contains("refused: not JSON (invalid)") && said[0].contains("user_joined"),
+            "{said:?}"
+        );
+        troubles.rest(Trouble::over);
+        assert_eq!(heard.take(), Vec::<String>::new(), "it may go on");
+        time::advance(Trouble::CALM).await;
+        troubles.rest(Trouble::over);
+        let said = heard.take();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("4999 more messages were refused") && said[0].contains("rosey dead list"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_fails_is_said_once_and_its_return_tells_how_often_it_failed() {
+        let (heard, _guard) = Heard::catch();
+        let troubles = Troubles::new(1);
+        let busy = Cause::new(Code::BUSY, "the database is locked");
+        for _ in 0..400 {
+            troubles.database_fails("user_joined", &busy);
+            time::advance(Duration::from_millis(10)).await;
+        }
+        troubles.database_serves();
+        time::advance(Trouble::CALM).await;
+        troubles.database_serves();
+        troubles.database_serves();
+        let said = heard.take();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(
+            said[0].starts_with("WARN the database fails: the database is locked (busy). Whoever"),
+            "{said:?}"
+        );
+        assert_eq!(said[1], "INFO the database serves again; before, 400 tries failed in 4.0 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_said_comes_out_at_the_end() {
+        let (heard, _guard) = Heard::catch();
+        let troubles = Troubles::new(1);
+        for _ in 0..3 {
+            troubles.overrun();
+            troubles.database_fails("user_joined", &Cause::new(Code::BUSY, "locked"));
+        }
+        heard.take();
+        troubles.finish();
+        let said = heard.take();
+        assert!(said[0].starts_with("WARN 2 more times requests came faster"), "{said:?}");
+        assert!(said[1].starts_with("WARN the database failed 3 times"), "{said:?}");
+    }
+}
