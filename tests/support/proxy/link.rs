@@ -40,7 +40,8 @@ impl Link {
         }
         let (mut from_client, mut to_client) = self.client.into_split();
         let (mut from_server, mut to_server) = upstream.into_split();
-        let pump = |towards: Towards| Pump::new(towards, self.wanted.clone());
+        let watching = self.wanted.clone();
+        let pump = |towards: Towards| Pump::new(towards, watching.clone());
         let both = async {
             tokio::try_join!(
                 pump(Towards::Server).run(&mut from_client, &mut to_server),
