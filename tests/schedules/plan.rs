@@ -136,3 +136,37 @@ pub(crate) fn draw(dice: &mut Dice, length: Duration, services: usize) -> Vec<Sp
     plan.sort_by_key(|spell| spell.from);
     plan
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_seed_always_stands_for_the_same_plan() {
+        let plan = |seed| draw(&mut Dice::new(seed), LENGTH, 2);
+        assert_eq!(plan(7), plan(7));
+        assert_ne!(plan(7), plan(8));
+    }
+
+    #[test]
+    fn plans_have_every_fault_often_two_at_once_and_never_two_in_one_place() {
+        let mut kinds = std::collections::BTreeMap::<String, u32>::new();
+        let mut pairs = 0;
+        for seed in 0..100 {
+            let plan = draw(&mut Dice::new(seed), LENGTH, 2);
+            for (n, spell) in plan.iter().enumerate() {
+                let name = format!("{:?}", spell.fault);
+                *kinds.entry(name.split('(').next().unwrap().to_owned()).or_default() += 1;
+                assert!(spell.from < spell.until && spell.until <= LENGTH, "{spell}");
+                for later in &plan[n + 1..] {
+                    assert!(!spell.meets(later), "{spell} and {later}");
+                    pairs += u32::from(later.from < spell.until);
+                }
+            }
+        }
+        assert_eq!(kinds.len(), 11, "{kinds:?}");
+        assert!(kinds.values().all(|count| *count > 50) && pairs > 500, "{kinds:?}, {pairs} pairs");
+    }
+}
