@@ -59,7 +59,7 @@ async fn play(seed: u64, length: Duration, story: Story) -> Verdict {
     }
     let mut records = Vec::new();
     for load in loads {
-        records.push(load.finish().await);
+        records.push(load.finish(SETTLED).await);
     }
     for bot in &bots {
         bot.settled(SETTLED).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rosey::op::{Answer, Error, GetChannelStats, MessageLog, Op, OutboundEnqueue, Request, UserJoined};
 use rosey::stack::BoxedStack;
@@ -48,6 +48,8 @@ pub(crate) struct Record {
     pub(crate) denied: bool,
     /// The number that a call was answered.
     pub(crate) number: Option<i64>,
+    /// How long its caller waited, at each try at most.
+    pub(crate) waited: Duration,
 }
 
 /// Whoever says the lines of a bot: one name, so that lines are also counted.
@@ -68,10 +70,11 @@ impl Load {
         Self { stop, sender }
     }
 
-    /// Lets everything that was begun come to its end. Returns all that was sent.
-    pub(crate) async fn finish(self) -> Vec<Record> {
+    /// Lets everything that was begun come to its end, which nothing can keep it from. Returns all that was sent.
+    pub(crate) async fn finish(self, limit: Duration) -> Vec<Record> {
         self.stop.store(true, Ordering::Release);
-        self.sender.await.unwrap()
+        let sent = time::timeout(limit, self.sender).await;
+        sent.unwrap_or_else(|_| panic!("after {limit:?} a caller still waits")).unwrap()
     }
 }
 
@@ -122,12 +125,14 @@ async fn one(
 ) -> Record {
     let id = request.head.id.to_string();
     let mut denied = true;
-    let mut result = db.send(request).await;
+    let (mut result, mut waited) = timed(&db, request).await;
     if let (Err(error), Some(pause)) = (&result, retry) {
         denied &= denies(error);
         let again = error.request().expect("an error has its request").clone();
         time::sleep(pause).await;
-        result = db.send(again).await;
+        let longest = waited;
+        (result, waited) = timed(&db, again).await;
+        waited = waited.max(longest);
     }
     let (told, number) = match result {
         Ok(Reply { via, answer, .. }) => (Told::Accepted(via), number(&answer)),
@@ -136,7 +141,13 @@ async fn one(
             (Told::Failed(error.class(), error.to_string()), None)
         }
     };
-    Record { id, does, mark, told, denied, number }
+    Record { id, does, mark, told, denied, number, waited }
+}
+
+async fn timed(db: &Db<BoxedStack<Op>>, request: Request) -> (Result<Reply<Answer>, Error>, Duration) {
+    let begun = Instant::now();
+    let result = db.send(request).await;
+    (result, begun.elapsed())
 }
 
 /// Whether an error says that it has not happened.

@@ -2,12 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use rosey::{Class, Via};
 use sqlx::{Connection, SqliteConnection};
 
 use super::load::{Does, Record, Told, talker};
 use crate::support::DbFile;
+
+/// How long a caller may wait: the time-out of the path over NATS, that of the database, the outbox, and as much again for
+/// a machine that is busy with other things.
+const BOUND: Duration = Duration::from_secs(15);
 
 /// How many examples of what is wrong are shown.
 const SHOWN: usize = 10;
@@ -21,6 +26,7 @@ pub(crate) struct Verdict {
     once: usize,
     doubled: usize,
     lost: usize,
+    slowest: Duration,
     /// All that is not as it must be, in words.
     wrong: Vec<String>,
 }
@@ -95,8 +101,10 @@ impl Verdict {
     }
 
     fn judge(&mut self, record: &Record, found: &Found) {
-        let Record { id, does, mark, told, denied, number } = record;
+        let Record { id, does, mark, told, denied, number, waited } = record;
         self.sent += 1;
+        self.slowest = self.slowest.max(*waited);
+        self.unless(*waited < BOUND, || format!("{mark} had to wait for {waited:?}: {told:?}"));
         match told {
             Told::Accepted(via) => {
                 self.by[match via {
@@ -172,11 +180,12 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, by: [nats, db, outbox], failed, queries, once, doubled, lost, .. } = self;
+        let Self { sent, by: [nats, db, outbox], failed, queries, once, doubled, lost, slowest, .. } = self;
         write!(
             f,
             "sent {sent} ({queries} queries) · accepted {nats} nats / {db} db / {outbox} outbox · failed {failed} · \
-             applied once {once} · doubled {doubled} · lost {lost}"
+             applied once {once} · doubled {doubled} · lost {lost} · slowest {:.1} s",
+            slowest.as_secs_f64()
         )
     }
 }
