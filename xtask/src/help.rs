@@ -56,11 +56,16 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
 
 Every step runs even if one before it failed; the exit code is that of the first that failed.
 
+Some tests draw what they do from a seed that they print, and can be run for longer: `schedules` (random
+faults under load; ROSEY_SEED, ROSEY_SCHEDULES, ROSEY_SECONDS) and `durable` (kills; ROSEY_SEED,
+ROSEY_ROUNDS). The head of each file says how.
+
 Examples:
   cargo xtask test
   cargo xtask test --only tests
   cargo xtask test outage
-  cargo xtask test -- --test recovery -- --nocapture
+  cargo xtask test -- --test outages -- --nocapture
+  ROSEY_SEED=7 ROSEY_SCHEDULES=100 ROSEY_SECONDS=20 cargo xtask test -- --test schedules -- --nocapture
 ";
 
 const DEMO: &str = "\
