@@ -16,6 +16,7 @@ use super::{console, outbox, signals};
 use crate::bot::{Bot, Progress, Summary, chat};
 
 pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
+    args.paths.queries = args.chat.queries.into();
     if args.paths.no_nats {
         // Beside a service, that one keeps house.
         args.paths.database = args.paths.database.keeping(&args.keep)?;

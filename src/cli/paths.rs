@@ -128,7 +128,10 @@ impl Paths {
         database: Option<SqlxService<Op>>,
         outbox: Option<OutboxService<Op>>,
     ) -> Result<Self, Failure> {
-        let builder = StackBuilder::new().nats_timeout(args.nats_timeout_ms).db_timeout(args.db_timeout_ms);
+        let builder = StackBuilder::new()
+            .nats_timeout(args.nats_timeout_ms)
+            .db_timeout(args.db_timeout_ms)
+            .queries(args.queries);
         let direct = database.map_or_else(Direct::closed, Direct::open);
         let tally = Tally::default();
         let mut circuits = None;
