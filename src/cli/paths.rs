@@ -12,7 +12,7 @@ use super::keep::KeepArgs;
 use super::outbox::{self, Kept};
 use super::tally::Tally;
 use crate::client::Db;
-use crate::nats::{NatsOptions, NatsService};
+use crate::nats::{InboxCounts, NatsOptions, NatsService};
 use crate::op::Op;
 use crate::operation::Kind;
 use crate::outbox::OutboxService;
@@ -218,6 +218,11 @@ impl Paths {
     pub(super) async fn replayed(&self) -> Option<(String, outbox::Report)> {
         let kept = self.kept.as_ref()?;
         Some((kept.shown(), kept.finish().await))
+    }
+
+    /// What came back over NATS, besides answers in time.
+    pub(super) fn inbox(&self) -> Option<InboxCounts> {
+        self.nats.as_ref().map(NatsService::inbox)
     }
 
     /// Commits what was handed to the database and to the outbox, and closes them.
