@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::dice::Dice;
-use crate::support::{BOTH, End, NewOnes, Towards};
+use crate::support::{BOTH, Dice, End, NewOnes, Towards};
 
 /// One thing that goes wrong for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
