@@ -4,8 +4,10 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 use support::*;
@@ -223,6 +225,62 @@ async fn a_bot_that_knows_no_database_and_has_no_outbox_reads_nothing_until_ther
     let output = tokio::task::spawn_blocking(|| bot.wait_with_output()).await.unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(file.number("SELECT count(*) FROM presence").await, 1);
+}
+
+/// Over which paths a bot's queries were read, once NATS served its events: (NATS, database).
+async fn queries_of(mut bot: Command, file: &DbFile) -> (u64, u64) {
+    let report = file.path().with_file_name("report.json");
+    let mut bot = bot
+        .args(["--chat", "jsonl:-", "--outbox", "off", "--database-url", &file.url(), "--report"])
+        .arg(&report)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut chat = bot.stdin.take().unwrap();
+    let over_nats = Arc::new(AtomicBool::new(false));
+    let (seen, lines) = (Arc::clone(&over_nats), BufReader::new(bot.stderr.take().unwrap()).lines());
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            seen.fetch_or(line.contains("[NATS] serves now: events"), Ordering::Release);
+        }
+    });
+    wait_until("its events go over NATS", || {
+        writeln!(chat, r#"{{"event":"user_join","user":"alice"}}"#).unwrap();
+        let over_nats = over_nats.load(Ordering::Acquire);
+        async move { over_nats }
+    })
+    .await;
+    writeln!(chat, r#"{{"event":"user_list","users":["alice"]}}"#).unwrap();
+    drop(chat);
+    assert!(bot.wait().unwrap().success());
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let rows = report["operations"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["operation"] == "open_sessions").expect("it asked");
+    (row["nats"].as_u64().unwrap(), row["db"].as_u64().unwrap())
+}
+
+#[tokio::test]
+async fn a_bot_reads_its_queries_from_the_database_where_option_environment_or_file_say_so() {
+    let (server, file) = (NatsServer::start().await, DbFile::new());
+    let _service = ServeProcess::start(&server, &file).await;
+    let bot = || {
+        let mut bot = rosey(&file);
+        bot.arg("bot").env("ROSEY_NATS_URL", server.url());
+        bot
+    };
+    let (nats, _) = queries_of(bot(), &file).await;
+    assert!(nats > 0, "over NATS, if nothing is said");
+    let (mut option, mut environment) = (bot(), bot());
+    option.args(["--queries", "db"]);
+    environment.env("ROSEY_QUERIES", "db");
+    let config = file.path().with_file_name("rosey.toml");
+    for (what, bot) in [("option", option), ("environment", environment), ("file", bot())] {
+        if what == "file" {
+            std::fs::write(&config, "[bot]\nqueries = \"db\"\n").unwrap();
+        }
+        let (nats, db) = queries_of(bot, &file).await;
+        assert!(nats == 0 && db > 0, "{what}: {nats} over NATS, {db} from the database");
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, jetstream};
 use futures_util::future::join_all;
+use rosey::nats::NatsOptions;
 use rosey::op::{
     GetChannelStats, MessageLog, Op, OutboundEnqueue, OutboundGet, OutboundMarkSent, RecentChat, UserJoined,
     UserLeft,
@@ -143,6 +144,98 @@ async fn nothing_is_left_behind_by_calls_that_are_dropped() {
     }
     // The health's own ping is one of them now and then.
     wait_until("nobody waits", || async { w.nats.inbox().waiting == 0 }).await;
+}
+
+/// What became of many requests that were sent at once.
+#[derive(Debug, Default)]
+struct Sent {
+    timed_out: u64,
+    /// Released by whoever noticed that nobody answers.
+    released: u64,
+    /// Never handed over, because there is no room in the queue.
+    no_room: u64,
+    /// Never handed over, because nobody answers.
+    nobody: u64,
+}
+
+impl Sent {
+    /// Sends them, and gives each 50 ms. Nobody answers.
+    async fn at_once(nats: &rosey::nats::NatsService<Op>, many: usize, line: &str) -> Self {
+        let requests = (0..many).map(|_| {
+            let message = line.to_owned();
+            let request = Request::<Op>::new(MessageLog { username: "alice".to_owned(), message });
+            tokio::time::timeout(Duration::from_millis(50), nats.clone().oneshot(request))
+        });
+        let all = tokio::time::timeout(LIMIT, join_all(requests)).await.expect("nothing blocks");
+        let mut sent = Self::default();
+        for result in all {
+            match result {
+                Err(_) => sent.timed_out += 1,
+                Ok(Err(error)) if error.class() == Class::Unknown => sent.released += 1,
+                Ok(Err(error)) if error.to_string().contains("queue is full") => sent.no_room += 1,
+                Ok(Err(error)) => {
+                    assert_eq!(error.class(), Class::NotSent);
+                    sent.nobody += 1;
+                }
+                Ok(Ok(reply)) => panic!("nobody can have answered: {reply:?}"),
+            }
+        }
+        sent
+    }
+
+    /// Those that were handed over.
+    const fn handed_over(&self) -> u64 {
+        self.timed_out + self.released
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_and_a_bounded_queue() {
+    const QUEUE: u64 = 256;
+    let server = NatsServer::start().await;
+    let peer = Peer::connect(&server).await;
+    let _pretender = peer.pretend("0").await;
+    let _silent = peer.listen("rosey.db.message.log").await;
+    let options = NatsOptions { queue: QUEUE as usize, ..NatsOptions::new(server.url()) };
+    let nats = rosey::nats::NatsService::<Op>::connect(options).await.unwrap();
+    recognised(&nats).await;
+    let gone = || nats.client().statistics().out_messages.load(Ordering::Relaxed);
+    // Whoever gave up has left, and is not kept until somebody clears up: only the health's own questions may wait.
+    let nobody_waits = || assert!(nats.inbox().waiting <= 3, "{:?}", nats.inbox());
+
+    // Large ones fill what lies between us and the server, and then the queue.
+    let (mut handed_over, begun) = (0, gone());
+    server.freeze();
+    let large = "x".repeat(4000);
+    let filled = Sent::at_once(&nats, 4000, &large).await;
+    handed_over += filled.handed_over();
+    assert!(filled.no_room > 0, "{filled:?}");
+    let waiting = handed_over.saturating_sub(gone() - begun);
+    assert!(waiting <= QUEUE, "{waiting} in the queue: {filled:?}");
+    nobody_waits();
+    server.thaw();
+
+    let mut timed_out = filled.timed_out;
+    while timed_out < 10_000 {
+        recognised(&nats).await;
+        server.freeze();
+        loop {
+            let sent = Sent::at_once(&nats, 200, "hi").await;
+            nobody_waits();
+            handed_over += sent.handed_over();
+            timed_out += sent.timed_out;
+            if sent.nobody > 0 || timed_out >= 10_000 {
+                break;
+            }
+        }
+        server.thaw();
+    }
+
+    // What was given up is not kept back, and whoever comes then is served.
+    wait_until("the queue is empty", || async { gone() - begun >= handed_over }).await;
+    recognised(&nats).await;
+    tokio::time::timeout(LIMIT, nats.client().flush()).await.expect("nothing blocks").unwrap();
+    nobody_waits();
 }
 
 // What counts as an answer.

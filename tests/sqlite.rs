@@ -4,7 +4,7 @@
 
 use rosey::op::{Op, StatusUpdate, UserJoined, UserLeft};
 use rosey::sql::{SqliteOptions, SqlxService};
-use rosey::{Code, Db, Head, Request};
+use rosey::{Code, Db, Head, Operation as _, Request};
 use rosey_layers::{Class, Classify};
 
 type Sqlx = SqlxService<Op>;
@@ -43,6 +43,33 @@ async fn the_same_request_takes_effect_once_and_is_answered_the_same() {
     let all = futures_util::future::join_all((0..50).map(|_| f.db.send(request.clone()))).await;
     assert!(all.into_iter().all(|r| format!("{:?}", r.unwrap().answer) == format!("{:?}", first.answer)));
     assert_eq!(f.number("SELECT count(*) FROM outbound_messages").await, 1);
+}
+
+#[tokio::test]
+async fn what_came_again_is_counted_by_operation_and_nothing_else_is() {
+    let f = Fixture::new().await;
+    let event = Request::<Op>::new(UserJoined { username: "alice".into() });
+    let call = Request::<Op>::new(rosey::op::OutboundEnqueue { username: None, content: "hi".into() });
+    let counts = || [&event, &call].map(|request| f.service.repeated(request.op.index()));
+    for request in [&event, &call] {
+        f.db.send(request.clone()).await.unwrap();
+    }
+    f.db.user_left("alice").await.unwrap();
+    assert_eq!(counts(), [0, 0]);
+    // one after the other, each beside something new
+    for (request, repeats) in [(&event, [1, 0]), (&call, [1, 1])] {
+        let (again, new) = tokio::join!(f.db.send(request.clone()), f.db.user_left("bob"));
+        assert!(again.is_ok() && new.is_ok());
+        assert_eq!(counts(), repeats);
+    }
+    // and many at once, of which some meet in one batch
+    let again = (0..50).map(|n| f.db.send(if n % 2 == 0 { event.clone() } else { call.clone() }));
+    assert!(futures_util::future::join_all(again).await.iter().all(Result::is_ok));
+    assert_eq!(counts(), [26, 26]);
+    // the same id for something else is no repeat
+    f.db.with(event.head.clone()).user_joined("bob").await.unwrap_err();
+    assert_eq!(counts(), [26, 26]);
+    assert_eq!(f.service.repeated(Request::<Op>::new(UserLeft { username: "x".into() }).op.index()), 0);
 }
 
 #[tokio::test]

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rosey::op::{Answer, Error, OpenSessions, Request, UserJoined};
-use rosey::operation::Done;
-use rosey::stack::StackBuilder;
+use rosey::op::{Answer, Error, OpenSessions, OutboundEnqueue, Request, UserJoined};
+use rosey::operation::{Done, Operation};
+use rosey::stack::{Queries, StackBuilder, boxed};
 use rosey::{Ack, Cause, Class, Classify, Code, Db, Reply, Via};
 use tower::Service;
 
@@ -54,6 +54,10 @@ fn joins() -> Request {
     Request::new(UserJoined { username: "alice".into() })
 }
 
+fn sessions() -> Request {
+    Request::new(OpenSessions {})
+}
+
 #[tokio::test]
 async fn the_class_of_an_error_alone_decides_whether_the_database_is_asked() {
     for (code, asked) in [
@@ -76,6 +80,51 @@ async fn the_class_of_an_error_alone_decides_whether_the_database_is_asked() {
             assert_eq!(reply.via, Via::Db);
         }
     }
+}
+
+#[tokio::test]
+async fn queries_are_read_from_the_database_first_where_that_is_wanted_and_nothing_else_is() {
+    let call = || Request::new(OutboundEnqueue { username: None, content: "hi".into() });
+    for (queries, query, rest) in [(Queries::Nats, Via::Nats, Via::Nats), (Queries::Db, Via::Db, Via::Nats)] {
+        let (nats, db) = (Leaf::new(Via::Nats, None), Leaf::new(Via::Db, None));
+        let outbox = Leaf::new(Via::Outbox, None);
+        let builder = StackBuilder::new().queries(queries);
+        let (plain, kept) = (
+            boxed(builder.build(nats.clone(), db.clone())),
+            boxed(builder.build_with_outbox(nats, db, outbox).0),
+        );
+        for stack in [plain, kept] {
+            let client = Db::new(stack);
+            for (request, via) in [(sessions(), query), (call(), rest), (joins(), rest)] {
+                let name = request.op.spec().name;
+                assert_eq!(client.send(request).await.unwrap().via, via, "{queries:?} {name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_the_database_fails_is_read_over_nats_unless_it_was_refused() {
+    for (code, asked) in [
+        (Code::UNAVAILABLE, 1),
+        (Code::BUSY, 1),
+        (Code::STORAGE, 1),
+        (Code::UNANSWERED, 1),
+        (Code::OVERLOADED, 1),
+        (Code::INVALID, 0),
+    ] {
+        let (nats, db) = (Leaf::new(Via::Nats, None), Leaf::new(Via::Db, Some(code)));
+        let client = Db::new(StackBuilder::new().queries(Queries::Db).build(nats.clone(), db.clone()));
+        let result = client.send(sessions()).await;
+        assert_eq!((db.asked(), nats.asked()), (1, asked), "{}", code.name);
+        assert_eq!(result.map(|reply| reply.via).ok(), (asked == 1).then_some(Via::Nats), "{}", code.name);
+    }
+    let leaf = |via, code| Leaf::new(via, Some(code));
+    let (nats, db) = (leaf(Via::Nats, Code::UNANSWERED), leaf(Via::Db, Code::BUSY));
+    let client = Db::new(StackBuilder::new().queries(Queries::Db).build(nats, db));
+    let error = client.send(sessions()).await.unwrap_err();
+    assert_eq!((error.primary().unwrap().code(), error.class()), (Code::BUSY, Class::Unknown));
+    assert_eq!(error.fallback().unwrap().code(), Code::UNANSWERED);
 }
 
 #[tokio::test]
@@ -193,14 +242,24 @@ async fn nothing_is_allocated_on_the_way_through_the_stack() {
     let [nats, db, outbox] = leaves;
     let (stack, _, _) = StackBuilder::new().build_with_outbox(nats, db, outbox);
     assert_eq!(allocations(stack, Via::Nats), 0, "served by the first path, with an outbox behind");
+    let builder = StackBuilder::new().queries(Queries::Db);
+    let stack = || builder.build(Leaf::new(Via::Nats, None), Leaf::new(Via::Db, None));
+    assert_eq!(allocations(stack(), Via::Nats), 0, "an event, while queries are read from the database");
+    assert_eq!(allocations_of(&sessions(), stack(), Via::Db), 0, "a query that is");
 }
 
-/// Allocations of a hundred requests, each on a clone of the stack, as the typed client makes it.
 fn allocations<S>(stack: S, via: Via) -> u64
 where
     S: Service<Request, Response = Reply<Answer>, Error: Into<Error>> + Clone,
 {
-    let request = joins();
+    allocations_of(&joins(), stack, via)
+}
+
+/// Allocations of a hundred requests, each on a clone of the stack, as the typed client makes it.
+fn allocations_of<S>(request: &Request, stack: S, via: Via) -> u64
+where
+    S: Service<Request, Response = Reply<Answer>, Error: Into<Error>> + Clone,
+{
     let once = || {
         let (mut stack, mut cx) = (stack.clone(), Context::from_waker(Waker::noop()));
         assert!(stack.poll_ready(&mut cx).is_ready());

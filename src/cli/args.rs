@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::keep::KeepArgs;
 use super::outbox::{OutboxArgs, OutboxCommand};
 use crate::sql::Retention;
+use crate::stack::Queries;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -191,6 +192,9 @@ pub(super) struct PathArgs {
     /// How long an operation may take on the database, in milliseconds
     #[arg(long, env = "ROSEY_DB_TIMEOUT_MS", default_value = "5000", value_name = "MS", value_parser = millis)]
     pub(super) db_timeout_ms: Duration,
+    /// Which path queries take first.
+    #[arg(skip)]
+    pub(super) queries: Queries,
 }
 
 #[derive(Debug, Args)]
@@ -203,6 +207,21 @@ pub(super) struct ServeArgs {
     pub(super) keep: KeepArgs,
     #[command(flatten)]
     pub(super) service: ServiceArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum QueriesArg {
+    Nats,
+    Db,
+}
+
+impl From<QueriesArg> for Queries {
+    fn from(queries: QueriesArg) -> Self {
+        match queries {
+            QueriesArg::Nats => Self::Nats,
+            QueriesArg::Db => Self::Db,
+        }
+    }
 }
 
 /// The bot's own.
@@ -218,6 +237,10 @@ pub(super) struct ChatArgs {
     /// The channel's name
     #[arg(long, env = "ROSEY_CHANNEL", value_name = "NAME")]
     pub(super) channel: Option<String>,
+    /// Which path queries take first: NATS, or the database itself, where that lies beside the bot. The other one serves
+    /// when it fails. Everything else goes over NATS first
+    #[arg(long, env = "ROSEY_QUERIES", default_value = "nats", value_name = "PATH")]
+    pub(super) queries: QueriesArg,
     /// How many events may be handled at once
     #[arg(long, env = "ROSEY_CONCURRENCY", default_value = "256", value_name = "N")]
     pub(super) concurrency: usize,

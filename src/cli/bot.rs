@@ -14,8 +14,10 @@ use super::tally::{Row, Table};
 use super::timeline::Timeline;
 use super::{console, outbox, signals};
 use crate::bot::{Bot, Progress, Summary, chat};
+use crate::nats::InboxCounts;
 
 pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
+    args.paths.queries = args.chat.queries.into();
     if args.paths.no_nats {
         // Beside a service, that one keeps house.
         args.paths.database = args.paths.database.keeping(&args.keep)?;
@@ -59,8 +61,12 @@ pub(super) async fn chat(
     if let Some(line) = kept.as_ref().and_then(|(file, report)| report.line(file)) {
         console::say(line);
     }
+    let inbox = paths.inbox();
+    if let Some(line) = inbox.as_ref().and_then(late) {
+        console::say(line);
+    }
     if let Some(file) = &args.report {
-        report(file, &summary, &rows, kept.map(|(_, report)| report))?;
+        report(file, &summary, &rows, kept.map(|(_, report)| report), inbox)?;
     }
     Ok(if summary.is_clean() { Exit::Ok } else { Exit::Failed })
 }
@@ -78,13 +84,25 @@ async fn show(progress: Arc<Progress>) {
     }
 }
 
+/// What there is to say of answers that nobody waited for any more, if there were any.
+fn late(inbox: &InboxCounts) -> Option<String> {
+    let InboxCounts { late, foreign, overruns, .. } = inbox;
+    (late + foreign + overruns > 0).then(|| {
+        format!(
+            "NATS: {late} answers came too late, {foreign} were somebody else's, {overruns} times answers came faster than \
+             they were taken"
+        )
+    })
+}
+
 fn report(
     file: &Path,
     summary: &Summary,
     rows: &[Row],
     outbox: Option<outbox::Report>,
+    inbox: Option<InboxCounts>,
 ) -> Result<(), Failure> {
-    let json = serde_json::json!({"summary": summary, "operations": rows, "outbox": outbox});
+    let json = serde_json::json!({"summary": summary, "operations": rows, "outbox": outbox, "nats": inbox});
     std::fs::write(file, format!("{json:#}\n"))
         .map_err(|e| Failure::new(Exit::Failed, format!("the report {}: {e}", file.display())))
 }

@@ -12,7 +12,7 @@ use super::keep::KeepArgs;
 use super::outbox::{self, Kept};
 use super::tally::Tally;
 use crate::client::Db;
-use crate::nats::{NatsOptions, NatsService};
+use crate::nats::{InboxCounts, NatsOptions, NatsService};
 use crate::op::Op;
 use crate::operation::Kind;
 use crate::outbox::OutboxService;
@@ -128,7 +128,10 @@ impl Paths {
         database: Option<SqlxService<Op>>,
         outbox: Option<OutboxService<Op>>,
     ) -> Result<Self, Failure> {
-        let builder = StackBuilder::new().nats_timeout(args.nats_timeout_ms).db_timeout(args.db_timeout_ms);
+        let builder = StackBuilder::new()
+            .nats_timeout(args.nats_timeout_ms)
+            .db_timeout(args.db_timeout_ms)
+            .queries(args.queries);
         let direct = database.map_or_else(Direct::closed, Direct::open);
         let tally = Tally::default();
         let mut circuits = None;
@@ -203,6 +206,11 @@ impl Paths {
     pub(super) async fn replayed(&self) -> Option<(String, outbox::Report)> {
         let kept = self.kept.as_ref()?;
         Some((kept.shown(), kept.finish().await))
+    }
+
+    /// What came back over NATS, besides answers in time.
+    pub(super) fn inbox(&self) -> Option<InboxCounts> {
+        self.nats.as_ref().map(NatsService::inbox)
     }
 
     /// Commits what was handed to the database and to the outbox, and closes them.

@@ -66,10 +66,15 @@ impl ServiceArgs {
 
 /// Says what was done, and what was lost.
 pub(super) fn report(served: &Served) -> Exit {
-    let Served { taken, done, refused, failed, returned, lost, buried } = served;
+    let Served { taken, done, repeated, refused, failed, returned, lost, buried, overruns } = served;
+    let overrun = match overruns {
+        0 => String::new(),
+        times => format!("{times} times requests came faster than they were taken, "),
+    };
     console::say(format!(
-        "stopped: {taken} taken, {done} done, {refused} refused ({buried} dead letters kept), {failed} failed and told \
-         so, {returned} given back to the stream, {lost} lost"
+        "stopped: {taken} taken, {done} done, {repeated} came again and had no second effect, {refused} refused \
+         ({buried} dead letters kept), {failed} failed and told so, {returned} given back to the stream, {overrun}{lost} \
+         lost"
     ));
     if *lost == 0 { Exit::Ok } else { Exit::Failed }
 }

@@ -10,6 +10,7 @@ use crate::service;
 
 pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     args.paths.database = args.paths.database.keeping(&args.keep)?;
+    args.paths.queries = args.chat.queries.into();
     let shutdown = signals::shutdown();
     let db = args.paths.database.open().await?;
     let outbox = outbox::open(&args.outbox).await?;

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::connection::listen;
 use super::inbox::Inbox;
 use super::probe::Probe;
+use super::reconnect;
 use super::status::Health;
 
 /// How to connect to NATS.
@@ -65,7 +66,7 @@ impl NatsOptions {
             .request_timeout(None)
             .client_capacity(self.queue)
             .subscription_capacity(1 << 16)
-            .reconnect_delay_callback(|attempt| Duration::from_millis((attempt as u64 * 5).min(200)))
+            .reconnect_delay_callback(reconnect::delay)
             .event_callback(move |e| {
                 event(e);
                 future::ready(())

@@ -142,6 +142,7 @@ impl Connection {
                 );
             }
             Event::SlowConsumer(_) => {
+                inbox.overrun();
                 if let Some(more) = self.overruns.again() {
                     tracing::warn!(
                         url,
@@ -152,5 +153,30 @@ impl Connection {
             }
             other => tracing::debug!(url, "NATS: {other}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heard::Heard;
+
+    #[tokio::test]
+    async fn replies_that_were_lost_on_the_way_are_counted_however_seldom_that_is_said() {
+        let (heard, _guard) = Heard::catch();
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let mut connection = Connection {
+            url: String::new(),
+            inbox: Arc::clone(&inbox),
+            health: Arc::new(Health::new()),
+            denied: String::new(),
+            lost: None,
+            denials: Trouble::new(),
+            overruns: Trouble::new(),
+        };
+        for _ in 0..5 {
+            connection.note(&Event::SlowConsumer(1));
+        }
+        assert_eq!((inbox.counts().overruns, heard.take().len()), (5, 1));
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_nats::{Message, StatusCode, Subject};
+use serde::Serialize;
 use slab::Slab;
 use tokio::sync::oneshot;
 
@@ -41,14 +42,17 @@ pub(super) enum Settled {
 }
 
 /// What a reply inbox has seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct InboxCounts {
     /// Requests waiting for a reply now.
     pub waiting: usize,
-    /// Replies that came when nobody waited any more.
+    /// Replies that came when nobody waited any more: the other path has served their requests meanwhile.
     pub late: u64,
     /// Replies of somebody else than our service.
     pub foreign: u64,
+    /// How often replies came faster than they were taken, and some were lost: whoever waits for them takes the other
+    /// path.
+    pub overruns: u64,
 }
 
 #[derive(Debug)]
@@ -61,6 +65,7 @@ pub(super) struct Inbox {
     turn: AtomicU64,
     late: AtomicU64,
     foreign: AtomicU64,
+    overruns: AtomicU64,
     /// Subjects on which somebody else answered: named once each.
     named: Mutex<HashSet<String>>,
 }
@@ -92,6 +97,7 @@ impl Inbox {
             turn: AtomicU64::new(0),
             late: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
+            overruns: AtomicU64::new(0),
             named: Mutex::default(),
         }
     }
@@ -166,7 +172,13 @@ impl Inbox {
             waiting: self.lock().len(),
             late: self.late.load(Ordering::Relaxed),
             foreign: self.foreign.load(Ordering::Relaxed),
+            overruns: self.overruns.load(Ordering::Relaxed),
         }
+    }
+
+    /// Replies came faster than they were taken.
+    pub(super) fn overrun(&self) {
+        self.overruns.fetch_add(1, Ordering::Relaxed);
     }
 
     fn foreign(&self, asked: &Subject, message: &Message) {
@@ -244,7 +256,7 @@ mod tests {
         assert_eq!(inbox.counts().waiting, 0);
         let second = inbox.wait("a".into(), Expects::Service);
         inbox.settle(message(subject, true, "{}"));
-        assert_eq!(inbox.counts(), InboxCounts { waiting: 1, late: 1, foreign: 0 });
+        assert_eq!(inbox.counts(), InboxCounts { waiting: 1, late: 1, ..InboxCounts::default() });
         drop(second);
     }
 

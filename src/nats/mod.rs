@@ -6,6 +6,7 @@ mod connection;
 mod future;
 mod inbox;
 mod probe;
+mod reconnect;
 mod status;
 pub mod stored;
 pub mod wire;

@@ -21,6 +21,8 @@ pub struct OutboxOptions {
     pub most_bytes: u64,
     /// How many events may wait to be written; more are refused as `overloaded`.
     pub queue: usize,
+    /// What the names of the gauges begin with; `rosey`.
+    pub metrics_prefix: &'static str,
 }
 
 impl OutboxOptions {
@@ -32,6 +34,7 @@ impl OutboxOptions {
             most_events: 1_000_000,
             most_bytes: 1 << 30,
             queue: 4096,
+            metrics_prefix: "rosey",
         }
     }
 

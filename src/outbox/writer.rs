@@ -8,6 +8,7 @@ use super::batch::{self, Batch, Waiter};
 use super::connection::Connection;
 use super::entry::{Entry, Put};
 use super::file::Opened;
+use super::gauge::Gauges;
 use super::options::OutboxOptions;
 use super::store::{self, Held};
 use super::{Counts, Which};
@@ -40,7 +41,9 @@ pub(super) async fn run(
 ) {
     let Opened { connection, lock, held } = opened;
     let file = Connection::new(connection, lock, options.clone());
-    let mut holder = Holder { file, options, held, counts, gone: 0, full: Trouble::new() };
+    let gauges = Gauges::new(options.metrics_prefix);
+    let mut holder = Holder { file, options, held, counts, gauges, gone: 0, full: Trouble::new() };
+    holder.publish();
     let mut next = None;
     loop {
         let item = match next.take() {
@@ -83,6 +86,7 @@ struct Holder {
     options: OutboxOptions,
     held: Held,
     counts: watch::Sender<Counts>,
+    gauges: Gauges,
     /// Bytes that were removed since the file was last made smaller.
     gone: u64,
     /// What the log knows of its being full.
@@ -263,6 +267,8 @@ impl Holder {
 
     fn publish(&self) {
         let Held { waiting, refused, expired, bytes, .. } = self.held;
-        self.counts.send_replace(Counts { waiting, refused, expired, bytes });
+        let counts = Counts { waiting, refused, expired, bytes };
+        self.gauges.set(&counts);
+        self.counts.send_replace(counts);
     }
 }

@@ -103,3 +103,17 @@ pub(super) async fn say_goodbye(client: &Client, mut state: watch::Receiver<Conn
         tracing::warn!("the NATS server did not take our goodbye");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn requests_that_were_lost_on_the_way_are_counted() {
+        let (state, troubles) = (watch::Sender::new(Connection::default()), Troubles::new(&["user_joined"]));
+        for _ in 0..5 {
+            note(&state, &troubles, &Event::SlowConsumer(1));
+        }
+        assert_eq!(troubles.overruns(), 5);
+    }
+}

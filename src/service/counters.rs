@@ -15,6 +15,8 @@ pub struct Served {
     pub taken: u64,
     /// Of these: done, and answered or acknowledged if anybody waits for that.
     pub done: u64,
+    /// Repeats that came to this database here, over NATS or not, and had no second effect: the ledger knew their ids.
+    pub repeated: u64,
     /// Of these: refused, because of what they asked.
     pub refused: u64,
     /// Of these: failed, because of the database; the sender was told.
@@ -25,6 +27,10 @@ pub struct Served {
     pub lost: u64,
     /// Dead letters that were kept.
     pub buried: u64,
+    /// How often requests came faster than they were taken, and some were lost on the way: whoever waits for them takes
+    /// another one. Of the whole service, never of an operation.
+    #[serde(skip)]
+    pub overruns: u64,
 }
 
 /// The same, while it is counted.
@@ -56,21 +62,27 @@ impl Counters {
     pub(super) fn of(&self, index: usize) -> &Operation {
         &self.operations[index]
     }
+}
 
-    pub(super) fn total(&self) -> Served {
-        self.operations.iter().map(Operation::read).fold(Served::default(), |sum, one| Served {
-            taken: sum.taken + one.taken,
-            done: sum.done + one.done,
-            refused: sum.refused + one.refused,
-            failed: sum.failed + one.failed,
-            returned: sum.returned + one.returned,
-            lost: sum.lost + one.lost,
-            buried: sum.buried + one.buried,
-        })
+impl Served {
+    /// Both together.
+    pub(super) const fn and(self, other: Self) -> Self {
+        Self {
+            taken: self.taken + other.taken,
+            done: self.done + other.done,
+            repeated: self.repeated + other.repeated,
+            refused: self.refused + other.refused,
+            failed: self.failed + other.failed,
+            returned: self.returned + other.returned,
+            lost: self.lost + other.lost,
+            buried: self.buried + other.buried,
+            overruns: self.overruns + other.overruns,
+        }
     }
 }
 
 impl Operation {
+    /// What is counted here.
     pub(super) fn read(&self) -> Served {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Served {
@@ -81,6 +93,7 @@ impl Operation {
             returned: read(&self.returned),
             lost: read(&self.lost),
             buried: read(&self.buried),
+            ..Served::default()
         }
     }
 

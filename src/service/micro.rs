@@ -105,6 +105,7 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
             body["endpoints"] = endpoints(shared, |_| json!({}));
         }
         Verb::Stats => {
+            body["metadata"]["overruns"] = shared.troubles.overruns().to_string().into();
             body["started"] = card.started.as_str().into();
             // Of the whole process: what an outage leaves behind would show here.
             let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
@@ -136,9 +137,9 @@ fn endpoints<O: Persist>(shared: &Shared<O>, more: impl Fn(usize) -> Value) -> V
 }
 
 /// Our own counters: the client library's know only what has a reply subject.
-fn stats<O>(shared: &Shared<O>, index: usize) -> Value {
+fn stats<O: Persist>(shared: &Shared<O>, index: usize) -> Value {
     let counters = shared.counters.of(index);
-    let (served, nanos) = (counters.read(), counters.nanos());
+    let (served, nanos) = (shared.served(index), counters.nanos());
     json!({
         "num_requests": served.taken,
         "num_errors": served.refused + served.failed + served.lost,

@@ -60,6 +60,19 @@ impl<O> Shared<O> {
     }
 }
 
+impl<O: Persist> Shared<O> {
+    /// What was done of the operation `index`.
+    fn served(&self, index: usize) -> Served {
+        Served { repeated: self.db.repeated(index), ..self.counters.of(index).read() }
+    }
+
+    /// What was done of all.
+    fn total(&self) -> Served {
+        let all = Served { overruns: self.troubles.overruns(), ..Served::default() };
+        (0..O::SPECS.len()).map(|index| self.served(index)).fold(all, Served::and)
+    }
+}
+
 /// Serves the subjects of `O` until `shutdown`: then takes nothing more, finishes and commits what it took,
 /// answers, acknowledges, and says goodbye to the server.
 ///
@@ -150,7 +163,7 @@ pub async fn serve<O: Persist>(
     }
     say_goodbye(&shared.client, state).await;
     troubles.finish();
-    Ok(shared.counters.total())
+    Ok(shared.total())
 }
 
 /// How events are to be taken, if the service may start at all.

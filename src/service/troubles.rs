@@ -1,6 +1,7 @@
 //! What would be said for every message as long as something is wrong: said once, and then counted.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rosey_layers::log::{Past, Trouble};
@@ -22,6 +23,7 @@ pub(super) struct Troubles {
     unburied: Trouble,
     unanswered: Trouble,
     overrun: Trouble,
+    overruns: AtomicU64,
     server: Trouble,
 }
 
@@ -34,6 +36,7 @@ impl Troubles {
             unburied: Trouble::new(),
             unanswered: Trouble::new(),
             overrun: Trouble::new(),
+            overruns: AtomicU64::new(0),
             server: Trouble::new(),
         }
     }
@@ -81,12 +84,18 @@ impl Troubles {
 
     /// More has come than was taken.
     pub(super) fn overrun(&self) {
+        self.overruns.fetch_add(1, Ordering::Relaxed);
         if let Some(more) = self.overrun.again() {
             tracing::error!(
                 "requests come faster than they are taken; some were lost on the way, and whoever waits for them falls \
                  back{more}"
             );
         }
+    }
+
+    /// How often that was so.
+    pub(super) fn overruns(&self) -> u64 {
+        self.overruns.load(Ordering::Relaxed)
     }
 
     /// The server complains.
@@ -211,6 +220,7 @@ mod tests {
         }
         heard.take();
         troubles.finish();
+        assert_eq!(troubles.overruns(), 3, "said or not");
         let said = heard.take();
         assert!(said[0].starts_with("WARN 2 more times requests came faster"), "{said:?}");
         assert!(said[1].starts_with("WARN the database failed 3 times"), "{said:?}");

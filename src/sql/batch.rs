@@ -37,6 +37,13 @@ const KNOWN: &str = "
     FROM jsonb_each($2) k CROSS JOIN jsonb_each(k.value) r CROSS JOIN ledger l ON l.id = r.value ->> 0
     WHERE l.answer IS NOT NULL OR l.operation <> k.key OR l.hash <> r.value ->> 3;";
 
+/// How many of each operation were there before, and so had no effect. The only rows of two columns beside `KNOWN`'s.
+const REPEATED: &str = "
+    SELECT k.key, count(*)
+    FROM jsonb_each($2) k CROSS JOIN jsonb_each(k.value) r CROSS JOIN ledger l ON l.id = r.value ->> 0
+    WHERE l.batch <> $1 AND l.operation = k.key AND l.hash = r.value ->> 3
+    GROUP BY k.key;";
+
 const END: &str = "
     COMMIT";
 
@@ -60,6 +67,15 @@ pub(super) enum Outcome {
     IdReused,
 }
 
+/// What became of a transaction.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// In the order of the writes.
+    pub(super) outcomes: Vec<Outcome>,
+    /// Kinds of operations, and how many of them the ledger knew already.
+    pub(super) repeats: Vec<(usize, u64)>,
+}
+
 /// The strings of statements, one for each set of operations that has met in a batch: SQLite spends some 10 µs on a
 /// statement that finds nothing to do.
 pub(super) struct Frames {
@@ -67,6 +83,7 @@ pub(super) struct Frames {
     statements: &'static [&'static str],
     joined: HashMap<Vec<usize>, Arc<str>>,
     known: Arc<str>,
+    repeated: Arc<str>,
 }
 
 impl Frames {
@@ -74,7 +91,14 @@ impl Frames {
     const SETS: usize = 64;
 
     pub(super) fn of<O: Persist>() -> Self {
-        Self { specs: O::SPECS, statements: O::SQLITE, joined: HashMap::new(), known: KNOWN.into() }
+        let known = [KNOWN, REPEATED].concat().into();
+        Self {
+            specs: O::SPECS,
+            statements: O::SQLITE,
+            joined: HashMap::new(),
+            known,
+            repeated: REPEATED.into(),
+        }
     }
 
     /// The string for these operations; beyond [`SETS`](Self::SETS) of them, the one for all operations.
@@ -99,7 +123,7 @@ pub(super) fn first_number() -> i64 {
     i64::from_be_bytes(high.to_be_bytes())
 }
 
-/// Applies `writes` in one transaction; answers in their order.
+/// Applies `writes` in one transaction.
 ///
 /// # Errors
 /// SQLite's. The transaction may still be open then.
@@ -108,7 +132,7 @@ pub(super) async fn apply(
     frames: &mut Frames,
     number: i64,
     writes: &[Write],
-) -> Result<Vec<Outcome>, sqlx::Error> {
+) -> Result<Applied, sqlx::Error> {
     let specs = frames.specs;
     let (kinds, json) = json(specs, writes);
     let json = Arc::<str>::from(json);
@@ -117,8 +141,21 @@ pub(super) async fn apply(
     let (mut rows, changes) = run(connection, query(frames.join(kinds))).await?;
     // BEGIN, and then the ledger.
     let new = changes.get(1).copied().unwrap_or_default();
-    if !asked && new < writes.len() as u64 {
-        (rows, _) = run(connection, query(Arc::clone(&frames.known))).await?;
+    let mut repeats = Vec::new();
+    if new < writes.len() as u64 {
+        let counted = if asked {
+            // All are answered: what cannot be counted now is no reason to take that back.
+            run(connection, query(Arc::clone(&frames.repeated))).await.unwrap_or_default().0
+        } else {
+            let known = run(connection, query(Arc::clone(&frames.known))).await?.0;
+            let (known, counted) = known.into_iter().partition(|row| row.len() > 2);
+            rows = known;
+            counted
+        };
+        for row in &counted {
+            let (name, count): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
+            repeats.extend(specs.iter().position(|spec| spec.name == name).zip(Some(count.unsigned_abs())));
+        }
     }
     let mut outcomes = HashMap::with_capacity(rows.len());
     for row in &rows {
@@ -135,7 +172,7 @@ pub(super) async fn apply(
             outcomes.remove(write.id.to_string().as_str()).unwrap_or_else(silent)
         }
     };
-    Ok(writes.iter().map(answer).collect())
+    Ok(Applied { outcomes: writes.iter().map(answer).collect(), repeats })
 }
 
 /// Whether an operation has more to say than that it is done.

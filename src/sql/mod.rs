@@ -5,6 +5,7 @@ mod dead;
 mod error;
 mod future;
 mod migrate;
+mod repeats;
 mod retention;
 mod spin;
 mod sqlite;
@@ -25,6 +26,7 @@ use tower::Service;
 
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
+use repeats::Repeats;
 pub use retention::{Retention, Swept};
 pub use sqlite::{OpenError, SqliteOptions, Synchronous};
 pub use verify::{Finding, Verdict, verify};
@@ -55,6 +57,7 @@ pub struct SqlxService<O> {
 struct Shared {
     writes: mpsc::Sender<Item>,
     readers: SqlitePool,
+    repeats: Repeats,
     database: String,
     shown: String,
     /// Ends with the last clone, and with it whoever removes what is old.
@@ -97,7 +100,9 @@ impl<O: Persist> SqlxService<O> {
     pub async fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
         let opened = sqlite::open(options, O::MIGRATIONS).await?;
         let (writes, queue) = mpsc::channel(options.queue);
-        tokio::spawn(writer::run(opened.writer, options.clone(), batch::Frames::of::<O>(), queue));
+        let repeats = Repeats::new(O::SPECS.len());
+        let frames = batch::Frames::of::<O>();
+        tokio::spawn(writer::run(opened.writer, options.clone(), frames, repeats.clone(), queue));
         let (running, ended) = watch::channel(());
         if let Some(retention) = options.retention.clone() {
             let (readers, writes) = (opened.readers.clone(), writes.downgrade());
@@ -106,6 +111,7 @@ impl<O: Persist> SqlxService<O> {
         let shared = Shared {
             writes,
             readers: opened.readers,
+            repeats,
             database: opened.database,
             shown: options.path().display().to_string(),
             _running: running,
@@ -123,6 +129,13 @@ impl<O: Persist> SqlxService<O> {
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shared.shown
+    }
+
+    /// How often the operation of this index came and had no effect, because the ledger knew it already: as a late delivery
+    /// of what was served another way, as a redelivery, or as somebody's second try. Counted since this was opened.
+    #[must_use]
+    pub fn repeated(&self, index: usize) -> u64 {
+        self.shared.repeats.of(index)
     }
 
     /// A pool of connections that can only read, for queries of one's own.

@@ -11,7 +11,8 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::batch::{self, Frames, Outcome};
+use super::batch::{self, Applied, Frames, Outcome};
+use super::repeats::Repeats;
 use super::retention::Removal;
 use super::spin::Spin;
 use super::turn::Turn;
@@ -143,11 +144,13 @@ pub(super) async fn run(
     connection: SqliteConnection,
     options: SqliteOptions,
     frames: Frames,
+    repeats: Repeats,
     mut queue: mpsc::Receiver<Item>,
 ) {
     let turn = Turn::new(&options.turn_path());
     let held = Held { connection: Some(connection), options };
-    let mut writer = Writer { held, turn, spin: Spin::default(), frames, batch: batch::first_number() };
+    let batch = batch::first_number();
+    let mut writer = Writer { held, turn, spin: Spin::default(), frames, repeats, batch };
     while let Some(first) = queue.recv().await {
         let mut batch = Batch::default();
         batch.add(first);
@@ -174,6 +177,7 @@ struct Writer {
     turn: Turn,
     spin: Spin,
     frames: Frames,
+    repeats: Repeats,
     /// The number of the last transaction, unlike that of any other process.
     batch: i64,
 }
@@ -190,7 +194,11 @@ impl Writer {
         // A database that is locked for the operations is so for the letters: waiting twice helps nobody.
         let busy =
             outcomes.iter().find_map(|o| o.as_ref().err()).filter(|c| c.class() == Class::Backend).cloned();
-        for (outcome, waiting) in outcomes.into_iter().zip(waiting) {
+        for ((outcome, waiting), write) in outcomes.into_iter().zip(waiting).zip(&writes) {
+            if outcome.is_ok() {
+                // They have met here, and share one row of the ledger.
+                self.repeats.add(write.index, waiting.len() as u64 - 1);
+            }
             for tx in waiting {
                 let _ = tx.send(outcome.clone());
             }
@@ -223,10 +231,15 @@ impl Writer {
         let mut parts = vec![writes];
         while let Some(part) = parts.pop() {
             match self.transaction(part).await {
-                Ok(answers) => outcomes.extend(answers.into_iter().map(|outcome| match outcome {
-                    Outcome::Answer(json) => Ok(json),
-                    Outcome::IdReused => Err(id_reused()),
-                })),
+                Ok(applied) => {
+                    for (index, count) in applied.repeats {
+                        self.repeats.add(index, count);
+                    }
+                    outcomes.extend(applied.outcomes.into_iter().map(|outcome| match outcome {
+                        Outcome::Answer(json) => Ok(json),
+                        Outcome::IdReused => Err(id_reused()),
+                    }));
+                }
                 Err(e) if error::is_of_the_data(&e) && part.len() > 1 => {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.push(second);
@@ -242,7 +255,7 @@ impl Writer {
         outcomes
     }
 
-    async fn transaction(&mut self, writes: &[Write]) -> Result<Vec<Outcome>, sqlx::Error> {
+    async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, sqlx::Error> {
         let since = Instant::now();
         loop {
             // A number of its own for each try: what one has committed is not new to the next.

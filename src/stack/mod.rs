@@ -10,12 +10,15 @@
 //!
 //! With an outbox, a second `Fallback` stands around the first one: what neither path takes goes to it, events only.
 //!
+//! With [`Queries::Db`], queries take the two paths in the other order: the database, and NATS when that fails.
+//!
 //! The timeout is inside the breaker, so that the breaker sees it; the breaker is inside the fallback, so that an
 //! open circuit reroutes in nanoseconds; log and metrics are outside both, so that nothing goes uncounted.
 
 mod circuits;
 #[cfg(feature = "sqlite")]
 mod direct;
+mod queries;
 mod third;
 
 use std::fmt::Display;
@@ -34,6 +37,8 @@ use circuits::ByKind;
 pub use circuits::Circuits;
 #[cfg(feature = "sqlite")]
 pub use direct::Direct;
+use queries::Apart;
+pub use queries::Queries;
 
 use crate::client::Stack;
 use crate::error::Error;
@@ -79,6 +84,7 @@ pub struct StackBuilder {
     nats_timeout: Duration,
     db_timeout: Duration,
     in_flight: usize,
+    queries: Queries,
     breaker: breaker::Config,
     prefix: &'static str,
 }
@@ -89,6 +95,7 @@ impl Default for StackBuilder {
             nats_timeout: Duration::from_secs(2),
             db_timeout: Duration::from_secs(5),
             in_flight: 2048,
+            queries: Queries::Nats,
             breaker: breaker::Config::new().tag("[NATS]"),
             prefix: "rosey",
         }
@@ -119,6 +126,13 @@ impl StackBuilder {
     #[must_use]
     pub fn in_flight(self, in_flight: usize) -> Self {
         Self { in_flight, ..self }
+    }
+
+    /// Which path queries take first; NATS. What an event has stored in a stream may not be in the database yet,
+    /// whichever path reads it.
+    #[must_use]
+    pub fn queries(self, queries: Queries) -> Self {
+        Self { queries, ..self }
     }
 
     /// When the circuits to NATS open and close. Their tags in the log are `[NATS] events` and `[NATS] requests`.
@@ -194,8 +208,14 @@ impl StackBuilder {
             .layer(MetricsLayer::new(Via::Nats.as_str()).prefix(self.prefix))
             .service(nats);
         let db = self.direct(db);
-        let policy = CountReroutes::new(ByClass::new()).prefix(self.prefix);
-        (Fallback::new(nats, db, policy), handles)
+        let policy = || CountReroutes::new(ByClass::new()).prefix(self.prefix);
+        let queries = self.apart(|| Fallback::new(db.clone(), nats.clone(), policy()));
+        (Apart::new(Fallback::new(nats, db, policy()), queries), handles)
+    }
+
+    /// What queries need, if they go a way of their own.
+    fn apart<Q>(&self, make: impl FnOnce() -> Q) -> Option<Q> {
+        (self.queries == Queries::Db).then(make)
     }
 
     /// The layers of the path on the database.
@@ -213,10 +233,11 @@ impl StackBuilder {
         O: Operation,
         S: Paths<O>,
     {
-        let told = ByKind {
-            events: SwitchLayer::new().of("events").layer(paths.clone()),
-            requests: SwitchLayer::new().of("calls and queries").layer(paths),
-        };
+        let told = |what| SwitchLayer::new().of(what).layer(paths.clone());
+        // Calls and queries that go different ways would have one switch never come to rest.
+        let queries = self.apart(|| told("queries"));
+        let rest = told(if queries.is_some() { "calls" } else { "calls and queries" });
+        let told = ByKind { events: told("events"), requests: Apart::new(rest, queries) };
         ServiceBuilder::new()
             .layer(ConcurrencyLimitLayer::new(self.in_flight))
             .layer(LogLayer::new("[ROSEY]").last())

@@ -1,7 +1,10 @@
 //! The file: what it keeps, refuses and survives.
 
+use std::collections::BTreeMap;
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use rosey::op::{GetChannelStats, OutboundEnqueue, Request, UserJoined};
-use rosey::outbox::{OutboxError, OutboxService, Which};
+use rosey::outbox::{OutboxError, OutboxService, Replayer, Which};
 use rosey::{Ack, Class, Classify, Code, Db, Head, Via};
 
 use super::kit::*;
@@ -111,6 +114,50 @@ async fn events_that_waited_for_more_than_7_days_are_kept_counted_and_never_repl
     w.kept.change("UPDATE aside SET taken_at = taken_at + 86400000").await;
     assert_eq!(w.replayer.once().await.replayed, 0);
     assert_eq!(w.file.applied().await, 20);
+}
+
+#[test]
+fn what_waits_is_a_gauge_that_goes_up_and_down_with_it() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let gauges = || {
+        let all = snapshotter.snapshot().into_vec().into_iter().filter_map(|(key, _, _, value)| {
+            let labels: String = key.key().labels().map(|label| format!(" {}", label.value())).collect();
+            let name = key.key().name().strip_prefix("rosey_outbox_")?;
+            let DebugValue::Gauge(value) = value else { panic!("{value:?}") };
+            Some((format!("{name}{labels}"), value.into_inner()))
+        });
+        all.collect::<BTreeMap<_, _>>()
+    };
+    // A recorder of this test alone is one of its thread.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let test = async {
+        let kept = OutboxFile::new();
+        let outbox = kept.open().await;
+        let db = Db::new(outbox.clone());
+        for n in 0..3 {
+            db.send(event(n)).await.unwrap();
+        }
+        let held = gauges();
+        assert_eq!(held["events waiting"], 3.0);
+        assert!(held["bytes"] > 100.0, "{held:?}");
+        outbox.close().await;
+        kept.change("UPDATE waiting SET taken_at = 1 WHERE seq = 1").await;
+
+        // What was there at the start counts from the start; then one has expired, and two are served.
+        let outbox = kept.open().await;
+        assert_eq!(outbox.oldest().await.unwrap(), Some(1));
+        assert_eq!(gauges()["events waiting"], 3.0);
+        let file = DbFile::new();
+        let replayer = Replayer::new(outbox.clone(), db_only(&file).await.stack().clone());
+        assert_eq!(replayer.once().await.replayed, 2);
+        let held = gauges();
+        let states = ["waiting", "refused", "expired"].map(|s| held[&format!("events {s}")]);
+        assert_eq!(states, [0.0, 0.0, 1.0]);
+        outbox.discard(Which::All).await.unwrap();
+        assert!(gauges().values().all(|value| *value == 0.0));
+    };
+    metrics::with_local_recorder(&recorder, || runtime.block_on(test));
 }
 
 #[tokio::test]

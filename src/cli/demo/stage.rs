@@ -13,6 +13,7 @@ use super::process::{Process, Server};
 use super::story::Act;
 use crate::nats::{NatsOptions, NatsService};
 use crate::op::Op;
+use crate::stack::Queries;
 
 /// What the bot says in the channel, and what it writes about itself, in the demo's directory.
 pub(super) const SAID: &str = "said.jsonl";
@@ -136,6 +137,7 @@ impl Stage {
             no_nats: self.server.is_none(),
             nats_timeout_ms: Duration::from_secs(2),
             db_timeout_ms: Duration::from_secs(5),
+            queries: Queries::Nats,
         }
     }
 

@@ -37,6 +37,7 @@ fn of_batches() -> Vec<(String, Arc<str>)> {
         writing().into_iter().map(|kind| (Op::NAMES[kind].to_owned(), frames.join(vec![kind]))).collect();
     strings.push(("all".to_owned(), frames.join(writing())));
     strings.push(("known".to_owned(), Arc::clone(&frames.known)));
+    strings.push(("repeated".to_owned(), Arc::clone(&frames.repeated)));
     strings
 }
 
