@@ -3,7 +3,11 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "outages/pairs.rs"]
+mod pairs;
 mod support;
+#[path = "outages/waiting.rs"]
+mod waiting;
 
 use std::time::Duration;
 

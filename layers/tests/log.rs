@@ -3,7 +3,7 @@
 
 mod support;
 
-use rosey_layers::{Breaker, Class, Elapsed, Failure, LogLayer, SwitchLayer, breaker::Config};
+use rosey_layers::{Breaker, Class, Elapsed, Failure, LogLayer, SwitchLayer, breaker::Config, log::Trouble};
 use std::{
     future::{pending, ready},
     time::Duration,
@@ -171,7 +171,7 @@ async fn of_thousands_of_time_outs_one_is_said_whole_then_one_in_ten_seconds_and
     // Well again, and again for a moment: what is left is said once.
     calls.end(Ok(Via(0))).await;
     assert_eq!(calls.events.take(), Vec::<String>::new(), "a single success may be chance");
-    advance(Duration::from_secs(1)).await;
+    advance(Trouble::CALM).await;
     for _ in 0..3 {
         calls.end(Ok(Via(0))).await;
     }

@@ -160,20 +160,8 @@ impl Paths {
             }
         };
         if let Some((nats, circuits)) = nats.as_ref().zip(circuits) {
-            let (mut status, wake) = (nats.status(), kept.as_ref().map(Kept::wake));
-            tokio::spawn(async move {
-                // Who is found again is tried at once, whatever the circuit had seen before.
-                while status.changed().await.is_ok() {
-                    for kind in [Kind::Event, Kind::Query] {
-                        if status.borrow().takes(kind) {
-                            circuits.of(kind).set_healthy(true);
-                        }
-                    }
-                    if status.borrow().takes(Kind::Event) {
-                        wake.iter().for_each(|wake| wake.notify_one());
-                    }
-                }
-            });
+            circuits.follow(nats.status());
+            kept.iter().for_each(|kept| kept.follow(nats.status()));
         }
         Ok(Self { db: Db::new(tally.over(stack)), tally, nats, direct, kept })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{self, MissedTickBehavior};
@@ -19,6 +20,8 @@ use crate::clock;
 pub(super) struct Line {
     /// When the stretch began, in unix milliseconds.
     pub(super) at: i64,
+    /// How many tasks there are: what an outage leaves behind would show here.
+    pub(super) tasks: usize,
     #[serde(flatten)]
     pub(super) ended: Stretch,
 }
@@ -69,7 +72,8 @@ async fn write(
             _ = ticks.tick() => {}
             _ = &mut stopped => last = true,
         }
-        let line = Line { at, ended: tally.stretch() };
+        let tasks = Handle::current().metrics().num_alive_tasks();
+        let line = Line { at, tasks, ended: tally.stretch() };
         at = clock::now();
         if line.ended.all().sent() > 0 {
             let mut text = serde_json::to_string(&line)?;

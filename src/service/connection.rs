@@ -110,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_that_were_lost_on_the_way_are_counted() {
-        let (state, troubles) = (watch::Sender::new(Connection::default()), Troubles::new(1));
+        let (state, troubles) = (watch::Sender::new(Connection::default()), Troubles::new(&["user_joined"]));
         for _ in 0..5 {
             note(&state, &troubles, &Event::SlowConsumer(1));
         }

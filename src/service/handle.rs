@@ -108,7 +108,7 @@ async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, message: Message, 
     counters.note(&cause);
     if refused {
         count(&counters.refused);
-        shared.troubles.refused(index, spec.name, &message.subject, &cause);
+        shared.troubles.refused(index, &message.subject, &cause);
         // A question that came too late is nobody's any more.
         if spec.writes() && !(spec.fresh.is_some() && cause.code() == Code::CLOCK) {
             count(if bury(shared, spec, &message, &cause).await { &counters.buried } else { &counters.lost });

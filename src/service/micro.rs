@@ -107,6 +107,9 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
         Verb::Stats => {
             body["metadata"]["overruns"] = shared.troubles.overruns().to_string().into();
             body["started"] = card.started.as_str().into();
+            // Of the whole process: what an outage leaves behind would show here.
+            let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+            body["metadata"]["tasks"] = tasks.to_string().into();
             body["endpoints"] = endpoints(shared, |index| stats(shared, index));
         }
     }

@@ -98,7 +98,7 @@ pub async fn serve<O: Persist>(
     let mut shutdown = std::pin::pin!(shutdown);
     let url = redact(&nats.url);
     let (events, state) = watch::channel(Connection::default());
-    let troubles = Arc::new(Troubles::new(O::SPECS.len()));
+    let troubles = Arc::new(Troubles::new(O::NAMES));
     let heard = Arc::clone(&troubles);
     let client = nats.connect(move |event| note(&events, &heard, &event)).await?;
     let (stopping, stop) = watch::channel(false);

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Troubles {
     /// By operation; the last one is for what is none.
-    refused: Vec<Trouble>,
+    refused: Vec<(&'static str, Trouble)>,
     database: Trouble,
     unburied: Trouble,
     unanswered: Trouble,
@@ -28,9 +28,10 @@ pub(super) struct Troubles {
 }
 
 impl Troubles {
-    pub(super) fn new(operations: usize) -> Self {
+    pub(super) fn new(operations: &[&'static str]) -> Self {
+        let names = operations.iter().copied().chain(["unknown"]);
         Self {
-            refused: (0..=operations).map(|_| Trouble::new()).collect(),
+            refused: names.map(|name| (name, Trouble::new())).collect(),
             database: Trouble::new(),
             unburied: Trouble::new(),
             unanswered: Trouble::new(),
@@ -41,9 +42,9 @@ impl Troubles {
     }
 
     /// A message was refused for what it says. `index` is out of range for one that is no operation.
-    pub(super) fn refused(&self, index: usize, operation: &str, subject: &str, cause: &Cause) {
-        let trouble = self.refused.get(index).or(self.refused.last());
-        if let Some(more) = trouble.and_then(Trouble::again) {
+    pub(super) fn refused(&self, index: usize, subject: &str, cause: &Cause) {
+        let Some((operation, trouble)) = self.refused.get(index).or(self.refused.last()) else { return };
+        if let Some(more) = trouble.again() {
             tracing::warn!(operation, subject, "refused: {cause}{more}");
         }
     }
@@ -107,8 +108,10 @@ impl Troubles {
     /// Says what no line stands for yet, of everything that is over; of everything, at the end.
     fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
         let unsaid = |trouble| end(trouble).filter(|past| past.unsaid > 0);
-        for Past { unsaid, lasted, .. } in self.refused.iter().filter_map(unsaid) {
+        for (operation, trouble) in &self.refused {
+            let Some(Past { unsaid, lasted, .. }) = unsaid(trouble) else { continue };
             tracing::warn!(
+                operation,
                 "{unsaid} more messages were refused, in {:.1} s; those that were to change something are kept: \
                  `rosey dead list`",
                 lasted.as_secs_f64()
@@ -159,13 +162,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_garbage_is_a_line_and_a_count_and_hides_no_other_operation() {
         let (heard, _guard) = Heard::catch();
-        let troubles = Troubles::new(2);
+        let troubles = Troubles::new(&["user_joined", "message_log"]);
         let cause = Cause::new(Code::INVALID, "not JSON");
         for _ in 0..5_000 {
-            troubles.refused(0, "user_joined", "rosey.db.user.joined", &cause);
+            troubles.refused(0, "rosey.db.user.joined", &cause);
         }
-        troubles.refused(1, "message_log", "rosey.db.message.log", &cause);
-        troubles.refused(9, "unknown", "rosey.db.what", &cause);
+        troubles.refused(1, "rosey.db.message.log", &cause);
+        troubles.refused(9, "rosey.db.what", &cause);
         let said = heard.take();
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(
@@ -178,13 +181,17 @@ mod tests {
         troubles.rest(Trouble::over);
         let said = heard.take();
         assert_eq!(said.len(), 1, "{said:?}");
-        assert!(said[0].contains("4999 more messages were refused") && said[0].contains("rosey dead list"));
+        assert!(
+            said[0].contains("4999 more messages were refused")
+                && said[0].contains("user_joined")
+                && said[0].contains("rosey dead list")
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_database_that_fails_is_said_once_and_its_return_tells_how_often_it_failed() {
         let (heard, _guard) = Heard::catch();
-        let troubles = Troubles::new(1);
+        let troubles = Troubles::new(&["user_joined"]);
         let busy = Cause::new(Code::BUSY, "the database is locked");
         for _ in 0..400 {
             troubles.database_fails("user_joined", &busy);
@@ -206,7 +213,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_not_said_comes_out_at_the_end() {
         let (heard, _guard) = Heard::catch();
-        let troubles = Troubles::new(1);
+        let troubles = Troubles::new(&["user_joined"]);
         for _ in 0..3 {
             troubles.overrun();
             troubles.database_fails("user_joined", &Cause::new(Code::BUSY, "locked"));

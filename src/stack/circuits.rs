@@ -28,6 +28,24 @@ impl Circuits {
             Kind::Call | Kind::Query => &self.requests,
         }
     }
+
+    /// Follows what is known on NATS for as long as that is watched: whoever is found again is tried at once, whatever
+    /// his circuit had seen before. Without it a circuit closes on its own probe, some hundred milliseconds later.
+    ///
+    /// Spawns a task, so it must be called within a tokio runtime.
+    #[cfg(feature = "nats")]
+    pub fn follow(&self, mut status: tokio::sync::watch::Receiver<crate::nats::Status>) {
+        let circuits = self.clone();
+        tokio::spawn(async move {
+            while status.changed().await.is_ok() {
+                for kind in [Kind::Event, Kind::Query] {
+                    if status.borrow().takes(kind) {
+                        circuits.of(kind).set_healthy(true);
+                    }
+                }
+            }
+        });
+    }
 }
 
 /// A path for events and a path for the rest. Ready when both are: which one a request takes is not known before it comes.

@@ -1,6 +1,5 @@
 //! An outbox behind two real paths, either of which can be taken away.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
@@ -9,60 +8,10 @@ use rosey::op::{Error, MessageLog, Op, Request, UserJoined};
 use rosey::outbox::{OutboxOptions, OutboxService, Replayer};
 use rosey::stack::{BoxedStack, Direct, StackBuilder, boxed};
 use rosey::{Ack, Db, Via};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, SqliteConnection};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::support::*;
-
-/// The file of an outbox.
-pub(crate) struct OutboxFile {
-    pub(crate) dir: tempfile::TempDir,
-}
-
-impl OutboxFile {
-    pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
-    }
-
-    pub(crate) fn path(&self) -> PathBuf {
-        self.dir.path().join("test.outbox")
-    }
-
-    pub(crate) fn options(&self) -> OutboxOptions {
-        OutboxOptions::new(self.path())
-    }
-
-    pub(crate) async fn open(&self) -> OutboxService<Op> {
-        OutboxService::open(&self.options()).await.unwrap()
-    }
-
-    /// A connection of somebody who knows nothing of us.
-    pub(crate) async fn connect(&self) -> SqliteConnection {
-        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(self.path())).await.unwrap()
-    }
-
-    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
-        let mut connection = self.connect().await;
-        let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-        number
-    }
-
-    pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
-        let mut connection = self.connect().await;
-        let texts = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-        texts
-    }
-
-    pub(crate) async fn change(&self, sql: &'static str) {
-        let mut connection = self.connect().await;
-        sqlx::query(sql).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-    }
-}
 
 /// The standard stack with an outbox. At first both paths are down.
 pub(crate) struct World {

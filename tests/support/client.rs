@@ -66,6 +66,10 @@ impl Tally {
         self.db.load(Ordering::Acquire)
     }
 
+    pub(crate) fn by_outbox(&self) -> u64 {
+        self.outbox.load(Ordering::Acquire)
+    }
+
     /// How many events, calls and queries were sent.
     pub(crate) fn kinds(&self) -> [u64; 3] {
         [0, 1, 2].map(|kind| self.kinds[kind].load(Ordering::Acquire))
@@ -84,8 +88,14 @@ pub(crate) struct Load {
 }
 
 /// One operation, the next in a row; its kind, and what became of it.
-async fn next<S: Stack<Op>>(db: &Db<S>, mix: u64, caller: u64, n: u64) -> (usize, Result<Via, Error<Op>>) {
-    let name = format!("user-{caller}-{n}");
+async fn next<S: Stack<Op>>(
+    db: &Db<S>,
+    mix: u64,
+    user: &str,
+    caller: u64,
+    n: u64,
+) -> (usize, Result<Via, Error<Op>>) {
+    let name = format!("{user}-{caller}-{n}");
     match n % mix {
         0 => (0, db.call(UserJoined { username: name }).await.map(|reply| reply.via)),
         1 => {
@@ -111,7 +121,16 @@ impl Load {
         Self::of(4, db, callers)
     }
 
+    /// Of events alone, with users of its own beside another load.
+    pub(crate) fn named<S: Stack<Op>>(name: &'static str, db: &Db<S>, callers: u64) -> Self {
+        Self::begin(name, 2, db, callers)
+    }
+
     fn of<S: Stack<Op>>(mix: u64, db: &Db<S>, callers: u64) -> Self {
+        Self::begin("user", mix, db, callers)
+    }
+
+    fn begin<S: Stack<Op>>(name: &'static str, mix: u64, db: &Db<S>, callers: u64) -> Self {
         let (tally, stop) = (Arc::new(Tally::default()), Arc::new(AtomicBool::new(false)));
         let mut set = JoinSet::new();
         for caller in 0..callers {
@@ -120,7 +139,7 @@ impl Load {
                 let mut sent = 0;
                 while !stop.load(Ordering::Acquire) {
                     let begun = Instant::now();
-                    let (kind, result) = next(&db, mix, caller, sent).await;
+                    let (kind, result) = next(&db, mix, name, caller, sent).await;
                     tally.kinds[kind].fetch_add(1, Ordering::AcqRel);
                     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap();
                     tally.slowest.fetch_max(micros, Ordering::AcqRel);
@@ -154,6 +173,12 @@ impl Load {
         wait_until("served by the database", || async { self.tally.by_db() >= from + more }).await;
     }
 
+    /// Waits until the outbox has taken this many more.
+    pub(crate) async fn taken_by_outbox(&self, more: u64) {
+        let from = self.tally.by_outbox();
+        wait_until("taken by the outbox", || async { self.tally.by_outbox() >= from + more }).await;
+    }
+
     /// Lets every caller finish what it has begun. Returns how many operations were sent.
     pub(crate) async fn finish(&mut self) -> u64 {
         self.stop.store(true, Ordering::Release);
@@ -167,7 +192,7 @@ impl Load {
     /// The verdict on the callers' side: every call was served.
     pub(crate) fn assert_all_served(&self, sent: u64) {
         assert_eq!(*self.tally.errors.lock().unwrap(), BTreeMap::new(), "every call is served");
-        assert_eq!(self.tally.by_nats() + self.tally.by_db(), sent);
+        assert_eq!(self.tally.by_nats() + self.tally.by_db() + self.tally.by_outbox(), sent);
     }
 }
 

@@ -86,6 +86,20 @@ impl DbFile {
         Held(connection)
     }
 
+    /// The same, if it is to be had within so many milliseconds.
+    pub(crate) async fn try_hold(&self, patience: u64) -> Option<Held> {
+        let options = SqliteConnectOptions::new().filename(self.path());
+        let options = options.busy_timeout(Duration::from_millis(patience));
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        match sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await {
+            Ok(_) => Some(Held(connection)),
+            Err(e) => {
+                assert!(e.to_string().contains("locked"), "{e}");
+                None
+            }
+        }
+    }
+
     /// Works out again everything that the database derives: all of it is as it must be.
     pub(crate) async fn assert_verified(&self) {
         let options = SqliteOptions::new(&self.url()).unwrap();

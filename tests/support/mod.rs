@@ -2,8 +2,10 @@
 //! file to count in, and a peer that knows nothing of us. Nothing here sleeps for luck: everything waits for a condition.
 #![allow(dead_code, unused_imports)] // each test file uses a part of it
 
+mod bot;
 mod client;
 mod file;
+mod outbox;
 mod peer;
 mod port;
 pub(crate) mod proc;
@@ -17,10 +19,12 @@ mod stream;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+pub(crate) use bot::Bot;
 pub(crate) use client::{
     Load, Over, Tally, assert_exactly_once, assert_exactly_once_with, db_only, direct, nats, nats_only, stack,
 };
 pub(crate) use file::{DbFile, Held};
+pub(crate) use outbox::OutboxFile;
 pub(crate) use peer::{Peer, Said, next, silent};
 pub(crate) use port::Port;
 #[cfg(feature = "cli")]

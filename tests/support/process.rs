@@ -28,11 +28,33 @@ impl ServeProcess {
 
     /// Starts it again with the same options, after SIGKILL if it still runs. It begins a new log.
     pub(crate) async fn restart(&mut self) {
+        self.begin_again();
+        self.serves().await;
+    }
+
+    /// The same without waiting until it serves: it may have nobody to connect to.
+    pub(crate) fn begin_again(&mut self) {
         self.kill();
-        *self = Self::run(self.arguments.clone()).await;
+        *self = Self::spawn(self.arguments.clone());
     }
 
     async fn run(arguments: Vec<String>) -> Self {
+        let mut process = Self::spawn(arguments);
+        process.serves().await;
+        process
+    }
+
+    /// Waits until it says that it serves.
+    pub(crate) async fn serves(&mut self) {
+        wait_until("the process serves, or has ended", || {
+            let done = self.log().contains("serving") || self.child.try_wait().unwrap().is_some();
+            async move { done }
+        })
+        .await;
+        assert!(self.log().contains("serving"), "it has ended:\n{}", self.log());
+    }
+
+    fn spawn(arguments: Vec<String>) -> Self {
         // A limit on the size of files is to be an error in the process, not its end.
         let program = "trap '' XFSZ; exec \"$0\" \"$@\"";
         let mut child = Command::new("sh")
@@ -53,14 +75,7 @@ impl ServeProcess {
                 log.push('\n');
             }
         });
-        let mut process = Self { child, log, arguments };
-        wait_until("the process serves, or has ended", || {
-            let done = process.log().contains("serving") || process.child.try_wait().unwrap().is_some();
-            async move { done }
-        })
-        .await;
-        assert!(process.log().contains("serving"), "it has ended:\n{}", process.log());
-        process
+        Self { child, log, arguments }
     }
 
     /// What it has said.

@@ -21,8 +21,8 @@ enum Part {
 }
 
 /// The tests that meet a nats-server.
-const WITH_A_SERVER: [&str; 9] =
-    ["nats", "stream", "durable", "handover", "notices", "outages", "hostile", "golden", "demo"];
+const WITH_A_SERVER: [&str; 10] =
+    ["nats", "stream", "durable", "handover", "notices", "outages", "schedules", "hostile", "golden", "demo"];
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ Usage: cargo xtask <COMMAND> [ARGS]
   test         every test, every feature alone, and a short demo
   demo         a whole chat session on real processes, while one thing after another breaks
   bench NAME   one of the benches in benches/, with a real nats-server where it needs one; or `layers`
+  soak         a bot and two services through ten minutes of outages: what they use, and what is lost
   ci           format check, clippy with warnings denied, then `test`, also with the oldest nats-server
   nats-server  prints the nats-server the others use; fetches one if there is none
   session      writes examples/data/session.jsonl anew (always the same bytes)
@@ -31,6 +32,7 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "test" => TEST,
         "demo" => DEMO,
         "bench" => BENCH,
+        "soak" => SOAK,
         "ci" => CI,
         "nats-server" => NATS_SERVER,
         "session" => SESSION,
@@ -54,11 +56,16 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
 
 Every step runs even if one before it failed; the exit code is that of the first that failed.
 
+Some tests draw what they do from a seed that they print, and can be run for longer: `schedules` (random
+faults under load; ROSEY_SEED, ROSEY_SCHEDULES, ROSEY_SECONDS) and `durable` (kills; ROSEY_SEED,
+ROSEY_ROUNDS). The head of each file says how.
+
 Examples:
   cargo xtask test
   cargo xtask test --only tests
   cargo xtask test outage
-  cargo xtask test -- --test recovery -- --nocapture
+  cargo xtask test -- --test outages -- --nocapture
+  ROSEY_SEED=7 ROSEY_SCHEDULES=100 ROSEY_SECONDS=20 cargo xtask test -- --test schedules -- --nocapture
 ";
 
 const DEMO: &str = "\
@@ -75,6 +82,20 @@ Examples:
   cargo xtask demo
   cargo xtask demo --fast
   cargo xtask demo --no-nats
+";
+
+const SOAK: &str = "\
+Runs a bot and two services under a steady load while something breaks every few seconds: the server
+killed or frozen, a service killed or frozen, the database locked, everything down. At the end it prints
+what bot and service used (memory, files, threads, tasks) in each third of the time, and what was lost or
+doubled; it fails if anything grew, was lost or was doubled.
+
+Usage: cargo xtask soak [--minutes N]
+
+  --minutes N   how long; 10 if nothing is said
+
+ROSEY_RATE is how many lines of chat the bot reads a second (200), ROSEY_SEED decides the order of the
+faults (printed at the start).
 ";
 
 const BENCH: &str = "\

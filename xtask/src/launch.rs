@@ -1,4 +1,4 @@
-//! `cargo xtask demo` and `cargo xtask bench`.
+//! `cargo xtask demo`, `cargo xtask bench` and `cargo xtask soak`.
 
 use std::process::ExitCode;
 
@@ -52,6 +52,26 @@ pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
     if name != WRITER {
         command.env(server::VARIABLE, server::find_or_fetch(paths)?);
     }
+    eprintln!("→ {}", crate::run::shown(&command));
+    become_program(command, "is Rust installed as rustup.rs says?")
+}
+
+/// Runs the soak, which is a test that takes its time.
+pub(crate) fn soak(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
+    let minutes = match args {
+        [] => "10",
+        [name, minutes] if name == "--minutes" && minutes.parse().is_ok_and(|minutes: f64| minutes > 0.0) => {
+            minutes
+        }
+        [name] if name.strip_prefix("--minutes=").is_some_and(|n| n.parse().is_ok_and(|n: f64| n > 0.0)) => {
+            &name["--minutes=".len()..]
+        }
+        _ => return Err(Failure::usage("`soak` takes `--minutes N`, a number above 0".to_owned())),
+    };
+    let mut command = cargo(paths);
+    command.args(["test", "--package", "rosey", "--all-features", "--test", "soak"]);
+    command.args(["--", "--ignored", "--nocapture"]);
+    command.env("ROSEY_MINUTES", minutes).env(server::VARIABLE, server::find_or_fetch(paths)?);
     eprintln!("→ {}", crate::run::shown(&command));
     become_program(command, "is Rust installed as rustup.rs says?")
 }

@@ -54,6 +54,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "ci" => check::ci(&paths, rest),
         "demo" => launch::demo(&paths, rest),
         "bench" => launch::bench(&paths, rest),
+        "soak" => launch::soak(&paths, rest),
         "nats-server" => server::print(&paths, rest),
         "session" => session::write(&paths, rest),
         _ => lines::print(&paths, rest),

@@ -77,7 +77,7 @@ impl Trouble {
     /// The usual shortest time between two lines.
     pub const EVERY: Duration = Duration::from_secs(10);
     /// For how long nothing must have happened, usually, before it counts as over.
-    pub const CALM: Duration = Duration::from_secs(1);
+    pub const CALM: Duration = Duration::from_secs(3);
 
     /// None so far.
     pub const fn new() -> Self {

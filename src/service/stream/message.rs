@@ -92,7 +92,7 @@ pub(super) async fn apply<O: Persist>(
     let Some(place) = Place::read(&reply) else {
         let cause =
             Cause::new(crate::Code::INVALID, "a message as of a stream, which cannot be acknowledged");
-        shared.troubles.refused(usize::MAX, "unknown", &reply, &cause);
+        shared.troubles.refused(usize::MAX, &reply, &cause);
         return;
     };
     let begun = Instant::now();
@@ -170,7 +170,7 @@ impl<O: Persist> Attempt<'_, O> {
     /// Keeps a message that cannot be applied, before it is acknowledged.
     async fn bury(&mut self, name: &str, cause: Cause, stop: &mut watch::Receiver<bool>) -> End {
         let index = O::SPECS.iter().position(|spec| spec.name == name).unwrap_or(usize::MAX);
-        self.shared.troubles.refused(index, name, &self.message.subject, &cause);
+        self.shared.troubles.refused(index, &self.message.subject, &cause);
         self.note(name, &cause);
         let mut letter = handle::letter(self.message, self.place.arrival(), &cause);
         // Offered again, it must be the message it was.

@@ -62,6 +62,9 @@ impl Link {
             Err(false) => {
                 reset(from_client.as_ref());
                 reset(from_server.as_ref());
+                // Dropped, they would say goodbye first.
+                to_client.forget();
+                to_server.forget();
             }
         }
     }

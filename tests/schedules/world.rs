@@ -1,0 +1,151 @@
+//! The place where it happens: a server behind a proxy, services, a database; and what went wrong with them, told with
+//! times.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use super::plan::{Fault, Spell};
+use crate::support::*;
+
+/// What has happened so far, for whoever must find out why.
+#[derive(Clone, Default)]
+pub(crate) struct Story(Arc<Mutex<String>>);
+
+impl Story {
+    pub(crate) fn say(&self, line: impl fmt::Display) {
+        let mut story = self.0.lock().unwrap();
+        story.push_str(&format!("{line}\n"));
+    }
+}
+
+impl fmt::Display for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.lock().unwrap())
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) proxy: Proxy,
+    pub(crate) file: DbFile,
+    server: NatsServer,
+    services: Vec<ServeProcess>,
+    held: Option<Held>,
+    story: Story,
+    begun: Instant,
+    _store: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) async fn new(stream: bool, services: usize, story: Story) -> Self {
+        let (store, file) = (tempfile::tempdir().unwrap(), DbFile::new());
+        let server =
+            if stream { NatsServer::with_jetstream(store.path()).await } else { NatsServer::start().await };
+        let options: &[&str] = if stream {
+            // So that what was on its way when a service died is not waited for longer than a schedule takes.
+            &["--jetstream", "on", "--stream-ack-wait-ms", "2000"]
+        } else {
+            &["--jetstream", "off"]
+        };
+        let mut all = Vec::new();
+        for _ in 0..services {
+            all.push(ServeProcess::start_with(&server, &file, options).await);
+        }
+        let proxy = Proxy::before(&server).await;
+        Self { proxy, file, server, services: all, held: None, story, begun: Instant::now(), _store: store }
+    }
+
+    /// Lets everything happen, and returns when all of it is over.
+    pub(crate) async fn play(&mut self, plan: &[Spell]) {
+        let begins = plan.iter().map(|spell| (spell.from, true, spell.fault));
+        let ends = plan.iter().map(|spell| (spell.until, false, spell.fault));
+        let mut turns: Vec<_> = begins.chain(ends).collect();
+        turns.sort_by_key(|(at, begins, _)| (*at, *begins));
+        self.begun = Instant::now();
+        for (at, begins, fault) in turns {
+            tokio::time::sleep_until((self.begun + at).into()).await;
+            if begins {
+                self.begin(fault).await;
+            } else {
+                self.end(fault).await;
+            }
+        }
+    }
+
+    async fn begin(&mut self, fault: Fault) {
+        match fault {
+            Fault::ServerKilled => self.server.kill(),
+            Fault::ServerFrozen => self.server.freeze(),
+            Fault::ServiceKilled(n) => self.services[n].kill(),
+            Fault::ServiceFrozen(n) => self.services[n].freeze(),
+            Fault::DiskFull(n) => self.services[n].limit_files(Some(4096)),
+            Fault::Cut(end, new_ones) => self.proxy.cut(end, new_ones).await,
+            Fault::Stalled(way) => self.proxy.stall(way.directions()),
+            Fault::Delayed(way, delay) => self.proxy.delay(way.directions(), delay),
+            Fault::Throttled(way, rate) => self.proxy.throttle(way.directions(), rate),
+            Fault::HalfClosed(towards) => self.proxy.half_close(towards),
+            Fault::Locked => {
+                // A service that is frozen may have the lock itself, which is no better.
+                self.held = self.file.try_hold(100).await;
+                if self.held.is_none() {
+                    self.tell("locked by another one already");
+                }
+            }
+        }
+        self.tell(format_args!("begins: {fault:?}"));
+    }
+
+    async fn end(&mut self, fault: Fault) {
+        match fault {
+            Fault::ServerKilled => self.server.restart().await,
+            Fault::ServerFrozen => self.server.thaw(),
+            Fault::ServiceKilled(n) => {
+                self.tell(format_args!("service {n} had said:\n{}", self.services[n].log()));
+                self.services[n].begin_again();
+            }
+            Fault::ServiceFrozen(n) => self.services[n].thaw(),
+            Fault::DiskFull(n) => self.services[n].limit_files(None),
+            Fault::Cut(..)
+            | Fault::Stalled(_)
+            | Fault::Delayed(..)
+            | Fault::Throttled(..)
+            | Fault::HalfClosed(_) => self.proxy.heal().await,
+            Fault::Locked => {
+                if let Some(held) = self.held.take() {
+                    held.release().await;
+                }
+            }
+        }
+        self.tell(format_args!("is over: {fault:?}"));
+    }
+
+    /// Waits until everything that was started again serves.
+    pub(crate) async fn recovered(&mut self) {
+        for service in &mut self.services {
+            service.serves().await;
+        }
+    }
+
+    /// Ends the services, which must succeed.
+    pub(crate) async fn stop(&mut self) {
+        for service in std::mem::take(&mut self.services) {
+            let said = service.log();
+            let ended = service.terminate().await;
+            assert_eq!(ended, Some(0), "a service ends:\n{said}");
+        }
+    }
+
+    fn tell(&self, what: impl fmt::Display) {
+        self.story.say(format_args!("{:6.2} s  {what}", self.begun.elapsed().as_secs_f64()));
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (n, service) in self.services.iter().enumerate() {
+                self.tell(format_args!("service {n} had said:\n{}", service.log()));
+            }
+        }
+    }
+}

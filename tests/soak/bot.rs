@@ -1,0 +1,114 @@
+//! `rosey bot` as a process, fed through its standard input at a steady rate.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::*;
+
+pub(crate) struct BotProcess {
+    child: Child,
+    dir: tempfile::TempDir,
+    stop: Arc<AtomicBool>,
+    feeder: JoinHandle<Fed>,
+}
+
+/// What the bot was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fed {
+    pub(crate) lines: u64,
+    /// Joins and leaves.
+    pub(crate) moves: u64,
+}
+
+/// What it said at its end.
+pub(crate) struct Report {
+    pub(crate) nats: u64,
+    pub(crate) db: u64,
+    pub(crate) outbox: u64,
+    pub(crate) logged: usize,
+    pub(crate) warned: usize,
+}
+
+impl BotProcess {
+    pub(crate) fn start(world: &Durable, rate: u64) -> Self {
+        let (url, file) = (world.server.url(), world.file.url());
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rosey"))
+            .args(["bot", "--chat", "jsonl:-", "--nats-url", &url, "--database-url", &file])
+            .args(["--outbox", "bot.outbox", "--report", "report.json", "--timeline", "timeline.jsonl"])
+            .current_dir(dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(dir.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let (input, stop) = (child.stdin.take().unwrap(), Arc::new(AtomicBool::new(false)));
+        let told = Arc::clone(&stop);
+        let feeder = std::thread::spawn(move || feed(input, rate, &told));
+        Self { child, dir, stop, feeder }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How many tasks it has, as it says now and then.
+    pub(crate) fn tasks(&self) -> u64 {
+        let text = std::fs::read_to_string(self.file("timeline.jsonl")).unwrap();
+        // The last line may be half written.
+        let last = text.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
+        last.and_then(|line| line["tasks"].as_u64()).unwrap_or_default()
+    }
+
+    /// Ends its input, and waits until it has ended by itself.
+    pub(crate) async fn finish(mut self) -> (Fed, Report) {
+        self.stop.store(true, Ordering::Release);
+        let fed = self.feeder.join().unwrap();
+        let mut ended = None;
+        wait_until("the bot ends", || {
+            ended = self.child.try_wait().unwrap();
+            async move { ended.is_some() }
+        })
+        .await;
+        let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap();
+        let report = std::fs::read_to_string(self.dir.path().join("report.json"));
+        let report: Value = serde_json::from_str(&report.unwrap_or_else(|e| panic!("{e}:\n{log}"))).unwrap();
+        let sum = |way: &str| {
+            report["operations"].as_array().unwrap().iter().map(|row| row[way].as_u64().unwrap()).sum()
+        };
+        let warned = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).count();
+        let (nats, db, outbox) = (sum("nats"), sum("db"), sum("outbox"));
+        (fed, Report { nats, db, outbox, logged: log.lines().count(), warned })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+/// Visitors: each comes, says eight things nobody has said before, and goes.
+fn feed(mut input: ChildStdin, rate: u64, stop: &AtomicBool) -> Fed {
+    let (begun, mut fed, mut n) = (Instant::now(), Fed::default(), 0_u64);
+    // A visit that has begun is told to its end.
+    while !stop.load(Ordering::Acquire) || !n.is_multiple_of(10) {
+        let (visitor, step) = (n / 10, n % 10);
+        let line = match step {
+            0 => format!(r#"{{"event":"user_join","user":"visitor-{visitor}"}}"#),
+            9 => format!(r#"{{"event":"user_leave","user":"visitor-{visitor}"}}"#),
+            _ => format!(r#"{{"event":"message","user":"visitor-{visitor}","content":"line {n}"}}"#),
+        };
+        *(if matches!(step, 0 | 9) { &mut fed.moves } else { &mut fed.lines }) += 1;
+        writeln!(input, "{line}").expect("the bot reads");
+        n += 1;
+        let due = Duration::from_secs_f64(n as f64 / rate as f64);
+        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+    }
+    fed
+}
