@@ -30,7 +30,7 @@ pub async fn check<O: Persist>(
 ) -> Result<(), ServeError> {
     let url = redact(&nats.url);
     let (events, state) = watch::channel(Connection::default());
-    let troubles = Arc::new(Troubles::new(O::SPECS.len()));
+    let troubles = Arc::new(Troubles::new(O::NAMES));
     let client = nats.connect(move |event| note(&events, &troubles, &event)).await?;
     let (declaration, api) = (Declaration::new::<O>(NEW, options), Api::new(client.clone()));
     let asked = async {
