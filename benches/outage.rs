@@ -28,7 +28,11 @@ use run::Plan;
 use verdict::Verdict;
 use world::Fault;
 
-const FAULTS: [Fault; 1] = [Fault::ServerKilled];
+/// Without a stream.
+const CORE: [Fault; 5] =
+    [Fault::ServerKilled, Fault::ServerFrozen, Fault::ServiceKilled, Fault::ServiceFrozen, Fault::BothDown];
+/// With one, where that makes a difference.
+const STREAM: [Fault; 2] = [Fault::ServiceKilled, Fault::ServiceFrozen];
 
 fn plan(quick: bool) -> Plan {
     let seconds = Duration::from_secs_f64;
@@ -44,17 +48,23 @@ async fn main() {
     let quick = std::env::args().any(|arg| arg == "--quick");
     let plan = plan(quick);
     println!("{} operations a second, {} rounds. synchronous=normal.", load::RATE, plan.rounds);
-    let mut rounds = Vec::new();
+    let (mut core, mut stream) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
-        rounds.push(run::ours(plan, false, &FAULTS).await);
+        core.push(run::ours(plan, false, &CORE).await);
+        stream.push(run::ours(plan, true, &STREAM).await);
     }
-    for (i, fault) in FAULTS.iter().enumerate() {
-        let numbers: Vec<_> = rounds.iter().map(|(_, numbers)| &numbers[i]).collect();
-        table::print(fault.name(), false, &numbers);
+    let sides = [("", &CORE[..], &core), (", JetStream", &STREAM[..], &stream)];
+    for (mode, faults, rounds) in sides {
+        for (i, fault) in faults.iter().enumerate() {
+            let numbers: Vec<_> = rounds.iter().map(|(_, numbers)| &numbers[i]).collect();
+            table::print(&format!("{}{mode}", fault.name()), fault.frozen(), &numbers);
+        }
     }
-    table::verdict_head("events, counted in the file");
-    for (i, fault) in FAULTS.iter().enumerate() {
-        let sum = rounds.iter().map(|(run, _)| run.verdicts()[i]).fold(Verdict::default(), Verdict::plus);
-        table::verdict(fault.name(), sum);
+    table::verdict_head("events of ours, counted in the file");
+    for (mode, faults, rounds) in sides {
+        for (i, fault) in faults.iter().enumerate() {
+            let sum = rounds.iter().map(|(run, _)| run.verdicts()[i]).fold(Verdict::default(), Verdict::plus);
+            table::verdict(&format!("{}{mode}", fault.name()), sum);
+        }
     }
 }

@@ -8,7 +8,7 @@ use rosey::op::{MessageLog, Op, RecentChat};
 use rosey::operation::Kind;
 use rosey::outbox::{OutboxOptions, OutboxService, Replayer};
 use rosey::sql::{SqliteOptions, SqlxService};
-use rosey::stack::{BoxedStack, Direct, StackBuilder, boxed};
+use rosey::stack::{BoxedStack, Circuits, Direct, StackBuilder, boxed};
 use rosey::{Db, Via};
 use tokio::task::JoinSet;
 
@@ -65,11 +65,12 @@ impl Bot {
         let direct = Direct::open(open(&file).await);
         direct.follow(nats.status(), |_| async { None });
         let outbox = OutboxService::open(&OutboxOptions::new(dir.join("bot.outbox"))).await.unwrap();
-        let (stack, replay, _) = StackBuilder::new().build_with_outbox(nats.clone(), direct, outbox.clone());
+        let (stack, replay, circuits) =
+            StackBuilder::new().build_with_outbox(nats.clone(), direct, outbox.clone());
         let replayer = Replayer::new(outbox.clone(), boxed(replay));
         let (health, waiting) = (Turns::default(), Turns::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(watch_health(nats.clone(), replayer.wake(), Arc::clone(&health)));
+        tasks.spawn(watch_health(nats.clone(), circuits, replayer.wake(), Arc::clone(&health)));
         tasks.spawn(watch_outbox(outbox.clone(), Arc::clone(&waiting)));
         tasks.spawn(async move { replayer.run(std::future::pending()).await });
         nats.recognised().await;
@@ -111,16 +112,26 @@ async fn open(file: &DbFile) -> SqlxService<Op> {
     SqlxService::open(&SqliteOptions::new(&file.url()).unwrap()).await.unwrap()
 }
 
-/// Notes every change of what NATS takes, and wakes the replay when it takes events again.
-async fn watch_health(nats: NatsService<Op>, wake: Arc<tokio::sync::Notify>, turns: Turns<(bool, bool)>) {
+/// Notes every change of what NATS takes, and does what `rosey bot` does then: closes the circuits, wakes the replay.
+async fn watch_health(
+    nats: NatsService<Op>,
+    circuits: Circuits,
+    wake: Arc<tokio::sync::Notify>,
+    turns: Turns<(bool, bool)>,
+) {
     let mut status = nats.status();
     loop {
-        let now = {
+        let takes = {
             let status = status.borrow_and_update();
-            (status.takes(Kind::Event), status.takes(Kind::Query))
+            [Kind::Event, Kind::Query].map(|kind| status.takes(kind))
         };
-        turns.lock().unwrap().push((Instant::now(), now));
-        if now.0 {
+        turns.lock().unwrap().push((Instant::now(), (takes[0], takes[1])));
+        for (kind, takes) in [Kind::Event, Kind::Query].into_iter().zip(takes) {
+            if takes {
+                circuits.of(kind).set_healthy(true);
+            }
+        }
+        if takes[0] {
             wake.notify_one();
         }
         if status.changed().await.is_err() {

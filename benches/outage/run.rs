@@ -22,10 +22,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     fn lasting(&self, fault: Fault) -> Duration {
-        match fault {
-            Fault::ServerFrozen | Fault::ServiceFrozen => self.frozen,
-            _ => self.killed,
-        }
+        if fault.frozen() { self.frozen } else { self.killed }
     }
 }
 

@@ -30,6 +30,11 @@ impl Fault {
             Self::BothDown => "server killed, file locked",
         }
     }
+
+    /// Whether it is noticed by silence alone.
+    pub(crate) const fn frozen(self) -> bool {
+        matches!(self, Self::ServerFrozen | Self::ServiceFrozen)
+    }
 }
 
 /// A fault that was, in the time of its load.
