@@ -5,10 +5,14 @@
 //! `cargo xtask bench outage` prints the tables; `-- --quick` tries it out; `-- --svg FILE` draws the chart.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
+#[path = "outage/chart.rs"]
+mod chart;
 #[path = "outage/load.rs"]
 mod load;
 #[path = "outage/measure.rs"]
 mod measure;
+#[path = "outage/naive.rs"]
+mod naive;
 #[path = "outage/ours.rs"]
 mod ours;
 #[path = "outage/run.rs"]
@@ -24,7 +28,8 @@ mod world;
 
 use std::time::Duration;
 
-use run::Plan;
+use naive::Way;
+use run::{Plan, Run};
 use verdict::Verdict;
 use world::Fault;
 
@@ -45,7 +50,14 @@ fn plan(quick: bool) -> Plan {
 
 #[tokio::main]
 async fn main() {
-    let quick = std::env::args().any(|arg| arg == "--quick");
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, url, path] = &args[..]
+        && first == naive::SERVICE
+    {
+        return naive::serve(url, path).await;
+    }
+    let quick = args.iter().any(|arg| arg == "--quick");
+    let svg = args.iter().skip_while(|arg| *arg != "--svg").nth(1);
     let plan = plan(quick);
     println!("{} operations a second, {} rounds. synchronous=normal.", load::RATE, plan.rounds);
     let (mut core, mut stream) = (Vec::new(), Vec::new());
@@ -53,11 +65,15 @@ async fn main() {
         core.push(run::ours(plan, false, &CORE).await);
         stream.push(run::ours(plan, true, &STREAM).await);
     }
+    let mut beside = Vec::new();
+    for way in [Way::Forget, Way::Ask] {
+        beside.push((way, run::naive(plan, way, &CORE).await));
+    }
     let sides = [("", &CORE[..], &core), (", JetStream", &STREAM[..], &stream)];
     for (mode, faults, rounds) in sides {
         for (i, fault) in faults.iter().enumerate() {
             let numbers: Vec<_> = rounds.iter().map(|(_, numbers)| &numbers[i]).collect();
-            table::print(&format!("{}{mode}", fault.name()), fault.frozen(), &numbers);
+            table::print(&format!("{}{mode}", fault.name()), *fault, &numbers);
         }
     }
     table::verdict_head("events of ours, counted in the file");
@@ -66,5 +82,27 @@ async fn main() {
             let sum = rounds.iter().map(|(run, _)| run.verdicts()[i]).fold(Verdict::default(), Verdict::plus);
             table::verdict(&format!("{}{mode}", fault.name()), sum);
         }
+    }
+    for (way, run) in &beside {
+        table::verdict_head(way.name());
+        for (fault, verdict) in CORE.iter().zip(run.verdicts()) {
+            table::verdict(fault.name(), verdict);
+        }
+    }
+    let late = |run: &Run, share| {
+        let mut late: Vec<Duration> = run.seen.iter().map(|seen| seen.late).collect();
+        late.sort_unstable();
+        measure::percentile(&late, share).unwrap_or_default()
+    };
+    let all = || core.iter().chain(&stream).map(|(run, _)| run);
+    println!(
+        "\nThe load itself began late by {} (p99), {} (worst): nothing above can be faster.",
+        table::shown(all().map(|run| late(run, 0.99)).max().unwrap_or_default()),
+        table::shown(all().map(|run| late(run, 1.0)).max().unwrap_or_default())
+    );
+    if let Some(file) = svg {
+        // The round in which the machine did the least else.
+        let calmest = core.iter().map(|(run, _)| run).min_by_key(|run| late(run, 0.99)).unwrap();
+        std::fs::write(file, chart::draw(calmest, &beside)).unwrap();
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Seen {
     pub(crate) begun: Duration,
     pub(crate) took: Duration,
     pub(crate) path: Path,
+    /// How much later than it was meant to it was begun: the machine was busy elsewhere. It is part of `took`.
+    pub(crate) late: Duration,
 }
 
 impl Seen {
@@ -69,13 +71,14 @@ impl Load {
                 if stopped.load(Ordering::Acquire) {
                     return;
                 }
+                let late = start.elapsed().saturating_sub(begun);
                 let (design, tell) = (design.clone(), tell.clone());
                 runtime.spawn(async move {
                     let event = number % QUERIES != 0;
                     let path = if event { design.line(number).await } else { design.read().await };
                     let took = start.elapsed().saturating_sub(begun);
                     // Nobody listens any more only when the bench ends early.
-                    let _ = tell.send(Seen { number, event, begun, took, path });
+                    let _ = tell.send(Seen { number, event, begun, took, path, late });
                 });
             }
         });

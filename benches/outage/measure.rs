@@ -13,6 +13,8 @@ const REACH: Duration = Duration::from_secs(3);
 /// The numbers of one fault. A time is missing where the thing did not happen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbers {
+    /// Of those that ended before the fault.
+    pub(crate) p99_before: Option<Duration>,
     /// From the fault to the moment when it was noticed.
     pub(crate) noticed: Option<Duration>,
     /// From the fault to the end of the first operation that another path served.
@@ -42,12 +44,17 @@ impl Numbers {
         let Window { began, back, .. } = *window;
         let met = || seen.iter().filter(|s| s.begun + REACH >= began && s.ended() >= began && s.begun < back);
         let first = met().filter(|s| s.path != Path::Nats).map(Seen::ended).min();
-        let mut late: Vec<Duration> =
-            met().filter(|s| noticed.is_some_and(|noticed| s.begun >= noticed)).map(|s| s.took).collect();
-        late.sort_unstable();
+        let sorted = |times: &mut dyn Iterator<Item = &Seen>| {
+            let mut times: Vec<Duration> = times.map(|s| s.took).collect();
+            times.sort_unstable();
+            times
+        };
+        let late = sorted(&mut met().filter(|s| noticed.is_some_and(|noticed| s.begun >= noticed)));
+        let calm = sorted(&mut seen.iter().filter(|s| s.begun + ASIDE >= began && s.ended() < began));
         let returned = seen.iter().filter(|s| s.path == Path::Nats && s.ended() >= back);
         let interrupted = met().any(|s| s.path != Path::Nats);
         Self {
+            p99_before: percentile(&calm, 0.99),
             noticed: noticed.map(|at| at.saturating_sub(began)),
             first: first.map(|at| at.saturating_sub(began)),
             first_after_notice: first.zip(noticed).map(|(first, noticed)| first.saturating_sub(noticed)),

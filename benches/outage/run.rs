@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::load::{Design, Load, Seen};
 use super::measure::Numbers;
+use super::naive::{self, Way};
 use super::ours::Bot;
 use super::verdict::{Applied, Verdict};
 use super::world::{Fault, Process, Window, World};
@@ -79,4 +80,21 @@ pub(crate) async fn ours(plan: Plan, jetstream: bool, faults: &[Fault]) -> (Run,
     file.assert_clean().await;
     let applied = Applied::count(&file).await;
     (Run { seen, windows, applied }, numbers)
+}
+
+/// One round of a design beside ours.
+pub(crate) async fn naive(plan: Plan, way: Way, faults: &[Fault]) -> Run {
+    let (mut world, design) = naive::start(way).await;
+    let (load, windows) = suffer(&mut world, design, plan, faults).await;
+    let seen = load.finish().await;
+    // What is still on its way comes, or it never will.
+    let mut applied = Applied::count(&world.file).await;
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let again = Applied::count(&world.file).await;
+        if again == applied {
+            return Run { seen, windows, applied };
+        }
+        applied = again;
+    }
 }

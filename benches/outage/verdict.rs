@@ -20,6 +20,7 @@ pub(crate) fn line(number: u64) -> String {
 }
 
 /// How often each line is in the file.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Applied(HashMap<u64, u64>);
 
 /// The sum over some lines.
@@ -64,13 +65,15 @@ impl Applied {
         events.map(|seen| self.of(seen)).fold(Verdict::default(), Verdict::plus)
     }
 
-    /// The same by fault: what was begun from shortly before it until the next one.
+    /// The same by fault: what was begun from shortly before it until shortly before the next one. The first one has also
+    /// what came before.
     pub(crate) fn by_fault(&self, seen: &[Seen], windows: &[Window]) -> Vec<Verdict> {
         let before = Duration::from_millis(500);
         let starts: Vec<Duration> =
             windows.iter().map(|window| window.began.saturating_sub(before)).collect();
         let part = |i: usize| {
-            let (from, to) = (starts[i], starts.get(i + 1).copied().unwrap_or(Duration::MAX));
+            let from = if i == 0 { Duration::ZERO } else { starts[i] };
+            let to = starts.get(i + 1).copied().unwrap_or(Duration::MAX);
             self.sum(seen.iter().filter(|seen| (from..to).contains(&seen.begun)))
         };
         (0..windows.len()).map(part).collect()

@@ -27,7 +27,7 @@ impl Fault {
             Self::ServerFrozen => "server frozen",
             Self::ServiceKilled => "service killed",
             Self::ServiceFrozen => "service frozen",
-            Self::BothDown => "server killed, file locked",
+            Self::BothDown => "both paths down",
         }
     }
 
