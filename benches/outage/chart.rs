@@ -247,8 +247,8 @@ pub(crate) fn draw(ours: &Run, beside: &[(Way, Run)]) -> String {
         "The same faults without ids and a ledger: events lost or doubled so far",
     );
     losses(&mut page, ours, beside);
-    for second in (0..).step_by(2).take_while(|second| f64::from(*second) <= length) {
-        let x = page.x(Duration::from_secs(u64::from(second.unsigned_abs())));
+    for second in (0..1000u32).step_by(2).take_while(|second| f64::from(*second) <= length) {
+        let x = page.x(Duration::from_secs(second.into()));
         page.text(x, LOW_BOTTOM + 18.0, "note mid", &format!("{second} s"));
     }
     let words = "Counted in the file by SQL, drawn when the event was sent. “Forget” publishes over core NATS; “ask” \
