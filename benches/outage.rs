@@ -42,7 +42,7 @@ const STREAM: [Fault; 2] = [Fault::ServiceKilled, Fault::ServiceFrozen];
 fn plan(quick: bool) -> Plan {
     let seconds = Duration::from_secs_f64;
     if quick {
-        Plan { rounds: 1, calm: seconds(1.0), killed: seconds(1.0), frozen: seconds(2.3) }
+        Plan { rounds: 1, calm: seconds(0.7), killed: seconds(1.0), frozen: seconds(2.3) }
     } else {
         Plan { rounds: 5, calm: seconds(1.5), killed: seconds(2.0), frozen: seconds(3.0) }
     }
@@ -59,7 +59,14 @@ async fn main() {
     let quick = args.iter().any(|arg| arg == "--quick");
     let svg = args.iter().skip_while(|arg| *arg != "--svg").nth(1);
     let plan = plan(quick);
-    println!("{} operations a second, {} rounds. synchronous=normal.", load::RATE, plan.rounds);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!(
+        "{} operations a second, {} rounds. synchronous=normal, {cores} cores for everything, load before {}.",
+        load::RATE,
+        plan.rounds,
+        load.split(' ').next().unwrap_or_default()
+    );
     let (mut core, mut stream) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
         core.push(run::ours(plan, false, &CORE).await);
@@ -77,10 +84,12 @@ async fn main() {
         }
     }
     table::verdict_head("events of ours, counted in the file");
+    let mut total = Verdict::default();
     for (mode, faults, rounds) in sides {
         for (i, fault) in faults.iter().enumerate() {
             let sum = rounds.iter().map(|(run, _)| run.verdicts()[i]).fold(Verdict::default(), Verdict::plus);
             table::verdict(&format!("{}{mode}", fault.name()), sum);
+            total = total.plus(sum);
         }
     }
     for (way, run) in &beside {
@@ -105,4 +114,5 @@ async fn main() {
         let calmest = core.iter().map(|(run, _)| run).min_by_key(|run| late(run, 0.99)).unwrap();
         std::fs::write(file, chart::draw(calmest, &beside)).unwrap();
     }
+    assert_eq!((total.once, total.doubled, total.lost), (total.sent, 0, 0), "everything once");
 }

@@ -19,7 +19,7 @@ const BOTTOM: f64 = 334.0;
 /// The lower panel: events.
 const LOW_TOP: f64 = 400.0;
 const LOW_BOTTOM: f64 = 540.0;
-const HEIGHT: f64 = 612.0;
+const HEIGHT: f64 = 622.0;
 /// The scale of the upper panel, in powers of ten of a second.
 const FLOOR: f64 = -4.0;
 const CEILING: f64 = 0.6;
@@ -43,6 +43,7 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
 .lost { stroke: #cf222e; } .lost-text { fill: #cf222e; }
 .doubled { stroke: #8250df; } .doubled-text { fill: #8250df; }
 .dots { stroke-width: 3; stroke-linecap: round; fill: none; }
+.sign { stroke-width: 8; stroke-linecap: round; fill: none; }
 .reach { stroke-width: 1.1; stroke-opacity: 0.45; fill: none; }
 .line { stroke-width: 2; stroke-linejoin: round; fill: none; }
 @media (prefers-color-scheme: dark) {
@@ -211,7 +212,7 @@ fn losses(page: &mut Page, ours: &Run, beside: &[(Way, Run)]) {
     let mut free = f64::MAX;
     for (y, class, what, who) in words {
         let y = (y + 4.0).min(free);
-        page.text(RIGHT + 10.0, y, &format!("{class}-text"), &format!("{what}"));
+        page.text(RIGHT + 10.0, y, &format!("{class}-text"), &what);
         page.text(RIGHT + 10.0, y + 14.0, "note", who);
         free = y - 34.0;
     }
@@ -237,7 +238,7 @@ pub(crate) fn draw(ours: &Run, beside: &[(Way, Run)]) -> String {
     {
         #[allow(clippy::cast_precision_loss)]
         let y = 180.0 + 22.0 * i as f64;
-        page.path(&format!("{class} dots"), &format!("M{:.0} {:.0}h0", RIGHT + 14.0, y - 4.0));
+        page.path(&format!("{class} sign"), &format!("M{:.0} {:.0}h0", RIGHT + 14.0, y - 4.0));
         page.text(RIGHT + 24.0, y, &format!("{class}-text"), words);
     }
     page.text(
@@ -251,9 +252,13 @@ pub(crate) fn draw(ours: &Run, beside: &[(Way, Run)]) -> String {
         let x = page.x(Duration::from_secs(second.into()));
         page.text(x, LOW_BOTTOM + 18.0, "note mid", &format!("{second} s"));
     }
-    let words = "Counted in the file by SQL, drawn when the event was sent. “Forget” publishes over core NATS; “ask” \
-                 requests, and inserts when no answer comes.";
-    page.text(16.0, LOW_BOTTOM + 48.0, "note", words);
+    let words = [
+        "Counted in the file by SQL, drawn where the event was sent. “Publish and forget” is a publish over core NATS;",
+        "“ask, then insert” a request, and when no answer comes within 2 s the same insert here. Both have one service.",
+    ];
+    for (line, y) in words.into_iter().zip([44.0, 62.0]) {
+        page.text(16.0, LOW_BOTTOM + y, "note", line);
+    }
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH:.0}\" height=\"{HEIGHT:.0}\" \
          viewBox=\"0 0 {WIDTH:.0} {HEIGHT:.0}\" role=\"img\" aria-label=\"Operations through outages\">\n\
