@@ -248,7 +248,7 @@ pub(crate) fn draw(ours: &Run, beside: &[(Way, Run)]) -> String {
         "The same faults without ids and a ledger: events lost or doubled so far",
     );
     losses(&mut page, ours, beside);
-    for second in (0..1000u32).step_by(2).take_while(|second| f64::from(*second) <= length) {
+    for second in (0..1000u32).step_by(2).take_while(|second| f64::from(*second) <= length - 0.3) {
         let x = page.x(Duration::from_secs(second.into()));
         page.text(x, LOW_BOTTOM + 18.0, "note mid", &format!("{second} s"));
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::load::{Path, Seen};
 use super::world::Window;
 
-/// Over how long "before" and "after" are counted.
-const ASIDE: Duration = Duration::from_secs(1);
+/// Over how long "before" and "after" are counted: not longer than the calm between two faults.
+const ASIDE: Duration = Duration::from_millis(600);
 /// What was begun so long before a fault may still wait when it comes.
 const REACH: Duration = Duration::from_secs(3);
 
