@@ -5,6 +5,8 @@
 
 #[path = "outages/pairs.rs"]
 mod pairs;
+#[path = "outages/read_only.rs"]
+mod read_only;
 mod support;
 #[path = "outages/waiting.rs"]
 mod waiting;

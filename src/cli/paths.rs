@@ -160,8 +160,11 @@ impl Paths {
             }
         };
         if let Some((nats, circuits)) = nats.as_ref().zip(circuits) {
-            circuits.follow(nats.status());
-            kept.iter().for_each(|kept| kept.follow(nats.status()));
+            let wake = kept.as_ref().map(Kept::wake);
+            circuits.follow(nats.status(), move |kind| match (kind, &wake) {
+                (Kind::Event, Some(wake)) => wake.notify_one(),
+                _ => {}
+            });
         }
         Ok(Self { db: Db::new(tally.over(stack)), tally, nats, direct, kept })
     }

@@ -23,8 +23,6 @@ use super::{Counts, OFFERED, OutboxService};
 use crate::client::{Db, Stack};
 use crate::clock;
 use crate::error::Cause;
-#[cfg(feature = "nats")]
-use crate::operation::Kind;
 use crate::operation::Operation;
 use crate::reply::Via;
 
@@ -49,7 +47,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// A round begins behind the one at which the last round stopped, and turns back to it at the end: one that always fails
 /// does not hold up the others.
 ///
-/// [`wake`](Self::wake) ends the pause at once: call it when a path returns. [`follow`](Self::follow) does when NATS does.
+/// [`wake`](Self::wake) ends the pause at once: call it when a path returns.
 pub struct Replayer<O, S> {
     outbox: OutboxService<O>,
     db: Db<S>,
@@ -101,21 +99,6 @@ impl<O, S> Replayer<O, S> {
     #[must_use]
     pub fn wake(&self) -> Arc<Notify> {
         Arc::clone(&self.wake)
-    }
-
-    /// Follows what is known on NATS for as long as that is watched: when events are taken there, the pause ends.
-    ///
-    /// Spawns a task, so it must be called within a tokio runtime.
-    #[cfg(feature = "nats")]
-    pub fn follow(&self, mut status: watch::Receiver<crate::nats::Status>) {
-        let wake = self.wake();
-        tokio::spawn(async move {
-            while status.changed().await.is_ok() {
-                if status.borrow().takes(Kind::Event) {
-                    wake.notify_one();
-                }
-            }
-        });
     }
 
     /// What was done so far.

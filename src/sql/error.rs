@@ -49,6 +49,11 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary(error), Some(BUSY | LOCKED))
 }
 
+/// Whether the file, or what lies beside it, cannot be written.
+pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
+    primary(error) == Some(READONLY)
+}
+
 /// The primary result code; none if the error is not SQLite's own.
 fn primary(error: &sqlx::Error) -> Option<i32> {
     let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;

@@ -149,7 +149,8 @@ async fn remove(removal: Removal, writes: &mpsc::WeakSender<Item>) -> Result<u64
 }
 
 /// From how many milliseconds on a clock that leaps ahead is not believed at once: what it makes old would be gone for
-/// good. Whoever has set it on purpose has his round a little later; whoever has not has time to put it right.
+/// good. Whoever has set it on purpose, or has halted the machine, has his round a little later; whoever has not has time to
+/// put it right. Two rounds in a row are never left out.
 const LEAP: i64 = 3_600_000;
 
 /// By how many milliseconds the system's clock has gone ahead of the time that has passed.
@@ -167,6 +168,7 @@ pub(super) async fn keep_going<O: Persist>(
 ) {
     let mut pause = retention.every / 10;
     let mut before = (Instant::now(), clock::now());
+    let mut waited = false;
     loop {
         tokio::select! {
             () = time::sleep(pause) => {}
@@ -179,9 +181,11 @@ pub(super) async fn keep_going<O: Persist>(
         let now = (Instant::now(), clock::now());
         let ahead = leap(before, now);
         before = now;
-        if ahead > LEAP {
+        waited = ahead > LEAP && !waited;
+        if waited {
             tracing::warn!(
-                "the clock has leapt ahead by {} s: what is old by it is kept until the next round, in {} s",
+                "the clock has leapt ahead by {} s, or this machine was halted for as long: what is old by it is kept \
+                 until the next round, in {} s",
                 ahead / 1000,
                 retention.every.as_secs()
             );

@@ -12,6 +12,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, SqlitePool};
 
 use super::Retention;
+use super::error;
 use super::migrate::migrate;
 use tokio::time;
 
@@ -159,6 +160,16 @@ pub enum OpenError {
         /// Why.
         error: sqlx::Error,
     },
+    /// The file, or what SQLite keeps beside it, cannot be written.
+    #[error(
+        "cannot write to the database {}: it, its -wal and its -shm file and their folder must be writable for this \
+         user",
+        path.display()
+    )]
+    ReadOnly {
+        /// Which.
+        path: PathBuf,
+    },
     /// The file was written by a newer program.
     #[error("the database {} is newer than this program (it has the change of schema {version}); use a newer rosey", path.display())]
     Newer {
@@ -196,6 +207,7 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
     let mut writer = options.connect().connect().await.map_err(sqlite)?;
     migrate(&options.path, tables, &mut writer).await?;
     never_wait(&mut writer).await.map_err(sqlite)?;
+    writable(&options.path, &mut writer).await?;
     let database = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'")
         .fetch_one(&mut writer)
         .await
@@ -207,6 +219,19 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
         .await
         .map_err(sqlite)?;
     Ok(Opened { writer, readers, database })
+}
+
+/// A process that has opened a file it cannot write never can, whatever is put right later: SQLite shares what it has
+/// mapped among all of the process's connections. So that is said at once.
+async fn writable(path: &Path, writer: &mut SqliteConnection) -> Result<(), OpenError> {
+    // To begin is not enough: on such a file SQLite begins to read.
+    const TRY: &str = "BEGIN IMMEDIATE; UPDATE meta SET value = value WHERE key = 'database_id'; ROLLBACK";
+    match sqlx::raw_sql(TRY).execute(writer).await {
+        Err(e) if error::is_read_only(&e) => Err(OpenError::ReadOnly { path: path.to_owned() }),
+        // Somebody else is writing: then one can.
+        Err(e) if !error::is_busy(&e) => Err(OpenError::Sqlite { path: path.to_owned(), error: e }),
+        _ => Ok(()),
+    }
 }
 
 /// The writer's connection again, after the one before was lost.

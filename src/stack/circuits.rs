@@ -33,15 +33,23 @@ impl Circuits {
     /// Follows what is known on NATS for as long as that is watched: whoever is found again is tried at once, whatever
     /// his circuit had seen before. Without it a circuit closes on its own probe, some hundred milliseconds later.
     ///
+    /// `found` is called with each kind that is taken, whenever something has changed: to wake the replay of an outbox,
+    /// for one.
+    ///
     /// Spawns a task, so it must be called within a tokio runtime.
     #[cfg(feature = "nats")]
-    pub fn follow(&self, mut status: tokio::sync::watch::Receiver<crate::nats::Status>) {
+    pub fn follow(
+        &self,
+        mut status: tokio::sync::watch::Receiver<crate::nats::Status>,
+        found: impl Fn(Kind) + Send + 'static,
+    ) {
         let circuits = self.clone();
         tokio::spawn(async move {
             while status.changed().await.is_ok() {
-                for kind in [Kind::Event, Kind::Query] {
+                for kind in [Kind::Event, Kind::Call, Kind::Query] {
                     if status.borrow().takes(kind) {
                         circuits.of(kind).set_healthy(true);
+                        found(kind);
                     }
                 }
             }

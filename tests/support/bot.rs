@@ -5,6 +5,7 @@ use std::time::Duration;
 use rosey::Db;
 use rosey::nats::NatsService;
 use rosey::op::Op;
+use rosey::operation::Kind;
 use rosey::outbox::{OutboxService, Replayer};
 use rosey::sql::SqlxService;
 use rosey::stack::{Direct, StackBuilder, boxed};
@@ -40,8 +41,12 @@ impl Bot {
         let (stack, replay, circuits) =
             StackBuilder::new().build_with_outbox(nats.clone(), direct, outbox.clone());
         let replayer = Replayer::new(outbox.clone(), boxed(replay));
-        circuits.follow(nats.status());
-        replayer.follow(nats.status());
+        let wake = replayer.wake();
+        circuits.follow(nats.status(), move |kind| {
+            if kind == Kind::Event {
+                wake.notify_one();
+            }
+        });
         let (replaying, mut stopped) = watch::channel(());
         let task = tokio::spawn(async move {
             let stop = async move { drop(stopped.changed().await) };

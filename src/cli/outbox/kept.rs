@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time;
 
@@ -12,7 +12,6 @@ use super::super::exit::Failure;
 use super::super::signals;
 use super::args::OutboxArgs;
 use super::clock_time;
-use crate::nats::Status;
 use crate::op::Op;
 use crate::outbox::{Counts, OutboxService, Replayed, Replayer};
 use crate::stack::BoxedStack;
@@ -80,9 +79,9 @@ impl Kept {
         Self { outbox, replayer, stop, running: std::sync::Mutex::new(Some(running)) }
     }
 
-    /// Ends a pause of the replay when NATS takes events again.
-    pub(in crate::cli) fn follow(&self, status: watch::Receiver<Status>) {
-        self.replayer.follow(status);
+    /// To be notified when a path returns.
+    pub(in crate::cli) fn wake(&self) -> Arc<Notify> {
+        self.replayer.wake()
     }
 
     /// The file, for people.
