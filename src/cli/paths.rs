@@ -161,9 +161,10 @@ impl Paths {
         };
         if let Some((nats, circuits)) = nats.as_ref().zip(circuits) {
             let wake = kept.as_ref().map(Kept::wake);
-            circuits.follow(nats.status(), move |kind| match (kind, &wake) {
-                (Kind::Event, Some(wake)) => wake.notify_one(),
-                _ => {}
+            circuits.follow(nats.status(), move |kind| {
+                if kind == Kind::Event {
+                    wake.iter().for_each(|wake| wake.notify_one());
+                }
             });
         }
         Ok(Self { db: Db::new(tally.over(stack)), tally, nats, direct, kept })

@@ -1,6 +1,7 @@
 //! The path on the database itself: [`SqlxService`], and the ledger that makes every operation take effect once.
 
 mod batch;
+mod checkpoint;
 mod dead;
 mod error;
 mod future;

@@ -123,7 +123,8 @@ impl SqliteOptions {
                 Synchronous::Full => SqliteSynchronous::Full,
             })
             .busy_timeout(self.busy_timeout)
-            // A checkpoint syncs the file; at the default of 1000 pages that is the tail of the latency. 32 MiB of log.
+            // A checkpoint syncs the file; at the default of 1000 pages that is the tail of the latency. 32 MiB of log,
+            // most of which is moved beside the writer: see `checkpoint`.
             .pragma("wal_autocheckpoint", "8000")
             .disable_statement_logging()
     }

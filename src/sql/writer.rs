@@ -12,6 +12,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{self, Applied, Frames, Outcome};
+use super::checkpoint::Checkpoints;
 use super::repeats::Repeats;
 use super::retention::Removal;
 use super::spin::Spin;
@@ -148,9 +149,10 @@ pub(super) async fn run(
     mut queue: mpsc::Receiver<Item>,
 ) {
     let turn = Turn::new(&options.turn_path());
+    let checkpoints = Checkpoints::start(options.clone());
     let held = Held { connection: Some(connection), options };
     let batch = batch::first_number();
-    let mut writer = Writer { held, turn, spin: Spin::default(), frames, repeats, batch };
+    let mut writer = Writer { held, checkpoints, turn, spin: Spin::default(), frames, repeats, batch };
     while let Some(first) = queue.recv().await {
         let mut batch = Batch::default();
         batch.add(first);
@@ -164,16 +166,17 @@ pub(super) async fn run(
         writer.commit(batch).await;
         if let Some(tx) = close {
             queue.close();
-            writer.held.close().await;
+            writer.close().await;
             let _ = tx.send(());
             return;
         }
     }
-    writer.held.close().await;
+    writer.close().await;
 }
 
 struct Writer {
     held: Held,
+    checkpoints: Checkpoints,
     turn: Turn,
     spin: Spin,
     frames: Frames,
@@ -268,9 +271,16 @@ impl Writer {
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
+                self.checkpoints.committed(writes.len());
                 return result;
             }
         }
+    }
+
+    /// The last one to close moves the log into the file.
+    async fn close(mut self) {
+        self.checkpoints.close().await;
+        self.held.close().await;
     }
 
     async fn bury(&mut self, letters: &[DeadLetter]) -> Result<(), Cause> {

@@ -1,0 +1,84 @@
+//! Moving what was committed from the log into the file, beside the writer.
+//!
+//! SQLite leaves that to whoever commits the page that makes the log too long: some 25 ms for 8000 pages, in which nobody
+//! else writes. Here a connection of its own moves what there is, often, while the writer goes on; little is left for the
+//! writer when its turn comes.
+
+use std::sync::Arc;
+
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use super::{SqliteOptions, sqlite};
+
+/// After about so many pages in the log. Each move syncs log and file.
+const ENOUGH: usize = 2000;
+
+/// What is to be moved is moved, until this is closed.
+pub(super) struct Checkpoints {
+    /// About how many pages were written since the last one.
+    pages: usize,
+    wake: Arc<Notify>,
+    /// Dropped, it ends the task.
+    running: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Checkpoints {
+    pub(super) fn start(options: SqliteOptions) -> Self {
+        let wake = Arc::new(Notify::new());
+        let (running, ended) = oneshot::channel();
+        let task = tokio::spawn(run(options, Arc::clone(&wake), ended));
+        Self { pages: 0, wake, running, task }
+    }
+
+    /// A transaction with so many operations was committed.
+    pub(super) fn committed(&mut self, operations: usize) {
+        // Measured on lines of chat: one alone writes some six pages, many share them.
+        self.pages += 6 + operations / 4;
+        if self.pages >= ENOUGH {
+            self.pages = 0;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Ends it, and waits until its connection is closed.
+    pub(super) async fn close(self) {
+        drop(self.running);
+        // It has nothing to say: what it has not moved stays in the log.
+        let _ = self.task.await;
+    }
+}
+
+async fn run(options: SqliteOptions, wake: Arc<Notify>, mut ended: oneshot::Receiver<()>) {
+    let mut connection = None;
+    loop {
+        tokio::select! {
+            () = wake.notified() => {}
+            _ = &mut ended => break,
+        }
+        match move_what_there_is(&options, connection.take()).await {
+            Ok(open) => connection = Some(open),
+            // A full disk, a locked file: the writer meets the same, and says so.
+            Err(error) => tracing::debug!("the log could not be moved into the database: {error}"),
+        }
+    }
+    if let Some(connection) = connection {
+        let _ = connection.close().await;
+    }
+}
+
+/// Waits for nobody, and keeps nobody waiting.
+async fn move_what_there_is(
+    options: &SqliteOptions,
+    open: Option<SqliteConnection>,
+) -> Result<SqliteConnection, sqlx::Error> {
+    let mut connection = match open {
+        Some(connection) => connection,
+        None => sqlite::reopen(options).await?,
+    };
+    sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await?;
+    Ok(connection)
+}
