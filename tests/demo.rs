@@ -114,6 +114,16 @@ fn without_nats_the_outbox_bridges_a_locked_database_and_the_table_says_so() {
 }
 
 #[test]
+fn the_help_and_the_readme_say_the_same_of_fast() {
+    let (code, help, _) = run(Command::new(env!("CARGO_BIN_EXE_rosey")).args(["demo", "-h"]));
+    assert_eq!(code, Some(0));
+    let said =
+        help.lines().find_map(|line| line.trim().strip_prefix("--fast ")).unwrap().trim().to_lowercase();
+    let readme = include_str!("../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.len() > 10 && readme.contains(&format!("`--fast`: {said};")), "{said}");
+}
+
+#[test]
 fn a_demo_that_cannot_be_played_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let (code, _, told) = run(demo(dir.path()).env_remove("NATS_SERVER_BIN").env("PATH", ""));
