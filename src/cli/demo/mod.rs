@@ -117,7 +117,7 @@ async fn play(global: &Global, args: &DemoArgs, dir: PathBuf) -> Result<(Exit, S
         phases: story.len(),
         seen: watch.seen(),
         report,
-        bot_ended: ended.success(),
+        bot_ended: ended.code(),
         service_ended,
     };
     let exit = if outcome.wrong().is_empty() { Exit::Ok } else { Exit::Failed };

@@ -23,7 +23,7 @@ const EFFECTS: [(&str, &str); 6] = [
 ];
 
 /// What was found in the database.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Verdict {
     /// Acknowledged or recorded, and not in the database.
     pub(super) lost: i64,
