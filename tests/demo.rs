@@ -132,18 +132,27 @@ fn a_demo_that_cannot_be_played_says_what_to_do() {
     let (code, _, told) = run(demo_of(Path::new("nowhere.jsonl"), dir.path()).arg("--no-nats"));
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("nowhere.jsonl") && told.contains("--session"), "{told}");
+    let short = dir.path().join("short.jsonl");
+    let line = "{\"event\":\"message\",\"user\":\"a\",\"content\":\"b\",\"timestamp\":1}\n";
+    std::fs::write(&short, line).unwrap();
+    let (code, _, told) = run(demo_of(&short, dir.path()).arg("--no-nats"));
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("1 events are too few") && told.contains("--session"), "{told}");
+    std::fs::remove_file(short).unwrap();
     assert_eq!(dir.path().read_dir().unwrap().count(), 0, "nothing is left behind");
 }
 
 #[test]
-fn a_recording_that_is_over_before_the_story_is_no_success_and_the_logs_stay() {
+fn a_demo_that_went_wrong_is_no_success_and_the_logs_stay() {
     let dir = tempfile::tempdir().unwrap();
-    let short = dir.path().join("short.jsonl");
-    std::fs::write(&short, "{\"event\":\"message\",\"user\":\"a\",\"content\":\"b\",\"timestamp\":1}\n")
-        .unwrap();
-    let (code, _, told) = run(demo_of(&short, dir.path()).arg("--no-nats"));
+    let session = dir.path().join("session.jsonl");
+    let line =
+        |n| format!("{{\"event\":\"message\",\"user\":\"a\",\"content\":\"{n}\",\"timestamp\":{}}}\n", n + 1);
+    let unknown = "{\"event\":\"explode\",\"timestamp\":2000}\n";
+    std::fs::write(&session, (0..1200).map(line).chain([unknown.to_owned()]).collect::<String>()).unwrap();
+    let (code, shown, told) = run(demo_of(&session, dir.path()).arg("--no-nats"));
     assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("too short for the story"), "{told}");
+    assert!(shown.contains("NOT AS IT MUST BE · bot: 1 lines of the recording were skipped"), "{shown}");
     let kept = told.lines().find_map(|line| line.strip_prefix("Database and logs are in ")).unwrap();
     assert!(Path::new(kept.trim_end_matches('.')).join("bot.log").is_file(), "{told}");
 }

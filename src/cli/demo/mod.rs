@@ -36,6 +36,9 @@ const TOLD: usize = 24;
 const SECONDS: f64 = 38.0;
 const FASTER: f64 = 4.0;
 
+/// Events of a recording. With fewer, the bot's heartbeats alone would carry the story to its end.
+const AT_LEAST: u64 = 1000;
+
 pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure> {
     let shutdown = signals::shutdown();
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("the demo's directory: {e}"));
@@ -71,6 +74,14 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
 async fn play(global: &Global, args: &DemoArgs, dir: PathBuf) -> Result<(Exit, String), Failure> {
     let began = Instant::now();
     let expected = Expected::read(&args.session)?;
+    if expected.events < AT_LEAST {
+        let why = format!(
+            "the recording {}: {} events are too few for the story, it needs {AT_LEAST}; --session names another",
+            args.session.display(),
+            expected.events
+        );
+        return Err(Failure::new(Exit::Usage, why));
+    }
     let server = server(args, &dir)?;
     let story = if server.is_some() { story::WITH_NATS } else { story::WITHOUT_NATS };
     let mut stage = Stage::new(dir, server);

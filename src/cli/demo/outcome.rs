@@ -83,7 +83,7 @@ impl Outcome<'_> {
         let mut wrong = Vec::new();
         if self.seen.len() < self.phases {
             wrong.push(format!(
-                "the bot ended in phase {} of {}: the recording is too short for the story, or bot.log tells why",
+                "the bot ended in phase {} of {}: bot.log tells why",
                 self.seen.len(),
                 self.phases
             ));
