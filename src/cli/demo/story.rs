@@ -188,7 +188,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
             "Look: via NATS again, and what `lost` says.",
         ],
         part: 145,
-        shows: &[(55, |ended| ended.events.nats), (3, |ended| ended.requests.nats)],
+        shows: &[(55, |ended| ended.events.nats), (2, |ended| ended.requests.nats)],
         may_fail: UNDER_WAY,
     },
 ];
