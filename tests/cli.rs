@@ -80,6 +80,24 @@ fn option_environment_and_file_come_in_this_order_and_no_password_is_shown() {
     assert!(text.contains("nats-urk: there is no such option"), "{text}");
 }
 
+#[test]
+fn a_number_where_an_address_is_wanted_is_said_with_the_file_the_line_and_what_to_write() {
+    let file = DbFile::new();
+    let config = file.path().with_file_name("rosey.toml");
+    for (line, said) in [
+        (
+            "nats-url = 4222",
+            "nats-url: expected an address in quotes, such as nats-url = \"nats://127.0.0.1:4222\"",
+        ),
+        ("[serve]\ndatabase-url = 1", "database-url: expected an address in quotes"),
+        ("database-url = true", "such as database-url = \"sqlite://rosey.db\", found true"),
+    ] {
+        std::fs::write(&config, line).unwrap();
+        let (code, text) = run(rosey(&file).arg("serve"));
+        assert!(code == Some(2) && text.contains(said) && text.contains("rosey.toml"), "{line}: {text}");
+    }
+}
+
 #[tokio::test]
 async fn verify_tells_right_from_wrong_by_its_exit_code_its_text_and_its_json() {
     let file = DbFile::new();
@@ -314,6 +332,7 @@ async fn a_service_that_must_not_start_says_why_and_what_to_do() {
         assert_eq!(code, Some(5), "{text}");
         assert!(text.contains("FOREIGN") && text.contains("nats stream rm"), "{text}");
     }
+    assert!(!w.file.path().exists(), "no database of a service that never was");
     let without = NatsServer::start().await;
     let mut command = rosey(&w.file);
     command.args([
@@ -327,6 +346,59 @@ async fn a_service_that_must_not_start_says_why_and_what_to_do() {
     ]);
     let (code, text) = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
     assert!(code == Some(5) && text.contains("nats-server -js"), "{text}");
+    assert!(!w.file.path().exists(), "nor of this one");
+}
+
+#[tokio::test]
+async fn a_service_that_is_refused_beside_another_one_leaves_no_database_behind() {
+    let (server, file) = (NatsServer::start().await, DbFile::new());
+    let serve = |options: &'static [&str], path: &str| {
+        let mut command = rosey(&file);
+        command.args(["serve", "--nats-url", &server.url(), "--database-url", path]).args(options);
+        async move { tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap() }
+    };
+    let names = || {
+        let dir = std::fs::read_dir(file.path().parent().unwrap()).unwrap();
+        dir.map(|f| f.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    // A place where no database can be is said at once, whoever is there.
+    let (code, text) = serve(&[], "sqlite://no/such/folder/rosey.db").await;
+    assert_eq!(code, Some(2), "{text}");
+
+    let peer = Peer::connect(&server).await;
+    let other = peer.answer("rosey.db.query.channel_stats", Default::default(), "{}").await;
+    let (code, text) = serve(&[], "sqlite://new.db").await;
+    assert!(code == Some(5) && text.contains("another kind of service"), "{text}");
+    assert_eq!(names(), Vec::<String>::new());
+    other.abort();
+    let _ = other.await;
+
+    let elsewhere = DbFile::new();
+    let running = DbService::start(&server, &elsewhere).await;
+    let (code, text) = serve(&[], "sqlite://new.db").await;
+    assert!(code == Some(5) && text.contains("this one is a new one"), "{text}");
+    assert_eq!(names(), Vec::<String>::new());
+    running.stop().await;
+
+    // With nobody there it is created; and beside itself another one starts.
+    let first = ServeProcess::start(&server, &file).await;
+    let second = ServeProcess::start(&server, &file).await;
+    assert_eq!((first.terminate().await, second.terminate().await), (Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn a_service_that_waits_for_a_server_has_no_database_yet_and_ends_when_it_is_told() {
+    let (server, file) = (NatsServer::down(), DbFile::new());
+    let mut serve = rosey(&file)
+        .args(["serve", "--nats-url", &server.url(), "--database-url", &file.url()])
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(serve.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("no NATS server answers")));
+    assert!(!file.path().exists());
+    assert!(Command::new("kill").args(["-TERM", &serve.id().to_string()]).status().unwrap().success());
+    assert!(lines.any(|line| line.starts_with("stopped: 0 taken")));
+    assert!(serve.wait().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

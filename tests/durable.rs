@@ -25,20 +25,11 @@ fn rounds() -> u32 {
     knob("ROSEY_ROUNDS", 20)
 }
 
-/// Numbers without a pattern, the same in every run with the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn seeded(usual: u64) -> Self {
-        let seed = knob("ROSEY_SEED", usual);
-        eprintln!("ROSEY_SEED={seed} ROSEY_ROUNDS={}", rounds());
-        Self(seed)
-    }
-
-    fn up_to(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % most
-    }
+/// Its moments, told.
+fn dice(usual: u64) -> Dice {
+    let seed = knob("ROSEY_SEED", usual);
+    eprintln!("ROSEY_SEED={seed} ROSEY_ROUNDS={}", rounds());
+    Dice::new(seed)
 }
 
 async fn recognised(nats: &NatsService<Op>) {
@@ -81,9 +72,9 @@ async fn kill_services(options: &[&str], stream: bool) {
     recognised(&nats).await;
     let plain = if stream { Some(PlainPeer::start(&w.server).await) } else { None };
     let mut load = Load::start(&stack(&nats, &w.file).await, 8);
-    let mut dice = Dice::seeded(1);
+    let mut dice = dice(1);
     for _ in 0..rounds() {
-        load.served_by_nats(1 + dice.up_to(150)).await;
+        load.served_by_nats(dice.one_of(1..=150)).await;
         process.kill();
         process = ServeProcess::start_with(&w.server, &w.file, options).await;
     }
@@ -133,11 +124,11 @@ async fn kill_servers(options: ServiceOptions, stream: bool) {
     let nats = nats(&w.server).await;
     recognised(&nats).await;
     let mut load = Load::start(&stack(&nats, &w.file).await, 8);
-    let mut dice = Dice::seeded(2);
+    let mut dice = dice(2);
     for _ in 0..rounds() {
-        load.served_by_nats(1 + dice.up_to(150)).await;
+        load.served_by_nats(dice.one_of(1..=150)).await;
         w.server.kill();
-        load.served_by_db(1 + dice.up_to(50)).await;
+        load.served_by_db(dice.one_of(1..=50)).await;
         w.server.restart().await;
     }
     load.served_by_nats(50).await;

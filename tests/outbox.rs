@@ -11,4 +11,6 @@ mod kit;
 mod outages;
 #[path = "outbox/processes.rs"]
 mod processes;
+#[path = "outbox/retry.rs"]
+mod retry;
 mod support;

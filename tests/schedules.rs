@@ -10,10 +10,6 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "schedules/bot.rs"]
-mod bot;
-#[path = "schedules/dice.rs"]
-mod dice;
 #[path = "schedules/load.rs"]
 mod load;
 #[path = "schedules/plan.rs"]
@@ -28,8 +24,6 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use bot::Bot;
-use dice::Dice;
 use futures_util::FutureExt;
 use load::Load;
 use support::*;
@@ -40,7 +34,7 @@ use world::{Story, World};
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// Plays one schedule to its end.
-async fn play(seed: u64, length: Duration, story: Story) -> Verdict {
+async fn play(seed: u64, length: Duration, story: Story) {
     let mut dice = Dice::new(seed);
     let (stream, services) = (seed % 2 == 1, if dice.in_a_hundred(50) { 2 } else { 1 });
     story.say(format_args!("stream: {stream}, services: {services}"));
@@ -48,10 +42,7 @@ async fn play(seed: u64, length: Duration, story: Story) -> Verdict {
     plan.iter().for_each(|spell| story.say(format_args!("planned: {spell}")));
     let mut world = World::new(stream, services, story).await;
     let bots = [Bot::start(&world.proxy, &world.file).await, Bot::start(&world.proxy, &world.file).await];
-    for bot in &bots {
-        tokio::time::timeout(SETTLED, bot.nats.recognised()).await.expect("the service is recognised");
-    }
-    let loads = [0, 1].map(|bot| Load::start(&bots[bot].db, bot, Dice::new(dice.one_of(0..=u64::MAX - 1))));
+    let loads = [0, 1].map(|bot| Load::start(&bots[bot].db, bot, dice.another()));
     world.play(&plan).await;
     world.recovered().await;
     for bot in &bots {
@@ -62,7 +53,8 @@ async fn play(seed: u64, length: Duration, story: Story) -> Verdict {
         records.push(load.finish(SETTLED).await);
     }
     for bot in &bots {
-        bot.settled(SETTLED).await;
+        bot.emptied().await;
+        bot.nats.all_applied(SETTLED).await.unwrap();
     }
     for bot in bots {
         bot.stop().await;
@@ -72,7 +64,6 @@ async fn play(seed: u64, length: Duration, story: Story) -> Verdict {
     eprintln!("seed {seed} · {verdict}");
     verdict.assert_right();
     world.file.assert_verified().await;
-    verdict
 }
 
 /// What a panic says.

@@ -12,7 +12,8 @@ use rosey::op::{Answer, Error, OpenSessions, OutboundEnqueue, Request, UserJoine
 use rosey::operation::{Done, Operation};
 use rosey::stack::{Queries, StackBuilder, boxed};
 use rosey::{Ack, Cause, Class, Classify, Code, Db, Reply, Via};
-use tower::Service;
+use tower::limit::ConcurrencyLimit;
+use tower::{Service, ServiceExt};
 
 /// A path that answers the same thing always, and counts how often it is asked.
 #[derive(Clone)]
@@ -79,6 +80,68 @@ async fn the_class_of_an_error_alone_decides_whether_the_database_is_asked() {
         if let Ok(reply) = result {
             assert_eq!(reply.via, Via::Db);
         }
+    }
+}
+
+/// Takes all kinds in turn, through one instance and through clones, and waits for nobody.
+async fn takes_turns<S: rosey::Stack<rosey::op::Op>>(mut stack: S, what: &str) {
+    for round in 0..3 {
+        for request in
+            [joins(), Request::new(OutboundEnqueue { username: None, content: "hi".into() }), sessions()]
+        {
+            let name = request.op.spec().name;
+            for mut one in [None, Some(stack.clone())] {
+                let one = one.as_mut().unwrap_or(&mut stack);
+                let ready = tokio::time::timeout(Duration::from_secs(60), one.ready()).await;
+                let ready = ready.unwrap_or_else(|_| panic!("{what}: never ready for {name}, round {round}"));
+                let Ok(ready) = ready else { panic!("{what}: {name}") };
+                let done = tokio::time::timeout(Duration::from_secs(60), ready.call(request.clone())).await;
+                assert!(done.is_ok_and(|done| done.is_ok()), "{what}: {name}, round {round}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_with_room_for_one_is_asked_for_one_place() {
+    for queries in [Queries::Nats, Queries::Db] {
+        for fails in [None, Some(Code::UNAVAILABLE)] {
+            let one = |via, fails| ConcurrencyLimit::new(Leaf::new(via, fails), 1);
+            let (nats, db) = (|| one(Via::Nats, fails), || one(Via::Db, None));
+            let outbox = || one(Via::Outbox, None);
+            let builder = StackBuilder::new().queries(queries);
+            takes_turns(builder.build_direct(db()), "direct").await;
+            takes_turns(builder.build(nats(), db()), "both").await;
+            takes_turns(builder.build_with_outbox(nats(), db(), outbox()).0, "with an outbox").await;
+            takes_turns(builder.build_direct_with_outbox(db(), outbox()).0, "direct, with an outbox").await;
+        }
+    }
+}
+
+/// A path that is never ready.
+#[derive(Clone)]
+struct Full;
+
+impl Service<Request> for Full {
+    type Response = Reply<Answer>;
+    type Error = Error;
+    type Future = Ready<Result<Reply<Answer>, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Request) -> Self::Future {
+        panic!("called unready")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_never_ready_keeps_no_event_from_nats_wherever_queries_are_read() {
+    for queries in [Queries::Nats, Queries::Db] {
+        let (nats, outbox) = (Leaf::new(Via::Nats, None), Leaf::new(Via::Outbox, None));
+        let client = Db::new(StackBuilder::new().queries(queries).build_with_outbox(nats, Full, outbox).0);
+        assert_eq!(client.send(joins()).await.unwrap().via, Via::Nats, "{queries:?}");
     }
 }
 

@@ -285,13 +285,13 @@ async fn the_end_of_an_outage_is_news_and_tells_how_many_failed_while_nothing_se
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_switch_for_a_part_of_the_calls_names_it_and_knows_only_of_it() {
+async fn a_switch_by_parts_of_the_calls_names_them_and_knows_them_apart() {
     let (events, _guard) = Events::catch(Level::INFO);
-    let (writes, reads) = (SwitchLayer::new().of("writes"), SwitchLayer::new().of("reads"));
+    let layer = SwitchLayer::by(["reads", "writes"], |req: &Req| if req.write { 7 } else { 0 });
     for _ in 0..3 {
-        for (layer, path) in [(&writes, 0), (&reads, 1)] {
+        for (req, path) in [(write(1), 0), (read(1), 1)] {
             let inner = service_fn(move |_: Req| ready(Ok::<_, Error>(Via(path))));
-            layer.layer(inner).oneshot(read(1)).await.unwrap();
+            layer.layer(inner).oneshot(req).await.unwrap();
             advance(Duration::from_secs(1)).await;
         }
     }

@@ -27,11 +27,11 @@ pub(super) fn apply(command: Command) -> Result<(Command, Option<PathBuf>), Fail
     for (key, value) in table {
         match value {
             Value::Table(table) => {
-                let lines = table.into_iter().map(|(k, v)| Ok((k.clone(), text(&k, v)?)));
+                let lines = table.into_iter().map(|(k, v)| Ok((k.clone(), text(&command, &k, v)?)));
                 own.insert(key, lines.collect::<Result<_, String>>().map_err(wrong)?);
             }
             value => {
-                let value = text(&key, value).map_err(wrong)?;
+                let value = text(&command, &key, value).map_err(wrong)?;
                 common.insert(key, value);
             }
         }
@@ -74,8 +74,12 @@ fn read(file: &PathBuf) -> Result<Table, Failure> {
     text.parse().map_err(|e: toml::de::Error| failed(e.to_string()))
 }
 
-fn text(key: &str, value: Value) -> Result<String, String> {
+fn text(command: &Command, key: &str, value: Value) -> Result<String, String> {
     match value {
+        Value::Integer(_) | Value::Boolean(_) if wants_url(command, key) => Err(format!(
+            "{key}: expected an address in quotes, such as {key} = \"{}\", found {value}",
+            if key == "nats-url" { "nats://127.0.0.1:4222" } else { "sqlite://rosey.db" }
+        )),
         Value::String(text) => Ok(text),
         Value::Integer(number) => Ok(number.to_string()),
         Value::Boolean(flag) => Ok(flag.to_string()),
@@ -84,6 +88,14 @@ fn text(key: &str, value: Value) -> Result<String, String> {
             other.type_str()
         )),
     }
+}
+
+/// Whether the option of this name takes an address.
+fn wants_url(command: &Command, key: &str) -> bool {
+    let takes = |arg: &clap::Arg| {
+        arg.get_long() == Some(key) && arg.get_value_names().is_some_and(|names| names == ["URL"])
+    };
+    command.get_arguments().any(takes) || command.get_subcommands().any(|sub| sub.get_arguments().any(takes))
 }
 
 /// A line that no option understands is a mistake: say so, instead of passing over it.

@@ -1,5 +1,6 @@
 //! `rosey serve`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
@@ -8,6 +9,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::args::{ServeArgs, millis};
 use super::exit::{Exit, Failure};
 use super::{console, signals};
+use crate::op::Op;
 use crate::service::{self, JetStream, Served, ServiceOptions};
 
 /// The database service's own.
@@ -40,12 +42,29 @@ pub(super) enum JetStreamArg {
 
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let shutdown = signals::shutdown();
-    let db = args.database.keeping(&args.keep)?.open().await?;
+    let database = args.database.keeping(&args.keep)?;
     let options = args.service.options();
+    if is_new(database.named_or_usual()?.path()) {
+        let (nats, told) = (args.nats.options("rosey-serve"), signals::told(shutdown.clone()));
+        match service::check::<Op>(nats, &options, told).await {
+            // Another one on the same file may have been quicker to create it.
+            Err(refused) if is_new(database.named_or_usual()?.path()) => return Err(refused.into()),
+            _ if *shutdown.borrow() => return Ok(report(&Served::default())),
+            _ => {}
+        }
+    }
+    let db = database.open().await?;
     let told = signals::told(shutdown);
     let served = service::serve(args.nats.options("rosey-serve"), db.clone(), options, || {}, told).await;
     db.close().await;
     Ok(report(&served?))
+}
+
+/// Whether the file would be created: then a service that must not start shall leave none behind. Where that cannot be
+/// done, opening it says why, and says it at once.
+fn is_new(file: &Path) -> bool {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    !file.exists() && folder.is_none_or(Path::is_dir)
 }
 
 impl ServiceArgs {

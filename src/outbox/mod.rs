@@ -115,6 +115,15 @@ pub enum Which {
     Expired,
 }
 
+/// What became of a second try of what was refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Retried {
+    /// Events that wait again.
+    pub waiting: u64,
+    /// Events that were taken longer ago than [`OFFERED`]: they stay set aside.
+    pub too_old: u64,
+}
+
 impl<O> Clone for OutboxService<O> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), operation: PhantomData }
@@ -170,6 +179,16 @@ impl<O> OutboxService<O> {
     /// When the file cannot be read.
     pub async fn oldest(&self) -> Result<Option<i64>, Cause> {
         Ok(self.next(0, i64::MIN, 1).await?.first().map(|entry| entry.taken_at))
+    }
+
+    /// Puts what was refused back to what waits, to be offered again under the same id, behind what waits already: all of it,
+    /// or the event of this id. What is older than [`OFFERED`], counted from when it was first taken, stays where it is. A
+    /// call that is dropped may have done it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn retry(&self, id: Option<&str>) -> Result<Retried, Cause> {
+        self.ask(|told| Item::Retry(id.map(str::to_owned), told)).await
     }
 
     /// Removes events for good; answers how many. They are never applied then. A call that is dropped may have done it.

@@ -51,6 +51,20 @@ const EXPIRED: &str = "
     DELETE FROM waiting WHERE taken_at <= $1;
     COMMIT;";
 const ANY_EXPIRED: &str = "SELECT EXISTS (SELECT 1 FROM waiting WHERE taken_at <= $1);";
+// `$1`: the first number that is free. `$2`: what was taken until then stays. `$3`: an id, or none for all.
+const RETRY: &str = "
+    BEGIN IMMEDIATE;
+    INSERT INTO waiting (seq, id, operation, occurred_at, traceparent, tracestate, payload, taken_at)
+    SELECT $1 - 1 + row_number() OVER (ORDER BY taken_at, id), id, operation, occurred_at, traceparent, tracestate, payload,
+           taken_at
+    FROM aside WHERE code <> 'expired' AND taken_at > $2 AND ($3 IS NULL OR id = $3)
+    ON CONFLICT (id) DO NOTHING;
+    DELETE FROM aside WHERE code <> 'expired' AND taken_at > $2 AND ($3 IS NULL OR id = $3);
+    COMMIT;";
+// What the same would take, if it were not for its age.
+const TOO_OLD: &str = "
+    SELECT count(*) FROM aside
+    WHERE iif($2 IS NULL, code <> 'expired' AND taken_at <= $1, id = $2 AND (code = 'expired' OR taken_at <= $1));";
 const HELD: &str = "
     SELECT (SELECT ifnull(max(seq), 0) FROM waiting), (SELECT count(*) FROM waiting),
            (SELECT count(*) FROM aside WHERE code <> 'expired'), (SELECT count(*) FROM aside WHERE code = 'expired'),
@@ -150,6 +164,20 @@ pub(super) async fn refuse(
         sqlx::query(REFUSED).bind(seq).bind(clock::now()).bind(cause.code().name).bind(cause.to_string());
     let (_, changes) = run(connection, query).await?;
     Ok(changes.get(2).copied().unwrap_or_default())
+}
+
+/// Puts what was refused back to what waits, if it was taken after `horizon`, under numbers from `first` on: all of it, or
+/// what has this id. Answers how many, and how many are too old.
+pub(super) async fn retry(
+    connection: &mut SqliteConnection,
+    first: i64,
+    horizon: i64,
+    id: Option<&str>,
+) -> Result<(u64, u64), sqlx::Error> {
+    let too_old: i64 = sqlx::query_scalar(TOO_OLD).bind(horizon).bind(id).fetch_one(&mut *connection).await?;
+    let query = sqlx::query(RETRY).bind(first).bind(horizon).bind(id);
+    let (_, changes) = run(connection, query).await?;
+    Ok((changes.get(2).copied().unwrap_or_default(), too_old.unsigned_abs()))
 }
 
 /// Sets aside what was taken until `horizon`; answers how many.

@@ -11,7 +11,7 @@ use super::file::Opened;
 use super::gauge::Gauges;
 use super::options::OutboxOptions;
 use super::store::{self, Held};
-use super::{Counts, Which};
+use super::{Counts, Retried, Which, replay};
 use crate::error::{Cause, Code};
 
 /// So many bytes must have gone before the file is made smaller.
@@ -28,6 +28,8 @@ pub(super) enum Item {
     Forget(Vec<i64>, u64, Told<()>),
     Refuse(i64, Cause, Told<()>),
     Expire(i64, Told<u64>),
+    /// Of which id, or all.
+    Retry(Option<String>, Told<Retried>),
     Drop(Which, Told<u64>),
     Close(oneshot::Sender<()>),
 }
@@ -232,12 +234,28 @@ impl Holder {
                     self.publish();
                 }));
             }
+            Item::Retry(id, told) => {
+                let retried = self.retry(id.as_deref()).await;
+                let _ = told.send(retried);
+            }
             Item::Drop(which, told) => {
                 let dropped = self.drop(which).await;
                 let _ = told.send(dropped);
             }
             Item::Put(..) | Item::Close(_) => {}
         }
+    }
+
+    async fn retry(&mut self, id: Option<&str>) -> Result<Retried, Cause> {
+        let first = self.held.last + 1;
+        // Also if it fails, as above.
+        self.held.last += i64::try_from(self.held.refused).unwrap_or_default();
+        let horizon = replay::horizon();
+        let (waiting, too_old) = self.file.with(async |c| store::retry(c, first, horizon, id).await).await?;
+        self.held.refused = self.held.refused.saturating_sub(waiting);
+        self.held.waiting += waiting;
+        self.publish();
+        Ok(Retried { waiting, too_old })
     }
 
     async fn drop(&mut self, which: Which) -> Result<u64, Cause> {

@@ -1,6 +1,7 @@
 //! The database service: subjects in, [`SqlxService`] in the middle, answers out.
 
 mod barrier;
+mod check;
 mod connection;
 mod counters;
 mod handle;
@@ -12,6 +13,7 @@ mod options;
 mod stream;
 mod subscription;
 mod take;
+mod tries;
 mod troubles;
 
 use std::sync::Arc;
@@ -22,12 +24,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
 
-use connection::{Connection, connected, note, say_goodbye};
+pub use check::check;
+use connection::{Connection, note, say_goodbye};
 use counters::Counters;
 pub use counters::Served;
 use lookout::Notices;
 pub use options::{JetStream, ServeError, ServiceOptions};
 use stream::{Api, Consume, Declaration, Overlap, Plan};
+use tries::Tries;
 use troubles::Troubles;
 
 use crate::nats::{Mode, NatsOptions, redact};
@@ -100,7 +104,7 @@ pub async fn serve<O: Persist>(
     let (stopping, stop) = watch::channel(false);
     let (giving_up, give_up) = watch::channel(false);
 
-    let begin = |plan, declaration: &Declaration, api: &Api| Shared {
+    let shared = |plan, declaration: &Declaration, api: &Api| Shared {
         client: client.clone(),
         db: db.clone(),
         counters: Counters::new(O::SPECS.len()),
@@ -114,31 +118,20 @@ pub async fn serve<O: Persist>(
         stop: stop.clone(),
         give_up: give_up.clone(),
     };
+    let (declaration, api) = (Declaration::new::<O>(db.database(), &options), Api::new(client.clone()));
     let begun = async {
-        let (declaration, api) = (Declaration::new::<O>(db.database(), &options), Api::new(client.clone()));
-        let mut told = false;
+        let mut tries = Tries::new(state.clone(), &url);
         loop {
-            connected(&mut state.clone(), &url).await;
-            let before = state.borrow().times;
+            tries.begin().await;
             let begun = async {
                 let denied = || state.borrow().stream_denied;
                 let plan = plan::<O>(&client, &api, &declaration, db.database(), &options, denied).await?;
-                let shared = Arc::new(begin(plan, &declaration, &api));
+                let shared = Arc::new(shared(plan, &declaration, &api));
                 let tasks = start(&shared, plan, declaration.clone()).await?;
                 Ok((shared, tasks))
             };
-            let begun: Result<_, ServeError> = begun.await;
-            let now = *state.borrow();
-            match begun {
-                // What was found out over a connection that broke may be wrong: who is not heard is not absent.
-                _ if !now.up || now.times != before => {}
-                Err(ServeError::Connection(why)) => {
-                    if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(url, "cannot serve yet, trying again for ever: {why}");
-                    }
-                    time::sleep(Duration::from_secs(1)).await;
-                }
-                begun => return begun,
+            if let Some(begun) = tries.end(begun.await).await {
+                return begun;
             }
         }
     };

@@ -1,6 +1,7 @@
 //! Two circuits over one path: events may have a living stream to go to while nobody answers calls and queries, and must
 //! not be kept from it by them.
 
+use std::mem;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::Either;
@@ -48,32 +49,60 @@ impl Circuits {
     }
 }
 
-/// A path for events and a path for the rest. Ready when both are: which one a request takes is not known before it comes.
+/// One path behind two circuits. It is made ready once for whichever request comes, and goes with the request through
+/// the circuit of its kind: two instances of it, both ready for a request that only one of them gets, would be twice the
+/// room in a path that has little.
 #[derive(Clone, Debug)]
-pub(super) struct ByKind<E, R> {
+pub(super) struct ByKind<P, E, R> {
+    pub(super) path: P,
     pub(super) events: E,
     pub(super) requests: R,
 }
 
-impl<O, E, R> Service<Request<O>> for ByKind<E, R>
+impl<O, P, E, R> Service<Request<O>> for ByKind<P, E, R>
 where
     O: Operation,
-    E: Service<Request<O>>,
-    R: Service<Request<O>, Response = E::Response, Error = E::Error>,
+    P: Service<Request<O>> + Clone,
+    E: Service<(P, Request<O>), Response = P::Response, Error = P::Error>,
+    R: Service<(P, Request<O>), Response = P::Response, Error = P::Error>,
 {
-    type Response = E::Response;
-    type Error = E::Error;
+    type Response = P::Response;
+    type Error = P::Error;
     type Future = Either<E::Future, R::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), P::Error>> {
+        ready!(self.path.poll_ready(cx))?;
         ready!(self.events.poll_ready(cx))?;
         self.requests.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<O>) -> Self::Future {
+        let next = self.path.clone();
+        let ready = mem::replace(&mut self.path, next);
         match request.op.spec().kind {
-            Kind::Event => Either::Left(self.events.call(request)),
-            Kind::Call | Kind::Query => Either::Right(self.requests.call(request)),
+            Kind::Event => Either::Left(self.events.call((ready, request))),
+            Kind::Call | Kind::Query => Either::Right(self.requests.call((ready, request))),
         }
+    }
+}
+
+/// Calls the service that comes with the request, which is ready.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readied;
+
+impl<P, Req> Service<(P, Req)> for Readied
+where
+    P: Service<Req>,
+{
+    type Response = P::Response;
+    type Error = P::Error;
+    type Future = P::Future;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), P::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (mut path, request): (P, Req)) -> P::Future {
+        path.call(request)
     }
 }

@@ -31,10 +31,10 @@ use rosey_layers::{
 };
 use tower::limit::ConcurrencyLimitLayer;
 use tower::util::BoxCloneSyncService;
-use tower::{Layer, Service, ServiceBuilder, ServiceExt};
+use tower::{Service, ServiceBuilder, ServiceExt};
 
-use circuits::ByKind;
 pub use circuits::Circuits;
+use circuits::{ByKind, Readied};
 #[cfg(feature = "sqlite")]
 pub use direct::Direct;
 use queries::Apart;
@@ -42,7 +42,7 @@ pub use queries::Queries;
 
 use crate::client::Stack;
 use crate::error::Error;
-use crate::operation::Operation;
+use crate::operation::{Kind, Operation};
 use crate::reply::{Reply, Via};
 use crate::request::Request;
 
@@ -200,8 +200,9 @@ impl StackBuilder {
         let handles = Circuits { events: events.handle(), requests: requests.handle() };
         let timeout = TimeoutLayer::new(self.nats_timeout);
         let nats = ByKind {
-            events: ServiceBuilder::new().layer(events).layer(timeout).service(nats.clone()),
-            requests: ServiceBuilder::new().layer(requests).layer(timeout).service(nats),
+            path: nats,
+            events: ServiceBuilder::new().layer(events).layer(timeout).service(Readied),
+            requests: ServiceBuilder::new().layer(requests).layer(timeout).service(Readied),
         };
         let nats = ServiceBuilder::new()
             .layer(LogLayer::new(Via::Nats.tag()))
@@ -233,15 +234,21 @@ impl StackBuilder {
         O: Operation,
         S: Paths<O>,
     {
-        let told = |what| SwitchLayer::new().of(what).layer(paths.clone());
         // Calls and queries that go different ways would have one switch never come to rest.
-        let queries = self.apart(|| told("queries"));
-        let rest = told(if queries.is_some() { "calls" } else { "calls and queries" });
-        let told = ByKind { events: told("events"), requests: Apart::new(rest, queries) };
+        let names: &[_] = match self.queries {
+            Queries::Nats => &["events", "calls and queries"],
+            Queries::Db => &["events", "calls", "queries"],
+        };
+        let part = |request: &Request<O>| match request.op.spec().kind {
+            Kind::Event => 0,
+            Kind::Call => 1,
+            Kind::Query => 2, // beyond the last name is the last
+        };
         ServiceBuilder::new()
             .layer(ConcurrencyLimitLayer::new(self.in_flight))
             .layer(LogLayer::new("[ROSEY]").last())
             .layer(MetricsLayer::new("total").prefix(self.prefix))
-            .service(told)
+            .layer(SwitchLayer::by(names.iter().copied(), part))
+            .service(paths)
     }
 }

@@ -1,9 +1,10 @@
 //! Where queries are read: over NATS as everything else, or on the database that lies beside the caller.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_util::future::Either;
-use tower::Service;
+use tower::util::Oneshot;
+use tower::{Service, ServiceExt};
 
 use crate::operation::{Kind, Operation};
 use crate::request::Request;
@@ -34,23 +35,27 @@ impl<R, Q> Apart<R, Q> {
 impl<O, R, Q> Service<Request<O>> for Apart<R, Q>
 where
     O: Operation,
-    R: Service<Request<O>>,
-    Q: Service<Request<O>, Response = R::Response, Error = R::Error>,
+    R: Service<Request<O>> + Clone,
+    Q: Service<Request<O>, Response = R::Response, Error = R::Error> + Clone,
 {
     type Response = R::Response;
     type Error = R::Error;
-    type Future = Either<R::Future, Q::Future>;
+    type Future = Either<R::Future, Oneshot<Q, Request<O>>>;
 
+    /// Of the rest. The way of queries is made ready when one comes: the two share their paths, and a path that has
+    /// little room must not be asked for it twice.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), R::Error>> {
-        if let Some(queries) = &mut self.queries {
-            ready!(queries.poll_ready(cx))?;
-        }
         self.rest.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<O>) -> Self::Future {
-        match &mut self.queries {
-            Some(queries) if request.op.spec().kind == Kind::Query => Either::Right(queries.call(request)),
+        match &self.queries {
+            Some(queries) if request.op.spec().kind == Kind::Query => {
+                let query = queries.clone().oneshot(request);
+                // What the rest had reserved for this call is given back.
+                self.rest = self.rest.clone();
+                Either::Right(query)
+            }
             _ => Either::Left(self.rest.call(request)),
         }
     }

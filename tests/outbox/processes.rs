@@ -12,7 +12,7 @@ use crate::support::*;
 /// A port on which nobody listens.
 const NOWHERE: &str = "nats://127.0.0.1:1";
 
-fn rosey(dir: &Path) -> Command {
+pub(crate) fn rosey(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ROSEY_")) {
         command.env_remove(name);
@@ -22,7 +22,7 @@ fn rosey(dir: &Path) -> Command {
     command
 }
 
-fn run(command: &mut Command) -> (Option<i32>, String) {
+pub(crate) fn run(command: &mut Command) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     (status.code(), String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr))
 }

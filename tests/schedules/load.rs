@@ -10,7 +10,7 @@ use rosey::{Class, Classify, Db, Reply, Via};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{self, MissedTickBehavior};
 
-use super::dice::Dice;
+use crate::support::Dice;
 
 /// Every so often some operations are sent, whether or not those before them were answered: a chat does not wait either.
 const TICK: Duration = Duration::from_millis(5);

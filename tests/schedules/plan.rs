@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::dice::Dice;
-use crate::support::{BOTH, End, NewOnes, Towards};
+use crate::support::{BOTH, Dice, End, NewOnes, Towards};
 
 /// One thing that goes wrong for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,16 +116,18 @@ impl fmt::Display for Spell {
     }
 }
 
-/// Faults with calm between them, and at times a second one beside the first; all of them over at `length`.
+/// Faults with calm between them, at times a second one beside the first, and a lock of the database beside both: then
+/// no path is left. All of them are over at `length`.
 pub(crate) fn draw(dice: &mut Dice, length: Duration, services: usize) -> Vec<Spell> {
     let mut plan: Vec<Spell> = Vec::new();
-    for calm in [50..=600, 100..=1500] {
+    for (calm, only) in [(50..=600, None), (100..=1500, None), (300..=4000, Some(Fault::Locked))] {
         let mut now = 200 + dice.one_of(calm.clone());
         while u128::from(now) < length.as_millis() {
             // Most are short; some outlast every time-out there is.
             let lasts = 20 + dice.one_of(1..=1600) * dice.one_of(1..=1600) / 700;
             let (from, until) = (Duration::from_millis(now), Duration::from_millis(now + lasts));
-            let spell = Spell { fault: Fault::draw(dice, services), from, until: until.min(length) };
+            let fault = only.unwrap_or_else(|| Fault::draw(dice, services));
+            let spell = Spell { fault, from, until: until.min(length) };
             if plan.iter().all(|other| !other.meets(&spell)) {
                 plan.push(spell);
             }

@@ -94,8 +94,8 @@ impl Verdict {
             format!("{effects} effects of {} operations in the ledger", found.ledger.len())
         });
         verdict.unless(found.buried == 0, || format!("{} dead letters", found.buried));
-        for bot in 0..bots.len() {
-            verdict.count_lines(bot, &bots[bot], &found);
+        for (bot, records) in bots.iter().enumerate() {
+            verdict.count_lines(bot, records, &found);
         }
         verdict
     }

@@ -27,16 +27,11 @@ impl Fault {
 
 /// All of them, again and again, each time in another order.
 pub(crate) fn in_any_order(seed: u64) -> impl Iterator<Item = Fault> {
-    let mut state = seed;
+    let mut dice = Dice::new(seed);
     std::iter::repeat_with(move || {
         let mut round = Fault::ALL;
         for place in (1..round.len()).rev() {
-            // Numbers without a pattern: SplitMix64 (Steele, Lea, Flood 2014).
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = state;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            round.swap(place, ((z ^ (z >> 31)) % (place as u64 + 1)) as usize);
+            round.swap(place, dice.one_of(0..=place as u64) as usize);
         }
         round
     })

@@ -5,19 +5,20 @@ use std::time::Duration;
 use rosey::Db;
 use rosey::nats::NatsService;
 use rosey::op::Op;
-use rosey::outbox::{OutboxOptions, OutboxService, Replayer};
+use rosey::outbox::{OutboxService, Replayer};
 use rosey::sql::SqlxService;
 use rosey::stack::{Direct, StackBuilder, boxed};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{DbFile, LIMIT, Over, Url, nats, wait_until};
+use super::{DbFile, LIMIT, OutboxFile, Over, Url, nats, wait_until};
 
 pub(crate) struct Bot {
     pub(crate) nats: NatsService<Op>,
     pub(crate) db: Over,
     pub(crate) outbox: OutboxService<Op>,
-    _kept: tempfile::TempDir,
+    database: SqlxService<Op>,
+    _kept: OutboxFile,
     /// The replay ends with it.
     replaying: watch::Sender<()>,
     task: JoinHandle<()>,
@@ -31,18 +32,22 @@ impl Bot {
         // A lock that lasts is to be an error soon.
         let mut options = file.options();
         options.busy_timeout = Duration::from_millis(100);
-        let direct = Direct::open(SqlxService::open(&options).await.unwrap());
+        let database = SqlxService::open(&options).await.unwrap();
+        let direct = Direct::open(database.clone());
         direct.follow(nats.status(), |_| async { None });
-        let kept = tempfile::tempdir().unwrap();
-        let outbox = OutboxService::open(&OutboxOptions::new(kept.path().join("bot.outbox"))).await.unwrap();
-        let (stack, replay, _) = StackBuilder::new().build_with_outbox(nats.clone(), direct, outbox.clone());
+        let kept = OutboxFile::new();
+        let outbox = kept.open().await;
+        let (stack, replay, circuits) =
+            StackBuilder::new().build_with_outbox(nats.clone(), direct, outbox.clone());
         let replayer = Replayer::new(outbox.clone(), boxed(replay));
+        circuits.follow(nats.status());
+        replayer.follow(nats.status());
         let (replaying, mut stopped) = watch::channel(());
         let task = tokio::spawn(async move {
             let stop = async move { drop(stopped.changed().await) };
             replayer.run(stop).await;
         });
-        Self { nats, db: Db::new(boxed(stack)), outbox, _kept: kept, replaying, task }
+        Self { nats, db: Db::new(boxed(stack)), outbox, database, _kept: kept, replaying, task }
     }
 
     /// Waits until everything in the outbox has left.
@@ -59,5 +64,6 @@ impl Bot {
         drop(self.replaying);
         self.task.await.unwrap();
         self.outbox.close().await;
+        self.database.close().await;
     }
 }

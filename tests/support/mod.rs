@@ -4,6 +4,7 @@
 
 mod bot;
 mod client;
+mod dice;
 mod file;
 mod outbox;
 mod peer;
@@ -23,6 +24,7 @@ pub(crate) use bot::Bot;
 pub(crate) use client::{
     Load, Over, Tally, assert_exactly_once, assert_exactly_once_with, db_only, direct, nats, nats_only, stack,
 };
+pub(crate) use dice::Dice;
 pub(crate) use file::{DbFile, Held};
 pub(crate) use outbox::OutboxFile;
 pub(crate) use peer::{Peer, Said, next, silent};

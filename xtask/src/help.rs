@@ -115,10 +115,15 @@ whether they are met, where the time goes, and what becomes of it as the file gr
 `--quick` and the names of its tables: lines, kinds, hops, statements, growth. ROSEY_GROWTH=none, small or
 full says how far the file grows.
 
+`outage` puts a steady load on the stack, kills and freezes the server and the service, and takes both paths
+away: how long until another path serves, how soon NATS does again, and what is lost or doubled, here and by
+two designs without ids. Some 4 minutes; `-- --quick` takes one, `-- --svg docs/outage.svg` draws the chart.
+
 Examples:
   cargo xtask bench direct_vs_nats
   cargo xtask bench writer -- --quick
   ROSEY_GROWTH=full cargo xtask bench writer -- growth
+  cargo xtask bench outage -- --svg docs/outage.svg
   cargo xtask bench layers
   cargo xtask bench layers -- --measurement-time 1 --warm-up-time 0.5
 ";

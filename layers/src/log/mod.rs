@@ -10,7 +10,7 @@ mod trouble;
 pub use self::{
     future::LogFuture,
     layer::LogLayer,
-    switch::{Switch, SwitchFuture, SwitchLayer},
+    switch::{Parts, Switch, SwitchFuture, SwitchLayer, Whole},
     trouble::{More, Past, Trouble},
 };
 

@@ -39,11 +39,22 @@ const NOBODY: usize = usize::MAX;
 /// use rosey_layers::SwitchLayer;
 ///
 /// let layer = SwitchLayer::new();
-/// let events_alone = SwitchLayer::new().of("events");
+/// // Reads and writes may be served by different paths at the same time: each has lines of its own.
+/// let apart = SwitchLayer::by(["reads", "writes"], |request: &&str| usize::from(*request != "GET"));
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct SwitchLayer {
-    state: Arc<State>,
+#[derive(Clone, Debug)]
+pub struct SwitchLayer<P = Whole> {
+    states: States,
+    parts: P,
+}
+
+/// One for each part.
+type States = Arc<[Arc<State>]>;
+
+impl Default for SwitchLayer {
+    fn default() -> Self {
+        Self { states: Arc::new([Arc::default()]), parts: Whole }
+    }
 }
 
 impl SwitchLayer {
@@ -51,19 +62,48 @@ impl SwitchLayer {
     pub fn new() -> Self {
         Self::default()
     }
+}
 
-    /// The same for a part of the calls, whose name its lines tell. Parts that may be served by different paths at the same
-    /// time want a switch each: one for both would never come to rest.
-    pub fn of(self, what: &'static str) -> Self {
-        Self { state: Arc::new(State { what, ..State::default() }) }
+impl<P> SwitchLayer<P> {
+    /// The same by parts of the calls, whose names its lines tell; `part` answers the place of a request's part among
+    /// them. Parts that may be served by different paths at the same time want a state each: a common one would never come
+    /// to rest.
+    ///
+    /// A place beyond the last name counts as the last. Without names there is one part without a name.
+    pub fn by(names: impl IntoIterator<Item = &'static str>, part: P) -> Self {
+        let state = |what| Arc::new(State { what, ..State::default() });
+        let states: States = names.into_iter().map(state).collect();
+        Self { states: if states.is_empty() { Arc::new([Arc::default()]) } else { states }, parts: part }
     }
 }
 
-impl<S> Layer<S> for SwitchLayer {
-    type Service = Switch<S>;
+impl<S, P: Clone> Layer<S> for SwitchLayer<P> {
+    type Service = Switch<S, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Switch { inner, state: Arc::clone(&self.state) }
+        Switch { inner, states: Arc::clone(&self.states), parts: self.parts.clone() }
+    }
+}
+
+/// Which part of the calls a request belongs to. Functions are such rules.
+pub trait Parts<Req> {
+    /// The place of its part among the names.
+    fn of(&self, req: &Req) -> usize;
+}
+
+/// All calls are one part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Whole;
+
+impl<Req> Parts<Req> for Whole {
+    fn of(&self, _: &Req) -> usize {
+        0
+    }
+}
+
+impl<Req, F: Fn(&Req) -> usize> Parts<Req> for F {
+    fn of(&self, req: &Req) -> usize {
+        self(req)
     }
 }
 
@@ -85,14 +125,16 @@ impl<S> Layer<S> for SwitchLayer {
 ///
 /// *Errors* pass through and are counted. *Drop*: drops the inner future; nothing is counted.
 #[derive(Clone, Debug)]
-pub struct Switch<S> {
+pub struct Switch<S, P = Whole> {
     inner: S,
-    state: Arc<State>,
+    states: States,
+    parts: P,
 }
 
-impl<S, Req> Service<Req> for Switch<S>
+impl<S, P, Req> Service<Req> for Switch<S, P>
 where
     S: Service<Req>,
+    P: Parts<Req>,
     S::Response: ServedBy,
     S::Error: Classify,
 {
@@ -106,7 +148,10 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        SwitchFuture { inner: self.inner.call(req), state: Arc::clone(&self.state) }
+        // Never empty: see `SwitchLayer`.
+        let part = self.parts.of(&req).min(self.states.len() - 1);
+        let state = Arc::clone(&self.states[part]);
+        SwitchFuture { inner: self.inner.call(req), state }
     }
 }
 

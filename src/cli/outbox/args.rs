@@ -67,6 +67,12 @@ pub(in crate::cli) struct OutboxCommand {
     /// Remove for good what waits, what was refused, what has expired, or all of it
     #[arg(long = "drop", value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
     pub(super) discard: Option<WhichArg>,
+    /// Put what was refused under this id back to what waits, to be offered again; may be said several times
+    #[arg(long, value_name = "ID", conflicts_with_all = ["replay", "discard"])]
+    pub(super) retry: Vec<String>,
+    /// The same for everything that was refused, where the cause of that is gone
+    #[arg(long, conflicts_with_all = ["replay", "discard", "retry"])]
+    pub(super) retry_refused: bool,
     /// Remove without asking
     #[arg(long, env = "ROSEY_YES", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) yes: bool,

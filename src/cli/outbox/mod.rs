@@ -2,6 +2,7 @@
 
 mod args;
 mod kept;
+mod retry;
 
 use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;
@@ -23,6 +24,9 @@ pub(super) async fn run(global: &Global, args: OutboxCommand) -> Result<Exit, Fa
     };
     if let Some(which) = args.discard {
         return discard(global, file, which.into(), args.yes).await;
+    }
+    if args.retry_refused || !args.retry.is_empty() {
+        return retry::run(global, file, &args).await;
     }
     if args.replay {
         return replay(global, file, &args).await;

@@ -19,6 +19,11 @@ impl Dice {
         z ^ (z >> 31)
     }
 
+    /// Dice of their own, for whoever throws at moments that others do not know.
+    pub(crate) fn another(&mut self) -> Self {
+        Self(self.next())
+    }
+
     /// One of these numbers.
     pub(crate) fn one_of(&mut self, range: RangeInclusive<u64>) -> u64 {
         range.start() + self.next() % (range.end() - range.start() + 1)

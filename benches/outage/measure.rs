@@ -1,0 +1,88 @@
+//! What one fault did to the operations, as numbers.
+
+use std::time::Duration;
+
+use super::load::{Path, Seen};
+use super::world::Window;
+
+/// Over how long "before" and "after" are counted: not longer than the calm between two faults.
+const ASIDE: Duration = Duration::from_millis(600);
+/// What was begun so long before a fault may still wait when it comes.
+const REACH: Duration = Duration::from_secs(3);
+
+/// The numbers of one fault. A time is missing where the thing did not happen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbers {
+    /// Of those that ended before the fault.
+    pub(crate) p99_before: Option<Duration>,
+    /// From the fault to the moment when it was noticed.
+    pub(crate) noticed: Option<Duration>,
+    /// From the fault to the end of the first operation that another path served.
+    pub(crate) first: Option<Duration>,
+    /// From the notice to the same.
+    pub(crate) first_after_notice: Option<Duration>,
+    /// The slowest of those that met the fault.
+    pub(crate) slowest: Duration,
+    /// Of those begun after it was noticed, and before the return.
+    pub(crate) p99_noticed: Option<Duration>,
+    pub(crate) slowest_noticed: Option<Duration>,
+    /// From the return to the end of the first operation over NATS.
+    pub(crate) back: Option<Duration>,
+    /// From the return until the outbox was empty.
+    pub(crate) drained: Option<Duration>,
+    /// Operations served a second: before, during, after.
+    pub(crate) rate: [f64; 3],
+}
+
+impl Numbers {
+    pub(crate) fn of(
+        window: &Window,
+        noticed: Option<Duration>,
+        drained: Option<Duration>,
+        seen: &[Seen],
+    ) -> Self {
+        let Window { began, back, .. } = *window;
+        let met = || seen.iter().filter(|s| s.begun + REACH >= began && s.ended() >= began && s.begun < back);
+        let first = met().filter(|s| s.path != Path::Nats).map(Seen::ended).min();
+        let sorted = |times: &mut dyn Iterator<Item = &Seen>| {
+            let mut times: Vec<Duration> = times.map(|s| s.took).collect();
+            times.sort_unstable();
+            times
+        };
+        let late = sorted(&mut met().filter(|s| noticed.is_some_and(|noticed| s.begun >= noticed)));
+        let calm = sorted(&mut seen.iter().filter(|s| s.begun + ASIDE >= began && s.ended() < began));
+        let returned = seen.iter().filter(|s| s.path == Path::Nats && s.ended() >= back);
+        let interrupted = met().any(|s| s.path != Path::Nats);
+        Self {
+            p99_before: percentile(&calm, 0.99),
+            noticed: noticed.map(|at| at.saturating_sub(began)),
+            first: first.map(|at| at.saturating_sub(began)),
+            first_after_notice: first.zip(noticed).map(|(first, noticed)| first.saturating_sub(noticed)),
+            slowest: met().map(|s| s.took).max().unwrap_or_default(),
+            p99_noticed: percentile(&late, 0.99),
+            slowest_noticed: late.last().copied(),
+            back: returned.map(Seen::ended).min().filter(|_| interrupted).map(|at| at.saturating_sub(back)),
+            drained: drained.map(|at| at.saturating_sub(back)),
+            rate: [
+                rate(seen, began.saturating_sub(ASIDE), began),
+                rate(seen, began, back),
+                rate(seen, back, back + ASIDE),
+            ],
+        }
+    }
+}
+
+/// Of a sorted row.
+pub(crate) fn percentile(sorted: &[Duration], share: f64) -> Option<Duration> {
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let place = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
+    sorted.get(place).copied()
+}
+
+/// Operations that ended between two moments, a second.
+fn rate(seen: &[Seen], from: Duration, to: Duration) -> f64 {
+    let served = seen.iter().filter(|s| s.path != Path::Failed && (from..to).contains(&s.ended())).count();
+    #[allow(clippy::cast_precision_loss)]
+    let served = served as f64;
+    served / (to - from).as_secs_f64()
+}

@@ -1,0 +1,152 @@
+//! Ours: the standard stack with an outbox, over NATS and the file, before `rosey serve`.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rosey::nats::NatsService;
+use rosey::op::{MessageLog, Op, RecentChat};
+use rosey::operation::Kind;
+use rosey::outbox::{OutboxOptions, OutboxService, Replayer};
+use rosey::sql::{SqliteOptions, SqlxService};
+use rosey::stack::{BoxedStack, Circuits, Direct, StackBuilder, boxed};
+use rosey::{Db, Via};
+use tokio::task::JoinSet;
+
+use super::load::{Design, Path};
+use super::support::{DbFile, NatsServer, ServeProcess, nats, wait_until};
+use super::world::World;
+
+/// A stack in a channel's bot.
+#[derive(Clone)]
+pub(crate) struct Ours(Db<BoxedStack<Op>>);
+
+impl Design for Ours {
+    async fn line(&self, number: u64) -> Path {
+        let (username, message) = (super::verdict::speaker(number), super::verdict::line(number));
+        path(self.0.call(MessageLog { username, message }).await.map(|reply| reply.via))
+    }
+
+    async fn read(&self) -> Path {
+        path(self.0.call(RecentChat { limit: 10 }).await.map(|reply| reply.via))
+    }
+}
+
+fn path<E>(result: Result<Via, E>) -> Path {
+    match result {
+        Ok(Via::Nats) => Path::Nats,
+        Ok(Via::Db) => Path::Database,
+        Ok(Via::Outbox) => Path::Outbox,
+        Err(_) => Path::Failed,
+    }
+}
+
+/// When something came to be so.
+type Turns<T> = Arc<Mutex<Vec<(Instant, T)>>>;
+
+/// What the bot's parts know while the load runs.
+pub(crate) struct Bot {
+    pub(crate) design: Ours,
+    nats: NatsService<Op>,
+    outbox: OutboxService<Op>,
+    /// Whether NATS takes events, and whether it takes queries.
+    health: Turns<(bool, bool)>,
+    /// How many events wait in the outbox.
+    waiting: Turns<u64>,
+    tasks: JoinSet<()>,
+}
+
+impl Bot {
+    /// A server, a service and a bot; returns when the bot has recognised the service.
+    pub(crate) async fn start(jetstream: bool, dir: &std::path::Path) -> (World<ServeProcess>, Self) {
+        let (server, file) = (NatsServer::with_jetstream(&dir.join("jetstream")).await, DbFile::new());
+        let mode = if jetstream { "on" } else { "off" };
+        let service = ServeProcess::start_with(&server, &file, &["--jetstream", mode]).await;
+        let nats = nats(&server).await;
+        let direct = Direct::open(open(&file).await);
+        direct.follow(nats.status(), |_| async { None });
+        let outbox = OutboxService::open(&OutboxOptions::new(dir.join("bot.outbox"))).await.unwrap();
+        let (stack, replay, circuits) =
+            StackBuilder::new().build_with_outbox(nats.clone(), direct, outbox.clone());
+        let replayer = Replayer::new(outbox.clone(), boxed(replay));
+        let (health, waiting) = (Turns::default(), Turns::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watch_health(nats.clone(), circuits, replayer.wake(), Arc::clone(&health)));
+        tasks.spawn(watch_outbox(outbox.clone(), Arc::clone(&waiting)));
+        tasks.spawn(async move { replayer.run(std::future::pending()).await });
+        nats.recognised().await;
+        let design = Ours(Db::new(boxed(stack)));
+        (World { server, service, file }, Self { design, nats, outbox, health, waiting, tasks })
+    }
+
+    /// Waits until everything that was taken is applied: the outbox is empty, the stream too.
+    pub(crate) async fn settle(&self) {
+        wait_until("the outbox is empty", || async { self.outbox.counts().waiting == 0 }).await;
+        self.nats.recognised().await;
+        self.nats.all_applied(Duration::from_secs(30)).await.unwrap();
+    }
+
+    /// The first moment at or after `from` when NATS took no more operations of a kind, before `to`.
+    pub(crate) fn noticed(&self, from: Instant, to: Instant) -> Option<Instant> {
+        let health = self.health.lock().unwrap();
+        let out = |(at, (events, queries)): &&(Instant, (bool, bool))| {
+            (from..to).contains(at) && !(*events && *queries)
+        };
+        health.iter().find(out).map(|(at, _)| *at)
+    }
+
+    /// When the outbox was empty again after this moment; none if nothing waited.
+    pub(crate) fn drained(&self, from: Instant) -> Option<Instant> {
+        let waiting = self.waiting.lock().unwrap();
+        let last = waiting.iter().rposition(|(at, n)| *at < from && *n > 0)?;
+        waiting[last..].iter().find(|(at, n)| *at >= from && *n == 0).map(|(at, _)| *at)
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.tasks.shutdown().await;
+        self.outbox.close().await;
+    }
+}
+
+/// As the bot opens it: with the usual time for a lock.
+async fn open(file: &DbFile) -> SqlxService<Op> {
+    SqlxService::open(&SqliteOptions::new(&file.url()).unwrap()).await.unwrap()
+}
+
+/// Notes every change of what NATS takes, and does what `rosey bot` does then: closes the circuits, wakes the replay.
+async fn watch_health(
+    nats: NatsService<Op>,
+    circuits: Circuits,
+    wake: Arc<tokio::sync::Notify>,
+    turns: Turns<(bool, bool)>,
+) {
+    let mut status = nats.status();
+    loop {
+        let takes = {
+            let status = status.borrow_and_update();
+            [Kind::Event, Kind::Query].map(|kind| status.takes(kind))
+        };
+        turns.lock().unwrap().push((Instant::now(), (takes[0], takes[1])));
+        for (kind, takes) in [Kind::Event, Kind::Query].into_iter().zip(takes) {
+            if takes {
+                circuits.of(kind).set_healthy(true);
+            }
+        }
+        if takes[0] {
+            wake.notify_one();
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn watch_outbox(outbox: OutboxService<Op>, turns: Turns<u64>) {
+    let mut counts = outbox.watch();
+    loop {
+        let waiting = counts.borrow_and_update().waiting;
+        turns.lock().unwrap().push((Instant::now(), waiting));
+        if counts.changed().await.is_err() {
+            return;
+        }
+    }
+}
