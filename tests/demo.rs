@@ -114,6 +114,16 @@ fn without_nats_the_outbox_bridges_a_locked_database_and_the_table_says_so() {
 }
 
 #[test]
+fn the_help_and_the_readme_say_the_same_of_fast() {
+    let (code, help, _) = run(Command::new(env!("CARGO_BIN_EXE_rosey")).args(["demo", "-h"]));
+    assert_eq!(code, Some(0));
+    let said =
+        help.lines().find_map(|line| line.trim().strip_prefix("--fast ")).unwrap().trim().to_lowercase();
+    let readme = include_str!("../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.len() > 10 && readme.contains(&format!("`--fast`: {said};")), "{said}");
+}
+
+#[test]
 fn a_demo_that_cannot_be_played_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let (code, _, told) = run(demo(dir.path()).env_remove("NATS_SERVER_BIN").env("PATH", ""));
@@ -122,18 +132,27 @@ fn a_demo_that_cannot_be_played_says_what_to_do() {
     let (code, _, told) = run(demo_of(Path::new("nowhere.jsonl"), dir.path()).arg("--no-nats"));
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("nowhere.jsonl") && told.contains("--session"), "{told}");
+    let short = dir.path().join("short.jsonl");
+    let line = "{\"event\":\"message\",\"user\":\"a\",\"content\":\"b\",\"timestamp\":1}\n";
+    std::fs::write(&short, line).unwrap();
+    let (code, _, told) = run(demo_of(&short, dir.path()).arg("--no-nats"));
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("1 events are too few") && told.contains("--session"), "{told}");
+    std::fs::remove_file(short).unwrap();
     assert_eq!(dir.path().read_dir().unwrap().count(), 0, "nothing is left behind");
 }
 
 #[test]
-fn a_recording_that_is_over_before_the_story_is_no_success_and_the_logs_stay() {
+fn a_demo_that_went_wrong_is_no_success_and_the_logs_stay() {
     let dir = tempfile::tempdir().unwrap();
-    let short = dir.path().join("short.jsonl");
-    std::fs::write(&short, "{\"event\":\"message\",\"user\":\"a\",\"content\":\"b\",\"timestamp\":1}\n")
-        .unwrap();
-    let (code, _, told) = run(demo_of(&short, dir.path()).arg("--no-nats"));
+    let session = dir.path().join("session.jsonl");
+    let line =
+        |n| format!("{{\"event\":\"message\",\"user\":\"a\",\"content\":\"{n}\",\"timestamp\":{}}}\n", n + 1);
+    let unknown = "{\"event\":\"explode\",\"timestamp\":2000}\n";
+    std::fs::write(&session, (0..1200).map(line).chain([unknown.to_owned()]).collect::<String>()).unwrap();
+    let (code, shown, told) = run(demo_of(&session, dir.path()).arg("--no-nats"));
     assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("too short for the story"), "{told}");
+    assert!(shown.contains("NOT AS IT MUST BE · bot: 1 lines of the recording were skipped"), "{shown}");
     let kept = told.lines().find_map(|line| line.strip_prefix("Database and logs are in ")).unwrap();
     assert!(Path::new(kept.trim_end_matches('.')).join("bot.log").is_file(), "{told}");
 }

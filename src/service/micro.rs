@@ -105,11 +105,13 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
             body["endpoints"] = endpoints(shared, |_| json!({}));
         }
         Verb::Stats => {
-            body["metadata"]["overruns"] = shared.troubles.overruns().to_string().into();
             body["started"] = card.started.as_str().into();
-            // Of the whole process: what an outage leaves behind would show here.
-            let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-            body["metadata"]["tasks"] = tasks.to_string().into();
+            // Metadata are what a service is, the same in all three answers: what changes is data, as at an endpoint.
+            body["data"] = json!({
+                "overruns": shared.troubles.overruns(),
+                // Of the whole process: what an outage leaves behind would show here.
+                "tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
+            });
             body["endpoints"] = endpoints(shared, |index| stats(shared, index));
         }
     }

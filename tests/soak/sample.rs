@@ -31,7 +31,7 @@ impl Samples {
             [proc::rss(process) / 1024, files, proc::threads(process), tasks]
         };
         let service = stage.statistics().await;
-        let tasks = service["metadata"]["tasks"].as_str().and_then(|text| text.parse().ok()).unwrap();
+        let tasks = service["data"]["tasks"].as_u64().unwrap();
         self.taken.push((at, [of(self.bot, bot.tasks()), of(stage.service.id(), tasks)]));
     }
 

@@ -1,11 +1,10 @@
-//! What a recording must leave in the database: worked out from the file alone, by the simplest means.
+//! What a recording must leave in the database: worked out from its events alone, by the simplest means.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde_json::Value;
 
-use super::super::exit::{Exit, Failure};
+use super::effects::Effect;
 
 /// What a recording holds.
 #[derive(Debug, Default)]
@@ -13,12 +12,13 @@ pub(super) struct Expected {
     pub(super) events: u64,
     /// The recorded time from the first to the last event, in seconds.
     pub(super) span: f64,
-    pub(super) joins: i64,
-    pub(super) leaves: i64,
-    pub(super) lines: i64,
+    /// What each operation leaves.
+    pub(super) joins: Vec<Effect>,
+    pub(super) leaves: Vec<Effect>,
+    pub(super) lines: Vec<Effect>,
     /// Of these: said by the server, which are counted and not kept.
     pub(super) server_lines: i64,
-    pub(super) counts: i64,
+    pub(super) counts: Vec<Effect>,
     pub(super) most_users: i64,
     pub(super) most_connected: i64,
     /// Everybody who joined or spoke.
@@ -35,35 +35,26 @@ impl Expected {
     /// How many operations the bot makes of it, but for a few.
     pub(super) fn operations(&self) -> u64 {
         // Whoever joins is asked for, a count is noted and compared with the highest.
-        let operations = 2 * self.joins + self.leaves + self.lines + 2 * self.counts;
-        u64::try_from(operations).unwrap_or_default()
+        let operations = 2 * self.joins.len() + self.leaves.len() + self.lines.len() + 2 * self.counts.len();
+        operations as u64
     }
 
-    /// Reads a recording.
-    pub(super) fn read(file: &Path) -> Result<Self, Failure> {
-        let wrong = |why: String| {
-            Failure::new(
-                Exit::Usage,
-                format!("the recording {}: {why}; --session names another", file.display()),
-            )
-        };
-        let text = std::fs::read_to_string(file).map_err(|e| wrong(e.to_string()))?;
+    /// Works it out.
+    pub(super) fn of(recording: &[Value]) -> Self {
         let mut expected = Self::default();
-        let mut present: BTreeMap<String, f64> = BTreeMap::new();
+        let mut present: BTreeMap<String, i64> = BTreeMap::new();
         let mut first = None;
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let event: Value =
-                serde_json::from_str(line).map_err(|e| wrong(format!("line {}: {e}", number + 1)))?;
+        for event in recording {
             let at = event["timestamp"].as_f64().unwrap_or_default();
             expected.span = at - *first.get_or_insert(at);
             expected.events += 1;
-            expected.add(&event, at, &mut present);
+            expected.add(event, millis(at), &mut present);
         }
         expected.open_sessions = i64::try_from(present.len()).unwrap_or_default();
-        Ok(expected)
+        expected
     }
 
-    fn add(&mut self, event: &Value, at: f64, present: &mut BTreeMap<String, f64>) {
+    fn add(&mut self, event: &Value, at: i64, present: &mut BTreeMap<String, i64>) {
         let user = event["user"].as_str().unwrap_or_default();
         match event["event"].as_str().unwrap_or_default() {
             "user_list" => {
@@ -80,31 +71,34 @@ impl Expected {
                 }
             }
             "user_leave" => {
-                self.leaves += 1;
+                self.leaves.push((user.to_owned(), at, String::new()));
                 if let Some(since) = present.remove(user) {
-                    self.connected_ms += millis(at) - millis(since);
+                    self.connected_ms += at - since;
                 }
             }
             "message" => {
-                self.lines += 1;
-                self.server_lines += i64::from(user.eq_ignore_ascii_case("server"));
+                let server = user.eq_ignore_ascii_case("server");
+                let kept = if server { "" } else { event["content"].as_str().unwrap_or_default() };
+                self.lines.push((user.to_owned(), at, kept.to_owned()));
+                self.server_lines += i64::from(server);
                 self.users.insert(user.to_owned());
             }
             "user_count" => {
-                self.counts += 1;
-                self.most_users = self.most_users.max(event["usercount"].as_i64().unwrap_or_default());
-                self.most_connected =
-                    self.most_connected.max(event["connected"].as_i64().unwrap_or_default());
+                let [users, connected] =
+                    ["usercount", "connected"].map(|field| event[field].as_i64().unwrap_or_default());
+                self.counts.push((String::new(), at, format!("{users} {}", connected.max(users))));
+                self.most_users = self.most_users.max(users);
+                self.most_connected = self.most_connected.max(connected);
             }
             _ => {}
         }
     }
 
-    fn join(&mut self, user: &str, at: f64, present: &mut BTreeMap<String, f64>) {
-        self.joins += 1;
+    fn join(&mut self, user: &str, at: i64, present: &mut BTreeMap<String, i64>) {
+        self.joins.push((user.to_owned(), at, String::new()));
         self.users.insert(user.to_owned());
         if let Some(since) = present.insert(user.to_owned(), at) {
-            self.connected_ms += millis(at) - millis(since);
+            self.connected_ms += at - since;
         }
     }
 }

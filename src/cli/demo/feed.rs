@@ -1,7 +1,6 @@
 //! The recording, handed to the bot at the pace of the story: it must not run out before the story does, however slow the
 //! machine is.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,9 +10,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 use tokio::task::JoinHandle;
 use tokio::time::{self, MissedTickBehavior};
-
-use super::super::exit::{Exit, Failure};
-use crate::clock;
 
 const TICK: Duration = Duration::from_millis(10);
 /// By how much slower it goes once a phase has had its part: it still needs something to show.
@@ -34,16 +30,16 @@ impl Drop for Feed {
 }
 
 impl Feed {
-    /// Begins: `pace` events a second, moved in time so that the last one happens now.
-    pub(super) fn start(session: &Path, pace: f64, bot: ChildStdin) -> Result<Self, Failure> {
-        let lines = moved(session)?;
+    /// Begins: `pace` events a second.
+    pub(super) fn start(recording: &[Value], pace: f64, bot: ChildStdin) -> Self {
+        let lines: Vec<_> = recording.iter().map(|event| format!("{event}\n")).collect();
         let part = Arc::new(AtomicUsize::new(0));
         let (count, until) = (lines.len(), Arc::clone(&part));
         let running = tokio::spawn(async move {
             // A bot that reads no more has ended, and says why.
             let _ = hand_over(lines, pace, &until, bot).await;
         });
-        Ok(Self { part, lines: count, running })
+        Self { part, lines: count, running }
     }
 
     /// Lets the bot have so much of the recording, in thousandths.
@@ -73,25 +69,4 @@ async fn hand_over(
         done = now;
     }
     bot.shutdown().await
-}
-
-/// The lines, moved in time: what is as old as a recording would be removed as such.
-fn moved(session: &Path) -> Result<Vec<String>, Failure> {
-    let wrong = |e: &dyn std::fmt::Display| {
-        Failure::new(Exit::Usage, format!("the recording {}: {e}", session.display()))
-    };
-    let text = std::fs::read_to_string(session).map_err(|e| wrong(&e))?;
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let mut events: Vec<Value> =
-        lines.map(serde_json::from_str).collect::<Result<_, _>>().map_err(|e| wrong(&e))?;
-    let last = events.iter().filter_map(|event| event["timestamp"].as_f64()).fold(0.0, f64::max);
-    // Whole seconds: what is between two events stays as it is.
-    #[allow(clippy::cast_precision_loss)] // exact for another thousand centuries
-    let by = clock::seconds(clock::now()) as f64 - last.ceil();
-    for event in &mut events {
-        if let Some(at) = event["timestamp"].as_f64() {
-            event["timestamp"] = Value::from(at + by);
-        }
-    }
-    Ok(events.iter().map(|event| format!("{event}\n")).collect())
 }

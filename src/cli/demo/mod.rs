@@ -1,10 +1,12 @@
 //! `rosey demo`: a recorded session through real processes, while one thing after another breaks.
 
+mod effects;
 mod expected;
 mod feed;
 mod lock;
 mod outcome;
 mod process;
+mod recording;
 mod stage;
 mod story;
 mod verdict;
@@ -13,6 +15,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use self::effects::Effect;
 use self::expected::Expected;
 use self::feed::Feed;
 use self::outcome::{Outcome, Report};
@@ -32,9 +35,9 @@ use crate::sql::{self, SqlxService};
 /// Messages that are left for users before the session begins: one for each of the first who join.
 const TOLD: usize = 24;
 
-/// In how many seconds the recording would be over if nothing broke.
+/// In how many seconds the recording would be over if nothing broke, and how many times as fast `--fast` is.
 const SECONDS: f64 = 38.0;
-const SECONDS_FAST: f64 = 9.0;
+const FASTER: f64 = 4.0;
 
 pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure> {
     let shutdown = signals::shutdown();
@@ -70,7 +73,8 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
 /// Answers how it ended, and what there is to print.
 async fn play(global: &Global, args: &DemoArgs, dir: PathBuf) -> Result<(Exit, String), Failure> {
     let began = Instant::now();
-    let expected = Expected::read(&args.session)?;
+    let recording = recording::read(&args.session)?;
+    let expected = Expected::of(&recording);
     let server = server(args, &dir)?;
     let story = if server.is_some() { story::WITH_NATS } else { story::WITHOUT_NATS };
     let mut stage = Stage::new(dir, server);
@@ -80,9 +84,10 @@ async fn play(global: &Global, args: &DemoArgs, dir: PathBuf) -> Result<(Exit, S
             return Err(Failure::new(Exit::Usage, why));
         }
     }
-    let seconds = if args.fast { SECONDS_FAST } else { SECONDS };
+    // With what breaks, and the look at the database: this much in all.
+    let (seconds, about) = if args.fast { (SECONDS / FASTER, 15) } else { (SECONDS, 40) };
     console::say(format!(
-        "An evening of a chat channel, {} events in {:.1} h, played in some {seconds:.0} s: a real\n\
+        "An evening of a chat channel, {} events in {:.1} h, played in some {about} s: a real\n\
          {}`rosey bot` and SQLite file, while one thing after another breaks.",
         expected.events,
         expected.span / 3600.0,
@@ -94,7 +99,7 @@ async fn play(global: &Global, args: &DemoArgs, dir: PathBuf) -> Result<(Exit, S
     let mut bot = stage.bot()?;
     let input = bot.input().ok_or_else(|| Failure::new(Exit::Failed, "the bot has no input"))?;
     #[allow(clippy::cast_precision_loss)] // of how many events, for people's eyes
-    let feed = Feed::start(&args.session, expected.events as f64 / seconds, input)?;
+    let feed = Feed::start(&recording, expected.events as f64 / seconds, input);
     let mut watch = Watch::new(stage.file(stage::TIMELINE), expected.operations());
     let ended = tokio::select! {
         ended = bot.ended() => ended?,
@@ -107,7 +112,7 @@ async fn play(global: &Global, args: &DemoArgs, dir: PathBuf) -> Result<(Exit, S
     let report = Report::read(&stage.file(stage::REPORT))?;
     let messages = Messages { told, heard: lines(&stage.file(stage::SAID)) };
     let database = SqlxService::<Op>::open(&stage.database().parse()?).await?;
-    let verdict = Verdict::find(&expected, messages, &report.operations, database.readers()).await;
+    let verdict = Verdict::find(&expected, &messages, &report.operations, database.readers()).await;
     database.close().await;
     let outcome = Outcome {
         verdict: verdict?,
@@ -116,7 +121,7 @@ async fn play(global: &Global, args: &DemoArgs, dir: PathBuf) -> Result<(Exit, S
         phases: story.len(),
         seen: watch.seen(),
         report,
-        bot_ended: ended.success(),
+        bot_ended: ended.code(),
         service_ended,
     };
     let exit = if outcome.wrong().is_empty() { Exit::Ok } else { Exit::Failed };
@@ -157,15 +162,17 @@ fn result(watch: &Watch, number: usize) {
     }
 }
 
-/// Leaves a message for each of the first who join. Answers how many.
-async fn leave_messages(stage: &Stage, expected: &Expected) -> Result<i64, Failure> {
+/// Leaves a message for each of the first who join.
+async fn leave_messages(stage: &Stage, expected: &Expected) -> Result<Vec<Effect>, Failure> {
     let paths = Paths::open_for_one(&stage.path_args(), Kind::Call).await?;
-    let told = expected.newcomers.iter().take(TOLD);
-    for user in told.clone() {
-        paths.db.outbound_enqueue(Some(user), format!("welcome back, {user}!")).await?;
+    let mut told = Vec::new();
+    for user in expected.newcomers.iter().take(TOLD) {
+        let text = format!("welcome back, {user}!");
+        paths.db.outbound_enqueue(Some(user), &text).await?;
+        told.push((user.clone(), 0, text));
     }
     paths.close().await;
-    Ok(i64::try_from(told.count()).unwrap_or_default())
+    Ok(told)
 }
 
 /// The server to start, unless the demo is to do without.

@@ -10,6 +10,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::tally::{Row, Served, Stretch, millis};
 use super::verdict::Verdict;
 use super::watch::Seen;
+use crate::bot::Ended;
 use crate::sql;
 
 /// What the bot reports at its end.
@@ -20,9 +21,10 @@ pub(super) struct Report {
     outbox: Outbox,
 }
 
-/// What must not be at the end of a bot.
+/// How a bot ended, and what must not be then.
 #[derive(Deserialize)]
 struct Summary {
+    ended: Ended,
     bad_lines: u64,
     messages_undelivered: u64,
     marks_lost: u64,
@@ -69,8 +71,9 @@ pub(super) struct Outcome<'a> {
     pub(super) report: Report,
     pub(super) verdict: Verdict,
     pub(super) verified: sql::Verdict,
-    /// Whether the bot and the service ended as they should.
-    pub(super) bot_ended: bool,
+    /// The bot's exit code; none if a signal ended it.
+    pub(super) bot_ended: Option<i32>,
+    /// Whether the service ended as it should.
     pub(super) service_ended: bool,
 }
 
@@ -80,7 +83,7 @@ impl Outcome<'_> {
         let mut wrong = Vec::new();
         if self.seen.len() < self.phases {
             wrong.push(format!(
-                "the bot ended in phase {} of {}: the recording is too short for the story, or bot.log tells why",
+                "the bot ended in phase {} of {}: bot.log tells why",
                 self.seen.len(),
                 self.phases
             ));
@@ -103,14 +106,15 @@ impl Outcome<'_> {
                 self.report.kept()
             ));
         }
-        let Summary {
+        let &Summary {
+            ended,
             bad_lines,
             messages_undelivered,
             marks_lost,
             handler_errors,
             handler_panics,
             abandoned,
-        } = self.report.summary;
+        } = &self.report.summary;
         for (count, what) in [
             (bad_lines, "lines of the recording were skipped"),
             (messages_undelivered, "messages could not be said"),
@@ -122,8 +126,10 @@ impl Outcome<'_> {
                 wrong.push(format!("bot: {count} {what}"));
             }
         }
-        // A bot ends with 1 if anything has failed.
-        if !self.bot_ended && self.report.failed() == 0 {
+        // By its exit code a bot says that something has failed: this one only, and only then.
+        let codes = [Some(Exit::Ok), (self.report.failed() > 0).then_some(Exit::Failed)];
+        let as_it_should = codes.into_iter().flatten().any(|exit| self.bot_ended == Some(exit as i32));
+        if !as_it_should || ended != Ended::EndOfInput {
             wrong.push("bot: it did not end as it should; see bot.log".to_owned());
         }
         if !self.service_ended {
@@ -204,5 +210,58 @@ impl Outcome<'_> {
                "verify": self.verified, "lost": self.verdict.lost, "doubled": self.verdict.doubled,
                "waiting": self.report.outbox.left.waiting, "failed": self.report.failed(), "wrong": self.wrong(),
                "seconds": self.took.as_secs_f64()})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::story::{UNDER_WAY, WITH_NATS};
+    use super::*;
+
+    /// Everything is well, but for so many calls that failed at the end; a bot that ended with this code, and so.
+    fn wrong(failed: u64, bot_ended: Option<i32>, ended: &str) -> Vec<String> {
+        let row = json!({"operation": "outbound_get", "sent": failed, "nats": 0, "db": 0, "outbox": 0, "failed": failed,
+                         "p50_us": 0, "p99_us": 0, "max_us": 0});
+        let report = json!({
+            "summary": {"ended": ended, "bad_lines": 0, "messages_undelivered": 0, "marks_lost": 0,
+                        "handler_errors": 0, "handler_panics": 0, "abandoned": 0},
+            "operations": [row],
+            "outbox": {"left": {"waiting": 0, "refused": 0, "expired": 0}},
+        });
+        let last = WITH_NATS.last().expect("a last phase");
+        let mut seen = Seen::new(last, 0);
+        seen.ended.events.nats = 5_000;
+        seen.ended.requests.failed = failed;
+        seen.shown = last.is_seen(&seen.ended, 10_000);
+        let outcome = Outcome {
+            took: Duration::ZERO,
+            phases: 1,
+            seen: &[seen],
+            report: serde_json::from_value(report).expect("a report"),
+            verdict: Verdict::default(),
+            verified: sql::Verdict::default(),
+            bot_ended,
+            service_ended: true,
+        };
+        outcome.wrong()
+    }
+
+    #[test]
+    fn calls_that_never_recover_are_no_success() {
+        let wrong = wrong(500, Some(1), "end_of_input");
+        assert!(wrong.iter().any(|sentence| sentence.contains("too few operations")), "{wrong:?}");
+        let unexpected = format!("{} operations failed that had a path", 500 - UNDER_WAY);
+        assert!(wrong.iter().any(|sentence| sentence.contains(&unexpected)), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_bot_that_did_not_end_as_it_should_is_no_success_whatever_has_failed() {
+        let told = |failed, code, ended| {
+            wrong(failed, code, ended).iter().any(|sentence| sentence.starts_with("bot: it did not end"))
+        };
+        assert!(!told(0, Some(0), "end_of_input") && !told(9, Some(1), "end_of_input"));
+        assert!(told(0, Some(1), "end_of_input"), "for no reason that is known");
+        assert!(told(9, Some(101), "end_of_input") && told(9, None, "end_of_input"), "a panic, a signal");
+        assert!(told(9, Some(1), "input_lost"));
     }
 }

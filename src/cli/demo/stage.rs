@@ -10,7 +10,7 @@ use super::super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
 use super::super::exit::{Exit, Failure};
 use super::lock::Lock;
 use super::process::{Process, Server};
-use super::story::Act;
+use super::story::{self, Act};
 use crate::nats::{NatsOptions, NatsService};
 use crate::op::Op;
 use crate::stack::Queries;
@@ -147,6 +147,7 @@ impl Stage {
         let mut command = self.rosey()?;
         command.args(["bot", "--chat", "jsonl:-", "--database-url", &self.database, "--outbox", OUTBOX]);
         command.args(["--report", REPORT, "--timeline", TIMELINE, "--timeline-ms", "10"]);
+        command.args(["--concurrency", &story::UNDER_WAY.to_string()]);
         command.args(["--log", "debug"]); // every operation with its path, for whoever keeps the logs
         match &self.server {
             Some(server) => command.args(["--nats-url", &server.url()]),

@@ -57,15 +57,7 @@ impl Watch {
         // Whatever was before the first phase belongs to it.
         let since = if self.seen.is_empty() { 0 } else { clock::now() };
         self.close();
-        let began = Instant::now();
-        self.seen.push(Seen {
-            phase,
-            since,
-            began,
-            took: Duration::ZERO,
-            ended: Stretch::default(),
-            shown: false,
-        });
+        self.seen.push(Seen::new(phase, since));
     }
 
     fn close(&mut self) {
@@ -79,8 +71,7 @@ impl Watch {
         loop {
             self.look().await?;
             let Some(last) = self.seen.last_mut() else { return Ok(()) };
-            last.shown = last.phase.is_seen(&last.ended, self.total);
-            if last.shown || last.began.elapsed() > LIMIT {
+            if last.has_shown(self.total) || last.began.elapsed() > LIMIT {
                 return Ok(());
             }
             time::sleep(LOOK).await;
@@ -108,6 +99,10 @@ impl Watch {
     /// The last lines have been written.
     pub(super) async fn finish(&mut self) -> Result<(), Failure> {
         self.look().await?;
+        if let Some(last) = self.seen.last_mut() {
+            // The recording may be over before the last look.
+            last.has_shown(self.total);
+        }
         self.close();
         self.bar.finish_and_clear();
         Ok(())
@@ -160,6 +155,18 @@ fn wrong(e: &dyn std::fmt::Display) -> Failure {
 }
 
 impl Seen {
+    /// A phase that begins now, in which counts what ends from `since` on.
+    pub(super) fn new(phase: &'static Phase, since: i64) -> Self {
+        let (took, ended) = (Duration::ZERO, Stretch::default());
+        Self { phase, since, began: Instant::now(), took, ended, shown: false }
+    }
+
+    /// Whether what there is to see has been seen, now or before.
+    fn has_shown(&mut self, total: u64) -> bool {
+        self.shown |= self.phase.is_seen(&self.ended, total);
+        self.shown
+    }
+
     /// What became of the operations, in one line a kind.
     pub(super) fn told(&self) -> String {
         let line = |what: &str, served: super::super::tally::Served| {
