@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Event, Subscriber};
-use futures_util::StreamExt;
+use async_nats::{Event, Message};
+use futures_util::{Stream, StreamExt};
 use rosey_layers::log::{Past, Trouble};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{self, Instant};
+use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::connect::refuses_us;
 use super::inbox::Inbox;
@@ -15,7 +15,7 @@ use super::status::{Health, Recognition};
 
 /// Takes replies and events until the service is gone.
 pub(super) async fn listen(
-    mut replies: Subscriber,
+    mut replies: impl Stream<Item = Message> + Unpin,
     mut events: mpsc::UnboundedReceiver<Event>,
     url: String,
     inbox: Arc<Inbox>,
@@ -33,6 +33,8 @@ pub(super) async fn listen(
         overruns: Trouble::new(),
     };
     let mut look = time::interval(LOOK);
+    // Nobody looks while all is well: a quiet day is not made up for with its 86 400 looks at once.
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             Some(message) = replies.next() => connection.inbox.settle(message),
@@ -158,6 +160,11 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::task::Poll;
+
+    use futures_util::stream;
+
     use super::*;
     use crate::heard::Heard;
 
@@ -178,5 +185,27 @@ mod tests {
             connection.note(&Event::SlowConsumer(1));
         }
         assert_eq!((inbox.counts().overruns, heard.take().len()), (5, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_trouble_after_a_quiet_day_does_not_keep_replies_waiting() {
+        let turns = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&turns);
+        let replies = stream::poll_fn(move |_| {
+            count.fetch_add(1, Relaxed);
+            Poll::Pending
+        });
+        let (events, heard) = mpsc::unbounded_channel();
+        let (end, ended) = watch::channel(());
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let health = Arc::new(Health::new());
+        let listening = tokio::spawn(listen(replies, heard, String::new(), inbox, health, "rosey.db", ended));
+        time::sleep(Duration::from_secs(86_400)).await;
+        assert!(events.send(Event::SlowConsumer(1)).is_ok());
+        time::sleep(Trouble::CALM * 2).await;
+        let turns = turns.load(Relaxed);
+        assert!((1..20).contains(&turns), "{turns} turns of the loop in six seconds");
+        drop(end);
+        assert!(listening.await.is_ok());
     }
 }
