@@ -182,6 +182,20 @@ async fn of_thousands_of_time_outs_one_is_said_whole_then_one_in_ten_seconds_and
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_timed_out_before_the_circuit_opened_is_told_although_nothing_succeeds_any_more() {
+    let calls = calls(path());
+    for _ in 0..50 {
+        calls.end(TOO_LATE).await;
+    }
+    assert_eq!(calls.events.take().len(), 1);
+    for _ in 0..3_600 {
+        calls.end(Err(Error::Of(Class::NotSent))).await;
+        advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(calls.events.take(), ["WARN [NATS] 49 more operations timed out, in 0.0 s class=unknown"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_of_different_kinds_do_not_hide_each_other() {
     let calls = calls(last());
     for answer in [BUSY, LOST, TOO_LATE, BUSY, LOST, TOO_LATE] {

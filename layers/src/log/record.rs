@@ -32,7 +32,7 @@ pub(super) struct Account {
     place: Place,
     /// Of each class, those that did not time out and those that did.
     troubles: [[Trouble; 2]; Class::ALL.len()],
-    /// Whether there may be something that was not said: all that a success looks at.
+    /// Whether there may be something that was not said: all that a call looks at that is none of it.
     troubled: AtomicBool,
 }
 
@@ -61,6 +61,8 @@ impl Account {
     /// One has failed; answers whether to say so loudly.
     fn again(&self, failure: Failure) -> Option<More> {
         if !self.is_loud(failure) {
+            // A path that its circuit keeps calls from does not succeed for as long: then this one ends what was loud.
+            self.look();
             return None;
         }
         let said = self.trouble(failure).again();
@@ -68,9 +70,9 @@ impl Account {
         said
     }
 
-    /// One went well.
+    /// A call was no trouble, or none worth a line: says what is over.
     #[inline]
-    fn went_well(&self) {
+    fn look(&self) {
         if self.troubled.load(Relaxed) {
             self.rest(Trouble::over);
         }
@@ -157,7 +159,7 @@ impl<Id: Display> Record<Id> {
         self.settled = true;
         match failure {
             None => {
-                self.account.went_well();
+                self.account.look();
                 if self.account.place == Place::Path {
                     let (tag, operation, id) = (self.account.tag, self.operation, display(&self.id));
                     event!(target: TARGET, Level::DEBUG, id, took = took(self.start), "{tag} {operation} ok");
