@@ -176,9 +176,33 @@ async fn of_thousands_of_time_outs_one_is_said_whole_then_one_in_ten_seconds_and
         calls.end(Ok(Via(0))).await;
     }
     assert_eq!(calls.events.take(), ["WARN [NATS] 999 more operations timed out, in 15.0 s class=unknown"]);
-    // The next trouble is news.
+    // The next trouble is news, unless it comes within ten seconds of that line.
+    advance(Trouble::EVERY).await;
     calls.end(TOO_LATE).await;
     assert_eq!(calls.events.take().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_that_comes_and_goes_for_an_hour_is_at_most_two_lines_in_ten_seconds_and_none_goes_uncounted()
+{
+    let calls = calls(path());
+    for _ in 0..1_000 {
+        calls.end(TOO_LATE).await;
+        calls.end(TOO_LATE).await;
+        advance(Duration::from_millis(3_500)).await;
+        calls.end(Ok(Via(0))).await;
+    }
+    advance(Trouble::EVERY).await;
+    calls.end(Ok(Via(0))).await;
+    let said = calls.events.take();
+    assert!(said.len() <= 700, "{} lines", said.len());
+    // A whole line stands for itself and for those it counts; a line of what was left for those alone.
+    let number = |text: &str| text.split([' ', '(']).find_map(|word| word.parse::<u64>().ok());
+    let counted = said.iter().map(|line| match line.split_once("within 2s") {
+        Some((_, more)) => 1 + number(more).filter(|_| more.starts_with(" (")).unwrap_or_default(),
+        None => number(line).unwrap(),
+    });
+    assert_eq!(counted.sum::<u64>(), 2_000, "{said:?}");
 }
 
 #[tokio::test(start_paused = true)]

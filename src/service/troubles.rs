@@ -60,7 +60,7 @@ impl Troubles {
         }
     }
 
-    /// The database has done something.
+    /// The database has written something.
     #[inline]
     pub(super) fn database_serves(&self) {
         if let Some(past) = self.database.over() {
@@ -208,6 +208,22 @@ mod tests {
             "{said:?}"
         );
         assert_eq!(said[1], "INFO the database serves again; before, 400 tries failed in 4.0 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_fails_and_serves_in_turns_is_two_lines_in_ten_seconds_at_most() {
+        let (heard, _guard) = Heard::catch();
+        let troubles = Troubles::new(&["user_joined"]);
+        let full = Cause::new(Code::STORAGE, "the disk is full");
+        for _ in 0..1_000 {
+            troubles.database_fails("user_joined", &full);
+            time::advance(Duration::from_millis(3_500)).await;
+            troubles.database_serves();
+        }
+        let said = heard.take();
+        assert!((100..=700).contains(&said.len()), "in 3500 s: {}", said.len());
+        let failed = |line: &String| line.split_once("before, ")?.1.split(' ').next()?.parse::<u64>().ok();
+        assert!(said.iter().filter_map(failed).sum::<u64>() >= 990, "none goes uncounted: {said:?}");
     }
 
     #[tokio::test(start_paused = true)]
