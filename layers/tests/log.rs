@@ -153,6 +153,17 @@ fn calls(layer: LogLayer) -> Calls<LogLayer> {
 
 impl Calls<LogLayer> {
     async fn end(&self, answer: Answer) {
+        let inner = service_fn(move |_: Req| {
+            let answer = answer.clone();
+            async {
+                tokio::task::yield_now().await;
+                answer
+            }
+        });
+        let _ = self.log.layer(inner).oneshot(write(7)).await;
+    }
+    /// One that does not have to wait.
+    async fn end_at_once(&self, answer: Answer) {
         let _ = self.log.layer(service_fn(move |_: Req| ready(answer.clone()))).oneshot(write(7)).await;
     }
 }
@@ -213,10 +224,24 @@ async fn what_timed_out_before_the_circuit_opened_is_told_although_nothing_succe
     }
     assert_eq!(calls.events.take().len(), 1);
     for _ in 0..3_600 {
-        calls.end(Err(Error::Of(Class::NotSent))).await;
+        calls.end_at_once(Err(Error::Of(Class::NotSent))).await;
         advance(Duration::from_secs(1)).await;
     }
     assert_eq!(calls.events.take(), ["WARN [NATS] 49 more operations timed out, in 0.0 s class=unknown"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_that_came_at_once_does_not_look_whether_trouble_is_over() {
+    let calls = calls(path());
+    for _ in 0..5 {
+        calls.end(TOO_LATE).await;
+    }
+    advance(Trouble::CALM).await;
+    calls.events.take();
+    calls.end_at_once(Ok(Via(0))).await;
+    assert_eq!(calls.events.take(), Vec::<String>::new());
+    calls.end(Ok(Via(0))).await;
+    assert_eq!(calls.events.take(), ["WARN [NATS] 4 more operations timed out, in 0.0 s class=unknown"]);
 }
 
 #[tokio::test(start_paused = true)]
