@@ -10,6 +10,7 @@ use tokio::time;
 use super::Shared;
 use super::subscription::told;
 use crate::error::Cause;
+use crate::nats::losses::Losses;
 
 /// How often it is looked what is over.
 const LOOK: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ pub(super) struct Troubles {
     overrun: Trouble,
     overruns: AtomicU64,
     server: Trouble,
+    pub(super) losses: Losses,
 }
 
 impl Troubles {
@@ -38,6 +40,7 @@ impl Troubles {
             overrun: Trouble::new(),
             overruns: AtomicU64::new(0),
             server: Trouble::new(),
+            losses: Losses::default(),
         }
     }
 
@@ -107,6 +110,9 @@ impl Troubles {
 
     /// Says what no line stands for yet, of everything that is over; of everything, at the end.
     fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
+        if let Some(lost) = self.losses.rest(&end) {
+            tracing::warn!("{lost}");
+        }
         let unsaid = |trouble| end(trouble).filter(|past| past.unsaid > 0);
         for (operation, trouble) in &self.refused {
             let Some(Past { unsaid, lasted, .. }) = unsaid(trouble) else { continue };
