@@ -1,19 +1,23 @@
-//! What a log costs where nobody listens. A binary with a single test: levels are cached for the whole process.
+//! What a log costs where nobody listens, and while there is trouble. A binary with a single test: levels are cached for the
+//! whole process.
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
-use rosey_layers::{Label, LogLayer};
+use allocation_counter::measure;
+use rosey_layers::{Class, Label, LogLayer};
 use std::{
     fmt,
-    future::ready,
+    future::{Future, ready},
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    task::{Context, Poll, Waker},
 };
-use support::{Error, Via, events::Events};
-use tower::{Layer, ServiceExt, service_fn};
+use support::{Error, Req, Via, events::Events, read, write};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tracing::Level;
 
 fn path() -> LogLayer {
@@ -52,7 +56,8 @@ impl Label for Watched {
 }
 
 #[tokio::test]
-async fn the_id_is_not_asked_for_when_no_event_of_the_call_is_enabled() {
+async fn the_id_is_not_asked_for_when_no_event_of_the_call_is_enabled_and_trouble_costs_successes_no_allocation()
+ {
     let count = Arc::new(AtomicUsize::new(0));
     let inner = service_fn(|_: Watched| ready(Ok::<_, Error>(Via(0))));
     last().layer(inner).oneshot(Watched(Arc::clone(&count))).await.unwrap();
@@ -68,5 +73,42 @@ async fn the_id_is_not_asked_for_when_no_event_of_the_call_is_enabled() {
         let inner = service_fn(|_: Watched| ready(Ok::<_, Error>(Via(0))));
         layer.layer(inner).oneshot(Watched(Arc::clone(&count))).await.unwrap();
         assert_eq!(count.load(SeqCst), asked, "{layer:?} at {level}");
+    }
+    for layer in [path(), last()] {
+        trouble_costs_successes_no_allocation(&layer);
+    }
+}
+
+fn trouble_costs_successes_no_allocation(layer: &LogLayer) {
+    let (events, _guard) = Events::catch(Level::INFO);
+    let mut service = layer.layer(service_fn(|req: Req| {
+        let answer = if req.write { Err(Error::Of(Class::Backend)) } else { Ok(Via(0)) };
+        Waits { answer: Some(answer), waited: false }
+    }));
+    let mut end = |req| {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut call = pin!(service.call(req));
+        assert!(call.as_mut().poll(&mut cx).is_pending());
+        call.poll(&mut cx).is_ready()
+    };
+    assert!(end(write(1)) && end(write(2)));
+    let allocated = measure(|| assert!((0..1_000).all(|id| end(read(id)))));
+    assert_eq!(allocated.count_total, 0);
+    assert_eq!(events.take().len(), 1);
+}
+
+/// Has its answer at the second look.
+struct Waits {
+    answer: Option<Result<Via, Error>>,
+    waited: bool,
+}
+
+impl Future for Waits {
+    type Output = Result<Via, Error>;
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        match std::mem::replace(&mut self.waited, true) {
+            true => self.answer.take().map_or(Poll::Pending, Poll::Ready),
+            false => Poll::Pending,
+        }
     }
 }

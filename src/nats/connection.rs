@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Event, Subscriber};
-use futures_util::StreamExt;
+use async_nats::{Event, Message};
+use futures_util::{Stream, StreamExt};
 use rosey_layers::log::{Past, Trouble};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{self, Instant};
+use tokio::time::{self, MissedTickBehavior};
 
 use super::connect::refuses_us;
 use super::inbox::Inbox;
+use super::losses::{Losses, Up};
 use super::status::{Health, Recognition};
 
 /// Takes replies and events until the service is gone.
 pub(super) async fn listen(
-    mut replies: Subscriber,
+    mut replies: impl Stream<Item = Message> + Unpin,
     mut events: mpsc::UnboundedReceiver<Event>,
     url: String,
     inbox: Arc<Inbox>,
@@ -23,16 +24,18 @@ pub(super) async fn listen(
     service: &str,
     mut ended: watch::Receiver<()>,
 ) {
-    let mut connection = Connection {
+    let connection = Connection {
         url,
         inbox,
         health,
         denied: format!("Publish to \"{service}."),
-        lost: None,
+        losses: Losses::default(),
         denials: Trouble::new(),
         overruns: Trouble::new(),
     };
     let mut look = time::interval(LOOK);
+    // Nobody looks while all is well: a quiet day is not made up for with its 86 400 looks at once.
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             Some(message) = replies.next() => connection.inbox.settle(message),
@@ -53,20 +56,22 @@ struct Connection {
     health: Arc<Health>,
     /// How the server begins to say that we must not publish to our service.
     denied: String,
-    /// Since when it is down, if it was up before.
-    lost: Option<Instant>,
+    losses: Losses,
     denials: Trouble,
     overruns: Trouble,
 }
 
 impl Connection {
     fn is_troubled(&self) -> bool {
-        self.denials.is_going_on() || self.overruns.is_going_on()
+        self.losses.are_going_on() || self.denials.is_going_on() || self.overruns.is_going_on()
     }
 
     /// Says what no line stands for yet.
     fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
         let url = self.url.as_str();
+        if let Some(lost) = self.losses.rest(&end) {
+            tracing::warn!(url, "{lost}");
+        }
         for (trouble, what) in [
             (&self.denials, "subjects denied by the NATS server"),
             (&self.overruns, "times replies were lost"),
@@ -77,7 +82,17 @@ impl Connection {
         }
     }
 
-    fn note(&mut self, event: &Event) {
+    /// Nothing goes over it any more. Answers how many were waiting.
+    fn is_down(&self) -> usize {
+        self.health.update(|status| {
+            status.connected = false;
+            status.service = Recognition::Unknown;
+            status.stream = None;
+        });
+        self.inbox.release_all()
+    }
+
+    fn note(&self, event: &Event) {
         let Self { url, inbox, health, denied, .. } = self;
         let url = url.as_str();
         match event {
@@ -90,25 +105,33 @@ impl Connection {
                     status.stream = None;
                 });
                 health.recheck.notify_one();
-                match self.lost.take() {
-                    Some(lost) => {
-                        let lost = lost.elapsed().as_secs_f64();
-                        tracing::info!(url, "connected to NATS again, after {lost:.1} s");
+                match self.losses.up() {
+                    Up::First => tracing::info!(url, "connected to NATS"),
+                    Up::Again(lost) => {
+                        tracing::info!(url, "connected to NATS again, after {:.1} s", lost.as_secs_f64());
                     }
-                    None => tracing::info!(url, "connected to NATS"),
+                    Up::Unsaid(lost) => tracing::debug!(url, "connected to NATS again, after {lost:?}"),
                 }
             }
-            Event::Disconnected | Event::Closed => {
-                health.update(|status| {
-                    status.connected = false;
-                    status.service = Recognition::Unknown;
-                    status.stream = None;
-                });
-                let released = inbox.release_all();
-                self.lost.get_or_insert_with(Instant::now);
-                tracing::warn!(
-                    url,
-                    "lost the connection to NATS ({released} waiting requests are released); trying again, for ever"
+            Event::Disconnected => {
+                let released = self.is_down();
+                match self.losses.lost() {
+                    Some(more) => tracing::warn!(
+                        url = self.url,
+                        "lost the connection to NATS ({released} waiting requests are released); trying again, for \
+                         ever{more}"
+                    ),
+                    None => tracing::debug!(
+                        url = self.url,
+                        "lost the connection to NATS again ({released} waiting requests are released)"
+                    ),
+                }
+            }
+            Event::Closed => {
+                let released = self.is_down();
+                tracing::info!(
+                    url = self.url,
+                    "the connection to NATS is closed ({released} waiting requests are released)"
                 );
             }
             Event::ServerError(error)
@@ -158,25 +181,67 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::task::Poll;
+
+    use futures_util::stream;
+
     use super::*;
     use crate::heard::Heard;
+
+    fn connection(inbox: &Arc<Inbox>) -> Connection {
+        Connection {
+            url: String::new(),
+            inbox: Arc::clone(inbox),
+            health: Arc::new(Health::new()),
+            denied: String::new(),
+            losses: Losses::default(),
+            denials: Trouble::new(),
+            overruns: Trouble::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_is_not_said_to_be_tried_again() {
+        let (heard, _guard) = Heard::catch();
+        let connection = connection(&Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned())));
+        connection.note(&Event::Connected);
+        connection.note(&Event::Closed);
+        let said = heard.take();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[1].contains("is closed") && !said[1].contains("again"), "{said:?}");
+    }
 
     #[tokio::test]
     async fn replies_that_were_lost_on_the_way_are_counted_however_seldom_that_is_said() {
         let (heard, _guard) = Heard::catch();
         let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
-        let mut connection = Connection {
-            url: String::new(),
-            inbox: Arc::clone(&inbox),
-            health: Arc::new(Health::new()),
-            denied: String::new(),
-            lost: None,
-            denials: Trouble::new(),
-            overruns: Trouble::new(),
-        };
+        let connection = connection(&inbox);
         for _ in 0..5 {
             connection.note(&Event::SlowConsumer(1));
         }
         assert_eq!((inbox.counts().overruns, heard.take().len()), (5, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_trouble_after_a_quiet_day_does_not_keep_replies_waiting() {
+        let turns = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&turns);
+        let replies = stream::poll_fn(move |_| {
+            count.fetch_add(1, Relaxed);
+            Poll::Pending
+        });
+        let (events, heard) = mpsc::unbounded_channel();
+        let (end, ended) = watch::channel(());
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let health = Arc::new(Health::new());
+        let listening = tokio::spawn(listen(replies, heard, String::new(), inbox, health, "rosey.db", ended));
+        time::sleep(Duration::from_secs(86_400)).await;
+        assert!(events.send(Event::SlowConsumer(1)).is_ok());
+        time::sleep(Trouble::CALM * 2).await;
+        let turns = turns.load(Relaxed);
+        assert!((1..20).contains(&turns), "{turns} turns of the loop in six seconds");
+        drop(end);
+        assert!(listening.await.is_ok());
     }
 }

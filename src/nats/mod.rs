@@ -5,6 +5,7 @@ mod connect;
 mod connection;
 mod future;
 mod inbox;
+pub(crate) mod losses;
 mod probe;
 mod reconnect;
 mod status;

@@ -73,14 +73,14 @@ pub(super) async fn run(
             }
             Item::Close(told) => {
                 queue.close();
-                holder.file.close().await;
+                holder.close().await;
                 let _ = told.send(());
                 return;
             }
             other => holder.serve(other).await,
         }
     }
-    holder.file.close().await;
+    holder.close().await;
 }
 
 struct Holder {
@@ -150,15 +150,19 @@ impl Holder {
 
     /// What was here before is safe, or refused, whether or not there is room.
     async fn without_room(&mut self, puts: &[Put]) -> Vec<Result<(), Cause>> {
-        for _ in puts {
-            if let Some(more) = self.full.again() {
-                tracing::error!("{}{more}", self.full());
-            }
-        }
         // Numbers that nothing in the file has.
         let (first, rows) = (self.held.last + 1, store::rows(puts, self.held.last + 1));
         let known = self.known(puts, &rows, first).await;
-        known.into_iter().map(|known| known.unwrap_or_else(|| Err(self.full()))).collect()
+        known.into_iter().map(|known| known.unwrap_or_else(|| Err(self.no_room()))).collect()
+    }
+
+    /// One is refused for want of room.
+    fn no_room(&self) -> Cause {
+        let full = self.is_full();
+        if let Some(more) = self.full.again() {
+            tracing::error!("{full}{more}");
+        }
+        full
     }
 
     fn has_room(&self, Past { all, lasted, .. }: Past) {
@@ -168,7 +172,7 @@ impl Holder {
         );
     }
 
-    fn full(&self) -> Cause {
+    fn is_full(&self) -> Cause {
         let OutboxOptions { most_events, most_bytes, .. } = self.options;
         let path = self.options.path().display();
         let message = format!(
@@ -283,10 +287,52 @@ impl Holder {
         }
     }
 
+    async fn close(self) {
+        if let Some(Past { all, lasted, .. }) = self.full.finish() {
+            let (path, lasted) = (self.options.path().display(), lasted.as_secs_f64());
+            tracing::warn!(
+                "the outbox {path} is closed; while it was full, {all} events were refused in {lasted:.1} s"
+            );
+        }
+        self.file.close().await;
+    }
+
     fn publish(&self) {
         let Held { waiting, refused, expired, bytes, .. } = self.held;
         let counts = Counts { waiting, refused, expired, bytes };
         self.gauges.set(&counts);
         self.counts.send_replace(counts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heard::Heard;
+    use crate::op::{Op, Request, UserJoined};
+    use crate::outbox::OutboxService;
+    use tower::ServiceExt;
+
+    /// Closing tells it all: what was stored, and what was not.
+    #[tokio::test]
+    async fn a_full_outbox_counts_the_refused_alone_and_tells_how_many_there_were_when_it_is_closed()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (heard, _guard) = Heard::catch();
+        let place = tempfile::tempdir()?;
+        let mut options = OutboxOptions::new(place.path().join("outbox"));
+        options.most_events = 1;
+        let outbox = OutboxService::<Op>::open(&options).await?;
+        let event = |name: &str| Request::new(UserJoined { username: name.to_owned() });
+        let (first, other) = (event("ann"), event("bob"));
+        for _ in 0..11 {
+            assert!(outbox.clone().oneshot(first.clone()).await.is_ok(), "it is there");
+        }
+        assert!(outbox.clone().oneshot(other).await.is_err());
+        outbox.close().await;
+        let said = heard.take();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].starts_with("ERROR the outbox ") && said[0].contains(" is full "), "{said:?}");
+        assert!(said[1].contains("while it was full, 1 events were refused"), "{said:?}");
+        Ok(())
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use async_nats::{Client, Event};
 use tokio::sync::watch;
-use tokio::time::{self, Instant};
+use tokio::time;
 
 use super::troubles::Troubles;
+use crate::nats::losses::Up;
 use crate::nats::refuses_us;
 
 /// The connection, as its events tell.
@@ -16,8 +17,6 @@ pub(super) struct Connection {
     pub(super) closed: bool,
     /// How often it came up.
     pub(super) times: u64,
-    /// Since when it is down, if it was up before.
-    lost: Option<Instant>,
     /// The server has said that it is about to stop.
     pub(super) lame: bool,
     /// The server does not let us ask JetStream.
@@ -29,27 +28,26 @@ pub(super) struct Connection {
 pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event: &Event) {
     match event {
         Event::Connected => {
-            let mut lost = None;
             state.send_modify(|s| {
                 (s.up, s.refused, s.lame) = (true, false, false);
                 s.times += 1;
-                lost = s.lost.take();
             });
-            match lost {
-                Some(lost) => {
-                    tracing::info!("connected to NATS again, after {:.1} s", lost.elapsed().as_secs_f64());
+            match troubles.losses.up() {
+                Up::First => tracing::info!("connected to NATS"),
+                Up::Again(lost) => {
+                    tracing::info!("connected to NATS again, after {:.1} s", lost.as_secs_f64());
                 }
-                None => tracing::info!("connected to NATS"),
+                Up::Unsaid(lost) => tracing::debug!("connected to NATS again, after {lost:?}"),
             }
         }
         Event::Disconnected => {
-            tracing::warn!(
-                "lost the connection to NATS: nothing comes in until it is back; trying again, for ever"
-            );
-            state.send_modify(|s| {
-                s.up = false;
-                s.lost.get_or_insert_with(Instant::now);
-            });
+            match troubles.losses.lost() {
+                Some(more) => tracing::warn!(
+                    "lost the connection to NATS: nothing comes in until it is back; trying again, for ever{more}"
+                ),
+                None => tracing::debug!("lost the connection to NATS again"),
+            }
+            state.send_modify(|s| s.up = false);
         }
         Event::Closed => state.send_modify(|s| s.closed = true),
         Event::LameDuckMode => {

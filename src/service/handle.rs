@@ -83,7 +83,10 @@ async fn perform<O: Persist>(
     loop {
         let error = match shared.db.clone().call(request).await {
             Ok(reply) => {
-                shared.troubles.database_serves();
+                // A full disk can be read as ever.
+                if spec.writes() {
+                    shared.troubles.database_serves();
+                }
                 return Ok(reply);
             }
             Err(error) => error,

@@ -10,6 +10,7 @@ use tokio::time;
 use super::Shared;
 use super::subscription::told;
 use crate::error::Cause;
+use crate::nats::losses::Losses;
 
 /// How often it is looked what is over.
 const LOOK: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ pub(super) struct Troubles {
     overrun: Trouble,
     overruns: AtomicU64,
     server: Trouble,
+    pub(super) losses: Losses,
 }
 
 impl Troubles {
@@ -38,6 +40,7 @@ impl Troubles {
             overrun: Trouble::new(),
             overruns: AtomicU64::new(0),
             server: Trouble::new(),
+            losses: Losses::default(),
         }
     }
 
@@ -60,7 +63,7 @@ impl Troubles {
         }
     }
 
-    /// The database has done something.
+    /// The database has written something.
     #[inline]
     pub(super) fn database_serves(&self) {
         if let Some(past) = self.database.over() {
@@ -107,6 +110,9 @@ impl Troubles {
 
     /// Says what no line stands for yet, of everything that is over; of everything, at the end.
     fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
+        if let Some(lost) = self.losses.rest(&end) {
+            tracing::warn!("{lost}");
+        }
         let unsaid = |trouble| end(trouble).filter(|past| past.unsaid > 0);
         for (operation, trouble) in &self.refused {
             let Some(Past { unsaid, lasted, .. }) = unsaid(trouble) else { continue };
@@ -208,6 +214,22 @@ mod tests {
             "{said:?}"
         );
         assert_eq!(said[1], "INFO the database serves again; before, 400 tries failed in 4.0 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_fails_and_serves_in_turns_is_two_lines_in_ten_seconds_at_most() {
+        let (heard, _guard) = Heard::catch();
+        let troubles = Troubles::new(&["user_joined"]);
+        let full = Cause::new(Code::STORAGE, "the disk is full");
+        for _ in 0..1_000 {
+            troubles.database_fails("user_joined", &full);
+            time::advance(Duration::from_millis(3_500)).await;
+            troubles.database_serves();
+        }
+        let said = heard.take();
+        assert!((100..=700).contains(&said.len()), "in 3500 s: {}", said.len());
+        let failed = |line: &String| line.split_once("before, ")?.1.split(' ').next()?.parse::<u64>().ok();
+        assert!(said.iter().filter_map(failed).sum::<u64>() >= 990, "none goes uncounted: {said:?}");
     }
 
     #[tokio::test(start_paused = true)]

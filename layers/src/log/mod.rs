@@ -39,11 +39,13 @@ pub const TARGET: &str = "rosey_layers";
 ///
 /// **Many of them.** Warnings and errors that repeat are counted, class by class (see [`Trouble`]): the first one is said,
 /// then one in 10 s with the number of those before it, and when it is over what is left: `WARN [NATS] 2047 more
-/// operations timed out, in 2.1 s`. The others are events of the level `DEBUG`.
+/// operations timed out, in 2.1 s`. The others are events of the level `DEBUG`. That it is over is seen by the next call that
+/// ends in anything else, be it an error of an open circuit; a success that came without waiting does not look.
 ///
 /// *Cost*: where none of its events is enabled, a call reads no clock and does not ask for the request's id. With only
 /// warnings or errors enabled the id is kept, and the clock is read only by a call that has to wait: `took` is then
-/// missing from errors that came at once. *Errors* pass through. *Drop*: drops the inner future, and is logged.
+/// missing from errors that came at once. While there is trouble, and until it is over, each call that looks reads the clock
+/// once more and tries a lock for each kind of trouble; it waits for none, and allocates nothing. *Errors* pass through. *Drop*: drops the inner future, and is logged.
 #[derive(Clone, Debug)]
 pub struct Log<S, C = ByError> {
     inner: S,

@@ -9,7 +9,10 @@ use std::{
     fmt::{self, Display},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{
+            AtomicBool,
+            Ordering::{AcqRel, Relaxed},
+        },
     },
     time::Duration,
 };
@@ -32,7 +35,7 @@ pub(super) struct Account {
     place: Place,
     /// Of each class, those that did not time out and those that did.
     troubles: [[Trouble; 2]; Class::ALL.len()],
-    /// Whether there may be something that was not said: all that a success looks at.
+    /// Whether there may be something that was not said: all that a call looks at that is none of it.
     troubled: AtomicBool,
 }
 
@@ -61,16 +64,18 @@ impl Account {
     /// One has failed; answers whether to say so loudly.
     fn again(&self, failure: Failure) -> Option<More> {
         if !self.is_loud(failure) {
+            // A path that its circuit keeps calls from does not succeed for as long: then this one ends what was loud.
+            self.look();
             return None;
         }
         let said = self.trouble(failure).again();
-        self.troubled.store(true, Relaxed);
+        self.troubled.swap(true, AcqRel);
         said
     }
 
-    /// One went well.
+    /// A call was no trouble, or none worth a line: says what is over.
     #[inline]
-    fn went_well(&self) {
+    fn look(&self) {
         if self.troubled.load(Relaxed) {
             self.rest(Trouble::over);
         }
@@ -79,16 +84,20 @@ impl Account {
     /// Says what no line stands for yet.
     #[cold]
     fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
-        self.troubled.store(false, Relaxed);
         for class in Class::ALL {
             for timeout in [false, true] {
                 let failure = Failure { class, timeout };
                 if let Some(past) = end(self.trouble(failure)) {
                     self.say(failure, past);
                 }
-                if self.trouble(failure).is_going_on() {
-                    self.troubled.store(true, Relaxed);
-                }
+            }
+        }
+        let goes_on = || self.troubles.iter().flatten().any(Trouble::is_going_on);
+        // Written only when it is over, so that those who look meanwhile share it; and whoever fails just now is seen.
+        if !goes_on() {
+            self.troubled.swap(false, AcqRel);
+            if goes_on() {
+                self.troubled.swap(true, AcqRel);
             }
         }
     }
@@ -157,7 +166,10 @@ impl<Id: Display> Record<Id> {
         self.settled = true;
         match failure {
             None => {
-                self.account.went_well();
+                // One that came at once would pay more for the look than for all the rest.
+                if self.start.is_some() {
+                    self.account.look();
+                }
                 if self.account.place == Place::Path {
                     let (tag, operation, id) = (self.account.tag, self.operation, display(&self.id));
                     event!(target: TARGET, Level::DEBUG, id, took = took(self.start), "{tag} {operation} ok");

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -12,6 +12,10 @@ use tokio::time::Instant;
 
 /// Keeps a failure that repeats from filling the log: the first one is said, then at most one in an interval, which stands
 /// for those before it; the rest is said when it is over. So every one of them is in one line or in a count.
+///
+/// An interval holds for all that comes within it: trouble that begins again before the interval is over is only counted at
+/// first, and if it is over by then, that is said with the interval's end. So trouble that comes and goes is two lines in an
+/// interval at most, one when it is said and one when it is over.
 ///
 /// It writes nothing itself: it says when to, and how many there were.
 ///
@@ -31,20 +35,26 @@ use tokio::time::Instant;
 /// # });
 /// ```
 ///
-/// *Cost*: a lock for each failure; [`over`](Self::over), which successes may call, is one load while all is well.
+/// *Cost*: a lock for each failure; [`over`](Self::over), which successes may call, is one load while all is well, and while
+/// it is not a clock read and a lock, which is not waited for.
 pub struct Trouble {
     every: Duration,
     calm: Duration,
     going_on: AtomicBool,
-    state: Mutex<Option<State>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The last line, whichever trouble it was about.
+    said: Option<Instant>,
+    now: Option<Current>,
 }
 
 /// Trouble that goes on.
 #[derive(Clone, Copy)]
-struct State {
+struct Current {
     began: Instant,
     last: Instant,
-    said: Instant,
     all: u64,
     unsaid: u64,
 }
@@ -81,48 +91,51 @@ impl Trouble {
 
     /// None so far.
     pub const fn new() -> Self {
+        let state = State { said: None, now: None };
         Self {
             every: Self::EVERY,
             calm: Self::CALM,
             going_on: AtomicBool::new(false),
-            state: Mutex::new(None),
+            state: Mutex::new(state),
         }
     }
 
     /// The shortest time between two lines.
     pub const fn every(self, every: Duration) -> Self {
-        Self { every, calm: self.calm, going_on: AtomicBool::new(false), state: Mutex::new(None) }
+        Self { every, ..Self::new() }
     }
 
     /// It has happened, again perhaps. Answers whether to say so.
     pub fn again(&self) -> Option<More> {
         let now = Instant::now();
         let mut state = self.lock();
-        let Some(state) = state.as_mut() else {
-            *state = Some(State { began: now, last: now, said: now, all: 1, unsaid: 0 });
-            self.going_on.store(true, Relaxed);
-            return Some(More(0));
+        let quiet = self.is_quiet(&state, now);
+        let current = state.now.get_or_insert(Current { began: now, last: now, all: 0, unsaid: 0 });
+        current.last = now;
+        current.all += 1;
+        let said = if quiet {
+            current.unsaid += 1;
+            None
+        } else {
+            Some(More(std::mem::take(&mut current.unsaid)))
         };
-        state.last = now;
-        state.all += 1;
-        if now.duration_since(state.said) < self.every {
-            state.unsaid += 1;
-            return None;
+        if said.is_some() {
+            state.said = Some(now);
         }
-        state.said = now;
-        Some(More(std::mem::take(&mut state.unsaid)))
+        self.going_on.store(true, Relaxed);
+        said
     }
 
     /// It has not happened this time, or nobody knows: answers what there was if it has not happened for a moment now, once.
     /// Trouble and success that alternate go on as one trouble.
     #[inline]
     pub fn over(&self) -> Option<Past> {
-        if self.is_going_on() { self.end(self.calm) } else { None }
+        if self.is_going_on() { self.calmed() } else { None }
     }
 
-    /// The same at the end of everything, however recent the last one is.
+    /// The same at the end of everything, however recent the last one or a line is.
     pub fn finish(&self) -> Option<Past> {
-        self.end(Duration::ZERO)
+        self.end(&mut self.lock(), Instant::now())
     }
 
     /// Whether it has happened and is not over.
@@ -132,18 +145,37 @@ impl Trouble {
     }
 
     #[cold]
-    fn end(&self, calm: Duration) -> Option<Past> {
-        let mut state = self.lock();
-        let State { began, last, all, unsaid, .. } = (*state)?;
-        if last.elapsed() < calm {
+    fn calmed(&self) -> Option<Past> {
+        // Whoever has the lock is about to say it, or to have more to say.
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let now = Instant::now();
+        let Current { last, all, unsaid, .. } = state.now?;
+        let never_said = all == unsaid;
+        if now.duration_since(last) < self.calm || (never_said && self.is_quiet(&state, now)) {
             return None;
         }
-        *state = None;
+        self.end(&mut state, now)
+    }
+
+    fn end(&self, state: &mut State, now: Instant) -> Option<Past> {
+        let Current { began, last, all, unsaid } = state.now.take()?;
+        if unsaid > 0 {
+            state.said = Some(now);
+        }
         self.going_on.store(false, Relaxed);
         Some(Past { all, unsaid, lasted: last.duration_since(began) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<State>> {
+    /// Whether there was a line a moment ago.
+    fn is_quiet(&self, state: &State, now: Instant) -> bool {
+        state.said.is_some_and(|said| now.duration_since(said) < self.every)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,100 @@
+//! A connection that comes and goes: a loss and the return from it are said, and those that follow soon are counted.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rosey_layers::log::{More, Past, Trouble};
+use tokio::time::Instant;
+
+/// The losses of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Losses {
+    trouble: Trouble,
+    down: Mutex<Option<Down>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Down {
+    since: Instant,
+    /// Whether a line has told that it is down.
+    said: bool,
+}
+
+/// The connection is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Up {
+    First,
+    /// After so long.
+    Again(Duration),
+    /// The same, and nobody was told that it was down.
+    Unsaid(Duration),
+}
+
+impl Losses {
+    /// It is lost. Answers whether to say so.
+    pub(crate) fn lost(&self) -> Option<More> {
+        let mut down = self.down();
+        let more = self.trouble.again();
+        let down = down.get_or_insert_with(|| Down { since: Instant::now(), said: false });
+        down.said |= more.is_some();
+        more
+    }
+
+    /// It is up.
+    pub(crate) fn up(&self) -> Up {
+        match self.down().take() {
+            None => Up::First,
+            Some(Down { since, said: true }) => Up::Again(since.elapsed()),
+            Some(Down { since, said: false }) => Up::Unsaid(since.elapsed()),
+        }
+    }
+
+    pub(crate) fn are_going_on(&self) -> bool {
+        self.trouble.is_going_on()
+    }
+
+    /// What no line stands for yet, in words, and how things are now: the last line that was said may be about an earlier
+    /// state.
+    pub(crate) fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) -> Option<String> {
+        let mut down = self.down();
+        let Past { unsaid, lasted, .. } = end(&self.trouble).filter(|past| past.unsaid > 0)?;
+        let now = match down.as_mut() {
+            Some(down) => {
+                down.said = true;
+                "is down"
+            }
+            None => "was back each time",
+        };
+        let lasted = lasted.as_secs_f64();
+        Some(format!("lost the connection to NATS {unsaid} more times, in {lasted:.1} s; it {now}"))
+    }
+
+    fn down(&self) -> MutexGuard<'_, Option<Down>> {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_was_lost_unsaid_and_stays_down_is_said_to_be_down_and_then_to_be_back() {
+        let losses = Losses::default();
+        assert_eq!(losses.up(), Up::First);
+        assert_eq!(losses.lost(), Some(More(0)));
+        assert_eq!(losses.up(), Up::Again(Duration::ZERO));
+        for _ in 0..7 {
+            assert_eq!(losses.lost(), None);
+            assert_eq!(losses.up(), Up::Unsaid(Duration::ZERO));
+        }
+        assert_eq!(losses.lost(), None);
+        time::advance(Trouble::CALM).await;
+        let said = losses.rest(Trouble::over);
+        assert_eq!(said.as_deref(), Some("lost the connection to NATS 8 more times, in 0.0 s; it is down"));
+        assert_eq!(losses.up(), Up::Again(Trouble::CALM));
+        assert!(!losses.are_going_on() && losses.rest(Trouble::over).is_none());
+    }
+}
