@@ -44,7 +44,7 @@ fn plan(quick: bool) -> Plan {
     if quick {
         Plan { rounds: 1, calm: seconds(0.7), killed: seconds(1.0), frozen: seconds(2.3) }
     } else {
-        Plan { rounds: 5, calm: seconds(1.5), killed: seconds(2.0), frozen: seconds(3.0) }
+        Plan { rounds: 5, calm: seconds(1.2), killed: seconds(2.0), frozen: seconds(3.0) }
     }
 }
 
