@@ -19,14 +19,14 @@ pub(crate) struct Numbers {
     pub(crate) noticed: Option<Duration>,
     /// From the fault to the end of the first operation that another path served.
     pub(crate) first: Option<Duration>,
-    /// From the notice to the same.
+    /// From the notice to the same; from its own beginning, if that came later.
     pub(crate) first_after_notice: Option<Duration>,
     /// The slowest of those that met the fault.
     pub(crate) slowest: Duration,
     /// Of those begun after it was noticed, and before the return.
     pub(crate) p99_noticed: Option<Duration>,
     pub(crate) slowest_noticed: Option<Duration>,
-    /// From the return to the end of the first operation over NATS.
+    /// From the return to the end of the first operation over NATS of a kind that had gone another way, begun after it.
     pub(crate) back: Option<Duration>,
     /// From the return until the outbox was empty.
     pub(crate) drained: Option<Duration>,
@@ -43,7 +43,8 @@ impl Numbers {
     ) -> Self {
         let Window { began, back, .. } = *window;
         let met = || seen.iter().filter(|s| s.begun + REACH >= began && s.ended() >= began && s.begun < back);
-        let first = met().filter(|s| s.path != Path::Nats).map(Seen::ended).min();
+        let elsewhere = |s: &&Seen| !matches!(s.path, Path::Nats | Path::Failed);
+        let first = met().filter(elsewhere).min_by_key(|s| s.ended());
         let sorted = |times: &mut dyn Iterator<Item = &Seen>| {
             let mut times: Vec<Duration> = times.map(|s| s.took).collect();
             times.sort_unstable();
@@ -51,17 +52,22 @@ impl Numbers {
         };
         let late = sorted(&mut met().filter(|s| noticed.is_some_and(|noticed| s.begun >= noticed)));
         let calm = sorted(&mut seen.iter().filter(|s| s.begun + ASIDE >= began && s.ended() < began));
-        let returned = seen.iter().filter(|s| s.path == Path::Nats && s.ended() >= back);
-        let interrupted = met().any(|s| s.path != Path::Nats);
+        // Behind a living stream events stay where they are.
+        let left = |event: bool| met().any(|s| s.event == event && elsewhere(&s));
+        let left = [left(false), left(true)];
+        let returned =
+            seen.iter().filter(|s| s.path == Path::Nats && s.begun >= back && left[usize::from(s.event)]);
         Self {
             p99_before: percentile(&calm, 0.99),
             noticed: noticed.map(|at| at.saturating_sub(began)),
-            first: first.map(|at| at.saturating_sub(began)),
-            first_after_notice: first.zip(noticed).map(|(first, noticed)| first.saturating_sub(noticed)),
+            first: first.map(|s| s.ended().saturating_sub(began)),
+            first_after_notice: first
+                .zip(noticed)
+                .map(|(first, noticed)| first.ended().saturating_sub(noticed.max(first.begun))),
             slowest: met().map(|s| s.took).max().unwrap_or_default(),
             p99_noticed: percentile(&late, 0.99),
             slowest_noticed: late.last().copied(),
-            back: returned.map(Seen::ended).min().filter(|_| interrupted).map(|at| at.saturating_sub(back)),
+            back: returned.map(Seen::ended).min().map(|at| at.saturating_sub(back)),
             drained: drained.map(|at| at.saturating_sub(back)),
             rate: [
                 rate(seen, began.saturating_sub(ASIDE), began),

@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-use super::{SqliteOptions, sqlite};
+use super::{SqliteOptions, Synchronous, sqlite};
 
 /// After about so many pages in the log. Each move syncs log and file.
 const ENOUGH: usize = 2000;
@@ -20,6 +20,9 @@ const ENOUGH: usize = 2000;
 pub(super) struct Checkpoints {
     /// About how many pages were written since the last one.
     pages: usize,
+    /// Never, where every commit syncs the log: another one who syncs beside it would cost each of them more than the
+    /// stall costs one.
+    enough: usize,
     wake: Arc<Notify>,
     /// Dropped, it ends the task.
     running: oneshot::Sender<()>,
@@ -28,17 +31,21 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     pub(super) fn start(options: SqliteOptions) -> Self {
+        let enough = match options.synchronous {
+            Synchronous::Normal => ENOUGH,
+            Synchronous::Full => usize::MAX,
+        };
         let wake = Arc::new(Notify::new());
         let (running, ended) = oneshot::channel();
         let task = tokio::spawn(run(options, Arc::clone(&wake), ended));
-        Self { pages: 0, wake, running, task }
+        Self { pages: 0, enough, wake, running, task }
     }
 
     /// A transaction with so many operations was committed.
     pub(super) fn committed(&mut self, operations: usize) {
         // Measured on lines of chat: one alone writes some six pages, many share them.
-        self.pages += 6 + operations / 4;
-        if self.pages >= ENOUGH {
+        self.pages = self.pages.saturating_add(6 + operations / 4);
+        if self.pages >= self.enough {
             self.pages = 0;
             self.wake.notify_one();
         }
