@@ -141,7 +141,9 @@ async fn a_database_that_is_never_ready_keeps_no_event_from_nats_wherever_querie
     for queries in [Queries::Nats, Queries::Db] {
         let (nats, outbox) = (Leaf::new(Via::Nats, None), Leaf::new(Via::Outbox, None));
         let client = Db::new(StackBuilder::new().queries(queries).build_with_outbox(nats, Full, outbox).0);
+        let begun = tokio::time::Instant::now();
         assert_eq!(client.send(joins()).await.unwrap().via, Via::Nats, "{queries:?}");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{queries:?}: nobody's patience is tried");
     }
 }
 
