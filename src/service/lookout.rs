@@ -2,10 +2,9 @@
 //! that takes events without one, JetStream on a server that had none. None of it is taken for an acknowledgement, by
 //! nobody of ours; but somebody has to do something about it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time;
@@ -19,6 +18,9 @@ use crate::operation::Persist;
 const EVERY: Duration = Duration::from_secs(5);
 /// How seldom, where nobody answers.
 const SELDOM: Duration = Duration::from_secs(600);
+
+/// What the keys of these notices begin with.
+const PREFIX: &str = "stream.";
 
 /// What is in the way, or would be better otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,38 +51,6 @@ impl fmt::Display for Notice {
     }
 }
 
-/// What was noticed.
-#[derive(Debug, Default)]
-pub(super) struct Notices {
-    now: Mutex<BTreeSet<Notice>>,
-    so_far: AtomicU64,
-}
-
-impl Notices {
-    /// What is so now, as sentences.
-    pub(super) fn now(&self) -> Vec<String> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner).iter().map(ToString::to_string).collect()
-    }
-
-    /// How many there have been.
-    pub(super) fn so_far(&self) -> u64 {
-        self.so_far.load(Ordering::Relaxed)
-    }
-
-    /// Says what is new, once, and what is over.
-    fn replace(&self, found: BTreeSet<Notice>) {
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        for new in found.difference(&now) {
-            self.so_far.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("{new}");
-        }
-        for over in now.difference(&found) {
-            tracing::info!("not any more: {over}");
-        }
-        *now = found;
-    }
-}
-
 /// Looks as long as the service runs. `unoffered`: it works without a stream only because the server had none.
 pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, unoffered: bool) {
     let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
@@ -89,7 +59,8 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, unoffered: bool) {
         let times = connection.borrow().times;
         match look(&shared, unoffered).await {
             Ok(found) => {
-                shared.notices.replace(found);
+                let keyed = |notice: Notice| (format!("{PREFIX}{notice:?}"), notice.to_string());
+                shared.notices.replace(PREFIX, found.into_iter().map(keyed).collect::<BTreeMap<_, _>>());
                 pause = EVERY;
             }
             Err(e) => {

@@ -109,6 +109,7 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
             // Metadata are what a service is, the same in all three answers: what changes is data, as at an endpoint.
             body["data"] = json!({
                 "overruns": shared.troubles.overruns(),
+                "notices": notices,
                 // Of the whole process: what an outage leaves behind would show here.
                 "tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
             });

@@ -1,0 +1,23 @@
+//! What the service promises to strangers, to operators and to their files, seen from outside: through the command line and
+//! the wire alone. One module a kind of fault.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod promises {
+    mod bounds;
+    mod clock;
+    mod derived_ids;
+    mod file;
+    mod foreign_service;
+    mod limited_account;
+    mod locks_and_modes;
+    mod migrating;
+    mod operators;
+    mod order;
+    mod poison;
+    mod progress;
+    mod replies;
+    mod same_id;
+    mod signals;
+}
+mod support;
