@@ -87,6 +87,7 @@ impl From<ServeError> for Failure {
             | ServeError::OtherMode { .. }
             | ServeError::ForeignStream { .. }
             | ServeError::NotOurStream { .. }
+            | ServeError::StreamForbidden { .. }
             | ServeError::NoJetStream { .. } => Exit::MustNotStart,
         };
         Self::new(exit, error.to_string())

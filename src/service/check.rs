@@ -31,10 +31,11 @@ pub async fn check<O: Persist>(
     let url = redact(&nats.url);
     let (events, state) = watch::channel(Connection::default());
     let troubles = Arc::new(Troubles::new(O::NAMES));
-    let client = nats.connect(move |event| note(&events, &troubles, &event)).await?;
+    let heard = Arc::clone(&troubles);
+    let client = nats.connect(move |event| note(&events, &heard, &event)).await?;
     let (declaration, api) = (Declaration::new::<O>(NEW, options), Api::new(client.clone()));
     let asked = async {
-        let mut tries = Tries::new(state.clone(), &url);
+        let mut tries = Tries::new(state.clone(), &url, &troubles);
         loop {
             tries.begin().await;
             let denied = || state.borrow().stream_denied;

@@ -28,6 +28,7 @@ pub(super) struct Connection {
 pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event: &Event) {
     match event {
         Event::Connected => {
+            troubles.denials.forget();
             state.send_modify(|s| {
                 (s.up, s.refused, s.lame) = (true, false, false);
                 s.times += 1;

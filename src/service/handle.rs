@@ -79,7 +79,7 @@ async fn perform<O: Persist>(
         return Err(Cause::new(Code::INVALID, "a question without a reply subject"));
     }
     let mut request = Request::with_head(head, op);
-    let mut pause = RETRY.0;
+    let (mut pause, mut again) = (RETRY.0, shared.progress.taken(spec.name));
     loop {
         let error = match shared.db.clone().call(request).await {
             Ok(reply) => {
@@ -98,6 +98,9 @@ async fn perform<O: Persist>(
         }
         // A caller who waits for an answer is told, and falls back or tries again. A plain publish has nobody else.
         let hopeless = cause.class() == Class::Rejected || message.reply.is_some();
+        if !hopeless {
+            again.because(&cause);
+        }
         match error.into_request() {
             Some(same) if !hopeless && wait(&shared.give_up, &mut pause).await => request = same,
             _ => return Err(cause),
@@ -128,9 +131,10 @@ async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, message: Message, 
 /// Keeps what was refused, before anybody is told; tries until it is kept or the time for finishing is over.
 async fn bury<O: Persist>(shared: &Shared<O>, spec: &Spec, message: &Message, cause: &Cause) -> bool {
     let letter = letter(message, clock::now(), cause);
-    let mut pause = RETRY.0;
+    let (mut pause, mut again) = (RETRY.0, shared.progress.taken(spec.name));
     while let Err(e) = shared.db.bury(letter.clone()).await {
         shared.troubles.unburied(spec.name, &e);
+        again.because(&e);
         if !wait(&shared.give_up, &mut pause).await {
             return false;
         }

@@ -4,6 +4,7 @@ mod barrier;
 mod check;
 mod connection;
 mod counters;
+mod denied;
 mod handle;
 mod leave;
 mod lookout;
@@ -11,6 +12,7 @@ mod micro;
 mod neighbours;
 mod notices;
 mod options;
+mod progress;
 mod stream;
 mod subscription;
 mod take;
@@ -31,7 +33,8 @@ use counters::Counters;
 pub use counters::Served;
 use notices::Notices;
 pub use options::{JetStream, ServeError, ServiceOptions};
-use stream::{Api, Consume, Declaration, Overlap, Plan};
+use progress::Progress;
+use stream::{Api, Consume, Declaration, Declared, Overlap, Plan};
 use tries::Tries;
 use troubles::Troubles;
 
@@ -49,6 +52,7 @@ struct Shared<O> {
     stream: Option<Declaration>,
     in_flight: usize,
     notices: Notices,
+    progress: Progress,
     troubles: Arc<Troubles>,
     connection: watch::Receiver<Connection>,
     /// How many subscriptions take requests, or work on what they took.
@@ -113,6 +117,7 @@ pub async fn serve<O: Persist>(
         stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
         in_flight: options.in_flight,
         notices: Notices::default(),
+        progress: Progress::default(),
         troubles: Arc::clone(&troubles),
         connection: state.clone(),
         busy: watch::Sender::new(0),
@@ -121,14 +126,19 @@ pub async fn serve<O: Persist>(
     };
     let (declaration, api) = (Declaration::new::<O>(db.database(), &options), Api::new(client.clone()));
     let begun = async {
-        let mut tries = Tries::new(state.clone(), &url);
+        let mut tries = Tries::new(state.clone(), &url, &troubles);
         loop {
             tries.begin().await;
             let begun = async {
                 let denied = || state.borrow().stream_denied;
                 let plan = plan::<O>(&client, &api, &declaration, db.database(), &options, denied).await?;
+                let (plan, forbidden) = allowed(plan, &declaration, &api, options.jetstream).await?;
                 let shared = Arc::new(shared(plan, &declaration, &api));
-                let tasks = start(&shared, plan, declaration.clone()).await?;
+                if let Some(why) = forbidden {
+                    shared.notices.raise("limits", why);
+                }
+                let wanted = options.jetstream != JetStream::Off;
+                let tasks = start(&shared, plan, declaration.clone(), wanted).await?;
                 Ok((shared, tasks))
             };
             if let Some(begun) = tries.end(begun.await).await {
@@ -179,11 +189,39 @@ async fn plan<O: Persist>(
     declaration.plan::<O>(client, api, options.jetstream, running, denied).await
 }
 
+/// Declares the stream, if there is to be one. Where a limit forbids it, events come without, and why is a notice.
+async fn allowed(
+    plan: Plan,
+    declaration: &Declaration,
+    api: &Api,
+    wanted: JetStream,
+) -> Result<(Plan, Option<String>), ServeError> {
+    if plan != Plan::Stream {
+        return Ok((plan, None));
+    }
+    match declaration.begin(api).await? {
+        Declared::Done => Ok((plan, None)),
+        Declared::Forbidden(why) | Declared::Unconsumed(why) if wanted == JetStream::On => {
+            Err(ServeError::StreamForbidden { why })
+        }
+        // What it holds waits for its consumer; it is named as long as there is none, and the rest is served.
+        Declared::Unconsumed(_) => Ok((plan, None)),
+        Declared::Forbidden(why) => Ok((
+            Plan::Core,
+            Some(format!(
+                "events are taken without a stream, because a limit of the server or the account forbids it: {why}, and \
+                 restart this service; or start it with --jetstream off if no stream is wanted"
+            )),
+        )),
+    }
+}
+
 /// Listens, and begins to work.
 async fn start<O: Persist>(
     shared: &Arc<Shared<O>>,
     plan: Plan,
     declaration: Declaration,
+    wanted: bool,
 ) -> Result<JoinSet<()>, ServeError> {
     let unready = |e: stream::ApiError| ServeError::Connection(e.to_string());
     let consume = |declaration| Consume {
@@ -198,9 +236,6 @@ async fn start<O: Persist>(
         Plan::Stream => Some(consume(declaration)),
         Plan::Empty => Some(consume(declaration.closed())),
     };
-    if let (Plan::Stream, Some(consume)) = (plan, &consume) {
-        consume.declare().await.map_err(unready)?;
-    }
     let taken = match &consume {
         Some(consume) if plan == Plan::Empty => consume.last().await.map_err(unready)?,
         _ => 0,
@@ -224,6 +259,10 @@ async fn start<O: Persist>(
     subscriptions.serve(shared, &mut tasks);
     tasks.spawn(lookout::run(Arc::clone(shared), plan == Plan::Unoffered));
     tasks.spawn(troubles::watch(Arc::clone(shared)));
+    tasks.spawn(progress::run(Arc::clone(shared)));
     micro::start(shared, &mut tasks).await?;
+    subscription::settle(&shared.client).await?;
+    denied::look(shared, wanted);
+    tasks.spawn(denied::run(Arc::clone(shared), wanted));
     Ok(tasks)
 }

@@ -99,13 +99,23 @@ pub enum ServeError {
     },
     /// A stream of our name that is not ours, or not any more.
     #[error(
-        "the stream {stream:?} is not this service's ({why}). Delete it if nobody needs what is in it (nats stream rm \
-         {stream}), or start with --jetstream off"
+        "the stream {stream:?} is not this service's ({why}). {}",
+        instead(stream, *in_the_way)
     )]
     NotOurStream {
         /// Its name.
         stream: String,
         /// How that is known.
+        why: String,
+        /// Whether it stores what is sent to us: then no way of taking events goes beside it.
+        in_the_way: bool,
+    },
+    /// A stream is wanted, and a limit forbids it.
+    #[error(
+        "--jetstream on, but a limit of the server or the account forbids the stream: {why}; or start this service with --jetstream          auto, which goes on without a stream"
+    )]
+    StreamForbidden {
+        /// The limit, and what helps.
         why: String,
     },
     /// JetStream is wanted, and is not there.
@@ -120,6 +130,19 @@ pub enum ServeError {
     /// The connection was lost for good.
     #[error("the connection to NATS: {0}")]
     Connection(String),
+}
+
+fn instead(stream: &str, in_the_way: bool) -> String {
+    if in_the_way {
+        format!(
+            "It stores what is sent to this service, and what it holds is for another database: start this service on the file of \
+             that database; or, if nobody needs what is in the stream, delete it (nats stream rm {stream})"
+        )
+    } else {
+        format!(
+            "Delete it if nobody needs what is in it (nats stream rm {stream}), or start with --jetstream off"
+        )
+    }
 }
 
 const fn how(mode: Mode) -> &'static str {

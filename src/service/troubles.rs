@@ -8,6 +8,7 @@ use rosey_layers::log::{Past, Trouble};
 use tokio::time;
 
 use super::Shared;
+use super::denied::Denials;
 use super::subscription::told;
 use crate::error::Cause;
 use crate::nats::losses::Losses;
@@ -27,6 +28,7 @@ pub(super) struct Troubles {
     overruns: AtomicU64,
     server: Trouble,
     pub(super) losses: Losses,
+    pub(super) denials: Denials,
 }
 
 impl Troubles {
@@ -41,6 +43,7 @@ impl Troubles {
             overruns: AtomicU64::new(0),
             server: Trouble::new(),
             losses: Losses::default(),
+            denials: Denials::default(),
         }
     }
 
@@ -103,6 +106,7 @@ impl Troubles {
 
     /// The server complains.
     pub(super) fn server_says(&self, error: &dyn std::fmt::Display) {
+        self.denials.note(&error.to_string());
         if let Some(more) = self.server.again() {
             tracing::error!("the NATS server says: {error}{more}");
         }

@@ -6,32 +6,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Message;
-use tokio::sync::watch;
+use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior};
 
 use super::api::{ApiError, ConsumerInfo};
 use super::declare::{CONSUMER, Declaration};
+use super::limits;
 use super::message::{self, NAK, Place};
-use super::pull::{Came, Pull};
+use super::pull::{Came, Limits, Pull};
+use super::watch;
 use crate::operation::Persist;
 use crate::service::Shared;
 use crate::service::connection::Connection;
+use crate::service::progress::PATIENCE;
 use crate::service::subscription::told;
 
 /// A message that was delivered so often is tried with nothing beside it: it may be what ends the process.
 const ALONE_FROM: u64 = 5;
 /// The pause before something is declared again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The pause before the stream is looked for again, if the last time nothing came.
+const BARREN: Duration = Duration::from_millis(500);
 /// How often it is asked whether something moves.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// The notice that stream or consumer cannot be declared.
+const UNDECLARED: &str = "undeclared";
 
 /// Takes messages until it is told to stop.
 pub(in crate::service) struct Consume<O> {
     pub(in crate::service) shared: Arc<Shared<O>>,
     pub(in crate::service) declaration: Declaration,
-    pub(in crate::service) connection: watch::Receiver<Connection>,
-    pub(in crate::service) stop: watch::Receiver<bool>,
+    pub(in crate::service) connection: Receiver<Connection>,
+    pub(in crate::service) stop: Receiver<bool>,
 }
 
 /// Why taking ended.
@@ -54,6 +62,8 @@ struct Work {
     broke: bool,
     /// How often the connection had come up when that was last looked at.
     times: u64,
+    /// How much may be asked for at once.
+    limits: Limits,
 }
 
 impl<O: Persist> Consume<O> {
@@ -61,7 +71,7 @@ impl<O: Persist> Consume<O> {
     ///
     /// # Errors
     /// What JetStream says.
-    pub(in crate::service) async fn declare(&self) -> Result<(), ApiError> {
+    pub(in crate::service) async fn declare(&self) -> Result<ConsumerInfo, ApiError> {
         self.declaration.ensure(&self.shared.api).await
     }
 
@@ -82,20 +92,23 @@ impl<O: Persist> Consume<O> {
             came: 0,
             broke: false,
             times: 0,
+            limits: Limits::default(),
         };
+        let (shared, declaration, stop) = (self.shared.clone(), self.declaration.clone(), self.stop.clone());
+        let watching = tokio::spawn(watch::run(shared, declaration, stop));
         work.times = self.connection.borrow().times;
-        let mut complained = false;
+        let mut failing = None;
         while !*self.stop.borrow() {
+            let since = time::Instant::now();
             let taken = match self.declare().await {
-                Ok(()) => {
-                    complained = false;
+                Ok(consumer) => {
+                    failing = None;
+                    self.shared.notices.clear(UNDECLARED);
+                    work.limits = work.limits.within(&consumer.config);
                     self.take(&mut work).await
                 }
                 Err(e) => {
-                    if !std::mem::replace(&mut complained, true) {
-                        let stream = &self.declaration.name;
-                        tracing::error!(stream, "the stream cannot be declared; trying again, quietly: {e}");
-                    }
+                    self.undeclared(&e, failing.get_or_insert(since).elapsed());
                     self.pause(AGAIN).await;
                     continue;
                 }
@@ -111,19 +124,43 @@ impl<O: Persist> Consume<O> {
                 }
                 Ended::Lost(why) => {
                     tracing::info!(stream = self.declaration.name, "looking for the stream again: {why}");
+                    if since.elapsed() < BARREN {
+                        self.pause(BARREN).await;
+                    }
                     self.connected().await;
                 }
             }
         }
         self.give_back(work.alone.drain(..).collect()).await;
         while work.running.join_next().await.is_some() {}
+        // It ends with the same word.
+        let _ = watching.await;
+        self.shared.notices.clear(UNDECLARED);
+    }
+
+    /// Stream or consumer cannot be declared, for so long by now. A server that is busy beginning is no matter.
+    fn undeclared(&self, error: &ApiError, time: Duration) {
+        let refused = matches!(error, ApiError::Refused { .. });
+        if !self.connection.borrow().up || !(refused || time >= PATIENCE) {
+            tracing::debug!(stream = self.declaration.name, "the stream cannot be declared yet: {error}");
+            return;
+        }
+        let help = limits::forbids(error).map(|help| format!("; to have one, {help}"));
+        let (name, help) = (&self.declaration.name, help.unwrap_or_default());
+        self.shared.notices.raise(
+            UNDECLARED,
+            format!(
+                "the stream {name:?} or its consumer cannot be declared: {error}{help}. Nothing is taken from it until that works; \
+                 it is tried again every second"
+            ),
+        );
     }
 
     /// One stretch of taking, over one subscription.
     async fn take(&mut self, work: &mut Work) -> Ended {
         let in_flight = self.shared.in_flight;
-        let opened =
-            Pull::open(&self.shared.client, &self.declaration.name, (in_flight / 2).clamp(1, 512)).await;
+        let (name, batch) = (&self.declaration.name, (in_flight / 2).clamp(1, 512));
+        let opened = Pull::open(&self.shared.client, name, batch, work.limits).await;
         let mut pull = match opened {
             Ok(pull) => pull,
             Err(e) => return Ended::Lost(e),
@@ -133,7 +170,7 @@ impl<O: Persist> Consume<O> {
         let mut watch = time::interval(WATCH_EVERY);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = None;
-        let mut stopping = false;
+        let (mut stopping, mut refused) = (false, true);
         let ended = loop {
             // One that is tried alone waits for the others to end, and they for it.
             if work.running.is_empty() {
@@ -163,6 +200,9 @@ impl<O: Persist> Consume<O> {
                 Some(_) = work.running.join_next(), if !work.running.is_empty() => {}
                 came = pull.next(), if room => match came {
                     Came::Message(message) => {
+                        if std::mem::take(&mut refused) {
+                            self.shared.progress.pull(None);
+                        }
                         work.came += 1;
                         let place = message.reply.as_ref().and_then(|reply| Place::read(reply));
                         if place.is_some_and(|place| place.delivered >= ALONE_FROM) {
@@ -171,7 +211,16 @@ impl<O: Persist> Consume<O> {
                             self.start(work, message);
                         }
                     }
-                    Came::Lost(why) => break Ended::Lost(why),
+                    Came::Refused(why) => {
+                        refused = true;
+                        self.shared.progress.pull(Some(why));
+                    }
+                    Came::Lost(why) => {
+                        if self.connection.borrow().up {
+                            self.shared.progress.pull(Some(why.clone()));
+                        }
+                        break Ended::Lost(why);
+                    }
                     Came::Finished => break Ended::Stopped,
                 },
                 _ = watch.tick(), if room && !stopping => {
@@ -182,6 +231,7 @@ impl<O: Persist> Consume<O> {
                 }
             }
         };
+        work.limits = pull.limits();
         self.give_back(pull.close().await).await;
         ended
     }
@@ -204,7 +254,12 @@ impl<O: Persist> Consume<O> {
         }
         let name = &self.declaration.name;
         let consumer = self.shared.api.consumer(name, CONSUMER).await?;
-        let messages = self.shared.api.stream(name).await?.state.messages;
+        let stream = self.shared.api.stream(name).await?;
+        if stream.is_sealed() {
+            // What is applied cannot leave it: no consumer would help.
+            return Ok(());
+        }
+        let messages = stream.state.messages;
         let unknown = messages > consumer.num_pending + consumer.num_ack_pending;
         let idle = consumer.num_pending > 0 && consumer.num_waiting > 0 && consumer.num_ack_pending == 0;
         let waits = work.broke && consumer.num_ack_pending > 0;

@@ -73,6 +73,39 @@ pub(super) const NAK: &str = "-NAK";
 /// Still at it.
 const PROGRESS: &str = "+WPI";
 
+/// With this header instead of its payload comes a message whose consumer was set to hand out headers only.
+const SIZE_OF_PAYLOAD: &str = "Nats-Msg-Size";
+
+fn is_without_payload(message: &Message) -> bool {
+    message.payload.is_empty()
+        && message.headers.as_ref().is_some_and(|headers| headers.get(SIZE_OF_PAYLOAD).is_some())
+}
+
+/// What became of a message whose payload did not come with it.
+enum Whole {
+    Fetched,
+    /// The stream does not hold it any more.
+    Gone,
+    Unknown,
+}
+
+/// Reads from the stream what the consumer left out. A peer who wrote that header has sent nothing, and that is what the
+/// stream has.
+async fn whole<O>(shared: &Shared<O>, place: &Place, message: &mut Message) -> Whole {
+    match shared.api.stored(&place.stream, place.sequence).await {
+        Ok(stored) => {
+            message.payload = stored.payload;
+            message.headers = (!stored.headers.is_empty()).then_some(stored.headers);
+            Whole::Fetched
+        }
+        Err(e) if e.is_not_found() => Whole::Gone,
+        Err(e) => {
+            tracing::debug!(sequence = place.sequence, "the payload of a message does not come: {e}");
+            Whole::Unknown
+        }
+    }
+}
+
 /// How a message ended.
 enum End {
     Applied,
@@ -84,7 +117,7 @@ enum End {
 /// tried again until it is applied, or until `stop`: then the stream gets it back.
 pub(super) async fn apply<O: Persist>(
     shared: &Shared<O>,
-    message: Message,
+    mut message: Message,
     mut stop: watch::Receiver<bool>,
     ack_wait: Duration,
 ) {
@@ -95,6 +128,18 @@ pub(super) async fn apply<O: Persist>(
         shared.troubles.refused(usize::MAX, &reply, &cause);
         return;
     };
+    if is_without_payload(&message) {
+        match whole(shared, &place, &mut message).await {
+            Whole::Fetched => {}
+            Whole::Gone => return say(&shared.client, &reply, ACK).await,
+            Whole::Unknown => {
+                // Not at once again: the consumer has to be put right first.
+                let mut pause = RETRY.1;
+                let _ = wait(&stop, &mut pause).await;
+                return say(&shared.client, &reply, NAK).await;
+            }
+        }
+    }
     let begun = Instant::now();
     let index = O::SPECS.iter().position(|spec| spec.subject == message.subject.as_str());
     let mut attempt = Attempt { shared, message: &message, place, reply: &reply, ack_wait, told: begun };
@@ -144,7 +189,7 @@ impl<O: Persist> Attempt<'_, O> {
             Ok((head, op)) => Request::with_head(head, op),
             Err(cause) => return self.bury(name, cause, stop).await,
         };
-        let mut pause = RETRY.0;
+        let (mut pause, mut again) = (RETRY.0, self.shared.progress.taken(name));
         loop {
             let error = match self.shared.db.clone().call(request).await {
                 Ok(_) => {
@@ -160,6 +205,7 @@ impl<O: Persist> Attempt<'_, O> {
             tracing::debug!(operation = name, sequence = self.place.sequence, "later: {cause}");
             self.shared.troubles.database_fails(name, &cause);
             self.note(name, &cause);
+            again.because(&cause);
             match error.into_request() {
                 Some(same) if self.wait(stop, &mut pause).await => request = same,
                 _ => return End::Returned,
@@ -178,9 +224,11 @@ impl<O: Persist> Attempt<'_, O> {
         if !letter.headers.iter().any(|(name, _)| *name == id) {
             letter.headers.push((id, self.place.id().to_string()));
         }
-        let mut pause = RETRY.0;
+        let known = O::SPECS.get(index).map_or("unknown", |spec| spec.name);
+        let (mut pause, mut again) = (RETRY.0, self.shared.progress.taken(known));
         while let Err(e) = self.keep(&letter).await {
             self.shared.troubles.unburied(name, &e);
+            again.because(&e);
             if !self.wait(stop, &mut pause).await {
                 return End::Returned;
             }

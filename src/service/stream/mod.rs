@@ -4,12 +4,16 @@ mod api;
 mod close;
 mod consume;
 mod declare;
+mod gone;
+mod limits;
 mod message;
 mod overlap;
 mod pull;
+mod settings;
+mod watch;
 
 pub(super) use api::{Api, ApiError};
 pub(super) use close::close;
 pub(super) use consume::Consume;
-pub(super) use declare::{Declaration, Plan};
+pub(super) use declare::{Declaration, Declared, Plan};
 pub(super) use overlap::Overlap;
