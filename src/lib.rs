@@ -2,6 +2,8 @@
 //! database service; when that path fails, the *same request* runs on the database itself. Each operation takes
 //! effect exactly once, and the log says which path served it.
 
+#[cfg(feature = "sqlite")]
+mod answer;
 #[cfg(feature = "bot")]
 pub mod bot;
 #[cfg(feature = "cli")]

@@ -146,6 +146,10 @@ pub(super) struct DatabaseArgs {
     /// How durable a commit is: `normal` survives the end of the process, `full` a power cut
     #[arg(long, env = "ROSEY_SYNCHRONOUS", default_value = "normal", value_name = "LEVEL")]
     pub(super) synchronous: SynchronousArg,
+    /// How far in the future something may claim to have happened, in milliseconds; what claims more is refused, on every
+    /// path. One value for bot and service
+    #[arg(long, env = "ROSEY_FUTURE_TOLERANCE_MS", default_value = "300000", value_name = "MS", value_parser = millis)]
+    pub(super) future_tolerance_ms: Duration,
     /// Whether a missing database is an error.
     #[arg(skip)]
     pub(super) existing: bool,

@@ -23,7 +23,7 @@ pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
         args.paths.database = args.paths.database.keeping(&args.keep)?;
     }
     let shutdown = signals::shutdown();
-    let outbox = outbox::open(&args.outbox).await?;
+    let outbox = outbox::open(&args.outbox, args.paths.database.future_tolerance_ms).await?;
     let paths = Paths::open(&args.paths, "rosey-bot", outbox).await?;
     let exit = chat(&args.chat, &paths, shutdown).await;
     paths.close().await;

@@ -51,6 +51,7 @@ impl DatabaseArgs {
         let mut options = SqliteOptions::new(url)?;
         options.create = !self.existing;
         options.retention.clone_from(&self.retention);
+        options.future_tolerance = self.future_tolerance_ms;
         options.synchronous = match self.synchronous {
             SynchronousArg::Normal => Synchronous::Normal,
             SynchronousArg::Full => Synchronous::Full,
@@ -135,8 +136,9 @@ impl Paths {
         let direct = database.map_or_else(Direct::closed, Direct::open);
         let tally = Tally::default();
         let mut circuits = None;
-        let nats =
-            if args.no_nats { None } else { Some(NatsService::connect(args.nats.options(name)).await?) };
+        let options =
+            NatsOptions { future_tolerance: args.database.future_tolerance_ms, ..args.nats.options(name) };
+        let nats = if args.no_nats { None } else { Some(NatsService::connect(options).await?) };
         if let Some(nats) = &nats {
             let usual = args.database.clone();
             direct.follow(nats.status(), move |database| usual.clone().open_if(database));

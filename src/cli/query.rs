@@ -7,7 +7,7 @@ use super::args::{Global, RecentArgs, StatsArgs, TellArgs};
 use super::console;
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
-use crate::op::{ChannelStats, Line, Peak, UserStats};
+use crate::op::{ChannelStats, Line, Peak, RecentChat, UserStats};
 use crate::operation::Kind;
 
 pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Failure> {
@@ -28,9 +28,16 @@ pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Fail
 
 pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Failure> {
     let paths = Paths::open_for_one(&args.paths.asking(), Kind::Query).await?;
-    let lines = paths.db.recent_chat(args.lines).await;
+    let reply = paths.db.call(RecentChat { limit: args.lines }).await;
     paths.close().await;
-    console::print(show(global, &lines?, |lines: &Vec<Line>| {
+    let reply = reply?;
+    if reply.omitted > 0 {
+        console::say(format!(
+            "{} older lines are not shown: an answer carries no more; ask for fewer with -n",
+            reply.omitted
+        ));
+    }
+    console::print(show(global, &reply.answer, |lines: &Vec<Line>| {
         let line = |line: &Line| {
             format!("{}  <{}> {}", time(line.timestamp), clean(&line.username), clean(&line.message))
         };

@@ -56,12 +56,16 @@ pub(super) async fn run(global: &Global, args: SendArgs) -> Result<Exit, Failure
     console::print(if global.json {
         let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
         let (operation, via, ack) = (args.operation, reply.via.as_str(), reply.ack.as_str());
-        serde_json::json!({
-            "operation": operation, "id": id.to_string(), "via": via, "ack": ack, "micros": took, "answer": answer})
-        .to_string()
+        let mut said = serde_json::json!({
+            "operation": operation, "id": id.to_string(), "via": via, "ack": ack, "micros": took, "answer": answer});
+        if reply.omitted > 0 {
+            said["omitted"] = reply.omitted.into();
+        }
+        said.to_string()
     } else {
+        let omitted = if reply.omitted > 0 { format!(" omitted={}", reply.omitted) } else { String::new() };
         format!(
-            "{answer}\nvia={} ack={} time={} id={id}",
+            "{answer}\nvia={} ack={} time={} id={id}{omitted}",
             reply.via,
             reply.ack,
             millis(took).replace(' ', "")

@@ -28,6 +28,10 @@ pub(super) struct ServiceArgs {
     /// long events of an instance that was killed wait
     #[arg(long, env = "ROSEY_STREAM_ACK_WAIT_MS", default_value = "30000", value_name = "MS", value_parser = millis)]
     pub(super) stream_ack_wait_ms: Duration,
+    /// Answer to subjects below this, too: several separated by commas, or the option several times. Without it answers go
+    /// to `_INBOX.>` alone. For clients whose inboxes have a name of their own; nothing but inboxes may lie there
+    #[arg(long, env = "ROSEY_REPLY_PREFIX", value_name = "PREFIX")]
+    pub(super) reply_prefix: Vec<String>,
     /// Start even if another kind of service answers on these subjects
     #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) takeover: bool,
@@ -68,6 +72,13 @@ fn is_new(file: &Path) -> bool {
 }
 
 impl ServiceArgs {
+    fn reply_prefixes(&self) -> Vec<String> {
+        // A variable that is blank says nothing.
+        let blank = std::env::var("ROSEY_REPLY_PREFIX").is_ok_and(|said| said.trim().is_empty());
+        let lists = self.reply_prefix.iter().filter(|list| !(blank && list.trim().is_empty()));
+        lists.flat_map(|list| list.split(',')).map(|prefix| prefix.trim().to_owned()).collect()
+    }
+
     pub(super) fn options(&self) -> ServiceOptions {
         ServiceOptions {
             takeover: self.takeover,
@@ -78,6 +89,7 @@ impl ServiceArgs {
             },
             stream_max_bytes: self.stream_max_bytes,
             ack_wait: self.stream_ack_wait_ms,
+            reply_prefixes: self.reply_prefixes(),
             ..ServiceOptions::default()
         }
     }

@@ -13,7 +13,7 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     args.paths.queries = args.chat.queries.into();
     let shutdown = signals::shutdown();
     let db = args.paths.database.open().await?;
-    let outbox = outbox::open(&args.outbox).await?;
+    let outbox = outbox::open(&args.outbox, args.paths.database.future_tolerance_ms).await?;
     let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone()), outbox).await?;
     if args.paths.no_nats {
         let exit = bot::chat(&args.chat, &paths, shutdown).await;

@@ -13,6 +13,7 @@ use super::inbox::Inbox;
 use super::probe::Probe;
 use super::reconnect;
 use super::status::Health;
+use crate::request::Head;
 
 /// How to connect to NATS.
 #[derive(Clone, Debug)]
@@ -25,12 +26,21 @@ pub struct NatsOptions {
     pub credentials: Option<PathBuf>,
     /// How many messages may wait for the connection to take them. More are refused.
     pub queue: usize,
+    /// How far in the future something may claim to have happened; what claims more is refused, and not sent. The same as
+    /// the service's, so that it takes what is sent.
+    pub future_tolerance: Duration,
 }
 
 impl NatsOptions {
     /// The usual options for this address.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), name: "rosey".to_owned(), credentials: None, queue: 8192 }
+        Self {
+            url: url.into(),
+            name: "rosey".to_owned(),
+            credentials: None,
+            queue: 8192,
+            future_tolerance: Head::AHEAD,
+        }
     }
 
     /// The same under another client name.

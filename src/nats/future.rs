@@ -86,7 +86,7 @@ fn answer<O: Operation>(health: &Health, index: usize, message: &Message) -> Res
         return Err(Cause::new(Code::UNANSWERED, "a service on another database answered"));
     }
     let answer = O::decode_answer(index, &message.payload).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?;
-    Ok(Reply { via: Via::Nats, ack: Ack::Committed, answer })
+    Ok(Reply { via: Via::Nats, ack: Ack::Committed, answer, omitted: wire::omitted(message) })
 }
 
 /// What the stream has stored is going to be applied; whoever asked gets the answer of one that has nothing to say.
@@ -94,5 +94,5 @@ fn stored<O: Operation>(health: &Health, index: usize, place: u64) -> Result<Rep
     health.note_stored(place);
     let empty = O::SPECS[index].empty.as_bytes();
     let answer = O::decode_answer(index, empty).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?;
-    Ok(Reply { via: Via::Nats, ack: Ack::Stored, answer })
+    Ok(Reply { via: Via::Nats, ack: Ack::Stored, answer, omitted: 0 })
 }

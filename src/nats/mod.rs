@@ -17,6 +17,7 @@ use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use async_nats::client::PublishErrorKind;
 use async_nats::connection::State;
@@ -69,6 +70,8 @@ struct Shared {
     health: Arc<Health>,
     /// The header that keeps events out of any other stream.
     stream: HeaderValue,
+    /// How far in the future something may claim to have happened.
+    future_tolerance: Duration,
     /// Ends with the last clone, and with it the tasks that keep inbox and health.
     _running: watch::Sender<()>,
 }
@@ -93,10 +96,10 @@ impl<O: Operation> NatsService<O> {
     /// When the address or the credentials cannot be read.
     pub async fn connect(options: NatsOptions) -> Result<Self, ConnectError> {
         let (running, ended) = watch::channel(());
-        let stream = O::stream();
+        let (stream, future_tolerance) = (O::stream(), options.future_tolerance);
         let (client, inbox, health) = connect::start(options, O::SERVICE, stream.clone(), ended).await?;
         let stream = HeaderValue::from(stream);
-        let shared = Arc::new(Shared { client, inbox, health, stream, _running: running });
+        let shared = Arc::new(Shared { client, inbox, health, stream, future_tolerance, _running: running });
         Ok(Self { shared, operation: PhantomData })
     }
 
@@ -140,7 +143,7 @@ impl<O: Operation> NatsService<O> {
         if shared.client.connection_state() != State::Connected {
             return Err(Cause::new(Code::UNAVAILABLE, "not connected to NATS"));
         }
-        request.head.check()?;
+        request.head.check(shared.future_tolerance)?;
         let payload = wire::payload(&*request.op, request.head.occurred_at)?;
         // A sink must be ready before it takes something; asked here with a waker that wakes nobody, because a
         // full queue is refused, not waited for: behind it is a server that has stopped reading.

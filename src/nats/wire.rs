@@ -23,6 +23,8 @@ pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub const REPLY: HeaderName = HeaderName::from_static("Rosey-Reply");
 /// The database that answered.
 pub const DATABASE: HeaderName = HeaderName::from_static("Rosey-Database");
+/// How many entries of a list were left out, because an answer carries no more.
+pub const TRUNCATED: HeaderName = HeaderName::from_static("Rosey-Truncated");
 /// Why a request was refused.
 pub const ERROR: HeaderName = HeaderName::from_static("Nats-Service-Error");
 /// The same as a number.
@@ -88,8 +90,9 @@ pub fn head_or(
     Ok(Head { id, occurred_at, trace })
 }
 
-/// The time that a payload's `timestamp` claims, in unix milliseconds: the arrival moved into that second, so
-/// that what arrives in order within a second stays in order; the arrival itself if there is no such number.
+/// The time that a payload's `timestamp` claims, in unix milliseconds: a second means its beginning, so that every way and
+/// every try comes to the same time; what happened in one second is in the order of its ids. The arrival if there is no
+/// such number.
 fn from_timestamp(payload: &[u8], arrival: i64) -> i64 {
     #[derive(Deserialize)]
     struct Stamped<'a> {
@@ -101,10 +104,8 @@ fn from_timestamp(payload: &[u8], arrival: i64) -> i64 {
     #[allow(clippy::cast_possible_truncation)] // saturates, and both ends are refused or clamped later
     match number {
         Some(millis) if millis >= MILLIS_FROM => millis as i64,
-        Some(seconds) if seconds > 0.0 => {
-            let first = (seconds.floor() as i64) * 1000;
-            arrival.clamp(first, first + 999)
-        }
+        // The first second of all begins at 0, which is no time.
+        Some(seconds) if seconds > 0.0 => ((seconds.floor() as i64) * 1000).max(1),
         _ => arrival,
     }
 }
@@ -137,6 +138,23 @@ pub fn answer_headers(database: &str) -> HeaderMap {
     headers.insert(REPLY, "1");
     headers.insert(DATABASE, database);
     headers
+}
+
+/// The headers of an answer of which so many entries were left out.
+#[must_use]
+pub fn cut_headers(database: &str, omitted: u64) -> HeaderMap {
+    let mut headers = answer_headers(database);
+    if omitted > 0 {
+        headers.insert(TRUNCATED, omitted.to_string());
+    }
+    headers
+}
+
+/// How many entries of the answer were left out.
+#[must_use]
+pub fn omitted(message: &Message) -> u64 {
+    let said = message.headers.as_ref().and_then(|h| h.get(TRUNCATED));
+    said.and_then(|count| count.as_str().parse().ok()).unwrap_or_default()
 }
 
 /// Headers and body of a refusal. The body keeps the form that peers which read no headers expect: a list stays
@@ -175,12 +193,17 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_without_headers_is_timed_by_its_timestamp_within_the_second() {
-        assert_eq!(at(r#"{"timestamp":1700000000}"#), NOW, "the second of the arrival: the arrival itself");
-        assert_eq!(at(r#"{"timestamp":1600000000}"#), 1_600_000_000_999);
+    fn a_peer_without_headers_is_timed_by_its_timestamp() {
+        assert_eq!(
+            at(r#"{"timestamp":1700000000}"#),
+            1_700_000_000_000,
+            "whenever in that second it arrives"
+        );
+        assert_eq!(at(r#"{"timestamp":1600000000}"#), 1_600_000_000_000);
         assert_eq!(at(r#"{"timestamp":1700000003}"#), 1_700_000_003_000);
+        assert_eq!(at(r#"{"timestamp":0.5}"#), 1);
         assert_eq!(at(r#"{"timestamp":1700000000123}"#), 1_700_000_000_123, "milliseconds");
-        assert_eq!(at(r#"{"timestamp":1600000000.25}"#), 1_600_000_000_999);
+        assert_eq!(at(r#"{"timestamp":1600000000.25}"#), 1_600_000_000_000);
     }
 
     #[test]
@@ -199,9 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn a_time_more_than_a_day_ahead_is_refused() {
+    fn a_time_that_is_far_ahead_is_refused() {
         for payload in [r#"{"timestamp":99999999999}"#, r#"{"timestamp":1e300}"#] {
-            let refused = head(None, payload.as_bytes(), NOW).expect("head").check().expect_err("clock");
+            let refused =
+                head(None, payload.as_bytes(), NOW).expect("head").check(Head::AHEAD).expect_err("clock");
             assert_eq!(refused.code(), Code::CLOCK, "{payload}");
         }
     }

@@ -229,7 +229,8 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Its statements on SQLite.
     ///
     /// *Events and calls*: statements, each ended by `;`, that run inside the batch's transaction. `$1` is the
-    /// batch, `$2` the batch as JSON, `$3` the host's time in unix milliseconds. The rows of this operation are
+    /// batch, `$2` the batch as JSON, `$3` the host's time in unix milliseconds, `$4` the most bytes of an answer that is a
+    /// list. The rows of this operation are
     /// `jsonb_each($2, '$.NAME')`, each `[id, occurred_at, payload]`; only those that join `ledger` on the id
     /// *and* `ledger.batch = $1` are new and may take effect. A call that answers sets `ledger.answer`, which a
     /// repeated request is answered from; or it returns rows `(id, answer as JSON)`, for repeated requests as well as
@@ -237,7 +238,9 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     ///
     /// Parameters are written `$1`, never `?1`.
     ///
-    /// *Queries*: one `SELECT` of one row and one column, the answer as JSON. `$1` is the payload.
+    /// *Queries*: one `SELECT` of one row, the answer as JSON. `$1` is the payload, `$2` the host's time, `$3` the most bytes
+    /// of an answer that is a list: from a longer one the first entries are cut off. A second column says how many entries
+    /// the statement has left out itself, for lists that may be so long that they should not even be put together.
     const SQLITE: &'static str;
     /// What is kept for a time only, of the tables that this operation is the keeper of.
     const SWEEPS: &'static [Sweep] = &[];

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::request::Head;
 use crate::sql::Synchronous;
 
 /// How long an operation is offered again, counted from when it was first taken. The ledger of the database remembers
@@ -21,6 +22,9 @@ pub struct OutboxOptions {
     pub most_bytes: u64,
     /// How many events may wait to be written; more are refused as `overloaded`.
     pub queue: usize,
+    /// How far in the future an event may claim to have happened; what claims more is refused. The same as of the paths
+    /// before it.
+    pub future_tolerance: Duration,
     /// What the names of the gauges begin with; `rosey`.
     pub metrics_prefix: &'static str,
 }
@@ -34,6 +38,7 @@ impl OutboxOptions {
             most_events: 1_000_000,
             most_bytes: 1 << 30,
             queue: 4096,
+            future_tolerance: Head::AHEAD,
             metrics_prefix: "rosey",
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::connection::{Connection, note};
+use super::replies::Replies;
 use super::stream::{Api, Declaration};
 use super::tries::Tries;
 use super::troubles::Troubles;
@@ -28,6 +29,7 @@ pub async fn check<O: Persist>(
     options: &ServiceOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    Replies::new::<O>(&options.reply_prefixes)?;
     let url = redact(&nats.url);
     let (events, state) = watch::channel(Connection::default());
     let troubles = Arc::new(Troubles::new(O::NAMES));

@@ -21,6 +21,8 @@ pub(super) struct Connection {
     pub(super) lame: bool,
     /// The server does not let us ask JetStream.
     pub(super) stream_denied: bool,
+    /// The server does not let us listen to everything below a name.
+    pub(super) narrow: bool,
     /// Our user or password is wrong: said once.
     refused: bool,
 }
@@ -29,7 +31,7 @@ pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event
     match event {
         Event::Connected => {
             state.send_modify(|s| {
-                (s.up, s.refused, s.lame) = (true, false, false);
+                (s.up, s.refused, s.lame, s.narrow) = (true, false, false, false);
                 s.times += 1;
             });
             match troubles.losses.up() {
@@ -65,8 +67,12 @@ pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event
         }
         Event::ServerError(error) => {
             troubles.server_says(error);
-            if error.to_string().contains("$JS.API.") {
+            let said = error.to_string();
+            if said.contains("$JS.API.") {
                 state.send_modify(|s| s.stream_denied = true);
+            }
+            if said.contains("Subscription to \"") && said.contains(".>\"") {
+                state.send_modify(|s| s.narrow = true);
             }
         }
         other => tracing::debug!("NATS: {other}"),

@@ -85,7 +85,7 @@ async fn answer<O: Persist>(shared: Arc<Shared<O>>, card: Arc<Card>, verb: Verb,
 }
 
 async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question: Message) {
-    let Some(to) = question.reply else { return };
+    let Some(to) = shared.way_to(&question) else { return };
     let mut body = json!({
         "type": verb.answer(),
         "name": card.name,
@@ -109,6 +109,8 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
             // Metadata are what a service is, the same in all three answers: what changes is data, as at an endpoint.
             body["data"] = json!({
                 "overruns": shared.troubles.overruns(),
+                "not_inboxes": shared.troubles.not_inboxes(),
+                "unknown": shared.troubles.unknowns(),
                 "notices": notices,
                 // Of the whole process: what an outage leaves behind would show here.
                 "tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
@@ -116,7 +118,7 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
             body["endpoints"] = endpoints(shared, |index| stats(shared, index));
         }
     }
-    if let Err(e) = shared.client.publish(to, body.to_string().into()).await {
+    if let Err(e) = shared.client.publish(to.subject(), body.to_string().into()).await {
         tracing::debug!("a question about the service is not answered: {e}");
     }
 }

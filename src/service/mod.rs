@@ -5,12 +5,14 @@ mod check;
 mod connection;
 mod counters;
 mod handle;
+mod lanes;
 mod leave;
 mod lookout;
 mod micro;
 mod neighbours;
 mod notices;
 mod options;
+mod replies;
 mod stream;
 mod subscription;
 mod take;
@@ -20,7 +22,7 @@ mod troubles;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Client;
+use async_nats::{Client, Message};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
@@ -31,6 +33,7 @@ use counters::Counters;
 pub use counters::Served;
 use notices::Notices;
 pub use options::{JetStream, ServeError, ServiceOptions};
+use replies::{Replies, To};
 use stream::{Api, Consume, Declaration, Overlap, Plan};
 use tries::Tries;
 use troubles::Troubles;
@@ -48,11 +51,12 @@ struct Shared<O> {
     /// The stream that events come from, if they do.
     stream: Option<Declaration>,
     in_flight: usize,
+    replies: Replies,
     notices: Notices,
     troubles: Arc<Troubles>,
     connection: watch::Receiver<Connection>,
-    /// How many subscriptions take requests, or work on what they took.
-    busy: watch::Sender<usize>,
+    /// How many subscriptions take requests, and how many requests that were taken are not done.
+    busy: Arc<watch::Sender<usize>>,
     /// Turns true when nothing more is to be taken.
     stop: watch::Receiver<bool>,
     /// Turns true when the time for finishing is over.
@@ -62,6 +66,15 @@ struct Shared<O> {
 impl<O> Shared<O> {
     const fn mode(&self) -> Mode {
         if self.stream.is_some() { Mode::JetStream } else { Mode::Core }
+    }
+
+    /// The way to the sender of this, if there is one: a question from nowhere, and one that is to be answered where no
+    /// inbox is, have none.
+    fn way_to(&self, question: &Message) -> Option<To> {
+        self.replies.of(question).unwrap_or_else(|why| {
+            self.troubles.not_inbox(&question.subject, &why);
+            None
+        })
     }
 }
 
@@ -97,6 +110,7 @@ pub async fn serve<O: Persist>(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Served, ServeError> {
     let mut shutdown = std::pin::pin!(shutdown);
+    let replies = Replies::new::<O>(&options.reply_prefixes)?;
     let url = redact(&nats.url);
     let (events, state) = watch::channel(Connection::default());
     let troubles = Arc::new(Troubles::new(O::NAMES));
@@ -112,10 +126,11 @@ pub async fn serve<O: Persist>(
         api: api.clone(),
         stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
         in_flight: options.in_flight,
+        replies: replies.clone(),
         notices: Notices::default(),
         troubles: Arc::clone(&troubles),
         connection: state.clone(),
-        busy: watch::Sender::new(0),
+        busy: Arc::new(watch::Sender::new(0)),
         stop: stop.clone(),
         give_up: give_up.clone(),
     };

@@ -33,6 +33,9 @@ pub struct ServiceOptions {
     pub ack_wait: Duration,
     /// How long finishing may take at the end. What is not done then is counted as lost, or stays in the stream.
     pub grace: Duration,
+    /// What the subjects begin with that are answered to, beside `_INBOX`. Nothing may lie there but inboxes: an answer is
+    /// published under this service's rights, wherever a peer wants it.
+    pub reply_prefixes: Vec<String>,
 }
 
 impl Default for ServiceOptions {
@@ -44,6 +47,7 @@ impl Default for ServiceOptions {
             in_flight: 1024,
             ack_wait: Duration::from_secs(30),
             grace: Duration::from_secs(10),
+            reply_prefixes: Vec::new(),
         }
     }
 }
@@ -55,6 +59,14 @@ pub enum ServeError {
     /// An address or credentials that cannot be read.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// A prefix of reply subjects below which more lies than inboxes.
+    #[error("--reply-prefix {prefix:?} cannot be answered to: {why}")]
+    ReplyPrefix {
+        /// The prefix.
+        prefix: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Another kind of service answers on our subjects.
     #[error(
         "another kind of service already answers on {subject}: {who}. Two of them would both write; stop it, or start \

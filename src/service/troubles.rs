@@ -26,6 +26,10 @@ pub(super) struct Troubles {
     overrun: Trouble,
     overruns: AtomicU64,
     server: Trouble,
+    not_inbox: Trouble,
+    not_inboxes: AtomicU64,
+    unknown: Trouble,
+    unknowns: AtomicU64,
     pub(super) losses: Losses,
 }
 
@@ -40,6 +44,10 @@ impl Troubles {
             overrun: Trouble::new(),
             overruns: AtomicU64::new(0),
             server: Trouble::new(),
+            not_inbox: Trouble::new(),
+            not_inboxes: AtomicU64::new(0),
+            unknown: Trouble::new(),
+            unknowns: AtomicU64::new(0),
             losses: Losses::default(),
         }
     }
@@ -96,6 +104,32 @@ impl Troubles {
         }
     }
 
+    /// An answer was wanted where none goes, or a message that is no word of the stream wanted to be acknowledged.
+    pub(super) fn not_inbox(&self, subject: &str, why: &dyn std::fmt::Display) {
+        self.not_inboxes.fetch_add(1, Ordering::Relaxed);
+        if let Some(more) = self.not_inbox.again() {
+            tracing::warn!(subject, "not answered, and not done: {why}{more}");
+        }
+    }
+
+    /// How often that was so.
+    pub(super) fn not_inboxes(&self) -> u64 {
+        self.not_inboxes.load(Ordering::Relaxed)
+    }
+
+    /// Something came on a subject of ours that is no operation.
+    pub(super) fn unknown(&self, subject: &str) {
+        self.unknowns.fetch_add(1, Ordering::Relaxed);
+        if let Some(more) = self.unknown.again() {
+            tracing::warn!(subject, "there is no such operation: nothing is done{more}");
+        }
+    }
+
+    /// How often that was so.
+    pub(super) fn unknowns(&self) -> u64 {
+        self.unknowns.load(Ordering::Relaxed)
+    }
+
     /// How often that was so.
     pub(super) fn overruns(&self) -> u64 {
         self.overruns.load(Ordering::Relaxed)
@@ -128,6 +162,8 @@ impl Troubles {
             (&self.unanswered, "answers could not be sent"),
             (&self.overrun, "times requests came faster than they were taken"),
             (&self.server, "complaints of the NATS server"),
+            (&self.not_inbox, "messages wanted an answer where no inbox is"),
+            (&self.unknown, "messages came for operations that do not exist"),
         ] {
             if let Some(Past { unsaid, lasted, .. }) = unsaid(trouble) {
                 tracing::warn!("{unsaid} more {what}, in {:.1} s", lasted.as_secs_f64());

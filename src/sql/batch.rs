@@ -6,6 +6,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
@@ -84,6 +85,8 @@ pub(super) struct Frames {
     joined: HashMap<Vec<usize>, Arc<str>>,
     known: Arc<str>,
     repeated: Arc<str>,
+    /// The most bytes of a list.
+    answer_bytes: Arc<AtomicUsize>,
 }
 
 impl Frames {
@@ -98,7 +101,13 @@ impl Frames {
             joined: HashMap::new(),
             known,
             repeated: REPEATED.into(),
+            answer_bytes: Arc::new(AtomicUsize::new(crate::answer::MOST)),
         }
+    }
+
+    /// The same, with lists of as many bytes at the most as that says.
+    pub(super) fn answering(self, answer_bytes: Arc<AtomicUsize>) -> Self {
+        Self { answer_bytes, ..self }
     }
 
     /// The string for these operations; beyond [`SETS`](Self::SETS) of them, the one for all operations.
@@ -137,7 +146,10 @@ pub(super) async fn apply(
     let (kinds, json) = json(specs, writes);
     let json = Arc::<str>::from(json);
     let asked = kinds.iter().any(|kind| answers(&specs[*kind]));
-    let query = |sql| sqlx::query(AssertSqlSafe(sql)).bind(number).bind(Arc::clone(&json)).bind(clock::now());
+    let most = i64::try_from(frames.answer_bytes.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+    let query = |sql| {
+        sqlx::query(AssertSqlSafe(sql)).bind(number).bind(Arc::clone(&json)).bind(clock::now()).bind(most)
+    };
     let (mut rows, changes) = run(connection, query(frames.join(kinds))).await?;
     // BEGIN, and then the ledger.
     let new = changes.get(1).copied().unwrap_or_default();

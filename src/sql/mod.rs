@@ -18,9 +18,11 @@ mod writer;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, SqlitePool};
+use sqlx::{AssertSqlSafe, Row, SqlitePool};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tower::Service;
@@ -33,6 +35,7 @@ pub use sqlite::{OpenError, SqliteOptions, Synchronous};
 pub use verify::{Finding, Verdict, verify};
 use writer::{Item, Write};
 
+use crate::answer::{End, cut};
 use crate::clock;
 use crate::error::{Cause, Code, Error};
 use crate::operation::{Persist, Spec};
@@ -59,6 +62,9 @@ struct Shared {
     writes: mpsc::Sender<Item>,
     readers: SqlitePool,
     repeats: Repeats,
+    future_tolerance: Duration,
+    /// The most bytes of a list: what was said at the beginning, and what holds.
+    answer_bytes: (usize, Arc<AtomicUsize>),
     database: String,
     shown: String,
     /// Ends with the last clone, and with it whoever removes what is old.
@@ -102,7 +108,8 @@ impl<O: Persist> SqlxService<O> {
         let opened = sqlite::open(options, O::MIGRATIONS).await?;
         let (writes, queue) = mpsc::channel(options.queue);
         let repeats = Repeats::new(O::SPECS.len());
-        let frames = batch::Frames::of::<O>();
+        let answer_bytes = Arc::new(AtomicUsize::new(options.answer_bytes));
+        let frames = batch::Frames::of::<O>().answering(Arc::clone(&answer_bytes));
         tokio::spawn(writer::run(opened.writer, options.clone(), frames, repeats.clone(), queue));
         let (running, ended) = watch::channel(());
         if let Some(retention) = options.retention.clone() {
@@ -113,6 +120,8 @@ impl<O: Persist> SqlxService<O> {
             writes,
             readers: opened.readers,
             repeats,
+            future_tolerance: options.future_tolerance,
+            answer_bytes: (options.answer_bytes, answer_bytes),
             database: opened.database,
             shown: options.path().display().to_string(),
             _running: running,
@@ -143,6 +152,19 @@ impl<O: Persist> SqlxService<O> {
     #[must_use]
     pub fn readers(&self) -> &SqlitePool {
         &self.shared.readers
+    }
+
+    /// How far in the future something may claim to have happened.
+    #[must_use]
+    pub fn future_tolerance(&self) -> Duration {
+        self.shared.future_tolerance
+    }
+
+    /// Answers that are lists may have so many bytes from now on, if that is less than what was said when this was opened:
+    /// for a service that sends them on, and cannot send more.
+    pub fn limit_answers(&self, bytes: usize) {
+        let (said, holds) = &self.shared.answer_bytes;
+        holds.store(bytes.min(*said), Ordering::Relaxed);
     }
 
     /// Waits for a sign of life of the writer: at the most for the transaction it is in. Says nothing of the disk
@@ -211,7 +233,7 @@ impl<O: Persist> SqlxService<O> {
     fn start(&self, request: &Request<O>) -> Result<SqlxFuture<O>, Cause> {
         let index = request.op.index();
         let spec = &O::SPECS[index];
-        request.head.check()?;
+        request.head.check(self.shared.future_tolerance)?;
         is_fresh(spec, request.head.occurred_at)?;
         let payload = request.op.encode()?;
         if spec.writes() {
@@ -221,14 +243,25 @@ impl<O: Persist> SqlxService<O> {
         }
         let readers = self.shared.readers.clone();
         let statement = O::SQLITE[index];
+        let most = self.shared.answer_bytes.1.load(Ordering::Relaxed);
         let read = Box::pin(async move {
             let payload = String::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
-            sqlx::query_scalar::<_, String>(AssertSqlSafe(statement))
-                .bind(payload)
-                .bind(clock::now())
-                .fetch_one(&readers)
-                .await
-                .map_err(|e| error::cause(&e))
+            let query = sqlx::query(AssertSqlSafe(statement));
+            let row = query.bind(payload).bind(clock::now()).bind(i64::try_from(most).unwrap_or(i64::MAX));
+            let read = async {
+                let row = row.fetch_one(&readers).await?;
+                let omitted = if row.len() > 1 { row.try_get::<i64, _>(1)? } else { 0 };
+                Ok((row.try_get::<String, _>(0)?, omitted.unsigned_abs()))
+            };
+            let (json, omitted) = read.await.map_err(|e| error::cause(&e))?;
+            if !spec.lists() || json.len() <= most {
+                return Ok((json, omitted));
+            }
+            match cut(json.as_bytes(), most, End::First) {
+                // Cut from UTF-8 between entries.
+                Some((less, gone)) => Ok((String::from_utf8(less).unwrap_or_default(), omitted + gone)),
+                None => Ok((json, omitted)),
+            }
         });
         Ok(SqlxFuture::reading(read, request.clone()))
     }

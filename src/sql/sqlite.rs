@@ -17,6 +17,7 @@ use super::migrate::migrate;
 use tokio::time;
 
 use crate::operation::Migration;
+use crate::request::Head;
 
 /// How durable a commit is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +45,12 @@ pub struct SqliteOptions {
     pub create: bool,
     /// How long what is kept, if what is old is to be removed.
     pub retention: Option<Retention>,
+    /// How far in the future something may claim to have happened; what claims more is refused. A service takes what its
+    /// database takes.
+    pub future_tolerance: Duration,
+    /// The most bytes of an answer that is a list: of a longer one the oldest entries are left out. 1 MB, so that it is the
+    /// same over NATS.
+    pub answer_bytes: usize,
 }
 
 impl SqliteOptions {
@@ -74,6 +81,8 @@ impl SqliteOptions {
             readers: 4,
             create: true,
             retention: Some(Retention::default()),
+            future_tolerance: Head::AHEAD,
+            answer_bytes: crate::answer::MOST,
         })
     }
 

@@ -13,6 +13,7 @@ use super::process::{Process, Server};
 use super::story::{self, Act};
 use crate::nats::{NatsOptions, NatsService};
 use crate::op::Op;
+use crate::request::Head;
 use crate::stack::Queries;
 
 /// What the bot says in the channel, and what it writes about itself, in the demo's directory.
@@ -129,6 +130,7 @@ impl Stage {
                 nats_credentials: None,
             },
             database: DatabaseArgs {
+                future_tolerance_ms: Head::AHEAD,
                 database_url: Some(self.database.clone()),
                 synchronous: SynchronousArg::Normal,
                 existing: false,

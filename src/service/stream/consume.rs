@@ -164,13 +164,14 @@ impl<O: Persist> Consume<O> {
                 came = pull.next(), if room => match came {
                     Came::Message(message) => {
                         work.came += 1;
-                        let place = message.reply.as_ref().and_then(|reply| Place::read(reply));
+                        let place = Place::of(&message, &self.declaration.name);
                         if place.is_some_and(|place| place.delivered >= ALONE_FROM) {
                             work.alone.push_back(message);
                         } else {
                             self.start(work, message);
                         }
                     }
+                    Came::Stray(message) => self.stray(&message),
                     Came::Lost(why) => break Ended::Lost(why),
                     Came::Finished => break Ended::Stopped,
                 },
@@ -187,9 +188,23 @@ impl<O: Persist> Consume<O> {
     }
 
     fn start(&self, work: &mut Work, message: Message) {
+        let Some(place) = Place::of(&message, &self.declaration.name) else { return self.stray(&message) };
+        // In the order of the stream: from here on they run side by side.
+        let begun = message::begin(&self.shared, message, place);
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         let ack_wait = self.declaration.ack_wait;
-        work.running.spawn(async move { message::apply(&shared, message, stop, ack_wait).await });
+        work.running.spawn(async move { message::apply(&shared, begun, stop, ack_wait).await });
+    }
+
+    fn is_ours(&self, message: &Message) -> bool {
+        Place::of(message, &self.declaration.name).is_some()
+    }
+
+    /// What is no message of our stream is neither applied nor acknowledged: that would be said to whatever its sender
+    /// has named.
+    fn stray(&self, message: &Message) {
+        let why = "it is no message that our consumer gave out of the stream";
+        self.shared.troubles.not_inbox(&message.subject, &why);
     }
 
     /// Whether the consumer still delivers. After a crash of the server its state may be ahead of the stream's, and then it
@@ -223,7 +238,7 @@ impl<O: Persist> Consume<O> {
     /// What is not begun, somebody else may do at once.
     async fn give_back(&self, messages: Vec<Message>) {
         for message in messages {
-            if let Some(reply) = &message.reply {
+            if let Some(reply) = message.reply.as_ref().filter(|_| self.is_ours(&message)) {
                 message::say(&self.shared.client, reply, NAK).await;
             }
         }

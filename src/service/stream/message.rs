@@ -1,4 +1,4 @@
-//! One message of the stream: applied, then acknowledged.
+//! One message of the stream: applied, then acknowledged. It is begun in the order of the stream, and may end in any.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,8 @@ use rosey_layers::{Class, Classify};
 use tokio::sync::watch;
 use tower::Service;
 
+use super::declare::CONSUMER;
+use crate::clock;
 use crate::error::Cause;
 use crate::nats::wire;
 use crate::operation::Persist;
@@ -15,11 +17,13 @@ use crate::service::counters::count;
 use crate::service::handle::{self, RETRY};
 use crate::service::{Shared, handle::wait};
 use crate::sql::DeadLetter;
+use crate::sql::SqlxFuture;
 
 /// What the subject to which a message is acknowledged tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) stream: String,
+    pub(super) consumer: String,
     /// How often it was delivered, with this time.
     pub(super) delivered: u64,
     pub(super) sequence: u64,
@@ -32,17 +36,31 @@ impl Place {
     /// domain and the account before the stream.
     pub(super) fn read(reply: &str) -> Option<Self> {
         let tokens: Vec<&str> = reply.strip_prefix("$JS.ACK.")?.split('.').collect();
+        let plain = |token: &&str| {
+            !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic() && !"*>".contains(c))
+        };
+        if !tokens.iter().all(plain) {
+            return None;
+        }
         let own = match tokens.len() {
             7 => &tokens[..],
             9.. => &tokens[2..],
             _ => return None,
         };
+        let _numbers: (u64, u64) = (own[4].parse().ok()?, own[6].parse().ok()?);
         Some(Self {
             stream: own[0].to_owned(),
+            consumer: own[1].to_owned(),
             delivered: own[2].parse().ok()?,
             sequence: own[3].parse().ok()?,
             stored: own[5].parse().ok()?,
         })
+    }
+
+    /// The same, if our consumer gave it out of this stream: nowhere else is anything said to.
+    pub(super) fn of(message: &Message, stream: &str) -> Option<Self> {
+        let place = Self::read(message.reply.as_ref()?)?;
+        (place.stream == stream && place.consumer == CONSUMER).then_some(place)
     }
 
     /// When it was stored, in unix milliseconds.
@@ -50,11 +68,12 @@ impl Place {
         self.stored / 1_000_000
     }
 
-    /// The id of a message that brought none: the same one each time it is delivered, to whichever instance. The stream's
+    /// The id of a message that brought none: the same one each time it is delivered, to whichever instance, and behind that
+    /// of the one before it. The stream's
     /// creation is not in it: an instance that has not heard of a stream created anew would derive another id than the
     /// next one; and a sequence that is used again is used at another nanosecond.
     fn id(&self) -> OpId {
-        OpId::derived(self.arrival(), &self.stream, &format!("{} {}", self.stored, self.sequence))
+        OpId::placed(&self.stream, self.stored, self.sequence)
     }
 }
 
@@ -80,35 +99,57 @@ enum End {
     Returned,
 }
 
+/// A message that is begun.
+pub(super) struct Begun<O> {
+    message: Message,
+    place: Place,
+    since: Instant,
+    /// Which operation it is, if it is one.
+    index: Option<usize>,
+    /// It lies before the database; or cannot be read.
+    first: Result<SqlxFuture<O>, Cause>,
+}
+
+/// Reads a message, and hands it to the database. Where they are begun one by one, they come there in order.
+pub(super) fn begin<O: Persist>(shared: &Shared<O>, message: Message, place: Place) -> Begun<O> {
+    let since = Instant::now();
+    let index = O::SPECS.iter().position(|spec| spec.subject == message.subject.as_str());
+    let read = |index| {
+        let (headers, payload) = (message.headers.as_ref(), &message.payload);
+        // A server whose clock is far ahead has claimed nothing: then it is the time here, in the order of the stream still.
+        let tolerance = i64::try_from(shared.db.future_tolerance().as_millis()).unwrap_or(i64::MAX);
+        let ahead = place.arrival() > clock::now().saturating_add(tolerance);
+        let arrival = if ahead { clock::issue() } else { place.arrival() };
+        let head = wire::head_or(headers, payload, arrival, || place.id())?;
+        Ok(Request::with_head(head, O::decode(index, payload)?))
+    };
+    let first = match index {
+        Some(index) => read(index).map(|request| shared.db.clone().call(request)),
+        // Only if the stream was given other subjects by hand.
+        None => Err(Cause::new(crate::Code::INVALID, "no event of ours has this subject")),
+    };
+    Begun { message, place, since, index, first }
+}
+
 /// Applies a message, or keeps it as a dead letter; then acknowledges it. What the database's environment refuses is
 /// tried again until it is applied, or until `stop`: then the stream gets it back.
 pub(super) async fn apply<O: Persist>(
     shared: &Shared<O>,
-    message: Message,
+    begun: Begun<O>,
     mut stop: watch::Receiver<bool>,
     ack_wait: Duration,
 ) {
+    let Begun { message, place, since: begun, index, first } = begun;
     let Some(reply) = message.reply.clone() else { return };
-    let Some(place) = Place::read(&reply) else {
-        let cause =
-            Cause::new(crate::Code::INVALID, "a message as of a stream, which cannot be acknowledged");
-        shared.troubles.refused(usize::MAX, &reply, &cause);
-        return;
-    };
-    let begun = Instant::now();
-    let index = O::SPECS.iter().position(|spec| spec.subject == message.subject.as_str());
     let mut attempt = Attempt { shared, message: &message, place, reply: &reply, ack_wait, told: begun };
     let counters = index.map(|index| shared.counters.of(index));
     if let Some(counters) = counters {
         count(&counters.taken);
     }
-    let end = match index {
-        Some(index) => attempt.perform(index, &mut stop).await,
-        // Only if the stream was given other subjects by hand.
-        None => {
-            let cause = Cause::new(crate::Code::INVALID, "no event of ours has this subject");
-            attempt.bury("unknown", cause, &mut stop).await
-        }
+    let name = index.map_or("unknown", |index| O::SPECS[index].name);
+    let end = match first {
+        Ok(first) => attempt.perform(name, first, &mut stop).await,
+        Err(cause) => attempt.bury(name, cause, &mut stop).await,
     };
     say(&shared.client, &reply, if matches!(end, End::Returned) { NAK } else { ACK }).await;
     if let Some(counters) = counters {
@@ -135,18 +176,15 @@ struct Attempt<'a, O> {
 }
 
 impl<O: Persist> Attempt<'_, O> {
-    async fn perform(&mut self, index: usize, stop: &mut watch::Receiver<bool>) -> End {
-        let name = O::SPECS[index].name;
-        let (headers, payload) = (self.message.headers.as_ref(), &self.message.payload);
-        let head = wire::head_or(headers, payload, self.place.arrival(), || self.place.id());
-        let read = head.and_then(|head| Ok((head, O::decode(index, payload)?)));
-        let mut request = match read {
-            Ok((head, op)) => Request::with_head(head, op),
-            Err(cause) => return self.bury(name, cause, stop).await,
-        };
+    async fn perform(
+        &mut self,
+        name: &str,
+        mut call: SqlxFuture<O>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> End {
         let mut pause = RETRY.0;
         loop {
-            let error = match self.shared.db.clone().call(request).await {
+            let error = match call.await {
                 Ok(_) => {
                     self.shared.troubles.database_serves();
                     return End::Applied;
@@ -161,7 +199,7 @@ impl<O: Persist> Attempt<'_, O> {
             self.shared.troubles.database_fails(name, &cause);
             self.note(name, &cause);
             match error.into_request() {
-                Some(same) if self.wait(stop, &mut pause).await => request = same,
+                Some(same) if self.wait(stop, &mut pause).await => call = self.shared.db.clone().call(same),
                 _ => return End::Returned,
             }
         }
@@ -221,22 +259,42 @@ mod tests {
 
     #[test]
     fn the_place_of_a_message_is_read_from_both_forms() {
-        let place =
-            Place { stream: "ROSEY".into(), delivered: 5, sequence: 42, stored: 1_700_000_000_123_456_789 };
+        let place = Place {
+            stream: "ROSEY".into(),
+            consumer: "writer".into(),
+            delivered: 5,
+            sequence: 42,
+            stored: 1_700_000_000_123_456_789,
+        };
         let old = "$JS.ACK.ROSEY.writer.5.42.40.1700000000123456789.7";
         let new = "$JS.ACK._.ACCHASH.ROSEY.writer.5.42.40.1700000000123456789.7.token";
         assert_eq!(Place::read(old), Some(place.clone()));
         assert_eq!(Place::read(new), Some(place.clone()));
         assert_eq!(place.arrival(), 1_700_000_000_123);
-        for none in ["", "_INBOX.x", "$JS.ACK.ROSEY.writer.x.42.40.1.7", "$JS.ACK.ROSEY.writer"] {
+        for none in [
+            "",
+            "_INBOX.x",
+            "$JS.ACK.ROSEY.writer.x.42.40.1.7",
+            "$JS.ACK.ROSEY.writer",
+            "$JS.ACK.ROSEY.writer.5.42.x.1.7",
+            "$JS.ACK.ROSEY.writer.5.42.40.1.>",
+            "$JS.ACK.ROSEY..5.42.40.1.7",
+            "$JS.ACK.*.writer.5.42.40.1.7",
+            "$JS.API.STREAM.PURGE.ROSEY",
+        ] {
             assert_eq!(Place::read(none), None, "{none}");
         }
     }
 
     #[test]
     fn a_message_without_an_id_has_the_same_one_each_time_it_is_delivered() {
-        let place =
-            |delivered, sequence, stored| Place { stream: "ROSEY".into(), delivered, sequence, stored };
+        let place = |delivered, sequence, stored| Place {
+            stream: "ROSEY".into(),
+            consumer: "writer".into(),
+            delivered,
+            sequence,
+            stored,
+        };
         let first = place(1, 42, 1_700_000_000_123_456_789).id();
         assert_eq!(place(2, 42, 1_700_000_000_123_456_789).id(), first);
         assert_ne!(place(1, 43, 1_700_000_000_123_456_789).id(), first);

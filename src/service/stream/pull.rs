@@ -25,6 +25,8 @@ const QUIET: Duration = Duration::from_millis(100);
 /// What comes.
 pub(super) enum Came {
     Message(Message),
+    /// What a peer has published to our inbox: no message of the stream, whatever it says.
+    Stray(Message),
     /// Nothing more will come this way, and why.
     Lost(String),
     /// All that had been asked for has come.
@@ -87,6 +89,10 @@ impl Pull {
             };
             self.heard = Instant::now();
             match message.status {
+                // The stream's keep the subject on which they were stored.
+                None | Some(StatusCode::OK) if *message.subject == *self.inbox => {
+                    return Came::Stray(message);
+                }
                 None | Some(StatusCode::OK) => {
                     self.asked = self.asked.saturating_sub(1);
                     return Came::Message(message);
@@ -122,7 +128,9 @@ impl Pull {
     /// no connection, is delivered again.
     pub(super) async fn close(mut self) -> Vec<Message> {
         let mut rest = leave(&self.client, &mut self.subscriber).await;
-        rest.retain(|message| message.status.is_none_or(|status| status == StatusCode::OK));
+        rest.retain(|message| {
+            message.status.is_none_or(|status| status == StatusCode::OK) && *message.subject != *self.inbox
+        });
         rest
     }
 }
