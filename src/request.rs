@@ -31,9 +31,26 @@ impl OpId {
         Self(Repr::Uuid(Uuid::now_v7()))
     }
 
-    /// The id of an event that its network identifies: the same `(source, name)` always gives the same id, so
-    /// that an event read twice takes effect once. A UUID version 8: 48 bits of time, then a SHA-256 of source
-    /// and name (RFC 9562, section 5.8).
+    /// The id of an operation made of something that its source identifies: the same parts always give the same id,
+    /// whenever and however often they are read, so that an event read twice takes effect once. A UUID version 8
+    /// (RFC 9562, section 5.8) of a SHA-256 over the parts. No time is in it: the same event may be read with
+    /// another one, or with none.
+    #[must_use]
+    pub fn of_parts(parts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            // With its length: "ab" and "c" are not "a" and "bc".
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        Self(Repr::Uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid()))
+    }
+
+    /// The id of something that has a fixed time, besides its source and its name there: the same three always give
+    /// the same id, and ids sort by time. A UUID version 8: 48 bits of time, then a SHA-256 of source and name. For
+    /// what may be read again with another time, see [`of_parts`](Self::of_parts).
     #[must_use]
     pub fn derived(occurred_at: i64, source: &str, name: &str) -> Self {
         let mut hash = Sha256::new();
@@ -119,7 +136,7 @@ impl Trace {
 /// What is known of an operation apart from what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Its identity; travels as the NATS header `Nats-Msg-Id`.
+    /// Its identity; travels as the NATS header `Rosey-Operation-Id`.
     pub id: OpId,
     /// When it happened, in unix milliseconds; travels as `Rosey-Occurred-At`.
     pub occurred_at: i64,
@@ -234,6 +251,15 @@ mod tests {
         assert_ne!(id, OpId::derived(1_700_000_000_000, "irc", "msg-2"));
         assert_ne!(OpId::derived(1, "ab", "c"), OpId::derived(1, "a", "bc"));
         assert!(id < OpId::derived(1_700_000_000_001, "irc", "msg-0"), "derived ids sort by time");
+    }
+
+    #[test]
+    fn an_id_made_of_parts_knows_where_each_ends() {
+        let id = OpId::of_parts(&["irc", "msg-1", "message_log"]);
+        assert_eq!(id, OpId::of_parts(&["irc", "msg-1", "message_log"]));
+        assert_ne!(id, OpId::of_parts(&["irc", "msg-1message_log", ""]));
+        assert_ne!(OpId::of_parts(&["ab", "c"]), OpId::of_parts(&["a", "bc"]));
+        assert_eq!(OpId::parse(&id.to_string()).expect("an id"), id);
     }
 
     #[test]

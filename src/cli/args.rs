@@ -133,6 +133,13 @@ pub(super) struct NatsArgs {
     /// A NATS credentials file
     #[arg(long, env = "ROSEY_NATS_CREDENTIALS", value_name = "FILE")]
     pub(super) nats_credentials: Option<PathBuf>,
+    /// What the subjects begin with on which this program is answered over NATS; `_INBOX` if nothing is said. The
+    /// service must be told to answer there
+    #[arg(long, env = "ROSEY_NATS_INBOX_PREFIX", value_name = "SUBJECT")]
+    pub(super) nats_inbox_prefix: Option<String>,
+    /// How long it may take to recognise the service on NATS before the other path serves, in milliseconds
+    #[arg(long, env = "ROSEY_RECOGNITION_TIMEOUT_MS", default_value = "2000", value_name = "MS", value_parser = millis)]
+    pub(super) recognition_timeout_ms: Duration,
 }
 
 /// Where the database is.

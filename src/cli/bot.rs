@@ -36,7 +36,7 @@ pub(super) async fn chat(
     paths: &Paths,
     shutdown: watch::Receiver<bool>,
 ) -> Result<Exit, Failure> {
-    let source = chat::open(&args.chat).await?;
+    let source = args.chat.parse::<chat::Source>()?.of_channel(args.channel.as_deref()).open().await?;
     tokio::select! {
         () = paths.usable() => {}
         () = signals::told(shutdown.clone()) => return Ok(Exit::Ok),

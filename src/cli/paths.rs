@@ -12,7 +12,7 @@ use super::keep::KeepArgs;
 use super::outbox::{self, Kept};
 use super::tally::Tally;
 use crate::client::Db;
-use crate::nats::{InboxCounts, NatsOptions, NatsService};
+use crate::nats::{InboxCounts, NatsOptions, NatsService, Status};
 use crate::op::Op;
 use crate::operation::Kind;
 use crate::outbox::OutboxService;
@@ -22,8 +22,8 @@ use crate::stack::{BoxedStack, Direct, StackBuilder, boxed};
 /// The database of `serve` and `up`, if none is named.
 const DEFAULT_DATABASE: &str = "sqlite://rosey.db";
 
-/// How long a command that sends one operation waits for the service to be recognised.
-const RECOGNITION: Duration = Duration::from_millis(700);
+/// How long a command waits for the service in any case: it may be starting.
+const STARTING: Duration = Duration::from_millis(700);
 
 /// How long the end of a process waits for its own service to apply what the stream has taken.
 const APPLIED: Duration = Duration::from_secs(5);
@@ -33,6 +33,8 @@ pub(super) struct Paths {
     pub(super) db: Db<BoxedStack<Op>>,
     pub(super) tally: Tally,
     nats: Option<NatsService<Op>>,
+    /// How long it may take to recognise the service.
+    recognition: Duration,
     direct: Direct<Op>,
     kept: Option<Kept>,
 }
@@ -41,6 +43,8 @@ impl NatsArgs {
     pub(super) fn options(&self, name: &str) -> NatsOptions {
         NatsOptions {
             credentials: self.nats_credentials.clone(),
+            inbox_prefix: self.nats_inbox_prefix.clone().filter(|prefix| !prefix.trim().is_empty()),
+            recognition: self.recognition_timeout_ms,
             ..NatsOptions::new(&self.nats_url).name(name)
         }
     }
@@ -167,7 +171,14 @@ impl Paths {
                 }
             });
         }
-        Ok(Self { db: Db::new(tally.over(stack)), tally, nats, direct, kept })
+        Ok(Self {
+            db: Db::new(tally.over(stack)),
+            tally,
+            nats,
+            recognition: args.nats.recognition_timeout_ms,
+            direct,
+            kept,
+        })
     }
 
     /// The paths for one operation of this kind: waits a moment for whoever takes it on NATS, so that NATS has its
@@ -176,16 +187,30 @@ impl Paths {
         let paths = Self::open(args, "rosey-send", None).await?;
         if let Some(nats) = &paths.nats {
             // Too late is no error: the database serves, or both paths say why not.
-            let _ = time::timeout(RECOGNITION, nats.takes(kind)).await;
+            let _ = paths.recognised(nats, kind).await;
         }
         Ok(paths)
+    }
+
+    /// Waits until requests of this kind are sent over NATS; answers whether they are. Not longer than that may take, and
+    /// only for a moment where it is known that there is no way.
+    async fn recognised(&self, nats: &NatsService<Op>, kind: Kind) -> bool {
+        let hopeless = async {
+            time::sleep(STARTING).await;
+            let _ = nats.status().wait_for(Status::is_hopeless).await;
+        };
+        tokio::select! {
+            () = nats.takes(kind) => true,
+            () = hopeless => false,
+            () = time::sleep(self.recognition) => false,
+        }
     }
 
     /// Waits until there is a path at all: a database, the service on NATS, or its stream. Whoever cannot keep what he
     /// reads must not begin to read; with an outbox he can, and waits only for as long as a service needs that is there.
     pub(super) async fn usable(&self) {
         let Some(nats) = self.nats.as_ref().filter(|_| self.direct.database().is_none()) else { return };
-        if time::timeout(RECOGNITION, nats.takes(Kind::Event)).await.is_ok() {
+        if self.recognised(nats, Kind::Event).await {
             return;
         }
         if let Some(kept) = &self.kept {

@@ -1,7 +1,7 @@
 //! The wire format: headers, payloads, refusals. Both sides read and write it here.
 
 use async_nats::header::HeaderMap;
-use async_nats::{HeaderName, Message};
+use async_nats::{HeaderName, HeaderValue, Message};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -12,6 +12,9 @@ use crate::operation::Operation;
 use crate::request::{Head, OpId, Trace};
 
 /// The operation's id.
+pub const OPERATION_ID: HeaderName = HeaderName::from_static("Rosey-Operation-Id");
+/// By what a stream knows a repeat: our client's [`Keys`] to our stream; else the operation's id, and from peers that
+/// send no other header it is read as that.
 pub const ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
 /// When it happened, in unix milliseconds.
 pub const OCCURRED_AT: HeaderName = HeaderName::from_static("Rosey-Occurred-At");
@@ -39,18 +42,25 @@ const MILLIS_FROM: f64 = 1e11;
 /// `invalid`, when a check refuses the operation.
 pub fn payload<O: Operation>(op: &O, occurred_at: i64) -> Result<Vec<u8>, Cause> {
     let mut json = op.encode()?;
+    stamp(&mut json, op, occurred_at);
+    Ok(json)
+}
+
+/// Adds `timestamp` to an encoded operation, where the contract has one.
+pub(super) fn stamp<O: Operation>(json: &mut Vec<u8>, op: &O, occurred_at: i64) {
     if op.spec().timed && json.pop() == Some(b'}') {
         let comma = if json.len() > 1 { "," } else { "" };
         json.extend_from_slice(format!("{comma}\"timestamp\":{}}}", clock::seconds(occurred_at)).as_bytes());
     }
-    Ok(json)
 }
 
 /// The headers of a request.
 #[must_use]
 pub fn head_to_headers(head: &Head) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(ID, head.id.to_string());
+    let id = HeaderValue::from(head.id.to_string());
+    headers.insert(OPERATION_ID, id.clone());
+    headers.insert(ID, id);
     headers.insert(OCCURRED_AT, head.occurred_at.to_string());
     if let Some(trace) = &head.trace {
         headers.insert(TRACEPARENT, trace.parent.as_str());
@@ -81,11 +91,17 @@ pub fn head_or(
     id: impl FnOnce() -> OpId,
 ) -> Result<Head, Cause> {
     let get = |name: HeaderName| headers.and_then(|h| h.get(name)).map(|v| v.as_str());
-    let id = get(ID).map_or_else(|| Ok(id()), OpId::parse)?;
+    let id = get(OPERATION_ID).or_else(|| get(ID)).map_or_else(|| Ok(id()), OpId::parse)?;
     let trace = get(TRACEPARENT).and_then(|parent| Trace::new(parent, get(TRACESTATE))).map(Arc::new);
     let claimed = get(OCCURRED_AT).and_then(|text| text.trim().parse().ok()).filter(|at| *at > 0);
     let occurred_at = claimed.unwrap_or_else(|| from_timestamp(payload, arrival));
     Ok(Head { id, occurred_at, trace })
+}
+
+/// Whether a request names its id.
+#[must_use]
+pub fn names_id(headers: Option<&HeaderMap>) -> bool {
+    headers.is_some_and(|headers| headers.get(OPERATION_ID).or_else(|| headers.get(ID)).is_some())
 }
 
 /// The time that a payload's `timestamp` claims, in unix milliseconds: the arrival moved into that second, so
@@ -214,6 +230,17 @@ mod tests {
             ..Head::at(1_699_999_999_999)
         };
         assert_eq!(head(Some(&head_to_headers(&sent)), b"{}", NOW).expect("head"), sent);
+    }
+
+    #[test]
+    fn an_id_has_a_header_of_its_own_and_the_streams_is_read_where_that_is_missing() {
+        let mut headers = HeaderMap::new();
+        assert!(!names_id(Some(&headers)));
+        headers.insert(ID, "a stream's");
+        let id = |headers: &HeaderMap| head(Some(headers), b"{}", NOW).expect("head").id.to_string();
+        assert_eq!((id(&headers).as_str(), names_id(Some(&headers))), ("a stream's", true));
+        headers.insert(OPERATION_ID, "its own");
+        assert_eq!(id(&headers), "its own");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time;
 
 use super::troubles::Troubles;
+use crate::nats::failure::{self, Failure};
 use crate::nats::losses::Up;
 use crate::nats::refuses_us;
 
@@ -23,6 +24,8 @@ pub(super) struct Connection {
     pub(super) stream_denied: bool,
     /// Our user or password is wrong: said once.
     refused: bool,
+    /// Why the last try to connect failed.
+    failure: Option<failure::Kind>,
 }
 
 pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event: &Event) {
@@ -30,6 +33,7 @@ pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event
         Event::Connected => {
             state.send_modify(|s| {
                 (s.up, s.refused, s.lame) = (true, false, false);
+                s.failure = None;
                 s.times += 1;
             });
             match troubles.losses.up() {
@@ -69,7 +73,19 @@ pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event
                 state.send_modify(|s| s.stream_denied = true);
             }
         }
-        other => tracing::debug!("NATS: {other}"),
+        other => match Failure::of(other) {
+            Some(failure) => failed(state, &failure),
+            None => tracing::debug!("NATS: {other}"),
+        },
+    }
+}
+
+/// A try to connect has failed. That no server is there is said by [`connected`], at the beginning, and after that a loss
+/// has been said; anything else is news.
+fn failed(state: &watch::Sender<Connection>, failure: &Failure) {
+    let news = state.send_if_modified(|s| !s.up && s.failure.replace(failure.kind) != Some(failure.kind));
+    if news && failure.kind != failure::Kind::Absent {
+        tracing::warn!("cannot connect to NATS, retrying indefinitely: {}", failure.said);
     }
 }
 
@@ -77,8 +93,13 @@ pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event
 pub(super) async fn connected(state: &mut watch::Receiver<Connection>, url: &str) {
     let mut patience = Duration::from_secs(1);
     while time::timeout(patience, state.wait_for(|s| s.up)).await.is_err() {
-        if !state.borrow().refused {
-            tracing::warn!(url, "no NATS server answers; trying again, for ever");
+        // What is slow to fail says more when it has.
+        let failed = state.wait_for(|s| s.up || s.refused || s.failure.is_some());
+        let _ = time::timeout(Duration::from_secs(2), failed).await;
+        let now = *state.borrow();
+        if !now.up && !now.refused {
+            let why = now.failure.unwrap_or(failure::Kind::Absent);
+            tracing::warn!(url, "{why}; retrying indefinitely");
         }
         patience = Duration::from_secs(30);
     }

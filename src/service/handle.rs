@@ -49,7 +49,7 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
             let body = serde_json::json!({
                 "service": O::SERVICE, "version": version, "database_id": database,
                 "mode": shared.mode().as_str(), "stream": stream,
-                "notices": shared.notices.now(), "noticed": shared.notices.so_far()});
+                "id_header": wire::OPERATION_ID.to_string(), "notices": shared.notices.now(), "noticed": shared.notices.so_far()});
             (wire::answer_headers(database), body.to_string().into_bytes())
         }
         Err(cause) => wire::refusal_message(database, "{}", &cause),

@@ -26,6 +26,16 @@ impl ServeProcess {
         Self::run(paths.iter().chain(options).map(ToString::to_string).collect()).await
     }
 
+    /// Starts it, whatever becomes of it.
+    pub(crate) fn begin(arguments: &[&str]) -> Self {
+        Self::spawn(arguments.iter().map(ToString::to_string).collect())
+    }
+
+    /// Waits until it has said this.
+    pub(crate) async fn says(&self, what: &str) {
+        wait_until(what, || async { self.log().contains(what) }).await;
+    }
+
     /// Starts it again with the same options, after SIGKILL if it still runs. It begins a new log.
     pub(crate) async fn restart(&mut self) {
         self.begin_again();

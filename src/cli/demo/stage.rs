@@ -127,6 +127,8 @@ impl Stage {
             nats: NatsArgs {
                 nats_url: self.server.as_ref().map(Server::url).unwrap_or_default(),
                 nats_credentials: None,
+                nats_inbox_prefix: None,
+                recognition_timeout_ms: NatsOptions::RECOGNITION,
             },
             database: DatabaseArgs {
                 database_url: Some(self.database.clone()),

@@ -174,9 +174,8 @@ impl<O: Persist> Attempt<'_, O> {
         self.note(name, &cause);
         let mut letter = handle::letter(self.message, self.place.arrival(), &cause);
         // Offered again, it must be the message it was.
-        let id = wire::ID.to_string();
-        if !letter.headers.iter().any(|(name, _)| *name == id) {
-            letter.headers.push((id, self.place.id().to_string()));
+        if !wire::names_id(self.message.headers.as_ref()) {
+            letter.headers.push((wire::ID.to_string(), self.place.id().to_string()));
         }
         let mut pause = RETRY.0;
         while let Err(e) = self.keep(&letter).await {
