@@ -9,6 +9,8 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod error;
+#[cfg(feature = "sqlite")]
+mod files;
 #[cfg(test)]
 mod heard;
 #[cfg(feature = "nats")]

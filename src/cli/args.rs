@@ -146,6 +146,10 @@ pub(super) struct DatabaseArgs {
     /// How durable a commit is: `normal` survives the end of the process, `full` a power cut
     #[arg(long, env = "ROSEY_SYNCHRONOUS", default_value = "normal", value_name = "LEVEL")]
     pub(super) synchronous: SynchronousArg,
+    /// Who may read and write the files that are created: database, outbox, their locks, report and timeline. Octal, as of
+    /// chmod: 0600 is their owner alone. What is there already keeps its mode
+    #[arg(long, env = "ROSEY_FILE_MODE", default_value = "0600", value_name = "MODE", value_parser = file_mode)]
+    pub(super) file_mode: u32,
     /// Whether a missing database is an error.
     #[arg(skip)]
     pub(super) existing: bool,
@@ -345,6 +349,16 @@ pub(super) struct DemoArgs {
     /// Keep the database, the logs and the bot's timeline in this directory; else they stay only if something went wrong
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
+}
+
+/// A mode as chmod takes it. The owner must be able to read and write.
+pub(super) fn file_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+        Ok(mode) if mode <= 0o666 && mode & 0o111 == 0 && mode & 0o600 == 0o600 => Ok(mode),
+        _ => {
+            Err("an octal mode for files that their owner reads and writes, such as 0600 or 0660".to_owned())
+        }
+    }
 }
 
 pub(super) fn millis(text: &str) -> Result<Duration, String> {

@@ -1,5 +1,6 @@
 //! `rosey bot`, and the bot's part of `rosey up`.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::tally::{Row, Table};
 use super::timeline::Timeline;
 use super::{console, outbox, signals};
 use crate::bot::{Bot, Progress, Summary, chat};
+use crate::files;
 use crate::nats::InboxCounts;
 
 pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
@@ -22,10 +24,11 @@ pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
         // Beside a service, that one keeps house.
         args.paths.database = args.paths.database.keeping(&args.keep)?;
     }
+    let mode = args.paths.database.file_mode;
     let shutdown = signals::shutdown();
-    let outbox = outbox::open(&args.outbox).await?;
+    let outbox = outbox::open(&args.outbox, mode).await?;
     let paths = Paths::open(&args.paths, "rosey-bot", outbox).await?;
-    let exit = chat(&args.chat, &paths, shutdown).await;
+    let exit = chat(&args.chat, mode, &paths, shutdown).await;
     paths.close().await;
     exit
 }
@@ -33,6 +36,7 @@ pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
 /// Runs the bot until its input ends, or it is told to stop.
 pub(super) async fn chat(
     args: &ChatArgs,
+    file_mode: u32,
     paths: &Paths,
     shutdown: watch::Receiver<bool>,
 ) -> Result<Exit, Failure> {
@@ -46,7 +50,7 @@ pub(super) async fn chat(
         bot = bot.channel(channel);
     }
     let timeline = match &args.timeline {
-        Some(file) => Some(Timeline::start(file, args.timeline_ms, paths.tally.clone()).await?),
+        Some(file) => Some(Timeline::start(file, file_mode, args.timeline_ms, paths.tally.clone()).await?),
         None => None,
     };
     let shown = tokio::spawn(show(bot.progress()));
@@ -66,7 +70,7 @@ pub(super) async fn chat(
         console::say(line);
     }
     if let Some(file) = &args.report {
-        report(file, &summary, &rows, kept.map(|(_, report)| report), inbox)?;
+        report(file, file_mode, &summary, &rows, kept.map(|(_, report)| report), inbox)?;
     }
     Ok(if summary.is_clean() { Exit::Ok } else { Exit::Failed })
 }
@@ -97,12 +101,14 @@ fn late(inbox: &InboxCounts) -> Option<String> {
 
 fn report(
     file: &Path,
+    file_mode: u32,
     summary: &Summary,
     rows: &[Row],
     outbox: Option<outbox::Report>,
     inbox: Option<InboxCounts>,
 ) -> Result<(), Failure> {
     let json = serde_json::json!({"summary": summary, "operations": rows, "outbox": outbox, "nats": inbox});
-    std::fs::write(file, format!("{json:#}\n"))
+    files::begin(file, file_mode)
+        .and_then(|mut opened| opened.write_all(format!("{json:#}\n").as_bytes()))
         .map_err(|e| Failure::new(Exit::Failed, format!("the report {}: {e}", file.display())))
 }

@@ -44,6 +44,11 @@ impl Failure {
         Self { exit, message: message.into() }
     }
 
+    /// What is said.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Says it on stderr.
     pub(super) fn report(&self) -> ExitCode {
         eprintln!("rosey: {}", self.message);

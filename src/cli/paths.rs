@@ -12,6 +12,7 @@ use super::keep::KeepArgs;
 use super::outbox::{self, Kept};
 use super::tally::Tally;
 use crate::client::Db;
+use crate::error::{Cause, Code};
 use crate::nats::{InboxCounts, NatsOptions, NatsService};
 use crate::op::Op;
 use crate::operation::Kind;
@@ -50,6 +51,7 @@ impl DatabaseArgs {
     fn options(&self, url: &str) -> Result<SqliteOptions, Failure> {
         let mut options = SqliteOptions::new(url)?;
         options.create = !self.existing;
+        options.file_mode = self.file_mode;
         options.retention.clone_from(&self.retention);
         options.synchronous = match self.synchronous {
             SynchronousArg::Normal => Synchronous::Normal,
@@ -80,6 +82,25 @@ impl DatabaseArgs {
             Some(_) => self.open().await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Opens the database that is named, or the usual one, for an operation that NATS has not served: the one with this id,
+    /// and never creates it.
+    async fn open_known(self, database: String) -> Result<SqlxService<Op>, Cause> {
+        let unavailable = |why: String| Cause::new(Code::UNAVAILABLE, why);
+        let mut options =
+            self.named_or_usual().map_err(|failure| unavailable(failure.message().to_owned()))?;
+        options.create = false;
+        if self.database_url.is_none() && !options.path().is_file() {
+            return Err(unavailable("no database is open here; name one with --database-url".to_owned()));
+        }
+        let found = SqlxService::open(&options).await.map_err(|e| unavailable(e.to_string()))?;
+        if found.database() == database {
+            return Ok(found);
+        }
+        found.close().await;
+        let why = "the database here is not the one that the service on NATS writes to";
+        Err(unavailable(why.to_owned()))
     }
 
     /// The usual database, if it lies here and is the one with this id. Never creates one.
@@ -128,19 +149,28 @@ impl Paths {
         database: Option<SqlxService<Op>>,
         outbox: Option<OutboxService<Op>>,
     ) -> Result<Self, Failure> {
-        let builder = StackBuilder::new()
-            .nats_timeout(args.nats_timeout_ms)
-            .db_timeout(args.db_timeout_ms)
-            .queries(args.queries);
-        let direct = database.map_or_else(Direct::closed, Direct::open);
-        let tally = Tally::default();
-        let mut circuits = None;
         let nats =
             if args.no_nats { None } else { Some(NatsService::connect(args.nats.options(name)).await?) };
+        let direct = database.map_or_else(Direct::closed, Direct::open);
         if let Some(nats) = &nats {
             let usual = args.database.clone();
             direct.follow(nats.status(), move |database| usual.clone().open_if(database));
         }
+        Ok(Self::stack(args, nats, direct, outbox))
+    }
+
+    fn stack(
+        args: &PathArgs,
+        nats: Option<NatsService<Op>>,
+        direct: Direct<Op>,
+        outbox: Option<OutboxService<Op>>,
+    ) -> Self {
+        let builder = StackBuilder::new()
+            .nats_timeout(args.nats_timeout_ms)
+            .db_timeout(args.db_timeout_ms)
+            .queries(args.queries);
+        let tally = Tally::default();
+        let mut circuits = None;
         let (stack, kept) = match (nats.clone(), outbox) {
             (None, None) => (boxed(builder.build_direct(direct.clone())), None),
             (None, Some(outbox)) => {
@@ -167,16 +197,35 @@ impl Paths {
                 }
             });
         }
-        Ok(Self { db: Db::new(tally.over(stack)), tally, nats, direct, kept })
+        Self { db: Db::new(tally.over(stack)), tally, nats, direct, kept }
     }
 
-    /// The paths for one operation of this kind: waits a moment for whoever takes it on NATS, so that NATS has its
-    /// chance.
+    /// The paths for one operation of this kind: waits a moment for the service on NATS to be recognised, so that NATS has
+    /// its chance. Where it is there, the database is opened only if NATS then does not serve, and never created.
     pub(super) async fn open_for_one(args: &PathArgs, kind: Kind) -> Result<Self, Failure> {
-        let paths = Self::open(args, "rosey-send", None).await?;
-        if let Some(nats) = &paths.nats {
-            // Too late is no error: the database serves, or both paths say why not.
-            let _ = time::timeout(RECOGNITION, nats.takes(kind)).await;
+        if args.no_nats {
+            return Self::open(args, "rosey-send", None).await;
+        }
+        let nats = NatsService::connect(args.nats.options("rosey-send")).await?;
+        let (status, database) = (nats.status(), args.database.clone());
+        let direct = Direct::when_needed(move || {
+            let (service, database) = (status.borrow().database().map(str::to_owned), database.clone());
+            async move {
+                match service {
+                    Some(service) => database.open_known(service).await,
+                    None => Err(Cause::new(Code::UNAVAILABLE, "no database is open here")),
+                }
+            }
+            .boxed()
+        });
+        direct.follow(nats.status(), |_| async { None });
+        let paths = Self::stack(args, Some(nats.clone()), direct, None);
+        // Too late is no error: the database serves, or both paths say why not.
+        let _ = time::timeout(RECOGNITION, nats.takes(kind)).await;
+        if nats.status().borrow().database().is_none()
+            && let Some(database) = args.database.open_named().await?
+        {
+            paths.direct.provide(database);
         }
         Ok(paths)
     }

@@ -11,12 +11,13 @@ use crate::service;
 pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     args.paths.database = args.paths.database.keeping(&args.keep)?;
     args.paths.queries = args.chat.queries.into();
+    let mode = args.paths.database.file_mode;
     let shutdown = signals::shutdown();
     let db = args.paths.database.open().await?;
-    let outbox = outbox::open(&args.outbox).await?;
+    let outbox = outbox::open(&args.outbox, mode).await?;
     let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone()), outbox).await?;
     if args.paths.no_nats {
-        let exit = bot::chat(&args.chat, &paths, shutdown).await;
+        let exit = bot::chat(&args.chat, mode, &paths, shutdown).await;
         paths.close().await;
         return exit;
     }
@@ -27,7 +28,7 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     let (exit, served) = tokio::select! {
         // The service ends before the bot only when it must not start.
         served = &mut service => (None, served),
-        exit = bot::chat(&args.chat, &paths, shutdown) => {
+        exit = bot::chat(&args.chat, mode, &paths, shutdown) => {
             paths.applied().await;
             let _ = bot_ended.send(true);
             (Some(exit), service.await)

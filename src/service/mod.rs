@@ -4,6 +4,7 @@ mod barrier;
 mod check;
 mod connection;
 mod counters;
+mod file;
 mod handle;
 mod leave;
 mod lookout;
@@ -224,6 +225,7 @@ async fn start<O: Persist>(
     subscriptions.serve(shared, &mut tasks);
     tasks.spawn(lookout::run(Arc::clone(shared), plan == Plan::Unoffered));
     tasks.spawn(troubles::watch(Arc::clone(shared)));
+    tasks.spawn(file::watch(Arc::clone(shared)));
     micro::start(shared, &mut tasks).await?;
     Ok(tasks)
 }

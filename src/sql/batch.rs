@@ -74,6 +74,8 @@ pub(super) struct Applied {
     pub(super) outcomes: Vec<Outcome>,
     /// Kinds of operations, and how many of them the ledger knew already.
     pub(super) repeats: Vec<(usize, u64)>,
+    /// How many the ledger did not know.
+    pub(super) new: u64,
 }
 
 /// The strings of statements, one for each set of operations that has met in a batch: SQLite spends some 10 µs on a
@@ -172,7 +174,7 @@ pub(super) async fn apply(
             outcomes.remove(write.id.to_string().as_str()).unwrap_or_else(silent)
         }
     };
-    Ok(Applied { outcomes: writes.iter().map(answer).collect(), repeats })
+    Ok(Applied { outcomes: writes.iter().map(answer).collect(), repeats, new })
 }
 
 /// Whether an operation has more to say than that it is done.
@@ -180,14 +182,14 @@ const fn answers(spec: &Spec) -> bool {
     matches!(spec.kind, Kind::Call)
 }
 
-/// Keeps dead letters.
+/// Keeps dead letters; answers the number of the last one.
 pub(super) async fn bury(
     connection: &mut SqliteConnection,
     letters: &[DeadLetter],
-) -> Result<(), sqlx::Error> {
+) -> Result<i64, sqlx::Error> {
     let rows: Vec<_> = letters.iter().map(letter).collect();
     let json = serde_json::Value::from(rows).to_string();
-    sqlx::query(BURY).bind(json).execute(connection).await.map(drop)
+    sqlx::query(BURY).bind(json).execute(connection).await.map(|done| done.last_insert_rowid())
 }
 
 /// The transaction of a sweep.

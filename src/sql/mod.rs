@@ -6,13 +6,16 @@ mod dead;
 mod error;
 mod future;
 mod migrate;
+mod place;
 mod repeats;
 mod retention;
+mod right;
 mod spin;
 mod sqlite;
 pub(crate) mod statements;
 mod turn;
 mod verify;
+mod witness;
 mod writer;
 
 use std::fmt;
@@ -27,11 +30,12 @@ use tower::Service;
 
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
+use place::Place;
 use repeats::Repeats;
 pub use retention::{Retention, Swept};
 pub use sqlite::{OpenError, SqliteOptions, Synchronous};
 pub use verify::{Finding, Verdict, verify};
-use writer::{Item, Write};
+use writer::{Item, Start, Write};
 
 use crate::clock;
 use crate::error::{Cause, Code, Error};
@@ -58,6 +62,7 @@ pub struct SqlxService<O> {
 struct Shared {
     writes: mpsc::Sender<Item>,
     readers: SqlitePool,
+    place: Arc<Place>,
     repeats: Repeats,
     database: String,
     shown: String,
@@ -102,8 +107,18 @@ impl<O: Persist> SqlxService<O> {
         let opened = sqlite::open(options, O::MIGRATIONS).await?;
         let (writes, queue) = mpsc::channel(options.queue);
         let repeats = Repeats::new(O::SPECS.len());
-        let frames = batch::Frames::of::<O>();
-        tokio::spawn(writer::run(opened.writer, options.clone(), frames, repeats.clone(), queue));
+        let place = Arc::new(opened.place);
+        let start = Start {
+            connection: opened.writer,
+            readers: opened.readers.clone(),
+            place: Arc::clone(&place),
+            witness: opened.witness,
+            // Wherever this process goes, and whatever becomes of its directory.
+            options: options.at(place.said()),
+            frames: batch::Frames::of::<O>(),
+            repeats: repeats.clone(),
+        };
+        tokio::spawn(writer::run(start, queue));
         let (running, ended) = watch::channel(());
         if let Some(retention) = options.retention.clone() {
             let (readers, writes) = (opened.readers.clone(), writes.downgrade());
@@ -112,6 +127,7 @@ impl<O: Persist> SqlxService<O> {
         let shared = Shared {
             writes,
             readers: opened.readers,
+            place,
             repeats,
             database: opened.database,
             shown: options.path().display().to_string(),
@@ -130,6 +146,20 @@ impl<O: Persist> SqlxService<O> {
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shared.shown
+    }
+
+    /// What is wrong with the file, as long as something is: that it was deleted or replaced while it is open, for one. Every
+    /// operation is refused with this sentence then, class `Backend`; what is said here is in the log as well. It is looked
+    /// at before every answer, and twice a second.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.place.trouble().borrow().clone()
+    }
+
+    /// The same, now and on every change.
+    #[must_use]
+    pub fn watch_trouble(&self) -> watch::Receiver<Option<String>> {
+        self.shared.place.trouble()
     }
 
     /// How often the operation of this index came and had no effect, because the ledger knew it already: as a late delivery
@@ -219,16 +249,19 @@ impl<O: Persist> SqlxService<O> {
             self.enqueue(Item::Write(Write::new(request, index, payload), tx))?;
             return Ok(SqlxFuture::writing(rx, request.clone()));
         }
-        let readers = self.shared.readers.clone();
+        self.shared.place.readable()?;
+        let (readers, place) = (self.shared.readers.clone(), Arc::clone(&self.shared.place));
         let statement = O::SQLITE[index];
         let read = Box::pin(async move {
             let payload = String::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
-            sqlx::query_scalar::<_, String>(AssertSqlSafe(statement))
+            let answer = sqlx::query_scalar::<_, String>(AssertSqlSafe(statement))
                 .bind(payload)
                 .bind(clock::now())
                 .fetch_one(&readers)
-                .await
-                .map_err(|e| error::cause(&e))
+                .await;
+            // First: a file that is not there any more is why it fails.
+            place.check()?;
+            answer.map_err(|e| error::cause(&e))
         });
         Ok(SqlxFuture::reading(read, request.clone()))
     }
@@ -248,6 +281,16 @@ fn is_fresh(spec: &Spec, occurred_at: i64) -> Result<(), Cause> {
 
 fn closed() -> Cause {
     Cause::new(Code::DATABASE, "the database is closed")
+}
+
+/// It was committed, and the file was exchanged in that moment.
+fn unclear() -> Cause {
+    perhaps(&"the database was replaced while this was written")
+}
+
+/// It was committed, and whether it is in the file is not known.
+fn perhaps(why: &dyn fmt::Display) -> Cause {
+    Cause::new(Code::UNANSWERED, format!("perhaps it is done, ask again: {why}"))
 }
 
 /// The writer took it and ended without a word: perhaps after the commit.

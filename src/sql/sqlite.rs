@@ -1,6 +1,7 @@
 //! Opening a SQLite file: options, the lock, the connections.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,8 +15,12 @@ use sqlx::{ConnectOptions, SqlitePool};
 use super::Retention;
 use super::error;
 use super::migrate::migrate;
+use super::place::Place;
+use super::witness::Witness;
+use tokio::sync::oneshot;
 use tokio::time;
 
+use crate::files;
 use crate::operation::Migration;
 
 /// How durable a commit is.
@@ -42,6 +47,8 @@ pub struct SqliteOptions {
     pub readers: u32,
     /// Whether a missing file is created.
     pub create: bool,
+    /// Who may read and write a new file, and what lies beside it: its owner alone, 0600. On Unix.
+    pub file_mode: u32,
     /// How long what is kept, if what is old is to be removed.
     pub retention: Option<Retention>,
 }
@@ -73,6 +80,7 @@ impl SqliteOptions {
             queue: 4096,
             readers: 4,
             create: true,
+            file_mode: files::PRIVATE,
             retention: Some(Retention::default()),
         })
     }
@@ -81,6 +89,11 @@ impl SqliteOptions {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same options for a file at this path.
+    pub(super) fn at(&self, path: &Path) -> Self {
+        Self { path: path.to_owned(), ..self.clone() }
     }
 
     /// The file beside it, by whose lock processes agree who migrates.
@@ -114,7 +127,8 @@ impl SqliteOptions {
     fn connect(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(&self.path)
-            .create_if_missing(self.create)
+            // See `create`: SQLite would let everybody read it.
+            .create_if_missing(false)
             .journal_mode(SqliteJournalMode::Wal)
             // SQLite's thread must not wait for us in the middle of a transaction.
             .row_buffer_size(1024)
@@ -152,6 +166,33 @@ pub enum OpenError {
         path: PathBuf,
         /// Why.
         error: std::io::Error,
+    },
+    /// Another process has the lock beside the file, and keeps it.
+    #[error(
+        "another process holds the lock {path} for more than {LOCK_PATIENCE:?}, by which processes agree who opens a \
+         database: one that is starting hangs, or another program has taken it. Find it (fuser {path}) and end it, \
+         then try again",
+        path = path.display()
+    )]
+    Locked {
+        /// The lock's file.
+        path: PathBuf,
+    },
+    /// The file is gone, and what was new in it lies beside it.
+    #[error(
+        "the database {path} is empty or gone, and its log {path}-wal lies beside it: a new database would throw away \
+         what is in there. Put the file back, or remove {path}-wal to begin with an empty one",
+        path = path.display()
+    )]
+    LogAlone {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The file was exchanged in the moment of opening.
+    #[error("the database {} was deleted or replaced while it was being opened; try again", path.display())]
+    Exchanged {
+        /// Which.
+        path: PathBuf,
     },
     /// SQLite says no.
     #[error("cannot open the database {}: {error}", path.display())]
@@ -199,27 +240,56 @@ pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
     pub(super) readers: SqlitePool,
     pub(super) database: String,
+    pub(super) place: Place,
+    pub(super) witness: Witness,
 }
 
 pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Result<Opened, OpenError> {
     let sqlite = |error| OpenError::Sqlite { path: options.path.clone(), error };
+    let file = |error| OpenError::File { path: options.path.clone(), error };
     // Held until the end of this function: creating and migrating are for one process at a time.
     let _lock = lock(options).await?;
+    create(options)?;
+    let place = Place::new(&options.path).map_err(file)?;
     let mut writer = options.connect().connect().await.map_err(sqlite)?;
     migrate(&options.path, tables, &mut writer).await?;
     never_wait(&mut writer).await.map_err(sqlite)?;
     writable(&options.path, &mut writer).await?;
-    let database = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'")
+    let database: String = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'")
         .fetch_one(&mut writer)
         .await
         .map_err(sqlite)?;
+    let witness = Witness::of(&database, &mut writer).await.map_err(sqlite)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(options.readers)
         .test_before_acquire(false)
-        .connect_with(options.reading())
+        .connect_with(options.at(place.said()).reading())
         .await
         .map_err(sqlite)?;
-    Ok(Opened { writer, readers, database })
+    match place.compare() {
+        Ok((difference, open)) if difference.is_of_the_file() => place.settle(open),
+        _ => return Err(OpenError::Exchanged { path: options.path.clone() }),
+    }
+    Ok(Opened { writer, readers, database, place, witness })
+}
+
+/// Creates an empty file if there is none, and if that is wanted. One that is there and larger is left as it is.
+fn create(options: &SqliteOptions) -> Result<(), OpenError> {
+    let path = &options.path;
+    let failed = |error| OpenError::File { path: path.clone(), error };
+    let bytes = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    // SQLite would begin anew, and throw the log away.
+    if bytes(path) == 0 && bytes(&options.beside("-wal")) > 0 {
+        return Err(OpenError::LogAlone { path: path.clone() });
+    }
+    if options.create {
+        match files::create_new(path, options.file_mode) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            created => return created.map(drop).map_err(failed),
+        }
+    }
+    files::warn_of_readers(path, options.file_mode);
+    Ok(())
 }
 
 /// A process that has opened a file it cannot write never can, whatever is put right later: SQLite shares what it has
@@ -242,6 +312,12 @@ pub(super) async fn reopen(options: &SqliteOptions) -> Result<SqliteConnection, 
     Ok(connection)
 }
 
+/// A connection that looks at the file, and changes nothing. It could write: the last one to close tidies up, and one that
+/// can only read would leave two files beside the database.
+pub(super) async fn looking(options: &SqliteOptions) -> Result<SqliteConnection, sqlx::Error> {
+    options.reading().read_only(false).create_if_missing(false).pragma("query_only", "1").connect().await
+}
+
 /// A connection beside the writer's, which waits for the lock as SQLite does.
 pub(super) async fn beside(options: &SqliteOptions) -> Result<SqliteConnection, sqlx::Error> {
     options.connect().create_if_missing(false).connect().await
@@ -252,7 +328,7 @@ async fn never_wait(writer: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query("PRAGMA busy_timeout = 0").execute(writer).await.map(drop)
 }
 
-/// Takes the lock beside the file; waits for whoever holds it.
+/// Takes the lock beside the file; waits for the process that holds it, with a limit.
 async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
     let directory = options.path.parent().filter(|dir| !dir.as_os_str().is_empty());
     if let Some(missing) = directory.filter(|dir| !dir.is_dir()) {
@@ -265,28 +341,33 @@ async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
     }
     let path = options.lock_path();
     let failed = |error| OpenError::File { path: path.clone(), error };
-    let opened = path.clone();
-    // Waits in the system's queue, which is fair.
-    let mut locked = tokio::task::spawn_blocking(move || {
-        let file = File::options().create(true).write(true).truncate(false).open(&opened)?;
-        file.lock()?;
-        Ok(file)
+    let file = files::lock(&path, &options.path, options.file_mode).map_err(failed)?;
+    let (told, mut locked) = oneshot::channel();
+    // Waits in the system's queue, which is fair. In a thread that nobody waits for: it may be there for long.
+    let waiting = std::thread::Builder::new().name("lock".to_owned()).spawn(move || {
+        // Too late, it is given back at once.
+        let _ = told.send(file.lock().map(|()| file));
     });
+    waiting.map_err(failed)?;
     let locked = match time::timeout(PATIENCE, &mut locked).await {
-        Ok(locked) => locked,
+        Ok(locked) => Ok(locked),
         Err(_) => {
-            let file = options.path.display();
+            let (file, lock) = (options.path.display(), path.display());
             tracing::warn!(
-                "another process is opening {file}; waiting until it is done. Is one stopped or hanging?"
+                "another process is opening {file}: waiting for its lock {lock}, {LOCK_PATIENCE:?} at the most. Is one \
+                 stopped or hanging?"
             );
-            locked.await
+            time::timeout(LOCK_PATIENCE - PATIENCE, &mut locked).await
         }
     };
     match locked {
-        Ok(result) => result.map_err(failed),
-        Err(panicked) => Err(failed(std::io::Error::other(panicked))),
+        Ok(Ok(file)) => file.map_err(failed),
+        Ok(Err(ended)) => Err(failed(std::io::Error::other(ended))),
+        Err(_) => Err(OpenError::Locked { path }),
     }
 }
 
-/// How long opening may take elsewhere before it is said.
+/// How long opening may take elsewhere before it is said, and before it is an error: sooner than an operation on the
+/// database may take, so that this is what is told.
 const PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PATIENCE: Duration = Duration::from_secs(4);

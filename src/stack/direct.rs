@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use futures_util::future::{self, Either, Ready};
-use tower::Service;
+use futures_util::future::{self, BoxFuture, Either, Ready};
+use tokio::sync::Mutex;
+use tower::{Service, ServiceExt};
 
 use crate::error::{Cause, Code, Error};
 use crate::operation::Persist;
@@ -26,7 +27,11 @@ pub struct Direct<O> {
 struct Shared<O> {
     database: OnceLock<SqlxService<O>>,
     another: AtomicBool,
+    /// Opens it for the first operation that needs it; one at a time.
+    opener: Option<Mutex<Opener<O>>>,
 }
+
+type Opener<O> = Box<dyn FnMut() -> BoxFuture<'static, Result<SqlxService<O>, Cause>> + Send>;
 
 impl<O> Clone for Direct<O> {
     fn clone(&self) -> Self {
@@ -53,7 +58,22 @@ impl<O> Direct<O> {
     /// A path with no database yet.
     #[must_use]
     pub fn closed() -> Self {
-        Self { shared: Arc::new(Shared { database: OnceLock::new(), another: AtomicBool::new(false) }) }
+        Self::with(None)
+    }
+
+    /// A path whose database is opened by the first operation that comes this way. What that fails with, the operation
+    /// does; the next one tries again.
+    #[must_use]
+    pub fn when_needed<F>(opener: F) -> Self
+    where
+        F: FnMut() -> BoxFuture<'static, Result<SqlxService<O>, Cause>> + Send + 'static,
+    {
+        Self::with(Some(Mutex::new(Box::new(opener))))
+    }
+
+    fn with(opener: Option<Mutex<Opener<O>>>) -> Self {
+        let (database, another) = (OnceLock::new(), AtomicBool::new(false));
+        Self { shared: Arc::new(Shared { database, another, opener }) }
     }
 
     /// A path to this database.
@@ -140,10 +160,26 @@ impl<O: Persist> Direct<O> {
     }
 }
 
+impl<O: Persist> Direct<O> {
+    /// The database that the opener brings; not twice, for whoever waits meanwhile.
+    async fn opened(&self) -> Result<SqlxService<O>, Cause> {
+        if let Some(opener) = &self.shared.opener {
+            let mut opener = opener.lock().await;
+            if self.database().is_none() {
+                self.provide(opener().await?);
+            }
+        }
+        self.usable().cloned()
+    }
+}
+
 impl<O: Persist> Service<Request<O>> for Direct<O> {
     type Response = Reply<O::Answer>;
     type Error = Error<O>;
-    type Future = Either<SqlxFuture<O>, Ready<Result<Self::Response, Error<O>>>>;
+    type Future = Either<
+        Either<SqlxFuture<O>, Ready<Result<Self::Response, Error<O>>>>,
+        BoxFuture<'static, Result<Self::Response, Error<O>>>,
+    >;
 
     /// Always ready, as [`SqlxService`] is.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
@@ -151,9 +187,18 @@ impl<O: Persist> Service<Request<O>> for Direct<O> {
     }
 
     fn call(&mut self, request: Request<O>) -> Self::Future {
-        match self.usable() {
+        if self.database().is_none() && self.shared.opener.is_some() {
+            let direct = self.clone();
+            return Either::Right(Box::pin(async move {
+                match direct.opened().await {
+                    Ok(service) => service.oneshot(request).await,
+                    Err(cause) => Err(Error::new(cause, request)),
+                }
+            }));
+        }
+        Either::Left(match self.usable() {
             Ok(service) => Either::Left(service.clone().call(request)),
             Err(cause) => Either::Right(future::err(Error::new(cause, request))),
-        }
+        })
     }
 }

@@ -132,6 +132,7 @@ impl Stage {
                 database_url: Some(self.database.clone()),
                 synchronous: SynchronousArg::Normal,
                 existing: false,
+                file_mode: crate::files::PRIVATE,
                 retention: None,
             },
             no_nats: self.server.is_none(),

@@ -34,12 +34,13 @@ pub(in crate::cli) struct OutboxArgs {
 
 impl OutboxArgs {
     /// How to open it, unless there shall be none.
-    pub(super) fn options(&self) -> Option<OutboxOptions> {
+    pub(super) fn options(&self, file_mode: u32) -> Option<OutboxOptions> {
         let path = self.outbox.as_deref().unwrap_or(USUAL);
         if path == OFF {
             return None;
         }
         let mut options = OutboxOptions::new(path);
+        options.file_mode = file_mode;
         options.most_events = self.outbox_events;
         options.most_bytes = self.outbox_mib.saturating_mul(1 << 20);
         options.synchronous = match self.outbox_synchronous {

@@ -39,8 +39,11 @@ pub(in crate::cli) struct Report {
 ///
 /// One that is named and cannot be opened is an error: it was asked for. Without the usual one a bot goes on, and says
 /// so: it is better off than not at all.
-pub(in crate::cli) async fn open(args: &OutboxArgs) -> Result<Option<OutboxService<Op>>, Failure> {
-    let Some(options) = args.options() else { return Ok(None) };
+pub(in crate::cli) async fn open(
+    args: &OutboxArgs,
+    file_mode: u32,
+) -> Result<Option<OutboxService<Op>>, Failure> {
+    let Some(options) = args.options(file_mode) else { return Ok(None) };
     let outbox = match OutboxService::open(&options).await {
         Ok(outbox) => outbox,
         Err(error) if args.is_named() => return Err(error.into()),
