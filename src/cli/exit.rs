@@ -55,7 +55,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let exit = match error {
             OpenError::Address(..) => Exit::Usage,
-            OpenError::Newer { .. } => Exit::MustNotStart,
+            OpenError::Newer { .. } | OpenError::InUse { .. } => Exit::MustNotStart,
             _ => Exit::Unserved,
         };
         Self::new(exit, error.to_string())

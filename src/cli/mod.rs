@@ -1,5 +1,6 @@
 //! The command line: arguments, configuration, telemetry, and one file per command.
 
+mod advice;
 mod args;
 mod bot;
 mod config;

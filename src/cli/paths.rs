@@ -50,6 +50,8 @@ impl DatabaseArgs {
     fn options(&self, url: &str) -> Result<SqliteOptions, Failure> {
         let mut options = SqliteOptions::new(url)?;
         options.create = !self.existing;
+        // The way back is long: not by the way, by a command that asks or sends one thing.
+        options.take_over = self.retention.is_some();
         options.retention.clone_from(&self.retention);
         options.synchronous = match self.synchronous {
             SynchronousArg::Normal => Synchronous::Normal,

@@ -11,6 +11,7 @@ use super::exit::{Exit, Failure};
 use super::{console, signals};
 use crate::op::Op;
 use crate::service::{self, JetStream, Served, ServiceOptions};
+use crate::sql::{SqliteOptions, take_over};
 
 /// The database service's own.
 #[derive(Clone, Debug, Args)]
@@ -44,11 +45,12 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let shutdown = signals::shutdown();
     let database = args.database.keeping(&args.keep)?;
     let options = args.service.options();
-    if is_new(database.named_or_usual()?.path()) {
+    let file = database.named_or_usual()?;
+    if is_to_come(&file).await {
         let (nats, told) = (args.nats.options("rosey-serve"), signals::told(shutdown.clone()));
         match service::check::<Op>(nats, &options, told).await {
-            // Another one on the same file may have been quicker to create it.
-            Err(refused) if is_new(database.named_or_usual()?.path()) => return Err(refused.into()),
+            // Another one on the same file may have been quicker to create it, or to take it over.
+            Err(refused) if is_to_come(&file).await => return Err(refused.into()),
             _ if *shutdown.borrow() => return Ok(report(&Served::default())),
             _ => {}
         }
@@ -58,6 +60,11 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let served = service::serve(args.nats.options("rosey-serve"), db.clone(), options, || {}, told).await;
     db.close().await;
     Ok(report(&served?))
+}
+
+/// Whether the file would be created, or taken over from another program: not by a service that must not start.
+async fn is_to_come(options: &SqliteOptions) -> bool {
+    is_new(options.path()) || take_over::is_due(options).await
 }
 
 /// Whether the file would be created: then a service that must not start shall leave none behind. Where that cannot be

@@ -190,13 +190,15 @@ pub struct Migration {
     pub sql: &'static str,
     /// Whether this file needs the statements; see [`only_if`](Self::only_if).
     pub only_if: Option<&'static str>,
+    /// What is said of a file of another program's; see [`tells`](Self::tells).
+    pub tells: Option<&'static str>,
 }
 
 impl Migration {
     /// The change of schema that these statements make.
     #[must_use]
     pub const fn new(version: i64, description: &'static str, sql: &'static str) -> Self {
-        Self { version, description, sql, only_if: None }
+        Self { version, description, sql, only_if: None, tells: None }
     }
 
     /// The same, only for files of which this query says 1; it says 0 of the others. It is asked of the file as the
@@ -204,6 +206,13 @@ impl Migration {
     #[must_use]
     pub const fn only_if(self, query: &'static str) -> Self {
         Self { only_if: Some(query), ..self }
+    }
+
+    /// The same, and this query says whose file it is, for the log, when one that another program has made is taken over: a text, or
+    /// NULL if it does not know. It is asked before anything is changed; the first of several that knows is believed.
+    #[must_use]
+    pub const fn tells(self, query: &'static str) -> Self {
+        Self { tells: Some(query), ..self }
     }
 }
 

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, SqlitePool};
 use super::Retention;
 use super::error;
 use super::migrate::migrate;
+use super::take_over;
 use tokio::time;
 
 use crate::operation::Migration;
@@ -42,6 +43,8 @@ pub struct SqliteOptions {
     pub readers: u32,
     /// Whether a missing file is created.
     pub create: bool,
+    /// Whether a file that another program has made, and that has none of our tables, is brought to our schema.
+    pub take_over: bool,
     /// How long what is kept, if what is old is to be removed.
     pub retention: Option<Retention>,
 }
@@ -73,6 +76,7 @@ impl SqliteOptions {
             queue: 4096,
             readers: 4,
             create: true,
+            take_over: true,
             retention: Some(Retention::default()),
         })
     }
@@ -112,10 +116,14 @@ impl SqliteOptions {
     }
 
     fn connect(&self) -> SqliteConnectOptions {
+        self.as_it_is().journal_mode(SqliteJournalMode::Wal)
+    }
+
+    /// For writing, in the journal mode that the file has.
+    fn as_it_is(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(&self.path)
             .create_if_missing(self.create)
-            .journal_mode(SqliteJournalMode::Wal)
             // SQLite's thread must not wait for us in the middle of a transaction.
             .row_buffer_size(1024)
             .synchronous(match self.synchronous {
@@ -171,6 +179,28 @@ pub enum OpenError {
         /// Which.
         path: PathBuf,
     },
+    /// Another program holds the file's lock.
+    #[error(
+        "cannot open the database {}: it is locked. Another program is writing to it: stop that one, or wait until it is done, and \
+         start again. The file is as it was",
+        path.display()
+    )]
+    Busy {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The file would be taken over, and another program has it open.
+    #[error(
+        "cannot take over the database {}: {by} has it open, and what another program writes to it afterwards does not count. \
+         Stop the Python bot and its database service, and whatever else may write here, and start again. The file is as it was",
+        path.display()
+    )]
+    InUse {
+        /// Which.
+        path: PathBuf,
+        /// The processes.
+        by: String,
+    },
     /// The file was written by a newer program.
     #[error("the database {} is newer than this program (it has the change of schema {version}); use a newer rosey", path.display())]
     Newer {
@@ -186,13 +216,30 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A change of schema failed; the file is as it was before the first one of this start.
-    #[error("cannot migrate the database {}: {error}", path.display())]
+    #[error("cannot migrate the database {}: {error}. The file is as it was", path.display())]
     Migrate {
         /// Which.
         path: PathBuf,
         /// Why.
         error: MigrateError,
     },
+}
+
+impl OpenError {
+    /// What an error of SQLite's means at the opening of a file.
+    pub(super) fn of(path: &Path, error: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        match error {
+            error if error::is_busy(&error) => Self::Busy { path },
+            error if error::is_read_only(&error) => Self::ReadOnly { path },
+            error => Self::Sqlite { path, error },
+        }
+    }
+
+    /// Whether there is more to say of it than that SQLite says no.
+    pub(super) fn has_a_name(error: &sqlx::Error) -> bool {
+        error::is_busy(error) || error::is_read_only(error)
+    }
 }
 
 pub(super) struct Opened {
@@ -202,11 +249,17 @@ pub(super) struct Opened {
 }
 
 pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Result<Opened, OpenError> {
-    let sqlite = |error| OpenError::Sqlite { path: options.path.clone(), error };
+    let sqlite = |error| OpenError::of(&options.path, error);
     // Held until the end of this function: creating and migrating are for one process at a time.
     let _lock = lock(options).await?;
-    let mut writer = options.connect().connect().await.map_err(sqlite)?;
+    let journal = take_over::keeps_journal(&options.path);
+    let first = if journal { options.as_it_is() } else { options.connect() };
+    let mut writer = first.connect().await.map_err(sqlite)?;
+    take_over::may_begin(options, &mut writer).await?;
     migrate(&options.path, tables, &mut writer).await?;
+    if journal {
+        sqlx::query("PRAGMA journal_mode = WAL").execute(&mut writer).await.map_err(sqlite)?;
+    }
     never_wait(&mut writer).await.map_err(sqlite)?;
     writable(&options.path, &mut writer).await?;
     let database = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'")
@@ -253,7 +306,7 @@ async fn never_wait(writer: &mut SqliteConnection) -> Result<(), sqlx::Error> {
 }
 
 /// Takes the lock beside the file; waits for whoever holds it.
-async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
+pub(super) async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
     let directory = options.path.parent().filter(|dir| !dir.as_os_str().is_empty());
     if let Some(missing) = directory.filter(|dir| !dir.is_dir()) {
         let why = format!("the directory {} does not exist", missing.display());
