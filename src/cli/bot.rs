@@ -19,7 +19,7 @@ use crate::nats::InboxCounts;
 pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
     args.paths.queries = args.chat.queries.into();
     if args.paths.no_nats {
-        // Beside a service, that one keeps house.
+        // Beside a service, the service removes what is old.
         args.paths.database = args.paths.database.keeping(&args.keep)?;
     }
     let shutdown = signals::shutdown();
@@ -39,7 +39,10 @@ pub(super) async fn chat(
     let source = chat::open(&args.chat).await?;
     tokio::select! {
         () = paths.usable() => {}
-        () = signals::told(shutdown.clone()) => return Ok(Exit::Ok),
+        () = signals::told(shutdown.clone()) => {
+            console::ending("stopped before there was a path: nothing was read", serde_json::json!({"summary": null}));
+            return Ok(Exit::Ok);
+        }
     }
     let mut bot = Bot::new(paths.db.clone(), source).name(&args.name).concurrency(args.concurrency);
     if let Some(channel) = &args.channel {
@@ -57,18 +60,22 @@ pub(super) async fn chat(
     }
     let kept = paths.replayed().await;
     let rows = paths.tally.rows();
-    console::say(format!("{summary}\n\n{}", Table(&rows)));
-    if let Some(line) = kept.as_ref().and_then(|(file, report)| report.line(file)) {
-        console::say(line);
-    }
     let inbox = paths.inbox();
-    if let Some(line) = inbox.as_ref().and_then(late) {
-        console::say(line);
-    }
+    let outbox = kept.as_ref().map(|(_, report)| *report);
+    let exit = if summary.is_clean() { Exit::Ok } else { Exit::Failed };
+    let mut details = as_json(&summary, &rows, outbox, inbox.as_ref());
     if let Some(file) = &args.report {
-        report(file, &summary, &rows, kept.map(|(_, report)| report), inbox)?;
+        report(file, &details)?;
     }
-    Ok(if summary.is_clean() { Exit::Ok } else { Exit::Failed })
+    let mut text = format!("{summary}\n\n{}", Table(&rows));
+    let outbox_line = kept.as_ref().and_then(|(file, report)| report.line(file));
+    for line in outbox_line.into_iter().chain(inbox.as_ref().and_then(late)) {
+        text.push('\n');
+        text.push_str(&line);
+    }
+    details["exit"] = exit.number().into();
+    console::ending(&text, details);
+    Ok(exit)
 }
 
 /// A bar on a terminal, for as long as this runs.
@@ -95,14 +102,16 @@ fn late(inbox: &InboxCounts) -> Option<String> {
     })
 }
 
-fn report(
-    file: &Path,
+fn as_json(
     summary: &Summary,
     rows: &[Row],
     outbox: Option<outbox::Report>,
-    inbox: Option<InboxCounts>,
-) -> Result<(), Failure> {
-    let json = serde_json::json!({"summary": summary, "operations": rows, "outbox": outbox, "nats": inbox});
+    inbox: Option<&InboxCounts>,
+) -> serde_json::Value {
+    serde_json::json!({"summary": summary, "operations": rows, "outbox": outbox, "nats": inbox})
+}
+
+fn report(file: &Path, json: &serde_json::Value) -> Result<(), Failure> {
     std::fs::write(file, format!("{json:#}\n"))
         .map_err(|e| Failure::new(Exit::Failed, format!("the report {}: {e}", file.display())))
 }

@@ -2,15 +2,17 @@
 //! the database file, beside a service that runs.
 
 use async_nats::HeaderMap;
-use clap::{Args, Subcommand};
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, Subcommand};
 use rosey_layers::{Class, Classify};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::args::{DatabaseArgs, Global};
-use super::console;
 use super::exit::{Exit, Failure};
-use super::query::{clean, time};
+use super::query::time;
+use super::shown::clean;
+use super::{confirm, console};
 use crate::clock;
 use crate::error::{Cause, Code};
 use crate::nats::wire;
@@ -43,8 +45,14 @@ pub(super) enum DeadCommand {
     /// Offer letters again, as the service would take them; what is applied is a dead letter no more. Not those older
     /// than 7 days
     Retry(DeadWhich),
-    /// Remove letters
-    Drop(DeadWhich),
+    /// Remove letters for good
+    Drop {
+        #[command(flatten)]
+        which: DeadWhich,
+        /// With --all: remove without asking
+        #[arg(long, env = "ROSEY_YES", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -85,26 +93,51 @@ async fn command(
     match command {
         DeadCommand::List { letters: most } => {
             let list = letters.list(*most).await.map_err(|e| unserved(&e))?;
-            console::print(if global.json {
-                Value::from(list.iter().map(as_json).collect::<Vec<_>>()).to_string()
+            if global.json {
+                console::print_json(&list.iter().map(as_json).collect::<Vec<_>>());
             } else if list.is_empty() {
-                "no dead letters".to_owned()
+                console::print("no dead letters");
             } else {
-                list.iter().map(line).collect::<Vec<_>>().join("\n")
-            });
+                console::print(list.iter().map(line).collect::<Vec<_>>().join("\n"));
+            }
             Ok(Exit::Ok)
         }
         DeadCommand::Show { id } => {
             let letter = letters.show(*id).await.map_err(|e| unserved(&e))?.ok_or_else(|| missing(*id))?;
-            console::print(if global.json { as_json(&letter).to_string() } else { whole(&letter) });
+            if global.json {
+                console::print_json(&as_json(&letter));
+            } else {
+                console::print(whole(&letter));
+            }
             Ok(Exit::Ok)
         }
-        DeadCommand::Drop(which) => {
+        DeadCommand::Drop { which, yes } => {
+            let ids = chosen(letters, which).await?;
+            let what = match ids.len() {
+                1 => "1 dead letter".to_owned(),
+                n => format!("{n} dead letters"),
+            };
+            // Those named one by one were looked at; all of them may be more than were looked at.
+            if which.all
+                && !ids.is_empty()
+                && !confirm::removal(global, *yes, &what, "would be removed for good")?
+            {
+                return Ok(Exit::Failed);
+            }
             let mut exit = Exit::Ok;
-            for id in chosen(letters, which).await? {
+            let mut removed = 0_u64;
+            for id in ids {
                 let dropped = letters.drop_letter(id).await.map_err(|e| unserved(&e))?;
                 say(global, id, if dropped { "dropped" } else { "not there" }, None);
                 exit = if dropped { exit } else { Exit::Failed };
+                removed += u64::from(dropped);
+            }
+            if which.all {
+                if global.json {
+                    console::print_json(&json!({"dropped": removed}));
+                } else {
+                    console::print(format!("{removed} dead letters dropped"));
+                }
             }
             Ok(exit)
         }
@@ -162,14 +195,13 @@ async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Resu
 }
 
 fn say(global: &Global, id: i64, what: &str, cause: Option<&Cause>) {
-    console::print(match (global.json, cause) {
-        (true, cause) => json!({
+    match (global.json, cause) {
+        (true, cause) => console::print_json(&json!({
             "id": id, "done": cause.is_none() && what != "not there", "code": cause.map(|c| c.code().name),
-            "reason": cause.map(ToString::to_string)})
-        .to_string(),
-        (false, None) => format!("{id}: {what}"),
-        (false, Some(cause)) => format!("{id}: {what}: {}", clean(&cause.to_string())),
-    });
+            "reason": cause.map(ToString::to_string)})),
+        (false, None) => console::print(format!("{id}: {what}")),
+        (false, Some(cause)) => console::print(format!("{id}: {what}: {}", clean(&cause.to_string()))),
+    }
 }
 
 fn line(letter: &BuriedLetter) -> String {
@@ -210,5 +242,5 @@ fn missing(id: i64) -> Failure {
 }
 
 fn unserved(cause: &Cause) -> Failure {
-    Failure::new(Exit::Unserved, cause.to_string())
+    Failure::of(Exit::Unserved, cause)
 }

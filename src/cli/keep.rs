@@ -1,4 +1,4 @@
-//! How long what is kept, as it is said: `chat=150h,history=30d`.
+//! Retention periods, as they are said: `chat=150h,history=30d`.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::sql::Retention;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Retention")]
 pub(super) struct KeepArgs {
-    /// How long what is kept, separated by commas: NAME=TIME, the time with s, m, h or d. Names and usual times:
+    /// Retention periods, separated by commas: NAME=TIME, the time with s, m, h or d. Names and defaults:
     /// chat=150h (lines), history=30d (user counts; older joins and leaves become totals), sent=7d (delivered
-    /// messages), ledger=14d (which operations were applied; at least 8d). What is not named keeps its usual time.
+    /// messages), ledger=14d (which operations were applied; at least 8d). What is not named keeps its default.
     /// `bot` removes nothing unless it is without NATS: the service does
     #[arg(long, env = "ROSEY_KEEP", value_name = "LIST", default_value = "", hide_default_value = true)]
     pub(super) keep: String,

@@ -90,10 +90,15 @@ pub(super) fn report(served: &Served) -> Exit {
         0 => String::new(),
         times => format!("{times} times requests came faster than they were taken, "),
     };
-    console::say(format!(
+    let text = format!(
         "stopped: {taken} taken, {done} done, {repeated} came again and had no second effect, {refused} refused \
          ({buried} dead letters kept), {failed} failed and told so, {returned} given back to the stream, {overrun}{lost} \
          lost"
-    ));
-    if *lost == 0 { Exit::Ok } else { Exit::Failed }
+    );
+    let exit = if *lost == 0 { Exit::Ok } else { Exit::Failed };
+    console::ending(
+        &text,
+        serde_json::json!({"served": served, "overruns": overruns, "exit": exit.number()}),
+    );
+    exit
 }

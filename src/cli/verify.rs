@@ -2,6 +2,7 @@
 
 use super::args::{DatabaseArgs, Global};
 use super::exit::{Exit, Failure};
+use super::shown::clean;
 use super::{console, query};
 use crate::op::Op;
 use crate::sql::{self, Finding, Verdict};
@@ -16,7 +17,7 @@ pub(super) async fn run(global: &Global, database: DatabaseArgs) -> Result<Exit,
     .await;
     bar.finish_and_clear();
     let verdict = verdict?;
-    console::print(query::show(global, &verdict, text));
+    query::show(global, &verdict, text);
     Ok(if verdict.is_clean() { Exit::Ok } else { Exit::Failed })
 }
 
@@ -47,10 +48,10 @@ fn text(verdict: &Verdict) -> String {
 }
 
 fn sentence(finding: &Finding) -> String {
-    let shown = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), query::clean);
+    let shown = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), clean);
     format!(
-        "{} · {}: {} stands there, {} must",
-        query::clean(&finding.row),
+        "{} · {}: found {}, expected {}",
+        clean(&finding.row),
         finding.column,
         shown(&finding.stands),
         shown(&finding.must_stand)

@@ -1,7 +1,7 @@
 //! What would be said for every message as long as something is wrong: said once, and then counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rosey_layers::log::{Past, Trouble};
@@ -21,6 +21,8 @@ pub(super) struct Troubles {
     /// By operation; the last one is for what is none.
     refused: Vec<(&'static str, Trouble)>,
     database: Trouble,
+    /// Whether the database has failed since it last wrote something.
+    database_down: AtomicBool,
     unburied: Trouble,
     unanswered: Trouble,
     overrun: Trouble,
@@ -35,6 +37,7 @@ impl Troubles {
         Self {
             refused: names.map(|name| (name, Trouble::new())).collect(),
             database: Trouble::new(),
+            database_down: AtomicBool::new(false),
             unburied: Trouble::new(),
             unanswered: Trouble::new(),
             overrun: Trouble::new(),
@@ -54,6 +57,7 @@ impl Troubles {
 
     /// The database has failed, and not because of the operation.
     pub(super) fn database_fails(&self, operation: &str, cause: &Cause) {
+        self.database_down.store(true, Ordering::Relaxed);
         if let Some(more) = self.database.again() {
             tracing::warn!(
                 operation,
@@ -66,6 +70,9 @@ impl Troubles {
     /// The database has written something.
     #[inline]
     pub(super) fn database_serves(&self) {
+        if self.database_down.load(Ordering::Relaxed) {
+            self.database_down.store(false, Ordering::Relaxed);
+        }
         if let Some(past) = self.database.over() {
             serves_again(past);
         }
@@ -138,9 +145,13 @@ impl Troubles {
     /// The last word.
     pub(super) fn finish(&self) {
         self.rest(Trouble::finish);
-        if let Some(Past { all, lasted, .. }) = self.database.finish().filter(|past| past.unsaid > 0) {
+        let Some(past) = self.database.finish() else { return };
+        if !self.database_down.load(Ordering::Relaxed) {
+            serves_again(past);
+        } else if past.unsaid > 0 {
+            let Past { all, lasted, .. } = past;
             tracing::warn!(
-                "the database failed {all} times in {:.1} s, and to the end",
+                "the database failed {all} times in {:.1} s, and was still failing at the end",
                 lasted.as_secs_f64()
             );
         }
@@ -246,5 +257,19 @@ mod tests {
         let said = heard.take();
         assert!(said[0].starts_with("WARN 2 more times requests came faster"), "{said:?}");
         assert!(said[1].starts_with("WARN the database failed 3 times"), "{said:?}");
+        assert!(said[1].ends_with("still failing at the end"), "{said:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_wrote_at_last_did_not_fail_to_the_end() {
+        let (heard, _guard) = Heard::catch();
+        let troubles = Troubles::new(&["user_joined"]);
+        for _ in 0..3 {
+            troubles.database_fails("user_joined", &Cause::new(Code::BUSY, "locked"));
+        }
+        troubles.database_serves();
+        heard.take();
+        troubles.finish();
+        assert_eq!(heard.take(), ["INFO the database serves again; before, 3 tries failed in 0.0 s"]);
     }
 }

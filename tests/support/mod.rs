@@ -12,6 +12,8 @@ mod port;
 pub(crate) mod proc;
 #[cfg(feature = "cli")]
 mod process;
+#[cfg(feature = "cli")]
+pub(crate) mod program;
 mod proxy;
 mod server;
 mod service;

@@ -56,7 +56,7 @@ pub(in crate::cli) async fn open(args: &OutboxArgs) -> Result<Option<OutboxServi
     if let Ok(Some(oldest)) = outbox.oldest().await {
         let since = clock_time(oldest);
         tracing::info!(
-            "{} operations wait in the outbox {file} since {since} UTC: replayed as soon as a path takes them",
+            "{} operations wait in the outbox {file} since {since}: replayed as soon as a path takes them",
             counts.waiting
         );
     }
