@@ -11,6 +11,8 @@ pub mod clock;
 pub mod error;
 #[cfg(test)]
 mod heard;
+#[cfg(feature = "sqlite")]
+mod known_time;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod op;

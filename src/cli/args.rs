@@ -152,6 +152,9 @@ pub(super) struct DatabaseArgs {
     /// How long what is kept, for a command that runs for long.
     #[arg(skip)]
     pub(super) retention: Option<Retention>,
+    /// Whether the clock is right, by an operator's word.
+    #[arg(skip)]
+    pub(super) trust_clock: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

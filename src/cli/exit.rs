@@ -84,6 +84,7 @@ impl From<ServeError> for Failure {
             ServeError::Connection(_) => Exit::Unserved,
             ServeError::Neighbour { .. }
             | ServeError::OtherDatabase { .. }
+            | ServeError::Copy { .. }
             | ServeError::OtherMode { .. }
             | ServeError::ForeignStream { .. }
             | ServeError::NotOurStream { .. }

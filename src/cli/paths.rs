@@ -51,6 +51,7 @@ impl DatabaseArgs {
         let mut options = SqliteOptions::new(url)?;
         options.create = !self.existing;
         options.retention.clone_from(&self.retention);
+        options.trust_clock = self.trust_clock;
         options.synchronous = match self.synchronous {
             SynchronousArg::Normal => Synchronous::Normal,
             SynchronousArg::Full => Synchronous::Full,
@@ -71,6 +72,7 @@ impl DatabaseArgs {
     /// The same for a command that runs for long: it removes what is old.
     pub(super) fn keeping(mut self, keep: &KeepArgs) -> Result<Self, Failure> {
         self.retention = Some(keep.retention()?);
+        self.trust_clock = keep.trust_clock;
         Ok(self)
     }
 

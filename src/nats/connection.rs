@@ -88,6 +88,8 @@ impl Connection {
             status.connected = false;
             status.service = Recognition::Unknown;
             status.stream = None;
+            status.foreign = false;
+            status.instance = None;
         });
         self.inbox.release_all()
     }

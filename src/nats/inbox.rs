@@ -13,6 +13,7 @@ use serde::Serialize;
 use slab::Slab;
 use tokio::sync::oneshot;
 
+use super::others::Others;
 use super::stored::PubAck;
 use super::wire;
 use crate::error::Cause;
@@ -68,6 +69,7 @@ pub(super) struct Inbox {
     overruns: AtomicU64,
     /// Subjects on which somebody else answered: named once each.
     named: Mutex<HashSet<String>>,
+    others: Others,
 }
 
 #[derive(Debug)]
@@ -99,6 +101,7 @@ impl Inbox {
             foreign: AtomicU64::new(0),
             overruns: AtomicU64::new(0),
             named: Mutex::default(),
+            others: Others::default(),
         }
     }
 
@@ -121,6 +124,8 @@ impl Inbox {
         let mut waiters = self.lock();
         let Some(waiter) = waiters.get(key).filter(|w| w.turn == turn) else {
             self.late.fetch_add(1, Ordering::Relaxed);
+            drop(waiters);
+            self.others.note(&message);
             return;
         };
         let settled = if message.status == Some(StatusCode::NO_RESPONDERS) {
@@ -132,6 +137,7 @@ impl Inbox {
         } else {
             let asked = waiter.asked.clone();
             drop(waiters);
+            self.others.note(&message);
             self.foreign(&asked, &message);
             return;
         };
@@ -174,6 +180,11 @@ impl Inbox {
             foreign: self.foreign.load(Ordering::Relaxed),
             overruns: self.overruns.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether somebody who is neither our service nor a stream has answered, and more than once.
+    pub(super) fn someone_else_answers(&self) -> bool {
+        self.others.are_there()
     }
 
     /// Replies came faster than they were taken.

@@ -6,6 +6,7 @@ mod connection;
 mod future;
 mod inbox;
 pub(crate) mod losses;
+mod others;
 mod probe;
 mod reconnect;
 mod status;

@@ -33,6 +33,10 @@ const LATE: u32 = 3;
 struct Word {
     mode: String,
     stream: String,
+    instance: String,
+    seen: i64,
+    foreign: bool,
+    takeover: bool,
 }
 
 /// Asks for as long as there is a connection: requests are sent only where somebody answers. When somebody stops
@@ -101,8 +105,18 @@ impl Probe {
                 Some(Settled::Answer(answer)) => self.read(&answer),
                 _ => None,
             };
+            // Before it counts as found: its word is what others are let in by.
+            let other = self.inbox.someone_else_answers();
             match &word {
-                Some((service, _)) => self.health.found(service.clone()),
+                Some((_, _, word)) => self.health.beside(word.foreign || (other && !word.takeover)),
+                None if other => self.health.beside(true),
+                None => {}
+            }
+            match &word {
+                Some((service, _, word)) => {
+                    self.health.instance_is(word.instance.as_str(), word.seen);
+                    self.health.found(service.clone());
+                }
                 None => {
                     self.health.found(Recognition::Absent);
                     self.inbox.release(Expects::Service);
@@ -119,7 +133,7 @@ impl Probe {
         }
         match looked {
             None if may_look => {}
-            None => self.health.stream_of(word.as_ref().and_then(|(_, stream)| stream.clone())),
+            None => self.health.stream_of(word.as_ref().and_then(|(_, stream, _)| stream.clone())),
             Some(Some(Settled::Answer(answer))) => {
                 self.late = 0;
                 let found = stored::found(self.service, &answer);
@@ -129,7 +143,7 @@ impl Probe {
             Some(_) => {
                 self.late += 1;
                 // Whoever may not look takes the service's word.
-                let word = word.as_ref().and_then(|(_, stream)| stream.clone());
+                let word = word.as_ref().and_then(|(_, stream, _)| stream.clone());
                 if word.is_some() || self.late >= LATE {
                     self.health.stream_of(word);
                 }
@@ -149,12 +163,12 @@ impl Probe {
     }
 
     /// What an answer says of the service, and of the database of its stream if it works on ours.
-    fn read(&self, answer: &Message) -> Option<(Recognition, Option<String>)> {
+    fn read(&self, answer: &Message) -> Option<(Recognition, Option<String>, Word)> {
         let database = wire::database(answer)?.to_owned();
         let word: Word = serde_json::from_slice(&answer.payload).unwrap_or_default();
         let mode = Mode::named(&word.mode).unwrap_or_default();
         let stream = (mode == Mode::JetStream && word.stream == self.stream).then(|| database.clone());
-        Some((Recognition::Ours { database, mode }, stream))
+        Some((Recognition::Ours { database, mode }, stream, word))
     }
 
     /// A round trip to ourselves.

@@ -66,6 +66,10 @@ pub struct Status {
     /// The database of the service's stream, while that is known to be there and to be read. It may be there without
     /// the service.
     pub stream: Option<String>,
+    /// Whether somebody else answers on our subjects as well: then nothing is sent there.
+    pub foreign: bool,
+    /// The instance that answered last, and when it was last written down in its database; none, if it does not say so.
+    pub instance: Option<(String, i64)>,
 }
 
 impl Status {
@@ -95,6 +99,7 @@ impl Status {
             (Self { refused: true, .. }, _) => REFUSED,
             (Self { connected: false, .. }, _) => DISCONNECTED,
             (Self { denied: true, .. }, _) => DENIED,
+            (Self { foreign: true, .. }, _) => FOREIGN,
             (
                 Self { service: Recognition::Ours { mode: Mode::JetStream, database }, stream, .. },
                 Kind::Event,
@@ -142,6 +147,7 @@ const UNRECOGNISED: u8 = 4;
 const REFUSED: u8 = 5;
 const NO_STREAM: u8 = 6;
 const ANOTHER: u8 = 7;
+const FOREIGN: u8 = 8;
 
 impl Health {
     pub(super) fn new() -> Self {
@@ -184,6 +190,9 @@ impl Health {
             REFUSED => "the NATS server refuses our user or password",
             DENIED => "the NATS server denies us these subjects",
             NO_STREAM => "the stream that takes events is not there",
+            FOREIGN => {
+                "another service answers on these subjects as well, and what is sent there may go to its database"
+            }
             ANOTHER => "the stream on NATS belongs to another database than the service",
             _ => "no database service of ours has answered on NATS",
         };
@@ -209,6 +218,26 @@ impl Health {
             }
             _ => {}
         }
+    }
+
+    /// Whether somebody else answers beside the service.
+    pub(super) fn beside(&self, foreign: bool) {
+        if self.update(|status| status.foreign = foreign).is_some() {
+            if foreign {
+                tracing::error!(
+                    "another service answers on the subjects of the database service: nothing is sent to NATS until it is \
+                     gone"
+                );
+            } else {
+                tracing::info!("no other service answers on the subjects of the database service any more");
+            }
+        }
+    }
+
+    /// Which instance has answered.
+    pub(super) fn instance_is(&self, id: &str, seen: i64) {
+        let instance = (!id.is_empty() && seen != 0).then(|| (id.to_owned(), seen));
+        self.update(|status| status.instance.clone_from(&instance));
     }
 
     /// The stream was looked for, while connected.

@@ -23,6 +23,8 @@ pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub const REPLY: HeaderName = HeaderName::from_static("Rosey-Reply");
 /// The database that answered.
 pub const DATABASE: HeaderName = HeaderName::from_static("Rosey-Database");
+/// Marks a question that only asks who answers: our service answers it at once, and does nothing.
+pub const LOOK: HeaderName = HeaderName::from_static("Rosey-Look");
 /// Why a request was refused.
 pub const ERROR: HeaderName = HeaderName::from_static("Nats-Service-Error");
 /// The same as a number.

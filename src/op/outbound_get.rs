@@ -49,7 +49,7 @@ impl Definition for OutboundGet {
     const SQLITE: &'static str = "
         INSERT INTO outbound_marks (op_id, message, at, kind)
         SELECT ' ' || lease_id || ' ' || id, id, lease_until, 'expired'
-        FROM outbound_messages WHERE lease_until <= $3;
+        FROM outbound_messages WHERE lease_until <= $3 OR lease_until > $3 + 3600000;
 
         UPDATE outbound_messages SET lease_id = claim.id, lease_at = claim.at, lease_until = $3 + 30000
         FROM (
@@ -64,7 +64,9 @@ impl Definition for OutboundGet {
                 WHERE o.lease_id IS NULL
                   AND o.retry_count < r.value ->> '$[2].max_retries'
                   AND (o.retry_count = 0
-                       OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= $3)
+                       OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= $3
+                       -- by a clock that was ahead, as the lease above
+                       OR coalesce(o.last_attempt, o.timestamp * 1000) > $3 + 3600000)
                 WINDOW claims AS (PARTITION BY l.id ORDER BY o.at, o.id))
             WHERE place <= most AND (place = 1 OR bytes <= 524288)
             GROUP BY message) AS claim

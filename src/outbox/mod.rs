@@ -23,6 +23,7 @@ mod pace;
 mod replay;
 mod round;
 mod store;
+mod time;
 mod walk;
 mod writer;
 

@@ -38,7 +38,7 @@ pub async fn check<O: Persist>(
         loop {
             tries.begin().await;
             let denied = || state.borrow().stream_denied;
-            let planned = plan::<O>(&client, &api, &declaration, NEW, options, denied).await;
+            let planned = plan::<O>(&client, &api, &declaration, NEW, None, options, denied).await;
             if let Some(planned) = tries.end(planned).await {
                 return planned;
             }

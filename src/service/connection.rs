@@ -21,6 +21,9 @@ pub(super) struct Connection {
     pub(super) lame: bool,
     /// The server does not let us ask JetStream.
     pub(super) stream_denied: bool,
+    /// It does not let us ask who else answers on our subjects, or on `$SRV`.
+    pub(super) asking_denied: bool,
+    pub(super) micro_denied: bool,
     /// Our user or password is wrong: said once.
     refused: bool,
 }
@@ -30,6 +33,7 @@ pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event
         Event::Connected => {
             state.send_modify(|s| {
                 (s.up, s.refused, s.lame) = (true, false, false);
+                (s.asking_denied, s.micro_denied) = (false, false);
                 s.times += 1;
             });
             match troubles.losses.up() {
@@ -65,8 +69,15 @@ pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event
         }
         Event::ServerError(error) => {
             troubles.server_says(error);
-            if error.to_string().contains("$JS.API.") {
+            let error = error.to_string();
+            let publish = error.to_lowercase().contains("violation for publish to");
+            let other = || ["\"_INBOX.", "\"rosey.dlq."].iter().any(|subject| error.contains(subject));
+            if error.contains("$JS.API.") {
                 state.send_modify(|s| s.stream_denied = true);
+            } else if publish && error.contains("$SRV.") {
+                state.send_modify(|s| s.micro_denied = true);
+            } else if publish && !other() {
+                state.send_modify(|s| s.asking_denied = true);
             }
         }
         other => tracing::debug!("NATS: {other}"),

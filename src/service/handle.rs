@@ -1,5 +1,6 @@
 //! One message: read it, apply it, answer it.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, Message, Subject};
@@ -10,7 +11,6 @@ use tower::Service;
 
 use super::Shared;
 use super::counters::count;
-use super::neighbours::Who;
 use super::subscription::told;
 use crate::clock;
 use crate::error::{Cause, Code};
@@ -27,6 +27,12 @@ pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Durat
 pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, message: Message) {
     let begun = Instant::now();
     let (spec, counters) = (&O::SPECS[index], shared.counters.of(index));
+    if !spec.writes() && message.headers.as_ref().is_some_and(|headers| headers.get(wire::LOOK).is_some()) {
+        if let Some(reply) = message.reply {
+            send(shared, reply, wire::answer_headers(shared.db.database()), Vec::new()).await;
+        }
+        return;
+    }
     count(&counters.taken);
     match perform(shared, index, &message).await {
         Ok(reply) => {
@@ -49,6 +55,8 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
             let body = serde_json::json!({
                 "service": O::SERVICE, "version": version, "database_id": database,
                 "mode": shared.mode().as_str(), "stream": stream,
+                "instance": shared.instance.id, "seen": shared.instance.seen(),
+                "foreign": shared.foreign.load(Ordering::Relaxed), "takeover": shared.takeover,
                 "notices": shared.notices.now(), "noticed": shared.notices.so_far()});
             (wire::answer_headers(database), body.to_string().into_bytes())
         }
@@ -60,7 +68,7 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
 /// Which database this instance writes to, and how it takes events: asked of all instances.
 pub(super) async fn who<O: Persist>(shared: &Shared<O>, message: Message) {
     if let Some(reply) = message.reply {
-        let who = Who { mode: shared.mode().as_str().to_owned() };
+        let who = shared.instance.who(&shared.db, shared.mode().as_str(), &message.payload).await;
         let body = serde_json::to_vec(&who).unwrap_or_default();
         send(shared, reply, wire::answer_headers(shared.db.database()), body).await;
     }

@@ -48,17 +48,18 @@ struct Card {
     started: String,
 }
 
+/// A name may hold letters, digits, `-` and `_`.
+pub(super) fn name<O: Persist>() -> String {
+    O::SERVICE.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-")
+}
+
 /// Answers for as long as the service runs. Every instance answers.
 pub(super) async fn start<O: Persist>(
     shared: &Arc<Shared<O>>,
     tasks: &mut JoinSet<()>,
 ) -> Result<(), ServeError> {
-    let card = Arc::new(Card {
-        // A name may hold letters, digits, `-` and `_`.
-        name: O::SERVICE.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-"),
-        id: uuid::Uuid::new_v4().simple().to_string(),
-        started: rfc3339(clock::now()),
-    });
+    let card =
+        Arc::new(Card { name: name::<O>(), id: shared.instance.id.clone(), started: rfc3339(clock::now()) });
     for verb in Verb::ALL {
         let all = verb.subject().to_owned();
         let named = format!("{all}.{}", card.name);

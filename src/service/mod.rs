@@ -1,16 +1,19 @@
 //! The database service: subjects in, [`SqlxService`] in the middle, answers out.
 
 mod barrier;
+mod beside;
 mod check;
 mod connection;
 mod counters;
 mod handle;
+mod instance;
 mod leave;
 mod lookout;
 mod micro;
 mod neighbours;
 mod notices;
 mod options;
+mod server_time;
 mod stream;
 mod subscription;
 mod take;
@@ -18,10 +21,11 @@ mod tries;
 mod troubles;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_nats::Client;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time;
 
@@ -29,6 +33,8 @@ pub use check::check;
 use connection::{Connection, note, say_goodbye};
 use counters::Counters;
 pub use counters::Served;
+use instance::Instance;
+use neighbours::Own;
 use notices::Notices;
 pub use options::{JetStream, ServeError, ServiceOptions};
 use stream::{Api, Consume, Declaration, Overlap, Plan};
@@ -48,6 +54,11 @@ struct Shared<O> {
     /// The stream that events come from, if they do.
     stream: Option<Declaration>,
     in_flight: usize,
+    instance: Arc<Instance>,
+    /// Whether another kind of service may be there.
+    takeover: bool,
+    /// Whether something answers beside us that must not: our clients are told.
+    foreign: AtomicBool,
     notices: Notices,
     troubles: Arc<Troubles>,
     connection: watch::Receiver<Connection>,
@@ -105,6 +116,8 @@ pub async fn serve<O: Persist>(
     let (stopping, stop) = watch::channel(false);
     let (giving_up, give_up) = watch::channel(false);
 
+    let instance = Arc::new(Instance::new(db.shown()));
+    let (evict, mut evicted) = mpsc::channel(1);
     let shared = |plan, declaration: &Declaration, api: &Api| Shared {
         client: client.clone(),
         db: db.clone(),
@@ -112,6 +125,9 @@ pub async fn serve<O: Persist>(
         api: api.clone(),
         stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
         in_flight: options.in_flight,
+        instance: Arc::clone(&instance),
+        takeover: options.takeover,
+        foreign: AtomicBool::new(false),
         notices: Notices::default(),
         troubles: Arc::clone(&troubles),
         connection: state.clone(),
@@ -126,9 +142,13 @@ pub async fn serve<O: Persist>(
             tries.begin().await;
             let begun = async {
                 let denied = || state.borrow().stream_denied;
-                let plan = plan::<O>(&client, &api, &declaration, db.database(), &options, denied).await?;
+                // Before anybody is asked, or asks.
+                instance.enrol(&db).await;
+                let own = Own { instance: &instance, db: &db, serves: false };
+                let plan = plan::<O>(&client, &api, &declaration, db.database(), Some(own), &options, denied)
+                    .await?;
                 let shared = Arc::new(shared(plan, &declaration, &api));
-                let tasks = start(&shared, plan, declaration.clone()).await?;
+                let tasks = start(&shared, plan, declaration.clone(), evict.clone()).await?;
                 Ok((shared, tasks))
             };
             if let Some(begun) = tries.end(begun.await).await {
@@ -144,7 +164,13 @@ pub async fn serve<O: Persist>(
     tracing::info!(url, mode, database = shared.db.database(), file = shared.db.shown(), "serving");
     ready();
 
-    shutdown.await;
+    let evicted = tokio::select! {
+        () = shutdown => None,
+        Some(error) = evicted.recv() => {
+            tracing::error!("{error}");
+            Some(error)
+        }
+    };
     tracing::info!("stopping: finishing what was taken");
     let _ = stopping.send(true);
     let finished = async { while tasks.join_next().await.is_some() {} };
@@ -157,7 +183,7 @@ pub async fn serve<O: Persist>(
     }
     say_goodbye(&shared.client, state).await;
     troubles.finish();
-    Ok(shared.total())
+    evicted.map_or_else(|| Ok(shared.total()), Err)
 }
 
 /// How events are to be taken, if the service may start at all.
@@ -166,6 +192,7 @@ async fn plan<O: Persist>(
     api: &Api,
     declaration: &Declaration,
     database: &str,
+    own: Option<Own<'_, O>>,
     options: &ServiceOptions,
     denied: impl Fn() -> bool + Send + Sync,
 ) -> Result<Plan, ServeError> {
@@ -175,7 +202,7 @@ async fn plan<O: Persist>(
         }
         found => found?,
     }
-    let running = neighbours::ours::<O>(client, database).await?;
+    let running = neighbours::ours::<O>(client, database, own).await?;
     declaration.plan::<O>(client, api, options.jetstream, running, denied).await
 }
 
@@ -184,6 +211,7 @@ async fn start<O: Persist>(
     shared: &Arc<Shared<O>>,
     plan: Plan,
     declaration: Declaration,
+    evict: mpsc::Sender<ServeError>,
 ) -> Result<JoinSet<()>, ServeError> {
     let unready = |e: stream::ApiError| ServeError::Connection(e.to_string());
     let consume = |declaration| Consume {
@@ -206,7 +234,8 @@ async fn start<O: Persist>(
         _ => 0,
     };
     let mut subscriptions = subscription::subscribe(shared, &mut tasks).await?;
-    let running = neighbours::ours::<O>(&shared.client, shared.db.database()).await?;
+    let own = Own { instance: &shared.instance, db: &shared.db, serves: true };
+    let running = neighbours::ours::<O>(&shared.client, shared.db.database(), Some(own)).await?;
     if let Some(mode) = running.filter(|mode| *mode != shared.mode()) {
         return Err(ServeError::OtherMode { mode });
     }
@@ -223,6 +252,7 @@ async fn start<O: Persist>(
     }
     subscriptions.serve(shared, &mut tasks);
     tasks.spawn(lookout::run(Arc::clone(shared), plan == Plan::Unoffered));
+    tasks.spawn(beside::run(Arc::clone(shared), evict));
     tasks.spawn(troubles::watch(Arc::clone(shared)));
     micro::start(shared, &mut tasks).await?;
     Ok(tasks)

@@ -77,6 +77,18 @@ pub enum ServeError {
         /// The database of this service.
         own: String,
     },
+    /// A service of our kind answers, on another file with the same id: one of them is a copy.
+    #[error("{}", copy(own, other, *replaced, *applied))]
+    Copy {
+        /// The file of this service.
+        own: String,
+        /// The file of the other one.
+        other: String,
+        /// Whether both are called the same: then the file was replaced beneath this service.
+        replaced: bool,
+        /// How many operations this service has done.
+        applied: u64,
+    },
     /// A service of our kind answers, and takes events in another way.
     #[error(
         "a database service that takes events {} already answers here; stop it first, or start this one with \
@@ -120,6 +132,24 @@ pub enum ServeError {
     /// The connection was lost for good.
     #[error("the connection to NATS: {0}")]
     Connection(String),
+}
+
+fn copy(own: &str, other: &str, replaced: bool, applied: u64) -> String {
+    let what = if replaced {
+        format!(
+            "{own} was replaced by another file while this service had it open, and another service serves that one"
+        )
+    } else {
+        format!("{own} is a copy: another service serves the same database from {other}, and was there first")
+    };
+    let done = match applied {
+        0 => String::new(),
+        n => format!(" What this service was asked since its start ({n} done) is in its own file only."),
+    };
+    format!(
+        "{what}. Two services on two files would tear the channel's memory apart, so this one does not serve.{done} Start \
+         it on the same file, or stop the other one first; docs/database.md says how a copy becomes a database of its own"
+    )
 }
 
 const fn how(mode: Mode) -> &'static str {

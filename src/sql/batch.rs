@@ -11,11 +11,11 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
+use super::keeper::Keeper;
 use super::retention::Removal;
 use super::statements::run;
 use super::writer::Write;
 use super::{DeadLetter, dead};
-use crate::clock;
 use crate::operation::{Kind, Persist, Spec, Sweep};
 
 // Parameters are `$1`, not `?1`: sqlx counts a number that a statement leaves out (`?2` without `?1`) as an argument
@@ -84,6 +84,8 @@ pub(super) struct Frames {
     joined: HashMap<Vec<usize>, Arc<str>>,
     known: Arc<str>,
     repeated: Arc<str>,
+    /// What time it is.
+    pub(super) keeper: Arc<Keeper>,
 }
 
 impl Frames {
@@ -98,6 +100,7 @@ impl Frames {
             joined: HashMap::new(),
             known,
             repeated: REPEATED.into(),
+            keeper: Arc::default(),
         }
     }
 
@@ -137,7 +140,8 @@ pub(super) async fn apply(
     let (kinds, json) = json(specs, writes);
     let json = Arc::<str>::from(json);
     let asked = kinds.iter().any(|kind| answers(&specs[*kind]));
-    let query = |sql| sqlx::query(AssertSqlSafe(sql)).bind(number).bind(Arc::clone(&json)).bind(clock::now());
+    let now = frames.keeper.now();
+    let query = |sql| sqlx::query(AssertSqlSafe(sql)).bind(number).bind(Arc::clone(&json)).bind(now);
     let (mut rows, changes) = run(connection, query(frames.join(kinds))).await?;
     // BEGIN, and then the ledger.
     let new = changes.get(1).copied().unwrap_or_default();

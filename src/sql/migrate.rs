@@ -9,11 +9,16 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
 
 use super::OpenError;
+use super::keeper::TAKEN_OVER;
+use crate::clock;
 use crate::operation::Migration;
 
 /// What every database has: its id, the ledger, the dead letters.
 const LEDGER: Migration =
     Migration::new(1, "ledger", include_str!("../../migrations/sqlite/0001_ledger.sql"));
+
+/// Whether another program has kept something here before us.
+const HAS_TABLES: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table')";
 
 /// Where sqlx keeps what was applied.
 const RECORD: &str = "_sqlx_migrations";
@@ -88,6 +93,7 @@ async fn run(versions: &[Version<'_>], connection: &mut SqliteConnection) -> Res
     }
     // One transaction around all of them: whatever stops it, a file of the Python bot is still one.
     let mut whole = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let taken_over = applied.is_empty() && sqlx::query_scalar(HAS_TABLES).fetch_one(&mut *whole).await?;
     for (place, version) in versions.iter().enumerate() {
         if applied.contains(&version.whole.version) {
             continue;
@@ -102,6 +108,9 @@ async fn run(versions: &[Version<'_>], connection: &mut SqliteConnection) -> Res
             let _ = whole.rollback().await;
             return result;
         }
+    }
+    if taken_over {
+        sqlx::query(TAKEN_OVER).bind(clock::now().to_string()).execute(&mut *whole).await?;
     }
     Ok(whole.commit().await?)
 }

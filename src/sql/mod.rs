@@ -5,7 +5,11 @@ mod checkpoint;
 mod dead;
 mod error;
 mod future;
+#[cfg(feature = "nats")]
+mod instances;
+mod keeper;
 mod migrate;
+mod record;
 mod repeats;
 mod retention;
 mod spin;
@@ -27,6 +31,7 @@ use tower::Service;
 
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
+use keeper::Keeper;
 use repeats::Repeats;
 pub use retention::{Retention, Swept};
 pub use sqlite::{OpenError, SqliteOptions, Synchronous};
@@ -59,6 +64,7 @@ struct Shared {
     writes: mpsc::Sender<Item>,
     readers: SqlitePool,
     repeats: Repeats,
+    keeper: Arc<Keeper>,
     database: String,
     shown: String,
     /// Ends with the last clone, and with it whoever removes what is old.
@@ -102,17 +108,33 @@ impl<O: Persist> SqlxService<O> {
         let opened = sqlite::open(options, O::MIGRATIONS).await?;
         let (writes, queue) = mpsc::channel(options.queue);
         let repeats = Repeats::new(O::SPECS.len());
-        let frames = batch::Frames::of::<O>();
+        let keeper = Arc::new(Keeper::default());
+        // What cannot be read now is looked for again before anything is removed.
+        let loaded = keeper.load(&opened.readers).await;
+        if options.trust_clock {
+            keeper.trust();
+        }
+        let mut frames = batch::Frames::of::<O>();
+        frames.keeper = Arc::clone(&keeper);
         tokio::spawn(writer::run(opened.writer, options.clone(), frames, repeats.clone(), queue));
         let (running, ended) = watch::channel(());
         if let Some(retention) = options.retention.clone() {
             let (readers, writes) = (opened.readers.clone(), writes.downgrade());
-            tokio::spawn(retention::keep_going::<O>(retention, readers, writes, ended));
+            let keeper = Arc::clone(&keeper);
+            tokio::spawn(retention::keep_going::<O>(
+                retention,
+                keeper,
+                loaded.is_ok(),
+                readers,
+                writes,
+                ended,
+            ));
         }
         let shared = Shared {
             writes,
             readers: opened.readers,
             repeats,
+            keeper,
             database: opened.database,
             shown: options.path().display().to_string(),
             _running: running,
@@ -184,7 +206,7 @@ impl<O: Persist> SqlxService<O> {
     /// The first failure. What was removed until then stays removed.
     pub async fn sweep(&self, retention: &Retention, now: i64) -> Result<Swept, Cause> {
         let writes = self.shared.writes.downgrade();
-        retention::round::<O>(retention, now, &self.shared.readers, &writes).await
+        retention::round::<O>(retention, now, None, &self.shared.readers, &writes).await
     }
 
     /// Ends the writer once everything handed to it is committed, and closes the file. Requests from now on are

@@ -44,6 +44,9 @@ pub struct SqliteOptions {
     pub create: bool,
     /// How long what is kept, if what is old is to be removed.
     pub retention: Option<Retention>,
+    /// Whether the clock is right at the opening, whatever the file or a server knows of the time: an operator's word. It
+    /// is of that moment, and not of later leaps.
+    pub trust_clock: bool,
 }
 
 impl SqliteOptions {
@@ -74,6 +77,7 @@ impl SqliteOptions {
             readers: 4,
             create: true,
             retention: Some(Retention::default()),
+            trust_clock: false,
         })
     }
 

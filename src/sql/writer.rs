@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{self, Applied, Frames, Outcome};
 use super::checkpoint::Checkpoints;
+use super::record::{self, Record};
 use super::repeats::Repeats;
 use super::retention::Removal;
 use super::spin::Spin;
@@ -35,6 +36,7 @@ pub(super) enum Item {
     Write(Write, oneshot::Sender<Answer>),
     DeadLetter(DeadLetter, oneshot::Sender<Result<(), Cause>>),
     Removal(Removal, oneshot::Sender<Result<u64, Cause>>),
+    Record(Record, oneshot::Sender<Result<(), Cause>>),
     /// Answered as soon as the writer looks.
     Ping(oneshot::Sender<()>),
     /// Answered when everything before it is done.
@@ -85,6 +87,8 @@ struct Batch {
     letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
     /// At the most one: its transaction follows that of the operations.
     removal: Option<(Removal, oneshot::Sender<Result<u64, Cause>>)>,
+    /// At the most one, likewise.
+    record: Option<(Record, oneshot::Sender<Result<(), Cause>>)>,
     barriers: Vec<oneshot::Sender<()>>,
     close: Option<oneshot::Sender<()>>,
     bytes: usize,
@@ -100,6 +104,7 @@ impl Batch {
                 self.letters_waiting.push(tx);
             }
             Item::Removal(removal, tx) => self.removal = Some((removal, tx)),
+            Item::Record(record, tx) => self.record = Some((record, tx)),
             Item::Ping(tx) => {
                 let _ = tx.send(());
             }
@@ -132,6 +137,7 @@ impl Batch {
         self.writes.len() + self.letters.len() >= MOST
             || self.bytes >= MOST_BYTES
             || self.removal.is_some()
+            || self.record.is_some()
             || self.close.is_some()
     }
 }
@@ -188,7 +194,8 @@ struct Writer {
 impl Writer {
     /// Commits the batch and tells everybody who waits. A waiter that is gone is no reason to stop.
     async fn commit(&mut self, batch: Batch) {
-        let Batch { writes, waiting, rivals, letters, letters_waiting, removal, barriers, .. } = batch;
+        let Batch { writes, waiting, rivals, letters, letters_waiting, removal, record, barriers, .. } =
+            batch;
         let outcomes = self.apply(&writes).await;
         for (first, tx) in rivals {
             // The id is taken only if the first one took it; otherwise this one has failed with it.
@@ -217,6 +224,9 @@ impl Writer {
         }
         if let Some((removal, tx)) = removal {
             let _ = tx.send(self.remove(&removal).await);
+        }
+        if let Some((record, tx)) = record {
+            let _ = tx.send(self.record(&record).await);
         }
         for tx in barriers {
             let _ = tx.send(());
@@ -301,6 +311,19 @@ impl Writer {
         loop {
             let result = match self.held.get().await {
                 Ok(connection) => batch::remove(connection, removal).await,
+                Err(e) => Err(e),
+            };
+            if let Some(result) = self.settle(since, result).await {
+                return result.map_err(|e| error::cause(&e));
+            }
+        }
+    }
+
+    async fn record(&mut self, record: &Record) -> Result<(), Cause> {
+        let since = Instant::now();
+        loop {
+            let result = match self.held.get().await {
+                Ok(connection) => record::write(connection, record).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {

@@ -94,14 +94,18 @@ impl<O: Persist> Direct<O> {
         let direct = self.clone();
         tokio::spawn(async move {
             loop {
-                let database = status.borrow_and_update().database().map(str::to_owned);
+                let (database, instance) = {
+                    let status = status.borrow_and_update();
+                    (status.database().map(str::to_owned), status.instance.clone())
+                };
                 if let Some(database) = database {
                     if direct.database().is_none()
                         && let Some(found) = missing(database.clone()).await
                     {
                         direct.provide(found);
                     }
-                    direct.compare(&database);
+                    let copy = direct.serves_a_copy(&database, instance.as_ref()).await;
+                    direct.compare(&database, copy);
                 }
                 if status.changed().await.is_err() {
                     return;
@@ -110,12 +114,32 @@ impl<O: Persist> Direct<O> {
         });
     }
 
+    /// Whether the instance that answers on NATS has another file open than this path: every instance is written down in
+    /// its own. One that an older program runs is not, and says so.
     #[cfg(feature = "nats")]
-    fn compare(&self, service: &str) {
+    async fn serves_a_copy(&self, service: &str, instance: Option<&(String, i64)>) -> bool {
+        let Some((own, (id, seen))) = self.database().filter(|own| own.database() == service).zip(instance)
+        else {
+            return false;
+        };
+        let written = tokio::time::timeout(std::time::Duration::from_secs(1), own.seen(id)).await;
+        // What cannot be asked now is asked again with the next word of the service.
+        matches!(written, Ok(Ok(known)) if known.is_none_or(|known| known < *seen))
+    }
+
+    #[cfg(feature = "nats")]
+    fn compare(&self, service: &str, copy: bool) {
         let Some(own) = self.database() else { return };
-        let another = own.database() != service;
+        let another = copy || own.database() != service;
         if self.shared.another.swap(another, Ordering::Release) != another {
-            if another {
+            if copy {
+                tracing::error!(
+                    file = own.shown(),
+                    database = service,
+                    "the database service on NATS has another file open than --database-url names, and both have the same \
+                     id: one is a copy of the other. Operations go over NATS only; give both the same file"
+                );
+            } else if another {
                 tracing::error!(
                     file = own.shown(),
                     database = own.database(),

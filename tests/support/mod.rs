@@ -12,6 +12,8 @@ mod port;
 pub(crate) mod proc;
 #[cfg(feature = "cli")]
 mod process;
+#[cfg(feature = "cli")]
+mod program;
 mod proxy;
 mod server;
 mod service;
@@ -31,6 +33,8 @@ pub(crate) use peer::{Peer, Said, next, silent};
 pub(crate) use port::Port;
 #[cfg(feature = "cli")]
 pub(crate) use process::ServeProcess;
+#[cfg(feature = "cli")]
+pub(crate) use program::Program;
 pub(crate) use proxy::{BOTH, End, NewOnes, Proxy, Towards};
 pub(crate) use server::NatsServer;
 pub(crate) use service::DbService;

@@ -133,6 +133,7 @@ impl Stage {
                 synchronous: SynchronousArg::Normal,
                 existing: false,
                 retention: None,
+                trust_clock: false,
             },
             no_nats: self.server.is_none(),
             nats_timeout_ms: Duration::from_secs(2),
