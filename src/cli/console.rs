@@ -5,10 +5,13 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use super::args::{Global, LogFormat};
+use super::causes::{Causes, only_causes};
 use super::exit::{Exit, Failure};
 
 /// The bars on the terminal; the log is written above them.
@@ -29,16 +32,14 @@ pub(super) fn logs(global: &Global, level: &str) -> Result<(), Failure> {
         level => format!("warn,async_nats=off,rosey={level},rosey_layers={level}"),
     };
     let filter = EnvFilter::try_new(directives).map_err(|e| wrong(&e))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Stderr);
-    match global.log_format {
-        LogFormat::Text => builder
-            .with_target(false)
-            .with_ansi(io::stderr().is_terminal())
-            .compact()
-            .try_init()
-            .map_err(|e| wrong(&e)),
-        LogFormat::Json => builder.json().flatten_event(true).try_init().map_err(|e| wrong(&e)),
-    }
+    let log = tracing_subscriber::fmt::layer().with_writer(Stderr);
+    let log = match global.log_format {
+        LogFormat::Text => log.with_target(false).with_ansi(io::stderr().is_terminal()).compact().boxed(),
+        LogFormat::Json => log.json().flatten_event(true).boxed(),
+    };
+    let all =
+        tracing_subscriber::registry().with(log.with_filter(filter)).with(Causes.with_filter(only_causes()));
+    all.try_init().map_err(|e| wrong(&e))
 }
 
 /// A bar over `total` steps on a terminal; nothing elsewhere.

@@ -2,8 +2,11 @@
 //! the database file, beside a service that runs.
 
 use async_nats::HeaderMap;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{Args, Subcommand};
 use rosey_layers::{Class, Classify};
+use serde_json::map::Entry;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -17,7 +20,7 @@ use crate::nats::wire;
 use crate::op::{Op, Request};
 use crate::operation::Operation;
 use crate::request::OpId;
-use crate::sql::{BuriedLetter, DeadLetters, SqlxService};
+use crate::sql::{BuriedLetter, DeadLetters, SqlxService, UNREAD};
 
 #[derive(Debug, Args)]
 pub(super) struct DeadArgs {
@@ -146,12 +149,18 @@ async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Resu
     if !Op::SPECS[index].writes() || Op::SPECS[index].lists() {
         return Err(invalid("it asks for an answer that nobody waits for any more".to_owned()));
     }
+    if letter.dropped().is_some() {
+        return Err(invalid(
+            "it stands for letters that were dropped, and nothing of them is left to offer".to_owned(),
+        ));
+    }
     let mut headers = HeaderMap::new();
-    for (name, value) in &letter.headers {
+    // Of a header that could not be read, what can be read of it counts.
+    for (name, value) in letter.headers.iter().filter(|(name, _)| name != UNREAD) {
         let name: async_nats::HeaderName =
             name.parse().map_err(|e| invalid(format!("the header {name:?}: {e}")))?;
         let value: async_nats::HeaderValue = value.parse().map_err(|e| invalid(format!("a header: {e}")))?;
-        headers.insert(name, value);
+        headers.append(name, value);
     }
     let own_id = || OpId::derived(letter.at, "dead letter", &format!("{} {id}", db.database()));
     let head = wire::head_or(Some(&headers), &letter.payload, letter.at, own_id)?;
@@ -189,6 +198,10 @@ fn whole(letter: &BuriedLetter) -> String {
     for (name, value) in &letter.headers {
         text.push_str(&format!("\nheader      {}: {}", clean(name), clean(value)));
     }
+    if std::str::from_utf8(&letter.payload).is_err() {
+        text.push_str(&format!("\n\nnot text; in base64: {}", BASE64.encode(&letter.payload)));
+        return text;
+    }
     text.push_str(&format!("\n\n{}", clean(&String::from_utf8_lossy(&letter.payload))));
     text
 }
@@ -198,11 +211,28 @@ fn name(letter: &BuriedLetter) -> &'static str {
 }
 
 fn as_json(letter: &BuriedLetter) -> Value {
-    let headers: serde_json::Map<_, _> =
-        letter.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-    json!({
+    let mut headers = serde_json::Map::new();
+    for (name, value) in letter.headers.iter().filter(|(name, _)| name != UNREAD) {
+        match headers.entry(name) {
+            Entry::Vacant(new) => drop(new.insert(value.as_str().into())),
+            // As of old one text; several, if the name comes more than once.
+            Entry::Occupied(mut known) => match known.get_mut() {
+                Value::Array(values) => values.push(value.as_str().into()),
+                first => *first = Value::from(vec![first.take(), value.as_str().into()]),
+            },
+        }
+    }
+    let mut shown = json!({
         "id": letter.id, "at": letter.at, "operation": name(letter), "subject": letter.subject, "code": letter.code,
-        "reason": letter.reason, "headers": headers, "payload": String::from_utf8_lossy(&letter.payload)})
+        "reason": letter.reason, "headers": headers, "payload": String::from_utf8_lossy(&letter.payload)});
+    // What is no text is shown as it is beside that.
+    if let Some(bytes) = letter.unread_header() {
+        shown["header_base64"] = bytes.into();
+    }
+    if std::str::from_utf8(&letter.payload).is_err() {
+        shown["payload_base64"] = BASE64.encode(&letter.payload).into();
+    }
+    shown
 }
 
 fn missing(id: i64) -> Failure {

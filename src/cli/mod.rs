@@ -2,12 +2,15 @@
 
 mod args;
 mod bot;
+mod causes;
 mod config;
 mod console;
 mod dead;
 mod demo;
 mod exit;
 mod keep;
+#[cfg(unix)]
+mod memory;
 mod outbox;
 mod paths;
 mod query;
@@ -36,11 +39,16 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => e.exit(),
     };
+    #[cfg(unix)]
+    if matches!(cli.command, Command::Serve(_) | Command::Up(_)) {
+        memory::give_back();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return Failure::new(Exit::Failed, format!("no runtime: {e}")).report(),
     };
     let result = console::logs(&cli.global, cli.command.log()).and_then(|()| {
+        causes::of_panics();
         if let Some(file) = &file {
             tracing::debug!(file = %file.display(), "configuration");
         }

@@ -10,6 +10,8 @@ mod probe;
 mod reconnect;
 mod status;
 pub mod stored;
+#[cfg(feature = "sqlite")]
+pub(crate) mod unreadable;
 pub mod wire;
 
 use std::fmt;

@@ -8,7 +8,7 @@ use tokio::time;
 
 use super::troubles::Troubles;
 use crate::nats::losses::Up;
-use crate::nats::refuses_us;
+use crate::nats::{refuses_us, unreadable};
 
 /// The connection, as its events tell.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,11 +28,16 @@ pub(super) struct Connection {
 pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event: &Event) {
     match event {
         Event::Connected => {
+            let mut times = 0;
             state.send_modify(|s| {
                 (s.up, s.refused, s.lame) = (true, false, false);
                 s.times += 1;
+                times = s.times;
             });
             match troubles.losses.up() {
+                Up::First if times > 1 || troubles.unreadable.is_going_on() => {
+                    tracing::debug!("connected to NATS again, after a message that cannot be read")
+                }
                 Up::First => tracing::info!("connected to NATS"),
                 Up::Again(lost) => {
                     tracing::info!("connected to NATS again, after {:.1} s", lost.as_secs_f64());
@@ -41,6 +46,12 @@ pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event
             }
         }
         Event::Disconnected => {
+            if let Some(cause) = unreadable::ended() {
+                // Back in a moment, and counted: nobody need be told of the loss, but of the message.
+                troubles.unreadable.ended(cause);
+                state.send_modify(|s| s.up = false);
+                return;
+            }
             match troubles.losses.lost() {
                 Some(more) => tracing::warn!(
                     "lost the connection to NATS: nothing comes in until it is back; trying again, for ever{more}"
@@ -71,6 +82,15 @@ pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event
         }
         other => tracing::debug!("NATS: {other}"),
     }
+}
+
+/// Waits until the client library's own task has ended without a goodbye: the connection never comes back then.
+pub(super) async fn ended(mut state: watch::Receiver<Connection>, troubles: &Troubles) {
+    if state.wait_for(|s| s.closed).await.is_ok() {
+        return std::future::pending().await;
+    }
+    let cause = unreadable::ended();
+    troubles.unreadable.ended(cause.unwrap_or_else(|| "the NATS client has ended by itself".to_owned()));
 }
 
 /// Waits for the connection, and says so as long as it takes.

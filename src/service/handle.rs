@@ -12,13 +12,14 @@ use super::Shared;
 use super::counters::count;
 use super::neighbours::Who;
 use super::subscription::told;
+use super::waiting::is_cut;
 use crate::clock;
 use crate::error::{Cause, Code};
 use crate::nats::wire;
-use crate::operation::{Invalid, Persist, Spec};
+use crate::operation::{Invalid, MAX_PAYLOAD, Persist, Spec};
 use crate::reply::Reply;
 use crate::request::Request;
-use crate::sql::DeadLetter;
+use crate::sql::{DROPPED, DeadLetter, UNREAD};
 
 /// The pause before something that nobody else will repeat is tried again, first and longest.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -28,7 +29,13 @@ pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, mess
     let begun = Instant::now();
     let (spec, counters) = (&O::SPECS[index], shared.counters.of(index));
     count(&counters.taken);
-    match perform(shared, index, &message).await {
+    let performed = if is_cut(&message) {
+        let why = format!("{}: {} bytes, at most {MAX_PAYLOAD} are taken", spec.name, message.length);
+        Err(Cause::new(Code::INVALID, why))
+    } else {
+        perform(shared, index, &message).await
+    };
+    match performed {
         Ok(reply) => {
             count(&counters.done);
             answer::<O>(shared, spec, message.reply, O::encode_answer(&reply.answer)).await;
@@ -149,9 +156,11 @@ pub(super) fn letter(message: &Message, at: i64, cause: &Cause) -> DeadLetter {
         at,
         cause: cause.clone(),
         subject: message.subject.to_string(),
-        headers: headers.collect(),
+        // These names are ours alone.
+        headers: headers.filter(|(name, _)| name != UNREAD && name != DROPPED).collect(),
         payload: message.payload.to_vec(),
     }
+    .bounded()
 }
 
 /// Tells whoever listens that a dead letter was kept.

@@ -110,6 +110,7 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
             body["data"] = json!({
                 "overruns": shared.troubles.overruns(),
                 "notices": notices,
+                "unreadable": shared.troubles.unreadable.count(),
                 // Of the whole process: what an outage leaves behind would show here.
                 "tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
             });

@@ -16,7 +16,10 @@ mod subscription;
 mod take;
 mod tries;
 mod troubles;
+mod unreadable;
+mod waiting;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time;
 
 pub use check::check;
-use connection::{Connection, note, say_goodbye};
+use connection::{Connection, ended, note, say_goodbye};
 use counters::Counters;
 pub use counters::Served;
 use notices::Notices;
@@ -34,6 +37,7 @@ pub use options::{JetStream, ServeError, ServiceOptions};
 use stream::{Api, Consume, Declaration, Overlap, Plan};
 use tries::Tries;
 use troubles::Troubles;
+use waiting::Room;
 
 use crate::nats::{Mode, NatsOptions, redact};
 use crate::operation::Persist;
@@ -43,12 +47,14 @@ use crate::sql::SqlxService;
 struct Shared<O> {
     client: Client,
     db: SqlxService<O>,
-    counters: Counters,
+    counters: Arc<Counters>,
     api: Api,
     /// The stream that events come from, if they do.
     stream: Option<Declaration>,
     in_flight: usize,
-    notices: Notices,
+    /// What waits on all subjects together.
+    room: Room,
+    notices: Arc<Notices>,
     troubles: Arc<Troubles>,
     connection: watch::Receiver<Connection>,
     /// How many subscriptions take requests, or work on what they took.
@@ -97,9 +103,55 @@ pub async fn serve<O: Persist>(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Served, ServeError> {
     let mut shutdown = std::pin::pin!(shutdown);
+    let mut ready = Some(ready);
+    let lasting = Lasting {
+        counters: Arc::new(Counters::new(O::SPECS.len())),
+        notices: Arc::default(),
+        troubles: Arc::new(Troubles::new(O::NAMES)),
+    };
+    let mut earlier = Earlier::default();
+    loop {
+        let nats = nats.clone();
+        let over =
+            serve_once(nats, &db, &options, &lasting, &mut earlier, &mut ready, shutdown.as_mut()).await?;
+        if let Some(served) = over {
+            return Ok(served);
+        }
+    }
+}
+
+/// What outlives a connection.
+struct Lasting {
+    counters: Arc<Counters>,
+    notices: Arc<Notices>,
+    troubles: Arc<Troubles>,
+}
+
+/// What a connection that broke for good has left.
+#[derive(Default)]
+struct Earlier {
+    /// How events are taken: that does not change.
+    plan: Option<Plan>,
+    /// What is being finished.
+    tasks: JoinSet<()>,
+    /// Tells it that the time for that is over.
+    giving_up: Vec<watch::Sender<bool>>,
+}
+
+/// Serves over one connection. Nothing, if the client library has ended it for good: a message can do that to it, and then
+/// another one is made.
+async fn serve_once<O: Persist>(
+    nats: NatsOptions,
+    db: &SqlxService<O>,
+    options: &ServiceOptions,
+    lasting: &Lasting,
+    earlier: &mut Earlier,
+    ready: &mut Option<impl FnOnce() + Send>,
+    mut shutdown: Pin<&mut (impl Future<Output = ()> + Send)>,
+) -> Result<Option<Served>, ServeError> {
     let url = redact(&nats.url);
     let (events, state) = watch::channel(Connection::default());
-    let troubles = Arc::new(Troubles::new(O::NAMES));
+    let troubles = Arc::clone(&lasting.troubles);
     let heard = Arc::clone(&troubles);
     let client = nats.connect(move |event| note(&events, &heard, &event)).await?;
     let (stopping, stop) = watch::channel(false);
@@ -108,48 +160,73 @@ pub async fn serve<O: Persist>(
     let shared = |plan, declaration: &Declaration, api: &Api| Shared {
         client: client.clone(),
         db: db.clone(),
-        counters: Counters::new(O::SPECS.len()),
+        counters: Arc::clone(&lasting.counters),
         api: api.clone(),
         stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
         in_flight: options.in_flight,
-        notices: Notices::default(),
+        room: Room::default(),
+        notices: Arc::clone(&lasting.notices),
         troubles: Arc::clone(&troubles),
         connection: state.clone(),
         busy: watch::Sender::new(0),
         stop: stop.clone(),
         give_up: give_up.clone(),
     };
-    let (declaration, api) = (Declaration::new::<O>(db.database(), &options), Api::new(client.clone()));
+    let (declaration, api) = (Declaration::new::<O>(db.database(), options), Api::new(client.clone()));
+    let known = earlier.plan;
     let begun = async {
         let mut tries = Tries::new(state.clone(), &url);
         loop {
             tries.begin().await;
             let begun = async {
                 let denied = || state.borrow().stream_denied;
-                let plan = plan::<O>(&client, &api, &declaration, db.database(), &options, denied).await?;
+                let plan = match known {
+                    Some(plan) => plan,
+                    None => plan::<O>(&client, &api, &declaration, db.database(), options, denied).await?,
+                };
                 let shared = Arc::new(shared(plan, &declaration, &api));
-                let tasks = start(&shared, plan, declaration.clone()).await?;
-                Ok((shared, tasks))
+                let tasks = start(&shared, plan, declaration.clone(), known.is_some()).await?;
+                Ok((shared, tasks, plan))
             };
             if let Some(begun) = tries.end(begun.await).await {
                 return begun;
             }
         }
     };
-    let (shared, mut tasks) = tokio::select! {
+    let (shared, mut tasks, plan) = tokio::select! {
         begun = begun => begun?,
-        () = &mut shutdown => return Ok(Served::default()),
+        () = ended(state.clone(), &troubles) => return Ok(None),
+        () = &mut shutdown => {
+            let all = Served { overruns: troubles.overruns(), ..Served::default() };
+            return Ok(Some((0..O::SPECS.len()).map(|i| lasting.counters.of(i).read()).fold(all, Served::and)));
+        }
     };
+    earlier.plan = Some(plan);
     let mode = shared.mode().as_str();
-    tracing::info!(url, mode, database = shared.db.database(), file = shared.db.shown(), "serving");
-    ready();
+    if let Some(ready) = ready.take() {
+        tracing::info!(url, mode, database = shared.db.database(), file = shared.db.shown(), "serving");
+        ready();
+    }
 
-    shutdown.await;
+    tokio::select! {
+        () = &mut shutdown => {}
+        () = ended(state.clone(), &troubles) => {
+            let _ = stopping.send(true);
+            earlier.tasks.spawn(async move { while tasks.join_next().await.is_some() {} });
+            earlier.giving_up.push(giving_up);
+            return Ok(None);
+        }
+    }
     tracing::info!("stopping: finishing what was taken");
     let _ = stopping.send(true);
+    let mut before = std::mem::take(&mut earlier.tasks);
+    tasks.spawn(async move { while before.join_next().await.is_some() {} });
     let finished = async { while tasks.join_next().await.is_some() {} };
     if time::timeout(options.grace, finished).await.is_err() {
         let _ = giving_up.send(true);
+        earlier.giving_up.iter().for_each(|giving_up| {
+            giving_up.send_replace(true);
+        });
         // Whoever was trying again has been told to stop, and counts what he gives up. A second is plenty.
         let finished = async { while tasks.join_next().await.is_some() {} };
         let _ = time::timeout(Duration::from_secs(1), finished).await;
@@ -157,7 +234,7 @@ pub async fn serve<O: Persist>(
     }
     say_goodbye(&shared.client, state).await;
     troubles.finish();
-    Ok(shared.total())
+    Ok(Some(shared.total()))
 }
 
 /// How events are to be taken, if the service may start at all.
@@ -179,11 +256,12 @@ async fn plan<O: Persist>(
     declaration.plan::<O>(client, api, options.jetstream, running, denied).await
 }
 
-/// Listens, and begins to work.
+/// Listens, and begins to work. `again`: who else is there was asked before, and no time is to be lost with it.
 async fn start<O: Persist>(
     shared: &Arc<Shared<O>>,
     plan: Plan,
     declaration: Declaration,
+    again: bool,
 ) -> Result<JoinSet<()>, ServeError> {
     let unready = |e: stream::ApiError| ServeError::Connection(e.to_string());
     let consume = |declaration| Consume {
@@ -206,7 +284,8 @@ async fn start<O: Persist>(
         _ => 0,
     };
     let mut subscriptions = subscription::subscribe(shared, &mut tasks).await?;
-    let running = neighbours::ours::<O>(&shared.client, shared.db.database()).await?;
+    let running =
+        if again { None } else { neighbours::ours::<O>(&shared.client, shared.db.database()).await? };
     if let Some(mode) = running.filter(|mode| *mode != shared.mode()) {
         return Err(ServeError::OtherMode { mode });
     }

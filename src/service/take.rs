@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::connection::Connection;
 use super::leave::leave;
 use super::subscription::{Serves, Subscription, subscriber, told};
+use super::waiting::Waiting;
 use super::{Shared, barrier, handle};
 use crate::operation::Persist;
 
@@ -47,21 +48,43 @@ impl Drop for Busy<'_> {
 pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, subscription: Subscription) {
     let Subscription { serves, subject, subscriber: mut messages, early } = subscription;
     let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
-    let work = |message| work(&shared, serves, message);
-    let mut working = early.into_iter().map(work).collect::<FuturesUnordered<_>>();
+    let work = |(message, cost)| {
+        let work = work(&shared, serves, message);
+        async move {
+            work.await;
+            cost
+        }
+    };
+    let mut working = FuturesUnordered::new();
+    let mut waiting = Waiting::new(&shared.room);
+    let wait = |waiting: &mut Waiting<'_>, message| {
+        if !waiting.push(message) {
+            shared.troubles.overrun();
+        }
+    };
+    early.into_iter().for_each(|message| wait(&mut waiting, message));
     let mut taking = Taking::Yes;
     let new_busy = || (serves != Serves::Ping && serves != Serves::Who).then(|| Busy::new(&shared.busy));
     let mut busy = new_busy();
-    while taking != Taking::Over || !working.is_empty() {
+    while taking != Taking::Over || !working.is_empty() || !waiting.is_empty() {
+        while working.len() < shared.in_flight
+            && let Some(next) = waiting.begin()
+        {
+            working.push(work(next));
+        }
         if taking != Taking::Yes && working.is_empty() {
             busy = None;
         }
         let end = tokio::select! {
             biased;
-            Some(()) = working.next() => continue,
-            message = messages.next(), if taking == Taking::Yes && working.len() < shared.in_flight => {
+            Some(cost) = working.next() => {
+                waiting.ended(cost);
+                continue;
+            }
+            // Whatever is at work: what lies in the connection is bounded by its number alone.
+            message = messages.next(), if taking == Taking::Yes => {
                 match message {
-                    Some(message) => working.push(work(message)),
+                    Some(message) => wait(&mut waiting, message),
                     None => taking = Taking::Over,
                 }
                 continue;
@@ -81,8 +104,8 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, subscription: Subscr
                 }
             },
             _ if taking == Taking::Yes => {
-                let rest = rest(&shared, &mut messages, &mut working).await;
-                working.extend(rest.into_iter().map(work));
+                let rest = rest(&shared, &mut messages, &mut working, &mut waiting).await;
+                rest.into_iter().for_each(|message| wait(&mut waiting, message));
             }
             _ => {}
         }
@@ -95,13 +118,14 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, subscription: Subscr
 async fn rest<O: Persist>(
     shared: &Shared<O>,
     messages: &mut Subscriber,
-    working: &mut FuturesUnordered<impl Future<Output = ()>>,
+    working: &mut FuturesUnordered<impl Future<Output = usize>>,
+    waiting: &mut Waiting<'_>,
 ) -> Vec<Message> {
     let mut leaving = std::pin::pin!(leave(&shared.client, messages));
     loop {
         tokio::select! {
             rest = &mut leaving => return rest,
-            Some(()) = working.next() => {}
+            Some(cost) = working.next() => waiting.ended(cost),
         }
     }
 }

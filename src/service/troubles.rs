@@ -9,6 +9,7 @@ use tokio::time;
 
 use super::Shared;
 use super::subscription::told;
+use super::unreadable::Unreadable;
 use crate::error::Cause;
 use crate::nats::losses::Losses;
 
@@ -27,6 +28,7 @@ pub(super) struct Troubles {
     overruns: AtomicU64,
     server: Trouble,
     pub(super) losses: Losses,
+    pub(super) unreadable: Unreadable,
 }
 
 impl Troubles {
@@ -41,6 +43,7 @@ impl Troubles {
             overruns: AtomicU64::new(0),
             server: Trouble::new(),
             losses: Losses::default(),
+            unreadable: Unreadable::default(),
         }
     }
 
@@ -156,6 +159,7 @@ pub(super) async fn watch<O>(shared: Arc<Shared<O>>) {
     let mut stop = shared.stop.clone();
     while time::timeout(LOOK, told(&mut stop)).await.is_err() {
         shared.troubles.rest(Trouble::over);
+        shared.troubles.unreadable.tell(&shared.notices);
     }
 }
 

@@ -50,7 +50,11 @@ const END: &str = "
 const BURY: &str = "
     INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
     SELECT r.value ->> 0, r.value ->> 1, r.value ->> 2, r.value ->> 3, r.value ->> 4, unhex(r.value ->> 5)
-    FROM json_each($1) r";
+    FROM json_each($1) r
+    WHERE NOT r.value ->> 6 OR NOT EXISTS (
+        SELECT 1 FROM dead_letters d
+        WHERE d.id > (SELECT max(id) FROM dead_letters) - 5000 AND d.at = r.value ->> 0 AND d.subject = r.value ->> 3 AND d.headers = r.value ->> 4
+            AND d.payload = unhex(r.value ->> 5))";
 
 /// How many were removed, and until when: what is older need not be there any more.
 const REMOVED: &str = "
@@ -221,7 +225,9 @@ fn letter(letter: &DeadLetter) -> serde_json::Value {
         letter.cause.to_string(),
         letter.subject,
         headers,
-        hex
+        hex,
+        // Found in the stream, by several instances perhaps: kept once.
+        letter.headers.iter().any(|(name, _)| name == dead::UNREAD)
     ])
 }
 

@@ -11,6 +11,7 @@ mod retention;
 mod spin;
 mod sqlite;
 pub(crate) mod statements;
+mod trim;
 mod turn;
 mod verify;
 mod writer;
@@ -26,6 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tower::Service;
 
 pub use dead::{BuriedLetter, DeadLetters};
+pub(crate) use dead::{DROPPED, UNREAD};
 pub use future::SqlxFuture;
 use repeats::Repeats;
 pub use retention::{Retention, Swept};

@@ -17,7 +17,7 @@ use super::repeats::Repeats;
 use super::retention::Removal;
 use super::spin::Spin;
 use super::turn::Turn;
-use super::{DeadLetter, SqliteOptions, error, sqlite};
+use super::{DeadLetter, SqliteOptions, error, sqlite, trim};
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
 use crate::request::{OpId, Request};
@@ -152,7 +152,16 @@ pub(super) async fn run(
     let checkpoints = Checkpoints::start(options.clone());
     let held = Held { connection: Some(connection), options };
     let batch = batch::first_number();
-    let mut writer = Writer { held, checkpoints, turn, spin: Spin::default(), frames, repeats, batch };
+    let mut writer = Writer {
+        held,
+        checkpoints,
+        trim: trim::Trim::new(),
+        turn,
+        spin: Spin::default(),
+        frames,
+        repeats,
+        batch,
+    };
     while let Some(first) = queue.recv().await {
         let mut batch = Batch::default();
         batch.add(first);
@@ -177,6 +186,7 @@ pub(super) async fn run(
 struct Writer {
     held: Held,
     checkpoints: Checkpoints,
+    trim: trim::Trim,
     turn: Turn,
     spin: Spin,
     frames: Frames,
@@ -291,7 +301,27 @@ impl Writer {
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
+                if result.is_ok() && self.trim.is_due(letters) {
+                    self.trim().await;
+                }
                 return result.map_err(|e| error::cause(&e));
+            }
+        }
+    }
+
+    /// Drops dead letters that are too many. What fails is done with the next ones.
+    async fn trim(&mut self) {
+        let since = Instant::now();
+        loop {
+            let result = match self.held.get().await {
+                Ok(connection) => trim::trim(connection).await,
+                Err(e) => Err(e),
+            };
+            if let Some(result) = self.settle(since, result).await {
+                if let Err(e) = result {
+                    tracing::debug!("too many dead letters are not dropped: {e}");
+                }
+                return;
             }
         }
     }

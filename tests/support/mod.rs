@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports)] // each test file uses a part of it
 
 mod bot;
+mod bytes;
 mod client;
 mod dice;
 mod file;
@@ -21,6 +22,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 pub(crate) use bot::Bot;
+pub(crate) use bytes::BytesPeer;
 pub(crate) use client::{
     Load, Over, Tally, assert_exactly_once, assert_exactly_once_with, db_only, direct, nats, nats_only, stack,
 };

@@ -77,8 +77,9 @@ impl StreamConfig {
     pub(super) fn differs(&self, wanted: &Value) -> bool {
         let wanted: Self = Self::deserialize(wanted).unwrap_or_default();
         let unlimited = |limit: i64| limit.max(-1) <= 0; // a server says -1 or 0
-        let limits = |c: &Self| [c.max_msgs, c.max_msgs_per_subject, c.max_msg_size].map(unlimited);
+        let limits = |c: &Self| [c.max_msgs, c.max_msgs_per_subject].map(unlimited);
         limits(self) != limits(&wanted)
+            || self.max_msg_size != wanted.max_msg_size
             || (&self.subjects, &self.retention, &self.discard)
                 != (&wanted.subjects, &wanted.retention, &wanted.discard)
             || (self.max_bytes, self.max_age, self.duplicate_window)
@@ -199,7 +200,7 @@ impl Api {
         serde_json::from_value(answer).map_err(|e| ApiError::Silent(e.to_string()))
     }
 
-    async fn ask(&self, subject: &str, body: &Value) -> Result<Value, ApiError> {
+    pub(super) async fn ask(&self, subject: &str, body: &Value) -> Result<Value, ApiError> {
         let answer: Value = self.0.request(subject.to_owned(), body).await.map_err(|e| match e.kind() {
             RequestErrorKind::NoResponders => ApiError::Absent,
             _ => ApiError::Silent(e.to_string()),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_nats::Message;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{self, MissedTickBehavior};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::api::{ApiError, ConsumerInfo};
 use super::declare::{CONSUMER, Declaration};
@@ -35,25 +35,61 @@ pub(in crate::service) struct Consume<O> {
 }
 
 /// Why taking ended.
-enum Ended {
+pub(super) enum Ended {
     Stopped,
+    /// There was what cannot be read, and all of it is set aside.
+    Walked,
     /// The server is about to stop.
     Lame,
     Lost(String),
 }
 
 /// What is being worked on.
-struct Work {
-    running: JoinSet<()>,
-    alone: VecDeque<Message>,
+pub(super) struct Work {
+    /// Each answers the bytes that it had.
+    pub(super) running: JoinSet<usize>,
+    /// The bytes of all of these.
+    bytes: usize,
+    pub(super) alone: VecDeque<Message>,
     /// Whether one is tried alone now.
     is_alone: bool,
     /// Messages that came since it was last asked.
     came: u64,
     /// The connection broke: what was on its way, messages or acknowledgements, may have been lost with it.
-    broke: bool,
+    pub(super) broke: bool,
     /// How often the connection had come up when that was last looked at.
     times: u64,
+    /// The same, when it was last looked whether a message ended it.
+    pub(super) looked: u64,
+    /// When a message that cannot be read was found last.
+    pub(super) unread: Option<Instant>,
+}
+
+/// How many bytes of messages are worked on at once, beside their number.
+const BYTES: usize = 4 << 20;
+
+impl Work {
+    pub(super) fn has_room(&self, in_flight: usize) -> bool {
+        self.running.len() < in_flight && self.bytes < BYTES
+    }
+
+    pub(super) fn begins(&mut self, length: usize) {
+        self.bytes += length;
+    }
+
+    pub(super) fn ended(&mut self, ended: Result<usize, JoinError>) {
+        self.bytes = self.bytes.saturating_sub(ended.unwrap_or_default());
+        if self.running.is_empty() {
+            self.bytes = 0;
+        }
+    }
+
+    /// Passes over all that has ended.
+    pub(super) fn reap(&mut self) {
+        while let Some(ended) = self.running.try_join_next() {
+            self.ended(ended);
+        }
+    }
 }
 
 impl<O: Persist> Consume<O> {
@@ -77,11 +113,14 @@ impl<O: Persist> Consume<O> {
     pub(in crate::service) async fn run(mut self) {
         let mut work = Work {
             running: JoinSet::new(),
+            bytes: 0,
             alone: VecDeque::new(),
             is_alone: false,
             came: 0,
             broke: false,
             times: 0,
+            looked: 0,
+            unread: None,
         };
         work.times = self.connection.borrow().times;
         let mut complained = false;
@@ -89,7 +128,11 @@ impl<O: Persist> Consume<O> {
             let taken = match self.declare().await {
                 Ok(()) => {
                     complained = false;
-                    self.take(&mut work).await
+                    if self.must_walk(&mut work).await {
+                        self.walk(&mut work).await
+                    } else {
+                        self.take(&mut work).await
+                    }
                 }
                 Err(e) => {
                     if !std::mem::replace(&mut complained, true) {
@@ -102,6 +145,7 @@ impl<O: Persist> Consume<O> {
             };
             match taken {
                 Ended::Stopped => break,
+                Ended::Walked => {}
                 Ended::Lame => {
                     let mut connection = self.connection.clone();
                     tokio::select! {
@@ -110,7 +154,13 @@ impl<O: Persist> Consume<O> {
                     }
                 }
                 Ended::Lost(why) => {
-                    tracing::info!(stream = self.declaration.name, "looking for the stream again: {why}");
+                    let stream = &self.declaration.name;
+                    if self.shared.troubles.unreadable.is_going_on() {
+                        // The cause is told, and no more often than every ten seconds.
+                        tracing::debug!(stream, "looking for the stream again: {why}");
+                    } else {
+                        tracing::info!(stream, "looking for the stream again: {why}");
+                    }
                     self.connected().await;
                 }
             }
@@ -143,7 +193,7 @@ impl<O: Persist> Consume<O> {
                     self.start(work, message);
                 }
             }
-            let room = work.alone.is_empty() && !work.is_alone && work.running.len() < in_flight;
+            let room = work.alone.is_empty() && !work.is_alone && work.has_room(in_flight);
             tokio::select! {
                 biased;
                 () = told(&mut self.stop), if !stopping => {
@@ -160,7 +210,7 @@ impl<O: Persist> Consume<O> {
                         break Ended::Lost("the connection is new".to_owned());
                     }
                 }
-                Some(_) = work.running.join_next(), if !work.running.is_empty() => {}
+                Some(ended) = work.running.join_next(), if !work.running.is_empty() => work.ended(ended),
                 came = pull.next(), if room => match came {
                     Came::Message(message) => {
                         work.came += 1;
@@ -189,7 +239,12 @@ impl<O: Persist> Consume<O> {
     fn start(&self, work: &mut Work, message: Message) {
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         let ack_wait = self.declaration.ack_wait;
-        work.running.spawn(async move { message::apply(&shared, message, stop, ack_wait).await });
+        let length = message.length;
+        work.begins(length);
+        work.running.spawn(async move {
+            message::apply(&shared, message, stop, ack_wait).await;
+            length
+        });
     }
 
     /// Whether the consumer still delivers. After a crash of the server its state may be ahead of the stream's, and then it
@@ -221,7 +276,7 @@ impl<O: Persist> Consume<O> {
     }
 
     /// What is not begun, somebody else may do at once.
-    async fn give_back(&self, messages: Vec<Message>) {
+    pub(super) async fn give_back(&self, messages: Vec<Message>) {
         for message in messages {
             if let Some(reply) = &message.reply {
                 message::say(&self.shared.client, reply, NAK).await;

@@ -8,11 +8,14 @@ use tokio::time;
 
 use super::api::{Api, ApiError, StreamInfo};
 use crate::nats::{Mode, stored};
-use crate::operation::{Kind, Persist};
+use crate::operation::{Kind, MAX_PAYLOAD, Persist};
 use crate::service::options::{JetStream, ServeError, ServiceOptions};
 
 /// The one consumer, shared by all instances.
 pub(super) const CONSUMER: &str = "writer";
+
+/// The largest message that the stream takes, header and payload: no operation is half as large.
+const MAX_MSG_SIZE: usize = 2 * MAX_PAYLOAD;
 
 /// For how long a server that offers JetStream may be busy beginning.
 const BEGINNING: Duration = Duration::from_secs(15);
@@ -71,7 +74,7 @@ impl Declaration {
             "max_age": 0,
             "max_bytes": self.max_bytes,
             "max_msgs": -1,
-            "max_msg_size": -1,
+            "max_msg_size": MAX_MSG_SIZE,
             "max_consumers": -1,
             "num_replicas": 1,
             "duplicate_window": nanos(Duration::from_secs(120)),

@@ -46,14 +46,14 @@ impl Place {
     }
 
     /// When it was stored, in unix milliseconds.
-    fn arrival(&self) -> i64 {
+    pub(super) fn arrival(&self) -> i64 {
         self.stored / 1_000_000
     }
 
     /// The id of a message that brought none: the same one each time it is delivered, to whichever instance. The stream's
     /// creation is not in it: an instance that has not heard of a stream created anew would derive another id than the
     /// next one; and a sequence that is used again is used at another nanosecond.
-    fn id(&self) -> OpId {
+    pub(super) fn id(&self) -> OpId {
         OpId::derived(self.arrival(), &self.stream, &format!("{} {}", self.stored, self.sequence))
     }
 }
@@ -81,19 +81,19 @@ enum End {
 }
 
 /// Applies a message, or keeps it as a dead letter; then acknowledges it. What the database's environment refuses is
-/// tried again until it is applied, or until `stop`: then the stream gets it back.
+/// tried again until it is applied, or until `stop`: then the stream gets it back. Answers whether it is done.
 pub(super) async fn apply<O: Persist>(
     shared: &Shared<O>,
     message: Message,
     mut stop: watch::Receiver<bool>,
     ack_wait: Duration,
-) {
-    let Some(reply) = message.reply.clone() else { return };
+) -> bool {
+    let Some(reply) = message.reply.clone() else { return true };
     let Some(place) = Place::read(&reply) else {
         let cause =
             Cause::new(crate::Code::INVALID, "a message as of a stream, which cannot be acknowledged");
         shared.troubles.refused(usize::MAX, &reply, &cause);
-        return;
+        return true;
     };
     let begun = Instant::now();
     let index = O::SPECS.iter().position(|spec| spec.subject == message.subject.as_str());
@@ -110,7 +110,8 @@ pub(super) async fn apply<O: Persist>(
             attempt.bury("unknown", cause, &mut stop).await
         }
     };
-    say(&shared.client, &reply, if matches!(end, End::Returned) { NAK } else { ACK }).await;
+    let done = !matches!(end, End::Returned);
+    say(&shared.client, &reply, if done { ACK } else { NAK }).await;
     if let Some(counters) = counters {
         match end {
             End::Applied => count(&counters.done),
@@ -122,6 +123,7 @@ pub(super) async fn apply<O: Persist>(
         }
         counters.took(begun.elapsed());
     }
+    done
 }
 
 struct Attempt<'a, O> {

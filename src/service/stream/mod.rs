@@ -7,6 +7,8 @@ mod declare;
 mod message;
 mod overlap;
 mod pull;
+mod raw;
+mod walk;
 
 pub(super) use api::{Api, ApiError};
 pub(super) use close::close;

@@ -13,6 +13,9 @@ use tokio::time::{self, Instant};
 use super::declare::CONSUMER;
 use crate::service::leave::leave;
 
+/// How many bytes are asked for at once.
+const BYTES: usize = 4 << 20;
+
 /// How long the server keeps a request for more.
 const EXPIRES: Duration = Duration::from_secs(30);
 /// How often the server says that it is still there while it has nothing.
@@ -39,6 +42,10 @@ pub(super) struct Pull {
     batch: usize,
     /// How many have been asked for and have not come.
     asked: usize,
+    /// The next message is larger than what may be asked for: it is asked for alone.
+    large: bool,
+    /// A message has come since a request ended.
+    some: bool,
     heard: Instant,
     finishing: bool,
 }
@@ -54,6 +61,8 @@ impl Pull {
             subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{CONSUMER}"),
             batch,
             asked: 0,
+            large: false,
+            some: false,
             heard: Instant::now(),
             finishing: false,
         })
@@ -86,9 +95,12 @@ impl Pull {
                 Err(_) => return Came::Lost(format!("no word of the consumer for {SILENCE:?}")),
             };
             self.heard = Instant::now();
-            match message.status {
+            // The consumer itself speaks to the inbox; a message has the subject that it was sent to, whatever status its
+            // sender has given it.
+            match message.status.filter(|_| *message.subject == *self.inbox) {
                 None | Some(StatusCode::OK) => {
                     self.asked = self.asked.saturating_sub(1);
+                    self.some = true;
                     return Came::Message(message);
                 }
                 Some(StatusCode::IDLE_HEARTBEAT) => {}
@@ -99,6 +111,8 @@ impl Pull {
                         return Came::Lost(said);
                     }
                     tracing::trace!("a request for more ended: {status} {said}");
+                    // Nothing of it has come: the next message does not fit.
+                    self.large |= said.contains("Exceeds MaxBytes") && !std::mem::take(&mut self.some);
                     // Without a number, all that was asked for is off.
                     let left = message.headers.as_ref().and_then(|h| h.get("Nats-Pending-Messages"));
                     let left = left.and_then(|n| n.as_str().parse().ok()).unwrap_or(self.asked);
@@ -109,8 +123,13 @@ impl Pull {
     }
 
     async fn ask(&mut self, batch: usize) -> Result<(), String> {
+        let large = std::mem::take(&mut self.large);
+        let batch = if large { 1 } else { batch };
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let body = json!({"batch": batch, "expires": nanos(EXPIRES), "idle_heartbeat": nanos(HEARTBEAT)});
+        let mut body = json!({"batch": batch, "expires": nanos(EXPIRES), "idle_heartbeat": nanos(HEARTBEAT)});
+        if !large {
+            body["max_bytes"] = BYTES.into();
+        }
         // Counted before it is sent: cancelled in between, it is only asked for late.
         self.asked += batch;
         let sent =
@@ -122,7 +141,8 @@ impl Pull {
     /// no connection, is delivered again.
     pub(super) async fn close(mut self) -> Vec<Message> {
         let mut rest = leave(&self.client, &mut self.subscriber).await;
-        rest.retain(|message| message.status.is_none_or(|status| status == StatusCode::OK));
+        let own = |message: &Message| *message.subject == *self.inbox;
+        rest.retain(|message| message.status.is_none_or(|status| status == StatusCode::OK) || !own(message));
         rest
     }
 }
