@@ -38,6 +38,12 @@ impl ServeProcess {
         *self = Self::spawn(self.arguments.clone());
     }
 
+    /// The same with a clock that is so many milliseconds ahead.
+    pub(crate) fn begin_again_with_clock(&mut self, ahead: Option<i64>) {
+        self.kill();
+        *self = Self::spawn_with_clock(self.arguments.clone(), ahead);
+    }
+
     async fn run(arguments: Vec<String>) -> Self {
         let mut process = Self::spawn(arguments);
         process.serves().await;
@@ -55,12 +61,17 @@ impl ServeProcess {
     }
 
     fn spawn(arguments: Vec<String>) -> Self {
+        Self::spawn_with_clock(arguments, None)
+    }
+
+    fn spawn_with_clock(arguments: Vec<String>, ahead: Option<i64>) -> Self {
         // A limit on the size of files is to be an error in the process, not its end.
         let program = "trap '' XFSZ; exec \"$0\" \"$@\"";
         let mut child = Command::new("sh")
             .args(["-c", program, env!("CARGO_BIN_EXE_rosey")])
             .args(&arguments)
             .env("RUST_LOG", "info")
+            .envs(ahead.map(|ahead| ("ROSEY_TEST_CLOCK_OFFSET_MS", ahead.to_string())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
