@@ -80,9 +80,13 @@ impl<S> Db<S> {
     {
         let request = Request::with_head(self.head.clone().unwrap_or_else(Head::now), op);
         let reply = self.send(request.clone()).await?;
-        let (via, ack) = (reply.via, reply.ack);
+        let (via, ack, omitted) = (reply.via, reply.ack, reply.omitted);
+        if omitted > 0 {
+            let operation = M::SPEC.name;
+            tracing::warn!(operation, "{omitted} older entries are not in the answer: it would be too long");
+        }
         match M::answer(reply.answer) {
-            Some(answer) => Ok(Reply { via, ack, answer }),
+            Some(answer) => Ok(Reply { via, ack, answer, omitted }),
             None => {
                 Err(Error::new(Cause::new(Code::UNANSWERED, "the answer is another operation's"), request))
             }

@@ -1,5 +1,6 @@
 //! Unix milliseconds, and the one clock of this process that never goes back.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,8 +10,13 @@ static LAST: AtomicI64 = AtomicI64::new(0);
 #[must_use]
 pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX).saturating_add(*WRONG)
 }
+
+/// By how much the clock of this process is wrong on purpose, in milliseconds: for tests of what a wrong clock does.
+static WRONG: LazyLock<i64> = LazyLock::new(|| {
+    std::env::var("ROSEY_TEST_CLOCK_OFFSET_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+});
 
 /// A time for a new request, in unix milliseconds: never below the last one this process issued, so that a
 /// clock set back a little does not put what happens next before what happened already. A clock that was far ahead is

@@ -34,7 +34,7 @@ codes! {
     INVALID = "invalid", 400, Rejected;
     /// The same id was used for another operation or payload.
     ID_REUSED = "id_reused", 409, Rejected;
-    /// The time is more than a day in the future.
+    /// The time is too far in the future, or before 1970.
     CLOCK = "clock", 422, Rejected;
     /// Refused for another reason that will not change.
     REFUSED = "refused", 499, Rejected;

@@ -2,6 +2,8 @@
 //! database service; when that path fails, the *same request* runs on the database itself. Each operation takes
 //! effect exactly once, and the log says which path served it.
 
+#[cfg(feature = "sqlite")]
+mod answer;
 #[cfg(feature = "bot")]
 pub mod bot;
 #[cfg(feature = "cli")]
@@ -9,8 +11,12 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod error;
+#[cfg(feature = "sqlite")]
+mod files;
 #[cfg(test)]
 mod heard;
+#[cfg(feature = "sqlite")]
+mod known_time;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod op;

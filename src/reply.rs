@@ -77,12 +77,15 @@ pub struct Reply<A> {
     pub ack: Ack,
     /// What came back.
     pub answer: A,
+    /// How many entries of a list were left out of the answer, because it would be longer than an answer may be: the
+    /// oldest. 0 of anything else.
+    pub omitted: u64,
 }
 
 impl<A> Reply<A> {
     /// The same reply around another answer.
     pub fn map<B>(self, f: impl FnOnce(A) -> B) -> Reply<B> {
-        Reply { via: self.via, ack: self.ack, answer: f(self.answer) }
+        Reply { via: self.via, ack: self.ack, answer: f(self.answer), omitted: self.omitted }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rosey_layers::Label;
 use sha2::{Digest, Sha256};
@@ -31,9 +32,26 @@ impl OpId {
         Self(Repr::Uuid(Uuid::now_v7()))
     }
 
-    /// The id of an event that its network identifies: the same `(source, name)` always gives the same id, so
-    /// that an event read twice takes effect once. A UUID version 8: 48 bits of time, then a SHA-256 of source
-    /// and name (RFC 9562, section 5.8).
+    /// The id of an operation made of something that its source identifies: the same parts always give the same id,
+    /// whenever and however often they are read, so that an event read twice takes effect once. A UUID version 8
+    /// (RFC 9562, section 5.8) of a SHA-256 over the parts. No time is in it: the same event may be read with
+    /// another one, or with none.
+    #[must_use]
+    pub fn of_parts(parts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            // With its length: "ab" and "c" are not "a" and "bc".
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        Self(Repr::Uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid()))
+    }
+
+    /// The id of something that has a fixed time, besides its source and its name there: the same three always give
+    /// the same id, and ids sort by time. A UUID version 8: 48 bits of time, then a SHA-256 of source and name. For
+    /// what may be read again with another time, see [`of_parts`](Self::of_parts).
     #[must_use]
     pub fn derived(occurred_at: i64, source: &str, name: &str) -> Self {
         let mut hash = Sha256::new();
@@ -45,6 +63,27 @@ impl OpId {
         bytes[..6].copy_from_slice(&occurred_at.to_be_bytes()[2..]);
         bytes[6..].copy_from_slice(&digest[..10]);
         Self(Repr::Uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid()))
+    }
+
+    /// The id of a message that brought none, from its place in a stream: the same message always has the same one, and
+    /// of two messages that were stored in one millisecond the later one has the greater. A UUID version 8: 48 bits of
+    /// time, 48 of the sequence, and what is left of a SHA-256 of stream, nanosecond and sequence; a stream that was
+    /// created again counts from 1 again, at another time.
+    #[must_use]
+    pub fn placed(stream: &str, nanos: i64, sequence: u64) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(nanos.to_be_bytes());
+        hash.update(sequence.to_be_bytes());
+        hash.update(stream.as_bytes());
+        let digest = hash.finalize();
+        let mut tail = [0; 4];
+        tail.copy_from_slice(&digest[..4]);
+        let millis = u128::from((nanos / 1_000_000).unsigned_abs() & 0xffff_ffff_ffff);
+        let place = u128::from(sequence & 0xffff_ffff_ffff);
+        // Around the bits of version and variant: 12 of the sequence, 36 more, 26 of the hash.
+        let hash = u128::from(u32::from_be_bytes(tail) >> 6);
+        let bits = (millis << 80) | ((place >> 36) << 64) | ((place & 0xf_ffff_ffff) << 26) | hash;
+        Self(Repr::Uuid(uuid::Builder::from_custom_bytes(bits.to_be_bytes()).into_uuid()))
     }
 
     /// Reads an id that a peer sent.
@@ -119,7 +158,7 @@ impl Trace {
 /// What is known of an operation apart from what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Its identity; travels as the NATS header `Nats-Msg-Id`.
+    /// Its identity; travels as the NATS header `Rosey-Operation-Id`.
     pub id: OpId,
     /// When it happened, in unix milliseconds; travels as `Rosey-Occurred-At`.
     pub occurred_at: i64,
@@ -142,23 +181,31 @@ impl Head {
 }
 
 impl Head {
-    /// How far in the future an operation may claim to have happened, in milliseconds.
-    const AHEAD: i64 = 24 * 60 * 60 * 1000;
+    /// How far in the future an operation may claim to have happened, if nothing else is said.
+    pub const AHEAD: Duration = Duration::from_secs(5 * 60);
 
-    /// Whether it may have happened then: after 1970, and not more than a day from now. Asked on every path, so
-    /// that no path takes what another refuses.
+    /// Whether it may have happened then: after 1970, and not more than `ahead` from now. Asked on every path, so that
+    /// no path takes what another refuses.
     ///
     /// # Errors
     /// `clock`.
-    pub fn check(&self) -> Result<(), Cause> {
-        let latest = clock::now().saturating_add(Self::AHEAD);
-        if (1..=latest).contains(&self.occurred_at) {
+    pub fn check(&self, ahead: Duration) -> Result<(), Cause> {
+        let millis = i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX);
+        let now = clock::now();
+        if (1..=now.saturating_add(millis)).contains(&self.occurred_at) {
             return Ok(());
         }
-        let message = format!(
-            "it cannot have happened at {} (unix milliseconds): before 1970, or more than a day ahead; is the clock right?",
-            self.occurred_at
-        );
+        let message = if self.occurred_at < 1 {
+            format!("it cannot have happened at {} (unix milliseconds), before 1970", self.occurred_at)
+        } else {
+            format!(
+                "it cannot have happened at {} (unix milliseconds): that is {} s ahead, and at most {} s are taken; is a \
+                 clock wrong?",
+                self.occurred_at,
+                self.occurred_at.saturating_sub(now) / 1000,
+                ahead.as_secs_f64()
+            )
+        };
         Err(Cause::new(Code::CLOCK, message))
     }
 }
@@ -234,6 +281,35 @@ mod tests {
         assert_ne!(id, OpId::derived(1_700_000_000_000, "irc", "msg-2"));
         assert_ne!(OpId::derived(1, "ab", "c"), OpId::derived(1, "a", "bc"));
         assert!(id < OpId::derived(1_700_000_000_001, "irc", "msg-0"), "derived ids sort by time");
+    }
+
+    #[test]
+    fn an_id_made_of_parts_knows_where_each_ends() {
+        let id = OpId::of_parts(&["irc", "msg-1", "message_log"]);
+        assert_eq!(id, OpId::of_parts(&["irc", "msg-1", "message_log"]));
+        assert_ne!(id, OpId::of_parts(&["irc", "msg-1message_log", ""]));
+        assert_ne!(OpId::of_parts(&["ab", "c"]), OpId::of_parts(&["a", "bc"]));
+        assert_eq!(OpId::parse(&id.to_string()).expect("an id"), id);
+    }
+
+    #[test]
+    fn ids_are_in_the_order_in_which_they_were_made() {
+        let ids: Vec<_> = (0..100_000).map(|_| OpId::new().to_string()).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b), "as the texts that the database sorts");
+    }
+
+    #[test]
+    fn ids_of_a_stream_are_in_the_order_of_its_sequence() {
+        let at = 1_700_000_000_123_456_789;
+        let sequences = (1..5_000).chain((1 << 36) - 50..(1 << 36) + 50).chain((1 << 48) - 50..1 << 48);
+        let ids: Vec<_> = sequences.map(|n| OpId::placed("ROSEY", at, n).to_string()).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b));
+        assert!(OpId::placed("ROSEY", at, 9_999) < OpId::placed("ROSEY", at + 1_000_000, 1));
+        assert_eq!(OpId::placed("ROSEY", at, 7), OpId::placed("ROSEY", at, 7));
+        assert_ne!(OpId::placed("ROSEY", at, 7), OpId::placed("ROSEY", at + 1, 7), "created again");
+        assert_ne!(OpId::placed("ROSEY", at, 7), OpId::placed("OTHER", at, 7));
+        let text = OpId::placed("ROSEY", at, 7).to_string();
+        assert_eq!((&text[14..15], OpId::parse(&text).expect("an id").to_string()), ("8", text.clone()));
     }
 
     #[test]

@@ -121,7 +121,7 @@ async fn verify_tells_right_from_wrong_by_its_exit_code_its_text_and_its_json() 
     let (code, text) = verify(&[]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("2 WRONG"), "{text}");
-    assert!(text.contains("alice · connected_ms: 1001 stands there, 0 must"), "{text}");
+    assert!(text.contains("alice · connected_ms: found 1001, expected 0"), "{text}");
     assert!(text.contains("2 of ") && !text.contains("clean"), "{text}");
     let (code, verdict) = json();
     assert_eq!((code, &verdict["wrong"]), (Some(1), &json!({"user_stats": 2})));

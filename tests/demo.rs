@@ -7,15 +7,18 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// The demo in short, of the usual recording; whatever it leaves is in `dir`.
+/// The demo in short, of the usual recording, which is part of the program: it is played far from its sources. Whatever it
+/// leaves is in `dir`.
 fn demo(dir: &Path) -> Command {
-    demo_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/session.jsonl"), dir)
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
+    command.args(["demo", "--fast"]).current_dir(dir).env("TMPDIR", dir);
+    command.stdin(Stdio::null());
+    command
 }
 
 fn demo_of(session: &Path, dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.args(["demo", "--fast", "--session"]).arg(session).current_dir(dir).env("TMPDIR", dir);
-    command.stdin(Stdio::null());
+    let mut command = demo(dir);
+    command.arg("--session").arg(session);
     command
 }
 

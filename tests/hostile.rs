@@ -120,7 +120,12 @@ async fn assert_letter(file: &DbFile, subject: &str, payload: &[u8], at: &str) {
             .unwrap();
     assert_eq!((code.as_str(), kept_subject.as_str()), ("invalid", subject), "{at}");
     assert!(!reason.is_empty(), "{at}");
-    assert!(kept == payload, "{at}: kept byte by byte");
+    if payload.len() > 512 << 10 {
+        // Larger than any message that could be one: its beginning tells what it was.
+        assert!(kept == payload[..4096] && reason.contains("bytes"), "{at}: {reason}");
+    } else {
+        assert!(kept == payload, "{at}: kept byte by byte");
+    }
 }
 
 #[tokio::test]

@@ -402,15 +402,17 @@ async fn what_is_larger_than_the_server_takes_goes_to_the_database() {
 }
 
 #[tokio::test]
-async fn an_answer_larger_than_the_server_takes_is_read_from_the_database() {
+async fn a_list_longer_than_the_server_takes_comes_without_its_oldest_entries() {
     let w = World::on(NatsServer::with_config("max_payload: 4096").await).await;
     let db = stack(&w.nats, &w.file).await;
     for n in 0..8 {
         db.message_log("alice", format!("{n}").repeat(900)).await.unwrap();
     }
     let read = db.call(RecentChat { limit: 8 }).await.unwrap();
-    assert_eq!((read.via, read.answer.len()), (Via::Db, 8));
-    assert_eq!(db.call(RecentChat { limit: 2 }).await.unwrap().via, Via::Nats);
+    assert_eq!((read.via, read.answer.len(), read.omitted), (Via::Nats, 3, 5));
+    assert!(read.answer.iter().map(|line| &line.message[..1]).eq(["5", "6", "7"]));
+    let read = db.call(RecentChat { limit: 2 }).await.unwrap();
+    assert_eq!((read.via, read.answer.len(), read.omitted), (Via::Nats, 2, 0));
 }
 
 #[tokio::test]

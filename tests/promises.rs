@@ -10,6 +10,7 @@ mod promises {
     mod file;
     mod foreign_service;
     mod limited_account;
+    mod limited_client;
     mod locks_and_modes;
     mod migrating;
     mod operators;

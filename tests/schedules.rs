@@ -14,6 +14,8 @@
 mod load;
 #[path = "schedules/plan.rs"]
 mod plan;
+#[path = "schedules/strangers.rs"]
+mod strangers;
 mod support;
 #[path = "schedules/verdict.rs"]
 mod verdict;
@@ -38,7 +40,7 @@ async fn play(seed: u64, length: Duration, story: Story) {
     let mut dice = Dice::new(seed);
     let (stream, services) = (seed % 2 == 1, if dice.in_a_hundred(50) { 2 } else { 1 });
     story.say(format_args!("stream: {stream}, services: {services}"));
-    let plan = plan::draw(&mut dice, length, services);
+    let plan = plan::draw(&mut dice, length, services, stream);
     plan.iter().for_each(|spell| story.say(format_args!("planned: {spell}")));
     let mut world = World::new(stream, services, story).await;
     let bots = [Bot::start(&world.proxy, &world.file).await, Bot::start(&world.proxy, &world.file).await];

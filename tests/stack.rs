@@ -46,7 +46,12 @@ impl Service<Request> for Leaf {
         self.asked.fetch_add(1, Ordering::Relaxed);
         ready(match self.fails {
             Some(code) => Err(Error::new(Cause::new(code, "told so"), request)),
-            None => Ok(Reply { via: self.via, ack: Ack::Committed, answer: Answer::UserJoined(Done {}) }),
+            None => Ok(Reply {
+                via: self.via,
+                ack: Ack::Committed,
+                answer: Answer::UserJoined(Done {}),
+                omitted: 0,
+            }),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Normalised events: what happens in a channel, whatever network it is on.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -34,6 +35,11 @@ impl Event {
         self.body.kind()
     }
 
+    /// Whether its network identifies it: then it may be read again, and what is made of it must be the same.
+    pub const fn is_identified(&self) -> bool {
+        matches!(self.stamp.identity, Identity::Known { .. })
+    }
+
     /// When it happened, in unix milliseconds.
     pub const fn occurred_at(&self) -> i64 {
         self.stamp.occurred_at
@@ -41,8 +47,8 @@ impl Event {
 
     /// The head of the operation `name` made of this event, at the event's time.
     ///
-    /// If the network identifies the event, the id is derived from that and from `name`: the same event read
-    /// again makes the same operations. Two operations of one event need two names; a name may be any text
+    /// If the network identifies the event, the id is derived from that and from `name`, and from nothing else: the
+    /// same event read again makes the same operations, whatever the clock says by then. Two operations of one event need two names; a name may be any text
     /// (`user_joined/alice`). An event without identity gives the operation that it *is* (a join its
     /// `user_joined`) the id taken at reading, so that events of one millisecond keep the order in which they
     /// were read, and every other operation a fresh one.
@@ -53,7 +59,7 @@ impl Event {
     /// The same at another time, in unix milliseconds.
     pub fn head_at(&self, name: &str, occurred_at: i64) -> Head {
         let id = match &self.stamp.identity {
-            Identity::Known { source, id } => OpId::derived(occurred_at, source, &format!("{id}/{name}")),
+            Identity::Known { source, id } => OpId::of_parts(&[source, id, name]),
             Identity::Unknown { id } if self.kind().operation() == Some(name) => id.clone(),
             Identity::Unknown { .. } => OpId::new(),
         };
@@ -71,7 +77,7 @@ pub struct Stamp {
 #[derive(Clone, Debug)]
 enum Identity {
     /// The network calls it this; `source` keeps the names of two networks apart.
-    Known { source: &'static str, id: Box<str> },
+    Known { source: Arc<str>, id: Box<str> },
     /// The network has no name for it; this id was taken when it was read.
     Unknown { id: OpId },
 }
@@ -89,8 +95,8 @@ impl Stamp {
 
     /// The same for an event that the network `source` calls `id`.
     #[must_use]
-    pub fn identified(self, source: &'static str, id: impl Into<Box<str>>) -> Self {
-        Self { identity: Identity::Known { source, id: id.into() }, ..self }
+    pub fn identified(self, source: impl Into<Arc<str>>, id: impl Into<Box<str>>) -> Self {
+        Self { identity: Identity::Known { source: source.into(), id: id.into() }, ..self }
     }
 }
 
@@ -271,6 +277,10 @@ mod tests {
         let other = Event::new(join(), Stamp::at(5_000).identified("jsonl", "e2"));
         assert_ne!(read().head("user_joined").id, other.head("user_joined").id);
         assert_eq!(read().head("user_joined").occurred_at, 5_000);
+        let later = Event::new(join(), Stamp::at(6_000).identified("jsonl", "e1"));
+        assert_eq!(read().head("user_joined").id, later.head("user_joined").id, "no clock is in it");
+        let elsewhere = Event::new(join(), Stamp::at(5_000).identified("irc", "e1"));
+        assert_ne!(read().head("user_joined").id, elsewhere.head("user_joined").id);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What can be said on the command line. Every option is also an environment variable and a line of the
 //! configuration file.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::outbox::{OutboxArgs, OutboxCommand};
 use crate::sql::Retention;
 use crate::stack::Queries;
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::serve::ServiceArgs;
 
@@ -26,7 +27,16 @@ Configuration, the first that says something counts:
   the option · its environment variable · NATS_URL, DATABASE_URL · a line of the file
   (--config FILE, else ./rosey.toml if it is there) · the default
 A line of the file is an option's long name: nats-url = \"nats://…\". Lines in a table
-[bot] are for `rosey bot` alone.
+[bot] are for `rosey bot` alone. A blank variable or line counts as unset. `rosey config`
+prints what is in force and where it came from.
+
+Output: results on stdout; everything else on stderr. With --json a failure is the last
+line of stderr, one object {error, class, code, exit}; `up`, `serve` and `bot` end with a
+line of JSON there (stdout is the chat's).
+
+Signals: SIGINT and SIGTERM drain and end; a second one ends at once. SIGHUP makes `up`,
+`serve` and `bot` reload the configuration (log and log-file take effect at once) and
+reopen the log file; it ends every other command, as usual.
 
 Exit codes:
   0 done
@@ -54,10 +64,13 @@ pub(super) struct Global {
     /// or a filter such as `rosey=debug,async_nats=warn` [default: info for up, serve and bot; warn for demo; else off]
     #[arg(long, global = true, env = "ROSEY_LOG", value_name = "LEVEL")]
     pub(super) log: Option<String>,
-    /// How the log is written
-    #[arg(long, global = true, env = "ROSEY_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
-    pub(super) log_format: LogFormat,
-    /// Print results as JSON, for machines
+    /// How the log is written [default: text; json with --json, but for demo]
+    #[arg(long, global = true, env = "ROSEY_LOG_FORMAT", value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
+    /// Log to this file instead of stderr; created with mode 0600, reopened on SIGHUP
+    #[arg(long, global = true, env = "ROSEY_LOG_FILE", value_name = "FILE")]
+    pub(super) log_file: Option<PathBuf>,
+    /// Print results and failures as JSON, for machines
     #[arg(long, global = true, env = "ROSEY_JSON", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) json: bool,
     /// The configuration file; rosey.toml in this directory if nothing is said
@@ -88,17 +101,19 @@ pub(super) enum Command {
     Stats(StatsArgs),
     /// The newest lines of the channel
     Recent(RecentArgs),
-    /// Leave a message for a user, who gets it when he next joins; or for the whole channel
+    /// Leave a message for a user, delivered at the next join; or for the whole channel
     Tell(TellArgs),
     /// What waits in the outbox for a path to return, and what was refused; offer it again, or drop it
     Outbox(OutboxCommand),
-    /// Work out again everything that the database derives from its baseline and events; exit 1 and a list if
-    /// anything disagrees. Reads only, also while a service is running
+    /// Recompute everything that is derived from baseline and events, and report differences: exit 1 if there are any.
+    /// Only reads; safe while a service is running
     Verify(DatabaseArgs),
     /// What could not be understood or applied: look at it, offer it again, drop it
     Dead(super::dead::DeadArgs),
     /// A whole session on real processes, while one thing after another breaks; ends in a table and a verdict
     Demo(DemoArgs),
+    /// Print the options in force and where each came from, with secrets hidden
+    Config(ConfigArgs),
     /// Print a completion script
     Completions {
         /// For which shell
@@ -106,7 +121,28 @@ pub(super) enum Command {
     },
 }
 
+impl Cli {
+    /// The command line as it is understood: an option of a command may also stand after its subcommand.
+    pub(super) fn usual() -> clap::Command {
+        Self::command().mut_subcommands(|command| {
+            if !command.has_subcommands() {
+                return command;
+            }
+            // Those that say what is done belong to the command alone: the rest has a variable.
+            command.mut_args(|arg| {
+                let everywhere = arg.get_long().is_some() && arg.get_env().is_some();
+                if everywhere { arg.global(true) } else { arg }
+            })
+        })
+    }
+}
+
 impl Command {
+    /// Whether it runs until it is told to stop: then SIGHUP reloads, and ends nothing.
+    pub(super) const fn stays(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Serve(_) | Self::Bot(_))
+    }
+
     /// What is logged if nothing is said: those that run for long tell what they do.
     pub(super) const fn log(&self) -> &'static str {
         match self {
@@ -133,25 +169,43 @@ pub(super) struct NatsArgs {
     /// A NATS credentials file
     #[arg(long, env = "ROSEY_NATS_CREDENTIALS", value_name = "FILE")]
     pub(super) nats_credentials: Option<PathBuf>,
+    /// What the subjects begin with on which this program is answered over NATS; `_INBOX` if nothing is said. The
+    /// service must be told to answer there
+    #[arg(long, env = "ROSEY_NATS_INBOX_PREFIX", value_name = "SUBJECT")]
+    pub(super) nats_inbox_prefix: Option<String>,
+    /// How long it may take to recognise the service on NATS before the other path serves, in milliseconds
+    #[arg(long, env = "ROSEY_RECOGNITION_TIMEOUT_MS", default_value = "2000", value_name = "MS", value_parser = millis)]
+    pub(super) recognition_timeout_ms: Duration,
 }
 
 /// Where the database is.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Paths")]
 pub(super) struct DatabaseArgs {
-    /// The database: sqlite://FILE. `serve`, `up` and `dead` take sqlite://rosey.db if nothing is said; everything else
-    /// then touches no database until the service on NATS has named it
+    /// The database: sqlite://FILE. Defaults to sqlite://rosey.db for serve, up, dead and verify; other commands discover
+    /// the database from the service
     #[arg(long, env = "ROSEY_DATABASE_URL", value_name = "URL")]
     pub(super) database_url: Option<String>,
     /// How durable a commit is: `normal` survives the end of the process, `full` a power cut
     #[arg(long, env = "ROSEY_SYNCHRONOUS", default_value = "normal", value_name = "LEVEL")]
     pub(super) synchronous: SynchronousArg,
+    /// How far in the future something may claim to have happened, in milliseconds; what claims more is refused, on every
+    /// path. One value for bot and service
+    #[arg(long, env = "ROSEY_FUTURE_TOLERANCE_MS", default_value = "300000", value_name = "MS", value_parser = millis)]
+    pub(super) future_tolerance_ms: Duration,
+    /// Who may read and write the files that are created: database, outbox, their locks, report and timeline. Octal, as of
+    /// chmod: 0600 is their owner alone. What is there already keeps its mode
+    #[arg(long, env = "ROSEY_FILE_MODE", default_value = "0600", value_name = "MODE", value_parser = file_mode)]
+    pub(super) file_mode: u32,
     /// Whether a missing database is an error.
     #[arg(skip)]
     pub(super) existing: bool,
-    /// How long what is kept, for a command that runs for long.
+    /// Retention periods, for a command that runs for long.
     #[arg(skip)]
     pub(super) retention: Option<Retention>,
+    /// Whether the clock is right, by an operator's word.
+    #[arg(skip)]
+    pub(super) trust_clock: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -329,6 +383,13 @@ pub(super) struct TellArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// The command whose options are printed, with options of its own to try; `serve` if none is named
+    #[arg(value_name = "COMMAND", num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) words: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct DemoArgs {
     /// The nats-server to start; else NATS_SERVER_BIN, else the one in PATH
     #[arg(long, env = "NATS_SERVER_BIN", value_name = "PATH")]
@@ -339,12 +400,22 @@ pub(super) struct DemoArgs {
     /// The recording four times as fast, some 15 s in all
     #[arg(long)]
     pub(super) fast: bool,
-    /// The recording to play, one event a line
-    #[arg(long, value_name = "FILE", default_value = "examples/data/session.jsonl")]
-    pub(super) session: PathBuf,
+    /// The recording to play, one event a line [default: the one within this program]
+    #[arg(long, value_name = "FILE")]
+    pub(super) session: Option<PathBuf>,
     /// Keep the database, the logs and the bot's timeline in this directory; else they stay only if something went wrong
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
+}
+
+/// A mode as chmod takes it. The owner must be able to read and write.
+pub(super) fn file_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+        Ok(mode) if mode <= 0o666 && mode & 0o111 == 0 && mode & 0o600 == 0o600 => Ok(mode),
+        _ => {
+            Err("an octal mode for files that their owner reads and writes, such as 0600 or 0660".to_owned())
+        }
+    }
 }
 
 pub(super) fn millis(text: &str) -> Result<Duration, String> {

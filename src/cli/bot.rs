@@ -1,5 +1,6 @@
 //! `rosey bot`, and the bot's part of `rosey up`.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,18 +15,20 @@ use super::tally::{Row, Table};
 use super::timeline::Timeline;
 use super::{console, outbox, signals};
 use crate::bot::{Bot, Progress, Summary, chat};
+use crate::files;
 use crate::nats::InboxCounts;
 
 pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
     args.paths.queries = args.chat.queries.into();
     if args.paths.no_nats {
-        // Beside a service, that one keeps house.
+        // Beside a service, the service removes what is old.
         args.paths.database = args.paths.database.keeping(&args.keep)?;
     }
+    let mode = args.paths.database.file_mode;
     let shutdown = signals::shutdown();
-    let outbox = outbox::open(&args.outbox).await?;
+    let outbox = outbox::open(&args.outbox, &args.paths.database).await?;
     let paths = Paths::open(&args.paths, "rosey-bot", outbox).await?;
-    let exit = chat(&args.chat, &paths, shutdown).await;
+    let exit = chat(&args.chat, mode, &paths, shutdown).await;
     paths.close().await;
     exit
 }
@@ -33,20 +36,24 @@ pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
 /// Runs the bot until its input ends, or it is told to stop.
 pub(super) async fn chat(
     args: &ChatArgs,
+    file_mode: u32,
     paths: &Paths,
     shutdown: watch::Receiver<bool>,
 ) -> Result<Exit, Failure> {
-    let source = chat::open(&args.chat).await?;
+    let source = args.chat.parse::<chat::Source>()?.of_channel(args.channel.as_deref()).open().await?;
     tokio::select! {
         () = paths.usable() => {}
-        () = signals::told(shutdown.clone()) => return Ok(Exit::Ok),
+        () = signals::told(shutdown.clone()) => {
+            console::ending("stopped before there was a path: nothing was read", serde_json::json!({"summary": null}));
+            return Ok(Exit::Ok);
+        }
     }
     let mut bot = Bot::new(paths.db.clone(), source).name(&args.name).concurrency(args.concurrency);
     if let Some(channel) = &args.channel {
         bot = bot.channel(channel);
     }
     let timeline = match &args.timeline {
-        Some(file) => Some(Timeline::start(file, args.timeline_ms, paths.tally.clone()).await?),
+        Some(file) => Some(Timeline::start(file, file_mode, args.timeline_ms, paths.tally.clone()).await?),
         None => None,
     };
     let shown = tokio::spawn(show(bot.progress()));
@@ -57,18 +64,22 @@ pub(super) async fn chat(
     }
     let kept = paths.replayed().await;
     let rows = paths.tally.rows();
-    console::say(format!("{summary}\n\n{}", Table(&rows)));
-    if let Some(line) = kept.as_ref().and_then(|(file, report)| report.line(file)) {
-        console::say(line);
-    }
     let inbox = paths.inbox();
-    if let Some(line) = inbox.as_ref().and_then(late) {
-        console::say(line);
-    }
+    let outbox = kept.as_ref().map(|(_, report)| *report);
+    let exit = if summary.is_clean() { Exit::Ok } else { Exit::Failed };
+    let mut details = as_json(&summary, &rows, outbox, inbox.as_ref());
     if let Some(file) = &args.report {
-        report(file, &summary, &rows, kept.map(|(_, report)| report), inbox)?;
+        report(file, file_mode, &details)?;
     }
-    Ok(if summary.is_clean() { Exit::Ok } else { Exit::Failed })
+    let mut text = format!("{summary}\n\n{}", Table(&rows));
+    let outbox_line = kept.as_ref().and_then(|(file, report)| report.line(file));
+    for line in outbox_line.into_iter().chain(inbox.as_ref().and_then(late)) {
+        text.push('\n');
+        text.push_str(&line);
+    }
+    details["exit"] = exit.number().into();
+    console::ending(&text, details);
+    Ok(exit)
 }
 
 /// A bar on a terminal, for as long as this runs.
@@ -95,14 +106,17 @@ fn late(inbox: &InboxCounts) -> Option<String> {
     })
 }
 
-fn report(
-    file: &Path,
+fn as_json(
     summary: &Summary,
     rows: &[Row],
     outbox: Option<outbox::Report>,
-    inbox: Option<InboxCounts>,
-) -> Result<(), Failure> {
-    let json = serde_json::json!({"summary": summary, "operations": rows, "outbox": outbox, "nats": inbox});
-    std::fs::write(file, format!("{json:#}\n"))
+    inbox: Option<&InboxCounts>,
+) -> serde_json::Value {
+    serde_json::json!({"summary": summary, "operations": rows, "outbox": outbox, "nats": inbox})
+}
+
+fn report(file: &Path, file_mode: u32, json: &serde_json::Value) -> Result<(), Failure> {
+    files::begin(file, file_mode)
+        .and_then(|mut opened| opened.write_all(format!("{json:#}\n").as_bytes()))
         .map_err(|e| Failure::new(Exit::Failed, format!("the report {}: {e}", file.display())))
 }

@@ -1,15 +1,23 @@
-//! What people see: the log on stderr, a progress bar on a terminal.
+//! What people and machines see: results on stdout, everything else on stderr, a progress bar on a terminal.
+//!
+//! All of it passes through here: no password of an address and no character that commands a terminal is shown, and an
+//! output that is closed ends nothing.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use serde_json::{Map, Value, json};
 
 use super::args::{Global, LogFormat};
-use super::exit::{Exit, Failure};
+use super::{logfile, query, secrets, shown};
+use crate::clock;
+
+/// Whether results and failures are JSON, and whether the log is.
+static RESULTS: AtomicBool = AtomicBool::new(false);
+static LOG: AtomicBool = AtomicBool::new(false);
 
 /// The bars on the terminal; the log is written above them.
 fn bars() -> &'static MultiProgress {
@@ -17,28 +25,28 @@ fn bars() -> &'static MultiProgress {
     BARS.get_or_init(MultiProgress::new)
 }
 
-/// Starts logging to stderr, at this level if nothing was said.
-pub(super) fn logs(global: &Global, level: &str) -> Result<(), Failure> {
-    let level = global.log.as_deref().unwrap_or(level);
-    let wrong = |e: &dyn std::fmt::Display| Failure::new(Exit::Usage, format!("--log {level:?}: {e}"));
-    // One word is a level for everything of ours; libraries keep quiet below warnings unless they are named, and the NATS
-    // client altogether: what happens to the connection is told by us, once.
-    let directives = match level {
-        "off" => level.to_owned(),
-        filter if filter.contains(['=', ',']) => filter.to_owned(),
-        level => format!("warn,async_nats=off,rosey={level},rosey_layers={level}"),
-    };
-    let filter = EnvFilter::try_new(directives).map_err(|e| wrong(&e))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Stderr);
-    match global.log_format {
-        LogFormat::Text => builder
-            .with_target(false)
-            .with_ansi(io::stderr().is_terminal())
-            .compact()
-            .try_init()
-            .map_err(|e| wrong(&e)),
-        LogFormat::Json => builder.json().flatten_event(true).try_init().map_err(|e| wrong(&e)),
+/// From now on everything is said in these forms.
+pub(super) fn speak(results: bool, log: bool) {
+    RESULTS.store(results, Ordering::Relaxed);
+    LOG.store(log, Ordering::Relaxed);
+    if log {
+        std::panic::set_hook(Box::new(|panic| {
+            let line = logged("ERROR", &panic.to_string(), Map::new());
+            log_line(&line);
+        }));
     }
+}
+
+/// The same, as the options say. `story`: the command tells its story in words, whatever its result is.
+pub(super) fn speak_as(global: &Global, story: bool) {
+    let usual = if global.json && !story { LogFormat::Json } else { LogFormat::Text };
+    let format = global.log_format.unwrap_or(usual);
+    speak(global.json, matches!(format, LogFormat::Json));
+}
+
+/// Whether the log is JSON.
+pub(super) fn logs_json() -> bool {
+    LOG.load(Ordering::Relaxed)
 }
 
 /// A bar over `total` steps on a terminal; nothing elsewhere.
@@ -52,7 +60,7 @@ pub(super) fn bar(total: Option<u64>, unit: &str) -> ProgressBar {
 
 /// The same, as it is wanted.
 pub(super) fn styled_bar(total: Option<u64>, template: &str) -> ProgressBar {
-    if !io::stderr().is_terminal() {
+    if !io::stderr().is_terminal() || logs_json() {
         return ProgressBar::hidden();
     }
     let bar = bars().add(ProgressBar::new(total.unwrap_or(0)));
@@ -64,40 +72,92 @@ pub(super) fn styled_bar(total: Option<u64>, template: &str) -> ProgressBar {
 }
 
 /// Prints a line for people on stderr, above the bars.
-pub(super) fn say(line: impl AsRef<str>) {
-    bars().suspend(|| {
-        // Nobody reads stderr any more: nothing to do about that.
-        let _ = writeln!(io::stderr(), "{}", line.as_ref());
-    });
+pub(super) fn say(text: impl AsRef<str>) {
+    let text = text.as_ref();
+    if logs_json() {
+        log_line(&logged("INFO", text, Map::new()));
+    } else {
+        let text = secrets::redact(&shown::lines(text));
+        logfile::append(&text);
+        stderr(&text);
+    }
+}
+
+/// Says how a command that runs for long has ended: in words, or as an object with the details.
+pub(super) fn ending(text: &str, details: Value) {
+    if !logs_json() && !RESULTS.load(Ordering::Relaxed) {
+        return say(text);
+    }
+    let details = match details {
+        Value::Object(details) => details,
+        other => Map::from_iter([("result".to_owned(), other)]),
+    };
+    log_line(&logged("INFO", text, details));
+}
+
+/// Says why a command failed: as an object of results if those are JSON, as a line of the log if that is, else in words.
+pub(super) fn failure(message: &str, class: Option<&str>, code: &str, exit: u8) {
+    let message = secrets::redact(message);
+    if RESULTS.load(Ordering::Relaxed) {
+        let object = json!({"error": message, "class": class, "code": code, "exit": exit});
+        log_line(&shown::json(&object.to_string()));
+    } else if logs_json() {
+        let more = [("class", json!(class)), ("code", json!(code)), ("exit", json!(exit))];
+        log_line(&logged(
+            "ERROR",
+            &message,
+            more.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(),
+        ));
+    } else {
+        let line = format!("rosey: {}", shown::lines(&message));
+        logfile::append(&line);
+        stderr(&line);
+    }
 }
 
 /// Prints a result on stdout.
-pub(super) fn print(line: impl AsRef<str>) {
+pub(super) fn print(text: impl AsRef<str>) {
+    let text = secrets::redact(&shown::lines(text.as_ref()));
+    put(&text);
+}
+
+/// Prints a result on stdout as one line of JSON.
+pub(super) fn print_json(value: &impl serde::Serialize) {
+    match serde_json::to_string(value) {
+        Ok(text) => put(&shown::json(&text)),
+        Err(e) => failure(&format!("the result is no JSON: {e}"), None, "failed", 1),
+    }
+}
+
+fn put(text: &str) {
     bars().suspend(|| {
         // A closed pipe (`rosey recent | head`) is the reader's choice.
-        let _ = writeln!(io::stdout(), "{}", line.as_ref());
+        let _ = writeln!(io::stdout(), "{text}");
     });
 }
 
-/// Writes to stderr without tearing the bars.
-#[derive(Clone, Copy, Debug)]
-struct Stderr;
-
-impl Write for Stderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        bars().suspend(|| io::stderr().write_all(bytes))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
+/// A line as the log writes it in JSON.
+fn logged(level: &str, message: &str, more: Map<String, Value>) -> String {
+    let mut line = Map::new();
+    line.insert("timestamp".to_owned(), query::rfc3339(clock::now()).into());
+    line.insert("level".to_owned(), level.into());
+    line.insert("message".to_owned(), message.into());
+    line.extend(more);
+    secrets::redact(&shown::json(&Value::Object(line).to_string()))
 }
 
-impl<'a> MakeWriter<'a> for Stderr {
-    type Writer = Self;
+fn log_line(line: &str) {
+    logfile::append(line);
+    stderr(line);
+}
 
-    fn make_writer(&'a self) -> Self {
-        *self
-    }
+fn stderr(line: &str) {
+    raw_stderr(format!("{line}\n").as_bytes());
+}
+
+/// Writes to stderr without tearing the bars. That it is closed ends nothing.
+pub(super) fn raw_stderr(bytes: &[u8]) {
+    bars().suspend(|| {
+        let _ = io::stderr().write_all(bytes);
+    });
 }

@@ -2,22 +2,27 @@
 //! the database file, beside a service that runs.
 
 use async_nats::HeaderMap;
-use clap::{Args, Subcommand};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, Subcommand};
 use rosey_layers::{Class, Classify};
+use serde_json::map::Entry;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::args::{DatabaseArgs, Global};
-use super::console;
 use super::exit::{Exit, Failure};
-use super::query::{clean, time};
+use super::query::time;
+use super::shown::clean;
+use super::{confirm, console};
 use crate::clock;
 use crate::error::{Cause, Code};
 use crate::nats::wire;
 use crate::op::{Op, Request};
 use crate::operation::Operation;
 use crate::request::OpId;
-use crate::sql::{BuriedLetter, DeadLetters, SqlxService};
+use crate::sql::{BuriedLetter, DeadLetters, SqlxService, UNREAD};
 
 #[derive(Debug, Args)]
 pub(super) struct DeadArgs {
@@ -43,8 +48,14 @@ pub(super) enum DeadCommand {
     /// Offer letters again, as the service would take them; what is applied is a dead letter no more. Not those older
     /// than 7 days
     Retry(DeadWhich),
-    /// Remove letters
-    Drop(DeadWhich),
+    /// Remove letters for good
+    Drop {
+        #[command(flatten)]
+        which: DeadWhich,
+        /// With --all: remove without asking
+        #[arg(long, env = "ROSEY_YES", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -85,26 +96,51 @@ async fn command(
     match command {
         DeadCommand::List { letters: most } => {
             let list = letters.list(*most).await.map_err(|e| unserved(&e))?;
-            console::print(if global.json {
-                Value::from(list.iter().map(as_json).collect::<Vec<_>>()).to_string()
+            if global.json {
+                console::print_json(&list.iter().map(as_json).collect::<Vec<_>>());
             } else if list.is_empty() {
-                "no dead letters".to_owned()
+                console::print("no dead letters");
             } else {
-                list.iter().map(line).collect::<Vec<_>>().join("\n")
-            });
+                console::print(list.iter().map(line).collect::<Vec<_>>().join("\n"));
+            }
             Ok(Exit::Ok)
         }
         DeadCommand::Show { id } => {
             let letter = letters.show(*id).await.map_err(|e| unserved(&e))?.ok_or_else(|| missing(*id))?;
-            console::print(if global.json { as_json(&letter).to_string() } else { whole(&letter) });
+            if global.json {
+                console::print_json(&as_json(&letter));
+            } else {
+                console::print(whole(&letter));
+            }
             Ok(Exit::Ok)
         }
-        DeadCommand::Drop(which) => {
+        DeadCommand::Drop { which, yes } => {
+            let ids = chosen(letters, which).await?;
+            let what = match ids.len() {
+                1 => "1 dead letter".to_owned(),
+                n => format!("{n} dead letters"),
+            };
+            // Those named one by one were looked at; all of them may be more than were looked at.
+            if which.all
+                && !ids.is_empty()
+                && !confirm::removal(global, *yes, &what, "would be removed for good")?
+            {
+                return Ok(Exit::Failed);
+            }
             let mut exit = Exit::Ok;
-            for id in chosen(letters, which).await? {
+            let mut removed = 0_u64;
+            for id in ids {
                 let dropped = letters.drop_letter(id).await.map_err(|e| unserved(&e))?;
                 say(global, id, if dropped { "dropped" } else { "not there" }, None);
                 exit = if dropped { exit } else { Exit::Failed };
+                removed += u64::from(dropped);
+            }
+            if which.all {
+                if global.json {
+                    console::print_json(&json!({"dropped": removed}));
+                } else {
+                    console::print(format!("{removed} dead letters dropped"));
+                }
             }
             Ok(exit)
         }
@@ -146,12 +182,18 @@ async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Resu
     if !Op::SPECS[index].writes() || Op::SPECS[index].lists() {
         return Err(invalid("it asks for an answer that nobody waits for any more".to_owned()));
     }
+    if letter.dropped().is_some() {
+        return Err(invalid(
+            "it stands for letters that were dropped, and nothing of them is left to offer".to_owned(),
+        ));
+    }
     let mut headers = HeaderMap::new();
-    for (name, value) in &letter.headers {
+    // Of a header that could not be read, what can be read of it counts.
+    for (name, value) in letter.headers.iter().filter(|(name, _)| name != UNREAD) {
         let name: async_nats::HeaderName =
             name.parse().map_err(|e| invalid(format!("the header {name:?}: {e}")))?;
         let value: async_nats::HeaderValue = value.parse().map_err(|e| invalid(format!("a header: {e}")))?;
-        headers.insert(name, value);
+        headers.append(name, value);
     }
     let own_id = || OpId::derived(letter.at, "dead letter", &format!("{} {id}", db.database()));
     let head = wire::head_or(Some(&headers), &letter.payload, letter.at, own_id)?;
@@ -162,14 +204,13 @@ async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Resu
 }
 
 fn say(global: &Global, id: i64, what: &str, cause: Option<&Cause>) {
-    console::print(match (global.json, cause) {
-        (true, cause) => json!({
+    match (global.json, cause) {
+        (true, cause) => console::print_json(&json!({
             "id": id, "done": cause.is_none() && what != "not there", "code": cause.map(|c| c.code().name),
-            "reason": cause.map(ToString::to_string)})
-        .to_string(),
-        (false, None) => format!("{id}: {what}"),
-        (false, Some(cause)) => format!("{id}: {what}: {}", clean(&cause.to_string())),
-    });
+            "reason": cause.map(ToString::to_string)})),
+        (false, None) => console::print(format!("{id}: {what}")),
+        (false, Some(cause)) => console::print(format!("{id}: {what}: {}", clean(&cause.to_string()))),
+    }
 }
 
 fn line(letter: &BuriedLetter) -> String {
@@ -189,6 +230,10 @@ fn whole(letter: &BuriedLetter) -> String {
     for (name, value) in &letter.headers {
         text.push_str(&format!("\nheader      {}: {}", clean(name), clean(value)));
     }
+    if std::str::from_utf8(&letter.payload).is_err() {
+        text.push_str(&format!("\n\nnot text; in base64: {}", BASE64.encode(&letter.payload)));
+        return text;
+    }
     text.push_str(&format!("\n\n{}", clean(&String::from_utf8_lossy(&letter.payload))));
     text
 }
@@ -198,11 +243,28 @@ fn name(letter: &BuriedLetter) -> &'static str {
 }
 
 fn as_json(letter: &BuriedLetter) -> Value {
-    let headers: serde_json::Map<_, _> =
-        letter.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-    json!({
+    let mut headers = serde_json::Map::new();
+    for (name, value) in letter.headers.iter().filter(|(name, _)| name != UNREAD) {
+        match headers.entry(name) {
+            Entry::Vacant(new) => drop(new.insert(value.as_str().into())),
+            // As of old one text; several, if the name comes more than once.
+            Entry::Occupied(mut known) => match known.get_mut() {
+                Value::Array(values) => values.push(value.as_str().into()),
+                first => *first = Value::from(vec![first.take(), value.as_str().into()]),
+            },
+        }
+    }
+    let mut shown = json!({
         "id": letter.id, "at": letter.at, "operation": name(letter), "subject": letter.subject, "code": letter.code,
-        "reason": letter.reason, "headers": headers, "payload": String::from_utf8_lossy(&letter.payload)})
+        "reason": letter.reason, "headers": headers, "payload": String::from_utf8_lossy(&letter.payload)});
+    // What is no text is shown as it is beside that.
+    if let Some(bytes) = letter.unread_header() {
+        shown["header_base64"] = bytes.into();
+    }
+    if std::str::from_utf8(&letter.payload).is_err() {
+        shown["payload_base64"] = BASE64.encode(&letter.payload).into();
+    }
+    shown
 }
 
 fn missing(id: i64) -> Failure {
@@ -210,5 +272,5 @@ fn missing(id: i64) -> Failure {
 }
 
 fn unserved(cause: &Cause) -> Failure {
-    Failure::new(Exit::Unserved, cause.to_string())
+    Failure::of(Exit::Unserved, cause)
 }

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use rosey_layers::{Class, Classify};
 
-use crate::error::Error;
+use super::console;
+use crate::error::{Cause, Code, Error};
 use crate::outbox::OutboxError;
 use crate::service::ServeError;
 use crate::sql::OpenError;
@@ -32,21 +33,54 @@ impl From<Exit> for ExitCode {
     }
 }
 
+impl Exit {
+    /// The number.
+    pub(super) const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// What stands as the code of a failure that is no operation's.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Refused => "refused",
+            Self::Unserved => "unserved",
+            Self::MustNotStart => "must_not_start",
+        }
+    }
+}
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(super) struct Failure {
     exit: Exit,
     message: String,
+    /// Of the operation that failed, if it was one.
+    code: Option<Code>,
 }
 
 impl Failure {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), code: None }
     }
 
-    /// Says it on stderr.
+    /// An operation, or a step of it, that failed for this cause.
+    pub(super) fn of(exit: Exit, cause: &Cause) -> Self {
+        Self { exit, message: cause.to_string(), code: Some(cause.code()) }
+    }
+
+    /// The sentence.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Says it on stderr: a sentence, or one object of JSON.
     pub(super) fn report(&self) -> ExitCode {
-        eprintln!("rosey: {}", self.message);
+        let class = self.code.map(|code| code.class.as_str());
+        let code = self.code.map_or_else(|| self.exit.name(), |code| code.name);
+        console::failure(&self.message, class, code, self.exit.number());
         self.exit.into()
     }
 }
@@ -55,7 +89,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let exit = match error {
             OpenError::Address(..) => Exit::Usage,
-            OpenError::Newer { .. } => Exit::MustNotStart,
+            OpenError::Newer { .. } | OpenError::InUse { .. } => Exit::MustNotStart,
             _ => Exit::Unserved,
         };
         Self::new(exit, error.to_string())
@@ -80,13 +114,15 @@ impl From<OutboxError> for Failure {
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         let exit = match error {
-            ServeError::Connect(_) => Exit::Usage,
+            ServeError::Connect(_) | ServeError::ReplyPrefix { .. } => Exit::Usage,
             ServeError::Connection(_) => Exit::Unserved,
             ServeError::Neighbour { .. }
             | ServeError::OtherDatabase { .. }
+            | ServeError::Copy { .. }
             | ServeError::OtherMode { .. }
             | ServeError::ForeignStream { .. }
             | ServeError::NotOurStream { .. }
+            | ServeError::StreamForbidden { .. }
             | ServeError::NoJetStream { .. } => Exit::MustNotStart,
         };
         Self::new(exit, error.to_string())
@@ -108,6 +144,6 @@ impl From<crate::bot::chat::OpenError> for Failure {
 impl<O> From<Error<O>> for Failure {
     fn from(error: Error<O>) -> Self {
         let exit = if error.class() == Class::Rejected { Exit::Refused } else { Exit::Unserved };
-        Self::new(exit, error.to_string())
+        Self::of(exit, error.cause())
     }
 }

@@ -1,9 +1,11 @@
-//! How long what is kept, as it is said: `chat=150h,history=30d`.
+//! Retention periods, as they are said: `chat=150h,history=30d`.
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args};
 
+use super::args::millis;
 use super::exit::{Exit, Failure};
 use crate::op::Op;
 use crate::outbox::OFFERED;
@@ -13,12 +15,20 @@ use crate::sql::Retention;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Retention")]
 pub(super) struct KeepArgs {
-    /// How long what is kept, separated by commas: NAME=TIME, the time with s, m, h or d. Names and usual times:
+    /// Retention periods, separated by commas: NAME=TIME, the time with s, m, h or d. Names and defaults:
     /// chat=150h (lines), history=30d (user counts; older joins and leaves become totals), sent=7d (delivered
-    /// messages), ledger=14d (which operations were applied; at least 8d). What is not named keeps its usual time.
+    /// messages), ledger=14d (which operations were applied; at least 8d). What is not named keeps its default.
     /// `bot` removes nothing unless it is without NATS: the service does
     #[arg(long, env = "ROSEY_KEEP", value_name = "LIST", default_value = "", hide_default_value = true)]
     pub(super) keep: String,
+    /// The clock of this machine is right now, though the last known time of the file or of the NATS server is another one:
+    /// what is old by it may be removed. For one start, after the machine was off for long or its clock was put right;
+    /// nothing is removed while the clock is more than an hour off what is known, either way
+    #[arg(long, env = "ROSEY_TRUST_CLOCK", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) trust_clock: bool,
+    /// The pause between two rounds of removing, for tests
+    #[arg(long, env = "ROSEY_SWEEP_EVERY_MS", hide = true, value_name = "MS", value_parser = millis)]
+    pub(super) sweep_every_ms: Option<Duration>,
 }
 
 impl KeepArgs {
@@ -26,6 +36,9 @@ impl KeepArgs {
         let known = Retention::default().times::<Op>();
         let wrong = |why: String| Failure::new(Exit::Usage, format!("--keep {:?}: {why}", self.keep));
         let mut retention = Retention::default();
+        if let Some(every) = self.sweep_every_ms {
+            retention.every = every;
+        }
         for part in self.keep.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (name, time) = part
                 .split_once('=')
@@ -67,7 +80,7 @@ mod tests {
     use super::*;
 
     fn said(keep: &str) -> Result<Retention, Failure> {
-        KeepArgs { keep: keep.to_owned() }.retention()
+        KeepArgs { keep: keep.to_owned(), trust_clock: false, sweep_every_ms: None }.retention()
     }
 
     #[test]

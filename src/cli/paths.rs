@@ -12,7 +12,8 @@ use super::keep::KeepArgs;
 use super::outbox::{self, Kept};
 use super::tally::Tally;
 use crate::client::Db;
-use crate::nats::{InboxCounts, NatsOptions, NatsService};
+use crate::error::{Cause, Code};
+use crate::nats::{InboxCounts, NatsOptions, NatsService, Status};
 use crate::op::Op;
 use crate::operation::Kind;
 use crate::outbox::OutboxService;
@@ -22,8 +23,8 @@ use crate::stack::{BoxedStack, Direct, StackBuilder, boxed};
 /// The database of `serve` and `up`, if none is named.
 const DEFAULT_DATABASE: &str = "sqlite://rosey.db";
 
-/// How long a command that sends one operation waits for the service to be recognised.
-const RECOGNITION: Duration = Duration::from_millis(700);
+/// How long a command waits for the service in any case: it may be starting.
+const STARTING: Duration = Duration::from_millis(700);
 
 /// How long the end of a process waits for its own service to apply what the stream has taken.
 const APPLIED: Duration = Duration::from_secs(5);
@@ -33,6 +34,8 @@ pub(super) struct Paths {
     pub(super) db: Db<BoxedStack<Op>>,
     pub(super) tally: Tally,
     nats: Option<NatsService<Op>>,
+    /// How long it may take to recognise the service.
+    recognition: Duration,
     direct: Direct<Op>,
     kept: Option<Kept>,
 }
@@ -41,6 +44,8 @@ impl NatsArgs {
     pub(super) fn options(&self, name: &str) -> NatsOptions {
         NatsOptions {
             credentials: self.nats_credentials.clone(),
+            inbox_prefix: self.nats_inbox_prefix.clone().filter(|prefix| !prefix.trim().is_empty()),
+            recognition: self.recognition_timeout_ms,
             ..NatsOptions::new(&self.nats_url).name(name)
         }
     }
@@ -50,7 +55,12 @@ impl DatabaseArgs {
     fn options(&self, url: &str) -> Result<SqliteOptions, Failure> {
         let mut options = SqliteOptions::new(url)?;
         options.create = !self.existing;
+        // The way back is long: not by the way, by a command that asks or sends one thing.
+        options.take_over = self.retention.is_some();
+        options.file_mode = self.file_mode;
         options.retention.clone_from(&self.retention);
+        options.future_tolerance = self.future_tolerance_ms;
+        options.trust_clock = self.trust_clock;
         options.synchronous = match self.synchronous {
             SynchronousArg::Normal => Synchronous::Normal,
             SynchronousArg::Full => Synchronous::Full,
@@ -71,6 +81,7 @@ impl DatabaseArgs {
     /// The same for a command that runs for long: it removes what is old.
     pub(super) fn keeping(mut self, keep: &KeepArgs) -> Result<Self, Failure> {
         self.retention = Some(keep.retention()?);
+        self.trust_clock = keep.trust_clock;
         Ok(self)
     }
 
@@ -80,6 +91,25 @@ impl DatabaseArgs {
             Some(_) => self.open().await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Opens the database that is named, or the usual one, for an operation that NATS has not served: the one with this id,
+    /// and never creates it.
+    async fn open_known(self, database: String) -> Result<SqlxService<Op>, Cause> {
+        let unavailable = |why: String| Cause::new(Code::UNAVAILABLE, why);
+        let mut options =
+            self.named_or_usual().map_err(|failure| unavailable(failure.message().to_owned()))?;
+        options.create = false;
+        if self.database_url.is_none() && !options.path().is_file() {
+            return Err(unavailable("no database is open here; name one with --database-url".to_owned()));
+        }
+        let found = SqlxService::open(&options).await.map_err(|e| unavailable(e.to_string()))?;
+        if found.database() == database {
+            return Ok(found);
+        }
+        found.close().await;
+        let why = "the database here is not the one that the service on NATS writes to";
+        Err(unavailable(why.to_owned()))
     }
 
     /// The usual database, if it lies here and is the one with this id. Never creates one.
@@ -107,6 +137,12 @@ impl DatabaseArgs {
     }
 }
 
+impl PathArgs {
+    fn nats_options(&self, name: &str) -> NatsOptions {
+        NatsOptions { future_tolerance: self.database.future_tolerance_ms, ..self.nats.options(name) }
+    }
+}
+
 impl Paths {
     /// Opens the database if one is named, and starts connecting to NATS. Behind both stands the outbox, if there is one.
     pub(super) async fn open(
@@ -128,19 +164,28 @@ impl Paths {
         database: Option<SqlxService<Op>>,
         outbox: Option<OutboxService<Op>>,
     ) -> Result<Self, Failure> {
-        let builder = StackBuilder::new()
-            .nats_timeout(args.nats_timeout_ms)
-            .db_timeout(args.db_timeout_ms)
-            .queries(args.queries);
-        let direct = database.map_or_else(Direct::closed, Direct::open);
-        let tally = Tally::default();
-        let mut circuits = None;
         let nats =
-            if args.no_nats { None } else { Some(NatsService::connect(args.nats.options(name)).await?) };
+            if args.no_nats { None } else { Some(NatsService::connect(args.nats_options(name)).await?) };
+        let direct = database.map_or_else(Direct::closed, Direct::open);
         if let Some(nats) = &nats {
             let usual = args.database.clone();
             direct.follow(nats.status(), move |database| usual.clone().open_if(database));
         }
+        Ok(Self::stack(args, nats, direct, outbox))
+    }
+
+    fn stack(
+        args: &PathArgs,
+        nats: Option<NatsService<Op>>,
+        direct: Direct<Op>,
+        outbox: Option<OutboxService<Op>>,
+    ) -> Self {
+        let builder = StackBuilder::new()
+            .nats_timeout(args.nats_timeout_ms)
+            .db_timeout(args.db_timeout_ms)
+            .queries(args.queries);
+        let tally = Tally::default();
+        let mut circuits = None;
         let (stack, kept) = match (nats.clone(), outbox) {
             (None, None) => (boxed(builder.build_direct(direct.clone())), None),
             (None, Some(outbox)) => {
@@ -167,25 +212,59 @@ impl Paths {
                 }
             });
         }
-        Ok(Self { db: Db::new(tally.over(stack)), tally, nats, direct, kept })
+        let recognition = args.nats.recognition_timeout_ms;
+        Self { db: Db::new(tally.over(stack)), tally, nats, recognition, direct, kept }
     }
 
-    /// The paths for one operation of this kind: waits a moment for whoever takes it on NATS, so that NATS has its
-    /// chance.
+    /// The paths for one operation of this kind: waits a moment for the service on NATS to be recognised, so that NATS has
+    /// its chance. Where it is there, the database is opened only if NATS then does not serve, and never created.
     pub(super) async fn open_for_one(args: &PathArgs, kind: Kind) -> Result<Self, Failure> {
-        let paths = Self::open(args, "rosey-send", None).await?;
-        if let Some(nats) = &paths.nats {
-            // Too late is no error: the database serves, or both paths say why not.
-            let _ = time::timeout(RECOGNITION, nats.takes(kind)).await;
+        if args.no_nats {
+            return Self::open(args, "rosey-send", None).await;
+        }
+        let nats = NatsService::connect(args.nats_options("rosey-send")).await?;
+        let (status, database) = (nats.status(), args.database.clone());
+        let direct = Direct::when_needed(move || {
+            let (service, database) = (status.borrow().database().map(str::to_owned), database.clone());
+            async move {
+                match service {
+                    Some(service) => database.open_known(service).await,
+                    None => Err(Cause::new(Code::UNAVAILABLE, "no database is open here")),
+                }
+            }
+            .boxed()
+        });
+        direct.follow(nats.status(), |_| async { None });
+        let paths = Self::stack(args, Some(nats.clone()), direct, None);
+        // Too late is no error: the database serves, or both paths say why not.
+        let _ = paths.recognised(&nats, kind).await;
+        if nats.status().borrow().database().is_none()
+            && let Some(database) = args.database.open_named().await?
+        {
+            paths.direct.provide(database);
         }
         Ok(paths)
+    }
+
+    /// Waits until requests of this kind are sent over NATS; answers whether they are. Not longer than that may take, and
+    /// only for a moment where it is known that there is no way.
+    async fn recognised(&self, nats: &NatsService<Op>, kind: Kind) -> bool {
+        let hopeless = async {
+            time::sleep(STARTING).await;
+            let _ = nats.status().wait_for(Status::is_hopeless).await;
+        };
+        tokio::select! {
+            () = nats.takes(kind) => true,
+            () = hopeless => false,
+            () = time::sleep(self.recognition) => false,
+        }
     }
 
     /// Waits until there is a path at all: a database, the service on NATS, or its stream. Whoever cannot keep what he
     /// reads must not begin to read; with an outbox he can, and waits only for as long as a service needs that is there.
     pub(super) async fn usable(&self) {
         let Some(nats) = self.nats.as_ref().filter(|_| self.direct.database().is_none()) else { return };
-        if time::timeout(RECOGNITION, nats.takes(Kind::Event)).await.is_ok() {
+        if self.recognised(nats, Kind::Event).await {
             return;
         }
         if let Some(kept) = &self.kept {

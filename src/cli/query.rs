@@ -7,7 +7,9 @@ use super::args::{Global, RecentArgs, StatsArgs, TellArgs};
 use super::console;
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
-use crate::op::{ChannelStats, Line, Peak, UserStats};
+use super::shown::clean;
+use crate::clock;
+use crate::op::{ChannelStats, Line, Peak, RecentChat, UserStats};
 use crate::operation::Kind;
 
 pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Failure> {
@@ -16,21 +18,28 @@ pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Fail
         Some(user) => paths.db.user_stats(user).await.map(|stats| match stats {
             Some(stats) => show(global, &stats, user_text),
             None => show(global, &serde_json::json!({"username": user, "found": false}), |_| {
-                format!("{user} was never seen here")
+                format!("{} was never seen here", clean(user))
             }),
         }),
         None => paths.db.channel_stats().await.map(|stats| show(global, &stats, channel_text)),
     };
     paths.close().await;
-    console::print(shown?);
+    shown?;
     Ok(Exit::Ok)
 }
 
 pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Failure> {
     let paths = Paths::open_for_one(&args.paths.asking(), Kind::Query).await?;
-    let lines = paths.db.recent_chat(args.lines).await;
+    let reply = paths.db.call(RecentChat { limit: args.lines }).await;
     paths.close().await;
-    console::print(show(global, &lines?, |lines: &Vec<Line>| {
+    let reply = reply?;
+    if reply.omitted > 0 {
+        console::say(format!(
+            "{} older lines are not shown: an answer carries no more; ask for fewer with -n",
+            reply.omitted
+        ));
+    }
+    show(global, &reply.answer, |lines: &Vec<Line>| {
         let line = |line: &Line| {
             format!("{}  <{}> {}", time(line.timestamp), clean(&line.username), clean(&line.message))
         };
@@ -39,7 +48,7 @@ pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Fa
         } else {
             lines.iter().map(line).collect::<Vec<_>>().join("\n")
         }
-    }));
+    });
     Ok(Exit::Ok)
 }
 
@@ -59,18 +68,19 @@ pub(super) async fn tell(global: &Global, args: TellArgs) -> Result<Exit, Failur
     let id = paths.db.outbound_enqueue(user, text).await;
     paths.close().await;
     let id = id?;
-    console::print(show(global, &serde_json::json!({"id": id}), |_| match user {
-        Some(user) => format!("message {id} waits for {user}"),
+    show(global, &serde_json::json!({"id": id}), |_| match user {
+        Some(user) => format!("message {id} waits for {}", clean(user)),
         None => format!("message {id} waits for the channel"),
-    }));
+    });
     Ok(Exit::Ok)
 }
 
-pub(super) fn show<T: Serialize>(global: &Global, value: &T, text: impl FnOnce(&T) -> String) -> String {
+/// Prints a result: as JSON, or as this text.
+pub(super) fn show<T: Serialize>(global: &Global, value: &T, text: impl FnOnce(&T) -> String) {
     if global.json {
-        serde_json::to_string(value).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"))
+        console::print_json(value);
     } else {
-        text(value)
+        console::print(text(value));
     }
 }
 
@@ -114,34 +124,22 @@ fn channel_text(stats: &ChannelStats) -> String {
     text
 }
 
-/// A name or a line as it may be shown on a terminal: control characters would be commands to it.
-pub(super) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control()
-                || ('\u{202a}'..='\u{202e}').contains(&c)
-                || ('\u{2066}'..='\u{2069}').contains(&c)
-            {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+/// A unix second as a date and time of day, which says that it is UTC.
+pub(super) fn time(second: i64) -> String {
+    moment(second, ' ').map_or_else(|| format!("second {second}"), |moment| moment + " UTC")
 }
 
-/// A unix second as a date and time of day, UTC.
-pub(super) fn time(second: i64) -> String {
-    let Ok(at) = OffsetDateTime::from_unix_timestamp(second) else { return format!("second {second}") };
-    let (date, month) = (at.date(), u8::from(at.month()));
-    format!(
-        "{:04}-{month:02}-{:02} {:02}:{:02}:{:02}",
-        date.year(),
-        date.day(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )
+/// A unix millisecond as RFC 3339.
+pub(super) fn rfc3339(milli: i64) -> String {
+    let second = clock::seconds(milli);
+    moment(second, 'T').map_or_else(String::new, |moment| format!("{moment}.{:03}Z", milli.rem_euclid(1000)))
+}
+
+fn moment(second: i64, between: char) -> Option<String> {
+    let at = OffsetDateTime::from_unix_timestamp(second).ok()?;
+    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
+    Some(format!("{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}"))
 }
 
 #[cfg(test)]
@@ -150,13 +148,9 @@ mod tests {
 
     #[test]
     fn a_second_is_shown_as_its_date() {
-        assert_eq!(time(0), "1970-01-01 00:00:00");
-        assert_eq!(time(1_700_000_000), "2023-11-14 22:13:20");
+        assert_eq!(time(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(time(1_700_000_000), "2023-11-14 22:13:20 UTC");
+        assert_eq!(rfc3339(1_700_000_000_042), "2023-11-14T22:13:20.042Z");
         assert_eq!(time(i64::MAX), "second 9223372036854775807");
-    }
-
-    #[test]
-    fn a_hostile_name_commands_no_terminal() {
-        assert_eq!(clean("a\u{1b}[2Jb\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}c");
     }
 }

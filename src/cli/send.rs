@@ -4,10 +4,10 @@ use std::io::Read;
 use std::time::Instant;
 
 use super::args::{Global, SendArgs};
-use super::console;
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
 use super::tally::millis;
+use super::{console, shown};
 use crate::clock;
 use crate::nats::wire;
 use crate::op::{Op, Request};
@@ -35,7 +35,7 @@ pub(super) async fn run(global: &Global, args: SendArgs) -> Result<Exit, Failure
     } else {
         args.payload
     };
-    let refused = |cause: crate::Cause| Failure::new(Exit::Refused, cause.to_string());
+    let refused = |cause: crate::Cause| Failure::of(Exit::Refused, &cause);
     let mut head = wire::head(None, payload.as_bytes(), clock::issue()).map_err(refused)?;
     if let Some(id) = &args.id {
         head.id = OpId::parse(id).map_err(refused)?;
@@ -53,19 +53,24 @@ pub(super) async fn run(global: &Global, args: SendArgs) -> Result<Exit, Failure
     let reply = result?;
     let answer = Op::encode_answer(&reply.answer).map_err(|e| Failure::new(Exit::Failed, e.0))?;
     let answer = String::from_utf8_lossy(&answer);
-    console::print(if global.json {
+    if global.json {
         let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
         let (operation, via, ack) = (args.operation, reply.via.as_str(), reply.ack.as_str());
-        serde_json::json!({
-            "operation": operation, "id": id.to_string(), "via": via, "ack": ack, "micros": took, "answer": answer})
-        .to_string()
+        let mut said = serde_json::json!({
+            "operation": operation, "id": id.to_string(), "via": via, "ack": ack, "micros": took, "answer": answer});
+        if reply.omitted > 0 {
+            said["omitted"] = reply.omitted.into();
+        }
+        console::print_json(&said);
     } else {
-        format!(
-            "{answer}\nvia={} ack={} time={} id={id}",
+        let omitted = if reply.omitted > 0 { format!(" omitted={}", reply.omitted) } else { String::new() };
+        console::print(format!(
+            "{}\nvia={} ack={} time={} id={id}{omitted}",
+            shown::json(&answer),
             reply.via,
             reply.ack,
             millis(took).replace(' ', "")
-        )
-    });
+        ));
+    }
     Ok(Exit::Ok)
 }

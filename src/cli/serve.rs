@@ -11,6 +11,7 @@ use super::exit::{Exit, Failure};
 use super::{console, signals};
 use crate::op::Op;
 use crate::service::{self, JetStream, Served, ServiceOptions};
+use crate::sql::{SqliteOptions, take_over};
 
 /// The database service's own.
 #[derive(Clone, Debug, Args)]
@@ -28,6 +29,10 @@ pub(super) struct ServiceArgs {
     /// long events of an instance that was killed wait
     #[arg(long, env = "ROSEY_STREAM_ACK_WAIT_MS", default_value = "30000", value_name = "MS", value_parser = millis)]
     pub(super) stream_ack_wait_ms: Duration,
+    /// Answer to subjects below this, too: several separated by commas, or the option several times. Without it answers go
+    /// to `_INBOX.>` alone. For clients whose inboxes have a name of their own; nothing but inboxes may lie there
+    #[arg(long, env = "ROSEY_REPLY_PREFIX", value_name = "PREFIX")]
+    pub(super) reply_prefix: Vec<String>,
     /// Start even if another kind of service answers on these subjects
     #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) takeover: bool,
@@ -44,11 +49,12 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let shutdown = signals::shutdown();
     let database = args.database.keeping(&args.keep)?;
     let options = args.service.options();
-    if is_new(database.named_or_usual()?.path()) {
+    let file = database.named_or_usual()?;
+    if is_to_come(&file).await {
         let (nats, told) = (args.nats.options("rosey-serve"), signals::told(shutdown.clone()));
         match service::check::<Op>(nats, &options, told).await {
-            // Another one on the same file may have been quicker to create it.
-            Err(refused) if is_new(database.named_or_usual()?.path()) => return Err(refused.into()),
+            // Another one on the same file may have been quicker to create it, or to take it over.
+            Err(refused) if is_to_come(&file).await => return Err(refused.into()),
             _ if *shutdown.borrow() => return Ok(report(&Served::default())),
             _ => {}
         }
@@ -60,6 +66,11 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     Ok(report(&served?))
 }
 
+/// Whether the file would be created, or taken over from another program: not by a service that must not start.
+async fn is_to_come(options: &SqliteOptions) -> bool {
+    is_new(options.path()) || take_over::is_due(options).await
+}
+
 /// Whether the file would be created: then a service that must not start shall leave none behind. Where that cannot be
 /// done, opening it says why, and says it at once.
 fn is_new(file: &Path) -> bool {
@@ -68,6 +79,13 @@ fn is_new(file: &Path) -> bool {
 }
 
 impl ServiceArgs {
+    fn reply_prefixes(&self) -> Vec<String> {
+        // A variable that is blank says nothing.
+        let blank = std::env::var("ROSEY_REPLY_PREFIX").is_ok_and(|said| said.trim().is_empty());
+        let lists = self.reply_prefix.iter().filter(|list| !(blank && list.trim().is_empty()));
+        lists.flat_map(|list| list.split(',')).map(|prefix| prefix.trim().to_owned()).collect()
+    }
+
     pub(super) fn options(&self) -> ServiceOptions {
         ServiceOptions {
             takeover: self.takeover,
@@ -78,6 +96,7 @@ impl ServiceArgs {
             },
             stream_max_bytes: self.stream_max_bytes,
             ack_wait: self.stream_ack_wait_ms,
+            reply_prefixes: self.reply_prefixes(),
             ..ServiceOptions::default()
         }
     }
@@ -90,10 +109,15 @@ pub(super) fn report(served: &Served) -> Exit {
         0 => String::new(),
         times => format!("{times} times requests came faster than they were taken, "),
     };
-    console::say(format!(
+    let text = format!(
         "stopped: {taken} taken, {done} done, {repeated} came again and had no second effect, {refused} refused \
          ({buried} dead letters kept), {failed} failed and told so, {returned} given back to the stream, {overrun}{lost} \
          lost"
-    ));
-    if *lost == 0 { Exit::Ok } else { Exit::Failed }
+    );
+    let exit = if *lost == 0 { Exit::Ok } else { Exit::Failed };
+    console::ending(
+        &text,
+        serde_json::json!({"served": served, "overruns": overruns, "exit": exit.number()}),
+    );
+    exit
 }

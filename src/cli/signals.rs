@@ -1,42 +1,89 @@
-//! SIGINT and SIGTERM: the first one asks for an end in order, the second one ends at once.
+//! Signals. SIGINT and SIGTERM: the first one asks for an end in order, the second one ends at once. SIGHUP: a command
+//! that runs for long reads its configuration and opens its log again.
 
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+
+use super::reload;
 
 /// A switch that turns true with the first signal. A second one ends the process.
 pub(super) fn shutdown() -> watch::Receiver<bool> {
+    let interrupt = signal(SignalKind::interrupt()).ok();
+    stopped_by([interrupt, signal(SignalKind::terminate()).ok(), None])
+}
+
+/// The same for a command with processes of its own: they must not outlive it when its terminal is closed.
+pub(super) fn shutdown_with_terminal() -> watch::Receiver<bool> {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    stopped_by(kinds.map(|kind| signal(kind).ok()))
+}
+
+fn stopped_by([mut interrupt, mut terminate, mut hangup]: [Option<Signal>; 3]) -> watch::Receiver<bool> {
     let (tx, rx) = watch::channel(false);
     tokio::spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
-            tracing::error!("signals cannot be caught: an interrupt will end this process at once");
-            return std::future::pending().await;
-        };
+        if interrupt.is_none() || terminate.is_none() {
+            tracing::error!("cannot catch signals: SIGINT and SIGTERM end this process without draining");
+        }
         let mut first: Option<Instant> = None;
         loop {
             tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+                () = heard(&mut interrupt) => {}
+                () = heard(&mut terminate) => {}
+                () = heard(&mut hangup) => {}
             }
             match first {
                 None => {
-                    tracing::info!("told to stop; tell me again to stop at once");
+                    tracing::info!("shutting down; press Ctrl-C again to exit immediately");
                     first = Some(Instant::now());
                     let _ = tx.send(true);
                 }
                 // Some tools signal the process and its group: that is one word, said twice.
                 Some(told) if told.elapsed() < Duration::from_millis(500) => {}
                 Some(_) => {
-                    tracing::warn!("told twice: ending at once");
+                    tracing::warn!("second signal: exiting immediately");
                     std::process::exit(130);
                 }
             }
         }
     });
     rx
+}
+
+/// Catches what must not end a command that runs for long, from its first moment to its last: SIGHUP reloads, SIGUSR1
+/// and SIGUSR2 do nothing. Within a runtime.
+pub(super) fn stay() {
+    let mut hangup = signal(SignalKind::hangup()).ok();
+    let unused = [SignalKind::user_defined1(), SignalKind::user_defined2()].map(|kind| signal(kind).ok());
+    tokio::spawn(async move {
+        loop {
+            heard(&mut hangup).await;
+            // Files may be slow; a signal that comes meanwhile is heard after that.
+            if tokio::task::spawn_blocking(reload::now).await.is_err() {
+                tracing::error!("SIGHUP: the reload failed");
+            }
+        }
+    });
+    for mut signal in unused {
+        tokio::spawn(async move {
+            loop {
+                heard(&mut signal).await;
+                tracing::debug!("SIGUSR1 and SIGUSR2 have no meaning here, and are ignored");
+            }
+        });
+    }
+}
+
+/// Waits for the next one; for ever if it cannot be caught.
+async fn heard(signal: &mut Option<Signal>) {
+    let heard = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if heard.is_none() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Waits for the switch.

@@ -14,6 +14,7 @@ use tokio::time::{self, MissedTickBehavior};
 use super::exit::{Exit, Failure};
 use super::tally::{Stretch, Tally};
 use crate::clock;
+use crate::files;
 
 /// One line. Stretches in which nothing ended have none.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -34,9 +35,13 @@ pub(super) struct Timeline {
 
 impl Timeline {
     /// Begins a new one.
-    pub(super) async fn start(file: &Path, every: Duration, tally: Tally) -> Result<Self, Failure> {
-        let opened = File::create(file).await;
-        let opened = opened.map_err(|e| {
+    pub(super) async fn start(
+        file: &Path,
+        mode: u32,
+        every: Duration,
+        tally: Tally,
+    ) -> Result<Self, Failure> {
+        let opened = files::begin(file, mode).map(File::from_std).map_err(|e| {
             Failure::new(Exit::Usage, format!("the timeline {} cannot be written: {e}", file.display()))
         })?;
         let (stop, stopped) = oneshot::channel();

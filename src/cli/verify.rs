@@ -1,8 +1,11 @@
 //! `rosey verify`.
 
+use serde::Serialize;
+
 use super::args::{DatabaseArgs, Global};
 use super::exit::{Exit, Failure};
-use super::{console, query};
+use super::shown::clean;
+use super::{advice, console, query};
 use crate::op::Op;
 use crate::sql::{self, Finding, Verdict};
 
@@ -16,11 +19,22 @@ pub(super) async fn run(global: &Global, database: DatabaseArgs) -> Result<Exit,
     .await;
     bar.finish_and_clear();
     let verdict = verdict?;
-    console::print(query::show(global, &verdict, text));
+    let advice = advice::on(&verdict);
+    let told = Told { verdict: &verdict, advice };
+    query::show(global, &told, text);
     Ok(if verdict.is_clean() { Exit::Ok } else { Exit::Failed })
 }
 
-fn text(verdict: &Verdict) -> String {
+/// What is printed: the findings, and what they mean for the file's owner.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    verdict: &'a Verdict,
+    advice: Vec<String>,
+}
+
+fn text(told: &Told<'_>) -> String {
+    let Told { verdict, advice } = told;
     let mut text = String::new();
     for (check, compared) in &verdict.compared {
         let wrong = verdict.wrong.get(check).copied().unwrap_or(0);
@@ -38,19 +52,20 @@ fn text(verdict: &Verdict) -> String {
     text.push_str(&if wrong == 0 {
         format!("clean: {compared} values are what baseline and events make them")
     } else {
-        format!(
-            "{wrong} of {compared} values are not what baseline and events make them: another program has written \
-             here, or the file is damaged. Restore a backup, or keep the values and report them"
-        )
+        format!("{wrong} of {compared} values are not what baseline and events make them:")
     });
+    for advice in advice {
+        text.push_str("\n- ");
+        text.push_str(advice);
+    }
     text
 }
 
 fn sentence(finding: &Finding) -> String {
-    let shown = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), query::clean);
+    let shown = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), clean);
     format!(
-        "{} · {}: {} stands there, {} must",
-        query::clean(&finding.row),
+        "{} · {}: found {}, expected {}",
+        clean(&finding.row),
         finding.column,
         shown(&finding.stands),
         shown(&finding.must_stand)

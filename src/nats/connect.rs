@@ -1,5 +1,6 @@
 //! Connecting, for ever and without blocking; telling our service from others.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +11,14 @@ use tokio::sync::{mpsc, watch};
 
 use super::connection::listen;
 use super::inbox::Inbox;
+use super::look::Look;
 use super::probe::Probe;
 use super::reconnect;
 use super::status::Health;
+use crate::request::Head;
 
 /// How to connect to NATS.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NatsOptions {
     /// Address of the server, or several separated by commas. May hold user and password.
     pub url: String,
@@ -25,12 +28,46 @@ pub struct NatsOptions {
     pub credentials: Option<PathBuf>,
     /// How many messages may wait for the connection to take them. More are refused.
     pub queue: usize,
+    /// What the subjects begin with on which this client is answered; `_INBOX` if none is named. One of its own keeps
+    /// what it is answered from clients that have another one.
+    pub inbox_prefix: Option<String>,
+    /// How long it may take to recognise the service: an answer to its ping, over a way of which nothing is known yet.
+    /// Also what connecting may take: half of it, and a second at least.
+    pub recognition: Duration,
+    /// How far in the future something may claim to have happened; what claims more is refused, and not sent. The same as
+    /// the service's, so that it takes what is sent.
+    pub future_tolerance: Duration,
+}
+
+impl fmt::Debug for NatsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsOptions")
+            .field("url", &redact(&self.url))
+            .field("name", &self.name)
+            .field("credentials", &self.credentials)
+            .field("queue", &self.queue)
+            .field("inbox_prefix", &self.inbox_prefix)
+            .field("recognition", &self.recognition)
+            .field("future_tolerance", &self.future_tolerance)
+            .finish()
+    }
 }
 
 impl NatsOptions {
+    /// How long recognition may take, if nothing is said.
+    pub const RECOGNITION: Duration = Duration::from_secs(2);
+
     /// The usual options for this address.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), name: "rosey".to_owned(), credentials: None, queue: 8192 }
+        Self {
+            url: url.into(),
+            name: "rosey".to_owned(),
+            credentials: None,
+            queue: 8192,
+            inbox_prefix: None,
+            recognition: Self::RECOGNITION,
+            future_tolerance: Head::AHEAD,
+        }
     }
 
     /// The same under another client name.
@@ -51,7 +88,17 @@ impl NatsOptions {
                 .await
                 .map_err(|e| ConnectError(format!("credentials {}: {e}", file.display())))?;
         }
+        if let Some(prefix) = &self.inbox_prefix {
+            if !is_subject(prefix) {
+                return Err(ConnectError(format!(
+                    "inbox prefix {prefix:?}: expected a subject without wildcards, such as _INBOX_bot"
+                )));
+            }
+            options = options.custom_inbox_prefix(prefix);
+        }
+        let limit = (self.recognition / 2).max(Duration::from_secs(1));
         let addresses: Vec<&str> = self.url.split(',').map(str::trim).collect();
+        let look = Look::new(&addresses);
         // The client reads user and password of an address, and never sends them.
         options = match addresses.iter().find_map(|address| login(address)) {
             Some((user, Some(password))) => options.user_and_password(user, password),
@@ -61,20 +108,28 @@ impl NatsOptions {
         options
             .name(self.name)
             .retry_on_initial_connect()
-            .connection_timeout(Duration::from_secs(1))
-            .ping_interval(Duration::from_secs(1))
+            .connection_timeout(limit)
+            .ping_interval(limit)
             .request_timeout(None)
             .client_capacity(self.queue)
             .subscription_capacity(1 << 16)
             .reconnect_delay_callback(reconnect::delay)
             .event_callback(move |e| {
-                event(e);
+                look.pass(e, event.clone());
                 future::ready(())
             })
-            .connect(addresses.as_slice())
+            // Without them: what the client itself logs of its servers holds their addresses as they are.
+            .connect(addresses.iter().map(|address| bare(address)).collect::<Vec<_>>().as_slice())
             .await
             .map_err(|e| ConnectError(format!("NATS address {:?}: {e}", redact(&self.url))))
     }
+}
+
+/// Whether this is a subject to publish to.
+fn is_subject(text: &str) -> bool {
+    text.split('.').all(|token| {
+        !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*' && byte != b'>')
+    })
 }
 
 /// Why connecting could not even begin: an address or a credentials file that cannot be read.
@@ -82,15 +137,43 @@ impl NatsOptions {
 #[error("{0}")]
 pub struct ConnectError(String);
 
-/// An address without the user and password in it, fit for a log.
+/// An address without the user and password in it, fit for a log. What is no address, or not a whole one, is hidden: it
+/// may be a part of a password.
 #[must_use]
 pub fn redact(url: &str) -> String {
-    let hide = |address: &str| match (address.find("://"), address.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}***{}", &address[..scheme + 3], &address[at..]),
-        (None, Some(at)) => format!("***{}", &address[at..]),
-        _ => address.to_owned(),
+    let hide = |address: &str| {
+        let (scheme, rest) = match address.split_once("://") {
+            Some((scheme, rest)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                (format!("{scheme}://"), rest)
+            }
+            _ => (String::new(), address),
+        };
+        let (login, host) = rest.rsplit_once('@').map_or(("", rest), |(_, host)| ("***@", host));
+        let host = if is_host(host) { host } else { "***" };
+        format!("{scheme}{login}{host}")
     };
-    url.split(',').map(|address| hide(address.trim())).collect::<Vec<_>>().join(",")
+    // Hidden as a whole, if it may be a comma of a password at which it is split.
+    let parts: Vec<&str> = url.split(',').map(str::trim).collect();
+    let whole =
+        parts.iter().enumerate().all(|(n, part)| n == 0 || !part.contains('@') || part.contains("://"));
+    if whole {
+        parts.into_iter().map(hide).collect::<Vec<_>>().join(",")
+    } else {
+        let host = url.rsplit_once('@').map_or("", |(_, host)| host);
+        format!("***@{}", if is_host(host) { host } else { "***" })
+    }
+}
+
+/// Whether this is a host, maybe with a port.
+fn is_host(text: &str) -> bool {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, "")) => (host, None),
+        Some((host, port)) => (host, port.strip_prefix(':').or(Some("none"))),
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte);
+    !host.is_empty() && host.bytes().all(named) && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 /// User and password in an address, or a token alone.
@@ -99,6 +182,13 @@ fn login(address: &str) -> Option<(String, Option<String>)> {
     let (login, _) = rest.rsplit_once('@')?;
     let (user, password) = login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)));
     Some((percent_decoded(user), password.map(percent_decoded)))
+}
+
+/// An address without user and password.
+fn bare(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    if scheme.is_empty() { host.to_owned() } else { format!("{scheme}://{host}") }
 }
 
 /// `%40` is how an address says `@`.
@@ -141,7 +231,7 @@ pub(super) async fn start(
     ended: watch::Receiver<()>,
 ) -> Result<(Client, Arc<Inbox>, Arc<Health>), ConnectError> {
     let (tx, events) = mpsc::unbounded_channel();
-    let shown = redact(&options.url);
+    let (shown, recognition) = (redact(&options.url), options.recognition);
     let client = options
         .connect(move |event| {
             // The receiver ends with the service: nobody is left to tell.
@@ -161,7 +251,8 @@ pub(super) async fn start(
         service,
         ended.clone(),
     ));
-    let probe = Probe::new(client.clone(), service, &stream, Arc::clone(&inbox), Arc::clone(&health));
+    let probe =
+        Probe::new(client.clone(), service, &stream, Arc::clone(&inbox), Arc::clone(&health), recognition);
     tokio::spawn(probe.run(ended));
     Ok((client, inbox, health))
 }
@@ -178,12 +269,45 @@ mod tests {
         assert_eq!(login("tls://me:100%@host"), user("me", "100%"));
         assert_eq!(login("nats://t0ken@host:4222"), Some(("t0ken".to_owned(), None)));
         assert_eq!(login("nats://host:4222"), None);
+        for (address, expected) in
+            [("nats://me:a@b@host:1", "nats://host:1"), ("me@host", "host"), ("tls://host", "tls://host")]
+        {
+            assert_eq!(super::bare(address), expected);
+        }
     }
 
     #[test]
     fn a_password_never_reaches_a_log() {
         assert_eq!(redact("nats://me:secret@host:4222"), "nats://***@host:4222");
         assert_eq!(redact("me:se@cret@host, nats://other:4222"), "***@host,nats://other:4222");
-        assert_eq!(redact("nats://127.0.0.1:4222"), "nats://127.0.0.1:4222");
+        for whole in ["nats://127.0.0.1:4222", "host", "tls://a.b-c:1,d:2", "nats://[::1]:4222", "nats://h/"]
+        {
+            assert_eq!(redact(whole), whole);
+        }
+        for broken in [
+            "nats://me:secret",
+            "nats://me:secret@",
+            "me:secret",
+            "nats:// me:secret@host",
+            "nats://me:sec,secret@host:1",
+            "nats://me:secret/x@host",
+            "nats://host:4222?password=secret",
+            "nats:/me:secret@host",
+        ] {
+            let shown = redact(broken);
+            assert!(!shown.contains("secret") && !shown.contains("sec,"), "{broken}: {shown}");
+            let options = format!("{:?}", super::NatsOptions::new(broken));
+            assert!(!options.contains("secret"), "{options}");
+        }
+    }
+
+    #[test]
+    fn an_inbox_prefix_is_a_subject_without_wildcards() {
+        for good in ["_INBOX", "_INBOX_bot", "a.b"] {
+            assert!(super::is_subject(good), "{good}");
+        }
+        for bad in ["", ".", "a.", ".a", "a.*", "a.>", "a b", "a\tb", "naïve"] {
+            assert!(!super::is_subject(bad), "{bad}");
+        }
     }
 }

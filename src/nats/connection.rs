@@ -1,6 +1,7 @@
 //! What happens on the connection: replies, and what the client and the server tell.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::{Event, Message};
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{self, MissedTickBehavior};
 
 use super::connect::refuses_us;
+use super::failure::{self, Failure};
 use super::inbox::Inbox;
 use super::losses::{Losses, Up};
 use super::status::{Health, Recognition};
@@ -28,7 +30,9 @@ pub(super) async fn listen(
         url,
         inbox,
         health,
-        denied: format!("Publish to \"{service}."),
+        service: format!("{service}."),
+        was_up: AtomicBool::new(false),
+        failures: Trouble::new(),
         losses: Losses::default(),
         denials: Trouble::new(),
         overruns: Trouble::new(),
@@ -54,8 +58,11 @@ struct Connection {
     url: String,
     inbox: Arc<Inbox>,
     health: Arc<Health>,
-    /// How the server begins to say that we must not publish to our service.
-    denied: String,
+    /// What all subjects of our service begin with.
+    service: String,
+    /// Whether there was a connection already.
+    was_up: AtomicBool,
+    failures: Trouble,
     losses: Losses,
     denials: Trouble,
     overruns: Trouble,
@@ -63,7 +70,10 @@ struct Connection {
 
 impl Connection {
     fn is_troubled(&self) -> bool {
-        self.losses.are_going_on() || self.denials.is_going_on() || self.overruns.is_going_on()
+        self.losses.are_going_on()
+            || self.failures.is_going_on()
+            || self.denials.is_going_on()
+            || self.overruns.is_going_on()
     }
 
     /// Says what no line stands for yet.
@@ -73,6 +83,7 @@ impl Connection {
             tracing::warn!(url, "{lost}");
         }
         for (trouble, what) in [
+            (&self.failures, "tries to connect to NATS have failed"),
             (&self.denials, "subjects denied by the NATS server"),
             (&self.overruns, "times replies were lost"),
         ] {
@@ -88,19 +99,24 @@ impl Connection {
             status.connected = false;
             status.service = Recognition::Unknown;
             status.stream = None;
+            status.foreign = false;
+            status.instance = None;
         });
         self.inbox.release_all()
     }
 
     fn note(&self, event: &Event) {
-        let Self { url, inbox, health, denied, .. } = self;
+        let Self { url, inbox, health, .. } = self;
         let url = url.as_str();
         match event {
             Event::Connected => {
+                self.was_up.store(true, Ordering::Relaxed);
+                health.begin_again();
                 health.update(|status| {
                     status.connected = true;
-                    status.denied = false;
+                    (status.denied, status.shut) = (false, false);
                     status.refused = false;
+                    status.failure = None;
                     status.service = Recognition::Unknown;
                     status.stream = None;
                 });
@@ -137,18 +153,7 @@ impl Connection {
             Event::ServerError(error)
                 if error.to_string().to_lowercase().contains("permissions violation") =>
             {
-                // Then the service's word has to do: see `Probe`.
-                if error.to_string().contains("\"$JS.API.") {
-                    tracing::debug!(url, "the NATS server does not let us look at the stream: {error}");
-                    return;
-                }
-                if let Some(more) = self.denials.again() {
-                    tracing::error!(url, "the NATS server denies a subject: {error}{more}");
-                }
-                if error.to_string().contains(denied.as_str()) {
-                    health.update(|status| status.denied = true);
-                    inbox.release_all();
-                }
+                self.is_denied(&error.to_string());
             }
             refusal if refuses_us(refusal) => {
                 if health.update(|status| status.refused = true).is_some() {
@@ -174,8 +179,78 @@ impl Connection {
                     );
                 }
             }
-            other => tracing::debug!(url, "NATS: {other}"),
+            other => match Failure::of(other) {
+                Some(failure) => self.failed(&failure),
+                None => tracing::debug!(url, "NATS: {other}"),
+            },
         }
+    }
+
+    /// A try to connect has failed. While a server restarts that goes without saying.
+    fn failed(&self, failure: &Failure) {
+        let before = self.health.update(|status| {
+            // Found out too late, while it was tried again.
+            if !status.connected {
+                status.failure = Some(failure.said.clone());
+            }
+        });
+        let goes_without_saying =
+            failure.kind == failure::Kind::Absent && self.was_up.load(Ordering::Relaxed);
+        if before.is_none() || goes_without_saying {
+            return tracing::debug!(url = self.url, "cannot connect to NATS: {}", failure.said);
+        }
+        if let Some(more) = self.failures.again() {
+            tracing::warn!(
+                url = self.url,
+                "cannot connect to NATS, retrying indefinitely: {}{more}",
+                failure.said
+            );
+        }
+    }
+
+    /// The server denies a subject, which it names in quotes.
+    fn is_denied(&self, said: &str) {
+        let Self { url, inbox, health, service, .. } = self;
+        let url = url.as_str();
+        let subject = said.split('"').nth(1).unwrap_or_default();
+        if said.to_lowercase().contains("for subscription") {
+            if let Some(more) = self.denials.again() {
+                tracing::error!(
+                    url,
+                    "the NATS server denies a subscription ({said}): without its replies nothing can be sent; our user \
+                     needs the permission to subscribe to it, or another inbox prefix{more}"
+                );
+            }
+            if subject.starts_with(inbox.prefix()) {
+                health.update(|status| (status.denied, status.shut) = (true, true));
+                inbox.release_all();
+            }
+            return;
+        }
+        if subject.starts_with(inbox.prefix()) {
+            tracing::debug!(url, "the NATS server does not let us publish to our own inbox: {said}");
+            health.deny(inbox.prefix());
+            return inbox.deny(subject);
+        }
+        health.deny(subject);
+        // Then the service's word has to do: see `Probe`.
+        if subject.starts_with("$JS.API.") {
+            tracing::debug!(url, "the NATS server does not let us look at the stream: {said}");
+            return inbox.deny(subject);
+        }
+        if let Some(more) = self.denials.again() {
+            tracing::error!(
+                url,
+                "the NATS server denies a subject: {said}; our user needs the permission to publish to it{more}"
+            );
+        }
+        if let Some(name) = subject.strip_prefix(service.as_str()) {
+            health.update(|status| {
+                status.denied = true;
+                status.shut |= name == "ping";
+            });
+        }
+        inbox.deny(subject);
     }
 }
 
@@ -194,7 +269,9 @@ mod tests {
             url: String::new(),
             inbox: Arc::clone(inbox),
             health: Arc::new(Health::new()),
-            denied: String::new(),
+            service: "rosey.db.".to_owned(),
+            was_up: AtomicBool::new(false),
+            failures: Trouble::new(),
             losses: Losses::default(),
             denials: Trouble::new(),
             overruns: Trouble::new(),

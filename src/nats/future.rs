@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use async_nats::Message;
 
 use super::inbox::{Settled, Ticket};
-use super::status::{Health, Way};
+use super::status::{self, Health, Way};
 use super::wire;
 use crate::error::{Cause, Code, Error};
 use crate::operation::Operation;
@@ -22,8 +22,16 @@ pub struct NatsFuture<O>(State<O>);
 #[derive(Debug)]
 enum State<O> {
     Refused(Error<O>),
-    Waiting { ticket: Ticket, way: Way, health: Arc<Health>, request: Request<O> },
+    Waiting { ticket: Ticket, sent: Sent, health: Arc<Health>, request: Request<O> },
     Done,
+}
+
+/// How a request was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) way: Way,
+    /// Whether the stream's key stands for this operation alone: see [`key`](super::keys::key).
+    pub(super) keyed: bool,
 }
 
 impl<O> NatsFuture<O> {
@@ -31,8 +39,13 @@ impl<O> NatsFuture<O> {
         Self(State::Refused(error))
     }
 
-    pub(super) const fn waiting(ticket: Ticket, way: Way, health: Arc<Health>, request: Request<O>) -> Self {
-        Self(State::Waiting { ticket, way, health, request })
+    pub(super) const fn waiting(
+        ticket: Ticket,
+        sent: Sent,
+        health: Arc<Health>,
+        request: Request<O>,
+    ) -> Self {
+        Self(State::Waiting { ticket, sent, health, request })
     }
 }
 
@@ -49,12 +62,22 @@ impl<O: Operation> Future for NatsFuture<O> {
             State::Refused(_) | State::Done => None,
         };
         match (std::mem::replace(me, State::Done), settled) {
-            (State::Waiting { way, health, request, .. }, Some(settled)) => {
+            (State::Waiting { sent: Sent { way, keyed }, health, request, .. }, Some(settled)) => {
                 let result = match settled {
                     Ok(Settled::Answer(message)) => answer::<O>(&health, request.op.index(), &message),
-                    Ok(Settled::Stored(place)) => {
-                        place.and_then(|place| stored::<O>(&health, request.op.index(), place))
+                    // Another operation may have had this id: the other path, and the ledger, can tell.
+                    Ok(Settled::Stored(ack)) if ack.duplicate && !keyed => Err(Cause::new(
+                        Code::UNANSWERED,
+                        format!(
+                            "the stream has something under this id already, at its place {}; whether it is the same \
+                             operation cannot be told from here",
+                            ack.seq
+                        ),
+                    )),
+                    Ok(Settled::Stored(ack)) => {
+                        ack.stored().and_then(|place| stored::<O>(&health, request.op.index(), place))
                     }
+                    Ok(Settled::Denied) => Err(status::denied(request.op.spec().subject)),
                     Ok(Settled::NobodyThere) => {
                         health.nobody_there(way);
                         Err(Cause::new(
@@ -86,7 +109,7 @@ fn answer<O: Operation>(health: &Health, index: usize, message: &Message) -> Res
         return Err(Cause::new(Code::UNANSWERED, "a service on another database answered"));
     }
     let answer = O::decode_answer(index, &message.payload).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?;
-    Ok(Reply { via: Via::Nats, ack: Ack::Committed, answer })
+    Ok(Reply { via: Via::Nats, ack: Ack::Committed, answer, omitted: wire::omitted(message) })
 }
 
 /// What the stream has stored is going to be applied; whoever asked gets the answer of one that has nothing to say.
@@ -94,5 +117,5 @@ fn stored<O: Operation>(health: &Health, index: usize, place: u64) -> Result<Rep
     health.note_stored(place);
     let empty = O::SPECS[index].empty.as_bytes();
     let answer = O::decode_answer(index, empty).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?;
-    Ok(Reply { via: Via::Nats, ack: Ack::Stored, answer })
+    Ok(Reply { via: Via::Nats, ack: Ack::Stored, answer, omitted: 0 })
 }

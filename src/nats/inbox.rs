@@ -13,9 +13,9 @@ use serde::Serialize;
 use slab::Slab;
 use tokio::sync::oneshot;
 
+use super::others::Others;
 use super::stored::PubAck;
 use super::wire;
-use crate::error::Cause;
 
 /// Whose reply is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,10 @@ pub(super) enum Expects {
 pub(super) enum Settled {
     /// Our service answered, or whoever else was expected.
     Answer(Message),
-    /// Our stream has it, at this place; or says why it has not.
-    Stored(Result<u64, Cause>),
+    /// What our stream says: that it has it, or why not.
+    Stored(PubAck),
+    /// The server says that we must not publish there.
+    Denied,
     /// The server says that nobody listens.
     NobodyThere,
     /// The connection or the service was lost while waiting.
@@ -68,6 +70,7 @@ pub(super) struct Inbox {
     overruns: AtomicU64,
     /// Subjects on which somebody else answered: named once each.
     named: Mutex<HashSet<String>>,
+    others: Others,
 }
 
 #[derive(Debug)]
@@ -99,6 +102,7 @@ impl Inbox {
             foreign: AtomicU64::new(0),
             overruns: AtomicU64::new(0),
             named: Mutex::default(),
+            others: Others::default(),
         }
     }
 
@@ -121,6 +125,8 @@ impl Inbox {
         let mut waiters = self.lock();
         let Some(waiter) = waiters.get(key).filter(|w| w.turn == turn) else {
             self.late.fetch_add(1, Ordering::Relaxed);
+            drop(waiters);
+            self.others.note(&message);
             return;
         };
         let settled = if message.status == Some(StatusCode::NO_RESPONDERS) {
@@ -128,10 +134,11 @@ impl Inbox {
         } else if waiter.expects == Expects::Anybody || wire::is_ours(&message) {
             Settled::Answer(message)
         } else if let Some(ack) = self.our_stream(waiter.expects, &message) {
-            Settled::Stored(ack.stored())
+            Settled::Stored(ack)
         } else {
             let asked = waiter.asked.clone();
             drop(waiters);
+            self.others.note(&message);
             self.foreign(&asked, &message);
             return;
         };
@@ -159,12 +166,28 @@ impl Inbox {
 
     /// Ends the waiting for replies of this kind.
     pub(super) fn release(&self, expects: Expects) {
+        self.end(|waiter| waiter.expects == expects, || Settled::Lost);
+    }
+
+    /// Ends the waiting for replies to what the server has not let through: requests on this subject, and what was sent
+    /// to a place of this inbox itself.
+    pub(super) fn deny(&self, subject: &str) {
+        let own = self.parse(subject).map(|(_, turn)| turn);
+        self.end(|waiter| Some(waiter.turn) == own || waiter.asked.as_str() == subject, || Settled::Denied);
+    }
+
+    fn end(&self, which: impl Fn(&Waiter) -> bool, how: impl Fn() -> Settled) {
         let mut waiters = self.lock();
         let keys: Vec<usize> =
-            waiters.iter().filter(|(_, waiter)| waiter.expects == expects).map(|(key, _)| key).collect();
+            waiters.iter().filter(|(_, waiter)| which(waiter)).map(|(key, _)| key).collect();
         for key in keys {
-            let _ = waiters.remove(key).tx.send(Settled::Lost);
+            let _ = waiters.remove(key).tx.send(how());
         }
+    }
+
+    /// What all subjects of this inbox begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     pub(super) fn counts(&self) -> InboxCounts {
@@ -174,6 +197,11 @@ impl Inbox {
             foreign: self.foreign.load(Ordering::Relaxed),
             overruns: self.overruns.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether somebody who is neither our service nor a stream has answered, and more than once.
+    pub(super) fn someone_else_answers(&self) -> bool {
+        self.others.are_there()
     }
 
     /// Replies came faster than they were taken.
@@ -282,7 +310,7 @@ mod tests {
         assert!(event.rx.try_recv().is_err() && query.rx.try_recv().is_err());
         assert_eq!(inbox.counts().foreign, 2);
         inbox.settle(message(event.subject(), false, r#"{"stream":"ROSEY","seq":7}"#));
-        assert!(matches!(event.rx.try_recv(), Ok(Settled::Stored(Ok(7)))));
+        assert!(matches!(event.rx.try_recv(), Ok(Settled::Stored(ack)) if ack.seq == 7));
     }
 
     #[test]
@@ -294,6 +322,19 @@ mod tests {
         assert!(matches!(query.rx.try_recv(), Ok(Settled::Lost)));
         assert!(event.rx.try_recv().is_err());
         assert_eq!(inbox.counts().waiting, 1);
+    }
+
+    #[test]
+    fn a_denial_ends_the_waiting_on_its_subject_and_on_no_other() {
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let mut denied = inbox.wait("a".into(), Expects::Stream);
+        let mut other = inbox.wait("a.b".into(), Expects::Stream);
+        let mut own = inbox.wait("ourselves".into(), Expects::Anybody);
+        inbox.deny("a");
+        inbox.deny(&own.subject());
+        assert!(matches!(denied.rx.try_recv(), Ok(Settled::Denied)));
+        assert!(matches!(own.rx.try_recv(), Ok(Settled::Denied)));
+        assert!(other.rx.try_recv().is_err());
     }
 
     #[test]

@@ -3,13 +3,20 @@
 pub(crate) mod barrier;
 mod connect;
 mod connection;
+pub(crate) mod failure;
 mod future;
 mod inbox;
+pub mod keys;
+mod look;
 pub(crate) mod losses;
+mod others;
+mod patience;
 mod probe;
 mod reconnect;
 mod status;
 pub mod stored;
+#[cfg(feature = "sqlite")]
+pub(crate) mod unreadable;
 pub mod wire;
 
 use std::fmt;
@@ -17,6 +24,7 @@ use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use async_nats::client::PublishErrorKind;
 use async_nats::connection::State;
@@ -31,6 +39,7 @@ use tower::Service;
 pub(crate) use connect::refuses_us;
 pub use connect::{ConnectError, NatsOptions, redact};
 pub use future::NatsFuture;
+use future::Sent;
 pub use inbox::InboxCounts;
 use inbox::{Expects, Inbox, Ticket};
 use status::{Health, Way};
@@ -47,6 +56,10 @@ use crate::request::Request;
 /// by the server's word that nobody listens. An event to a service that works on a stream is settled by that stream's
 /// acknowledgement ([`Ack::Stored`](crate::Ack::Stored)), and by no other stream's. Any other reply (a foreign stream
 /// over our subjects, another kind of service) is counted, named once in the log, and waited past.
+///
+/// **A repeat.** What a stream drops as a repeat counts as stored only where its key can stand for nothing but the same
+/// operation: see [`keys`]. To a service that is older than such keys the id itself is sent, and a repeat is left
+/// open (class `Unknown`), so that the other path decides.
 ///
 /// **When it refuses at once** (class `NotSent`, nothing was sent): the connection is not up; neither the service nor,
 /// for events, its stream has been recognised; the server denies the subject; the client's queue is full. So it is
@@ -69,6 +82,8 @@ struct Shared {
     health: Arc<Health>,
     /// The header that keeps events out of any other stream.
     stream: HeaderValue,
+    /// How far in the future something may claim to have happened.
+    future_tolerance: Duration,
     /// Ends with the last clone, and with it the tasks that keep inbox and health.
     _running: watch::Sender<()>,
 }
@@ -93,10 +108,10 @@ impl<O: Operation> NatsService<O> {
     /// When the address or the credentials cannot be read.
     pub async fn connect(options: NatsOptions) -> Result<Self, ConnectError> {
         let (running, ended) = watch::channel(());
-        let stream = O::stream();
+        let (stream, future_tolerance) = (O::stream(), options.future_tolerance);
         let (client, inbox, health) = connect::start(options, O::SERVICE, stream.clone(), ended).await?;
         let stream = HeaderValue::from(stream);
-        let shared = Arc::new(Shared { client, inbox, health, stream, _running: running });
+        let shared = Arc::new(Shared { client, inbox, health, stream, future_tolerance, _running: running });
         Ok(Self { shared, operation: PhantomData })
     }
 
@@ -132,16 +147,24 @@ impl<O: Operation> NatsService<O> {
     }
 
     /// Hands the request to the connection.
-    fn send(&self, request: &Request<O>) -> Result<(Ticket, Way), Cause> {
+    fn send(&self, request: &Request<O>) -> Result<(Ticket, Sent), Cause> {
         let shared = &*self.shared;
         let kind = request.op.spec().kind;
         let way = shared.health.way(kind)?;
         // Known before its event has come.
         if shared.client.connection_state() != State::Connected {
-            return Err(Cause::new(Code::UNAVAILABLE, "not connected to NATS"));
+            return Err(shared.health.disconnected());
         }
-        request.head.check()?;
-        let payload = wire::payload(&*request.op, request.head.occurred_at)?;
+        let spec = request.op.spec();
+        if shared.health.denies(spec.subject) {
+            return Err(status::denied(spec.subject));
+        }
+        request.head.check(shared.future_tolerance)?;
+        let mut payload = request.op.encode()?;
+        let key = (way == Way::Stream && shared.health.keyed())
+            .then(|| keys::key(&request.head.id, spec.name, &payload));
+        let sent = Sent { way, keyed: key.is_some() };
+        wire::stamp(&mut payload, &*request.op, request.head.occurred_at);
         // A sink must be ready before it takes something; asked here with a waker that wakes nobody, because a
         // full queue is refused, not waited for: behind it is a server that has stopped reading.
         // Outside tokio's cooperative budget: a task that has used it up would be told "not ready" by an empty queue.
@@ -152,12 +175,15 @@ impl<O: Operation> NatsService<O> {
             Poll::Ready(Err(_)) => return Err(Cause::new(Code::UNAVAILABLE, "the NATS client is closed")),
             Poll::Pending => return Err(Cause::new(Code::UNAVAILABLE, "the NATS client's queue is full")),
         }
-        let subject = Subject::from_static(request.op.spec().subject);
+        let subject = Subject::from_static(spec.subject);
         let mut headers = wire::head_to_headers(&request.head);
         let expects = match way {
             Way::Service => Expects::Service,
             Way::Stream => {
                 headers.insert(wire::EXPECTED_STREAM, shared.stream.clone());
+                if let Some(key) = key {
+                    headers.insert(wire::ID, key);
+                }
                 Expects::Stream
             }
         };
@@ -178,7 +204,7 @@ impl<O: Operation> NatsService<O> {
             }
             _ => Cause::new(Code::UNAVAILABLE, format!("the NATS client refused it: {e}")),
         })?;
-        Ok((ticket, way))
+        Ok((ticket, sent))
     }
 }
 
@@ -194,7 +220,7 @@ impl<O: Operation> Service<Request<O>> for NatsService<O> {
 
     fn call(&mut self, request: Request<O>) -> NatsFuture<O> {
         match self.send(&request) {
-            Ok((ticket, way)) => NatsFuture::waiting(ticket, way, Arc::clone(&self.shared.health), request),
+            Ok((ticket, sent)) => NatsFuture::waiting(ticket, sent, Arc::clone(&self.shared.health), request),
             Err(cause) => NatsFuture::refused(Error::new(cause, request)),
         }
     }

@@ -1,6 +1,9 @@
 //! What is known of the connection, of the service behind it, and of its stream.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
@@ -57,15 +60,24 @@ pub enum Recognition {
 pub struct Status {
     /// Whether the connection is up.
     pub connected: bool,
-    /// Whether the server lets us send; a denied subject stays denied until the next connection.
+    /// Whether the server denies us a subject that we need; a denied subject stays denied until the next connection.
+    /// An operation's own keeps only that operation from this path.
     pub denied: bool,
+    /// Whether it denies one without which nothing can be sent: the reply inbox, or the service's ping.
+    pub shut: bool,
     /// Whether the server refuses our user or password.
     pub refused: bool,
+    /// Why there is no connection, as of the last try.
+    pub failure: Option<String>,
     /// Who serves our subjects.
     pub service: Recognition,
     /// The database of the service's stream, while that is known to be there and to be read. It may be there without
     /// the service.
     pub stream: Option<String>,
+    /// Whether somebody else answers on our subjects as well: then nothing is sent there.
+    pub foreign: bool,
+    /// The instance that answered last, and when it was last written down in its database; none, if it does not say so.
+    pub instance: Option<(String, i64)>,
 }
 
 impl Status {
@@ -90,11 +102,18 @@ impl Status {
         }
     }
 
+    /// Whether there is a reason to give up waiting: connecting fails, or nobody answers where it has not.
+    #[must_use]
+    pub fn is_hopeless(&self) -> bool {
+        self.refused || self.shut || self.failure.is_some() || self.service == Recognition::Absent
+    }
+
     fn gate(&self, kind: Kind) -> u8 {
         match (self, kind) {
             (Self { refused: true, .. }, _) => REFUSED,
             (Self { connected: false, .. }, _) => DISCONNECTED,
-            (Self { denied: true, .. }, _) => DENIED,
+            (Self { shut: true, .. }, _) => DENIED,
+            (Self { foreign: true, .. }, _) => FOREIGN,
             (
                 Self { service: Recognition::Ours { mode: Mode::JetStream, database }, stream, .. },
                 Kind::Event,
@@ -132,6 +151,27 @@ pub(super) struct Health {
     /// Asks for a ping at once.
     pub(super) recheck: Notify,
     other_database_named: AtomicBool,
+    /// Whether the service reads an operation's id from a header of its own.
+    keyed: AtomicBool,
+    /// What the server does not let us publish to, over this connection.
+    denials: Denials,
+}
+
+/// Subjects that the server denies.
+#[derive(Debug, Default)]
+struct Denials {
+    any: AtomicBool,
+    subjects: Mutex<HashSet<String>>,
+}
+
+/// Why a request on this subject is not sent.
+pub(super) fn denied(subject: &str) -> Cause {
+    Cause::new(
+        Code::UNAVAILABLE,
+        format!(
+            "the NATS server denies us the subject {subject}: our user needs the permission to publish to it"
+        ),
+    )
 }
 
 const SERVICE: u8 = 0;
@@ -142,6 +182,7 @@ const UNRECOGNISED: u8 = 4;
 const REFUSED: u8 = 5;
 const NO_STREAM: u8 = 6;
 const ANOTHER: u8 = 7;
+const FOREIGN: u8 = 8;
 
 impl Health {
     pub(super) fn new() -> Self {
@@ -152,7 +193,41 @@ impl Health {
             stored: AtomicU64::new(0),
             recheck: Notify::new(),
             other_database_named: AtomicBool::new(false),
+            keyed: AtomicBool::new(false),
+            denials: Denials::default(),
         }
+    }
+
+    /// Whether the service reads an operation's id from a header of its own: then the stream's may be a key. Known of
+    /// the last service that answered over this connection; the one that reads the stream after it is no older.
+    pub(super) fn keyed(&self) -> bool {
+        self.keyed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_keyed(&self, keyed: bool) {
+        self.keyed.store(keyed, Ordering::Release);
+    }
+
+    /// The server does not let us publish to this subject.
+    pub(super) fn deny(&self, subject: &str) {
+        self.subjects().insert(subject.to_owned());
+        self.denials.any.store(true, Ordering::Release);
+    }
+
+    /// Whether the server does not let us publish to this subject. No lock, unless it denies something.
+    pub(super) fn denies(&self, subject: &str) -> bool {
+        self.denials.any.load(Ordering::Acquire) && self.subjects().contains(subject)
+    }
+
+    /// Another connection may be another user's, or to another server.
+    pub(super) fn begin_again(&self) {
+        self.set_keyed(false);
+        self.subjects().clear();
+        self.denials.any.store(false, Ordering::Release);
+    }
+
+    fn subjects(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.denials.subjects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn status(&self) -> watch::Receiver<Status> {
@@ -180,14 +255,26 @@ impl Health {
         let why = match gate.load(Ordering::Acquire) {
             SERVICE => return Ok(Way::Service),
             STREAM => return Ok(Way::Stream),
-            DISCONNECTED => "not connected to NATS",
+            DISCONNECTED => return Err(self.disconnected()),
             REFUSED => "the NATS server refuses our user or password",
-            DENIED => "the NATS server denies us these subjects",
+            DENIED => "the NATS server denies us the reply inbox or the service's ping",
             NO_STREAM => "the stream that takes events is not there",
+            FOREIGN => {
+                "another service answers on these subjects as well, and what is sent there may go to its database"
+            }
             ANOTHER => "the stream on NATS belongs to another database than the service",
             _ => "no database service of ours has answered on NATS",
         };
         Err(Cause::new(Code::UNAVAILABLE, why))
+    }
+
+    /// Why nothing can be sent while there is no connection.
+    pub(super) fn disconnected(&self) -> Cause {
+        let message = match &self.status.borrow().failure {
+            Some(failure) => Cow::Owned(format!("not connected to NATS: {failure}")),
+            None => Cow::Borrowed("not connected to NATS"),
+        };
+        Cause::new(Code::UNAVAILABLE, message)
     }
 
     /// A ping was answered, or was not, while connected.
@@ -209,6 +296,26 @@ impl Health {
             }
             _ => {}
         }
+    }
+
+    /// Whether somebody else answers beside the service.
+    pub(super) fn beside(&self, foreign: bool) {
+        if self.update(|status| status.foreign = foreign).is_some() {
+            if foreign {
+                tracing::error!(
+                    "another service answers on the subjects of the database service: nothing is sent to NATS until it is \
+                     gone"
+                );
+            } else {
+                tracing::info!("no other service answers on the subjects of the database service any more");
+            }
+        }
+    }
+
+    /// Which instance has answered.
+    pub(super) fn instance_is(&self, id: &str, seen: i64) {
+        let instance = (!id.is_empty() && seen != 0).then(|| (id.to_owned(), seen));
+        self.update(|status| status.instance.clone_from(&instance));
     }
 
     /// The stream was looked for, while connected.

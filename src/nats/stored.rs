@@ -31,6 +31,9 @@ pub struct PubAck {
     /// Where the message lies in it; where it lay already, if it was a repeat.
     #[serde(default)]
     pub seq: u64,
+    /// Whether the stream takes it for a repeat of what it has there, by the header `Nats-Msg-Id` alone.
+    #[serde(default)]
+    pub duplicate: bool,
     error: Option<ApiError>,
 }
 

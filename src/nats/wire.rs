@@ -1,7 +1,7 @@
 //! The wire format: headers, payloads, refusals. Both sides read and write it here.
 
 use async_nats::header::HeaderMap;
-use async_nats::{HeaderName, Message};
+use async_nats::{HeaderName, HeaderValue, Message};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -12,6 +12,9 @@ use crate::operation::Operation;
 use crate::request::{Head, OpId, Trace};
 
 /// The operation's id.
+pub const OPERATION_ID: HeaderName = HeaderName::from_static("Rosey-Operation-Id");
+/// By what a stream knows a repeat: our client's [`Keys`] to our stream; else the operation's id, and from peers that
+/// send no other header it is read as that.
 pub const ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
 /// When it happened, in unix milliseconds.
 pub const OCCURRED_AT: HeaderName = HeaderName::from_static("Rosey-Occurred-At");
@@ -23,6 +26,10 @@ pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub const REPLY: HeaderName = HeaderName::from_static("Rosey-Reply");
 /// The database that answered.
 pub const DATABASE: HeaderName = HeaderName::from_static("Rosey-Database");
+/// How many entries of a list were left out, because an answer carries no more.
+pub const TRUNCATED: HeaderName = HeaderName::from_static("Rosey-Truncated");
+/// Marks a question that only asks who answers: our service answers it at once, and does nothing.
+pub const LOOK: HeaderName = HeaderName::from_static("Rosey-Look");
 /// Why a request was refused.
 pub const ERROR: HeaderName = HeaderName::from_static("Nats-Service-Error");
 /// The same as a number.
@@ -39,18 +46,25 @@ const MILLIS_FROM: f64 = 1e11;
 /// `invalid`, when a check refuses the operation.
 pub fn payload<O: Operation>(op: &O, occurred_at: i64) -> Result<Vec<u8>, Cause> {
     let mut json = op.encode()?;
+    stamp(&mut json, op, occurred_at);
+    Ok(json)
+}
+
+/// Adds `timestamp` to an encoded operation, where the contract has one.
+pub(super) fn stamp<O: Operation>(json: &mut Vec<u8>, op: &O, occurred_at: i64) {
     if op.spec().timed && json.pop() == Some(b'}') {
         let comma = if json.len() > 1 { "," } else { "" };
         json.extend_from_slice(format!("{comma}\"timestamp\":{}}}", clock::seconds(occurred_at)).as_bytes());
     }
-    Ok(json)
 }
 
 /// The headers of a request.
 #[must_use]
 pub fn head_to_headers(head: &Head) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(ID, head.id.to_string());
+    let id = HeaderValue::from(head.id.to_string());
+    headers.insert(OPERATION_ID, id.clone());
+    headers.insert(ID, id);
     headers.insert(OCCURRED_AT, head.occurred_at.to_string());
     if let Some(trace) = &head.trace {
         headers.insert(TRACEPARENT, trace.parent.as_str());
@@ -81,15 +95,22 @@ pub fn head_or(
     id: impl FnOnce() -> OpId,
 ) -> Result<Head, Cause> {
     let get = |name: HeaderName| headers.and_then(|h| h.get(name)).map(|v| v.as_str());
-    let id = get(ID).map_or_else(|| Ok(id()), OpId::parse)?;
+    let id = get(OPERATION_ID).or_else(|| get(ID)).map_or_else(|| Ok(id()), OpId::parse)?;
     let trace = get(TRACEPARENT).and_then(|parent| Trace::new(parent, get(TRACESTATE))).map(Arc::new);
     let claimed = get(OCCURRED_AT).and_then(|text| text.trim().parse().ok()).filter(|at| *at > 0);
     let occurred_at = claimed.unwrap_or_else(|| from_timestamp(payload, arrival));
     Ok(Head { id, occurred_at, trace })
 }
 
-/// The time that a payload's `timestamp` claims, in unix milliseconds: the arrival moved into that second, so
-/// that what arrives in order within a second stays in order; the arrival itself if there is no such number.
+/// Whether a request names its id.
+#[must_use]
+pub fn names_id(headers: Option<&HeaderMap>) -> bool {
+    headers.is_some_and(|headers| headers.get(OPERATION_ID).or_else(|| headers.get(ID)).is_some())
+}
+
+/// The time that a payload's `timestamp` claims, in unix milliseconds: a second means its beginning, so that every way and
+/// every try comes to the same time; what happened in one second is in the order of its ids. The arrival if there is no
+/// such number.
 fn from_timestamp(payload: &[u8], arrival: i64) -> i64 {
     #[derive(Deserialize)]
     struct Stamped<'a> {
@@ -101,10 +122,8 @@ fn from_timestamp(payload: &[u8], arrival: i64) -> i64 {
     #[allow(clippy::cast_possible_truncation)] // saturates, and both ends are refused or clamped later
     match number {
         Some(millis) if millis >= MILLIS_FROM => millis as i64,
-        Some(seconds) if seconds > 0.0 => {
-            let first = (seconds.floor() as i64) * 1000;
-            arrival.clamp(first, first + 999)
-        }
+        // The first second of all begins at 0, which is no time.
+        Some(seconds) if seconds > 0.0 => ((seconds.floor() as i64) * 1000).max(1),
         _ => arrival,
     }
 }
@@ -137,6 +156,23 @@ pub fn answer_headers(database: &str) -> HeaderMap {
     headers.insert(REPLY, "1");
     headers.insert(DATABASE, database);
     headers
+}
+
+/// The headers of an answer of which so many entries were left out.
+#[must_use]
+pub fn cut_headers(database: &str, omitted: u64) -> HeaderMap {
+    let mut headers = answer_headers(database);
+    if omitted > 0 {
+        headers.insert(TRUNCATED, omitted.to_string());
+    }
+    headers
+}
+
+/// How many entries of the answer were left out.
+#[must_use]
+pub fn omitted(message: &Message) -> u64 {
+    let said = message.headers.as_ref().and_then(|h| h.get(TRUNCATED));
+    said.and_then(|count| count.as_str().parse().ok()).unwrap_or_default()
 }
 
 /// Headers and body of a refusal. The body keeps the form that peers which read no headers expect: a list stays
@@ -175,12 +211,17 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_without_headers_is_timed_by_its_timestamp_within_the_second() {
-        assert_eq!(at(r#"{"timestamp":1700000000}"#), NOW, "the second of the arrival: the arrival itself");
-        assert_eq!(at(r#"{"timestamp":1600000000}"#), 1_600_000_000_999);
+    fn a_peer_without_headers_is_timed_by_its_timestamp() {
+        assert_eq!(
+            at(r#"{"timestamp":1700000000}"#),
+            1_700_000_000_000,
+            "whenever in that second it arrives"
+        );
+        assert_eq!(at(r#"{"timestamp":1600000000}"#), 1_600_000_000_000);
         assert_eq!(at(r#"{"timestamp":1700000003}"#), 1_700_000_003_000);
+        assert_eq!(at(r#"{"timestamp":0.5}"#), 1);
         assert_eq!(at(r#"{"timestamp":1700000000123}"#), 1_700_000_000_123, "milliseconds");
-        assert_eq!(at(r#"{"timestamp":1600000000.25}"#), 1_600_000_000_999);
+        assert_eq!(at(r#"{"timestamp":1600000000.25}"#), 1_600_000_000_000);
     }
 
     #[test]
@@ -199,9 +240,10 @@ mod tests {
     }
 
     #[test]
-    fn a_time_more_than_a_day_ahead_is_refused() {
+    fn a_time_that_is_far_ahead_is_refused() {
         for payload in [r#"{"timestamp":99999999999}"#, r#"{"timestamp":1e300}"#] {
-            let refused = head(None, payload.as_bytes(), NOW).expect("head").check().expect_err("clock");
+            let refused =
+                head(None, payload.as_bytes(), NOW).expect("head").check(Head::AHEAD).expect_err("clock");
             assert_eq!(refused.code(), Code::CLOCK, "{payload}");
         }
     }
@@ -214,6 +256,17 @@ mod tests {
             ..Head::at(1_699_999_999_999)
         };
         assert_eq!(head(Some(&head_to_headers(&sent)), b"{}", NOW).expect("head"), sent);
+    }
+
+    #[test]
+    fn an_id_has_a_header_of_its_own_and_the_streams_is_read_where_that_is_missing() {
+        let mut headers = HeaderMap::new();
+        assert!(!names_id(Some(&headers)));
+        headers.insert(ID, "a stream's");
+        let id = |headers: &HeaderMap| head(Some(headers), b"{}", NOW).expect("head").id.to_string();
+        assert_eq!((id(&headers).as_str(), names_id(Some(&headers))), ("a stream's", true));
+        headers.insert(OPERATION_ID, "its own");
+        assert_eq!(id(&headers), "its own");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct ChannelStats {
     pub high_water_mark: Peak,
     /// The most connections.
     pub high_water_connected: Peak,
-    /// The ten who said most, most first.
+    /// The ten who said most, most first. What the channel itself says, as `server` or `[server]`, is no user's.
     pub top_chatters: Vec<Chatter>,
     /// How many users were ever seen.
     pub total_users_seen: i64,
@@ -52,9 +52,14 @@ impl Definition for GetChannelStats {
                 SELECT json_group_array(
                     json_object('username', username, 'chat_lines', total_chat_lines)
                     ORDER BY total_chat_lines DESC, username)
-                FROM (SELECT username, total_chat_lines FROM user_stats WHERE total_chat_lines > 0
+                FROM (SELECT username, total_chat_lines FROM user_stats
+                      WHERE total_chat_lines > 0 AND lower(username) NOT IN ('server', '[server]')
                       ORDER BY total_chat_lines DESC, username LIMIT 10)),
-            'total_users_seen', (SELECT count(*) FROM user_stats),
+            -- the channel itself is looked up, not searched for in all of the table
+            'total_users_seen', (SELECT count(*) FROM user_stats) - (
+                SELECT count(*) FROM user_stats
+                WHERE (username BETWEEN 'S' AND 'T' OR username BETWEEN 's' AND 't' OR username BETWEEN '[' AND '\\')
+                  AND lower(username) IN ('server', '[server]')),
             'success', json('true'))
         FROM channel_stats WHERE id = 1";
     const CHECKS: &'static [Check] = &[Check::new(

@@ -4,7 +4,7 @@ use super::{Error, Op, check};
 use crate::client::{Db, Stack};
 use crate::operation::{Check, Definition, Done, Invalid, Spec};
 
-/// A line was said in the channel. What `server` says is counted, and not kept among the recent lines.
+/// A line was said in the channel. What `server` or `[server]` says, which is the channel itself, is counted, and not kept among the recent lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageLog {
     /// Who said it.

@@ -9,6 +9,18 @@ use crate::operation::Migration;
 
 /// The tables of the channel's memory: the Python bot's, and what Rosey derives them from.
 const MIGRATIONS: &[Migration] = &[
+    older_files::FIRST_SEEN,
+    older_files::LAST_SEEN,
+    older_files::SESSION_START,
+    older_files::SAID,
+    older_files::COUNTED,
+    older_files::ACTED,
+    older_files::QUEUED,
+    older_files::SENT,
+    older_files::MOST_USERS,
+    older_files::MOST_CONNECTED,
+    older_files::CHANNEL_UPDATED,
+    older_files::STATUS_UPDATED,
     older_files::USER_STATS,
     older_files::USER_ACTIONS,
     older_files::CHANNEL_STATS,
@@ -26,6 +38,8 @@ const MIGRATIONS: &[Migration] = &[
     older_files::OUTBOUND,
     Migration::new(12, "origin", include_str!("../../migrations/sqlite/0012_origin.sql")),
     Migration::new(13, "channel", include_str!("../../migrations/sqlite/0013_channel.sql")),
+    Migration::new(14, "bounds", include_str!("../../migrations/sqlite/0014_bounds.sql")),
+    Migration::new(15, "the channel speaks", include_str!("../../migrations/sqlite/0015_server.sql")),
 ];
 
 /// Declares the files and ties their operations together.

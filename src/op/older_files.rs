@@ -1,5 +1,6 @@
-//! What files of the Python bot need before its tables are taken over: migrations 10 and 11.
+//! What files of the Python bot need before its tables are taken over: migrations 9, 10 and 11.
 //!
+//! 9: times that are in milliseconds, or written out (`2024-05-06 07:08:09`), are brought to unix seconds.
 //! 10: a table that Rosey cannot work with is set aside under the name `…_before_rosey`, whole, and what can be read
 //! of it is copied into a table as it should be. 11: values that are not what their column says are put right, and
 //! what stood there is kept as a dead letter. The tables themselves come with migration 12, where there are none.
@@ -62,6 +63,43 @@ macro_rules! unfit {
     };
 }
 
+/// A column of times in another form. What is no such time stays as it is, for migration 11.
+macro_rules! times {
+    ($($name:ident: $table:literal, $column:literal;)+) => {
+        $(pub(super) const $name: Migration = Migration::new(
+            9,
+            "times in milliseconds, or written out",
+            concat!(
+                "UPDATE ", $table, " SET ", $column, " = CASE typeof(", $column, ") ",
+                "WHEN 'text' THEN unixepoch(", $column, ") ELSE CAST(", $column, " / 1000 AS INTEGER) END ",
+                "WHERE (typeof(", $column, ") IN ('integer', 'real') ",
+                "AND ", $column, " BETWEEN 100000000000 AND 99999999999999) ",
+                "OR (typeof(", $column, ") = 'text' AND ", $column, " GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' ",
+                "AND unixepoch(", $column, ") IS NOT NULL);"
+            ),
+        )
+        .only_if(concat!(
+            "SELECT ", there!($table), " AND EXISTS (SELECT 1 FROM pragma_table_info('", $table, "') WHERE name = '",
+            $column, "')"
+        ));)+
+    };
+}
+
+times! {
+    FIRST_SEEN: "user_stats", "first_seen";
+    LAST_SEEN: "user_stats", "last_seen";
+    SESSION_START: "user_stats", "current_session_start";
+    SAID: "recent_chat", "timestamp";
+    COUNTED: "user_count_history", "timestamp";
+    ACTED: "user_actions", "timestamp";
+    QUEUED: "outbound_messages", "timestamp";
+    SENT: "outbound_messages", "sent_timestamp";
+    MOST_USERS: "channel_stats", "max_users_timestamp";
+    MOST_CONNECTED: "channel_stats", "max_connected_timestamp";
+    CHANNEL_UPDATED: "channel_stats", "last_updated";
+    STATUS_UPDATED: "current_status", "last_updated";
+}
+
 macro_rules! aside {
     ($table:literal, $unfit:expr) => {
         Migration::new(
@@ -90,7 +128,22 @@ pub(super) const USER_STATS: Migration = aside!(
         needs r#"["username", "first_seen", "last_seen", "total_chat_lines", "total_time_connected", "current_session_start"]"#,
         fills r#"["username", "first_seen", "last_seen"]"#,
         clears r#"["current_session_start"]"#)
-);
+)
+.tells(GENERATION);
+
+/// Whose file it is: by what each generation calls the queue's columns.
+const GENERATION: &str = "
+    SELECT CASE
+        WHEN EXISTS (SELECT 1 FROM pragma_table_info('outbound_messages') WHERE name = 'sent_at')
+            THEN 'a file of the Python bot, as `alembic upgrade` makes it'
+        WHEN EXISTS (SELECT 1 FROM pragma_table_info('outbound_messages') WHERE name = 'last_error')
+            THEN 'a file of the Python bot, of its older generation' || half
+        WHEN EXISTS (SELECT 1 FROM pragma_table_info('outbound_messages') WHERE name = 'error_message')
+            THEN 'a file of the Python bot, of its newest generation' || half
+        WHEN EXISTS (SELECT 1 FROM pragma_table_info('user_stats') WHERE name = 'total_chat_lines')
+            THEN 'a file of the Python bot, of a generation that is not known here'
+    END
+    FROM (SELECT iif(EXISTS (SELECT 1 FROM pragma_table_info('alembic_version')), ', with changes by alembic', '') AS half)";
 
 pub(super) const USER_ACTIONS: Migration = aside!(
     "user_actions",

@@ -8,7 +8,7 @@ use crate::operation::{Check, Definition, Invalid, Spec};
 ///
 /// What is handed out is leased to the request's id for 30 s of the database host's clock: the same request
 /// asked again gets the same messages, nobody else does. A claim that arrives more than 10 s late is refused: whoever
-/// asked has long been answered otherwise. So many are handed out as fit into an answer. A lease that ends without a mark counts as an attempt;
+/// asked has long been answered otherwise. So many are handed out as fit into an answer; the rest waits as before. A lease that ends without a mark counts as an attempt;
 /// the next one has to wait 2 minutes, then 4, and so on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboundGet {
@@ -49,7 +49,7 @@ impl Definition for OutboundGet {
     const SQLITE: &'static str = "
         INSERT INTO outbound_marks (op_id, message, at, kind)
         SELECT ' ' || lease_id || ' ' || id, id, lease_until, 'expired'
-        FROM outbound_messages WHERE lease_until <= $3;
+        FROM outbound_messages WHERE lease_until <= $3 OR lease_until > $3 + 3600000;
 
         UPDATE outbound_messages SET lease_id = claim.id, lease_at = claim.at, lease_until = $3 + 30000
         FROM (
@@ -63,10 +63,14 @@ impl Definition for OutboundGet {
                 CROSS JOIN outbound_messages o ON o.username IS r.value ->> '$[2].username' AND o.sent = 0
                 WHERE o.lease_id IS NULL
                   AND o.retry_count < r.value ->> '$[2].max_retries'
+                  AND 2 * octet_length(json_quote(o.message)) + octet_length(json_quote(o.username))
+                      + octet_length(json_quote(o.error_message)) + 200 <= $4
                   AND (o.retry_count = 0
-                       OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= $3)
+                       OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= $3
+                       -- by a clock that was ahead, as the lease above
+                       OR coalesce(o.last_attempt, o.timestamp * 1000) > $3 + 3600000)
                 WINDOW claims AS (PARTITION BY l.id ORDER BY o.at, o.id))
-            WHERE place <= most AND (place = 1 OR bytes <= 524288)
+            WHERE place <= most AND bytes <= $4
             GROUP BY message) AS claim
         WHERE outbound_messages.id = claim.message;
 

@@ -31,7 +31,8 @@ impl Definition for PmCommand {
                'cmd=' || (r.value ->> '$[2].command') || ', args: ' || (r.value ->> '$[2].args')
                || ', result: ' || (r.value ->> '$[2].result')
                || coalesce(', error: ' || (r.value ->> '$[2].error'), ''), l.id
-        FROM jsonb_each($2, '$.pm_command') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+        FROM jsonb_each($2, '$.pm_command') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
+        ORDER BY l.occurred_at, l.id;";
     const CHECKS: &'static [Check] = &[
         Check::new(
             "commands",

@@ -28,11 +28,18 @@ impl Definition for RecentChat {
     const SPEC: Spec = Spec::query("recent_chat", "rosey.db.stats.recent_chat.get").list().example(r#"{"limit":20}"#);
     // A line of the Python bot may hold what ours cannot: nothing, or bytes that are no text.
     const SQLITE: &'static str = "
-        SELECT json_group_array(json_object(
-            'timestamp', timestamp,
-            'username', iif(typeof(username) = 'text', username, quote(username)),
-            'message', iif(typeof(message) = 'text', message, quote(message))) ORDER BY at, op_id)
-        FROM (SELECT * FROM recent_chat ORDER BY at DESC, op_id DESC LIMIT $1 ->> 'limit')";
+        SELECT json_group_array(json_object('timestamp', timestamp, 'username', username, 'message', message)
+                   ORDER BY at, op_id) FILTER (WHERE bytes <= $3),
+               count(*) FILTER (WHERE bytes > $3)
+        FROM (
+            SELECT timestamp, username, message, at, op_id,
+                   sum(octet_length(json_quote(username)) + octet_length(json_quote(message)) + 64)
+                   OVER (ORDER BY at DESC, op_id DESC ROWS UNBOUNDED PRECEDING) AS bytes
+            FROM (
+                SELECT timestamp, at, op_id,
+                       iif(typeof(username) = 'text', username, quote(username)) AS username,
+                       iif(typeof(message) = 'text', message, quote(message)) AS message
+                FROM recent_chat ORDER BY at DESC, op_id DESC LIMIT $1 ->> 'limit'))";
     const SWEEPS: &'static [Sweep] = &[
         Sweep::hours(
             "chat",

@@ -190,13 +190,15 @@ pub struct Migration {
     pub sql: &'static str,
     /// Whether this file needs the statements; see [`only_if`](Self::only_if).
     pub only_if: Option<&'static str>,
+    /// What is said of a file of another program's; see [`tells`](Self::tells).
+    pub tells: Option<&'static str>,
 }
 
 impl Migration {
     /// The change of schema that these statements make.
     #[must_use]
     pub const fn new(version: i64, description: &'static str, sql: &'static str) -> Self {
-        Self { version, description, sql, only_if: None }
+        Self { version, description, sql, only_if: None, tells: None }
     }
 
     /// The same, only for files of which this query says 1; it says 0 of the others. It is asked of the file as the
@@ -204,6 +206,13 @@ impl Migration {
     #[must_use]
     pub const fn only_if(self, query: &'static str) -> Self {
         Self { only_if: Some(query), ..self }
+    }
+
+    /// The same, and this query says whose file it is, for the log, when one that another program has made is taken over: a text, or
+    /// NULL if it does not know. It is asked before anything is changed; the first of several that knows is believed.
+    #[must_use]
+    pub const fn tells(self, query: &'static str) -> Self {
+        Self { tells: Some(query), ..self }
     }
 }
 
@@ -229,7 +238,8 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Its statements on SQLite.
     ///
     /// *Events and calls*: statements, each ended by `;`, that run inside the batch's transaction. `$1` is the
-    /// batch, `$2` the batch as JSON, `$3` the host's time in unix milliseconds. The rows of this operation are
+    /// batch, `$2` the batch as JSON, `$3` the host's time in unix milliseconds, `$4` the most bytes of an answer that is a
+    /// list. The rows of this operation are
     /// `jsonb_each($2, '$.NAME')`, each `[id, occurred_at, payload]`; only those that join `ledger` on the id
     /// *and* `ledger.batch = $1` are new and may take effect. A call that answers sets `ledger.answer`, which a
     /// repeated request is answered from; or it returns rows `(id, answer as JSON)`, for repeated requests as well as
@@ -237,7 +247,9 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     ///
     /// Parameters are written `$1`, never `?1`.
     ///
-    /// *Queries*: one `SELECT` of one row and one column, the answer as JSON. `$1` is the payload.
+    /// *Queries*: one `SELECT` of one row, the answer as JSON. `$1` is the payload, `$2` the host's time, `$3` the most bytes
+    /// of an answer that is a list: from a longer one the first entries are cut off. A second column says how many entries
+    /// the statement has left out itself, for lists that may be so long that they should not even be put together.
     const SQLITE: &'static str;
     /// What is kept for a time only, of the tables that this operation is the keeper of.
     const SWEEPS: &'static [Sweep] = &[];

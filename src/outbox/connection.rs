@@ -40,7 +40,7 @@ impl Connection {
     async fn get(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
         let connection = match self.open.take() {
             Some(connection) => connection,
-            None => file::connect(&self.options, false).await?,
+            None => file::connect(&self.options).await?,
         };
         Ok(self.open.insert(connection))
     }

@@ -1,6 +1,7 @@
 //! An event on its way in, and on its way out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -25,8 +26,8 @@ impl Put {
     ///
     /// # Errors
     /// When a check refuses it, as every path does.
-    pub(super) fn new<O: Operation>(request: &Request<O>) -> Result<Self, Cause> {
-        request.head.check()?;
+    pub(super) fn new<O: Operation>(request: &Request<O>, future_tolerance: Duration) -> Result<Self, Cause> {
+        request.head.check(future_tolerance)?;
         let payload = String::from_utf8(request.op.encode()?)
             .map_err(|e| Cause::new(Code::INVALID, format!("the payload is not UTF-8: {e}")))?;
         Ok(Self {

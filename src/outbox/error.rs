@@ -19,8 +19,9 @@ const NOTADB: i32 = 26;
 pub enum OutboxError {
     /// Another process has it open.
     #[error(
-        "the outbox {} is held by another process: an outbox has one holder at a time. Stop the other one, or name \
-         another file with --outbox", path.display()
+        "the outbox {path} is held by another process: an outbox has one holder at a time, which has the lock of \
+         {path}.lock. Stop the other one (fuser {path}.lock), or name another file with --outbox",
+        path = path.display()
     )]
     Held {
         /// Which.

@@ -1,6 +1,7 @@
 //! Opening the file: the lock, the look at what is there, the connection.
 
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use sqlx::{ConnectOptions, Row};
 use super::error::OutboxError;
 use super::options::{OutboxOptions, beside};
 use super::store::{self, Held};
+use crate::files;
 use crate::sql::Synchronous;
 
 /// Of the outbox among SQLite's files: `RsOb`.
@@ -34,10 +36,11 @@ pub(super) struct Opened {
 /// Opens it for its one holder; creates it if it is missing.
 pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError> {
     let path = options.path();
-    let lock = lock(path)?;
+    let lock = lock(options)?;
     look(path)?;
+    create(options)?;
     let failed = |error| OutboxError::of_sqlite(path, error);
-    let mut connection = connect(options, true).await.map_err(failed)?;
+    let mut connection = connect(options).await.map_err(failed)?;
     if is_new(path, &mut connection).await? {
         for sql in [MODES, "BEGIN IMMEDIATE;", TABLES, "COMMIT;"] {
             sqlx::raw_sql(sql).execute(&mut connection).await.map_err(failed)?;
@@ -53,10 +56,11 @@ pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError>
 }
 
 /// The holder's connection.
-pub(super) async fn connect(options: &OutboxOptions, create: bool) -> Result<SqliteConnection, sqlx::Error> {
+pub(super) async fn connect(options: &OutboxOptions) -> Result<SqliteConnection, sqlx::Error> {
     SqliteConnectOptions::new()
         .filename(options.path())
-        .create_if_missing(create)
+        // See `create`.
+        .create_if_missing(false)
         .synchronous(match options.synchronous {
             Synchronous::Normal => SqliteSynchronous::Normal,
             Synchronous::Full => SqliteSynchronous::Full,
@@ -98,14 +102,27 @@ async fn is_new(path: &Path, connection: &mut SqliteConnection) -> Result<bool, 
 
 /// Takes the lock beside the file, or says that somebody else has it. The system gives it back when its holder ends,
 /// however that comes.
-fn lock(path: &Path) -> Result<File, OutboxError> {
+fn lock(options: &OutboxOptions) -> Result<File, OutboxError> {
+    let path = options.path();
     let failed = |error| OutboxError::File { path: path.to_owned(), error };
-    let beside = beside(path, ".lock");
-    let file = File::options().create(true).write(true).truncate(false).open(beside).map_err(failed)?;
+    let file = files::lock(&beside(path, ".lock"), path, options.file_mode).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OutboxError::Held { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Creates an empty file if there is none: SQLite would let everybody read it, and what it keeps beside it.
+fn create(options: &OutboxOptions) -> Result<(), OutboxError> {
+    let path = options.path();
+    match files::create_new(path, options.file_mode) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            files::warn_of_readers(path, options.file_mode);
+            Ok(())
+        }
+        Err(error) => Err(OutboxError::File { path: path.to_owned(), error }),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::files;
+use crate::request::Head;
 use crate::sql::Synchronous;
 
 /// How long an operation is offered again, counted from when it was first taken. The ledger of the database remembers
@@ -21,6 +23,11 @@ pub struct OutboxOptions {
     pub most_bytes: u64,
     /// How many events may wait to be written; more are refused as `overloaded`.
     pub queue: usize,
+    /// How far in the future an event may claim to have happened; what claims more is refused. The same as of the paths
+    /// before it.
+    pub future_tolerance: Duration,
+    /// Who may read and write a new file, and what lies beside it: its owner alone, 0600. On Unix.
+    pub file_mode: u32,
     /// What the names of the gauges begin with; `rosey`.
     pub metrics_prefix: &'static str,
 }
@@ -34,6 +41,8 @@ impl OutboxOptions {
             most_events: 1_000_000,
             most_bytes: 1 << 30,
             queue: 4096,
+            future_tolerance: Head::AHEAD,
+            file_mode: files::PRIVATE,
             metrics_prefix: "rosey",
         }
     }

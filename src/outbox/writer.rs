@@ -11,6 +11,7 @@ use super::file::Opened;
 use super::gauge::Gauges;
 use super::options::OutboxOptions;
 use super::store::{self, Held};
+use super::time::Time;
 use super::{Counts, Retried, Which, replay};
 use crate::error::{Cause, Code};
 
@@ -44,7 +45,8 @@ pub(super) async fn run(
     let Opened { connection, lock, held } = opened;
     let file = Connection::new(connection, lock, options.clone());
     let gauges = Gauges::new(options.metrics_prefix);
-    let mut holder = Holder { file, options, held, counts, gauges, gone: 0, full: Trouble::new() };
+    let mut holder =
+        Holder { file, options, held, counts, gauges, gone: 0, time: Time::default(), full: Trouble::new() };
     holder.publish();
     let mut next = None;
     loop {
@@ -91,6 +93,7 @@ struct Holder {
     gauges: Gauges,
     /// Bytes that were removed since the file was last made smaller.
     gone: u64,
+    time: Time,
     /// What the log knows of its being full.
     full: Trouble,
 }
@@ -231,6 +234,16 @@ impl Holder {
                 }));
             }
             Item::Expire(horizon, told) => {
+                let time = &mut self.time;
+                let right = self.file.with(async |c| time.is_right(c).await).await;
+                if let Ok(right) = right {
+                    self.time.say(right, self.options.path());
+                }
+                if !right.unwrap_or(false) {
+                    // Nothing that is too old is offered, set aside or not.
+                    let _ = told.send(Ok(0));
+                    return;
+                }
                 let moved = self.file.with(async |c| store::expire(c, horizon).await).await;
                 let _ = told.send(moved.inspect(|moved| {
                     self.held.waiting = self.held.waiting.saturating_sub(*moved);

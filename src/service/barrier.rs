@@ -18,13 +18,13 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Waits a moment for it to become so. What counts is what the server knows: another instance may have taken the message.
 pub(super) async fn applied<O: Persist>(shared: &Shared<O>, message: Message) {
-    let Some(reply) = message.reply.clone() else { return };
+    let Some(to) = shared.way_to(&message) else { return };
     let database = shared.db.database();
     let (headers, body) = match look(shared, &message.payload).await {
         Ok(answer) => (wire::answer_headers(database), serde_json::to_vec(&answer).unwrap_or_default()),
         Err(cause) => wire::refusal_message(database, "{}", &cause),
     };
-    handle::send(shared, reply, headers, body).await;
+    handle::send(shared, to, headers, body).await;
 }
 
 async fn look<O: Persist>(shared: &Shared<O>, payload: &[u8]) -> Result<Answer, Cause> {

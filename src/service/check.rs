@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::connection::{Connection, note};
+use super::replies::Replies;
 use super::stream::{Api, Declaration};
 use super::tries::Tries;
 use super::troubles::Troubles;
@@ -28,17 +29,19 @@ pub async fn check<O: Persist>(
     options: &ServiceOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    Replies::new::<O>(&options.reply_prefixes)?;
     let url = redact(&nats.url);
     let (events, state) = watch::channel(Connection::default());
     let troubles = Arc::new(Troubles::new(O::NAMES));
-    let client = nats.connect(move |event| note(&events, &troubles, &event)).await?;
+    let heard = Arc::clone(&troubles);
+    let client = nats.connect(move |event| note(&events, &heard, &event)).await?;
     let (declaration, api) = (Declaration::new::<O>(NEW, options), Api::new(client.clone()));
     let asked = async {
-        let mut tries = Tries::new(state.clone(), &url);
+        let mut tries = Tries::new(state.clone(), &url, &troubles);
         loop {
             tries.begin().await;
             let denied = || state.borrow().stream_denied;
-            let planned = plan::<O>(&client, &api, &declaration, NEW, options, denied).await;
+            let planned = plan::<O>(&client, &api, &declaration, NEW, None, options, denied).await;
             if let Some(planned) = tries.end(planned).await {
                 return planned;
             }

@@ -7,8 +7,9 @@ use tokio::sync::watch;
 use tokio::time;
 
 use super::troubles::Troubles;
+use crate::nats::failure::{self, Failure};
 use crate::nats::losses::Up;
-use crate::nats::refuses_us;
+use crate::nats::{refuses_us, unreadable};
 
 /// The connection, as its events tell.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,18 +22,33 @@ pub(super) struct Connection {
     pub(super) lame: bool,
     /// The server does not let us ask JetStream.
     pub(super) stream_denied: bool,
+    /// The server does not let us listen to everything below a name.
+    pub(super) narrow: bool,
+    /// It does not let us ask who else answers on our subjects, or on `$SRV`.
+    pub(super) asking_denied: bool,
+    pub(super) micro_denied: bool,
     /// Our user or password is wrong: said once.
     refused: bool,
+    /// Why the last try to connect failed.
+    failure: Option<failure::Kind>,
 }
 
 pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event: &Event) {
     match event {
         Event::Connected => {
+            troubles.denials.forget();
+            let mut times = 0;
             state.send_modify(|s| {
-                (s.up, s.refused, s.lame) = (true, false, false);
+                (s.up, s.refused, s.lame, s.narrow) = (true, false, false, false);
+                (s.asking_denied, s.micro_denied) = (false, false);
+                s.failure = None;
                 s.times += 1;
+                times = s.times;
             });
             match troubles.losses.up() {
+                Up::First if times > 1 || troubles.unreadable.is_going_on() => {
+                    tracing::debug!("connected to NATS again, after a message that cannot be read")
+                }
                 Up::First => tracing::info!("connected to NATS"),
                 Up::Again(lost) => {
                     tracing::info!("connected to NATS again, after {:.1} s", lost.as_secs_f64());
@@ -41,6 +57,12 @@ pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event
             }
         }
         Event::Disconnected => {
+            if let Some(cause) = unreadable::ended() {
+                // Back in a moment, and counted: nobody need be told of the loss, but of the message.
+                troubles.unreadable.ended(cause);
+                state.send_modify(|s| s.up = false);
+                return;
+            }
             match troubles.losses.lost() {
                 Some(more) => tracing::warn!(
                     "lost the connection to NATS: nothing comes in until it is back; trying again, for ever{more}"
@@ -65,20 +87,56 @@ pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event
         }
         Event::ServerError(error) => {
             troubles.server_says(error);
-            if error.to_string().contains("$JS.API.") {
+            let said = error.to_string();
+            let publish = said.to_lowercase().contains("violation for publish to");
+            let other = || ["\"_INBOX.", "\"rosey.dlq."].iter().any(|subject| said.contains(subject));
+            if said.contains("$JS.API.") {
                 state.send_modify(|s| s.stream_denied = true);
+            } else if publish && said.contains("$SRV.") {
+                state.send_modify(|s| s.micro_denied = true);
+            } else if publish && !other() {
+                state.send_modify(|s| s.asking_denied = true);
+            }
+            if said.contains("Subscription to \"") && said.contains(".>\"") {
+                state.send_modify(|s| s.narrow = true);
             }
         }
-        other => tracing::debug!("NATS: {other}"),
+        other => match Failure::of(other) {
+            Some(failure) => failed(state, &failure),
+            None => tracing::debug!("NATS: {other}"),
+        },
     }
+}
+
+/// A try to connect has failed. That no server is there is said by [`connected`], at the beginning, and after that a loss
+/// has been said; anything else is news.
+fn failed(state: &watch::Sender<Connection>, failure: &Failure) {
+    let news = state.send_if_modified(|s| !s.up && s.failure.replace(failure.kind) != Some(failure.kind));
+    if news && failure.kind != failure::Kind::Absent {
+        tracing::warn!("cannot connect to NATS, retrying indefinitely: {}", failure.said);
+    }
+}
+
+/// Waits until the client library's own task has ended without a goodbye: the connection never comes back then.
+pub(super) async fn ended(mut state: watch::Receiver<Connection>, troubles: &Troubles) {
+    if state.wait_for(|s| s.closed).await.is_ok() {
+        return std::future::pending().await;
+    }
+    let cause = unreadable::ended();
+    troubles.unreadable.ended(cause.unwrap_or_else(|| "the NATS client has ended by itself".to_owned()));
 }
 
 /// Waits for the connection, and says so as long as it takes.
 pub(super) async fn connected(state: &mut watch::Receiver<Connection>, url: &str) {
     let mut patience = Duration::from_secs(1);
     while time::timeout(patience, state.wait_for(|s| s.up)).await.is_err() {
-        if !state.borrow().refused {
-            tracing::warn!(url, "no NATS server answers; trying again, for ever");
+        // What is slow to fail says more when it has.
+        let failed = state.wait_for(|s| s.up || s.refused || s.failure.is_some());
+        let _ = time::timeout(Duration::from_secs(2), failed).await;
+        let now = *state.borrow();
+        if !now.up && !now.refused {
+            let why = now.failure.unwrap_or(failure::Kind::Absent);
+            tracing::warn!(url, "{why}; retrying indefinitely");
         }
         patience = Duration::from_secs(30);
     }

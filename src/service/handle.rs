@@ -1,8 +1,9 @@
 //! One message: read it, apply it, answer it.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use async_nats::{HeaderMap, Message, Subject};
+use async_nats::{HeaderMap, Message};
 use rosey_layers::{Class, Classify};
 use tokio::sync::watch;
 use tokio::time;
@@ -10,37 +11,66 @@ use tower::Service;
 
 use super::Shared;
 use super::counters::count;
-use super::neighbours::Who;
+use super::lanes::Taken;
+use super::replies::To;
 use super::subscription::told;
-use crate::clock;
+use super::waiting::is_cut;
+use crate::answer::{End, cut};
 use crate::error::{Cause, Code};
 use crate::nats::wire;
-use crate::operation::{Invalid, Persist, Spec};
+use crate::operation::{MAX_PAYLOAD, Persist, Spec};
 use crate::reply::Reply;
 use crate::request::Request;
-use crate::sql::DeadLetter;
+use crate::sql::{DROPPED, DeadLetter, UNREAD};
 
 /// The pause before something that nobody else will repeat is tried again, first and longest.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// What the headers of an answer may need.
+const HEADERS: usize = 1024;
+
 /// An operation, by request or by plain publish.
-pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, message: Message) {
+pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, taken: Taken) {
     let begun = Instant::now();
     let (spec, counters) = (&O::SPECS[index], shared.counters.of(index));
-    count(&counters.taken);
-    match perform(shared, index, &message).await {
-        Ok(reply) => {
-            count(&counters.done);
-            answer::<O>(shared, spec, message.reply, O::encode_answer(&reply.answer)).await;
+    if !spec.writes()
+        && taken.message.headers.as_ref().is_some_and(|headers| headers.get(wire::LOOK).is_some())
+    {
+        if let Some(to) = shared.way_to(&taken.message) {
+            send(shared, to, wire::answer_headers(shared.db.database()), Vec::new()).await;
         }
-        Err(cause) => refuse(shared, index, message, cause).await,
+        return;
+    }
+    count(&counters.taken);
+    match shared.replies.of(&taken.message) {
+        Ok(to) => match perform(shared, index, &taken).await {
+            Ok(reply) => {
+                count(&counters.done);
+                answer(shared, spec, to, reply).await;
+            }
+            Err(cause) => refuse(shared, index, &taken, to, cause).await,
+        },
+        // Not done: the answer would be published under this service's rights, where the sender has chosen.
+        Err(why) => {
+            shared.troubles.not_inbox(&taken.message.subject, &why);
+            let cause = Cause::new(Code::INVALID, why.to_string());
+            refuse(shared, index, &taken, None, cause).await;
+        }
     }
     counters.took(begun.elapsed());
 }
 
+/// Something on a subject of ours that is no operation: refused at once, as the server does where no subscription is.
+pub(super) async fn unknown<O: Persist>(shared: &Shared<O>, message: Message) {
+    let Some(to) = shared.way_to(&message) else { return };
+    let cause = Cause::new(Code::UNKNOWN_OPERATION, "there is no such operation");
+    let (headers, body) = wire::refusal_message(shared.db.database(), "{}", &cause);
+    send(shared, to, headers, body).await;
+}
+
 /// Whether the service is well: answered by the writer.
 pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
-    let Some(reply) = message.reply else { return };
+    let Some(to) = shared.way_to(&message) else { return };
     let database = shared.db.database();
     let (headers, body) = match shared.db.ping().await {
         Ok(()) => {
@@ -49,37 +79,50 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
             let body = serde_json::json!({
                 "service": O::SERVICE, "version": version, "database_id": database,
                 "mode": shared.mode().as_str(), "stream": stream,
-                "notices": shared.notices.now(), "noticed": shared.notices.so_far()});
+                "id_header": wire::OPERATION_ID.to_string(),
+                "instance": shared.instance.id, "seen": shared.instance.seen(),
+                "foreign": shared.foreign.load(Ordering::Relaxed), "takeover": shared.takeover,
+                "notices": shared.notices.now(), "noticed": shared.notices.so_far(),
+                "not_inboxes": shared.troubles.not_inboxes(), "unknown": shared.troubles.unknowns()});
             (wire::answer_headers(database), body.to_string().into_bytes())
         }
         Err(cause) => wire::refusal_message(database, "{}", &cause),
     };
-    send(shared, reply, headers, body).await;
+    send(shared, to, headers, body).await;
 }
 
 /// Which database this instance writes to, and how it takes events: asked of all instances.
 pub(super) async fn who<O: Persist>(shared: &Shared<O>, message: Message) {
-    if let Some(reply) = message.reply {
-        let who = Who { mode: shared.mode().as_str().to_owned() };
+    if let Some(to) = shared.way_to(&message) {
+        let who = shared.instance.who(&shared.db, shared.mode().as_str(), &message.payload).await;
         let body = serde_json::to_vec(&who).unwrap_or_default();
-        send(shared, reply, wire::answer_headers(shared.db.database()), body).await;
+        send(shared, to, wire::answer_headers(shared.db.database()), body).await;
     }
 }
 
 async fn perform<O: Persist>(
     shared: &Shared<O>,
     index: usize,
-    message: &Message,
+    Taken { message, arrival, id, .. }: &Taken,
 ) -> Result<Reply<O::Answer>, Cause> {
-    let head = wire::head(message.headers.as_ref(), &message.payload, clock::now())?;
+    if is_cut(message) {
+        let (name, length) = (O::SPECS[index].name, message.length);
+        let why = format!("{name}: {length} bytes, at most {MAX_PAYLOAD} are taken");
+        return Err(Cause::new(Code::INVALID, why));
+    }
+    let head = wire::head_or(message.headers.as_ref(), &message.payload, *arrival, || id.clone())?;
     let op = O::decode(index, &message.payload)?;
     let spec = &O::SPECS[index];
     if message.reply.is_none() && (!spec.writes() || spec.lists()) {
         // Nobody would hear the answer; a claim would only keep its messages from whoever wants them.
         return Err(Cause::new(Code::INVALID, "a question without a reply subject"));
     }
+    if spec.lists() {
+        // What is handed out must fit into the answer.
+        shared.db.limit_answers(shared.client.max_payload().saturating_sub(HEADERS));
+    }
     let mut request = Request::with_head(head, op);
-    let mut pause = RETRY.0;
+    let (mut pause, mut again) = (RETRY.0, shared.progress.taken(spec.name));
     loop {
         let error = match shared.db.clone().call(request).await {
             Ok(reply) => {
@@ -98,6 +141,9 @@ async fn perform<O: Persist>(
         }
         // A caller who waits for an answer is told, and falls back or tries again. A plain publish has nobody else.
         let hopeless = cause.class() == Class::Rejected || message.reply.is_some();
+        if !hopeless {
+            again.because(&cause);
+        }
         match error.into_request() {
             Some(same) if !hopeless && wait(&shared.give_up, &mut pause).await => request = same,
             _ => return Err(cause),
@@ -105,7 +151,8 @@ async fn perform<O: Persist>(
     }
 }
 
-async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, message: Message, cause: Cause) {
+async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, taken: &Taken, to: Option<To>, cause: Cause) {
+    let message = &taken.message;
     let (spec, counters) = (&O::SPECS[index], shared.counters.of(index));
     let refused = cause.class() == Class::Rejected;
     counters.note(&cause);
@@ -114,23 +161,24 @@ async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, message: Message, 
         shared.troubles.refused(index, &message.subject, &cause);
         // A question that came too late is nobody's any more.
         if spec.writes() && !(spec.fresh.is_some() && cause.code() == Code::CLOCK) {
-            count(if bury(shared, spec, &message, &cause).await { &counters.buried } else { &counters.lost });
+            count(if bury(shared, spec, taken, &cause).await { &counters.buried } else { &counters.lost });
         }
     } else {
         count(if message.reply.is_some() { &counters.failed } else { &counters.lost });
     }
-    if let Some(reply) = message.reply {
+    if let Some(to) = to {
         let (headers, body) = wire::refusal_message(shared.db.database(), spec.empty, &cause);
-        send(shared, reply, headers, body).await;
+        send(shared, to, headers, body).await;
     }
 }
 
 /// Keeps what was refused, before anybody is told; tries until it is kept or the time for finishing is over.
-async fn bury<O: Persist>(shared: &Shared<O>, spec: &Spec, message: &Message, cause: &Cause) -> bool {
-    let letter = letter(message, clock::now(), cause);
-    let mut pause = RETRY.0;
+async fn bury<O: Persist>(shared: &Shared<O>, spec: &Spec, taken: &Taken, cause: &Cause) -> bool {
+    let letter = letter(&taken.message, taken.arrival, cause);
+    let (mut pause, mut again) = (RETRY.0, shared.progress.taken(spec.name));
     while let Err(e) = shared.db.bury(letter.clone()).await {
         shared.troubles.unburied(spec.name, &e);
+        again.because(&e);
         if !wait(&shared.give_up, &mut pause).await {
             return false;
         }
@@ -149,9 +197,11 @@ pub(super) fn letter(message: &Message, at: i64, cause: &Cause) -> DeadLetter {
         at,
         cause: cause.clone(),
         subject: message.subject.to_string(),
-        headers: headers.collect(),
+        // These names are ours alone.
+        headers: headers.filter(|(name, _)| name != UNREAD && name != DROPPED).collect(),
         payload: message.payload.to_vec(),
     }
+    .bounded()
 }
 
 /// Tells whoever listens that a dead letter was kept.
@@ -175,30 +225,40 @@ pub(super) async fn wait(give_up: &watch::Receiver<bool>, pause: &mut Duration) 
     }
 }
 
-async fn answer<O: Persist>(
-    shared: &Shared<O>,
-    spec: &Spec,
-    to: Option<Subject>,
-    answer: Result<Vec<u8>, Invalid>,
-) {
+async fn answer<O: Persist>(shared: &Shared<O>, spec: &Spec, to: Option<To>, reply: Reply<O::Answer>) {
     let Some(to) = to else { return };
     let database = shared.db.database();
+    let most = shared.client.max_payload().saturating_sub(HEADERS);
+    let mut omitted = reply.omitted;
+    let encoded = O::encode_answer(&reply.answer);
+    drop(reply);
+    let answer = encoded.map(|mut body| {
+        // The way may carry less than it did when this was asked.
+        if spec.lists() && body.len() > most {
+            let end = if spec.writes() { End::Last } else { End::First };
+            if let Some((less, gone)) = cut(&body, most, end) {
+                omitted += gone;
+                body = less;
+            }
+        }
+        body
+    });
     let (headers, body) = match answer {
-        Ok(body) if body.len() + 512 > shared.client.max_payload() => {
+        Ok(body) if body.len() > most => {
             let cause = Cause::new(
                 Code::TOO_LARGE,
                 format!("the answer has {} bytes, more than NATS carries; ask for less", body.len()),
             );
             wire::refusal_message(database, spec.empty, &cause)
         }
-        Ok(body) => (wire::answer_headers(database), body),
+        Ok(body) => (wire::cut_headers(database, omitted), body),
         Err(e) => wire::refusal_message(database, spec.empty, &Cause::new(Code::DATABASE, e.0)),
     };
     send(shared, to, headers, body).await;
 }
 
-pub(super) async fn send<O>(shared: &Shared<O>, to: Subject, headers: HeaderMap, body: Vec<u8>) {
-    if let Err(e) = shared.client.publish_with_headers(to, headers, body.into()).await {
+pub(super) async fn send<O>(shared: &Shared<O>, to: To, headers: HeaderMap, body: Vec<u8>) {
+    if let Err(e) = shared.client.publish_with_headers(to.subject(), headers, body.into()).await {
         shared.troubles.unanswered(&e);
     }
 }

@@ -12,6 +12,7 @@ use tokio::time;
 use super::stream::ApiError;
 use super::subscription::told;
 use super::{Mode, Shared};
+use crate::nats::stored;
 use crate::operation::Persist;
 
 /// How often it is looked, beside once on every new connection.
@@ -97,7 +98,9 @@ async fn look<O: Persist>(shared: &Shared<O>, unoffered: bool) -> Result<BTreeSe
                 }
                 Notice::Offered => false,
             });
-            let (subject, ours) = (spec.subject.to_owned(), stream == own);
+            // On a stream, whether it is ours is looked at when it is declared.
+            let ours = stream == own && (shared.mode() != Mode::Core || is_marked(shared, &stream).await?);
+            let subject = spec.subject.to_owned();
             if !named && !ours {
                 found.insert(Notice::Foreign { stream, subject });
             } else if !named && shared.mode() == Mode::Core {
@@ -106,4 +109,10 @@ async fn look<O: Persist>(shared: &Shared<O>, unoffered: bool) -> Result<BTreeSe
         }
     }
     Ok(found)
+}
+
+/// Whether a stream is for this database.
+async fn is_marked<O: Persist>(shared: &Shared<O>, stream: &str) -> Result<bool, ApiError> {
+    let mark = stored::mark(O::SERVICE, shared.db.database());
+    Ok(shared.api.stream(stream).await?.description() == mark)
 }

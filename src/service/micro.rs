@@ -48,17 +48,18 @@ struct Card {
     started: String,
 }
 
+/// A name may hold letters, digits, `-` and `_`.
+pub(super) fn name<O: Persist>() -> String {
+    O::SERVICE.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-")
+}
+
 /// Answers for as long as the service runs. Every instance answers.
 pub(super) async fn start<O: Persist>(
     shared: &Arc<Shared<O>>,
     tasks: &mut JoinSet<()>,
 ) -> Result<(), ServeError> {
-    let card = Arc::new(Card {
-        // A name may hold letters, digits, `-` and `_`.
-        name: O::SERVICE.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-"),
-        id: uuid::Uuid::new_v4().simple().to_string(),
-        started: rfc3339(clock::now()),
-    });
+    let card =
+        Arc::new(Card { name: name::<O>(), id: shared.instance.id.clone(), started: rfc3339(clock::now()) });
     for verb in Verb::ALL {
         let all = verb.subject().to_owned();
         let named = format!("{all}.{}", card.name);
@@ -85,7 +86,7 @@ async fn answer<O: Persist>(shared: Arc<Shared<O>>, card: Arc<Card>, verb: Verb,
 }
 
 async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question: Message) {
-    let Some(to) = question.reply else { return };
+    let Some(to) = shared.way_to(&question) else { return };
     let mut body = json!({
         "type": verb.answer(),
         "name": card.name,
@@ -109,14 +110,17 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
             // Metadata are what a service is, the same in all three answers: what changes is data, as at an endpoint.
             body["data"] = json!({
                 "overruns": shared.troubles.overruns(),
+                "not_inboxes": shared.troubles.not_inboxes(),
+                "unknown": shared.troubles.unknowns(),
                 "notices": notices,
+                "unreadable": shared.troubles.unreadable.count(),
                 // Of the whole process: what an outage leaves behind would show here.
                 "tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
             });
             body["endpoints"] = endpoints(shared, |index| stats(shared, index));
         }
     }
-    if let Err(e) = shared.client.publish(to, body.to_string().into()).await {
+    if let Err(e) = shared.client.publish(to.subject(), body.to_string().into()).await {
         tracing::debug!("a question about the service is not answered: {e}");
     }
 }

@@ -1,39 +1,56 @@
 //! The database service: subjects in, [`SqlxService`] in the middle, answers out.
 
 mod barrier;
+mod beside;
 mod check;
 mod connection;
 mod counters;
+mod denied;
+mod file;
 mod handle;
+mod instance;
+mod lanes;
 mod leave;
 mod lookout;
 mod micro;
 mod neighbours;
 mod notices;
 mod options;
+mod progress;
+mod replies;
+mod server_time;
 mod stream;
 mod subscription;
 mod take;
 mod tries;
 mod troubles;
+mod unreadable;
+mod waiting;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use async_nats::Client;
-use tokio::sync::watch;
+use async_nats::{Client, Message};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time;
 
 pub use check::check;
-use connection::{Connection, note, say_goodbye};
+use connection::{Connection, ended, note, say_goodbye};
 use counters::Counters;
 pub use counters::Served;
+use instance::Instance;
+use neighbours::Own;
 use notices::Notices;
 pub use options::{JetStream, ServeError, ServiceOptions};
-use stream::{Api, Consume, Declaration, Overlap, Plan};
+use progress::Progress;
+use replies::{Replies, To};
+use stream::{Api, Consume, Declaration, Declared, Overlap, Plan};
 use tries::Tries;
 use troubles::Troubles;
+use waiting::Room;
 
 use crate::nats::{Mode, NatsOptions, redact};
 use crate::operation::Persist;
@@ -43,16 +60,25 @@ use crate::sql::SqlxService;
 struct Shared<O> {
     client: Client,
     db: SqlxService<O>,
-    counters: Counters,
+    counters: Arc<Counters>,
     api: Api,
     /// The stream that events come from, if they do.
     stream: Option<Declaration>,
     in_flight: usize,
-    notices: Notices,
+    replies: Replies,
+    instance: Arc<Instance>,
+    /// Whether another kind of service may be there.
+    takeover: bool,
+    /// Whether something answers beside us that must not: our clients are told.
+    foreign: AtomicBool,
+    /// What waits on all subjects together.
+    room: Room,
+    notices: Arc<Notices>,
+    progress: Progress,
     troubles: Arc<Troubles>,
     connection: watch::Receiver<Connection>,
-    /// How many subscriptions take requests, or work on what they took.
-    busy: watch::Sender<usize>,
+    /// How many subscriptions take requests, and how many requests that were taken are not done.
+    busy: Arc<watch::Sender<usize>>,
     /// Turns true when nothing more is to be taken.
     stop: watch::Receiver<bool>,
     /// Turns true when the time for finishing is over.
@@ -62,6 +88,15 @@ struct Shared<O> {
 impl<O> Shared<O> {
     const fn mode(&self) -> Mode {
         if self.stream.is_some() { Mode::JetStream } else { Mode::Core }
+    }
+
+    /// The way to the sender of this, if there is one: a question from nowhere, and one that is to be answered where no
+    /// inbox is, have none.
+    fn way_to(&self, question: &Message) -> Option<To> {
+        self.replies.of(question).unwrap_or_else(|why| {
+            self.troubles.not_inbox(&question.subject, &why);
+            None
+        })
     }
 }
 
@@ -97,59 +132,158 @@ pub async fn serve<O: Persist>(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Served, ServeError> {
     let mut shutdown = std::pin::pin!(shutdown);
+    let mut ready = Some(ready);
+    let lasting = Lasting {
+        counters: Arc::new(Counters::new(O::SPECS.len())),
+        notices: Arc::default(),
+        troubles: Arc::new(Troubles::new(O::NAMES)),
+        instance: Arc::new(Instance::new(db.shown())),
+        replies: Replies::new::<O>(&options.reply_prefixes)?,
+    };
+    let mut earlier = Earlier::default();
+    loop {
+        let nats = nats.clone();
+        let over =
+            serve_once(nats, &db, &options, &lasting, &mut earlier, &mut ready, shutdown.as_mut()).await?;
+        if let Some(served) = over {
+            return Ok(served);
+        }
+    }
+}
+
+/// What outlives a connection.
+struct Lasting {
+    counters: Arc<Counters>,
+    notices: Arc<Notices>,
+    troubles: Arc<Troubles>,
+    instance: Arc<Instance>,
+    replies: Replies,
+}
+
+/// What a connection that broke for good has left.
+#[derive(Default)]
+struct Earlier {
+    /// How events are taken: that does not change.
+    plan: Option<Plan>,
+    /// What is being finished.
+    tasks: JoinSet<()>,
+    /// Tells it that the time for that is over.
+    giving_up: Vec<watch::Sender<bool>>,
+}
+
+/// Serves over one connection. Nothing, if the client library has ended it for good: a message can do that to it, and then
+/// another one is made.
+async fn serve_once<O: Persist>(
+    nats: NatsOptions,
+    db: &SqlxService<O>,
+    options: &ServiceOptions,
+    lasting: &Lasting,
+    earlier: &mut Earlier,
+    ready: &mut Option<impl FnOnce() + Send>,
+    mut shutdown: Pin<&mut (impl Future<Output = ()> + Send)>,
+) -> Result<Option<Served>, ServeError> {
     let url = redact(&nats.url);
     let (events, state) = watch::channel(Connection::default());
-    let troubles = Arc::new(Troubles::new(O::NAMES));
+    let troubles = Arc::clone(&lasting.troubles);
     let heard = Arc::clone(&troubles);
     let client = nats.connect(move |event| note(&events, &heard, &event)).await?;
     let (stopping, stop) = watch::channel(false);
     let (giving_up, give_up) = watch::channel(false);
 
+    let instance = &lasting.instance;
+    let (evict, mut evicted) = mpsc::channel(1);
     let shared = |plan, declaration: &Declaration, api: &Api| Shared {
         client: client.clone(),
         db: db.clone(),
-        counters: Counters::new(O::SPECS.len()),
+        counters: Arc::clone(&lasting.counters),
         api: api.clone(),
         stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
         in_flight: options.in_flight,
-        notices: Notices::default(),
+        replies: lasting.replies.clone(),
+        instance: Arc::clone(&lasting.instance),
+        takeover: options.takeover,
+        foreign: AtomicBool::new(false),
+        room: Room::default(),
+        notices: Arc::clone(&lasting.notices),
+        progress: Progress::default(),
         troubles: Arc::clone(&troubles),
         connection: state.clone(),
-        busy: watch::Sender::new(0),
+        busy: Arc::new(watch::Sender::new(0)),
         stop: stop.clone(),
         give_up: give_up.clone(),
     };
-    let (declaration, api) = (Declaration::new::<O>(db.database(), &options), Api::new(client.clone()));
+    let (declaration, api) = (Declaration::new::<O>(db.database(), options), Api::new(client.clone()));
+    let known = earlier.plan;
     let begun = async {
-        let mut tries = Tries::new(state.clone(), &url);
+        let mut tries = Tries::new(state.clone(), &url, &troubles);
         loop {
             tries.begin().await;
             let begun = async {
                 let denied = || state.borrow().stream_denied;
-                let plan = plan::<O>(&client, &api, &declaration, db.database(), &options, denied).await?;
+                // Before anybody is asked, or asks.
+                instance.enrol(db).await;
+                let (plan, forbidden) = match known {
+                    Some(plan) => (plan, None),
+                    None => {
+                        let own = Own { instance, db, serves: false };
+                        let plan =
+                            plan::<O>(&client, &api, &declaration, db.database(), Some(own), options, denied)
+                                .await?;
+                        allowed(plan, &declaration, &api, options.jetstream).await?
+                    }
+                };
                 let shared = Arc::new(shared(plan, &declaration, &api));
-                let tasks = start(&shared, plan, declaration.clone()).await?;
-                Ok((shared, tasks))
+                if let Some(why) = forbidden {
+                    shared.notices.raise("limits", why);
+                }
+                let wanted = options.jetstream != JetStream::Off;
+                let evict = evict.clone();
+                let tasks = start(&shared, plan, declaration.clone(), wanted, evict, known.is_some()).await?;
+                Ok((shared, tasks, plan))
             };
             if let Some(begun) = tries.end(begun.await).await {
                 return begun;
             }
         }
     };
-    let (shared, mut tasks) = tokio::select! {
+    let (shared, mut tasks, plan) = tokio::select! {
         begun = begun => begun?,
-        () = &mut shutdown => return Ok(Served::default()),
+        () = ended(state.clone(), &troubles) => return Ok(None),
+        () = &mut shutdown => {
+            let all = Served { overruns: troubles.overruns(), ..Served::default() };
+            return Ok(Some((0..O::SPECS.len()).map(|i| lasting.counters.of(i).read()).fold(all, Served::and)));
+        }
     };
+    earlier.plan = Some(plan);
     let mode = shared.mode().as_str();
-    tracing::info!(url, mode, database = shared.db.database(), file = shared.db.shown(), "serving");
-    ready();
+    if let Some(ready) = ready.take() {
+        tracing::info!(url, mode, database = shared.db.database(), file = shared.db.shown(), "serving");
+        ready();
+    }
 
-    shutdown.await;
+    let evicted = tokio::select! {
+        () = &mut shutdown => None,
+        () = ended(state.clone(), &troubles) => {
+            let _ = stopping.send(true);
+            earlier.tasks.spawn(async move { while tasks.join_next().await.is_some() {} });
+            earlier.giving_up.push(giving_up);
+            return Ok(None);
+        }
+        Some(error) = evicted.recv() => {
+            tracing::error!("{error}");
+            Some(error)
+        }
+    };
     tracing::info!("stopping: finishing what was taken");
     let _ = stopping.send(true);
+    let mut before = std::mem::take(&mut earlier.tasks);
+    tasks.spawn(async move { while before.join_next().await.is_some() {} });
     let finished = async { while tasks.join_next().await.is_some() {} };
     if time::timeout(options.grace, finished).await.is_err() {
         let _ = giving_up.send(true);
+        earlier.giving_up.iter().for_each(|giving_up| {
+            giving_up.send_replace(true);
+        });
         // Whoever was trying again has been told to stop, and counts what he gives up. A second is plenty.
         let finished = async { while tasks.join_next().await.is_some() {} };
         let _ = time::timeout(Duration::from_secs(1), finished).await;
@@ -157,7 +291,7 @@ pub async fn serve<O: Persist>(
     }
     say_goodbye(&shared.client, state).await;
     troubles.finish();
-    Ok(shared.total())
+    evicted.map_or_else(|| Ok(Some(shared.total())), Err)
 }
 
 /// How events are to be taken, if the service may start at all.
@@ -166,6 +300,7 @@ async fn plan<O: Persist>(
     api: &Api,
     declaration: &Declaration,
     database: &str,
+    own: Option<Own<'_, O>>,
     options: &ServiceOptions,
     denied: impl Fn() -> bool + Send + Sync,
 ) -> Result<Plan, ServeError> {
@@ -175,15 +310,45 @@ async fn plan<O: Persist>(
         }
         found => found?,
     }
-    let running = neighbours::ours::<O>(client, database).await?;
+    let running = neighbours::ours::<O>(client, database, own).await?;
     declaration.plan::<O>(client, api, options.jetstream, running, denied).await
 }
 
-/// Listens, and begins to work.
+/// Declares the stream, if there is to be one. Where a limit forbids it, events come without, and why is a notice.
+async fn allowed(
+    plan: Plan,
+    declaration: &Declaration,
+    api: &Api,
+    wanted: JetStream,
+) -> Result<(Plan, Option<String>), ServeError> {
+    if plan != Plan::Stream {
+        return Ok((plan, None));
+    }
+    match declaration.begin(api).await? {
+        Declared::Done => Ok((plan, None)),
+        Declared::Forbidden(why) | Declared::Unconsumed(why) if wanted == JetStream::On => {
+            Err(ServeError::StreamForbidden { why })
+        }
+        // What it holds waits for its consumer; it is named as long as there is none, and the rest is served.
+        Declared::Unconsumed(_) => Ok((plan, None)),
+        Declared::Forbidden(why) => Ok((
+            Plan::Core,
+            Some(format!(
+                "events are taken without a stream, because a limit of the server or the account forbids it: {why}, and \
+                 restart this service; or start it with --jetstream off if no stream is wanted"
+            )),
+        )),
+    }
+}
+
+/// Listens, and begins to work. `again`: who else is there was asked before, and no time is to be lost with it.
 async fn start<O: Persist>(
     shared: &Arc<Shared<O>>,
     plan: Plan,
     declaration: Declaration,
+    wanted: bool,
+    evict: mpsc::Sender<ServeError>,
+    again: bool,
 ) -> Result<JoinSet<()>, ServeError> {
     let unready = |e: stream::ApiError| ServeError::Connection(e.to_string());
     let consume = |declaration| Consume {
@@ -198,15 +363,17 @@ async fn start<O: Persist>(
         Plan::Stream => Some(consume(declaration)),
         Plan::Empty => Some(consume(declaration.closed())),
     };
-    if let (Plan::Stream, Some(consume)) = (plan, &consume) {
-        consume.declare().await.map_err(unready)?;
-    }
     let taken = match &consume {
         Some(consume) if plan == Plan::Empty => consume.last().await.map_err(unready)?,
         _ => 0,
     };
     let mut subscriptions = subscription::subscribe(shared, &mut tasks).await?;
-    let running = neighbours::ours::<O>(&shared.client, shared.db.database()).await?;
+    let own = Own { instance: &shared.instance, db: &shared.db, serves: true };
+    let running = if again {
+        None
+    } else {
+        neighbours::ours::<O>(&shared.client, shared.db.database(), Some(own)).await?
+    };
     if let Some(mode) = running.filter(|mode| *mode != shared.mode()) {
         return Err(ServeError::OtherMode { mode });
     }
@@ -223,7 +390,13 @@ async fn start<O: Persist>(
     }
     subscriptions.serve(shared, &mut tasks);
     tasks.spawn(lookout::run(Arc::clone(shared), plan == Plan::Unoffered));
+    tasks.spawn(beside::run(Arc::clone(shared), evict));
     tasks.spawn(troubles::watch(Arc::clone(shared)));
+    tasks.spawn(progress::run(Arc::clone(shared)));
+    tasks.spawn(file::watch(Arc::clone(shared)));
     micro::start(shared, &mut tasks).await?;
+    subscription::settle(&shared.client).await?;
+    denied::look(shared, wanted);
+    tasks.spawn(denied::run(Arc::clone(shared), wanted));
     Ok(tasks)
 }

@@ -47,6 +47,19 @@ impl Notices {
         }
     }
 
+    /// States what is so under `key`, or that nothing is, where another part of the program has logged it.
+    pub(super) fn follow(&self, key: &str, sentence: Option<String>) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = sentence.is_some();
+        let known = match sentence {
+            Some(sentence) => now.insert(key.to_owned(), sentence).is_some(),
+            None => now.remove(key).is_some(),
+        };
+        if new && !known {
+            self.so_far.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// States the notices whose keys begin with `prefix`, all of them: what is missing is over.
     pub(super) fn replace(&self, prefix: &str, found: BTreeMap<String, String>) {
         let known: Vec<String> = {

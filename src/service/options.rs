@@ -33,6 +33,9 @@ pub struct ServiceOptions {
     pub ack_wait: Duration,
     /// How long finishing may take at the end. What is not done then is counted as lost, or stays in the stream.
     pub grace: Duration,
+    /// What the subjects begin with that are answered to, beside `_INBOX`. Nothing may lie there but inboxes: an answer is
+    /// published under this service's rights, wherever a peer wants it.
+    pub reply_prefixes: Vec<String>,
 }
 
 impl Default for ServiceOptions {
@@ -44,6 +47,7 @@ impl Default for ServiceOptions {
             in_flight: 1024,
             ack_wait: Duration::from_secs(30),
             grace: Duration::from_secs(10),
+            reply_prefixes: Vec::new(),
         }
     }
 }
@@ -55,6 +59,14 @@ pub enum ServeError {
     /// An address or credentials that cannot be read.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// A prefix of reply subjects below which more lies than inboxes.
+    #[error("--reply-prefix {prefix:?} cannot be answered to: {why}")]
+    ReplyPrefix {
+        /// The prefix.
+        prefix: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Another kind of service answers on our subjects.
     #[error(
         "another kind of service already answers on {subject}: {who}. Two of them would both write; stop it, or start \
@@ -76,6 +88,18 @@ pub enum ServeError {
         other: String,
         /// The database of this service.
         own: String,
+    },
+    /// A service of our kind answers, on another file with the same id: one of them is a copy.
+    #[error("{}", copy(own, other, *replaced, *applied))]
+    Copy {
+        /// The file of this service.
+        own: String,
+        /// The file of the other one.
+        other: String,
+        /// Whether both are called the same: then the file was replaced beneath this service.
+        replaced: bool,
+        /// How many operations this service has done.
+        applied: u64,
     },
     /// A service of our kind answers, and takes events in another way.
     #[error(
@@ -99,13 +123,23 @@ pub enum ServeError {
     },
     /// A stream of our name that is not ours, or not any more.
     #[error(
-        "the stream {stream:?} is not this service's ({why}). Delete it if nobody needs what is in it (nats stream rm \
-         {stream}), or start with --jetstream off"
+        "the stream {stream:?} is not this service's ({why}). {}",
+        instead(stream, *in_the_way)
     )]
     NotOurStream {
         /// Its name.
         stream: String,
         /// How that is known.
+        why: String,
+        /// Whether it stores what is sent to us: then no way of taking events goes beside it.
+        in_the_way: bool,
+    },
+    /// A stream is wanted, and a limit forbids it.
+    #[error(
+        "--jetstream on, but a limit of the server or the account forbids the stream: {why}; or start this service with --jetstream          auto, which goes on without a stream"
+    )]
+    StreamForbidden {
+        /// The limit, and what helps.
         why: String,
     },
     /// JetStream is wanted, and is not there.
@@ -120,6 +154,37 @@ pub enum ServeError {
     /// The connection was lost for good.
     #[error("the connection to NATS: {0}")]
     Connection(String),
+}
+
+fn instead(stream: &str, in_the_way: bool) -> String {
+    if in_the_way {
+        format!(
+            "It stores what is sent to this service, and what it holds is for another database: start this service on the file of \
+             that database; or, if nobody needs what is in the stream, delete it (nats stream rm {stream})"
+        )
+    } else {
+        format!(
+            "Delete it if nobody needs what is in it (nats stream rm {stream}), or start with --jetstream off"
+        )
+    }
+}
+
+fn copy(own: &str, other: &str, replaced: bool, applied: u64) -> String {
+    let what = if replaced {
+        format!(
+            "{own} was replaced by another file while this service had it open, and another service serves that one"
+        )
+    } else {
+        format!("{own} is a copy: another service serves the same database from {other}, and was there first")
+    };
+    let done = match applied {
+        0 => String::new(),
+        n => format!(" What this service was asked since its start ({n} done) is in its own file only."),
+    };
+    format!(
+        "{what}. Two services on two files would tear the channel's memory apart, so this one does not serve.{done} Start \
+         it on the same file, or stop the other one first; docs/database.md says how a copy becomes a database of its own"
+    )
 }
 
 const fn how(mode: Mode) -> &'static str {

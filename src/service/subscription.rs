@@ -1,4 +1,5 @@
-//! One subscription per subject, each a task that works on many requests at once.
+//! What is listened to. Without a stream that is one subscription for everything below the service's name: NATS keeps the
+//! order of a connection within a subscription, and nowhere else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +11,18 @@ use tokio::task::JoinSet;
 use tokio::task::coop::unconstrained;
 use tokio::time;
 
+use super::lanes::Lanes;
 use super::neighbours::who_subject;
 use super::stream::Overlap;
 use super::{ServeError, Shared, take};
 use crate::nats::Mode;
-use crate::operation::{Kind, Persist};
+use crate::operation::{Kind, Persist, Spec};
 
 /// What a subscription serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Serves {
+    /// All that one instance is enough for: each message is for what its subject says.
+    Everything,
     /// The operation of this index.
     Operation(usize),
     /// A sign of life, of one instance.
@@ -27,10 +31,22 @@ pub(super) enum Serves {
     Who,
     /// Whether what was stored is applied, of one instance.
     Applied,
+    /// What is no operation.
+    Unknown,
+}
+
+impl Serves {
+    /// Whether this is work that a sender may wait for: the sign of life stays until it is done.
+    pub(super) const fn works(self) -> bool {
+        !matches!(self, Self::Ping | Self::Who)
+    }
 }
 
 /// What is listened to, before anything of it is taken.
-pub(super) struct Subscriptions(Vec<Subscription>);
+pub(super) struct Subscriptions<O> {
+    all: Vec<Subscription>,
+    lanes: Arc<Lanes<O>>,
+}
 
 pub(super) struct Subscription {
     pub(super) serves: Serves,
@@ -66,21 +82,33 @@ pub(super) async fn subscriber<O: Persist>(
 pub(super) async fn subscribe<O: Persist>(
     shared: &Arc<Shared<O>>,
     tasks: &mut JoinSet<()>,
-) -> Result<Subscriptions, ServeError> {
+) -> Result<Subscriptions<O>, ServeError> {
     let client = &shared.client;
-    let from_stream = |kind| kind == Kind::Event && shared.mode() == Mode::JetStream;
-    let operations = O::SPECS.iter().enumerate().filter(|(_, spec)| !from_stream(spec.kind));
+    let lanes = Lanes::start(shared, tasks);
+    let below = format!("{}.", O::SERVICE);
+    let beside = |spec: &Spec| match shared.mode() {
+        // Here the server itself says that there is no such operation.
+        Mode::JetStream => spec.kind != Kind::Event,
+        Mode::Core => !spec.subject.starts_with(&below),
+    };
+    let operations = O::SPECS.iter().enumerate().filter(|(_, spec)| beside(spec));
     let operations = operations.map(|(i, spec)| (spec.subject.to_owned(), Serves::Operation(i)));
+    // In the queue group of the other instances, also of older ones that listen to each subject by itself: the server
+    // gives each message to one subscription of the group.
+    let others = match shared.mode() {
+        Mode::JetStream => (format!("{below}applied"), Serves::Applied),
+        Mode::Core => (format!("{below}>"), Serves::Everything),
+    };
+    // A subscription of its own, which stays when the others are given up.
+    let ping = (format!("{below}ping"), Serves::Ping);
     let mut all = Vec::new();
-    let own = [("ping", Serves::Ping), ("applied", Serves::Applied)];
-    let own = own.map(|(word, serves)| (format!("{}.{word}", O::SERVICE), serves));
-    for (subject, serves) in operations.chain(own) {
+    for (subject, serves) in operations.chain([others, ping]) {
         all.push(Subscription::open::<O>(client, serves, subject).await?);
     }
     let who = Subscription::open::<O>(client, Serves::Who, who_subject::<O>()).await?;
-    tasks.spawn(take::run(Arc::clone(shared), who));
+    tasks.spawn(take::run(Arc::clone(shared), Arc::clone(&lanes), who));
     settle(client).await?;
-    Ok(Subscriptions(all))
+    Ok(Subscriptions { all, lanes })
 }
 
 /// Waits until the server has taken note of what was sent before. It reads in order: what comes back to us was sent
@@ -96,11 +124,11 @@ pub(super) async fn settle(client: &Client) -> Result<(), ServeError> {
     }
 }
 
-impl Subscriptions {
+impl<O: Persist> Subscriptions<O> {
     /// Passes over what has come by now and is done from a stream.
     pub(super) fn without(&mut self, mut overlap: Overlap) {
-        for Subscription { serves, subscriber, early, .. } in &mut self.0 {
-            if !matches!(serves, Serves::Operation(_)) {
+        for Subscription { serves, subscriber, early, .. } in &mut self.all {
+            if !matches!(serves, Serves::Everything | Serves::Operation(_)) {
                 continue;
             }
             // Outside of tokio's budget: it would say "nothing more" in the middle.
@@ -113,11 +141,44 @@ impl Subscriptions {
     }
 
     /// Begins to take what comes.
-    pub(super) fn serve<O: Persist>(self, shared: &Arc<Shared<O>>, tasks: &mut JoinSet<()>) {
-        for subscription in self.0 {
-            tasks.spawn(take::run(Arc::clone(shared), subscription));
+    pub(super) fn serve(self, shared: &Arc<Shared<O>>, tasks: &mut JoinSet<()>) {
+        if self.all.iter().any(|subscription| subscription.serves == Serves::Everything) {
+            tasks.spawn(narrow(Arc::clone(shared), Arc::clone(&self.lanes)));
+        }
+        for subscription in self.all {
+            tasks.spawn(take::run(Arc::clone(shared), Arc::clone(&self.lanes), subscription));
         }
     }
+}
+
+/// Where the server does not let us listen to everything below our name, each subject is listened to by itself, and an
+/// operator is told what that costs.
+async fn narrow<O: Persist>(shared: Arc<Shared<O>>, lanes: Arc<Lanes<O>>) {
+    let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
+    tokio::select! {
+        Ok(_) = connection.wait_for(|c| c.narrow) => {}
+        () = told(&mut stop) => return,
+    }
+    let below = format!("{}.", O::SERVICE);
+    shared.notices.raise(
+        "order",
+        format!(
+            "the NATS server does not let this service subscribe to {below}>: each subject is listened to by itself, and what \
+             peers send without id and time loses its order across subjects. Allow it to subscribe to {below}>"
+        ),
+    );
+    let applied = (format!("{below}applied"), Serves::Applied);
+    let operations = O::SPECS.iter().enumerate();
+    let operations = operations.map(|(i, spec)| (spec.subject.to_owned(), Serves::Operation(i)));
+    let operations = operations.filter(|(subject, _)| subject.starts_with(&below));
+    let mut tasks = JoinSet::new();
+    for (subject, serves) in operations.chain([applied]) {
+        match Subscription::open::<O>(&shared.client, serves, subject).await {
+            Ok(one) => drop(tasks.spawn(take::run(Arc::clone(&shared), Arc::clone(&lanes), one))),
+            Err(e) => tracing::error!("one of our subjects has no subscription: {e}"),
+        }
+    }
+    while tasks.join_next().await.is_some() {}
 }
 
 /// Waits until the signal is given.

@@ -1,16 +1,14 @@
-//! Takes the messages of one subscription, and works on many of them at once.
+//! Takes the messages of one subscription, in order, and hands them on.
 
 use std::sync::Arc;
 
-use async_nats::{Message, Subscriber};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use super::Shared;
 use super::connection::Connection;
+use super::lanes::{Busy, Lanes};
 use super::leave::leave;
 use super::subscription::{Serves, Subscription, subscriber, told};
-use super::{Shared, barrier, handle};
 use crate::operation::Persist;
 
 /// Whether more is taken.
@@ -23,52 +21,34 @@ enum Taking {
     Over,
 }
 
-/// A subscription that still takes requests, or works on them.
-struct Busy<'a>(&'a watch::Sender<usize>);
-
-impl<'a> Busy<'a> {
-    fn new(busy: &'a watch::Sender<usize>) -> Self {
-        busy.send_modify(|n| *n += 1);
-        Self(busy)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.send_modify(|n| *n -= 1);
-    }
-}
-
-/// Takes messages until it is told to stop; then what the server had sent already, and ends when all is done. Does the
-/// same when the server says that it is about to stop: what it would still send would be lost with it, and whoever asks
-/// is told at once that nobody is there. Listens again on the next connection.
+/// Takes messages until it is told to stop; then what the server had sent already. Does the same when the server says that
+/// it is about to stop, because what it would still send would be lost with it, and callers are told at once that there is
+/// no service. Listens again on the next connection.
 ///
-/// The sign of life goes last: whoever misses it gives up what he waits for.
-pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, subscription: Subscription) {
+/// The sign of life goes last: a client that misses it gives up what it waits for.
+pub(super) async fn run<O: Persist>(
+    shared: Arc<Shared<O>>,
+    lanes: Arc<Lanes<O>>,
+    subscription: Subscription,
+) {
     let Subscription { serves, subject, subscriber: mut messages, early } = subscription;
     let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
-    let work = |message| work(&shared, serves, message);
-    let mut working = early.into_iter().map(work).collect::<FuturesUnordered<_>>();
-    let mut taking = Taking::Yes;
-    let new_busy = || (serves != Serves::Ping && serves != Serves::Who).then(|| Busy::new(&shared.busy));
-    let mut busy = new_busy();
-    while taking != Taking::Over || !working.is_empty() {
-        if taking != Taking::Yes && working.is_empty() {
-            busy = None;
-        }
-        let end = tokio::select! {
+    early.into_iter().for_each(|message| lanes.take(serves, message));
+    let new_busy = || serves.works().then(|| Busy::new(&shared.busy));
+    let (mut taking, mut busy) = (Taking::Yes, new_busy());
+    while taking != Taking::Over {
+        let next = tokio::select! {
             biased;
-            Some(()) = working.next() => continue,
-            message = messages.next(), if taking == Taking::Yes && working.len() < shared.in_flight => {
+            message = futures_util::StreamExt::next(&mut messages), if taking == Taking::Yes => {
                 match message {
-                    Some(message) => working.push(work(message)),
+                    Some(message) => lanes.take(serves, message),
                     None => taking = Taking::Over,
                 }
                 continue;
             }
-            end = change(&shared, serves, &mut stop, &mut connection, taking), if taking != Taking::Over => end,
+            next = change(&shared, serves, &mut stop, &mut connection, taking) => next,
         };
-        match end {
+        match next {
             Taking::Yes => match subscriber::<O>(&shared.client, serves, &subject).await {
                 Ok(again) => {
                     messages = again;
@@ -76,34 +56,21 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, subscription: Subscr
                 }
                 Err(e) => {
                     tracing::error!(subject, "nobody listens here any more: {e}");
-                    taking = Taking::Over;
-                    continue;
+                    break;
                 }
             },
             _ if taking == Taking::Yes => {
-                let rest = rest(&shared, &mut messages, &mut working).await;
-                working.extend(rest.into_iter().map(work));
+                for message in leave(&shared.client, &mut messages).await {
+                    lanes.take(serves, message);
+                }
+                // What was handed on is busy by itself.
+                busy = None;
             }
             _ => {}
         }
-        taking = end;
+        taking = next;
     }
     drop(busy);
-}
-
-/// The last messages of a subscription; what is being worked on goes on meanwhile.
-async fn rest<O: Persist>(
-    shared: &Shared<O>,
-    messages: &mut Subscriber,
-    working: &mut FuturesUnordered<impl Future<Output = ()>>,
-) -> Vec<Message> {
-    let mut leaving = std::pin::pin!(leave(&shared.client, messages));
-    loop {
-        tokio::select! {
-            rest = &mut leaving => return rest,
-            Some(()) = working.next() => {}
-        }
-    }
 }
 
 /// Waits until it is time for something else, and says for what.
@@ -134,13 +101,4 @@ async fn turn(connection: &mut watch::Receiver<Connection>, taking: Taking) -> T
         std::future::pending::<()>().await;
     }
     if yes { Taking::Paused } else { Taking::Yes }
-}
-
-async fn work<O: Persist>(shared: &Shared<O>, serves: Serves, message: Message) {
-    match serves {
-        Serves::Operation(index) => handle::operation(shared, index, message).await,
-        Serves::Ping => handle::ping(shared, message).await,
-        Serves::Who => handle::who(shared, message).await,
-        Serves::Applied => barrier::applied(shared, message).await,
-    }
 }

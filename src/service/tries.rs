@@ -7,11 +7,13 @@ use tokio::time;
 
 use super::ServeError;
 use super::connection::{Connection, connected};
+use super::troubles::Troubles;
 
 /// One try after the other.
 pub(super) struct Tries<'a> {
     state: watch::Receiver<Connection>,
     url: &'a str,
+    troubles: &'a Troubles,
     /// How often the connection had come up when this try began.
     times: u64,
     /// Whether the log knows what is in the way.
@@ -19,8 +21,12 @@ pub(super) struct Tries<'a> {
 }
 
 impl<'a> Tries<'a> {
-    pub(super) const fn new(state: watch::Receiver<Connection>, url: &'a str) -> Self {
-        Self { state, url, times: 0, told: false }
+    pub(super) const fn new(
+        state: watch::Receiver<Connection>,
+        url: &'a str,
+        troubles: &'a Troubles,
+    ) -> Self {
+        Self { state, url, troubles, times: 0, told: false }
     }
 
     /// Waits for the connection, and begins a try.
@@ -37,7 +43,11 @@ impl<'a> Tries<'a> {
             _ if !now.up || now.times != self.times => None,
             Err(ServeError::Connection(why)) => {
                 if !std::mem::replace(&mut self.told, true) {
-                    tracing::warn!(url = self.url, "cannot serve yet, trying again for ever: {why}");
+                    let denied = match self.troubles.denials.summary() {
+                        none if none.is_empty() => none,
+                        denied => format!("; the server does not allow this user to {denied}"),
+                    };
+                    tracing::warn!(url = self.url, "cannot serve yet, trying again for ever: {why}{denied}");
                 }
                 time::sleep(Duration::from_secs(1)).await;
                 None

@@ -1,14 +1,16 @@
 //! What would be said for every message as long as something is wrong: said once, and then counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rosey_layers::log::{Past, Trouble};
 use tokio::time;
 
 use super::Shared;
+use super::denied::Denials;
 use super::subscription::told;
+use super::unreadable::Unreadable;
 use crate::error::Cause;
 use crate::nats::losses::Losses;
 
@@ -21,12 +23,20 @@ pub(super) struct Troubles {
     /// By operation; the last one is for what is none.
     refused: Vec<(&'static str, Trouble)>,
     database: Trouble,
+    /// Whether the database has failed since it last wrote something.
+    database_down: AtomicBool,
     unburied: Trouble,
     unanswered: Trouble,
     overrun: Trouble,
     overruns: AtomicU64,
     server: Trouble,
+    not_inbox: Trouble,
+    not_inboxes: AtomicU64,
+    unknown: Trouble,
+    unknowns: AtomicU64,
     pub(super) losses: Losses,
+    pub(super) denials: Denials,
+    pub(super) unreadable: Unreadable,
 }
 
 impl Troubles {
@@ -35,12 +45,19 @@ impl Troubles {
         Self {
             refused: names.map(|name| (name, Trouble::new())).collect(),
             database: Trouble::new(),
+            database_down: AtomicBool::new(false),
             unburied: Trouble::new(),
             unanswered: Trouble::new(),
             overrun: Trouble::new(),
             overruns: AtomicU64::new(0),
             server: Trouble::new(),
+            not_inbox: Trouble::new(),
+            not_inboxes: AtomicU64::new(0),
+            unknown: Trouble::new(),
+            unknowns: AtomicU64::new(0),
             losses: Losses::default(),
+            denials: Denials::default(),
+            unreadable: Unreadable::default(),
         }
     }
 
@@ -54,6 +71,7 @@ impl Troubles {
 
     /// The database has failed, and not because of the operation.
     pub(super) fn database_fails(&self, operation: &str, cause: &Cause) {
+        self.database_down.store(true, Ordering::Relaxed);
         if let Some(more) = self.database.again() {
             tracing::warn!(
                 operation,
@@ -66,6 +84,9 @@ impl Troubles {
     /// The database has written something.
     #[inline]
     pub(super) fn database_serves(&self) {
+        if self.database_down.load(Ordering::Relaxed) {
+            self.database_down.store(false, Ordering::Relaxed);
+        }
         if let Some(past) = self.database.over() {
             serves_again(past);
         }
@@ -96,6 +117,32 @@ impl Troubles {
         }
     }
 
+    /// An answer was wanted where none goes, or a message that is no word of the stream wanted to be acknowledged.
+    pub(super) fn not_inbox(&self, subject: &str, why: &dyn std::fmt::Display) {
+        self.not_inboxes.fetch_add(1, Ordering::Relaxed);
+        if let Some(more) = self.not_inbox.again() {
+            tracing::warn!(subject, "not answered, and not done: {why}{more}");
+        }
+    }
+
+    /// How often that was so.
+    pub(super) fn not_inboxes(&self) -> u64 {
+        self.not_inboxes.load(Ordering::Relaxed)
+    }
+
+    /// Something came on a subject of ours that is no operation.
+    pub(super) fn unknown(&self, subject: &str) {
+        self.unknowns.fetch_add(1, Ordering::Relaxed);
+        if let Some(more) = self.unknown.again() {
+            tracing::warn!(subject, "there is no such operation: nothing is done{more}");
+        }
+    }
+
+    /// How often that was so.
+    pub(super) fn unknowns(&self) -> u64 {
+        self.unknowns.load(Ordering::Relaxed)
+    }
+
     /// How often that was so.
     pub(super) fn overruns(&self) -> u64 {
         self.overruns.load(Ordering::Relaxed)
@@ -103,6 +150,7 @@ impl Troubles {
 
     /// The server complains.
     pub(super) fn server_says(&self, error: &dyn std::fmt::Display) {
+        self.denials.note(&error.to_string());
         if let Some(more) = self.server.again() {
             tracing::error!("the NATS server says: {error}{more}");
         }
@@ -128,6 +176,8 @@ impl Troubles {
             (&self.unanswered, "answers could not be sent"),
             (&self.overrun, "times requests came faster than they were taken"),
             (&self.server, "complaints of the NATS server"),
+            (&self.not_inbox, "messages wanted an answer where no inbox is"),
+            (&self.unknown, "messages came for operations that do not exist"),
         ] {
             if let Some(Past { unsaid, lasted, .. }) = unsaid(trouble) {
                 tracing::warn!("{unsaid} more {what}, in {:.1} s", lasted.as_secs_f64());
@@ -138,9 +188,13 @@ impl Troubles {
     /// The last word.
     pub(super) fn finish(&self) {
         self.rest(Trouble::finish);
-        if let Some(Past { all, lasted, .. }) = self.database.finish().filter(|past| past.unsaid > 0) {
+        let Some(past) = self.database.finish() else { return };
+        if !self.database_down.load(Ordering::Relaxed) {
+            serves_again(past);
+        } else if past.unsaid > 0 {
+            let Past { all, lasted, .. } = past;
             tracing::warn!(
-                "the database failed {all} times in {:.1} s, and to the end",
+                "the database failed {all} times in {:.1} s, and was still failing at the end",
                 lasted.as_secs_f64()
             );
         }
@@ -156,6 +210,7 @@ pub(super) async fn watch<O>(shared: Arc<Shared<O>>) {
     let mut stop = shared.stop.clone();
     while time::timeout(LOOK, told(&mut stop)).await.is_err() {
         shared.troubles.rest(Trouble::over);
+        shared.troubles.unreadable.tell(&shared.notices);
     }
 }
 
@@ -246,5 +301,19 @@ mod tests {
         let said = heard.take();
         assert!(said[0].starts_with("WARN 2 more times requests came faster"), "{said:?}");
         assert!(said[1].starts_with("WARN the database failed 3 times"), "{said:?}");
+        assert!(said[1].ends_with("still failing at the end"), "{said:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_wrote_at_last_did_not_fail_to_the_end() {
+        let (heard, _guard) = Heard::catch();
+        let troubles = Troubles::new(&["user_joined"]);
+        for _ in 0..3 {
+            troubles.database_fails("user_joined", &Cause::new(Code::BUSY, "locked"));
+        }
+        troubles.database_serves();
+        heard.take();
+        troubles.finish();
+        assert_eq!(heard.take(), ["INFO the database serves again; before, 3 tries failed in 0.0 s"]);
     }
 }

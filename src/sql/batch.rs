@@ -6,16 +6,17 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
+use super::keeper::Keeper;
 use super::retention::Removal;
 use super::statements::run;
 use super::writer::Write;
 use super::{DeadLetter, dead};
-use crate::clock;
 use crate::operation::{Kind, Persist, Spec, Sweep};
 
 // Parameters are `$1`, not `?1`: sqlx counts a number that a statement leaves out (`?2` without `?1`) as an argument
@@ -50,7 +51,11 @@ const END: &str = "
 const BURY: &str = "
     INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
     SELECT r.value ->> 0, r.value ->> 1, r.value ->> 2, r.value ->> 3, r.value ->> 4, unhex(r.value ->> 5)
-    FROM json_each($1) r";
+    FROM json_each($1) r
+    WHERE NOT r.value ->> 6 OR NOT EXISTS (
+        SELECT 1 FROM dead_letters d
+        WHERE d.id > (SELECT max(id) FROM dead_letters) - 5000 AND d.at = r.value ->> 0 AND d.subject = r.value ->> 3 AND d.headers = r.value ->> 4
+            AND d.payload = unhex(r.value ->> 5))";
 
 /// How many were removed, and until when: what is older need not be there any more.
 const REMOVED: &str = "
@@ -74,6 +79,8 @@ pub(super) struct Applied {
     pub(super) outcomes: Vec<Outcome>,
     /// Kinds of operations, and how many of them the ledger knew already.
     pub(super) repeats: Vec<(usize, u64)>,
+    /// How many the ledger did not know.
+    pub(super) new: u64,
 }
 
 /// The strings of statements, one for each set of operations that has met in a batch: SQLite spends some 10 µs on a
@@ -84,6 +91,10 @@ pub(super) struct Frames {
     joined: HashMap<Vec<usize>, Arc<str>>,
     known: Arc<str>,
     repeated: Arc<str>,
+    /// The most bytes of a list.
+    answer_bytes: Arc<AtomicUsize>,
+    /// What time it is.
+    pub(super) keeper: Arc<Keeper>,
 }
 
 impl Frames {
@@ -98,7 +109,14 @@ impl Frames {
             joined: HashMap::new(),
             known,
             repeated: REPEATED.into(),
+            answer_bytes: Arc::new(AtomicUsize::new(crate::answer::MOST)),
+            keeper: Arc::default(),
         }
+    }
+
+    /// The same, with lists of as many bytes at the most as that says.
+    pub(super) fn answering(self, answer_bytes: Arc<AtomicUsize>) -> Self {
+        Self { answer_bytes, ..self }
     }
 
     /// The string for these operations; beyond [`SETS`](Self::SETS) of them, the one for all operations.
@@ -137,7 +155,10 @@ pub(super) async fn apply(
     let (kinds, json) = json(specs, writes);
     let json = Arc::<str>::from(json);
     let asked = kinds.iter().any(|kind| answers(&specs[*kind]));
-    let query = |sql| sqlx::query(AssertSqlSafe(sql)).bind(number).bind(Arc::clone(&json)).bind(clock::now());
+    let most = i64::try_from(frames.answer_bytes.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+    let now = frames.keeper.now();
+    let query =
+        |sql| sqlx::query(AssertSqlSafe(sql)).bind(number).bind(Arc::clone(&json)).bind(now).bind(most);
     let (mut rows, changes) = run(connection, query(frames.join(kinds))).await?;
     // BEGIN, and then the ledger.
     let new = changes.get(1).copied().unwrap_or_default();
@@ -172,7 +193,7 @@ pub(super) async fn apply(
             outcomes.remove(write.id.to_string().as_str()).unwrap_or_else(silent)
         }
     };
-    Ok(Applied { outcomes: writes.iter().map(answer).collect(), repeats })
+    Ok(Applied { outcomes: writes.iter().map(answer).collect(), repeats, new })
 }
 
 /// Whether an operation has more to say than that it is done.
@@ -180,14 +201,14 @@ const fn answers(spec: &Spec) -> bool {
     matches!(spec.kind, Kind::Call)
 }
 
-/// Keeps dead letters.
+/// Keeps dead letters; answers the number of the last one.
 pub(super) async fn bury(
     connection: &mut SqliteConnection,
     letters: &[DeadLetter],
-) -> Result<(), sqlx::Error> {
+) -> Result<i64, sqlx::Error> {
     let rows: Vec<_> = letters.iter().map(letter).collect();
     let json = serde_json::Value::from(rows).to_string();
-    sqlx::query(BURY).bind(json).execute(connection).await.map(drop)
+    sqlx::query(BURY).bind(json).execute(connection).await.map(|done| done.last_insert_rowid())
 }
 
 /// The transaction of a sweep.
@@ -221,7 +242,9 @@ fn letter(letter: &DeadLetter) -> serde_json::Value {
         letter.cause.to_string(),
         letter.subject,
         headers,
-        hex
+        hex,
+        // Found in the stream, by several instances perhaps: kept once.
+        letter.headers.iter().any(|(name, _)| name == dead::UNREAD)
     ])
 }
 

@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use super::place::Place;
 use super::{SqliteOptions, Synchronous, sqlite};
 
 /// After about so many pages in the log. Each move syncs log and file.
@@ -30,14 +31,14 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn start(options: SqliteOptions) -> Self {
+    pub(super) fn start(options: SqliteOptions, place: Arc<Place>) -> Self {
         let enough = match options.synchronous {
             Synchronous::Normal => ENOUGH,
             Synchronous::Full => usize::MAX,
         };
         let wake = Arc::new(Notify::new());
         let (running, ended) = oneshot::channel();
-        let task = tokio::spawn(run(options, Arc::clone(&wake), ended));
+        let task = tokio::spawn(run(options, place, Arc::clone(&wake), ended));
         Self { pages: 0, enough, wake, running, task }
     }
 
@@ -59,12 +60,16 @@ impl Checkpoints {
     }
 }
 
-async fn run(options: SqliteOptions, wake: Arc<Notify>, mut ended: oneshot::Receiver<()>) {
+async fn run(options: SqliteOptions, place: Arc<Place>, wake: Arc<Notify>, mut ended: oneshot::Receiver<()>) {
     let mut connection = None;
     loop {
         tokio::select! {
             () = wake.notified() => {}
             _ = &mut ended => break,
+        }
+        // A log must not be moved into a file that it does not belong to.
+        if place.check().is_err() {
+            continue;
         }
         match move_what_there_is(&options, connection.take()).await {
             Ok(open) => connection = Some(open),

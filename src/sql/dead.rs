@@ -1,5 +1,7 @@
 //! The dead letters of a database: what could not be understood or applied, for a person to look at.
 
+use serde_json::Value;
+use serde_json::map::Entry;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
@@ -107,27 +109,57 @@ impl<O: Persist> SqlxService<O> {
     }
 }
 
-/// The headers of a letter, as they are written: a JSON object.
+/// The name under which a letter keeps the bytes of a header that cannot be read, in base64.
+pub(crate) const UNREAD: &str = "Rosey-Header-Base64";
+
+/// The name under which a letter that stands for many tells how many.
+pub(crate) const DROPPED: &str = "Rosey-Dropped";
+
+impl BuriedLetter {
+    /// How many letters it stands for, if these were dropped because there were too many.
+    #[must_use]
+    pub fn dropped(&self) -> Option<u64> {
+        let (_, value) = self.headers.iter().find(|(name, _)| name == DROPPED)?;
+        value.parse().ok()
+    }
+
+    /// The bytes of its header in base64, if it cannot be read; [`headers`](Self::headers) are what can be read of it.
+    #[must_use]
+    pub fn unread_header(&self) -> Option<&str> {
+        self.headers.iter().find(|(name, _)| name == UNREAD).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The headers of a letter, as they are written: a JSON object, with an array for a name that comes more than once.
 pub(super) fn headers(letter: &DeadLetter) -> String {
-    let headers: serde_json::Map<_, _> =
-        letter.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-    serde_json::Value::from(headers).to_string()
+    let mut headers = serde_json::Map::new();
+    for (name, value) in &letter.headers {
+        match headers.entry(name) {
+            Entry::Vacant(new) => drop(new.insert(value.as_str().into())),
+            Entry::Occupied(mut known) => match known.get_mut() {
+                Value::Array(values) => values.push(value.as_str().into()),
+                first => *first = Value::from(vec![first.take(), value.as_str().into()]),
+            },
+        }
+    }
+    Value::from(headers).to_string()
 }
 
 fn read(row: &SqliteRow) -> Result<BuriedLetter, sqlx::Error> {
     let headers: String = row.try_get(5)?;
-    let headers: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(&headers).unwrap_or_default();
+    let headers: serde_json::Map<String, Value> = serde_json::from_str(&headers).unwrap_or_default();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let values = |name: &String, value: &Value| match value {
+        Value::Array(values) => values.iter().map(|value| (name.clone(), text(value))).collect(),
+        value => vec![(name.clone(), text(value))],
+    };
     Ok(BuriedLetter {
         id: row.try_get(0)?,
         at: row.try_get(1)?,
         code: row.try_get(2)?,
         reason: row.try_get(3)?,
         subject: row.try_get(4)?,
-        headers: headers
-            .into_iter()
-            .map(|(name, value)| (name, value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-            .collect(),
+        headers: headers.iter().flat_map(|(name, value)| values(name, value)).collect(),
         payload: row.try_get(6)?,
     })
 }

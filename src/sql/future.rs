@@ -12,7 +12,7 @@ use crate::operation::Operation;
 use crate::reply::{Ack, Reply, Via};
 use crate::request::Request;
 
-type Read = Pin<Box<dyn Future<Output = Result<String, Cause>> + Send>>;
+type Read = Pin<Box<dyn Future<Output = Result<(String, u64), Cause>> + Send>>;
 
 /// The future of [`SqlxService`](super::SqlxService). Dropping it cancels no write.
 pub struct SqlxFuture<O>(State<O>);
@@ -54,7 +54,7 @@ impl<O: Operation> Future for SqlxFuture<O> {
         let me = &mut self.get_mut().0;
         let json = match me {
             State::Writing { rx, .. } => match ready!(Pin::new(rx).poll(cx)) {
-                Ok(result) => Some(result),
+                Ok(result) => Some(result.map(|json| (json, 0))),
                 Err(_) => Some(Err(super::vanished())),
             },
             State::Reading { read, .. } => Some(ready!(read.as_mut().poll(cx))),
@@ -64,9 +64,11 @@ impl<O: Operation> Future for SqlxFuture<O> {
             (State::Writing { request, .. } | State::Reading { request, .. }, Some(json)) => {
                 // What was committed and cannot be read has happened: that is no refusal.
                 let read = |json: String| O::decode_answer(request.op.index(), json.as_bytes());
-                let answer = json.and_then(|json| read(json).map_err(|e| Cause::new(Code::UNANSWERED, e.0)));
+                let answer = json.and_then(|(json, omitted)| {
+                    Ok((read(json).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?, omitted))
+                });
                 Poll::Ready(match answer {
-                    Ok(answer) => Ok(Reply { via: Via::Db, ack: Ack::Committed, answer }),
+                    Ok((answer, omitted)) => Ok(Reply { via: Via::Db, ack: Ack::Committed, answer, omitted }),
                     Err(cause) => Err(Error::new(cause, request)),
                 })
             }

@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
 
 use super::OpenError;
+use super::take_over::TakeOver;
 use crate::operation::Migration;
 
 /// What every database has: its id, the ledger, the dead letters.
@@ -16,21 +17,27 @@ const LEDGER: Migration =
     Migration::new(1, "ledger", include_str!("../../migrations/sqlite/0001_ledger.sql"));
 
 /// Where sqlx keeps what was applied.
-const RECORD: &str = "_sqlx_migrations";
+pub(super) const RECORD: &str = "_sqlx_migrations";
 
 /// Applies the ledger's migration and `tables`, as far as the file lacks them: all, or none.
 pub(super) async fn migrate(
-    path: &Path,
+    file: &Path,
     tables: &[Migration],
     connection: &mut SqliteConnection,
 ) -> Result<(), OpenError> {
-    let path = || path.to_owned();
-    run(&versions(tables), connection).await.map_err(|error| match error {
+    let path = || file.to_owned();
+    let taken = run(file, tables, connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
             OpenError::Newer { path: path(), version }
         }
+        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) if OpenError::has_a_name(&e) => {
+            OpenError::of(file, e)
+        }
         error => OpenError::Migrate { path: path(), error },
     })?;
+    if let Some(taken) = taken {
+        taken.tell(file);
+    }
     // They were prepared on the schema before.
     connection.clear_cached_statements().await.map_err(|error| OpenError::Sqlite { path: path(), error })
 }
@@ -80,30 +87,41 @@ fn joined(parts: &[&Migration]) -> String {
     parts.iter().map(|part| part.sql).collect::<Vec<_>>().join("\n;\n")
 }
 
-async fn run(versions: &[Version<'_>], connection: &mut SqliteConnection) -> Result<(), MigrateError> {
+/// Answers what was taken over, if another program had made the file.
+async fn run(
+    path: &Path,
+    tables: &[Migration],
+    connection: &mut SqliteConnection,
+) -> Result<Option<TakeOver>, MigrateError> {
+    let versions = versions(tables);
     let applied = applied(connection).await?;
     if versions.iter().all(|version| applied.contains(&version.whole.version)) {
         // Nothing is written, so nobody's lock is waited for: only compares.
-        return apply(versions, None, connection).await;
+        return apply(&versions, None, connection).await.map(|()| None);
     }
     // One transaction around all of them: whatever stops it, a file of the Python bot is still one.
     let mut whole = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let mut taken = TakeOver::begin(path, tables, &mut whole).await?;
     for (place, version) in versions.iter().enumerate() {
         if applied.contains(&version.whole.version) {
             continue;
         }
         let needed = needed(version, &mut whole).await;
         let result = match needed {
-            Ok(statements) => apply(versions, Some((place, statements)), &mut whole).await,
+            Ok(statements) => apply(&versions, Some((place, statements)), &mut whole).await,
             Err(error) => Err(MigrateError::ExecuteMigration(error, version.whole.version)),
         };
-        if result.is_err() {
+        if let Err(error) = result {
             // An error of this one would hide the one that is told.
             let _ = whole.rollback().await;
-            return result;
+            return Err(error);
         }
     }
-    Ok(whole.commit().await?)
+    if let Some(taken) = &mut taken {
+        taken.end(&mut whole).await?;
+    }
+    whole.commit().await?;
+    Ok(taken)
 }
 
 /// The versions that are recorded in the file. A file that is not Rosey's yet has no record.

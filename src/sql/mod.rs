@@ -5,34 +5,50 @@ mod checkpoint;
 mod dead;
 mod error;
 mod future;
+mod holders;
+#[cfg(feature = "nats")]
+mod instances;
+mod keeper;
 mod migrate;
+mod place;
+mod record;
 mod repeats;
 mod retention;
+mod right;
 mod spin;
 mod sqlite;
 pub(crate) mod statements;
+pub(crate) mod take_over;
+mod trim;
 mod turn;
 mod verify;
+mod witness;
 mod writer;
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, SqlitePool};
+use sqlx::{AssertSqlSafe, Row, SqlitePool};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tower::Service;
 
 pub use dead::{BuriedLetter, DeadLetters};
+pub(crate) use dead::{DROPPED, UNREAD};
 pub use future::SqlxFuture;
+use keeper::Keeper;
+use place::Place;
 use repeats::Repeats;
 pub use retention::{Retention, Swept};
 pub use sqlite::{OpenError, SqliteOptions, Synchronous};
 pub use verify::{Finding, Verdict, verify};
-use writer::{Item, Write};
+use writer::{Item, Start, Write};
 
+use crate::answer::{End, cut};
 use crate::clock;
 use crate::error::{Cause, Code, Error};
 use crate::operation::{Persist, Spec};
@@ -58,7 +74,12 @@ pub struct SqlxService<O> {
 struct Shared {
     writes: mpsc::Sender<Item>,
     readers: SqlitePool,
+    place: Arc<Place>,
     repeats: Repeats,
+    future_tolerance: Duration,
+    /// The most bytes of a list: what was said at the beginning, and what holds.
+    answer_bytes: (usize, Arc<AtomicUsize>),
+    keeper: Arc<Keeper>,
     database: String,
     shown: String,
     /// Ends with the last clone, and with it whoever removes what is old.
@@ -102,17 +123,48 @@ impl<O: Persist> SqlxService<O> {
         let opened = sqlite::open(options, O::MIGRATIONS).await?;
         let (writes, queue) = mpsc::channel(options.queue);
         let repeats = Repeats::new(O::SPECS.len());
-        let frames = batch::Frames::of::<O>();
-        tokio::spawn(writer::run(opened.writer, options.clone(), frames, repeats.clone(), queue));
+        let answer_bytes = Arc::new(AtomicUsize::new(options.answer_bytes));
+        let place = Arc::new(opened.place);
+        let keeper = Arc::new(Keeper::default());
+        // What cannot be read now is looked for again before anything is removed.
+        let loaded = keeper.load(&opened.readers).await;
+        if options.trust_clock {
+            keeper.trust();
+        }
+        let mut frames = batch::Frames::of::<O>().answering(Arc::clone(&answer_bytes));
+        frames.keeper = Arc::clone(&keeper);
+        let start = Start {
+            connection: opened.writer,
+            readers: opened.readers.clone(),
+            place: Arc::clone(&place),
+            witness: opened.witness,
+            // Wherever this process goes, and whatever becomes of its directory.
+            options: options.at(place.said()),
+            frames,
+            repeats: repeats.clone(),
+        };
+        tokio::spawn(writer::run(start, queue));
         let (running, ended) = watch::channel(());
         if let Some(retention) = options.retention.clone() {
             let (readers, writes) = (opened.readers.clone(), writes.downgrade());
-            tokio::spawn(retention::keep_going::<O>(retention, readers, writes, ended));
+            let keeper = Arc::clone(&keeper);
+            tokio::spawn(retention::keep_going::<O>(
+                retention,
+                keeper,
+                loaded.is_ok(),
+                readers,
+                writes,
+                ended,
+            ));
         }
         let shared = Shared {
             writes,
             readers: opened.readers,
+            place,
             repeats,
+            future_tolerance: options.future_tolerance,
+            answer_bytes: (options.answer_bytes, answer_bytes),
+            keeper,
             database: opened.database,
             shown: options.path().display().to_string(),
             _running: running,
@@ -132,6 +184,20 @@ impl<O: Persist> SqlxService<O> {
         &self.shared.shown
     }
 
+    /// What is wrong with the file, as long as something is: that it was deleted or replaced while it is open, for one. Every
+    /// operation is refused with this sentence then, class `Backend`; what is said here is in the log as well. It is looked
+    /// at before every answer, and twice a second.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.place.trouble().borrow().clone()
+    }
+
+    /// The same, now and on every change.
+    #[must_use]
+    pub fn watch_trouble(&self) -> watch::Receiver<Option<String>> {
+        self.shared.place.trouble()
+    }
+
     /// How often the operation of this index came and had no effect, because the ledger knew it already: as a late delivery
     /// of what was served another way, as a redelivery, or as somebody's second try. Counted since this was opened.
     #[must_use]
@@ -143,6 +209,19 @@ impl<O: Persist> SqlxService<O> {
     #[must_use]
     pub fn readers(&self) -> &SqlitePool {
         &self.shared.readers
+    }
+
+    /// How far in the future something may claim to have happened.
+    #[must_use]
+    pub fn future_tolerance(&self) -> Duration {
+        self.shared.future_tolerance
+    }
+
+    /// Answers that are lists may have so many bytes from now on, if that is less than what was said when this was opened:
+    /// for a service that sends them on, and cannot send more.
+    pub fn limit_answers(&self, bytes: usize) {
+        let (said, holds) = &self.shared.answer_bytes;
+        holds.store(bytes.min(*said), Ordering::Relaxed);
     }
 
     /// Waits for a sign of life of the writer: at the most for the transaction it is in. Says nothing of the disk
@@ -184,7 +263,7 @@ impl<O: Persist> SqlxService<O> {
     /// The first failure. What was removed until then stays removed.
     pub async fn sweep(&self, retention: &Retention, now: i64) -> Result<Swept, Cause> {
         let writes = self.shared.writes.downgrade();
-        retention::round::<O>(retention, now, &self.shared.readers, &writes).await
+        retention::round::<O>(retention, now, None, &self.shared.readers, &writes).await
     }
 
     /// Ends the writer once everything handed to it is committed, and closes the file. Requests from now on are
@@ -211,7 +290,7 @@ impl<O: Persist> SqlxService<O> {
     fn start(&self, request: &Request<O>) -> Result<SqlxFuture<O>, Cause> {
         let index = request.op.index();
         let spec = &O::SPECS[index];
-        request.head.check()?;
+        request.head.check(self.shared.future_tolerance)?;
         is_fresh(spec, request.head.occurred_at)?;
         let payload = request.op.encode()?;
         if spec.writes() {
@@ -219,16 +298,31 @@ impl<O: Persist> SqlxService<O> {
             self.enqueue(Item::Write(Write::new(request, index, payload), tx))?;
             return Ok(SqlxFuture::writing(rx, request.clone()));
         }
-        let readers = self.shared.readers.clone();
+        self.shared.place.readable()?;
+        let (readers, place) = (self.shared.readers.clone(), Arc::clone(&self.shared.place));
         let statement = O::SQLITE[index];
+        let most = self.shared.answer_bytes.1.load(Ordering::Relaxed);
         let read = Box::pin(async move {
             let payload = String::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
-            sqlx::query_scalar::<_, String>(AssertSqlSafe(statement))
-                .bind(payload)
-                .bind(clock::now())
-                .fetch_one(&readers)
-                .await
-                .map_err(|e| error::cause(&e))
+            let query = sqlx::query(AssertSqlSafe(statement));
+            let row = query.bind(payload).bind(clock::now()).bind(i64::try_from(most).unwrap_or(i64::MAX));
+            let read = async {
+                let row = row.fetch_one(&readers).await?;
+                let omitted = if row.len() > 1 { row.try_get::<i64, _>(1)? } else { 0 };
+                Ok((row.try_get::<String, _>(0)?, omitted.unsigned_abs()))
+            };
+            let answer = read.await;
+            // First: a file that is not there any more is why it fails.
+            place.check()?;
+            let (json, omitted) = answer.map_err(|e: sqlx::Error| error::cause(&e))?;
+            if !spec.lists() || json.len() <= most {
+                return Ok((json, omitted));
+            }
+            match cut(json.as_bytes(), most, End::First) {
+                // Cut from UTF-8 between entries.
+                Some((less, gone)) => Ok((String::from_utf8(less).unwrap_or_default(), omitted + gone)),
+                None => Ok((json, omitted)),
+            }
         });
         Ok(SqlxFuture::reading(read, request.clone()))
     }
@@ -248,6 +342,16 @@ fn is_fresh(spec: &Spec, occurred_at: i64) -> Result<(), Cause> {
 
 fn closed() -> Cause {
     Cause::new(Code::DATABASE, "the database is closed")
+}
+
+/// It was committed, and the file was exchanged in that moment.
+fn unclear() -> Cause {
+    perhaps(&"the database was replaced while this was written")
+}
+
+/// It was committed, and whether it is in the file is not known.
+fn perhaps(why: &dyn fmt::Display) -> Cause {
+    Cause::new(Code::UNANSWERED, format!("perhaps it is done, ask again: {why}"))
 }
 
 /// The writer took it and ended without a word: perhaps after the commit.

@@ -1,6 +1,7 @@
 //! Removing what is old, on a schedule: looked for without a lock, removed in short transactions of the writer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, SqlitePool};
@@ -8,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time;
 
 use super::error;
+use super::keeper::{self, Keeper, May};
 use super::writer::Item;
 use crate::clock;
 use crate::error::Cause;
@@ -17,6 +19,8 @@ use crate::operation::{Persist, Sweep};
 const FOUND: i64 = 2000;
 /// The pause after each transaction, for whoever has something to say.
 const PAUSE: Duration = Duration::from_millis(5);
+/// The shortest pause between two looks at the clock.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The ledger's own. A clock that was ahead has written times that do not come to pass: those rows begin anew.
 const LEDGER: Sweep = Sweep::hours(
@@ -83,13 +87,15 @@ pub(super) struct Removal {
 /// What a round has removed, by the name of the sweep: rows, or what else a sweep counts.
 pub type Swept = BTreeMap<&'static str, u64>;
 
-/// One round of all sweeps, at the time `now` in unix milliseconds.
+/// One round of all sweeps, at the time `now` in unix milliseconds. What the ledger holds counts as applied not before
+/// `ledger_from`, if that is known.
 ///
 /// # Errors
 /// The first that SQLite makes, or the queue. What was removed until then stays removed.
 pub(super) async fn round<O: Persist>(
     retention: &Retention,
     now: i64,
+    ledger_from: Option<i64>,
     readers: &SqlitePool,
     writes: &mpsc::WeakSender<Item>,
 ) -> Result<Swept, Cause> {
@@ -97,6 +103,9 @@ pub(super) async fn round<O: Persist>(
     for sweep in sweeps::<O>() {
         let keep = i64::try_from(retention.of(sweep).as_millis()).unwrap_or(i64::MAX);
         let horizon = now.saturating_sub(keep);
+        if sweep.name == LEDGER.name && ledger_from.is_some_and(|from| horizon < from) {
+            continue;
+        }
         let total = swept.entry(sweep.name).or_default();
         // What was found before and is found again has to wait.
         let mut before = Vec::new();
@@ -148,76 +157,87 @@ async fn remove(removal: Removal, writes: &mpsc::WeakSender<Item>) -> Result<u64
     rx.await.map_err(|_| super::closed())?
 }
 
-/// From how many milliseconds on a clock that leaps ahead is not believed at once: what it makes old would be gone for
-/// good. Whoever has set it on purpose, or has halted the machine, has his round a little later; whoever has not has time to
-/// put it right. Two rounds in a row are never left out.
-const LEAP: i64 = 3_600_000;
+/// How often it is looked whether the clock agrees with what is known.
+const LOOK: Duration = Duration::from_secs(2);
+/// How often what is known of the time is written down.
+const SAVE: Duration = Duration::from_secs(60);
 
-/// By how many milliseconds the system's clock has gone ahead of the time that has passed.
-fn leap(before: (Instant, i64), now: (Instant, i64)) -> i64 {
-    let passed = i64::try_from(now.0.saturating_duration_since(before.0).as_millis()).unwrap_or(i64::MAX);
-    now.1.saturating_sub(before.1).saturating_sub(passed)
-}
-
-/// Rounds, for as long as the service is there. What goes wrong is tried again in the next one.
+/// Rounds, for as long as the service is there. What goes wrong is tried again in the next one. While the clock disagrees
+/// with what is known of the time there is none.
 pub(super) async fn keep_going<O: Persist>(
     retention: Retention,
+    keeper: Arc<Keeper>,
+    mut loaded: bool,
     readers: SqlitePool,
     writes: mpsc::WeakSender<Item>,
     mut ended: watch::Receiver<()>,
 ) {
-    let mut pause = retention.every / 10;
-    let mut before = (Instant::now(), clock::now());
-    let mut waited = false;
+    let mut due = Instant::now() + retention.every / 10;
+    let mut saved: Option<Instant> = None;
+    let mut said = None;
+    let mut looked = false;
     loop {
-        tokio::select! {
-            () = time::sleep(pause) => {}
-            _ = ended.changed() => return,
-        }
-        pause = retention.every;
         if readers.is_closed() {
             return;
         }
-        let now = (Instant::now(), clock::now());
-        let ahead = leap(before, now);
-        before = now;
-        waited = ahead > LEAP && !waited;
-        if waited {
-            tracing::warn!(
-                "the clock has leapt ahead by {} s, or this machine was halted for as long: what is old by it is kept \
-                 until the next round, in {} s",
-                ahead / 1000,
-                retention.every.as_secs()
-            );
-            continue;
-        }
-        let round = tokio::select! {
-            round = round::<O>(&retention, clock::now(), &readers, &writes) => round,
-            _ = ended.changed() => return,
-        };
-        match round {
-            Ok(swept) if swept.values().any(|count| *count > 0) => {
-                let text: Vec<_> =
-                    swept.iter().filter(|(_, n)| **n > 0).map(|(name, n)| format!("{name} {n}")).collect();
-                tracing::info!("removed what is old: {}", text.join(", "));
+        // Without what the file knows nothing is removed.
+        loaded = loaded || keeper.load(&readers).await.is_ok();
+        looked = loaded && (looked || keeper.look(&readers).await.is_ok());
+        let may = if looked { Some(keeper.may()) } else { None };
+        say(may, &mut said);
+        if may.is_some() && saved.is_none_or(|at| at.elapsed() >= SAVE) {
+            saved = Some(Instant::now());
+            if let Err(cause) = keeper.save(&writes).await {
+                tracing::debug!("the time that is known could not be kept: {cause}");
             }
-            Ok(_) => {}
-            Err(cause) => tracing::warn!("what is old could not be removed, next time: {cause}"),
+        }
+        if let Some(May::Remove { ledger_from }) = may.filter(|_| Instant::now() >= due) {
+            due = Instant::now() + retention.every;
+            let round = tokio::select! {
+                round = round::<O>(&retention, clock::now(), ledger_from, &readers, &writes) => round,
+                _ = ended.changed() => return,
+            };
+            match round {
+                Ok(swept) if swept.values().any(|count| *count > 0) => {
+                    let text: Vec<_> = swept
+                        .iter()
+                        .filter(|(_, n)| **n > 0)
+                        .map(|(name, n)| format!("{name} {n}"))
+                        .collect();
+                    tracing::info!("removed what is old: {}", text.join(", "));
+                }
+                Ok(_) => {}
+                Err(cause) => tracing::warn!("what is old could not be removed, next time: {cause}"),
+            }
+        }
+        tokio::select! {
+            () = time::sleep(LOOK.min(due.saturating_duration_since(Instant::now()).max(SHORTEST))) => {}
+            _ = ended.changed() => return,
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_that_leaps_ahead_is_told_from_time_that_passes() {
-        let start = Instant::now();
-        let (hour, day) = (Duration::from_secs(3600), 86_400_000);
-        assert_eq!(leap((start, 1000), (start + hour, 1000 + 3_600_000)), 0);
-        assert_eq!(leap((start, 1000), (start + hour, 1000 + 3_600_000 + day)), day);
-        assert!(leap((start, day), (start + hour, 0)) < 0, "set back");
-        assert_eq!(leap((start, i64::MIN), (start, i64::MAX)), i64::MAX);
+/// Says why nothing is removed, once, and when that is over.
+fn say(may: Option<May>, said: &mut Option<&'static str>) {
+    let now = match may {
+        Some(May::Doubt(_)) => Some("the clock of this machine agrees with what is known of the time"),
+        Some(May::FirstDay) => Some("the first day of this file is over"),
+        _ => None,
+    };
+    if *said == now {
+        return;
     }
+    match may {
+        Some(May::Doubt(doubt)) => tracing::warn!("{}", keeper::sentence(doubt)),
+        Some(May::FirstDay) => {
+            tracing::info!(
+                "this file was the Python bot's until it was taken over: nothing that is old is removed in the first day"
+            );
+        }
+        _ => {
+            let why = said.unwrap_or_default();
+            tracing::info!("{why}: what is old is removed again");
+        }
+    }
+    *said = now;
 }

@@ -6,10 +6,12 @@
 //! nothing more: SQLite's lock alone decides, and a process that dies takes its hint along.
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::time;
+
+use super::SqliteOptions;
+use crate::files;
 
 /// How long a writer may go on before it looks whether somebody waits.
 const MINE: Duration = Duration::from_millis(4);
@@ -20,6 +22,9 @@ const TRY: Duration = Duration::from_millis(1);
 const SOON: Duration = Duration::from_millis(100);
 /// The pause after that: whoever holds the lock does not look.
 const LATER: Duration = Duration::from_millis(5);
+/// For how long a hint is believed. No writer waits for longer; another program that has taken the lock may, and would make
+/// everybody slow.
+const BELIEVED: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Turn {
@@ -29,15 +34,18 @@ pub(super) struct Turn {
     raised: bool,
     /// How long we have held the lock since somebody else could have it.
     held: Duration,
+    /// Since when somebody has waited each time that it was looked.
+    waits: Option<time::Instant>,
 }
 
 impl Turn {
-    pub(super) fn new(path: &Path) -> Self {
-        let hint = File::options().create(true).write(true).truncate(false).open(path);
+    pub(super) fn new(options: &SqliteOptions) -> Self {
+        let path = options.turn_path();
+        let hint = files::lock(&path, options.path(), options.file_mode);
         if let Err(e) = &hint {
             tracing::debug!(path = %path.display(), "no turns between processes: {e}");
         }
-        Self { hint: hint.ok(), raised: false, held: Duration::ZERO }
+        Self { hint: hint.ok(), raised: false, held: Duration::ZERO, waits: None }
     }
 
     /// Somebody else has had the lock for as long as we have `waited`: says that we wait, and waits a moment.
@@ -69,14 +77,17 @@ impl Turn {
         }
     }
 
-    fn somebody_waits(&self) -> bool {
+    fn somebody_waits(&mut self) -> bool {
         let Some(hint) = &self.hint else { return false };
         match hint.try_lock() {
             Ok(()) => {
                 let _ = hint.unlock();
+                self.waits = None;
                 false
             }
-            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::WouldBlock) => {
+                self.waits.get_or_insert_with(time::Instant::now).elapsed() < BELIEVED
+            }
             Err(TryLockError::Error(_)) => false,
         }
     }
@@ -86,11 +97,14 @@ impl Turn {
 mod tests {
     use super::*;
 
+    fn options(dir: &tempfile::TempDir, name: &str) -> SqliteOptions {
+        SqliteOptions::new(&dir.path().join(name).display().to_string()).expect("a path")
+    }
+
     fn turns<const N: usize>() -> (tempfile::TempDir, [Turn; N]) {
         let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("rosey.db.lock");
-        File::create(&path).expect("a file");
-        (dir, std::array::from_fn(|_| Turn::new(&path)))
+        let options = options(&dir, "rosey.db");
+        (dir, std::array::from_fn(|_| Turn::new(&options)))
     }
 
     /// How long the lock is left free after a transaction of this length, on a clock that only sleeping moves.
@@ -135,9 +149,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_hint_that_never_ends_is_not_believed_and_the_next_one_is() {
+        let (_dir, [mut writes, mut waits]) = turns();
+        waits.wait(Duration::ZERO).await;
+        assert_eq!(free_after(&mut writes, MINE).await, YOURS);
+        time::advance(BELIEVED).await;
+        assert_eq!(free_after(&mut writes, MINE).await, Duration::ZERO, "no writer waits for that long");
+        waits.over(Instant::now()).await;
+        assert_eq!(free_after(&mut writes, MINE).await, Duration::ZERO);
+        waits.wait(Duration::ZERO).await;
+        assert_eq!(free_after(&mut writes, MINE).await, YOURS);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn without_the_file_nobody_is_polite_and_nobody_fails() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut turn = Turn::new(&dir.path().join("missing"));
+        let mut turn = Turn::new(&options(&dir, "missing/rosey.db"));
         turn.wait(Duration::ZERO).await;
         assert_eq!(free_after(&mut turn, MINE).await, Duration::ZERO);
     }

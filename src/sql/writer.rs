@@ -3,21 +3,27 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rosey_layers::{Class, Classify};
 use sha2::{Digest, Sha256};
-use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time;
 
 use super::batch::{self, Applied, Frames, Outcome};
 use super::checkpoint::Checkpoints;
+use super::place::Place;
+use super::record::{self, Record};
 use super::repeats::Repeats;
 use super::retention::Removal;
 use super::spin::Spin;
 use super::turn::Turn;
-use super::{DeadLetter, SqliteOptions, error, sqlite};
+use super::witness::Witness;
+use super::{DeadLetter, SqliteOptions, error, sqlite, trim};
+use crate::clock;
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
 use crate::request::{OpId, Request};
@@ -26,6 +32,8 @@ use crate::request::{OpId, Request};
 const MOST: usize = 512;
 /// The most bytes of payload in a transaction.
 const MOST_BYTES: usize = 1 << 20;
+/// How often it is looked whether the path still names the file, while there is nothing to write.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The answer as JSON.
 type Answer = Result<String, Cause>;
@@ -35,6 +43,7 @@ pub(super) enum Item {
     Write(Write, oneshot::Sender<Answer>),
     DeadLetter(DeadLetter, oneshot::Sender<Result<(), Cause>>),
     Removal(Removal, oneshot::Sender<Result<u64, Cause>>),
+    Record(Record, oneshot::Sender<Result<(), Cause>>),
     /// Answered as soon as the writer looks.
     Ping(oneshot::Sender<()>),
     /// Answered when everything before it is done.
@@ -85,6 +94,8 @@ struct Batch {
     letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
     /// At the most one: its transaction follows that of the operations.
     removal: Option<(Removal, oneshot::Sender<Result<u64, Cause>>)>,
+    /// At the most one, likewise.
+    record: Option<(Record, oneshot::Sender<Result<(), Cause>>)>,
     barriers: Vec<oneshot::Sender<()>>,
     close: Option<oneshot::Sender<()>>,
     bytes: usize,
@@ -100,6 +111,7 @@ impl Batch {
                 self.letters_waiting.push(tx);
             }
             Item::Removal(removal, tx) => self.removal = Some((removal, tx)),
+            Item::Record(record, tx) => self.record = Some((record, tx)),
             Item::Ping(tx) => {
                 let _ = tx.send(());
             }
@@ -132,6 +144,7 @@ impl Batch {
         self.writes.len() + self.letters.len() >= MOST
             || self.bytes >= MOST_BYTES
             || self.removal.is_some()
+            || self.record.is_some()
             || self.close.is_some()
     }
 }
@@ -140,20 +153,52 @@ pub(super) fn id_reused() -> Cause {
     Cause::new(Code::ID_REUSED, "this id was used for another operation or payload")
 }
 
+/// What the writer begins with.
+pub(super) struct Start {
+    pub(super) connection: SqliteConnection,
+    /// The connections for reading, which are closed where all must be.
+    pub(super) readers: SqlitePool,
+    pub(super) place: Arc<Place>,
+    pub(super) witness: Witness,
+    pub(super) options: SqliteOptions,
+    pub(super) frames: Frames,
+    pub(super) repeats: Repeats,
+}
+
 /// Runs until [`Item::Close`] comes, or nobody can send any more.
-pub(super) async fn run(
-    connection: SqliteConnection,
-    options: SqliteOptions,
-    frames: Frames,
-    repeats: Repeats,
-    mut queue: mpsc::Receiver<Item>,
-) {
-    let turn = Turn::new(&options.turn_path());
-    let checkpoints = Checkpoints::start(options.clone());
+pub(super) async fn run(start: Start, mut queue: mpsc::Receiver<Item>) {
+    let Start { connection, readers, place, witness, options, frames, repeats } = start;
+    let turn = Turn::new(&options);
+    let checkpoints = Checkpoints::start(options.clone(), Arc::clone(&place));
     let held = Held { connection: Some(connection), options };
     let batch = batch::first_number();
-    let mut writer = Writer { held, checkpoints, turn, spin: Spin::default(), frames, repeats, batch };
-    while let Some(first) = queue.recv().await {
+    let spin = Spin::default();
+    let mut writer = Writer {
+        held,
+        checkpoints,
+        trim: trim::Trim::new(),
+        turn,
+        spin,
+        frames,
+        repeats,
+        batch,
+        readers,
+        place,
+        witness,
+        examined: None,
+    };
+    let mut looked = Instant::now();
+    loop {
+        // Also while there are nothing but pings.
+        if looked.elapsed() >= LOOK {
+            writer.look().await;
+            looked = Instant::now();
+        }
+        let first = match time::timeout(LOOK, queue.recv()).await {
+            Ok(Some(first)) => first,
+            Ok(None) => break,
+            Err(_) => continue,
+        };
         let mut batch = Batch::default();
         batch.add(first);
         while !batch.is_full() {
@@ -174,21 +219,48 @@ pub(super) async fn run(
     writer.close().await;
 }
 
-struct Writer {
-    held: Held,
-    checkpoints: Checkpoints,
+pub(super) struct Writer {
+    pub(super) held: Held,
+    pub(super) checkpoints: Checkpoints,
+    trim: trim::Trim,
     turn: Turn,
     spin: Spin,
     frames: Frames,
     repeats: Repeats,
     /// The number of the last transaction, unlike that of any other process.
     batch: i64,
+    pub(super) readers: SqlitePool,
+    pub(super) place: Arc<Place>,
+    pub(super) witness: Witness,
+    /// When the files were last examined.
+    pub(super) examined: Option<Instant>,
+}
+
+/// Why a transaction failed.
+enum Failure {
+    Sqlite(sqlx::Error),
+    /// The file is not the right one.
+    Place(Cause),
+}
+
+impl Failure {
+    fn cause(self) -> Cause {
+        match self {
+            Self::Sqlite(error) => error::cause(&error),
+            Self::Place(cause) => cause,
+        }
+    }
+
+    fn is_of_the_data(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if error::is_of_the_data(error))
+    }
 }
 
 impl Writer {
     /// Commits the batch and tells everybody who waits. A waiter that is gone is no reason to stop.
     async fn commit(&mut self, batch: Batch) {
-        let Batch { writes, waiting, rivals, letters, letters_waiting, removal, barriers, .. } = batch;
+        let Batch { writes, waiting, rivals, letters, letters_waiting, removal, record, barriers, .. } =
+            batch;
         let outcomes = self.apply(&writes).await;
         for (first, tx) in rivals {
             // The id is taken only if the first one took it; otherwise this one has failed with it.
@@ -218,6 +290,9 @@ impl Writer {
         if let Some((removal, tx)) = removal {
             let _ = tx.send(self.remove(&removal).await);
         }
+        if let Some((record, tx)) = record {
+            let _ = tx.send(self.record(&record).await);
+        }
         for tx in barriers {
             let _ = tx.send(());
         }
@@ -243,13 +318,13 @@ impl Writer {
                         Outcome::IdReused => Err(id_reused()),
                     }));
                 }
-                Err(e) if error::is_of_the_data(&e) && part.len() > 1 => {
+                Err(e) if e.is_of_the_data() && part.len() > 1 => {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.push(second);
                     parts.push(first);
                 }
                 Err(e) => {
-                    let cause = error::cause(&e);
+                    let cause = e.cause();
                     tracing::debug!(operations = part.len(), "a transaction failed: {cause}");
                     outcomes.extend(part.iter().map(|_| Err(cause.clone())));
                 }
@@ -258,9 +333,11 @@ impl Writer {
         outcomes
     }
 
-    async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, sqlx::Error> {
+    async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, Failure> {
         let since = Instant::now();
+        let mut again = true;
         loop {
+            self.ready().await.map_err(Failure::Place)?;
             // A number of its own for each try: what one has committed is not new to the next.
             self.batch = self.batch.wrapping_add(1);
             let result = match self.held.get().await {
@@ -270,9 +347,19 @@ impl Writer {
                 }
                 Err(e) => Err(e),
             };
-            if let Some(result) = self.settle(since, result).await {
-                self.checkpoints.committed(writes.len());
-                return result;
+            let Some(result) = self.settle(since, result).await else { continue };
+            let applied = result.map_err(Failure::Sqlite)?;
+            self.checkpoints.committed(writes.len());
+            match self.kept().await {
+                Ok(true) => {
+                    let specs = self.frames.specs;
+                    self.witness.committed(self.batch, clock::now(), specs, writes, applied.new);
+                    return Ok(applied);
+                }
+                // The files were exchanged meanwhile, and are put right: the ledger decides.
+                Ok(false) if std::mem::take(&mut again) => {}
+                Ok(false) => return Err(Failure::Place(super::unclear())),
+                Err(cause) => return Err(Failure::Place(cause)),
             }
         }
     }
@@ -286,8 +373,32 @@ impl Writer {
     async fn bury(&mut self, letters: &[DeadLetter]) -> Result<(), Cause> {
         let since = Instant::now();
         loop {
+            self.ready().await?;
             let result = match self.held.get().await {
                 Ok(connection) => batch::bury(connection, letters).await,
+                Err(e) => Err(e),
+            };
+            if let Some(result) = self.settle(since, result).await {
+                let last = result.map_err(|e| error::cause(&e))?;
+                return if self.kept().await? {
+                    self.witness.buried(last);
+                    if self.trim.is_due(letters) {
+                        self.trim().await;
+                    }
+                    Ok(())
+                } else {
+                    Err(super::unclear())
+                };
+            }
+        }
+    }
+
+    async fn remove(&mut self, removal: &Removal) -> Result<u64, Cause> {
+        let since = Instant::now();
+        loop {
+            self.ready().await?;
+            let result = match self.held.get().await {
+                Ok(connection) => batch::remove(connection, removal).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
@@ -296,11 +407,28 @@ impl Writer {
         }
     }
 
-    async fn remove(&mut self, removal: &Removal) -> Result<u64, Cause> {
+    /// Drops dead letters that are too many. What fails is done with the next ones.
+    async fn trim(&mut self) {
         let since = Instant::now();
         loop {
             let result = match self.held.get().await {
-                Ok(connection) => batch::remove(connection, removal).await,
+                Ok(connection) => trim::trim(connection).await,
+                Err(e) => Err(e),
+            };
+            if let Some(result) = self.settle(since, result).await {
+                if let Err(e) = result {
+                    tracing::debug!("too many dead letters are not dropped: {e}");
+                }
+                return;
+            }
+        }
+    }
+
+    async fn record(&mut self, record: &Record) -> Result<(), Cause> {
+        let since = Instant::now();
+        loop {
+            let result = match self.held.get().await {
+                Ok(connection) => record::write(connection, record).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
@@ -328,10 +456,10 @@ impl Writer {
 }
 
 /// The writer's connection.
-struct Held {
+pub(super) struct Held {
     /// None after it was lost.
-    connection: Option<SqliteConnection>,
-    options: SqliteOptions,
+    pub(super) connection: Option<SqliteConnection>,
+    pub(super) options: SqliteOptions,
 }
 
 impl Held {
@@ -364,7 +492,7 @@ impl Held {
         result
     }
 
-    async fn close(&mut self) {
+    pub(super) async fn close(&mut self) {
         if let Some(connection) = self.connection.take()
             && let Err(e) = connection.close().await
         {

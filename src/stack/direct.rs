@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use futures_util::future::{self, Either, Ready};
-use tower::Service;
+use futures_util::future::{self, BoxFuture, Either, Ready};
+use tokio::sync::Mutex;
+use tower::{Service, ServiceExt};
 
 use crate::error::{Cause, Code, Error};
 use crate::operation::Persist;
@@ -26,7 +27,11 @@ pub struct Direct<O> {
 struct Shared<O> {
     database: OnceLock<SqlxService<O>>,
     another: AtomicBool,
+    /// Opens it for the first operation that needs it; one at a time.
+    opener: Option<Mutex<Opener<O>>>,
 }
+
+type Opener<O> = Box<dyn FnMut() -> BoxFuture<'static, Result<SqlxService<O>, Cause>> + Send>;
 
 impl<O> Clone for Direct<O> {
     fn clone(&self) -> Self {
@@ -53,7 +58,22 @@ impl<O> Direct<O> {
     /// A path with no database yet.
     #[must_use]
     pub fn closed() -> Self {
-        Self { shared: Arc::new(Shared { database: OnceLock::new(), another: AtomicBool::new(false) }) }
+        Self::with(None)
+    }
+
+    /// A path whose database is opened by the first operation that comes this way. What that fails with, the operation
+    /// does; the next one tries again.
+    #[must_use]
+    pub fn when_needed<F>(opener: F) -> Self
+    where
+        F: FnMut() -> BoxFuture<'static, Result<SqlxService<O>, Cause>> + Send + 'static,
+    {
+        Self::with(Some(Mutex::new(Box::new(opener))))
+    }
+
+    fn with(opener: Option<Mutex<Opener<O>>>) -> Self {
+        let (database, another) = (OnceLock::new(), AtomicBool::new(false));
+        Self { shared: Arc::new(Shared { database, another, opener }) }
     }
 
     /// A path to this database.
@@ -94,14 +114,18 @@ impl<O: Persist> Direct<O> {
         let direct = self.clone();
         tokio::spawn(async move {
             loop {
-                let database = status.borrow_and_update().database().map(str::to_owned);
+                let (database, instance) = {
+                    let status = status.borrow_and_update();
+                    (status.database().map(str::to_owned), status.instance.clone())
+                };
                 if let Some(database) = database {
                     if direct.database().is_none()
                         && let Some(found) = missing(database.clone()).await
                     {
                         direct.provide(found);
                     }
-                    direct.compare(&database);
+                    let copy = direct.serves_a_copy(&database, instance.as_ref()).await;
+                    direct.compare(&database, copy);
                 }
                 if status.changed().await.is_err() {
                     return;
@@ -110,12 +134,32 @@ impl<O: Persist> Direct<O> {
         });
     }
 
+    /// Whether the instance that answers on NATS has another file open than this path: every instance is written down in
+    /// its own. One that an older program runs is not, and says so.
     #[cfg(feature = "nats")]
-    fn compare(&self, service: &str) {
+    async fn serves_a_copy(&self, service: &str, instance: Option<&(String, i64)>) -> bool {
+        let Some((own, (id, seen))) = self.database().filter(|own| own.database() == service).zip(instance)
+        else {
+            return false;
+        };
+        let written = tokio::time::timeout(std::time::Duration::from_secs(1), own.seen(id)).await;
+        // What cannot be asked now is asked again with the next word of the service.
+        matches!(written, Ok(Ok(known)) if known.is_none_or(|known| known < *seen))
+    }
+
+    #[cfg(feature = "nats")]
+    fn compare(&self, service: &str, copy: bool) {
         let Some(own) = self.database() else { return };
-        let another = own.database() != service;
+        let another = copy || own.database() != service;
         if self.shared.another.swap(another, Ordering::Release) != another {
-            if another {
+            if copy {
+                tracing::error!(
+                    file = own.shown(),
+                    database = service,
+                    "the database service on NATS has another file open than --database-url names, and both have the same \
+                     id: one is a copy of the other. Operations go over NATS only; give both the same file"
+                );
+            } else if another {
                 tracing::error!(
                     file = own.shown(),
                     database = own.database(),
@@ -140,10 +184,26 @@ impl<O: Persist> Direct<O> {
     }
 }
 
+impl<O: Persist> Direct<O> {
+    /// The database that the opener brings; not twice, for whoever waits meanwhile.
+    async fn opened(&self) -> Result<SqlxService<O>, Cause> {
+        if let Some(opener) = &self.shared.opener {
+            let mut opener = opener.lock().await;
+            if self.database().is_none() {
+                self.provide(opener().await?);
+            }
+        }
+        self.usable().cloned()
+    }
+}
+
 impl<O: Persist> Service<Request<O>> for Direct<O> {
     type Response = Reply<O::Answer>;
     type Error = Error<O>;
-    type Future = Either<SqlxFuture<O>, Ready<Result<Self::Response, Error<O>>>>;
+    type Future = Either<
+        Either<SqlxFuture<O>, Ready<Result<Self::Response, Error<O>>>>,
+        BoxFuture<'static, Result<Self::Response, Error<O>>>,
+    >;
 
     /// Always ready, as [`SqlxService`] is.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
@@ -151,9 +211,18 @@ impl<O: Persist> Service<Request<O>> for Direct<O> {
     }
 
     fn call(&mut self, request: Request<O>) -> Self::Future {
-        match self.usable() {
+        if self.database().is_none() && self.shared.opener.is_some() {
+            let direct = self.clone();
+            return Either::Right(Box::pin(async move {
+                match direct.opened().await {
+                    Ok(service) => service.oneshot(request).await,
+                    Err(cause) => Err(Error::new(cause, request)),
+                }
+            }));
+        }
+        Either::Left(match self.usable() {
             Ok(service) => Either::Left(service.clone().call(request)),
             Err(cause) => Either::Right(future::err(Error::new(cause, request))),
-        }
+        })
     }
 }

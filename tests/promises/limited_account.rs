@@ -1,1 +1,212 @@
+//! An account with limits, or a user with fewer rights: the service adapts where nothing is lost by it, goes on without a stream where
+//! it may, and says what would help.
 
+use std::process::Command;
+
+use crate::support::*;
+
+/// A server whose account has such limits of JetStream, and the directory that it needs.
+async fn limited(account: &str, server: &str) -> (NatsServer, tempfile::TempDir) {
+    let store = tempfile::tempdir().unwrap();
+    let config = format!(
+        "jetstream {{ store_dir: {:?}, {server} }}
+        accounts {{ A: {{ jetstream: {account}, users: [{{ user: a, password: a }}] }} }}
+        no_auth_user: a",
+        store.path().display()
+    );
+    (NatsServer::with_config(&config).await, store)
+}
+
+/// The server's address, for the user `service`.
+struct AsUser<'a>(&'a NatsServer);
+
+impl Url for AsUser<'_> {
+    fn url(&self) -> String {
+        self.0.url().replace("//", "//service:x@")
+    }
+}
+
+async fn ping(peer: &Peer) -> serde_json::Value {
+    peer.request("rosey.db.ping", "").await.json()
+}
+
+/// Queries are answered, and an event takes effect.
+async fn serves(peer: &Peer, file: &DbFile) {
+    let chat = peer.request("rosey.db.stats.recent_chat.get", "{}").await;
+    assert_eq!(chat.body, "[]");
+    peer.publish("rosey.db.user.joined", r#"{"username":"alice"}"#).await;
+    wait_until("the event is applied", || async { file.applied().await == 1 }).await;
+}
+
+/// What `rosey serve` says before it ends, and its exit code.
+async fn refused(server: &NatsServer, file: &DbFile, jetstream: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
+    command.args([
+        "serve",
+        "--nats-url",
+        &server.url(),
+        "--database-url",
+        &file.url(),
+        "--jetstream",
+        jetstream,
+    ]);
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let begun = std::time::Instant::now();
+        while child.try_wait().unwrap().is_none() && begun.elapsed() < LIMIT {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let _ = child.kill();
+        child.wait_with_output().unwrap()
+    });
+    let output = ended.await.unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[tokio::test]
+async fn a_stream_that_the_account_forbids_is_done_without_and_what_would_help_is_said() {
+    for (account, help) in [
+        ("{ max_bytes_required: true, max_file: 1G, max_mem: 1M }", "--stream-max-bytes"),
+        ("{ max_streams: 1, max_file: 1G, max_mem: 1M }", "max_streams"),
+        ("{ max_file: 0, max_mem: 1M }", "max_file"),
+    ] {
+        let (server, _store) = limited(account, "").await;
+        let peer = Peer::connect(&server).await;
+        let js = async_nats::jetstream::new(peer.client.clone());
+        if account.contains("max_streams") {
+            let config = async_nats::jetstream::stream::Config {
+                name: "OTHER".into(),
+                subjects: vec!["other".into()],
+                ..Default::default()
+            };
+            js.create_stream(config).await.unwrap();
+        }
+        let file = DbFile::new();
+        let (code, said) = refused(&server, &file, "on").await;
+        assert_eq!(code, Some(5), "{account}: {said}");
+        assert!(said.contains("limit") && said.contains(help), "{account}: {said}");
+        let service = ServeProcess::start(&server, &file).await;
+        let word = ping(&peer).await;
+        assert_eq!(word["mode"], "core", "{word}");
+        let notices = word["notices"].to_string();
+        assert!(notices.contains("without a stream") && notices.contains(help), "{account}: {notices}");
+        assert!(service.log().contains(help), "{}", service.log());
+        serves(&peer, &file).await;
+        assert!(js.get_stream("ROSEY").await.is_err(), "nothing is left behind");
+        assert_eq!(service.terminate().await, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn queries_are_served_while_a_limit_keeps_the_stream_from_being_read() {
+    let (server, _store) = limited("{ max_consumers: 1, max_file: 1G, max_mem: 1M }", "").await;
+    let file = DbFile::new();
+    assert_eq!(ServeProcess::start(&server, &file).await.terminate().await, Some(0));
+    let peer = Peer::connect(&server).await;
+    let js = async_nats::jetstream::new(peer.client.clone());
+    let stream = js.get_stream("ROSEY").await.unwrap();
+    stream.delete_consumer("writer").await.unwrap();
+    let config = async_nats::jetstream::consumer::pull::Config {
+        durable_name: Some("other".into()),
+        filter_subject: "rosey.db.user.left".into(),
+        ..Default::default()
+    };
+    stream.create_consumer(config).await.unwrap();
+    let (code, said) = refused(&server, &file, "on").await;
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("max_consumers"), "{said}");
+    let service = ServeProcess::start(&server, &file).await;
+    wait_until("it is named", || async {
+        ping(&peer).await["notices"].to_string().contains("max_consumers")
+    })
+    .await;
+    assert_eq!(peer.request("rosey.db.stats.recent_chat.get", "{}").await.body, "[]");
+    peer.publish("rosey.db.user.joined", r#"{"username":"alice"}"#).await;
+    stream.delete_consumer("other").await.unwrap();
+    wait_until("the event is applied", || async { file.applied().await == 1 }).await;
+    wait_until("it is over", || async { ping(&peer).await["notices"] == serde_json::json!([]) }).await;
+    assert!(service.log().contains("max_consumers"), "{}", service.log());
+}
+
+#[tokio::test]
+async fn an_account_that_wants_a_size_is_content_with_the_option_that_was_named() {
+    let (server, _store) = limited("{ max_bytes_required: true, max_file: 1G, max_mem: 1M }", "").await;
+    let file = DbFile::new();
+    let options = ["--jetstream", "on", "--stream-max-bytes", "1000000"];
+    let _service = ServeProcess::start_with(&server, &file, &options).await;
+    serves(&Peer::connect(&server).await, &file).await;
+}
+
+#[tokio::test]
+async fn smaller_limits_by_which_nothing_is_lost_are_met() {
+    for (account, server) in [
+        ("{ max_ack_pending: 100, max_file: 1G, max_mem: 1M }", ""),
+        ("enabled", "limits: { max_ack_pending: 50, duplicate_window: 10s }"),
+        ("enabled", "limits: { duplicate_window: 1m30s }"),
+    ] {
+        let (server, _store) = limited(account, server).await;
+        let file = DbFile::new();
+        let service = ServeProcess::start_with(&server, &file, &["--jetstream", "on"]).await;
+        let peer = Peer::connect(&server).await;
+        let word = ping(&peer).await;
+        assert_eq!(
+            (&word["mode"], &word["notices"]),
+            (&"jetstream".into(), &serde_json::json!([])),
+            "{word}"
+        );
+        serves(&peer, &file).await;
+        assert!(service.log().contains("Nothing is lost by it"), "{}", service.log());
+    }
+}
+
+#[tokio::test]
+async fn a_fresh_file_beside_an_old_stream_is_told_what_helps() {
+    let store = tempfile::tempdir().unwrap();
+    let server = NatsServer::with_jetstream(store.path()).await;
+    let old = DbFile::new();
+    let service = ServeProcess::start(&server, &old).await;
+    assert_eq!(service.terminate().await, Some(0));
+    let fresh = DbFile::new();
+    for jetstream in ["auto", "on", "off"] {
+        let (code, said) = refused(&server, &fresh, jetstream).await;
+        assert_eq!(code, Some(5), "{jetstream}: {said}");
+        assert!(!said.contains("--jetstream off"), "it would be refused as well: {said}");
+        assert!(said.contains("nats stream rm ROSEY") && said.contains("file"), "{said}");
+    }
+    // And the advice is right.
+    let peer = Peer::connect(&server).await;
+    async_nats::jetstream::new(peer.client.clone()).delete_stream("ROSEY").await.unwrap();
+    let _service = ServeProcess::start(&server, &fresh).await;
+    serves(&peer, &fresh).await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_the_server_denies_is_a_notice_with_what_is_not_served() {
+    let config = r#"
+        authorization { users: [
+            { user: service, password: x, permissions: {
+                publish: ">", subscribe: { deny: ["rosey.db.user.joined", "rosey.db.query.user_stats", "$SRV.>"] } } }
+            { user: peer, password: x }
+        ] }
+        no_auth_user: peer"#;
+    let (server, file) = (NatsServer::with_config(config).await, DbFile::new());
+    let service = ServeProcess::start(&AsUser(&server), &file).await;
+    let peer = Peer::connect(&server).await;
+    let notices = async || ping(&peer).await["notices"].to_string();
+    wait_until("the denials are known", || async {
+        let said = notices().await;
+        ["rosey.db.user.joined", "rosey.db.query.user_stats", "$SRV.>"]
+            .iter()
+            .all(|subject| said.contains(subject))
+    })
+    .await;
+    let said = notices().await;
+    assert!(
+        said.contains("user_joined is not served") && said.contains("user_stats is not served"),
+        "{said}"
+    );
+    assert!(said.contains("permissions { subscribe: { allow:"), "{said}");
+    let log = service.log();
+    let (named, serving) = (log.find("user_joined is not served").unwrap(), log.find("serving").unwrap());
+    assert!(named < serving, "{log}");
+}

@@ -1,1 +1,184 @@
+//! Who may read what the program writes, and what another program can do with its locks: make it say so, and no more.
 
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+
+/// A port on which nobody listens.
+const NOWHERE: &str = "nats://127.0.0.1:1";
+const LINE: [&str; 3] = ["send", "message_log", r#"{"username":"alice","message":"hello"}"#];
+
+fn rosey(file: &DbFile) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
+    command.current_dir(file.path().parent().unwrap()).env_remove("NATS_URL").env_remove("DATABASE_URL");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(command: &mut Command) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr))
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    PathBuf::from(format!("{}{end}", path.display()))
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).mode() & 0o777
+}
+
+/// Takes a lock as another program would, until it is dropped.
+fn take(path: &Path) -> File {
+    let file = File::options().create(true).truncate(false).write(true).open(path).unwrap();
+    file.try_lock().unwrap();
+    file
+}
+
+#[tokio::test]
+async fn a_lock_that_another_program_keeps_is_waited_for_with_a_limit_and_named() {
+    let file = DbFile::new();
+    let (url, lock) = (file.url(), beside(&file.path(), ".lock"));
+    assert_eq!(run(rosey(&file).args(LINE).args(["--no-nats", "--database-url", &url])).0, Some(0));
+    let _held = take(&lock);
+    let outbox = file.path().with_extension("outbox").display().to_string();
+    let commands: [&[&str]; 5] = [
+        &["serve", "--nats-url", NOWHERE],
+        &["bot", "--nats-url", NOWHERE, "--chat", "jsonl:-", "--outbox", &outbox],
+        &["up", "--nats-url", NOWHERE, "--chat", "jsonl:-", "--outbox", "off"],
+        &["stats", "--nats-url", NOWHERE],
+        &["tell", "bob", "hello", "--nats-url", NOWHERE],
+    ];
+    let since = Instant::now();
+    let running = commands.map(|arguments| {
+        let mut command = rosey(&file);
+        (arguments, command.args(arguments).args(["--database-url", &url]).spawn().unwrap())
+    });
+    for (arguments, child) in running {
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&stderr);
+        assert_eq!(status.code(), Some(4), "{arguments:?}: {text}");
+        assert!(
+            text.contains(&lock.display().to_string()) && text.contains("end it"),
+            "{arguments:?}: {text}"
+        );
+    }
+    assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn what_goes_over_nats_needs_no_lock_of_the_database() {
+    let (server, file) = (NatsServer::start().await, DbFile::new());
+    let _serve = ServeProcess::start(&server, &file).await;
+    let _held = take(&beside(&file.path(), ".lock"));
+    let (nats, url) = (server.url(), file.url());
+    for arguments in [&LINE[..], &["stats"], &["recent"], &["tell", "bob", "hello"]] {
+        // With the database named, and with the usual one, which lies here.
+        for database in [&["--database-url", &url][..], &[]] {
+            let (code, text) = run(rosey(&file).args(arguments).args(["--nats-url", &nats]).args(database));
+            assert_eq!(code, Some(0), "{arguments:?}: {text}");
+            assert!(!text.contains("lock"), "{arguments:?}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hint_that_another_program_keeps_stops_no_writer() {
+    let (server, file) = (NatsServer::start().await, DbFile::new());
+    let _serve = ServeProcess::start(&server, &file).await;
+    let _held = take(&beside(&file.path(), ".turn"));
+    let (peer, db) = (Peer::connect(&server).await, file.url());
+    for n in 0..200 {
+        let line = format!(r#"{{"username":"alice","message":"line {n}"}}"#);
+        assert_eq!(peer.request("rosey.db.message.log", line).await.refusal(), None);
+    }
+    let (code, text) = run(rosey(&file).args(LINE).args(["--no-nats", "--database-url", &db]));
+    assert!(code == Some(0) && text.contains("via=db"), "{text}");
+    assert_eq!(file.number("SELECT count(*) FROM recent_chat").await, 201);
+}
+
+#[test]
+fn a_lock_that_is_no_file_is_refused_at_once() {
+    let file = DbFile::new();
+    let lock = beside(&file.path(), ".lock");
+    assert!(Command::new("mkfifo").arg(&lock).status().unwrap().success());
+    let (code, text) = run(rosey(&file).args(LINE).args(["--no-nats", "--database-url", &file.url()]));
+    assert_ne!(code, Some(0), "{text}");
+    assert!(text.contains(&lock.display().to_string()) && text.contains("no ordinary file"), "{text}");
+}
+
+/// A bot with everything that it writes to: database, outbox, report, timeline. Answers their modes while it runs, and what
+/// it said.
+async fn modes(file: &DbFile, options: &[&str]) -> (Vec<(String, u32)>, String) {
+    let mut bot = rosey(file)
+        .env("RUST_LOG", "info")
+        .args(["bot", "--no-nats", "--database-url", &file.url(), "--chat", "jsonl:-", "--outbox", "box"])
+        .args(["--report", "report.json", "--timeline", "timeline.jsonl"])
+        .args(options)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let folder = file.path().parent().unwrap().to_owned();
+    let names = [
+        "rosey.db",
+        "rosey.db-wal",
+        "rosey.db-shm",
+        "rosey.db.lock",
+        "rosey.db.turn",
+        "box",
+        "box-wal",
+        "box.lock",
+    ];
+    wait_until("all files are there", || async {
+        names.iter().chain(&["timeline.jsonl"]).all(|name| folder.join(name).exists())
+    })
+    .await;
+    let mut found: Vec<_> = names.iter().map(|name| ((*name).to_owned(), mode(&folder.join(name)))).collect();
+    writeln!(bot.stdin.take().unwrap(), r#"{{"event":"message","user":"alice","content":"hello"}}"#).unwrap();
+    let output = bot.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    found.extend(["report.json", "timeline.jsonl"].map(|name| (name.to_owned(), mode(&folder.join(name)))));
+    (found, said)
+}
+
+#[tokio::test]
+async fn what_is_created_is_for_its_owner_alone_unless_something_else_is_said() {
+    let file = DbFile::new();
+    let (found, said) = modes(&file, &[]).await;
+    assert!(found.iter().all(|(_, mode)| *mode == 0o600), "{found:?}");
+    assert!(!said.contains("other users may read"), "{said}");
+
+    let file = DbFile::new();
+    let (found, _) = modes(&file, &["--file-mode", "0660"]).await;
+    assert!(found.iter().all(|(_, mode)| *mode == 0o660), "whatever the umask: {found:?}");
+
+    let file = DbFile::new();
+    fs::write(file.path().with_file_name("rosey.toml"), "file-mode = \"0640\"\n").unwrap();
+    let (found, _) = modes(&file, &[]).await;
+    assert!(found.iter().all(|(_, mode)| *mode == 0o640), "{found:?}");
+
+    for wrong in ["0400", "600x", "1600", "888", "0777"] {
+        let (code, text) = run(rosey(&file).args(LINE).args(["--no-nats", "--file-mode", wrong]));
+        assert!(code == Some(2) && text.contains("octal"), "{wrong}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_others_may_read_keeps_its_mode_and_is_said_once() {
+    let file = DbFile::new();
+    modes(&file, &[]).await;
+    fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).unwrap();
+    let (found, said) = modes(&file, &[]).await;
+    assert_eq!(found[0].1, 0o644);
+    let warnings = said.lines().filter(|line| line.contains("other users may read"));
+    assert_eq!(warnings.count(), 1, "{said}");
+    assert!(said.contains("chmod 0600"), "{said}");
+    let (_, said) = modes(&file, &["--file-mode", "0644"]).await;
+    assert!(!said.contains("other users may read"), "that is meant: {said}");
+}

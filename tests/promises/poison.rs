@@ -1,1 +1,280 @@
+//! Whatever bytes a server accepts on our subjects: they cost nobody else anything.
 
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::*;
+
+const SUBJECT: &str = "rosey.db.user.joined";
+
+/// Header blocks that a server takes and the client library of the service cannot read.
+const UNREADABLE: [&[u8]; 9] = [
+    b"NATS/1.0\r\nX-Name: caf\xe9\r\n\r\n",
+    b"NATS/1.0\r\nTrace Id: 17\r\n\r\n",
+    b"NATS/1.0\r\nno colon\r\n\r\n",
+    b"NATS/2.0\r\nA: b\r\n\r\n",
+    b"HTTP/1.1\r\nA: b\r\n\r\n",
+    b"NATS/1.0\r\nA: b\rc\r\n\r\n",
+    b"NATS/1.0\r\n\xc3\x9c: b\r\n\r\n",
+    b"NATS/1.0\r\nA\x00B: \x00\r\n\r\n",
+    b"\xff\xfe\x00\r\n\r\n",
+];
+
+/// The same; a stream of a newer server takes the status off.
+const UNREADABLE_STATUS: [&[u8]; 2] = [b"NATS/1.0 abc\r\nA: b\r\n\r\n", b"NATS/1.0 99 low\r\n\r\n"];
+
+/// Those that are odd, and can be read.
+const ODD: [&[u8]; 8] = [
+    b"NATS/1.0 503\r\n\r\n",
+    b"NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 9999\r\n\r\n",
+    b"NATS/1.0 409 Consumer Deleted\r\n\r\n",
+    b"NATS/1.0 100 Idle Heartbeat\r\n\r\n",
+    b"NATS/1.0 404 No Messages\r\n\r\n",
+    b"NATS/1.0\r\n: no name\r\n\r\n",
+    b"NATS/1.0\r\nA: caf\xc3\xa9\x00\r\n folded\r\n\r\n",
+    b"NATS/1.0\r\n\r\n",
+];
+
+fn joined(name: &str) -> Vec<u8> {
+    format!(r#"{{"username":"{name}"}}"#).into_bytes()
+}
+
+fn dead(arguments: &[&str], file: &DbFile) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
+    command.args(["dead", "--database-url", &file.url()]).args(arguments);
+    let output = command.env_remove("NATS_URL").output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+async fn users(file: &DbFile, like: &'static str) -> i64 {
+    file.number(match like {
+        "good" => "SELECT count(*) FROM user_stats WHERE username LIKE 'good%'",
+        _ => "SELECT count(*) FROM user_stats WHERE username LIKE 'bad%'",
+    })
+    .await
+}
+
+async fn stream_of(store: &tempfile::TempDir) -> (NatsServer, DbFile, ServeProcess) {
+    let (server, file) = (NatsServer::with_jetstream(store.path()).await, DbFile::new());
+    let service = ServeProcess::start_with(&server, &file, &["--jetstream", "on"]).await;
+    (server, file, service)
+}
+
+async fn stats(peer: &Peer) -> serde_json::Value {
+    peer.request("$SRV.STATS.rosey-db", "").await.json()
+}
+
+async fn asked(server: &NatsServer) -> (serde_json::Value, serde_json::Value) {
+    let peer = Peer::connect(server).await;
+    let ping = peer.request("rosey.db.ping", "").await.json();
+    (ping, stats(&peer).await)
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_in_the_stream_is_a_dead_letter_with_its_bytes_and_the_rest_is_applied() {
+    let store = tempfile::tempdir().unwrap();
+    let (server, file, service) = stream_of(&store).await;
+    let mut peer = BytesPeer::connect(&server);
+    for (place, header) in UNREADABLE.iter().enumerate() {
+        peer.publish(SUBJECT, b"", &joined(&format!("good{place}")));
+        peer.publish(SUBJECT, header, &joined(&format!("bad{place}")));
+    }
+    peer.publish(SUBJECT, b"", &joined("good-last"));
+    peer.settle();
+    let all = UNREADABLE.len();
+    wait_until("all good ones are applied, and all others dead letters", || async {
+        (users(&file, "good").await, file.buried().await) == (all as i64 + 1, all as u64)
+    })
+    .await;
+    let (_, shown) = dead(&["list", "--json"], &file);
+    let letters: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    for (place, header) in UNREADABLE.iter().enumerate() {
+        let letter = &letters[all - 1 - place];
+        let (subject, payload) = (letter["subject"].as_str().unwrap(), letter["payload"].as_str().unwrap());
+        assert_eq!((subject, payload.as_bytes()), (SUBJECT, &joined(&format!("bad{place}"))[..]));
+        assert_eq!(decoded(letter["header_base64"].as_str().unwrap()), *header, "{letter}");
+        assert!(
+            letter["reason"].as_str().unwrap().contains(&format!("sequence {} of", 2 * place + 2)),
+            "{letter}"
+        );
+    }
+    let context = async_nats::jetstream::new(Peer::connect(&server).await.client);
+    wait_until("the stream is empty", || async {
+        context.get_stream("ROSEY").await.unwrap().cached_info().state.messages == 0
+    })
+    .await;
+    let named = |text: &str| text.contains(SUBJECT) && text.contains("sequence 18 of the stream ROSEY");
+    wait_until("ping and statistics name the last one", || async {
+        let (ping, stats) = asked(&server).await;
+        named(&ping["notices"].to_string())
+            && named(&stats["data"]["unreadable"].to_string())
+            && stats["data"]["unreadable"]["set_aside"] == all
+    })
+    .await;
+    let log = service.log();
+    let said: Vec<_> = log.lines().filter(|line| line.contains("cannot be read")).collect();
+    assert!(said.len() == 1 && said[0].contains(SUBJECT) && said[0].contains("sequence"), "{log}");
+    assert!(!log.contains("panicked"), "{log}");
+    // Offered again, what the body says is done, once.
+    let (code, text) = dead(&["retry", "--all"], &file);
+    assert_eq!((code, file.buried().await, users(&file, "bad").await), (Some(0), 0, all as i64), "{text}");
+    assert_eq!(service.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn two_thousand_that_cannot_be_read_do_not_hold_up_good_events() {
+    let store = tempfile::tempdir().unwrap();
+    let (server, file, mut service) = stream_of(&store).await;
+    service.kill();
+    let mut peer = BytesPeer::connect(&server);
+    for place in 0..2_000 {
+        peer.publish(SUBJECT, UNREADABLE[place % UNREADABLE.len()], &joined("bad"));
+        if place % 10 == 0 {
+            peer.publish(SUBJECT, b"", &joined(&format!("good{place}")));
+        }
+    }
+    peer.settle();
+    service.restart().await;
+    wait_until("all good ones are applied, and all others dead letters", || async {
+        (users(&file, "good").await, file.buried().await) == (200, 2_000)
+    })
+    .await;
+    peer.publish(SUBJECT, b"", &joined("good-after"));
+    wait_until("the next one is applied", || async { users(&file, "good").await == 201 }).await;
+    let log = service.log();
+    assert!(log.lines().count() < 12, "{log}");
+}
+
+#[tokio::test]
+async fn good_events_are_applied_while_others_that_cannot_be_read_keep_coming() {
+    let store = tempfile::tempdir().unwrap();
+    let (server, file, _service) = stream_of(&store).await;
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let mut poison = BytesPeer::connect(&server);
+    let poisoning = std::thread::spawn(move || {
+        let mut sent = 0;
+        while ended.recv_timeout(Duration::from_millis(10)).is_err() {
+            poison.publish(SUBJECT, UNREADABLE[sent % UNREADABLE.len()], &joined("bad"));
+            sent += 1;
+        }
+        poison.settle();
+        sent
+    });
+    let mut peer = BytesPeer::connect(&server);
+    for round in 0..5 {
+        for place in 0..20 {
+            peer.publish(SUBJECT, b"", &joined(&format!("good{round}-{place}")));
+        }
+        wait_until("the good ones are applied", || async { users(&file, "good").await == (round + 1) * 20 })
+            .await;
+    }
+    end.send(()).unwrap();
+    let sent = poisoning.join().unwrap();
+    wait_until("all others are dead letters", || async { file.buried().await == sent as u64 }).await;
+}
+
+#[tokio::test]
+async fn two_services_keep_each_message_that_cannot_be_read_once() {
+    let store = tempfile::tempdir().unwrap();
+    let (server, file, _first) = stream_of(&store).await;
+    let _second = ServeProcess::start_with(&server, &file, &["--jetstream", "on"]).await;
+    let mut peer = BytesPeer::connect(&server);
+    for place in 0..100 {
+        peer.publish(SUBJECT, UNREADABLE[place % UNREADABLE.len()], &joined("bad"));
+        peer.publish(SUBJECT, b"", &joined(&format!("good{place}")));
+    }
+    peer.settle();
+    let context = async_nats::jetstream::new(Peer::connect(&server).await.client);
+    wait_until("the stream is empty", || async {
+        context.get_stream("ROSEY").await.unwrap().cached_info().state.messages == 0
+    })
+    .await;
+    assert_eq!((users(&file, "good").await, file.buried().await), (100, 100));
+}
+
+#[tokio::test]
+async fn a_header_that_is_odd_and_can_be_read_makes_no_difference() {
+    for options in [["--jetstream", "on"], ["--jetstream", "off"]] {
+        let store = tempfile::tempdir().unwrap();
+        let (server, file) = (NatsServer::with_jetstream(store.path()).await, DbFile::new());
+        let service = ServeProcess::start_with(&server, &file, &options).await;
+        let mut peer = BytesPeer::connect(&server);
+        for (place, header) in ODD.iter().enumerate() {
+            peer.publish(SUBJECT, header, &joined(&format!("good{place}")));
+        }
+        let large = format!("NATS/1.0\r\nA: {}\r\n\r\n", "x".repeat(60_000)); // a stream takes 64 KiB
+        peer.publish(SUBJECT, large.as_bytes(), &joined("good-large"));
+        let many = format!("NATS/1.0\r\n{}\r\n", "A: b\r\n".repeat(100));
+        peer.publish(SUBJECT, many.as_bytes(), &joined("good-many"));
+        peer.publish(SUBJECT, many.as_bytes(), b"\xff\x00");
+        wait_until("all of them are applied", || async {
+            (users(&file, "good").await, file.buried().await) == (ODD.len() as i64 + 2, 1)
+        })
+        .await;
+        let (_, shown) = dead(&["list", "--json"], &file);
+        let letters: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(letters[0]["headers"]["A"].as_array().map(Vec::len), Some(100), "{shown}");
+        assert_eq!(decoded(letters[0]["payload_base64"].as_str().unwrap()), b"\xff\x00");
+        assert!(!service.log().contains("lost the connection"), "{}", service.log());
+    }
+}
+
+#[tokio::test]
+async fn without_a_stream_the_service_is_back_at_once_and_names_the_cause() {
+    let (server, file) = (NatsServer::start().await, DbFile::new());
+    let service = ServeProcess::start(&server, &file).await;
+    let mut peer = BytesPeer::connect(&server);
+    let subjects = [SUBJECT, "rosey.db.ping", "rosey.db.who", "rosey.db.applied", "$SRV.PING", "$SRV.STATS"];
+    let client = Peer::connect(&server).await;
+    let mut sent = 0;
+    let mut bad = |peer: &mut BytesPeer, subject: &str, reply: &[u8], header: &[u8]| {
+        peer.publish_with_reply(subject, reply, header, &joined("bad"));
+        peer.settle();
+        sent += 1;
+        sent
+    };
+    for (place, header) in UNREADABLE.iter().chain(&UNREADABLE_STATUS).enumerate() {
+        let subject = subjects[place % subjects.len()];
+        bad(&mut peer, subject, b"", header);
+        answers(&client, &format!("good{place}")).await;
+    }
+    bad(&mut peer, SUBJECT, b"caf\xe9", b"");
+    answers(&client, "good-reply").await;
+    let all = bad(&mut peer, SUBJECT, "a\u{a0}b".as_bytes(), b"NATS/1.0\r\nA: b\r\n\r\n");
+    answers(&client, "good-blank").await;
+    wait_until("ping and statistics name the cause", || async {
+        let (ping, stats) = asked(&server).await;
+        let ended = stats["data"]["unreadable"]["connections_ended"].as_u64().unwrap();
+        assert!(ended <= all, "{stats}");
+        ping["notices"].to_string().contains("cannot be read") && ended == all
+    })
+    .await;
+    let log = service.log();
+    assert!(log.lines().filter(|line| line.contains("cannot be read")).count() <= 2, "{log}");
+    assert!(!log.contains("panicked") && log.lines().count() < 8, "{log}");
+    assert_eq!(service.terminate().await, Some(0));
+}
+
+/// Asks until an answer comes: what was on its way when the connection ended is lost with it, as core NATS has it.
+async fn answers(client: &Peer, name: &str) {
+    wait_until("the service answers again", || async {
+        let asked = client.client.request(SUBJECT, joined(name).into());
+        let answer = tokio::time::timeout(Duration::from_millis(500), asked).await;
+        answer.is_ok_and(|answer| answer.is_ok())
+    })
+    .await;
+}
+
+/// Base64.
+fn decoded(text: &str) -> Vec<u8> {
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
+    for digit in text.bytes().filter_map(|byte| digits.iter().position(|digit| *digit == byte)) {
+        (bits, held) = (bits << 6 | digit as u32, held + 6);
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held & 0xff) as u8);
+        }
+    }
+    bytes
+}

@@ -1,1 +1,465 @@
+//! What is acknowledged and not applied is named, whatever holds it up; and what an operator changes by hand is noticed, put right
+//! where nothing is lost by it, and named where it cannot be.
 
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::support::*;
+
+const JOINED: &str = "rosey.db.user.joined";
+
+/// A server with JetStream, a service on its stream, and a peer that knows nothing of it.
+struct World {
+    server: NatsServer,
+    file: DbFile,
+    service: ServeProcess,
+    peer: Peer,
+    js: Context,
+    _store: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::on("").await
+    }
+
+    /// With more lines in the block `jetstream` of the server, and others behind it.
+    async fn on(limits: &str) -> Self {
+        Self::behind(limits, "", "").await
+    }
+
+    async fn behind(limits: &str, config: &str, user: &str) -> Self {
+        let store = tempfile::tempdir().unwrap();
+        let config = format!("jetstream {{ store_dir: {:?}, {limits} }}\n{config}", store.path().display());
+        let (server, file) = (NatsServer::with_config(&config).await, DbFile::new());
+        let service = As { server: &server, user };
+        let service = ServeProcess::start_with(&service, &file, &["--stream-ack-wait-ms", "3000"]).await;
+        let peer = Peer::connect(&server).await;
+        let js = async_nats::jetstream::new(peer.client.clone());
+        Self { server, file, service, peer, js, _store: store }
+    }
+
+    async fn ask(&self, subject: &str, body: Value) -> Value {
+        self.js.request(subject.to_owned(), &body).await.unwrap()
+    }
+
+    async fn stream(&self) -> Value {
+        self.ask("STREAM.INFO.ROSEY", json!({})).await
+    }
+
+    async fn consumer(&self) -> Value {
+        self.ask("CONSUMER.INFO.ROSEY.writer", json!({})).await
+    }
+
+    /// Changes settings of the stream by hand, as `nats stream edit` does.
+    async fn edit_stream(&self, changes: Value) {
+        let mut config = self.stream().await["config"].take();
+        change(&mut config, changes);
+        let answer = self.ask("STREAM.UPDATE.ROSEY", config).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+    }
+
+    async fn put_consumer(&self, changes: Value) {
+        let mut config = self.consumer().await["config"].take();
+        change(&mut config, changes);
+        self.create_consumer(config).await;
+    }
+
+    async fn create_consumer(&self, config: Value) {
+        let body = json!({"stream_name": "ROSEY", "config": config});
+        let answer = self.ask("CONSUMER.DURABLE.CREATE.ROSEY.writer", body).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+    }
+
+    async fn pause(&self, until: &str) {
+        let answer = self.ask("CONSUMER.PAUSE.ROSEY.writer", json!({"pause_until": until})).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+    }
+
+    async fn joined(&self, users: std::ops::Range<u32>) {
+        for n in users {
+            let stored = self.peer.request(JOINED, format!(r#"{{"username":"user{n}"}}"#)).await;
+            assert_eq!(stored.json()["stream"], "ROSEY", "{stored:?}");
+        }
+    }
+
+    async fn has_applied(&self, users: i64) {
+        wait_until("all of them are applied", || async { self.users().await == users }).await;
+        assert_eq!(self.file.buried().await, 0);
+    }
+
+    async fn users(&self) -> i64 {
+        self.file.number("SELECT count(DISTINCT username) FROM presence").await
+    }
+
+    async fn noticed(&self, words: &[&str]) -> String {
+        noticed(&self.peer, words).await
+    }
+
+    /// Waits until nothing is in the way, in the ping's answer; and that the log knew the word.
+    async fn over(&self, word: &str) {
+        let over = || async { !now(&self.peer).await.iter().any(|notice| notice.contains(word)) };
+        wait_until("it is over", over).await;
+        assert!(self.service.log().contains(word), "{}", self.service.log());
+    }
+}
+
+/// The server's address, for one user.
+struct As<'a> {
+    server: &'a NatsServer,
+    user: &'a str,
+}
+
+impl Url for As<'_> {
+    fn url(&self) -> String {
+        self.server.url().replace("//", &format!("//{}", self.user))
+    }
+}
+
+fn change(config: &mut Value, changes: Value) {
+    for (name, value) in changes.as_object().unwrap() {
+        config[name] = value.clone();
+    }
+}
+
+async fn now(peer: &Peer) -> Vec<String> {
+    let answer = peer.request("rosey.db.ping", "").await.json();
+    answer["notices"].as_array().into_iter().flatten().map(|n| n.as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits for a notice with these words, in the ping and in the statistics.
+async fn noticed(peer: &Peer, words: &[&str]) -> String {
+    let mut found = String::new();
+    let holds = holds_within(LIMIT, || async {
+        now(peer).await.into_iter().any(|notice| words.iter().all(|word| notice.contains(word)))
+    });
+    assert!(holds.await, "no notice of {words:?}: {:?}", now(peer).await);
+    for notice in now(peer).await {
+        if words.iter().all(|word| notice.contains(word)) {
+            found = notice;
+        }
+    }
+    let stats = peer.request("$SRV.STATS", "").await.json();
+    let all = stats["data"]["notices"].as_array().unwrap();
+    let word = |notice: &Value| notice.as_str().unwrap().contains(words[0]);
+    assert!(all.iter().any(word), "{all:?}");
+    found
+}
+
+#[tokio::test]
+async fn events_are_applied_where_the_server_allows_small_requests_only() {
+    let w = World::on("limits: { max_request_batch: 10 }").await;
+    let mut asked = w.peer.listen("$JS.API.CONSUMER.MSG.NEXT.>").await;
+    w.joined(0..60).await;
+    w.has_applied(60).await;
+    let mut requests = 0;
+    while !silent(&mut asked, Duration::from_millis(300)).await {
+        requests += 1;
+    }
+    assert!((1..=30).contains(&requests), "{requests} requests for 60 events, 10 at a time");
+    assert_eq!(now(&w.peer).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn requests_follow_the_consumers_limits_when_they_are_changed_by_hand() {
+    for limit in
+        [json!({"max_batch": 1}), json!({"max_expires": 1_000_000_000_u64}), json!({"max_bytes": 1_000_000})]
+    {
+        let w = World::new().await;
+        w.put_consumer(limit).await;
+        w.joined(0..20).await;
+        w.has_applied(20).await;
+    }
+}
+
+#[tokio::test]
+async fn a_paused_consumer_is_named_with_what_waits_and_what_to_do() {
+    let w = World::new().await;
+    w.pause("2035-01-01T00:00:00Z").await;
+    w.joined(0..3).await;
+    let said = w.noticed(&["paused", "3 events"]).await;
+    assert!(said.contains("nats consumer resume ROSEY writer"), "{said}");
+    w.noticed(&["acknowledged and not applied"]).await;
+    w.pause("0001-01-01T00:00:00Z").await;
+    w.has_applied(3).await;
+    w.over("paused").await;
+    w.over("acknowledged and not applied").await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_held_is_why_what_is_acknowledged_is_not_applied() {
+    let w = World::new().await;
+    let held = w.file.hold().await;
+    w.joined(0..3).await;
+    let said = w.noticed(&["3 events", "acknowledged and not applied"]).await;
+    assert!(said.contains("somebody else holds the database"), "{said}");
+    held.release().await;
+    w.has_applied(3).await;
+    w.over("acknowledged and not applied").await;
+}
+
+#[tokio::test]
+async fn a_plain_publish_that_cannot_be_applied_is_named_without_a_stream_too() {
+    let (server, file) = (NatsServer::start().await, DbFile::new());
+    let service = ServeProcess::start(&server, &file).await;
+    let peer = Peer::connect(&server).await;
+    let held = file.hold().await;
+    peer.publish(JOINED, r#"{"username":"alice"}"#).await;
+    // The ping is answered by the writer, which is held: the statistics are not.
+    let stats = async || peer.request("$SRV.STATS", "").await.json()["data"]["notices"].to_string();
+    wait_until("it is named", || async {
+        stats().await.contains("1 messages were taken and are not applied")
+    })
+    .await;
+    assert!(stats().await.contains("somebody else holds the database"), "{}", stats().await);
+    held.release().await;
+    wait_until("it is over", || async { stats().await == "[]" }).await;
+    assert!(service.log().contains("1 messages were taken and are not applied"), "{}", service.log());
+    assert_eq!(file.applied().await, 1);
+}
+
+#[tokio::test]
+async fn what_another_program_has_taken_and_not_acknowledged_is_named() {
+    let w = Durable::new().await;
+    let service = ServeProcess::start(&w.server, &w.file).await;
+    assert_eq!(service.terminate().await, Some(0));
+    let peer = Peer::connect(&w.server).await;
+    peer.request(JOINED, r#"{"username":"alice"}"#).await;
+    let mut taken = w.consumer().await.fetch().max_messages(1).messages().await.unwrap();
+    let message = taken.next().await.unwrap().unwrap();
+    let _service = ServeProcess::start(&w.server, &w.file).await;
+    noticed(&peer, &["1 events", "acknowledged and not applied", "another instance or program"]).await;
+    message.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.unwrap();
+    w.emptied().await;
+    wait_until("it is over", || async { now(&peer).await.is_empty() }).await;
+}
+
+#[tokio::test]
+async fn a_request_for_more_that_the_server_denies_is_named_with_the_permission() {
+    let config = r#"
+        authorization { users: [
+            { user: service, password: x, permissions: { publish: { deny: "$JS.API.CONSUMER.MSG.NEXT.>" } } }
+            { user: peer, password: x }
+        ] }
+        no_auth_user: peer"#;
+    let w = World::behind("", config, "service:x@").await;
+    let said =
+        w.noticed(&["does not let this service publish to \"$JS.API.CONSUMER.MSG.NEXT.ROSEY.writer\""]).await;
+    assert!(said.contains("acknowledged, and not applied") && said.contains("allow"), "{said}");
+    w.joined(0..2).await;
+    w.noticed(&["2 events", "acknowledged and not applied", "MSG.NEXT"]).await;
+}
+
+#[tokio::test]
+async fn settings_of_the_stream_that_lose_events_are_put_right_while_the_service_runs() {
+    let w = World::new().await;
+    w.edit_stream(json!({"discard": "old", "max_msgs": 1000, "max_age": 3_600_000_000_000_u64, "allow_rollup_hdrs": true,
+        "max_msgs_per_subject": 50, "republish": {"src": ">", "dest": "copy.>"}}))
+    .await;
+    let said = w.noticed(&["settings of the stream", "discard", "max_age", "republish"]).await;
+    assert!(said.contains("put right"), "{said}");
+    wait_until("they are as they were", || async {
+        let config = w.stream().await["config"].take();
+        config["discard"] == "new"
+            && config["max_msgs"] == -1
+            && config["max_age"] == 0
+            && config["republish"].is_null()
+    })
+    .await;
+    // What is gone by then cannot come back.
+    w.edit_stream(json!({"subjects": ["rosey.db.user.left"]})).await;
+    wait_until("the subjects are there again", || async {
+        w.stream().await["config"]["subjects"].to_string().contains(JOINED)
+    })
+    .await;
+    w.joined(0..5).await;
+    w.has_applied(5).await;
+    w.over("settings of the stream").await;
+}
+
+#[tokio::test]
+async fn a_setting_that_no_server_takes_back_is_named() {
+    let w = World::new().await;
+    w.edit_stream(json!({"deny_delete": true})).await;
+    w.noticed(&["deny_delete"]).await;
+    w.edit_stream(json!({"discard": "old"})).await;
+    wait_until("the rest is put right all the same", || async {
+        w.stream().await["config"]["discard"] == "new"
+    })
+    .await;
+    w.edit_stream(json!({"sealed": true})).await;
+    let said = w.noticed(&["sealed"]).await;
+    assert!(said.contains("delete"), "{said}");
+}
+
+#[tokio::test]
+async fn a_consumer_that_was_changed_by_hand_hands_out_everything_again() {
+    let changes = [
+        json!({"filter_subject": "rosey.db.user.left"}),
+        json!({"max_deliver": 1}),
+        json!({"max_ack_pending": 1, "ack_wait": 600_000_000_000_u64}),
+        json!({"headers_only": true}),
+        json!({"inactive_threshold": 60_000_000_000_u64}),
+    ];
+    for change in changes {
+        let w = World::new().await;
+        w.put_consumer(change.clone()).await;
+        w.joined(0..20).await;
+        w.has_applied(20).await;
+        let named = change.as_object().unwrap().keys().next().unwrap().clone();
+        let said = w.noticed(&["settings of the consumer", &named]).await;
+        assert!(said.contains("put right"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_of_another_kind_under_our_name_is_replaced() {
+    for config in [
+        json!({"durable_name": "writer", "ack_policy": "explicit", "deliver_subject": "elsewhere", "deliver_policy": "all"}),
+        json!({"durable_name": "writer", "ack_policy": "explicit", "deliver_policy": "all", "max_waiting": 1}),
+    ] {
+        let w = World::new().await;
+        w.service.freeze();
+        w.ask("CONSUMER.DELETE.ROSEY.writer", json!({})).await;
+        w.create_consumer(config).await;
+        w.service.thaw();
+        w.joined(0..20).await;
+        w.has_applied(20).await;
+    }
+}
+
+#[tokio::test]
+async fn a_payload_that_the_consumer_left_out_is_fetched_and_nothing_is_buried_empty() {
+    let w = World::new().await;
+    w.service.freeze();
+    w.put_consumer(json!({"headers_only": true})).await;
+    w.joined(0..50).await;
+    w.service.thaw();
+    w.has_applied(50).await;
+}
+
+#[tokio::test]
+async fn events_that_are_purged_or_deleted_before_they_are_applied_are_counted() {
+    let w = World::new().await;
+    w.pause("2035-01-01T00:00:00Z").await;
+    w.joined(0..7).await;
+    w.noticed(&["paused", "7 events"]).await;
+    w.ask("STREAM.PURGE.ROSEY", json!({"keep": 2})).await;
+    w.noticed(&["5 events", "without being applied"]).await;
+    w.ask("STREAM.DELETE.ROSEY", json!({})).await;
+    w.noticed(&["2 events", "without being applied"]).await;
+    wait_until("the stream is declared again", || async { w.stream().await.get("error").is_none() }).await;
+    w.joined(10..13).await;
+    w.has_applied(3).await;
+    assert!(w.service.log().contains("5 events that the stream"), "{}", w.service.log());
+}
+
+/// Answers each request for more with the next one of these refusals, as a server would: beside the server, over a plain
+/// connection. Returns when all were used.
+async fn refuse(server: &NatsServer, refusals: &[&str]) {
+    let address = server.url().replace("nats://", "");
+    let mut connection = BufReader::new(TcpStream::connect(address).await.unwrap());
+    let hello = "CONNECT {\"verbose\":false,\"headers\":true,\"echo\":false}\r\nSUB $JS.API.CONSUMER.MSG.NEXT.> 1\r\n";
+    connection.write_all(hello.as_bytes()).await.unwrap();
+    let mut refusals = refusals.iter();
+    loop {
+        let mut line = String::new();
+        assert!(connection.read_line(&mut line).await.unwrap() > 0, "the server has ended the connection");
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["PING"] => connection.write_all(b"PONG\r\n").await.unwrap(),
+            ["MSG", _, _, reply, _] => {
+                let Some(refusal) = refusals.next() else { return };
+                let head = format!("NATS/1.0 {refusal}\r\n\r\n");
+                let size = head.len();
+                let message = format!("HPUB {reply} {size} {size}\r\n{head}\r\n");
+                connection.write_all(message.as_bytes()).await.unwrap();
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_for_more_that_is_refused_is_not_repeated_at_once_whatever_the_refusal_says() {
+    let mut w = World::new().await;
+    w.service.begin_again();
+    let refusals = [
+        "409 Something New",
+        "409 Something New",
+        "400 Bad Request",
+        "404 No Messages",
+        "408 Request Timeout",
+        "409 Exceeded MaxWaiting",
+        "409 Exceeded MaxRequestBatch of 10",
+        "409 Message Size Exceeds MaxBytes",
+        "409 Consumer Deleted",
+        "409 Leadership Change",
+        "423 Nats-Wrong-Pin-Id",
+        "503",
+    ];
+    let begun = std::time::Instant::now();
+    tokio::time::timeout(LIMIT, refuse(&w.server, &refusals)).await.expect("it asks again");
+    // Two in a second: some six seconds for twelve of them.
+    assert!(begun.elapsed() > Duration::from_secs(4), "{:?}", begun.elapsed());
+    w.service.serves().await;
+    w.joined(0..20).await;
+    w.has_applied(20).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_acknowledged_is_named_with_the_permission() {
+    let config = r#"
+        authorization { users: [
+            { user: service, password: x, permissions: { publish: { deny: "$JS.ACK.>" } } }
+            { user: peer, password: x }
+        ] }
+        no_auth_user: peer"#;
+    let w = World::behind("", config, "service:x@").await;
+    w.joined(0..2).await;
+    w.noticed(&["does not let this service publish to \"$JS.ACK.>\""]).await;
+    w.noticed(&["2 events", "acknowledged and not applied", "publish to \"$JS.ACK.>\""]).await;
+}
+
+#[tokio::test]
+async fn a_limit_set_by_hand_that_drops_waiting_events_is_undone_and_what_went_is_counted() {
+    let w = World::new().await;
+    w.pause("2035-01-01T00:00:00Z").await;
+    w.joined(0..9).await;
+    w.noticed(&["paused", "9 events"]).await;
+    w.edit_stream(json!({"discard": "old", "max_msgs": 4})).await;
+    w.noticed(&["5 events", "without being applied"]).await;
+    w.noticed(&["settings of the stream", "max_msgs"]).await;
+    // What was put right has not ended the pause.
+    w.joined(20..30).await;
+    assert_eq!(w.users().await, 0);
+    w.pause("0001-01-01T00:00:00Z").await;
+    w.has_applied(14).await;
+}
+
+#[tokio::test]
+async fn a_pause_is_kept_when_the_consumer_is_put_right() {
+    let w = World::new().await;
+    w.pause("2035-01-01T00:00:00Z").await;
+    w.joined(0..3).await;
+    w.put_consumer(json!({"max_deliver": 3})).await;
+    w.noticed(&["settings of the consumer", "max_deliver"]).await;
+    w.noticed(&["paused", "3 events"]).await;
+    assert_eq!(w.consumer().await["paused"], true);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_sealed_with_events_in_it_is_applied_all_the_same() {
+    let w = World::new().await;
+    w.pause("2035-01-01T00:00:00Z").await;
+    w.joined(0..3).await;
+    w.edit_stream(json!({"sealed": true})).await;
+    w.pause("0001-01-01T00:00:00Z").await;
+    w.has_applied(3).await;
+    w.noticed(&["sealed"]).await;
+}

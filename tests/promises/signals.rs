@@ -1,1 +1,255 @@
+//! Signals and closed outputs: what reloads, what ends, and what does neither.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::program::{Ran, Running, json_lines, rosey, write};
+use crate::support::*;
+
+/// `serve` in this directory, with this configuration file.
+fn serve(dir: &Path, server: &impl Url, config: &str) -> Command {
+    let urls = format!("nats-url = \"{}\"\ndatabase-url = \"sqlite://rosey.db\"\n", server.url());
+    write(&dir.join("rosey.toml"), &(urls + config));
+    let mut command = rosey(dir);
+    command.arg("serve");
+    command
+}
+
+fn change(dir: &Path, from: &str, to: &str) {
+    let file = dir.join("rosey.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(from));
+    std::fs::write(file, text.replace(from, to)).unwrap();
+}
+
+#[tokio::test]
+async fn sighup_applies_what_can_change_and_names_what_needs_a_restart() {
+    let (server, dir) = (NatsServer::start().await, tempfile::tempdir().unwrap());
+    let process = Running::start(&mut serve(dir.path(), &server, "log = \"info\"\nkeep = \"chat=1h\"\n"));
+    process.says("serving").await;
+    process.signal("-USR1");
+    process.signal("-HUP");
+    process.says("rosey.toml reloaded; no changes").await;
+
+    change(dir.path(), "chat=1h", "chat=2h");
+    change(dir.path(), "log = \"info\"", "log = \"debug\"");
+    process.signal("-HUP");
+    process.says("rosey.toml reloaded; applied: log; requires a restart: keep").await;
+    // What is logged from debug on is logged now: that a signal has no meaning, say.
+    assert!(!process.err().contains("DEBUG"));
+    process.signal("-USR1");
+    process.says("DEBUG").await;
+    // It still needs the restart, and is still told so.
+    process.signal("-HUP");
+    process.says_times("requires a restart: keep", 2).await;
+    process.signal("-TERM");
+    assert_eq!(process.ends().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_wrong_at_sighup_is_an_error_and_the_previous_one_stays() {
+    let (server, dir) = (NatsServer::start().await, tempfile::tempdir().unwrap());
+    let process = Running::start(&mut serve(dir.path(), &server, "log = \"info\"\n"));
+    process.says("serving").await;
+    for (times, wrong) in [
+        "keep = \"hunter2",
+        "log-format = \"hunter2\"",
+        "nats-urk = \"nats://a:hunter2@b\"",
+        "log = \"a=b=c\"",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        change(dir.path(), "log = \"info\"", wrong);
+        process.signal("-HUP");
+        process.says_times("the previous configuration stays in force", times + 1).await;
+        change(dir.path(), wrong, "log = \"info\"");
+    }
+    process.signal("-HUP");
+    process.says("reloaded; no changes").await;
+    let peer = Peer::connect(&server).await;
+    assert_eq!(peer.request("rosey.db.user.joined", r#"{"username":"alice"}"#).await.refusal(), None);
+    process.signal("-TERM");
+    let (code, _, err) = process.ends().await;
+    assert!(code == Some(0) && !err.contains("hunter2"), "{err}");
+}
+
+#[tokio::test]
+async fn the_log_file_is_private_and_opened_again_after_a_rename() {
+    let (server, dir) = (NatsServer::start().await, tempfile::tempdir().unwrap());
+    let log = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+    let process = Running::start(serve(dir.path(), &server, "").args(["--log-file", "rosey.log"]));
+    wait_until("it serves", || async { log("rosey.log").contains("serving") }).await;
+    let mode = std::fs::metadata(dir.path().join("rosey.log")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    std::fs::rename(dir.path().join("rosey.log"), dir.path().join("rosey.log.1")).unwrap();
+    process.signal("-HUP");
+    wait_until("a new file", || async { log("rosey.log").contains("SIGHUP") }).await;
+    // Also when the configuration is wrong: after logrotate the old file is about to be compressed.
+    std::fs::rename(dir.path().join("rosey.log"), dir.path().join("rosey.log.2")).unwrap();
+    write(&dir.path().join("rosey.toml"), "keep = ");
+    process.signal("-HUP");
+    wait_until("a new file", || async { log("rosey.log").contains("stays in force") }).await;
+    process.signal("-TERM");
+    let (code, _, err) = process.ends().await;
+    assert_eq!(code, Some(0), "{err}");
+    assert!(log("rosey.log").contains("stopped: "), "{}", log("rosey.log"));
+    assert!(!err.contains("serving"), "{err}");
+}
+
+#[tokio::test]
+async fn no_signal_but_those_that_end_it_ends_a_service_at_any_time() {
+    let (mut server, file) = (NatsServer::down(), DbFile::new());
+    let dir = file.path().parent().unwrap().to_owned();
+    let harmless = ["-HUP", "-USR1", "-USR2", "-HUP", "-HUP"];
+    // While it waits for its server, with the end right behind.
+    let process = Running::start(&mut serve(&dir, &server, ""));
+    process.says("no NATS server answers").await;
+    harmless.iter().for_each(|signal| process.signal(signal));
+    process.signal("-TERM");
+    let (code, _, err) = process.ends().await;
+    assert!(code == Some(0) && err.contains("stopped: 0 taken"), "{err}");
+
+    // While it serves, and while it drains: what was taken waits for a lock.
+    server.restart().await;
+    let process = Running::start(&mut serve(&dir, &server, ""));
+    process.says("serving").await;
+    harmless.iter().for_each(|signal| process.signal(signal));
+    process.says("SIGHUP").await;
+    let held = file.hold().await;
+    let peer = Peer::connect(&server).await;
+    peer.publish("rosey.db.user.joined", r#"{"username":"alice"}"#).await;
+    peer.settle().await;
+    process.says("the database fails").await;
+    process.signal("-TERM");
+    process.says("shutting down").await;
+    harmless.iter().for_each(|signal| process.signal(signal));
+    held.release().await;
+    let (code, signal, err) = process.ends().await;
+    assert_eq!((code, signal), (Some(0), None), "{err}");
+    assert_eq!(file.number("SELECT count(*) FROM presence").await, 1, "{err}");
+}
+
+#[tokio::test]
+async fn sighup_ends_neither_a_bot_nor_both_in_one() {
+    for command in ["bot", "up"] {
+        let file = DbFile::new();
+        let mut process = Running::start(
+            rosey(file.path().parent().unwrap())
+                .args([
+                    command,
+                    "--chat",
+                    "jsonl:-",
+                    "--no-nats",
+                    "--outbox",
+                    "off",
+                    "--database-url",
+                    &file.url(),
+                ])
+                .stdin(Stdio::piped()),
+        );
+        let mut chat = process.input();
+        writeln!(chat, r#"{{"event":"message","user":"alice","content":"one"}}"#).unwrap();
+        wait_until("it works", || async {
+            file.path().exists() && std::fs::metadata(file.path()).unwrap().len() > 0
+        })
+        .await;
+        process.signal("-HUP");
+        process.says("SIGHUP: no configuration file; no changes").await;
+        process.signal("-HUP");
+        process.says_times("SIGHUP", 2).await;
+        assert!(process.runs());
+        writeln!(chat, r#"{{"event":"message","user":"alice","content":"two"}}"#).unwrap();
+        drop(chat);
+        let (code, _, err) = process.ends().await;
+        assert_eq!(code, Some(0), "{err}");
+        assert_eq!(file.number("SELECT count(*) FROM recent_chat").await, 2, "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_terminal_ends_a_command_that_answers_once_and_the_demo_with_its_processes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut send = Running::start(rosey(dir.path()).args(["send", "user_joined", "-"]).stdin(Stdio::piped()));
+    let input = send.input();
+    send.signal("-HUP");
+    let (code, signal, err) = send.ends().await;
+    assert_eq!((code, signal), (None, Some(1)), "{err}");
+    drop(input);
+
+    let mut demo = rosey(dir.path());
+    demo.args(["demo", "--no-nats", "--fast"]).env("TMPDIR", dir.path()).stdout(Stdio::null());
+    let demo = Running::start(&mut demo);
+    demo.says("1/").await;
+    demo.signal("-HUP");
+    let (code, signal, err) = demo.ends().await;
+    assert_eq!((code, signal), (Some(1), None), "{err}");
+    assert!(err.contains("its processes are ended"), "{err}");
+}
+
+/// Starts it with an output that is read up to this line, and closed then.
+fn closed_after(command: &mut Command, text: &str) -> std::process::Child {
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains(text)));
+    child
+}
+
+#[tokio::test]
+async fn an_output_that_is_closed_ends_no_service() {
+    for format in ["text", "json"] {
+        let (mut server, dir) = (NatsServer::start().await, tempfile::tempdir().unwrap());
+        let mut child = closed_after(
+            serve(dir.path(), &server, "log = \"debug\"\n").args(["--log-format", format]),
+            "serving",
+        );
+        // Everything that is said now is read by none: of each operation, of losses, of signals.
+        for _ in 0..2 {
+            let peer = Peer::connect(&server).await;
+            wait_until("it answers", || async {
+                let asked =
+                    peer.client.request("rosey.db.user.joined", r#"{"username":"alice"}"#.into()).await;
+                asked.is_ok()
+            })
+            .await;
+            server.restart().await;
+        }
+        let id = child.id().to_string();
+        for signal in ["-HUP", "-TERM"] {
+            assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        }
+        wait_until("it ends", || {
+            let ended = child.try_wait().unwrap().is_some();
+            async move { ended }
+        })
+        .await;
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{format}");
+    }
+}
+
+#[test]
+fn an_output_that_is_closed_changes_no_exit_code() {
+    let file = DbFile::new();
+    let url = file.url();
+    let dir = file.path().parent().unwrap().to_owned();
+    let database = ["--no-nats", "--database-url", &url];
+    let send = ["send", "user_joined", r#"{"username":"alice"}"#];
+    assert_eq!(Ran::of(rosey(&dir).args(send).args(database)).code, Some(0));
+    for (arguments, code) in [
+        (vec!["stats", "--no-nats", "--database-url", &url], 0),
+        (vec!["stats", "alice", "--json", "--no-nats", "--database-url", &url], 0),
+        (vec!["stats", "--no-nats", "--database-url", "sqlite://none.db"], 2),
+        (vec!["stats", "--json", "--no-nats", "--database-url", "sqlite://none.db"], 2),
+        (vec!["nonsense"], 2),
+        (vec!["nonsense", "--json"], 2),
+        (vec!["--help"], 0),
+        (vec!["config"], 0),
+    ] {
+        let mut child = rosey(&dir).args(&arguments).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{arguments:?}");
+    }
+    assert_eq!(json_lines(&Ran::of(rosey(&dir).args(["stats", "--json"]).args(database)).out).len(), 1);
+}

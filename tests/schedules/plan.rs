@@ -22,8 +22,33 @@ pub(crate) enum Fault {
     /// To so many bytes a second.
     Throttled(Way, u64),
     HalfClosed(Towards),
-    /// Somebody else has the lock of the database.
+    /// Another program has the lock of the database.
     Locked,
+    /// The database's files are moved away, and back at the end.
+    FileMoved,
+    /// A peer sends what no client library reads, a message each so often.
+    Poison(Duration),
+    /// A service of another make answers on our subjects.
+    ForeignService,
+    /// An operator changes the stream or its consumer; nothing is put right at the end.
+    StreamEdited(Edit),
+    /// This service is started again with a clock that is 400 days ahead; at the end, with the right one.
+    ClockAhead(usize),
+}
+
+/// What an operator does to a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edit {
+    ConsumerDeleted,
+    HeadersOnly,
+    OneAtATime,
+    DiscardOld,
+    ShortWindow,
+}
+
+impl Edit {
+    const ALL: [Self; 5] =
+        [Self::ConsumerDeleted, Self::HeadersOnly, Self::OneAtATime, Self::DiscardOld, Self::ShortWindow];
 }
 
 /// What has one fault at a time.
@@ -33,6 +58,8 @@ pub(crate) enum Place {
     Service(usize),
     Network,
     Database,
+    Strangers,
+    Stream,
 }
 
 /// Which way bytes do not go as they should.
@@ -60,9 +87,9 @@ impl Way {
 }
 
 impl Fault {
-    fn draw(dice: &mut Dice, services: usize) -> Self {
+    fn draw(dice: &mut Dice, services: usize, stream: bool) -> Self {
         let service = usize::try_from(dice.one_of(1..=services as u64) - 1).unwrap();
-        match dice.one_of(0..=10) {
+        match dice.one_of(0..=if stream { 15 } else { 14 }) {
             0 => Self::ServerKilled,
             1 => Self::ServerFrozen,
             2 => Self::ServiceKilled(service),
@@ -77,20 +104,29 @@ impl Fault {
             7 => Self::Delayed(Way::draw(dice), Duration::from_millis(dice.one_of(5..=2500))),
             8 => Self::Throttled(Way::draw(dice), dice.one_of(500..=50_000)),
             9 => Self::HalfClosed(if dice.in_a_hundred(50) { Towards::Server } else { Towards::Client }),
-            _ => Self::Locked,
+            10 => Self::Locked,
+            11 => Self::FileMoved,
+            12 => Self::Poison(Duration::from_millis(dice.one_of(5..=500))),
+            13 => Self::ForeignService,
+            14 => Self::ClockAhead(service),
+            _ => Self::StreamEdited(Edit::ALL[usize::try_from(dice.one_of(0..=4)).unwrap()]),
         }
     }
 
     pub(crate) const fn place(self) -> Place {
         match self {
             Self::ServerKilled | Self::ServerFrozen => Place::Server,
-            Self::ServiceKilled(n) | Self::ServiceFrozen(n) | Self::DiskFull(n) => Place::Service(n),
+            Self::ServiceKilled(n) | Self::ServiceFrozen(n) | Self::DiskFull(n) | Self::ClockAhead(n) => {
+                Place::Service(n)
+            }
             Self::Cut(..)
             | Self::Stalled(_)
             | Self::Delayed(..)
             | Self::Throttled(..)
             | Self::HalfClosed(_) => Place::Network,
-            Self::Locked => Place::Database,
+            Self::Locked | Self::FileMoved => Place::Database,
+            Self::Poison(_) | Self::ForeignService => Place::Strangers,
+            Self::StreamEdited(_) => Place::Stream,
         }
     }
 }
@@ -105,7 +141,15 @@ pub(crate) struct Spell {
 
 impl Spell {
     fn meets(&self, other: &Self) -> bool {
-        self.fault.place() == other.fault.place() && self.from <= other.until && other.from <= self.until
+        (self.fault.place() == other.fault.place() || self.is_at_odds(other) || other.is_at_odds(self))
+            && self.from <= other.until
+            && other.from <= self.until
+    }
+
+    /// A service that starts without its file creates one, as it should.
+    fn is_at_odds(&self, other: &Self) -> bool {
+        self.fault == Fault::FileMoved
+            && matches!(other.fault, Fault::ServiceKilled(_) | Fault::ClockAhead(_))
     }
 }
 
@@ -118,7 +162,7 @@ impl fmt::Display for Spell {
 
 /// Faults with calm between them, at times a second one beside the first, and a lock of the database beside both: then
 /// no path is left. All of them are over at `length`.
-pub(crate) fn draw(dice: &mut Dice, length: Duration, services: usize) -> Vec<Spell> {
+pub(crate) fn draw(dice: &mut Dice, length: Duration, services: usize, stream: bool) -> Vec<Spell> {
     let mut plan: Vec<Spell> = Vec::new();
     for (calm, only) in [(50..=600, None), (100..=1500, None), (300..=4000, Some(Fault::Locked))] {
         let mut now = 200 + dice.one_of(calm.clone());
@@ -126,7 +170,7 @@ pub(crate) fn draw(dice: &mut Dice, length: Duration, services: usize) -> Vec<Sp
             // Most are short; some outlast every time-out there is.
             let lasts = 20 + dice.one_of(1..=1600) * dice.one_of(1..=1600) / 700;
             let (from, until) = (Duration::from_millis(now), Duration::from_millis(now + lasts));
-            let fault = only.unwrap_or_else(|| Fault::draw(dice, services));
+            let fault = only.unwrap_or_else(|| Fault::draw(dice, services, stream));
             let spell = Spell { fault, from, until: until.min(length) };
             if plan.iter().all(|other| !other.meets(&spell)) {
                 plan.push(spell);
@@ -146,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_seed_always_stands_for_the_same_plan() {
-        let plan = |seed| draw(&mut Dice::new(seed), LENGTH, 2);
+        let plan = |seed| draw(&mut Dice::new(seed), LENGTH, 2, true);
         assert_eq!(plan(7), plan(7));
         assert_ne!(plan(7), plan(8));
     }
@@ -156,7 +200,7 @@ mod tests {
         let mut kinds = std::collections::BTreeMap::<String, u32>::new();
         let mut pairs = 0;
         for seed in 0..100 {
-            let plan = draw(&mut Dice::new(seed), LENGTH, 2);
+            let plan = draw(&mut Dice::new(seed), LENGTH, 2, true);
             for (n, spell) in plan.iter().enumerate() {
                 let name = format!("{:?}", spell.fault);
                 *kinds.entry(name.split('(').next().unwrap().to_owned()).or_default() += 1;
@@ -167,7 +211,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(kinds.len(), 11, "{kinds:?}");
+        assert_eq!(kinds.len(), 16, "{kinds:?}");
         assert!(kinds.values().all(|count| *count > 50) && pairs > 500, "{kinds:?}, {pairs} pairs");
     }
 }

@@ -8,6 +8,7 @@ use rosey::{Class, Via};
 use sqlx::{Connection, SqliteConnection};
 
 use super::load::{Does, Record, Told, talker};
+use super::strangers::POISON;
 use crate::support::DbFile;
 
 /// How long a caller may wait: the time-out of the path over NATS, that of the database, the outbox, and as much again for
@@ -40,6 +41,7 @@ struct Found {
     numbers: HashMap<String, i64>,
     /// Lines that were counted, by user.
     counted: HashMap<String, i64>,
+    /// Dead letters of messages that were not meant as poison.
     buried: i64,
 }
 
@@ -62,7 +64,11 @@ impl Found {
             effects,
             numbers: numbers(c, "SELECT op_id, id FROM outbound_messages").await,
             counted: numbers(c, "SELECT username, total_chat_lines FROM user_stats").await,
-            buried: sqlx::query_scalar("SELECT count(*) FROM dead_letters").fetch_one(&mut *c).await.unwrap(),
+            buried: sqlx::query_scalar("SELECT count(*) FROM dead_letters WHERE instr(payload, $1) = 0")
+                .bind(POISON)
+                .fetch_one(&mut *c)
+                .await
+                .unwrap(),
         };
         connection.close().await.unwrap();
         found

@@ -3,9 +3,12 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::plan::{Fault, Spell};
+use serde_json::{Value, json};
+
+use super::plan::{Edit, Fault, Spell};
+use super::strangers::{Foreign, Poisoner};
 use crate::support::*;
 
 /// What has happened so far, for whoever must find out why.
@@ -31,6 +34,8 @@ pub(crate) struct World {
     server: NatsServer,
     services: Vec<ServeProcess>,
     held: Option<Held>,
+    poisoner: Option<Poisoner>,
+    foreign: Option<Foreign>,
     story: Story,
     begun: Instant,
     _store: tempfile::TempDir,
@@ -52,7 +57,18 @@ impl World {
             all.push(ServeProcess::start_with(&server, &file, options).await);
         }
         let proxy = Proxy::before(&server).await;
-        Self { proxy, file, server, services: all, held: None, story, begun: Instant::now(), _store: store }
+        Self {
+            proxy,
+            file,
+            server,
+            services: all,
+            held: None,
+            poisoner: None,
+            foreign: None,
+            story,
+            begun: Instant::now(),
+            _store: store,
+        }
     }
 
     /// Lets everything happen, and returns when all of it is over.
@@ -91,6 +107,18 @@ impl World {
                     self.tell("locked by another one already");
                 }
             }
+            Fault::FileMoved => self.file.move_away(),
+            Fault::Poison(every) => self.poisoner = Some(Poisoner::start(&self.server, every)),
+            Fault::ForeignService => self.foreign = Foreign::start(&self.server).await,
+            Fault::StreamEdited(edit) => {
+                if let Err(e) = self.edit(edit).await {
+                    self.tell(format_args!("not edited: {e}"));
+                }
+            }
+            Fault::ClockAhead(n) => {
+                self.tell(format_args!("service {n} had said:\n{}", self.services[n].log()));
+                self.services[n].begin_again_with_clock(Some(400 * 24 * 60 * 60 * 1000));
+            }
         }
         self.tell(format_args!("begins: {fault:?}"));
     }
@@ -115,8 +143,62 @@ impl World {
                     held.release().await;
                 }
             }
+            Fault::FileMoved => self.file.move_back(),
+            Fault::Poison(_) => {
+                if let Some(poisoner) = self.poisoner.take() {
+                    poisoner.stop().await;
+                }
+            }
+            Fault::ForeignService => {
+                if let Some(foreign) = self.foreign.take() {
+                    foreign.stop().await;
+                }
+            }
+            Fault::StreamEdited(_) => {}
+            Fault::ClockAhead(n) => {
+                self.tell(format_args!("service {n} had said:\n{}", self.services[n].log()));
+                self.services[n].begin_again_with_clock(None);
+            }
         }
         self.tell(format_args!("is over: {fault:?}"));
+    }
+
+    /// What an operator does with the tools of NATS, if the server is there.
+    async fn edit(&self, edit: Edit) -> Result<(), String> {
+        let edited = async {
+            let options = async_nats::ConnectOptions::new().connection_timeout(Duration::from_millis(300));
+            let client = options.connect(self.server.url()).await.map_err(|e| e.to_string())?;
+            let ask = async |subject: &str, body: Value| {
+                let answer = client.request(format!("$JS.API.{subject}"), body.to_string().into()).await;
+                let answer = answer.map_err(|e| e.to_string())?;
+                serde_json::from_slice::<Value>(&answer.payload).map_err(|e| e.to_string())
+            };
+            let answer = match edit {
+                Edit::ConsumerDeleted => ask("CONSUMER.DELETE.ROSEY.writer", json!({})).await?,
+                Edit::HeadersOnly | Edit::OneAtATime => {
+                    let mut config = ask("CONSUMER.INFO.ROSEY.writer", json!({})).await?["config"].take();
+                    match edit {
+                        Edit::HeadersOnly => config["headers_only"] = true.into(),
+                        _ => config["max_ack_pending"] = 1.into(),
+                    }
+                    let body = json!({"stream_name": "ROSEY", "config": config});
+                    ask("CONSUMER.DURABLE.CREATE.ROSEY.writer", body).await?
+                }
+                Edit::DiscardOld | Edit::ShortWindow => {
+                    let mut config = ask("STREAM.INFO.ROSEY", json!({})).await?["config"].take();
+                    match edit {
+                        Edit::DiscardOld => config["discard"] = "old".into(),
+                        _ => config["duplicate_window"] = 100_000_000.into(),
+                    }
+                    ask("STREAM.UPDATE.ROSEY", config).await?
+                }
+            };
+            match answer.get("error") {
+                None => Ok(()),
+                Some(error) => Err(error.to_string()),
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(1), edited).await.map_err(|e| e.to_string())?
     }
 
     /// Waits until everything that was started again serves.

@@ -49,6 +49,29 @@ impl DbFile {
         assert!(verdict.is_clean(), "`verify` disagrees: {:#?}", verdict.findings);
     }
 
+    /// Moves the file and what belongs to it away, the file first: without it, nothing beside it is opened.
+    pub(crate) fn move_away(&self) {
+        self.move_to("", "moved-");
+    }
+
+    /// Moves all of it back, the file last.
+    pub(crate) fn move_back(&self) {
+        self.move_to("moved-", "");
+    }
+
+    fn move_to(&self, from: &str, to: &str) {
+        let mut names = vec!["rosey.db", "rosey.db-wal", "rosey.db-shm"];
+        if to.is_empty() {
+            names.reverse();
+        }
+        for name in names {
+            let path = |prefix: &str| self.dir.path().join(format!("{prefix}{name}"));
+            if path(from).exists() {
+                std::fs::rename(path(from), path(to)).unwrap();
+            }
+        }
+    }
+
     /// Statements of somebody else's program.
     pub(crate) async fn execute(&self, sql: &'static str) {
         let mut connection = self.connect().await;

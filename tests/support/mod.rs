@@ -3,6 +3,9 @@
 #![allow(dead_code, unused_imports)] // each test file uses a part of it
 
 mod bot;
+mod bytes;
+#[cfg(feature = "cli")]
+mod child;
 mod client;
 mod dice;
 mod file;
@@ -12,7 +15,11 @@ mod port;
 pub(crate) mod proc;
 #[cfg(feature = "cli")]
 mod process;
+#[cfg(feature = "cli")]
+pub(crate) mod program;
 mod proxy;
+#[cfg(feature = "cli")]
+mod ran;
 mod server;
 mod service;
 mod stream;
@@ -21,6 +28,9 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 pub(crate) use bot::Bot;
+pub(crate) use bytes::BytesPeer;
+#[cfg(feature = "cli")]
+pub(crate) use child::Program;
 pub(crate) use client::{
     Load, Over, Tally, assert_exactly_once, assert_exactly_once_with, db_only, direct, nats, nats_only, stack,
 };
@@ -32,6 +42,8 @@ pub(crate) use port::Port;
 #[cfg(feature = "cli")]
 pub(crate) use process::ServeProcess;
 pub(crate) use proxy::{BOTH, End, NewOnes, Proxy, Towards};
+#[cfg(feature = "cli")]
+pub(crate) use ran::{Ran, run, run_with};
 pub(crate) use server::NatsServer;
 pub(crate) use service::DbService;
 pub(crate) use stream::{Durable, off, on};

@@ -5,6 +5,11 @@ pub(crate) fn rss(process: u32) -> u64 {
     status(process, "VmRSS:") * 1024
 }
 
+/// The most that it has ever occupied.
+pub(crate) fn rss_peak(process: u32) -> u64 {
+    status(process, "VmHWM:") * 1024
+}
+
 /// How many files, sockets and pipes it has open.
 pub(crate) fn file_descriptors(process: u32) -> usize {
     std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()

@@ -26,6 +26,16 @@ impl ServeProcess {
         Self::run(paths.iter().chain(options).map(ToString::to_string).collect()).await
     }
 
+    /// Starts it, whatever becomes of it.
+    pub(crate) fn begin(arguments: &[&str]) -> Self {
+        Self::spawn(arguments.iter().map(ToString::to_string).collect())
+    }
+
+    /// Waits until it has said this.
+    pub(crate) async fn says(&self, what: &str) {
+        wait_until(what, || async { self.log().contains(what) }).await;
+    }
+
     /// Starts it again with the same options, after SIGKILL if it still runs. It begins a new log.
     pub(crate) async fn restart(&mut self) {
         self.begin_again();
@@ -36,6 +46,12 @@ impl ServeProcess {
     pub(crate) fn begin_again(&mut self) {
         self.kill();
         *self = Self::spawn(self.arguments.clone());
+    }
+
+    /// The same with a clock that is so many milliseconds ahead.
+    pub(crate) fn begin_again_with_clock(&mut self, ahead: Option<i64>) {
+        self.kill();
+        *self = Self::spawn_with_clock(self.arguments.clone(), ahead);
     }
 
     async fn run(arguments: Vec<String>) -> Self {
@@ -55,12 +71,17 @@ impl ServeProcess {
     }
 
     fn spawn(arguments: Vec<String>) -> Self {
+        Self::spawn_with_clock(arguments, None)
+    }
+
+    fn spawn_with_clock(arguments: Vec<String>, ahead: Option<i64>) -> Self {
         // A limit on the size of files is to be an error in the process, not its end.
         let program = "trap '' XFSZ; exec \"$0\" \"$@\"";
         let mut child = Command::new("sh")
             .args(["-c", program, env!("CARGO_BIN_EXE_rosey")])
             .args(&arguments)
             .env("RUST_LOG", "info")
+            .envs(ahead.map(|ahead| ("ROSEY_TEST_CLOCK_OFFSET_MS", ahead.to_string())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -58,10 +58,21 @@ impl std::error::Error for OpenError {
 }
 
 impl Source {
+    /// The same as the source of this channel: two channels never hold the same event, even if both call one by the
+    /// same id. What the text itself names counts first.
+    #[must_use]
+    pub fn of_channel(mut self, channel: Option<&str>) -> Self {
+        let Self::Jsonl(recording) = &mut self;
+        if recording.source.is_none() {
+            recording.source = channel.map(str::to_owned);
+        }
+        self
+    }
+
     /// The forms there are, for people.
     pub const FORMS: &'static str = "a chat is jsonl:FILE or jsonl:- (standard input), and may end in ?shift=now \
                                      (a file's last event happens now) or ?speed=max|N (N times the recorded pace), \
-                                     joined by &";
+                                     or ?source=NAME (whose ids its lines have), joined by &";
 
     /// Opens it.
     ///

@@ -20,7 +20,11 @@ pub async fn status_changed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let db = bot.of(&event, "status_update");
     // Ours would overwrite it.
     bot.sign_of_life().await;
-    let update = changed(&bot, status, reason, matches!(event.body, Body::Connect));
+    let mut update = changed(&bot, status, reason, matches!(event.body, Body::Connect));
+    if event.is_identified() {
+        // Read again by another process it must make the same operation: the heartbeat tells since when this one runs.
+        update.status_data = update.status_data.map(|data| StatusData { bot_start_time: None, ..data });
+    }
     bot.settle(db.status_update(update).await, format_args!("the status {status}"));
 }
 

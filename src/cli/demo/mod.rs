@@ -40,7 +40,7 @@ const SECONDS: f64 = 38.0;
 const FASTER: f64 = 4.0;
 
 pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure> {
-    let shutdown = signals::shutdown();
+    let shutdown = signals::shutdown_with_terminal();
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("the demo's directory: {e}"));
     let temporary = tempfile::tempdir().map_err(failed)?;
     let dir = match &args.keep {
@@ -53,10 +53,10 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
         () = signals::told(shutdown) => {
             return Err(Failure::new(Exit::Failed, "the demo was stopped; its processes are ended"));
         }
-        played = play(global, &args, dir.clone()) => played,
+        played = play(&args, dir.clone()) => played,
     };
     let failed = match &played {
-        Ok((exit, _)) => *exit != Exit::Ok,
+        Ok((exit, ..)) => *exit != Exit::Ok,
         Err(_) => dir.join(stage::DATABASE).exists(),
     };
     if failed {
@@ -65,15 +65,15 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
         }
         console::say(format!("Database and logs are in {}.", dir.display()));
     }
-    let (exit, shown) = played?;
-    console::print(shown);
+    let (exit, json, text) = played?;
+    query::show(global, &json, |_| text);
     Ok(exit)
 }
 
-/// Answers how it ended, and what there is to print.
-async fn play(global: &Global, args: &DemoArgs, dir: PathBuf) -> Result<(Exit, String), Failure> {
+/// Returns how it ended, and what there is to print: for machines, and for people.
+async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value, String), Failure> {
     let began = Instant::now();
-    let recording = recording::read(&args.session)?;
+    let recording = recording::read(args.session.as_deref())?;
     let expected = Expected::of(&recording);
     let server = server(args, &dir)?;
     let story = if server.is_some() { story::WITH_NATS } else { story::WITHOUT_NATS };
@@ -125,7 +125,7 @@ async fn play(global: &Global, args: &DemoArgs, dir: PathBuf) -> Result<(Exit, S
         service_ended,
     };
     let exit = if outcome.wrong().is_empty() { Exit::Ok } else { Exit::Failed };
-    Ok((exit, query::show(global, &outcome.json(), |_| outcome.text())))
+    Ok((exit, outcome.json(), outcome.text()))
 }
 
 /// Breaks one thing after another, and tells of it. Ends only with an error: the recording goes on.

@@ -13,6 +13,7 @@ use super::process::{Process, Server};
 use super::story::{self, Act};
 use crate::nats::{NatsOptions, NatsService};
 use crate::op::Op;
+use crate::request::Head;
 use crate::stack::Queries;
 
 /// What the bot says in the channel, and what it writes about itself, in the demo's directory.
@@ -127,12 +128,17 @@ impl Stage {
             nats: NatsArgs {
                 nats_url: self.server.as_ref().map(Server::url).unwrap_or_default(),
                 nats_credentials: None,
+                nats_inbox_prefix: None,
+                recognition_timeout_ms: NatsOptions::RECOGNITION,
             },
             database: DatabaseArgs {
+                future_tolerance_ms: Head::AHEAD,
                 database_url: Some(self.database.clone()),
                 synchronous: SynchronousArg::Normal,
                 existing: false,
+                file_mode: crate::files::PRIVATE,
                 retention: None,
+                trust_clock: false,
             },
             no_nats: self.server.is_none(),
             nats_timeout_ms: Duration::from_secs(2),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 use super::super::args::{PathArgs, SynchronousArg};
 use crate::outbox::{OutboxOptions, Which};
@@ -34,12 +34,13 @@ pub(in crate::cli) struct OutboxArgs {
 
 impl OutboxArgs {
     /// How to open it, unless there shall be none.
-    pub(super) fn options(&self) -> Option<OutboxOptions> {
+    pub(super) fn options(&self, file_mode: u32) -> Option<OutboxOptions> {
         let path = self.outbox.as_deref().unwrap_or(USUAL);
         if path == OFF {
             return None;
         }
         let mut options = OutboxOptions::new(path);
+        options.file_mode = file_mode;
         options.most_events = self.outbox_events;
         options.most_bytes = self.outbox_mib.saturating_mul(1 << 20);
         options.synchronous = match self.outbox_synchronous {
@@ -58,6 +59,8 @@ impl OutboxArgs {
 /// `rosey outbox`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct OutboxCommand {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// The outbox
     #[arg(long, env = "ROSEY_OUTBOX", default_value = USUAL, value_name = "FILE")]
     outbox: PathBuf,
@@ -80,7 +83,42 @@ pub(in crate::cli) struct OutboxCommand {
     pub(super) paths: PathArgs,
 }
 
+/// The same as words.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show what waits and what was refused; the same without a word
+    List,
+    /// The same as --replay
+    Replay,
+    /// The same as --drop
+    Drop {
+        /// What
+        #[arg(default_value = "all", value_name = "WHAT")]
+        what: WhichArg,
+    },
+    /// The same as --retry, and without an id as --retry-refused
+    Retry {
+        /// Ids
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+    },
+}
+
 impl OutboxCommand {
+    /// With what the word says as the option that means the same.
+    pub(super) fn spelled_out(mut self) -> Self {
+        match self.verb.take() {
+            None | Some(Verb::List) => {}
+            Some(Verb::Replay) => self.replay = true,
+            Some(Verb::Drop { what }) => self.discard = Some(what),
+            Some(Verb::Retry { ids }) => {
+                self.retry_refused |= ids.is_empty();
+                self.retry.extend(ids);
+            }
+        }
+        self
+    }
+
     /// The file.
     pub(super) fn file(&self) -> Option<&Path> {
         (self.outbox.as_os_str() != OFF).then_some(&self.outbox)

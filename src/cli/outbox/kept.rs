@@ -8,10 +8,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time;
 
+use super::super::args::DatabaseArgs;
 use super::super::exit::Failure;
 use super::super::signals;
 use super::args::OutboxArgs;
 use super::clock_time;
+
 use crate::op::Op;
 use crate::outbox::{Counts, OutboxService, Replayed, Replayer};
 use crate::stack::BoxedStack;
@@ -39,8 +41,12 @@ pub(in crate::cli) struct Report {
 ///
 /// One that is named and cannot be opened is an error: it was asked for. Without the usual one a bot goes on, and says
 /// so: it is better off than not at all.
-pub(in crate::cli) async fn open(args: &OutboxArgs) -> Result<Option<OutboxService<Op>>, Failure> {
-    let Some(options) = args.options() else { return Ok(None) };
+pub(in crate::cli) async fn open(
+    args: &OutboxArgs,
+    database: &DatabaseArgs,
+) -> Result<Option<OutboxService<Op>>, Failure> {
+    let Some(mut options) = args.options(database.file_mode) else { return Ok(None) };
+    options.future_tolerance = database.future_tolerance_ms;
     let outbox = match OutboxService::open(&options).await {
         Ok(outbox) => outbox,
         Err(error) if args.is_named() => return Err(error.into()),
@@ -56,7 +62,7 @@ pub(in crate::cli) async fn open(args: &OutboxArgs) -> Result<Option<OutboxServi
     if let Ok(Some(oldest)) = outbox.oldest().await {
         let since = clock_time(oldest);
         tracing::info!(
-            "{} operations wait in the outbox {file} since {since} UTC: replayed as soon as a path takes them",
+            "{} operations wait in the outbox {file} since {since}: replayed as soon as a path takes them",
             counts.waiting
         );
     }

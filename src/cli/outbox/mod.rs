@@ -4,13 +4,13 @@ mod args;
 mod kept;
 mod retry;
 
-use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;
 
 use super::args::Global;
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
-use super::{console, query};
+use super::shown::clean;
+use super::{confirm, console, query};
 use crate::clock;
 use crate::op::Op;
 use crate::outbox::{self, Listing, OutboxError, OutboxOptions, OutboxService, Replayer, Round, Which};
@@ -19,6 +19,7 @@ pub(super) use args::{OutboxArgs, OutboxCommand};
 pub(super) use kept::{Kept, Report, open};
 
 pub(super) async fn run(global: &Global, args: OutboxCommand) -> Result<Exit, Failure> {
+    let args = args.spelled_out();
     let Some(file) = args.file() else {
         return Err(Failure::new(Exit::Usage, "the outbox is off: name one with --outbox FILE"));
     };
@@ -33,14 +34,22 @@ pub(super) async fn run(global: &Global, args: OutboxCommand) -> Result<Exit, Fa
     }
     let listing = match outbox::list(file).await {
         // Nobody has needed one yet.
-        Err(OutboxError::Missing { .. }) => {
-            let file = format!("{} (there is no such file)", file.display());
-            Listing { file, ..Listing::default() }
-        }
+        Err(OutboxError::Missing { .. }) => return Ok(show_missing(global, file)),
         listing => listing?,
     };
-    console::print(query::show(global, &listing, text));
+    query::show(global, &listing, text);
     Ok(Exit::Ok)
+}
+
+/// An empty listing of a file that is not there: `file` is null, and `missing` says which it would be.
+fn show_missing(global: &Global, file: &Path) -> Exit {
+    let listing = Listing { file: file.display().to_string(), ..Listing::default() };
+    let mut json = serde_json::json!(listing);
+    json["missing"] = json["file"].take();
+    query::show(global, &json, |_| {
+        text(&Listing { file: format!("{} (there is no such file)", file.display()), ..Listing::default() })
+    });
+    Exit::Ok
 }
 
 async fn replay(global: &Global, file: &Path, args: &OutboxCommand) -> Result<Exit, Failure> {
@@ -68,13 +77,13 @@ async fn replay(global: &Global, file: &Path, args: &OutboxCommand) -> Result<Ex
     let stopped = stopped.as_ref().map(ToString::to_string);
     let json = serde_json::json!({"replayed": replayed, "refused": refused, "expired": expired, "waiting": waiting,
                                   "stopped": stopped});
-    console::print(query::show(global, &json, |_| {
+    query::show(global, &json, |_| {
         let mut text = format!("{replayed} replayed, {refused} refused, {expired} expired, {waiting} wait");
         if let Some(cause) = &stopped {
             text.push_str(&format!("\nstopped: {cause}"));
         }
         text
-    }));
+    });
     Ok(match (waiting, *refused) {
         (0, 0) => Exit::Ok,
         (0, _) => Exit::Refused,
@@ -84,56 +93,39 @@ async fn replay(global: &Global, file: &Path, args: &OutboxCommand) -> Result<Ex
 
 async fn discard(global: &Global, file: &Path, which: Which, yes: bool) -> Result<Exit, Failure> {
     let listing = outbox::list(file).await?;
-    let outbox = OutboxService::<Op>::open(&OutboxOptions::new(file)).await?;
-    if !yes && !confirmed(&listing, which)? {
-        outbox.close().await;
-        console::say("nothing was dropped");
-        return Ok(Exit::Failed);
-    }
-    let dropped = outbox.discard(which).await;
-    outbox.close().await;
-    let dropped = dropped.map_err(|cause| Failure::new(Exit::Unserved, cause.to_string()))?;
-    console::print(query::show(global, &serde_json::json!({"dropped": dropped}), |_| {
-        format!("{dropped} operations dropped from {}", file.display())
-    }));
-    Ok(Exit::Ok)
-}
-
-/// Asks on a terminal. Elsewhere nobody can be asked.
-fn confirmed(listing: &Listing, which: Which) -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "what is dropped is never applied: say --yes if that is meant",
-        ));
-    }
     let count = match which {
         Which::All => listing.waiting + listing.refused + listing.expired,
         Which::Waiting => listing.waiting,
         Which::Refused => listing.refused,
         Which::Expired => listing.expired,
     };
-    console::say(format!(
-        "{count} operations in {} will never be applied. Drop them? [yes/no]",
-        listing.file
-    ));
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(|e| Failure::new(Exit::Usage, format!("the answer: {e}")))?;
-    Ok(answer.trim().eq_ignore_ascii_case("yes"))
+    // Held before the question: while it is asked, no bot may take the file.
+    let outbox = OutboxService::<Op>::open(&OutboxOptions::new(file)).await?;
+    let what = format!("{count} operations in {}", listing.file);
+    let agreed = confirm::removal(global, yes, &what, "will never be applied");
+    if !matches!(agreed, Ok(true)) {
+        outbox.close().await;
+        return agreed.map(|_| Exit::Failed);
+    }
+    let dropped = outbox.discard(which).await;
+    outbox.close().await;
+    let dropped = dropped.map_err(|cause| Failure::of(Exit::Unserved, &cause))?;
+    query::show(global, &serde_json::json!({"dropped": dropped}), |_| {
+        format!("{dropped} operations dropped from {}", file.display())
+    });
+    Ok(Exit::Ok)
 }
 
 fn text(listing: &Listing) -> String {
     let Listing { file, waiting, refused, expired, oldest, operations, refusals } = listing;
-    let since = oldest.map_or_else(String::new, |at| format!(", the oldest since {} UTC", clock_time(at)));
-    let mut text =
-        format!("{}: {waiting} wait{since}; {refused} refused, {expired} expired", query::clean(file));
+    let since = oldest.map_or_else(String::new, |at| format!(", the oldest since {}", clock_time(at)));
+    let mut text = format!("{}: {waiting} wait{since}; {refused} refused, {expired} expired", clean(file));
     if operations.is_empty() {
         return text;
     }
     text.push_str(&format!("\n\n{:<22}{:>10}{:>10}{:>10}", "operation", "waiting", "refused", "expired"));
     for (operation, rows) in operations {
-        let name = query::clean(operation);
+        let name = clean(operation);
         text.push_str(&format!("\n{name:<22}{:>10}{:>10}{:>10}", rows.waiting, rows.refused, rows.expired));
     }
     if !refusals.is_empty() {
@@ -143,15 +135,15 @@ fn text(listing: &Listing) -> String {
         text.push_str(&format!(
             "\n{}  {}  {}: {}",
             clock_time(refusal.refused_at),
-            query::clean(&refusal.operation),
+            clean(&refusal.operation),
             refusal.id,
-            query::clean(&refusal.reason)
+            clean(&refusal.reason)
         ));
     }
     text
 }
 
-/// Unix milliseconds as a date and time of day, UTC.
+/// Unix milliseconds as a date and time of day.
 fn clock_time(at: i64) -> String {
     query::time(clock::seconds(at))
 }

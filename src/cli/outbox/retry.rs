@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::super::args::Global;
 use super::super::exit::{Exit, Failure};
-use super::super::{console, query};
+use super::super::query;
+use super::super::shown::clean;
 use super::args::OutboxCommand;
 use crate::op::Op;
 use crate::outbox::{self, OutboxOptions, OutboxService, Retried};
@@ -18,7 +19,7 @@ pub(super) async fn run(global: &Global, file: &Path, args: &OutboxCommand) -> R
     outbox.close().await;
     let (Retried { waiting, too_old }, missing) = retried?;
     let json = serde_json::json!({"waiting": waiting, "too_old": too_old, "missing": missing});
-    console::print(query::show(global, &json, |_| {
+    query::show(global, &json, |_| {
         let mut text = format!("{waiting} operations wait again");
         if waiting > 0 {
             text.push_str(": the next start of the bot replays them, or `rosey outbox --replay`");
@@ -30,16 +31,16 @@ pub(super) async fn run(global: &Global, file: &Path, args: &OutboxCommand) -> R
             ));
         }
         for id in &missing {
-            text.push_str(&format!("\n{}: none that was refused has this id", query::clean(id)));
+            text.push_str(&format!("\n{}: none that was refused has this id", clean(id)));
         }
         text
-    }));
+    });
     Ok(if too_old == 0 && missing.is_empty() { Exit::Ok } else { Exit::Failed })
 }
 
 /// Does it; answers also the ids of which there is none.
 async fn retry(outbox: &OutboxService<Op>, args: &OutboxCommand) -> Result<(Retried, Vec<String>), Failure> {
-    let failed = |cause: crate::Cause| Failure::new(Exit::Unserved, cause.to_string());
+    let failed = |cause: crate::Cause| Failure::of(Exit::Unserved, &cause);
     if args.retry_refused {
         return Ok((outbox.retry(None).await.map_err(failed)?, Vec::new()));
     }

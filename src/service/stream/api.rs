@@ -6,12 +6,14 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::jetstream::context::{Context, ContextBuilder, RequestErrorKind};
 use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 // Error codes of JetStream: github.com/nats-io/nats-server, server/errors.json
 const CONSUMER_NOT_FOUND: u64 = 10014;
 const STREAM_NOT_FOUND: u64 = 10059;
+const MESSAGE_NOT_FOUND: u64 = 10037;
 const NOT_ENABLED: u64 = 10076;
 const NOT_ENABLED_FOR_ACCOUNT: u64 = 10039;
 
@@ -40,9 +42,17 @@ impl ApiError {
         )
     }
 
+    /// What JetStream says about it, without its number; nothing if it says nothing.
+    pub(super) fn said(&self) -> Option<(u64, &str)> {
+        match self {
+            Self::Refused { code, description } => Some((*code, description)),
+            _ => None,
+        }
+    }
+
     /// Whether what was asked for does not exist.
     pub(super) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { code: CONSUMER_NOT_FOUND | STREAM_NOT_FOUND, .. })
+        matches!(self, Self::Refused { code: CONSUMER_NOT_FOUND | STREAM_NOT_FOUND | MESSAGE_NOT_FOUND, .. })
     }
 }
 
@@ -52,40 +62,29 @@ impl ApiError {
 pub(in crate::service) struct StreamInfo {
     pub(super) config: StreamConfig,
     pub(in crate::service) state: StreamState,
+    /// When it was created: one that was created again counts from 1 again.
+    pub(super) created: String,
+    /// Its settings, all of them.
+    #[serde(skip)]
+    pub(super) settings: Value,
+}
+
+impl StreamInfo {
+    /// What says whose it is.
+    pub(in crate::service) fn description(&self) -> &str {
+        &self.config.description
+    }
+
+    /// Whether nothing goes in or out any more.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.settings["sealed"] == true
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::service) struct StreamConfig {
     pub(super) description: String,
-    pub(super) subjects: Vec<String>,
-    pub(super) retention: String,
-    pub(super) max_bytes: i64,
-    discard: String,
-    max_age: u64,
-    max_msgs: i64,
-    max_msgs_per_subject: i64,
-    max_msg_size: i64,
-    duplicate_window: u64,
-    no_ack: bool,
-    sealed: bool,
-}
-
-impl StreamConfig {
-    /// Whether a setting differs from what is wanted: one by which something acknowledged would be thrown away, refused
-    /// or stored twice.
-    pub(super) fn differs(&self, wanted: &Value) -> bool {
-        let wanted: Self = Self::deserialize(wanted).unwrap_or_default();
-        let unlimited = |limit: i64| limit.max(-1) <= 0; // a server says -1 or 0
-        let limits = |c: &Self| [c.max_msgs, c.max_msgs_per_subject, c.max_msg_size].map(unlimited);
-        limits(self) != limits(&wanted)
-            || (&self.subjects, &self.retention, &self.discard)
-                != (&wanted.subjects, &wanted.retention, &wanted.discard)
-            || (self.max_bytes, self.max_age, self.duplicate_window)
-                != (wanted.max_bytes, wanted.max_age, wanted.duplicate_window)
-            || self.no_ack
-            || self.sealed
-    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -111,18 +110,21 @@ impl StreamState {
 /// A consumer, as far as it matters here.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
-pub(super) struct ConsumerInfo {
+pub(in crate::service) struct ConsumerInfo {
     pub(super) delivered: Place,
     pub(super) ack_floor: Place,
     pub(super) num_pending: u64,
     pub(super) num_ack_pending: u64,
     pub(super) num_waiting: u64,
     pub(super) paused: bool,
+    pub(super) created: String,
+    /// Its settings, all of them.
+    pub(super) config: Value,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
-pub(super) struct Place {
+pub(in crate::service) struct Place {
     pub(super) consumer_seq: u64,
     pub(super) stream_seq: u64,
 }
@@ -154,7 +156,21 @@ impl Api {
     }
 
     pub(in crate::service) async fn stream(&self, name: &str) -> Result<StreamInfo, ApiError> {
-        self.read(&format!("STREAM.INFO.{name}"), &json!({})).await
+        let mut answer = self.ask(&format!("STREAM.INFO.{name}"), &json!({})).await?;
+        let info = StreamInfo::deserialize(&answer).map_err(|e| ApiError::Silent(e.to_string()))?;
+        Ok(StreamInfo { settings: answer["config"].take(), ..info })
+    }
+
+    /// A message that the stream holds, as it was stored.
+    pub(super) async fn stored(&self, stream: &str, sequence: u64) -> Result<StreamMessage, ApiError> {
+        let silent = |e: &dyn std::fmt::Display| ApiError::Silent(e.to_string());
+        let stream = self.0.get_stream_no_info(stream).await.map_err(|e| silent(&e))?;
+        stream.get_raw_message(sequence).await.map_err(|e| match e.kind() {
+            LastRawMessageErrorKind::NoMessageFound => {
+                ApiError::Refused { code: MESSAGE_NOT_FOUND, description: e.to_string() }
+            }
+            _ => silent(&e),
+        })
     }
 
     /// A message that the stream still holds.
@@ -185,9 +201,9 @@ impl Api {
         stream: &str,
         name: &str,
         config: &Value,
-    ) -> Result<(), ApiError> {
+    ) -> Result<ConsumerInfo, ApiError> {
         let body = json!({ "stream_name": stream, "config": config });
-        self.ask(&format!("CONSUMER.DURABLE.CREATE.{stream}.{name}"), &body).await.map(drop)
+        self.read(&format!("CONSUMER.DURABLE.CREATE.{stream}.{name}"), &body).await
     }
 
     pub(super) async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), ApiError> {
@@ -199,7 +215,7 @@ impl Api {
         serde_json::from_value(answer).map_err(|e| ApiError::Silent(e.to_string()))
     }
 
-    async fn ask(&self, subject: &str, body: &Value) -> Result<Value, ApiError> {
+    pub(super) async fn ask(&self, subject: &str, body: &Value) -> Result<Value, ApiError> {
         let answer: Value = self.0.request(subject.to_owned(), body).await.map_err(|e| match e.kind() {
             RequestErrorKind::NoResponders => ApiError::Absent,
             _ => ApiError::Silent(e.to_string()),

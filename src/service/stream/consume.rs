@@ -6,54 +6,100 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Message;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{self, MissedTickBehavior};
+use tokio::sync::watch::Receiver;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::api::{ApiError, ConsumerInfo};
 use super::declare::{CONSUMER, Declaration};
+use super::limits;
 use super::message::{self, NAK, Place};
-use super::pull::{Came, Pull};
+use super::pull::{Came, Limits, Pull};
+use super::watch;
 use crate::operation::Persist;
 use crate::service::Shared;
 use crate::service::connection::Connection;
+use crate::service::progress::PATIENCE;
 use crate::service::subscription::told;
 
 /// A message that was delivered so often is tried with nothing beside it: it may be what ends the process.
 const ALONE_FROM: u64 = 5;
 /// The pause before something is declared again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The pause before the stream is looked for again, if the last time nothing came.
+const BARREN: Duration = Duration::from_millis(500);
 /// How often it is asked whether something moves.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// The notice that stream or consumer cannot be declared.
+const UNDECLARED: &str = "undeclared";
 
 /// Takes messages until it is told to stop.
 pub(in crate::service) struct Consume<O> {
     pub(in crate::service) shared: Arc<Shared<O>>,
     pub(in crate::service) declaration: Declaration,
-    pub(in crate::service) connection: watch::Receiver<Connection>,
-    pub(in crate::service) stop: watch::Receiver<bool>,
+    pub(in crate::service) connection: Receiver<Connection>,
+    pub(in crate::service) stop: Receiver<bool>,
 }
 
 /// Why taking ended.
-enum Ended {
+pub(super) enum Ended {
     Stopped,
+    /// There was what cannot be read, and all of it is set aside.
+    Walked,
     /// The server is about to stop.
     Lame,
     Lost(String),
 }
 
 /// What is being worked on.
-struct Work {
-    running: JoinSet<()>,
-    alone: VecDeque<Message>,
+pub(super) struct Work {
+    /// Each answers the bytes that it had.
+    pub(super) running: JoinSet<usize>,
+    /// The bytes of all of these.
+    bytes: usize,
+    pub(super) alone: VecDeque<Message>,
     /// Whether one is tried alone now.
     is_alone: bool,
     /// Messages that came since it was last asked.
     came: u64,
     /// The connection broke: what was on its way, messages or acknowledgements, may have been lost with it.
-    broke: bool,
+    pub(super) broke: bool,
     /// How often the connection had come up when that was last looked at.
     times: u64,
+    /// How much may be asked for at once.
+    limits: Limits,
+    /// The same, when it was last looked whether a message ended it.
+    pub(super) looked: u64,
+    /// When a message that cannot be read was found last.
+    pub(super) unread: Option<Instant>,
+}
+
+/// How many bytes of messages are worked on at once, beside their number.
+const BYTES: usize = 4 << 20;
+
+impl Work {
+    pub(super) fn has_room(&self, in_flight: usize) -> bool {
+        self.running.len() < in_flight && self.bytes < BYTES
+    }
+
+    pub(super) fn begins(&mut self, length: usize) {
+        self.bytes += length;
+    }
+
+    pub(super) fn ended(&mut self, ended: Result<usize, JoinError>) {
+        self.bytes = self.bytes.saturating_sub(ended.unwrap_or_default());
+        if self.running.is_empty() {
+            self.bytes = 0;
+        }
+    }
+
+    /// Passes over all that has ended.
+    pub(super) fn reap(&mut self) {
+        while let Some(ended) = self.running.try_join_next() {
+            self.ended(ended);
+        }
+    }
 }
 
 impl<O: Persist> Consume<O> {
@@ -61,7 +107,7 @@ impl<O: Persist> Consume<O> {
     ///
     /// # Errors
     /// What JetStream says.
-    pub(in crate::service) async fn declare(&self) -> Result<(), ApiError> {
+    pub(in crate::service) async fn declare(&self) -> Result<ConsumerInfo, ApiError> {
         self.declaration.ensure(&self.shared.api).await
     }
 
@@ -77,31 +123,42 @@ impl<O: Persist> Consume<O> {
     pub(in crate::service) async fn run(mut self) {
         let mut work = Work {
             running: JoinSet::new(),
+            bytes: 0,
             alone: VecDeque::new(),
             is_alone: false,
             came: 0,
             broke: false,
             times: 0,
+            limits: Limits::default(),
+            looked: 0,
+            unread: None,
         };
+        let (shared, declaration, stop) = (self.shared.clone(), self.declaration.clone(), self.stop.clone());
+        let watching = tokio::spawn(watch::run(shared, declaration, stop));
         work.times = self.connection.borrow().times;
-        let mut complained = false;
+        let mut failing = None;
         while !*self.stop.borrow() {
+            let since = time::Instant::now();
             let taken = match self.declare().await {
-                Ok(()) => {
-                    complained = false;
-                    self.take(&mut work).await
+                Ok(consumer) => {
+                    failing = None;
+                    self.shared.notices.clear(UNDECLARED);
+                    work.limits = work.limits.within(&consumer.config);
+                    if self.must_walk(&mut work).await {
+                        self.walk(&mut work).await
+                    } else {
+                        self.take(&mut work).await
+                    }
                 }
                 Err(e) => {
-                    if !std::mem::replace(&mut complained, true) {
-                        let stream = &self.declaration.name;
-                        tracing::error!(stream, "the stream cannot be declared; trying again, quietly: {e}");
-                    }
+                    self.undeclared(&e, failing.get_or_insert(since).elapsed());
                     self.pause(AGAIN).await;
                     continue;
                 }
             };
             match taken {
                 Ended::Stopped => break,
+                Ended::Walked => {}
                 Ended::Lame => {
                     let mut connection = self.connection.clone();
                     tokio::select! {
@@ -110,20 +167,50 @@ impl<O: Persist> Consume<O> {
                     }
                 }
                 Ended::Lost(why) => {
-                    tracing::info!(stream = self.declaration.name, "looking for the stream again: {why}");
+                    let stream = &self.declaration.name;
+                    if self.shared.troubles.unreadable.is_going_on() {
+                        // The cause is told, and no more often than every ten seconds.
+                        tracing::debug!(stream, "looking for the stream again: {why}");
+                    } else {
+                        tracing::info!(stream, "looking for the stream again: {why}");
+                        if since.elapsed() < BARREN {
+                            self.pause(BARREN).await;
+                        }
+                    }
                     self.connected().await;
                 }
             }
         }
         self.give_back(work.alone.drain(..).collect()).await;
         while work.running.join_next().await.is_some() {}
+        // It ends with the same word.
+        let _ = watching.await;
+        self.shared.notices.clear(UNDECLARED);
+    }
+
+    /// Stream or consumer cannot be declared, for so long by now. A server that is busy beginning is no matter.
+    fn undeclared(&self, error: &ApiError, time: Duration) {
+        let refused = matches!(error, ApiError::Refused { .. });
+        if !self.connection.borrow().up || !(refused || time >= PATIENCE) {
+            tracing::debug!(stream = self.declaration.name, "the stream cannot be declared yet: {error}");
+            return;
+        }
+        let help = limits::forbids(error).map(|help| format!("; to have one, {help}"));
+        let (name, help) = (&self.declaration.name, help.unwrap_or_default());
+        self.shared.notices.raise(
+            UNDECLARED,
+            format!(
+                "the stream {name:?} or its consumer cannot be declared: {error}{help}. Nothing is taken from it until that works; \
+                 it is tried again every second"
+            ),
+        );
     }
 
     /// One stretch of taking, over one subscription.
     async fn take(&mut self, work: &mut Work) -> Ended {
         let in_flight = self.shared.in_flight;
-        let opened =
-            Pull::open(&self.shared.client, &self.declaration.name, (in_flight / 2).clamp(1, 512)).await;
+        let (name, batch) = (&self.declaration.name, (in_flight / 2).clamp(1, 512));
+        let opened = Pull::open(&self.shared.client, name, batch, work.limits).await;
         let mut pull = match opened {
             Ok(pull) => pull,
             Err(e) => return Ended::Lost(e),
@@ -133,7 +220,7 @@ impl<O: Persist> Consume<O> {
         let mut watch = time::interval(WATCH_EVERY);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = None;
-        let mut stopping = false;
+        let (mut stopping, mut refused) = (false, true);
         let ended = loop {
             // One that is tried alone waits for the others to end, and they for it.
             if work.running.is_empty() {
@@ -143,7 +230,7 @@ impl<O: Persist> Consume<O> {
                     self.start(work, message);
                 }
             }
-            let room = work.alone.is_empty() && !work.is_alone && work.running.len() < in_flight;
+            let room = work.alone.is_empty() && !work.is_alone && work.has_room(in_flight);
             tokio::select! {
                 biased;
                 () = told(&mut self.stop), if !stopping => {
@@ -160,18 +247,31 @@ impl<O: Persist> Consume<O> {
                         break Ended::Lost("the connection is new".to_owned());
                     }
                 }
-                Some(_) = work.running.join_next(), if !work.running.is_empty() => {}
+                Some(ended) = work.running.join_next(), if !work.running.is_empty() => work.ended(ended),
                 came = pull.next(), if room => match came {
                     Came::Message(message) => {
+                        if std::mem::take(&mut refused) {
+                            self.shared.progress.pull(None);
+                        }
                         work.came += 1;
-                        let place = message.reply.as_ref().and_then(|reply| Place::read(reply));
+                        let place = Place::of(&message, &self.declaration.name);
                         if place.is_some_and(|place| place.delivered >= ALONE_FROM) {
                             work.alone.push_back(message);
                         } else {
                             self.start(work, message);
                         }
                     }
-                    Came::Lost(why) => break Ended::Lost(why),
+                    Came::Refused(why) => {
+                        refused = true;
+                        self.shared.progress.pull(Some(why));
+                    }
+                    Came::Lost(why) => {
+                        if self.connection.borrow().up {
+                            self.shared.progress.pull(Some(why.clone()));
+                        }
+                        break Ended::Lost(why);
+                    }
+                    Came::Stray(message) => self.stray(&message),
                     Came::Finished => break Ended::Stopped,
                 },
                 _ = watch.tick(), if room && !stopping => {
@@ -182,14 +282,44 @@ impl<O: Persist> Consume<O> {
                 }
             }
         };
+        work.limits = pull.limits();
         self.give_back(pull.close().await).await;
         ended
     }
 
     fn start(&self, work: &mut Work, message: Message) {
+        let Some(place) = Place::of(&message, &self.declaration.name) else { return self.stray(&message) };
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         let ack_wait = self.declaration.ack_wait;
-        work.running.spawn(async move { message::apply(&shared, message, stop, ack_wait).await });
+        let length = message.length;
+        work.begins(length);
+        if message::is_without_payload(&message) {
+            work.running.spawn(async move {
+                if let Some(message) = message::with_payload(&shared, message, &place, &stop).await {
+                    let begun = message::begin(&shared, message, place);
+                    message::apply(&shared, begun, stop, ack_wait).await;
+                }
+                length
+            });
+            return;
+        }
+        // In the order of the stream: from here on they run side by side.
+        let begun = message::begin(&self.shared, message, place);
+        work.running.spawn(async move {
+            message::apply(&shared, begun, stop, ack_wait).await;
+            length
+        });
+    }
+
+    fn is_ours(&self, message: &Message) -> bool {
+        Place::of(message, &self.declaration.name).is_some()
+    }
+
+    /// What is no message of our stream is neither applied nor acknowledged: that would be said to whatever its sender
+    /// has named.
+    fn stray(&self, message: &Message) {
+        let why = "it is no message that our consumer gave out of the stream";
+        self.shared.troubles.not_inbox(&message.subject, &why);
     }
 
     /// Whether the consumer still delivers. After a crash of the server its state may be ahead of the stream's, and then it
@@ -204,7 +334,12 @@ impl<O: Persist> Consume<O> {
         }
         let name = &self.declaration.name;
         let consumer = self.shared.api.consumer(name, CONSUMER).await?;
-        let messages = self.shared.api.stream(name).await?.state.messages;
+        let stream = self.shared.api.stream(name).await?;
+        if stream.is_sealed() {
+            // What is applied cannot leave it: no consumer would help.
+            return Ok(());
+        }
+        let messages = stream.state.messages;
         let unknown = messages > consumer.num_pending + consumer.num_ack_pending;
         let idle = consumer.num_pending > 0 && consumer.num_waiting > 0 && consumer.num_ack_pending == 0;
         let waits = work.broke && consumer.num_ack_pending > 0;
@@ -221,9 +356,9 @@ impl<O: Persist> Consume<O> {
     }
 
     /// What is not begun, somebody else may do at once.
-    async fn give_back(&self, messages: Vec<Message>) {
+    pub(super) async fn give_back(&self, messages: Vec<Message>) {
         for message in messages {
-            if let Some(reply) = &message.reply {
+            if let Some(reply) = message.reply.as_ref().filter(|_| self.is_ours(&message)) {
                 message::say(&self.shared.client, reply, NAK).await;
             }
         }

@@ -1,18 +1,30 @@
 //! The stream and its consumer, as they have to be; and whether what is there is ours.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::Client;
 use serde_json::{Value, json};
 use tokio::time;
 
-use super::api::{Api, ApiError, StreamInfo};
+use super::api::{Api, ApiError, ConsumerInfo, StreamInfo};
+use super::limits::{self, Smaller};
+use super::settings;
 use crate::nats::{Mode, stored};
-use crate::operation::{Kind, Persist};
+use crate::operation::{Kind, MAX_PAYLOAD, Persist};
 use crate::service::options::{JetStream, ServeError, ServiceOptions};
 
 /// The one consumer, shared by all instances.
 pub(super) const CONSUMER: &str = "writer";
+
+/// For how long the stream knows ids; the ledger knows them longer.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// No server allows less.
+const SMALLEST_WINDOW: Duration = Duration::from_millis(100);
+/// How often something smaller is tried at most.
+const TRIES: usize = 16;
+/// The largest message that the stream takes, header and payload: no operation is half as large.
+const MAX_MSG_SIZE: usize = 2 * MAX_PAYLOAD;
 
 /// For how long a server that offers JetStream may be busy beginning.
 const BEGINNING: Duration = Duration::from_secs(15);
@@ -24,8 +36,33 @@ pub(in crate::service) struct Declaration {
     mark: String,
     pub(super) subjects: Vec<String>,
     max_bytes: i64,
-    max_ack_pending: usize,
     pub(super) ack_wait: Duration,
+    /// What is less than was wanted, because server or account allow no more.
+    adapted: Arc<Mutex<Adapted>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Adapted {
+    max_ack_pending: usize,
+    duplicate_window: Duration,
+}
+
+/// What is created or changed.
+#[derive(Clone, Copy)]
+enum Put<'a> {
+    /// The stream: a new one, or this one.
+    Stream(Option<&'a StreamInfo>),
+    Consumer,
+}
+
+/// What came of declaring stream and consumer at the start.
+#[derive(Debug)]
+pub(in crate::service) enum Declared {
+    Done,
+    /// The stream is not there, because this limit forbids it.
+    Forbidden(String),
+    /// The stream is there and may hold events; its consumer is not, because this limit forbids it.
+    Unconsumed(String),
 }
 
 /// What is to be done about a stream.
@@ -49,8 +86,11 @@ impl Declaration {
             mark: stored::mark(O::SERVICE, database),
             subjects: events.map(|spec| spec.subject.to_owned()).collect(),
             max_bytes: options.stream_max_bytes.unwrap_or(-1),
-            max_ack_pending: options.in_flight,
             ack_wait: options.ack_wait,
+            adapted: Arc::new(Mutex::new(Adapted {
+                max_ack_pending: options.in_flight,
+                duplicate_window: DUPLICATE_WINDOW,
+            })),
         }
     }
 
@@ -59,7 +99,7 @@ impl Declaration {
         Self { subjects: vec![format!("_{}.closed", self.name)], ..self.clone() }
     }
 
-    fn stream(&self) -> Value {
+    pub(super) fn stream(&self) -> Value {
         json!({
             "name": self.name,
             "description": self.mark,
@@ -71,14 +111,14 @@ impl Declaration {
             "max_age": 0,
             "max_bytes": self.max_bytes,
             "max_msgs": -1,
-            "max_msg_size": -1,
+            "max_msg_size": MAX_MSG_SIZE,
             "max_consumers": -1,
             "num_replicas": 1,
-            "duplicate_window": nanos(Duration::from_secs(120)),
+            "duplicate_window": nanos(self.adapted().duplicate_window),
         })
     }
 
-    fn consumer(&self) -> Value {
+    pub(super) fn consumer(&self) -> Value {
         json!({
             "durable_name": CONSUMER,
             "description": "applies what the stream holds to the database",
@@ -88,51 +128,186 @@ impl Declaration {
             "ack_policy": "explicit",
             "ack_wait": nanos(self.ack_wait),
             "max_deliver": -1,
-            "max_ack_pending": self.max_ack_pending,
+            "max_ack_pending": self.adapted().max_ack_pending,
         })
     }
 
     /// Whether this is our stream, for our database.
-    fn is_ours(&self, info: &StreamInfo) -> bool {
+    pub(super) fn is_ours(&self, info: &StreamInfo) -> bool {
         info.config.description == self.mark
     }
 
-    fn foreign(&self, info: &StreamInfo) -> ServeError {
+    fn foreign(&self, info: &StreamInfo, in_the_way: bool) -> ServeError {
         let why = match info.config.description.as_str() {
             "" => "it has no description of ours".to_owned(),
             other => format!("it is described as {other:?}, and ours would be {:?}", self.mark),
         };
-        ServeError::NotOurStream { stream: self.name.clone(), why }
+        ServeError::NotOurStream { stream: self.name.clone(), why, in_the_way }
+    }
+
+    fn adapted(&self) -> MutexGuard<'_, Adapted> {
+        self.adapted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for less the next time; false if that does not help.
+    fn adapt(&self, error: &ApiError) -> bool {
+        let Some(smaller) = limits::smaller(error) else { return false };
+        let mut now = self.adapted();
+        match smaller {
+            Smaller::AckPending(allowed) => {
+                let less = allowed.unwrap_or(now.max_ack_pending / 2);
+                if less == 0 || less >= now.max_ack_pending {
+                    return false;
+                }
+                now.max_ack_pending = less;
+                tracing::warn!(
+                    stream = self.name,
+                    "{error}: max_ack_pending is {less}. Nothing is lost by it"
+                );
+            }
+            Smaller::DuplicateWindow(allowed) => {
+                let less = allowed.unwrap_or(now.duplicate_window / 2);
+                if less < SMALLEST_WINDOW || less >= now.duplicate_window {
+                    return false;
+                }
+                now.duplicate_window = less;
+                tracing::warn!(
+                    stream = self.name,
+                    "{error}: duplicate_window is {less:?}. Nothing is lost by it"
+                );
+            }
+        }
+        true
+    }
+
+    /// Creates or changes something for which a server or an account may have limits; asks for less where that helps.
+    async fn put(&self, api: &Api, what: Put<'_>) -> Result<Option<ConsumerInfo>, ApiError> {
+        let mut tries = 0;
+        loop {
+            let put = match what {
+                Put::Stream(None) => api.create_stream(&self.name, &self.stream()).await.map(|()| None),
+                Put::Stream(Some(info)) => {
+                    let right = settings::right(&info.settings, &self.stream());
+                    api.update_stream(&self.name, &right).await.map(|()| None)
+                }
+                Put::Consumer => api.put_consumer(&self.name, CONSUMER, &self.consumer()).await.map(Some),
+            };
+            match put {
+                Err(e) if tries < TRIES && self.adapt(&e) => tries += 1,
+                put => return put,
+            }
+        }
     }
 
     /// Makes stream and consumer what they have to be.
-    pub(super) async fn ensure(&self, api: &Api) -> Result<(), ApiError> {
+    pub(super) async fn ensure(&self, api: &Api) -> Result<ConsumerInfo, ApiError> {
+        self.ensure_stream(api).await?;
+        self.ensure_consumer(api).await
+    }
+
+    /// The stream, as it has to be; whether it was created just now.
+    async fn ensure_stream(&self, api: &Api) -> Result<bool, ApiError> {
         match api.stream(&self.name).await {
             Ok(info) if !self.is_ours(&info) => {
-                let description = self.foreign(&info).to_string();
-                return Err(ApiError::Refused { code: 0, description });
+                let description = self.foreign(&info, true).to_string();
+                Err(ApiError::Refused { code: 0, description })
             }
             Ok(info) => {
-                let wanted = self.stream();
-                if info.config.differs(&wanted) {
-                    api.update_stream(&self.name, &wanted).await?;
-                    tracing::warn!(stream = self.name, "the stream's settings were not ours; put right");
+                match self.put_right(api, &info).await {
+                    Ok(differing) if differing.is_empty() => {}
+                    Ok(differing) => {
+                        let differing = differing.join(", ");
+                        tracing::warn!(
+                            stream = self.name,
+                            differing,
+                            "the stream's settings were not ours; put right"
+                        );
+                    }
+                    // What it holds is to be applied in any case; what is wrong with it is watched.
+                    Err(e @ ApiError::Refused { .. })
+                        if info.settings["subjects"] == json!(self.subjects) =>
+                    {
+                        tracing::warn!(
+                            stream = self.name,
+                            "the stream's settings are not ours, and stay: {e}"
+                        );
+                    }
+                    Err(e) => return Err(e),
                 }
+                Ok(false)
             }
             Err(e) if e.is_not_found() => {
-                api.create_stream(&self.name, &self.stream()).await?;
+                self.put(api, Put::Stream(None)).await?;
                 tracing::info!(stream = self.name, "created the stream that takes events");
+                Ok(true)
             }
-            Err(e) => return Err(e),
+            Err(e) => Err(e),
         }
-        api.put_consumer(&self.name, CONSUMER, &self.consumer()).await
+    }
+
+    /// Puts the stream's settings right, and says which were not.
+    pub(super) async fn put_right(&self, api: &Api, info: &StreamInfo) -> Result<Vec<String>, ApiError> {
+        let differing = settings::of_stream(&info.settings, &self.stream());
+        if !differing.is_empty() {
+            self.put(api, Put::Stream(Some(info))).await?;
+        }
+        Ok(differing)
+    }
+
+    /// Whether exactly these settings differ still.
+    pub(super) async fn unchanged(&self, api: &Api, wrong: &[String]) -> bool {
+        let differing = api.stream(&self.name).await;
+        differing.is_ok_and(|info| settings::of_stream(&info.settings, &self.stream()) == wrong)
+    }
+
+    /// The consumer, as it has to be. One that cannot be changed is replaced: what it had handed out is handed out again,
+    /// and the ledger knows it.
+    pub(super) async fn ensure_consumer(&self, api: &Api) -> Result<ConsumerInfo, ApiError> {
+        match self.put(api, Put::Consumer).await {
+            Err(e @ ApiError::Refused { .. }) if limits::forbids(&e).is_none() => {
+                let there = api.consumer(&self.name, CONSUMER).await.is_ok();
+                if !there {
+                    return Err(e);
+                }
+                tracing::warn!(stream = self.name, "the consumer cannot be changed ({e}); replacing it");
+                self.replace_consumer(api).await
+            }
+            put => put.map(Option::unwrap_or_default),
+        }
     }
 
     /// A consumer that delivers nothing any more is replaced: a new one begins with what the queue still holds.
-    pub(super) async fn replace_consumer(&self, api: &Api) -> Result<(), ApiError> {
+    pub(super) async fn replace_consumer(&self, api: &Api) -> Result<ConsumerInfo, ApiError> {
         match api.delete_consumer(&self.name, CONSUMER).await {
             Err(e) if !e.is_not_found() => Err(e),
-            _ => api.put_consumer(&self.name, CONSUMER, &self.consumer()).await,
+            _ => self.put(api, Put::Consumer).await.map(Option::unwrap_or_default),
+        }
+    }
+
+    /// Declares stream and consumer when the service starts. Where a limit forbids them, nothing is left behind.
+    ///
+    /// # Errors
+    /// What may pass.
+    pub(in crate::service) async fn begin(&self, api: &Api) -> Result<Declared, ServeError> {
+        let failed = |e: ApiError| ServeError::Connection(e.to_string());
+        let forbidden = |e: &ApiError| limits::forbids(e).map(|help| format!("{e}. To have one, {help}"));
+        let created = match self.ensure_stream(api).await {
+            Ok(created) => created,
+            Err(e) => return forbidden(&e).map(Declared::Forbidden).ok_or_else(|| failed(e)),
+        };
+        match self.ensure_consumer(api).await {
+            Ok(_) => Ok(Declared::Done),
+            Err(e) => {
+                let Some(forbidden) = forbidden(&e) else { return Err(failed(e)) };
+                let empty =
+                    || async { api.stream(&self.name).await.is_ok_and(|info| info.state.messages == 0) };
+                // Clients take a stream for ours only when it has its consumer; others may have sent already.
+                if created && empty().await {
+                    api.delete_stream(&self.name).await.map_err(failed)?;
+                    return Ok(Declared::Forbidden(forbidden));
+                }
+                Ok(Declared::Unconsumed(forbidden))
+            }
         }
     }
 
@@ -174,7 +349,7 @@ impl Declaration {
                     return Err(ServeError::ForeignStream { stream, subject: spec.subject.to_owned() });
                 }
                 if let Some(info) = named_like_ours {
-                    return Err(self.foreign(info));
+                    return Err(self.foreign(info, true));
                 }
             }
         }
@@ -189,7 +364,7 @@ impl Declaration {
             (JetStream::Off, _) if ours.as_ref().is_some_and(|info| self.is_ours(info)) => Ok(Plan::Empty),
             (JetStream::Off, _) => Ok(Plan::Core),
             (JetStream::Auto | JetStream::On, _) => match named_like_ours {
-                Some(info) => Err(self.foreign(info)),
+                Some(info) => Err(self.foreign(info, false)),
                 None => Ok(Plan::Stream),
             },
         }

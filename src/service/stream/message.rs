@@ -1,4 +1,4 @@
-//! One message of the stream: applied, then acknowledged.
+//! One message of the stream: applied, then acknowledged. It is begun in the order of the stream, and may end in any.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,8 @@ use rosey_layers::{Class, Classify};
 use tokio::sync::watch;
 use tower::Service;
 
+use super::declare::CONSUMER;
+use crate::clock;
 use crate::error::Cause;
 use crate::nats::wire;
 use crate::operation::Persist;
@@ -15,11 +17,13 @@ use crate::service::counters::count;
 use crate::service::handle::{self, RETRY};
 use crate::service::{Shared, handle::wait};
 use crate::sql::DeadLetter;
+use crate::sql::SqlxFuture;
 
 /// What the subject to which a message is acknowledged tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) stream: String,
+    pub(super) consumer: String,
     /// How often it was delivered, with this time.
     pub(super) delivered: u64,
     pub(super) sequence: u64,
@@ -32,29 +36,44 @@ impl Place {
     /// domain and the account before the stream.
     pub(super) fn read(reply: &str) -> Option<Self> {
         let tokens: Vec<&str> = reply.strip_prefix("$JS.ACK.")?.split('.').collect();
+        let plain = |token: &&str| {
+            !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic() && !"*>".contains(c))
+        };
+        if !tokens.iter().all(plain) {
+            return None;
+        }
         let own = match tokens.len() {
             7 => &tokens[..],
             9.. => &tokens[2..],
             _ => return None,
         };
+        let _numbers: (u64, u64) = (own[4].parse().ok()?, own[6].parse().ok()?);
         Some(Self {
             stream: own[0].to_owned(),
+            consumer: own[1].to_owned(),
             delivered: own[2].parse().ok()?,
             sequence: own[3].parse().ok()?,
             stored: own[5].parse().ok()?,
         })
     }
 
+    /// The same, if our consumer gave it out of this stream: nowhere else is anything said to.
+    pub(super) fn of(message: &Message, stream: &str) -> Option<Self> {
+        let place = Self::read(message.reply.as_ref()?)?;
+        (place.stream == stream && place.consumer == CONSUMER).then_some(place)
+    }
+
     /// When it was stored, in unix milliseconds.
-    fn arrival(&self) -> i64 {
+    pub(super) fn arrival(&self) -> i64 {
         self.stored / 1_000_000
     }
 
-    /// The id of a message that brought none: the same one each time it is delivered, to whichever instance. The stream's
+    /// The id of a message that brought none: the same one each time it is delivered, to whichever instance, and behind that
+    /// of the one before it. The stream's
     /// creation is not in it: an instance that has not heard of a stream created anew would derive another id than the
     /// next one; and a sequence that is used again is used at another nanosecond.
-    fn id(&self) -> OpId {
-        OpId::derived(self.arrival(), &self.stream, &format!("{} {}", self.stored, self.sequence))
+    pub(super) fn id(&self) -> OpId {
+        OpId::placed(&self.stream, self.stored, self.sequence)
     }
 }
 
@@ -73,6 +92,42 @@ pub(super) const NAK: &str = "-NAK";
 /// Still at it.
 const PROGRESS: &str = "+WPI";
 
+/// With this header instead of its payload comes a message whose consumer was set to hand out headers only.
+const SIZE_OF_PAYLOAD: &str = "Nats-Msg-Size";
+
+pub(super) fn is_without_payload(message: &Message) -> bool {
+    message.payload.is_empty()
+        && message.headers.as_ref().is_some_and(|headers| headers.get(SIZE_OF_PAYLOAD).is_some())
+}
+
+/// The message as the stream has it, where the consumer left out the payload. A peer that wrote that header has sent no
+/// payload, and none is in the stream. None, once the message is settled or given back.
+pub(super) async fn with_payload<O>(
+    shared: &Shared<O>,
+    mut message: Message,
+    place: &Place,
+    stop: &watch::Receiver<bool>,
+) -> Option<Message> {
+    let reply = message.reply.clone()?;
+    match shared.api.stored(&place.stream, place.sequence).await {
+        Ok(stored) => {
+            message.payload = stored.payload;
+            message.headers = (!stored.headers.is_empty()).then_some(stored.headers);
+            return Some(message);
+        }
+        // The stream does not hold it any more.
+        Err(e) if e.is_not_found() => say(&shared.client, &reply, ACK).await,
+        Err(e) => {
+            tracing::debug!(sequence = place.sequence, "the payload of a message does not come: {e}");
+            // Not at once again: the consumer has to be put right first.
+            let mut pause = RETRY.1;
+            let _ = wait(stop, &mut pause).await;
+            say(&shared.client, &reply, NAK).await;
+        }
+    }
+    None
+}
+
 /// How a message ended.
 enum End {
     Applied,
@@ -80,37 +135,60 @@ enum End {
     Returned,
 }
 
+/// A message that is begun.
+pub(super) struct Begun<O> {
+    message: Message,
+    place: Place,
+    since: Instant,
+    /// Which operation it is, if it is one.
+    index: Option<usize>,
+    /// It lies before the database; or cannot be read.
+    first: Result<SqlxFuture<O>, Cause>,
+}
+
+/// Reads a message, and hands it to the database. Where they are begun one by one, they come there in order.
+pub(super) fn begin<O: Persist>(shared: &Shared<O>, message: Message, place: Place) -> Begun<O> {
+    let since = Instant::now();
+    let index = O::SPECS.iter().position(|spec| spec.subject == message.subject.as_str());
+    let read = |index| {
+        let (headers, payload) = (message.headers.as_ref(), &message.payload);
+        // A server whose clock is far ahead has claimed nothing: then it is the time here, in the order of the stream still.
+        let tolerance = i64::try_from(shared.db.future_tolerance().as_millis()).unwrap_or(i64::MAX);
+        let ahead = place.arrival() > clock::now().saturating_add(tolerance);
+        let arrival = if ahead { clock::issue() } else { place.arrival() };
+        let head = wire::head_or(headers, payload, arrival, || place.id())?;
+        Ok(Request::with_head(head, O::decode(index, payload)?))
+    };
+    let first = match index {
+        Some(index) => read(index).map(|request| shared.db.clone().call(request)),
+        // Only if the stream was given other subjects by hand.
+        None => Err(Cause::new(crate::Code::INVALID, "no event of ours has this subject")),
+    };
+    Begun { message, place, since, index, first }
+}
+
 /// Applies a message, or keeps it as a dead letter; then acknowledges it. What the database's environment refuses is
-/// tried again until it is applied, or until `stop`: then the stream gets it back.
+/// tried again until it is applied, or until `stop`: then the stream gets it back. Answers whether it is done.
 pub(super) async fn apply<O: Persist>(
     shared: &Shared<O>,
-    message: Message,
+    begun: Begun<O>,
     mut stop: watch::Receiver<bool>,
     ack_wait: Duration,
-) {
-    let Some(reply) = message.reply.clone() else { return };
-    let Some(place) = Place::read(&reply) else {
-        let cause =
-            Cause::new(crate::Code::INVALID, "a message as of a stream, which cannot be acknowledged");
-        shared.troubles.refused(usize::MAX, &reply, &cause);
-        return;
-    };
-    let begun = Instant::now();
-    let index = O::SPECS.iter().position(|spec| spec.subject == message.subject.as_str());
+) -> bool {
+    let Begun { message, place, since: begun, index, first } = begun;
+    let Some(reply) = message.reply.clone() else { return true };
     let mut attempt = Attempt { shared, message: &message, place, reply: &reply, ack_wait, told: begun };
     let counters = index.map(|index| shared.counters.of(index));
     if let Some(counters) = counters {
         count(&counters.taken);
     }
-    let end = match index {
-        Some(index) => attempt.perform(index, &mut stop).await,
-        // Only if the stream was given other subjects by hand.
-        None => {
-            let cause = Cause::new(crate::Code::INVALID, "no event of ours has this subject");
-            attempt.bury("unknown", cause, &mut stop).await
-        }
+    let name = index.map_or("unknown", |index| O::SPECS[index].name);
+    let end = match first {
+        Ok(first) => attempt.perform(name, first, &mut stop).await,
+        Err(cause) => attempt.bury(name, cause, &mut stop).await,
     };
-    say(&shared.client, &reply, if matches!(end, End::Returned) { NAK } else { ACK }).await;
+    let done = !matches!(end, End::Returned);
+    say(&shared.client, &reply, if done { ACK } else { NAK }).await;
     if let Some(counters) = counters {
         match end {
             End::Applied => count(&counters.done),
@@ -122,6 +200,7 @@ pub(super) async fn apply<O: Persist>(
         }
         counters.took(begun.elapsed());
     }
+    done
 }
 
 struct Attempt<'a, O> {
@@ -135,18 +214,15 @@ struct Attempt<'a, O> {
 }
 
 impl<O: Persist> Attempt<'_, O> {
-    async fn perform(&mut self, index: usize, stop: &mut watch::Receiver<bool>) -> End {
-        let name = O::SPECS[index].name;
-        let (headers, payload) = (self.message.headers.as_ref(), &self.message.payload);
-        let head = wire::head_or(headers, payload, self.place.arrival(), || self.place.id());
-        let read = head.and_then(|head| Ok((head, O::decode(index, payload)?)));
-        let mut request = match read {
-            Ok((head, op)) => Request::with_head(head, op),
-            Err(cause) => return self.bury(name, cause, stop).await,
-        };
-        let mut pause = RETRY.0;
+    async fn perform(
+        &mut self,
+        name: &'static str,
+        mut call: SqlxFuture<O>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> End {
+        let (mut pause, mut again) = (RETRY.0, self.shared.progress.taken(name));
         loop {
-            let error = match self.shared.db.clone().call(request).await {
+            let error = match call.await {
                 Ok(_) => {
                     self.shared.troubles.database_serves();
                     return End::Applied;
@@ -160,8 +236,9 @@ impl<O: Persist> Attempt<'_, O> {
             tracing::debug!(operation = name, sequence = self.place.sequence, "later: {cause}");
             self.shared.troubles.database_fails(name, &cause);
             self.note(name, &cause);
+            again.because(&cause);
             match error.into_request() {
-                Some(same) if self.wait(stop, &mut pause).await => request = same,
+                Some(same) if self.wait(stop, &mut pause).await => call = self.shared.db.clone().call(same),
                 _ => return End::Returned,
             }
         }
@@ -174,13 +251,14 @@ impl<O: Persist> Attempt<'_, O> {
         self.note(name, &cause);
         let mut letter = handle::letter(self.message, self.place.arrival(), &cause);
         // Offered again, it must be the message it was.
-        let id = wire::ID.to_string();
-        if !letter.headers.iter().any(|(name, _)| *name == id) {
-            letter.headers.push((id, self.place.id().to_string()));
+        if !wire::names_id(self.message.headers.as_ref()) {
+            letter.headers.push((wire::ID.to_string(), self.place.id().to_string()));
         }
-        let mut pause = RETRY.0;
+        let known = O::SPECS.get(index).map_or("unknown", |spec| spec.name);
+        let (mut pause, mut again) = (RETRY.0, self.shared.progress.taken(known));
         while let Err(e) = self.keep(&letter).await {
             self.shared.troubles.unburied(name, &e);
+            again.because(&e);
             if !self.wait(stop, &mut pause).await {
                 return End::Returned;
             }
@@ -221,22 +299,42 @@ mod tests {
 
     #[test]
     fn the_place_of_a_message_is_read_from_both_forms() {
-        let place =
-            Place { stream: "ROSEY".into(), delivered: 5, sequence: 42, stored: 1_700_000_000_123_456_789 };
+        let place = Place {
+            stream: "ROSEY".into(),
+            consumer: "writer".into(),
+            delivered: 5,
+            sequence: 42,
+            stored: 1_700_000_000_123_456_789,
+        };
         let old = "$JS.ACK.ROSEY.writer.5.42.40.1700000000123456789.7";
         let new = "$JS.ACK._.ACCHASH.ROSEY.writer.5.42.40.1700000000123456789.7.token";
         assert_eq!(Place::read(old), Some(place.clone()));
         assert_eq!(Place::read(new), Some(place.clone()));
         assert_eq!(place.arrival(), 1_700_000_000_123);
-        for none in ["", "_INBOX.x", "$JS.ACK.ROSEY.writer.x.42.40.1.7", "$JS.ACK.ROSEY.writer"] {
+        for none in [
+            "",
+            "_INBOX.x",
+            "$JS.ACK.ROSEY.writer.x.42.40.1.7",
+            "$JS.ACK.ROSEY.writer",
+            "$JS.ACK.ROSEY.writer.5.42.x.1.7",
+            "$JS.ACK.ROSEY.writer.5.42.40.1.>",
+            "$JS.ACK.ROSEY..5.42.40.1.7",
+            "$JS.ACK.*.writer.5.42.40.1.7",
+            "$JS.API.STREAM.PURGE.ROSEY",
+        ] {
             assert_eq!(Place::read(none), None, "{none}");
         }
     }
 
     #[test]
     fn a_message_without_an_id_has_the_same_one_each_time_it_is_delivered() {
-        let place =
-            |delivered, sequence, stored| Place { stream: "ROSEY".into(), delivered, sequence, stored };
+        let place = |delivered, sequence, stored| Place {
+            stream: "ROSEY".into(),
+            consumer: "writer".into(),
+            delivered,
+            sequence,
+            stored,
+        };
         let first = place(1, 42, 1_700_000_000_123_456_789).id();
         assert_eq!(place(2, 42, 1_700_000_000_123_456_789).id(), first);
         assert_ne!(place(1, 43, 1_700_000_000_123_456_789).id(), first);

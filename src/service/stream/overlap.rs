@@ -52,5 +52,5 @@ impl Overlap {
 }
 
 fn has_id(headers: Option<&HeaderMap>) -> bool {
-    headers.is_some_and(|headers| headers.get(wire::ID).is_some())
+    wire::names_id(headers)
 }

@@ -56,13 +56,6 @@ enum Entry {
     User(UserData),
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Id {
-    Text(String),
-    Number(serde_json::Number),
-}
-
 /// Reads a line.
 ///
 /// # Errors
@@ -135,13 +128,14 @@ impl Fields<'_> {
         optional("reason", self.reason, "a text")?.map(|reason| without_nul("reason", reason)).transpose()
     }
 
-    /// A text or a number; an empty text is none.
+    /// A text, or a number as it is written: read as one, two long ones could become the same. An empty text is none.
     fn id(&self) -> Result<Option<String>, String> {
-        Ok(match optional("id", self.id, "a text or a number")? {
-            Some(Id::Text(text)) => Some(text).filter(|text| !text.is_empty()),
-            Some(Id::Number(number)) => Some(number.to_string()),
-            None => None,
-        })
+        let Some(raw) = self.id.map(RawValue::get) else { return Ok(None) };
+        if raw.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+            return Ok(Some(raw.to_owned()));
+        }
+        let text: Option<String> = optional("id", self.id, "a text or a number")?;
+        Ok(text.filter(|text| !text.is_empty()))
     }
 }
 
@@ -243,6 +237,8 @@ mod tests {
             (id("\"x\"").as_deref(), id("17").as_deref(), id("\"\""), id("null")),
             (Some("x"), Some("17"), None, None)
         );
+        assert_eq!((id("\"17\""), id("1e2").as_deref()), (id("17"), Some("1e2")));
+        assert_ne!(id("12345678901234567890123"), id("12345678901234567890124"));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub const LONGEST_LINE: usize = 1024 * 1024;
 const SOURCE: &str = "jsonl";
 const BUFFER: usize = 256 * 1024;
 
-/// Which recording to play, and how: `FILE` or `-`, with `?shift=now` and `?speed=max|N`.
+/// Which recording to play, and how: `FILE` or `-`, with `?shift=now`, `?speed=max|N` and `?source=NAME`.
 ///
 /// A file whose name contains `?` is written with a `?` at the end.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +51,9 @@ pub struct Recording {
     pub shift_to_now: bool,
     /// How many times faster than recorded; none is as fast as it goes. A pause of more than a day is skipped.
     pub speed: Option<f64>,
+    /// Whose ids the lines have. Two recordings of one source may hold the same events, wherever they lie; those of two
+    /// sources never do, even if their lines have the same ids.
+    pub source: Option<String>,
 }
 
 impl FromStr for Recording {
@@ -58,7 +61,7 @@ impl FromStr for Recording {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (file, options) = text.rsplit_once('?').unwrap_or((text, ""));
-        let mut recording = Self { file: Some(file.into()), shift_to_now: false, speed: None };
+        let mut recording = Self { file: Some(file.into()), shift_to_now: false, speed: None, source: None };
         for option in options.split('&').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
                 Some(("shift", "now")) => recording.shift_to_now = true,
@@ -67,6 +70,8 @@ impl FromStr for Recording {
                     Ok(times) if times.is_normal() && times > 0.0 => recording.speed = Some(times),
                     _ => return Err(format!("{option}: the speed is `max` or a number above 0")),
                 },
+                Some(("source", name)) if !name.is_empty() => recording.source = Some(name.to_owned()),
+                Some(("source", _)) => return Err(format!("{option}: the source has no name")),
                 Some(("shift", _)) => return Err(format!("{option}: times can only be shifted to `now`")),
                 _ => return Err(format!("there is no option `{option}`")),
             }
@@ -94,7 +99,9 @@ impl Recording {
         let voice: Arc<dyn Voice> = Arc::new(JsonlVoice::new(tokio::io::stdout()));
         let Some(path) = &self.file else {
             return Ok(Box::new(
-                Jsonl::new(BufReader::with_capacity(BUFFER, stdin::read()), voice).at_speed(self.speed),
+                Jsonl::new(BufReader::with_capacity(BUFFER, stdin::read()), voice)
+                    .at_speed(self.speed)
+                    .of_source(self.source.as_deref()),
             ));
         };
         let opened = open_file(path, self.shift_to_now).await;
@@ -102,6 +109,7 @@ impl Recording {
             opened.map_err(|error| OpenError::Unreadable { path: path.clone(), error })?;
         let chat = Jsonl::new(BufReader::with_capacity(BUFFER, file), voice)
             .at_speed(self.speed)
+            .of_source(self.source.as_deref())
             .shifted(last.map_or(0, |last| clock::issue().saturating_sub(last)))
             .of_size(size);
         Ok(Box::new(chat))
@@ -147,6 +155,7 @@ pub struct Jsonl<R> {
     pace: Option<Pace>,
     shift: i64,
     size: Option<u64>,
+    source: Arc<str>,
     ended: bool,
 }
 
@@ -154,7 +163,13 @@ impl<R: AsyncBufRead + Send + Unpin + 'static> Jsonl<R> {
     /// Plays what is read as fast as it goes.
     pub fn new(input: R, voice: Arc<dyn Voice>) -> Self {
         let lines = Lines::new(input, LONGEST_LINE);
-        Self { lines, voice, pace: None, shift: 0, size: None, ended: false }
+        Self { lines, voice, pace: None, shift: 0, size: None, source: SOURCE.into(), ended: false }
+    }
+
+    /// Says whose ids the lines have; see [`Recording::source`].
+    #[must_use]
+    pub fn of_source(self, name: Option<&str>) -> Self {
+        Self { source: name.map_or_else(|| SOURCE.into(), |name| format!("{SOURCE}:{name}").into()), ..self }
     }
 
     /// Plays this many times faster than recorded; `None` is as fast as it goes.
@@ -205,7 +220,7 @@ impl<R: AsyncBufRead + Send + Unpin + 'static> Jsonl<R> {
         let at = line.recorded_at.map(|at| at.saturating_add(self.shift));
         let stamp = at.map_or_else(Stamp::now, Stamp::at);
         let stamp = match line.id {
-            Some(id) => stamp.identified(SOURCE, id),
+            Some(id) => stamp.identified(Arc::clone(&self.source), id),
             None => stamp,
         };
         Event::new(line.body, stamp)

@@ -1,0 +1,70 @@
+//! Why the NATS client has ended a connection: it tells its log, and nobody else.
+
+use std::fmt;
+use std::panic;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterFn, LevelFilter, filter_fn};
+use tracing_subscriber::layer::Context;
+
+use crate::nats::unreadable;
+
+/// The client's crate, as it names itself in logs and in paths.
+const TARGET: &str = "async_nats";
+const CRATE: &str = "async-nats-";
+
+/// Hears why a connection ended.
+pub(super) struct Causes;
+
+/// Lets through what may be that, and nothing else: decided once for each place in the code.
+pub(super) fn only_causes() -> FilterFn<fn(&Metadata<'_>) -> bool> {
+    let may_be: fn(&Metadata<'_>) -> bool = |place| {
+        place.target() == TARGET && *place.level() == Level::DEBUG && place.fields().field("error").is_some()
+    };
+    filter_fn(may_be).with_max_level_hint(LevelFilter::DEBUG)
+}
+
+impl<S: Subscriber> Layer<S> for Causes {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut said = Said::default();
+        event.record(&mut said);
+        if said.message == "disconnected" && is_unreadable(&said.error) {
+            unreadable::ends(said.error);
+        }
+    }
+}
+
+/// Whether it is about what came, and not about the connection.
+fn is_unreadable(error: &str) -> bool {
+    error.contains("InvalidInput") || error.contains("could not parse status")
+}
+
+#[derive(Default)]
+struct Said {
+    message: String,
+    error: String,
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            "error" => self.error = format!("{value:?}"),
+            _ => {}
+        }
+    }
+}
+
+/// A panic of the NATS client is such an end too, and is told with the others, not each time.
+pub(super) fn of_panics() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(|place| place.file()).unwrap_or_default();
+        if !place.contains(CRATE) {
+            return usual(panic);
+        }
+        unreadable::ends(format!("the NATS client: {}", panic.payload_as_str().unwrap_or("a panic")));
+    }));
+}

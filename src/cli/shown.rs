@@ -1,0 +1,89 @@
+//! Text as it may be shown: without characters that are commands to a terminal, or invisible.
+
+use std::fmt::Write;
+
+/// Whether a terminal or a viewer takes the character for a command, or shows nothing at all for it: control characters
+/// of both sets, directions of writing, separators of lines, everything of no width.
+const fn is_hidden(c: char) -> bool {
+    matches!(
+        c,
+        '\0'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+fn escaped(text: &str, keep: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if keep(c) || !is_hidden(c) => shown.push(c),
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            c => {
+                let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
+            }
+        }
+    }
+    shown
+}
+
+/// A name or a message, which stays on one line: hidden characters are written as `\u{202e}`.
+pub(super) fn clean(text: &str) -> String {
+    escaped(text, |_| false)
+}
+
+/// The same for text of several lines.
+pub(super) fn lines(text: &str) -> String {
+    escaped(text, |c| matches!(c, '\n' | '\t'))
+}
+
+/// The same for a line of the log that is coloured by ourselves: what strangers wrote in it holds no escape any more.
+pub(super) fn coloured(text: &str) -> String {
+    escaped(text, |c| c == '\u{1b}')
+}
+
+/// JSON as it was serialised, with hidden characters as `\u202e`: they stand in its strings alone.
+pub(super) fn json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c > '\u{7e}' && is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_characters_are_written_out() {
+        assert_eq!(clean("a\u{1b}[2Jb\u{202e}c\u{9b}d\ne"), "a\\u{1b}[2Jb\\u{202e}c\\u{9b}d\\ne");
+        assert_eq!(lines("one\u{2028}\ntwo\r\n"), "one\\u{2028}\ntwo\\r\n");
+        assert_eq!(coloured("\u{1b}[32mINFO\u{9b}"), "\u{1b}[32mINFO\\u{9b}");
+        assert_eq!(clean("Zoë 日本 👍🏽 – ok"), "Zoë 日本 👍🏽 – ok");
+    }
+
+    #[test]
+    fn json_stays_json_and_means_the_same() {
+        let value = serde_json::json!({"a\u{85}": "\u{1b}\u{7f}\u{9b}\u{200b}\u{e0041}é"});
+        let shown = json(&value.to_string());
+        assert_eq!(shown, r#"{"a\u0085":"\u001b\u007f\u009b\u200b\udb40\udc41é"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
+    }
+}

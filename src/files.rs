@@ -1,0 +1,91 @@
+//! Files that hold what was said in private, and the locks beside them: who may read them.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+/// Who may read and write a new file, unless something else is said: its owner.
+pub(crate) const PRIVATE: u32 = 0o600;
+
+/// Creates a file with this mode, whatever the umask says. Fails if there is one.
+pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    // From its first moment on: what is opened by others before the mode is set stays open.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    #[cfg(not(unix))]
+    let _ = mode;
+    Ok(file)
+}
+
+/// An empty file to write to: a new one with this mode, or the one that is there, which keeps its mode.
+pub(crate) fn begin(path: &Path, mode: u32) -> io::Result<File> {
+    match create_new(path, mode) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            File::options().write(true).truncate(true).open(path)
+        }
+        created => created,
+    }
+}
+
+/// The file whose lock stands for `guarded`, which may not be there yet: a new one gets the mode of `guarded`, so that the
+/// same users may take both, else this one.
+pub(crate) fn lock(path: &Path, guarded: &Path, mode: u32) -> io::Result<File> {
+    let mode = mode_of(guarded).unwrap_or(mode);
+    match create_new(path, mode) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        created => return created,
+    }
+    // A pipe, for one, would be waited for without limit.
+    if !fs::metadata(path)?.is_file() {
+        let why = format!("{} is no ordinary file; remove it", path.display());
+        return Err(io::Error::new(ErrorKind::InvalidInput, why));
+    }
+    File::options().write(true).open(path)
+}
+
+#[cfg(unix)]
+fn mode_of(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).ok().map(|file| file.permissions().mode() & 0o777)
+}
+
+#[cfg(not(unix))]
+fn mode_of(_: &Path) -> Option<u32> {
+    None
+}
+
+/// Says that a file which was there before may be read by more users than a new one might.
+pub(crate) fn warn_of_readers(path: &Path, mode: u32) {
+    const OTHERS_READ: u32 = 0o044;
+    if let Some(found) = mode_of(path).filter(|found| found & !mode & OTHERS_READ != 0) {
+        let file = path.display();
+        tracing::warn!(
+            "{file} holds private messages, and other users may read it (its mode is {found:04o}): chmod {mode:04o} \
+             {file}, or say --file-mode {found:04o} if that is meant"
+        );
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_belongs_to_the_users_of_what_it_guards_and_is_an_ordinary_file() {
+        let place = tempfile::tempdir().expect("a folder");
+        let [guarded, beside, folder] = ["db", "db.lock", "folder"].map(|name| place.path().join(name));
+        lock(&beside, &guarded, PRIVATE).expect("a lock");
+        assert_eq!(mode_of(&beside), Some(PRIVATE), "before there is anything to guard");
+        fs::remove_file(&beside).expect("removed");
+        create_new(&guarded, 0o660).expect("a file");
+        lock(&beside, &guarded, PRIVATE).expect("a lock");
+        assert_eq!(mode_of(&beside), Some(0o660));
+        fs::create_dir(&folder).expect("a folder");
+        assert!(lock(&folder, &guarded, PRIVATE).is_err());
+    }
+}

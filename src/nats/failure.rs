@@ -1,0 +1,103 @@
+//! Why there is no connection, in words that say what to do.
+
+use std::fmt;
+
+use async_nats::{ClientError, ConnectErrorKind, Event};
+
+/// Of which kind it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// No server is there, as while it restarts.
+    Absent,
+    /// The name of its host is not found.
+    Unnamed,
+    /// No greeting comes.
+    Silent,
+    /// The connection is to be encrypted, and cannot be.
+    Untrusted,
+    /// What answers speaks another language.
+    Foreign,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Absent => "no NATS server answers",
+            Self::Unnamed => "the host name of the NATS server is not found; is its address right?",
+            Self::Silent => {
+                "no greeting of a NATS server comes: it cannot be reached, does not move, or what listens there is no \
+                 NATS server"
+            }
+            Self::Untrusted => {
+                "no encrypted connection to the NATS server; is its certificate made for this name, by an authority that \
+                 this machine trusts?"
+            }
+            Self::Foreign => "what answers at the address is no NATS server",
+        })
+    }
+}
+
+/// Why the last try to connect failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    /// The kind and its cause, for people.
+    pub(crate) said: String,
+}
+
+impl Failure {
+    /// What an event says of a try to connect, if that is what it is about. The client tells it as a text: the kind,
+    /// then its cause, which is often found out by ourselves: see `look`.
+    pub(crate) fn of(event: &Event) -> Option<Self> {
+        let Event::ClientError(ClientError::Other(text)) = event else { return None };
+        let cause =
+            |kind: ConnectErrorKind| Some(text.strip_prefix(&kind.to_string())?.trim_start_matches(": "));
+        let of_kind = |kind: ConnectErrorKind, means| cause(kind).map(|why| (means, why));
+        let (kind, why) = of_kind(ConnectErrorKind::Dns, Kind::Unnamed)
+            .or_else(|| of_kind(ConnectErrorKind::TimedOut, Kind::Silent))
+            .or_else(|| of_kind(ConnectErrorKind::Tls, Kind::Untrusted))
+            .or_else(|| cause(ConnectErrorKind::Io).map(|why| (of_io(why), why)))?;
+        let said = if why.is_empty() { kind.to_string() } else { format!("{kind} ({why})") };
+        Some(Self { kind, said })
+    }
+}
+
+/// What kind of failure the network's own is.
+fn of_io(why: &str) -> Kind {
+    let lower = why.to_lowercase();
+    if lower.contains("os error") || lower.contains("unexpected end") {
+        Kind::Absent
+    } else if ["certificate", "tls", "handshake"].iter().any(|word| lower.contains(word)) {
+        Kind::Untrusted
+    } else {
+        Kind::Foreign
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_to_connect_says_what_it_is() {
+        for (text, kind, why) in [
+            ("IO error: Connection refused (os error 111)", Kind::Absent, "Connection refused"),
+            ("IO error: invalid peer certificate: UnknownIssuer", Kind::Untrusted, "UnknownIssuer"),
+            ("TLS error: bad", Kind::Untrusted, "bad"),
+            ("DNS error: failed to lookup address information", Kind::Unnamed, "failed to lookup"),
+            ("timed out", Kind::Silent, "no greeting"),
+            ("IO error: expected INFO, got nothing", Kind::Foreign, "expected INFO"),
+        ] {
+            let failure = Failure::of(&Event::ClientError(ClientError::Other(text.to_owned()))).expect(text);
+            assert_eq!(failure.kind, kind, "{text}");
+            assert!(failure.said.contains(why), "{text}: {failure:?}");
+        }
+        for other in ["authorization violation", "something else"] {
+            assert_eq!(
+                Failure::of(&Event::ClientError(ClientError::Other(other.to_owned()))),
+                None,
+                "{other}"
+            );
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! How long an answer to a ping may take: no longer than needed where the way is short, and as long as it takes where
+//! it is long.
+
+use std::time::Duration;
+
+/// The shortest limit: a service that is only busy must not be taken for gone.
+const LEAST: Duration = Duration::from_millis(600);
+
+/// The limit of the next ping, from those before.
+#[derive(Debug)]
+pub(super) struct Patience {
+    /// The longest limit.
+    most: Duration,
+    /// The quickest answer that came over this connection.
+    best: Option<Duration>,
+    /// Pings without an answer since the last one.
+    silent: u32,
+}
+
+impl Patience {
+    pub(super) fn new(most: Duration) -> Self {
+        Self { most: most.max(LEAST), best: None, silent: 0 }
+    }
+
+    /// Another connection, or another service: nothing is known of the way.
+    pub(super) fn begin(&mut self) {
+        self.best = None;
+        self.silent = 0;
+    }
+
+    /// How long the next answer may take. As long as there has been none, it may be the way that is long.
+    pub(super) fn limit(&self) -> Duration {
+        let usual = self.best.map_or(self.most, |best| best * 4);
+        usual.clamp(LEAST, self.most).saturating_mul(1 << self.silent.min(8)).min(self.most)
+    }
+
+    /// An answer took so long, or none came.
+    pub(super) fn learn(&mut self, took: Option<Duration>) {
+        match took {
+            // After silence the way may have become longer.
+            Some(took) if self.silent > 0 => (self.best, self.silent) = (Some(took), 0),
+            Some(took) => self.best = Some(self.best.map_or(took, |best| best.min(took))),
+            None => self.silent += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn the_limit_follows_the_way_and_stays_within_its_bounds() {
+        let mut patience = Patience::new(ms(2000));
+        assert_eq!(patience.limit(), ms(2000), "nothing is known of the way");
+        patience.learn(Some(ms(1)));
+        assert_eq!(patience.limit(), LEAST);
+        patience.learn(Some(ms(500)));
+        assert_eq!(patience.limit(), LEAST, "it was only busy");
+        patience.learn(None);
+        assert_eq!(patience.limit(), ms(1200), "the way may have become longer");
+        patience.learn(Some(ms(400)));
+        assert_eq!(patience.limit(), ms(1600));
+        for _ in 0..100 {
+            patience.learn(None);
+        }
+        assert_eq!(patience.limit(), ms(2000));
+        patience.begin();
+        patience.learn(Some(ms(10)));
+        assert_eq!(patience.limit(), LEAST);
+        assert_eq!(Patience::new(ms(1)).limit(), LEAST);
+    }
+}

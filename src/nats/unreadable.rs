@@ -1,0 +1,123 @@
+//! Headers that the client library cannot read. Each of them is to it an error of the whole connection, or the end of the task
+//! behind it; nothing of the message reaches us. So whoever gets a message another way asks here first.
+
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_nats::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+const VERSION: &str = "NATS/1.0";
+
+/// Reads a header block as strictly as the client library's connection does.
+///
+/// # Errors
+/// Why the library would not read it.
+pub(crate) fn read(block: &[u8]) -> Result<HeaderMap, String> {
+    let text = std::str::from_utf8(block).map_err(|e| format!("it is not UTF-8: {e}"))?;
+    let mut lines = text.lines().peekable();
+    let version = lines.next().ok_or("it is empty")?;
+    let status =
+        version.strip_prefix(VERSION).ok_or_else(|| format!("it does not begin with {VERSION}"))?.trim();
+    let status = status.split_once(' ').map_or(status, |(status, _)| status.trim());
+    if !status.is_empty() && status.parse::<StatusCode>().is_err() {
+        return Err(format!("its status {} is none", shown(status)));
+    }
+    let mut headers = HeaderMap::new();
+    while let Some(line) = lines.next() {
+        if line.is_empty() {
+            continue;
+        }
+        let (name, value) =
+            line.split_once(':').ok_or_else(|| format!("the line {} has no colon", shown(line)))?;
+        let name = HeaderName::from_str(name).map_err(|_| format!("the name {} is none", shown(name)))?;
+        let mut value = value.trim_start().to_owned();
+        while let Some(more) = lines.next_if(|line| line.starts_with(char::is_whitespace)) {
+            value.push_str(more);
+        }
+        // The library does not refuse this one: it panics.
+        let value = HeaderValue::from_str(value.trim_end())
+            .map_err(|_| format!("the value of {} has a carriage return", shown(name.as_ref())))?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// Whatever can be read of a block that [`read`] refuses: the lines that are headers by themselves.
+pub(crate) fn salvage(block: &[u8]) -> Vec<(String, String)> {
+    let lines = block.split(|byte| *byte == b'\n').skip(1);
+    let header = |line: &[u8]| {
+        let line = std::str::from_utf8(line).ok()?;
+        let (name, value) = line.trim_end_matches('\r').split_once(':')?;
+        HeaderName::from_str(name).ok()?;
+        HeaderValue::from_str(value.trim()).ok()?;
+        Some((name.to_owned(), value.trim().to_owned()))
+    };
+    lines.filter_map(header).collect()
+}
+
+/// A word of a peer, fit for a sentence.
+fn shown(word: &str) -> String {
+    let begin: String = word.chars().take(40).collect();
+    format!("{begin:?}{}", if begin.len() < word.len() { "…" } else { "" })
+}
+
+/// What ended a connection of this process last, as the library told its log: it tells it nowhere else.
+static END: Mutex<Option<(Instant, String)>> = Mutex::new(None);
+
+/// How long after the library's word the event of the lost connection may come.
+const SOON: Duration = Duration::from_secs(2);
+
+/// A connection ends because of what came over it.
+#[cfg_attr(not(feature = "cli"), allow(dead_code))] // told by the program's log
+pub(crate) fn ends(cause: String) {
+    *END.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), cause));
+}
+
+/// Why a connection was lost just now, if it was for what came over it.
+pub(crate) fn ended() -> Option<String> {
+    let end = END.lock().unwrap_or_else(PoisonError::into_inner).take();
+    end.filter(|(at, _)| at.elapsed() < SOON).map(|(_, cause)| cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_library_refuses_is_refused_and_what_it_takes_is_taken() {
+        for good in [
+            "NATS/1.0\r\n\r\n",
+            "NATS/1.0\r\nA: b\r\n\r\n",
+            "NATS/1.0 503\r\n\r\n",
+            "NATS/1.0 408 Request Timeout\r\nA:b\r\n\r\n",
+            "NATS/1.0\r\n: no name\r\n\r\n",
+            "NATS/1.0\r\nA: über\r\n folded\r\n\r\n",
+            "NATS/1.0\r\nA: ends in\r\r\n\r\n",
+            "NATS/1.0\nA: b\n",
+        ] {
+            assert!(read(good.as_bytes()).is_ok(), "{good:?}: {:?}", read(good.as_bytes()));
+        }
+        for bad in [
+            &b""[..],
+            b"NATS/1.0\r\nX: caf\xe9\r\n\r\n",
+            b"NATS/1.0\r\nTrace Id: 17\r\n\r\n",
+            b"NATS/1.0\r\nno colon\r\n\r\n",
+            b"NATS/2.0\r\nA: b\r\n\r\n",
+            b"NATS/1.0 abc\r\n\r\n",
+            b"NATS/1.0 99\r\n\r\n",
+            b"NATS/1.0\r\nA: b\rc\r\n\r\n",
+            "NATS/1.0\r\nÜ: b\r\n\r\n".as_bytes(),
+            b"NATS/1.0\r\n leading: b\r\n\r\n",
+        ] {
+            assert!(read(bad).is_err(), "{:?}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_of_a_broken_block_is() {
+        let block = b"NATS/1.0\r\nNats-Msg-Id: 7\r\nX: caf\xe9\r\nTrace Id: 17\r\nno colon\r\nA:  b \r\nB: c\rd\r\n\r\n";
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(salvage(block), [pair("Nats-Msg-Id", "7"), pair("A", "b")]);
+    }
+}

@@ -1,0 +1,351 @@
+//! What comes up beside the service after its start: another kind of service on the same subjects, one on another database,
+//! one on a copy of this file. It is asked all the time, in a way that changes nothing.
+//!
+//! A service that answers nothing (a plain subscriber on the events) cannot be told from a monitor: of such a one nothing is
+//! known, unless it introduces itself on `$SRV.INFO`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Message, Subscriber};
+use futures_util::{FutureExt, StreamExt};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::task::coop::unconstrained;
+use tokio::time::{self, Instant};
+
+use super::instance::Who;
+use super::neighbours::who_subject;
+use super::subscription::told;
+use super::{ServeError, Shared, micro, server_time};
+use crate::nats::{stored, wire};
+use crate::operation::{Kind, Persist};
+
+/// How often it is asked who is there; every second time, who else answers.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often each query is asked in one look: one that shares our queue group gets only some of them.
+const TIMES: usize = 2;
+/// For how long an answer counts. One that shares our queue group does not answer each time.
+const COUNTS: Duration = Duration::from_secs(5);
+/// A subject that a stream stores is not asked for as long.
+const STORED: Duration = Duration::from_secs(60);
+/// Every so many looks a server that tells its time is asked for it.
+const TIME_EVERY: u64 = 5;
+/// So many services are named at the most.
+const NAMED: usize = 16;
+
+/// What the keys of these notices begin with.
+const PREFIX: &str = "neighbour.";
+/// The key of the notice that the clock is doubtful.
+const CLOCK: &str = "clock";
+
+/// Something that answers and is not ours: on which subject, or under which name.
+type Found = BTreeMap<String, Instant>;
+
+struct Beside<O> {
+    shared: Arc<Shared<O>>,
+    inbox: String,
+    answers: Subscriber,
+    /// The queries, with what is asked.
+    queries: Vec<(&'static str, &'static str)>,
+    /// When a stream acknowledged a question on a subject.
+    stored: HashMap<&'static str, Instant>,
+    kinds: Found,
+    databases: Found,
+    named: Found,
+    copies: BTreeMap<String, (String, Instant)>,
+    /// Instances that were strange in the last look.
+    strange: HashSet<String>,
+    accepted: BTreeSet<String>,
+}
+
+/// Looks as long as the service runs. Tells `evict` if this is the one that has to stop.
+pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, evict: mpsc::Sender<ServeError>) {
+    let inbox = shared.client.new_inbox();
+    let answers = match shared.client.subscribe(format!("{inbox}.*")).await {
+        Ok(answers) => answers,
+        // The client is closed, and with it the service.
+        Err(e) => return tracing::debug!("who else answers is not known: {e}"),
+    };
+    let queries = O::SPECS.iter().filter(|spec| spec.kind == Kind::Query);
+    let mut beside = Beside {
+        inbox,
+        answers,
+        queries: queries.map(|spec| (spec.subject, spec.example)).collect(),
+        stored: HashMap::new(),
+        kinds: Found::new(),
+        databases: Found::new(),
+        named: Found::new(),
+        copies: BTreeMap::new(),
+        strange: HashSet::new(),
+        accepted: BTreeSet::new(),
+        shared: Arc::clone(&shared),
+    };
+    let mut stop = shared.stop.clone();
+    let mut round = 0_u64;
+    while !*stop.borrow() {
+        shared.instance.enrol(&shared.db).await;
+        let now = *shared.connection.borrow();
+        if now.up && !now.lame {
+            beside.ask(round, now.asking_denied, now.micro_denied).await;
+        }
+        round = round.wrapping_add(1);
+        match shared.db.doubt() {
+            Some(sentence) => shared.notices.raise(CLOCK, sentence),
+            None => shared.notices.clear(CLOCK),
+        }
+        if time::timeout(LOOK, told(&mut stop)).await.is_ok() {
+            return;
+        }
+        if let Some(error) = beside.read().await {
+            let _ = evict.try_send(error);
+        }
+        beside.tell();
+    }
+}
+
+impl<O: Persist> Beside<O> {
+    async fn ask(&mut self, round: u64, denied: bool, micro_denied: bool) {
+        let client = self.shared.client.clone();
+        if !denied {
+            let question = self.shared.instance.question();
+            let _ = client
+                .publish_with_reply(who_subject::<O>(), format!("{}.who", self.inbox), question.into())
+                .await;
+        }
+        if let Some(stream) = self.shared.stream.as_ref().filter(|_| round.is_multiple_of(TIME_EVERY)) {
+            let question = format!("$JS.API.STREAM.INFO.{}", stream.name);
+            let _ = client.publish_with_reply(question, format!("{}.time", self.inbox), "".into()).await;
+        }
+        if !round.is_multiple_of(2) {
+            return;
+        }
+        if !denied {
+            self.stored.retain(|_, at| at.elapsed() < STORED);
+            let mut headers = HeaderMap::new();
+            headers.insert(wire::LOOK, "1");
+            for (place, (subject, example)) in self.queries.iter().enumerate() {
+                if self.stored.contains_key(subject) {
+                    continue;
+                }
+                for _ in 0..TIMES {
+                    let reply = format!("{}.{place}", self.inbox);
+                    let headers = headers.clone();
+                    let _ = client
+                        .publish_with_reply_and_headers(*subject, reply, headers, (*example).into())
+                        .await;
+                }
+            }
+        }
+        if !micro_denied {
+            let _ = client.publish_with_reply("$SRV.INFO", format!("{}.info", self.inbox), "".into()).await;
+        }
+    }
+
+    /// Takes what has been answered. Answers why this instance must stop, if it must.
+    async fn read(&mut self) -> Option<ServeError> {
+        let now = Instant::now();
+        let mut others = Vec::new();
+        // Outside of tokio's budget: it would say "nothing more" in the middle.
+        while let Some(Some(answer)) = unconstrained(self.answers.next()).now_or_never() {
+            if answer.status.is_some() {
+                continue;
+            }
+            let Some(kind) = answer.subject.strip_prefix(self.inbox.as_str()).and_then(|rest| rest.get(1..))
+            else {
+                continue;
+            };
+            match (kind, kind.parse::<usize>().ok().and_then(|place| self.queries.get(place))) {
+                ("info", _) => {
+                    if let Some(name) = foreign_service::<O>(&answer) {
+                        note(&mut self.named, name, now);
+                    }
+                }
+                ("time", _) => {
+                    if let Some(at) = server_time::read(&answer.payload) {
+                        self.shared.db.witness(at, server_time::is_elsewhere(&self.shared.client));
+                    }
+                }
+                ("who", _) => {
+                    let who = who_subject::<O>();
+                    if self.is_ours(&answer, &who, now) {
+                        others.extend(serde_json::from_slice::<Who>(&answer.payload).ok());
+                    }
+                }
+                (_, Some((subject, _))) => {
+                    let subject = *subject;
+                    if !wire::is_ours(&answer) && stored::PubAck::read(&answer.payload).is_some() {
+                        // Named elsewhere, as every stream that is not ours.
+                        self.stored.insert(subject, now);
+                    } else {
+                        self.is_ours(&answer, subject, now);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for found in [&mut self.kinds, &mut self.databases, &mut self.named] {
+            found.retain(|_, at| at.elapsed() < COUNTS);
+        }
+        self.copies.retain(|_, (_, at)| at.elapsed() < COUNTS);
+        self.compare(others, now).await
+    }
+
+    /// Whether an answer comes from a service on our database; notes it if not.
+    fn is_ours(&mut self, answer: &Message, subject: &str, now: Instant) -> bool {
+        match wire::database(answer) {
+            Some(database) if wire::is_ours(answer) => {
+                let ours = database == self.shared.db.database();
+                if !ours {
+                    note(&mut self.databases, database.chars().take(64).collect(), now);
+                }
+                ours
+            }
+            _ => {
+                note(&mut self.kinds, subject.to_owned(), now);
+                false
+            }
+        }
+    }
+
+    async fn compare(&mut self, others: Vec<Who>, now: Instant) -> Option<ServeError> {
+        let mut strange = HashSet::new();
+        let mut stop = None;
+        for other in others {
+            let shared = &self.shared;
+            if shared.instance.has_another_clock(&other) {
+                shared.db.witness(other.time, true);
+            }
+            if !shared.instance.is_strange(&shared.db, &other).await {
+                continue;
+            }
+            // Twice in a row: between two looks every instance has written down again that it is there.
+            if self.strange.contains(&other.instance) {
+                if shared.instance.must_stop(&other) {
+                    stop = Some(shared.instance.is_a_copy(&other, shared.total().done));
+                } else if self.copies.len() < NAMED {
+                    self.copies.insert(other.instance.clone(), (shared.instance.of_a_copy(&other), now));
+                }
+            }
+            strange.insert(other.instance);
+        }
+        self.strange = strange;
+        stop
+    }
+
+    /// Names what there is, and tells our clients to leave these subjects for as long.
+    fn tell(&mut self) {
+        let listed = |found: &Found| found.keys().cloned().collect::<Vec<_>>().join(", ");
+        let until = "Until it is gone our clients leave NATS and use the database itself. Stop it, or start this service \
+                     with --takeover if both are meant to run";
+        let mut foreign = BTreeMap::new();
+        if !self.kinds.is_empty() {
+            let subjects = listed(&self.kinds);
+            let sentence = format!(
+                "another kind of service answers on {subjects}, as the Python bot's database service does: what it is sent \
+                 it may write to a database of its own. {until}"
+            );
+            foreign.insert(format!("{PREFIX}kind"), sentence);
+        }
+        if !self.named.is_empty() {
+            let names = listed(&self.named);
+            let sentence = format!(
+                "another kind of service has endpoints on our subjects ($SRV.INFO): {names}. {until}"
+            );
+            foreign.insert(format!("{PREFIX}micro"), sentence);
+        }
+        let mut notices = if self.shared.takeover { self.accept(foreign) } else { foreign };
+        if !self.databases.is_empty() {
+            let (others, own) = (listed(&self.databases), self.shared.db.database());
+            let sentence = format!(
+                "a database service on another database ({others}) answers here as well; this one is {own}. Until it is \
+                 gone our clients use the database itself. Start both on the same file, or stop one"
+            );
+            notices.insert(format!("{PREFIX}database"), sentence);
+        }
+        for (instance, (sentence, _)) in &self.copies {
+            notices.insert(format!("{PREFIX}copy.{instance}"), sentence.clone());
+        }
+        self.shared.foreign.store(!notices.is_empty(), Ordering::Relaxed);
+        self.shared.notices.replace(PREFIX, notices);
+    }
+
+    /// The operator has said that it may be there: it is said once.
+    fn accept(&mut self, foreign: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        for (key, sentence) in foreign {
+            if self.accepted.insert(key) {
+                tracing::warn!("taking over, as --takeover says: {sentence}");
+            }
+        }
+        BTreeMap::new()
+    }
+}
+
+fn note(found: &mut Found, key: String, now: Instant) {
+    if found.len() < NAMED || found.contains_key(&key) {
+        found.insert(key, now);
+    }
+}
+
+/// A service as it introduces itself, as far as it matters here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Info {
+    name: String,
+    id: String,
+    metadata: Option<HashMap<String, String>>,
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Endpoint {
+    subject: String,
+}
+
+/// The name of a service that is not ours, and has endpoints on our subjects.
+fn foreign_service<O: Persist>(answer: &Message) -> Option<String> {
+    let info: Info = serde_json::from_slice(&answer.payload).ok()?;
+    let ours = info.name == micro::name::<O>()
+        && info.metadata.is_some_and(|metadata| metadata.contains_key("database_id"));
+    let on_ours = |endpoint: &Endpoint| O::SPECS.iter().any(|spec| covers(&endpoint.subject, spec.subject));
+    let first = info.endpoints.iter().find(|endpoint| on_ours(endpoint))?;
+    let short = |text: &str| text.chars().filter(|c| !c.is_control()).take(64).collect::<String>();
+    (!ours).then(|| format!("{} {} on {}", short(&info.name), short(&info.id), short(&first.subject)))
+}
+
+/// Whether a subscription to `pattern` gets what is sent to `subject`.
+fn covers(pattern: &str, subject: &str) -> bool {
+    let (mut patterns, mut tokens) = (pattern.split('.'), subject.split('.'));
+    loop {
+        match (patterns.next(), tokens.next()) {
+            (None, None) => return true,
+            (Some(">"), Some(_)) => return true,
+            (Some(pattern), Some(token)) if pattern == "*" || pattern == token => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn a_pattern_covers_what_its_subscription_gets() {
+        for (pattern, covered) in [
+            ("rosey.db.user.joined", true),
+            ("rosey.db.user.*", true),
+            ("rosey.>", true),
+            ("*.db.*.joined", true),
+            ("rosey.db.user", false),
+            ("rosey.db.user.joined.>", false),
+            ("rosey.db.*", false),
+            ("", false),
+        ] {
+            assert_eq!(covers(pattern, "rosey.db.user.joined"), covered, "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Who this instance is, and whether another one works on the same file: one that serves a copy has the same database id.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time;
+
+use super::ServeError;
+use crate::clock;
+use crate::known_time::Reading;
+use crate::operation::Persist;
+use crate::sql::SqlxService;
+
+/// How long the database may take to say whether it knows an instance.
+const LIMIT: Duration = Duration::from_secs(1);
+/// How often an instance writes down again that it is there, in milliseconds.
+const AGAIN: i64 = 60_000;
+
+/// This instance.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) id: String,
+    /// In unix milliseconds.
+    pub(super) started: i64,
+    file: String,
+    host: String,
+    machine: String,
+    /// When it was last written down in its file; 0 if it is not yet.
+    seen: AtomicI64,
+}
+
+/// What an instance tells of itself on `SERVICE.who`. An older one tells its mode only.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Who {
+    pub(super) mode: String,
+    pub(super) instance: String,
+    pub(super) started: i64,
+    /// When it was last written down in its file; 0 if it is not yet.
+    pub(super) seen: i64,
+    pub(super) file: String,
+    pub(super) host: String,
+    /// Two with the same one share a clock.
+    pub(super) machine: String,
+    pub(super) time: i64,
+    /// Whether the instance that asks is written down in the file of the one that answers.
+    pub(super) knows: Option<bool>,
+}
+
+/// What an instance asks there. An older one, or a person, asks without.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Question {
+    pub(super) instance: String,
+    pub(super) seen: i64,
+}
+
+impl Instance {
+    pub(super) fn new(file: &str) -> Self {
+        let whole = std::fs::canonicalize(file).map(|path| path.display().to_string());
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Self {
+            id: uuid::Uuid::new_v4().simple().to_string(),
+            started: clock::now(),
+            file: whole.unwrap_or_else(|_| file.to_owned()),
+            host: host.trim().to_owned(),
+            machine: Reading::machine(),
+            seen: AtomicI64::new(0),
+        }
+    }
+
+    pub(super) fn seen(&self) -> i64 {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    /// Writes down that this instance has the file open, if that is not so or was long ago. A database that cannot be
+    /// written now is asked again.
+    pub(super) async fn enrol<O: Persist>(&self, db: &SqlxService<O>) {
+        let seen = self.seen();
+        let recent = clock::now().saturating_sub(seen).saturating_abs() < AGAIN;
+        if seen != 0 && recent && !matches!(time::timeout(LIMIT, db.seen(&self.id)).await, Ok(Ok(None))) {
+            return;
+        }
+        match db.enrol(&self.id, self.started).await {
+            Ok(seen) => self.seen.store(seen, Ordering::Relaxed),
+            Err(cause) => tracing::debug!("this instance could not be written down in its file: {cause}"),
+        }
+    }
+
+    pub(super) fn question(&self) -> String {
+        let question = Question { instance: self.id.clone(), seen: self.seen() };
+        serde_json::to_string(&question).unwrap_or_default()
+    }
+
+    pub(super) async fn who<O: Persist>(&self, db: &SqlxService<O>, mode: &str, asked: &[u8]) -> Who {
+        let question: Question = serde_json::from_slice(asked).unwrap_or_default();
+        let knows = if question.instance == self.id {
+            None
+        } else {
+            knows(db, &question.instance, question.seen).await
+        };
+        Who {
+            mode: mode.to_owned(),
+            instance: self.id.clone(),
+            started: self.started,
+            seen: self.seen(),
+            file: self.file.clone(),
+            host: self.host.clone(),
+            machine: self.machine.clone(),
+            time: clock::now(),
+            knows,
+        }
+    }
+
+    /// Whether another instance, on a database of the same id, works on another file.
+    pub(super) async fn is_strange<O: Persist>(&self, db: &SqlxService<O>, other: &Who) -> bool {
+        if other.instance.is_empty() || other.instance == self.id || self.seen() == 0 {
+            return false;
+        }
+        other.knows == Some(false) || knows(db, &other.instance, other.seen).await == Some(false)
+    }
+
+    /// Whether it runs on a machine with another clock.
+    pub(super) fn has_another_clock(&self, other: &Who) -> bool {
+        other.time > 0
+            && !other.machine.is_empty()
+            && !self.machine.is_empty()
+            && other.machine != self.machine
+    }
+
+    /// Whether both name the same file: then the file of the older one was replaced beneath it.
+    pub(super) fn names_the_same_file(&self, other: &Who) -> bool {
+        !self.file.is_empty() && (&self.file, &self.host) == (&other.file, &other.host)
+    }
+
+    /// Which of two that are strange to each other stops: the younger one; the older one, if its file was replaced. Both
+    /// say the same.
+    pub(super) fn must_stop(&self, other: &Who) -> bool {
+        let younger = (self.started, &self.id) > (other.started, &other.instance);
+        younger != self.names_the_same_file(other)
+    }
+
+    /// Why it does.
+    pub(super) fn is_a_copy(&self, other: &Who, applied: u64) -> ServeError {
+        let place = |file: &str, host: &str| format!("{file} on {host}");
+        ServeError::Copy {
+            own: place(&self.file, &self.host),
+            other: place(&other.file, &other.host),
+            replaced: self.names_the_same_file(other),
+            applied,
+        }
+    }
+
+    /// What an operator has to know of the other one.
+    pub(super) fn of_a_copy(&self, other: &Who) -> String {
+        format!(
+            "a service on a copy of this database answers here, and is to stop: it serves {} on {}, and this one {} on {}. \
+             What it took is in its copy only. Stop it, and start it on the same file or not at all",
+            other.file, other.host, self.file, self.host
+        )
+    }
+}
+
+/// Whether an instance is written down in this file, and as late as it says; nothing if that cannot be told.
+async fn knows<O: Persist>(db: &SqlxService<O>, instance: &str, seen: i64) -> Option<bool> {
+    if instance.is_empty() || seen == 0 {
+        return None;
+    }
+    let known = time::timeout(LIMIT, db.seen(instance)).await.ok()?.ok()?;
+    Some(known.is_some_and(|known| known >= seen))
+}

@@ -1,0 +1,156 @@
+//! What was taken, on its way to where it is done: one lane an operation, each a task that works on many at once. They are
+//! given their time and their place in the order here, as they are read; after that each may take as long as it needs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_nats::Message;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::neighbours::who_subject;
+use super::subscription::Serves;
+use super::waiting::{AT_WORK, Place};
+use super::{Shared, barrier, handle};
+use crate::clock;
+use crate::operation::Persist;
+use crate::request::OpId;
+
+/// How many messages may wait in a lane: as many as in a subscription.
+const WAITING: usize = 1 << 16;
+
+/// A message, and what it is known by if it says nothing itself.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) message: Message,
+    /// When it arrived, in unix milliseconds; never before the one that was read before.
+    pub(super) arrival: i64,
+    /// A fresh id, behind that of the one that was read before.
+    pub(super) id: OpId,
+    /// The memory that it holds.
+    place: Place,
+    /// It is being worked on. The sign of life is none of it.
+    _busy: Option<Busy>,
+}
+
+/// A subscription that still takes requests, or a request that was taken and is not done.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<watch::Sender<usize>>);
+
+impl Busy {
+    pub(super) fn new(busy: &Arc<watch::Sender<usize>>) -> Self {
+        busy.send_if_modified(|n| {
+            *n += 1;
+            false
+        });
+        Self(Arc::clone(busy))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        // Only the last one is waited for.
+        self.0.send_if_modified(|n| {
+            *n -= 1;
+            *n == 0
+        });
+    }
+}
+
+/// The lanes. They end with the subscriptions that fill them.
+pub(super) struct Lanes<O> {
+    shared: Arc<Shared<O>>,
+    /// By subject; those of which every instance has a subscription of its own have no lane here.
+    routes: HashMap<String, Option<Serves>>,
+    lanes: HashMap<Serves, mpsc::Sender<Taken>>,
+}
+
+impl<O: Persist> Lanes<O> {
+    /// Starts them.
+    pub(super) fn start(shared: &Arc<Shared<O>>, tasks: &mut JoinSet<()>) -> Arc<Self> {
+        let operations = O::SPECS.iter().enumerate();
+        let operations = operations.map(|(i, spec)| (spec.subject.to_owned(), Serves::Operation(i)));
+        let own = [("ping", Serves::Ping), ("applied", Serves::Applied)];
+        let own = own.map(|(word, serves)| (format!("{}.{word}", O::SERVICE), serves));
+        let served: HashMap<_, _> =
+            operations.chain(own).map(|(subject, serves)| (subject, Some(serves))).collect();
+        let beside = [Serves::Who, Serves::Unknown];
+        let lanes = served.values().copied().flatten().chain(beside).map(|serves| {
+            let (lane, queue) = mpsc::channel(WAITING);
+            tasks.spawn(run(Arc::clone(shared), serves, queue));
+            (serves, lane)
+        });
+        let lanes = lanes.collect();
+        let mut routes = served;
+        routes.insert(who_subject::<O>(), None);
+        Arc::new(Self { shared: Arc::clone(shared), routes, lanes })
+    }
+
+    /// Takes a message of a subscription, in the order in which they are read.
+    pub(super) fn take(&self, serves: Serves, mut message: Message) {
+        let serves = match serves {
+            Serves::Everything => match self.routes.get(message.subject.as_str()) {
+                Some(Some(serves)) => *serves,
+                Some(None) => return,
+                None => Serves::Unknown,
+            },
+            one => one,
+        };
+        if serves == Serves::Unknown {
+            self.shared.troubles.unknown(&message.subject);
+            if message.reply.is_none() {
+                return;
+            }
+        }
+        let busy = serves.works().then(|| Busy::new(&self.shared.busy));
+        let place = self.shared.room.take(&mut message);
+        let taken = place.map(|place| Taken {
+            message,
+            arrival: clock::issue(),
+            id: OpId::new(),
+            place,
+            _busy: busy,
+        });
+        let sent =
+            self.lanes.get(&serves).zip(taken).is_some_and(|(lane, taken)| lane.try_send(taken).is_ok());
+        if !sent {
+            self.shared.troubles.overrun();
+        }
+    }
+}
+
+/// One lane: works on what comes until nothing more will, and ends when all is done. What is begun is begun in order, within
+/// limits of number and of bytes.
+async fn run<O: Persist>(shared: Arc<Shared<O>>, serves: Serves, mut queue: mpsc::Receiver<Taken>) {
+    let (mut working, mut bytes) = (FuturesUnordered::new(), 0);
+    loop {
+        let room = working.len() < shared.in_flight.max(1) && bytes < AT_WORK;
+        tokio::select! {
+            biased;
+            Some(cost) = working.next() => bytes -= cost,
+            taken = queue.recv(), if room => match taken {
+                Some(taken) => {
+                    bytes += taken.place.cost();
+                    working.push(work(&shared, serves, taken));
+                }
+                None => break,
+            },
+        }
+    }
+    while working.next().await.is_some() {}
+}
+
+/// Works on one message; answers how many bytes it took.
+async fn work<O: Persist>(shared: &Shared<O>, serves: Serves, taken: Taken) -> usize {
+    let cost = taken.place.cost();
+    match serves {
+        Serves::Operation(index) => handle::operation(shared, index, taken).await,
+        Serves::Ping => handle::ping(shared, taken.message).await,
+        Serves::Who => handle::who(shared, taken.message).await,
+        Serves::Applied => barrier::applied(shared, taken.message).await,
+        Serves::Unknown | Serves::Everything => handle::unknown(shared, taken.message).await,
+    }
+    cost
+}

@@ -1,0 +1,222 @@
+//! What was taken and is not applied yet: why it is tried again, and since when. Without a stream this is all there is to
+//! watch; with one, it is one of the reasons for which the stream does not get empty.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{self, Instant};
+
+use super::subscription::told;
+use super::{Mode, Served, Shared};
+use crate::error::{Cause, Code};
+use crate::operation::Persist;
+
+/// What is acknowledged, or taken without anybody waiting for an answer, is a notice after so long.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(500);
+/// For how long a request for more that was refused explains why nothing comes.
+const FRESH: Duration = Duration::from_secs(6);
+
+/// What waits, and why.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    waiting: Mutex<Waiting>,
+    /// Why the stream's consumer gave nothing when it was asked last.
+    pull: Mutex<Option<(Instant, String)>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    next: u64,
+    entries: BTreeMap<u64, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    since: Instant,
+    operation: &'static str,
+    cause: Cause,
+}
+
+/// One message that failed and is tried again; it is over when this is dropped.
+#[derive(Debug)]
+pub(super) struct Again<'a> {
+    progress: &'a Progress,
+    operation: &'static str,
+    since: Instant,
+    key: Option<u64>,
+}
+
+/// The messages that are tried again, together.
+#[derive(Debug)]
+pub(super) struct Stuck {
+    count: usize,
+    pub(super) longest: Duration,
+    operation: &'static str,
+    cause: Cause,
+}
+
+impl Progress {
+    /// A message that was just taken. Costs nothing until it fails.
+    pub(super) fn taken(&self, operation: &'static str) -> Again<'_> {
+        Again { progress: self, operation, since: Instant::now(), key: None }
+    }
+
+    /// What is tried again, if anything is.
+    pub(super) fn stuck(&self) -> Option<Stuck> {
+        let waiting = self.waiting();
+        let oldest = waiting.entries.values().min_by_key(|entry| entry.since)?;
+        Some(Stuck {
+            count: waiting.entries.len(),
+            longest: oldest.since.elapsed(),
+            operation: oldest.operation,
+            cause: oldest.cause.clone(),
+        })
+    }
+
+    /// The consumer was asked for more, and refused; or it gave something.
+    pub(super) fn pull(&self, refused: Option<String>) {
+        let mut pull = self.pull.lock().unwrap_or_else(PoisonError::into_inner);
+        *pull = refused.map(|why| (Instant::now(), why));
+    }
+
+    /// Why it refused, if that is not long ago.
+    pub(super) fn refused(&self) -> Option<String> {
+        let pull = self.pull.lock().unwrap_or_else(PoisonError::into_inner);
+        pull.as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, why)| why.clone())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Again<'_> {
+    /// It has failed, and is tried again.
+    pub(super) fn because(&mut self, cause: &Cause) {
+        let mut waiting = self.progress.waiting();
+        let key = *self.key.get_or_insert_with(|| {
+            waiting.next += 1;
+            waiting.next
+        });
+        let entry = Entry { since: self.since, operation: self.operation, cause: cause.clone() };
+        waiting.entries.insert(key, entry);
+    }
+}
+
+impl Drop for Again<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.progress.waiting().entries.remove(&key);
+        }
+    }
+}
+
+impl Stuck {
+    /// What fails, and what to do.
+    pub(super) fn reason(&self) -> String {
+        let Self { operation, cause, .. } = self;
+        let advice = match cause.code() {
+            Code::BUSY => "end the transaction of the program that holds the file",
+            Code::STORAGE => "make room, or make the file and its directory writable",
+            _ => "see the log of this service",
+        };
+        format!("the database fails ({operation}: {cause}); {advice}. It is tried again until it works")
+    }
+}
+
+/// Counts what is being worked on, and notices when none of it ends.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    ended: u64,
+    since: Option<Instant>,
+}
+
+impl Pace {
+    /// For how long nothing of what was taken has ended, and how much that is.
+    pub(super) fn look(&mut self, all: &Served) -> Option<(u64, Duration)> {
+        let ended = all.done + all.refused + all.failed + all.returned + all.lost;
+        let open = all.taken.saturating_sub(ended);
+        if open == 0 || std::mem::replace(&mut self.ended, ended) != ended {
+            self.since = None;
+        }
+        let since = self.since.get_or_insert_with(Instant::now);
+        (open > 0).then(|| (open, since.elapsed()))
+    }
+}
+
+/// Watches what comes without a stream, as long as the service runs.
+pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>) {
+    const KEY: &str = "waiting";
+    if shared.mode() == Mode::JetStream {
+        return; // the stream's own watch knows more
+    }
+    let (mut stop, mut pace) = (shared.stop.clone(), Pace::default());
+    while time::timeout(LOOK, told(&mut stop)).await.is_err() {
+        let worked = pace.look(&shared.total());
+        match (shared.progress.stuck(), worked) {
+            (Some(stuck), _) if stuck.longest >= PATIENCE => {
+                let (count, seconds) = (stuck.count, stuck.longest.as_secs());
+                let reason = stuck.reason();
+                shared.notices.raise(
+                    KEY,
+                    format!(
+                        "{count} messages were taken and are not applied, for {seconds} s by now: {reason}"
+                    ),
+                );
+            }
+            (None, Some((open, time))) if time >= PATIENCE => {
+                shared.notices.raise(KEY, worker(open, time));
+            }
+            _ => shared.notices.clear(KEY),
+        }
+    }
+}
+
+/// That the database answers nothing at all.
+pub(super) fn worker(open: u64, time: Duration) -> String {
+    let seconds = time.as_secs();
+    format!(
+        "{open} messages are being worked on and none has ended for {seconds} s: the database does not answer. See whether its \
+         disk hangs; if not, restart this service"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_tried_again_is_known_with_its_cause_until_it_is_done() {
+        let progress = Progress::default();
+        let mut first = progress.taken("user_joined");
+        assert!(progress.stuck().is_none(), "it has not failed");
+        time::advance(Duration::from_secs(2)).await;
+        let mut second = progress.taken("message_log");
+        first.because(&Cause::new(Code::BUSY, "locked"));
+        first.because(&Cause::new(Code::BUSY, "still locked"));
+        second.because(&Cause::new(Code::STORAGE, "full"));
+        let stuck = progress.stuck().expect("two wait");
+        assert_eq!((stuck.count, stuck.longest), (2, Duration::from_secs(2)));
+        assert!(stuck.reason().contains("still locked"), "{}", stuck.reason());
+        drop(first);
+        assert!(progress.stuck().expect("one waits").reason().contains("full"));
+        drop(second);
+        assert!(progress.stuck().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_from_which_nothing_comes_back_is_noticed_by_the_counters() {
+        let mut pace = Pace::default();
+        let mut all = Served { taken: 3, ..Served::default() };
+        pace.look(&all);
+        time::advance(PATIENCE).await;
+        assert_eq!(pace.look(&all), Some((3, PATIENCE)));
+        all.done = 1;
+        assert_eq!(pace.look(&all), Some((2, Duration::ZERO)));
+        all.done = 3;
+        assert_eq!(pace.look(&all), None);
+    }
+}

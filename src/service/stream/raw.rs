@@ -1,0 +1,231 @@
+//! A message of the stream as it lies there, whatever it is: JetStream hands it over in JSON, header and payload in base64, so
+//! that nothing in it meets the parser of the connection.
+
+use async_nats::{HeaderMap, Message};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::future::try_join_all;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::{Api, ApiError};
+use super::declare::CONSUMER;
+use super::message::Place;
+use crate::nats::unreadable;
+
+const MESSAGE_NOT_FOUND: u64 = 10037;
+
+/// How many are read at once, and how many bytes of them, by what the ones before had.
+const WIDTH: usize = 32;
+const BYTES: usize = 4 << 20;
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    message: Stored,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stored {
+    subject: String,
+    seq: u64,
+    #[serde(default)]
+    hdrs: String,
+    #[serde(default)]
+    data: String,
+    time: String,
+}
+
+/// A message of the stream.
+#[derive(Debug)]
+pub(super) struct Raw {
+    pub(super) subject: String,
+    pub(super) place: Place,
+    pub(super) header: Vec<u8>,
+    pub(super) payload: Vec<u8>,
+}
+
+impl Raw {
+    fn of(stream: &str, stored: Stored) -> Result<Self, ApiError> {
+        let decode = |text: &str| BASE64.decode(text).map_err(|e| ApiError::Silent(e.to_string()));
+        let time =
+            nanos(&stored.time).ok_or_else(|| ApiError::Silent(format!("the time {:?}", stored.time)))?;
+        Ok(Self {
+            header: decode(&stored.hdrs)?,
+            payload: decode(&stored.data)?,
+            subject: stored.subject,
+            // As one that may have been taken before.
+            place: Place {
+                stream: stream.to_owned(),
+                consumer: CONSUMER.to_owned(),
+                delivered: 2,
+                sequence: stored.seq,
+                stored: time,
+            },
+        })
+    }
+
+    pub(super) fn length(&self) -> usize {
+        self.subject.len() + self.header.len() + self.payload.len()
+    }
+
+    /// Whether the client library could read it.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub(super) fn readable(&self) -> Result<Option<HeaderMap>, String> {
+        // What is no UTF-8 comes as this in JSON.
+        if self.subject.contains(|c: char| c.is_whitespace() || c == char::REPLACEMENT_CHARACTER) {
+            return Err("its subject is not UTF-8, or has blanks".to_owned());
+        }
+        if self.header.is_empty() {
+            return Ok(None);
+        }
+        unreadable::read(&self.header).map(Some)
+    }
+
+    /// The message as the consumer would have delivered it.
+    pub(super) fn message(self, headers: Option<HeaderMap>) -> Message {
+        let Place { stream, consumer, delivered, sequence, stored } = &self.place;
+        let reply = format!("$JS.ACK.{stream}.{consumer}.{delivered}.{sequence}.0.{stored}.0");
+        Message {
+            length: self.length(),
+            subject: self.subject.into(),
+            reply: Some(reply.into()),
+            payload: self.payload.into(),
+            headers,
+            status: None,
+            description: None,
+        }
+    }
+}
+
+/// Reads a stream from one end to the other, some messages at once.
+#[derive(Debug)]
+pub(super) struct Reader {
+    next: u64,
+    width: usize,
+}
+
+impl Reader {
+    pub(super) const fn new(from: u64) -> Self {
+        Self { next: from, width: 4 }
+    }
+
+    /// Where it goes on.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The next messages up to this place; none when it is reached.
+    pub(super) async fn read(&mut self, api: &Api, stream: &str, until: u64) -> Result<Vec<Raw>, ApiError> {
+        if self.next > until {
+            return Ok(Vec::new());
+        }
+        // Gaps are leapt over: a work queue is full of them.
+        let first = api.raw(stream, &json!({"seq": self.next, "next_by_subj": ">"})).await?;
+        let Some(first) = first.filter(|first| first.place.sequence <= until) else {
+            self.next = until + 1;
+            return Ok(Vec::new());
+        };
+        let sequence = first.place.sequence;
+        let last = until.min(sequence + self.width as u64 - 1);
+        let others =
+            (sequence + 1..=last).map(|seq| async move { api.raw(stream, &json!({ "seq": seq })).await });
+        let mut read = vec![first];
+        read.extend(try_join_all(others).await?.into_iter().flatten());
+        self.next = last + 1;
+        let largest = read.iter().map(Raw::length).max().unwrap_or_default();
+        self.width = (BYTES / largest.max(1)).clamp(1, WIDTH).min(self.width * 2);
+        Ok(read)
+    }
+}
+
+impl Api {
+    async fn raw(&self, stream: &str, which: &Value) -> Result<Option<Raw>, ApiError> {
+        match self.ask(&format!("STREAM.MSG.GET.{stream}"), which).await {
+            Ok(answer) => {
+                let answer: Answer =
+                    serde_json::from_value(answer).map_err(|e| ApiError::Silent(e.to_string()))?;
+                Raw::of(stream, answer.message).map(Some)
+            }
+            Err(ApiError::Refused { code: MESSAGE_NOT_FOUND, .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Takes a message out of the stream. One that is not there any more was taken out by another instance.
+    pub(super) async fn remove(&self, stream: &str, sequence: u64) -> Result<(), ApiError> {
+        let which = json!({"seq": sequence, "no_erase": true});
+        match self.ask(&format!("STREAM.MSG.DELETE.{stream}"), &which).await {
+            // Older servers say "not found" in other numbers.
+            Ok(_) => Ok(()),
+            Err(ApiError::Refused { code, description })
+                if code != MESSAGE_NOT_FOUND && !description.contains("not found") =>
+            {
+                Err(ApiError::Refused { code, description })
+            }
+            Err(ApiError::Refused { .. }) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// Bytes as text.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
+/// `2023-11-14T22:13:20.123456789Z`, as unix nanoseconds.
+fn nanos(time: &str) -> Option<i64> {
+    let (date, rest) = time.strip_suffix('Z')?.split_once('T')?;
+    let numbers = |text: &str, by| text.split(by).map(|n| n.parse::<i64>().ok()).collect::<Option<Vec<_>>>();
+    let (clock, fraction) = rest.split_once('.').unwrap_or((rest, ""));
+    let (&[year, month, day], &[hour, minute, second]) = (&*numbers(date, '-')?, &*numbers(clock, ':')?)
+    else {
+        return None;
+    };
+    let fraction: i64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    // A year that begins in March has its leap day at the end.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    seconds.checked_mul(1_000_000_000)?.checked_add(fraction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_the_stream_is_read_to_the_nanosecond() {
+        for (text, time) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2000-02-29T00:00:00.5Z", Some(951_782_400_500_000_000)),
+            ("2023-11-14T22:13:20.123456789Z", Some(1_700_000_000_123_456_789)),
+            ("2023-11-14 22:13:20Z", None),
+            ("2023-11-14T22:13Z", None),
+        ] {
+            assert_eq!(nanos(text), time, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_was_read_here_has_the_place_it_would_have_had() {
+        let stored = Stored {
+            subject: "rosey.db.user.joined".to_owned(),
+            seq: 42,
+            hdrs: String::new(),
+            data: "e30=".to_owned(),
+            time: "2023-11-14T22:13:20.123456789Z".to_owned(),
+        };
+        let raw = Raw::of("ROSEY", stored).unwrap_or_else(|e| panic!("{e}"));
+        let place = raw.place.clone();
+        let headers = raw.readable().unwrap_or_else(|e| panic!("{e}"));
+        let message = raw.message(headers);
+        assert_eq!(message.reply.and_then(|reply| Place::read(&reply)), Some(place));
+        assert_eq!(message.payload.as_ref(), b"{}");
+    }
+}

@@ -1,0 +1,151 @@
+//! Settings of stream and consumer that were changed by hand: which differ from what they have to be, and how they are put
+//! right.
+
+use serde_json::{Map, Value};
+
+/// Settings of a stream that are set once, or an operator's to choose.
+const CHOSEN: [&str; 3] = ["name", "storage", "num_replicas"];
+/// What a stream of ours does not have, and what may be taken away from it again.
+const NOT_OF_A_STREAM: [&str; 8] = [
+    "no_ack",
+    "republish",
+    "subject_transform",
+    "sources",
+    "allow_rollup_hdrs",
+    "consumer_limits",
+    "discard_new_per_subject",
+    "subject_delete_marker_ttl",
+];
+/// What no server takes back, with what follows from it and what to do.
+const FOR_GOOD: [(&str, &str); 5] = [
+    (
+        "sealed",
+        "it takes nothing more, and clients use the database. When everything in it is applied, delete it; it is created anew",
+    ),
+    (
+        "mirror",
+        "it stores what another stream stores, and nothing that is sent to us. Delete it; it is created anew",
+    ),
+    (
+        "allow_msg_ttl",
+        "a sender may let events expire that are acknowledged and not applied. Start this service once with --jetstream off, \
+         which empties and deletes the stream",
+    ),
+    ("deny_delete", "nothing is lost by it, but a message that cannot be read cannot be removed either"),
+    ("deny_purge", "nothing is lost by it"),
+];
+/// What a consumer of ours does not have.
+const NOT_OF_A_CONSUMER: [&str; 9] = [
+    "deliver_subject",
+    "deliver_group",
+    "filter_subject",
+    "filter_subjects",
+    "headers_only",
+    "rate_limit_bps",
+    "inactive_threshold",
+    "backoff",
+    "priority_groups",
+];
+/// How much may be asked for at once: requests for more adapt themselves to it.
+const OF_REQUESTS: [&str; 3] = ["max_batch", "max_expires", "max_bytes"];
+
+/// The settings in which a stream differs from what is wanted, of those that can be put right.
+pub(super) fn of_stream(now: &Value, wanted: &Value) -> Vec<String> {
+    let chosen = |name: &str| CHOSEN.contains(&name) || name == "description";
+    differing(now, wanted, chosen, &NOT_OF_A_STREAM)
+}
+
+/// The settings of a stream that cannot be put right, with what that means.
+pub(super) fn for_good(now: &Value) -> Vec<(&'static str, &'static str)> {
+    FOR_GOOD.into_iter().filter(|(name, _)| !is_nothing(&now[*name])).collect()
+}
+
+/// The settings in which a consumer differs.
+pub(super) fn of_consumer(now: &Value, wanted: &Value) -> Vec<String> {
+    let absent: Vec<_> = NOT_OF_A_CONSUMER.into_iter().chain(OF_REQUESTS).collect();
+    differing(now, wanted, |name| name == "description" || name == "durable_name", &absent)
+}
+
+/// Whether they are only about how much may be asked for at once.
+pub(super) fn only_of_requests(differing: &[String]) -> bool {
+    differing.iter().all(|name| OF_REQUESTS.contains(&name.as_str()))
+}
+
+fn differing(now: &Value, wanted: &Value, chosen: impl Fn(&str) -> bool, absent: &[&str]) -> Vec<String> {
+    let wanted = wanted.as_object().into_iter().flatten();
+    let others = wanted.filter(|(name, value)| !chosen(name) && !is_same(&now[name.as_str()], value));
+    let too_many = absent.iter().filter(|name| !is_nothing(&now[**name]));
+    others.map(|(name, _)| name.clone()).chain(too_many.map(|name| (*name).to_owned())).collect()
+}
+
+/// The settings of a stream as they have to be: ours, with what an operator may choose, and what nobody can take back, as it
+/// is.
+pub(super) fn right(now: &Value, wanted: &Value) -> Value {
+    let mut all: Map<String, Value> = now.as_object().cloned().unwrap_or_default();
+    NOT_OF_A_STREAM.iter().for_each(|name| drop(all.remove(*name)));
+    for (name, value) in wanted.as_object().into_iter().flatten() {
+        if !CHOSEN.contains(&name.as_str()) || !all.contains_key(name) {
+            all.insert(name.clone(), value.clone());
+        }
+    }
+    all.into()
+}
+
+/// Whether a setting says the same. A server says -1 or 0 for what is not limited, or nothing.
+fn is_same(now: &Value, wanted: &Value) -> bool {
+    match (now.as_i64().or(now.is_null().then_some(0)), wanted.as_i64()) {
+        (Some(now), Some(wanted)) => now == wanted || (now <= 0 && wanted <= 0),
+        _ => now == wanted,
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(set) => !set,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(all) => all.is_empty(),
+        Value::Object(all) => all.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_an_operator_may_choose_is_no_difference_and_stays() {
+        let wanted =
+            json!({"name": "ROSEY", "discard": "new", "max_msgs": -1, "max_age": 0, "num_replicas": 1});
+        let now = json!({"name": "ROSEY", "discard": "new", "max_msgs": 0, "num_replicas": 3, "metadata": {"a": "b"},
+            "consumer_limits": {}, "sealed": false});
+        assert_eq!(of_stream(&now, &wanted), Vec::<String>::new());
+        let right = right(&now, &wanted);
+        assert_eq!((&right["num_replicas"], &right["metadata"]["a"]), (&json!(3), &json!("b")));
+    }
+
+    #[test]
+    fn what_loses_events_differs_and_is_put_right() {
+        let wanted = json!({"discard": "new", "max_msgs": -1, "subjects": ["a", "b"]});
+        let now = json!({"discard": "old", "max_msgs": 1, "subjects": ["a"], "republish": {"src": ">"}, "deny_purge": true});
+        assert_eq!(of_stream(&now, &wanted), ["discard", "max_msgs", "subjects", "republish"]);
+        assert_eq!(for_good(&now).iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["deny_purge"]);
+        let right = right(&now, &wanted);
+        assert_eq!(of_stream(&right, &wanted), Vec::<String>::new());
+        assert_eq!(right["deny_purge"], json!(true), "a server refuses to take that back");
+    }
+
+    #[test]
+    fn a_consumer_that_hands_out_something_else_differs() {
+        let wanted = json!({"ack_policy": "explicit", "max_deliver": -1, "ack_wait": 5});
+        let now = json!({"ack_policy": "explicit", "max_deliver": 1, "ack_wait": 5, "headers_only": true,
+            "filter_subject": "x", "num_replicas": 0});
+        assert_eq!(of_consumer(&now, &wanted), ["max_deliver", "filter_subject", "headers_only"]);
+        let limited = json!({"ack_policy": "explicit", "max_deliver": -1, "ack_wait": 5, "max_batch": 100});
+        assert!(only_of_requests(&of_consumer(&limited, &wanted)));
+        assert!(!only_of_requests(&of_consumer(&now, &wanted)));
+    }
+}

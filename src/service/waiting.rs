@@ -1,0 +1,111 @@
+//! Requests that have come and are not done: bounded in bytes, over all subjects, because the client library bounds them by
+//! number alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_nats::Message;
+use bytes::Bytes;
+
+use crate::operation::MAX_PAYLOAD;
+
+/// A message with more than this is no operation, whatever it says: only its beginning is kept, from the moment it comes.
+const LARGEST: usize = 2 * MAX_PAYLOAD;
+/// How much of it.
+const BEGINNING: usize = 4 << 10;
+/// How many bytes may wait or be at work, over all subjects. What comes beyond that is dropped, and counted as an overrun.
+const MOST: usize = 32 << 20;
+/// How many bytes of one subject are worked on at once, beside their number.
+pub(super) const AT_WORK: usize = 4 << 20;
+/// What a message costs beside its bytes.
+const OVERHEAD: usize = 512;
+
+/// What waits or is worked on over all subjects, in bytes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Room(Arc<AtomicUsize>);
+
+/// The place that one message takes, until it is done.
+#[derive(Debug)]
+pub(super) struct Place {
+    room: Room,
+    cost: usize,
+}
+
+impl Room {
+    /// Makes room for a message, and leaves only the beginning of one that is too large. None if there is none: it is lost.
+    pub(super) fn take(&self, message: &mut Message) -> Option<Place> {
+        if is_cut(message) {
+            cut(message);
+        }
+        let cost = cost(message);
+        let place = Place { room: self.clone(), cost };
+        (self.0.fetch_add(cost, Ordering::Relaxed) + cost <= MOST).then_some(place)
+    }
+}
+
+impl Place {
+    pub(super) const fn cost(&self) -> usize {
+        self.cost
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.room.0.fetch_sub(self.cost, Ordering::Relaxed);
+    }
+}
+
+/// Whether a message was more than any operation can be, and what is here is its beginning.
+pub(super) const fn is_cut(message: &Message) -> bool {
+    message.length > LARGEST
+}
+
+fn cost(message: &Message) -> usize {
+    OVERHEAD + if is_cut(message) { 2 * BEGINNING } else { message.length }
+}
+
+/// Leaves the beginning, in memory of its own: the rest of what it came with is free then.
+fn cut(message: &mut Message) {
+    let header = message.length.saturating_sub(message.payload.len());
+    if header > BEGINNING {
+        message.headers = None;
+    }
+    let end = message.payload.len().min(BEGINNING);
+    message.payload = Bytes::copy_from_slice(&message.payload[..end]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(bytes: usize) -> Message {
+        Message {
+            subject: "s".into(),
+            reply: None,
+            payload: vec![b'x'; bytes].into(),
+            headers: None,
+            status: None,
+            description: None,
+            length: bytes + 1,
+        }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_over_all_subjects_and_what_is_too_large_is_never_kept_whole() {
+        let room = Room::default();
+        let mut places = Vec::new();
+        for _ in 0..1_000 {
+            let mut large = message(1 << 20);
+            places.push(room.take(&mut large).expect("there is room for its beginning"));
+            assert!(is_cut(&large) && large.payload.len() == BEGINNING);
+        }
+        while let Some(place) = room.take(&mut message(LARGEST - 1)) {
+            places.push(place);
+        }
+        assert!(room.0.load(Ordering::Relaxed) <= MOST);
+        places.pop();
+        assert!(room.take(&mut message(LARGEST - 1)).is_some(), "one is done");
+        places.clear();
+        assert_eq!(room.0.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,54 @@
+//! Which other processes have a file open for writing, as far as this user may know.
+
+use std::path::Path;
+
+/// At the most so many are named.
+#[cfg(target_os = "linux")]
+const NAMED: usize = 5;
+
+/// The processes, each as its number and its name. Where the system does not tell, there are none.
+#[cfg(target_os = "linux")]
+pub(super) fn of(path: &Path) -> Vec<String> {
+    use std::os::unix::fs::MetadataExt;
+
+    let (Ok(file), Ok(processes)) = (std::fs::metadata(path), std::fs::read_dir("/proc")) else {
+        return Vec::new();
+    };
+    let own = std::process::id();
+    let is_it = |opened: &Path| {
+        std::fs::metadata(opened).is_ok_and(|m| (m.dev(), m.ino()) == (file.dev(), file.ino()))
+    };
+    let mut holders = Vec::new();
+    for process in processes.flatten() {
+        let Some(id) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let Ok(opened) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        let writes =
+            opened.flatten().any(|fd| is_it(&fd.path()) && may_write(&process.path(), &fd.file_name()));
+        if id != own && writes {
+            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            holders.push(format!("process {id} ({})", name.trim().escape_debug()));
+        }
+        if holders.len() == NAMED {
+            break;
+        }
+    }
+    holders
+}
+
+/// Whether a descriptor was opened for writing: one for reading does no harm.
+#[cfg(target_os = "linux")]
+fn may_write(process: &Path, fd: &std::ffi::OsStr) -> bool {
+    let info = std::fs::read_to_string(process.join("fdinfo").join(fd)).unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    // The last octal digit holds the way of access; 0 is for reading.
+    flags
+        .and_then(|flags| flags.trim().chars().last())
+        .is_some_and(|last| matches!(last, '1' | '2' | '5' | '6'))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn of(_: &Path) -> Vec<String> {
+    Vec::new()
+}

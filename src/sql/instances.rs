@@ -1,0 +1,47 @@
+//! The services that have this file open, as they say themselves: a service on a copy of the file is not among them,
+//! whatever id the copy bears.
+
+use super::SqlxService;
+use super::record::{self, Record};
+use crate::clock;
+use crate::error::{Cause, Code};
+use crate::operation::Persist;
+
+/// Rows stay when an instance ends: whoever heard its last word still finds it here. So many are more than ever run at the
+/// same time.
+const ENROL: &str = "
+    INSERT INTO meta (key, value) VALUES ('instance.' || ($1 ->> 'id'), $1)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+    DELETE FROM meta WHERE key > 'instance.' AND key < 'instance/' AND key NOT IN (
+        SELECT key FROM meta WHERE key > 'instance.' AND key < 'instance/' ORDER BY value ->> 'seen' DESC LIMIT 1000);";
+const SEEN: &str = "SELECT value ->> 'seen' FROM meta WHERE key = 'instance.' || $1";
+
+impl<O: Persist> SqlxService<O> {
+    /// Writes down that this instance has the file open; answers the time that stands there now.
+    pub(crate) async fn enrol(&self, id: &str, started: i64) -> Result<i64, Cause> {
+        let seen = clock::now();
+        let value = serde_json::json!({"id": id, "started": started, "seen": seen}).to_string();
+        let writes = self.shared.writes.downgrade();
+        record::hand_over(Record { statements: ENROL, value }, &writes).await.map(|()| seen)
+    }
+
+    /// When an instance was last written down here, in unix milliseconds; nothing if it never was.
+    pub(crate) async fn seen(&self, id: &str) -> Result<Option<i64>, Cause> {
+        let seen: Option<Option<i64>> = sqlx::query_scalar(SEEN)
+            .bind(id)
+            .fetch_optional(&self.shared.readers)
+            .await
+            .map_err(|e| Cause::new(Code::DATABASE, e.to_string()))?;
+        Ok(seen.flatten())
+    }
+
+    /// A server has told its time, in unix milliseconds. `other`: it is on another machine, and has a clock of its own.
+    pub(crate) fn witness(&self, at: i64, other: bool) {
+        self.shared.keeper.witness(at, other);
+    }
+
+    /// What an operator has to know of the clock.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        self.shared.keeper.doubt().map(super::keeper::sentence)
+    }
+}

@@ -1,0 +1,185 @@
+//! The time as this file knows it, beside the system's clock.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use sqlx::SqlitePool;
+use tokio::sync::mpsc;
+
+use super::record::{self, Record};
+use super::writer::Item;
+use crate::clock;
+use crate::error::Cause;
+use crate::known_time::{Doubt, FAR, Judgement, KnownTime, Mark, Reading};
+
+/// For how long nothing is removed from a file of the Python bot that was taken over, in milliseconds.
+const FIRST_DAY: i64 = 86_400_000;
+
+const FACTS: &str =
+    "SELECT key || ' ' || value FROM meta WHERE key IN ('known_time', 'taken_over', 'ledger_from')";
+/// For a file that was written before the time was kept in it.
+const NEWEST: &str = "SELECT max(applied_at) FROM ledger";
+const KEEP: &str = "
+    INSERT INTO meta (key, value) SELECT key, value FROM json_each($1) WHERE true
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value;";
+
+/// Knows the time of one open file. Shared by the writer and by whoever removes what is old.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    state: Mutex<State>,
+    begun: Instant,
+    /// The last known time, less what has passed since `begun` when it was known.
+    floor: AtomicI64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: KnownTime,
+    doubt: Option<Doubt>,
+    taken_over: Option<i64>,
+    /// Until this and the ledger's time have passed, the ledger forgets nothing.
+    ledger_from: Option<i64>,
+}
+
+impl Default for Keeper {
+    fn default() -> Self {
+        Self { state: Mutex::default(), begun: Instant::now(), floor: AtomicI64::new(i64::MIN) }
+    }
+}
+
+/// What may be removed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum May {
+    /// What is old by the clock.
+    Remove {
+        /// When the ledger began anew, if it did: its rows are as old as that at the most.
+        ledger_from: Option<i64>,
+    },
+    /// Nothing: the clock is doubtful.
+    Doubt(Doubt),
+    /// Nothing: the file was the Python bot's until a moment ago.
+    FirstDay,
+}
+
+impl Keeper {
+    /// Reads what the file knows.
+    pub(super) async fn load(&self, readers: &SqlitePool) -> Result<(), sqlx::Error> {
+        let facts: Vec<String> = sqlx::query_scalar(FACTS).fetch_all(readers).await?;
+        let now = Reading::now();
+        let mut state = self.lock();
+        for (key, value) in facts.iter().filter_map(|fact| fact.split_once(' ')) {
+            match key {
+                "known_time" => {
+                    if let Some(mark) = Mark::from_text(value) {
+                        state.known.begin(mark, &now);
+                    }
+                }
+                "taken_over" => state.taken_over = value.parse().ok(),
+                _ => state.ledger_from = value.parse().ok(),
+            }
+        }
+        self.floor(&state, &now);
+        Ok(())
+    }
+
+    /// Looks for a last time in what the file holds, if it was told none. Reads all of the ledger.
+    pub(super) async fn look(&self, readers: &SqlitePool) -> Result<(), sqlx::Error> {
+        if self.lock().known.is_known() {
+            return Ok(());
+        }
+        let newest: Option<i64> = sqlx::query_scalar(NEWEST).fetch_one(readers).await?;
+        let now = Reading::now();
+        if let Some(at) = newest {
+            let mut state = self.lock();
+            state.known.begin(Mark { at, up: now.up, boot: now.boot.clone() }, &now);
+            self.floor(&state, &now);
+        }
+        Ok(())
+    }
+
+    /// The time to write down: the clock's, and never before the last known one. A clock that was set back makes nothing
+    /// look older than it is when it is put right.
+    pub(super) fn now(&self) -> i64 {
+        let passed = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        clock::now().max(self.floor.load(Ordering::Relaxed).saturating_add(passed))
+    }
+
+    /// What may be removed now, by what the clock says and by what is known.
+    pub(super) fn may(&self) -> May {
+        let now = Reading::now();
+        let mut state = self.lock();
+        let judgement = state.known.judge(&now);
+        self.floor(&state, &now);
+        state.doubt = None;
+        match judgement {
+            Judgement::Doubtful(doubt) => {
+                state.doubt = Some(doubt);
+                return May::Doubt(doubt);
+            }
+            Judgement::Outlasted => state.ledger_from = Some(now.clock),
+            Judgement::Agrees => {}
+        }
+        // Times that a clock wrote down that was ahead.
+        let credible = |at| if at > now.clock.saturating_add(FAR) { now.clock } else { at };
+        state.taken_over = state.taken_over.map(credible);
+        state.ledger_from = state.ledger_from.map(credible);
+        if state.taken_over.is_some_and(|at| now.clock.saturating_sub(at) < FIRST_DAY) {
+            return May::FirstDay;
+        }
+        May::Remove { ledger_from: state.ledger_from }
+    }
+
+    /// A server has told its time.
+    pub(super) fn witness(&self, at: i64, other: bool) {
+        self.lock().known.witness(at, other, &Reading::now());
+    }
+
+    /// A person says that the clock is right.
+    pub(super) fn trust(&self) {
+        let now = Reading::now();
+        let mut state = self.lock();
+        state.known.trust(&now);
+        self.floor(&state, &now);
+    }
+
+    /// Why nothing is removed, if the clock is the cause.
+    pub(super) fn doubt(&self) -> Option<Doubt> {
+        self.lock().doubt
+    }
+
+    /// Keeps in the file what is known.
+    pub(super) async fn save(&self, writes: &mpsc::WeakSender<Item>) -> Result<(), Cause> {
+        let facts = {
+            let state = self.lock();
+            let Some(last) = state.known.last(&Reading::now()) else { return Ok(()) };
+            let mut facts = serde_json::Map::new();
+            facts.insert("known_time".to_owned(), last.to_text().into());
+            for (key, at) in [("taken_over", state.taken_over), ("ledger_from", state.ledger_from)] {
+                facts.extend(at.map(|at| (key.to_owned(), at.to_string().into())));
+            }
+            facts
+        };
+        let value = serde_json::Value::Object(facts).to_string();
+        record::hand_over(Record { statements: KEEP, value }, writes).await
+    }
+
+    fn floor(&self, state: &State, now: &Reading) {
+        let passed = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let floor = state.known.last(now).map_or(i64::MIN, |last| last.at.saturating_sub(passed));
+        self.floor.store(floor, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sentence for an operator.
+pub(super) fn sentence(doubt: Doubt) -> String {
+    format!(
+        "{doubt}: nothing that is old is removed, and no operation id is forgotten. Set the clock right and it goes on by \
+         itself; if the clock is right (the machine was off, say), start once with --trust-clock, or leave it running: a \
+         clock that runs evenly for a day is believed, unless the NATS server says otherwise"
+    )
+}

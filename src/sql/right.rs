@@ -1,0 +1,225 @@
+//! The writer and the file under it: whether it may write, whether what it wrote is kept, and how it comes back to the right
+//! file after that was deleted, moved or exchanged.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+use tokio::time;
+
+use super::checkpoint::Checkpoints;
+use super::place::Difference;
+use super::witness::Found;
+use super::writer::Writer;
+use super::{error, sqlite};
+use crate::error::Cause;
+
+/// The least time between two examinations, while something is wrong.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long queries may need that still run, before all connections are closed.
+const QUERIES: Duration = Duration::from_secs(2);
+
+impl Writer {
+    /// Before a transaction: whether the path names the file that is open.
+    ///
+    /// # Errors
+    /// Of class `Backend`.
+    pub(super) async fn ready(&mut self) -> Result<(), Cause> {
+        let usable = self.place.usable();
+        if usable.is_ok() && self.held.connection.is_some() && self.place.is_fresh() {
+            return Ok(());
+        }
+        if usable.is_err() && self.examined.is_some_and(|at| at.elapsed() < PAUSE) {
+            return usable;
+        }
+        if usable.is_ok()
+            && self.held.connection.is_some()
+            && let Ok((Difference::None, now)) = self.place.compare()
+        {
+            self.place.settle(now);
+            return Ok(());
+        }
+        self.put_right().await
+    }
+
+    /// While there is nothing to write. What it finds is told by the place.
+    pub(super) async fn look(&mut self) {
+        let _ = self.ready().await;
+    }
+
+    /// After a commit: whether it went into the file at the path. False: it may have gone elsewhere, and all is well again.
+    ///
+    /// # Errors
+    /// Of class `Backend`: it is not the right file.
+    pub(super) async fn kept(&mut self) -> Result<bool, Cause> {
+        match self.place.compare() {
+            Ok((Difference::None, now)) => {
+                self.place.settle(now);
+                return Ok(true);
+            }
+            // What was there before is there still: then so is this.
+            Ok((Difference::Written | Difference::Cut, _)) => self.put_right().await.map(|()| true),
+            _ => self.put_right().await.map(|()| false),
+        }
+        .map_err(|why| super::perhaps(&why))
+    }
+
+    async fn put_right(&mut self) -> Result<(), Cause> {
+        let examined = self.examine().await;
+        self.examined = Some(Instant::now());
+        match examined {
+            Ok(()) => {
+                self.place.clear();
+                Ok(())
+            }
+            Err(Wrong::File(why)) => Err(self.place.raise(&why)),
+            Err(Wrong::Busy(cause)) => Err(cause),
+        }
+    }
+
+    async fn examine(&mut self) -> Result<(), Wrong> {
+        let place = Arc::clone(&self.place);
+        let (difference, now) = place.compare()?;
+        match (difference, self.held.connection.as_mut()) {
+            (Difference::MainBesideOldLog, _) => Err(place.old_log().into()),
+            (Difference::Main, Some(_)) => {
+                self.read(self.place.open().is_main_cut(&now)).await?;
+                self.open_again().await
+            }
+            (Difference::Beside, Some(connection)) => {
+                // What is in the log that was taken away goes into the file, where it is not lost.
+                move_all(connection).await.map_err(|why| format!("{} ({why})", place.beside()))?;
+                self.open_again().await?;
+                tracing::warn!("{}: the database was opened again, and nothing is lost", place.beside());
+                Ok(())
+            }
+            (Difference::Main | Difference::Beside, None) => self.open_again().await,
+            (Difference::None | Difference::Written, Some(connection)) if place.usable().is_ok() => {
+                let found = self.witness.ask(connection).await;
+                self.verdict(found)?;
+                place.settle(now);
+                Ok(())
+            }
+            (Difference::None | Difference::Written | Difference::Cut, Some(_)) => {
+                self.read(self.place.open().is_main_cut(&now)).await?;
+                if place.usable().is_err() {
+                    // A reader may have opened what was there in between.
+                    self.close_readers().await?;
+                }
+                place.settle(now);
+                Ok(())
+            }
+            (Difference::None | Difference::Written | Difference::Cut, None) => self.open_writer().await,
+        }
+    }
+
+    /// Closes all connections, and opens the file at the path.
+    async fn open_again(&mut self) -> Result<(), Wrong> {
+        self.place.close(true);
+        let opened = async {
+            self.close_readers().await?;
+            let fresh = Checkpoints::start(self.held.options.clone(), Arc::clone(&self.place));
+            std::mem::replace(&mut self.checkpoints, fresh).close().await;
+            self.held.close().await;
+            // Before it is opened for writing, which may change it.
+            self.read(false).await?;
+            self.open_writer().await
+        };
+        let opened = opened.await;
+        self.place.close(false);
+        opened
+    }
+
+    async fn open_writer(&mut self) -> Result<(), Wrong> {
+        let before = self.place.look()?;
+        let mut connection = sqlite::reopen(&self.held.options).await.map_err(|e| self.unreadable(e))?;
+        let found = self.witness.ask(&mut connection).await;
+        let now = self.place.look()?;
+        if !before.compare(&now).is_of_the_file() {
+            return Err(self.place.another().into());
+        }
+        self.verdict(found)?;
+        self.held.connection = Some(connection);
+        self.place.settle(now);
+        Ok(())
+    }
+
+    /// What is at the path, through a connection that knows nothing of what was there before; `whole`: all of its pages.
+    async fn read(&self, whole: bool) -> Result<(), Wrong> {
+        let mut connection = sqlite::looking(&self.held.options).await.map_err(|e| self.unreadable(e))?;
+        let mut found = self.verdict(self.witness.ask(&mut connection).await);
+        if whole && found.is_ok() {
+            let check =
+                sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)").fetch_one(&mut connection).await;
+            found = match check {
+                Ok(ok) if ok == "ok" => Ok(()),
+                Ok(damage) => Err(self.place.unreadable(&damage).into()),
+                Err(e) => Err(self.unreadable(e)),
+            };
+        }
+        let closed = connection.close().await;
+        found?;
+        closed.map_err(|e| self.unreadable(e))
+    }
+
+    fn verdict(&self, found: Result<Found, sqlx::Error>) -> Result<(), Wrong> {
+        match found {
+            Ok(Found::Right) => Ok(()),
+            Ok(Found::Another) => Err(self.place.foreign().into()),
+            Ok(Found::Older) => Err(self.place.older().into()),
+            Err(e) => Err(self.unreadable(e)),
+        }
+    }
+
+    fn unreadable(&self, error: sqlx::Error) -> Wrong {
+        if error::is_busy(&error) {
+            return Wrong::Busy(error::cause(&error));
+        }
+        self.place.unreadable(&error).into()
+    }
+
+    /// SQLite shares what it has open among all connections of a process to one file: new ones see it afresh only if there
+    /// is no old one left.
+    async fn close_readers(&self) -> Result<(), String> {
+        let since = Instant::now();
+        loop {
+            while let Some(reader) = self.readers.try_acquire() {
+                if let Err(e) = reader.close().await {
+                    tracing::debug!("closing a connection: {e}");
+                }
+            }
+            if self.readers.size() == 0 || self.readers.is_closed() {
+                return Ok(());
+            }
+            if since.elapsed() > QUERIES {
+                return Err(format!("{} (queries still run on the former one)", self.place.another()));
+            }
+            time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// Why the file cannot be used.
+enum Wrong {
+    /// It is not the right one, in a sentence.
+    File(String),
+    /// That cannot be told just now.
+    Busy(Cause),
+}
+
+impl From<String> for Wrong {
+    fn from(why: String) -> Self {
+        Self::File(why)
+    }
+}
+
+/// Moves all of the log into the file, and waits for nobody.
+async fn move_all(connection: &mut SqliteConnection) -> Result<(), String> {
+    let moved = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(connection).await;
+    match moved.and_then(|row| row.try_get::<i64, _>(0)) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err("another process is in the way; tried again".to_owned()),
+        Err(e) => Err(e.to_string()),
+    }
+}

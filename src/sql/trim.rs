@@ -1,0 +1,143 @@
+//! Dead letters are bounded: beyond a number or a size the oldest that nobody can ever apply are dropped, and one letter of each
+//! kind and subject says how many. What could be applied yet is never dropped.
+
+use futures_util::TryStreamExt;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::DeadLetter;
+use super::dead::{DROPPED, UNREAD};
+use crate::error::Cause;
+
+/// How many letters that nobody can apply are kept whole, and how many bytes of them.
+const MOST: u64 = 10_000;
+const MOST_BYTES: u64 = 64 << 20;
+
+/// After how many letters, or bytes of them, it is looked again.
+const LOOK: u64 = 500;
+const LOOK_BYTES: u64 = 8 << 20;
+
+/// A letter with more than this is cut: no operation is as large.
+const LARGEST: usize = 512 << 10;
+/// What is kept of its payload, and of each header.
+const BEGINNING: usize = 4 << 10;
+/// How many headers of it are kept.
+const HEADERS: usize = 32;
+
+/// What has been buried since it was looked.
+#[derive(Debug)]
+pub(super) struct Trim {
+    letters: u64,
+    bytes: u64,
+}
+
+impl Trim {
+    /// Looks at the first letter: another process may have left many.
+    pub(super) const fn new() -> Self {
+        Self { letters: LOOK, bytes: 0 }
+    }
+
+    /// Whether it is time to look, with these.
+    pub(super) fn is_due(&mut self, letters: &[DeadLetter]) -> bool {
+        self.letters += letters.len() as u64;
+        self.bytes += letters.iter().map(|letter| size(letter) as u64).sum::<u64>();
+        let due = self.letters >= LOOK || self.bytes >= LOOK_BYTES;
+        if due {
+            *self = Self { letters: 0, bytes: 0 };
+        }
+        due
+    }
+}
+
+fn size(letter: &DeadLetter) -> usize {
+    letter.payload.len() + letter.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+}
+
+impl DeadLetter {
+    /// The letter, or the beginning of one that is larger than any operation.
+    #[must_use]
+    pub(crate) fn bounded(mut self) -> Self {
+        let size = size(&self);
+        if size <= LARGEST {
+            return self;
+        }
+        self.payload.truncate(BEGINNING);
+        self.payload.shrink_to_fit();
+        self.headers.truncate(HEADERS);
+        for (name, value) in &mut self.headers {
+            for text in [name, value] {
+                if text.len() > BEGINNING {
+                    let end =
+                        (0..=BEGINNING).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+                    *text = text[..end].to_owned();
+                }
+            }
+        }
+        if let Cause::Failed { code, message } = &self.cause {
+            self.cause =
+                Cause::new(*code, format!("{message}; of its {size} bytes only the beginning is kept"));
+        }
+        self
+    }
+}
+
+/// A letter that nobody can apply: its payload is at fault, or so is its header, and its payload is no object.
+fn garbage() -> String {
+    format!(
+        "code IN ('invalid', 'too_large') AND NOT ({}) AND NOT (headers LIKE '%\"{UNREAD}\":%' \
+         AND CASE WHEN json_valid(CAST(payload AS TEXT)) THEN json_type(CAST(payload AS TEXT)) = 'object' ELSE 0 END)",
+        summary("headers")
+    )
+}
+
+/// One that stands for those that were dropped.
+fn summary(headers: &str) -> String {
+    format!("{headers} LIKE '{{\"{DROPPED}\":%'")
+}
+
+/// Drops what is too much.
+pub(super) async fn trim(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let garbage = garbage();
+    let sizes = format!(
+        "SELECT id, length(payload) + length(headers) FROM dead_letters WHERE {garbage} ORDER BY id DESC"
+    );
+    let (mut letters, mut bytes) = (0, 0);
+    let mut too_much = None;
+    {
+        let mut rows = sqlx::query(AssertSqlSafe(sizes)).fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await? {
+            letters += 1;
+            bytes += row.try_get::<i64, _>(1)?.unsigned_abs();
+            if letters > MOST || bytes > MOST_BYTES {
+                too_much = Some(row.try_get::<i64, _>(0)?);
+                break;
+            }
+        }
+    }
+    let Some(id) = too_much else { return Ok(()) };
+    let (is_summary, newer) = (summary("headers"), summary("n.headers"));
+    let number = format!("coalesce(CAST(headers ->> '{DROPPED}' AS INTEGER), 1)");
+    let sql = format!(
+        "BEGIN IMMEDIATE;
+         INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
+         SELECT max(at), code,
+             sum(n) || ' letters like it were dropped, because there were too many: ' || reason, subject,
+             json_object('{DROPPED}', CAST(sum(n) AS TEXT)), x''
+         FROM (SELECT at, code, subject, {is_summary} AS old,
+                   CASE WHEN {is_summary} THEN {number} ELSE 1 END AS n,
+                   CASE WHEN {is_summary} THEN substr(reason, instr(reason, ': ') + 2) ELSE reason END AS reason
+               FROM dead_letters WHERE {is_summary} OR id <= {id} AND {garbage})
+         GROUP BY code, subject HAVING min(old) = 0;
+         DELETE FROM dead_letters WHERE id <= {id} AND {garbage};
+         DELETE FROM dead_letters WHERE {is_summary} AND EXISTS (
+             SELECT 1 FROM dead_letters n WHERE {newer} AND n.code = dead_letters.code
+                 AND n.subject = dead_letters.subject AND n.id > dead_letters.id);
+         COMMIT"
+    );
+    let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await;
+    if done.is_err() {
+        // After an error the transaction is still open.
+        let _ = sqlx::raw_sql("ROLLBACK").execute(connection).await;
+    }
+    done.map(drop)
+}
