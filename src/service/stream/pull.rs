@@ -254,7 +254,12 @@ impl Pull {
         let left = message.headers.as_ref().and_then(|h| h.get("Nats-Pending-Messages"));
         let left = left.and_then(|n| n.as_str().parse().ok()).or(size).unwrap_or(self.asked);
         self.asked = self.asked.saturating_sub(left);
-        let at_once = !self.came && self.asked_at.elapsed() < BACK_OFF;
+        // Only of the newest request it is known whether anything came of it.
+        let newest = number.is_none_or(|number| number == self.last);
+        let at_once = newest
+            && !self.came
+            && !said.contains("Batch Completed")
+            && self.asked_at.elapsed() < BACK_OFF;
         // Nothing of it has come: the next message does not fit.
         let too_large = said.contains("Exceeds MaxBytes") && !std::mem::take(&mut self.some);
         self.large |= too_large;
