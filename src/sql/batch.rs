@@ -81,6 +81,8 @@ pub(super) struct Applied {
     pub(super) repeats: Vec<(usize, u64)>,
     /// How many the ledger did not know.
     pub(super) new: u64,
+    /// When they were applied, as the ledger has it, in unix milliseconds.
+    pub(super) at: i64,
 }
 
 /// The strings of statements, one for each set of operations that has met in a batch: SQLite spends some 10 µs on a
@@ -193,7 +195,7 @@ pub(super) async fn apply(
             outcomes.remove(write.id.to_string().as_str()).unwrap_or_else(silent)
         }
     };
-    Ok(Applied { outcomes: writes.iter().map(answer).collect(), repeats, new })
+    Ok(Applied { outcomes: writes.iter().map(answer).collect(), repeats, new, at: now })
 }
 
 /// Whether an operation has more to say than that it is done.

@@ -23,7 +23,6 @@ use super::spin::Spin;
 use super::turn::Turn;
 use super::witness::Witness;
 use super::{DeadLetter, SqliteOptions, error, sqlite, trim};
-use crate::clock;
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
 use crate::request::{OpId, Request};
@@ -353,7 +352,7 @@ impl Writer {
             match self.kept().await {
                 Ok(true) => {
                     let specs = self.frames.specs;
-                    self.witness.committed(self.batch, clock::now(), specs, writes, applied.new);
+                    self.witness.committed(self.batch, applied.at, specs, writes, applied.new);
                     return Ok(applied);
                 }
                 // The files were exchanged meanwhile, and are put right: the ledger decides.

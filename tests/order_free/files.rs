@@ -37,8 +37,11 @@ impl Files {
         .fetch_all(&mut raw)
         .await
         .unwrap();
-        let mut clear = "BEGIN IMMEDIATE; DELETE FROM main.sqlite_sequence;\
-             DELETE FROM main.meta WHERE key LIKE 'swept.%';"
+        // To the writers it stays the file that they know: one whose ledger has forgotten everything, and that counts its dead
+        // letters on.
+        let mut clear = "BEGIN IMMEDIATE; DELETE FROM main.sqlite_sequence WHERE name <> 'dead_letters';\
+             DELETE FROM main.meta WHERE key LIKE 'swept.%';\
+             INSERT INTO main.meta VALUES ('swept.ledger', '9223372036854775807');"
             .to_owned();
         for table in tables {
             clear.push_str(&format!(
