@@ -92,10 +92,8 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, evict: mpsc::Sender<
             beside.ask(round, now.asking_denied, now.micro_denied).await;
         }
         round = round.wrapping_add(1);
-        match shared.db.doubt() {
-            Some(sentence) => shared.notices.raise(CLOCK, sentence),
-            None => shared.notices.clear(CLOCK),
-        }
+        // The store has logged it.
+        shared.notices.follow(CLOCK, shared.db.doubt());
         if time::timeout(LOOK, told(&mut stop)).await.is_ok() {
             return;
         }

@@ -116,6 +116,8 @@ impl Denial {
             (Does::Subscribe, None, Some("who")) => {
                 "other instances do not see this one, and may start on another database beside it".to_owned()
             }
+            // Said with its own consequence where each subject is listened to by itself.
+            (Does::Subscribe, None, Some(">")) => return None,
             (Does::Subscribe, None, _) if subject == "$SRV.>" => {
                 "`nats micro` does not find this service".to_owned()
             }
@@ -152,7 +154,7 @@ impl Denial {
         let to = if *does == Does::Subscribe { "subscribe to" } else { "publish to" };
         format!(
             "the NATS server does not let this service {to} {subject:?}: {consequence}. Allow it to this user (permissions {{ \
-             {word}: {{ allow: [{subject:?}] }} }}), then reload the server"
+             {word}: {{ allow: [{subject:?}] }} }}), reload the server, and restart this service"
         )
     }
 }

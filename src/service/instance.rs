@@ -1,9 +1,11 @@
 //! Who this instance is, and whether another one works on the same file: one that serves a copy has the same database id.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::time;
 
 use super::ServeError;
@@ -28,6 +30,9 @@ pub(super) struct Instance {
     machine: String,
     /// When it was last written down in its file; 0 if it is not yet.
     seen: AtomicI64,
+    secret: OnceLock<String>,
+    /// How often it has asked.
+    asked: AtomicU64,
 }
 
 /// What an instance tells of itself on `SERVICE.who`. An older one tells its mode only.
@@ -46,6 +51,9 @@ pub(super) struct Who {
     pub(super) time: i64,
     /// Whether the instance that asks is written down in the file of the one that answers.
     pub(super) knows: Option<bool>,
+    /// That the one that answers has the file or a copy of it: a hash of all this, of what was asked and of the secret in the
+    /// file. Without it the rest is a stranger's word.
+    pub(super) proof: String,
 }
 
 /// What an instance asks there. An older one, or a person, asks without.
@@ -54,6 +62,8 @@ pub(super) struct Who {
 pub(super) struct Question {
     pub(super) instance: String,
     pub(super) seen: i64,
+    /// Another one each time, so that no earlier answer stands for this one.
+    pub(super) nonce: String,
 }
 
 impl Instance {
@@ -67,6 +77,8 @@ impl Instance {
             host: host.trim().to_owned(),
             machine: Reading::machine(),
             seen: AtomicI64::new(0),
+            secret: OnceLock::new(),
+            asked: AtomicU64::new(0),
         }
     }
 
@@ -79,17 +91,29 @@ impl Instance {
     pub(super) async fn enrol<O: Persist>(&self, db: &SqlxService<O>) {
         let seen = self.seen();
         let recent = clock::now().saturating_sub(seen).saturating_abs() < AGAIN;
-        if seen != 0 && recent && !matches!(time::timeout(LIMIT, db.seen(&self.id)).await, Ok(Ok(None))) {
-            return;
+        if seen != 0 && recent {
+            // A copy that was put in the place of the file knows an earlier time, or none.
+            let known = time::timeout(LIMIT, db.seen(&self.id)).await;
+            if !matches!(known, Ok(Ok(known)) if known.is_none_or(|known| known < seen)) {
+                return;
+            }
         }
         match db.enrol(&self.id, self.started).await {
-            Ok(seen) => self.seen.store(seen, Ordering::Relaxed),
+            Ok(seen) => {
+                if self.secret.get().is_none()
+                    && let Ok(Some(secret)) = db.secret().await
+                {
+                    let _ = self.secret.set(secret);
+                }
+                self.seen.store(seen, Ordering::Relaxed);
+            }
             Err(cause) => tracing::debug!("this instance could not be written down in its file: {cause}"),
         }
     }
 
     pub(super) fn question(&self) -> String {
-        let question = Question { instance: self.id.clone(), seen: self.seen() };
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let question = Question { instance: self.id.clone(), seen: self.seen(), nonce: self.nonce(asked) };
         serde_json::to_string(&question).unwrap_or_default()
     }
 
@@ -100,7 +124,7 @@ impl Instance {
         } else {
             knows(db, &question.instance, question.seen).await
         };
-        Who {
+        let mut who = Who {
             mode: mode.to_owned(),
             instance: self.id.clone(),
             started: self.started,
@@ -110,12 +134,38 @@ impl Instance {
             machine: self.machine.clone(),
             time: clock::now(),
             knows,
-        }
+            proof: String::new(),
+        };
+        who.proof = self.proof(&question.nonce, &who).unwrap_or_default();
+        who
+    }
+
+    fn nonce(&self, asked: u64) -> String {
+        format!("{} {asked}", self.id)
+    }
+
+    fn proof(&self, nonce: &str, who: &Who) -> Option<String> {
+        let secret = self.secret.get()?;
+        let said = serde_json::to_string(&Who { proof: String::new(), ..who.clone() }).ok()?;
+        let hash = Sha256::digest(format!("{secret}\n{nonce}\n{said}\n{secret}"));
+        Some(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Whether an answer to one of the last questions comes from an instance that has this file or a copy of it.
+    pub(super) fn is_proven(&self, who: &Who) -> bool {
+        let asked = self.asked.load(Ordering::Relaxed);
+        (asked.saturating_sub(2)..=asked)
+            .filter_map(|asked| self.proof(&self.nonce(asked), who))
+            .any(|proof| proof == who.proof)
     }
 
     /// Whether another instance, on a database of the same id, works on another file.
     pub(super) async fn is_strange<O: Persist>(&self, db: &SqlxService<O>, other: &Who) -> bool {
-        if other.instance.is_empty() || other.instance == self.id || self.seen() == 0 {
+        if other.instance.is_empty()
+            || other.instance == self.id
+            || self.seen() == 0
+            || !self.is_proven(other)
+        {
             return false;
         }
         other.knows == Some(false) || knows(db, &other.instance, other.seen).await == Some(false)
@@ -124,6 +174,7 @@ impl Instance {
     /// Whether it runs on a machine with another clock.
     pub(super) fn has_another_clock(&self, other: &Who) -> bool {
         other.time > 0
+            && self.is_proven(other)
             && !other.machine.is_empty()
             && !self.machine.is_empty()
             && other.machine != self.machine

@@ -223,6 +223,12 @@ async fn serve_once<O: Persist>(
                 // Before anybody is asked, or asks.
                 instance.enrol(db).await;
                 let (plan, forbidden) = match known {
+                    // It was emptied and deleted over an earlier connection.
+                    Some(Plan::Empty)
+                        if api.stream(&declaration.name).await.is_err_and(|e| e.is_not_found()) =>
+                    {
+                        (Plan::Core, None)
+                    }
                     Some(plan) => (plan, None),
                     None => {
                         let own = Own { instance, db, serves: false };
@@ -247,9 +253,16 @@ async fn serve_once<O: Persist>(
         }
     };
     let (shared, mut tasks, plan) = tokio::select! {
-        begun = begun => begun?,
+        begun = begun => match begun {
+            Ok(begun) => begun,
+            Err(e) => {
+                finish(JoinSet::new(), earlier, &giving_up, options.grace).await;
+                return Err(e);
+            }
+        },
         () = ended(state.clone(), &troubles) => return Ok(None),
         () = &mut shutdown => {
+            finish(JoinSet::new(), earlier, &giving_up, options.grace).await;
             let all = Served { overruns: troubles.overruns(), ..Served::default() };
             return Ok(Some((0..O::SPECS.len()).map(|i| lasting.counters.of(i).read()).fold(all, Served::and)));
         }
@@ -276,22 +289,32 @@ async fn serve_once<O: Persist>(
     };
     tracing::info!("stopping: finishing what was taken");
     let _ = stopping.send(true);
+    finish(tasks, earlier, &giving_up, options.grace).await;
+    say_goodbye(&shared.client, state).await;
+    troubles.finish();
+    evicted.map_or_else(|| Ok(Some(shared.total())), Err)
+}
+
+/// Waits for what was taken, also over earlier connections. After `grace`, what is still tried again is told to give up, and
+/// counts what it gives up.
+async fn finish(
+    mut tasks: JoinSet<()>,
+    earlier: &mut Earlier,
+    giving_up: &watch::Sender<bool>,
+    grace: Duration,
+) {
     let mut before = std::mem::take(&mut earlier.tasks);
     tasks.spawn(async move { while before.join_next().await.is_some() {} });
     let finished = async { while tasks.join_next().await.is_some() {} };
-    if time::timeout(options.grace, finished).await.is_err() {
-        let _ = giving_up.send(true);
-        earlier.giving_up.iter().for_each(|giving_up| {
+    if time::timeout(grace, finished).await.is_err() {
+        for giving_up in earlier.giving_up.iter().chain([giving_up]) {
             giving_up.send_replace(true);
-        });
-        // Whoever was trying again has been told to stop, and counts what he gives up. A second is plenty.
+        }
+        // A second is plenty.
         let finished = async { while tasks.join_next().await.is_some() {} };
         let _ = time::timeout(Duration::from_secs(1), finished).await;
         tasks.abort_all();
     }
-    say_goodbye(&shared.client, state).await;
-    troubles.finish();
-    evicted.map_or_else(|| Ok(Some(shared.total())), Err)
 }
 
 /// How events are to be taken, if the service may start at all.

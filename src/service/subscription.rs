@@ -151,6 +151,9 @@ impl<O: Persist> Subscriptions<O> {
     }
 }
 
+/// The key of the notice that the order across subjects is lost.
+const ORDER: &str = "order";
+
 /// Where the server does not let us listen to everything below our name, each subject is listened to by itself, and an
 /// operator is told what that costs.
 async fn narrow<O: Persist>(shared: Arc<Shared<O>>, lanes: Arc<Lanes<O>>) {
@@ -160,13 +163,16 @@ async fn narrow<O: Persist>(shared: Arc<Shared<O>>, lanes: Arc<Lanes<O>>) {
         () = told(&mut stop) => return,
     }
     let below = format!("{}.", O::SERVICE);
-    shared.notices.raise(
-        "order",
-        format!(
-            "the NATS server does not let this service subscribe to {below}>: each subject is listened to by itself, and what \
-             peers send without id and time loses its order across subjects. Allow it to subscribe to {below}>"
-        ),
-    );
+    let told_so = || {
+        shared.notices.raise(
+            ORDER,
+            format!(
+                "the NATS server does not let this service subscribe to {below}>: each subject is listened to by itself, and \
+                 what peers send without id and time loses its order across subjects. Allow it to subscribe to {below}>"
+            ),
+        );
+    };
+    told_so();
     let applied = (format!("{below}applied"), Serves::Applied);
     let operations = O::SPECS.iter().enumerate();
     let operations = operations.map(|(i, spec)| (spec.subject.to_owned(), Serves::Operation(i)));
@@ -178,7 +184,17 @@ async fn narrow<O: Persist>(shared: Arc<Shared<O>>, lanes: Arc<Lanes<O>>) {
             Err(e) => tracing::error!("one of our subjects has no subscription: {e}"),
         }
     }
-    while tasks.join_next().await.is_some() {}
+    let watch = async {
+        while time::timeout(Duration::from_secs(1), told(&mut stop)).await.is_err() {
+            let now = *connection.borrow();
+            match (now.up, now.narrow) {
+                (_, true) => told_so(),
+                (true, false) => shared.notices.clear(ORDER),
+                (false, false) => {}
+            }
+        }
+    };
+    tokio::join!(watch, async { while tasks.join_next().await.is_some() {} });
 }
 
 /// Waits until the signal is given.

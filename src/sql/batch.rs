@@ -203,14 +203,16 @@ const fn answers(spec: &Spec) -> bool {
     matches!(spec.kind, Kind::Call)
 }
 
-/// Keeps dead letters; answers the number of the last one.
+/// Keeps dead letters; answers the number of the last one, 0 if all were kept before.
 pub(super) async fn bury(
     connection: &mut SqliteConnection,
     letters: &[DeadLetter],
 ) -> Result<i64, sqlx::Error> {
     let rows: Vec<_> = letters.iter().map(letter).collect();
     let json = serde_json::Value::from(rows).to_string();
-    sqlx::query(BURY).bind(json).execute(connection).await.map(|done| done.last_insert_rowid())
+    let done = sqlx::query(BURY).bind(json).execute(connection).await?;
+    // Where all were there already, SQLite still tells the row of an earlier insert, into whichever table.
+    Ok(if done.rows_affected() > 0 { done.last_insert_rowid() } else { 0 })
 }
 
 /// The transaction of a sweep.

@@ -10,6 +10,7 @@ use crate::operation::Persist;
 /// Rows stay when an instance ends: whoever heard its last word still finds it here. So many are more than ever run at the
 /// same time.
 const ENROL: &str = "
+    INSERT INTO meta (key, value) VALUES ('secret', lower(hex(randomblob(16)))) ON CONFLICT (key) DO NOTHING;
     INSERT INTO meta (key, value) VALUES ('instance.' || ($1 ->> 'id'), $1)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value;
     DELETE FROM meta WHERE key > 'instance.' AND key < 'instance/' AND key NOT IN (
@@ -33,6 +34,14 @@ impl<O: Persist> SqlxService<O> {
             .await
             .map_err(|e| Cause::new(Code::DATABASE, e.to_string()))?;
         Ok(seen.flatten())
+    }
+
+    /// What only this file and its copies hold: what an instance proves with that it has one of them open.
+    pub(crate) async fn secret(&self) -> Result<Option<String>, Cause> {
+        sqlx::query_scalar("SELECT value FROM meta WHERE key = 'secret'")
+            .fetch_optional(&self.shared.readers)
+            .await
+            .map_err(|e| Cause::new(Code::DATABASE, e.to_string()))
     }
 
     /// A server has told its time, in unix milliseconds. `other`: it is on another machine, and has a clock of its own.

@@ -302,10 +302,11 @@ impl<O: Persist> SqlxService<O> {
         let (readers, place) = (self.shared.readers.clone(), Arc::clone(&self.shared.place));
         let statement = O::SQLITE[index];
         let most = self.shared.answer_bytes.1.load(Ordering::Relaxed);
+        let now = self.shared.keeper.now();
         let read = Box::pin(async move {
             let payload = String::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
             let query = sqlx::query(AssertSqlSafe(statement));
-            let row = query.bind(payload).bind(clock::now()).bind(i64::try_from(most).unwrap_or(i64::MAX));
+            let row = query.bind(payload).bind(now).bind(i64::try_from(most).unwrap_or(i64::MAX));
             let read = async {
                 let row = row.fetch_one(&readers).await?;
                 let omitted = if row.len() > 1 { row.try_get::<i64, _>(1)? } else { 0 };

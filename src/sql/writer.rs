@@ -426,12 +426,14 @@ impl Writer {
     async fn record(&mut self, record: &Record) -> Result<(), Cause> {
         let since = Instant::now();
         loop {
+            self.ready().await?;
             let result = match self.held.get().await {
                 Ok(connection) => record::write(connection, record).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
-                return result.map_err(|e| error::cause(&e));
+                result.map_err(|e| error::cause(&e))?;
+                return if self.kept().await? { Ok(()) } else { Err(super::unclear()) };
             }
         }
     }

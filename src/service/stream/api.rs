@@ -51,7 +51,7 @@ impl ApiError {
     }
 
     /// Whether what was asked for does not exist.
-    pub(super) fn is_not_found(&self) -> bool {
+    pub(in crate::service) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { code: CONSUMER_NOT_FOUND | STREAM_NOT_FOUND | MESSAGE_NOT_FOUND, .. })
     }
 }

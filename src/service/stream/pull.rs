@@ -256,10 +256,8 @@ impl Pull {
         self.asked = self.asked.saturating_sub(left);
         // Only of the newest request it is known whether anything came of it.
         let newest = number.is_none_or(|number| number == self.last);
-        let at_once = newest
-            && !self.came
-            && !said.contains("Batch Completed")
-            && self.asked_at.elapsed() < BACK_OFF;
+        let at_once =
+            newest && !self.came && !said.contains("Batch Completed") && self.asked_at.elapsed() < BACK_OFF;
         // Nothing of it has come: the next message does not fit.
         let too_large = said.contains("Exceeds MaxBytes") && !std::mem::take(&mut self.some);
         self.large |= too_large;
