@@ -35,7 +35,8 @@ pub(crate) fn begin(path: &Path, mode: u32) -> io::Result<File> {
 /// The file whose lock stands for `guarded`, which may not be there yet: a new one gets the mode of `guarded`, so that the
 /// same users may take both, else this one.
 pub(crate) fn lock(path: &Path, guarded: &Path, mode: u32) -> io::Result<File> {
-    let mode = mode_of(guarded).unwrap_or(mode);
+    // Its owner must be able to take it, also of a file that may only be read.
+    let mode = mode_of(guarded).unwrap_or(mode) | 0o600;
     match create_new(path, mode) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
         created => return created,

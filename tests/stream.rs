@@ -257,8 +257,10 @@ async fn what_a_full_stream_refuses_goes_to_the_database() {
 #[tokio::test]
 async fn what_is_larger_than_the_stream_takes_goes_to_the_database() {
     let w = Durable::new().await;
-    let _service = w.serve().await;
+    let service = w.serve().await;
     let nats = w.client().await;
+    // A service that runs puts the size right.
+    service.stop().await;
     let context = w.context().await;
     let mut config = context.get_stream("ROSEY").await.unwrap().cached_info().config.clone();
     config.max_message_size = 1024;

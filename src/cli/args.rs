@@ -9,7 +9,6 @@ use super::keep::KeepArgs;
 use super::outbox::{OutboxArgs, OutboxCommand};
 use crate::sql::Retention;
 use crate::stack::Queries;
-use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::serve::ServiceArgs;
@@ -71,7 +70,7 @@ pub(super) struct Global {
     #[arg(long, global = true, env = "ROSEY_LOG_FILE", value_name = "FILE")]
     pub(super) log_file: Option<PathBuf>,
     /// Print results and failures as JSON, for machines
-    #[arg(long, global = true, env = "ROSEY_JSON", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, global = true, env = "ROSEY_JSON", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
     pub(super) json: bool,
     /// The configuration file; rosey.toml in this directory if nothing is said
     #[arg(long, global = true, env = "ROSEY_CONFIG", value_name = "FILE")]
@@ -238,7 +237,7 @@ pub(super) struct PathArgs {
     #[command(flatten)]
     pub(super) database: DatabaseArgs,
     /// Use the database alone
-    #[arg(long, env = "ROSEY_NO_NATS", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "ROSEY_NO_NATS", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
     pub(super) no_nats: bool,
     /// How long an operation may take over NATS before it is tried on the database, in milliseconds
     #[arg(long, env = "ROSEY_NATS_TIMEOUT_MS", default_value = "2000", value_name = "MS", value_parser = millis)]
@@ -422,5 +421,14 @@ pub(super) fn millis(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
         Ok(0) | Err(_) => Err("a whole number of milliseconds, at least 1".to_owned()),
         Ok(millis) => Ok(Duration::from_millis(millis)),
+    }
+}
+
+/// Reads a word that switches something on or off.
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" | "y" | "t" => Ok(true),
+        "0" | "false" | "no" | "off" | "n" | "f" | "" => Ok(false),
+        _ => Err("yes or no (also true, false, on, off, 1, 0)".to_owned()),
     }
 }

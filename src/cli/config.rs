@@ -80,7 +80,9 @@ fn find() -> Option<PathBuf> {
         }
     }
     let named = std::env::var_os("ROSEY_CONFIG").filter(|file: &OsString| !environment::is_blank(file));
-    named.map(PathBuf::from).or_else(|| Some(PathBuf::from("rosey.toml")).filter(|here| here.is_file()))
+    named
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from("rosey.toml")).filter(|here| here.symlink_metadata().is_ok()))
 }
 
 /// Reads the file. What is wrong with it is said with line and column, and never with what stands there: that may be a

@@ -4,7 +4,6 @@
 use async_nats::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Subcommand};
 use rosey_layers::{Class, Classify};
 use serde_json::map::Entry;
@@ -53,7 +52,7 @@ pub(super) enum DeadCommand {
         #[command(flatten)]
         which: DeadWhich,
         /// With --all: remove without asking
-        #[arg(long, env = "ROSEY_YES", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+        #[arg(long, env = "ROSEY_YES", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
         yes: bool,
     },
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
 
 use super::args::millis;
@@ -24,7 +23,7 @@ pub(super) struct KeepArgs {
     /// The clock of this machine is right now, though the last known time of the file or of the NATS server is another one:
     /// what is old by it may be removed. For one start, after the machine was off for long or its clock was put right;
     /// nothing is removed while the clock is more than an hour off what is known, either way
-    #[arg(long, env = "ROSEY_TRUST_CLOCK", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "ROSEY_TRUST_CLOCK", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
     pub(super) trust_clock: bool,
     /// The pause between two rounds of removing, for tests
     #[arg(long, env = "ROSEY_SWEEP_EVERY_MS", hide = true, value_name = "MS", value_parser = millis)]

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::args::{ServeArgs, millis};
@@ -34,7 +33,7 @@ pub(super) struct ServiceArgs {
     #[arg(long, env = "ROSEY_REPLY_PREFIX", value_name = "PREFIX")]
     pub(super) reply_prefix: Vec<String>,
     /// Start even if another kind of service answers on these subjects
-    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
     pub(super) takeover: bool,
 }
 

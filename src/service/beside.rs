@@ -10,10 +10,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message, Subscriber};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use serde::Deserialize;
-use tokio::sync::mpsc;
-use tokio::task::coop::unconstrained;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{self, Instant};
 
 use super::instance::Who;
@@ -42,6 +41,10 @@ const PREFIX: &str = "neighbour.";
 const CLOCK: &str = "clock";
 
 /// Something that answers and is not ours: on which subject, or under which name.
+/// No answer is larger, and no more of them are kept until the next look.
+const LARGEST: usize = 64 << 10;
+const HEARD: usize = 512;
+
 type Found = BTreeMap<String, Instant>;
 
 struct Beside<O> {
@@ -58,6 +61,8 @@ struct Beside<O> {
     copies: BTreeMap<String, (String, Instant)>,
     /// Instances that were strange in the last look.
     strange: HashSet<String>,
+    /// What was answered and is not looked at yet.
+    early: Vec<Message>,
     accepted: BTreeSet<String>,
 }
 
@@ -80,6 +85,7 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, evict: mpsc::Sender<
         named: Found::new(),
         copies: BTreeMap::new(),
         strange: HashSet::new(),
+        early: Vec::new(),
         accepted: BTreeSet::new(),
         shared: Arc::clone(&shared),
     };
@@ -94,7 +100,7 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, evict: mpsc::Sender<
         round = round.wrapping_add(1);
         // The store has logged it.
         shared.notices.follow(CLOCK, shared.db.doubt());
-        if time::timeout(LOOK, told(&mut stop)).await.is_ok() {
+        if beside.hear(&mut stop).await {
             return;
         }
         if let Some(error) = beside.read().await {
@@ -142,12 +148,28 @@ impl<O: Persist> Beside<O> {
         }
     }
 
+    /// Hears what is answered until it is time to look at it; true when the service is told to stop. What peers send to this
+    /// inbox does not pile up.
+    async fn hear(&mut self, stop: &mut watch::Receiver<bool>) -> bool {
+        let until = Instant::now() + LOOK;
+        loop {
+            tokio::select! {
+                () = told(stop) => return true,
+                () = time::sleep_until(until) => return false,
+                Some(answer) = self.answers.next() => {
+                    if answer.length <= LARGEST && self.early.len() < HEARD {
+                        self.early.push(answer);
+                    }
+                }
+            }
+        }
+    }
+
     /// Takes what has been answered. Answers why this instance must stop, if it must.
     async fn read(&mut self) -> Option<ServeError> {
         let now = Instant::now();
         let mut others = Vec::new();
-        // Outside of tokio's budget: it would say "nothing more" in the middle.
-        while let Some(Some(answer)) = unconstrained(self.answers.next()).now_or_never() {
+        for answer in std::mem::take(&mut self.early) {
             if answer.status.is_some() {
                 continue;
             }

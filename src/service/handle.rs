@@ -83,7 +83,8 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
                 "instance": shared.instance.id, "seen": shared.instance.seen(),
                 "foreign": shared.foreign.load(Ordering::Relaxed), "takeover": shared.takeover,
                 "notices": shared.notices.now(), "noticed": shared.notices.so_far(),
-                "not_inboxes": shared.troubles.not_inboxes(), "unknown": shared.troubles.unknowns()});
+                "not_inboxes": shared.troubles.not_inboxes(), "unknown": shared.troubles.unknowns(),
+                "overruns": shared.troubles.overruns()});
             (wire::answer_headers(database), body.to_string().into_bytes())
         }
         Err(cause) => wire::refusal_message(database, "{}", &cause),

@@ -2,6 +2,7 @@
 //! watch; with one, it is one of the reasons for which the stream does not get empty.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ const FRESH: Duration = Duration::from_secs(6);
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     waiting: Mutex<Waiting>,
+    /// Whether the stream is read past its consumer.
+    walking: AtomicBool,
     /// Why the stream's consumer gave nothing when it was asked last.
     pull: Mutex<Option<(Instant, String)>>,
 }
@@ -74,6 +77,15 @@ impl Progress {
             operation: oldest.operation,
             cause: oldest.cause.clone(),
         })
+    }
+
+    /// The stream is read past its consumer, or not any more.
+    pub(super) fn walks(&self, walks: bool) {
+        self.walking.store(walks, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_walking(&self) -> bool {
+        self.walking.load(Ordering::Relaxed)
     }
 
     /// The consumer was asked for more, and refused; or it gave something.

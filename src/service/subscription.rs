@@ -99,6 +99,12 @@ pub(super) async fn subscribe<O: Persist>(
         Mode::JetStream => (format!("{below}applied"), Serves::Applied),
         Mode::Core => (format!("{below}>"), Serves::Everything),
     };
+    if shared.mode() == Mode::Core {
+        // A subject that is denied is left out of a wider subscription without a word. Asked for by itself, it is complained of.
+        for spec in O::SPECS {
+            drop(client.subscribe(spec.subject).await.map_err(|e| ServeError::Connection(e.to_string()))?);
+        }
+    }
     // A subscription of its own, which stays when the others are given up.
     let ping = (format!("{below}ping"), Serves::Ping);
     let mut all = Vec::new();

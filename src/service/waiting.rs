@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_nats::Message;
+use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
 
 use crate::operation::MAX_PAYLOAD;
@@ -17,8 +17,9 @@ const BEGINNING: usize = 4 << 10;
 const MOST: usize = 32 << 20;
 /// How many bytes of one subject are worked on at once, beside their number.
 pub(super) const AT_WORK: usize = 4 << 20;
-/// What a message costs beside its bytes.
+/// What a message costs beside its bytes, and each of its headers.
 const OVERHEAD: usize = 512;
+const HEADER: usize = 192;
 
 /// What waits or is worked on over all subjects, in bytes.
 #[derive(Clone, Debug, Default)]
@@ -60,8 +61,11 @@ pub(super) const fn is_cut(message: &Message) -> bool {
     message.length > LARGEST
 }
 
-fn cost(message: &Message) -> usize {
-    OVERHEAD + if is_cut(message) { 2 * BEGINNING } else { message.length }
+/// What a message costs in memory: many small headers are far more than their bytes.
+pub(super) fn cost(message: &Message) -> usize {
+    let headers =
+        message.headers.iter().flat_map(HeaderMap::iter).map(|(_, values)| values.len()).sum::<usize>();
+    OVERHEAD + headers * HEADER + if is_cut(message) { 2 * BEGINNING } else { message.length }
 }
 
 /// Leaves the beginning, in memory of its own: the rest of what it came with is free then.

@@ -71,6 +71,9 @@ pub struct SqlxService<O> {
     operation: PhantomData<fn(O)>,
 }
 
+/// How long closing may take: the readers, then the writer.
+const LAST: Duration = Duration::from_secs(15);
+
 struct Shared {
     writes: mpsc::Sender<Item>,
     readers: SqlitePool,
@@ -266,15 +269,20 @@ impl<O: Persist> SqlxService<O> {
         retention::round::<O>(retention, now, None, &self.shared.readers, &writes).await
     }
 
-    /// Ends the writer once everything handed to it is committed, and closes the file. Requests from now on are
+    /// Ends the writer once everything handed to it is committed, and closes the file, within a limit. Requests from now on are
     /// refused. If nobody else has it open, all of it is in the one file then.
     pub async fn close(&self) {
         // The last one to close moves the log into the file, and a reader could not.
-        self.shared.readers.close().await;
+        let _ = tokio::time::timeout(LAST, self.shared.readers.close()).await;
         let (tx, rx) = oneshot::channel();
         // A writer that has ended already is closed.
         if self.shared.writes.send(Item::Close(tx)).await.is_ok() {
-            let _ = rx.await;
+            let closed = tokio::time::timeout(LAST, rx).await;
+            if closed.is_err() {
+                tracing::error!(
+                    "the database does not close within {LAST:?}: ending without it; what was committed stays"
+                );
+            }
         }
     }
 

@@ -362,7 +362,11 @@ fn create(options: &SqliteOptions) -> Result<(), OpenError> {
 /// mapped among all of the process's connections. So that is said at once.
 async fn writable(path: &Path, writer: &mut SqliteConnection) -> Result<(), OpenError> {
     // To begin is not enough: on such a file SQLite begins to read.
-    const TRY: &str = "BEGIN IMMEDIATE; UPDATE meta SET value = value WHERE key = 'database_id'; ROLLBACK";
+    // And what only this file and its copies hold is there from the first opening on.
+    const TRY: &str = "
+        BEGIN IMMEDIATE; UPDATE meta SET value = value WHERE key = 'database_id'; ROLLBACK;
+        INSERT INTO meta (key, value) SELECT 'secret', lower(hex(randomblob(16)))
+        WHERE NOT EXISTS (SELECT 1 FROM meta WHERE key = 'secret')";
     match sqlx::raw_sql(TRY).execute(writer).await {
         Err(e) if error::is_read_only(&e) => Err(OpenError::ReadOnly { path: path.to_owned() }),
         // Somebody else is writing: then one can.

@@ -456,6 +456,9 @@ impl Writer {
     }
 }
 
+/// How long SQLite may take to undo a transaction, and to close.
+const UNDO: Duration = Duration::from_secs(5);
+
 /// The writer's connection.
 pub(super) struct Held {
     /// None after it was lost.
@@ -478,11 +481,13 @@ impl Held {
         if result.is_err()
             && let Some(mut connection) = self.connection.take()
         {
-            let open = sqlx::query("ROLLBACK").execute(&mut connection).await;
+            // A thread of sqlx's that has panicked may keep the command and never answer.
+            let open = time::timeout(UNDO, sqlx::query("ROLLBACK").execute(&mut connection)).await;
             let usable = match &open {
-                Ok(_) => true,
+                Err(_) => false,
+                Ok(Ok(_)) => true,
                 // "no transaction is active": the error came before BEGIN, or ended the transaction itself
-                Err(e) => {
+                Ok(Err(e)) => {
                     e.as_database_error().is_some_and(|e| e.message().contains("no transaction is active"))
                 }
             };
@@ -494,10 +499,13 @@ impl Held {
     }
 
     pub(super) async fn close(&mut self) {
-        if let Some(connection) = self.connection.take()
-            && let Err(e) = connection.close().await
-        {
-            tracing::warn!("closing the database: {e}");
+        let Some(connection) = self.connection.take() else { return };
+        match time::timeout(UNDO, connection.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!("closing the database: {e}"),
+            Err(_) => {
+                tracing::error!("the database does not close within {UNDO:?}; what was committed stays")
+            }
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 use super::super::args::{PathArgs, SynchronousArg};
@@ -77,7 +76,7 @@ pub(in crate::cli) struct OutboxCommand {
     #[arg(long, conflicts_with_all = ["replay", "discard", "retry"])]
     pub(super) retry_refused: bool,
     /// Remove without asking
-    #[arg(long, env = "ROSEY_YES", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "ROSEY_YES", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
     pub(super) yes: bool,
     #[command(flatten)]
     pub(super) paths: PathArgs,

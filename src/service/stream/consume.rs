@@ -21,6 +21,7 @@ use crate::service::Shared;
 use crate::service::connection::Connection;
 use crate::service::progress::PATIENCE;
 use crate::service::subscription::told;
+use crate::service::waiting;
 
 /// A message that was delivered so often is tried with nothing beside it: it may be what ends the process.
 const ALONE_FROM: u64 = 5;
@@ -291,7 +292,7 @@ impl<O: Persist> Consume<O> {
         let Some(place) = Place::of(&message, &self.declaration.name) else { return self.stray(&message) };
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         let ack_wait = self.declaration.ack_wait;
-        let length = message.length;
+        let length = waiting::cost(&message);
         work.begins(length);
         if message::is_without_payload(&message) {
             work.running.spawn(async move {

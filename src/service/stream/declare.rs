@@ -111,6 +111,7 @@ impl Declaration {
             "max_age": 0,
             "max_bytes": self.max_bytes,
             "max_msgs": -1,
+            "max_msgs_per_subject": -1,
             "max_msg_size": MAX_MSG_SIZE,
             "max_consumers": -1,
             "num_replicas": 1,
@@ -137,7 +138,7 @@ impl Declaration {
         info.config.description == self.mark
     }
 
-    fn foreign(&self, info: &StreamInfo, in_the_way: bool) -> ServeError {
+    pub(super) fn foreign(&self, info: &StreamInfo, in_the_way: bool) -> ServeError {
         let why = match info.config.description.as_str() {
             "" => "it has no description of ours".to_owned(),
             other => format!("it is described as {other:?}, and ours would be {:?}", self.mark),
@@ -252,6 +253,11 @@ impl Declaration {
             self.put(api, Put::Stream(Some(info))).await?;
         }
         Ok(differing)
+    }
+
+    /// Writes all of it anew, description included.
+    pub(super) async fn put_whole(&self, api: &Api, info: &StreamInfo) -> Result<(), ApiError> {
+        self.put(api, Put::Stream(Some(info))).await.map(drop)
     }
 
     /// Whether exactly these settings differ still.

@@ -87,8 +87,8 @@ pub(super) async fn say(client: &Client, to: &Subject, what: &'static str) {
 
 /// Done.
 const ACK: &str = "+ACK";
-/// Not done; somebody else may.
-pub(super) const NAK: &str = "-NAK";
+/// Not done; another instance may, in a moment: at once it would come back to a request for more that is still open here.
+pub(super) const NAK: &str = "-NAK {\"delay\": 250000000}";
 /// Still at it.
 const PROGRESS: &str = "+WPI";
 

@@ -16,7 +16,7 @@ use super::limits;
 use crate::service::leave::leave;
 
 /// How many bytes are asked for at once.
-const BYTES: u64 = 4 << 20;
+const BYTES: u64 = 2 << 20;
 
 /// How long the server keeps a request for more.
 const EXPIRES: Duration = Duration::from_secs(30);

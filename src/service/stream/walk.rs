@@ -20,6 +20,7 @@ use crate::operation::Persist;
 use crate::service::counters::count;
 use crate::service::handle::{self, RETRY};
 use crate::service::subscription::told;
+use crate::service::waiting;
 use crate::sql::{DROPPED, DeadLetter, UNREAD};
 
 /// After so long without another one the consumer is asked again.
@@ -71,7 +72,10 @@ impl<O: Persist> Consume<O> {
     pub(super) async fn walk(&mut self, work: &mut Work) -> Ended {
         work.unread = Some(Instant::now());
         self.give_back(work.alone.drain(..).collect()).await;
-        match self.walk_on(work).await {
+        self.shared.progress.walks(true);
+        let walked = self.walk_on(work).await;
+        self.shared.progress.walks(false);
+        match walked {
             Ok(ended) => ended,
             Err(e) => Ended::Lost(e.to_string()),
         }
@@ -148,7 +152,7 @@ impl<O: Persist> Consume<O> {
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         let (ack_wait, stream) = (self.declaration.ack_wait, self.declaration.name.clone());
         let (place, message) = (raw.place.clone(), raw.message(headers));
-        let (length, sequence) = (message.length, place.sequence);
+        let (length, sequence) = (waiting::cost(&message), place.sequence);
         work.begins(length);
         let begun = message::begin(&shared, message, place);
         work.running.spawn(async move {

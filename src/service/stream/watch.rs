@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch::Receiver;
 use tokio::time::{self, Instant};
 
@@ -38,6 +39,8 @@ struct Watch {
     silent: Option<Instant>,
     pace: Pace,
     gone: Gone,
+    /// When the stream was created, of one that was ours when it was looked at.
+    ours: Option<String>,
     /// Settings that differ although they were put right: a server's own limits.
     stubborn: Vec<String>,
     /// Notices of what was put right, and until when they are shown.
@@ -62,7 +65,10 @@ pub(super) async fn run<O: Persist>(
             () = time::sleep(EVERY) => {}
         }
     }
-    shared.notices.replace(PREFIX, BTreeMap::new());
+    // At the end of the service nothing is over: what waits still waits.
+    if !*shared.stop.borrow() {
+        shared.notices.replace(PREFIX, BTreeMap::new());
+    }
 }
 
 impl Watch {
@@ -125,14 +131,34 @@ impl Watch {
         found: &mut BTreeMap<String, String>,
     ) {
         let name = &declaration.name;
-        if !declaration.is_ours(&stream) {
-            return; // declaring it says so
+        if declaration.is_ours(&stream) {
+            self.ours = Some(stream.created.clone());
+        } else if self.ours.as_ref() != Some(&stream.created) {
+            let sentence = declaration.foreign(&stream, true).to_string();
+            found.insert(format!("{PREFIX}description"), sentence);
+            return;
+        } else {
+            // The same stream, renamed by hand: clients do not know it as ours any more.
+            match declaration.put_whole(&shared.api, &stream).await {
+                Ok(()) => self.show(
+                    "description",
+                    format!("the description of the stream {name:?} was changed by hand; by it clients know whose stream it is. It is \
+                             put right"),
+                ),
+                Err(e) => drop(found.insert(
+                    format!("{PREFIX}description"),
+                    format!("the description of the stream {name:?} was changed by hand, and cannot be put right: {e}"),
+                )),
+            }
         }
         let wrong = consumer.as_ref().map(|c| settings::of_consumer(&c.config, &declaration.consumer()));
         // One that shows only a part counts only that.
         let counts =
             consumer.as_ref().filter(|_| wrong.as_ref().is_some_and(|w| settings::only_of_requests(w)));
-        if let Some(went) = self.gone.look(before, &stream, counts) {
+        if shared.progress.is_walking() {
+            // What is taken out then is never handed out.
+            self.gone.forget();
+        } else if let Some(went) = self.gone.look(before, &stream, counts) {
             self.show("gone", lost(name, went));
         }
         self.stream_settings(shared, declaration, &stream, found).await;
@@ -209,8 +235,11 @@ impl Watch {
             );
         }
         let mut wrong = settings::of_stream(&stream.settings, &declaration.stream());
-        // What is larger is refused, and told so: not a thing to hurry for.
-        wrong.retain(|setting| setting != "max_msg_size");
+        // A stream of an older version takes more: that waits for the next declaration.
+        let size = |settings: &Value| settings["max_msg_size"].as_i64().filter(|size| *size > 0);
+        let smaller =
+            size(&stream.settings).zip(size(&declaration.stream())).is_some_and(|(now, ours)| now < ours);
+        wrong.retain(|setting| setting != "max_msg_size" || smaller);
         let listed = wrong.join(", ");
         if wrong.is_empty() || self.stubborn.contains(&listed) {
             return;

@@ -1,6 +1,7 @@
 //! A folder as the Python bot leaves it, and what its operator does there.
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -26,6 +27,7 @@ impl Folder {
             folder.run_on(&mut connection, script).await;
         }
         connection.close().await.unwrap();
+        std::fs::set_permissions(folder.file(), std::fs::Permissions::from_mode(0o600)).unwrap();
         folder
     }
 
