@@ -23,6 +23,7 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
 }
 
 /// An empty file to write to: a new one with this mode, or the one that is there, which keeps its mode.
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 pub(crate) fn begin(path: &Path, mode: u32) -> io::Result<File> {
     match create_new(path, mode) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {

@@ -37,6 +37,7 @@ impl Reading {
     }
 
     /// The kernel that this process runs on, if it has a name: two processes with the same one share a clock.
+    #[cfg_attr(not(feature = "nats"), allow(dead_code))]
     pub(crate) fn machine() -> String {
         Self::now().boot
     }
@@ -117,6 +118,7 @@ impl KnownTime {
     }
 
     /// What a server says. `other`: it is on another machine, so that its clock is another one.
+    #[cfg_attr(not(feature = "nats"), allow(dead_code))]
     pub(crate) fn witness(&mut self, at: i64, other: bool, now: &Reading) {
         // One on this machine tells nothing new, but may know better.
         if other || self.server.as_ref().is_none_or(|(_, known)| !known) {

@@ -131,6 +131,7 @@ impl Keeper {
     }
 
     /// A server has told its time.
+    #[cfg_attr(not(feature = "nats"), allow(dead_code))]
     pub(super) fn witness(&self, at: i64, other: bool) {
         self.lock().known.witness(at, other, &Reading::now());
     }
@@ -144,6 +145,7 @@ impl Keeper {
     }
 
     /// Why nothing is removed, if the clock is the cause.
+    #[cfg_attr(not(feature = "nats"), allow(dead_code))]
     pub(super) fn doubt(&self) -> Option<Doubt> {
         self.lock().doubt
     }

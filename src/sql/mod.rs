@@ -38,6 +38,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tower::Service;
 
 pub use dead::{BuriedLetter, DeadLetters};
+#[cfg(feature = "nats")]
 pub(crate) use dead::{DROPPED, UNREAD};
 pub use future::SqlxFuture;
 use keeper::Keeper;

@@ -18,10 +18,13 @@ const LOOK: u64 = 500;
 const LOOK_BYTES: u64 = 8 << 20;
 
 /// A letter with more than this is cut: no operation is as large.
+#[cfg_attr(not(feature = "nats"), allow(dead_code))]
 const LARGEST: usize = 512 << 10;
 /// What is kept of its payload, and of each header.
+#[cfg_attr(not(feature = "nats"), allow(dead_code))]
 const BEGINNING: usize = 4 << 10;
 /// How many headers of it are kept.
+#[cfg_attr(not(feature = "nats"), allow(dead_code))]
 const HEADERS: usize = 32;
 
 /// What has been buried since it was looked.
@@ -56,6 +59,7 @@ fn size(letter: &DeadLetter) -> usize {
 impl DeadLetter {
     /// The letter, or the beginning of one that is larger than any operation.
     #[must_use]
+    #[cfg_attr(not(feature = "nats"), allow(dead_code))]
     pub(crate) fn bounded(mut self) -> Self {
         let size = size(&self);
         if size <= LARGEST {

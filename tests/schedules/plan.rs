@@ -146,9 +146,10 @@ impl Spell {
             && other.from <= self.until
     }
 
-    /// A service that starts without its file creates one, as it should.
+    /// A service that starts without its file creates one, and beside a service of another make it refuses to start: both
+    /// as it should.
     fn is_at_odds(&self, other: &Self) -> bool {
-        self.fault == Fault::FileMoved
+        matches!(self.fault, Fault::FileMoved | Fault::ForeignService)
             && matches!(other.fault, Fault::ServiceKilled(_) | Fault::ClockAhead(_))
     }
 }
