@@ -239,3 +239,24 @@ async fn the_direct_path_to_a_copy_of_what_the_service_serves_is_not_taken() {
     .await;
     assert_eq!(path_of_a_line(&server, &copy, "one"), "nats");
 }
+
+#[tokio::test]
+async fn the_word_of_a_stranger_about_a_copy_ends_no_service() {
+    let (server, file) = (NatsServer::start().await, DbFile::new());
+    let service = ServeProcess::start_with(&server, &file, &["--jetstream", "off"]).await;
+    let peer = Peer::connect(&server).await;
+    let database = peer.request("rosey.db.ping", "").await.json()["database_id"].as_str().unwrap().to_owned();
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Rosey-Reply", "1");
+    headers.insert("Rosey-Database", database.as_str());
+    let forged =
+        r#"{"mode":"core","instance":"evil","started":1,"seen":1,"file":"/x","host":"y","knows":false}"#;
+    let mut asked = peer.listen("rosey.db.who").await;
+    // A copy that proves itself ends the later one after two answers in a row.
+    for _ in 0..5 {
+        let reply = next(&mut asked).await.reply.unwrap();
+        peer.client.publish_with_headers(reply, headers.clone(), forged.into()).await.unwrap();
+    }
+    assert_eq!(peer.request("rosey.db.ping", "").await.refusal(), None, "{}", service.log());
+    assert_eq!(service.terminate().await, Some(0));
+}
