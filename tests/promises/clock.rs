@@ -167,6 +167,8 @@ mod sweeps {
             );
 
             let mut right = serve(&w.server, &file, 0, &["--jetstream", "off"]);
+            // Either may come first.
+            right.says("serving").await;
             right.says("removed what is old: chat 1").await;
             assert_eq!((lines(&file).await, file.applied().await), (1, 2));
             assert_eq!(notices(&peer).await, "[]");
