@@ -1,21 +1,21 @@
-//! How long a lost connection waits before each try.
+//! The back-off between attempts to reconnect.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// The longest pause between two tries, before chance has its part.
+/// The longest back-off in milliseconds, before jitter.
 const LONGEST: u64 = 200;
-/// What each try adds to it, in milliseconds.
+/// What each attempt adds to the back-off, in milliseconds.
 const STEP: u64 = 5;
 
-/// The pause before this try, of however many: short at first, and never long, because a server that returns is to be found
-/// within a second. Half of it and up to half as much again are left to chance, so that those who lost a server together do
-/// not come back in step.
+/// The back-off before attempt number `attempt`. It starts short and stays short, so that a server that
+/// returns is found within a second. A random factor between 0.5 and 1.5 spreads out clients that lost the
+/// same server at the same moment.
 pub(super) fn delay(attempt: usize) -> Duration {
-    // Its keys are random.
+    // `RandomState` is seeded randomly, so its hash is the source of randomness here.
     let dice = RandomState::new().build_hasher().finish();
     let pause = Duration::from_millis((attempt as u64).saturating_mul(STEP).min(LONGEST));
-    #[allow(clippy::cast_precision_loss)] // a share, not a number
+    #[allow(clippy::cast_precision_loss)] // a fraction: the lost precision does not matter
     pause.mul_f64(0.5 + dice as f64 / u64::MAX as f64)
 }
 
@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn a_hundred_that_lost_one_server_together_never_try_in_step() {
-        // Each hundred tries within 200 ms: of ten stretches of these, none has more than a third.
+        // Every pause is between 100 and 300 ms, so no tenth of that range holds more than a third of the
+        // samples.
         for attempt in [40, 41, 10_000, usize::MAX] {
             let mut stretches = [0; 10];
             for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! The direct path: the database itself, where it is known to be the right one.
+//! The direct path: the database itself, guarded against being the wrong one.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +15,10 @@ use crate::reply::Reply;
 use crate::request::Request;
 use crate::sql::{SqlxFuture, SqlxService};
 
-/// The path on the database itself, which serves only as long as it is the database that the service on NATS
-/// writes to: two paths to two databases would tear the channel's memory apart.
+/// The path to the database itself. It serves only while this is the database that the service on NATS writes
+/// to: two paths to two databases would split the channel's data between them.
 ///
-/// Until a database is given to it, and from the moment it is found to be another one, it refuses with class
-/// `NotSent`.
+/// It refuses with class `NotSent` until it has a database, and while the service names another one.
 pub struct Direct<O> {
     shared: Arc<Shared<O>>,
 }
@@ -27,7 +26,7 @@ pub struct Direct<O> {
 struct Shared<O> {
     database: OnceLock<SqlxService<O>>,
     another: AtomicBool,
-    /// Opens it for the first operation that needs it; one at a time.
+    /// Opens the database for the first operation that needs it; one attempt at a time.
     opener: Option<Mutex<Opener<O>>>,
 }
 
@@ -55,14 +54,14 @@ impl<O> Default for Direct<O> {
 }
 
 impl<O> Direct<O> {
-    /// A path with no database yet.
+    /// A path without a database.
     #[must_use]
     pub fn closed() -> Self {
         Self::with(None)
     }
 
-    /// A path whose database is opened by the first operation that comes this way. What that fails with, the operation
-    /// does; the next one tries again.
+    /// A path whose database is opened by the first operation that takes it. If opening fails, the operation
+    /// fails with the same error, and the next operation tries again.
     #[must_use]
     pub fn when_needed<F>(opener: F) -> Self
     where
@@ -86,7 +85,7 @@ impl<O> Direct<O> {
 
     /// Gives the path its database. The first one stays.
     pub fn provide(&self, database: SqlxService<O>) {
-        // A second one is the same file opened again: the first serves.
+        // A second one is the same file opened again, so the first one stays.
         let _ = self.shared.database.set(database);
     }
 
@@ -98,10 +97,10 @@ impl<O> Direct<O> {
 }
 
 impl<O: Persist> Direct<O> {
-    /// Follows the service on NATS for as long as that is watched: while it names another database than this
-    /// path's, this path refuses, and says so once in the log.
+    /// Watches the service on NATS until the channel closes: while the service names another database than
+    /// this path's, this path refuses, and logs that once.
     ///
-    /// `missing` is called with the service's database while this path has none, and may bring one.
+    /// `missing` is called with the id of the service's database while this path has none, and may open it.
     #[cfg(feature = "nats")]
     pub fn follow<F, Fut>(
         &self,
@@ -134,8 +133,8 @@ impl<O: Persist> Direct<O> {
         });
     }
 
-    /// Whether the instance that answers on NATS has another file open than this path: every instance is written down in
-    /// its own. One that an older program runs is not, and says so.
+    /// Whether the instance that answers on NATS has another file open than this path. Every instance records
+    /// itself in its own file; an instance of an older program does not, and reports none.
     #[cfg(feature = "nats")]
     async fn serves_a_copy(&self, service: &str, instance: Option<&(String, i64)>) -> bool {
         let Some((own, (id, seen))) = self.database().filter(|own| own.database() == service).zip(instance)
@@ -143,7 +142,7 @@ impl<O: Persist> Direct<O> {
             return false;
         };
         let written = tokio::time::timeout(std::time::Duration::from_secs(1), own.seen(id)).await;
-        // What cannot be asked now is asked again with the next word of the service.
+        // If the file cannot be read now, the next status change repeats the check.
         matches!(written, Ok(Ok(known)) if known.is_none_or(|known| known < *seen))
     }
 
@@ -185,7 +184,7 @@ impl<O: Persist> Direct<O> {
 }
 
 impl<O: Persist> Direct<O> {
-    /// The database that the opener brings; not twice, for whoever waits meanwhile.
+    /// The database, opened if necessary; callers that wait meanwhile share the result.
     async fn opened(&self) -> Result<SqlxService<O>, Cause> {
         if let Some(opener) = &self.shared.opener {
             let mut opener = opener.lock().await;
