@@ -259,7 +259,7 @@ async fn queries_of(mut bot: Command, file: &DbFile) -> (u64, u64) {
     let (seen, lines) = (Arc::clone(&over_nats), BufReader::new(bot.stderr.take().unwrap()).lines());
     std::thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
-            seen.fetch_or(line.contains("[NATS] serves now: events"), Ordering::Release);
+            seen.fetch_or(line.contains("[NATS] is serving events"), Ordering::Release);
         }
     });
     wait_until("its events go over NATS", || {
