@@ -16,15 +16,15 @@ enum Part {
     Tests,
     Features,
     Demo,
-    /// Not part of `test` alone, but of `ci`.
+    /// Part of `ci`, but not of a plain `test`.
     Oldest,
 }
 
-/// The tests that meet a nats-server.
+/// The tests that use a nats-server.
 const WITH_A_SERVER: [&str; 10] =
     ["nats", "stream", "durable", "handover", "notices", "outages", "schedules", "hostile", "golden", "demo"];
 
-/// What the command line asks for.
+/// The plan that the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
     parts: Vec<Part>,
@@ -32,19 +32,19 @@ struct Plan {
 }
 
 impl Plan {
-    /// Everything.
+    /// All parts of `test`.
     fn full() -> Self {
         Self { parts: vec![Part::Tests, Part::Features, Part::Demo], cargo_test: Vec::new() }
     }
 
-    /// What must pass before a change lands.
+    /// All parts that must pass before a change lands.
     fn ci() -> Self {
         let mut plan = Self::full();
         plan.parts.push(Part::Oldest);
         plan
     }
 
-    /// Reads the arguments of `cargo xtask test`.
+    /// Parses the arguments of `cargo xtask test`.
     fn parse(args: &[String]) -> Result<Self, Failure> {
         let mut parts = Vec::new();
         let mut cargo_test = Vec::new();

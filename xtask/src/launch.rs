@@ -29,12 +29,12 @@ pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
     become_program(run, "is Rust installed as rustup.rs says?")
 }
 
-/// The bench that is not the package `rosey`'s own: it needs no nats-server and prints ratios.
+/// The bench of the package `rosey-layers`: it needs no nats-server and prints ratios.
 const LAYERS: &str = "layers";
-/// The bench of the database alone: no nats-server has to be fetched for it.
+/// The bench of the database alone, which needs no nats-server.
 const WRITER: &str = "writer";
 
-/// Runs one bench, with a nats-server at hand where it needs one.
+/// Runs one bench, with a nats-server if it needs one.
 pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
     let names = bench_names(paths);
     let listed = names.join(", ");
@@ -56,7 +56,7 @@ pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
     become_program(command, "is Rust installed as rustup.rs says?")
 }
 
-/// Runs the soak, which is a test that takes its time.
+/// Runs the soak, which is a long test.
 pub(crate) fn soak(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
     let minutes = match args {
         [] => "10",
