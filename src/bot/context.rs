@@ -151,7 +151,7 @@ impl<S: Stack<Op>> Context<S> {
         let ask = || async {
             let sessions = self.counted(self.db().open_sessions().await);
             let unknown =
-                |error: &Error| warn!("cannot find out until when the last bot was watching: {error}");
+                |error: &Error| warn!("cannot determine until when the previous bot was watching: {error}");
             sessions.inspect_err(unknown).ok()?.iter().map(|session| session.watched_until).min()
         };
         *self.inner.sign_of_life.get_or_init(ask).await

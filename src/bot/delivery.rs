@@ -126,7 +126,7 @@ impl<S: Stack<Op>> Context<S> {
             let none = |error: &Error| {
                 if let Some(more) = self.troubles().again(Wrong::Unclaimed) {
                     let user = brief(user.unwrap_or("the channel"));
-                    warn!("no messages for {user} this time, they wait: {error}{more}");
+                    warn!("cannot read the messages for {user}; they stay queued: {error}{more}");
                 }
             };
             let messages = self.counted(claimed).inspect_err(none).unwrap_or_default();
@@ -182,11 +182,11 @@ impl<S: Stack<Op>> Context<S> {
             return self.tell(what, &error);
         }
         if let Some(more) = self.troubles().again(Wrong::Unmarked) {
-            warn!("{what}: not noted yet, will be repeated: {error}{more}");
+            warn!("{what}: not recorded yet, will retry: {error}{more}");
         }
         let given_up = error.into_request().is_some_and(|request| self.deliveries().owe(request));
         if given_up && let Some(more) = self.troubles().again(Wrong::GivenUp) {
-            warn!("more than {OWED} marks of messages wait to be repeated; the oldest one is given up{more}");
+            warn!("more than {OWED} delivery reports wait to be retried; dropped the oldest{more}");
         }
     }
 

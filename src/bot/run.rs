@@ -39,7 +39,7 @@ impl<S: Stack<Op>> Bot<S> {
         let mut chains = FuturesUnordered::new();
         let reader = Reader { bot: &bot, dispatcher: &dispatcher, concurrency };
         let ended = reader.read(chat.listen(), shutdown, &mut chains).await;
-        info!("{}: finishing what was begun", ended.as_str());
+        info!("{}: finishing events in progress", ended.as_str());
 
         let deadline = Instant::now() + grace;
         // A send error means that every task has ended already.
@@ -58,11 +58,11 @@ impl<S: Stack<Op>> Bot<S> {
             bot.repay().await;
             handlers::say_offline(&bot, ended.as_str()).await;
             if let Err(unsent) = bot.voice().flush().await {
-                warn!("not everything that was said has left: {unsent}");
+                warn!("some of the output could not be written: {unsent}");
             }
         };
         if timeout_at(deadline, farewell).await.is_err() {
-            warn!("the last status or the output was not taken in time");
+            warn!("the last status or the output could not be written in time");
         }
         bot.troubles().rest(Trouble::finish);
         Summary::new(ended, bot.progress(), abandoned, bot.deliveries().owed() as u64)

@@ -88,7 +88,7 @@ async fn every<S, F>(
             bot.progress().handler_panic();
             if let Some(more) = bot.troubles().again(Wrong::Handler) {
                 let message = panic_message(&*panic);
-                warn!(task = name, "a background task panicked, and goes on: {message}{more}");
+                warn!(task = name, "a background task panicked and continues: {message}{more}");
             }
         }
     }

@@ -55,12 +55,10 @@ impl Wrong {
             Self::Refused => "operations were refused, and are not tried again",
             Self::Unknown => "operations may be lost",
             Self::Lost => "operations are lost",
-            Self::Unclaimed => "times it was not known which messages wait",
+            Self::Unclaimed => "attempts to read the waiting messages failed",
             Self::Undelivered => "messages could not be delivered",
-            Self::Unmarked => {
-                "messages of which it is not noted yet what became of them; that will be repeated"
-            }
-            Self::GivenUp => "messages of which it will not be noted what became of them",
+            Self::Unmarked => "delivery reports could not be recorded yet and will be retried",
+            Self::GivenUp => "delivery reports were dropped",
             Self::Unreadable => "lines of the input were skipped",
             Self::Handler => "handlers failed",
         }

@@ -216,11 +216,11 @@ impl Inbox {
         if first {
             let who = match PubAck::read(&message.payload) {
                 Some(ack) => format!("the stream {:?}", ack.stream),
-                None => "somebody who is not our database service".to_owned(),
+                None => "a service that is not our database service".to_owned(),
             };
             tracing::warn!(
                 subject = asked.as_str(),
-                "{who} answers on this subject; such answers are not counted"
+                "{who} answers on this subject; its answers are ignored"
             );
         }
     }

@@ -295,7 +295,7 @@ impl Health {
             }
             (Some(Recognition::Ours { .. }), _) => {
                 tracing::warn!(
-                    "the database service does not answer on NATS any more: nothing that needs it is sent there until it does"
+                    "the database service no longer answers on NATS; requests that need it are not sent there until it does"
                 );
             }
             _ => {}
@@ -311,7 +311,7 @@ impl Health {
                      gone"
                 );
             } else {
-                tracing::info!("no other service answers on the subjects of the database service any more");
+                tracing::info!("the other service no longer answers on the subjects of the database service");
             }
         }
     }

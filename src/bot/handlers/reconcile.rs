@@ -26,7 +26,7 @@ pub async fn users_listed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let present: BTreeSet<&str> = users.iter().map(|user| user.username.as_str()).collect();
     let watched_before = bot.sign_of_life().await.map(|seconds| seconds.saturating_mul(1000));
     let sessions = bot.counted(bot.db().open_sessions().await).inspect_err(|error| {
-        warn!("cannot ask who was here: everybody on the list joins, and nobody leaves: {error}");
+        warn!("cannot read the open sessions; all listed users join, and no user leaves: {error}");
     });
     let sessions = sessions.unwrap_or_default();
     let open: BTreeSet<&str> = sessions.iter().map(|session| session.username.as_str()).collect();
