@@ -6,7 +6,7 @@
 //! - `nats::NatsService` and `stack::Direct` are the two paths, `outbox::OutboxService` is the third one, for
 //!   events.
 //! - `service` is the database service on NATS, `sql` the SQLite database behind both paths.
-//! - [`operation`] describes how to define operations of your own, [`op`] holds those of the chat bot.
+//! - [`operation`] defines what an operation is, [`op`] contains the operations of the chat bot.
 //! - [`Error`] carries a [`Class`], which decides what may be done about it.
 
 #[cfg(feature = "sqlite")]

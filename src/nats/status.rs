@@ -68,7 +68,7 @@ pub struct Status {
     pub shut: bool,
     /// Whether the server refuses the client's user or password.
     pub refused: bool,
-    /// Why the last attempt to connect failed.
+    /// Why the last attempt to connect failed; `None` while connected.
     pub failure: Option<String>,
     /// Who serves our subjects.
     pub service: Recognition,

@@ -15,8 +15,8 @@ pub async fn message_said<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     bot.settle(logged, format_args!("a line of {}", brief(user)));
 }
 
-/// #17, on join: claims the messages that wait for the user, sends them and marks them. If the claim fails, the bot logs
-/// a warning and sends nothing.
+/// #17, on join: claims the messages that wait for the user, sends them and marks them. If the claim fails,
+/// the bot logs a warning and sends nothing.
 ///
 /// Claims and marks are operations of the bot, not of the event: they happen now, with fresh ids.
 pub async fn pending_messages<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
@@ -24,8 +24,8 @@ pub async fn pending_messages<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) 
     bot.deliver(Some(user)).await;
 }
 
-/// #17, every 2 s: repeats the marks that failed, then claims, sends and marks the messages for the whole channel.
-/// Claims nothing while the bot is not in the channel, because nothing could be said there.
+/// #17, every 2 s: repeats the marks that failed, then claims, sends and marks the messages for the whole
+/// channel. Claims nothing after the bot has lost the channel, because nothing could be said there.
 pub async fn channel_messages<S: Stack<Op>>(bot: Context<S>) {
     bot.repay().await;
     if bot.room().online() != Some(false) {
