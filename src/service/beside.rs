@@ -17,6 +17,7 @@ use tokio::time::{self, Instant};
 
 use super::instance::Who;
 use super::neighbours::who_subject;
+use super::received::UpTo;
 use super::subscription::told;
 use super::{ServeError, Shared, micro, server_time};
 use crate::nats::{stored, wire};
@@ -64,6 +65,8 @@ struct Beside<O> {
     /// What was answered and is not looked at yet.
     early: Vec<Message>,
     accepted: BTreeSet<String>,
+    /// What the instances were asked last to have received.
+    asked: Option<UpTo>,
 }
 
 /// Looks as long as the service runs. Tells `evict` if this is the one that has to stop.
@@ -87,6 +90,7 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, evict: mpsc::Sender<
         strange: HashSet::new(),
         early: Vec::new(),
         accepted: BTreeSet::new(),
+        asked: None,
         shared: Arc::clone(&shared),
     };
     let mut stop = shared.stop.clone();
@@ -114,7 +118,8 @@ impl<O: Persist> Beside<O> {
     async fn ask(&mut self, round: u64, denied: bool, micro_denied: bool) {
         let client = self.shared.client.clone();
         if !denied {
-            let question = self.shared.instance.question();
+            self.asked = self.shared.progress.received.asked();
+            let question = self.shared.instance.question(self.asked.as_ref().map(|up_to| up_to.delivery));
             let _ = client
                 .publish_with_reply(who_subject::<O>(), format!("{}.who", self.inbox), question.into())
                 .await;
@@ -210,6 +215,7 @@ impl<O: Persist> Beside<O> {
             found.retain(|_, at| at.elapsed() < COUNTS);
         }
         self.copies.retain(|_, (_, at)| at.elapsed() < COUNTS);
+        self.received(&others);
         self.compare(others, now).await
     }
 
@@ -228,6 +234,17 @@ impl<O: Persist> Beside<O> {
                 false
             }
         }
+    }
+
+    /// Hands over what each instance has received from the stream's consumer.
+    fn received(&mut self, others: &[Who]) {
+        let Some(asked) = self.asked.take() else { return };
+        let share = |who: &Who| {
+            let proven = self.shared.instance.is_proven(who);
+            who.received.filter(|share| proven && share.up_to == asked.delivery)
+        };
+        let shares = others.iter().map(|who| (who.instance.clone(), share(who))).collect();
+        self.shared.progress.received.answered(asked, shares);
     }
 
     async fn compare(&mut self, others: Vec<Who>, now: Instant) -> Option<ServeError> {

@@ -95,7 +95,8 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
 /// Which database this instance writes to, and how it takes events: asked of all instances.
 pub(super) async fn who<O: Persist>(shared: &Shared<O>, message: Message) {
     if let Some(to) = shared.way_to(&message) {
-        let who = shared.instance.who(&shared.db, shared.mode().as_str(), &message.payload).await;
+        let mode = shared.mode().as_str();
+        let who = shared.instance.who(&shared.db, mode, &shared.progress.received, &message.payload).await;
         let body = serde_json::to_vec(&who).unwrap_or_default();
         send(shared, to, wire::answer_headers(shared.db.database()), body).await;
     }

@@ -17,6 +17,7 @@ mod neighbours;
 mod notices;
 mod options;
 mod progress;
+mod received;
 mod replies;
 mod server_time;
 mod stream;

@@ -27,6 +27,8 @@ pub(super) struct Place {
     /// How often it was delivered, with this time.
     pub(super) delivered: u64,
     pub(super) sequence: u64,
+    /// The number of this delivery among all of the consumer.
+    pub(super) delivery: u64,
     /// When it was stored, in unix nanoseconds.
     pub(super) stored: i64,
 }
@@ -47,12 +49,13 @@ impl Place {
             9.. => &tokens[2..],
             _ => return None,
         };
-        let _numbers: (u64, u64) = (own[4].parse().ok()?, own[6].parse().ok()?);
+        let _pending: u64 = own[6].parse().ok()?;
         Some(Self {
             stream: own[0].to_owned(),
             consumer: own[1].to_owned(),
             delivered: own[2].parse().ok()?,
             sequence: own[3].parse().ok()?,
+            delivery: own[4].parse().ok()?,
             stored: own[5].parse().ok()?,
         })
     }
@@ -304,6 +307,7 @@ mod tests {
             consumer: "writer".into(),
             delivered: 5,
             sequence: 42,
+            delivery: 40,
             stored: 1_700_000_000_123_456_789,
         };
         let old = "$JS.ACK.ROSEY.writer.5.42.40.1700000000123456789.7";
@@ -333,6 +337,7 @@ mod tests {
             consumer: "writer".into(),
             delivered,
             sequence,
+            delivery: 40,
             stored,
         };
         let first = place(1, 42, 1_700_000_000_123_456_789).id();

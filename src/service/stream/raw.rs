@@ -59,6 +59,7 @@ impl Raw {
                 consumer: CONSUMER.to_owned(),
                 delivered: 2,
                 sequence: stored.seq,
+                delivery: 0,
                 stored: time,
             },
         })
@@ -85,8 +86,8 @@ impl Raw {
 
     /// The message as the consumer would have delivered it.
     pub(super) fn message(self, headers: Option<HeaderMap>) -> Message {
-        let Place { stream, consumer, delivered, sequence, stored } = &self.place;
-        let reply = format!("$JS.ACK.{stream}.{consumer}.{delivered}.{sequence}.0.{stored}.0");
+        let Place { stream, consumer, delivered, sequence, delivery, stored } = &self.place;
+        let reply = format!("$JS.ACK.{stream}.{consumer}.{delivered}.{sequence}.{delivery}.{stored}.0");
         Message {
             length: self.length(),
             subject: self.subject.into(),
