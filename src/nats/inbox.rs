@@ -204,6 +204,11 @@ impl Inbox {
         self.others.are_there()
     }
 
+    /// On which subjects, as far as that is known.
+    pub(super) fn answered_by_someone_else(&self) -> Vec<String> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     /// Replies came faster than they were taken.
     pub(super) fn overrun(&self) {
         self.overruns.fetch_add(1, Ordering::Relaxed);

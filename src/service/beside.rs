@@ -2,7 +2,8 @@
 //! one on a copy of this file. It is asked all the time, in a way that changes nothing.
 //!
 //! A service that answers nothing (a plain subscriber on the events) cannot be told from a monitor: of such a one nothing is
-//! known, unless it introduces itself on `$SRV.INFO`.
+//! known, unless it introduces itself on `$SRV.INFO`. One that answers events alone is not asked, because an event changes
+//! something: clients that it answers say so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -306,6 +307,12 @@ impl<O: Persist> Beside<O> {
             notices.insert(format!("{PREFIX}copy.{instance}"), sentence.clone());
         }
         self.shared.foreign.store(!notices.is_empty(), Ordering::Relaxed);
+        // On the word of a client no other client leaves.
+        if !self.shared.takeover
+            && let Some(sentence) = self.shared.troubles.sighted.sentence()
+        {
+            notices.insert(format!("{PREFIX}sighted"), sentence);
+        }
         self.shared.notices.replace(PREFIX, notices);
     }
 

@@ -70,6 +70,7 @@ pub(super) async fn unknown<O: Persist>(shared: &Shared<O>, message: Message) {
 
 /// Whether the service is well: answered by the writer.
 pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
+    shared.troubles.sighted.note::<O>(&message.payload);
     let Some(to) = shared.way_to(&message) else { return };
     let database = shared.db.database();
     let (headers, body) = match shared.db.ping().await {

@@ -20,6 +20,8 @@ const BEGINNING: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(in crate::service) enum Declared {
     Done,
+    /// The stream is there; another consumer is in the place of ours.
+    Taken,
     /// The stream is not there, because this limit forbids it.
     Forbidden(String),
     /// The stream is there and may hold events; its consumer is not, because this limit forbids it.
@@ -54,6 +56,10 @@ impl Declaration {
         match self.ensure_consumer(api).await {
             Ok(_) => Ok(Declared::Done),
             Err(e) => {
+                if limits::is_taken(&e) {
+                    // It is named as long as it is there, and the rest is served.
+                    return Ok(Declared::Taken);
+                }
                 let Some(forbidden) = forbidden(&e) else { return Err(failed(e)) };
                 let empty =
                     || async { api.stream(&self.name).await.is_ok_and(|info| info.state.messages == 0) };

@@ -196,7 +196,7 @@ impl<O: Persist> Consume<O> {
             tracing::debug!(stream = self.declaration.name, "the stream cannot be declared yet: {error}");
             return;
         }
-        let help = limits::forbids(error).map(|help| format!("; to have one, {help}"));
+        let help = limits::help(error).map(|help| format!("; to have one, {help}"));
         let (name, help) = (&self.declaration.name, help.unwrap_or_default());
         self.shared.notices.raise(
             UNDECLARED,

@@ -256,6 +256,11 @@ impl Declaration {
 
     /// A consumer that delivers nothing any more is replaced: a new one begins with what the queue still holds.
     pub(super) async fn replace_consumer(&self, api: &Api) -> Result<ConsumerInfo, ApiError> {
+        if settings::keeps_only_for_consumers(&api.stream(&self.name).await?.settings) {
+            let description =
+                "without its consumer the stream would drop what is not applied (retention: interest)";
+            return Err(ApiError::Refused { code: 0, description: description.to_owned() });
+        }
         match api.delete_consumer(&self.name, CONSUMER).await {
             Err(e) if !e.is_not_found() => Err(e),
             _ => self.put(api, Put::Consumer).await.map(Option::unwrap_or_default),

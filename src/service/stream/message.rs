@@ -134,7 +134,10 @@ pub(super) async fn with_payload<O>(
 /// How a message ended.
 enum End {
     Applied,
-    Buried,
+    /// Kept as a dead letter; or it was kept before.
+    Buried {
+        new: bool,
+    },
     Returned,
 }
 
@@ -196,9 +199,11 @@ pub(super) async fn apply<O: Persist>(
         match end {
             End::Applied => count(&counters.done),
             End::Returned => count(&counters.returned),
-            End::Buried => {
+            End::Buried { new } => {
                 count(&counters.refused);
-                count(&counters.buried);
+                if new {
+                    count(&counters.buried);
+                }
             }
         }
         counters.took(begun.elapsed());
@@ -259,15 +264,22 @@ impl<O: Persist> Attempt<'_, O> {
         }
         let known = O::SPECS.get(index).map_or("unknown", |spec| spec.name);
         let (mut pause, mut again) = (RETRY.0, self.shared.progress.taken(known));
-        while let Err(e) = self.keep(&letter).await {
-            self.shared.troubles.unburied(name, &e);
-            again.because(&e);
+        let new = loop {
+            match self.keep(&letter).await {
+                Ok(new) => break new,
+                Err(e) => {
+                    self.shared.troubles.unburied(name, &e);
+                    again.because(&e);
+                }
+            }
             if !self.wait(stop, &mut pause).await {
                 return End::Returned;
             }
+        };
+        if new {
+            handle::notice(self.shared, name, &letter).await;
         }
-        handle::notice(self.shared, name, &letter).await;
-        End::Buried
+        End::Buried { new }
     }
 
     fn note(&self, name: &str, cause: &Cause) {
@@ -276,12 +288,13 @@ impl<O: Persist> Attempt<'_, O> {
         }
     }
 
-    async fn keep(&self, letter: &DeadLetter) -> Result<(), Cause> {
-        // Kept, and not acknowledged because the process died in between: then it is here already.
-        if self.place.delivered > 1 && self.shared.db.is_buried(letter).await? {
-            return Ok(());
+    /// Keeps a letter; whether it was not kept before.
+    async fn keep(&self, letter: &DeadLetter) -> Result<bool, Cause> {
+        if self.place.delivered > 1 {
+            // The process may have died between keeping it and acknowledging it.
+            return self.shared.db.keep(letter).await;
         }
-        self.shared.db.bury(letter.clone()).await
+        self.shared.db.bury(letter.clone()).await.map(|()| true)
     }
 
     /// Waits before the next try, and sees to it that nobody else is given the message meanwhile.

@@ -154,6 +154,11 @@ impl Api {
         }
     }
 
+    /// Takes everything up to this place out of the stream.
+    pub(super) async fn purge(&self, stream: &str, up_to: u64) -> Result<(), ApiError> {
+        self.ask(&format!("STREAM.PURGE.{stream}"), &json!({ "seq": up_to + 1 })).await.map(drop)
+    }
+
     /// Takes a message out of the stream. One that is not there any more was taken out by another instance.
     pub(super) async fn remove(&self, stream: &str, sequence: u64) -> Result<(), ApiError> {
         let which = json!({"seq": sequence, "no_erase": true});

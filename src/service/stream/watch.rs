@@ -184,6 +184,13 @@ impl Watch {
                 ),
             );
         }
+        if let Some(consumer) = &consumer
+            && settings::keeps_acknowledged(&stream.settings)
+            && consumer.ack_floor.stream_seq >= stream.state.first_seq
+            && let Err(e) = shared.api.purge(name, consumer.ack_floor.stream_seq).await
+        {
+            tracing::debug!("what is applied stays in the stream: {e}");
+        }
         let worked = self.pace.look(&shared.total());
         if let Some(consumer) = &consumer {
             self.take_back(shared, declaration, consumer, &stream, worked).await;
