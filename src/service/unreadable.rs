@@ -128,6 +128,11 @@ impl State {
                 "{} messages of the stream cannot be read, and are dead letters (rosey dead list); the last one: {}",
                 self.aside, self.last
             ));
+        } else if !self.last.is_empty() {
+            parts.push(format!(
+                "a message that is a dead letter already could not be removed from the stream: {}",
+                self.last
+            ));
         }
         format!("a peer sends malformed headers; find it, and correct it: {}", parts.join("; "))
     }
