@@ -162,6 +162,23 @@ async fn a_stream_that_was_made_anew_in_a_way_no_server_changes_is_named_and_its
 }
 
 #[tokio::test]
+async fn a_consumer_without_which_the_stream_would_drop_its_events_is_not_replaced() {
+    let w = World::new().await;
+    let (mut stream, mut consumer) = (w.stream().await["config"].take(), w.consumer().await["config"].take());
+    stream["retention"] = json!("interest");
+    consumer["replay_policy"] = json!("original");
+    w.service.freeze();
+    w.ask("STREAM.DELETE.ROSEY", json!({})).await;
+    let answer = w.ask("STREAM.CREATE.ROSEY", stream).await;
+    assert!(answer.get("error").is_none(), "{answer}");
+    w.create_consumer(consumer).await;
+    w.joined(0..3).await;
+    w.service.thaw();
+    assert!(says(&w, &["cannot be declared", "would drop what is not applied"]).await, "{}", w.service.log());
+    assert_eq!(w.stream().await["state"]["messages"].as_u64().unwrap() + w.users().await as u64, 3);
+}
+
+#[tokio::test]
 async fn a_mirror_in_the_place_of_the_stream_is_put_right() {
     let w = World::new().await;
     let mut config = w.stream().await["config"].take();
