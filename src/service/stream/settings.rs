@@ -27,8 +27,10 @@ macro_rules! anew {
         )
     };
 }
-/// What no server takes back: the setting, whether it is so, and what follows from it.
-const FOR_GOOD: [(&str, fn(&Value) -> bool, &str); 7] = [
+/// A setting, whether it is so, and what follows from it.
+type ForGood = (&'static str, fn(&Value) -> bool, &'static str);
+/// What no server takes back.
+const FOR_GOOD: [ForGood; 7] = [
     (
         "sealed",
         is_set,
