@@ -114,6 +114,9 @@ async fn what_another_program_puts_off_for_an_hour_is_taken_back_and_applied() {
 #[tokio::test]
 async fn what_another_program_takes_and_forgets_is_applied_after_the_wait() {
     let w = World::new().await;
+    takes_until_named(&w).await;
+    wait_until("it is not shown any more", || async { named(&w.peer).await.is_none() }).await;
+    let before = w.users().await;
     let mut messages = consumer(&w).await.batch().max_messages(1).expires(LIMIT).messages().await.unwrap();
     w.peer.settle().await;
     let mut sent = 0;
@@ -124,6 +127,7 @@ async fn what_another_program_takes_and_forgets_is_applied_after_the_wait() {
             break;
         }
     }
-    w.has_applied(i64::from(sent)).await;
-    assert!(!w.service.log().contains(NAMED), "{}", w.service.log());
+    w.has_applied(before + i64::from(sent)).await;
+    let again = holds_within(Duration::from_secs(6), || async { named(&w.peer).await.is_some() }).await;
+    assert!(!again, "what came back did not go elsewhere: {}", w.service.log());
 }
