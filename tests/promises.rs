@@ -15,10 +15,13 @@ mod promises {
     mod migrating;
     mod operators;
     mod order;
+    mod other_programs;
     mod poison;
     mod progress;
     mod replies;
     mod same_id;
+    mod settings;
     mod signals;
+    mod world;
 }
 mod support;

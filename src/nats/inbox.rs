@@ -205,6 +205,11 @@ impl Inbox {
         self.others.are_there()
     }
 
+    /// The subjects on which other senders answer, as far as they are known.
+    pub(super) fn answered_by_someone_else(&self) -> Vec<String> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     /// Counts that replies arrived faster than they were read.
     pub(super) fn overrun(&self) {
         self.overruns.fetch_add(1, Ordering::Relaxed);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subject};
+use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 use tokio::time;
@@ -115,15 +116,15 @@ impl Probe {
         let (limit, begun) = (self.patience.limit(), Instant::now());
         // Any reply shows that the server is alive.
         let heard = Notify::new();
-        let ask = async |subject: &Subject, expects| {
-            let settled = time::timeout(limit, self.ask(subject, expects)).await.ok().flatten();
+        let ask = async |subject: &Subject, expects, payload| {
+            let settled = time::timeout(limit, self.ask(subject, expects, payload)).await.ok().flatten();
             if settled.is_some() {
                 heard.notify_one();
             }
             (settled, begun.elapsed())
         };
         let ping = async {
-            let (settled, took) = ask(&self.ping, Expects::Service).await;
+            let (settled, took) = ask(&self.ping, Expects::Service, self.sighted()).await;
             let was_heard = settled.is_some();
             let word = match settled {
                 Some(Settled::Answer(answer)) => self.read(&answer),
@@ -148,7 +149,8 @@ impl Probe {
             }
             (word, was_heard.then_some(took))
         };
-        let stream = async { if look { Some(ask(&self.look, Expects::Anybody).await.0) } else { None } };
+        let stream =
+            async { if look { Some(ask(&self.look, Expects::Anybody, Bytes::new()).await.0) } else { None } };
         let server = async {
             tokio::select! {
                 biased;
@@ -218,16 +220,24 @@ impl Probe {
     /// answer too; after one, a subject without subscribers is used instead.
     async fn echo(&self) -> Option<Settled> {
         if self.health.denies(self.inbox.prefix()) {
-            return self.ask(&self.nobody, Expects::Anybody).await;
+            return self.ask(&self.nobody, Expects::Anybody, Bytes::new()).await;
         }
         let mut ticket = self.inbox.wait("our own inbox".into(), Expects::Anybody);
         self.client.publish(ticket.subject(), "".into()).await.ok()?;
         (&mut ticket.rx).await.ok()
     }
 
-    async fn ask(&self, subject: &Subject, expects: Expects) -> Option<Settled> {
+    /// What the service cannot know: that something else answers what it is not asked itself.
+    fn sighted(&self) -> Bytes {
+        if !self.inbox.someone_else_answers() {
+            return Bytes::new();
+        }
+        serde_json::json!({ "others_answer": self.inbox.answered_by_someone_else() }).to_string().into()
+    }
+
+    async fn ask(&self, subject: &Subject, expects: Expects, payload: Bytes) -> Option<Settled> {
         let mut ticket = self.inbox.wait(subject.clone(), expects);
-        self.client.publish_with_reply(subject.clone(), ticket.subject(), "".into()).await.ok()?;
+        self.client.publish_with_reply(subject.clone(), ticket.subject(), payload).await.ok()?;
         (&mut ticket.rx).await.ok()
     }
 }

@@ -70,6 +70,7 @@ pub(super) async fn unknown<O: Persist>(shared: &Shared<O>, message: Message) {
 
 /// Whether the service is well: answered by the writer.
 pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
+    shared.troubles.sighted.note::<O>(&message.payload);
     let Some(to) = shared.way_to(&message) else { return };
     let database = shared.db.database();
     let (headers, body) = match shared.db.ping().await {
@@ -95,7 +96,8 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
 /// Which database this instance writes to, and how it takes events: asked of all instances.
 pub(super) async fn who<O: Persist>(shared: &Shared<O>, message: Message) {
     if let Some(to) = shared.way_to(&message) {
-        let who = shared.instance.who(&shared.db, shared.mode().as_str(), &message.payload).await;
+        let mode = shared.mode().as_str();
+        let who = shared.instance.who(&shared.db, mode, &shared.progress.received, &message.payload).await;
         let body = serde_json::to_vec(&who).unwrap_or_default();
         send(shared, to, wire::answer_headers(shared.db.database()), body).await;
     }

@@ -17,8 +17,10 @@ mod neighbours;
 mod notices;
 mod options;
 mod progress;
+mod received;
 mod replies;
 mod server_time;
+mod sighted;
 mod stream;
 mod subscription;
 mod take;
@@ -348,7 +350,7 @@ async fn allowed(
         return Ok((plan, None));
     }
     match declaration.begin(api).await? {
-        Declared::Done => Ok((plan, None)),
+        Declared::Done | Declared::Taken => Ok((plan, None)),
         Declared::Forbidden(why) | Declared::Unconsumed(why) if wanted == JetStream::On => {
             Err(ServeError::StreamForbidden { why })
         }

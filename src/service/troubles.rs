@@ -9,6 +9,7 @@ use tokio::time;
 
 use super::Shared;
 use super::denied::Denials;
+use super::sighted::Sighted;
 use super::subscription::told;
 use super::unreadable::Unreadable;
 use crate::error::Cause;
@@ -37,6 +38,7 @@ pub(super) struct Troubles {
     pub(super) losses: Losses,
     pub(super) denials: Denials,
     pub(super) unreadable: Unreadable,
+    pub(super) sighted: Sighted,
 }
 
 impl Troubles {
@@ -58,6 +60,7 @@ impl Troubles {
             losses: Losses::default(),
             denials: Denials::default(),
             unreadable: Unreadable::default(),
+            sighted: Sighted::default(),
         }
     }
 

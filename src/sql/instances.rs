@@ -15,6 +15,8 @@ const ENROL: &str = "
     ON CONFLICT (key) DO UPDATE SET value = excluded.value;
     DELETE FROM meta WHERE key > 'instance.' AND key < 'instance/' AND key NOT IN (
         SELECT key FROM meta WHERE key > 'instance.' AND key < 'instance/' ORDER BY value ->> 'seen' DESC LIMIT 1000);";
+const STARTED: &str = "
+    SELECT substr(key, 10) FROM meta WHERE key > 'instance.' AND key < 'instance/' AND value ->> 'started' >= $1";
 const SEEN: &str = "SELECT value ->> 'seen' FROM meta WHERE key = 'instance.' || $1";
 
 impl<O: Persist> SqlxService<O> {
@@ -34,6 +36,15 @@ impl<O: Persist> SqlxService<O> {
             .await
             .map_err(|e| Cause::new(Code::DATABASE, e.to_string()))?;
         Ok(seen.flatten())
+    }
+
+    /// The instances that have started since this time, in unix milliseconds, and opened this file.
+    pub(crate) async fn started_since(&self, time: i64) -> Result<Vec<String>, Cause> {
+        sqlx::query_scalar(STARTED)
+            .bind(time)
+            .fetch_all(&self.shared.readers)
+            .await
+            .map_err(|e| Cause::new(Code::DATABASE, e.to_string()))
     }
 
     /// What only this file and its copies hold: what an instance proves with that it has one of them open.

@@ -135,6 +135,33 @@ async fn a_client_leaves_nats_where_somebody_else_answers_its_events() {
 }
 
 #[tokio::test]
+async fn a_foreign_service_that_answers_events_alone_is_named_when_a_client_meets_it() {
+    for mode in MODES {
+        let w = Durable::new().await;
+        let _service = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", mode]).await;
+        let (nats, peer) = (nats(&w.server).await, Peer::connect(&w.server).await);
+        nats.recognised().await;
+        let db = stack(&nats, &w.file).await;
+        let foreign = peer.answer("rosey.db.user.joined", HeaderMap::new(), r#"{"success":true}"#).await;
+        let words = "clients are answered by another kind of service on";
+        let mut sent = 0;
+        let named = holds_within(LIMIT, || {
+            sent += 1;
+            let (db, peer) = (&db, &peer);
+            async move {
+                db.call(UserJoined { username: format!("ann{sent}") }).await.unwrap();
+                notices(peer).await.contains(words)
+            }
+        });
+        assert!(named.await, "{mode}: {}", notices(&peer).await);
+        foreign.abort();
+        // One client is no reason for all others to leave.
+        assert_eq!(peer.request("rosey.db.ping", "").await.json()["foreign"], false);
+        assert_eq!(path_of_a_line(&w.server, &w.file, "another"), "nats");
+    }
+}
+
+#[tokio::test]
 async fn a_foreign_service_that_the_operator_has_accepted_changes_nothing() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let service = ServeProcess::start_with(&server, &file, &["--takeover"]).await;

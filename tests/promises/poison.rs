@@ -193,6 +193,56 @@ async fn two_services_keep_each_message_that_cannot_be_read_once() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_that_stays_in_the_stream_is_kept_and_counted_once() {
+    let store = tempfile::tempdir().unwrap();
+    let config = format!(
+        r#"jetstream {{ store_dir: {:?} }}
+        authorization {{ users: [
+            {{ user: service, password: x, permissions: {{ publish: {{ deny: "$JS.API.STREAM.MSG.DELETE.>" }} }} }}
+            {{ user: peer, password: x }}
+        ] }}
+        no_auth_user: peer"#,
+        store.path().display()
+    );
+    let (server, file) = (NatsServer::with_config(&config).await, DbFile::new());
+    let url = server.url().replace("//", "//service:x@");
+    let arguments = ["serve", "--nats-url", &url, "--database-url", &file.url(), "--jetstream", "on"];
+    let mut service = ServeProcess::begin(&arguments);
+    service.serves().await;
+    let mut peer = BytesPeer::connect(&server);
+    peer.publish(SUBJECT, b"", &joined("good0"));
+    peer.publish(SUBJECT, UNREADABLE[0], &joined("bad"));
+    peer.settle();
+    wait_until("it is a dead letter", || async { file.buried().await == 1 }).await;
+    service.restart().await;
+    // What is asked in the moment in which the connection ends is lost.
+    let client = Peer::connect(&server).await.client;
+    let ask = async |subject: &'static str| {
+        let asked = tokio::time::timeout(Duration::from_secs(1), client.request(subject, "".into())).await;
+        let answer = asked.ok()?.ok()?;
+        serde_json::from_slice::<serde_json::Value>(&answer.payload).ok()
+    };
+    wait_until("the next process meets it", || async {
+        let ping = ask("rosey.db.ping").await;
+        ping.is_some_and(|ping| ping["notices"].to_string().contains("a dead letter already"))
+    })
+    .await;
+    let mut stats = None;
+    while stats.is_none() {
+        stats = ask("$SRV.STATS.rosey-db").await;
+    }
+    let stats = stats.unwrap();
+    assert_eq!(stats["data"]["unreadable"]["set_aside"], 0, "{stats}");
+    let buried = |endpoint: &serde_json::Value| endpoint["data"]["buried"].as_u64().unwrap_or_default();
+    assert_eq!(stats["endpoints"].as_array().unwrap().iter().map(buried).sum::<u64>(), 0, "{stats}");
+    peer.publish(SUBJECT, b"", &joined("good1"));
+    peer.settle();
+    wait_until("the rest goes on", || async { users(&file, "good").await == 2 }).await;
+    assert_eq!(file.buried().await, 1);
+    assert!(!service.log().contains("older copy"), "{}", service.log());
+}
+
+#[tokio::test]
 async fn a_header_that_is_odd_and_can_be_read_makes_no_difference() {
     for options in [["--jetstream", "on"], ["--jetstream", "off"]] {
         let store = tempfile::tempdir().unwrap();

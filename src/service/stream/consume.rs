@@ -196,7 +196,7 @@ impl<O: Persist> Consume<O> {
             tracing::debug!(stream = self.declaration.name, "the stream cannot be declared yet: {error}");
             return;
         }
-        let help = limits::forbids(error).map(|help| format!("; to have one, {help}"));
+        let help = limits::help(error).map(|help| format!("; to have one, {help}"));
         let (name, help) = (&self.declaration.name, help.unwrap_or_default());
         self.shared.notices.raise(
             UNDECLARED,
@@ -216,6 +216,9 @@ impl<O: Persist> Consume<O> {
             Ok(pull) => pull,
             Err(e) => return Ended::Lost(e),
         };
+        let shared = Arc::clone(&self.shared);
+        let received = &shared.progress.received;
+        let _counting = received.begin();
         let times = self.connection.borrow_and_update().times;
         work.broke |= std::mem::replace(&mut work.times, times) != times;
         let mut watch = time::interval(WATCH_EVERY);
@@ -256,6 +259,9 @@ impl<O: Persist> Consume<O> {
                         }
                         work.came += 1;
                         let place = Place::of(&message, &self.declaration.name);
+                        if let Some(place) = &place {
+                            received.note(place.delivery, place.sequence, place.delivered);
+                        }
                         if place.is_some_and(|place| place.delivered >= ALONE_FROM) {
                             work.alone.push_back(message);
                         } else {

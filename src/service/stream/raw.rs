@@ -59,6 +59,7 @@ impl Raw {
                 consumer: CONSUMER.to_owned(),
                 delivered: 2,
                 sequence: stored.seq,
+                delivery: 0,
                 stored: time,
             },
         })
@@ -85,8 +86,8 @@ impl Raw {
 
     /// The message as the consumer would have delivered it.
     pub(super) fn message(self, headers: Option<HeaderMap>) -> Message {
-        let Place { stream, consumer, delivered, sequence, stored } = &self.place;
-        let reply = format!("$JS.ACK.{stream}.{consumer}.{delivered}.{sequence}.0.{stored}.0");
+        let Place { stream, consumer, delivered, sequence, delivery, stored } = &self.place;
+        let reply = format!("$JS.ACK.{stream}.{consumer}.{delivered}.{sequence}.{delivery}.{stored}.0");
         Message {
             length: self.length(),
             subject: self.subject.into(),
@@ -151,6 +152,11 @@ impl Api {
             Err(ApiError::Refused { code: MESSAGE_NOT_FOUND, .. }) => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// Takes everything up to this place out of the stream.
+    pub(super) async fn purge(&self, stream: &str, up_to: u64) -> Result<(), ApiError> {
+        self.ask(&format!("STREAM.PURGE.{stream}"), &json!({ "seq": up_to + 1 })).await.map(drop)
     }
 
     /// Takes a message out of the stream. One that is not there any more was taken out by another instance.
