@@ -10,6 +10,7 @@ use super::super::outbox::OutboxArgs;
 use super::super::serve::ServiceArgs;
 use super::paths::{DatabaseArgs, NatsArgs, PathArgs};
 use super::values::millis;
+use crate::bot::chat::Source;
 use crate::stack::Queries;
 
 #[derive(Debug, Args)]
@@ -45,15 +46,15 @@ pub(in crate::cli) struct ChatArgs {
     /// Where the chat is: jsonl:FILE or jsonl:- (stdin), one event a line. After a `?`, joined by `&`: shift=now (the
     /// recording ends now), speed=max or speed=N (N times its own pace)
     #[arg(long, env = "ROSEY_CHAT", value_name = "SOURCE")]
-    pub(in crate::cli) chat: String,
+    pub(in crate::cli) chat: Source,
     /// The bot's name in the channel
     #[arg(long, env = "ROSEY_NAME", default_value = "Rosey", value_name = "NAME")]
     pub(in crate::cli) name: String,
     /// The channel's name
     #[arg(long, env = "ROSEY_CHANNEL", value_name = "NAME")]
     pub(in crate::cli) channel: Option<String>,
-    /// Which path queries take first: NATS, or the database itself, where that lies beside the bot. The other one serves
-    /// when it fails. Everything else goes over NATS first
+    /// The path that queries take first: NATS, or the database itself if it is on this machine. The other one serves when
+    /// the first fails. Everything else goes over NATS first
     #[arg(long, env = "ROSEY_QUERIES", default_value = "nats", value_name = "PATH")]
     pub(in crate::cli) queries: QueriesArg,
     /// How many events may be handled at once
@@ -62,10 +63,10 @@ pub(in crate::cli) struct ChatArgs {
     /// Write what was done, by operation and path, to this file as JSON when the bot ends
     #[arg(long, env = "ROSEY_REPORT", value_name = "FILE")]
     pub(in crate::cli) report: Option<PathBuf>,
-    /// Write what was served over which path to this file, a line of JSON for each stretch of time: how an outage looked
+    /// Write to this file how many operations each path served, a line of JSON for each stretch of time: shows an outage
     #[arg(long, env = "ROSEY_TIMELINE", value_name = "FILE")]
     pub(in crate::cli) timeline: Option<PathBuf>,
-    /// How long a stretch is, in milliseconds
+    /// The length of such a stretch of time, in milliseconds
     #[arg(long, env = "ROSEY_TIMELINE_MS", default_value = "1000", value_name = "MS", value_parser = millis)]
     pub(in crate::cli) timeline_ms: Duration,
 }

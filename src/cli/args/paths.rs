@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::super::addresses::{database_url, inbox_prefix, nats_url};
 use super::values::{file_mode, millis, yes_or_no};
 use crate::sql::Retention;
 use crate::stack::Queries;
@@ -13,21 +14,22 @@ use crate::stack::Queries;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Paths")]
 pub(in crate::cli) struct NatsArgs {
-    /// The NATS server, or several separated by commas; user and password may stand in it
+    /// The NATS server, or several separated by commas: nats://HOST:PORT or tls://USER:PASSWORD@HOST:PORT
     #[arg(
         long,
         env = "ROSEY_NATS_URL",
         default_value = "nats://127.0.0.1:4222",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = nats_url
     )]
     pub(in crate::cli) nats_url: String,
     /// A NATS credentials file
     #[arg(long, env = "ROSEY_NATS_CREDENTIALS", value_name = "FILE")]
     pub(in crate::cli) nats_credentials: Option<PathBuf>,
-    /// What the subjects begin with on which this program is answered over NATS; `_INBOX` if nothing is said. The
-    /// service must be told to answer there
-    #[arg(long, env = "ROSEY_NATS_INBOX_PREFIX", value_name = "SUBJECT")]
+    /// What the subjects begin with on which this program is answered over NATS [default: _INBOX]. The service must be
+    /// allowed to answer there: see --reply-prefix of `serve`
+    #[arg(long, env = "ROSEY_NATS_INBOX_PREFIX", value_name = "SUBJECT", value_parser = inbox_prefix)]
     pub(in crate::cli) nats_inbox_prefix: Option<String>,
     /// How long it may take to recognise the service on NATS before the other path serves, in milliseconds
     #[arg(long, env = "ROSEY_RECOGNITION_TIMEOUT_MS", default_value = "2000", value_name = "MS", value_parser = millis)]
@@ -38,19 +40,19 @@ pub(in crate::cli) struct NatsArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Paths")]
 pub(in crate::cli) struct DatabaseArgs {
-    /// The database: sqlite://FILE. Defaults to sqlite://rosey.db for serve, up, dead and verify; other commands discover
+    /// The database: sqlite://FILE, or the path of a file. Defaults to sqlite://rosey.db for serve, up, dead and verify; other commands discover
     /// the database from the service
-    #[arg(long, env = "ROSEY_DATABASE_URL", value_name = "URL")]
+    #[arg(long, env = "ROSEY_DATABASE_URL", value_name = "URL", value_parser = database_url)]
     pub(in crate::cli) database_url: Option<String>,
     /// How durable a commit is: `normal` survives the end of the process, `full` a power cut
     #[arg(long, env = "ROSEY_SYNCHRONOUS", default_value = "normal", value_name = "LEVEL")]
     pub(in crate::cli) synchronous: SynchronousArg,
-    /// How far in the future something may claim to have happened, in milliseconds; what claims more is refused, on every
-    /// path. One value for bot and service
+    /// How far in the future an event's time may be, in milliseconds; later ones are refused, on every path. Use one value
+    /// for bot and service
     #[arg(long, env = "ROSEY_FUTURE_TOLERANCE_MS", default_value = "300000", value_name = "MS", value_parser = millis)]
     pub(in crate::cli) future_tolerance_ms: Duration,
-    /// Who may read and write the files that are created: database, outbox, their locks, report and timeline. Octal, as of
-    /// chmod: 0600 is their owner alone. What is there already keeps its mode
+    /// Mode of the files that are created (database, outbox, their locks, report and timeline), octal as for chmod: 0600
+    /// is the owner alone. Files that exist keep their mode
     #[arg(long, env = "ROSEY_FILE_MODE", default_value = "0600", value_name = "MODE", value_parser = file_mode)]
     pub(in crate::cli) file_mode: u32,
     /// Whether a missing database is an error.
@@ -93,7 +95,7 @@ pub(in crate::cli) struct PathArgs {
     pub(in crate::cli) nats: NatsArgs,
     #[command(flatten)]
     pub(in crate::cli) database: DatabaseArgs,
-    /// Use the database alone
+    /// Do not use NATS: every operation goes to the database itself
     #[arg(long, env = "ROSEY_NO_NATS", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     pub(in crate::cli) no_nats: bool,
     /// How long an operation may take over NATS before it is tried on the database, in milliseconds

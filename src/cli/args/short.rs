@@ -15,10 +15,10 @@ pub(in crate::cli) struct SendArgs {
     /// Its payload, a JSON object; `-` reads it from stdin
     #[arg(value_name = "JSON", default_value = "{}")]
     pub(in crate::cli) payload: String,
-    /// Its id, to repeat an operation; a fresh one if nothing is said
+    /// Its id. The same id takes effect once, however often it is sent [default: a fresh one]
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) id: Option<String>,
-    /// When it happened, in unix milliseconds; the payload's `timestamp`, or now, if nothing is said
+    /// When it happened, in unix milliseconds [default: the payload's `timestamp`, else now]
     #[arg(long, value_name = "MS")]
     pub(in crate::cli) at: Option<i64>,
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub(in crate::cli) struct SendArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct StatsArgs {
-    /// Of whom; the channel if nobody is named
+    /// The user [default: the channel as a whole]
     pub(in crate::cli) user: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) paths: PathArgs,
@@ -35,7 +35,7 @@ pub(in crate::cli) struct StatsArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RecentArgs {
-    /// How many lines
+    /// The number of lines
     #[arg(short = 'n', long, default_value = "20", value_name = "N")]
     pub(in crate::cli) lines: u32,
     #[command(flatten)]
@@ -44,10 +44,10 @@ pub(in crate::cli) struct RecentArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TellArgs {
-    /// To everybody in the channel, instead of one user
+    /// Say it in the channel, instead of to one user
     #[arg(long)]
     pub(in crate::cli) channel: bool,
-    /// For whom (not with --channel), and the message
+    /// The user (not with --channel), and the message
     #[arg(required = true, value_name = "[USER] TEXT", num_args = 1..=2)]
     pub(in crate::cli) words: Vec<String>,
     #[command(flatten)]
@@ -57,8 +57,9 @@ pub(in crate::cli) struct TellArgs {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ConfigArgs {
     /// The command whose options are printed, with options of its own to try; `serve` if none is named
+    // Read from the words of the process: what is wrong with them is what it reports.
     #[arg(value_name = "COMMAND", num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(in crate::cli) words: Vec<OsString>,
+    _words: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
