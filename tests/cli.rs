@@ -107,7 +107,8 @@ async fn verify_tells_right_from_wrong_by_its_exit_code_its_text_and_its_json() 
     let verify = |more: &[&str]| run(rosey(&file).args(["verify", "--database-url", &url]).args(more));
     let json = || {
         let (code, text) = verify(&["--json"]);
-        (code, serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|e| panic!("{e}: {text}")))
+        let line = text.lines().next().unwrap();
+        (code, serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|e| panic!("{e}: {text}")))
     };
 
     let (code, text) = verify(&[]);
@@ -384,6 +385,45 @@ async fn a_service_that_is_refused_beside_another_one_leaves_no_database_behind(
     let first = ServeProcess::start(&server, &file).await;
     let second = ServeProcess::start(&server, &file).await;
     assert_eq!((first.terminate().await, second.terminate().await), (Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn a_bot_with_a_service_that_must_not_start_says_why_and_creates_nothing() {
+    let names = |file: &DbFile| {
+        let dir = std::fs::read_dir(file.path().parent().unwrap()).unwrap();
+        dir.map(|f| f.unwrap().file_name().into_string().unwrap()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let up = |server: &NatsServer, file: &DbFile| {
+        let mut command = rosey(file);
+        command.args(["up", "--chat", "jsonl:-", "--nats-url", &server.url()]);
+        async move { tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap() }
+    };
+    // The stream of a file that is gone; then a service on another file; then another kind of service.
+    let (w, new) = (Durable::new().await, DbFile::new());
+    let server = &w.server;
+    let first = ServeProcess::start(server, &w.file).await;
+    let (code, text) = up(server, &new).await;
+    assert!(code == Some(5) && text.contains("this one is a new one"), "{text}");
+    assert!(names(&new).is_empty(), "{text}");
+    assert_eq!(first.terminate().await, Some(0));
+    let (code, text) = up(server, &new).await;
+    assert!(code == Some(5) && text.contains("ROSEY") && !text.contains("a new one"), "{text}");
+    assert!(names(&new).is_empty(), "{text}");
+    // On a file that is there already, too: nothing is said of a service that does not run.
+    let there = DbFile::new();
+    let sent = ["send", "user_joined", r#"{"username":"alice"}"#, "--no-nats", "--database-url", "rosey.db"];
+    assert_eq!(run(rosey(&there).args(sent)).0, Some(0));
+    let before = names(&there);
+    let (code, text) = up(server, &there).await;
+    assert!(code == Some(5) && text.contains("start this service on the file of that database"), "{text}");
+    assert!(!text.contains("ERROR"), "{text}");
+    assert_eq!(names(&there), before, "{text}");
+    let peer = Peer::connect(server).await;
+    let other = peer.answer("rosey.db.query.channel_stats", Default::default(), "{}").await;
+    let (code, text) = up(server, &new).await;
+    assert!(code == Some(5) && text.contains("another kind of service"), "{text}");
+    assert!(names(&new).is_empty(), "{text}");
+    other.abort();
 }
 
 #[tokio::test]

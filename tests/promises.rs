@@ -6,9 +6,11 @@
 mod promises {
     mod bounds;
     mod clock;
+    mod configuration;
     mod derived_ids;
     mod file;
     mod foreign_service;
+    mod json_output;
     mod limited_account;
     mod limited_client;
     mod locks_and_modes;
@@ -20,6 +22,7 @@ mod promises {
     mod progress;
     mod replies;
     mod same_id;
+    mod secrets;
     mod settings;
     mod signals;
     mod world;

@@ -87,19 +87,24 @@ impl Summary {
     }
 }
 
+/// "1 event", "2 events".
+fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total: u64 = self.events.values().sum();
-        write!(f, "{}: {total} events", self.ended.as_str())?;
+        write!(f, "{}: {}", self.ended.as_str(), counted(total, "event"))?;
         let kinds: Vec<String> = self.events.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         if !kinds.is_empty() {
             write!(f, " ({})", kinds.join(", "))?;
         }
-        write!(f, ", {} bad lines skipped", self.bad_lines)?;
-        write!(f, "\n{} operations, {} failed", self.operations, self.operations_failed)?;
+        write!(f, ", {} skipped", counted(self.bad_lines, "bad line"))?;
+        write!(f, "\n{}, {} failed", counted(self.operations, "operation"), self.operations_failed)?;
         write!(f, " ({} of them refused)", self.operations_refused)?;
-        write!(f, "\n{} messages delivered", self.messages_delivered)?;
-        write!(f, ", {} attempts failed", self.messages_undelivered)?;
+        write!(f, "\n{} delivered", counted(self.messages_delivered, "message"))?;
+        write!(f, ", {} failed", counted(self.messages_undelivered, "attempt"))?;
         for (count, what) in [
             (self.marks_lost, "marks of messages were lost"),
             (self.handler_errors, "handlers failed"),

@@ -79,10 +79,10 @@ impl DatabaseArgs {
     }
 
     /// The same for a command that runs for long: it removes what is old.
-    pub(super) fn keeping(mut self, keep: &KeepArgs) -> Result<Self, Failure> {
-        self.retention = Some(keep.retention()?);
+    pub(super) fn keeping(mut self, keep: &KeepArgs) -> Self {
+        self.retention = Some(keep.retention());
         self.trust_clock = keep.trust_clock;
-        Ok(self)
+        self
     }
 
     /// Opens the database that is named, if one is.

@@ -38,6 +38,8 @@ use tower::Service;
 #[cfg(feature = "sqlite")]
 pub(crate) use connect::refuses_us;
 pub use connect::{ConnectError, NatsOptions, redact};
+#[cfg(feature = "cli")]
+pub(crate) use connect::{is_subject, percent_decoded};
 pub use future::NatsFuture;
 use future::Sent;
 pub use inbox::InboxCounts;

@@ -40,6 +40,8 @@ use tokio::task::JoinSet;
 use tokio::time;
 
 pub use check::check;
+#[cfg(feature = "cli")]
+pub(crate) use check::{check_for, reply_prefix};
 use connection::{Connection, ended, note, say_goodbye};
 use counters::Counters;
 pub use counters::Served;

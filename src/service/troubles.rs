@@ -78,8 +78,8 @@ impl Troubles {
         if let Some(more) = self.database.again() {
             tracing::warn!(
                 operation,
-                "the database fails: {cause}{more}. Whoever waits for an answer is told, and falls back; everything \
-                 else is kept and tried again until it is done"
+                "the database fails: {cause}{more}. Clients that wait for an answer are told, and fall back; everything \
+                 else is kept and retried until it succeeds"
             );
         }
     }
@@ -268,7 +268,7 @@ mod tests {
         let said = heard.take();
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(
-            said[0].starts_with("WARN the database fails: the database is locked (busy). Whoever"),
+            said[0].starts_with("WARN the database fails: the database is locked (busy). Clients that wait"),
             "{said:?}"
         );
         assert_eq!(said[1], "INFO the database serves again; before, 400 tries failed in 4.0 s");

@@ -34,7 +34,7 @@ pub(super) fn cause(error: &sqlx::Error) -> Cause {
             (Code::REFUSED, "the database refuses the values")
         }
         // A table that is missing is nobody's data.
-        _ => (Code::DATABASE, "the database fails"),
+        _ => (Code::DATABASE, "SQLite reports an error"),
     };
     Cause::new(code, Cow::Owned(format!("{advice}: {error}")))
 }

@@ -83,7 +83,7 @@ async fn a_bot_killed_in_the_middle_of_storing_has_kept_everything_it_acknowledg
         .args(arguments));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains(&format!("{} operations wait in the outbox", stored.len())), "{text}");
-    assert!(text.contains("none waits"), "{text}");
+    assert!(text.contains("none waiting"), "{text}");
     let mut applied = file.texts("SELECT id FROM ledger WHERE operation <> 'status_update'").await;
     applied.sort();
     events.sort();
@@ -151,7 +151,7 @@ async fn a_bot_without_any_path_reads_all_the_same_and_the_next_one_delivers() {
     let chat = recording(kept.dir.path(), 40);
     let (code, text) = run(rosey(kept.dir.path()).args(["bot", "--chat", &chat, "--nats-url", NOWHERE]));
     assert!(text.contains("no path yet: events wait in the outbox rosey.outbox"), "{text}");
-    assert!(text.contains("wait: the next start replays them, or `rosey outbox --replay`"), "{text}");
+    assert!(text.contains("waiting: the next start replays them, or `rosey outbox --replay`"), "{text}");
     assert!(code.is_some(), "{text}");
     let (code, text) = run(rosey(kept.dir.path()).args(["outbox", "--json"]));
     let listing: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
@@ -167,7 +167,7 @@ async fn a_bot_without_any_path_reads_all_the_same_and_the_next_one_delivers() {
     assert_eq!(file.number("SELECT count(*) FROM presence").await, 20);
     assert_eq!(file.number("SELECT count(*) FROM recent_chat").await, 20);
     let (_, text) = run(rosey(kept.dir.path()).args(["outbox"]));
-    assert!(text.starts_with("rosey.outbox: 0 wait; 0 refused, 0 expired"), "{text}");
+    assert!(text.starts_with("rosey.outbox: 0 waiting; 0 refused, 0 expired"), "{text}");
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn dropping_asks_first_and_where_nobody_can_be_asked_wants_to_be_told() {
     // While somebody holds it, it can be looked at and nothing else.
     let (code, text) = run(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox"]));
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("test.outbox: 10 wait, the oldest since "), "{text}");
+    assert!(text.contains("test.outbox: 10 waiting, the oldest since "), "{text}");
     let (code, text) =
         run(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox", "--drop", "--yes"]));
     assert_eq!(code, Some(5), "{text}");

@@ -2,13 +2,13 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use super::wait_until;
+use super::{DbFile, wait_until};
 
 /// `rosey` in this directory.
 pub(crate) fn rosey(dir: &Path) -> Command {
@@ -38,6 +38,25 @@ impl Ran {
     pub(crate) fn all(&self) -> String {
         format!("{}\n{}", self.out, self.err)
     }
+}
+
+/// Runs it without blocking the runtime on which its peers answer.
+pub(crate) async fn run(command: &mut Command) -> Ran {
+    let mut taken = Command::new(command.get_program());
+    taken.args(command.get_args()).current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => taken.env(name, value),
+            None => taken.env_remove(name),
+        };
+    }
+    taken.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    tokio::task::spawn_blocking(move || Ran::of(&mut taken)).await.unwrap()
+}
+
+/// The directory of a file.
+pub(crate) fn dir_of(file: &DbFile) -> PathBuf {
+    file.path().parent().unwrap().to_owned()
 }
 
 /// The lines of a text, each of which must be JSON.

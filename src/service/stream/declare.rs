@@ -113,7 +113,9 @@ impl Declaration {
     pub(super) fn foreign(&self, info: &StreamInfo, in_the_way: bool) -> ServeError {
         let why = match info.config.description.as_str() {
             "" => "it has no description of ours".to_owned(),
-            other => format!("it is described as {other:?}, and ours would be {:?}", self.mark),
+            other => {
+                format!("its description is {other:?}: it belongs to another database, or to another program")
+            }
         };
         ServeError::NotOurStream { stream: self.name.clone(), why, in_the_way }
     }
