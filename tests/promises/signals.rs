@@ -209,7 +209,7 @@ async fn a_log_file_that_is_no_file_is_refused_and_one_that_cannot_be_written_lo
             ["bot", "--chat", "jsonl:-", "--no-nats", "--outbox", "off", "--database-url", &file.url()];
         let ran = Ran::of(rosey(&dir).args(chat).args(["--log-file", "/dev/full", "--log-format", format]));
         assert_eq!(ran.code, Some(0), "{}", ran.all());
-        assert!(ran.err.starts_with(first) && ran.err.contains("[DB] serves now"), "{}", ran.err);
+        assert!(ran.err.starts_with(first) && ran.err.contains("[DB] is serving"), "{}", ran.err);
         assert_eq!(ran.err.matches("cannot be written").count(), 1, "{}", ran.err);
         if format == "json" {
             json_lines(&ran.err);
