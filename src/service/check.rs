@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
-use super::connection::{Connection, note};
+use super::begin::plan;
+use super::link::{Carries, Link};
 use super::replies::Replies;
 use super::stream::{Api, Declaration};
 use super::tries::Tries;
 use super::troubles::Troubles;
-use super::{ServeError, ServiceOptions, plan};
-use crate::nats::{NatsOptions, redact};
+use super::{ServeError, ServiceOptions};
+use crate::nats::NatsOptions;
 use crate::operation::Persist;
 
 /// How a database that is not there yet is called: whatever runs already is on another one.
@@ -30,18 +29,17 @@ pub async fn check<O: Persist>(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     Replies::new::<O>(&options.reply_prefixes)?;
-    let url = redact(&nats.url);
-    let (events, state) = watch::channel(Connection::default());
     let troubles = Arc::new(Troubles::new(O::NAMES));
-    let heard = Arc::clone(&troubles);
-    let client = nats.connect(move |event| note(&events, &heard, &event)).await?;
-    let (declaration, api) = (Declaration::new::<O>(NEW, options), Api::new(client.clone()));
+    // It listens to no subject of ours: one connection is enough.
+    let link = Link::open(nats, Carries::Requests, &troubles).await?;
+    let (declaration, api) = (Declaration::new::<O>(NEW, options), Api::new(link.client.clone()));
     let asked = async {
-        let mut tries = Tries::new(state.clone(), &url, &troubles);
+        let links = [&link];
+        let mut tries = Tries::new(&links, &troubles);
         loop {
             tries.begin().await;
-            let denied = || state.borrow().stream_denied;
-            let planned = plan::<O>(&client, &api, &declaration, NEW, None, options, denied).await;
+            let denied = || link.now().stream_denied;
+            let planned = plan::<O>(&link.client, &api, &declaration, NEW, None, options, denied);
             if let Some(planned) = tries.end(planned).await {
                 return planned;
             }
