@@ -179,7 +179,13 @@ pub fn omitted(message: &Message) -> u64 {
 /// a list.
 #[must_use]
 pub fn refusal_message(database: &str, empty: &str, cause: &Cause) -> (HeaderMap, Vec<u8>) {
-    let (code, text) = (cause.code(), one_line(cause));
+    refusal_within(database, empty, cause, usize::MAX)
+}
+
+/// The same in a message of so many bytes, of which the sentence has a fifth in the header and as much in the body.
+#[must_use]
+pub fn refusal_within(database: &str, empty: &str, cause: &Cause, most: usize) -> (HeaderMap, Vec<u8>) {
+    let (code, text) = (cause.code(), one_line(cause, most / 5));
     let mut headers = answer_headers(database);
     headers.insert(ERROR, text.as_str());
     headers.insert(ERROR_CODE, code.status.to_string());
@@ -192,12 +198,15 @@ pub fn refusal_message(database: &str, empty: &str, cause: &Cause) -> (HeaderMap
 }
 
 /// The sentence of a cause, fit for a header: one line of printable text, of bounded length.
-fn one_line(cause: &Cause) -> String {
+fn one_line(cause: &Cause, most: usize) -> String {
     let text = match cause {
         Cause::Failed { message, .. } => message.to_string(),
         other => other.to_string(),
     };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
+    let end = (0..=most.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or_default();
+    line.truncate(end);
+    line
 }
 
 #[cfg(test)]

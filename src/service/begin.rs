@@ -12,7 +12,7 @@ use super::tasks::Tasks;
 use super::tries::Tries;
 use super::{
     JetStream, Mode, ServeError, ServiceOptions, Shared, beside, denied, file, lookout, micro, neighbours,
-    progress, stream, subscription, troubles,
+    payload, progress, stream, subscription, troubles,
 };
 use crate::operation::Persist;
 
@@ -143,6 +143,7 @@ fn watch<O: Persist>(shared: &Arc<Shared<O>>, tasks: &mut JoinSet<()>, unoffered
     tasks.spawn(troubles::watch(Arc::clone(shared)));
     tasks.spawn(progress::run(Arc::clone(shared)));
     tasks.spawn(file::watch(Arc::clone(shared)));
+    tasks.spawn(payload::watch(Arc::clone(shared)));
     tasks.spawn(denied::run(Arc::clone(shared), wanted));
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::begin::plan;
 use super::link::{Carries, Link};
 use super::replies::Replies;
-use super::stream::{Api, Declaration};
+use super::stream::{Api, Declaration, Plan};
 use super::tries::Tries;
 use super::troubles::Troubles;
 use super::{ServeError, ServiceOptions};
@@ -30,17 +30,9 @@ pub async fn check<O: Persist>(
 ) -> Result<(), ServeError> {
     Replies::new::<O>(&options.reply_prefixes)?;
     let troubles = Arc::new(Troubles::new(O::NAMES));
-    // It listens to no subject of ours: one connection is enough.
-    let link = Link::open(nats, Carries::Requests, &troubles).await?;
-    let (declaration, api) = (Declaration::new::<O>(NEW, options), Api::new(link.client.clone()));
     let asked = async {
-        let links = [&link];
-        let mut tries = Tries::new(&links, &troubles);
         loop {
-            tries.begin().await;
-            let denied = || link.now().stream_denied;
-            let planned = plan::<O>(&link.client, &api, &declaration, NEW, None, options, denied);
-            if let Some(planned) = tries.end(planned).await {
+            if let Some(planned) = ask::<O>(&nats, options, &troubles).await {
                 return planned;
             }
         }
@@ -48,5 +40,30 @@ pub async fn check<O: Persist>(
     tokio::select! {
         asked = asked => asked.map(drop),
         () = shutdown => Ok(()),
+    }
+}
+
+/// Asks over one connection; nothing, if the server has denied it what it hears answers on.
+async fn ask<O: Persist>(
+    nats: &NatsOptions,
+    options: &ServiceOptions,
+    troubles: &Arc<Troubles>,
+) -> Option<Result<Plan, ServeError>> {
+    // It listens to no subject of ours: one connection is enough.
+    let link = match Link::open(nats.clone(), Carries::Requests, troubles).await {
+        Ok(link) => link,
+        Err(e) => return Some(Err(e.into())),
+    };
+    let (declaration, api) = (Declaration::new::<O>(NEW, options), Api::new(link.client.clone()));
+    let links = [&link];
+    let mut tries = Tries::new(&links, troubles);
+    loop {
+        tries.begin().await;
+        let denied = || link.now().stream_denied;
+        match tries.end(plan::<O>(&link.client, &api, &declaration, NEW, None, options, denied)).await {
+            None if troubles.denials.inboxes() && link.now().up => return None,
+            None => {}
+            planned => return planned,
+        }
     }
 }

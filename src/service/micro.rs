@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{ServeError, Shared, subscription::told};
 use crate::clock;
-use crate::nats::Mode;
+use crate::nats::{Mode, wire};
 use crate::operation::{Kind, Persist};
 
 /// What is asked.
@@ -120,9 +120,35 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
             body["endpoints"] = endpoints(shared, |index| stats(shared, index));
         }
     }
-    if let Err(e) = shared.client.publish(to.subject(), body.to_string().into()).await {
+    let (body, omitted) = fit(body, shared.most());
+    let sent = match omitted {
+        0 => shared.client.publish(to.subject(), body.into()).await,
+        omitted => {
+            let headers = wire::cut_headers(shared.db.database(), omitted);
+            shared.client.publish_with_headers(to.subject(), headers, body.into()).await
+        }
+    };
+    if let Err(e) = sent {
         tracing::debug!("a question about the service is not answered: {e}");
     }
+}
+
+/// The answer in so many bytes at most, and how many endpoints and notices were left out for that.
+fn fit(mut body: Value, most: usize) -> (String, u64) {
+    let (mut text, mut omitted) = (body.to_string(), 0);
+    while text.len() > most {
+        let endpoints = body.get_mut("endpoints").and_then(Value::as_array_mut);
+        if endpoints.and_then(Vec::pop).is_none() {
+            let metadata = body["metadata"].as_object_mut().and_then(|metadata| metadata.remove("notices"));
+            let data = body.as_object_mut().and_then(|body| body.remove("data"));
+            if metadata.is_none() && data.is_none() {
+                break;
+            }
+        }
+        omitted += 1;
+        text = body.to_string();
+    }
+    (text, omitted)
 }
 
 /// One endpoint an operation; `more` adds to each.

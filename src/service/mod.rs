@@ -18,6 +18,7 @@ mod micro;
 mod neighbours;
 mod notices;
 mod options;
+mod payload;
 mod progress;
 mod replies;
 mod run;

@@ -94,6 +94,12 @@ impl NatsServer {
         self.arguments.extend(["-js".to_owned(), "-sd".to_owned(), dir.display().to_string()]);
     }
 
+    /// SIGHUP, with other lines in its configuration file.
+    pub(crate) fn reload(&self, config: &str) {
+        std::fs::write(self.dir.path().join("nats.conf"), config).unwrap();
+        self.signal("-HUP");
+    }
+
     /// SIGUSR2: it says that it is about to stop, closes its connections one by one, and ends.
     pub(crate) fn begin_lame_duck(&self) {
         self.signal("-USR2");
