@@ -12,8 +12,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use super::args::{Global, LogFormat};
-use super::{logfile, query, secrets, shown};
+use super::{logfile, secrets, shown};
 use crate::clock;
+use crate::rfc3339;
 
 /// Whether results and failures are JSON, and whether the log is.
 static RESULTS: AtomicBool = AtomicBool::new(false);
@@ -139,7 +140,7 @@ fn put(text: &str) {
 /// A line as the log writes it in JSON.
 fn logged(level: &str, message: &str, more: Map<String, Value>) -> String {
     let mut line = Map::new();
-    line.insert("timestamp".to_owned(), query::rfc3339(clock::now()).into());
+    line.insert("timestamp".to_owned(), rfc3339::format(clock::now()).into());
     line.insert("level".to_owned(), level.into());
     line.insert("message".to_owned(), message.into());
     line.extend(more);

@@ -88,8 +88,8 @@ impl<O: Persist> Run<O> {
         if let Some(why) = forbidden {
             self.lasting.notices.raise("limits", why);
         }
-        let shared = self.shared(requests, plan, &declaration, &api, requests.stopping());
-        let behind = self.shared(stream, plan, &declaration, &api, stream.stopping());
+        let shared = self.shared(requests, &stream.link, plan, &declaration, &api, requests.stopping());
+        let behind = self.shared(stream, &stream.link, plan, &declaration, &api, stream.stopping());
         let consume = |declaration, stop| Consume {
             shared: Arc::clone(&behind),
             declaration,

@@ -266,7 +266,7 @@ async fn answer<O: Persist>(shared: &Shared<O>, spec: &Spec, to: Option<To>, rep
 }
 
 pub(super) async fn send<O>(shared: &Shared<O>, to: To, headers: HeaderMap, body: Vec<u8>) {
-    if let Err(e) = shared.client.publish_with_headers(to.subject(), headers, body.into()).await {
+    if let Err(e) = shared.answering().publish_with_headers(to.subject(), headers, body.into()).await {
         shared.troubles.unanswered(&e);
     }
 }

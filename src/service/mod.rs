@@ -61,6 +61,8 @@ use crate::sql::SqlxService;
 struct Shared<O> {
     /// The connection that they work over.
     client: Client,
+    /// The one for the stream: answers leave over it when that one has ended for good.
+    spare: Client,
     db: SqlxService<O>,
     counters: Arc<Counters>,
     /// JetStream, over the connection for the stream.
@@ -97,6 +99,12 @@ impl<O> Shared<O> {
     /// The connection that these tasks work over.
     fn link(&self) -> Link {
         Link { client: self.client.clone(), state: self.connection.clone(), url: Arc::clone(&self.url) }
+    }
+
+    /// The connection for answers.
+    fn answering(&self) -> &Client {
+        // Its events end with the client's own task.
+        if self.connection.has_changed().is_ok() { &self.client } else { &self.spare }
     }
 
     /// The way to the sender of this, if there is one: a question from nowhere, and one that is to be answered where no

@@ -161,6 +161,7 @@ impl<O: Persist> Run<O> {
     pub(super) fn shared(
         &self,
         tasks: &Tasks,
+        spare: &Link,
         plan: Plan,
         declaration: &Declaration,
         api: &Api,
@@ -169,6 +170,7 @@ impl<O: Persist> Run<O> {
         let Lasting { counters, notices, troubles, instance, progress, replies } = &self.lasting;
         Arc::new(Shared {
             client: tasks.link.client.clone(),
+            spare: spare.client.clone(),
             db: self.db.clone(),
             counters: Arc::clone(counters),
             api: api.clone(),
