@@ -31,9 +31,17 @@ pub(super) const ACKS: &str = "$JS.ACK.>";
 const INBOXES: &str = "_INBOX.>";
 const MICRO: &str = "$SRV.>";
 
-/// What is denied; and since when it is asked for again and no complaint has come, if it is.
+/// What is denied, and what is known of each by now.
 #[derive(Debug, Default)]
-pub(super) struct Denials(Mutex<BTreeMap<Denial, Option<Instant>>>);
+pub(super) struct Denials(Mutex<BTreeMap<Denial, Known>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// Since when it is asked for again, and no complaint has come.
+    asked: Option<Instant>,
+    /// It is allowed; it is not listened to yet.
+    lifted: bool,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Denial {
@@ -63,22 +71,29 @@ impl Denials {
     pub(super) fn note(&self, over: Carries, complaint: &str) -> bool {
         let Some(denial) = Denial::read(over, complaint) else { return true };
         let mut all = self.lock();
-        if let Some(asked) = all.get_mut(&denial) {
-            *asked = None;
+        if let Some(known) = all.get_mut(&denial) {
+            *known = Known::default();
             return false;
         }
         if all.len() < MOST {
-            all.insert(denial, None);
+            all.insert(denial, Known::default());
         }
         true
     }
 
-    /// The connection is new: that we may not publish somewhere, it says again when we do. What is subscribed to once is not
-    /// asked for again by this alone.
+    /// The connection is new: that we may not publish somewhere, or have an inbox, it says again at once. Not everything else
+    /// is subscribed to again by this alone.
     pub(super) fn connected(&self, over: Carries) {
-        for (denial, asked) in self.lock().iter_mut().filter(|(denial, _)| denial.over == over) {
-            *asked = (denial.does == Does::Publish).then(Instant::now);
+        let mut all = self.lock();
+        all.retain(|denial, _| denial.over != over || !denial.is_inbox());
+        for (denial, known) in all.iter_mut().filter(|(denial, _)| denial.over == over) {
+            known.asked = (denial.does == Does::Publish).then(Instant::now);
         }
+    }
+
+    /// All is listened to over this connection: what was lifted is over.
+    pub(super) fn listening(&self, over: Carries) {
+        self.lock().retain(|denial, known| denial.over != over || !known.lifted);
     }
 
     /// Whether publishing to a subject was denied.
@@ -88,7 +103,7 @@ impl Denials {
 
     /// Whether nothing can be heard of what is answered to us.
     pub(super) fn inboxes(&self) -> bool {
-        self.all().iter().any(|denial| denial.does == Does::Subscribe && denial.subject == INBOXES)
+        self.lock().keys().any(Denial::is_inbox)
     }
 
     /// What was denied, in short; empty if nothing was.
@@ -98,13 +113,16 @@ impl Denials {
         named.collect::<Vec<_>>().join(", ")
     }
 
-    /// Forgets what was asked for and is not complained of. Answers whether a subscription is among it.
+    /// Lifts what was asked for and is not complained of. Answers whether a subscription is among it.
     fn lift(&self, over: Carries) -> bool {
         let mut subscription = false;
-        self.lock().retain(|denial, asked| {
-            let lifted = denial.over == over && asked.is_some_and(|at| at.elapsed() >= COMPLAINT);
-            subscription |= lifted && denial.does == Does::Subscribe;
-            !lifted
+        self.lock().retain(|denial, known| {
+            let allowed = denial.over == over && known.asked.is_some_and(|at| at.elapsed() >= COMPLAINT);
+            if allowed {
+                *known = Known { asked: None, lifted: true };
+                subscription |= denial.does == Does::Subscribe;
+            }
+            !(allowed && denial.does == Does::Publish)
         });
         subscription
     }
@@ -112,11 +130,11 @@ impl Denials {
     /// The subjects to which a subscription is denied and is not asked for: they are asked for from now on.
     fn ask(&self, over: Carries) -> Vec<String> {
         let mut all = self.lock();
-        let denied = all.iter_mut().filter(|(denial, asked)| {
-            denial.over == over && denial.does == Does::Subscribe && asked.is_none()
+        let denied = all.iter_mut().filter(|(denial, known)| {
+            denial.over == over && denial.does == Does::Subscribe && known.asked.is_none()
         });
-        let ask = |(denial, asked): (&Denial, &mut Option<Instant>)| {
-            *asked = Some(Instant::now());
+        let ask = |(denial, known): (&Denial, &mut Known)| {
+            known.asked = Some(Instant::now());
             denial.subject.clone()
         };
         denied.map(ask).collect()
@@ -126,12 +144,16 @@ impl Denials {
         self.lock().keys().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Denial, Option<Instant>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Denial, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Denial {
+    fn is_inbox(&self) -> bool {
+        self.does == Does::Subscribe && self.subject == INBOXES
+    }
+
     /// Reads `Permissions Violation for Subscription to "SUBJECT"` with whatever is around it.
     fn read(over: Carries, complaint: &str) -> Option<Self> {
         let lower = complaint.to_ascii_lowercase();
@@ -309,6 +331,8 @@ mod tests {
         denials.ask(over);
         time::advance(COMPLAINT).await;
         assert!(!denials.lift(Carries::Stream) && denials.lift(over));
+        assert_ne!(denials.summary(), "", "it is not listened to yet");
+        denials.listening(over);
         assert_eq!(denials.summary(), "");
     }
 }

@@ -114,10 +114,13 @@ impl<O: Persist> Lanes<O> {
             place,
             _busy: busy,
         });
-        match self.lanes.get(&serves).zip(taken).map(|(lane, taken)| lane.try_send(taken)) {
-            // A lane that is closed has ended with its connection, in the middle of a start.
-            Some(Ok(()) | Err(TrySendError::Closed(_))) => {}
-            Some(Err(TrySendError::Full(_))) | None => self.shared.troubles.overrun(),
+        // A lane that is closed has ended with its connection, in the middle of a start.
+        let overrun = match self.lanes.get(&serves).zip(taken) {
+            Some((lane, taken)) => matches!(lane.try_send(taken), Err(TrySendError::Full(_))),
+            None => true,
+        };
+        if overrun {
+            self.shared.troubles.overrun();
         }
     }
 }

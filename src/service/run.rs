@@ -124,6 +124,9 @@ impl<O: Persist> Run<O> {
             return Ok(Over::Again(Carries::Stream));
         }
         self.replaced.take().into_iter().for_each(|tasks| self.earlier.add(tasks));
+        for carries in [Carries::Requests, Carries::Stream] {
+            troubles.denials.listening(carries);
+        }
         if let Some(ready) = ready.take() {
             let mode = self.mode().as_str();
             let (url, database, file) = (&*requests.link.url, self.db.database(), self.db.shown());

@@ -30,6 +30,13 @@ impl<'a> Tries<'a> {
         self.times = self.links.iter().map(|link| link.now().times).collect();
     }
 
+    /// Waits until the server denies us the inbox: every question would be waited for in vain.
+    async fn inbox_denied(&self) {
+        while !self.troubles.denials.inboxes() {
+            time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// What comes of it; nothing, if there is to be another one.
     pub(super) async fn end<T>(
         &self,
@@ -40,6 +47,7 @@ impl<'a> Tries<'a> {
             biased;
             // What was found out over a connection that broke may be wrong: who is not heard is not absent.
             _ = select_all(changed) => return None,
+            () = self.inbox_denied() => Err(ServeError::Connection("nothing that is answered to it comes".to_owned())),
             tried = trying => tried,
         };
         match tried {
