@@ -111,6 +111,10 @@ impl<O: Persist> Run<O> {
                 return Err(ServeError::OtherMode { mode });
             }
         }
+        let (first, mut over_stream) = (stream.all.is_empty(), JoinSet::new());
+        if first && plan == Plan::Stream {
+            over_stream.spawn(consume(declaration, stream.stopping()).run());
+        }
         if let Some(consume) = empty {
             // From here on the stream takes nothing more; what it took since we listen has come to us as well.
             consume.declare().await.map_err(unready)?;
@@ -125,12 +129,8 @@ impl<O: Persist> Run<O> {
         let wanted = options.jetstream != JetStream::Off;
         denied::look(&shared, wanted);
         tasks.spawn(denied::retry(shared, stream.link.clone(), tell.renew.clone()));
-        if !stream.all.is_empty() {
+        if !first {
             return Ok((plan, tasks, None));
-        }
-        let mut over_stream = JoinSet::new();
-        if plan == Plan::Stream {
-            over_stream.spawn(consume(declaration, stream.stopping()).run());
         }
         watch(&behind, &mut over_stream, plan == Plan::Unoffered, wanted);
         Ok((plan, tasks, Some(over_stream)))
