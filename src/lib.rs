@@ -33,6 +33,8 @@ pub mod outbox;
 pub mod reply;
 pub mod request;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
+mod rfc3339;
+#[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod service;
 #[cfg(feature = "sqlite")]
 pub mod sql;

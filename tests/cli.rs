@@ -437,7 +437,7 @@ async fn a_service_that_waits_for_a_server_has_no_database_yet_and_ends_when_it_
     assert!(lines.any(|line| line.contains("no NATS server answers")));
     assert!(!file.path().exists());
     assert!(Command::new("kill").args(["-TERM", &serve.id().to_string()]).status().unwrap().success());
-    assert!(lines.any(|line| line.starts_with("stopped: 0 taken")));
+    assert!(lines.any(|line| line == "stopped: 0 requests served, 0 lost"));
     assert!(serve.wait().unwrap().success());
 }
 

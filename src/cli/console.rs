@@ -13,8 +13,9 @@ use serde_json::{Map, Value, json};
 
 use super::args::{Global, LogFormat};
 use super::exit::Exit;
-use super::{logfile, query, secrets, shown};
+use super::{logfile, secrets, shown};
 use crate::clock;
+use crate::rfc3339;
 
 /// Whether results and failures are JSON, and whether the log is.
 static RESULTS: AtomicBool = AtomicBool::new(false);
@@ -167,7 +168,7 @@ fn put(text: &str) {
 /// A line as the log writes it in JSON.
 fn logged(level: &str, message: &str, more: Map<String, Value>) -> String {
     let mut line = Map::new();
-    line.insert("timestamp".to_owned(), query::rfc3339(clock::now()).into());
+    line.insert("timestamp".to_owned(), rfc3339::format(clock::now()).into());
     line.insert("level".to_owned(), level.into());
     line.insert("message".to_owned(), message.into());
     line.extend(more);

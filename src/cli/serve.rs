@@ -103,18 +103,23 @@ impl ServiceArgs {
     }
 }
 
-/// Says what was done, and what was lost. `before` is how the rest of the command has ended.
+/// Reports what was served, and what was lost. `before` is how the rest of the command has ended.
 pub(super) fn report(served: &Served, before: Exit) -> Exit {
-    let Served { taken, done, repeated, refused, failed, returned, lost, buried, overruns } = served;
-    let overrun = match overruns {
-        0 => String::new(),
-        times => format!("{times} times requests came faster than they were taken, "),
-    };
-    let text = format!(
-        "stopped: {taken} taken, {done} done, {repeated} came again and had no second effect, {refused} refused \
-         ({buried} dead letters kept), {failed} failed and told so, {returned} given back to the stream, {overrun}{lost} \
-         lost"
-    );
+    let Served { taken: _, done, repeated, refused, failed, returned, lost, buried, overruns } = served;
+    // A request that was delivered twice was served twice.
+    let mut text = format!("stopped: {done} requests served, {lost} lost");
+    for (count, what) in [
+        (repeated, "were repeats without a second effect"),
+        (refused, "refused"),
+        (buried, "kept as dead letters"),
+        (failed, "failed, and their senders were told"),
+        (returned, "returned to the stream"),
+        (overruns, "times requests came faster than they were taken"),
+    ] {
+        if *count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
     let exit = match before {
         Exit::Ok if *lost > 0 => Exit::Failed,
         exit => exit,

@@ -1,4 +1,4 @@
-//! Connecting, for ever and without blocking; telling our service from others.
+//! Connecting, indefinitely and without blocking; telling our service from others.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -181,7 +181,13 @@ pub fn omitted(message: &Message) -> u64 {
 /// stays a list.
 #[must_use]
 pub fn refusal_message(database: &str, empty: &str, cause: &Cause) -> (HeaderMap, Vec<u8>) {
-    let (code, text) = (cause.code(), one_line(cause));
+    refusal_within(database, empty, cause, usize::MAX)
+}
+
+/// As [`refusal_message`], for a message of at most `most` bytes: the text takes a fifth of it in the header and in the body.
+#[must_use]
+pub fn refusal_within(database: &str, empty: &str, cause: &Cause, most: usize) -> (HeaderMap, Vec<u8>) {
+    let (code, text) = (cause.code(), one_line(cause, most / 5));
     let mut headers = answer_headers(database);
     headers.insert(ERROR, text.as_str());
     headers.insert(ERROR_CODE, code.status.to_string());
@@ -193,13 +199,16 @@ pub fn refusal_message(database: &str, empty: &str, cause: &Cause) -> (HeaderMap
     (headers, body)
 }
 
-/// The message of a cause as a header value: one line of printable text, of bounded length.
-fn one_line(cause: &Cause) -> String {
+/// The message of a cause as a header value: one line of printable text, of at most `most` bytes.
+fn one_line(cause: &Cause, most: usize) -> String {
     let text = match cause {
         Cause::Failed { message, .. } => message.to_string(),
         other => other.to_string(),
     };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
+    let end = (0..=most.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or_default();
+    line.truncate(end);
+    line
 }
 
 #[cfg(test)]

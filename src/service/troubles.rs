@@ -8,7 +8,9 @@ use rosey_layers::log::{Past, Trouble};
 use tokio::time;
 
 use super::Shared;
+use super::connection::Said;
 use super::denied::Denials;
+use super::link::Carries;
 use super::sighted::Sighted;
 use super::subscription::told;
 use super::unreadable::Unreadable;
@@ -35,6 +37,7 @@ pub(super) struct Troubles {
     not_inboxes: AtomicU64,
     unknown: Trouble,
     unknowns: AtomicU64,
+    pub(super) said: Said,
     pub(super) losses: Losses,
     pub(super) denials: Denials,
     pub(super) unreadable: Unreadable,
@@ -57,6 +60,7 @@ impl Troubles {
             not_inboxes: AtomicU64::new(0),
             unknown: Trouble::new(),
             unknowns: AtomicU64::new(0),
+            said: Said::default(),
             losses: Losses::default(),
             denials: Denials::default(),
             unreadable: Unreadable::default(),
@@ -152,8 +156,11 @@ impl Troubles {
     }
 
     /// The server complains.
-    pub(super) fn server_says(&self, error: &dyn std::fmt::Display) {
-        self.denials.note(&error.to_string());
+    pub(super) fn server_says(&self, over: Carries, error: &dyn std::fmt::Display) {
+        if !self.denials.note(over, &error.to_string()) {
+            // It is a notice by now.
+            return;
+        }
         if let Some(more) = self.server.again() {
             tracing::error!("the NATS server says: {error}{more}");
         }

@@ -60,10 +60,17 @@ pub(super) struct Write {
     pub(super) payload: Vec<u8>,
     /// Of operation and payload: the same id must not come with another one.
     pub(super) hash: i64,
+    /// The most bytes of its answer, if that is a list.
+    pub(super) answer_bytes: usize,
 }
 
 impl Write {
-    pub(super) fn new<O: Operation>(request: &Request<O>, index: usize, payload: Vec<u8>) -> Self {
+    pub(super) fn new<O: Operation>(
+        request: &Request<O>,
+        index: usize,
+        payload: Vec<u8>,
+        answer_bytes: usize,
+    ) -> Self {
         let mut hash = Sha256::new();
         hash.update(O::NAMES[index]);
         hash.update([0]);
@@ -76,6 +83,7 @@ impl Write {
             occurred_at: request.head.occurred_at,
             payload,
             hash: i64::from_be_bytes(first),
+            answer_bytes,
         }
     }
 }

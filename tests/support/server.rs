@@ -49,12 +49,15 @@ impl NatsServer {
 
     fn prepare(mut arguments: Vec<String>, config: &str) -> Self {
         let (port, dir) = (Port::reserve(), tempfile::tempdir().unwrap());
-        if !config.is_empty() {
-            let file = dir.path().join("nats.conf");
-            std::fs::write(&file, config).unwrap();
-            arguments.extend(["-c".to_owned(), file.display().to_string()]);
+        let configured = !config.is_empty();
+        if configured {
+            arguments.extend(["-c".to_owned(), dir.path().join("nats.conf").display().to_string()]);
         }
-        Self { port, child: None, arguments, dir }
+        let server = Self { port, child: None, arguments, dir };
+        if configured {
+            server.configure(config);
+        }
+        server
     }
 
     /// Starts it, again on the same port, and returns when it takes connections.
@@ -92,6 +95,18 @@ impl NatsServer {
     /// With JetStream from its next start on.
     pub(crate) fn will_offer_jetstream(&mut self, dir: &Path) {
         self.arguments.extend(["-js".to_owned(), "-sd".to_owned(), dir.display().to_string()]);
+    }
+
+    /// SIGHUP, with other lines in its configuration file.
+    pub(crate) fn reload(&self, config: &str) {
+        self.configure(config);
+        self.signal("-HUP");
+    }
+
+    /// Writes its configuration file. The name stands there too: a server that finds another one than it has reloads nothing.
+    fn configure(&self, config: &str) {
+        let named = format!("server_name: {:?}\n{config}", self.name());
+        std::fs::write(self.dir.path().join("nats.conf"), named).unwrap();
     }
 
     /// SIGUSR2: it says that it is about to stop, closes its connections one by one, and ends.

@@ -112,14 +112,19 @@ pub(super) async fn with_payload<O>(
     stop: &watch::Receiver<bool>,
 ) -> Option<Message> {
     let reply = message.reply.clone()?;
-    match shared.api.stored(&place.stream, place.sequence).await {
-        Ok(stored) => {
-            message.payload = stored.payload;
-            message.headers = (!stored.headers.is_empty()).then_some(stored.headers);
+    let stored = shared.api.message(&place.stream, place.sequence).await.map_err(|e| e.to_string());
+    let readable = stored.and_then(|stored| match stored {
+        Some(stored) => stored.readable().map(|headers| Some((headers, stored.payload))),
+        None => Ok(None),
+    });
+    match readable {
+        Ok(Some((headers, payload))) => {
+            message.payload = payload.into();
+            message.headers = headers.filter(|headers| !headers.is_empty());
             return Some(message);
         }
         // The stream does not hold it any more.
-        Err(e) if e.is_not_found() => say(&shared.client, &reply, ACK).await,
+        Ok(None) => say(&shared.client, &reply, ACK).await,
         Err(e) => {
             tracing::debug!(sequence = place.sequence, "the payload of a message does not come: {e}");
             // Not at once again: the consumer has to be put right first.

@@ -1,7 +1,6 @@
 //! The stream: declared, emptied into the database message by message, watched.
 
 mod api;
-mod begin;
 mod close;
 mod consume;
 mod declare;
@@ -12,16 +11,19 @@ mod limits;
 mod mend;
 mod message;
 mod overlap;
+mod plan;
 mod pull;
+mod pull_limits;
 mod raw;
 mod reasons;
 mod settings;
 mod walk;
 mod watch;
+mod work;
 
 pub(super) use api::{Api, ApiError};
-pub(super) use begin::{Declared, Plan};
 pub(super) use close::close;
 pub(super) use consume::Consume;
 pub(super) use declare::Declaration;
 pub(super) use overlap::Overlap;
+pub(super) use plan::{Declared, Plan};

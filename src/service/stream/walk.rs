@@ -9,10 +9,11 @@ use futures_util::future::join_all;
 use tokio::time::{self, Instant};
 
 use super::api::{Api, ApiError};
-use super::consume::{Consume, Ended, Work};
+use super::consume::{Consume, Ended};
 use super::declare::CONSUMER;
 use super::message;
 use super::raw::{Raw, Reader};
+use super::work::Work;
 use crate::error::{Cause, Code};
 use crate::nats::unreadable;
 use crate::nats::wire;
