@@ -192,6 +192,10 @@ pub(super) struct DatabaseArgs {
     /// path. One value for bot and service
     #[arg(long, env = "ROSEY_FUTURE_TOLERANCE_MS", default_value = "300000", value_name = "MS", value_parser = millis)]
     pub(super) future_tolerance_ms: Duration,
+    /// How many days ago something may claim to have happened; what claims more is refused, on every path. One value for bot
+    /// and service. Ten years, so that a history can be read in; a year is enough for a bot that follows a chat
+    #[arg(long, env = "ROSEY_PAST_TOLERANCE_DAYS", default_value = "3650", value_name = "DAYS", value_parser = days)]
+    pub(super) past_tolerance_days: Duration,
     /// Who may read and write the files that are created: database, outbox, their locks, report and timeline. Octal, as of
     /// chmod: 0600 is their owner alone. What is there already keeps its mode
     #[arg(long, env = "ROSEY_FILE_MODE", default_value = "0600", value_name = "MODE", value_parser = file_mode)]
@@ -421,6 +425,14 @@ pub(super) fn millis(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
         Ok(0) | Err(_) => Err("a whole number of milliseconds, at least 1".to_owned()),
         Ok(millis) => Ok(Duration::from_millis(millis)),
+    }
+}
+
+/// Reads a number of days.
+pub(super) fn days(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>().ok().filter(|days| (1..=100_000).contains(days)) {
+        Some(days) => Ok(Duration::from_secs(days * 86_400)),
+        None => Err("a whole number of days, from 1 to 100000".to_owned()),
     }
 }
 

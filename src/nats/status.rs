@@ -78,6 +78,8 @@ pub struct Status {
     pub foreign: bool,
     /// The instance that answered last, and when it was last written down in its database; none, if it does not say so.
     pub instance: Option<(String, i64)>,
+    /// Which file that instance has open, as the system of its machine knows it; none, if it does not say so.
+    pub file: Option<String>,
 }
 
 impl Status {
@@ -312,10 +314,14 @@ impl Health {
         }
     }
 
-    /// Which instance has answered.
-    pub(super) fn instance_is(&self, id: &str, seen: i64) {
+    /// Which instance has answered, and which file it has open.
+    pub(super) fn instance_is(&self, id: &str, seen: i64, file: &str) {
         let instance = (!id.is_empty() && seen != 0).then(|| (id.to_owned(), seen));
-        self.update(|status| status.instance.clone_from(&instance));
+        let file = (!file.is_empty()).then(|| file.to_owned());
+        self.update(|status| {
+            status.instance.clone_from(&instance);
+            status.file.clone_from(&file);
+        });
     }
 
     /// The stream was looked for, while connected.

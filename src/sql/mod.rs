@@ -2,15 +2,21 @@
 
 mod batch;
 mod checkpoint;
+mod content;
 mod dead;
 mod error;
 mod future;
+mod held;
 mod holders;
 #[cfg(feature = "nats")]
 mod instances;
 mod keeper;
+mod limit;
 mod migrate;
-mod place;
+mod open_error;
+mod options;
+pub(crate) mod place;
+mod queue;
 mod record;
 mod repeats;
 mod retention;
@@ -81,6 +87,7 @@ struct Shared {
     place: Arc<Place>,
     repeats: Repeats,
     future_tolerance: Duration,
+    past_tolerance: Duration,
     /// The most bytes of a list: what was said at the beginning, and what holds.
     answer_bytes: (usize, Arc<AtomicUsize>),
     keeper: Arc<Keeper>,
@@ -167,6 +174,7 @@ impl<O: Persist> SqlxService<O> {
             place,
             repeats,
             future_tolerance: options.future_tolerance,
+            past_tolerance: options.past_tolerance,
             answer_bytes: (options.answer_bytes, answer_bytes),
             keeper,
             database: opened.database,
@@ -296,10 +304,16 @@ impl<O: Persist> SqlxService<O> {
         })
     }
 
-    fn start(&self, request: &Request<O>) -> Result<SqlxFuture<O>, Cause> {
+    /// Applies something that was taken at `taken`, in unix milliseconds, and waited since then, in a stream for one.
+    #[cfg(feature = "nats")]
+    pub(crate) fn call_of(&self, taken: i64, request: Request<O>) -> SqlxFuture<O> {
+        self.start(taken, &request).unwrap_or_else(|cause| SqlxFuture::refused(Error::new(cause, request)))
+    }
+
+    fn start(&self, taken: i64, request: &Request<O>) -> Result<SqlxFuture<O>, Cause> {
         let index = request.op.index();
         let spec = &O::SPECS[index];
-        request.head.check(self.shared.future_tolerance)?;
+        request.head.check_of(taken, self.shared.future_tolerance, self.shared.past_tolerance)?;
         is_fresh(spec, request.head.occurred_at)?;
         let payload = request.op.encode()?;
         if spec.writes() {
@@ -317,7 +331,12 @@ impl<O: Persist> SqlxService<O> {
             let query = sqlx::query(AssertSqlSafe(statement));
             let row = query.bind(payload).bind(now).bind(i64::try_from(most).unwrap_or(i64::MAX));
             let read = async {
-                let row = row.fetch_one(&readers).await?;
+                let mut reader = readers.acquire().await?;
+                let row = limit::within(row.fetch_one(&mut *reader)).await;
+                if row.as_ref().is_err_and(error::spoils) {
+                    drop(reader.detach());
+                }
+                let row = row?;
                 let omitted = if row.len() > 1 { row.try_get::<i64, _>(1)? } else { 0 };
                 Ok((row.try_get::<String, _>(0)?, omitted.unsigned_abs()))
             };
@@ -380,9 +399,7 @@ impl<O: Persist> Service<Request<O>> for SqlxService<O> {
     }
 
     fn call(&mut self, request: Request<O>) -> SqlxFuture<O> {
-        match self.start(&request) {
-            Ok(future) => future,
-            Err(cause) => SqlxFuture::refused(Error::new(cause, request)),
-        }
+        let started = self.start(clock::now(), &request);
+        started.unwrap_or_else(|cause| SqlxFuture::refused(Error::new(cause, request)))
     }
 }
