@@ -187,29 +187,46 @@ impl Head {
     /// The default limit on how far in the future an operation may claim to have happened.
     pub const AHEAD: Duration = Duration::from_secs(5 * 60);
 
-    /// Checks the time: after 1970, and not more than `ahead` from now. Every path checks it, so that no path
-    /// takes what another one refuses.
+    /// The default limit on how long ago an operation may claim to have happened: ten years. A clock that was never set
+    /// starts in 1970, 1980 or 2000; an imported history may be years old.
+    pub const BEHIND: Duration = Duration::from_secs(3650 * 86_400);
+
+    /// Checks the time: not more than `ahead` from now, and not more than `behind` ago. Every path checks it, so that no
+    /// path takes what another one refuses.
     ///
     /// # Errors
     /// `clock`.
-    pub fn check(&self, ahead: Duration) -> Result<(), Cause> {
-        let millis = i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX);
-        let now = clock::now();
-        if (1..=now.saturating_add(millis)).contains(&self.occurred_at) {
-            return Ok(());
-        }
-        let message = if self.occurred_at < 1 {
-            format!("it cannot have happened at {} (unix milliseconds), before 1970", self.occurred_at)
-        } else {
+    pub fn check(&self, ahead: Duration, behind: Duration) -> Result<(), Cause> {
+        self.check_of(clock::now(), ahead, behind)
+    }
+
+    /// The same for something that was taken at `taken`, in unix milliseconds: it does not become too old while it waits to
+    /// be applied.
+    ///
+    /// # Errors
+    /// `clock`.
+    pub fn check_of(&self, taken: i64, ahead: Duration, behind: Duration) -> Result<(), Cause> {
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let (at, now) = (self.occurred_at, clock::now());
+        // One that took it by a clock that is ahead of this one has claimed nothing.
+        let taken = taken.min(now);
+        let why = if at < 1 {
+            "before 1970".to_owned()
+        } else if at > now.saturating_add(millis(ahead)) {
+            let most = ahead.as_secs_f64();
+            let by = at.saturating_sub(now) / 1000;
             format!(
-                "it cannot have happened at {} (unix milliseconds): that is {} s ahead, and at most {} s are taken; is a \
-                 clock wrong?",
-                self.occurred_at,
-                self.occurred_at.saturating_sub(now) / 1000,
-                ahead.as_secs_f64()
+                "that is {by} s ahead, and at most {most} s are taken (--future-tolerance-ms); is a clock wrong?"
             )
+        } else if at < taken.saturating_sub(millis(behind)) {
+            let (days, most) = (taken.saturating_sub(at) / 86_400_000, behind.as_secs() / 86_400);
+            format!(
+                "that is {days} days ago, and at most {most} are taken (--past-tolerance-days); is a clock wrong?"
+            )
+        } else {
+            return Ok(());
         };
-        Err(Cause::new(Code::CLOCK, message))
+        Err(Cause::new(Code::CLOCK, format!("it cannot have happened at {at} (unix milliseconds): {why}")))
     }
 }
 

@@ -37,6 +37,8 @@ pub struct NatsOptions {
     /// How far in the future something may claim to have happened; what claims more is refused, and not sent. The same as
     /// the service's, so that it takes what is sent.
     pub future_tolerance: Duration,
+    /// How long ago something may claim to have happened, likewise.
+    pub past_tolerance: Duration,
 }
 
 impl fmt::Debug for NatsOptions {
@@ -49,6 +51,7 @@ impl fmt::Debug for NatsOptions {
             .field("inbox_prefix", &self.inbox_prefix)
             .field("recognition", &self.recognition)
             .field("future_tolerance", &self.future_tolerance)
+            .field("past_tolerance", &self.past_tolerance)
             .finish()
     }
 }
@@ -67,6 +70,7 @@ impl NatsOptions {
             inbox_prefix: None,
             recognition: Self::RECOGNITION,
             future_tolerance: Head::AHEAD,
+            past_tolerance: Head::BEHIND,
         }
     }
 

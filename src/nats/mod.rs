@@ -88,6 +88,8 @@ struct Shared {
     stream: HeaderValue,
     /// How far in the future an operation may claim to have happened.
     future_tolerance: Duration,
+    /// How far in the past an operation may claim to have happened.
+    past_tolerance: Duration,
     /// Dropped with the last clone, which ends the tasks that maintain inbox and health.
     _running: watch::Sender<()>,
 }
@@ -112,10 +114,19 @@ impl<O: Operation> NatsService<O> {
     /// When the address or the credentials cannot be read.
     pub async fn connect(options: NatsOptions) -> Result<Self, ConnectError> {
         let (running, ended) = watch::channel(());
-        let (stream, future_tolerance) = (O::stream(), options.future_tolerance);
+        let stream = O::stream();
+        let (future_tolerance, past_tolerance) = (options.future_tolerance, options.past_tolerance);
         let (client, inbox, health) = connect::start(options, O::SERVICE, stream.clone(), ended).await?;
         let stream = HeaderValue::from(stream);
-        let shared = Arc::new(Shared { client, inbox, health, stream, future_tolerance, _running: running });
+        let shared = Arc::new(Shared {
+            client,
+            inbox,
+            health,
+            stream,
+            future_tolerance,
+            past_tolerance,
+            _running: running,
+        });
         Ok(Self { shared, operation: PhantomData })
     }
 
@@ -163,7 +174,7 @@ impl<O: Operation> NatsService<O> {
         if shared.health.denies(spec.subject) {
             return Err(status::denied(spec.subject));
         }
-        request.head.check(shared.future_tolerance)?;
+        request.head.check(shared.future_tolerance, shared.past_tolerance)?;
         let mut payload = request.op.encode()?;
         let key = (way == Way::Stream && shared.health.keyed())
             .then(|| keys::key(&request.head.id, spec.name, &payload));

@@ -38,6 +38,7 @@ struct Word {
     id_header: String,
     instance: String,
     seen: i64,
+    file_id: String,
     foreign: bool,
     takeover: bool,
 }
@@ -139,7 +140,7 @@ impl Probe {
             }
             match &word {
                 Some((service, _, word)) => {
-                    self.health.instance_is(word.instance.as_str(), word.seen);
+                    self.health.instance_is(&word.instance, word.seen, &word.file_id);
                     self.health.found(service.clone());
                 }
                 None => {

@@ -80,6 +80,9 @@ pub struct Status {
     /// The instance that answered last, and when it was last recorded in its database; `None` if the service
     /// does not say so.
     pub instance: Option<(String, i64)>,
+    /// The file that instance has open, as the operating system of its machine identifies it; `None` if the
+    /// service does not say so.
+    pub file: Option<String>,
 }
 
 impl Status {
@@ -316,10 +319,14 @@ impl Health {
         }
     }
 
-    /// Records which instance has answered.
-    pub(super) fn instance_is(&self, id: &str, seen: i64) {
+    /// Records which instance has answered, and which file it has open.
+    pub(super) fn instance_is(&self, id: &str, seen: i64, file: &str) {
         let instance = (!id.is_empty() && seen != 0).then(|| (id.to_owned(), seen));
-        self.update(|status| status.instance.clone_from(&instance));
+        let file = (!file.is_empty()).then(|| file.to_owned());
+        self.update(|status| {
+            status.instance.clone_from(&instance);
+            status.file.clone_from(&file);
+        });
     }
 
     /// Records the result of looking for the stream on a live connection.

@@ -85,6 +85,7 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
                 "mode": shared.mode().as_str(), "stream": stream,
                 "id_header": wire::OPERATION_ID.to_string(),
                 "instance": shared.instance.id, "seen": shared.instance.seen(),
+                "file_id": shared.db.file_id().unwrap_or_default(),
                 "foreign": shared.foreign.load(Ordering::Relaxed), "takeover": shared.takeover,
                 "notices": notices, "noticed": shared.notices.so_far(),
                 "not_inboxes": shared.troubles.not_inboxes(), "unknown": shared.troubles.unknowns(),

@@ -5,6 +5,7 @@ use super::SqlxService;
 use super::record::{self, Record};
 use crate::clock;
 use crate::error::{Cause, Code};
+use crate::known_time::Reading;
 use crate::operation::Persist;
 
 /// Rows stay when an instance ends: whoever heard its last word still finds it here. So many are more than ever run at the
@@ -26,6 +27,17 @@ impl<O: Persist> SqlxService<O> {
         let value = serde_json::json!({"id": id, "started": started, "seen": seen}).to_string();
         let writes = self.shared.writes.downgrade();
         record::hand_over(Record { statements: ENROL, value }, &writes).await.map(|()| seen)
+    }
+
+    /// The open file as the system of this machine knows it: two processes on one machine that say the same have the same file
+    /// open, whatever they call it. None where the system does not tell.
+    pub(crate) fn file_id(&self) -> Option<String> {
+        let (machine, node) = (Reading::machine(), self.shared.place.open().node());
+        if self.trouble().is_some() {
+            // No file is the right one now.
+            return Some(format!("{machine}/-"));
+        }
+        node.map(|(device, inode)| format!("{machine}/{device:x}/{inode:x}"))
     }
 
     /// When an instance was last written down here, in unix milliseconds; nothing if it never was.

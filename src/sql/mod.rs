@@ -2,15 +2,21 @@
 
 mod batch;
 mod checkpoint;
+mod content;
 mod dead;
 mod error;
 mod future;
+mod held;
 mod holders;
 #[cfg(feature = "nats")]
 mod instances;
 mod keeper;
+mod limit;
 mod migrate;
-mod place;
+mod open_error;
+mod options;
+pub(crate) mod place;
+mod queue;
 mod record;
 mod repeats;
 mod retention;
@@ -82,6 +88,7 @@ struct Shared {
     future_tolerance: Duration,
     /// The most bytes of a list.
     answer_bytes: usize,
+    past_tolerance: Duration,
     keeper: Arc<Keeper>,
     database: String,
     shown: String,
@@ -166,6 +173,7 @@ impl<O: Persist> SqlxService<O> {
             repeats,
             future_tolerance: options.future_tolerance,
             answer_bytes: options.answer_bytes,
+            past_tolerance: options.past_tolerance,
             keeper,
             database: opened.database,
             shown: options.path().display().to_string(),
@@ -222,10 +230,7 @@ impl<O: Persist> SqlxService<O> {
     /// As [`call`](Service::call); an answer that is a list has so many bytes at most, if that is less than
     /// [`SqliteOptions::answer_bytes`]: for a service that sends it on, and cannot send more.
     pub fn call_within(&self, request: Request<O>, answer_bytes: usize) -> SqlxFuture<O> {
-        match self.start(&request, answer_bytes.min(self.shared.answer_bytes)) {
-            Ok(future) => future,
-            Err(cause) => SqlxFuture::refused(Error::new(cause, request)),
-        }
+        self.started(clock::now(), request, answer_bytes)
     }
 
     /// Waits for a sign of life of the writer: at the most for the transaction it is in. Says nothing of the disk
@@ -296,10 +301,21 @@ impl<O: Persist> SqlxService<O> {
         })
     }
 
-    fn start(&self, request: &Request<O>, most: usize) -> Result<SqlxFuture<O>, Cause> {
+    /// Applies a request that was taken at `taken`, in unix milliseconds, and has waited since then, in a stream for example.
+    #[cfg(feature = "nats")]
+    pub(crate) fn call_of(&self, taken: i64, request: Request<O>) -> SqlxFuture<O> {
+        self.started(taken, request, usize::MAX)
+    }
+
+    fn started(&self, taken: i64, request: Request<O>, answer_bytes: usize) -> SqlxFuture<O> {
+        let started = self.start(taken, &request, answer_bytes.min(self.shared.answer_bytes));
+        started.unwrap_or_else(|cause| SqlxFuture::refused(Error::new(cause, request)))
+    }
+
+    fn start(&self, taken: i64, request: &Request<O>, most: usize) -> Result<SqlxFuture<O>, Cause> {
         let index = request.op.index();
         let spec = &O::SPECS[index];
-        request.head.check(self.shared.future_tolerance)?;
+        request.head.check_of(taken, self.shared.future_tolerance, self.shared.past_tolerance)?;
         is_fresh(spec, request.head.occurred_at)?;
         let payload = request.op.encode()?;
         if spec.writes() {
@@ -316,7 +332,12 @@ impl<O: Persist> SqlxService<O> {
             let query = sqlx::query(AssertSqlSafe(statement));
             let row = query.bind(payload).bind(now).bind(i64::try_from(most).unwrap_or(i64::MAX));
             let read = async {
-                let row = row.fetch_one(&readers).await?;
+                let mut reader = readers.acquire().await?;
+                let row = limit::within(row.fetch_one(&mut *reader)).await;
+                if row.as_ref().is_err_and(error::spoils) {
+                    drop(reader.detach());
+                }
+                let row = row?;
                 let omitted = if row.len() > 1 { row.try_get::<i64, _>(1)? } else { 0 };
                 Ok((row.try_get::<String, _>(0)?, omitted.unsigned_abs()))
             };

@@ -24,6 +24,8 @@ mod circuits;
 mod direct;
 mod queries;
 mod third;
+#[cfg(all(feature = "nats", feature = "sqlite"))]
+mod words;
 
 use std::fmt::Display;
 use std::time::Duration;

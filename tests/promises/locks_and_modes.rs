@@ -182,3 +182,19 @@ async fn a_file_that_others_may_read_keeps_its_mode_and_is_said_once() {
     let (_, said) = modes(&file, &["--file-mode", "0644"]).await;
     assert!(!said.contains("other users may read"), "that is meant: {said}");
 }
+
+#[tokio::test]
+async fn a_file_that_is_taken_over_is_private_from_then_on_and_that_is_said_once() {
+    let file = DbFile::new();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file.path()).create_if_missing(true);
+    let mut python = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    let tables = include_str!("../python_files/h.sql").replace("NOW", "1790000000");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(tables)).execute(&mut python).await.unwrap();
+    sqlx::Connection::close(python).await.unwrap();
+    fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).unwrap();
+    let (found, said) = modes(&file, &[]).await;
+    assert!(found.iter().all(|(_, mode)| *mode == 0o600), "{found:?}");
+    assert_eq!(said.matches("its mode was 0644").count(), 1, "{said}");
+    let (_, said) = modes(&file, &[]).await;
+    assert!(!said.contains("other users may read") && !said.contains("its mode was"), "{said}");
+}

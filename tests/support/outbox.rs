@@ -40,6 +40,15 @@ impl OutboxFile {
         number
     }
 
+    /// How many events wait in it; none while it cannot be asked, because it is being made, or was taken away.
+    pub(crate) async fn waiting(&self) -> Option<i64> {
+        let options = SqliteConnectOptions::new().filename(self.path());
+        let mut connection = SqliteConnection::connect_with(&options).await.ok()?;
+        let number = sqlx::query_scalar("SELECT count(*) FROM waiting").fetch_one(&mut connection).await;
+        connection.close().await.ok()?;
+        number.ok()
+    }
+
     pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
         let mut connection = self.connect().await;
         let texts = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::super::addresses::{database_url, inbox_prefix, nats_url};
-use super::values::{file_mode, millis, yes_or_no};
+use super::values::{days, file_mode, millis, yes_or_no};
 use crate::sql::Retention;
 use crate::stack::Queries;
 
@@ -51,6 +51,10 @@ pub(in crate::cli) struct DatabaseArgs {
     /// for bot and service
     #[arg(long, env = "ROSEY_FUTURE_TOLERANCE_MS", default_value = "300000", value_name = "MS", value_parser = millis)]
     pub(in crate::cli) future_tolerance_ms: Duration,
+    /// How many days ago an event's time may be; earlier ones are refused, on every path. Use one value for bot and
+    /// service. A year is enough for a bot that follows a chat; the default lets a history be imported
+    #[arg(long, env = "ROSEY_PAST_TOLERANCE_DAYS", default_value = "3650", value_name = "DAYS", value_parser = days)]
+    pub(in crate::cli) past_tolerance_days: Duration,
     /// Mode of the files that are created (database, outbox, their locks, report and timeline), octal as for chmod: 0600
     /// is the owner alone. Files that exist keep their mode
     #[arg(long, env = "ROSEY_FILE_MODE", default_value = "0600", value_name = "MODE", value_parser = file_mode)]

@@ -19,6 +19,14 @@ pub(in crate::cli) fn millis(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a number of days.
+pub(in crate::cli) fn days(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>().ok().filter(|days| (1..=100_000).contains(days)) {
+        Some(days) => Ok(Duration::from_secs(days * 86_400)),
+        None => Err("a whole number of days, from 1 to 100000".to_owned()),
+    }
+}
+
 /// Reads a word that switches something on or off.
 pub(in crate::cli) fn yes_or_no(text: &str) -> Result<bool, String> {
     match text.trim().to_ascii_lowercase().as_str() {

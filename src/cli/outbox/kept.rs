@@ -48,6 +48,7 @@ pub(in crate::cli) async fn open(
 ) -> Result<Option<OutboxService<Op>>, Failure> {
     let Some(mut options) = args.options(database.file_mode) else { return Ok(None) };
     options.future_tolerance = database.future_tolerance_ms;
+    options.past_tolerance = database.past_tolerance_days;
     let outbox = match OutboxService::open(&options).await {
         Ok(outbox) => outbox,
         Err(error) if args.is_named() => return Err(error.into()),

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use async_nats::{Client, Message, Subject};
 use rosey_layers::{Class, Classify};
 use tokio::sync::watch;
-use tower::Service;
 
 use super::declare::CONSUMER;
 use crate::clock;
@@ -171,7 +170,7 @@ pub(super) fn begin<O: Persist>(shared: &Shared<O>, message: Message, place: Pla
         Ok(Request::with_head(head, O::decode(index, payload)?))
     };
     let first = match index {
-        Some(index) => read(index).map(|request| shared.db.clone().call(request)),
+        Some(index) => read(index).map(|request| shared.db.call_of(place.arrival(), request)),
         // Only if the stream was given other subjects by hand.
         None => Err(Cause::new(crate::Code::INVALID, "no event of ours has this subject")),
     };
@@ -251,7 +250,9 @@ impl<O: Persist> Attempt<'_, O> {
             self.note(name, &cause);
             again.because(&cause);
             match error.into_request() {
-                Some(same) if self.wait(stop, &mut pause).await => call = self.shared.db.clone().call(same),
+                Some(same) if self.wait(stop, &mut pause).await => {
+                    call = self.shared.db.call_of(self.place.arrival(), same);
+                }
                 _ => return End::Returned,
             }
         }
