@@ -7,23 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::program::{outcome, rosey};
 use crate::support::*;
 
 /// A port on which nobody listens.
 const NOWHERE: &str = "nats://127.0.0.1:1";
 const LINE: [&str; 3] = ["send", "message_log", r#"{"username":"alice","message":"hello"}"#];
-
-fn rosey(file: &DbFile) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.current_dir(file.path().parent().unwrap()).env_remove("NATS_URL").env_remove("DATABASE_URL");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn run(command: &mut Command) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    (status.code(), String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr))
-}
 
 fn beside(path: &Path, end: &str) -> PathBuf {
     PathBuf::from(format!("{}{end}", path.display()))
@@ -44,7 +33,7 @@ fn take(path: &Path) -> File {
 async fn a_lock_that_another_program_keeps_is_waited_for_with_a_limit_and_named() {
     let file = DbFile::new();
     let (url, lock) = (file.url(), beside(&file.path(), ".lock"));
-    assert_eq!(run(rosey(&file).args(LINE).args(["--no-nats", "--database-url", &url])).0, Some(0));
+    assert_eq!(outcome(rosey(file.dir()).args(LINE).args(["--no-nats", "--database-url", &url])).0, Some(0));
     let _held = take(&lock);
     let outbox = file.path().with_extension("outbox").display().to_string();
     let commands: [&[&str]; 5] = [
@@ -56,7 +45,7 @@ async fn a_lock_that_another_program_keeps_is_waited_for_with_a_limit_and_named(
     ];
     let since = Instant::now();
     let running = commands.map(|arguments| {
-        let mut command = rosey(&file);
+        let mut command = rosey(file.dir());
         (arguments, command.args(arguments).args(["--database-url", &url]).spawn().unwrap())
     });
     for (arguments, child) in running {
@@ -80,7 +69,8 @@ async fn what_goes_over_nats_needs_no_lock_of_the_database() {
     for arguments in [&LINE[..], &["stats"], &["recent"], &["tell", "bob", "hello"]] {
         // With the database named, and with the usual one, which lies here.
         for database in [&["--database-url", &url][..], &[]] {
-            let (code, text) = run(rosey(&file).args(arguments).args(["--nats-url", &nats]).args(database));
+            let (code, text) =
+                outcome(rosey(file.dir()).args(arguments).args(["--nats-url", &nats]).args(database));
             assert_eq!(code, Some(0), "{arguments:?}: {text}");
             assert!(!text.contains("lock"), "{arguments:?}: {text}");
         }
@@ -97,7 +87,7 @@ async fn a_hint_that_another_program_keeps_stops_no_writer() {
         let line = format!(r#"{{"username":"alice","message":"line {n}"}}"#);
         assert_eq!(peer.request("rosey.db.message.log", line).await.refusal(), None);
     }
-    let (code, text) = run(rosey(&file).args(LINE).args(["--no-nats", "--database-url", &db]));
+    let (code, text) = outcome(rosey(file.dir()).args(LINE).args(["--no-nats", "--database-url", &db]));
     assert!(code == Some(0) && text.contains("via=db"), "{text}");
     assert_eq!(file.number("SELECT count(*) FROM recent_chat").await, 201);
 }
@@ -107,7 +97,8 @@ fn a_lock_that_is_no_file_is_refused_at_once() {
     let file = DbFile::new();
     let lock = beside(&file.path(), ".lock");
     assert!(Command::new("mkfifo").arg(&lock).status().unwrap().success());
-    let (code, text) = run(rosey(&file).args(LINE).args(["--no-nats", "--database-url", &file.url()]));
+    let (code, text) =
+        outcome(rosey(file.dir()).args(LINE).args(["--no-nats", "--database-url", &file.url()]));
     assert_ne!(code, Some(0), "{text}");
     assert!(text.contains(&lock.display().to_string()) && text.contains("no ordinary file"), "{text}");
 }
@@ -115,7 +106,7 @@ fn a_lock_that_is_no_file_is_refused_at_once() {
 /// A bot with everything that it writes to: database, outbox, report, timeline. Answers their modes while it runs, and what
 /// it said.
 async fn modes(file: &DbFile, options: &[&str]) -> (Vec<(String, u32)>, String) {
-    let mut bot = rosey(file)
+    let mut bot = rosey(file.dir())
         .env("RUST_LOG", "info")
         .args(["bot", "--no-nats", "--database-url", &file.url(), "--chat", "jsonl:-", "--outbox", "box"])
         .args(["--report", "report.json", "--timeline", "timeline.jsonl"])
@@ -164,7 +155,7 @@ async fn what_is_created_is_for_its_owner_alone_unless_something_else_is_said() 
     assert!(found.iter().all(|(_, mode)| *mode == 0o640), "{found:?}");
 
     for wrong in ["0400", "600x", "1600", "888", "0777"] {
-        let (code, text) = run(rosey(&file).args(LINE).args(["--no-nats", "--file-mode", wrong]));
+        let (code, text) = outcome(rosey(file.dir()).args(LINE).args(["--no-nats", "--file-mode", wrong]));
         assert!(code == Some(2) && text.contains("octal"), "{wrong}: {text}");
     }
 }

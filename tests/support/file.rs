@@ -1,6 +1,6 @@
 //! A SQLite file of one test, and a way to count in it that is not the code under test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rosey::op::Op;
@@ -19,6 +19,11 @@ impl DbFile {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("rosey.db")
+    }
+
+    /// The directory that holds it and nothing else.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn url(&self) -> String {

@@ -112,7 +112,7 @@ impl NatsServer {
     /// SIGSTOP: its connections stay, and nothing moves.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
-        super::process::wait_until_frozen(self.child.as_ref().expect("the server runs").id());
+        super::proc::wait_until_frozen(self.child.as_ref().expect("the server runs").id());
     }
 
     /// SIGCONT.
@@ -121,8 +121,7 @@ impl NatsServer {
     }
 
     fn signal(&self, signal: &str) {
-        let pid = self.child.as_ref().expect("the server runs").id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        super::proc::signal(self.child.as_ref().expect("the server runs").id(), signal);
     }
 
     fn log(&self) -> String {
