@@ -7,7 +7,9 @@ mod promises {
     mod bounds;
     mod clock;
     mod derived_ids;
+    mod ended_connection;
     mod file;
+    mod flooded;
     mod foreign_service;
     mod limited_account;
     mod limited_client;
@@ -19,6 +21,9 @@ mod promises {
     mod progress;
     mod replies;
     mod same_id;
+    mod shutdown;
     mod signals;
+    mod switches;
+    mod values;
 }
 mod support;

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, SqlitePool};
 
 use super::Retention;
 use super::error;
+use super::holders;
 use super::migrate::migrate;
 use super::place::Place;
 use super::take_over;
@@ -190,7 +191,7 @@ pub enum OpenError {
     },
     /// Another process has the lock beside the file, and keeps it.
     #[error(
-        "another process holds the lock {path} for more than {LOCK_PATIENCE:?}, by which processes agree who opens a \
+        "another process{by} holds the lock {path} for more than {LOCK_PATIENCE:?}, by which processes agree who opens a \
          database: one that is starting hangs, or another program has taken it. Find it (fuser {path}) and end it, \
          then try again",
         path = path.display()
@@ -198,6 +199,8 @@ pub enum OpenError {
     Locked {
         /// The lock's file.
         path: PathBuf,
+        /// The process that has the lock, where the system tells it: empty, or ` (process 123, name)`.
+        by: String,
     },
     /// The file is gone, and what was new in it lies beside it.
     #[error(
@@ -433,7 +436,7 @@ pub(super) async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
     match locked {
         Ok(Ok(file)) => file.map_err(failed),
         Ok(Err(ended)) => Err(failed(std::io::Error::other(ended))),
-        Err(_) => Err(OpenError::Locked { path }),
+        Err(_) => Err(OpenError::Locked { by: holders::of_lock(&path), path }),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::program::{outcome, rosey};
+use crate::support::program::{outcome, rosey, rosey_through};
 use crate::support::*;
 
 /// A port on which nobody listens.
@@ -34,7 +34,7 @@ async fn a_lock_that_another_program_keeps_is_waited_for_with_a_limit_and_named(
     let file = DbFile::new();
     let (url, lock) = (file.url(), beside(&file.path(), ".lock"));
     assert_eq!(outcome(rosey(file.dir()).args(LINE).args(["--no-nats", "--database-url", &url])).0, Some(0));
-    let _held = take(&lock);
+    let (_held, holder) = (take(&lock), format!("process {}", std::process::id()));
     let outbox = file.path().with_extension("outbox").display().to_string();
     let commands: [&[&str]; 5] = [
         &["serve", "--nats-url", NOWHERE],
@@ -43,6 +43,8 @@ async fn a_lock_that_another_program_keeps_is_waited_for_with_a_limit_and_named(
         &["stats", "--nats-url", NOWHERE],
         &["tell", "bob", "hello", "--nats-url", NOWHERE],
     ];
+    // What only reads needs no lock.
+    assert_eq!(outcome(rosey(file.dir()).args(["verify", "--database-url", &url])).0, Some(0));
     let since = Instant::now();
     let running = commands.map(|arguments| {
         let mut command = rosey(file.dir());
@@ -56,6 +58,7 @@ async fn a_lock_that_another_program_keeps_is_waited_for_with_a_limit_and_named(
             text.contains(&lock.display().to_string()) && text.contains("end it"),
             "{arguments:?}: {text}"
         );
+        assert!(text.contains(&holder), "the process that has it is named, {arguments:?}: {text}");
     }
     assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
 }
@@ -105,9 +108,10 @@ fn a_lock_that_is_no_file_is_refused_at_once() {
 
 /// A bot with everything that it writes to: database, outbox, report, timeline. Answers their modes while it runs, and what
 /// it said.
-async fn modes(file: &DbFile, options: &[&str]) -> (Vec<(String, u32)>, String) {
-    let mut bot = rosey(file.dir())
-        .env("RUST_LOG", "info")
+async fn modes(file: &DbFile, umask: &str, options: &[&str]) -> (Vec<(String, u32)>, String) {
+    let _ = fs::remove_file(file.dir().join("rosey.log"));
+    let mut bot = rosey_through(&format!("umask {umask}; exec \"$0\" \"$@\""), file.dir())
+        .args(["--log", "info", "--log-file", "rosey.log"])
         .args(["bot", "--no-nats", "--database-url", &file.url(), "--chat", "jsonl:-", "--outbox", "box"])
         .args(["--report", "report.json", "--timeline", "timeline.jsonl"])
         .args(options)
@@ -132,28 +136,32 @@ async fn modes(file: &DbFile, options: &[&str]) -> (Vec<(String, u32)>, String) 
     let mut found: Vec<_> = names.iter().map(|name| ((*name).to_owned(), mode(&folder.join(name)))).collect();
     writeln!(bot.stdin.take().unwrap(), r#"{{"event":"message","user":"alice","content":"hello"}}"#).unwrap();
     let output = bot.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = fs::read_to_string(folder.join("rosey.log")).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(mode(&folder.join("rosey.log")), 0o600, "the log is for its owner alone in any case");
     found.extend(["report.json", "timeline.jsonl"].map(|name| (name.to_owned(), mode(&folder.join(name)))));
     (found, said)
 }
 
 #[tokio::test]
 async fn what_is_created_is_for_its_owner_alone_unless_something_else_is_said() {
-    let file = DbFile::new();
-    let (found, said) = modes(&file, &[]).await;
-    assert!(found.iter().all(|(_, mode)| *mode == 0o600), "{found:?}");
-    assert!(!said.contains("other users may read"), "{said}");
+    for umask in ["000", "022", "077"] {
+        let file = DbFile::new();
+        let (found, said) = modes(&file, umask, &[]).await;
+        assert!(found.iter().all(|(_, mode)| *mode == 0o600), "umask {umask}: {found:?}");
+        assert!(!said.contains("other users may read"), "{said}");
+
+        let file = DbFile::new();
+        let (found, _) = modes(&file, umask, &["--file-mode", "0660"]).await;
+        assert!(found.iter().all(|(_, mode)| *mode == 0o660), "umask {umask}: {found:?}");
+
+        let file = DbFile::new();
+        fs::write(file.path().with_file_name("rosey.toml"), "file-mode = \"0640\"\n").unwrap();
+        let (found, _) = modes(&file, umask, &[]).await;
+        assert!(found.iter().all(|(_, mode)| *mode == 0o640), "umask {umask}: {found:?}");
+    }
 
     let file = DbFile::new();
-    let (found, _) = modes(&file, &["--file-mode", "0660"]).await;
-    assert!(found.iter().all(|(_, mode)| *mode == 0o660), "whatever the umask: {found:?}");
-
-    let file = DbFile::new();
-    fs::write(file.path().with_file_name("rosey.toml"), "file-mode = \"0640\"\n").unwrap();
-    let (found, _) = modes(&file, &[]).await;
-    assert!(found.iter().all(|(_, mode)| *mode == 0o640), "{found:?}");
-
     for wrong in ["0400", "600x", "1600", "888", "0777"] {
         let (code, text) = outcome(rosey(file.dir()).args(LINE).args(["--no-nats", "--file-mode", wrong]));
         assert!(code == Some(2) && text.contains("octal"), "{wrong}: {text}");
@@ -163,13 +171,13 @@ async fn what_is_created_is_for_its_owner_alone_unless_something_else_is_said() 
 #[tokio::test]
 async fn a_file_that_others_may_read_keeps_its_mode_and_is_said_once() {
     let file = DbFile::new();
-    modes(&file, &[]).await;
+    modes(&file, "022", &[]).await;
     fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).unwrap();
-    let (found, said) = modes(&file, &[]).await;
+    let (found, said) = modes(&file, "022", &[]).await;
     assert_eq!(found[0].1, 0o644);
     let warnings = said.lines().filter(|line| line.contains("other users may read"));
     assert_eq!(warnings.count(), 1, "{said}");
     assert!(said.contains("chmod 0600"), "{said}");
-    let (_, said) = modes(&file, &["--file-mode", "0644"]).await;
+    let (_, said) = modes(&file, "022", &["--file-mode", "0644"]).await;
     assert!(!said.contains("other users may read"), "that is meant: {said}");
 }

@@ -49,11 +49,7 @@ impl NatsServer {
 
     fn prepare(mut arguments: Vec<String>, config: &str) -> Self {
         let (port, dir) = (Port::reserve(), tempfile::tempdir().unwrap());
-        if !config.is_empty() {
-            let file = dir.path().join("nats.conf");
-            std::fs::write(&file, config).unwrap();
-            arguments.extend(["-c".to_owned(), file.display().to_string()]);
-        }
+        arguments.extend(configuration(dir.path(), config));
         Self { port, child: None, arguments, dir }
     }
 
@@ -79,6 +75,12 @@ impl NatsServer {
             async move { tokio::task::spawn_blocking(move || greets(port, &name)).await.unwrap() }
         });
         assert!(ready.await, "nats-server does not start:\n{}", self.log());
+    }
+
+    /// The same with another configuration, whatever it was started with before; without JetStream where that names none.
+    pub(crate) async fn restart_with(&mut self, config: &str) {
+        self.arguments = configuration(self.dir.path(), config);
+        self.restart().await;
     }
 
     /// SIGKILL, and waits until it is gone.
@@ -138,6 +140,16 @@ impl Drop for NatsServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The arguments for a configuration file with these lines, which is written.
+fn configuration(dir: &Path, lines: &str) -> Vec<String> {
+    if lines.is_empty() {
+        return Vec::new();
+    }
+    let file = dir.join("nats.conf");
+    std::fs::write(&file, lines).unwrap();
+    vec!["-c".to_owned(), file.display().to_string()]
 }
 
 /// Whether the server of this name says its first line, `INFO {…}`.
