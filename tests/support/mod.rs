@@ -16,6 +16,7 @@ mod process;
 #[cfg(feature = "cli")]
 pub(crate) mod program;
 mod proxy;
+mod rows;
 mod server;
 mod service;
 mod stream;

@@ -52,7 +52,7 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only features   `cargo check` of the package `rosey` with each feature alone, and with none
   --only demo       `rosey demo --fast`
   --only oldest     the tests that meet a nats-server, with Debian's: the oldest that everything works with
-                    (2 to 3 minutes; part of `ci`, not of everything)
+                    (4 to 6 minutes; part of `ci`, not of everything). What it lacks is named and left out
   FILTER            only tests whose name contains it (then only the tests run)
   -- ARGS           anything else for `cargo test` (then only the tests run)
 
