@@ -7,8 +7,8 @@ use crate::support::*;
 
 const SUBJECT: &str = "rosey.db.user.joined";
 
-/// A header that a server passes on, and at which the client library ends its connection.
-const UNREADABLE: &[u8] = b"NATS/1.0\r\nX-Name: caf\xe9\r\n\r\n";
+/// A header that a server passes on, and at which the client library's own task ends: it never connects again.
+const UNREADABLE: &[u8] = b"NATS/1.0\r\nA: b\rc\r\n\r\n";
 
 /// What became of the stream while the service ran.
 #[derive(Clone, Copy, Debug)]
