@@ -44,7 +44,9 @@ impl BotProcess {
     async fn end(self) -> Ended {
         let (code, _, said) = self.running.ends().await;
         assert_eq!(code, Some(0), "{said}");
-        assert!(!said.contains("busy") && !said.contains("WARN"), "{said}");
+        // Where the machine is busy, one that waits for the lock of those that start before it says so.
+        let warned = said.lines().any(|line| line.contains("WARN") && !line.contains("waiting for its lock"));
+        assert!(!said.contains("busy") && !warned, "{said}");
         let report: Value = serde_json::from_slice(&std::fs::read(&self.report).unwrap()).unwrap();
         Ended { report }
     }
