@@ -207,7 +207,7 @@ impl Running {
         // The last words may still be on their way through the pipe.
         let quiet = Mutex::new(String::new());
         wait_until("its last word is read", || async {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             let now = self.log();
             std::mem::replace(&mut *quiet.lock().unwrap(), now.clone()) == now
         })
