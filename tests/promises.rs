@@ -8,7 +8,9 @@ mod promises {
     mod clock;
     mod configuration;
     mod derived_ids;
+    mod ended_connection;
     mod file;
+    mod flooded;
     mod foreign_service;
     mod json_output;
     mod limited_account;
@@ -24,7 +26,10 @@ mod promises {
     mod same_id;
     mod secrets;
     mod settings;
+    mod shutdown;
     mod signals;
+    mod switches;
+    mod values;
     mod world;
 }
 mod support;

@@ -58,15 +58,15 @@ pub(crate) trait Process: Sized {
 
 impl Process for ServeProcess {
     fn kill(&mut self) {
-        Self::kill(self);
+        (**self).kill();
     }
 
     fn freeze(&self) {
-        Self::freeze(self);
+        (**self).freeze();
     }
 
     fn thaw(&self) {
-        Self::thaw(self);
+        (**self).thaw();
     }
 
     async fn restart(&mut self) {

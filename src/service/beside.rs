@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message, Subscriber};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
@@ -162,8 +163,10 @@ impl<O: Persist> Beside<O> {
             tokio::select! {
                 () = told(stop) => return true,
                 () = time::sleep_until(until) => return false,
-                Some(answer) = self.answers.next() => {
+                Some(mut answer) = self.answers.next() => {
                     if answer.length <= LARGEST && self.early.len() < HEARD {
+                        // In memory of its own: what it came with may be a thousand times as large.
+                        answer.payload = Bytes::copy_from_slice(&answer.payload);
                         self.early.push(answer);
                     }
                 }

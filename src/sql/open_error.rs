@@ -28,7 +28,7 @@ pub enum OpenError {
     },
     /// Another process has the lock beside the file, and keeps it.
     #[error(
-        "another process holds the lock {path} for more than {LOCK_PATIENCE:?}, by which processes agree who opens a \
+        "another process{by} holds the lock {path} for more than {LOCK_PATIENCE:?}, by which processes agree who opens a \
          database: one that is starting hangs, or another program has taken it. Find it (fuser {path}) and end it, \
          then try again",
         path = path.display()
@@ -36,6 +36,8 @@ pub enum OpenError {
     Locked {
         /// The lock's file.
         path: PathBuf,
+        /// The process that has the lock, where the system tells it: empty, or ` (process 123, name)`.
+        by: String,
     },
     /// The file is gone, and what was new in it lies beside it.
     #[error(

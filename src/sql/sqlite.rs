@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time;
 
 use super::error;
+use super::holders;
 use super::migrate::migrate;
 use super::open_error::LOCK_PATIENCE;
 pub use super::open_error::OpenError;
@@ -176,7 +177,7 @@ pub(super) async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
     match locked {
         Ok(Ok(file)) => file.map_err(failed),
         Ok(Err(ended)) => Err(failed(std::io::Error::other(ended))),
-        Err(_) => Err(OpenError::Locked { path }),
+        Err(_) => Err(OpenError::Locked { by: holders::of_lock(&path), path }),
     }
 }
 

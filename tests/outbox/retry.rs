@@ -7,7 +7,7 @@ use rosey::{Ack, Cause, Code, Db};
 use tower::service_fn;
 
 use super::kit::*;
-use super::processes::{rosey, run};
+use crate::support::program::{outcome, rosey};
 use crate::support::*;
 
 /// Events that a database refused, all of them, and that are set aside now.
@@ -65,7 +65,7 @@ async fn on_the_command_line_one_is_named_by_its_id_or_all_are_meant() {
     let (outbox, events) = refused(&kept, 30).await;
     kept.change(TOO_OLD).await;
     let program = |arguments: &[&str]| {
-        run(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox"]).args(arguments))
+        outcome(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox"]).args(arguments))
     };
     let (code, text) = program(&["--retry-refused"]);
     assert!(code == Some(5) && text.contains("is held by another process"), "{text}");

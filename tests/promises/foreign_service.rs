@@ -1,7 +1,6 @@
 //! Two services that must not both serve are noticed within seconds, whichever came last: one of another kind, and one on a
 //! copy of the file.
 
-use std::process::Command;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -11,6 +10,7 @@ use rosey::op::{GetChannelStats, Request, UserJoined};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
+use crate::support::program::rosey;
 use crate::support::*;
 
 /// Within which a neighbour is noticed.
@@ -35,13 +35,14 @@ async fn all_clear(peer: &Peer) {
 /// Sends an operation as an operator would; which path has served it.
 fn path_of_a_line(server: &NatsServer, file: &DbFile, id: &str) -> String {
     let (nats, database) = (server.url(), file.url());
-    let output = Command::new(env!("CARGO_BIN_EXE_rosey"))
-        .args(["send", "message_log", r#"{"username":"ann","message":"hi"}"#, "--id", id])
-        .args(["--nats-url", &nats, "--database-url", &database])
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.split_whitespace().find_map(|word| word.strip_prefix("via=")).unwrap_or(&text).to_owned()
+    let line = r#"{"username":"ann","message":"hi"}"#;
+    let sent = Ran::of(rosey(file.dir()).args(["send", "message_log", line, "--id", id]).args([
+        "--nats-url",
+        &nats,
+        "--database-url",
+        &database,
+    ]));
+    sent.out.split_whitespace().find_map(|word| word.strip_prefix("via=")).unwrap_or(&sent.out).to_owned()
 }
 
 /// Answers in a queue group, or after a while.
@@ -175,10 +176,8 @@ async fn a_foreign_service_that_the_operator_has_accepted_changes_nothing() {
 /// A file, and a copy of it.
 fn copied() -> (DbFile, DbFile) {
     let (file, copy) = (DbFile::new(), DbFile::new());
-    let made = Command::new(env!("CARGO_BIN_EXE_rosey"))
-        .args(["send", "user_joined", r#"{"username":"ann"}"#, "--no-nats", "--database-url", &file.url()])
-        .output();
-    assert!(made.unwrap().status.success());
+    let joined = ["send", "user_joined", r#"{"username":"ann"}"#, "--no-nats", "--database-url", &file.url()];
+    assert_eq!(Ran::of(rosey(file.dir()).args(joined)).code, Some(0));
     std::fs::copy(file.path(), copy.path()).unwrap();
     (file, copy)
 }
@@ -201,7 +200,7 @@ async fn a_service_on_a_copy_does_not_start_beside_the_one_that_runs() {
         let mut first = serve(&w.server, &file, mode);
         first.says("serving").await;
         let mut second = serve(&w.server, &copy, mode);
-        assert_eq!(second.ends().await, Some(5), "{}", second.log());
+        assert_eq!(second.ended_by_itself().await.code(), Some(5), "{}", second.log());
         assert_names_both(&second.log(), &file, &copy);
         assert!(first.ended().is_none(), "{}", first.log());
         // A copy that was made while the other one had it open, log and all.
@@ -209,7 +208,7 @@ async fn a_service_on_a_copy_does_not_start_beside_the_one_that_runs() {
         let _ =
             std::fs::copy(format!("{}-wal", file.path().display()), format!("{}-wal", copy.path().display()));
         let mut third = serve(&w.server, &copy, mode);
-        assert_eq!(third.ends().await, Some(5), "{}", third.log());
+        assert_eq!(third.ended_by_itself().await.code(), Some(5), "{}", third.log());
         assert_eq!(copy.number("SELECT count(*) FROM ledger").await, 1, "the copy took nothing");
     }
 }
@@ -232,7 +231,7 @@ async fn of_two_services_on_copies_that_meet_exactly_one_stops() {
         .await;
         let (stopped, serves) =
             if first.ended().is_some() { (&mut first, &mut second) } else { (&mut second, &mut first) };
-        assert_eq!(stopped.ends().await, Some(5), "{}", stopped.log());
+        assert_eq!(stopped.ended_by_itself().await.code(), Some(5), "{}", stopped.log());
         assert_names_both(&stopped.log(), &file, &copy);
         serves.says("serving").await;
         all_clear(&Peer::connect(&w.server).await).await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::program::{Ran, Running, dir_of, json_lines, rosey, run, write};
+use crate::support::program::{Ran, Running, dir_of, finished, json_lines, rosey, write};
 use crate::support::*;
 
 /// A port on which nothing listens.
@@ -130,14 +130,14 @@ async fn a_log_in_json_is_json_to_its_last_line() {
                 "--database-url",
                 &file.url(),
             ]);
-            let ran = run(bot.args(json)).await;
+            let ran = finished(bot.args(json)).await;
             json_lines(&ran.out);
             let last = json_lines(&ran.err).pop().unwrap();
             assert!(last["summary"].is_object() && last["exit"].is_number(), "{last}");
         }
         for wrong in [&["nonsense"][..], &["serve", "--nats-url", "nats://a:b"], &["serve", "--log", "a=b=c"]]
         {
-            let ran = run(rosey(&dir).args(wrong).args(json)).await;
+            let ran = finished(rosey(&dir).args(wrong).args(json)).await;
             assert!(json_lines(&ran.err).pop().unwrap()["exit"] == 2, "{}", ran.err);
         }
     }

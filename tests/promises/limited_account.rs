@@ -1,8 +1,7 @@
 //! An account with limits, or a user with fewer rights: the service adapts where nothing is lost by it, goes on without a stream where
 //! it may, and says what would help.
 
-use std::process::Command;
-
+use crate::support::program::{Running, rosey};
 use crate::support::*;
 
 /// A server whose account has such limits of JetStream, and the directory that it needs.
@@ -40,27 +39,10 @@ async fn serves(peer: &Peer, file: &DbFile) {
 
 /// What `rosey serve` says before it ends, and its exit code.
 async fn refused(server: &NatsServer, file: &DbFile, jetstream: &str) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.args([
-        "serve",
-        "--nats-url",
-        &server.url(),
-        "--database-url",
-        &file.url(),
-        "--jetstream",
-        jetstream,
-    ]);
-    let ended = tokio::task::spawn_blocking(move || {
-        let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-        let begun = std::time::Instant::now();
-        while child.try_wait().unwrap().is_none() && begun.elapsed() < LIMIT {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        let _ = child.kill();
-        child.wait_with_output().unwrap()
-    });
-    let output = ended.await.unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let (nats, database) = (server.url(), file.url());
+    let arguments = ["serve", "--nats-url", &nats, "--database-url", &database, "--jetstream", jetstream];
+    let (code, _, log) = Running::start(rosey(file.dir()).args(arguments)).ends().await;
+    (code, log)
 }
 
 #[tokio::test]

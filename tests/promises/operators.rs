@@ -3,7 +3,7 @@
 use async_nats::HeaderMap;
 use serde_json::json;
 
-use crate::support::program::{Ran, Running, dir_of, json_lines, rosey, run, write};
+use crate::support::program::{Ran, Running, dir_of, finished, json_lines, rosey, write};
 use crate::support::*;
 
 /// A port on which nothing listens.
@@ -60,7 +60,7 @@ async fn what_strangers_wrote_commands_no_terminal_in_any_command() {
     lines.push(vec!["verify", "--database-url", "sqlite://\u{202e}none"]);
     for line in lines {
         for json in [&[][..], &["--json"], &["--log", "trace"]] {
-            let ran = run(rosey(&dir).args(&line).args(json)).await;
+            let ran = finished(rosey(&dir).args(&line).args(json)).await;
             assert_eq!(hidden(&ran.all()), None, "{line:?}: {}", ran.all().escape_debug());
             if json == ["--json"] {
                 json_lines(&ran.out);
@@ -68,7 +68,7 @@ async fn what_strangers_wrote_commands_no_terminal_in_any_command() {
         }
     }
     // JSON means what was written.
-    let ran = run(rosey(&dir).args(["recent", "--json"]).args(db)).await;
+    let ran = finished(rosey(&dir).args(["recent", "--json"]).args(db)).await;
     assert_eq!(json_lines(&ran.out)[0][0]["username"], STRANGER, "{}", ran.out);
     serve.signal("-TERM");
     let (_, _, err) = serve.ends().await;
@@ -128,10 +128,10 @@ async fn times_say_that_they_are_utc() {
     let db = ["--no-nats", "--database-url", &url];
     let mut shown = Vec::new();
     for line in [&["recent"][..], &["stats", "alice"], &["stats"]] {
-        shown.push(run(rosey(&dir).args(line).args(db)).await);
+        shown.push(finished(rosey(&dir).args(line).args(db)).await);
     }
     for line in [["dead", "list", "-n1"], ["dead", "show", "1"]] {
-        shown.push(run(rosey(&dir).args(line).args(["--database-url", &url])).await);
+        shown.push(finished(rosey(&dir).args(line).args(["--database-url", &url])).await);
     }
     for ran in &shown {
         assert_eq!(ran.code, Some(0), "{}", ran.all());

@@ -1,6 +1,6 @@
 //! No password is shown: not in an error, not in the log, not in the help, wherever it was given.
 
-use crate::support::program::{Ran, dir_of, rosey, run, write};
+use crate::support::program::{Ran, dir_of, finished, rosey, write};
 use crate::support::*;
 
 const SECRET: &str = "hunter2";
@@ -79,7 +79,7 @@ async fn no_password_of_an_address_is_shown_in_an_error_the_log_or_the_help() {
         }
     }
     for command in &mut commands {
-        let ran = run(command).await;
+        let ran = finished(command).await;
         assert!(!ran.all().contains(SECRET), "{command:?}: {}", ran.all());
     }
 }

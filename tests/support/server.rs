@@ -47,16 +47,11 @@ impl NatsServer {
         server
     }
 
-    fn prepare(mut arguments: Vec<String>, config: &str) -> Self {
+    fn prepare(arguments: Vec<String>, config: &str) -> Self {
         let (port, dir) = (Port::reserve(), tempfile::tempdir().unwrap());
-        let configured = !config.is_empty();
-        if configured {
-            arguments.extend(["-c".to_owned(), dir.path().join("nats.conf").display().to_string()]);
-        }
-        let server = Self { port, child: None, arguments, dir };
-        if configured {
-            server.configure(config);
-        }
+        let mut server = Self { port, child: None, arguments, dir };
+        let configuration = server.configuration(config);
+        server.arguments.extend(configuration);
         server
     }
 
@@ -84,6 +79,12 @@ impl NatsServer {
         assert!(ready.await, "nats-server does not start:\n{}", self.log());
     }
 
+    /// The same with another configuration, whatever it was started with before; without JetStream where that names none.
+    pub(crate) async fn restart_with(&mut self, config: &str) {
+        self.arguments = self.configuration(config);
+        self.restart().await;
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -104,6 +105,15 @@ impl NatsServer {
     }
 
     /// Writes its configuration file. The name stands there too: a server that finds another one than it has reloads nothing.
+    /// The arguments for a configuration file with these lines, which is written.
+    fn configuration(&self, lines: &str) -> Vec<String> {
+        if lines.is_empty() {
+            return Vec::new();
+        }
+        self.configure(lines);
+        vec!["-c".to_owned(), self.dir.path().join("nats.conf").display().to_string()]
+    }
+
     fn configure(&self, config: &str) {
         let named = format!("server_name: {:?}\n{config}", self.name());
         std::fs::write(self.dir.path().join("nats.conf"), named).unwrap();
@@ -127,7 +137,7 @@ impl NatsServer {
     /// SIGSTOP: its connections stay, and nothing moves.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
-        super::process::wait_until_frozen(self.child.as_ref().expect("the server runs").id());
+        super::proc::wait_until_frozen(self.child.as_ref().expect("the server runs").id());
     }
 
     /// SIGCONT.
@@ -136,8 +146,7 @@ impl NatsServer {
     }
 
     fn signal(&self, signal: &str) {
-        let pid = self.child.as_ref().expect("the server runs").id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        super::proc::signal(self.child.as_ref().expect("the server runs").id(), signal);
     }
 
     fn log(&self) -> String {

@@ -11,6 +11,7 @@ Usage: cargo xtask <COMMAND> [ARGS]
   demo         a whole chat session on real processes, while one part after another fails
   bench NAME   one of the benches in benches/, with a real nats-server where it needs one; or `layers`
   soak         a bot and two services under ten minutes of outages: resource usage, and losses
+  schedules    random faults under load, many runs: operations sent, applied, doubled, lost, and the faults that were felt
   ci           format check, clippy with warnings denied, then `test`, also with the oldest nats-server
   nats-server  prints the nats-server the others use; fetches one if there is none
   session      writes examples/data/session.jsonl anew (always the same bytes)
@@ -33,6 +34,7 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "demo" => DEMO,
         "bench" => BENCH,
         "soak" => SOAK,
+        "schedules" => SCHEDULES,
         "ci" => CI,
         "nats-server" => NATS_SERVER,
         "session" => SESSION,
@@ -50,7 +52,7 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only features   `cargo check` of the package `rosey` with each feature alone, and with none
   --only demo       `rosey demo --fast`
   --only oldest     the tests that use a nats-server, with Debian's, the oldest supported version
-                    (2 to 3 minutes; part of `ci`, not of a plain `test`)
+                    (4 to 6 minutes; part of `ci`, not of a plain `test`). What it lacks is named and left out
   FILTER            only tests whose name contains it (then only the tests run)
   -- ARGS           anything else for `cargo test` (then only the tests run)
 
@@ -139,6 +141,24 @@ the target directory too. Where there is no apt-get, put a nats-server 2.9 at
 tools/debian-bin/nats-server in the target directory.
 
 Usage: cargo xtask ci
+";
+
+const SCHEDULES: &str = "\
+Plays random schedules of faults under load, each drawn from its seed: processes killed and frozen, the
+network cut and slowed down, the disk full, the file locked and moved away, messages that cannot be read,
+a service of another make, the stream edited by hand, a clock that is wrong. Each schedule prints its counts;
+at the end stand how often each fault was drawn and felt, and the sum of all. It fails if anything was lost
+or doubled.
+
+Usage: cargo xtask schedules [--runs N] [--seconds N] [--seed N]
+
+  --runs N      how many schedules; 25 if nothing is said
+  --seconds N   how long each lasts; 20 if nothing is said: some eleven minutes in all
+  --seed N      the seed of the first; 1 if nothing is said
+
+Examples:
+  cargo xtask schedules
+  cargo xtask schedules --runs 1 --seed 7
 ";
 
 const NATS_SERVER: &str = "\
