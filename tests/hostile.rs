@@ -314,7 +314,10 @@ async fn a_clock_that_is_years_ahead_or_was_never_set_is_refused_and_one_that_is
         assert_refused(&at(unset).await, spec, 422, unset);
     }
     assert_eq!(w.file.number("SELECT min(at) / 1000 FROM presence").await, behind);
-    assert_eq!(w.file.number("SELECT count(*) FROM presence WHERE at < unixepoch() * 1000 - 86400000").await, 3);
+    assert_eq!(
+        w.file.number("SELECT count(*) FROM presence WHERE at < unixepoch() * 1000 - 86400000").await,
+        3
+    );
     for none in ["0", "-1", "null", "\"x\"", "[]", "true"] {
         assert_eq!(
             w.peer.request(spec.subject, format!(r#"{{"username":"now","timestamp":{none}}}"#)).await.body,
