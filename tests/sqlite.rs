@@ -30,7 +30,7 @@ impl Fixture {
 async fn open(dir: &tempfile::TempDir) -> Sqlx {
     let path = dir.path().join("rosey.db");
     let mut options = SqliteOptions::new(path.to_str().unwrap()).unwrap();
-    options.past_tolerance = Duration::MAX; // the clock of these tests begins at 0
+    options.past_tolerance = std::time::Duration::MAX; // the clock of these tests begins at 0
     Sqlx::open(&options).await.unwrap()
 }
 
