@@ -25,7 +25,7 @@ impl fmt::Display for Kind {
             Self::Absent => "no NATS server answers",
             Self::Unnamed => "the host name of the NATS server is not found; is its address right?",
             Self::Silent => {
-                "no greeting of a NATS server comes: it cannot be reached, does not move, or what listens there is no \
+                "no greeting of a NATS server comes: it cannot be reached, hangs, or what listens there is no \
                  NATS server"
             }
             Self::Untrusted => {

@@ -160,11 +160,11 @@ fn instead(stream: &str, in_the_way: bool) -> String {
     if in_the_way {
         format!(
             "It stores what is sent to this service, and what it holds is for another database: start this service on the file of \
-             that database; or, if nobody needs what is in the stream, delete it (nats stream rm {stream})"
+             that database; or, if what is in the stream is not needed, delete it (nats stream rm {stream})"
         )
     } else {
         format!(
-            "Delete it if nobody needs what is in it (nats stream rm {stream}), or start with --jetstream off"
+            "Delete it if what is in it is not needed (nats stream rm {stream}), or start with --jetstream off"
         )
     }
 }

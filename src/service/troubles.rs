@@ -176,8 +176,9 @@ impl Troubles {
             let Some(Past { unsaid, lasted, .. }) = unsaid(trouble) else { continue };
             tracing::warn!(
                 operation,
-                "{unsaid} more messages were refused, in {:.1} s; those that were to change something are kept: \
+                "{unsaid} more {} refused, in {:.1} s; those that were to change something are kept: \
                  `rosey dead list`",
+                if unsaid == 1 { "message was" } else { "messages were" },
                 lasted.as_secs_f64()
             );
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::program::{Ran, dir_of, json_lines, rosey, write};
+use crate::support::program::{Ran, dir_of, finished, json_lines, rosey, rosey_through, shell, write};
 use crate::support::*;
 
 const SECRET: &str = "hunter2";
@@ -250,6 +250,7 @@ fn a_blank_value_on_the_command_line_is_refused_with_a_sentence() {
             assert!(ran.code == Some(2) && ran.err.contains(option), "{words:?} {option}: {}", ran.all());
             let says = ran.err.contains("blank") || ran.err.contains("value is required");
             assert!(says, "{words:?} {option}={blank:?}: {}", ran.all());
+            assert!(!ran.err.contains("2 settings") && !ran.err.contains("expected one of \n"), "{}", ran.err);
         }
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was created");
@@ -262,4 +263,27 @@ fn a_broken_configuration_file_does_not_stop_the_help() {
     for words in [&["--help"][..], &["serve", "--help"], &["--version"]] {
         assert_eq!(Ran::of(rosey(dir.path()).args(words)).code, Some(0), "{words:?}");
     }
+}
+
+#[tokio::test]
+async fn a_configuration_file_that_is_a_named_pipe_or_has_no_end_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    assert_eq!(Ran::of(&mut shell("mkfifo rosey.toml", dir)).code, Some(0));
+    for (file, words) in [
+        (None, "the configuration file rosey.toml cannot be read: that is a named pipe; name an ordinary file"),
+        (Some("./rosey.toml"), "that is a named pipe; name an ordinary file"),
+        (Some("/dev/zero"), "it is larger than 1048576 bytes"),
+    ] {
+        let mut command = rosey(dir);
+        command.arg("config").args(file.into_iter().flat_map(|file| ["--config", file]));
+        let ran = tokio::time::timeout(LIMIT, finished(&mut command)).await.expect("the command ends");
+        assert_eq!(ran.code, Some(2), "{file:?}: {}", ran.all());
+        assert!(ran.err.contains(words), "{file:?}: {}", ran.err);
+    }
+    // What a shell passes as an open file is read.
+    std::fs::remove_file(dir.join("rosey.toml")).unwrap();
+    let mut passed = rosey_through("echo 'jetstream = \"off\"' | \"$0\" config --config /dev/stdin", dir);
+    let ran = Ran::of(&mut passed);
+    assert!(ran.code == Some(0) && ran.out.contains("(/dev/stdin:1)"), "{}", ran.all());
 }
