@@ -70,9 +70,10 @@ impl Source {
 /// The command with the file's lines as defaults, and what the file says.
 pub(super) fn apply(command: Command, words: &Words) -> (Command, Source) {
     let here = || Some(PathBuf::from("rosey.toml")).filter(|here| here.symlink_metadata().is_ok());
-    let mut source = match words.config().or_else(here) {
-        Some(file) => read(&command, file),
-        None => Source::default(),
+    let mut source = match (words.config(), here()) {
+        (Some(file), _) => read(&command, file, contents),
+        (None, Some(file)) => read(&command, file, ordinary),
+        (None, None) => Source::default(),
     };
     for (variable, option) in SHARED {
         if let Some(value) = environment::text(variable) {
@@ -87,13 +88,16 @@ pub(super) fn apply(command: Command, words: &Words) -> (Command, Source) {
     (command, source)
 }
 
-/// The text of the file. A named pipe would hold up the command until a program writes to it, and a device may have no end.
-/// What a shell passes as an open file (`--config <(...)`) is read.
-fn contents(file: &Path) -> io::Result<String> {
-    let passed = ["/dev/fd", "/dev/stdin", "/proc"].iter().any(|folder| file.starts_with(folder));
-    if !passed && std::fs::metadata(file)?.file_type().is_fifo() {
-        return Err(io::Error::other("that is a named pipe; name an ordinary file"));
+/// The text of a file that is not named, but lies here. A named pipe would hold up every command until a program writes to it.
+fn ordinary(file: &Path) -> io::Result<String> {
+    if std::fs::metadata(file)?.file_type().is_fifo() {
+        return Err(io::Error::other("that is a named pipe; name it with --config if it is meant"));
     }
+    contents(file)
+}
+
+/// The text of a file. A device may have no end.
+fn contents(file: &Path) -> io::Result<String> {
     let mut text = String::new();
     if File::open(file)?.take(LARGEST + 1).read_to_string(&mut text)? as u64 > LARGEST {
         return Err(io::Error::other(format!("it is larger than {LARGEST} bytes")));
@@ -103,10 +107,10 @@ fn contents(file: &Path) -> io::Result<String> {
 
 /// Reads the file. What is wrong with it is said with line and column, and never with what stands there: that may be a
 /// password.
-fn read(command: &Command, file: PathBuf) -> Source {
+fn read(command: &Command, file: PathBuf, text: fn(&Path) -> io::Result<String>) -> Source {
     let shown = file.display().to_string();
     let mut source = Source { file: Some(file.clone()), ..Source::default() };
-    let text = match contents(&file) {
+    let text = match text(&file) {
         Ok(text) => text,
         // Said with the other blank values.
         Err(_) if shown.trim().is_empty() => return source,

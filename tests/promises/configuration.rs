@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::program::{Ran, dir_of, finished, json_lines, rosey, rosey_through, shell, write};
+use crate::support::program::{Ran, dir_of, finished, json_lines, rosey, shell, write};
 use crate::support::*;
 
 const SECRET: &str = "hunter2";
@@ -179,7 +179,7 @@ fn config_refuses_what_the_command_would_refuse_and_names_every_place() {
 
     // Whatever `config` takes, the command takes; and the other way round.
     for (words, says) in [
-        (&["serve", "--keep", "lines=5d"][..], "there is no \"lines\""),
+        (&["serve", "--keep", "lines=5d"][..], "is not one of chat, history, ledger, sent"),
         (&["serve", "--keep", "ledger=1d"], "at least 8d"),
         (&["serve", "--reply-prefix", "rosey.db"], "rosey.db lies there"),
         (&["serve", "--nats-inbox-prefix", "a b"], "expected a subject"),
@@ -250,7 +250,11 @@ fn a_blank_value_on_the_command_line_is_refused_with_a_sentence() {
             assert!(ran.code == Some(2) && ran.err.contains(option), "{words:?} {option}: {}", ran.all());
             let says = ran.err.contains("blank") || ran.err.contains("value is required");
             assert!(says, "{words:?} {option}={blank:?}: {}", ran.all());
-            assert!(!ran.err.contains("2 settings") && !ran.err.contains("expected one of \n"), "{}", ran.err);
+            assert!(
+                !ran.err.contains("2 settings") && !ran.err.contains("expected one of \n"),
+                "{}",
+                ran.err
+            );
         }
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was created");
@@ -266,13 +270,12 @@ fn a_broken_configuration_file_does_not_stop_the_help() {
 }
 
 #[tokio::test]
-async fn a_configuration_file_that_is_a_named_pipe_or_has_no_end_is_refused_at_once() {
+async fn a_configuration_file_that_would_never_end_is_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     assert_eq!(Ran::of(&mut shell("mkfifo rosey.toml", dir)).code, Some(0));
     for (file, words) in [
-        (None, "the configuration file rosey.toml cannot be read: that is a named pipe; name an ordinary file"),
-        (Some("./rosey.toml"), "that is a named pipe; name an ordinary file"),
+        (None, "the configuration file rosey.toml cannot be read: that is a named pipe"),
         (Some("/dev/zero"), "it is larger than 1048576 bytes"),
     ] {
         let mut command = rosey(dir);
@@ -281,9 +284,4 @@ async fn a_configuration_file_that_is_a_named_pipe_or_has_no_end_is_refused_at_o
         assert_eq!(ran.code, Some(2), "{file:?}: {}", ran.all());
         assert!(ran.err.contains(words), "{file:?}: {}", ran.err);
     }
-    // What a shell passes as an open file is read.
-    std::fs::remove_file(dir.join("rosey.toml")).unwrap();
-    let mut passed = rosey_through("echo 'jetstream = \"off\"' | \"$0\" config --config /dev/stdin", dir);
-    let ran = Ran::of(&mut passed);
-    assert!(ran.code == Some(0) && ran.out.contains("(/dev/stdin:1)"), "{}", ran.all());
 }
