@@ -109,7 +109,9 @@ impl Troubles {
     /// An answer has not left.
     pub(super) fn unanswered(&self, error: &dyn std::fmt::Display) {
         if let Some(more) = self.unanswered.again() {
-            tracing::warn!("an answer could not be sent; whoever waits falls back: {error}{more}");
+            tracing::warn!(
+                "an answer could not be sent; a client that waits for it falls back: {error}{more}"
+            );
         }
     }
 

@@ -213,9 +213,15 @@ async fn a_replay_to_a_mistyped_database_creates_none_and_the_events_still_wait(
     assert!(before > 0);
     for way in [&["--no-nats"][..], &["--nats-url", NOWHERE]] {
         let mut replay = rosey(dir);
-        replay.args(["outbox", "--replay", "--outbox", "kept.outbox", "--database-url", "mistyped.db"]).args(way);
+        replay
+            .args(["outbox", "--replay", "--outbox", "kept.outbox", "--database-url", "mistyped.db"])
+            .args(way);
         let ran = Ran::of(&mut replay);
-        assert!(ran.code != Some(0) && ran.err.contains("there is no such database"), "{way:?}: {}", ran.all());
+        assert!(
+            ran.code != Some(0) && ran.err.contains("there is no such database"),
+            "{way:?}: {}",
+            ran.all()
+        );
         assert!(!dir.join("mistyped.db").exists(), "{way:?}");
         assert_eq!(waiting(), before, "{way:?}");
     }
