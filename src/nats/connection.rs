@@ -159,7 +159,7 @@ impl Connection {
                 if health.update(|status| status.refused = true).is_some() {
                     tracing::error!(
                         url,
-                        "the NATS server refuses our user or password; trying again, quietly"
+                        "the NATS server refuses our user or password; retrying indefinitely, without further lines"
                     );
                 }
             }

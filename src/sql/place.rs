@@ -333,7 +333,7 @@ impl Place {
         let file = self.said.display();
         format!(
             "{file}-wal or {file}-shm was deleted or replaced while the database is in use: nothing is taken until that \
-             is put right, which is tried again and again"
+             is put right, which this process tries repeatedly"
         )
     }
 
