@@ -184,7 +184,8 @@ impl Watch {
                 ),
             );
         }
-        if let Some(consumer) = &consumer
+        // What one of other settings never hands out stands before its floor as well.
+        if let Some(consumer) = counts
             && settings::keeps_acknowledged(&stream.settings)
             && consumer.ack_floor.stream_seq >= stream.state.first_seq
             && let Err(e) = shared.api.purge(name, consumer.ack_floor.stream_seq).await
