@@ -238,7 +238,7 @@ impl Place {
             // Not known when it was looked at.
             known.open.moved = None;
             known.content = Content::default();
-        } else if known.content.is_partial() || before.is_written_since(&open) {
+        } else if known.content.is_partial() || before.moved != open.moved || before.is_written_since(&open) {
             known.content =
                 known.files.as_ref().map(|files| Content::of(open.moved, files)).unwrap_or_default();
         }
