@@ -96,7 +96,7 @@ pub fn head_or(
     arrival: i64,
     id: impl FnOnce() -> OpId,
 ) -> Result<Head, Cause> {
-    let get = |name: HeaderName| headers.and_then(|h| h.get(name)).map(|v| v.as_str());
+    let get = |name: HeaderName| headers.and_then(|headers| value(headers, &name));
     let id = get(OPERATION_ID).or_else(|| get(ID)).map_or_else(|| Ok(id()), OpId::parse)?;
     let trace = get(TRACEPARENT).and_then(|parent| Trace::new(parent, get(TRACESTATE))).map(Arc::new);
     let claimed = get(OCCURRED_AT).and_then(|text| text.trim().parse().ok()).filter(|at| *at > 0);
@@ -107,7 +107,15 @@ pub fn head_or(
 /// Whether the headers of a request contain an id.
 #[must_use]
 pub fn names_id(headers: Option<&HeaderMap>) -> bool {
-    headers.is_some_and(|headers| headers.get(OPERATION_ID).or_else(|| headers.get(ID)).is_some())
+    headers.is_some_and(|headers| [OPERATION_ID, ID].iter().any(|name| value(headers, name).is_some()))
+}
+
+/// The value of a header of a request, whatever the case of its name: some clients change it.
+fn value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let wanted: &str = name.as_ref();
+    let alike = || headers.iter().find(|(sent, _)| AsRef::<str>::as_ref(*sent).eq_ignore_ascii_case(wanted));
+    let values = headers.get(name.clone()).or_else(|| alike()?.1.first());
+    values.map(|value| value.as_str())
 }
 
 /// The time in a payload's `timestamp`, in unix milliseconds, or the arrival if there is no such number. A
@@ -233,6 +241,22 @@ mod tests {
         assert_eq!(at(r#"{"timestamp":0.5}"#), 1);
         assert_eq!(at(r#"{"timestamp":1700000000123}"#), 1_700_000_000_123, "milliseconds");
         assert_eq!(at(r#"{"timestamp":1600000000.25}"#), 1_600_000_000_000);
+    }
+
+    #[test]
+    fn a_header_is_known_in_any_case() {
+        for (id, at) in [
+            ("Rosey-Operation-Id", "Rosey-Occurred-At"),
+            ("rosey-operation-id", "ROSEY-OCCURRED-AT"),
+            ("nats-msg-id", "rosey-occurred-at"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(id, "one");
+            headers.insert(at, "1600000000123");
+            let head = head(Some(&headers), b"{}", NOW).expect(id);
+            assert_eq!((head.id.to_string().as_str(), head.occurred_at), ("one", 1_600_000_000_123), "{id}");
+            assert!(names_id(Some(&headers)), "{id}");
+        }
     }
 
     #[test]

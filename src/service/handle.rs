@@ -134,8 +134,8 @@ async fn perform<O: Persist>(
     let mut request = Request::with_head(head, op);
     let (mut pause, mut again) = (RETRY.0, shared.progress.taken(spec.name));
     loop {
-        // What is handed out must fit into the answer.
-        let error = match shared.db.call_within(request, shared.most()).await {
+        // What is handed out must fit into the answer. The time is judged as of the arrival: a retry makes nothing too old.
+        let error = match shared.db.call_of(*arrival, request, shared.most()).await {
             Ok(reply) => {
                 // A full disk can be read as ever.
                 if spec.writes() {

@@ -108,7 +108,7 @@ impl Instance {
         match db.enrol(&self.id, self.started).await {
             Ok(seen) => {
                 if self.secret.get().is_none()
-                    && let Ok(Some(secret)) = db.secret().await
+                    && let Ok(Ok(Some(secret))) = time::timeout(LIMIT, db.secret()).await
                 {
                     let _ = self.secret.set(secret);
                 }

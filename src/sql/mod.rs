@@ -303,8 +303,8 @@ impl<O: Persist> SqlxService<O> {
 
     /// Applies a request that was taken at `taken`, in unix milliseconds, and has waited since then, in a stream for example.
     #[cfg(feature = "nats")]
-    pub(crate) fn call_of(&self, taken: i64, request: Request<O>) -> SqlxFuture<O> {
-        self.started(taken, request, usize::MAX)
+    pub(crate) fn call_of(&self, taken: i64, request: Request<O>, answer_bytes: usize) -> SqlxFuture<O> {
+        self.started(taken, request, answer_bytes)
     }
 
     fn started(&self, taken: i64, request: Request<O>, answer_bytes: usize) -> SqlxFuture<O> {

@@ -114,7 +114,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
         told: &[
             "nats-server was frozen (SIGSTOP): connected, and silent. What was under",
             "way waits until the probes notice; then the database serves it all.",
-            "Look: the slowest. No operation waits for longer than 2 s and a database call.",
+            "Look: the slowest. No operation takes more than 2 s and a database call.",
         ],
         part: 95,
         shows: &[(70, |ended| ended.events.db)],

@@ -170,7 +170,7 @@ pub(super) fn begin<O: Persist>(shared: &Shared<O>, message: Message, place: Pla
         Ok(Request::with_head(head, O::decode(index, payload)?))
     };
     let first = match index {
-        Some(index) => read(index).map(|request| shared.db.call_of(place.arrival(), request)),
+        Some(index) => read(index).map(|request| shared.db.call_of(place.arrival(), request, usize::MAX)),
         // Only if the stream was given other subjects by hand.
         None => Err(Cause::new(crate::Code::INVALID, "no event of ours has this subject")),
     };
@@ -251,7 +251,7 @@ impl<O: Persist> Attempt<'_, O> {
             again.because(&cause);
             match error.into_request() {
                 Some(same) if self.wait(stop, &mut pause).await => {
-                    call = self.shared.db.call_of(self.place.arrival(), same);
+                    call = self.shared.db.call_of(self.place.arrival(), same, usize::MAX);
                 }
                 _ => return End::Returned,
             }
