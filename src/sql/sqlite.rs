@@ -209,6 +209,9 @@ pub enum OpenError {
         /// Which.
         path: PathBuf,
     },
+    /// What an operation would run will not do.
+    #[error("{0}")]
+    Unsound(super::Unsound),
     /// The file was exchanged in the moment of opening.
     #[error("the database {} was deleted or replaced while it was being opened; try again", path.display())]
     Exchanged {

@@ -1,8 +1,6 @@
 //! The writer: one task, one connection. It takes what is waiting, never waits for more, and commits it in one
 //! transaction and one hop to SQLite's thread.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,21 +19,18 @@ use super::repeats::Repeats;
 use super::retention::Removal;
 use super::spin::Spin;
 use super::turn::Turn;
+use super::waiting::Batch;
 use super::witness::Witness;
-use super::{DeadLetter, SqliteOptions, error, sqlite, trim};
+use super::{DeadLetter, SqliteOptions, audit, error, sqlite, trim};
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
-use crate::request::{OpId, Request};
+use crate::request::{OpId, Request, Trace};
 
-/// The most operations in a transaction: keeps it short.
-const MOST: usize = 512;
-/// The most bytes of payload in a transaction.
-const MOST_BYTES: usize = 1 << 20;
 /// How often it is looked whether the path still names the file, while there is nothing to write.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The answer as JSON.
-type Answer = Result<String, Cause>;
+pub(super) type Answer = Result<String, Cause>;
 
 /// What is handed to the writer.
 pub(super) enum Item {
@@ -56,10 +51,13 @@ pub(super) struct Write {
     pub(super) id: OpId,
     pub(super) index: usize,
     pub(super) occurred_at: i64,
+    pub(super) trace: Option<Arc<Trace>>,
     /// A JSON object.
     pub(super) payload: Vec<u8>,
     /// Of operation and payload: the same id must not come with another one.
     pub(super) hash: i64,
+    /// See [`Spec::claim`](crate::operation::Spec::claim).
+    pub(super) claim: bool,
 }
 
 impl Write {
@@ -74,77 +72,11 @@ impl Write {
             id: request.head.id.clone(),
             index,
             occurred_at: request.head.occurred_at,
+            trace: request.head.trace.clone(),
             payload,
             hash: i64::from_be_bytes(first),
+            claim: O::SPECS[index].claim,
         }
-    }
-}
-
-/// What is waiting, taken together.
-#[derive(Default)]
-struct Batch {
-    writes: Vec<Write>,
-    /// Who waits for each of `writes`; several, if the same request came more than once.
-    waiting: Vec<Vec<oneshot::Sender<Answer>>>,
-    by_id: HashMap<OpId, usize>,
-    /// Who used the id of one of `writes` for something else.
-    rivals: Vec<(usize, oneshot::Sender<Answer>)>,
-    letters: Vec<DeadLetter>,
-    letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
-    /// At the most one: its transaction follows that of the operations.
-    removal: Option<(Removal, oneshot::Sender<Result<u64, Cause>>)>,
-    /// At the most one, likewise.
-    record: Option<(Record, oneshot::Sender<Result<(), Cause>>)>,
-    barriers: Vec<oneshot::Sender<()>>,
-    close: Option<oneshot::Sender<()>>,
-    bytes: usize,
-}
-
-impl Batch {
-    fn add(&mut self, item: Item) {
-        match item {
-            Item::Write(write, tx) => self.add_write(write, tx),
-            Item::DeadLetter(letter, tx) => {
-                self.bytes += letter.payload.len();
-                self.letters.push(letter);
-                self.letters_waiting.push(tx);
-            }
-            Item::Removal(removal, tx) => self.removal = Some((removal, tx)),
-            Item::Record(record, tx) => self.record = Some((record, tx)),
-            Item::Ping(tx) => {
-                let _ = tx.send(());
-            }
-            Item::Barrier(tx) => self.barriers.push(tx),
-            Item::Close(tx) => self.close = Some(tx),
-        }
-    }
-
-    fn add_write(&mut self, write: Write, tx: oneshot::Sender<Answer>) {
-        self.bytes += write.payload.len();
-        match self.by_id.entry(write.id.clone()) {
-            Entry::Vacant(place) => {
-                place.insert(self.writes.len());
-                self.writes.push(write);
-                self.waiting.push(vec![tx]);
-            }
-            Entry::Occupied(first) => {
-                let first = *first.get();
-                let known = &self.writes[first];
-                if (known.index, known.hash) == (write.index, write.hash) {
-                    self.waiting[first].push(tx);
-                } else {
-                    self.rivals.push((first, tx));
-                }
-            }
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.writes.len() + self.letters.len() >= MOST
-            || self.bytes >= MOST_BYTES
-            || self.removal.is_some()
-            || self.record.is_some()
-            || self.close.is_some()
     }
 }
 
@@ -250,8 +182,13 @@ impl Failure {
         }
     }
 
-    fn is_of_the_data(&self) -> bool {
-        matches!(self, Self::Sqlite(error) if error::is_of_the_data(error))
+    /// Whether it comes of some operation in the batch, and the rest could be applied without it.
+    fn is_of_an_operation(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if !error::is_of_the_environment(error))
+    }
+
+    fn is_of_a_statement(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if error::is_of_a_statement(error))
     }
 }
 
@@ -297,8 +234,8 @@ impl Writer {
         }
     }
 
-    /// Applies writes in one transaction. If one of them cannot be applied because of its data, halves are tried,
-    /// down to the one that is refused alone; its neighbours commit.
+    /// Applies writes in one transaction. If it fails because of one of them, whatever SQLite calls that, halves are tried,
+    /// down to the one that fails alone; its neighbours commit.
     async fn apply(&mut self, writes: &[Write]) -> Vec<Answer> {
         if writes.is_empty() {
             return Vec::new();
@@ -309,27 +246,56 @@ impl Writer {
         while let Some(part) = parts.pop() {
             match self.transaction(part).await {
                 Ok(applied) => {
-                    for (index, count) in applied.repeats {
-                        self.repeats.add(index, count);
+                    for index in applied.repeats {
+                        self.repeats.add(index, 1);
                     }
                     outcomes.extend(applied.outcomes.into_iter().map(|outcome| match outcome {
                         Outcome::Answer(json) => Ok(json),
                         Outcome::IdReused => Err(id_reused()),
+                        Outcome::Refused(cause) => Err(cause),
                     }));
                 }
-                Err(e) if e.is_of_the_data() && part.len() > 1 => {
+                Err(e)
+                    if part.len() > 1 && e.is_of_an_operation() && !self.is_of_the_schema(&e, part).await =>
+                {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.push(second);
                     parts.push(first);
                 }
                 Err(e) => {
-                    let cause = e.cause();
+                    let cause = self.alone(e, part).await;
                     tracing::debug!(operations = part.len(), "a transaction failed: {cause}");
                     outcomes.extend(part.iter().map(|_| Err(cause.clone())));
                 }
             }
         }
         outcomes
+    }
+
+    /// Whether these fail because the statements of their one kind cannot be prepared any more: all of them could when the
+    /// database was opened, so its tables have been changed by hand.
+    async fn is_of_the_schema(&mut self, failure: &Failure, writes: &[Write]) -> bool {
+        let kind = writes[0].index;
+        if !failure.is_of_a_statement() || writes.iter().any(|write| write.index != kind) {
+            return false;
+        }
+        let Ok(connection) = self.held.get().await else { return true };
+        audit::prepares(connection, self.frames.statements(kind)).await.is_err()
+    }
+
+    /// What it means that these cannot be applied, and that no other operation is to blame.
+    async fn alone(&mut self, failure: Failure, writes: &[Write]) -> Cause {
+        match failure {
+            Failure::Sqlite(e) if error::is_of_a_statement(&e) => {
+                let failure = Failure::Sqlite(e);
+                let is_of_the_schema = self.is_of_the_schema(&failure, writes).await;
+                match failure {
+                    Failure::Sqlite(e) if !is_of_the_schema => error::refusal(&e),
+                    failure => failure.cause(),
+                }
+            }
+            failure => failure.cause(),
+        }
     }
 
     async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, Failure> {
