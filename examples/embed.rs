@@ -1,4 +1,4 @@
-//! Rosey inside another program: the stack over both paths, and its typed client.
+//! Rosey embedded in another program: the stack over both paths, and its typed client.
 //!
 //! `cargo run --example embed` works with or without a NATS server.
 
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let database = SqlxService::<Op>::open(&SqliteOptions::new(&file.to_string_lossy())?).await?;
     let nats = NatsService::connect(NatsOptions::new("nats://127.0.0.1:4222")).await?;
 
-    // Serves the database only as long as it is the one that the service on NATS writes to.
+    // Serves only while this is the database that the service on NATS writes to.
     let direct = Direct::open(database.clone());
     direct.follow(nats.status(), |_| async { None });
 

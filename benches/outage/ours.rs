@@ -1,4 +1,4 @@
-//! Ours: the standard stack with an outbox, over NATS and the file, before `rosey serve`.
+//! Rosey: the standard stack with an outbox, over NATS and the file, with `rosey serve`.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use super::load::{Design, Path};
 use super::support::{DbFile, NatsServer, ServeProcess, nats, wait_until};
 use super::world::World;
 
-/// A stack in a channel's bot.
+/// The stack of a channel's bot.
 #[derive(Clone)]
 pub(crate) struct Ours(Db<BoxedStack<Op>>);
 
@@ -40,23 +40,23 @@ fn path<E>(result: Result<Via, E>) -> Path {
     }
 }
 
-/// When something came to be so.
+/// Changes of a value, each with its time.
 type Turns<T> = Arc<Mutex<Vec<(Instant, T)>>>;
 
-/// What the bot's parts know while the load runs.
+/// The parts of a bot, and what they report while the load runs.
 pub(crate) struct Bot {
     pub(crate) design: Ours,
     nats: NatsService<Op>,
     outbox: OutboxService<Op>,
     /// Whether NATS takes events, and whether it takes queries.
     health: Turns<(bool, bool)>,
-    /// How many events wait in the outbox.
+    /// The number of events that wait in the outbox.
     waiting: Turns<u64>,
     tasks: JoinSet<()>,
 }
 
 impl Bot {
-    /// A server, a service and a bot; returns when the bot has recognised the service.
+    /// Starts a server, a service and a bot; returns when the bot has recognised the service.
     pub(crate) async fn start(jetstream: bool, dir: &std::path::Path) -> (World<ServeProcess>, Self) {
         let (server, file) = (NatsServer::with_jetstream(&dir.join("jetstream")).await, DbFile::new());
         let mode = if jetstream { "on" } else { "off" };
@@ -78,14 +78,14 @@ impl Bot {
         (World { server, service, file }, Self { design, nats, outbox, health, waiting, tasks })
     }
 
-    /// Waits until everything that was taken is applied: the outbox is empty, the stream too.
+    /// Waits until everything that was accepted is applied: both the outbox and the stream are empty.
     pub(crate) async fn settle(&self) {
         wait_until("the outbox is empty", || async { self.outbox.counts().waiting == 0 }).await;
         self.nats.recognised().await;
         self.nats.all_applied(Duration::from_secs(30)).await.unwrap();
     }
 
-    /// The first moment at or after `from` when NATS took no more operations of a kind, before `to`.
+    /// The first moment from `from` and before `to` at which NATS no longer took a kind of operation.
     pub(crate) fn noticed(&self, from: Instant, to: Instant) -> Option<Instant> {
         let health = self.health.lock().unwrap();
         let out = |(at, (events, queries)): &&(Instant, (bool, bool))| {
@@ -94,7 +94,7 @@ impl Bot {
         health.iter().find(out).map(|(at, _)| *at)
     }
 
-    /// When the outbox was empty again after this moment; none if nothing waited.
+    /// When the outbox was empty again after this moment; `None` if no event waited.
     pub(crate) fn drained(&self, from: Instant) -> Option<Instant> {
         let waiting = self.waiting.lock().unwrap();
         let last = waiting.iter().rposition(|(at, n)| *at < from && *n > 0)?;
@@ -107,12 +107,13 @@ impl Bot {
     }
 }
 
-/// As the bot opens it: with the usual time for a lock.
+/// Opens the file as the bot does, with the usual limit for locks.
 async fn open(file: &DbFile) -> SqlxService<Op> {
     SqlxService::open(&SqliteOptions::new(&file.url()).unwrap()).await.unwrap()
 }
 
-/// Notes every change of what NATS takes, and does what `rosey bot` does then: closes the circuits, wakes the replay.
+/// Records every change of what NATS takes, and does what `rosey bot` does then: closes the circuits, wakes
+/// the replay.
 async fn watch_health(
     nats: NatsService<Op>,
     circuits: Circuits,

@@ -3,7 +3,7 @@
 use rosey::Request;
 use rosey::op::Op;
 
-/// The most operations that the writer takes together; its `MOST`.
+/// The largest batch of the writer; equal to its `MOST`.
 pub(crate) const MOST: usize = 512;
 
 /// The string for these requests.

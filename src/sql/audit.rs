@@ -143,17 +143,19 @@ async fn look<O: Persist>(connection: &mut SqliteConnection) -> Result<Option<Un
     Ok(None)
 }
 
-/// Whether statements can be prepared on the tables as they are now.
+/// Whether the statements and the answer of an operation can be prepared on the tables as they are now.
 ///
 /// # Errors
 /// What SQLite says.
 pub(super) async fn prepares(
     connection: &mut SqliteConnection,
     statements: &[&str],
+    answer: &str,
 ) -> Result<(), sqlx::Error> {
-    for sql in statements {
+    let texts = statements.iter().map(|sql| ("new", *sql)).chain([("asked", answer)]);
+    for (name, sql) in texts.filter(|(_, sql)| !sql.is_empty()) {
         if let Ok(statement) = Statement::read(sql) {
-            let source = format!("new (id, at, op) AS (SELECT NULL, NULL, NULL), {HOST}");
+            let source = format!("{name} (id, at, op) AS (SELECT NULL, NULL, NULL), {HOST}");
             opcodes(connection, &statement.over(&source)).await?;
         }
     }

@@ -10,7 +10,6 @@ pub(super) mod strings;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
@@ -18,10 +17,10 @@ use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use super::keeper::Keeper;
+use super::queue::Write;
 use super::retention::{self, Removal};
 use super::statements::run;
-use super::writer::Write;
-use super::{DeadLetter, dead};
+use super::{DeadLetter, dead, limit};
 use crate::error::Cause;
 use crate::operation::{ApplyFn, Persist, Spec, Sweep};
 use known::{answered, known};
@@ -71,6 +70,8 @@ pub(super) struct Applied {
     pub(super) new: u64,
     /// When they were applied, as the ledger has it, in unix milliseconds.
     pub(super) at: i64,
+    /// Whether the connection must not be used again: see [`spoils`](super::error::spoils).
+    pub(super) spoilt: bool,
 }
 
 /// What batches are made of.
@@ -79,8 +80,6 @@ pub(super) struct Frames {
     answers: &'static [&'static str],
     applies: &'static [Option<ApplyFn>],
     pub(super) strings: Strings,
-    /// The most bytes of a list.
-    answer_bytes: Arc<AtomicUsize>,
     /// What time it is.
     pub(super) keeper: Arc<Keeper>,
 }
@@ -92,19 +91,18 @@ impl Frames {
             answers: O::ANSWERS,
             applies: O::APPLY,
             strings: Strings::of::<O>(),
-            answer_bytes: Arc::new(AtomicUsize::new(crate::answer::MOST)),
             keeper: Arc::default(),
         }
-    }
-
-    /// The same, with lists of as many bytes at the most as that says.
-    pub(super) fn answering(self, answer_bytes: Arc<AtomicUsize>) -> Self {
-        Self { answer_bytes, ..self }
     }
 
     /// What an operation of this kind changes.
     pub(super) fn statements(&self, kind: usize) -> &'static [&'static str] {
         self.strings.statements[kind]
+    }
+
+    /// What an operation of this kind answers; empty if it has nothing to say.
+    pub(super) fn answer(&self, kind: usize) -> &'static str {
+        self.answers[kind]
     }
 
     /// The answer of an operation of this kind that has none of its own.
@@ -154,6 +152,8 @@ struct Done {
     plain: Vec<(usize, Outcome)>,
     /// How many of them have failed, and left nothing.
     failed: u64,
+    /// Whether one of them may have left a statement that sqlx cannot take up again.
+    spoilt: bool,
 }
 
 /// Why a transaction has not been.
@@ -188,7 +188,9 @@ pub(super) async fn apply(
     number: i64,
     writes: &[Write],
 ) -> Result<Applied, sqlx::Error> {
-    let answer_bytes = i64::try_from(frames.answer_bytes.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+    // One limit for the batch: what a list leaves out is claimed by the next request.
+    let answer_bytes = writes.iter().map(|write| write.answer_bytes).min().unwrap_or_default();
+    let answer_bytes = i64::try_from(answer_bytes).unwrap_or(i64::MAX);
     let shared = Shared { number, now: frames.keeper.now(), answer_bytes };
     let mut outcomes: Vec<Option<Outcome>> = vec![None; writes.len()];
     let mut applied = Applied { at: shared.now, ..Applied::default() };
@@ -200,6 +202,7 @@ pub(super) async fn apply(
         match transaction(connection, frames, shared, writes, &left).await {
             Ok(done) => {
                 applied.new = done.new;
+                applied.spoilt |= done.spoilt;
                 let all_new = done.new + done.failed == left.len() as u64;
                 answered(writes, &left, done, &mut outcomes)?;
                 if !all_new {
@@ -208,11 +211,11 @@ pub(super) async fn apply(
                 return Ok(applied.of(frames, writes, outcomes));
             }
             Err(Failed::Without(place, cause)) => {
-                undo(connection).await;
+                undo(connection).await?;
                 outcomes[place] = Some(Outcome::Refused(cause));
             }
             Err(Failed::Sqlite(e)) if is_nothing_new(&e) => {
-                undo(connection).await;
+                undo(connection).await?;
                 known(connection, frames, shared, writes, &left, &mut outcomes, &mut applied).await?;
             }
             Err(Failed::Sqlite(e)) => return Err(e),
@@ -271,16 +274,27 @@ impl Done {
         joined: &Joined,
         rows: &Rows,
     ) -> Result<(), sqlx::Error> {
-        let (answers, changes) = run(connection, shared.bind(joined, rows)).await?;
+        let (answers, changes) = hop(connection, shared.bind(joined, rows)).await?;
         self.new += joined.ledger.iter().filter_map(|place| changes.get(*place)).sum::<u64>();
         self.answers.extend(answers);
         Ok(())
     }
 }
 
+/// Runs a string of statements, within the limit that a string has.
+async fn hop(
+    connection: &mut SqliteConnection,
+    query: Query<'_, Sqlite, SqliteArguments>,
+) -> Result<(Vec<SqliteRow>, Vec<u64>), sqlx::Error> {
+    limit::within(run(connection, query)).await
+}
+
 /// Takes a transaction back that must be begun again. If there is none any more, that is as good.
-async fn undo(connection: &mut SqliteConnection) {
-    let _ = sqlx::query("ROLLBACK").execute(connection).await;
+async fn undo(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    match limit::within(sqlx::query("ROLLBACK").execute(connection)).await {
+        Err(e) if limit::is_lost(&e) => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// Keeps dead letters; answers the number of the last one, 0 if all were kept before.

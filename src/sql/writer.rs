@@ -5,84 +5,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rosey_layers::{Class, Classify};
-use sha2::{Digest, Sha256};
+use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, SqlitePool};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time;
 
 use super::batch::{self, Applied, Frames, Outcome};
 use super::checkpoint::Checkpoints;
+use super::held::Held;
 use super::place::Place;
+use super::queue::{Answer, Batch, id_reused};
+pub(super) use super::queue::{Item, Write};
 use super::record::{self, Record};
 use super::repeats::Repeats;
 use super::retention::Removal;
 use super::spin::Spin;
 use super::turn::Turn;
-use super::waiting::Batch;
 use super::witness::Witness;
-use super::{DeadLetter, SqliteOptions, audit, error, sqlite, trim};
-use crate::error::{Cause, Code};
-use crate::operation::Operation;
-use crate::request::{OpId, Request, Trace};
+use super::{DeadLetter, SqliteOptions, audit, error, limit, trim};
+use crate::error::Cause;
 
 /// How often it is looked whether the path still names the file, while there is nothing to write.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// The answer as JSON.
-pub(super) type Answer = Result<String, Cause>;
-
-/// What is handed to the writer.
-pub(super) enum Item {
-    Write(Write, oneshot::Sender<Answer>),
-    DeadLetter(DeadLetter, oneshot::Sender<Result<(), Cause>>),
-    Removal(Removal, oneshot::Sender<Result<u64, Cause>>),
-    Record(Record, oneshot::Sender<Result<(), Cause>>),
-    /// Answered as soon as the writer looks.
-    Ping(oneshot::Sender<()>),
-    /// Answered when everything before it is done.
-    Barrier(oneshot::Sender<()>),
-    Close(oneshot::Sender<()>),
-}
-
-/// An operation as the batch takes it.
-#[derive(Debug)]
-pub(super) struct Write {
-    pub(super) id: OpId,
-    pub(super) index: usize,
-    pub(super) occurred_at: i64,
-    pub(super) trace: Option<Arc<Trace>>,
-    /// A JSON object.
-    pub(super) payload: Vec<u8>,
-    /// Of operation and payload: the same id must not come with another one.
-    pub(super) hash: i64,
-    /// See [`Spec::claim`](crate::operation::Spec::claim).
-    pub(super) claim: bool,
-}
-
-impl Write {
-    pub(super) fn new<O: Operation>(request: &Request<O>, index: usize, payload: Vec<u8>) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(O::NAMES[index]);
-        hash.update([0]);
-        hash.update(&payload);
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash.finalize()[..8]);
-        Self {
-            id: request.head.id.clone(),
-            index,
-            occurred_at: request.head.occurred_at,
-            trace: request.head.trace.clone(),
-            payload,
-            hash: i64::from_be_bytes(first),
-            claim: O::SPECS[index].claim,
-        }
-    }
-}
-
-pub(super) fn id_reused() -> Cause {
-    Cause::new(Code::ID_REUSED, "this id was used for another operation or payload")
-}
 
 /// What the writer begins with.
 pub(super) struct Start {
@@ -117,6 +61,7 @@ pub(super) async fn run(start: Start, mut queue: mpsc::Receiver<Item>) {
         place,
         witness,
         examined: None,
+        overwritten: false,
     };
     let mut looked = Instant::now();
     loop {
@@ -165,6 +110,8 @@ pub(super) struct Writer {
     pub(super) witness: Witness,
     /// When the files were last examined.
     pub(super) examined: Option<Instant>,
+    /// Whether another program has overwritten the file, which is not put right yet.
+    pub(super) overwritten: bool,
 }
 
 /// Why a transaction failed.
@@ -177,7 +124,7 @@ enum Failure {
 impl Failure {
     fn cause(self) -> Cause {
         match self {
-            Self::Sqlite(error) => error::cause(&error),
+            Self::Sqlite(error) => error::of_a_write(&error),
             Self::Place(cause) => cause,
         }
     }
@@ -280,7 +227,9 @@ impl Writer {
             return false;
         }
         let Ok(connection) = self.held.get().await else { return true };
-        audit::prepares(connection, self.frames.statements(kind)).await.is_err()
+        let prepared = audit::prepares(connection, self.frames.statements(kind), self.frames.answer(kind));
+        let prepared = limit::within(prepared).await;
+        self.held.after(prepared).await.is_err()
     }
 
     /// What it means that these cannot be applied, and that no other operation is to blame.
@@ -308,12 +257,16 @@ impl Writer {
             let result = match self.held.get().await {
                 Ok(connection) => {
                     let applied = batch::apply(connection, &mut self.frames, self.batch, writes);
+                    // Each of its strings has a limit of its own.
                     self.spin.wait(applied).await
                 }
                 Err(e) => Err(e),
             };
             let Some(result) = self.settle(since, result).await else { continue };
             let applied = result.map_err(Failure::Sqlite)?;
+            if applied.spoilt {
+                self.held.connection = None;
+            }
             self.checkpoints.committed(writes.len());
             match self.kept().await {
                 Ok(true) => {
@@ -332,6 +285,10 @@ impl Writer {
     /// The last one to close moves the log into the file.
     async fn close(mut self) {
         self.checkpoints.close().await;
+        if self.overwritten {
+            // To close would move the log into a file that it does not belong to.
+            std::mem::forget(self.held.connection.take());
+        }
         self.held.close().await;
     }
 
@@ -340,11 +297,11 @@ impl Writer {
         loop {
             self.ready().await?;
             let result = match self.held.get().await {
-                Ok(connection) => batch::bury(connection, letters).await,
+                Ok(connection) => limit::within(batch::bury(connection, letters)).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
-                let last = result.map_err(|e| error::cause(&e))?;
+                let last = result.map_err(|e| error::of_a_write(&e))?;
                 return if self.kept().await? {
                     self.witness.buried(last);
                     if self.trim.is_due(letters) {
@@ -363,11 +320,11 @@ impl Writer {
         loop {
             self.ready().await?;
             let result = match self.held.get().await {
-                Ok(connection) => batch::remove(connection, removal).await,
+                Ok(connection) => limit::within(batch::remove(connection, removal)).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
-                return result.map_err(|e| error::cause(&e));
+                return result.map_err(|e| error::of_a_write(&e));
             }
         }
     }
@@ -377,7 +334,7 @@ impl Writer {
         let since = Instant::now();
         loop {
             let result = match self.held.get().await {
-                Ok(connection) => trim::trim(connection).await,
+                Ok(connection) => limit::within(trim::trim(connection)).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
@@ -394,11 +351,11 @@ impl Writer {
         loop {
             self.ready().await?;
             let result = match self.held.get().await {
-                Ok(connection) => record::write(connection, record).await,
+                Ok(connection) => limit::within(record::write(connection, record)).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
-                result.map_err(|e| error::cause(&e))?;
+                result.map_err(|e| error::of_a_write(&e))?;
                 return if self.kept().await? { Ok(()) } else { Err(super::unclear()) };
             }
         }
@@ -419,59 +376,5 @@ impl Writer {
         }
         self.turn.over(since).await;
         Some(result)
-    }
-}
-
-/// How long SQLite may take to undo a transaction, and to close.
-const UNDO: Duration = Duration::from_secs(5);
-
-/// The writer's connection.
-pub(super) struct Held {
-    /// None after it was lost.
-    pub(super) connection: Option<SqliteConnection>,
-    pub(super) options: SqliteOptions,
-}
-
-impl Held {
-    /// The connection; opened again, if it was lost.
-    async fn get(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => sqlite::reopen(&self.options).await?,
-        };
-        Ok(self.connection.insert(connection))
-    }
-
-    /// After an error the transaction is still open. What cannot be rolled back is dropped, connection and all.
-    async fn after<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
-        if result.is_err()
-            && let Some(mut connection) = self.connection.take()
-        {
-            // A thread of sqlx's that has panicked may keep the command and never answer.
-            let open = time::timeout(UNDO, sqlx::query("ROLLBACK").execute(&mut connection)).await;
-            let usable = match &open {
-                Err(_) => false,
-                Ok(Ok(_)) => true,
-                // "no transaction is active": the error came before BEGIN, or ended the transaction itself
-                Ok(Err(e)) => {
-                    e.as_database_error().is_some_and(|e| e.message().contains("no transaction is active"))
-                }
-            };
-            if usable {
-                self.connection = Some(connection);
-            }
-        }
-        result
-    }
-
-    pub(super) async fn close(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        match time::timeout(UNDO, connection.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::warn!("closing the database: {e}"),
-            Err(_) => {
-                tracing::error!("the database does not close within {UNDO:?}; what was committed stays")
-            }
-        }
     }
 }

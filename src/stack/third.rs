@@ -10,15 +10,15 @@ use crate::operation::{Kind, Operation};
 use crate::reply::Via;
 use crate::request::Request;
 
-/// Events go on to the third path; calls and queries are not offered to it, so that their error is that of the paths
-/// that could have served them.
+/// Only events go on to the third path. Calls and queries are not offered to it, so that their error is that
+/// of the paths that could have served them.
 #[derive(Clone, Copy, Debug)]
 struct EventsOnly;
 
 impl<O: Operation> RepeatRule<Request<O>> for EventsOnly {
     fn repeat(&self, request: &Request<O>) -> Repeat {
         match request.op.spec().kind {
-            // Also what may have happened already: the ledger knows its id.
+            // Even if the event may have taken effect already: the ledger knows its id.
             Kind::Event => Repeat::Always,
             Kind::Call | Kind::Query => Repeat::Never,
         }
@@ -26,11 +26,11 @@ impl<O: Operation> RepeatRule<Request<O>> for EventsOnly {
 }
 
 impl StackBuilder {
-    /// The stack over two paths, with an outbox for events that neither takes; then the same two paths without the
-    /// outbox, for its replay; then the handles of their circuits.
+    /// Builds the stack over two paths with an outbox for events that neither takes. Returns that stack, the
+    /// same two paths without the outbox for its replay, and the handles of their circuits.
     ///
-    /// What was refused (class `Rejected`) never goes to the outbox. The replay's stack has no limit on operations in
-    /// flight, which the replayer has itself, and logs and counts as `[REPLAY]`.
+    /// A refused event (class `Rejected`) never goes to the outbox. The replay's stack does not limit
+    /// operations in flight, because the replayer does, and logs and counts as `[REPLAY]`.
     pub fn build_with_outbox<O, P, S, X>(
         &self,
         nats: P,
@@ -62,7 +62,7 @@ impl StackBuilder {
         (self.total(self.third(path.clone(), outbox)), self.replay(path))
     }
 
-    /// The paths, and the outbox in its layers behind them.
+    /// The paths, with the outbox and its layers behind them.
     fn third<O, S, X>(&self, paths: S, outbox: X) -> impl Paths<O> + use<O, S, X>
     where
         O: Operation,
@@ -72,7 +72,7 @@ impl StackBuilder {
         let outbox = ServiceBuilder::new()
             .layer(LogLayer::new(Via::Outbox.tag()))
             .layer(MetricsLayer::new(Via::Outbox.as_str()).prefix(self.prefix))
-            // A disk that hangs must not hold anybody for longer than a database that does.
+            // A disk that hangs must not hold a caller longer than a database that hangs.
             .layer(TimeoutLayer::new(self.db_timeout))
             .service(outbox);
         Fallback::new(paths, outbox, ByClass::new().repeat(EventsOnly))

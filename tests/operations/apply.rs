@@ -122,3 +122,23 @@ async fn a_function_that_panics_or_fails_does_so_alone() {
     assert_eq!(f.counters().await, before);
     assert_eq!(f.db.stock("tea", 1).await.unwrap(), 2, "the writer goes on");
 }
+
+#[tokio::test]
+async fn a_function_whose_table_was_changed_by_hand_fails_by_itself_and_is_applied_once_the_table_is_back() {
+    let f = Fixture::new().await;
+    f.db.stock("tea", 2).await.unwrap();
+    assert_eq!(f.db.buy("tea").await.unwrap(), 1);
+    f.execute("ALTER TABLE shelf RENAME TO elsewhere").await;
+    let request = buy("tea");
+    // The statement is taken up again after it has failed.
+    for _ in 0..3 {
+        let (bought, counted) =
+            tokio::join!(f.db.send(request.clone()), f.db.call(Count { name: "x".into() }));
+        let error = bought.unwrap_err();
+        assert_eq!(error.cause().code(), Code::REFUSED, "{error}");
+        assert!(error.to_string().contains("no such table"), "{error}");
+        counted.unwrap();
+    }
+    f.execute("ALTER TABLE elsewhere RENAME TO shelf").await;
+    assert_eq!(format!("{:?}", f.db.send(request).await.unwrap().answer), "Buy(0)");
+}

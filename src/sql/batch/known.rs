@@ -6,8 +6,8 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::rows::{self, Rows};
-use super::{Applied, Done, Frames, Outcome, REFUSED, Shared, plain};
-use crate::sql::writer::Write;
+use super::{Applied, Done, Frames, Outcome, REFUSED, Shared, hop, plain};
+use crate::sql::queue::Write;
 
 /// What the ledger had of these before: their answers, and whether they stand there for something else. `$2` is
 /// `{"id": [operation, hash], …}`.
@@ -50,7 +50,7 @@ pub(super) async fn known(
     applied: &mut Applied,
 ) -> Result<(), sqlx::Error> {
     let ids = rows::ids(frames.specs, left.iter().map(|n| &writes[*n]));
-    let rows = sqlx::query(KNOWN).bind(shared.number).bind(ids).fetch_all(&mut *connection).await?;
+    let (rows, _) = hop(connection, sqlx::query(KNOWN).bind(shared.number).bind(ids)).await?;
     let places: HashMap<String, usize> = left.iter().map(|n| (writes[*n].id.to_string(), *n)).collect();
     let mut claims = Vec::new();
     for row in &rows {

@@ -8,13 +8,12 @@ use futures_util::FutureExt;
 use sqlx::sqlite::SqliteConnection;
 use tokio::time;
 
-use super::{Done, Failed, Outcome, REFUSED, Shared};
+use super::{Done, Failed, Outcome, REFUSED, Shared, hop};
 use crate::error::{Cause, Code};
 use crate::operation::{ApplyError, ApplyFn, Refusal, Spec, Tx};
 use crate::request::Head;
-use crate::sql::error;
-use crate::sql::statements::run;
-use crate::sql::writer::Write;
+use crate::sql::queue::Write;
+use crate::sql::{error, limit};
 
 /// How long one call may take: the database is locked meanwhile.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -61,9 +60,9 @@ pub(super) async fn apply(
     places: &[usize],
     done: &mut Done,
 ) -> Result<(), Failed> {
-    sqlx::raw_sql(GUARD).execute(&mut *connection).await?;
+    limit::within(sqlx::raw_sql(GUARD).execute(&mut *connection)).await?;
     // A commit becomes a rollback, and an error.
-    connection.lock_handle().await?.set_commit_hook(|| false);
+    limit::within(connection.lock_handle()).await?.set_commit_hook(|| false);
     let mut result = Ok(());
     for place in places {
         let write = &writes[*place];
@@ -74,7 +73,7 @@ pub(super) async fn apply(
             break;
         }
     }
-    connection.lock_handle().await?.remove_commit_hook();
+    limit::within(connection.lock_handle()).await?.remove_commit_hook();
     result
 }
 
@@ -89,9 +88,9 @@ async fn one(
         let query = shared.query(&Arc::from(sql)).bind(write.id.to_string()).bind(spec.name);
         query.bind(write.hash).bind(write.occurred_at)
     };
-    let (_, changes) = run(connection, row(BEGIN)).await?;
+    let (_, changes) = hop(connection, row(BEGIN)).await?;
     if changes.get(1) != Some(&1) {
-        run(connection, sqlx::query(KNOWN)).await?;
+        hop(connection, sqlx::query(KNOWN)).await?;
         return Ok(());
     }
     let head = Head { id: write.id.clone(), occurred_at: write.occurred_at, trace: write.trace.clone() };
@@ -99,32 +98,34 @@ async fn one(
     let call = AssertUnwindSafe(function(&write.payload, &mut tx, &head)).catch_unwind();
     let called = time::timeout(LONGEST, call).await;
     let name = spec.name;
-    let ended = |_| {
+    let without = || {
         let why = "it has ended the transaction that it is applied in, or released its savepoint; that is the framework's";
         Failed::Without(place, Cause::new(Code::REFUSED, format!("{name}: {why}")))
     };
+    let ended = |e| if error::is_of_the_environment(&e) { Failed::Sqlite(e) } else { without() };
     let failed = |why: String| Outcome::Refused(Cause::new(Code::REFUSED, format!("{name}: {why}")));
     let outcome = match called {
         Ok(Ok(Ok(answer))) => {
             let answer = String::from_utf8(answer).unwrap_or_default();
             let query = shared.query(&Arc::from(END)).bind(write.id.to_string()).bind(&answer);
-            let (_, changes) = run(connection, query).await.map_err(ended)?;
+            let (_, changes) = hop(connection, query).await.map_err(ended)?;
             if changes.get(1) != Some(&1) {
-                return Err(ended(sqlx::Error::RowNotFound));
+                return Err(without());
             }
             done.new += 1;
             Outcome::Answer(answer)
         }
         Ok(Ok(Err(ApplyError::Refused(refusal)))) => {
             let kept = format!("{REFUSED}{}", serde_json::json!(refusal));
-            run(connection, row(REFUSE).bind(kept)).await.map_err(ended)?;
+            hop(connection, row(REFUSE).bind(kept)).await.map_err(ended)?;
             done.new += 1;
             Outcome::Refused(Cause::Refused(refusal))
         }
         Ok(Ok(Err(ApplyError::Sqlite(e)))) if error::is_of_the_environment(&e) => return Err(e.into()),
         undone => {
-            run(connection, sqlx::query(KNOWN)).await.map_err(ended)?;
+            hop(connection, sqlx::query(KNOWN)).await.map_err(ended)?;
             done.failed += 1;
+            done.spoilt |= !matches!(&undone, Ok(Ok(Err(ApplyError::Sqlite(e)))) if !error::spoils(e));
             match undone {
                 Ok(Ok(Err(ApplyError::Sqlite(e)))) => failed(e.to_string()),
                 Ok(Err(_)) => failed("it has panicked".to_owned()),

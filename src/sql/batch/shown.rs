@@ -5,12 +5,12 @@ use super::strings::Strings;
 use crate::operation::Persist;
 use crate::request::Request;
 use crate::sql::audit;
-use crate::sql::writer::Write;
+use crate::sql::queue::Write;
 
 fn rows_of<O: Persist>(requests: &[Request<O>]) -> Rows {
     let write = |request: &Request<O>| {
         let payload = request.op.encode().unwrap_or_default();
-        Write::new(request, request.op.index(), payload)
+        Write::new(request, request.op.index(), payload, crate::answer::MOST)
     };
     let writes: Vec<Write> = requests.iter().map(write).collect();
     Rows::of_writes(O::SPECS.len(), writes.iter())

@@ -1,21 +1,82 @@
-//! What is waiting for the writer, taken together.
+//! What is handed to the writer, and what of it is taken together.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::DeadLetter;
 use super::record::Record;
 use super::retention::Removal;
-use super::writer::{Answer, Item, Write};
-use crate::error::Cause;
-use crate::request::OpId;
+use crate::error::{Cause, Code};
+use crate::operation::Operation;
+use crate::request::{OpId, Request, Trace};
 
 /// The most operations in a transaction: keeps it short.
 const MOST: usize = 512;
 /// The most bytes of payload in a transaction.
 const MOST_BYTES: usize = 1 << 20;
+/// The answer as JSON.
+pub(super) type Answer = Result<String, Cause>;
+
+/// What is handed to the writer.
+pub(super) enum Item {
+    Write(Write, oneshot::Sender<Answer>),
+    DeadLetter(DeadLetter, oneshot::Sender<Result<(), Cause>>),
+    Removal(Removal, oneshot::Sender<Result<u64, Cause>>),
+    Record(Record, oneshot::Sender<Result<(), Cause>>),
+    /// Answered as soon as the writer looks.
+    Ping(oneshot::Sender<()>),
+    /// Answered when everything before it is done.
+    Barrier(oneshot::Sender<()>),
+    Close(oneshot::Sender<()>),
+}
+
+/// An operation as the batch takes it.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) id: OpId,
+    pub(super) index: usize,
+    pub(super) occurred_at: i64,
+    pub(super) trace: Option<Arc<Trace>>,
+    /// A JSON object.
+    pub(super) payload: Vec<u8>,
+    /// Of operation and payload: the same id must not come with another one.
+    pub(super) hash: i64,
+    /// The most bytes of its answer, if that is a list.
+    pub(super) answer_bytes: usize,
+    /// See [`Spec::claim`](crate::operation::Spec::claim).
+    pub(super) claim: bool,
+}
+
+impl Write {
+    pub(super) fn new<O: Operation>(
+        request: &Request<O>,
+        index: usize,
+        payload: Vec<u8>,
+        answer_bytes: usize,
+    ) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(O::NAMES[index]);
+        hash.update([0]);
+        hash.update(&payload);
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.finalize()[..8]);
+        Self {
+            id: request.head.id.clone(),
+            index,
+            occurred_at: request.head.occurred_at,
+            trace: request.head.trace.clone(),
+            payload,
+            hash: i64::from_be_bytes(first),
+            answer_bytes,
+            claim: O::SPECS[index].claim,
+        }
+    }
+}
+
 /// What is waiting, taken together.
 #[derive(Default)]
 pub(super) struct Batch {
@@ -87,4 +148,8 @@ impl Batch {
             || self.record.is_some()
             || self.close.is_some()
     }
+}
+
+pub(super) fn id_reused() -> Cause {
+    Cause::new(Code::ID_REUSED, "this id was used for another operation or payload")
 }
