@@ -24,7 +24,7 @@ pub use validate::{validate, validate_effect, validate_upkeep};
 /// The largest payload of an operation, in bytes of JSON.
 pub const MAX_PAYLOAD: usize = 256 * 1024;
 
-/// Why a payload is refused: a sentence for whoever sent it.
+/// Why a payload is refused: a sentence for its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid(pub Cow<'static, str>);
 
