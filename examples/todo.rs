@@ -25,10 +25,8 @@ pub struct Add {
 impl Definition for Add {
     type Answer = Done;
     const SPEC: Spec = Spec::event("add", "todo.add");
-    const SQLITE: &'static str = "
-        INSERT INTO todo (op_id, at, text)
-        SELECT l.id, l.occurred_at, r.value ->> '$[2].text'
-        FROM jsonb_each($2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+    const STATEMENTS: &'static [&'static str] =
+        &["INSERT INTO todo (op_id, at, text) SELECT id, at, op ->> 'text' FROM new"];
 
     fn check(&self) -> Result<(), Invalid> {
         if self.text.is_empty() { Err("text: is empty".into()) } else { Ok(()) }
@@ -42,12 +40,8 @@ pub struct List {}
 impl Definition for List {
     type Answer = Vec<BTreeMap<String, String>>;
     const SPEC: Spec = Spec::query("list", "todo.list").list();
-    const SQLITE: &'static str =
+    const ANSWER: &'static str =
         "SELECT json_group_array(json_object('text', text) ORDER BY at, op_id) FROM todo";
-
-    fn check(&self) -> Result<(), Invalid> {
-        Ok(())
-    }
 }
 
 const TABLES: &[Migration] = &[Migration::new(
@@ -59,6 +53,16 @@ const TABLES: &[Migration] = &[Migration::new(
 rosey::operations! {
     /// The operations of a to-do list.
     pub enum Todo -> TodoAnswer in "todo" with TABLES { Add(Add), List(List) }
+}
+
+rosey::client! {
+    /// The list's methods.
+    pub trait TodoClient for Todo {
+        /// Puts something on the list.
+        add(text: impl Into<String>) => Add { text: text.into() };
+        /// What is on the list.
+        list() => List {};
+    }
 }
 
 #[tokio::main]
@@ -80,8 +84,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let reply = db.send(request.clone()).await?; // the same request, three times: one effect
         println!("added via={}", reply.via);
     }
-    db.call(Add { text: "feed the cat".into() }).await?;
-    for item in db.call(List {}).await?.answer {
+    db.add("feed the cat").await?;
+    for item in db.list().await? {
         println!("- {}", item["text"]);
     }
     Ok(())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rosey_layers::breaker::Rejected;
 use rosey_layers::{Class, Classify, Elapsed, FallbackError};
 
+use crate::operation::Refusal;
 use crate::request::Request;
 
 /// The kind of an error on the wire: a name, a number in the style of HTTP, and the class of both.
@@ -32,6 +33,8 @@ macro_rules! codes {
 codes! {
     /// The payload, a header or the id does not match the operation's contract.
     INVALID = "invalid", 400, Rejected;
+    /// There is nothing that the operation could answer with, and its answer is not an `Option`.
+    NOT_FOUND = "not_found", 404, Rejected;
     /// The same id was used for another operation or payload.
     ID_REUSED = "id_reused", 409, Rejected;
     /// The time is too far in the future, or before 1970.
@@ -83,6 +86,8 @@ pub enum Cause {
         /// The error as a sentence: what happened, and what to do where something can be done.
         message: Cow<'static, str>,
     },
+    /// The operation itself refuses the request, the same on every repeat.
+    Refused(Refusal),
     /// Both paths failed.
     Both {
         /// Why the first path failed.
@@ -104,6 +109,7 @@ impl Cause {
         match self {
             Self::Elapsed(_) => Code::UNANSWERED,
             Self::CircuitOpen(_) => Code::UNAVAILABLE,
+            Self::Refused(_) => Code::REFUSED,
             Self::Failed { code, .. } => *code,
             Self::Both { primary, fallback } => {
                 let (first, second) = (primary.code(), fallback.code());
@@ -121,7 +127,7 @@ impl Classify for Cause {
     fn is_timeout(&self) -> bool {
         match self {
             Self::Elapsed(_) => true,
-            Self::CircuitOpen(_) | Self::Failed { .. } => false,
+            Self::CircuitOpen(_) | Self::Failed { .. } | Self::Refused(_) => false,
             Self::Both { primary, fallback } => primary.is_timeout() || fallback.is_timeout(),
         }
     }
@@ -133,6 +139,7 @@ impl fmt::Display for Cause {
             Self::Elapsed(after) => write!(f, "no answer within {after:?}"),
             Self::CircuitOpen(rejected) => fmt::Display::fmt(rejected, f),
             Self::Failed { code, message } => write!(f, "{message} ({})", code.name),
+            Self::Refused(refusal) => fmt::Display::fmt(refusal, f),
             Self::Both { primary, fallback } => write!(f, "{primary}; then the fallback: {fallback}"),
         }
     }

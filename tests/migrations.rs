@@ -2,7 +2,7 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
-use rosey::operation::{Definition, Done, Invalid, Migration, Spec};
+use rosey::operation::{Definition, Done, Migration, Spec};
 use rosey::sql::{SqliteOptions, SqlxService};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -17,12 +17,7 @@ pub struct Add {
 impl Definition for Add {
     type Answer = Done;
     const SPEC: Spec = Spec::event("add", "todo.add");
-    const SQLITE: &'static str = "
-        INSERT INTO todo (text) SELECT r.value ->> '$[2].text'
-        FROM json_each($2, '$.add') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
-    fn check(&self) -> Result<(), Invalid> {
-        Ok(())
-    }
+    const STATEMENTS: &'static [&'static str] = &["INSERT INTO todo (text) SELECT op ->> 'text' FROM new"];
 }
 
 const TABLES: &[Migration] = &[
@@ -41,7 +36,7 @@ rosey::operations! {
 
 /// The same, and a change that cannot be made everywhere.
 mod later {
-    use super::{Add as Line, Definition, Done, Invalid, Migration, Serialize, Spec, TABLES};
+    use super::{Add as Line, Definition, Done, Migration, Serialize, Spec, TABLES};
 
     /// Puts a line on the list.
     #[derive(Debug, Serialize, serde::Deserialize)]
@@ -50,10 +45,7 @@ mod later {
     impl Definition for Add {
         type Answer = Done;
         const SPEC: Spec = Line::SPEC;
-        const SQLITE: &'static str = Line::SQLITE;
-        fn check(&self) -> Result<(), Invalid> {
-            Ok(())
-        }
+        const STATEMENTS: &'static [&'static str] = Line::STATEMENTS;
     }
 
     const LATER: &[Migration] = &[
@@ -137,7 +129,8 @@ async fn a_condition_decides_what_is_done_and_not_what_is_recorded() {
     assert_eq!(new.texts(RECORD).await.len(), 3, "the ledger's, and one a version");
     // what was recorded is not asked again
     old.run("ALTER TABLE todo RENAME TO list").await;
-    old.open().await.unwrap();
+    let error = old.open().await.unwrap_err();
+    assert_eq!(error, "the operation add: its statement 1 cannot be prepared: no such table: todo");
     assert_eq!(old.texts("SELECT text FROM list").await, ["milk"]);
 }
 

@@ -53,23 +53,34 @@ fn prepare(connection: &'static Connection, sql: &str) -> Vec<Step> {
 /// A short title of a statement: what it does, and to which table.
 fn title(statement: &Statement<'_>) -> String {
     let sql = statement.expanded_sql().unwrap();
-    let words: Vec<&str> = sql.split_whitespace().take(3).collect();
+    // Behind the rows that it works on.
+    let own = sql.rsplit_once("host (now, answer_bytes) AS (").and_then(|(_, rest)| rest.split_once(")\n"));
+    let words: Vec<&str> = own.map_or(sql.as_str(), |(_, own)| own).split_whitespace().take(3).collect();
     words.join(" ").trim_end_matches([',', ';']).to_owned()
 }
 
 impl Step {
-    fn run(&mut self, number: i64, json: &str, at: i64) -> Duration {
+    fn run(&mut self, number: i64, json: &[String], at: i64) -> Duration {
         let statement = &mut self.statement;
         let places = ["$1", "$2", "$3"].map(|name| statement.parameter_index(name).unwrap());
+        let texts: Vec<_> = (4..)
+            .zip(json)
+            .map(|(n, text)| (statement.parameter_index(&format!("${n}")).unwrap(), text))
+            .collect();
         let start = Instant::now();
         if let Some(place) = places[0] {
             statement.raw_bind_parameter(place, number).unwrap();
         }
         if let Some(place) = places[1] {
-            statement.raw_bind_parameter(place, json).unwrap();
+            statement.raw_bind_parameter(place, at).unwrap();
         }
         if let Some(place) = places[2] {
-            statement.raw_bind_parameter(place, at).unwrap();
+            statement.raw_bind_parameter(place, 1_000_000).unwrap();
+        }
+        for (place, text) in texts {
+            if let Some(place) = place {
+                statement.raw_bind_parameter(place, text).unwrap();
+            }
         }
         let mut rows = statement.raw_query();
         while rows.next().unwrap().is_some() {}
@@ -102,7 +113,7 @@ impl Floor {
         self.turn += operations;
         self.number += 1;
         let (number, at) = (self.number, requests[0].head.occurred_at);
-        let (sql, json) = frame::batch(&requests);
+        let (sql, json) = (frame::string(&requests), frame::binds(&requests));
         let connection = self.connection;
         let steps = self.prepared.entry(sql).or_insert_with_key(|sql| prepare(connection, sql));
         steps.iter_mut().map(move |step| {

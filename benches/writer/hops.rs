@@ -154,7 +154,7 @@ impl Side for Held<'_> {
         let sql: Arc<str> = match what {
             What::Ping => "".into(),
             What::Counts(times, to) => far(to).repeat(times).into(),
-            What::Batch(load) => frame::batch(&[load.request(0, 0)]).0.into(),
+            What::Batch(load) => frame::string(&[load.request(0, 0)]).into(),
         };
         callers(self.runtime, count, time, move |caller, turn| {
             let (connection, sql) = (Arc::clone(&connection), Arc::clone(&sql));
@@ -166,9 +166,10 @@ impl Side for Held<'_> {
                     What::Batch(load) => {
                         let request = load.request(caller, turn);
                         let at = request.head.occurred_at;
-                        let (_, json) = frame::batch(&[request]);
+                        let json = frame::binds(&[request]);
                         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-                        let query = sqlx::query(AssertSqlSafe(sql)).bind(number).bind(json).bind(at);
+                        let query = sqlx::query(AssertSqlSafe(sql)).bind(number).bind(at).bind(1_000_000);
+                        let query = json.into_iter().fold(query, Query::bind);
                         run(&mut connection, query).await;
                     }
                 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::clock;
 use crate::error::{Cause, Code};
-use crate::operation::Operation;
+use crate::operation::{Operation, Refusal};
 use crate::request::{Head, OpId, Trace};
 
 /// The operation's id.
@@ -35,6 +35,8 @@ pub const LOOK: HeaderName = HeaderName::from_static("Rosey-Look");
 pub const ERROR: HeaderName = HeaderName::from_static("Nats-Service-Error");
 /// The refusal as a number.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("Nats-Service-Error-Code");
+/// The code of a refusal that is the operation's own.
+pub const REFUSAL: HeaderName = HeaderName::from_static("Rosey-Refusal");
 /// The only stream that may store an event; any other stream refuses it.
 pub const EXPECTED_STREAM: HeaderName = HeaderName::from_static("Nats-Expected-Stream");
 
@@ -156,6 +158,9 @@ pub fn refusal(message: &Message) -> Option<Cause> {
     let headers = message.headers.as_ref()?;
     let status = headers.get(ERROR_CODE)?.as_str().parse().unwrap_or(500);
     let reason = headers.get(ERROR).map_or("refused without a reason", |v| v.as_str());
+    if let Some(code) = headers.get(REFUSAL) {
+        return Some(Cause::Refused(Refusal::new(code.as_str().to_owned(), reason.to_owned())));
+    }
     Some(Cause::new(Code::from_status(status), reason.to_owned()))
 }
 
@@ -199,10 +204,18 @@ pub fn refusal_within(database: &str, empty: &str, cause: &Cause, most: usize) -
     let mut headers = answer_headers(database);
     headers.insert(ERROR, text.as_str());
     headers.insert(ERROR_CODE, code.status.to_string());
+    let name = match cause {
+        Cause::Refused(refusal) => {
+            let name = printable(&refusal.code, 64);
+            headers.insert(REFUSAL, name.as_str());
+            name
+        }
+        _ => code.name.to_owned(),
+    };
     let body = if empty == "[]" {
         b"[]".to_vec()
     } else {
-        serde_json::json!({"success": false, "error": text, "code": code.name}).to_string().into_bytes()
+        serde_json::json!({"success": false, "error": text, "code": name}).to_string().into_bytes()
     };
     (headers, body)
 }
@@ -211,8 +224,14 @@ pub fn refusal_within(database: &str, empty: &str, cause: &Cause, most: usize) -
 fn one_line(cause: &Cause, most: usize) -> String {
     let text = match cause {
         Cause::Failed { message, .. } => message.to_string(),
+        Cause::Refused(refusal) => refusal.message.to_string(),
         other => other.to_string(),
     };
+    printable(&text, most)
+}
+
+/// A header value: one line of printable text, of at most `most` bytes and 500 characters.
+fn printable(text: &str, most: usize) -> String {
     let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
     let end = (0..=most.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or_default();
     line.truncate(end);

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op};
 use crate::client::{Db, Stack};
-use crate::operation::{Check, Definition, Invalid, Spec};
+use crate::operation::{Check, Definition, Spec};
 
 /// What is known of the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub struct Chatter {
 impl Definition for GetChannelStats {
     type Answer = ChannelStats;
     const SPEC: Spec = Spec::query("channel_stats", "rosey.db.query.channel_stats");
-    const SQLITE: &'static str = "
+    const ANSWER: &'static str = "
         SELECT json_object(
             'high_water_mark', json_object('users', max_users, 'timestamp', max_users_timestamp),
             'high_water_connected', json_object('users', max_connected, 'timestamp', max_connected_timestamp),
@@ -75,10 +75,6 @@ impl Definition for GetChannelStats {
          UNION ALL SELECT 'channel', 'last_updated', s.last_updated, h.count
          FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'updated'",
     )];
-
-    fn check(&self) -> Result<(), Invalid> {
-        Ok(())
-    }
 }
 
 impl<S: Stack<Op>> Db<S> {

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Done, Invalid, Spec};
+use crate::operation::{Definition, Done, Spec};
 
 /// How many are in the channel, for the record: the maximum is kept, with the earliest time it was reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,22 +18,18 @@ pub struct HighWater {
 impl Definition for HighWater {
     type Answer = Done;
     const SPEC: Spec = Spec::event("high_water", "rosey.db.stats.high_water").example(r#"{"chat_count":41,"connected_count":57}"#);
-    const SQLITE: &'static str = "
-        INSERT INTO high_water (kind, count, at)
-        SELECT k.value, CASE k.value
-                WHEN 'chat' THEN r.value ->> '$[2].chat_count'
-                WHEN 'connected' THEN r.value ->> '$[2].connected_count'
-                ELSE l.occurred_at / 1000 END AS count, l.occurred_at / 1000
-        FROM jsonb_each($2, '$.high_water') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
-        CROSS JOIN json_each('[\"chat\", \"connected\", \"updated\"]') k
-        WHERE count > 0 OR k.value = 'chat'
-        ON CONFLICT (kind) DO UPDATE SET count = excluded.count, at = excluded.at
-        WHERE excluded.count > high_water.count
-           OR (excluded.count = high_water.count AND excluded.at < coalesce(high_water.at, excluded.at + 1));";
-
-    fn check(&self) -> Result<(), Invalid> {
-        Ok(())
-    }
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO high_water (kind, count, at)
+         SELECT k.value, CASE k.value
+                    WHEN 'chat' THEN op ->> 'chat_count'
+                    WHEN 'connected' THEN op ->> 'connected_count'
+                    ELSE at / 1000 END AS count, at / 1000
+         FROM new CROSS JOIN json_each('[\"chat\", \"connected\", \"updated\"]') k
+         WHERE count > 0 OR k.value = 'chat'
+         ON CONFLICT (kind) DO UPDATE SET count = excluded.count, at = excluded.at
+         WHERE excluded.count > high_water.count
+            OR (excluded.count = high_water.count AND excluded.at < coalesce(high_water.at, excluded.at + 1))",
+    ];
 }
 
 impl<S: Stack<Op>> Db<S> {

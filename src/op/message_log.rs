@@ -16,28 +16,23 @@ pub struct MessageLog {
 impl Definition for MessageLog {
     type Answer = Done;
     const SPEC: Spec = Spec::event("message_log", "rosey.db.message.log").example(r#"{"username":"alice","message":"hello"}"#);
-    const SQLITE: &'static str = "
-        INSERT INTO recent_chat (timestamp, username, message, at, op_id)
-        SELECT l.occurred_at / 1000, r.value ->> '$[2].username', r.value ->> '$[2].message', l.occurred_at, l.id
-        FROM jsonb_each($2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;
-
-        INSERT INTO user_stats (username, first_seen, last_seen, total_chat_lines, last_line)
-        SELECT r.value ->> '$[2].username' AS speaker,
-               min(l.occurred_at) / 1000, max(l.occurred_at) / 1000, count(*), max(l.occurred_at) / 1000
-        FROM jsonb_each($2, '$.message_log') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
-        WHERE true
-        GROUP BY speaker
-        ON CONFLICT (username) DO UPDATE SET
-            first_seen = min(first_seen, excluded.first_seen),
-            last_seen = max(last_seen, excluded.last_seen),
-            last_line = max(coalesce(last_line, 0), excluded.last_line),
-            total_chat_lines = total_chat_lines + excluded.total_chat_lines;";
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO recent_chat (timestamp, username, message, at, op_id)
+         SELECT at / 1000, op ->> 'username', op ->> 'message', at, id FROM new",
+        "INSERT INTO user_stats (username, first_seen, last_seen, total_chat_lines, last_line)
+         SELECT op ->> 'username' AS speaker, min(at) / 1000, max(at) / 1000, count(*), max(at) / 1000
+         FROM new WHERE true GROUP BY speaker
+         ON CONFLICT (username) DO UPDATE SET
+             first_seen = min(first_seen, excluded.first_seen),
+             last_seen = max(last_seen, excluded.last_seen),
+             last_line = max(coalesce(last_line, 0), excluded.last_line),
+             total_chat_lines = total_chat_lines + excluded.total_chat_lines",
+    ];
     const CHECKS: &'static [Check] = &[Check::new(
         "lines",
-        "SELECT l.id, 'at', coalesce(c.at, s.at), l.occurred_at
-         FROM ledger l LEFT JOIN recent_chat c ON c.op_id = l.id LEFT JOIN server_lines s ON s.op_id = l.id
-         WHERE l.operation = 'message_log'
-           AND l.occurred_at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.chat'), 0)",
+        "SELECT l.id, 'at', coalesce(c.at, s.at), l.at
+         FROM applied l LEFT JOIN recent_chat c ON c.op_id = l.id LEFT JOIN server_lines s ON s.op_id = l.id
+         WHERE l.at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.chat'), 0)",
     )];
 
     fn check(&self) -> Result<(), Invalid> {

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op};
 use crate::client::{Db, Stack};
-use crate::operation::{Definition, Invalid, Spec, Sweep};
+use crate::operation::{Definition, Spec, Sweep};
 
 /// Who is here, as far as the database knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,18 +22,18 @@ pub struct Session {
 }
 
 /// The joins and leaves of a user that are too old to be kept one by one, and that nobody can offer again: those
-/// before the first that the ledger still knows. The last of them stays, so that what comes next finds its neighbour.
+/// before the first that may still come again. The last of them stays, so that what comes next finds its neighbour.
 /// At most 32 at a time: a transaction stays short whatever was imported.
 macro_rules! old {
     () => {
         "WITH first AS (
              SELECT k.value AS username, e.value ->> 0 AS at, e.value ->> 1 AS id, e.value ->> 2 AS joined
-             FROM (SELECT DISTINCT value FROM json_each($1)) k CROSS JOIN json_each((
+             FROM (SELECT DISTINCT key AS value FROM gone) k CROSS JOIN json_each((
                  SELECT json_group_array(json_array(at, id, joined)) FROM (
-                     SELECT at, id, joined FROM presence WHERE username = k.value AND at < $2
+                     SELECT at, id, joined FROM presence WHERE username = k.value AND at < (SELECT horizon FROM sweep)
                      ORDER BY at, id LIMIT 33))) e),
          seen AS (
-             SELECT f.*, max(EXISTS (SELECT 1 FROM ledger l WHERE l.id = f.id)) OVER (
+             SELECT f.*, max(EXISTS (SELECT 1 FROM known WHERE known.id = f.id)) OVER (
                         PARTITION BY f.username ORDER BY f.at, f.id) AS known
              FROM first f),
          old AS (
@@ -48,11 +48,11 @@ const FOLD: Sweep = Sweep::hours(
     30 * 24,
     "SELECT username FROM (
          SELECT p.username, row_number() OVER user AS place,
-                max(EXISTS (SELECT 1 FROM ledger l WHERE l.id = p.id)) OVER user AS known
-         FROM presence p WHERE p.at < $2
+                max(EXISTS (SELECT 1 FROM known WHERE known.id = p.id)) OVER user AS known
+         FROM presence p WHERE p.at < (SELECT horizon FROM sweep)
          WINDOW user AS (PARTITION BY p.username ORDER BY p.at, p.id))
-     WHERE NOT known AND place % 32 = 2 ORDER BY place, username LIMIT $1",
-    concat!(
+     WHERE NOT known AND place % 32 = 2 ORDER BY place, username LIMIT (SELECT most FROM sweep)",
+    &[concat!(
         old!(),
         "INSERT INTO user_baseline (username, first_seen, last_session, connected_ms, folded_at, folded_id)
          SELECT username, min(iif(joined AND next IS NOT NULL, at, NULL)) / 1000,
@@ -63,27 +63,23 @@ const FOLD: Sweep = Sweep::hours(
              first_seen = coalesce(min(first_seen, excluded.first_seen), first_seen, excluded.first_seen),
              last_session = coalesce(max(last_session, excluded.last_session), last_session, excluded.last_session),
              connected_ms = connected_ms + excluded.connected_ms,
-             folded_at = excluded.folded_at, folded_id = excluded.folded_id;",
-        old!(),
-        "DELETE FROM presence WHERE (username, at, id) IN (SELECT username, at, id FROM old WHERE next IS NOT NULL);"
-    ),
+             folded_at = excluded.folded_at, folded_id = excluded.folded_id"),
+     concat!(old!(),
+        "DELETE FROM presence WHERE (username, at, id) IN (SELECT username, at, id FROM old WHERE next IS NOT NULL)"
+    )],
 )
 .at_once(16);
 
 impl Definition for OpenSessions {
     type Answer = Vec<Session>;
     const SPEC: Spec = Spec::query("open_sessions", "rosey.db.query.open_sessions").list();
-    const SQLITE: &'static str = "
+    const ANSWER: &'static str = "
         SELECT json_group_array(json_object(
             'username', username, 'since', current_session_start,
             'watched_until', max(current_session_start, last_updated)) ORDER BY username)
         FROM user_stats CROSS JOIN (SELECT last_updated FROM current_status WHERE id = 1)
         WHERE current_session_start IS NOT NULL";
     const SWEEPS: &'static [Sweep] = &[FOLD];
-
-    fn check(&self) -> Result<(), Invalid> {
-        Ok(())
-    }
 }
 
 impl<S: Stack<Op>> Db<S> {

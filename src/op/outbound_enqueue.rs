@@ -24,20 +24,18 @@ pub struct Enqueued {
 impl Definition for OutboundEnqueue {
     type Answer = Enqueued;
     const SPEC: Spec = Spec::call("outbound_enqueue", "rosey.db.messages.outbound.enqueue").example(r#"{"username":"alice","content":"welcome back"}"#);
-    const SQLITE: &'static str = "
-        INSERT INTO outbound_messages (timestamp, message, username, at, op_id)
-        SELECT l.occurred_at / 1000, r.value ->> '$[2].content', r.value ->> '$[2].username', l.occurred_at, l.id
-        FROM jsonb_each($2, '$.outbound_enqueue') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;
-
-        UPDATE ledger
-        SET answer = (SELECT json_object('id', o.id) FROM outbound_messages o WHERE o.op_id = ledger.id)
-        WHERE batch = $1 AND id IN (SELECT r.value ->> 0 FROM jsonb_each($2, '$.outbound_enqueue') r);";
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO outbound_messages (timestamp, message, username, at, op_id)
+         SELECT at / 1000, op ->> 'content', op ->> 'username', at, id FROM new",
+    ];
+    const ANSWER: &'static str = "
+        SELECT asked.id, json_object('id', o.id)
+        FROM asked CROSS JOIN outbound_messages o ON o.op_id = asked.id";
     const CHECKS: &'static [Check] = &[Check::new(
         "enqueued messages",
         "SELECT l.id, 'id', o.id, l.answer ->> 'id'
-         FROM ledger l LEFT JOIN outbound_messages o ON o.op_id = l.id
-         WHERE l.operation = 'outbound_enqueue'
-           AND l.occurred_at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.sent'), 0)",
+         FROM applied l LEFT JOIN outbound_messages o ON o.op_id = l.id
+         WHERE l.at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.sent'), 0)",
     )];
 
     fn check(&self) -> Result<(), Invalid> {

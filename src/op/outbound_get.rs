@@ -44,48 +44,43 @@ pub struct OutboundMessage {
 
 impl Definition for OutboundGet {
     type Answer = Vec<OutboundMessage>;
-    const SPEC: Spec = Spec::call("outbound_get", "rosey.db.messages.outbound.get").untimed().list().fresh(10).example(r#"{"username":"alice","limit":10}"#);
-    // A claim that leased nothing leaves no trace: bots ask every two seconds.
-    const SQLITE: &'static str = "
-        INSERT INTO outbound_marks (op_id, message, at, kind)
-        SELECT ' ' || lease_id || ' ' || id, id, lease_until, 'expired'
-        FROM outbound_messages WHERE lease_until <= $3 OR lease_until > $3 + 3600000;
-
-        UPDATE outbound_messages SET lease_id = claim.id, lease_at = claim.at, lease_until = $3 + 30000
-        FROM (
-            SELECT message, min(turn), id, at FROM (
-                SELECT o.id AS message, r.key AS turn, l.id AS id, l.occurred_at AS at, r.value ->> '$[2].limit' AS most,
-                       row_number() OVER claims AS place,
-                       sum(2 * octet_length(json_quote(o.message)) + octet_length(json_quote(o.username))
-                           + octet_length(json_quote(o.error_message)) + 200) OVER claims AS bytes
-                FROM jsonb_each($2, '$.outbound_get') r
-                CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
-                CROSS JOIN outbound_messages o ON o.username IS r.value ->> '$[2].username' AND o.sent = 0
-                WHERE o.lease_id IS NULL
-                  AND o.retry_count < r.value ->> '$[2].max_retries'
-                  AND 2 * octet_length(json_quote(o.message)) + octet_length(json_quote(o.username))
-                      + octet_length(json_quote(o.error_message)) + 200 <= $4
-                  AND (o.retry_count = 0
-                       OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= $3
-                       -- by a clock that was ahead, as the lease above
-                       OR coalesce(o.last_attempt, o.timestamp * 1000) > $3 + 3600000)
-                WINDOW claims AS (PARTITION BY l.id ORDER BY o.at, o.id))
-            WHERE place <= most AND bytes <= $4
-            GROUP BY message) AS claim
-        WHERE outbound_messages.id = claim.message;
-
-        SELECT r.value ->> 0, (
+    const SPEC: Spec = Spec::call("outbound_get", "rosey.db.messages.outbound.get").untimed().list().fresh(10).claim().example(r#"{"username":"alice","limit":10}"#);
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO outbound_marks (op_id, message, at, kind)
+         SELECT ' ' || lease_id || ' ' || id, id, lease_until, 'expired'
+         FROM host CROSS JOIN outbound_messages
+         WHERE (lease_until <= now OR lease_until > now + 3600000) AND EXISTS (SELECT 1 FROM new)",
+        "UPDATE outbound_messages
+         SET lease_id = claim.id, lease_at = claim.at, lease_until = (SELECT now FROM host) + 30000
+         FROM (
+             SELECT message, min(id) AS id, at FROM (
+                 SELECT o.id AS message, new.id, new.at, op ->> 'limit' AS most, answer_bytes,
+                        row_number() OVER claims AS place,
+                        sum(2 * octet_length(json_quote(o.message)) + octet_length(json_quote(o.username))
+                            + octet_length(json_quote(o.error_message)) + 200) OVER claims AS bytes
+                 FROM host CROSS JOIN new
+                 CROSS JOIN outbound_messages o ON o.username IS op ->> 'username' AND o.sent = 0
+                 WHERE o.lease_id IS NULL
+                   AND o.retry_count < op ->> 'max_retries'
+                   AND 2 * octet_length(json_quote(o.message)) + octet_length(json_quote(o.username))
+                       + octet_length(json_quote(o.error_message)) + 200 <= answer_bytes
+                   AND (o.retry_count = 0
+                        OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= now
+                        -- by a clock that was ahead, as the lease above
+                        OR coalesce(o.last_attempt, o.timestamp * 1000) > now + 3600000)
+                 WINDOW claims AS (PARTITION BY new.id ORDER BY o.at, o.id))
+             WHERE place <= most AND bytes <= answer_bytes
+             GROUP BY message) AS claim
+         WHERE outbound_messages.id = claim.message",
+    ];
+    const ANSWER: &'static str = "
+        SELECT asked.id, (
             SELECT json_group_array(json_object(
                 'id', o.id, 'username', o.username, 'content', o.message, 'message', o.message,
                 'timestamp', o.timestamp, 'retry_count', o.retry_count, 'error_message', o.error_message)
                 ORDER BY o.at, o.id)
-            FROM outbound_messages o WHERE o.lease_id = r.value ->> 0 AND o.sent = 0)
-        FROM jsonb_each($2, '$.outbound_get') r;
-
-        DELETE FROM ledger
-        WHERE batch = $1 AND id IN (
-            SELECT r.value ->> 0 FROM jsonb_each($2, '$.outbound_get') r
-            WHERE NOT EXISTS (SELECT 1 FROM outbound_messages o WHERE o.lease_id = r.value ->> 0));";
+            FROM outbound_messages o WHERE o.lease_id = asked.id AND o.sent = 0)
+        FROM asked";
     const CHECKS: &'static [Check] = &[Check::new(
         "outbound_messages",
         "WITH marks AS (

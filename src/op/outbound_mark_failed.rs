@@ -21,18 +21,17 @@ pub struct OutboundMarkFailed {
 impl Definition for OutboundMarkFailed {
     type Answer = Done;
     const SPEC: Spec = Spec::call("outbound_mark_failed", "rosey.db.messages.outbound.mark_failed").example(r#"{"message_id":1,"error":"no such user","permanent":true}"#);
-    const SQLITE: &'static str = "
-        INSERT INTO outbound_marks (op_id, message, at, kind, error)
-        SELECT l.id, coalesce((SELECT o.id FROM outbound_messages o WHERE o.id = r.value ->> '$[2].message_id'), 0),
-               l.occurred_at,
-               CASE WHEN r.value ->> '$[2].permanent' THEN 'failed' ELSE 'retry' END, r.value ->> '$[2].error'
-        FROM jsonb_each($2, '$.outbound_mark_failed') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO outbound_marks (op_id, message, at, kind, error)
+         SELECT id, coalesce((SELECT o.id FROM outbound_messages o WHERE o.id = op ->> 'message_id'), 0), at,
+                CASE WHEN op ->> 'permanent' THEN 'failed' ELSE 'retry' END, op ->> 'error'
+         FROM new",
+    ];
     const CHECKS: &'static [Check] = &[Check::new(
         "failure marks",
         "SELECT l.id, 'kind', m.kind, iif(m.kind = 'failed', 'failed', 'retry')
-         FROM ledger l LEFT JOIN outbound_marks m ON m.op_id = l.id
-         WHERE l.operation = 'outbound_mark_failed'
-           AND l.occurred_at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.sent'), 0)",
+         FROM applied l LEFT JOIN outbound_marks m ON m.op_id = l.id
+         WHERE l.at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.sent'), 0)",
     )];
 
     fn check(&self) -> Result<(), Invalid> {

@@ -25,19 +25,18 @@ pub struct PmCommand {
 impl Definition for PmCommand {
     type Answer = Done;
     const SPEC: Spec = Spec::event("pm_command", "rosey.db.action.pm_command").example(r#"{"username":"mod","command":"stats","result":"success"}"#);
-    const SQLITE: &'static str = "
-        INSERT INTO user_actions (timestamp, username, action_type, details, op_id)
-        SELECT l.occurred_at / 1000, r.value ->> '$[2].username', 'pm_command',
-               'cmd=' || (r.value ->> '$[2].command') || ', args: ' || (r.value ->> '$[2].args')
-               || ', result: ' || (r.value ->> '$[2].result')
-               || coalesce(', error: ' || (r.value ->> '$[2].error'), ''), l.id
-        FROM jsonb_each($2, '$.pm_command') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
-        ORDER BY l.occurred_at, l.id;";
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO user_actions (timestamp, username, action_type, details, op_id)
+         SELECT at / 1000, op ->> 'username', 'pm_command',
+                'cmd=' || (op ->> 'command') || ', args: ' || (op ->> 'args') || ', result: ' || (op ->> 'result')
+                || coalesce(', error: ' || (op ->> 'error'), ''), id
+         FROM new ORDER BY at, id",
+    ];
     const CHECKS: &'static [Check] = &[
         Check::new(
             "commands",
-            "SELECT l.id, 'timestamp', a.timestamp, l.occurred_at / 1000
-             FROM ledger l LEFT JOIN user_actions a ON a.op_id = l.id WHERE l.operation = 'pm_command'",
+            "SELECT l.id, 'timestamp', a.timestamp, l.at / 1000
+             FROM applied l LEFT JOIN user_actions a ON a.op_id = l.id",
         ),
         Check::new("user_actions", "SELECT id, 'op_id', op_id IS NOT NULL, 1 FROM user_actions"),
     ];

@@ -109,22 +109,18 @@ fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<Field<bool>, D::Error> {
 impl Definition for StatusUpdate {
     type Answer = Done;
     const SPEC: Spec = Spec::event("status_update", "rosey.db.status.update").example(r#"{"status":"online","status_data":{"bot_afk":false}}"#);
-    const SQLITE: &'static str = "
-        INSERT INTO status_fields (field, at, id, value)
-        SELECT f.key, l.occurred_at, l.id, f.atom
-        FROM jsonb_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
-        CROSS JOIN json_each(r.value, '$[2].status_data') f
-        UNION ALL
-        SELECT f.key, l.occurred_at, l.id, f.atom
-        FROM jsonb_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
-        CROSS JOIN json_each(r.value, '$[2]') f
-        WHERE f.key IN ('status', 'details')
-        UNION ALL
-        SELECT 'last_updated', l.occurred_at, l.id, l.occurred_at / 1000
-        FROM jsonb_each($2, '$.status_update') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1
-        WHERE true
-        ON CONFLICT (field) DO UPDATE SET at = excluded.at, id = excluded.id, value = excluded.value
-        WHERE (excluded.at, excluded.id) > (status_fields.at, status_fields.id);";
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO status_fields (field, at, id, value)
+         SELECT f.key, new.at, new.id, f.atom FROM new CROSS JOIN json_each(op, '$.status_data') f
+         UNION ALL
+         SELECT f.key, new.at, new.id, f.atom FROM new CROSS JOIN json_each(op) f
+         WHERE f.key IN ('status', 'details')
+         UNION ALL
+         SELECT 'last_updated', at, id, at / 1000 FROM new
+         WHERE true
+         ON CONFLICT (field) DO UPDATE SET at = excluded.at, id = excluded.id, value = excluded.value
+         WHERE (excluded.at, excluded.id) > (status_fields.at, status_fields.id)",
+    ];
     const CHECKS: &'static [Check] = &[Check::new(
         "current_status",
         "WITH whole AS (

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Op};
 use crate::client::{Db, Stack};
-use crate::operation::{Check, Definition, Done, Invalid, Spec};
+use crate::operation::{Check, Definition, Done, Spec};
 
 /// How many are in the channel, for the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,22 +18,16 @@ pub struct UserCount {
 impl Definition for UserCount {
     type Answer = Done;
     const SPEC: Spec = Spec::event("user_count", "rosey.db.stats.user_count").example(r#"{"chat_count":41,"connected_count":57}"#);
-    const SQLITE: &'static str = "
-        INSERT INTO user_count_history (timestamp, chat_users, connected_users, op_id)
-        SELECT l.occurred_at / 1000, r.value ->> '$[2].chat_count',
-               max(r.value ->> '$[2].chat_count', r.value ->> '$[2].connected_count'), l.id
-        FROM jsonb_each($2, '$.user_count') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO user_count_history (timestamp, chat_users, connected_users, op_id)
+         SELECT at / 1000, op ->> 'chat_count', max(op ->> 'chat_count', op ->> 'connected_count'), id FROM new",
+    ];
     const CHECKS: &'static [Check] = &[Check::new(
         "user counts",
-        "SELECT l.id, 'timestamp', h.timestamp, l.occurred_at / 1000
-         FROM ledger l LEFT JOIN user_count_history h ON h.op_id = l.id
-         WHERE l.operation = 'user_count'
-           AND l.occurred_at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.history'), 0)",
+        "SELECT l.id, 'timestamp', h.timestamp, l.at / 1000
+         FROM applied l LEFT JOIN user_count_history h ON h.op_id = l.id
+         WHERE l.at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.history'), 0)",
     )];
-
-    fn check(&self) -> Result<(), Invalid> {
-        Ok(())
-    }
 }
 
 impl<S: Stack<Op>> Db<S> {

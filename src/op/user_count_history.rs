@@ -27,17 +27,20 @@ impl Definition for UserCountHistory {
     type Answer = Vec<Count>;
     const SPEC: Spec = Spec::query("user_count_history", "rosey.db.query.user_count_history").list().example(r#"{"hours":24}"#);
     // The Python bot stored texts as counts, too: they count as the number they begin with, or 0.
-    const SQLITE: &'static str = "
+    const ANSWER: &'static str = "
         SELECT json_group_array(json_object(
             'timestamp', timestamp, 'chat_users', CAST(chat_users AS INTEGER),
             'connected_users', CAST(connected_users AS INTEGER)) ORDER BY timestamp, op_id)
         FROM user_count_history
-        WHERE timestamp >= $2 / 1000 - ($1 ->> 'hours') * 3600 AND typeof(timestamp) = 'integer'";
+        WHERE timestamp >= (SELECT now / 1000 - (op ->> 'hours') * 3600 FROM host, asked)
+          AND typeof(timestamp) = 'integer'";
     const SWEEPS: &'static [Sweep] = &[Sweep::hours(
         "history",
         30 * 24,
-        "SELECT id FROM user_count_history WHERE timestamp < $2 / 1000 ORDER BY timestamp LIMIT $1",
-        "DELETE FROM user_count_history WHERE id IN (SELECT value FROM json_each($1)) AND timestamp < $2 / 1000;",
+        "SELECT id FROM user_count_history WHERE timestamp < (SELECT horizon / 1000 FROM sweep)
+         ORDER BY timestamp LIMIT (SELECT most FROM sweep)",
+        &["DELETE FROM user_count_history
+           WHERE id IN (SELECT key FROM gone) AND timestamp < (SELECT horizon / 1000 FROM sweep)"],
     )];
     const CHECKS: &'static [Check] =
         &[Check::new("user_count_history", "SELECT id, 'op_id', op_id IS NOT NULL, 1 FROM user_count_history")];

@@ -14,16 +14,14 @@ pub struct UserJoined {
 impl Definition for UserJoined {
     type Answer = Done;
     const SPEC: Spec = Spec::event("user_joined", "rosey.db.user.joined").example(r#"{"username":"alice"}"#);
-    const SQLITE: &'static str = "
-        INSERT INTO presence (username, at, id, joined)
-        SELECT r.value ->> '$[2].username', l.occurred_at, l.id, 1
-        FROM jsonb_each($2, '$.user_joined') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO presence (username, at, id, joined) SELECT op ->> 'username', at, id, 1 FROM new",
+    ];
     const CHECKS: &'static [Check] = &[Check::new(
         "joins",
         // Materialised, because SQLite looks up an id in the table itself by reading all of it.
         "WITH p AS MATERIALIZED (SELECT id, at, joined FROM presence)
-         SELECT l.id, 'at', iif(p.joined, p.at, NULL), l.occurred_at FROM ledger l LEFT JOIN p ON p.id = l.id
-         WHERE l.operation = 'user_joined'",
+         SELECT l.id, 'at', iif(p.joined, p.at, NULL), l.at FROM applied l LEFT JOIN p ON p.id = l.id",
     )];
 
     fn check(&self) -> Result<(), Invalid> {

@@ -14,16 +14,14 @@ pub struct UserLeft {
 impl Definition for UserLeft {
     type Answer = Done;
     const SPEC: Spec = Spec::event("user_left", "rosey.db.user.left").example(r#"{"username":"alice"}"#);
-    const SQLITE: &'static str = "
-        INSERT INTO presence (username, at, id, joined)
-        SELECT r.value ->> '$[2].username', l.occurred_at, l.id, 0
-        FROM jsonb_each($2, '$.user_left') r CROSS JOIN ledger l ON l.id = r.value ->> 0 AND l.batch = $1;";
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO presence (username, at, id, joined) SELECT op ->> 'username', at, id, 0 FROM new",
+    ];
     const CHECKS: &'static [Check] = &[Check::new(
         "leaves",
         // As of the joins.
         "WITH p AS MATERIALIZED (SELECT id, at, joined FROM presence)
-         SELECT l.id, 'at', iif(p.joined, NULL, p.at), l.occurred_at FROM ledger l LEFT JOIN p ON p.id = l.id
-         WHERE l.operation = 'user_left'",
+         SELECT l.id, 'at', iif(p.joined, NULL, p.at), l.at FROM applied l LEFT JOIN p ON p.id = l.id",
     )];
 
     fn check(&self) -> Result<(), Invalid> {

@@ -35,14 +35,13 @@ pub struct UserStats {
 impl Definition for GetUserStats {
     type Answer = UserStats;
     const SPEC: Spec = Spec::query("user_stats", "rosey.db.query.user_stats").example(r#"{"username":"alice"}"#);
-    const SQLITE: &'static str = "
+    const ANSWER: &'static str = "
         SELECT json_object(
-            'username', asked.username, 'first_seen', first_seen, 'last_seen', last_seen,
+            'username', name, 'first_seen', first_seen, 'last_seen', last_seen,
             'total_chat_lines', total_chat_lines, 'total_time_connected', total_time_connected,
             'current_session_start', current_session_start,
             'success', json('true'), 'found', json(iif(u.username IS NULL, 'false', 'true')))
-        FROM (SELECT $1 ->> 'username' AS username) AS asked
-        LEFT JOIN user_stats u ON u.username = asked.username";
+        FROM (SELECT op ->> 'username' AS name FROM asked) LEFT JOIN user_stats u ON u.username = name";
     const CHECKS: &'static [Check] = &[Check::new(
         "user_stats",
         "WITH gaps AS (

@@ -13,13 +13,13 @@ pub struct Sweep {
     pub name: &'static str,
     /// How long rows are kept if nothing else is said.
     pub keep: Duration,
-    /// One `SELECT` of one column, the keys of rows that are too old: at most `$1` of them, of a time before `$2`;
-    /// `$3` is now (both unix milliseconds).
+    /// One `SELECT` of one column, the keys of rows that are too old, over `sweep (now, horizon, most)`: at most `most`
+    /// of them, of a time before `horizon` (unix milliseconds, as `now`). `known (id)` are the ids of the operations that
+    /// may still come again.
     pub find: &'static str,
-    /// Statements, each ended by `;`, that remove the rows whose keys are in `json_each($1)`, and add to a baseline
-    /// what is derived from them. `$2` and `$3` as above. The last one changes something if, and only if, something
-    /// was removed.
-    pub remove: &'static str,
+    /// Statements that remove the rows whose keys are in `gone (key)`, and add to a baseline what is derived from them;
+    /// `sweep` and `known` as above. The last one changes something if, and only if, something was removed.
+    pub remove: &'static [&'static str],
     /// How many keys are removed in one transaction: so many that it stays within some milliseconds.
     pub at_once: usize,
 }
@@ -27,7 +27,12 @@ pub struct Sweep {
 impl Sweep {
     /// Rows that are kept for so many hours.
     #[must_use]
-    pub const fn hours(name: &'static str, hours: u64, find: &'static str, remove: &'static str) -> Self {
+    pub const fn hours(
+        name: &'static str,
+        hours: u64,
+        find: &'static str,
+        remove: &'static [&'static str],
+    ) -> Self {
         Self { name, keep: Duration::from_secs(hours * 3600), find, remove, at_once: 200 }
     }
 
@@ -44,7 +49,8 @@ pub struct Check {
     /// What is checked, in a word: usually the table.
     pub name: &'static str,
     /// One `SELECT` of four columns: what it is about (the row's key), which column, what stands there, what must
-    /// stand there. Rows in which the last two are the same are no finding. It has no parameters.
+    /// stand there. Rows in which the last two are the same are no finding. It has no parameters. `applied (id, at, answer)`
+    /// are the requests of the operation that were applied and may still come again.
     pub sql: &'static str,
 }
 

@@ -1,14 +1,13 @@
 //! What the compiler refuses: operations that could be taken for each other, or would have no effect.
 
-use super::{Check, Spec, Sweep};
+use super::{Check, Definition, Kind, Spec, Sweep};
 
-/// Fails to compile where the operations of a type could be taken for each other, or would have no effect: names are
-/// `a-z`, `0-9` and `_`, names and subjects differ, what writes reads its own rows, parameters have their form. For
-/// [`operations!`](crate::operations).
+/// Fails to compile where the operations of a type could be taken for each other: names are `a-z`, `0-9` and `_`, names
+/// and subjects differ. For [`operations!`](crate::operations).
 ///
 /// # Panics
 /// At compile time, with what is wrong.
-pub const fn validate(specs: &[Spec], statements: &[&str]) {
+pub const fn validate(specs: &[Spec]) {
     let mut i = 0;
     while i < specs.len() {
         let name = specs[i].name.as_bytes();
@@ -19,10 +18,6 @@ pub const fn validate(specs: &[Spec], statements: &[&str]) {
             assert!(plain, "the name of an operation may have a-z, 0-9 and _ only");
             c += 1;
         }
-        assert!(
-            !specs[i].writes() || reads(statements[i].as_bytes(), name),
-            "an operation that writes never reads its rows: jsonb_each($2, '$.NAME')"
-        );
         let mut j = 0;
         while j < i {
             assert!(!same(name, specs[j].name.as_bytes()), "two operations have one name");
@@ -30,13 +25,32 @@ pub const fn validate(specs: &[Spec], statements: &[&str]) {
             assert!(!same(subject, other), "two operations have one subject");
             j += 1;
         }
-        assert!(!has(statements[i].as_bytes(), b'?'), "parameters are written $1, never ?1");
         i += 1;
     }
 }
 
-/// The same for what a database does by itself: parameters have their form, a check has none, and what removes ends
-/// so that something can follow.
+/// Fails to compile where an operation has no effect, or one that its kind rules out. What its statements say is looked at
+/// when a database is opened. For [`operations!`](crate::operations).
+///
+/// # Panics
+/// At compile time, with what is wrong.
+pub const fn validate_effect<D: Definition>() {
+    let (spec, answers) = (D::SPEC, !D::ANSWER.is_empty());
+    let (statements, applies) = (!D::STATEMENTS.is_empty(), D::APPLY.is_some());
+    match spec.kind {
+        Kind::Query => {
+            assert!(!statements && !applies, "a query changes nothing: it has an ANSWER, and no STATEMENTS");
+            assert!(answers, "a query has an ANSWER");
+        }
+        Kind::Event | Kind::Call => {
+            assert!(statements || applies, "an operation that writes has STATEMENTS, or implements Apply");
+            assert!(!answers || !matches!(spec.kind, Kind::Event), "an event has no ANSWER: make it a call");
+        }
+    }
+    assert!(!spec.claim || (answers && statements), "a claim is a call with STATEMENTS and an ANSWER");
+}
+
+/// The same for what a database does by itself: a sweep has a name and removes something, a check has no parameters.
 ///
 /// # Panics
 /// At compile time, with what is wrong.
@@ -45,14 +59,8 @@ pub const fn validate_upkeep(sweeps: &[&[Sweep]], checks: &[&[Check]]) {
     while i < sweeps.len() {
         let mut j = 0;
         while j < sweeps[i].len() {
-            let (find, remove) = (sweeps[i][j].find.as_bytes(), sweeps[i][j].remove.as_bytes());
             assert!(!sweeps[i][j].name.is_empty(), "a sweep has no name");
-            assert!(!has(find, b'?') && !has(remove, b'?'), "parameters are written $1, never ?1");
-            assert!(!has(find, b';'), "a sweep finds with one SELECT");
-            assert!(
-                matches!(remove.trim_ascii_end().last(), Some(b';')),
-                "what a sweep removes with ends with ;"
-            );
+            assert!(!sweeps[i][j].remove.is_empty(), "a sweep removes nothing");
             j += 1;
         }
         i += 1;
@@ -77,26 +85,6 @@ const fn has(statements: &[u8], byte: u8) -> bool {
             return true;
         }
         c += 1;
-    }
-    false
-}
-
-/// Whether the statements contain `'$.NAME'`.
-const fn reads(statements: &[u8], name: &[u8]) -> bool {
-    let length = name.len() + 4;
-    let mut start = 0;
-    while start + length <= statements.len() {
-        let quoted = statements[start] == b'\'' && statements[start + length - 1] == b'\'';
-        if quoted && statements[start + 1] == b'$' && statements[start + 2] == b'.' {
-            let mut c = 0;
-            while c < name.len() && statements[start + 3 + c] == name[c] {
-                c += 1;
-            }
-            if c == name.len() {
-                return true;
-            }
-        }
-        start += 1;
     }
     false
 }

@@ -1,51 +1,37 @@
 //! One transaction as one string of statements with shared binds: one hop to SQLite's thread, however many
 //! operations it applies.
 
+mod known;
+mod plain;
+mod rows;
+pub(super) mod shown;
+pub(super) mod strings;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use sqlx::sqlite::SqliteConnection;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use super::keeper::Keeper;
-use super::retention::Removal;
+use super::queue::Write;
+use super::retention::{self, Removal};
 use super::statements::run;
-use super::writer::Write;
-use super::{DeadLetter, dead};
-use crate::operation::{Kind, Persist, Spec, Sweep};
+use super::{DeadLetter, dead, limit};
+use crate::error::Cause;
+use crate::operation::{ApplyFn, Persist, Spec, Sweep};
+use known::{answered, known};
+use rows::Rows;
+use strings::{Joined, NOTHING_NEW, Strings};
 
-// Parameters are `$1`, not `?1`: sqlx counts a number that a statement leaves out (`?2` without `?1`) as an argument
-// of its own, and binds nothing at all to the statements behind it once its count is past the last one.
+/// What stands before a refusal in the ledger, in the place of an answer. No JSON begins with it.
+const REFUSED: char = '!';
 
-/// The ledger comes first: it decides what is new. A row marked with this batch's number was inserted by it.
-const BEGIN: &str = "
-    BEGIN IMMEDIATE;
-    INSERT INTO ledger (id, operation, hash, occurred_at, applied_at, batch)
-    SELECT r.value ->> 0, k.key, r.value ->> 3, r.value ->> 1, $3, $1
-    FROM jsonb_each($2) k CROSS JOIN jsonb_each(k.value) r
-    WHERE true
-    ON CONFLICT (id) DO NOTHING;";
-
-/// Answers that the ledger keeps, and ids that stand there for something else. The only rows of three columns. A batch
-/// that answers nothing goes without: it is asked only if some of its ids were there before.
-const KNOWN: &str = "
-    SELECT l.id, l.answer, l.operation <> k.key OR l.hash <> r.value ->> 3
-    FROM jsonb_each($2) k CROSS JOIN jsonb_each(k.value) r CROSS JOIN ledger l ON l.id = r.value ->> 0
-    WHERE l.answer IS NOT NULL OR l.operation <> k.key OR l.hash <> r.value ->> 3;";
-
-/// How many of each operation were there before, and so had no effect. The only rows of two columns beside `KNOWN`'s.
-const REPEATED: &str = "
-    SELECT k.key, count(*)
-    FROM jsonb_each($2) k CROSS JOIN jsonb_each(k.value) r CROSS JOIN ledger l ON l.id = r.value ->> 0
-    WHERE l.batch <> $1 AND l.operation = k.key AND l.hash = r.value ->> 3
-    GROUP BY k.key;";
-
-const END: &str = "
-    COMMIT";
+/// How often a batch is begun again: each time something in it was found to be in the ledger, or was refused.
+const TRIES: usize = 64;
 
 const BURY: &str = "
     INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
@@ -69,6 +55,8 @@ pub(super) enum Outcome {
     Answer(String),
     /// Its id stands in the ledger for something else.
     IdReused,
+    /// It was refused, and nothing of it is in the database but that, perhaps.
+    Refused(Cause),
 }
 
 /// What became of a transaction.
@@ -76,55 +64,55 @@ pub(super) enum Outcome {
 pub(super) struct Applied {
     /// In the order of the writes.
     pub(super) outcomes: Vec<Outcome>,
-    /// Kinds of operations, and how many of them the ledger knew already.
-    pub(super) repeats: Vec<(usize, u64)>,
+    /// Kinds of operations that the ledger knew already, one for each of them.
+    pub(super) repeats: Vec<usize>,
     /// How many the ledger did not know.
     pub(super) new: u64,
     /// When they were applied, as the ledger has it, in unix milliseconds.
     pub(super) at: i64,
+    /// Whether the connection must not be used again: see [`spoils`](super::error::spoils).
+    pub(super) spoilt: bool,
 }
 
-/// The strings of statements, one for each set of operations that has met in a batch: SQLite spends some 10 µs on a
-/// statement that finds nothing to do.
+/// What batches are made of.
 pub(super) struct Frames {
     pub(super) specs: &'static [Spec],
-    statements: &'static [&'static str],
-    joined: HashMap<Vec<usize>, Arc<str>>,
-    known: Arc<str>,
-    repeated: Arc<str>,
+    answers: &'static [&'static str],
+    applies: &'static [Option<ApplyFn>],
+    pub(super) strings: Strings,
     /// What time it is.
     pub(super) keeper: Arc<Keeper>,
 }
 
 impl Frames {
-    /// How many sets are kept: fewer than sqlx keeps prepared.
-    const SETS: usize = 64;
-
     pub(super) fn of<O: Persist>() -> Self {
-        let known = [KNOWN, REPEATED].concat().into();
         Self {
             specs: O::SPECS,
-            statements: O::SQLITE,
-            joined: HashMap::new(),
-            known,
-            repeated: REPEATED.into(),
+            answers: O::ANSWERS,
+            applies: O::APPLY,
+            strings: Strings::of::<O>(),
             keeper: Arc::default(),
         }
     }
 
-    /// The string for these operations; beyond [`SETS`](Self::SETS) of them, the one for all operations.
-    fn join(&mut self, mut kinds: Vec<usize>) -> Arc<str> {
-        let statements = self.statements;
-        if self.joined.len() >= Self::SETS && !self.joined.contains_key(&kinds) {
-            kinds = (0..self.specs.len()).filter(|kind| self.specs[*kind].writes()).collect();
+    /// What an operation of this kind changes.
+    pub(super) fn statements(&self, kind: usize) -> &'static [&'static str] {
+        self.strings.statements[kind]
+    }
+
+    /// What an operation of this kind answers; empty if it has nothing to say.
+    pub(super) fn answer(&self, kind: usize) -> &'static str {
+        self.answers[kind]
+    }
+
+    /// The answer of an operation of this kind that has none of its own.
+    fn silence(&self, kind: usize) -> &'static str {
+        let spec = &self.specs[kind];
+        if spec.lists() || (self.answers[kind].is_empty() && self.applies[kind].is_none()) {
+            spec.empty
+        } else {
+            "null"
         }
-        let specs = self.specs;
-        let join = |kinds: &Vec<usize>| {
-            let effects = kinds.iter().map(|kind| statements[*kind]);
-            let known = kinds.iter().any(|kind| answers(&specs[*kind])).then_some(KNOWN);
-            std::iter::once(BEGIN).chain(effects).chain(known).chain([END]).collect::<String>().into()
-        };
-        Arc::clone(self.joined.entry(kinds).or_insert_with_key(join))
     }
 }
 
@@ -132,6 +120,62 @@ impl Frames {
 pub(super) fn first_number() -> i64 {
     let (high, _) = Uuid::new_v4().as_u64_pair();
     i64::from_be_bytes(high.to_be_bytes())
+}
+
+/// What all statements of a batch share.
+#[derive(Clone, Copy)]
+struct Shared {
+    number: i64,
+    now: i64,
+    answer_bytes: i64,
+}
+
+impl Shared {
+    fn query(self, sql: &Arc<str>) -> Query<'static, Sqlite, SqliteArguments> {
+        sqlx::query(AssertSqlSafe(Arc::clone(sql))).bind(self.number).bind(self.now).bind(self.answer_bytes)
+    }
+
+    fn bind(self, joined: &Joined, rows: &Rows) -> Query<'static, Sqlite, SqliteArguments> {
+        joined.kinds.iter().fold(self.query(&joined.sql), |query, kind| {
+            let rows = rows.of(*kind);
+            query.bind(Arc::clone(&rows.ledger)).bind(Arc::clone(&rows.payloads))
+        })
+    }
+}
+
+/// What one transaction has done.
+#[derive(Default)]
+struct Done {
+    new: u64,
+    answers: Vec<SqliteRow>,
+    /// Of those that are applied one by one and were not there before: which, and what became of it.
+    plain: Vec<(usize, Outcome)>,
+    /// How many of them have failed, and left nothing.
+    failed: u64,
+    /// Whether one of them may have left a statement that sqlx cannot take up again.
+    spoilt: bool,
+}
+
+/// Why a transaction has not been.
+enum Failed {
+    /// All of it, for a reason of SQLite's.
+    Sqlite(sqlx::Error),
+    /// It must be begun again without this one.
+    Without(usize, Cause),
+}
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Whether some kind of operation in the batch has brought nothing new: its statements must not run. No statement but the
+/// framework's own writes to the ledger.
+fn is_nothing_new(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|e| {
+        e.message().contains(NOTHING_NEW) || e.message() == "UNIQUE constraint failed: ledger.id"
+    })
 }
 
 /// Applies `writes` in one transaction.
@@ -144,56 +188,113 @@ pub(super) async fn apply(
     number: i64,
     writes: &[Write],
 ) -> Result<Applied, sqlx::Error> {
-    let specs = frames.specs;
-    let (kinds, json) = json(specs, writes);
-    let json = Arc::<str>::from(json);
-    let asked = kinds.iter().any(|kind| answers(&specs[*kind]));
     // One limit for the batch: what a list leaves out is claimed by the next request.
-    let most = writes.iter().map(|write| write.answer_bytes).min().unwrap_or_default();
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let now = frames.keeper.now();
-    let query =
-        |sql| sqlx::query(AssertSqlSafe(sql)).bind(number).bind(Arc::clone(&json)).bind(now).bind(most);
-    let (mut rows, changes) = run(connection, query(frames.join(kinds))).await?;
-    // BEGIN, and then the ledger.
-    let new = changes.get(1).copied().unwrap_or_default();
-    let mut repeats = Vec::new();
-    if new < writes.len() as u64 {
-        let counted = if asked {
-            // All are answered: what cannot be counted now is no reason to take that back.
-            run(connection, query(Arc::clone(&frames.repeated))).await.unwrap_or_default().0
-        } else {
-            let known = run(connection, query(Arc::clone(&frames.known))).await?.0;
-            let (known, counted) = known.into_iter().partition(|row| row.len() > 2);
-            rows = known;
-            counted
-        };
-        for row in &counted {
-            let (name, count): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
-            repeats.extend(specs.iter().position(|spec| spec.name == name).zip(Some(count.unsigned_abs())));
+    let answer_bytes = writes.iter().map(|write| write.answer_bytes).min().unwrap_or_default();
+    let answer_bytes = i64::try_from(answer_bytes).unwrap_or(i64::MAX);
+    let shared = Shared { number, now: frames.keeper.now(), answer_bytes };
+    let mut outcomes: Vec<Option<Outcome>> = vec![None; writes.len()];
+    let mut applied = Applied { at: shared.now, ..Applied::default() };
+    for _ in 0..TRIES {
+        let left: Vec<usize> = (0..writes.len()).filter(|place| outcomes[*place].is_none()).collect();
+        if left.is_empty() {
+            return Ok(applied.of(frames, writes, outcomes));
+        }
+        match transaction(connection, frames, shared, writes, &left).await {
+            Ok(done) => {
+                applied.new = done.new;
+                applied.spoilt |= done.spoilt;
+                let all_new = done.new + done.failed == left.len() as u64;
+                answered(writes, &left, done, &mut outcomes)?;
+                if !all_new {
+                    known(connection, frames, shared, writes, &left, &mut outcomes, &mut applied).await?;
+                }
+                return Ok(applied.of(frames, writes, outcomes));
+            }
+            Err(Failed::Without(place, cause)) => {
+                undo(connection).await?;
+                outcomes[place] = Some(Outcome::Refused(cause));
+            }
+            Err(Failed::Sqlite(e)) if is_nothing_new(&e) => {
+                undo(connection).await?;
+                known(connection, frames, shared, writes, &left, &mut outcomes, &mut applied).await?;
+            }
+            Err(Failed::Sqlite(e)) => return Err(e),
         }
     }
-    let mut outcomes = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        let id: &str = row.try_get(0)?;
-        let reused = row.len() > 2 && row.try_get(2)?;
-        let outcome = if reused { Outcome::IdReused } else { Outcome::Answer(row.try_get(1)?) };
-        outcomes.insert(id, outcome);
-    }
-    let answer = |write: &Write| {
-        let silent = || Outcome::Answer(specs[write.index].empty.to_owned());
-        if outcomes.is_empty() {
-            silent()
-        } else {
-            outcomes.remove(write.id.to_string().as_str()).unwrap_or_else(silent)
-        }
-    };
-    Ok(Applied { outcomes: writes.iter().map(answer).collect(), repeats, new, at: now })
+    Err(sqlx::Error::Protocol("what the ledger knows of a batch changes all the time; try again".to_owned()))
 }
 
-/// Whether an operation has more to say than that it is done.
-const fn answers(spec: &Spec) -> bool {
-    matches!(spec.kind, Kind::Call)
+impl Applied {
+    /// With these outcomes; those that are not there have nothing to say.
+    fn of(mut self, frames: &Frames, writes: &[Write], outcomes: Vec<Option<Outcome>>) -> Self {
+        let silence = |write: &Write| Outcome::Answer(frames.silence(write.index).to_owned());
+        let outcomes = outcomes.into_iter().zip(writes);
+        self.outcomes = outcomes.map(|(outcome, write)| outcome.unwrap_or_else(|| silence(write))).collect();
+        self
+    }
+}
+
+/// Tries to apply those of `writes` that are `left`.
+async fn transaction(
+    connection: &mut SqliteConnection,
+    frames: &mut Frames,
+    shared: Shared,
+    writes: &[Write],
+    left: &[usize],
+) -> Result<Done, Failed> {
+    let plain = |place: &&usize| frames.applies[writes[**place].index].is_some();
+    let one_by_one: Vec<usize> = left.iter().filter(plain).copied().collect();
+    let rows =
+        Rows::of_writes(frames.specs.len(), left.iter().filter(|place| !plain(place)).map(|n| &writes[*n]));
+    let mut done = Done::default();
+    if one_by_one.is_empty() {
+        if let ([_], [kind]) = (left, rows.kinds()) {
+            let single = frames.strings.single(*kind);
+            done.run(connection, shared, &single, &rows).await?;
+            return Ok(done);
+        }
+        for joined in frames.strings.transaction(rows.kinds()) {
+            done.run(connection, shared, &joined, &rows).await?;
+        }
+        return Ok(done);
+    }
+    for joined in frames.strings.apart(rows.kinds()) {
+        done.run(connection, shared, &joined, &rows).await?;
+    }
+    plain::apply(connection, frames.applies, shared, (frames.specs, writes), &one_by_one, &mut done).await?;
+    done.run(connection, shared, &frames.strings.commit(), &rows).await?;
+    Ok(done)
+}
+
+impl Done {
+    async fn run(
+        &mut self,
+        connection: &mut SqliteConnection,
+        shared: Shared,
+        joined: &Joined,
+        rows: &Rows,
+    ) -> Result<(), sqlx::Error> {
+        let (answers, changes) = hop(connection, shared.bind(joined, rows)).await?;
+        self.new += joined.ledger.iter().filter_map(|place| changes.get(*place)).sum::<u64>();
+        self.answers.extend(answers);
+        Ok(())
+    }
+}
+
+/// Runs a string of statements, within the limit that a string has.
+async fn hop(
+    connection: &mut SqliteConnection,
+    query: Query<'_, Sqlite, SqliteArguments>,
+) -> Result<(Vec<SqliteRow>, Vec<u64>), sqlx::Error> {
+    limit::within(run(connection, query)).await
+}
+
+/// Takes a transaction back that must be begun again. If there is none any more, that is as good.
+async fn undo(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    match limit::within(sqlx::query("ROLLBACK").execute(connection)).await {
+        Err(e) if limit::is_lost(&e) => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// Keeps dead letters; answers the number of the last one, 0 if all were kept before.
@@ -210,7 +311,8 @@ pub(super) async fn bury(
 
 /// The transaction of a sweep.
 fn removing(sweep: &Sweep) -> String {
-    format!("BEGIN IMMEDIATE; {} SELECT changes(); {REMOVED}", sweep.remove)
+    let statements: String = sweep.remove.iter().map(|sql| retention::over_gone(sql) + ";\n").collect();
+    format!("BEGIN IMMEDIATE; {statements} SELECT changes(); {REMOVED}")
 }
 
 /// Removes what is old, in one transaction; answers how many rows, or what else the sweep counts.
@@ -243,33 +345,4 @@ fn letter(letter: &DeadLetter) -> serde_json::Value {
         // Found in the stream, by several instances perhaps: kept once.
         letter.headers.iter().any(|(name, _)| name == dead::UNREAD)
     ])
-}
-
-/// The kinds of operations in a batch, and the batch as JSON:
-/// `{"operation": [[id, occurred_at, payload, hash], …], …}`.
-fn json(specs: &[Spec], writes: &[Write]) -> (Vec<usize>, String) {
-    let mut by_kind: Vec<Vec<&Write>> = vec![Vec::new(); specs.len()];
-    for write in writes {
-        by_kind[write.index].push(write);
-    }
-    let kinds: Vec<usize> = (0..specs.len()).filter(|kind| !by_kind[*kind].is_empty()).collect();
-    let mut json = Vec::with_capacity(writes.iter().map(|w| w.payload.len() + 96).sum());
-    json.push(b'{');
-    for kind in &kinds {
-        if json.len() > 1 {
-            json.push(b',');
-        }
-        json.extend_from_slice(format!("\"{}\":[", specs[*kind].name).as_bytes());
-        for (place, write) in by_kind[*kind].iter().enumerate() {
-            let comma = if place == 0 { "" } else { "," };
-            let id = serde_json::Value::from(write.id.to_string());
-            json.extend_from_slice(format!("{comma}[{id},{},", write.occurred_at).as_bytes());
-            json.extend_from_slice(&write.payload);
-            json.extend_from_slice(format!(",{}]", write.hash).as_bytes());
-        }
-        json.push(b']');
-    }
-    json.push(b'}');
-    // Made of JSON that serde wrote: always UTF-8.
-    (kinds, String::from_utf8(json).unwrap_or_default())
 }

@@ -45,8 +45,23 @@ pub(super) fn of_a_write(error: &sqlx::Error) -> Cause {
     if limit::is_lost(error) { limit::unclear() } else { cause(error) }
 }
 
-/// Whether the error comes of the data of some operation in a batch, and the rest could be applied without it.
-pub(super) fn is_of_the_data(error: &sqlx::Error) -> bool {
+/// Whether it is the environment's fault, such as a lock or the disk: what was to be done is as good as before.
+pub(super) fn is_of_the_environment(error: &sqlx::Error) -> bool {
+    !matches!(primary(error), Some(ERROR | CONSTRAINT | TOOBIG | MISMATCH | RANGE))
+}
+
+/// Whether SQLite says no more than that it is an error: of a statement, or of the values that it works on.
+pub(super) fn is_of_a_statement(error: &sqlx::Error) -> bool {
+    primary(error) == Some(ERROR)
+}
+
+/// The refusal of what an operation's own statement cannot do with its values.
+pub(super) fn refusal(error: &sqlx::Error) -> Cause {
+    Cause::new(Code::REFUSED, format!("the database refuses the values: {error}"))
+}
+
+/// Whether the error comes of the data of some operation in a batch, whatever the statement is.
+fn is_of_the_data(error: &sqlx::Error) -> bool {
     cause(error).code() == Code::REFUSED
 }
 

@@ -62,11 +62,7 @@ impl<O: Operation> Future for SqlxFuture<O> {
         };
         match (std::mem::replace(me, State::Done), json) {
             (State::Writing { request, .. } | State::Reading { request, .. }, Some(json)) => {
-                // What was committed and cannot be read has happened: that is no refusal.
-                let read = |json: String| O::decode_answer(request.op.index(), json.as_bytes());
-                let answer = json.and_then(|(json, omitted)| {
-                    Ok((read(json).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?, omitted))
-                });
+                let answer = json.and_then(|(json, omitted)| Ok((read(&request, &json)?, omitted)));
                 Poll::Ready(match answer {
                     Ok((answer, omitted)) => Ok(Reply { via: Via::Db, ack: Ack::Committed, answer, omitted }),
                     Err(cause) => Err(Error::new(cause, request)),
@@ -76,4 +72,19 @@ impl<O: Operation> Future for SqlxFuture<O> {
             _ => panic!("`SqlxFuture` polled after it was ready"),
         }
     }
+}
+
+/// The answer from its JSON. One that has not the form that the operation promises is the fault of the operation's text:
+/// the database has served, and would serve the same on any path.
+fn read<O: Operation>(request: &Request<O>, json: &str) -> Result<O::Answer, Cause> {
+    O::decode_answer(request.op.index(), json.as_bytes()).map_err(|e| {
+        let spec = request.op.spec();
+        let happened = if spec.writes() { "it was applied, and " } else { "" };
+        if json == "null" {
+            let why = "there is nothing to answer with (an operation for which that is no error answers with an `Option`)";
+            return Cause::new(Code::NOT_FOUND, format!("{}: {happened}{why}", spec.name));
+        }
+        let form = if spec.writes() { "the operation's ANSWER must have its form" } else { "the query's ANSWER must have its form" };
+        Cause::new(Code::REFUSED, format!("{}: {happened}{}; {form}", spec.name, e.0))
+    })
 }

@@ -1,5 +1,6 @@
 //! The path on the database itself: [`SqlxService`], and the ledger that makes every operation take effect once.
 
+mod audit;
 mod batch;
 mod checkpoint;
 mod content;
@@ -25,6 +26,7 @@ mod spin;
 mod sqlite;
 pub(crate) mod statements;
 pub(crate) mod take_over;
+mod text;
 mod trim;
 mod turn;
 mod verify;
@@ -42,6 +44,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tower::Service;
 
+pub use audit::Unsound;
+#[doc(hidden)]
+pub use batch::shown::{binds_of, texts, transaction_of};
 pub use dead::{BuriedLetter, DeadLetters};
 #[cfg(feature = "nats")]
 pub(crate) use dead::{DROPPED, UNREAD};
@@ -90,6 +95,8 @@ struct Shared {
     answer_bytes: usize,
     past_tolerance: Duration,
     keeper: Arc<Keeper>,
+    /// The strings of the queries, in the order of the operations.
+    questions: Vec<Arc<str>>,
     database: String,
     shown: String,
     /// Ends with the last clone, and with it whoever removes what is old.
@@ -128,9 +135,15 @@ impl<O: Persist> SqlxService<O> {
     /// at once), starts the writer.
     ///
     /// # Errors
-    /// When the file cannot be opened, locked or migrated, or is newer than this program.
+    /// When the file cannot be opened, locked or migrated, or is newer than this program; when a statement of an operation
+    /// cannot be prepared, or may not be what it is (see [`Definition::STATEMENTS`](crate::operation::Definition::STATEMENTS)).
     pub async fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
-        let opened = sqlite::open(options, O::MIGRATIONS).await?;
+        let mut opened = sqlite::open(options, O::MIGRATIONS).await?;
+        let unsound = limit::within(audit::audit::<O>(&mut opened.writer)).await;
+        match unsound.map_err(|error| OpenError::of(options.path(), error))? {
+            None => {}
+            Some(unsound) => return Err(OpenError::Unsound(unsound)),
+        }
         let (writes, queue) = mpsc::channel(options.queue);
         let repeats = Repeats::new(O::SPECS.len());
         let place = Arc::new(opened.place);
@@ -175,6 +188,7 @@ impl<O: Persist> SqlxService<O> {
             answer_bytes: options.answer_bytes,
             past_tolerance: options.past_tolerance,
             keeper,
+            questions: audit::questions::<O>(),
             database: opened.database,
             shown: options.path().display().to_string(),
             _running: running,
@@ -325,21 +339,28 @@ impl<O: Persist> SqlxService<O> {
         }
         self.shared.place.readable()?;
         let (readers, place) = (self.shared.readers.clone(), Arc::clone(&self.shared.place));
-        let statement = O::SQLITE[index];
+        let question = Arc::clone(&self.shared.questions[index]);
+        let (id, at, empty) = (request.head.id.to_string(), request.head.occurred_at, spec.empty);
         let now = self.shared.keeper.now();
         let read = Box::pin(async move {
             let payload = String::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
-            let query = sqlx::query(AssertSqlSafe(statement));
-            let row = query.bind(payload).bind(now).bind(i64::try_from(most).unwrap_or(i64::MAX));
+            let query = sqlx::query(AssertSqlSafe(question)).bind(payload).bind(now);
+            let query = query.bind(i64::try_from(most).unwrap_or(i64::MAX)).bind(id).bind(at);
             let read = async {
+                let nothing = if spec.lists() { empty } else { "null" };
                 let mut reader = readers.acquire().await?;
-                let row = limit::within(row.fetch_one(&mut *reader)).await;
+                let row = limit::within(query.fetch_optional(&mut *reader)).await;
                 if row.as_ref().is_err_and(error::spoils) {
                     drop(reader.detach());
                 }
-                let row = row?;
-                let omitted = if row.len() > 1 { row.try_get::<i64, _>(1)? } else { 0 };
-                Ok((row.try_get::<String, _>(0)?, omitted.unsigned_abs()))
+                let Some(row) = row? else {
+                    return Ok((nothing.to_owned(), 0));
+                };
+                let omitted = if row.len() > 1 { row.try_get::<Option<i64>, _>(1)? } else { None };
+                // A number or a text that says what JSON says is as good as JSON.
+                let json =
+                    row.try_get_unchecked::<Option<String>, _>(0)?.unwrap_or_else(|| nothing.to_owned());
+                Ok((json, omitted.unwrap_or_default().unsigned_abs()))
             };
             let answer = read.await;
             // First: a file that is not there any more is why it fails.

@@ -49,6 +49,9 @@ pub enum OpenError {
         /// Which.
         path: PathBuf,
     },
+    /// A text of an operation, or a trigger of the file, must not be what it is.
+    #[error("{0}")]
+    Unsound(super::Unsound),
     /// The file was exchanged in the moment of opening.
     #[error("the database {} was deleted or replaced while it was being opened; try again", path.display())]
     Exchanged {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -11,7 +12,7 @@ use super::record::Record;
 use super::retention::Removal;
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
-use crate::request::{OpId, Request};
+use crate::request::{OpId, Request, Trace};
 
 /// The most operations in a transaction: keeps it short.
 const MOST: usize = 512;
@@ -39,12 +40,15 @@ pub(super) struct Write {
     pub(super) id: OpId,
     pub(super) index: usize,
     pub(super) occurred_at: i64,
+    pub(super) trace: Option<Arc<Trace>>,
     /// A JSON object.
     pub(super) payload: Vec<u8>,
     /// Of operation and payload: the same id must not come with another one.
     pub(super) hash: i64,
     /// The most bytes of its answer, if that is a list.
     pub(super) answer_bytes: usize,
+    /// See [`Spec::claim`](crate::operation::Spec::claim).
+    pub(super) claim: bool,
 }
 
 impl Write {
@@ -64,9 +68,11 @@ impl Write {
             id: request.head.id.clone(),
             index,
             occurred_at: request.head.occurred_at,
+            trace: request.head.trace.clone(),
             payload,
             hash: i64::from_be_bytes(first),
             answer_bytes,
+            claim: O::SPECS[index].claim,
         }
     }
 }
@@ -89,6 +95,9 @@ pub(super) struct Batch {
     pub(super) barriers: Vec<oneshot::Sender<()>>,
     pub(super) close: Option<oneshot::Sender<()>>,
     bytes: usize,
+    /// Whether there is a claim. It is the last of its batch: whether claims have changed something is known of all of a
+    /// transaction together.
+    claims: bool,
 }
 
 impl Batch {
@@ -112,6 +121,7 @@ impl Batch {
 
     fn add_write(&mut self, write: Write, tx: oneshot::Sender<Answer>) {
         self.bytes += write.payload.len();
+        self.claims |= write.claim;
         match self.by_id.entry(write.id.clone()) {
             Entry::Vacant(place) => {
                 place.insert(self.writes.len());
@@ -133,6 +143,7 @@ impl Batch {
     pub(super) fn is_full(&self) -> bool {
         self.writes.len() + self.letters.len() >= MOST
             || self.bytes >= MOST_BYTES
+            || self.claims
             || self.removal.is_some()
             || self.record.is_some()
             || self.close.is_some()

@@ -10,6 +10,7 @@ use tokio::time;
 
 use super::error;
 use super::keeper::{self, Keeper, May};
+use super::text::Statement;
 use super::writer::Item;
 use crate::clock;
 use crate::error::Cause;
@@ -26,10 +27,14 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LEDGER: Sweep = Sweep::hours(
     "ledger",
     14 * 24,
-    "SELECT id FROM ledger WHERE applied_at < $2 OR applied_at > $3 + 86400000 LIMIT $1",
-    "UPDATE ledger SET applied_at = $3
-     WHERE id IN (SELECT value FROM json_each($1)) AND applied_at > $3 + 86400000;
-     DELETE FROM ledger WHERE id IN (SELECT value FROM json_each($1)) AND applied_at < $2;",
+    "SELECT id FROM ledger
+     WHERE applied_at < (SELECT horizon FROM sweep) OR applied_at > (SELECT now + 86400000 FROM sweep)
+     LIMIT (SELECT most FROM sweep)",
+    &[
+        "UPDATE ledger SET applied_at = (SELECT now FROM sweep)
+         WHERE id IN (SELECT key FROM gone) AND applied_at > (SELECT now + 86400000 FROM sweep)",
+        "DELETE FROM ledger WHERE id IN (SELECT key FROM gone) AND applied_at < (SELECT horizon FROM sweep)",
+    ],
 );
 
 /// How long what is kept, and how often that is looked after.
@@ -129,7 +134,23 @@ pub(super) async fn round<O: Persist>(
 
 /// The statement that answers what is old as a JSON array of keys.
 pub(super) fn finding(sweep: &Sweep) -> String {
-    format!("WITH found (key) AS ({}) SELECT json_group_array(key) FROM found", sweep.find)
+    format!(
+        "WITH {KNOWN}, sweep (now, horizon, most) AS (SELECT $3, $2, $1), found (key) AS ({}\n)
+         SELECT json_group_array(key) FROM found",
+        sweep.find
+    )
+}
+
+/// What may come again.
+const KNOWN: &str = "known (id) AS (SELECT id FROM ledger)";
+
+/// A statement that removes, over what was found.
+pub(super) fn over_gone(sql: &str) -> String {
+    const GONE: &str =
+        "gone (key) AS (SELECT value FROM json_each($1)), sweep (now, horizon) AS (SELECT $3, $2)";
+    // One that cannot be read was refused when the database was opened.
+    Statement::read(sql)
+        .map_or_else(|_| sql.to_owned(), |statement| statement.over(&format!("{KNOWN}, {GONE}")))
 }
 
 async fn find(

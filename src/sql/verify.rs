@@ -72,20 +72,23 @@ pub async fn verify<O: Persist>(
     is_current(&path, O::MIGRATIONS, &mut connection).await?;
     // One transaction: every check sees the same state.
     sqlx::query("BEGIN").execute(&mut connection).await.map_err(failed)?;
-    let file = Check::new("file", FILE);
+    let file = ("", Check::new("file", FILE));
     let mut verdict = Verdict::default();
-    for check in std::iter::once(&file).chain(O::CHECKS.iter().copied().flatten()) {
+    let checks =
+        O::NAMES.iter().zip(O::CHECKS).flat_map(|(name, checks)| checks.iter().map(|check| (*name, *check)));
+    for (operation, check) in std::iter::once(file).chain(checks) {
         progress(check.name);
-        run(check, &mut connection, &mut verdict).await.map_err(failed)?;
+        run(operation, &check, &mut connection, &mut verdict).await.map_err(failed)?;
     }
     connection.close().await.map_err(failed)?;
     Ok(verdict)
 }
 
-/// The statement of a check: counts in the first row, then what is wrong.
-pub(super) fn comparing(check: &Check) -> String {
+/// The statement of a check that an operation has: counts in the first row, then what is wrong.
+pub(super) fn comparing(operation: &str, check: &Check) -> String {
     format!(
-        "WITH compared (about, field, stands, must_stand) AS MATERIALIZED ({}),
+        "WITH applied (id, at, answer) AS (SELECT id, occurred_at, answer FROM ledger WHERE operation = '{operation}'),
+              compared (about, field, stands, must_stand) AS MATERIALIZED ({}\n),
               wrong AS (SELECT * FROM compared WHERE stands IS NOT must_stand)
          SELECT (SELECT count(*) FROM compared), (SELECT count(*) FROM wrong), NULL, NULL
          UNION ALL
@@ -96,11 +99,13 @@ pub(super) fn comparing(check: &Check) -> String {
 }
 
 async fn run(
+    operation: &str,
     check: &Check,
     connection: &mut SqliteConnection,
     verdict: &mut Verdict,
 ) -> Result<(), sqlx::Error> {
-    let rows: Vec<SqliteRow> = sqlx::query(AssertSqlSafe(comparing(check))).fetch_all(connection).await?;
+    let rows: Vec<SqliteRow> =
+        sqlx::query(AssertSqlSafe(comparing(operation, check))).fetch_all(connection).await?;
     let Some((counts, findings)) = rows.split_first() else { return Ok(()) };
     let [compared, wrong] = [counts.try_get::<i64, _>(0)?, counts.try_get::<i64, _>(1)?];
     *verdict.compared.entry(check.name).or_default() += compared.unsigned_abs();

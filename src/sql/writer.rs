@@ -22,7 +22,7 @@ use super::retention::Removal;
 use super::spin::Spin;
 use super::turn::Turn;
 use super::witness::Witness;
-use super::{DeadLetter, SqliteOptions, error, limit, trim};
+use super::{DeadLetter, SqliteOptions, audit, error, limit, trim};
 use crate::error::Cause;
 
 /// How often it is looked whether the path still names the file, while there is nothing to write.
@@ -129,8 +129,13 @@ impl Failure {
         }
     }
 
-    fn is_of_the_data(&self) -> bool {
-        matches!(self, Self::Sqlite(error) if error::is_of_the_data(error))
+    /// Whether it comes of some operation in the batch, and the rest could be applied without it.
+    fn is_of_an_operation(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if !error::is_of_the_environment(error))
+    }
+
+    fn is_of_a_statement(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if error::is_of_a_statement(error))
     }
 }
 
@@ -176,8 +181,8 @@ impl Writer {
         }
     }
 
-    /// Applies writes in one transaction. If one of them cannot be applied because of its data, halves are tried,
-    /// down to the one that is refused alone; its neighbours commit.
+    /// Applies writes in one transaction. If it fails because of one of them, whatever SQLite calls that, halves are tried,
+    /// down to the one that fails alone; its neighbours commit.
     async fn apply(&mut self, writes: &[Write]) -> Vec<Answer> {
         if writes.is_empty() {
             return Vec::new();
@@ -188,27 +193,58 @@ impl Writer {
         while let Some(part) = parts.pop() {
             match self.transaction(part).await {
                 Ok(applied) => {
-                    for (index, count) in applied.repeats {
-                        self.repeats.add(index, count);
+                    for index in applied.repeats {
+                        self.repeats.add(index, 1);
                     }
                     outcomes.extend(applied.outcomes.into_iter().map(|outcome| match outcome {
                         Outcome::Answer(json) => Ok(json),
                         Outcome::IdReused => Err(id_reused()),
+                        Outcome::Refused(cause) => Err(cause),
                     }));
                 }
-                Err(e) if e.is_of_the_data() && part.len() > 1 => {
+                Err(e)
+                    if part.len() > 1 && e.is_of_an_operation() && !self.is_of_the_schema(&e, part).await =>
+                {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.push(second);
                     parts.push(first);
                 }
                 Err(e) => {
-                    let cause = e.cause();
+                    let cause = self.alone(e, part).await;
                     tracing::debug!(operations = part.len(), "a transaction failed: {cause}");
                     outcomes.extend(part.iter().map(|_| Err(cause.clone())));
                 }
             }
         }
         outcomes
+    }
+
+    /// Whether these fail because the statements of their one kind cannot be prepared any more: all of them could when the
+    /// database was opened, so its tables have been changed by hand.
+    async fn is_of_the_schema(&mut self, failure: &Failure, writes: &[Write]) -> bool {
+        let kind = writes[0].index;
+        if !failure.is_of_a_statement() || writes.iter().any(|write| write.index != kind) {
+            return false;
+        }
+        let Ok(connection) = self.held.get().await else { return true };
+        let prepared = audit::prepares(connection, self.frames.statements(kind), self.frames.answer(kind));
+        let prepared = limit::within(prepared).await;
+        self.held.after(prepared).await.is_err()
+    }
+
+    /// What it means that these cannot be applied, and that no other operation is to blame.
+    async fn alone(&mut self, failure: Failure, writes: &[Write]) -> Cause {
+        match failure {
+            Failure::Sqlite(e) if error::is_of_a_statement(&e) => {
+                let failure = Failure::Sqlite(e);
+                let is_of_the_schema = self.is_of_the_schema(&failure, writes).await;
+                match failure {
+                    Failure::Sqlite(e) if !is_of_the_schema => error::refusal(&e),
+                    failure => failure.cause(),
+                }
+            }
+            failure => failure.cause(),
+        }
     }
 
     async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, Failure> {
@@ -221,12 +257,16 @@ impl Writer {
             let result = match self.held.get().await {
                 Ok(connection) => {
                     let applied = batch::apply(connection, &mut self.frames, self.batch, writes);
-                    self.spin.wait(limit::within(applied)).await
+                    // Each of its strings has a limit of its own.
+                    self.spin.wait(applied).await
                 }
                 Err(e) => Err(e),
             };
             let Some(result) = self.settle(since, result).await else { continue };
             let applied = result.map_err(Failure::Sqlite)?;
+            if applied.spoilt {
+                self.held.connection = None;
+            }
             self.checkpoints.committed(writes.len());
             match self.kept().await {
                 Ok(true) => {

@@ -36,6 +36,7 @@ struct Shared<O> {
 /// Nothing is known against it.
 const RIGHT: u8 = 0;
 /// The service writes to a database with another id.
+#[cfg(feature = "nats")]
 const ANOTHER: u8 = 1;
 /// The service writes to another file, and both have the same id.
 const COPY: u8 = 2;

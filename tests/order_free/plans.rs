@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rosey::Operation;
 use rosey::op::Op;
-use rosey::operation::Persist;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
 use crate::files::Files;
@@ -59,8 +57,10 @@ fn reads_through(line: &str, plan: &[String]) -> bool {
 
 async fn statements(connection: &mut SqliteConnection) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for (name, sql) in Op::NAMES.iter().zip(Op::SQLITE) {
-        found.extend(split(sql).map(|statement| ((*name).to_owned(), statement)));
+    for (name, sql) in rosey::sql::texts::<Op>() {
+        let own = split(&sql)
+            .filter(|statement| !statement.starts_with("BEGIN") && !statement.starts_with("COMMIT"));
+        found.extend(own.map(|statement| (name.to_owned(), statement)));
     }
     let triggers: Vec<(String, String)> =
         sqlx::query_as("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")

@@ -1,0 +1,195 @@
+//! The plain path: an operation that is applied by a function, one request after the other.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+
+use crate::request::Head;
+
+/// An operation whose effect is a function instead of statements: for what a statement cannot say, such as a refusal that
+/// depends on the rows.
+///
+/// ```
+/// # #[cfg(feature = "sqlite")] {
+/// use rosey::Head;
+/// use rosey::operation::{Apply, ApplyError, Refusal, Spec, Tx};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Takes one from the shelf.
+/// #[derive(Debug, Serialize, Deserialize)]
+/// pub struct Buy {
+///     item: String,
+/// }
+///
+/// impl Apply for Buy {
+///     type Answer = i64;
+///     const SPEC: Spec = Spec::call("buy", "shop.buy");
+///     async fn apply(&self, tx: &mut Tx<'_>, _: &Head) -> Result<i64, ApplyError> {
+///         sqlx::query_scalar("UPDATE shelf SET count = count - 1 WHERE item = $1 AND count > 0 RETURNING count")
+///             .bind(&self.item)
+///             .fetch_optional(&mut **tx)
+///             .await?
+///             .ok_or_else(|| Refusal::new("out_of_stock", format!("there is no {} left", self.item)).into())
+///     }
+/// }
+/// # }
+/// ```
+///
+/// The request's row in the ledger stands before `apply` is called, and `apply` is not called where it stood before: the
+/// answer is kept beside it, and given again. Each call has a savepoint of its own in the transaction of its batch. An
+/// error of SQLite undoes what this call has done, and the request is not applied; a [`Refusal`] undoes it too and is
+/// kept as the answer, so that every repeat is refused the same.
+///
+/// The transaction stays the framework's: `COMMIT` and `ROLLBACK`, and writing to the ledger, are refused, and the request
+/// with them.
+///
+/// It costs some hops to SQLite's thread a request, where statements cost one a batch, and the database is locked
+/// meanwhile: wait for nothing but the database in here.
+#[cfg(feature = "sqlite")]
+pub trait Apply: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static {
+    /// What comes back: [`Done`](super::Done) for an acknowledgement.
+    type Answer: serde::Serialize + serde::de::DeserializeOwned + Send + 'static;
+    /// Name, subject, kind: an event or a call.
+    const SPEC: super::Spec;
+    /// As of [`Definition`](super::Definition::SWEEPS).
+    const SWEEPS: &'static [super::Sweep] = &[];
+    /// As of [`Definition`](super::Definition::CHECKS).
+    const CHECKS: &'static [super::Check] = &[];
+
+    /// Applies one request.
+    ///
+    /// # Errors
+    /// A [`Refusal`], or what SQLite says.
+    fn apply(
+        &self,
+        tx: &mut Tx<'_>,
+        head: &Head,
+    ) -> impl Future<Output = Result<Self::Answer, ApplyError>> + Send;
+
+    /// As of [`Definition`](super::Definition::check).
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with which field.
+    fn check(&self) -> Result<(), super::Invalid> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl<T: Apply> super::Definition for T {
+    type Answer = T::Answer;
+    const SPEC: super::Spec = T::SPEC;
+    const SWEEPS: &'static [super::Sweep] = T::SWEEPS;
+    const CHECKS: &'static [super::Check] = T::CHECKS;
+    const APPLY: Option<ApplyFn> = Some(apply_payload::<T>);
+
+    fn check(&self) -> Result<(), super::Invalid> {
+        Apply::check(self)
+    }
+}
+
+/// [`Apply::apply`] from the payload to the answer as JSON.
+#[cfg(feature = "sqlite")]
+fn apply_payload<'a, T: Apply>(
+    payload: &'a [u8],
+    tx: &'a mut Tx<'_>,
+    head: &'a Head,
+) -> BoxFuture<'a, Result<Vec<u8>, ApplyError>> {
+    use super::{Definition, decode, encode_json};
+    let name = <T as Definition>::SPEC.name;
+    let invalid =
+        move |e: super::Invalid| ApplyError::Refused(Refusal::new("invalid", format!("{name}: {}", e.0)));
+    Box::pin(async move {
+        let op = decode::<T>(payload).map_err(invalid)?;
+        let answer = op.apply(tx, head).await?;
+        encode_json(&answer).map_err(invalid)
+    })
+}
+
+/// How a request is applied from its payload; for [`operations!`](crate::operations).
+pub type ApplyFn =
+    for<'a> fn(&'a [u8], &'a mut Tx<'_>, &'a Head) -> BoxFuture<'a, Result<Vec<u8>, ApplyError>>;
+
+/// The transaction in which [`Apply::apply`] runs: a connection for queries, which cannot end it.
+pub struct Tx<'c> {
+    #[cfg(feature = "sqlite")]
+    connection: &'c mut sqlx::SqliteConnection,
+    #[cfg(not(feature = "sqlite"))]
+    _never: &'c std::convert::Infallible,
+}
+
+impl fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl<'c> Tx<'c> {
+    pub(crate) fn new(connection: &'c mut sqlx::SqliteConnection) -> Self {
+        Self { connection }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl std::ops::Deref for Tx<'_> {
+    type Target = sqlx::SqliteConnection;
+
+    fn deref(&self) -> &sqlx::SqliteConnection {
+        self.connection
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl std::ops::DerefMut for Tx<'_> {
+    fn deref_mut(&mut self) -> &mut sqlx::SqliteConnection {
+        self.connection
+    }
+}
+
+/// A request that the operation itself refuses: the same on every repeat.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Refusal {
+    /// A word for programs, such as `out_of_stock`.
+    pub code: Cow<'static, str>,
+    /// A sentence for people.
+    pub message: Cow<'static, str>,
+}
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+/// Why a request was not applied.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// The operation refuses it.
+    Refused(Refusal),
+    /// SQLite refuses a query.
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlx::Error),
+}
+
+impl From<Refusal> for ApplyError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl From<sqlx::Error> for ApplyError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}

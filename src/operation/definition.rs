@@ -1,0 +1,119 @@
+//! One operation: everything about it, in one file.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{ApplyFn, Check, Invalid, MAX_PAYLOAD, Operation, Spec, Sweep};
+
+/// One operation: everything about it, in one file.
+pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// What comes back: [`Done`] for an acknowledgement.
+    type Answer: Serialize + DeserializeOwned + Send + 'static;
+    /// Name, subject, kind.
+    const SPEC: Spec;
+    /// What an event or a call changes: statements, each one `INSERT`, `UPDATE` or `DELETE`, over the rows
+    ///
+    /// | source | columns |
+    /// |---|---|
+    /// | `new` | `id`, `at` (unix milliseconds), `op` (the payload): the requests of this operation that the transaction brings, each for the first time |
+    /// | `host` | `now` (unix milliseconds), `answer_bytes` (the most bytes of an answer that is a list): one row |
+    ///
+    /// `INSERT INTO todo (op_id, text) SELECT id, op ->> 'text' FROM new` is a whole effect. An id is in `new` in one
+    /// committed transaction and in no other, and the statements run in no transaction in which `new` is empty: whatever
+    /// they say, a request takes effect once. They run once for all rows of `new`, so an effect is one *of each row*.
+    ///
+    /// A statement that reads `new` nowhere, that binds a parameter, reads or writes the ledger, returns rows, or is not one
+    /// statement, is refused when the database is opened, as is one that SQLite refuses.
+    const STATEMENTS: &'static [&'static str] = &[];
+    /// What is answered: one `SELECT` over `host` and the rows `asked`, of the columns of `new`.
+    ///
+    /// *A call*: rows of two columns, the id and the answer as JSON. It runs behind the statements, and what it says is kept
+    /// in the ledger and given again to the same request (but see [`Spec::claim`]).
+    ///
+    /// *A query*: one row, the answer as JSON; `asked` has one row. Of a list that is longer than `answer_bytes` the first
+    /// entries are cut off. A second column says how many entries the statement has left out itself, for lists that may be
+    /// so long that they should not even be put together.
+    ///
+    /// No row, or NULL, is "not found": `None` where the answer is an `Option`, no entries where it is a list, and else the
+    /// error `not_found`.
+    const ANSWER: &'static str = "";
+    /// What is kept for a time only, of the tables that this operation is the keeper of.
+    const SWEEPS: &'static [Sweep] = &[];
+    /// How its tables must be, for `verify`: derived columns worked out again, and for each request that was
+    /// applied its effect.
+    const CHECKS: &'static [Check] = &[];
+
+    /// Whether its values may be taken: lengths, ranges, no NUL. If nothing is said they may.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with which field.
+    fn check(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+
+    /// How it is applied where it has no statements; see [`Apply`](super::Apply).
+    #[doc(hidden)]
+    const APPLY: Option<ApplyFn> = None;
+}
+
+/// An operation that an enum of operations knows: lets the typed client take the answer out again.
+pub trait Member: Definition {
+    /// The enum.
+    type Whole: Operation + From<Self>;
+    /// This operation's answer, if it is one.
+    fn answer(whole: <Self::Whole as Operation>::Answer) -> Option<Self::Answer>;
+}
+
+/// The answer of an operation that has nothing to say: `{}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Done {}
+
+/// Writes one operation as JSON, checked. For [`operations!`](crate::operations).
+///
+/// # Errors
+/// As [`Operation::encode`].
+pub fn encode<D: Definition>(op: &D) -> Result<Vec<u8>, Invalid> {
+    op.check()?;
+    let json = serde_json::to_vec(op).map_err(|e| Invalid(format!("{}: {e}", D::SPEC.name).into()))?;
+    within_limit(D::SPEC.name, json.len())?;
+    Ok(json)
+}
+
+/// Reads one operation from JSON, checked. Nothing at all counts as `{}`. For [`operations!`](crate::operations).
+///
+/// # Errors
+/// As [`Operation::decode`].
+pub fn decode<D: Definition>(payload: &[u8]) -> Result<D, Invalid> {
+    let name = D::SPEC.name;
+    within_limit(name, payload.len())?;
+    let payload = if payload.trim_ascii().is_empty() { b"{}" } else { payload };
+    if payload.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Invalid(format!("{name}: the payload is not a JSON object").into()));
+    }
+    let op: D = serde_json::from_slice(payload).map_err(|e| Invalid(format!("{name}: {e}").into()))?;
+    op.check()?;
+    Ok(op)
+}
+
+fn within_limit(name: &str, bytes: usize) -> Result<(), Invalid> {
+    if bytes <= MAX_PAYLOAD {
+        return Ok(());
+    }
+    Err(Invalid(format!("{name}: {bytes} bytes of payload, at most {MAX_PAYLOAD} are taken").into()))
+}
+
+/// JSON of an answer. For [`operations!`](crate::operations).
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn encode_json<T: Serialize>(answer: &T) -> Result<Vec<u8>, Invalid> {
+    serde_json::to_vec(answer).map_err(|e| Invalid(e.to_string().into()))
+}
+
+/// An answer from JSON. For [`operations!`](crate::operations).
+///
+/// # Errors
+/// When it is not such an answer.
+pub fn decode_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Invalid> {
+    serde_json::from_slice(json).map_err(|e| Invalid(format!("the answer cannot be read: {e}").into()))
+}

@@ -1,0 +1,187 @@
+//! Tying operations into one type, and methods of the typed client.
+
+/// Ties operations into one type: an enum of them, an enum of their answers, and everything the stack asks.
+///
+/// ```
+/// use rosey::operation::{Definition, Done, Invalid, Migration, Spec};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Puts a line on the list.
+/// #[derive(Debug, Serialize, Deserialize)]
+/// pub struct Add {
+///     text: String,
+/// }
+///
+/// impl Definition for Add {
+///     type Answer = Done;
+///     const SPEC: Spec = Spec::event("add", "todo.add");
+///     const STATEMENTS: &'static [&'static str] =
+///         &["INSERT INTO todo (op_id, text) SELECT id, op ->> 'text' FROM new"];
+///     fn check(&self) -> Result<(), Invalid> {
+///         if self.text.is_empty() { Err("text: is empty".into()) } else { Ok(()) }
+///     }
+/// }
+///
+/// const TABLES: &[Migration] =
+///     &[Migration::new(10, "todo", "CREATE TABLE todo (op_id TEXT PRIMARY KEY, text TEXT NOT NULL)")];
+///
+/// rosey::operations! {
+///     /// All that a to-do list can do.
+///     pub enum Todo -> TodoAnswer in "todo" with TABLES { Add(Add) }
+/// }
+/// ```
+#[macro_export]
+macro_rules! operations {
+    ($(#[$doc:meta])* $vis:vis enum $op:ident -> $answer:ident in $service:literal with $migrations:path { $($name:ident($ty:ty)),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        $vis enum $op { $(#[doc = concat!("The operation [`", stringify!($name), "`].")] $name($ty)),+ }
+
+        #[doc = concat!("The answer of each operation of [`", stringify!($op), "`].")]
+        #[derive(Debug)]
+        $vis enum $answer {
+            $(#[doc = concat!("Of [`", stringify!($name), "`].")] $name(<$ty as $crate::operation::Definition>::Answer)),+
+        }
+
+        $(
+            impl From<$ty> for $op {
+                fn from(op: $ty) -> Self {
+                    Self::$name(op)
+                }
+            }
+
+            impl $crate::operation::Member for $ty {
+                type Whole = $op;
+                #[allow(unreachable_patterns)]
+                fn answer(whole: $answer) -> Option<Self::Answer> {
+                    match whole {
+                        $answer::$name(answer) => Some(answer),
+                        _ => None,
+                    }
+                }
+            }
+        )+
+
+        const _: () = {
+            use $crate::operation::{ApplyFn, Check, Definition, Invalid, Migration, Operation, Persist, Spec, Sweep};
+
+            impl Persist for $op {
+                const MIGRATIONS: &'static [Migration] = $migrations;
+                const STATEMENTS: &'static [&'static [&'static str]] = &[$(<$ty as Definition>::STATEMENTS),+];
+                const ANSWERS: &'static [&'static str] = &[$(<$ty as Definition>::ANSWER),+];
+                const APPLY: &'static [Option<ApplyFn>] = &[$(<$ty as Definition>::APPLY),+];
+                const SWEEPS: &'static [&'static [Sweep]] = &[$(<$ty as Definition>::SWEEPS),+];
+                const CHECKS: &'static [&'static [Check]] = &[$(<$ty as Definition>::CHECKS),+];
+            }
+
+            const _: () = $crate::operation::validate(<$op as Operation>::SPECS);
+            $(const _: () = $crate::operation::validate_effect::<$ty>();)+
+            const _: () = $crate::operation::validate_upkeep(<$op as Persist>::SWEEPS, <$op as Persist>::CHECKS);
+
+            #[repr(usize)]
+            enum Index { $($name),+ }
+
+            impl Operation for $op {
+                type Answer = $answer;
+                const SERVICE: &'static str = $service;
+                const SPECS: &'static [Spec] = &[$(<$ty as Definition>::SPEC),+];
+                const NAMES: &'static [&'static str] = &[$(<$ty as Definition>::SPEC.name),+];
+
+                fn index(&self) -> usize {
+                    match self { $(Self::$name(_) => Index::$name as usize),+ }
+                }
+
+                fn encode(&self) -> Result<Vec<u8>, Invalid> {
+                    match self { $(Self::$name(op) => $crate::operation::encode(op)),+ }
+                }
+
+                fn decode(index: usize, payload: &[u8]) -> Result<Self, Invalid> {
+                    $(if index == Index::$name as usize {
+                        return $crate::operation::decode::<$ty>(payload).map(Self::$name);
+                    })+
+                    Err("no such operation".into())
+                }
+
+                fn encode_answer(answer: &$answer) -> Result<Vec<u8>, Invalid> {
+                    match answer { $($answer::$name(answer) => $crate::operation::encode_json(answer)),+ }
+                }
+
+                fn decode_answer(index: usize, json: &[u8]) -> Result<$answer, Invalid> {
+                    $(if index == Index::$name as usize {
+                        return $crate::operation::decode_json(json).map($answer::$name);
+                    })+
+                    Err("no such operation".into())
+                }
+            }
+        };
+    };
+}
+
+/// Methods of the typed client for operations of one's own: a trait for [`Db`](crate::Db), one line for each.
+///
+/// ```
+/// # use rosey::operation::{Definition, Done, Migration, Spec};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Serialize, Deserialize)]
+/// # pub struct Add { text: String }
+/// # impl Definition for Add {
+/// #     type Answer = Done;
+/// #     const SPEC: Spec = Spec::event("add", "todo.add");
+/// #     const STATEMENTS: &'static [&'static str] = &["INSERT INTO todo SELECT id, op ->> 'text' FROM new"];
+/// # }
+/// # const TABLES: &[Migration] = &[Migration::new(10, "todo", "CREATE TABLE todo (op_id TEXT PRIMARY KEY, text TEXT)")];
+/// # rosey::operations! { pub enum Todo -> TodoAnswer in "todo" with TABLES { Add(Add) } }
+/// rosey::client! {
+///     /// The list's methods.
+///     pub trait TodoClient for Todo {
+///         /// Puts a line on the list.
+///         add(text: impl Into<String>) => Add { text: text.into() };
+///     }
+/// }
+///
+/// # async fn example(db: rosey::Db<impl rosey::Stack<Todo>>) -> Result<(), rosey::Error<Todo>> {
+/// db.add("milk").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[macro_export]
+macro_rules! client {
+    (
+        $(#[$doc:meta])*
+        $vis:vis trait $client:ident for $op:ident {
+            $($(#[$about:meta])* $method:ident($($name:ident: $ty:ty),* $(,)?) => $operation:ident { $($fields:tt)* };)+
+        }
+    ) => {
+        $(#[$doc])*
+        $vis trait $client {
+            $(
+                $(#[$about])*
+                ///
+                /// # Errors
+                /// The error of the stack, with the request.
+                fn $method(
+                    &self,
+                    $($name: $ty),*
+                ) -> impl Future<
+                    Output = Result<<$operation as $crate::operation::Definition>::Answer, $crate::Error<$op>>,
+                > + Send;
+            )+
+        }
+
+        impl<S: $crate::Stack<$op>> $client for $crate::Db<S> {
+            $(
+                fn $method(
+                    &self,
+                    $($name: $ty),*
+                ) -> impl Future<
+                    Output = Result<<$operation as $crate::operation::Definition>::Answer, $crate::Error<$op>>,
+                > + Send {
+                    // Before anything is waited for: the arguments need not be `Send`.
+                    let operation = $operation { $($fields)* };
+                    let client = self.clone();
+                    async move { Ok(client.call(operation).await?.answer) }
+                }
+            )+
+        }
+    };
+}

@@ -1,0 +1,127 @@
+//! The wire contract of one operation.
+
+use std::time::Duration;
+
+/// What an operation does to the database, and so what its sender waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Changes state; needs an acknowledgement. May be stored in a stream.
+    Event,
+    /// Changes state and answers after the commit. Never stored in a stream.
+    Call,
+    /// Reads only.
+    Query,
+}
+
+/// The wire contract of one operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// Its name: in logs, metrics, the ledger and on the command line.
+    pub name: &'static str,
+    /// Its NATS subject.
+    pub subject: &'static str,
+    /// What it does to the database.
+    pub kind: Kind,
+    /// Whether its payload carries `timestamp`, the unix second in which it happened.
+    pub timed: bool,
+    /// How old a request may be when it reaches the database, by the clocks of its sender and of the database's host; an
+    /// older one is refused as `clock`.
+    pub fresh: Option<Duration>,
+    /// Whether it hands out something that is free, if there is anything; see [`claim`](Self::claim).
+    pub claim: bool,
+    /// The answer of one that has nothing to say: `{}`, or `[]` where the answer is a list.
+    pub empty: &'static str,
+    /// A payload as it may be sent, for help and for trying out.
+    pub example: &'static str,
+}
+
+impl Spec {
+    /// An event: acknowledged, timed.
+    #[must_use]
+    pub const fn event(name: &'static str, subject: &'static str) -> Self {
+        Self {
+            name,
+            subject,
+            kind: Kind::Event,
+            timed: true,
+            fresh: None,
+            claim: false,
+            empty: "{}",
+            example: "{}",
+        }
+    }
+
+    /// A call: answered after the commit, timed.
+    #[must_use]
+    pub const fn call(name: &'static str, subject: &'static str) -> Self {
+        Self {
+            name,
+            subject,
+            kind: Kind::Call,
+            timed: true,
+            fresh: None,
+            claim: false,
+            empty: "{}",
+            example: "{}",
+        }
+    }
+
+    /// A query: reads only, not timed.
+    #[must_use]
+    pub const fn query(name: &'static str, subject: &'static str) -> Self {
+        Self {
+            name,
+            subject,
+            kind: Kind::Query,
+            timed: false,
+            fresh: None,
+            claim: false,
+            empty: "{}",
+            example: "{}",
+        }
+    }
+
+    /// The same without `timestamp` in the payload.
+    #[must_use]
+    pub const fn untimed(self) -> Self {
+        Self { timed: false, ..self }
+    }
+
+    /// The same, refused when it is older than this many seconds.
+    #[must_use]
+    pub const fn fresh(self, seconds: u64) -> Self {
+        Self { fresh: Some(Duration::from_secs(seconds)), ..self }
+    }
+
+    /// The same call as a claim: it hands out what is free, and mostly finds nothing. A claim whose statements change
+    /// nothing leaves no row in the ledger, and the answer is not kept but read again for a repeated request, so that a
+    /// late repeat is told only what it still holds.
+    #[must_use]
+    pub const fn claim(self) -> Self {
+        Self { claim: true, ..self }
+    }
+
+    /// The same with a list for an answer.
+    #[must_use]
+    pub const fn list(self) -> Self {
+        Self { empty: "[]", ..self }
+    }
+
+    /// The same with a payload as it may be sent.
+    #[must_use]
+    pub const fn example(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    /// Whether its answer is a list.
+    #[must_use]
+    pub const fn lists(&self) -> bool {
+        self.empty.as_bytes()[0] == b'['
+    }
+
+    /// Whether it changes the database.
+    #[must_use]
+    pub const fn writes(&self) -> bool {
+        !matches!(self.kind, Kind::Query)
+    }
+}

@@ -1,0 +1,283 @@
+//! What is looked at when a database is opened: that every statement of every operation can be prepared, works on the rows
+//! it is given and on nothing that is the framework's.
+//!
+//! What a statement reads and writes is asked of SQLite itself, which lists the tables that a prepared statement opens, its
+//! triggers' included: no spelling of a name, no view and no comment hides one.
+
+#[cfg(test)]
+mod tests;
+
+use std::any::TypeId;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
+
+use super::batch::strings::HOST;
+use super::retention;
+use super::text::Statement;
+use crate::operation::{Persist, Spec};
+
+/// What may not be written to.
+const OURS: [&str; 4] = ["ledger", "meta", "dead_letters", "_sqlx_migrations"];
+
+/// A text that will not do: an operation's, or a trigger of the file's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsound {
+    /// Which, as the beginning of a sentence: "the operation hit: its statement 2".
+    pub what: String,
+    /// What is wrong, as the end of it.
+    pub why: String,
+}
+
+impl fmt::Display for Unsound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.what, self.why)
+    }
+}
+
+/// Stands for the rows of a batch while statements are looked at.
+const ROWS: &str = "CREATE TEMP TABLE IF NOT EXISTS rows_of_a_batch (id TEXT, at INTEGER, op BLOB)";
+
+const NO_ROWS: &str = "DROP TABLE temp.rows_of_a_batch";
+
+/// Every table of the file, with the pages at which it and its indices begin.
+const PAGES: &str = "SELECT tbl_name, rootpage FROM main.sqlite_schema WHERE rootpage > 0";
+
+/// The number of the file among the databases of a connection, and that of what is temporary.
+const FILE: i64 = 0;
+const TEMPORARY: i64 = 1;
+
+/// What this process has found sound: operations on a schema, whatever file has it. It takes some milliseconds.
+static SOUND: LazyLock<Mutex<HashSet<(TypeId, String)>>> = LazyLock::new(Mutex::default);
+
+/// How many of them are kept.
+const KEPT: usize = 16;
+
+const SCHEMA: &str =
+    "SELECT group_concat(name || ' ' || coalesce(sql, ''), char(10) ORDER BY name) FROM main.sqlite_schema";
+
+/// A trigger before an insert fires for a row that is not inserted, too.
+const ON_LEDGER: &str =
+    "SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = 'ledger' LIMIT 1";
+
+/// The queries as they run, in the order of the operations; empty for what is none.
+pub(super) fn questions<O: Persist>() -> Vec<Arc<str>> {
+    let question = |(spec, answer): (&Spec, &&str)| match Statement::read(answer) {
+        Ok(statement) if !spec.writes() => {
+            statement.over(&format!("asked (id, at, op) AS (SELECT $4, $5, $1), {HOST}")).into()
+        }
+        _ => Arc::from(""),
+    };
+    O::SPECS.iter().zip(O::ANSWERS).map(question).collect()
+}
+
+/// Looks at all texts of all operations.
+///
+/// # Errors
+/// The first that will not do; or what SQLite says of anything else.
+pub(super) async fn audit<O: Persist>(
+    connection: &mut SqliteConnection,
+) -> Result<Option<Unsound>, sqlx::Error> {
+    let schema: Option<String> = sqlx::query_scalar(SCHEMA).fetch_one(&mut *connection).await?;
+    let looked_at = (TypeId::of::<O>(), schema.unwrap_or_default());
+    let sound = || SOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if sound().contains(&looked_at) {
+        return Ok(None);
+    }
+    sqlx::query(ROWS).execute(&mut *connection).await?;
+    let unsound = look::<O>(connection).await;
+    sqlx::query(NO_ROWS).execute(connection).await?;
+    if let Ok(None) = &unsound {
+        let mut sound = sound();
+        if sound.len() >= KEPT {
+            sound.clear();
+        }
+        sound.insert(looked_at);
+    }
+    unsound
+}
+
+async fn look<O: Persist>(connection: &mut SqliteConnection) -> Result<Option<Unsound>, sqlx::Error> {
+    let trigger: Option<String> = sqlx::query_scalar(ON_LEDGER).fetch_optional(&mut *connection).await?;
+    if let Some(name) = trigger {
+        let why =
+            "fires on the ledger, which is the framework's, and for requests that are there already: drop it";
+        return Ok(Some(Unsound { what: format!("the trigger {name}"), why: why.to_owned() }));
+    }
+    let pages = Pages::of(connection).await?;
+    let source =
+        |name| format!("{name} (id, at, op) AS (SELECT id, at, op FROM temp.rows_of_a_batch), {HOST}");
+    let (new, asked) = (source("new"), source("asked"));
+    for (kind, spec) in O::SPECS.iter().enumerate() {
+        let unsound = |text: String, why| {
+            Ok(Some(Unsound { what: format!("the operation {}: its {text}", spec.name), why }))
+        };
+        for (number, sql) in O::STATEMENTS[kind].iter().enumerate() {
+            let uses = uses(connection, &pages, sql, &new).await?;
+            if let Err(why) = uses.and_then(|uses| uses.changes("new")) {
+                return unsound(format!("statement {}", number + 1), why);
+            }
+        }
+        if !O::ANSWERS[kind].is_empty() {
+            let uses = uses(connection, &pages, O::ANSWERS[kind], &asked).await?;
+            if let Err(why) = uses.and_then(|uses| uses.answers(spec)) {
+                return unsound("answer".to_owned(), why);
+            }
+        }
+        for (number, sweep) in O::SWEEPS[kind].iter().enumerate() {
+            for (part, sql) in sweep.remove.iter().enumerate() {
+                let text = || format!("sweep {}, statement {}", number + 1, part + 1);
+                let uses = match Statement::read(sql) {
+                    Ok(_) => explain(connection, &pages, &retention::over_gone(sql)).await?,
+                    Err(why) => Err(why),
+                };
+                if let Err(why) = uses.and_then(|uses| uses.spares()) {
+                    return unsound(text(), why);
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the statements and the answer of an operation can be prepared on the tables as they are now.
+///
+/// # Errors
+/// What SQLite says.
+pub(super) async fn prepares(
+    connection: &mut SqliteConnection,
+    statements: &[&str],
+    answer: &str,
+) -> Result<(), sqlx::Error> {
+    let texts = statements.iter().map(|sql| ("new", *sql)).chain([("asked", answer)]);
+    for (name, sql) in texts.filter(|(_, sql)| !sql.is_empty()) {
+        if let Ok(statement) = Statement::read(sql) {
+            let source = format!("{name} (id, at, op) AS (SELECT NULL, NULL, NULL), {HOST}");
+            opcodes(connection, &statement.over(&source)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the tables of a file are: by the page, whose it is.
+struct Pages(BTreeMap<i64, String>);
+
+impl Pages {
+    async fn of(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(PAGES).fetch_all(connection).await?;
+        Ok(Self(rows.into_iter().map(|(table, page)| (page, table)).collect()))
+    }
+
+    fn table(&self, database: i64, page: i64) -> String {
+        let table = self.0.get(&page).filter(|_| database == FILE);
+        table.cloned().unwrap_or_else(|| {
+            if database == FILE { "sqlite_schema" } else { "of another database" }.to_owned()
+        })
+    }
+}
+
+/// What a statement does.
+#[derive(Default)]
+struct Uses {
+    reads: Vec<String>,
+    writes: Vec<String>,
+    /// It reads the rows of the batch, the only temporary table there is.
+    batch: bool,
+    rows: bool,
+}
+
+impl Uses {
+    /// Nothing of what is the framework's is changed.
+    fn spares(&self) -> Result<(), String> {
+        match self.writes.iter().find(|table| OURS.contains(&table.as_str())) {
+            Some(table) => Err(format!("changes the table {table}, which is the framework's")),
+            None => Ok(()),
+        }
+    }
+
+    fn reads_no_ledger(&self) -> Result<(), String> {
+        let ledger = self.reads.iter().any(|table| table == "ledger");
+        if ledger { Err("reads the ledger, which is the framework's".to_owned()) } else { Ok(()) }
+    }
+
+    /// As an effect.
+    fn changes(&self, source: &str) -> Result<(), String> {
+        self.spares()?;
+        self.reads_no_ledger()?;
+        if self.writes.is_empty() {
+            return Err("changes nothing: a statement is one INSERT, UPDATE or DELETE".to_owned());
+        }
+        if self.rows {
+            return Err("returns rows: what is answered is said by ANSWER".to_owned());
+        }
+        if !self.batch {
+            return Err(format!(
+                "does not read `{source}`: it would do the same however many requests there are"
+            ));
+        }
+        Ok(())
+    }
+
+    /// As an answer.
+    fn answers(&self, spec: &Spec) -> Result<(), String> {
+        self.reads_no_ledger()?;
+        if let Some(table) = self.writes.first() {
+            return Err(format!("changes the table {table}: an answer is one SELECT"));
+        }
+        if spec.writes() && !self.batch {
+            return Err("does not read `asked`: it would answer all requests the same".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// What a statement over these rows does; or why it cannot be one.
+async fn uses(
+    connection: &mut SqliteConnection,
+    pages: &Pages,
+    sql: &str,
+    source: &str,
+) -> Result<Result<Uses, String>, sqlx::Error> {
+    match Statement::read(sql) {
+        Ok(statement) => explain(connection, pages, &statement.over(source)).await,
+        Err(why) => Ok(Err(why)),
+    }
+}
+
+async fn explain(
+    connection: &mut SqliteConnection,
+    pages: &Pages,
+    sql: &str,
+) -> Result<Result<Uses, String>, sqlx::Error> {
+    let rows = match opcodes(connection, sql).await {
+        Ok(rows) => rows,
+        Err(e) => match e.as_database_error() {
+            Some(said) if !super::error::is_of_the_environment(&e) => {
+                return Ok(Err(format!("cannot be prepared: {}", said.message())));
+            }
+            _ => return Err(e),
+        },
+    };
+    let mut uses = Uses::default();
+    for row in &rows {
+        let (opcode, p1, p2, p3): (&str, i64, i64, i64) =
+            (row.try_get("opcode")?, row.try_get("p1")?, row.try_get("p2")?, row.try_get("p3")?);
+        match opcode {
+            "OpenRead" if p3 == TEMPORARY => uses.batch = true,
+            "OpenRead" => uses.reads.push(pages.table(p3, p2)),
+            "OpenWrite" => uses.writes.push(pages.table(p3, p2)),
+            "Clear" => uses.writes.push(pages.table(p2, p1)),
+            "VUpdate" => uses.writes.push("a virtual table".to_owned()),
+            "ResultRow" => uses.rows = true,
+            _ => {}
+        }
+    }
+    Ok(Ok(uses))
+}
+
+async fn opcodes(connection: &mut SqliteConnection, sql: &str) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    sqlx::query(AssertSqlSafe(format!("EXPLAIN {sql}"))).persistent(false).fetch_all(connection).await
+}

@@ -1,0 +1,155 @@
+//! The text of one SQL statement: where its words are, as far as that is needed to put row sources in front of it.
+
+/// One statement, without `;`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Statement<'a> {
+    /// What it begins with if that is `WITH`: that it is `RECURSIVE`.
+    with: Option<bool>,
+    /// What follows that `WITH`; else all of it.
+    rest: &'a str,
+}
+
+/// A word, a parameter or a `;`, and where it ends.
+enum Token<'a> {
+    Word(&'a str),
+    Parameter(&'a str),
+    Semicolon,
+    Other,
+}
+
+impl<'a> Statement<'a> {
+    /// Reads a statement.
+    ///
+    /// # Errors
+    /// What it may not have, as the end of a sentence that begins with its name.
+    pub(super) fn read(sql: &'a str) -> Result<Self, String> {
+        let mut words = 0;
+        let (mut with, mut rest) = (None, sql);
+        let mut at = 0;
+        while let Some((token, end)) = next(sql, at)? {
+            at = end;
+            match token {
+                Token::Parameter(name) => {
+                    return Err(format!(
+                        "binds the parameter {name}: what it works on are the rows that it is given under a name"
+                    ));
+                }
+                Token::Semicolon => return Err("has a `;`: each entry of a list is one statement".to_owned()),
+                Token::Word(word) if words == 0 && word.eq_ignore_ascii_case("WITH") => {
+                    (with, rest) = (Some(false), &sql[at..]);
+                }
+                Token::Word(word)
+                    if words == 1 && with.is_some() && word.eq_ignore_ascii_case("RECURSIVE") =>
+                {
+                    (with, rest) = (Some(true), &sql[at..]);
+                }
+                Token::Word(_) | Token::Other => {}
+            }
+            words += 1;
+        }
+        if words == 0 { Err("is empty".to_owned()) } else { Ok(Self { with, rest }) }
+    }
+
+    /// The statement with these row sources (`name (columns) AS (…)`) in front of its own, if it has any.
+    pub(super) fn over(&self, sources: &str) -> String {
+        let Self { with, rest } = self;
+        match with {
+            None => format!("WITH {sources}\n{rest}\n"),
+            Some(recursive) => {
+                let recursive = if *recursive { "RECURSIVE " } else { "" };
+                format!("WITH {recursive}{sources},\n{rest}\n")
+            }
+        }
+    }
+}
+
+/// The next token from `at` on, and its end.
+fn next(sql: &str, mut at: usize) -> Result<Option<(Token<'_>, usize)>, String> {
+    let bytes = sql.as_bytes();
+    let find = |from: usize, what: &str| sql[from..].find(what).map(|place| from + place);
+    loop {
+        let Some(byte) = bytes.get(at).copied() else { return Ok(None) };
+        let rest = &sql[at..];
+        if byte.is_ascii_whitespace() {
+            at += 1;
+        } else if rest.starts_with("--") {
+            at = find(at, "\n").unwrap_or(sql.len());
+        } else if rest.starts_with("/*") {
+            at = find(at + 2, "*/").ok_or("has a comment without an end")? + 2;
+        } else {
+            break;
+        }
+    }
+    let byte = bytes[at];
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80;
+    let word_end =
+        |from: usize| bytes[from..].iter().position(|b| !is_word(*b)).map_or(sql.len(), |n| from + n);
+    Ok(Some(match byte {
+        0 => return Err("has a NUL in it".to_owned()),
+        b'\'' | b'"' | b'`' => {
+            // Doubled, it stands for itself: the same as two, one behind the other.
+            let quote = &sql[at..=at];
+            let end = find(at + 1, quote).ok_or_else(|| format!("has a {quote} that is not closed"))?;
+            (Token::Other, end + 1)
+        }
+        b'[' => (Token::Other, find(at, "]").ok_or("has a [ that is not closed")? + 1),
+        b'?' | b'$' | b':' | b'@' | b'#' => {
+            let end = word_end(at + 1);
+            (Token::Parameter(&sql[at..end]), end)
+        }
+        b';' => (Token::Semicolon, at + 1),
+        byte if is_word(byte) => {
+            let end = word_end(at);
+            (Token::Word(&sql[at..end]), end)
+        }
+        _ => (Token::Other, at + 1),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn over(sql: &str) -> String {
+        Statement::read(sql).expect(sql).over("new AS (x)").split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn sources_stand_before_what_a_statement_has_of_its_own() {
+        assert_eq!(over("SELECT 1"), "WITH new AS (x) SELECT 1");
+        assert_eq!(over("with a AS (y) SELECT 1"), "WITH new AS (x), a AS (y) SELECT 1");
+        assert_eq!(over("/* WITH */ WITH -- not\n recursive a AS (y) SELECT 1"), {
+            "WITH RECURSIVE new AS (x), a AS (y) SELECT 1"
+        });
+        assert_eq!(over("INSERT INTO t SELECT 'WITH'"), "WITH new AS (x) INSERT INTO t SELECT 'WITH'");
+    }
+
+    #[test]
+    fn what_is_not_one_statement_without_parameters_is_refused() {
+        for sql in [
+            "",
+            " -- nothing",
+            "/* nothing */",
+            "SELECT 1;",
+            "SELECT 1; DELETE FROM t",
+            "SELECT $1",
+            "SELECT ?",
+            "SELECT ?2",
+            "SELECT :id",
+            "SELECT @id",
+            "SELECT $id",
+            "SELECT 'a",
+            "SELECT \"a",
+            "SELECT [a",
+            "SELECT 1 /* open",
+            "SELECT 1\0",
+        ] {
+            assert!(Statement::read(sql).is_err(), "{sql:?}");
+        }
+        for sql in
+            ["SELECT '$1; ?', \"a;b\", [c;d], `?` -- $1 ;", "SELECT op ->> '$.a', 'it''s; ok'", "SELECT a$1"]
+        {
+            assert!(Statement::read(sql).is_ok(), "{sql:?}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+use std::sync::atomic::Ordering;
+
+use rosey::operation::Refusal;
+use rosey::{Cause, Code, Request};
+use rosey_layers::{Class, Classify};
+
+use super::shop::{Buy, CALLED, Count, Fixture, Misbehave, Shop, ShopClient};
+
+fn buy(item: &str) -> Request<Shop> {
+    Request::new(Buy { item: item.into() })
+}
+
+#[tokio::test]
+async fn a_function_is_called_once_a_request_and_its_word_is_given_again() {
+    let f = Fixture::new().await;
+    f.db.stock("tea", 2).await.unwrap();
+    let before = CALLED.load(Ordering::SeqCst);
+    let request = buy("tea");
+    for _ in 0..3 {
+        assert_eq!(format!("{:?}", f.db.send(request.clone()).await.unwrap().answer), "Buy(1)");
+    }
+    let again = futures_util::future::join_all((0..20).map(|_| f.db.send(request.clone()))).await;
+    assert!(again.into_iter().all(|reply| format!("{:?}", reply.unwrap().answer) == "Buy(1)"));
+    assert_eq!(CALLED.load(Ordering::SeqCst), before + 1);
+    assert_eq!(f.db.buy("tea").await.unwrap(), 0);
+
+    // a refusal of its own is kept as well, and undoes what was done
+    let request = buy("tea");
+    for _ in 0..2 {
+        let error = f.db.send(request.clone()).await.unwrap_err();
+        let refused = Refusal::new("out_of_stock", "there is no tea left");
+        assert_eq!((error.class(), error.cause()), (Class::Rejected, &Cause::Refused(refused)));
+        assert_eq!(error.to_string(), "there is no tea left (out_of_stock)");
+        f.db.stock("tea", 1).await.unwrap();
+    }
+    assert_eq!(f.number("SELECT count(*) FROM sales").await, 2);
+    assert_eq!(f.number("SELECT count FROM shelf").await, 2);
+    assert_eq!(CALLED.load(Ordering::SeqCst), before + 3);
+}
+
+#[tokio::test]
+async fn many_at_once_are_applied_one_after_the_other_beside_statements() {
+    let f = Fixture::new().await;
+    f.db.stock("milk", 30).await.unwrap();
+    let bought = futures_util::future::join_all((0..50).map(|_| f.db.buy("milk")));
+    let counted = futures_util::future::join_all((0..50).map(|_| f.db.call(Count { name: "x".into() })));
+    let (bought, counted) = tokio::join!(bought, counted);
+    assert_eq!(bought.iter().filter(|result| result.is_ok()).count(), 30);
+    assert!(counted.iter().all(Result::is_ok));
+    assert_eq!(f.number("SELECT count FROM shelf WHERE item = 'milk'").await, 0);
+    assert_eq!(f.number("SELECT count(*) FROM sales").await, 30);
+    assert_eq!(f.number("SELECT n FROM counters WHERE name = 'ids'").await, 50);
+}
+
+#[tokio::test]
+async fn a_function_can_neither_end_the_transaction_nor_write_to_the_ledger() {
+    let f = Fixture::new().await;
+    let kept = f.db.send(Request::<Shop>::new(Count { name: "x".into() })).await.unwrap();
+    assert_eq!(format!("{:?}", kept.answer), "Count(Done)");
+    let before = f.counters().await;
+    let ends = "it has ended the transaction";
+    let ours = "no operation writes to it";
+    for (sql, fails, said) in [
+        (&["COMMIT"][..], false, ends),
+        (&["COMMIT"], true, ends),
+        (&["END", "UPDATE counters SET n = n + 1000"], false, ends),
+        (&["ROLLBACK"], false, ends),
+        (&["ROLLBACK", "UPDATE counters SET n = n + 1000"], false, ends),
+        (&["ROLLBACK", "BEGIN", "SAVEPOINT operation", "UPDATE counters SET n = n + 1000"], false, ends),
+        (&["COMMIT", "BEGIN", "SAVEPOINT operation"], false, ends),
+        (&["RELEASE operation"], false, ends),
+        (&["RELEASE operation", "SAVEPOINT operation", "COMMIT"], false, ends),
+        (&["ROLLBACK TO operation", "UPDATE counters SET n = n + 1000"], false, ends),
+        (&["BEGIN"], true, "cannot start a transaction within a transaction"),
+        (&["DELETE FROM ledger"], true, ours),
+        (&["UPDATE \"ledger\" SET hash = 0"], true, ours),
+        (&["REPLACE INTO main.ledger SELECT * FROM ledger"], true, ours),
+        (
+            &[
+                "INSERT INTO ledger SELECT 'x', operation, hash, occurred_at, applied_at, batch, NULL FROM ledger",
+            ],
+            true,
+            ours,
+        ),
+        (&["SELEKT"], true, "syntax error"),
+    ] {
+        let sql: Vec<_> = sql.iter().map(|sql| (*sql).to_owned()).collect();
+        let request = Request::<Shop>::new(Misbehave { sql: sql.clone(), panics: false, fails });
+        let neighbour = || f.db.stock("tea", 1);
+        let (one, misbehaved, two) = tokio::join!(neighbour(), f.db.send(request.clone()), neighbour());
+        let error = misbehaved.map(|reply| format!("{:?}", reply.answer)).expect_err(&format!("{sql:?}"));
+        assert_eq!(
+            (error.class(), error.cause().code()),
+            (Class::Rejected, Code::REFUSED),
+            "{sql:?}: {error}"
+        );
+        assert!(error.to_string().contains(said), "{sql:?}: {error}");
+        assert_eq!((one.is_ok(), two.is_ok()), (true, true), "{sql:?}: the neighbours are applied");
+        assert_eq!(f.counters().await, before, "{sql:?}");
+        let rows = f.number("SELECT count(*) FROM ledger WHERE operation = 'misbehave'").await;
+        assert_eq!(rows, 0, "{sql:?}: what failed leaves nothing");
+    }
+    // what it has ignored has not happened
+    let ignored = Misbehave { sql: vec!["DELETE FROM ledger".into()], panics: false, fails: false };
+    f.db.call(ignored).await.unwrap();
+    assert_eq!(f.number("SELECT count(*) FROM ledger WHERE operation = 'count'").await, 1);
+}
+
+#[tokio::test]
+async fn a_function_that_panics_or_fails_does_so_alone() {
+    let f = Fixture::new().await;
+    let before = f.counters().await;
+    let panics = Misbehave { sql: vec![], panics: true, fails: false };
+    let fails =
+        Misbehave { sql: vec!["INSERT INTO shelf VALUES ('tea', -1)".into()], panics: false, fails: true };
+    let (panicked, stocked, failed) = tokio::join!(f.db.call(panics), f.db.stock("tea", 1), f.db.call(fails));
+    assert_eq!(stocked.unwrap(), 1);
+    for (error, said) in [(panicked.unwrap_err(), "panicked"), (failed.unwrap_err(), "CHECK constraint")] {
+        assert_eq!(error.cause().code(), Code::REFUSED);
+        assert!(error.to_string().contains(said), "{error}");
+    }
+    assert_eq!(f.counters().await, before);
+    assert_eq!(f.db.stock("tea", 1).await.unwrap(), 2, "the writer goes on");
+}
+
+#[tokio::test]
+async fn a_function_whose_table_was_changed_by_hand_fails_by_itself_and_is_applied_once_the_table_is_back() {
+    let f = Fixture::new().await;
+    f.db.stock("tea", 2).await.unwrap();
+    assert_eq!(f.db.buy("tea").await.unwrap(), 1);
+    f.execute("ALTER TABLE shelf RENAME TO elsewhere").await;
+    let request = buy("tea");
+    // The statement is taken up again after it has failed.
+    for _ in 0..3 {
+        let (bought, counted) =
+            tokio::join!(f.db.send(request.clone()), f.db.call(Count { name: "x".into() }));
+        let error = bought.unwrap_err();
+        assert_eq!(error.cause().code(), Code::REFUSED, "{error}");
+        assert!(error.to_string().contains("no such table"), "{error}");
+        counted.unwrap();
+    }
+    f.execute("ALTER TABLE elsewhere RENAME TO shelf").await;
+    assert_eq!(format!("{:?}", f.db.send(request).await.unwrap().answer), "Buy(0)");
+}
