@@ -26,6 +26,8 @@ pub mod outbox;
 pub mod reply;
 pub mod request;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
+pub mod runtime;
+#[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod service;
 #[cfg(feature = "sqlite")]
 pub mod sql;
@@ -37,6 +39,8 @@ pub use operation::Operation;
 pub use reply::{Ack, Reply, Via};
 pub use request::{Head, OpId, Request, Trace};
 pub use rosey_layers::{Class, Classify};
+#[cfg(all(feature = "nats", feature = "sqlite"))]
+pub use runtime::Runtime;
 
 /// The example in the README compiles.
 #[cfg(all(doctest, feature = "nats", feature = "sqlite"))]

@@ -29,9 +29,27 @@ struct Shared<O> {
     another: AtomicBool,
     /// Opens it for the first operation that needs it; one at a time.
     opener: Option<Mutex<Opener<O>>>,
+    /// Looks for it when the service on NATS names it.
+    #[cfg(feature = "nats")]
+    finder: Option<Mutex<Finder<O>>>,
 }
 
 type Opener<O> = Box<dyn FnMut() -> BoxFuture<'static, Result<SqlxService<O>, Cause>> + Send>;
+
+#[cfg(feature = "nats")]
+type Finder<O> = Box<dyn FnMut(String) -> BoxFuture<'static, Option<SqlxService<O>>> + Send>;
+
+impl<O> Default for Shared<O> {
+    fn default() -> Self {
+        Self {
+            database: OnceLock::new(),
+            another: AtomicBool::new(false),
+            opener: None,
+            #[cfg(feature = "nats")]
+            finder: None,
+        }
+    }
+}
 
 impl<O> Clone for Direct<O> {
     fn clone(&self) -> Self {
@@ -58,7 +76,7 @@ impl<O> Direct<O> {
     /// A path with no database yet.
     #[must_use]
     pub fn closed() -> Self {
-        Self::with(None)
+        Self::with(Shared::default())
     }
 
     /// A path whose database is opened by the first operation that comes this way. What that fails with, the operation
@@ -68,12 +86,22 @@ impl<O> Direct<O> {
     where
         F: FnMut() -> BoxFuture<'static, Result<SqlxService<O>, Cause>> + Send + 'static,
     {
-        Self::with(Some(Mutex::new(Box::new(opener))))
+        Self::with(Shared { opener: Some(Mutex::new(Box::new(opener))), ..Shared::default() })
     }
 
-    fn with(opener: Option<Mutex<Opener<O>>>) -> Self {
-        let (database, another) = (OnceLock::new(), AtomicBool::new(false));
-        Self { shared: Arc::new(Shared { database, another, opener }) }
+    /// A path whose database is looked for, by its id, whenever the service on NATS names it and this path has none: see
+    /// [`guard`](Self::guard).
+    #[cfg(feature = "nats")]
+    #[must_use]
+    pub fn when_named<F>(finder: F) -> Self
+    where
+        F: FnMut(String) -> BoxFuture<'static, Option<SqlxService<O>>> + Send + 'static,
+    {
+        Self::with(Shared { finder: Some(Mutex::new(Box::new(finder))), ..Shared::default() })
+    }
+
+    fn with(shared: Shared<O>) -> Self {
+        Self { shared: Arc::new(shared) }
     }
 
     /// A path to this database.
@@ -101,7 +129,29 @@ impl<O: Persist> Direct<O> {
     /// Follows the service on NATS for as long as that is watched: while it names another database than this
     /// path's, this path refuses, and says so once in the log.
     ///
-    /// `missing` is called with the service's database while this path has none, and may bring one.
+    /// Spawns a task, so it must be called within a tokio runtime.
+    #[cfg(feature = "nats")]
+    pub fn guard(&self, mut status: tokio::sync::watch::Receiver<crate::nats::Status>) {
+        let direct = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let (database, instance) = {
+                    let status = status.borrow_and_update();
+                    (status.database().map(str::to_owned), status.instance.clone())
+                };
+                if let Some(database) = database {
+                    direct.find(&database).await;
+                    let copy = direct.serves_a_copy(&database, instance.as_ref()).await;
+                    direct.compare(&database, copy);
+                }
+                if status.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// The same with a finder that is called with the service's database while this path has none.
     #[cfg(feature = "nats")]
     pub fn follow<F, Fut>(
         &self,
@@ -111,27 +161,32 @@ impl<O: Persist> Direct<O> {
         F: FnMut(String) -> Fut + Send + 'static,
         Fut: Future<Output = Option<SqlxService<O>>> + Send + 'static,
     {
+        self.guard(status.clone());
         let direct = self.clone();
         tokio::spawn(async move {
-            loop {
-                let (database, instance) = {
-                    let status = status.borrow_and_update();
-                    (status.database().map(str::to_owned), status.instance.clone())
-                };
-                if let Some(database) = database {
-                    if direct.database().is_none()
-                        && let Some(found) = missing(database.clone()).await
-                    {
-                        direct.provide(found);
-                    }
-                    let copy = direct.serves_a_copy(&database, instance.as_ref()).await;
-                    direct.compare(&database, copy);
+            while direct.database().is_none() {
+                let named = status.borrow_and_update().database().map(str::to_owned);
+                if let Some(named) = named
+                    && let Some(found) = missing(named.clone()).await
+                {
+                    direct.provide(found);
+                    direct.compare(&named, false);
                 }
                 if status.changed().await.is_err() {
                     return;
                 }
             }
         });
+    }
+
+    /// Looks for the service's database, if there is none yet and it may be looked for.
+    #[cfg(feature = "nats")]
+    async fn find(&self, service: &str) {
+        if let (None, Some(finder)) = (self.database(), &self.shared.finder)
+            && let Some(found) = (finder.lock().await)(service.to_owned()).await
+        {
+            self.provide(found);
+        }
     }
 
     /// Whether the instance that answers on NATS has another file open than this path: every instance is written down in
@@ -170,6 +225,17 @@ impl<O: Persist> Direct<O> {
             } else {
                 tracing::info!(database = service, "both paths lead to the same database");
             }
+        }
+    }
+
+    /// Why this path refuses; none, if it serves, or opens its database when it is needed.
+    #[must_use]
+    pub fn why_not(&self) -> Option<String> {
+        match self.usable() {
+            Ok(database) => database.trouble(),
+            Err(_) if self.database().is_none() && self.shared.opener.is_some() => None,
+            Err(Cause::Failed { message, .. }) => Some(message.into_owned()),
+            Err(cause) => Some(cause.to_string()),
         }
     }
 

@@ -1,14 +1,15 @@
 //! The standard stack: which layers stand around which path, in which order.
 //!
 //! ```text
-//! limit ─ log, metrics [total] ─ switches ─ Fallback ┬ log, metrics [NATS] ─ circuit breakers ─ timeout ─ NatsService
-//!                                                    └ log, metrics [DB] ─ timeout ─ SqlxService
+//! gate, limit ─ log, metrics [total] ─ switches ─ Fallback ┬ log, metrics [NATS] ─ circuit breakers ─ timeout ─ NatsService
+//!                                                          └ log, metrics [DB] ─ timeout ─ SqlxService
 //! ```
 //!
 //! There are two circuits to NATS: one for events, which a stream may take while no service answers, and one for calls
 //! and queries. Which path serves is told for each of the two: behind a living stream they part.
 //!
 //! With an outbox, a second `Fallback` stands around the first one: what neither path takes goes to it, events only.
+//! Without NATS, the database stands in the place of the first `Fallback`.
 //!
 //! With [`Queries::Db`], queries take the two paths in the other order: the database, and NATS when that fails.
 //!
@@ -18,8 +19,11 @@
 mod circuits;
 #[cfg(feature = "sqlite")]
 mod direct;
+mod former;
+mod gate;
+mod outbox;
+mod perhaps;
 mod queries;
-mod third;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -27,9 +31,9 @@ use std::time::Duration;
 use rosey_layers::breaker;
 use rosey_layers::fallback::{ByClass, CountReroutes};
 use rosey_layers::{
-    BreakerLayer, Class, Classify, Failure, Fallback, LogLayer, MetricsLayer, SwitchLayer, TimeoutLayer,
+    BreakerLayer, Class, Classify, Failure, Fallback, FallbackError, LogLayer, MetricsLayer, SwitchLayer,
+    TimeoutLayer,
 };
-use tower::limit::ConcurrencyLimitLayer;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
@@ -37,6 +41,9 @@ pub use circuits::Circuits;
 use circuits::{ByKind, Readied};
 #[cfg(feature = "sqlite")]
 pub use direct::Direct;
+pub use gate::Gate;
+use gate::Gated;
+pub use perhaps::{NO_PATH, NoPath, Perhaps};
 use queries::Apart;
 pub use queries::Queries;
 
@@ -74,9 +81,24 @@ impl<O: Operation, S> Path<O> for S where
 }
 
 /// Paths that stand beside each other, before the layers around everything.
-trait Paths<O: Operation>: Stack<O, Error: Classify + Display + Send + Sync + 'static> {}
+pub trait Paths<O: Operation>: Stack<O, Error: Classify + Display + Send + Sync + 'static> {}
 
 impl<O: Operation, S> Paths<O> for S where S: Stack<O, Error: Classify + Display + Send + Sync + 'static> {}
+
+/// A stack, and what belongs to it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Built<S, R> {
+    /// The stack.
+    pub stack: S,
+    /// The same paths without the outbox, for its replay: without a limit on operations in flight, which the replayer has
+    /// itself; logs and counts as `[REPLAY]`.
+    pub replay: R,
+    /// The circuits to NATS, if there is such a path.
+    pub circuits: Option<Circuits>,
+    /// The gate of the stack.
+    pub gate: Gate,
+}
 
 /// The knobs of the standard stack.
 #[derive(Clone, Debug)]
@@ -135,6 +157,12 @@ impl StackBuilder {
         Self { queries, ..self }
     }
 
+    /// Which path queries take first.
+    #[cfg(all(feature = "nats", feature = "sqlite"))]
+    pub(crate) const fn first_for_queries(&self) -> Queries {
+        self.queries
+    }
+
     /// When the circuits to NATS open and close. Their tags in the log are `[NATS] events` and `[NATS] requests`.
     #[must_use]
     pub fn breaker(self, breaker: breaker::Config) -> Self {
@@ -147,43 +175,42 @@ impl StackBuilder {
         Self { prefix, ..self }
     }
 
-    /// The stack over two paths, and the handles of its circuits.
-    pub fn build_with_circuits<O, P, S>(&self, nats: P, db: S) -> (impl Stack<O> + use<O, P, S>, Circuits)
+    /// The stack over its paths, in the order in which they are asked: NATS, the database, the outbox.
+    ///
+    /// Without NATS the database serves alone. Events that neither takes go to the outbox, unless they were refused (class
+    /// `Rejected`). NATS and outbox may be there or not, as values (`Some`, `None`) or for good ([`NO_PATH`]).
+    pub fn over<O, N, D, X>(
+        &self,
+        nats: N,
+        db: D,
+        outbox: X,
+    ) -> Built<impl Stack<O, Error = Error<O>> + use<O, N, D, X>, impl Stack<O> + use<O, N, D, X>>
     where
         O: Operation,
-        P: Path<O>,
-        S: Path<O>,
+        N: Perhaps<O>,
+        D: Path<O>,
+        X: Perhaps<O>,
     {
-        let (paths, circuits) = self.both(nats, db);
-        (self.total(paths), circuits)
+        let (paths, circuits) = nats.before(db, self.clone());
+        let replay = self.replay(paths.clone());
+        let gate = Gate::new(self.in_flight);
+        let inner = self.total(outbox.behind(paths, self.clone()), &gate);
+        let stack = Gated { inner, gate: gate.clone() };
+        Built { stack, replay, circuits, gate }
     }
 
-    /// The stack over two paths: the first one serves, the second one when the first cannot.
-    pub fn build<O, P, S>(&self, nats: P, db: S) -> impl Stack<O> + use<O, P, S>
+    /// NATS, and the database behind it, each in its layers; the circuits of NATS.
+    fn both<O, N, D>(
+        &self,
+        nats: N,
+        db: D,
+    ) -> (impl Paths<O, Error = FallbackError<Error<O>, Error<O>>> + use<O, N, D>, Circuits)
     where
         O: Operation,
-        P: Path<O>,
-        S: Path<O>,
+        N: Path<O>,
+        D: Path<O>,
     {
-        self.build_with_circuits(nats, db).0
-    }
-
-    /// The stack over the database alone.
-    pub fn build_direct<O, S>(&self, db: S) -> impl Stack<O> + use<O, S>
-    where
-        O: Operation,
-        S: Path<O>,
-    {
-        self.total(self.direct(db))
-    }
-
-    /// Both paths, each in its layers, and the handles of the circuits of the first.
-    fn both<O, P, S>(&self, nats: P, db: S) -> (impl Paths<O> + use<O, P, S>, Circuits)
-    where
-        O: Operation,
-        P: Path<O>,
-        S: Path<O>,
-    {
+        let db = self.direct(db);
         // What was never sent is refused at once anyway; what the database answered is not the path's fault. So
         // only silence opens a circuit, and only an answer closes it.
         let circuit = |tag| {
@@ -197,7 +224,7 @@ impl StackBuilder {
             )
         };
         let (events, requests) = (circuit("[NATS] events"), circuit("[NATS] requests"));
-        let handles = Circuits { events: events.handle(), requests: requests.handle() };
+        let circuits = Circuits { events: events.handle(), requests: requests.handle() };
         let timeout = TimeoutLayer::new(self.nats_timeout);
         let nats = ByKind {
             path: nats,
@@ -208,10 +235,9 @@ impl StackBuilder {
             .layer(LogLayer::new(Via::Nats.tag()))
             .layer(MetricsLayer::new(Via::Nats.as_str()).prefix(self.prefix))
             .service(nats);
-        let db = self.direct(db);
         let policy = || CountReroutes::new(ByClass::new()).prefix(self.prefix);
         let queries = self.apart(|| Fallback::new(db.clone(), nats.clone(), policy()));
-        (Apart::new(Fallback::new(nats, db, policy()), queries), handles)
+        (Apart::new(Fallback::new(nats, db, policy()), queries), circuits)
     }
 
     /// What queries need, if they go a way of their own.
@@ -229,7 +255,7 @@ impl StackBuilder {
     }
 
     /// The layers around everything.
-    fn total<O, S>(&self, paths: S) -> impl Stack<O> + use<O, S>
+    fn total<O, S>(&self, paths: S, gate: &Gate) -> impl Stack<O> + use<O, S>
     where
         O: Operation,
         S: Paths<O>,
@@ -245,7 +271,7 @@ impl StackBuilder {
             Kind::Query => 2, // beyond the last name is the last
         };
         ServiceBuilder::new()
-            .layer(ConcurrencyLimitLayer::new(self.in_flight))
+            .layer(gate.limit())
             .layer(LogLayer::new("[ROSEY]").last())
             .layer(MetricsLayer::new("total").prefix(self.prefix))
             .layer(SwitchLayer::by(names.iter().copied(), part))
