@@ -151,34 +151,6 @@ impl<O: Persist> Direct<O> {
         });
     }
 
-    /// The same with a finder that is called with the service's database while this path has none.
-    #[cfg(feature = "nats")]
-    pub fn follow<F, Fut>(
-        &self,
-        mut status: tokio::sync::watch::Receiver<crate::nats::Status>,
-        mut missing: F,
-    ) where
-        F: FnMut(String) -> Fut + Send + 'static,
-        Fut: Future<Output = Option<SqlxService<O>>> + Send + 'static,
-    {
-        self.guard(status.clone());
-        let direct = self.clone();
-        tokio::spawn(async move {
-            while direct.database().is_none() {
-                let named = status.borrow_and_update().database().map(str::to_owned);
-                if let Some(named) = named
-                    && let Some(found) = missing(named.clone()).await
-                {
-                    direct.provide(found);
-                    direct.compare(&named, false);
-                }
-                if status.changed().await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-
     /// Looks for the service's database, if there is none yet and it may be looked for.
     #[cfg(feature = "nats")]
     async fn find(&self, service: &str) {

@@ -19,7 +19,6 @@
 mod circuits;
 #[cfg(feature = "sqlite")]
 mod direct;
-mod former;
 mod gate;
 mod outbox;
 mod perhaps;
