@@ -1,8 +1,8 @@
-//! One operation, directly and over NATS, with the bare parts beside them: one caller and many, an event and a query.
+//! One operation, directly and over NATS, beside the bare parts: one caller and many, an event and a query.
 //!
-//! `cargo xtask bench direct_vs_nats` prints the table. Every row is measured in every round, one after the other, so
-//! that a noisy minute of the machine meets them all; what is printed is the median over the rounds, with its spread.
-//! The database service runs in a process of its own, as it would.
+//! `cargo xtask bench direct_vs_nats` prints the table. Every row is measured in every round, one after the
+//! other, so that a noisy minute of the machine affects all of them. The table shows the median over the
+//! rounds and its spread. The database service runs in a separate process, as in production.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::future::Future;
@@ -25,10 +25,10 @@ const LINE: &str =
 
 type Step = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Something to measure: each call is one operation, done when its future is.
+/// A row to measure: each call is one operation, done when its future completes.
 struct Row {
     name: &'static str,
-    /// What its ratio is to.
+    /// The row that the ratio refers to.
     against: &'static str,
     step: Box<dyn Fn() -> Step + Send + Sync>,
 }
@@ -84,7 +84,7 @@ async fn table(title: &str, rows: Vec<Row>, callers: usize, rounds: usize, time:
     let rows: &'static [Row] = Box::leak(rows.into_boxed_slice());
     let mut results = vec![Vec::with_capacity(rounds); rows.len()];
     for row in rows {
-        measure(row, callers, time / 4).await; // warm
+        measure(row, callers, time / 4).await; // warm-up
     }
     for _ in 0..rounds {
         for (row, result) in rows.iter().zip(&mut results) {
@@ -102,7 +102,8 @@ async fn table(title: &str, rows: Vec<Row>, callers: usize, rounds: usize, time:
         let (rate, ..) = median(result, |r| r.rate);
         let base = rows.iter().position(|other| other.name == row.against).map(|i| &results[i]);
         let ratio = |of: fn(&Round) -> f64| {
-            // The ratio within each round, then the median of these: both sides met the same machine.
+            // The ratio within each round, then the median of these, because both sides of a round ran on the
+            // same machine state.
             let mut ratios: Vec<f64> =
                 base.unwrap().iter().zip(result).map(|(base, own)| of(own) / of(base)).collect();
             ratios.sort_by(f64::total_cmp);
@@ -118,7 +119,7 @@ async fn table(title: &str, rows: Vec<Row>, callers: usize, rounds: usize, time:
     }
 }
 
-/// A child that ends with us.
+/// A child process that is killed on drop.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -128,7 +129,7 @@ impl Drop for Ended {
     }
 }
 
-/// The stack over one path alone, so that nothing falls back unseen.
+/// One stack per path, so that no operation falls back unnoticed.
 struct Stacks {
     direct: Db<BoxedStack<Op>>,
     nats: Db<BoxedStack<Op>>,
@@ -194,7 +195,7 @@ async fn main() {
     let _serve = Ended(
         Command::new(env!("CARGO_BIN_EXE_rosey"))
             .args(["serve", "--log", "warn", "--nats-url", &url, "--database-url", &served])
-            // Acknowledged after the commit; what a stream does is in the bench `service`.
+            // Acknowledged after the commit; the bench `service` measures the stream.
             .args(["--jetstream", "off"])
             .spawn()
             .unwrap(),

@@ -1,8 +1,10 @@
-//! What an outage costs: a steady load on the standard stack, while the server and the service are killed and frozen,
-//! and then both paths are away. How long until another path serves, how slow the slowest is, how soon NATS serves again,
-//! and what the file says in the end: sent, applied once, doubled, lost.
+//! The cost of an outage: a steady load on the standard stack, while the server and the service are killed
+//! and frozen, and finally both paths are unavailable. Measures how long it takes until another path serves,
+//! the slowest operation, how soon NATS serves again, and, by counts in the file: sent, applied once,
+//! doubled, lost.
 //!
-//! `cargo xtask bench outage` prints the tables; `-- --quick` tries it out; `-- --svg FILE` draws the chart.
+//! `cargo xtask bench outage` prints the tables; `-- --quick` is a short run; `-- --svg FILE` draws the
+//! chart.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[path = "outage/chart.rs"]
@@ -33,10 +35,10 @@ use run::{Plan, Run};
 use verdict::Verdict;
 use world::Fault;
 
-/// Without a stream.
+/// The faults without a stream.
 const CORE: [Fault; 5] =
     [Fault::ServerKilled, Fault::ServerFrozen, Fault::ServiceKilled, Fault::ServiceFrozen, Fault::BothDown];
-/// With one, where that makes a difference.
+/// The faults that behave differently with a stream.
 const STREAM: [Fault; 2] = [Fault::ServiceKilled, Fault::ServiceFrozen];
 
 fn plan(quick: bool) -> Plan {
@@ -110,7 +112,7 @@ async fn main() {
         table::shown(all().map(|run| late(run, 1.0)).max().unwrap_or_default())
     );
     if let Some(file) = svg {
-        // The round in which the machine did the least else.
+        // The round in which the machine was least busy with other work.
         let calmest = core.iter().map(|(run, _)| run).min_by_key(|run| late(run, 0.99)).unwrap();
         std::fs::write(file, chart::draw(calmest, &beside)).unwrap();
     }

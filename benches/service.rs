@@ -1,8 +1,10 @@
-//! What `rosey serve` carries: lines of chat acknowledged and applied a second, by request and reply and from a stream,
-//! with one instance and with two; and how fast it empties a stream that filled while it was away.
+//! The throughput of `rosey serve`: chat lines acknowledged and applied per second, by request and reply and
+//! from a stream, with one instance and with two; and how fast it drains a stream that was filled while it
+//! was not running.
 //!
-//! `cargo xtask bench service` prints the table; `-- --quick` tries it out. Server, services and callers share the
-//! machine's cores, as they would. Every row is measured in every round; printed is the median with its spread.
+//! `cargo xtask bench service` prints the table; `-- --quick` is a short run. Server, services and callers
+//! share the machine's cores, as in production. Every row is measured in every round; the table shows the
+//! median with its spread.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::path::Path;
@@ -18,7 +20,7 @@ use rosey::{Db, Request};
 const LINE: &str =
     "a line of about eighty characters, as they are said in a channel on an evening, all in all";
 
-/// A child that ends with us.
+/// A child process that is killed on drop.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -28,14 +30,14 @@ impl Drop for Ended {
     }
 }
 
-/// What is measured: operations, callers, instances.
+/// A row: operations, callers, instances.
 #[derive(Clone, Copy)]
 struct Row {
     name: &'static str,
     jetstream: &'static str,
     callers: u64,
     instances: usize,
-    /// Whether the services come only when everything is stored.
+    /// Whether the services start only after everything is stored.
     late: bool,
 }
 
@@ -90,17 +92,17 @@ impl World {
     }
 }
 
-/// What came out of a row.
+/// The result of a row.
 #[derive(Clone, Copy)]
 struct Measured {
-    /// Operations a second.
+    /// Operations per second.
     acknowledged: f64,
     applied: f64,
-    /// Processor time of the services for one operation, in microseconds.
+    /// Processor time of the services per operation, in microseconds.
     cpu: f64,
 }
 
-/// The processor time of these processes until now. The kernel counts it in ticks of 10 ms.
+/// The processor time of these processes so far. The kernel counts it in ticks of 10 ms.
 fn cpu(services: &[Ended]) -> Duration {
     let ticks = |service: &Ended| {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", service.0.id())).unwrap_or_default();
@@ -115,7 +117,7 @@ async fn measure(row: Row, operations: u64) -> Measured {
     let mut services = world.serve(row);
     let nats = world.client().await;
     nats.recognised().await;
-    // All instances are there, and everybody has met.
+    // All instances are running and know each other.
     tokio::time::sleep(Duration::from_millis(700)).await;
     let db: Db<BoxedStack<Op>> =
         Db::new(boxed(StackBuilder::new().over(Some(nats.clone()), Direct::closed(), NO_PATH).stack));
@@ -169,7 +171,7 @@ async fn send(db: &Db<BoxedStack<Op>>, operations: u64, callers: u64) {
     }
 }
 
-/// A number that was reached by losing some is none.
+/// Checks that no operation was lost, because a rate that loses operations is void.
 async fn check(dir: &Path, expected: u64) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.join("served.db"));
     let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();

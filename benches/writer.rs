@@ -1,11 +1,13 @@
-//! What a write costs: one caller and many, beside a bare `INSERT` with its own commit, and beside SQLite alone.
+//! The cost of a write: one caller and many, beside a bare `INSERT` with its own commit, and beside SQLite
+//! alone.
 //!
-//! `cargo bench --bench writer` prints the tables, and last the bars that `docs/benches.md` explains. Every row of a
-//! table is measured in every round, one after the other, so that a noisy minute of the machine meets them all.
+//! `cargo bench --bench writer` prints the tables, and then the bars that `docs/benches.md` explains. Every
+//! row of a table is measured in every round, one after the other, so that a noisy minute of the machine
+//! affects all of them.
 //!
 //! After `--`: `--quick` for a smoke test of some seconds, and the names of tables (`lines`, `kinds`, `hops`,
-//! `statements`, `growth`) for those alone. `ROSEY_GROWTH=none|small|full` says how far the last one goes; `full`
-//! needs some 4 GB in the target directory, and patience.
+//! `statements`, `growth`) to run only those. `ROSEY_GROWTH=none|small|full` limits the size of the growth
+//! table; `full` needs about 4 GB in the target directory, and a long time.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[path = "writer/bare.rs"]
@@ -47,7 +49,7 @@ use table::{Bars, Table};
 const POOL_OF_5: &str = "bare INSERT and commit, sqlx pool of 5";
 const POOL_OF_1: &str = "bare INSERT and commit, sqlx pool of 1";
 
-/// Where every table has its files.
+/// Where the tables keep their files.
 struct Place<'a> {
     runtime: &'a Runtime,
     dir: &'a Path,
@@ -117,7 +119,7 @@ fn kinds(place: &Place<'_>, synchronous: Synchronous, bars: &mut Bars) {
     }
 }
 
-/// What the command line asks for.
+/// Parses the command line.
 fn asked() -> (bool, Vec<String>) {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let quick = args.iter().any(|arg| arg == "--quick");
@@ -132,9 +134,9 @@ fn main() {
     } else {
         Plan { rounds: 9, time: Duration::from_millis(500), quick }
     };
-    // As `rosey serve` and the bot have on such a machine.
+    // The number of workers that `rosey serve` and the bot have on such a machine.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    // Not the system's directory for such things: that may be in memory, where a sync costs nothing.
+    // The system's temporary directory may be in memory, where a sync costs nothing.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let place = Place { runtime: &runtime, dir: dir.path(), plan };
     println!(

@@ -1,6 +1,6 @@
-//! The stack in the state of an axum service: HTTP in, the channel's memory behind it.
+//! The stack in the state of an axum service: HTTP requests in, the channel's database behind it.
 //!
-//! `cargo run --example axum_state` asks itself one question and ends.
+//! `cargo run --example axum_state` sends itself a few requests and exits.
 
 #![allow(clippy::print_stdout)]
 
@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 type Memory = Arc<Db<BoxedStack<Op>>>;
 
-/// What a class of error means to a browser.
+/// The HTTP status for each class of error.
 fn status(error: &Error) -> (StatusCode, String) {
     let status = match error.class() {
         Class::Rejected => StatusCode::UNPROCESSABLE_ENTITY,

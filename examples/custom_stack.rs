@@ -1,5 +1,6 @@
-//! A stack of one's own: other layers, in another order, with tower's `buffer`, `concurrency_limit`, `load_shed` and
-//! `retry` in it. Every layer is an ordinary Tower layer, so any order is correct, if not wise.
+//! A custom stack: other layers, in another order, with tower's `buffer`, `concurrency_limit`, `load_shed`
+//! and `retry`. Every layer is an ordinary Tower layer, so any order is correct, but not every order is
+//! useful.
 
 #![allow(clippy::print_stdout)]
 
@@ -14,7 +15,7 @@ use rosey_layers::{BreakerLayer, FallbackExt, LogLayer, SwitchLayer, TimeoutLaye
 use tower::retry::Policy;
 use tower::{BoxError, ServiceBuilder};
 
-/// Tries a busy database once more. The request keeps its id, so it cannot happen twice.
+/// Retries a busy database once. The request keeps its id, so it cannot take effect twice.
 #[derive(Clone)]
 struct OnceMore(bool);
 
@@ -31,7 +32,8 @@ impl<A> Policy<Request, Reply<A>, Error> for OnceMore {
     }
 }
 
-/// tower's buffer and load shed speak of boxed errors: ours comes out of the box again, theirs was never sent.
+/// tower's buffer and load shed return boxed errors: an error of the stack is unboxed, and one of theirs
+/// means that the request was not sent.
 fn unbox(error: BoxError) -> Error {
     match error.downcast::<Error>() {
         Ok(own) => *own,
@@ -46,7 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let database = SqlxService::<Op>::open(&SqliteOptions::new(&file.to_string_lossy())?).await?;
     let nats = NatsService::<Op>::connect(NatsOptions::new("nats://127.0.0.1:1")).await?;
 
-    // The breaker outside the log this time, so that rejected calls are not logged at all.
+    // Here the breaker is outside the log, so that rejected calls are not logged at all.
     let primary = ServiceBuilder::new()
         .layer(BreakerLayer::default())
         .layer(LogLayer::new("[NATS]"))
@@ -62,8 +64,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .service(primary.fallback_to(secondary));
 
     let db = Db::new(stack);
-    // A task each: a buffer asked more than 128 times in one turn of a task says "not ready" to let others run (tokio's
-    // cooperative budget), and load shed cannot tell that from a full one.
+    // One task per request: a buffer polled more than 128 times in one turn of a task returns `Pending` to
+    // let others run (tokio's cooperative budget), and load shed cannot distinguish that from a full buffer.
     let joins = (0..200).map(|n| {
         let db = db.clone();
         tokio::spawn(async move { db.user_joined(format!("user{n}")).await })

@@ -1,5 +1,6 @@
-//! Rosey inside another program: the example of the README. It works with or without a NATS server, and leaves its two files
-//! in the directory in which it runs.
+//! Rosey embedded in another program: the example of the README.
+//!
+//! `cargo run --example embed` works with or without a NATS server. It leaves its two files in the current directory.
 
 #![allow(clippy::print_stdout)]
 

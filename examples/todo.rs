@@ -1,6 +1,8 @@
-//! Somebody else's operations: a to-do list that goes over NATS first, falls back to SQLite, and does everything once.
+//! Custom operations: a to-do list that goes over NATS first, falls back to SQLite, and applies every
+//! operation once.
 //!
-//! `cargo run --example todo` works alone; with `NATS_URL` set it serves its own subjects there, and uses them.
+//! `cargo run --example todo` works alone; with `NATS_URL` set it serves its own subjects there, and uses
+//! them.
 
 #![allow(clippy::print_stdout)]
 
@@ -14,7 +16,7 @@ use rosey::sql::{SqliteOptions, SqlxService};
 use rosey::{Request, Runtime};
 use serde::{Deserialize, Serialize};
 
-/// Puts something on the list.
+/// Adds an entry to the list.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Add {
     text: String,
@@ -33,7 +35,7 @@ impl Definition for Add {
     }
 }
 
-/// What is on the list, oldest first.
+/// Returns the entries of the list, oldest first.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct List {}
 
@@ -55,7 +57,7 @@ const TABLES: &[Migration] = &[Migration::new(
 )];
 
 rosey::operations! {
-    /// All that a to-do list can do.
+    /// The operations of a to-do list.
     pub enum Todo -> TodoAnswer in "todo" with TABLES { Add(Add), List(List) }
 }
 

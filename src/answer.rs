@@ -1,22 +1,22 @@
-//! Lists that are longer than an answer may be.
+//! Truncation of lists that exceed the size limit of an answer.
 
 use serde_json::value::RawValue;
 
-/// The most bytes of a list, if nothing else is said: what NATS carries as a server usually lets it, and a margin.
+/// The default limit of a list in bytes: the usual `max_payload` of a NATS server, less a margin.
 pub(crate) const MOST: usize = 1_000_000;
 
-/// Which end of a list goes first.
+/// Which end of a list is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The oldest: what is newest is what is asked for.
+    /// The oldest entries: a reader asks for the newest ones.
     First,
-    /// The newest: what waits longest has its turn.
-    #[cfg_attr(not(feature = "nats"), allow(dead_code))] // only a service sends claims on
+    /// The newest entries: the ones that wait longest are served first.
+    #[cfg_attr(not(feature = "nats"), allow(dead_code))] // only a service forwards claims
     Last,
 }
 
-/// Leaves out as many entries of a JSON list as it takes to bring it down to `most` bytes; answers what stays, and how many
-/// entries went. Nothing for what is no list.
+/// Removes entries from a JSON list until it is at most `most` bytes long. Returns the remaining list and the
+/// number of removed entries, or `None` if `json` is not a list.
 pub(crate) fn cut(json: &[u8], most: usize, end: End) -> Option<(Vec<u8>, u64)> {
     let entries: Vec<&RawValue> = serde_json::from_slice(json).ok()?;
     let mut room = most.saturating_sub(2);
@@ -26,7 +26,7 @@ pub(crate) fn cut(json: &[u8], most: usize, end: End) -> Option<(Vec<u8>, u64)> 
             End::First => entries[entries.len() - 1 - place],
             End::Last => entries[place],
         };
-        // And its comma.
+        // The entry and its comma.
         match room.checked_sub(entry.get().len() + 1) {
             Some(rest) => (room, stays) = (rest, place + 1),
             None => break,

@@ -1,4 +1,4 @@
-//! The typed client: what callers see of the stack.
+//! The typed client: the callers' view of the stack.
 
 use tower::{Service, ServiceExt};
 
@@ -7,7 +7,8 @@ use crate::operation::{Member, Operation};
 use crate::reply::Reply;
 use crate::request::{Head, Request};
 
-/// Any stack of layers over the paths: a service of requests whose error becomes ours, whatever its nesting.
+/// Any stack of layers over the paths: a service of requests whose error converts into [`Error`], whatever
+/// its nesting.
 pub trait Stack<O: Operation>:
     Service<Request<O>, Response = Reply<O::Answer>, Error: Into<Error<O>>, Future: Send>
     + Clone
@@ -29,10 +30,10 @@ impl<O: Operation, S> Stack<O> for S where
 /// A typed client over any stack: one method per operation, named after it.
 ///
 /// Every call gives its operation a fresh id and the present time, unless [`at`](Self::at) or
-/// [`with`](Self::with) say otherwise. An error carries the request, so that trying again keeps the id:
-/// pass it to [`send`](Self::send).
+/// [`with`](Self::with) say otherwise. An error carries the request, so that trying again keeps the id: pass
+/// it to [`send`](Self::send).
 ///
-/// Dropping the future of a call stops the waiting; it does not take back what has been sent.
+/// Dropping the future of a call stops the waiting; it does not revoke what has been sent.
 #[derive(Clone, Debug)]
 pub struct Db<S> {
     stack: S,
@@ -50,7 +51,7 @@ impl<S> Db<S> {
         &self.stack
     }
 
-    /// The same client for one operation that happened at `occurred_at`, in unix milliseconds.
+    /// The same client for **one** operation that happened at `occurred_at`, in unix milliseconds.
     #[must_use]
     pub fn at(&self, occurred_at: i64) -> Self
     where
@@ -93,7 +94,7 @@ impl<S> Db<S> {
         }
     }
 
-    /// Sends a request as it is, the same one as before if it is a retry.
+    /// Sends a request unchanged; a retry passes the request of the failed attempt.
     ///
     /// # Errors
     /// The error of the stack, with the request.

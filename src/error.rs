@@ -1,4 +1,4 @@
-//! The one error of the stack: a class that decides what happens next, and the request it belongs to.
+//! The error type of the stack: a class that decides what happens next, and the request it belongs to.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,14 +9,14 @@ use rosey_layers::{Class, Classify, Elapsed, FallbackError};
 
 use crate::request::Request;
 
-/// What went wrong, as peers read it: a name, a number in the manner of HTTP, and the class both stand for.
+/// The kind of an error on the wire: a name, a number in the style of HTTP, and the class of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code {
     /// The name in an answer's body.
     pub name: &'static str,
     /// The number in the header `Nats-Service-Error-Code`.
     pub status: u16,
-    /// What a caller may do about it.
+    /// Decides what a caller may do about the error.
     pub class: Class,
 }
 
@@ -30,7 +30,7 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The payload, a header or the id is not what the operation asks for.
+    /// The payload, a header or the id does not match the operation's contract.
     INVALID = "invalid", 400, Rejected;
     /// The same id was used for another operation or payload.
     ID_REUSED = "id_reused", 409, Rejected;
@@ -38,13 +38,13 @@ codes! {
     CLOCK = "clock", 422, Rejected;
     /// Refused for another reason that will not change.
     REFUSED = "refused", 499, Rejected;
-    /// More than the way can carry.
+    /// Larger than the path can carry.
     TOO_LARGE = "too_large", 413, TooLarge;
     /// The queue in front of the database is full.
     OVERLOADED = "overloaded", 429, Backend;
     /// The database failed, and not because of this operation.
     DATABASE = "database", 500, Backend;
-    /// The database is locked by somebody else.
+    /// Another connection holds the database's lock.
     BUSY = "busy", 520, Backend;
     /// The disk or the database is full, or cannot be written.
     STORAGE = "storage", 507, Backend;
@@ -52,15 +52,15 @@ codes! {
     UNKNOWN_OPERATION = "unknown_operation", 501, NotSent;
     /// The service is stopping.
     STOPPING = "stopping", 503, NotSent;
-    /// There is no way to send: not connected, nobody there, not recognised, circuit open.
+    /// The request could not be sent: not connected, no responders, service not recognised, or circuit open.
     UNAVAILABLE = "unavailable", 521, NotSent;
-    /// Sent, and no answer: the connection was lost, or the answer cannot be read.
+    /// The request was sent and not answered: the connection was lost, or the answer cannot be read.
     UNANSWERED = "unanswered", 522, Unknown;
 }
 
 impl Code {
-    /// The code that a service's answer stands for. A number that nobody has named keeps its class: other 4xx
-    /// are refusals, anything else is a failure of the service.
+    /// The code for a number in an answer. An unknown number keeps its class: other 4xx are refusals,
+    /// anything else is a failure of the service.
     #[must_use]
     pub fn from_status(status: u16) -> Self {
         let unnamed = if (400..500).contains(&status) { Self::REFUSED } else { Self::DATABASE };
@@ -68,37 +68,37 @@ impl Code {
     }
 }
 
-/// Why an operation failed. Says nothing of the request: see [`Error`].
+/// Why an operation failed, without the request: see [`Error`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// No answer in time; it may have happened.
+    /// No answer in time; the operation may have taken effect.
     Elapsed(Duration),
-    /// The circuit is open; it was not sent.
+    /// The circuit is open; the request was not sent.
     CircuitOpen(Rejected),
-    /// Refused or failed.
+    /// Refused, or failed.
     Failed {
-        /// What went wrong.
+        /// The kind of the error.
         code: Code,
-        /// The same for people: what happened, and what to do where something can be done.
+        /// The error as a sentence: what happened, and what to do where something can be done.
         message: Cow<'static, str>,
     },
     /// Both paths failed.
     Both {
-        /// Why the first one failed.
+        /// Why the first path failed.
         primary: Box<Cause>,
-        /// Why the one it was rerouted to failed.
+        /// Why the path that the request was rerouted to failed.
         fallback: Box<Cause>,
     },
 }
 
 impl Cause {
-    /// A failure with a sentence for people.
+    /// A failure with a message for people.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self::Failed { code, message: message.into() }
     }
 
-    /// The code for peers.
+    /// The code on the wire.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -147,17 +147,17 @@ impl std::error::Error for Cause {
     }
 }
 
-/// A failed operation: why, and the request itself, so that whoever tries again keeps its id.
+/// A failed operation: the cause, and the request itself, so that a retry keeps its id.
 ///
 /// [`class`](Classify::class) alone decides what may be done:
 ///
-/// | class | it happened? | then |
+/// | class | took effect? | then |
 /// |---|---|---|
-/// | `NotSent` | no | try another way |
-/// | `TooLarge` | no | a way without that limit |
-/// | `Backend` | no | later |
-/// | `Unknown` | perhaps | again, **with the same request** |
-/// | `Rejected` | no, and never will | tell whoever asked |
+/// | `NotSent` | no | try another path |
+/// | `TooLarge` | no | try a path without that limit |
+/// | `Backend` | no | try later |
+/// | `Unknown` | perhaps | try again, **with the same request** |
+/// | `Rejected` | no, and never will | report it to the caller |
 pub struct Error<O> {
     cause: Cause,
     request: Option<Request<O>>,
@@ -169,34 +169,36 @@ impl<O> Error<O> {
         Self { cause, request: Some(request) }
     }
 
-    /// Why it failed.
+    /// Why the operation failed.
     pub const fn cause(&self) -> &Cause {
         &self.cause
     }
 
-    /// Takes the cause out, and leaves the request.
+    /// Returns the cause, and drops the request.
     pub fn into_cause(self) -> Cause {
         self.cause
     }
 
-    /// The request that failed, if the layer that made the error still had it. The typed client always adds it.
+    /// The request that failed, if the layer that made the error still had it. The typed client always adds
+    /// it.
     pub const fn request(&self) -> Option<&Request<O>> {
         self.request.as_ref()
     }
 
-    /// Takes the request out, to try again.
+    /// Returns the request, to try again.
     pub fn into_request(self) -> Option<Request<O>> {
         self.request
     }
 
-    /// The same error, with the request if it had none (a time-out does not know what it interrupted).
+    /// The same error, with the request if it had none (a time-out does not know which request it
+    /// interrupted).
     #[must_use]
     pub fn or_request(mut self, request: impl FnOnce() -> Request<O>) -> Self {
         self.request = Some(self.request.unwrap_or_else(request));
         self
     }
 
-    /// When both paths failed: why the first one did.
+    /// Why the first path failed, if both did.
     pub const fn primary(&self) -> Option<&Cause> {
         match &self.cause {
             Cause::Both { primary, .. } => Some(primary),
@@ -204,7 +206,7 @@ impl<O> Error<O> {
         }
     }
 
-    /// When both paths failed: why the fallback did.
+    /// Why the fallback failed, if both paths did.
     pub const fn fallback(&self) -> Option<&Cause> {
         match &self.cause {
             Cause::Both { fallback, .. } => Some(fallback),
@@ -242,7 +244,7 @@ impl<O> std::error::Error for Error<O> {
     }
 }
 
-/// An error that does not know its request.
+/// An error without its request.
 impl<O> From<Cause> for Error<O> {
     fn from(cause: Cause) -> Self {
         Self { cause, request: None }

@@ -73,6 +73,15 @@ pub(crate) fn warn_of_readers(path: &Path, mode: u32) {
     }
 }
 
+/// Takes the right to read and write from those that a new file would not give it to; answers the mode that it had, if that
+/// was another one.
+pub(crate) fn confine(path: &Path, mode: u32) -> Option<u32> {
+    let found = mode_of(path).filter(|found| found & !mode != 0)?;
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(found & mode)).ok()?;
+    Some(found)
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;

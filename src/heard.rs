@@ -1,4 +1,4 @@
-//! Catches what is logged, for tests.
+//! Captures log events in tests.
 
 use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,18 +8,18 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// What this thread has logged, one line an event: `LEVEL message key=value …`.
+/// The log events of this thread, one line per event: `LEVEL message key=value …`.
 #[derive(Clone, Default)]
 pub(crate) struct Heard(Arc<Mutex<Vec<String>>>);
 
-/// One subscriber at a time: what a callsite has cached belongs to the whole process.
+/// Allows one subscriber at a time, because tracing caches callsites for the whole process.
 pub(crate) struct Guard {
     _subscriber: DefaultGuard,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Heard {
-    /// Catches what people see by default, until the guard is dropped.
+    /// Captures events of the default levels until the guard is dropped.
     pub(crate) fn catch() -> (Self, Guard) {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

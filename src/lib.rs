@@ -1,6 +1,13 @@
-//! A chat bot's memory: every database operation is a request through Tower layers. It goes over NATS to a
-//! database service; when that path fails, the *same request* runs on the database itself. Each operation takes
-//! effect exactly once, and the log says which path served it.
+//! Rosey stores a chat bot's state. Every database operation is a request through a stack of Tower layers: it
+//! goes over NATS to a database service, and when that path fails, the *same request* runs on the database
+//! itself. Each operation takes effect exactly once, and the log says which path served it.
+//!
+//! - [`client::Db`] is the typed client, [`stack::StackBuilder`] builds the standard stack behind it.
+//! - `nats::NatsService` and `stack::Direct` are the two paths, `outbox::OutboxService` is the third one, for
+//!   events.
+//! - `service` is the database service on NATS, `sql` the SQLite database behind both paths.
+//! - [`operation`] defines what an operation is, [`op`] contains the operations of the chat bot.
+//! - [`Error`] carries a [`Class`], which decides what may be done about it.
 
 #[cfg(feature = "sqlite")]
 mod answer;
@@ -26,6 +33,8 @@ pub mod outbox;
 pub mod reply;
 pub mod request;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
+mod rfc3339;
+#[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod runtime;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod service;
@@ -42,7 +51,7 @@ pub use rosey_layers::{Class, Classify};
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub use runtime::Runtime;
 
-/// The example in the README compiles.
+/// Compiles the example in the README.
 #[cfg(all(doctest, feature = "nats", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

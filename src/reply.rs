@@ -1,22 +1,22 @@
-//! What comes back: the answer, who served it, and how safe it is.
+//! The reply to a request: the answer, the path that served it, and how safe the operation is.
 
 use std::fmt;
 
 use rosey_layers::ServedBy;
 
-/// The path that served a request. Stamped by the leaf service, so it stays true however layers are nested.
+/// The path that served a request. The leaf service sets it, so it is correct however layers are nested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Via {
     /// Over NATS, by the database service.
     Nats,
     /// On the database itself.
     Db,
-    /// By the outbox: kept until one of the others can.
+    /// By the outbox: the event is kept until another path takes it.
     Outbox,
 }
 
 impl Via {
-    /// The tags by which logs name the paths, in the order of the variants.
+    /// The tags of the paths in logs, in the order of the variants.
     pub const TAGS: &'static [&'static str] = &["[NATS]", "[DB]", "[OUTBOX]"];
 
     /// `nats`, `db` or `outbox`.
@@ -42,12 +42,12 @@ impl fmt::Display for Via {
     }
 }
 
-/// Who has taken responsibility for an operation.
+/// How safe an acknowledged operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ack {
-    /// It is committed in the database (an answer to a query: it was read there).
+    /// Committed in the database (for a query: read from it).
     Committed,
-    /// It is stored, in the stream or in the outbox, and is going to be applied.
+    /// Stored in the stream or in the outbox, and going to be applied.
     Stored,
 }
 
@@ -71,19 +71,19 @@ impl fmt::Display for Ack {
 /// A reply to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply<A> {
-    /// Who served it.
+    /// The path that served the request.
     pub via: Via,
-    /// How safe it is.
+    /// How safe the operation is.
     pub ack: Ack,
-    /// What came back.
+    /// The answer of the operation.
     pub answer: A,
-    /// How many entries of a list were left out of the answer, because it would be longer than an answer may be: the
-    /// oldest. 0 of anything else.
+    /// How many of the oldest entries of a list were left out, because the answer would exceed its size
+    /// limit. 0 if the answer is not a list.
     pub omitted: u64,
 }
 
 impl<A> Reply<A> {
-    /// The same reply around another answer.
+    /// The same reply with its answer mapped.
     pub fn map<B>(self, f: impl FnOnce(A) -> B) -> Reply<B> {
         Reply { via: self.via, ack: self.ack, answer: f(self.answer), omitted: self.omitted }
     }

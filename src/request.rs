@@ -1,4 +1,4 @@
-//! The head of a request, and the request itself: what travels through every layer.
+//! A request and its head: the value that travels through every layer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,10 +12,11 @@ use crate::clock;
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
 
-/// The identity of one operation: given before the first try, kept through every retry, fallback and replay.
+/// The identity of one operation: assigned before the first attempt, kept through every retry, fallback and
+/// replay.
 ///
-/// Ours are UUIDs (version 7, so that they sort by time); a peer may send any text of 1 to 128 printable
-/// ASCII characters. The text form is the same on every path, and is the key of the ledger.
+/// Our client uses UUIDs (version 7, so that they sort by time); a peer may send any string of 1 to 128
+/// printable ASCII characters. The textual form is the same on every path, and is the key of the ledger.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OpId(Repr);
 
@@ -26,21 +27,21 @@ enum Repr {
 }
 
 impl OpId {
-    /// A new id (UUID version 7). No allocation.
+    /// A new id (UUID version 7). Does not allocate.
     #[must_use]
     pub fn new() -> Self {
         Self(Repr::Uuid(Uuid::now_v7()))
     }
 
-    /// The id of an operation made of something that its source identifies: the same parts always give the same id,
-    /// whenever and however often they are read, so that an event read twice takes effect once. A UUID version 8
-    /// (RFC 9562, section 5.8) of a SHA-256 over the parts. No time is in it: the same event may be read with
-    /// another one, or with none.
+    /// An id derived from the source's own identification of an event: the same parts always yield the same
+    /// id, so that an event that is read twice takes effect once. A UUID version 8 (RFC 9562, section 5.8) of
+    /// a SHA-256 over the parts. It contains no time: the same event may be read with another time, or with
+    /// none.
     #[must_use]
     pub fn of_parts(parts: &[&str]) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
-            // With its length: "ab" and "c" are not "a" and "bc".
+            // The length separates the parts: "ab", "c" differ from "a", "bc".
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
@@ -49,9 +50,9 @@ impl OpId {
         Self(Repr::Uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid()))
     }
 
-    /// The id of something that has a fixed time, besides its source and its name there: the same three always give
-    /// the same id, and ids sort by time. A UUID version 8: 48 bits of time, then a SHA-256 of source and name. For
-    /// what may be read again with another time, see [`of_parts`](Self::of_parts).
+    /// An id derived from an event's fixed time, its source and its name there: the same three always yield
+    /// the same id, and ids sort by time. A UUID version 8: 48 bits of time, then a SHA-256 of source and
+    /// name. If the event may be read again with another time, use [`of_parts`](Self::of_parts).
     #[must_use]
     pub fn derived(occurred_at: i64, source: &str, name: &str) -> Self {
         let mut hash = Sha256::new();
@@ -65,10 +66,11 @@ impl OpId {
         Self(Repr::Uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid()))
     }
 
-    /// The id of a message that brought none, from its place in a stream: the same message always has the same one, and
-    /// of two messages that were stored in one millisecond the later one has the greater. A UUID version 8: 48 bits of
-    /// time, 48 of the sequence, and what is left of a SHA-256 of stream, nanosecond and sequence; a stream that was
-    /// created again counts from 1 again, at another time.
+    /// An id for a message without one, derived from its position in a stream: the same message always has
+    /// the same id, and of two messages stored in one millisecond the later one has the greater id. A UUID
+    /// version 8: 48 bits of time, 48 of the sequence, and the remaining bits from a SHA-256 of stream,
+    /// nanosecond and sequence. A stream that is created again starts at sequence 1 again, but at another
+    /// time.
     #[must_use]
     pub fn placed(stream: &str, nanos: i64, sequence: u64) -> Self {
         let mut hash = Sha256::new();
@@ -80,25 +82,25 @@ impl OpId {
         tail.copy_from_slice(&digest[..4]);
         let millis = u128::from((nanos / 1_000_000).unsigned_abs() & 0xffff_ffff_ffff);
         let place = u128::from(sequence & 0xffff_ffff_ffff);
-        // Around the bits of version and variant: 12 of the sequence, 36 more, 26 of the hash.
+        // Around the bits of version and variant: 12 bits of the sequence, 36 more, 26 of the hash.
         let hash = u128::from(u32::from_be_bytes(tail) >> 6);
         let bits = (millis << 80) | ((place >> 36) << 64) | ((place & 0xf_ffff_ffff) << 26) | hash;
         Self(Repr::Uuid(uuid::Builder::from_custom_bytes(bits.to_be_bytes()).into_uuid()))
     }
 
-    /// Reads an id that a peer sent.
+    /// Parses an id that a peer sent.
     ///
     /// # Errors
-    /// `invalid`, when it is not 1 to 128 printable ASCII characters, or begins or ends with a blank.
+    /// `invalid`, unless it is 1 to 128 printable ASCII characters that neither begin nor end with a blank.
     pub fn parse(text: &str) -> Result<Self, Cause> {
-        // Blanks at the ends do not survive a header: the same id would be two.
+        // A header loses blanks at the ends, so one id would become two.
         let trimmed = text.trim_ascii() == text;
         if !trimmed || !(1..=128).contains(&text.len()) || !text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
             let message =
                 "an operation id is 1 to 128 printable ASCII characters, without blanks at its ends";
             return Err(Cause::new(Code::INVALID, message));
         }
-        // Only the exact text form becomes a UUID: whatever is printed must be what was read.
+        // Only the exact textual form becomes a UUID: what is printed must equal what was read.
         Ok(Self(match Uuid::try_parse(text) {
             Ok(uuid) if uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text => {
                 Repr::Uuid(uuid)
@@ -139,8 +141,9 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// A context, if `parent` has the form of a `traceparent` (version, trace id, span id, flags in lower-case
-    /// hexadecimal). Anything else is no context, never an error: tracing must not refuse an operation.
+    /// A context, if `parent` has the form of a `traceparent` (version, trace id, span id, flags in
+    /// lower-case hexadecimal). Anything else yields `None` and no error: tracing must not refuse an
+    /// operation.
     #[must_use]
     pub fn new(parent: &str, state: Option<&str>) -> Option<Self> {
         let fields: Vec<&str> = parent.split('-').collect();
@@ -155,25 +158,25 @@ impl Trace {
     }
 }
 
-/// What is known of an operation apart from what it does.
+/// The metadata of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Its identity; travels as the NATS header `Rosey-Operation-Id`.
+    /// The operation's id; travels as the NATS header `Rosey-Operation-Id`.
     pub id: OpId,
-    /// When it happened, in unix milliseconds; travels as `Rosey-Occurred-At`.
+    /// When the operation happened, in unix milliseconds; travels as `Rosey-Occurred-At`.
     pub occurred_at: i64,
-    /// The trace it belongs to, if any; travels as `traceparent` and `tracestate`.
+    /// The trace that the operation belongs to, if any; travels as `traceparent` and `tracestate`.
     pub trace: Option<Arc<Trace>>,
 }
 
 impl Head {
-    /// The head of something that happens now: a fresh id, and a time never below the last one issued.
+    /// The head of an operation that happens now: a fresh id, and a time never below the last one issued.
     #[must_use]
     pub fn now() -> Self {
         Self { id: OpId::new(), occurred_at: clock::issue(), trace: None }
     }
 
-    /// The head of something that happened at `occurred_at` (unix milliseconds): a fresh id and that time.
+    /// The head of an operation that happened at `occurred_at` (unix milliseconds), with a fresh id.
     #[must_use]
     pub fn at(occurred_at: i64) -> Self {
         Self { id: OpId::new(), occurred_at, trace: None }
@@ -181,54 +184,71 @@ impl Head {
 }
 
 impl Head {
-    /// How far in the future an operation may claim to have happened, if nothing else is said.
+    /// The default limit on how far in the future an operation may claim to have happened.
     pub const AHEAD: Duration = Duration::from_secs(5 * 60);
 
-    /// Whether it may have happened then: after 1970, and not more than `ahead` from now. Asked on every path, so that
-    /// no path takes what another refuses.
+    /// The default limit on how long ago an operation may claim to have happened: ten years. A clock that was never set
+    /// starts in 1970, 1980 or 2000; an imported history may be years old.
+    pub const BEHIND: Duration = Duration::from_secs(3650 * 86_400);
+
+    /// Checks the time: not more than `ahead` from now, and not more than `behind` ago. Every path checks it, so that no
+    /// path takes what another one refuses.
     ///
     /// # Errors
     /// `clock`.
-    pub fn check(&self, ahead: Duration) -> Result<(), Cause> {
-        let millis = i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX);
-        let now = clock::now();
-        if (1..=now.saturating_add(millis)).contains(&self.occurred_at) {
-            return Ok(());
-        }
-        let message = if self.occurred_at < 1 {
-            format!("it cannot have happened at {} (unix milliseconds), before 1970", self.occurred_at)
-        } else {
+    pub fn check(&self, ahead: Duration, behind: Duration) -> Result<(), Cause> {
+        self.check_of(clock::now(), ahead, behind)
+    }
+
+    /// The same for something that was taken at `taken`, in unix milliseconds: it does not become too old while it waits to
+    /// be applied.
+    ///
+    /// # Errors
+    /// `clock`.
+    pub fn check_of(&self, taken: i64, ahead: Duration, behind: Duration) -> Result<(), Cause> {
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let (at, now) = (self.occurred_at, clock::now());
+        // One that took it by a clock that is ahead of this one has claimed nothing.
+        let taken = taken.min(now);
+        let why = if at < 1 {
+            "before 1970".to_owned()
+        } else if at > now.saturating_add(millis(ahead)) {
+            let most = ahead.as_secs_f64();
+            let by = at.saturating_sub(now) / 1000;
             format!(
-                "it cannot have happened at {} (unix milliseconds): that is {} s ahead, and at most {} s are taken; is a \
-                 clock wrong?",
-                self.occurred_at,
-                self.occurred_at.saturating_sub(now) / 1000,
-                ahead.as_secs_f64()
+                "that is {by} s ahead, and at most {most} s are taken (--future-tolerance-ms); is a clock wrong?"
             )
+        } else if at < taken.saturating_sub(millis(behind)) {
+            let (days, most) = (taken.saturating_sub(at) / 86_400_000, behind.as_secs() / 86_400);
+            format!(
+                "that is {days} days ago, and at most {most} are taken (--past-tolerance-days); is a clock wrong?"
+            )
+        } else {
+            return Ok(());
         };
-        Err(Cause::new(Code::CLOCK, message))
+        Err(Cause::new(Code::CLOCK, format!("it cannot have happened at {at} (unix milliseconds): {why}")))
     }
 }
 
 /// A request: a head and an operation.
 ///
-/// The operation sits behind an `Arc`, so that keeping a copy for a fallback counts a reference and allocates
-/// nothing.
+/// The operation is behind an `Arc`, so that keeping a copy for a fallback increments a reference count and
+/// allocates nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request<O> {
-    /// Identity, time, trace.
+    /// Id, time and trace.
     pub head: Head,
-    /// What is to be done.
+    /// The operation.
     pub op: Arc<O>,
 }
 
 impl<O> Request<O> {
-    /// A request that happens now, under a fresh id.
+    /// A request for an operation that happens now, with a fresh id.
     pub fn new(op: impl Into<O>) -> Self {
         Self::with_head(Head::now(), op)
     }
 
-    /// A request under a head of its own: to repeat an operation, or to say when it happened.
+    /// A request with the given head: to repeat an operation, or to say when it happened.
     pub fn with_head(head: Head, op: impl Into<O>) -> Self {
         Self { head, op: Arc::new(op.into()) }
     }

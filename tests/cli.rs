@@ -5,34 +5,24 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
+use support::program::{outcome, rosey};
 use support::*;
 
 /// A port on which nobody listens.
 const NOWHERE: &str = "nats://127.0.0.1:1";
-
-fn rosey(file: &DbFile) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.current_dir(file.path().parent().unwrap()).env_remove("NATS_URL").env_remove("DATABASE_URL");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn run(command: &mut Command) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    (status.code(), String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr))
-}
 
 #[test]
 fn the_exit_code_says_what_became_of_an_operation() {
     let file = DbFile::new();
     let url = file.url();
     let db = ["--nats-url", NOWHERE, "--database-url", &url];
-    let (code, text) = run(rosey(&file).args(["send", "user_joined", r#"{"username":"alice"}"#]).args(db));
+    let (code, text) =
+        outcome(rosey(file.dir()).args(["send", "user_joined", r#"{"username":"alice"}"#]).args(db));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.starts_with("{}\nvia=db ack=committed time="), "{text}");
     for (arguments, expected) in [
@@ -40,11 +30,12 @@ fn the_exit_code_says_what_became_of_an_operation() {
         (["send", "no_such_thing", "{}"], 2),
         (["send", "user_joined", "[1]"], 3),
     ] {
-        let (code, text) = run(rosey(&file).args(arguments).args(db));
+        let (code, text) = outcome(rosey(file.dir()).args(arguments).args(db));
         assert_eq!(code, Some(expected), "{arguments:?}: {text}");
     }
-    let unserved =
-        rosey(&file).args(["send", "user_left", r#"{"username":"alice"}"#, "--nats-url", NOWHERE]).output();
+    let unserved = rosey(file.dir())
+        .args(["send", "user_left", r#"{"username":"alice"}"#, "--nats-url", NOWHERE])
+        .output();
     assert_eq!(unserved.unwrap().status.code(), Some(4), "no database was named, and none is touched");
 }
 
@@ -56,10 +47,11 @@ fn a_question_creates_no_database_and_an_end_leaves_one_file() {
         dir.map(|f| f.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
     };
     let url = file.url();
-    let (code, text) = run(rosey(&file).args(["stats", "--no-nats", "--database-url", &url]));
+    let (code, text) = outcome(rosey(file.dir()).args(["stats", "--no-nats", "--database-url", &url]));
     assert_eq!(code, Some(2), "{text}");
     assert_eq!(names(), Vec::<String>::new());
-    let (code, text) = run(rosey(&file).args(["tell", "alice", "hi", "--no-nats", "--database-url", &url]));
+    let (code, text) =
+        outcome(rosey(file.dir()).args(["tell", "alice", "hi", "--no-nats", "--database-url", &url]));
     assert_eq!(code, Some(0), "{text}");
     assert!(!names().iter().any(|name| name.ends_with("-wal")), "{:?}", names());
 }
@@ -69,13 +61,13 @@ fn option_environment_and_file_come_in_this_order_and_no_password_is_shown() {
     let file = DbFile::new();
     let config = file.path().with_file_name("rosey.toml");
     std::fs::write(&config, "nats-url = \"nats://me:secret@filehost\"\n").unwrap();
-    let help = |command: &mut Command| run(command.args(["serve", "--help"])).1;
-    assert!(!help(&mut rosey(&file)).contains("secret"));
+    let help = |command: &mut Command| outcome(command.args(["serve", "--help"])).1;
+    assert!(!help(&mut rosey(file.dir())).contains("secret"));
     std::fs::write(&config, "nats-url = \"nats://filehost\"\n").unwrap();
-    assert!(help(&mut rosey(&file)).contains("nats://filehost"));
-    assert!(help(rosey(&file).env("NATS_URL", "nats://envhost")).contains("nats://envhost"));
+    assert!(help(&mut rosey(file.dir())).contains("nats://filehost"));
+    assert!(help(rosey(file.dir()).env("NATS_URL", "nats://envhost")).contains("nats://envhost"));
     std::fs::write(&config, "nats-urk = \"x\"\n").unwrap();
-    let (code, text) = run(rosey(&file).args(["stats"]));
+    let (code, text) = outcome(rosey(file.dir()).args(["stats"]));
     assert_eq!(code, Some(2));
     assert!(text.contains("nats-urk: there is no such option"), "{text}");
 }
@@ -93,7 +85,7 @@ fn a_number_where_an_address_is_wanted_is_said_with_the_file_the_line_and_what_t
         ("database-url = true", "such as database-url = \"sqlite://rosey.db\", found true"),
     ] {
         std::fs::write(&config, line).unwrap();
-        let (code, text) = run(rosey(&file).arg("serve"));
+        let (code, text) = outcome(rosey(file.dir()).arg("serve"));
         assert!(code == Some(2) && text.contains(said) && text.contains("rosey.toml"), "{line}: {text}");
     }
 }
@@ -103,11 +95,13 @@ async fn verify_tells_right_from_wrong_by_its_exit_code_its_text_and_its_json() 
     let file = DbFile::new();
     let url = file.url();
     let send = ["send", "user_joined", r#"{"username":"alice"}"#, "--no-nats", "--database-url", &url];
-    assert_eq!(run(rosey(&file).args(send)).0, Some(0));
-    let verify = |more: &[&str]| run(rosey(&file).args(["verify", "--database-url", &url]).args(more));
+    assert_eq!(outcome(rosey(file.dir()).args(send)).0, Some(0));
+    let verify =
+        |more: &[&str]| outcome(rosey(file.dir()).args(["verify", "--database-url", &url]).args(more));
     let json = || {
         let (code, text) = verify(&["--json"]);
-        (code, serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|e| panic!("{e}: {text}")))
+        let line = text.lines().next().unwrap();
+        (code, serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|e| panic!("{e}: {text}")))
     };
 
     let (code, text) = verify(&[]);
@@ -155,7 +149,7 @@ async fn a_file_that_cannot_be_verified_has_an_exit_code_of_its_own() {
         (newer, 5, "newer than this program"),
         (letter, 4, "not a database"),
     ] {
-        let (code, text) = run(rosey(&file).args(["verify", "--database-url", &file.url()]));
+        let (code, text) = outcome(rosey(file.dir()).args(["verify", "--database-url", &file.url()]));
         assert_eq!(code, Some(expected), "{text}");
         assert!(text.contains(says), "{text}");
     }
@@ -176,16 +170,16 @@ fn how_long_what_is_kept_is_said_right_or_refused_before_anything_is_touched() {
         ("chat=1h,ledger=1h", "at least 8d"),
     ] {
         for command in ["bot", "up"] {
-            let (code, text) = run(rosey(&file).arg(command).args(chat).args(["--keep", keep]));
+            let (code, text) = outcome(rosey(file.dir()).arg(command).args(chat).args(["--keep", keep]));
             assert_eq!(code, Some(2), "{command} {keep}: {text}");
             assert!(text.contains(says), "{command} {keep}: {text}");
-            let (code, _) = run(rosey(&file).arg(command).args(chat).env("ROSEY_KEEP", keep));
+            let (code, _) = outcome(rosey(file.dir()).arg(command).args(chat).env("ROSEY_KEEP", keep));
             assert_eq!(code, Some(2), "{command} ROSEY_KEEP={keep}");
         }
     }
     assert!(!file.path().exists());
     let (code, text) =
-        run(rosey(&file).arg("bot").args(chat).args(["--keep", "chat=1h, ledger=8d,sent=2d,"]));
+        outcome(rosey(file.dir()).arg("bot").args(chat).args(["--keep", "chat=1h, ledger=8d,sent=2d,"]));
     assert_eq!(code, Some(0), "{text}");
 }
 
@@ -203,7 +197,8 @@ fn a_timeline_has_every_operation_once_in_the_stretch_in_which_it_ended() {
     let url = file.url();
     let bot =
         ["bot", "--no-nats", "--database-url", &url, "--chat", "jsonl:chat?speed=1", "--report", "report"];
-    let (code, text) = run(rosey(&file).args(bot).args(["--timeline", "timeline", "--timeline-ms", "100"]));
+    let (code, text) =
+        outcome(rosey(file.dir()).args(bot).args(["--timeline", "timeline", "--timeline-ms", "100"]));
     assert_eq!(code, Some(0), "{text}");
 
     let read = |name: &str| std::fs::read_to_string(here.join(name)).unwrap();
@@ -225,14 +220,14 @@ fn a_timeline_has_every_operation_once_in_the_stretch_in_which_it_ended() {
     let at: Vec<i64> = lines.iter().map(|line| line["at"].as_i64().unwrap()).collect();
     assert!(at.is_sorted() && at.last().unwrap() - at[0] >= 1000, "{at:?}");
 
-    let (code, text) = run(rosey(&file).args(bot).args(["--timeline", "no/such/directory"]));
+    let (code, text) = outcome(rosey(file.dir()).args(bot).args(["--timeline", "no/such/directory"]));
     assert!(code == Some(2) && text.contains("no/such/directory"), "{text}");
 }
 
 #[tokio::test]
 async fn a_bot_that_knows_no_database_and_has_no_outbox_reads_nothing_until_there_is_a_path() {
     let (mut server, file) = (NatsServer::down(), DbFile::new());
-    let mut bot = rosey(&file)
+    let mut bot = rosey(file.dir())
         .args(["bot", "--chat", "jsonl:-", "--outbox", "off", "--nats-url", &server.url()])
         .stdin(Stdio::piped())
         .spawn()
@@ -259,7 +254,7 @@ async fn queries_of(mut bot: Command, file: &DbFile) -> (u64, u64) {
     let (seen, lines) = (Arc::clone(&over_nats), BufReader::new(bot.stderr.take().unwrap()).lines());
     std::thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
-            seen.fetch_or(line.contains("[NATS] serves now: events"), Ordering::Release);
+            seen.fetch_or(line.contains("[NATS] is serving events"), Ordering::Release);
         }
     });
     wait_until("its events go over NATS", || {
@@ -282,7 +277,7 @@ async fn a_bot_reads_its_queries_from_the_database_where_option_environment_or_f
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let _service = ServeProcess::start(&server, &file).await;
     let bot = || {
-        let mut bot = rosey(&file);
+        let mut bot = rosey(file.dir());
         bot.arg("bot").env("ROSEY_NATS_URL", server.url());
         bot
     };
@@ -307,7 +302,7 @@ async fn a_wrong_password_is_said_and_not_taken_for_a_server_that_is_not_there()
     let file = DbFile::new();
     let url = server.url().replace("nats://", "nats://u:wrong@");
     let arguments = ["send", "user_joined", r#"{"username":"alice"}"#, "--nats-url", &url];
-    let (code, text) = run(rosey(&file).args(arguments));
+    let (code, text) = outcome(rosey(file.dir()).args(arguments));
     assert_eq!(code, Some(4));
     assert!(text.contains("refuses our user or password") && !text.contains("wrong@"), "{text}");
 }
@@ -316,9 +311,9 @@ async fn a_wrong_password_is_said_and_not_taken_for_a_server_that_is_not_there()
 async fn a_service_that_must_not_start_says_why_and_what_to_do() {
     let w = Durable::new().await;
     let serve = |options: &'static [&str]| {
-        let mut command = rosey(&w.file);
+        let mut command = rosey(w.file.dir());
         command.args(["serve", "--nats-url", &w.server.url(), "--database-url", &w.file.url()]).args(options);
-        async move { tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap() }
+        async move { tokio::task::spawn_blocking(move || outcome(&mut command)).await.unwrap() }
     };
     let config = async_nats::jetstream::stream::Config {
         name: "FOREIGN".to_owned(),
@@ -334,7 +329,7 @@ async fn a_service_that_must_not_start_says_why_and_what_to_do() {
     }
     assert!(!w.file.path().exists(), "no database of a service that never was");
     let without = NatsServer::start().await;
-    let mut command = rosey(&w.file);
+    let mut command = rosey(w.file.dir());
     command.args([
         "serve",
         "--jetstream",
@@ -344,7 +339,7 @@ async fn a_service_that_must_not_start_says_why_and_what_to_do() {
         "--database-url",
         &w.file.url(),
     ]);
-    let (code, text) = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
+    let (code, text) = tokio::task::spawn_blocking(move || outcome(&mut command)).await.unwrap();
     assert!(code == Some(5) && text.contains("nats-server -js"), "{text}");
     assert!(!w.file.path().exists(), "nor of this one");
 }
@@ -353,9 +348,9 @@ async fn a_service_that_must_not_start_says_why_and_what_to_do() {
 async fn a_service_that_is_refused_beside_another_one_leaves_no_database_behind() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let serve = |options: &'static [&str], path: &str| {
-        let mut command = rosey(&file);
+        let mut command = rosey(file.dir());
         command.args(["serve", "--nats-url", &server.url(), "--database-url", path]).args(options);
-        async move { tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap() }
+        async move { tokio::task::spawn_blocking(move || outcome(&mut command)).await.unwrap() }
     };
     let names = || {
         let dir = std::fs::read_dir(file.path().parent().unwrap()).unwrap();
@@ -387,24 +382,63 @@ async fn a_service_that_is_refused_beside_another_one_leaves_no_database_behind(
 }
 
 #[tokio::test]
+async fn a_bot_with_a_service_that_must_not_start_says_why_and_creates_nothing() {
+    let names = |file: &DbFile| {
+        let dir = std::fs::read_dir(file.path().parent().unwrap()).unwrap();
+        dir.map(|f| f.unwrap().file_name().into_string().unwrap()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let up = |server: &NatsServer, file: &DbFile| {
+        let mut command = rosey(file.dir());
+        command.args(["up", "--chat", "jsonl:-", "--nats-url", &server.url()]);
+        async move { tokio::task::spawn_blocking(move || outcome(&mut command)).await.unwrap() }
+    };
+    // The stream of a file that is gone; then a service on another file; then another kind of service.
+    let (w, new) = (Durable::new().await, DbFile::new());
+    let server = &w.server;
+    let first = ServeProcess::start(server, &w.file).await;
+    let (code, text) = up(server, &new).await;
+    assert!(code == Some(5) && text.contains("this one is a new one"), "{text}");
+    assert!(names(&new).is_empty(), "{text}");
+    assert_eq!(first.terminate().await, Some(0));
+    let (code, text) = up(server, &new).await;
+    assert!(code == Some(5) && text.contains("ROSEY") && !text.contains("a new one"), "{text}");
+    assert!(names(&new).is_empty(), "{text}");
+    // On a file that is there already, too: nothing is said of a service that does not run.
+    let there = DbFile::new();
+    let sent = ["send", "user_joined", r#"{"username":"alice"}"#, "--no-nats", "--database-url", "rosey.db"];
+    assert_eq!(outcome(rosey(there.dir()).args(sent)).0, Some(0));
+    let before = names(&there);
+    let (code, text) = up(server, &there).await;
+    assert!(code == Some(5) && text.contains("start this service on the file of that database"), "{text}");
+    assert!(!text.contains("ERROR"), "{text}");
+    assert_eq!(names(&there), before, "{text}");
+    let peer = Peer::connect(server).await;
+    let other = peer.answer("rosey.db.query.channel_stats", Default::default(), "{}").await;
+    let (code, text) = up(server, &new).await;
+    assert!(code == Some(5) && text.contains("another kind of service"), "{text}");
+    assert!(names(&new).is_empty(), "{text}");
+    other.abort();
+}
+
+#[tokio::test]
 async fn a_service_that_waits_for_a_server_has_no_database_yet_and_ends_when_it_is_told() {
     let (server, file) = (NatsServer::down(), DbFile::new());
-    let mut serve = rosey(&file)
+    let mut serve = rosey(file.dir())
         .args(["serve", "--nats-url", &server.url(), "--database-url", &file.url()])
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(serve.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.contains("no NATS server answers")));
     assert!(!file.path().exists());
-    assert!(Command::new("kill").args(["-TERM", &serve.id().to_string()]).status().unwrap().success());
-    assert!(lines.any(|line| line.starts_with("stopped: 0 taken")));
+    proc::signal(serve.id(), "-TERM");
+    assert!(lines.any(|line| line == "stopped: 0 requests served, 0 lost"));
     assert!(serve.wait().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_bot_has_sent_is_applied_before_its_own_service_ends() {
     let w = Durable::new().await;
-    let mut up = rosey(&w.file)
+    let mut up = rosey(w.file.dir())
         .args(["up", "--chat", "jsonl:-", "--nats-url", &w.server.url(), "--database-url", &w.file.url()])
         .stdin(Stdio::piped())
         .spawn()

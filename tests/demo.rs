@@ -2,17 +2,19 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod support;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
+use support::program::{Ran, rosey};
 
 /// The demo in short, of the usual recording, which is part of the program: it is played far from its sources. Whatever it
 /// leaves is in `dir`.
 fn demo(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.args(["demo", "--fast"]).current_dir(dir).env("TMPDIR", dir);
-    command.stdin(Stdio::null());
+    let mut command = rosey(dir);
+    command.args(["demo", "--fast"]).env("TMPDIR", dir);
     command
 }
 
@@ -22,15 +24,9 @@ fn demo_of(session: &Path, dir: &Path) -> Command {
     command
 }
 
-/// The exit code, stdout, stderr.
-fn run(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
-}
-
 /// What a demo says for machines. It must have ended well, and told its story without a bar.
 fn good(command: &mut Command) -> (Value, String) {
-    let (code, json, told) = run(command.arg("--json"));
+    let Ran { code, out: json, err: told } = Ran::of(command.arg("--json"));
     let json: Value = serde_json::from_str(&json).unwrap_or_else(|e| panic!("{e}: {json}\n{told}"));
     assert_eq!(code, Some(0), "{told}\n{:#}\n{:#}", json["wrong"], json["phases"]);
     assert_eq!((&json["lost"], &json["doubled"]), (&0.into(), &0.into()), "{json:#}");
@@ -111,14 +107,14 @@ fn without_nats_the_outbox_bridges_a_locked_database_and_the_table_says_so() {
         assert!(kept.join(file).is_file(), "{file}");
     }
 
-    let (code, _, told) = run(demo(dir.path()).args(["--no-nats", "--keep", "kept"]));
+    let Ran { code, err: told, .. } = Ran::of(demo(dir.path()).args(["--no-nats", "--keep", "kept"]));
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("rosey.db is there already"), "{told}");
 }
 
 #[test]
 fn the_help_and_the_readme_say_the_same_of_fast() {
-    let (code, help, _) = run(Command::new(env!("CARGO_BIN_EXE_rosey")).args(["demo", "-h"]));
+    let Ran { code, out: help, .. } = Ran::of(rosey(Path::new(".")).args(["demo", "-h"]));
     assert_eq!(code, Some(0));
     let said =
         help.lines().find_map(|line| line.trim().strip_prefix("--fast ")).unwrap().trim().to_lowercase();
@@ -129,16 +125,17 @@ fn the_help_and_the_readme_say_the_same_of_fast() {
 #[test]
 fn a_demo_that_cannot_be_played_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
-    let (code, _, told) = run(demo(dir.path()).env_remove("NATS_SERVER_BIN").env("PATH", ""));
+    let Ran { code, err: told, .. } = Ran::of(demo(dir.path()).env_remove("NATS_SERVER_BIN").env("PATH", ""));
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("--nats-server") && told.contains("--no-nats"), "{told}");
-    let (code, _, told) = run(demo_of(Path::new("nowhere.jsonl"), dir.path()).arg("--no-nats"));
+    let Ran { code, err: told, .. } =
+        Ran::of(demo_of(Path::new("nowhere.jsonl"), dir.path()).arg("--no-nats"));
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("nowhere.jsonl") && told.contains("--session"), "{told}");
     let short = dir.path().join("short.jsonl");
     let line = "{\"event\":\"message\",\"user\":\"a\",\"content\":\"b\",\"timestamp\":1}\n";
     std::fs::write(&short, line).unwrap();
-    let (code, _, told) = run(demo_of(&short, dir.path()).arg("--no-nats"));
+    let Ran { code, err: told, .. } = Ran::of(demo_of(&short, dir.path()).arg("--no-nats"));
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("1 events are too few") && told.contains("--session"), "{told}");
     std::fs::remove_file(short).unwrap();
@@ -153,7 +150,7 @@ fn a_demo_that_went_wrong_is_no_success_and_the_logs_stay() {
         |n| format!("{{\"event\":\"message\",\"user\":\"a\",\"content\":\"{n}\",\"timestamp\":{}}}\n", n + 1);
     let unknown = "{\"event\":\"explode\",\"timestamp\":2000}\n";
     std::fs::write(&session, (0..1200).map(line).chain([unknown.to_owned()]).collect::<String>()).unwrap();
-    let (code, shown, told) = run(demo_of(&session, dir.path()).arg("--no-nats"));
+    let Ran { code, out: shown, err: told } = Ran::of(demo_of(&session, dir.path()).arg("--no-nats"));
     assert_eq!(code, Some(1), "{told}");
     assert!(shown.contains("NOT AS IT MUST BE · bot: 1 lines of the recording were skipped"), "{shown}");
     let kept = told.lines().find_map(|line| line.strip_prefix("Database and logs are in ")).unwrap();

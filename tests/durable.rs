@@ -9,7 +9,6 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use async_nats::HeaderMap;
 use rosey::nats::NatsService;
 use rosey::op::Op;
 use rosey::service::ServiceOptions;
+use support::program::rosey;
 use support::*;
 
 /// How often something is killed.
@@ -264,10 +264,8 @@ async fn while_the_disk_is_full_nothing_is_given_up_and_nothing_is_taken_for_poi
 // For a person.
 
 fn dead(file: &DbFile, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.args(["dead", "--database-url", &file.url()]).args(arguments).stdin(Stdio::null());
-    let output = command.output().unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    let dead = Ran::of(rosey(file.dir()).args(["dead", "--database-url", &file.url()]).args(arguments));
+    (dead.code, dead.out)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

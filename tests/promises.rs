@@ -6,19 +6,30 @@
 mod promises {
     mod bounds;
     mod clock;
+    mod configuration;
     mod derived_ids;
+    mod ended_connection;
     mod file;
+    mod flooded;
     mod foreign_service;
+    mod json_output;
     mod limited_account;
     mod limited_client;
     mod locks_and_modes;
     mod migrating;
     mod operators;
     mod order;
+    mod other_programs;
     mod poison;
     mod progress;
     mod replies;
     mod same_id;
+    mod secrets;
+    mod settings;
+    mod shutdown;
     mod signals;
+    mod switches;
+    mod values;
+    mod world;
 }
 mod support;

@@ -5,7 +5,8 @@
 //!
 //! A schedule is drawn from its seed; odd ones have a stream. `ROSEY_SEED=7 ROSEY_SCHEDULES=1` plays one of them again, as
 //! far as a machine does the same things at the same moments; `ROSEY_SCHEDULES=100 ROSEY_SECONDS=20` plays many, each for as
-//! long. With `--nocapture` each tells its counts; a failure tells the seed, what went wrong when, and what the services
+//! long, and so does `cargo xtask schedules`. With `--nocapture` each tells its counts, and at the end stand the faults, how
+//! often each was drawn and felt, and the sum; a failure tells the seed, what went wrong when, and what the services
 //! said.
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -17,6 +18,8 @@ mod plan;
 #[path = "schedules/strangers.rs"]
 mod strangers;
 mod support;
+#[path = "schedules/tally.rs"]
+mod tally;
 #[path = "schedules/verdict.rs"]
 mod verdict;
 #[path = "schedules/world.rs"]
@@ -29,6 +32,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use load::Load;
 use support::*;
+use tally::Tally;
 use verdict::Verdict;
 use world::{Story, World};
 
@@ -36,13 +40,14 @@ use world::{Story, World};
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// Plays one schedule to its end.
-async fn play(seed: u64, length: Duration, story: Story) {
+async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
     let mut dice = Dice::new(seed);
     let (stream, services) = (seed % 2 == 1, if dice.in_a_hundred(50) { 2 } else { 1 });
     story.say(format_args!("stream: {stream}, services: {services}"));
     let plan = plan::draw(&mut dice, length, services, stream);
     plan.iter().for_each(|spell| story.say(format_args!("planned: {spell}")));
-    let mut world = World::new(stream, services, story).await;
+    tally.drawn(plan.iter().map(|spell| spell.fault));
+    let mut world = World::new(stream, services, story, tally.clone()).await;
     let bots = [Bot::start(&world.proxy, &world.file).await, Bot::start(&world.proxy, &world.file).await];
     let loads = [0, 1].map(|bot| Load::start(&bots[bot].db, bot, dice.another()));
     world.play(&plan).await;
@@ -64,6 +69,7 @@ async fn play(seed: u64, length: Duration, story: Story) {
     world.stop().await;
     let verdict = Verdict::over(&records, &world.file).await;
     eprintln!("seed {seed} · {verdict}");
+    tally.judged(&verdict);
     verdict.assert_right();
     world.file.assert_verified().await;
 }
@@ -79,15 +85,17 @@ async fn whatever_fails_and_whenever_what_is_accepted_takes_effect_once() {
     let (first, schedules) = (knob("ROSEY_SEED", 1), knob("ROSEY_SCHEDULES", 3));
     let seconds = knob("ROSEY_SECONDS", 6);
     eprintln!("ROSEY_SEED={first} ROSEY_SCHEDULES={schedules} ROSEY_SECONDS={seconds}");
-    let mut failures = Vec::new();
+    let (mut failures, tally) = (Vec::new(), Tally::default());
     for seed in first..first + schedules {
         let story = Story::default();
-        let played = play(seed, Duration::from_secs(seconds), story.clone());
+        let played = play(seed, Duration::from_secs(seconds), story.clone(), tally.clone());
         if let Err(panic) = AssertUnwindSafe(played).catch_unwind().await {
             let failure = format!("seed {seed}: {}\n{story}", words(&*panic));
             eprintln!("{failure}");
             failures.push(failure);
         }
     }
+    eprintln!("\n{tally}");
+    assert_eq!(tally.unfelt(), [""; 0], "drawn and never felt");
     assert!(failures.is_empty(), "{} of {schedules} schedules:\n{}", failures.len(), failures.join("\n"));
 }

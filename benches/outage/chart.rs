@@ -1,5 +1,5 @@
-//! The run as a picture: how long our operations took, and what the designs beside ours lost and doubled, over the same
-//! faults.
+//! The run as a chart: the latency of Rosey's operations, and what the other designs lost and doubled under
+//! the same faults.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const HEIGHT: f64 = 622.0;
 /// The scale of the upper panel, in powers of ten of a second.
 const FLOOR: f64 = -4.0;
 const CEILING: f64 = 0.6;
-/// One mark for so long.
+/// The interval that one mark covers.
 const BUCKET: Duration = Duration::from_millis(40);
 
 const STYLE: &str = "\
@@ -65,7 +65,7 @@ const PATHS: [(Path, &str); 4] =
 
 struct Page {
     body: String,
-    /// How long the whole run was, in seconds.
+    /// The length of the whole run, in seconds.
     length: f64,
 }
 
@@ -89,7 +89,7 @@ impl Page {
         LEFT + (RIGHT - LEFT) * (time.as_secs_f64() / self.length).min(1.0)
     }
 
-    /// The faults, behind both panels.
+    /// Draws the faults behind both panels.
     fn bands(&mut self, windows: &[Window]) {
         for Window { fault, began, back } in windows {
             let (from, to) = (self.x(*began), self.x(*back));
@@ -116,7 +116,7 @@ fn latency(took: Duration) -> f64 {
     BOTTOM - (BOTTOM - TOP) * (power - FLOOR) / (CEILING - FLOOR)
 }
 
-/// A mark for every path in every bucket: a dot at the median, a stroke up to the slowest.
+/// Draws one mark per path and interval: a dot at the median, a stroke up to the slowest.
 fn latencies(page: &mut Page, seen: &[Seen]) {
     for (power, words) in [(-4.0, "0.1 ms"), (-3.0, "1 ms"), (-2.0, "10 ms"), (-1.0, "100 ms"), (0.0, "1 s")]
     {
@@ -142,7 +142,8 @@ fn latencies(page: &mut Page, seen: &[Seen]) {
     }
 }
 
-/// The same moment of another run of the same faults: what stands between two turns there stands between them here.
+/// Maps a moment of another run of the same faults to this one, by linear interpolation between the starts
+/// and ends of faults.
 fn aligned(at: Duration, there: &[Window], here: &[Window]) -> Duration {
     let turns = |windows: &[Window]| -> Vec<f64> {
         let turns = windows.iter().flat_map(|window| [window.began, window.back]);
@@ -157,7 +158,7 @@ fn aligned(at: Duration, there: &[Window], here: &[Window]) -> Duration {
     Duration::from_secs_f64(here[i] + (at - there[i]) * scale)
 }
 
-/// A line that climbs with every event for which `of` counts something, and where it ends.
+/// A line that climbs with every event for which `of` counts something; also its final sum and height.
 fn climb(page: &Page, run: &Run, here: &[Window], top: u64, of: fn(Verdict) -> u64) -> (String, u64, f64) {
     let (mut points, mut sum, mut drawn) = (String::new(), 0, f64::MIN);
     #[allow(clippy::cast_precision_loss)]
@@ -179,7 +180,7 @@ fn lost(verdict: Verdict) -> u64 {
     verdict.lost + verdict.failed
 }
 
-/// What was lost and doubled beside ours.
+/// Draws what the other designs lost and doubled.
 fn losses(page: &mut Page, ours: &Run, beside: &[(Way, Run)]) {
     let kinds: [Climbs; 2] = [("lost", "lost", lost), ("doubled", "doubled", |verdict| verdict.doubled)];
     let total = |run: &Run, of: fn(Verdict) -> u64| of(run.applied.sum(&run.seen));
@@ -207,7 +208,7 @@ fn losses(page: &mut Page, ours: &Run, beside: &[(Way, Run)]) {
     }
     let of_ours = format!("{} lost, {} doubled", total(ours, lost), total(ours, |verdict| verdict.doubled));
     words.push((LOW_BOTTOM, "nats", of_ours, "Rosey"));
-    // The words of one line must not stand on those of another.
+    // Labels must not overlap.
     words.sort_by(|one, other| other.0.total_cmp(&one.0));
     let mut free = f64::MAX;
     for (y, class, what, who) in words {

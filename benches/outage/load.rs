@@ -1,5 +1,6 @@
-//! The load: so many operations a second, whatever becomes of the ones before. Each is counted from the moment it was
-//! meant to begin, so that one that was held up by another is not forgiven.
+//! The load: a fixed number of operations per second, whatever happens to the earlier ones. Each latency is
+//! measured from the scheduled start, so that an operation delayed by another one counts as slow (no
+//! coordinated omission).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,30 +10,31 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// Operations a second. One in [`QUERIES`] only reads.
+/// Operations per second. One in [`QUERIES`] is a query.
 pub(crate) const RATE: u32 = 1000;
 const QUERIES: u64 = 10;
 
-/// Which path served an operation.
+/// The path that served an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Path {
     Nats,
     Database,
     Outbox,
-    /// None: the caller was told.
+    /// No path: the caller got an error.
     Failed,
 }
 
-/// One operation, seen by its caller. Times are counted from the first one.
+/// One operation, as its caller saw it. Times are relative to the first operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     pub(crate) number: u64,
     pub(crate) event: bool,
-    /// When it was meant to begin.
+    /// The scheduled start.
     pub(crate) begun: Duration,
     pub(crate) took: Duration,
     pub(crate) path: Path,
-    /// How much later than it was meant to it was begun: the machine was busy elsewhere. It is part of `took`.
+    /// How long after its scheduled start the operation began, because the machine was busy. Included in
+    /// `took`.
     pub(crate) late: Duration,
 }
 
@@ -42,15 +44,15 @@ impl Seen {
     }
 }
 
-/// Who takes operations: ours, and the designs beside it.
+/// A design under load.
 pub(crate) trait Design: Clone + Send + 'static {
-    /// Says a line of the chat that holds this number.
+    /// Records the chat line with this number.
     fn line(&self, number: u64) -> impl Future<Output = Path> + Send;
     /// Reads the newest lines.
     fn read(&self) -> impl Future<Output = Path> + Send;
 }
 
-/// A load that runs.
+/// A running load.
 pub(crate) struct Load {
     pub(crate) start: Instant,
     stop: Arc<AtomicBool>,
@@ -59,7 +61,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Begins. The pace is kept by a thread of its own, for the timers of a runtime count in milliseconds.
+    /// Starts the load. A dedicated thread keeps the pace, because a runtime's timers have a resolution of
+    /// milliseconds.
     pub(crate) fn start<D: Design>(design: D) -> Self {
         let (start, stop, runtime) = (Instant::now(), Arc::new(AtomicBool::new(false)), Handle::current());
         let (tell, seen) = unbounded_channel();
@@ -77,7 +80,7 @@ impl Load {
                     let event = number % QUERIES != 0;
                     let path = if event { design.line(number).await } else { design.read().await };
                     let took = start.elapsed().saturating_sub(begun);
-                    // Nobody listens any more only when the bench ends early.
+                    // The receiver is gone only when the bench ends early.
                     let _ = tell.send(Seen { number, event, begun, took, path, late });
                 });
             }
@@ -85,12 +88,12 @@ impl Load {
         Self { start, stop, pace, seen }
     }
 
-    /// The time since its first operation.
+    /// The time since the first operation.
     pub(crate) fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// Begins no more, and waits until everything that was begun has ended. In the order in which it was begun.
+    /// Stops the load, and waits for all operations in flight. Returns them in the order of their start.
     pub(crate) async fn finish(mut self) -> Vec<Seen> {
         self.stop.store(true, Ordering::Release);
         let mut all = Vec::new();

@@ -1,36 +1,37 @@
-//! What one fault did to the operations, as numbers.
+//! The effect of one fault on the operations, in numbers.
 
 use std::time::Duration;
 
 use super::load::{Path, Seen};
 use super::world::Window;
 
-/// Over how long "before" and "after" are counted: not longer than the calm between two faults.
+/// The length of the intervals "before" and "after": not longer than the calm between two faults.
 const ASIDE: Duration = Duration::from_millis(600);
-/// What was begun so long before a fault may still wait when it comes.
+/// Operations begun up to this long before a fault may still be waiting when it begins.
 const REACH: Duration = Duration::from_secs(3);
 
-/// The numbers of one fault. A time is missing where the thing did not happen.
+/// The numbers of one fault. `None` where an event did not occur.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbers {
-    /// Of those that ended before the fault.
+    /// p99 of the operations that ended shortly before the fault.
     pub(crate) p99_before: Option<Duration>,
-    /// From the fault to the moment when it was noticed.
+    /// From the fault until it was noticed.
     pub(crate) noticed: Option<Duration>,
     /// From the fault to the end of the first operation that another path served.
     pub(crate) first: Option<Duration>,
-    /// From the notice to the same; from its own beginning, if that came later.
+    /// From the notice to the end of that operation; from the start of the operation, if that was later.
     pub(crate) first_after_notice: Option<Duration>,
-    /// The slowest of those that met the fault.
+    /// The slowest operation that met the fault.
     pub(crate) slowest: Duration,
-    /// Of those begun after it was noticed, and before the return.
+    /// p99 of the operations begun after the notice and before the return.
     pub(crate) p99_noticed: Option<Duration>,
     pub(crate) slowest_noticed: Option<Duration>,
-    /// From the return to the end of the first operation over NATS of a kind that had gone another way, begun after it.
+    /// From the return to the end of the first operation over NATS that began after it, of a kind that had
+    /// taken another path.
     pub(crate) back: Option<Duration>,
     /// From the return until the outbox was empty.
     pub(crate) drained: Option<Duration>,
-    /// Operations served a second: before, during, after.
+    /// Operations served per second: before, during, after.
     pub(crate) rate: [f64; 3],
 }
 
@@ -52,7 +53,7 @@ impl Numbers {
         };
         let late = sorted(&mut met().filter(|s| noticed.is_some_and(|noticed| s.begun >= noticed)));
         let calm = sorted(&mut seen.iter().filter(|s| s.begun + ASIDE >= began && s.ended() < began));
-        // Behind a living stream events stay where they are.
+        // With a living stream, events do not leave NATS.
         let left = |event: bool| met().any(|s| s.event == event && elsewhere(&s));
         let left = [left(false), left(true)];
         let returned =
@@ -78,14 +79,14 @@ impl Numbers {
     }
 }
 
-/// Of a sorted row.
+/// A percentile of sorted durations.
 pub(crate) fn percentile(sorted: &[Duration], share: f64) -> Option<Duration> {
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let place = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
     sorted.get(place).copied()
 }
 
-/// Operations that ended between two moments, a second.
+/// Operations per second that ended within an interval.
 fn rate(seen: &[Seen], from: Duration, to: Duration) -> f64 {
     let served = seen.iter().filter(|s| s.path != Path::Failed && (from..to).contains(&s.ended())).count();
     #[allow(clippy::cast_precision_loss)]

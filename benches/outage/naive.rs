@@ -1,10 +1,11 @@
-//! The designs beside ours: what is written when nobody thinks of the outage. Both know one service, which subscribes
-//! and inserts, without ids and without a ledger, and answers where it is asked to. Both have the clients' usual settings.
+//! Two designs for comparison, as they are written when outages are not considered. Both have one service,
+//! which subscribes and inserts, without ids and without a ledger, and answers requests. Both use the
+//! client's default settings.
 //!
-//! * [`Way::Forget`], the shape of the Python bot: `if nats: publish … elif db: insert …`. Whether there is a client at all is
-//!   settled at the start. A publish is not acknowledged.
-//! * [`Way::Ask`]: a request with a time-out of 2 s, and when it fails the insert here. The request has no id, so that nobody
-//!   can tell whether the other one did it as well.
+//! * [`Way::Forget`], the design of the Python bot: `if nats: publish … elif db: insert …`. Whether there is
+//!   a client at all is decided at the start. A publish is not acknowledged.
+//! * [`Way::Ask`]: a request with a time-out of 2 s, and a direct insert when it fails. The request has no
+//!   id, so no part of the system can tell whether the service has applied it as well.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -22,7 +23,7 @@ use super::world::{Process, World};
 
 const SUBJECT: &str = "naive.line";
 const READ: &str = "naive.read";
-/// The argument by which this program is the service.
+/// The argument that makes this program run as the service.
 pub(crate) const SERVICE: &str = "naive-service";
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS recent_chat (
@@ -30,7 +31,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS recent_chat (
 const INSERT: &str = "INSERT INTO recent_chat (username, message) VALUES (?1, ?2)";
 const NEWEST: &str = "SELECT message FROM recent_chat ORDER BY id DESC LIMIT 10";
 
-/// The file, with the settings of ours; a lock is waited for as long as sqlx usually does.
+/// Opens the file with the same settings as Rosey, except for sqlx's default limit for locks.
 async fn open(path: &str) -> SqlitePool {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -50,7 +51,7 @@ async fn newest(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(NEWEST).fetch_all(pool).await
 }
 
-/// The service, in a process of its own.
+/// The service, in a separate process.
 pub(crate) async fn serve(url: &str, path: &str) {
     let pool = open(path).await;
     let client = ConnectOptions::new().retry_on_initial_connect().connect(url).await.unwrap();
@@ -66,13 +67,13 @@ pub(crate) async fn serve(url: &str, path: &str) {
             insert(&pool, username, line).await
         };
         if let (true, Some(reply)) = (done, message.reply) {
-            // Whoever asked has gone: the usual service does not care either.
+            // The requester may be gone; a typical service ignores that.
             let _ = client.publish(reply, "ok".into()).await;
         }
     }
 }
 
-/// The service as a child.
+/// The service as a child process.
 pub(crate) struct Service {
     child: Child,
     arguments: [String; 2],
@@ -137,7 +138,7 @@ impl Way {
         }
     }
 
-    /// As it is called where there is little room.
+    /// A short name for the chart.
     pub(crate) const fn short(self) -> &'static str {
         match self {
             Self::Forget => "publish and forget",
@@ -150,12 +151,12 @@ impl Way {
 #[derive(Clone)]
 pub(crate) struct Naive {
     way: Way,
-    /// Settled at the start.
+    /// Decided at the start.
     client: Option<Client>,
     pool: SqlitePool,
 }
 
-/// A server, a service and a client.
+/// Starts a server, a service and a client.
 pub(crate) async fn start(way: Way) -> (World<Service>, Naive) {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let path = file.path().display().to_string();
@@ -180,7 +181,7 @@ impl Design for Naive {
         let payload = format!("{username}\t{line}");
         let sent = match (self.way, &self.client) {
             (Way::Forget, Some(client)) => {
-                // The client says Ok to what it has only taken into its own queue.
+                // The client returns Ok as soon as the message is in its own queue.
                 return if client.publish(SUBJECT, payload.into()).await.is_ok() {
                     Path::Nats
                 } else {

@@ -1,4 +1,4 @@
-//! Ours: the standard stack with an outbox, over NATS and the file, before `rosey serve`.
+//! Rosey: the standard stack with an outbox, over NATS and the file, with `rosey serve`.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use super::load::{Design, Path};
 use super::support::{DbFile, NatsServer, ServeProcess, nats, wait_until};
 use super::world::World;
 
-/// A stack in a channel's bot.
+/// The stack of a channel's bot.
 #[derive(Clone)]
 pub(crate) struct Ours(Db<BoxedStack<Op>>);
 
@@ -39,10 +39,10 @@ fn path<E>(result: Result<Via, E>) -> Path {
     }
 }
 
-/// When something came to be so.
+/// Changes of a value, each with its time.
 type Turns<T> = Arc<Mutex<Vec<(Instant, T)>>>;
 
-/// What the bot's parts know while the load runs.
+/// The parts of a bot, and what they report while the load runs.
 pub(crate) struct Bot {
     pub(crate) design: Ours,
     runtime: Runtime<Op>,
@@ -50,13 +50,13 @@ pub(crate) struct Bot {
     outbox: OutboxService<Op>,
     /// Whether NATS takes events, and whether it takes queries.
     health: Turns<(bool, bool)>,
-    /// How many events wait in the outbox.
+    /// The number of events that wait in the outbox.
     waiting: Turns<u64>,
     tasks: JoinSet<()>,
 }
 
 impl Bot {
-    /// A server, a service and a bot; returns when the bot has recognised the service.
+    /// Starts a server, a service and a bot; returns when the bot has recognised the service.
     pub(crate) async fn start(jetstream: bool, dir: &std::path::Path) -> (World<ServeProcess>, Self) {
         let (server, file) = (NatsServer::with_jetstream(&dir.join("jetstream")).await, DbFile::new());
         let mode = if jetstream { "on" } else { "off" };
@@ -74,14 +74,14 @@ impl Bot {
         (World { server, service, file }, Self { design, runtime, nats, outbox, health, waiting, tasks })
     }
 
-    /// Waits until everything that was taken is applied: the outbox is empty, the stream too.
+    /// Waits until everything that was accepted is applied: both the outbox and the stream are empty.
     pub(crate) async fn settle(&self) {
         wait_until("the outbox is empty", || async { self.outbox.counts().waiting == 0 }).await;
         self.nats.recognised().await;
         self.nats.all_applied(Duration::from_secs(30)).await.unwrap();
     }
 
-    /// The first moment at or after `from` when NATS took no more operations of a kind, before `to`.
+    /// The first moment from `from` and before `to` at which NATS no longer took a kind of operation.
     pub(crate) fn noticed(&self, from: Instant, to: Instant) -> Option<Instant> {
         let health = self.health.lock().unwrap();
         let out = |(at, (events, queries)): &&(Instant, (bool, bool))| {
@@ -90,7 +90,7 @@ impl Bot {
         health.iter().find(out).map(|(at, _)| *at)
     }
 
-    /// When the outbox was empty again after this moment; none if nothing waited.
+    /// When the outbox was empty again after this moment; `None` if no event waited.
     pub(crate) fn drained(&self, from: Instant) -> Option<Instant> {
         let waiting = self.waiting.lock().unwrap();
         let last = waiting.iter().rposition(|(at, n)| *at < from && *n > 0)?;
@@ -103,7 +103,7 @@ impl Bot {
     }
 }
 
-/// Notes every change of what NATS takes.
+/// Records every change of what NATS takes.
 async fn watch_health(nats: NatsService<Op>, turns: Turns<(bool, bool)>) {
     let mut status = nats.status();
     loop {

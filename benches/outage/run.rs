@@ -9,15 +9,15 @@ use super::ours::Bot;
 use super::verdict::{Applied, Verdict};
 use super::world::{Fault, Process, Window, World};
 
-/// How long everything lasts.
+/// The durations of a run.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) rounds: usize,
-    /// Before the first fault, and between a return and the next.
+    /// The time before the first fault, and between a return and the next fault.
     pub(crate) calm: Duration,
-    /// A fault that is noticed at once.
+    /// The duration of a fault that is noticed at once.
     pub(crate) killed: Duration,
-    /// A fault that is noticed by silence: longer than the time-out of 2 s.
+    /// The duration of a fault that shows only as silence: longer than the time-out of 2 s.
     pub(crate) frozen: Duration,
 }
 
@@ -27,7 +27,7 @@ impl Plan {
     }
 }
 
-/// What was seen of one run.
+/// The record of one run.
 pub(crate) struct Run {
     pub(crate) seen: Vec<Seen>,
     pub(crate) windows: Vec<Window>,
@@ -40,7 +40,7 @@ impl Run {
     }
 }
 
-/// Loads a design while its world suffers.
+/// Loads a design while faults happen.
 pub(crate) async fn suffer<P: Process, D: Design>(
     world: &mut World<P>,
     design: D,
@@ -57,7 +57,7 @@ pub(crate) async fn suffer<P: Process, D: Design>(
     (load, windows)
 }
 
-/// One round of ours.
+/// One round of Rosey.
 pub(crate) async fn ours(plan: Plan, jetstream: bool, faults: &[Fault]) -> (Run, Vec<Numbers>) {
     let dir = tempfile::tempdir().unwrap();
     let (mut world, bot) = Bot::start(jetstream, dir.path()).await;
@@ -82,12 +82,12 @@ pub(crate) async fn ours(plan: Plan, jetstream: bool, faults: &[Fault]) -> (Run,
     (Run { seen, windows, applied }, numbers)
 }
 
-/// One round of a design beside ours.
+/// One round of a design for comparison.
 pub(crate) async fn naive(plan: Plan, way: Way, faults: &[Fault]) -> Run {
     let (mut world, design) = naive::start(way).await;
     let (load, windows) = suffer(&mut world, design, plan, faults).await;
     let seen = load.finish().await;
-    // What is still on its way comes, or it never will.
+    // Wait until the count is stable: messages in flight are applied by then, or never.
     let mut applied = Applied::count(&world.file).await;
     loop {
         tokio::time::sleep(Duration::from_millis(500)).await;

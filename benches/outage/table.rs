@@ -6,12 +6,12 @@ use super::measure::Numbers;
 use super::verdict::Verdict;
 use super::world::Fault;
 
-/// What is promised for a number.
+/// The bar that a number must meet.
 #[derive(Clone, Copy)]
 struct Bar {
     most: Duration,
     words: &'static str,
-    /// Whether it binds the worst round, and not only the usual one.
+    /// Whether the worst round must meet the bar, and not only the median.
     always: bool,
 }
 
@@ -19,14 +19,14 @@ const fn bar(micros: u64, words: &'static str) -> Option<Bar> {
     Some(Bar { most: Duration::from_micros(micros), words, always: false })
 }
 
-/// A bar that no round may miss.
+/// A bar that every round must meet.
 const fn never(micros: u64, words: &'static str) -> Option<Bar> {
     Some(Bar { most: Duration::from_micros(micros), words, always: true })
 }
 
 type Of = fn(&Numbers) -> Option<Duration>;
 
-/// One row: its words, its number, its bar where something was killed, its bar where something was frozen.
+/// One row: its title, its number, its bar for killed processes, its bar for frozen processes.
 struct Row(&'static str, Of, Option<Bar>, Option<Bar>);
 
 const ROWS: [Row; 9] = [
@@ -41,7 +41,7 @@ const ROWS: [Row; 9] = [
     Row("return until the outbox is empty", |n| n.drained, None, None),
 ];
 
-/// Prints one fault of ours, over all rounds.
+/// Prints one fault of Rosey, over all rounds.
 pub(crate) fn print(title: &str, fault: Fault, rounds: &[&Numbers]) {
     println!("\n{title:<40}{:>11}{:>11}   {:<16}met", "median", "worst", "bar");
     for Row(words, of, killed_bar, frozen_bar) in &ROWS {
@@ -50,7 +50,7 @@ pub(crate) fn print(title: &str, fault: Fault, rounds: &[&Numbers]) {
         let (Some(worst), median) = (times.last(), times.get(times.len() / 2)) else { continue };
         let median = median.unwrap_or(worst);
         let bar = match fault {
-            // Nobody promises how long the lock of another program is waited for.
+            // There is no promise about how long the lock of another program is waited for.
             Fault::BothDown => None,
             _ if fault.frozen() => *frozen_bar,
             _ => *killed_bar,
@@ -74,7 +74,7 @@ pub(crate) fn print(title: &str, fault: Fault, rounds: &[&Numbers]) {
     );
 }
 
-/// Prints what became of the events of one fault.
+/// Prints the totals of the events of one fault.
 pub(crate) fn verdict(who: &str, of: Verdict) {
     let Verdict { sent, once, doubled, lost, failed } = of;
     println!("{who:<40}{sent:>9}{once:>9}{doubled:>9}{lost:>9}{failed:>9}");

@@ -1,4 +1,4 @@
-//! What became of every line, counted in the file by SQL.
+//! The result of every line, counted in the file by SQL.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use super::load::{Path, Seen};
 use super::support::DbFile;
 use super::world::Window;
 
-/// Who says this line: one of a hundred.
+/// The user who says this line: one of a hundred.
 pub(crate) fn speaker(number: u64) -> String {
     format!("user-{}", number % 100)
 }
 
-/// A line as it is said in a channel, with its number.
+/// A chat line with its number.
 pub(crate) fn line(number: u64) -> String {
     format!("{number} of the lines that are said in a channel on an evening, all in all")
 }
@@ -23,21 +23,21 @@ pub(crate) fn line(number: u64) -> String {
 #[derive(PartialEq, Eq)]
 pub(crate) struct Applied(HashMap<u64, u64>);
 
-/// The sum over some lines.
+/// Totals over a set of lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) sent: u64,
     pub(crate) once: u64,
     /// Effects beyond the first.
     pub(crate) doubled: u64,
-    /// Not there, and nobody was told.
+    /// Not in the file, although the caller was told that the operation succeeded.
     pub(crate) lost: u64,
-    /// Not there, and the caller was told.
+    /// Not in the file, and the caller got an error.
     pub(crate) failed: u64,
 }
 
 impl Applied {
-    /// Counts in the file.
+    /// Counts the lines in the file.
     pub(crate) async fn count(file: &DbFile) -> Self {
         let mut connection = file.connect().await;
         let sql = "SELECT CAST(message AS INTEGER) AS number, count(*) FROM recent_chat GROUP BY number";
@@ -47,7 +47,7 @@ impl Applied {
         Self(rows.into_iter().map(|(number, times)| (unsigned(number), unsigned(times))).collect())
     }
 
-    /// What became of one line.
+    /// The result of one line.
     pub(crate) fn of(&self, seen: &Seen) -> Verdict {
         let mut verdict = Verdict { sent: 1, ..Verdict::default() };
         match self.0.get(&seen.number).copied().unwrap_or(0) {
@@ -59,14 +59,14 @@ impl Applied {
         verdict
     }
 
-    /// What became of all events among these.
+    /// The totals of all events among these.
     pub(crate) fn sum<'a>(&self, seen: impl IntoIterator<Item = &'a Seen>) -> Verdict {
         let events = seen.into_iter().filter(|seen| seen.event);
         events.map(|seen| self.of(seen)).fold(Verdict::default(), Verdict::plus)
     }
 
-    /// The same by fault: what was begun from shortly before it until shortly before the next one. The first one has also
-    /// what came before.
+    /// The totals by fault, each from shortly before the fault until shortly before the next one. The first
+    /// one also includes everything before it.
     pub(crate) fn by_fault(&self, seen: &[Seen], windows: &[Window]) -> Vec<Verdict> {
         let before = Duration::from_millis(500);
         let starts: Vec<Duration> =

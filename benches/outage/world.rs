@@ -1,18 +1,18 @@
-//! A nats-server, a database service and a file: what breaks.
+//! The parts that fail: a nats-server, a database service and a file.
 
 use std::time::Duration;
 
 use super::load::Load;
 use super::support::{DbFile, NatsServer, ServeProcess};
 
-/// What breaks, for how long it stays so, and how it comes back.
+/// A fault and how it is repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// SIGKILL, and a start on the same port.
+    /// SIGKILL, and a restart on the same port.
     ServerKilled,
     /// SIGSTOP, and SIGCONT.
     ServerFrozen,
-    /// SIGKILL, and a start on the same file.
+    /// SIGKILL, and a restart on the same file.
     ServiceKilled,
     /// SIGSTOP, and SIGCONT.
     ServiceFrozen,
@@ -31,42 +31,42 @@ impl Fault {
         }
     }
 
-    /// Whether it is noticed by silence alone.
+    /// Whether the fault shows only as silence.
     pub(crate) const fn frozen(self) -> bool {
         matches!(self, Self::ServerFrozen | Self::ServiceFrozen)
     }
 }
 
-/// A fault that was, in the time of its load.
+/// The time of a fault, relative to the start of its load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) fault: Fault,
-    /// The signal is about to be sent.
+    /// When the signal is about to be sent.
     pub(crate) began: Duration,
-    /// What was away is back: it takes connections, says that it serves, or was woken.
+    /// When the failed part is back: it accepts connections, reports that it serves, or was continued.
     pub(crate) back: Duration,
 }
 
-/// A process that can be taken away.
+/// A process that can be killed and frozen.
 pub(crate) trait Process: Sized {
     fn kill(&mut self);
     fn freeze(&self);
     fn thaw(&self);
-    /// Starts it again, and returns when it serves.
+    /// Starts the process again, and returns when it serves.
     async fn restart(&mut self);
 }
 
 impl Process for ServeProcess {
     fn kill(&mut self) {
-        Self::kill(self);
+        (**self).kill();
     }
 
     fn freeze(&self) {
-        Self::freeze(self);
+        (**self).freeze();
     }
 
     fn thaw(&self) {
-        Self::thaw(self);
+        (**self).thaw();
     }
 
     async fn restart(&mut self) {
@@ -74,7 +74,7 @@ impl Process for ServeProcess {
     }
 }
 
-/// Who can be taken away, behind one load.
+/// The parts behind one load.
 pub(crate) struct World<P> {
     pub(crate) server: NatsServer,
     pub(crate) service: P,
@@ -82,7 +82,7 @@ pub(crate) struct World<P> {
 }
 
 impl<P: Process> World<P> {
-    /// Lets one fault happen, under a load.
+    /// Causes one fault under a load, and repairs it.
     pub(crate) async fn suffer(&mut self, fault: Fault, lasting: Duration, load: &Load) -> Window {
         let began = load.now();
         let until = tokio::time::Instant::now() + lasting;

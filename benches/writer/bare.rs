@@ -1,4 +1,4 @@
-//! What one would write without Rosey: a pool, an `INSERT`, its own commit.
+//! The alternative without Rosey: a pool, an `INSERT`, its own commit.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,7 +18,8 @@ pub(crate) struct Bare<'a> {
     rows: &'static [(String, String)],
 }
 
-/// The settings of `SqlxService`, so that they are not what is compared; but patience, for nobody must fail here.
+/// The settings of `SqlxService`, so that settings do not differ; but a long limit for locks, because no call
+/// may fail here.
 pub(crate) fn options(file: &Path, synchronous: Synchronous) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)

@@ -1,4 +1,4 @@
-//! A file that has seen a lot, made without asking the service for each line.
+//! A large file, filled without sending each operation through the service.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,25 +7,25 @@ use rusqlite::{CachedStatement, Connection, ToSql, params};
 
 use crate::load;
 
-/// What is in the file.
+/// The size of the file.
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) lines: usize,
     pub(crate) users: usize,
 }
 
-/// A visit, a join and mostly a leave, for every so many lines.
+/// The number of lines per visit: a join, and in most cases a leave.
 const LINES_A_VISIT: usize = 20;
-/// How many are here in the end, in the smallest file and in the largest.
+/// The number of users who are present at the end, in the smallest file and in the largest.
 const HERE: usize = 40;
 /// The retention of chat, in milliseconds.
 const SPAN: usize = 150 * 60 * 60 * 1000;
 
-/// Fills the tables of a new file in the order of time: lines of the last 150 hours, joins and leaves by the rule of
-/// the tables themselves, and the ledger of all. Afterwards everything is in the main file.
+/// Fills the tables of a new file in the order of time: lines of the last 150 hours, joins and leaves by the
+/// triggers of the tables, and the ledger of all operations. Afterwards everything is in the main file.
 pub(crate) fn fill(file: &Path, size: Size) {
     let connection = Connection::open(file).unwrap();
-    // A fill that is cut off is thrown away.
+    // An interrupted fill is discarded, so it need not be durable.
     connection
         .execute_batch(
             "PRAGMA journal_mode = off; PRAGMA synchronous = off; PRAGMA cache_size = -400000; BEGIN",
@@ -42,7 +42,7 @@ pub(crate) fn fill(file: &Path, size: Size) {
     connection.execute_batch("COMMIT").unwrap();
 }
 
-/// How many operations are in the ledger.
+/// The number of operations in the ledger.
 pub(crate) fn operations(file: &Path) -> i64 {
     Connection::open(file).unwrap().query_row("SELECT count(*) FROM ledger", (), |row| row.get(0)).unwrap()
 }
@@ -65,7 +65,7 @@ impl Fill<'_> {
         statement.execute(values).unwrap();
     }
 
-    /// Everybody with his share of the lines; not all alike.
+    /// Inserts all users, each with a share of the lines; the shares differ.
     fn users(&self) {
         for user in 0..self.size.users {
             let lines = self.size.lines / self.size.users + user % 50;
@@ -82,7 +82,7 @@ impl Fill<'_> {
         self.start + (line as f64 / self.size.lines as f64 * SPAN as f64) as i64
     }
 
-    /// One after the other speaks and comes, from all over the table.
+    /// The user of this turn; consecutive turns are spread over the whole table.
     fn user(&self, turn: usize) -> String {
         load::name(turn.wrapping_mul(7919) % self.size.users)
     }
@@ -90,7 +90,7 @@ impl Fill<'_> {
     fn operation(&mut self, name: &str, at: i64) -> String {
         self.operations += 1;
         let n = self.operations;
-        // As the ids of the bot, which sort by time.
+        // Ids that sort by time, like those of the bot.
         let id =
             format!("{:08x}-{:04x}-7{:03x}-8{:03x}-{n:012x}", at >> 16, at & 0xffff, n % 4096, n / 7 % 4096);
         // A hash is a number of eight bytes.
@@ -111,7 +111,7 @@ impl Fill<'_> {
         );
     }
 
-    /// Somebody comes; who came `HERE` visits ago leaves.
+    /// One user joins; the one who joined `HERE` visits ago leaves.
     fn visit(&mut self, line: usize) {
         let visit = line / LINES_A_VISIT;
         self.enter(line, visit, true);

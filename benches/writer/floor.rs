@@ -1,4 +1,4 @@
-//! The same strings on the calling thread: no task, no other thread, nothing but SQLite.
+//! The writer's statements on the calling thread: no task, no other thread, only SQLite.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -24,13 +24,13 @@ pub(crate) struct Floor {
     turn: usize,
 }
 
-/// One statement of a string.
+/// One statement of the string.
 struct Step {
     title: String,
     statement: Statement<'static>,
 }
 
-/// Opens a file with the settings that the writer has.
+/// Opens a file with the writer's settings.
 fn connect(file: &Path, synchronous: Synchronous) -> Connection {
     let connection = Connection::open(file).unwrap();
     let name = crate::table::short(synchronous);
@@ -43,14 +43,14 @@ fn connect(file: &Path, synchronous: Synchronous) -> Connection {
     connection
 }
 
-/// The statements of a string, ready to run.
+/// Prepares the statements of a string.
 fn prepare(connection: &'static Connection, sql: &str) -> Vec<Step> {
     let statements: Vec<Statement<'static>> = Batch::new(connection, sql).collect().unwrap();
     let step = |statement: Statement<'static>| Step { title: title(&statement), statement };
     statements.into_iter().map(step).collect()
 }
 
-/// The first words of a statement: what it does, and to which table.
+/// A short title of a statement: what it does, and to which table.
 fn title(statement: &Statement<'_>) -> String {
     let sql = statement.expanded_sql().unwrap();
     let words: Vec<&str> = sql.split_whitespace().take(3).collect();
@@ -73,7 +73,7 @@ impl Step {
         }
         let mut rows = statement.raw_query();
         while rows.next().unwrap().is_some() {}
-        drop(rows); // resets it
+        drop(rows); // resets the statement
         start.elapsed()
     }
 }
@@ -87,15 +87,16 @@ impl Floor {
         synchronous: Synchronous,
     ) -> Self {
         let file = crate::ours::file(dir, "floor");
-        // The tables are the service's to make.
+        // The service creates the tables.
         let service = crate::ours::service(runtime, &file, synchronous);
         runtime.block_on(service.close());
-        // Never freed: the statements borrow it.
+        // Leaked, because the statements borrow it.
         let connection = Box::leak(Box::new(connect(&file, synchronous)));
         Self { name, load, file, connection, prepared: HashMap::new(), number: 0, turn: 0 }
     }
 
-    /// One transaction of so many operations: its statements, and the time of each to bind and to step.
+    /// Runs one transaction of this many operations. Returns its statements, with the time of each to bind
+    /// and to step.
     pub(crate) fn transaction(&mut self, operations: usize) -> impl Iterator<Item = (&str, Duration)> {
         let requests: Vec<_> = (0..operations).map(|i| self.load.request(0, self.turn + i)).collect();
         self.turn += operations;
@@ -112,9 +113,9 @@ impl Floor {
 }
 
 impl Floor {
-    /// How many pages a transaction of so many operations writes to the log.
+    /// How many pages a transaction of this many operations writes to the log.
     pub(crate) fn pages(&mut self, operations: usize) -> f64 {
-        // Few enough that the log does not begin anew.
+        // Few enough that the log does not wrap.
         const TRANSACTIONS: usize = 20;
         let mut log = self.file.clone().into_os_string();
         log.push("-wal");
@@ -123,7 +124,7 @@ impl Floor {
         for _ in 0..TRANSACTIONS {
             self.transaction(operations).for_each(drop);
         }
-        // A frame is a page of 4096 bytes and its head of 24.
+        // A frame is a page of 4096 bytes and a header of 24.
         std::fs::metadata(log).unwrap().len() as f64 / 4120.0 / TRANSACTIONS as f64
     }
 }
@@ -133,7 +134,7 @@ impl Side for Floor {
         self.name
     }
 
-    /// As many operations in a transaction as the writer would find waiting.
+    /// Each transaction holds as many operations as the writer would find waiting.
     fn run(&mut self, callers: usize, time: Duration) -> Round {
         let operations = callers.min(frame::MOST);
         let start = Instant::now();

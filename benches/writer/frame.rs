@@ -1,7 +1,7 @@
 //! The string of statements that the writer runs, and the JSON that it binds.
 //!
-//! The frame around the operations' own statements is nobody's business but the writer's. It is read from the
-//! writer's source, so that what is measured here is what runs there; the JSON is written again.
+//! The statements around those of the operations are private to the writer. They are read from the writer's
+//! source, so that this bench measures what the writer runs; the code for the JSON is a copy.
 
 use rosey::Request;
 use rosey::op::Op;
@@ -9,10 +9,10 @@ use rosey::operation::{Operation, Persist};
 
 const SOURCE: &str = include_str!("../../src/sql/batch.rs");
 
-/// The most operations that the writer takes together; its `MOST`.
+/// The largest batch of the writer; equal to its `MOST`.
 pub(crate) const MOST: usize = 512;
 
-/// The text of a constant in the writer's source.
+/// The value of a constant in the writer's source.
 fn constant(name: &str) -> &'static str {
     let start = format!("const {name}: &str = \"");
     let text = SOURCE.split_once(start.as_str()).and_then(|(_, rest)| rest.split_once("\";"));
@@ -30,7 +30,7 @@ pub(crate) fn batch(requests: &[Request<Op>]) -> (String, String) {
     let mut by_kind: Vec<Vec<String>> = vec![Vec::new(); Op::SPECS.len()];
     for (place, request) in requests.iter().enumerate() {
         let payload = String::from_utf8(request.op.encode().unwrap()).unwrap();
-        // Any number is as good as a hash: no id comes twice.
+        // Any number can replace the hash, because no id is repeated.
         let row = format!("[\"{}\",{},{payload},{place}]", request.head.id, request.head.occurred_at);
         by_kind[request.op.index()].push(row);
     }

@@ -1,4 +1,4 @@
-//! What becomes of it all as the file grows.
+//! The cost of writes and queries as the file grows.
 
 use std::path::Path;
 use std::time::Instant;
@@ -16,7 +16,7 @@ const SIZES: [Size; 3] = [
     Size { lines: 100_000, users: 10_000 },
     Size { lines: 10_000_000, users: 1_000_000 },
 ];
-/// How many of the users speak while it is measured.
+/// How many of the users speak while the bench runs.
 const SPEAKERS: usize = 20_000;
 
 /// One kind of event in one file.
@@ -27,14 +27,14 @@ struct Writing {
     bytes: f64,
 }
 
-/// One file.
+/// The results of one file.
 struct Grown {
     size: Size,
     bytes: u64,
     operations: i64,
     lines: Writing,
     presence: Writing,
-    /// Microseconds of each query.
+    /// The microseconds of each query.
     queries: Vec<(&'static str, f64)>,
 }
 
@@ -66,7 +66,7 @@ fn grow(runtime: &Runtime, dir: &Path, size: Size, plan: &Plan) -> Grown {
 
     let speakers = size.users.min(SPEAKERS);
     let users: Vec<String> = (0..speakers).map(|i| load::name(i * (size.users / speakers))).collect();
-    // Queries first: they are to meet the file as it was filled.
+    // Queries first, while the file is as it was filled.
     let ours = Ours::over(runtime, service(runtime, &file, Synchronous::Normal));
     let mut sides: Vec<Boxed<'_>> =
         Load::queries(&users).map(|(name, load)| Box::new(ours.row(name, load)) as _).into();
@@ -79,7 +79,7 @@ fn grow(runtime: &Runtime, dir: &Path, size: Size, plan: &Plan) -> Grown {
     Grown { size, bytes: filled, operations: written, lines, presence, queries }
 }
 
-/// One caller and 256; then the file is closed, and what it has grown is counted.
+/// Runs one caller and 256; then closes the file, and measures its growth.
 fn write(runtime: &Runtime, file: &Path, load: Load, plan: &Plan) -> Writing {
     let before = (bytes(file), operations(file));
     let ours = Ours::over(runtime, service(runtime, file, Synchronous::Normal));

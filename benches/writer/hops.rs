@@ -1,4 +1,4 @@
-//! Where one caller's time goes, from the inside out.
+//! The time of one caller, from the inside out.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,12 +39,12 @@ pub(crate) fn print(runtime: &Runtime, dir: &Path, plan: &Plan) {
         ];
         let series = measure(&mut sides, plan, 1);
         let title = format!("where it goes: a chat line, {}", table::heading(1, synchronous));
-        // Against SQLite alone.
+        // Ratios to SQLite alone.
         Table::new(&series, 1).print(&title);
     }
 }
 
-/// A task that answers, as the writer does without a database.
+/// A task that answers like the writer, but without a database.
 fn answering(runtime: &Runtime) -> mpsc::Sender<oneshot::Sender<()>> {
     let (tx, mut rx) = mpsc::channel::<oneshot::Sender<()>>(4096);
     runtime.spawn(async move {
@@ -81,7 +81,7 @@ static NUMBER: AtomicI64 = AtomicI64::new(1);
 /// A count that takes about as long as the writer's statements.
 const FAR: usize = 300;
 
-/// A statement that has no rows and touches no table.
+/// A statement that counts to `to`, returns no rows and touches no table.
 fn far(to: usize) -> String {
     format!(
         "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < {to})
@@ -110,22 +110,22 @@ impl Side for Counting {
     }
 }
 
-/// What is asked of a connection.
+/// What to send to a connection.
 #[derive(Clone, Copy)]
 enum What {
     Ping,
-    /// So many statements in one string, each counting so far. Every statement's end is a message to the caller, and
-    /// wakes him.
+    /// A number of statements in one string, each counting this far. The end of every statement is a message
+    /// that wakes the caller.
     Counts(usize, usize),
     Batch(Load),
 }
 
-/// A connection of sqlx, as the writer has one.
+/// A connection of sqlx, used like the writer's.
 struct Held<'a> {
     name: &'static str,
     what: What,
     runtime: &'a Runtime,
-    /// Nobody else asks for it.
+    /// The lock is never contended.
     connection: Arc<Mutex<SqliteConnection>>,
 }
 
@@ -177,7 +177,7 @@ impl Side for Held<'_> {
     }
 }
 
-/// To its end, as the writer does.
+/// Runs the query to its end, as the writer does.
 async fn run(connection: &mut SqliteConnection, query: Query<'_, Sqlite, SqliteArguments>) {
     connection.fetch_many(query).try_for_each(|_| std::future::ready(Ok(()))).await.unwrap();
 }

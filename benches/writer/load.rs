@@ -1,4 +1,4 @@
-//! The operations that callers send, made before anything is timed.
+//! The operations that callers send, created before the timing starts.
 
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use rosey::op::{
 };
 use rosey::{Head, Request};
 
-/// Operations that callers walk through, each from a place of its own. Never freed: they live as long as the bench.
+/// Operations that callers iterate over, each from its own offset. Leaked, because they live as long as the
+/// bench.
 #[derive(Clone, Copy)]
 pub(crate) struct Load(&'static [Arc<Op>]);
 
-/// How many users the channel has, where the bench is not about their number.
+/// The number of users of the channel, unless the bench varies it.
 const USERS: usize = 200;
 
 const FIRST: [&str; 20] = [
@@ -48,7 +49,7 @@ impl Load {
         Self::new((0..users.len().max(1000)).map(speak).collect())
     }
 
-    /// Everybody comes, and goes.
+    /// Every user joins, and leaves.
     pub(crate) fn presence(users: &[String]) -> Self {
         let both = |user: &String| {
             [UserJoined { username: user.clone() }.into(), UserLeft { username: user.clone() }.into()]
@@ -89,7 +90,7 @@ impl Load {
         Self::new(users.iter().map(command).collect())
     }
 
-    /// Seven lines in ten, two joins and leaves, and one of the rest.
+    /// Of ten operations seven are lines, two are joins or leaves, and one is of another kind.
     pub(crate) fn mix(users: &[String]) -> Self {
         let [lines, presence] = [Self::lines(users), Self::presence(users)];
         let rest = [Self::counts(), Self::records(), Self::status(), Self::commands(users)];
@@ -118,9 +119,10 @@ impl Load {
         Arc::clone(&self.0[place % self.0.len()])
     }
 
-    /// What this caller asks in this turn, under a fresh id. Ids sort by time, so they cannot be made before.
+    /// The request of this caller in this turn, with a fresh id. Ids sort by time, so they cannot be created
+    /// in advance.
     pub(crate) fn request(self, caller: usize, turn: usize) -> Request<Op> {
-        // An even step: a join comes before its leave.
+        // An even step, so that a join comes before its leave.
         Request { head: Head::now(), op: self.at(caller * 34 + turn) }
     }
 }

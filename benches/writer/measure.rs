@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-/// How long and how often.
+/// The number and the length of the rounds.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) rounds: usize,
-    /// Of one row in one round.
+    /// The duration of one row in one round.
     pub(crate) time: Duration,
     pub(crate) quick: bool,
 }
@@ -17,20 +17,21 @@ pub(crate) struct Plan {
 /// One row in one round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Round {
-    /// Microseconds.
+    /// In microseconds.
     pub(crate) p50: f64,
-    /// Microseconds.
+    /// In microseconds.
     pub(crate) p99: f64,
     /// Operations per second.
     pub(crate) rate: f64,
-    /// Microseconds of processor time per operation, of the whole process; callers included.
+    /// Processor time per operation in microseconds, of the whole process including callers.
     pub(crate) cpu: Option<f64>,
 }
 
-/// Something to measure.
+/// A row to measure.
 pub(crate) trait Side {
     fn name(&self) -> &'static str;
-    /// So many callers, each asking again as soon as it is answered, for so long.
+    /// Runs this many callers for this long; each sends the next operation as soon as the last one is
+    /// answered.
     fn run(&mut self, callers: usize, time: Duration) -> Round;
 }
 
@@ -42,7 +43,7 @@ pub(crate) struct Series {
     pub(crate) rounds: Vec<Round>,
 }
 
-/// The median, and how far the rounds are from it.
+/// The median, and the range of the rounds.
 #[derive(Clone, Copy)]
 pub(crate) struct Spread {
     pub(crate) middle: f64,
@@ -55,7 +56,7 @@ impl Series {
         spread(self.rounds.iter().map(what).collect())
     }
 
-    /// The least processor time: noise only adds.
+    /// The minimum processor time, because noise only adds to it.
     pub(crate) fn cpu(&self) -> Option<f64> {
         self.rounds.iter().filter_map(|r| r.cpu).min_by(f64::total_cmp)
     }
@@ -66,12 +67,12 @@ pub(crate) fn spread(mut values: Vec<f64>) -> Spread {
     Spread { middle: values[values.len() / 2], low: values[0], high: values[values.len() - 1] }
 }
 
-/// Every side in every round.
+/// Measures every row in every round.
 pub(crate) fn measure(sides: &mut [Boxed<'_>], plan: &Plan, callers: usize) -> Vec<Series> {
     let mut series: Vec<Series> =
         sides.iter().map(|side| Series { name: side.name(), rounds: Vec::new() }).collect();
     for side in &mut *sides {
-        side.run(callers, plan.time / 4); // warm
+        side.run(callers, plan.time / 4); // warm-up
     }
     for _ in 0..plan.rounds {
         for (side, series) in sides.iter_mut().zip(&mut series) {
@@ -81,7 +82,7 @@ pub(crate) fn measure(sides: &mut [Boxed<'_>], plan: &Plan, callers: usize) -> V
     series
 }
 
-/// Runs `step(caller, turn)` in a loop in each of so many tasks.
+/// Runs `step(caller, turn)` in a loop, in this many tasks.
 pub(crate) fn callers<F, Fut>(runtime: &Runtime, callers: usize, time: Duration, step: F) -> Round
 where
     F: Fn(usize, usize) -> Fut + Clone + Send + 'static,
@@ -126,19 +127,20 @@ pub(crate) fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// The processor time of this process, where the system tells it in a file.
+/// The processor time of this process, where the system provides it in a file.
 struct Cpu(Option<Duration>);
 
 impl Cpu {
     fn now() -> Self {
         let read = || {
             let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-            // The name of the program, in parentheses, may have blanks. Behind it utime and stime are 12th and 13th.
+            // The name of the program, in parentheses, may contain blanks. After it, utime and stime are the
+            // 12th and 13th fields.
             let (_, fields) = stat.rsplit_once(')')?;
             let mut fields = fields.split_whitespace().skip(11);
             let user: u64 = fields.next()?.parse().ok()?;
             let system: u64 = fields.next()?.parse().ok()?;
-            // A tick is 10 ms on every Linux one meets.
+            // A tick is 10 ms on all common Linux systems.
             Some(Duration::from_millis((user + system) * 10))
         };
         Self(read())

@@ -1,4 +1,4 @@
-//! The service, as the stack calls it.
+//! The service, called as the stack calls it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use tower::Service;
 use crate::load::Load;
 use crate::measure::{Round, Side, callers};
 
-/// A name for a new file.
+/// A path for a new file.
 pub(crate) fn file(dir: &Path, name: &str) -> PathBuf {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     dir.join(format!("{name}-{}.db", COUNT.fetch_add(1, Ordering::Relaxed)))
@@ -27,11 +27,11 @@ pub(crate) fn service(runtime: &Runtime, file: &Path, synchronous: Synchronous) 
 }
 
 pub(crate) async fn ask(mut service: SqlxService<Op>, request: Request<Op>) {
-    // Always ready.
+    // The service is always ready.
     service.call(request).await.unwrap();
 }
 
-/// One service, for any number of rows.
+/// One service, shared by any number of rows.
 pub(crate) struct Ours<'a> {
     runtime: &'a Runtime,
     service: SqlxService<Op>,
@@ -46,7 +46,7 @@ impl<'a> Ours<'a> {
         Self { runtime, service }
     }
 
-    /// What was written is in the main file then.
+    /// Closes the service, which moves everything into the main file.
     pub(crate) async fn close(&self) {
         self.service.close().await;
     }

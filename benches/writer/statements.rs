@@ -1,4 +1,4 @@
-//! Where SQLite's time goes, statement by statement.
+//! The time that SQLite spends on each statement.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::load::{self, Load};
 use crate::measure::micros;
 use crate::table;
 
-/// Batches of so many operations, and how many transactions of them are timed.
+/// Batch sizes, and how many transactions of each are timed.
 const BATCHES: [(usize, usize); 3] = [(1, 4000), (16, 1000), (256, 200)];
 
 /// The median of each statement, in the order of the string.
 struct Column {
     operations: usize,
-    /// Microseconds.
+    /// In microseconds.
     medians: Vec<(String, f64)>,
     all: f64,
-    /// Pages that a transaction writes to the log: what its commit is mostly made of.
+    /// Pages that a transaction writes to the log: the largest part of the cost of its commit.
     pages: f64,
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn print(runtime: &Runtime, dir: &Path, quick: bool) {
         for (name, load) in loads {
             let mut floor = Floor::open(runtime, dir, name, load, synchronous);
             for _ in 0..200 / scale {
-                // A file of some size first.
+                // Grow the file first.
                 floor.transaction(256).for_each(drop);
             }
             let columns =
@@ -43,7 +43,7 @@ pub(crate) fn print(runtime: &Runtime, dir: &Path, quick: bool) {
     }
 }
 
-/// Statements of one title count as one: a batch has joins, leaves, or both.
+/// Statements with the same title count as one: a batch has joins, leaves, or both.
 fn column(floor: &mut Floor, operations: usize, transactions: usize) -> Column {
     let mut took: Vec<(String, Vec<Duration>)> = Vec::new();
     let mut all = Vec::with_capacity(transactions);

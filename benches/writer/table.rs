@@ -1,4 +1,4 @@
-//! What is printed.
+//! The printed tables.
 
 use rosey::sql::Synchronous;
 
@@ -16,7 +16,7 @@ pub(crate) fn heading(callers: usize, synchronous: Synchronous) -> String {
     format!("{callers} caller{plural}, synchronous={}", short(synchronous))
 }
 
-/// Rows of one table; ratios are to the better of the first ones.
+/// The rows of one table; ratios are to the better of the first ones.
 pub(crate) struct Table<'a> {
     series: &'a [Series],
     bare: usize,
@@ -27,7 +27,7 @@ impl<'a> Table<'a> {
         Self { series, bare }
     }
 
-    /// Within each round, for both sides met the same machine.
+    /// The ratio within each round, because both sides of a round ran on the same machine state.
     fn ratio(&self, row: usize, of: fn(&Round) -> f64, better: fn(f64, f64) -> f64) -> Spread {
         let base = |round: usize| {
             self.series[..self.bare].iter().map(|s| of(&s.rounds[round])).reduce(better).unwrap()
@@ -74,7 +74,7 @@ fn range(spread: Spread) -> String {
     format!("({:.0} – {:.0})", spread.low, spread.high)
 }
 
-/// What was promised, and whether it was kept.
+/// The bars, and whether each is met.
 #[derive(Default)]
 pub(crate) struct Bars(Vec<(String, bool)>);
 

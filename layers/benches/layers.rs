@@ -1,8 +1,8 @@
-//! What each layer adds to a service that is ready and answers at once; alone, stacked, failing, shared by two threads;
-//! and its peers beside it.
+//! The cost that each layer adds to a service that is ready and answers at once: alone, stacked, failing,
+//! shared by two threads, and beside comparable layers of other crates.
 //!
-//! Stacks are built outside the timed loop. Each iteration is what `oneshot` does: clone the stack, make it ready, call
-//! it, drive the future to its end. The services are the same `service_fn` everywhere.
+//! Stacks are built outside the timed loop. Each iteration does what `oneshot` does: clone the stack, poll it
+//! ready, call it, and drive the future to completion. All rows use the same `service_fn`.
 
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use metrics::{
@@ -113,7 +113,7 @@ fn fails() -> impl Service<Req, Response = Res, Error = Error, Future = Ready<An
     leaf(Err(Error::Down))
 }
 
-/// One request over a clone of its own. A service that yields is polled until it answers.
+/// Sends one request over a fresh clone. A service that yields is polled until it answers.
 fn once<S: Service<Req> + Clone>(service: &S, req: Req) -> Result<S::Response, S::Error> {
     let mut cx = Context::from_waker(Waker::noop());
     let mut service = service.clone();
@@ -176,7 +176,7 @@ where
         .layer(primary)
 }
 
-/// The standard stack with everything in its place and nobody listening. Runs before there is a subscriber.
+/// The complete standard stack without a subscriber or recorder. Runs before a subscriber is installed.
 fn silent(c: &mut Criterion) {
     let mut group = c.benchmark_group("silent");
     measure(&mut group, "bare", works());
@@ -201,7 +201,8 @@ fn silent(c: &mut Criterion) {
     group.finish();
 }
 
-/// The standard stack from the inside out, log at `INFO`; and the part of it that the peers have too.
+/// The standard stack from the inside out, log at `INFO`; and the part of it for which other crates have
+/// equivalents.
 fn cumulative(c: &mut Criterion) {
     let mut group = c.benchmark_group("cumulative");
     let timeout = TimeoutLayer::new(LIMIT);
@@ -271,7 +272,7 @@ fn outage(c: &mut Criterion) {
     group.finish();
 }
 
-/// Time for one request of each of two threads that share a service.
+/// Time per request while two threads send requests over a shared service.
 fn both_threads<S: Service<Req> + Clone + Send + Sync>(service: &S, iterations: u64) -> Duration {
     let barrier = Barrier::new(3);
     thread::scope(|scope| {
@@ -352,7 +353,7 @@ impl Recorder for Atomic {
 }
 
 fn layers(c: &mut Criterion) {
-    // The peers create their timers at once, and need a runtime for it.
+    // The other crates create their timers eagerly, and need a runtime for that.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _entered = runtime.enter();
     silent(c);

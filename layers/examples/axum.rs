@@ -1,6 +1,6 @@
-//! A shop's prices over HTTP: an upstream that falls ill and becomes well again, and yesterday's prices behind it.
+//! A shop's prices over HTTP: an upstream that fails and recovers, with yesterday's prices as the fallback.
 //!
-//! `cargo run --package rosey-layers --example axum` asks itself a few questions and ends.
+//! `cargo run --package rosey-layers --example axum` sends itself a few requests and exits.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error as StdError;
@@ -34,7 +34,7 @@ impl Classify for Error {
         match self {
             Self::Slow(elapsed) => elapsed.class(),
             Self::Open(rejected) => rejected.class(),
-            Self::NotSold => Class::Rejected, // nobody else would know better, and the upstream is well
+            Self::NotSold => Class::Rejected, // another path would give the same answer, and the upstream is healthy
         }
     }
 }
@@ -63,11 +63,11 @@ impl fmt::Display for Error {
 
 impl StdError for Error {}
 
-/// A price in cents, and the day it is from.
+/// A price in cents, and its day.
 type Price = (u32, &'static str);
 type Prices = BoxCloneSyncService<String, Price, FallbackError<Error, Error>>;
 
-/// The upstream: its second and third answer never come.
+/// The upstream: its second and third answers never come.
 async fn upstream(name: String, calls: Arc<AtomicUsize>) -> Result<Price, Error> {
     let ill = matches!(calls.fetch_add(1, Relaxed), 1 | 2);
     match name.as_str() {
@@ -77,7 +77,7 @@ async fn upstream(name: String, calls: Arc<AtomicUsize>) -> Result<Price, Error>
     }
 }
 
-/// The upstream behind a limit and a circuit, and yesterday's prices where it fails.
+/// The upstream behind a limit and a circuit, with yesterday's prices as the fallback.
 fn prices(calls: Arc<AtomicUsize>) -> (Prices, Handle) {
     let circuit = BreakerLayer::new(Config::new().consecutive_failures(2).closes_on_signal_only());
     let handle = circuit.handle();
@@ -100,7 +100,7 @@ async fn price(
     }
 }
 
-/// Asks over a connection of its own. Returns the status line and the body.
+/// Sends a request over a new connection. Returns the status line and the body.
 async fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut connection = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n");
@@ -129,7 +129,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         ("nobody sells this", "/price/gold"),
     ] {
         if when == "it is well again" {
-            circuit.set_healthy(true); // a health check of the application would say so
+            circuit.set_healthy(true); // an application would call this from its health check
         }
         let answer = ask(address, path).await?;
         println!("{when}: {answer}; calls upstream: {}", calls.load(Relaxed));

@@ -1,4 +1,4 @@
-//! What an error means. The only thing that fallback, breaker, log and metrics ever ask of one.
+//! The meaning of an error: the only thing that fallback, breaker, log and metrics need to know about it.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -7,20 +7,22 @@ use std::{convert::Infallible, sync::Arc};
 /// ```
 /// use rosey_layers::Class;
 ///
-/// // One path never got the request, the other one may have run it: it may have happened.
+/// // One path never got the request, the other one may have run it: it may have taken effect.
 /// assert_eq!(Class::NotSent.max(Class::Unknown), Class::Unknown);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// The request never left: not connected, nobody listens, circuit open. It has certainly had no effect.
+    /// The request was not sent: not connected, no responders, circuit open. It has certainly had no effect.
     NotSent,
-    /// The request is larger than this path carries. It has certainly had no effect; another path may take it.
+    /// The request is larger than this path can carry. It has certainly had no effect; another path may take
+    /// it.
     TooLarge,
-    /// The other side answered that it cannot do it now: busy, locked, full, overloaded.
+    /// The other side answered that it cannot serve the request now: busy, locked, full, overloaded.
     Backend,
-    /// Nobody knows whether the request took effect: timed out, connection lost on the way, unreadable answer.
+    /// It is unknown whether the request took effect: timed out, connection lost in flight, unreadable
+    /// answer.
     Unknown,
-    /// The request itself was refused. No other path and no repetition will change that.
+    /// The request itself was refused. Neither another path nor a repetition changes that.
     Rejected,
 }
 
@@ -39,7 +41,7 @@ impl Class {
         }
     }
 
-    /// True when the request has certainly had no effect, because it was never carried anywhere.
+    /// Whether the request has certainly had no effect, because it was never carried anywhere.
     pub const fn was_not_carried(self) -> bool {
         matches!(self, Self::NotSent | Self::TooLarge)
     }
@@ -75,8 +77,8 @@ pub trait Classify {
     /// What this error says about its request.
     fn class(&self) -> Class;
 
-    /// True when the error is a time-out. Says nothing about the request that [`class`](Self::class) does not say; logs
-    /// show time-outs more loudly than other errors.
+    /// Whether the error is a time-out. Adds nothing to what [`class`](Self::class) says about the request;
+    /// logs report time-outs at a higher level than other errors.
     fn is_timeout(&self) -> bool {
         false
     }
@@ -88,7 +90,7 @@ impl Classify for Infallible {
     }
 }
 
-/// Hands every question on to what a pointer points to.
+/// Forwards every method of `Classify` to what a pointer points to.
 macro_rules! classify_through {
     ($($pointer:ty),+) => {$(
         impl<E: Classify + ?Sized> Classify for $pointer {
@@ -108,7 +110,7 @@ classify_through!(&E, Box<E>, Arc<E>);
 pub struct Failure {
     /// What the failure says about the request.
     pub class: Class,
-    /// Whether it was a time-out.
+    /// Whether the failure is a time-out.
     pub timeout: bool,
 }
 
@@ -118,9 +120,9 @@ impl From<Class> for Failure {
     }
 }
 
-/// How a layer reads a result: `None` is a success, whatever the `Result` says.
+/// How a layer interprets a result: `None` is a success, even for an `Err`.
 ///
-/// [`ByError`] asks the error itself, and is what every layer starts with. A closure may take its place:
+/// [`ByError`], the default of every layer, uses the error's [`Classify`]. A closure may replace it:
 ///
 /// ```
 /// use rosey_layers::{Class, Classifier, Failure};
@@ -138,7 +140,7 @@ pub trait Classifier<T, E> {
     fn failure(&self, result: &Result<T, E>) -> Option<Failure>;
 }
 
-/// The classifier that asks the error: every `Ok` is a success.
+/// Classifies by the error: every `Ok` is a success.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByError;
 

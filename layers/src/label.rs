@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-/// A request that names its operation and itself.
+/// A request that names its operation and has an id.
 ///
 /// ```
 /// use rosey_layers::Label;
@@ -26,8 +26,8 @@ pub trait Label {
     /// The names of all operations. Few and constant: each becomes a label value of every metric.
     const LABELS: &'static [&'static str];
 
-    /// What tells one request from another in a log. Make it cheap to clone: it is taken out of the request before the
-    /// request is given away.
+    /// Distinguishes requests in a log. It should be cheap to clone: it is copied from the request before the
+    /// request is moved.
     type Id: Display + Clone;
 
     /// The index of this request's operation in [`LABELS`](Self::LABELS).
@@ -36,7 +36,7 @@ pub trait Label {
     /// This request's id.
     fn id(&self) -> Self::Id;
 
-    /// This request's operation by name; `"?"` if [`label`](Self::label) is out of range.
+    /// The name of this request's operation; `"?"` if [`label`](Self::label) is out of range.
     fn operation(&self) -> &'static str {
         Self::LABELS.get(self.label()).copied().unwrap_or("?")
     }
@@ -44,8 +44,8 @@ pub trait Label {
 
 /// A response that knows which path served it.
 ///
-/// The service that does the work stamps its responses; layers around it only read the stamp, so that it stays true
-/// however they are nested.
+/// The service that does the work sets the path in its responses; layers around it only read it, so it is
+/// correct however they are nested.
 ///
 /// ```
 /// use rosey_layers::ServedBy;
@@ -67,7 +67,7 @@ pub trait ServedBy {
     /// The index of this response's path in [`PATHS`](Self::PATHS).
     fn served_by(&self) -> usize;
 
-    /// This response's path by tag; `"?"` if [`served_by`](Self::served_by) is out of range.
+    /// The tag of this response's path; `"?"` if [`served_by`](Self::served_by) is out of range.
     fn path(&self) -> &'static str {
         Self::PATHS.get(self.served_by()).copied().unwrap_or("?")
     }

@@ -1,19 +1,23 @@
 //! Tower middleware for services that fail.
 //!
-//! | room | layer | what it does |
+//! | module | layer | what it does |
 //! |---|---|---|
 //! | [`fallback`] | [`FallbackLayer`] | sends the same request to a second service when the first cannot serve it |
-//! | [`timeout`] | [`TimeoutLayer`] | gives up waiting, and says after how long |
-//! | [`breaker`] | [`BreakerLayer`] | stops calling a service that fails, and finds out when it is well again |
-//! | [`log`] | [`LogLayer`], [`SwitchLayer`] | one event a call; one line when another path takes over |
-#![cfg_attr(feature = "metrics", doc = "| [`metrics`] | [`MetricsLayer`] | counts, times and gauges calls |")]
+//! | [`timeout`] | [`TimeoutLayer`] | stops waiting after a limit, and reports the limit |
+//! | [`breaker`] | [`BreakerLayer`] | stops calling a service that fails, and detects its recovery |
+//! | [`log`] | [`LogLayer`], [`SwitchLayer`] | one event per call; one line when another path takes over |
+#![cfg_attr(
+    feature = "metrics",
+    doc = "| [`metrics`] | [`MetricsLayer`] | counters, durations and an in-flight gauge for calls |"
+)]
 //!
-//! Every layer is generic over any [`Service<Req>`](tower_service::Service), keeps the errors typed, has a named future
-//! and allocates nothing on the way through. What an error *means* is said once, by the error type itself: see
+//! Every layer is generic over any [`Service<Req>`](tower_service::Service), keeps errors typed, has a named
+//! future and does not allocate per call. The error type itself defines what an error *means*: see
 //! [`Classify`].
 
-// Every layer's `call` is `inline(always)`: it only wraps the inner future, and left to itself the compiler copies the
-// whole nest of futures several times. That is a third of what the standard stack costs where nobody listens.
+// Every layer's `call` is `inline(always)`: it only wraps the inner future, and without the attribute the
+// compiler copies the nested futures several times. That is a third of the standard stack's cost without a
+// subscriber.
 
 pub mod breaker;
 mod classify;

@@ -1,4 +1,4 @@
-//! Nothing is allocated on the way through.
+//! No layer allocates per call.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -20,7 +20,7 @@ fn leaf(answer: Answer) -> impl Service<Req, Response = Via, Error = Error, Futu
     service_fn(move |_: Req| ready(answer.clone()))
 }
 
-/// One request, as `await` would drive it, over a service that is ready and answers at once.
+/// Drives one request as `await` would, over a service that is ready and answers at once.
 fn once<S: Service<Req>>(service: &mut S, req: Req) -> Result<S::Response, S::Error> {
     let mut cx = Context::from_waker(Waker::noop());
     match service.poll_ready(&mut cx) {
@@ -54,8 +54,8 @@ fn stack(
     (LogLayer::new("[TOTAL]").last().layer(both), breaker)
 }
 
-/// Allocations of a thousand requests, each on a clone of the stack as `oneshot` makes it. Handles and the line of the
-/// switch come before.
+/// Allocations of a thousand requests, each on a clone of the stack, as with `oneshot`. The metric handles
+/// and the switch's line come before.
 fn allocations(stack: impl Service<Req, Response = Via, Error: std::fmt::Debug> + Clone, via: Via) -> u64 {
     for req in [read(0), write(0)] {
         assert_eq!(once(&mut stack.clone(), req).unwrap(), via);

@@ -1,4 +1,5 @@
-//! The breaker against a naive model: any history of calls, answers, drops, time and signals ends in the same state.
+//! The breaker against a naive model: any history of calls, answers, drops, time and signals ends in the same
+//! state.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -78,7 +79,7 @@ const CAP: u64 = 350;
 const SLOW: u64 = 200;
 const LEASE: u64 = 500;
 
-/// What the breaker should be, in the plainest words: lists instead of bits, and no two things at once.
+/// The specification of the breaker: lists instead of bits, and no concurrency.
 struct Model {
     setting: Setting,
     now: u64,
@@ -89,7 +90,7 @@ struct Model {
     window: VecDeque<bool>,
     probes_out: u16,
     proven: u16,
-    /// Changes with the state, so that calls know whether they are late.
+    /// Changes with the state, so that late calls can be recognised.
     era: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What every layer owes to the service inside and to the caller outside.
+//! The contract of every layer with its inner service and with its caller.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -19,7 +19,7 @@ use std::{
 use support::{Error, Req, Via, read, strict::Strict};
 use tower::{Layer, Service, ServiceExt};
 
-/// Notes whether it was woken.
+/// Records whether it was woken.
 #[derive(Default)]
 struct Bell(AtomicBool);
 
@@ -29,8 +29,8 @@ impl Wake for Bell {
     }
 }
 
-/// Drives a service as impolitely as its contract allows. Returns what it did wrong outwards; what it did wrong inwards
-/// is in the ledger of the [`Strict`] inside.
+/// Exercises every freedom that the contract gives a caller. Returns the violations visible to the caller;
+/// violations towards the inner service are in the ledger of the [`Strict`] inside.
 fn drive<S>(mut service: S) -> Vec<&'static str>
 where
     S: Service<Req, Response = Via> + Clone,
@@ -42,7 +42,7 @@ where
     let mut cx = Context::from_waker(&waker);
 
     for round in 0..4 {
-        // Becomes ready, and is woken for it.
+        // Becomes ready, and wakes its task.
         loop {
             bell.0.store(false, SeqCst);
             match service.poll_ready(&mut cx) {
@@ -58,14 +58,14 @@ where
         if service.poll_ready(&mut cx).is_pending() {
             wrongs.push("ready, and then not");
         }
-        // A clone of a ready service is a service of its own, and has to be asked.
+        // A clone of a ready service is a separate service, and must be polled.
         let clone = service.clone();
         let call = service.call(read(round));
         let other = finish(clone.oneshot(read(round)), &mut cx);
         if other.is_none() {
             wrongs.push("clone never answers");
         }
-        // The service goes while its call is under way.
+        // The service is dropped while its call is in flight.
         if round == 3 {
             drop(service);
             if finish(call, &mut cx).is_none() {
@@ -86,7 +86,7 @@ fn finish<F: Future>(future: F, cx: &mut Context<'_>) -> Option<F::Output> {
     })
 }
 
-/// Checks one layer, around a service that answers well and around one that fails.
+/// Checks one layer, around a service that succeeds and around one that fails.
 fn keeps_the_contract<L>(layer: impl Fn() -> L)
 where
     L: Layer<Strict>,
@@ -134,7 +134,7 @@ async fn breaker_keeps_the_contract_while_closed_opening_and_open() {
     keeps_the_contract(|| {
         let layer =
             BreakerLayer::new(Config::new().back_off(Duration::ZERO, Duration::ZERO).consecutive_failures(1));
-        layer.handle().watch(); // a watch that comes and goes
+        layer.handle().watch(); // a watch that is dropped at once
         layer
     });
 }
@@ -167,7 +167,7 @@ async fn the_whole_stack_keeps_the_contract() {
     });
 }
 
-/// The suite itself is tested: layers that are wrong in the ways that layers are wrong.
+/// Tests of the suite itself: layers with typical mistakes.
 mod wrong {
     use super::*;
 
@@ -187,7 +187,7 @@ mod wrong {
         }
     }
 
-    /// Says that it is ready without asking.
+    /// Returns ready without polling the inner service.
     #[derive(Clone)]
     struct NeverAsks<S>(S);
 
@@ -227,7 +227,7 @@ mod wrong {
         }
     }
 
-    /// Asks with a waker of its own, that wakes nobody.
+    /// Polls the inner service with a no-op waker.
     #[derive(Clone)]
     struct LosesWaker<S>(S);
 
@@ -243,7 +243,7 @@ mod wrong {
         }
     }
 
-    /// Inward violations and outward wrongs of a wrong layer.
+    /// The violations of a wrong layer, towards the inner service and towards the caller.
     fn caught<S>(wrong: impl FnOnce(Strict) -> S) -> (usize, Vec<&'static str>)
     where
         S: Service<Req, Response = Via> + Clone,
@@ -281,7 +281,7 @@ mod wrong {
     }
 }
 
-/// A primary whose readiness is reserved by one instance: the reservation comes back with the service.
+/// A primary whose readiness is reserved by one instance: dropping the stack releases the reservation.
 #[tokio::test]
 async fn a_reservation_inside_a_stack_comes_back_when_the_stack_is_dropped() {
     let (inner, _) = Strict::counting(Ok(Via(0)));

@@ -1,9 +1,9 @@
-//! The examples do what they say: each is run, and its output read.
+//! Runs each example, and checks its output.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 
-/// What an example prints. Cargo builds the examples beside the tests.
+/// The output of an example. Cargo builds the examples together with the tests.
 fn run(name: &str) -> String {
     let own = std::env::current_exe().unwrap();
     let target = own.parent().and_then(|deps| deps.parent()).unwrap().join("examples").join(name);

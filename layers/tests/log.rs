@@ -24,7 +24,7 @@ const TOO_LATE: Answer = Err(Error::Elapsed(Elapsed::new(Duration::from_secs(2))
 const BUSY: Answer = Err(Error::Of(Class::Backend));
 const LOST: Answer = Err(Error::Of(Class::Unknown));
 
-/// What a log of this kind says at this level about one call that takes 5 ms and ends like this.
+/// The log lines of a log of this kind at this level, for one call that takes 5 ms and returns `answer`.
 async fn said(layer: LogLayer, level: Level, answer: Answer) -> Vec<String> {
     let (events, _guard) = Events::catch(level);
     let inner = service_fn(move |_: Req| {
@@ -122,7 +122,7 @@ async fn a_closure_over_the_result_says_what_a_failure_is() {
     assert_eq!(events.take(), ["ERROR [TOTAL] read failed id=1 class=backend"]);
 }
 
-/// A console that shows warnings beside a file that takes everything, each with a filter of its own.
+/// A console that shows warnings beside a file that receives everything, each with its own filter.
 #[tokio::test]
 async fn no_line_is_lost_where_two_subscribers_filter_differently() {
     use tracing_subscriber::{Layer as _, filter::LevelFilter, layer::SubscriberExt};
@@ -162,7 +162,7 @@ impl Calls<LogLayer> {
         });
         let _ = self.log.layer(inner).oneshot(write(7)).await;
     }
-    /// One that does not have to wait.
+    /// A call that does not have to wait.
     async fn end_at_once(&self, answer: Answer) {
         let _ = self.log.layer(service_fn(move |_: Req| ready(answer.clone()))).oneshot(write(7)).await;
     }
@@ -178,8 +178,8 @@ async fn of_thousands_of_time_outs_one_is_said_whole_then_one_in_ten_seconds_and
     let said = calls.events.take();
     assert_eq!(said.len(), 2, "15 s: {said:?}");
     assert!(said[0].starts_with("WARN [NATS] write timed out: no answer within 2s id=7"), "{said:?}");
-    assert!(said[1].contains("within 2s (1999 more like it since the last such line) id=7"), "{said:?}");
-    // Well again, and again for a moment: what is left is said once.
+    assert!(said[1].contains("within 2s (1999 similar messages suppressed) id=7"), "{said:?}");
+    // Recovered, and for long enough: the rest is reported once.
     calls.end(Ok(Via(0))).await;
     assert_eq!(calls.events.take(), Vec::<String>::new(), "a single success may be chance");
     advance(Trouble::CALM).await;
@@ -187,7 +187,7 @@ async fn of_thousands_of_time_outs_one_is_said_whole_then_one_in_ten_seconds_and
         calls.end(Ok(Via(0))).await;
     }
     assert_eq!(calls.events.take(), ["WARN [NATS] 999 more operations timed out, in 15.0 s class=unknown"]);
-    // The next trouble is news, unless it comes within ten seconds of that line.
+    // The next failure is logged, unless it comes within ten seconds of that line.
     advance(Trouble::EVERY).await;
     calls.end(TOO_LATE).await;
     assert_eq!(calls.events.take().len(), 1);
@@ -207,7 +207,7 @@ async fn trouble_that_comes_and_goes_for_an_hour_is_at_most_two_lines_in_ten_sec
     calls.end(Ok(Via(0))).await;
     let said = calls.events.take();
     assert!(said.len() <= 700, "{} lines", said.len());
-    // A whole line stands for itself and for those it counts; a line of what was left for those alone.
+    // A complete line stands for itself and for the messages it counts; a summary only for those it counts.
     let number = |text: &str| text.split([' ', '(']).find_map(|word| word.parse::<u64>().ok());
     let counted = said.iter().map(|line| match line.split_once("within 2s") {
         Some((_, more)) => 1 + number(more).filter(|_| more.starts_with(" (")).unwrap_or_default(),
@@ -280,7 +280,7 @@ impl Paths {
         let (events, _guard) = Events::catch(Level::INFO);
         Self { layer: SwitchLayer::new(), events, _guard }
     }
-    /// One call that this path serves, over a service of its own.
+    /// One call that this path serves, over a new service.
     async fn serve(&self, path: usize) {
         let inner = service_fn(move |_: Req| ready(Ok::<_, Error>(Via(path))));
         self.layer.layer(inner).oneshot(read(1)).await.unwrap();
@@ -297,19 +297,19 @@ async fn the_first_success_and_every_change_of_path_is_one_line_with_what_went_b
     for _ in 0..3 {
         paths.serve(1).await;
     }
-    assert_eq!(paths.events.take(), ["INFO [DB] serves now"]);
+    assert_eq!(paths.events.take(), ["INFO [DB] is serving"]);
     advance(Duration::from_millis(38_240)).await;
     for _ in 0..5 {
         paths.serve(0).await;
     }
-    assert_eq!(paths.events.take(), ["INFO [NATS] serves now. Before, in 38.2 s: 3 over [DB]"]);
+    assert_eq!(paths.events.take(), ["INFO [NATS] is serving after 38.2s (3 requests served by [DB])"]);
     advance(Duration::from_secs(1)).await;
     paths.fail(Class::Unknown).await;
     paths.fail(Class::Rejected).await;
     paths.serve(1).await;
     assert_eq!(
         paths.events.take(),
-        ["INFO [DB] serves now again. Before, in 1.0 s: 5 over [NATS], 1 failed"],
+        ["INFO [DB] is serving again after 1.0s (5 requests served by [NATS], 1 failed)"],
         "what was refused was not the path's failure"
     );
 }
@@ -322,11 +322,11 @@ async fn the_end_of_an_outage_is_news_and_tells_how_many_failed_while_nothing_se
     paths.fail(Class::NotSent).await;
     assert_eq!(paths.events.take(), Vec::<String>::new());
     paths.serve(1).await;
-    assert_eq!(paths.events.take(), ["INFO [DB] serves now. Before, in 3.0 s: 2 failed"]);
+    assert_eq!(paths.events.take(), ["INFO [DB] is serving after 3.0s (2 failed)"]);
     for _ in 0..40 {
         paths.serve(1).await;
     }
-    // A failure among successes is none.
+    // A failure between successes causes no line.
     paths.fail(Class::Backend).await;
     paths.serve(1).await;
     assert_eq!(paths.events.take(), Vec::<String>::new());
@@ -336,14 +336,14 @@ async fn the_end_of_an_outage_is_news_and_tells_how_many_failed_while_nothing_se
         advance(Duration::from_millis(10)).await;
     }
     paths.serve(1).await;
-    assert_eq!(paths.events.take(), ["INFO [DB] serves now again. Before, in 2.3 s: 232 failed"]);
+    assert_eq!(paths.events.take(), ["INFO [DB] is serving again after 2.3s (232 failed)"]);
     advance(Duration::from_secs(5)).await;
     paths.fail(Class::Backend).await;
     advance(Duration::from_secs(2)).await;
     paths.serve(0).await;
     assert_eq!(
         paths.events.take(),
-        ["INFO [NATS] serves now. Before, in 7.0 s: 1 over [DB], 1 failed; for 2.0 s nothing served"]
+        ["INFO [NATS] is serving after 7.0s (1 request served by [DB], 1 failed, nothing served for 2.0s)"]
     );
 }
 
@@ -358,7 +358,7 @@ async fn a_switch_by_parts_of_the_calls_names_them_and_knows_them_apart() {
             advance(Duration::from_secs(1)).await;
         }
     }
-    assert_eq!(events.take(), ["INFO [NATS] serves now: writes", "INFO [DB] serves now: reads"]);
+    assert_eq!(events.take(), ["INFO [NATS] is serving writes", "INFO [DB] is serving reads"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,10 +371,10 @@ async fn alternating_paths_do_not_spam_and_the_last_line_becomes_true() {
     let said = paths.events.take();
     assert!((4..=15).contains(&said.len()), "a minute, ever more seldom: {said:?}");
     let counted =
-        |line: &String| -> u64 { line.split(' ').filter_map(|word| word.parse::<u64>().ok()).sum() };
+        |line: &String| -> u64 { line.split([' ', '(']).filter_map(|word| word.parse::<u64>().ok()).sum() };
     let counted: u64 = said.iter().map(counted).sum();
     assert!(counted > 50_000, "the lines account for what was served: {counted}");
-    // The path that has the last word is named with the first call after the quiet time.
+    // The path that served last is named with the first call after the interval.
     advance(Duration::from_secs(8)).await;
     paths.serve(0).await;
     paths.serve(1).await;
@@ -384,10 +384,10 @@ async fn alternating_paths_do_not_spam_and_the_last_line_becomes_true() {
     advance(Duration::from_secs(60)).await;
     paths.serve(1).await;
     assert!(paths.events.take().len() <= 1);
-    // Who has been quiet for long is heard at once.
+    // After a long quiet time a change is logged at once.
     advance(Duration::from_secs(60)).await;
     paths.serve(0).await;
-    assert!(paths.events.take()[0].starts_with("INFO [NATS] serves now again"));
+    assert!(paths.events.take()[0].starts_with("INFO [NATS] is serving again"));
 }
 
 #[test]
@@ -408,7 +408,7 @@ fn many_threads_that_change_together_write_one_line() {
             });
         }
     });
-    assert_eq!(events.take(), ["INFO [NATS] serves now"]);
+    assert_eq!(events.take(), ["INFO [NATS] is serving"]);
 }
 
 // ## The circuit

@@ -1,5 +1,5 @@
-//! What a log costs where nobody listens, and while there is trouble. A binary with a single test: levels are cached for the
-//! whole process.
+//! The cost of a log without a subscriber, and while failures repeat. A binary with a single test, because
+//! levels are cached for the whole process.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -28,7 +28,7 @@ fn last() -> LogLayer {
     LogLayer::new("[TOTAL]").last()
 }
 
-/// Counts how often its id is asked for, and its clones.
+/// Counts its clones and how often its id is requested.
 struct Watched(Arc<AtomicUsize>);
 struct Id(Arc<AtomicUsize>);
 
@@ -97,7 +97,7 @@ fn trouble_costs_successes_no_allocation(layer: &LogLayer) {
     assert_eq!(events.take().len(), 1);
 }
 
-/// Has its answer at the second look.
+/// Completes at the second poll.
 struct Waits {
     answer: Option<Result<Via, Error>>,
     waited: bool,

@@ -22,7 +22,7 @@ use tower_test::mock;
 
 type Answer = Result<Via, Error>;
 
-/// Runs this on paused time. Returns what was recorded: `name{labels}` and the value, zero counters left out.
+/// Runs this on paused time. Returns what was recorded: `name{labels}` and the value, without zero counters.
 fn recorded<F: Future<Output = ()>>(run: impl FnOnce() -> F) -> BTreeMap<String, String> {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
@@ -116,7 +116,7 @@ fn the_gauge_shows_the_calls_under_way_and_comes_down_when_the_inner_call_panics
         for call in &mut calls {
             assert_pending!(call.poll());
         }
-        std::mem::forget(calls); // still under way
+        std::mem::forget(calls); // still in flight
         let mut broken = layer.layer(service_fn(|_: Req| -> std::future::Ready<Answer> { panic!("broken") }));
         let panicked = std::panic::AssertUnwindSafe(|| drop(tower::Service::call(&mut broken, read(1))));
         assert!(std::panic::catch_unwind(panicked).is_err());

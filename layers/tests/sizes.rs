@@ -1,4 +1,4 @@
-//! What a call costs in memory: the future of each layer is the inner one and a few words.
+//! The memory cost of a call: the future of each layer is the inner one and a few words.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
@@ -14,7 +14,7 @@ fn leaf() -> impl Service<Req, Response = Via, Error = Error, Future = Ready<Ans
     service_fn(|_: Req| std::future::ready(Ok(Via(0))))
 }
 
-/// Bytes of the future of one call.
+/// The size in bytes of the future of one call.
 fn size<S: Service<Req>>(mut service: S) -> usize {
     size_of_val(&service.call(read(1)))
 }
@@ -29,12 +29,13 @@ async fn no_future_is_larger_than_its_bound() {
     let metrics = rosey_layers::MetricsLayer::new("nats");
 
     let mut seen = vec![
-        // tokio's `Sleep` is 112 bytes of it.
+        // tokio's `Sleep` accounts for 112 bytes of it.
         ("timeout", size(timeout.layer(leaf())) - bare, 144),
         ("breaker", size(breaker.layer(leaf())) - bare, 48),
         ("log", size(log.layer(leaf())) - bare, 80),
         ("switch", size(SwitchLayer::new().layer(leaf())) - bare, 8),
-        // The kept request (16 bytes), the error of the primary, or the clone of the secondary; and its future.
+        // The kept request (16 bytes), the error of the primary, or the clone of the secondary; and its
+        // future.
         ("fallback", size(leaf().fallback_to(leaf())) - bare, 72),
     ];
     #[cfg(feature = "metrics")]

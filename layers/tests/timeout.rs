@@ -51,7 +51,7 @@ async fn an_answer_in_time_passes_and_so_does_an_error() {
     }
 }
 
-/// Wraps a mock so that its error is ours.
+/// Converts the mock's error into the test's own.
 fn wrap() -> impl tower::Layer<
     mock::Mock<Req, Via>,
     Service = Timeout<tower::util::MapErr<mock::Mock<Req, Via>, fn(tower::BoxError) -> Error>>,
@@ -104,14 +104,15 @@ async fn a_disabled_timeout_never_ends_a_call() {
     assert_pending!(call.poll());
 }
 
-/// Tokio stops a task that has used up its budget by making its resources pend: the timer must not be one of them.
+/// Tokio makes the resources of a task that has used up its budget return `Pending`: the timer must not be
+/// one of them.
 #[tokio::test(start_paused = true)]
 async fn a_service_that_is_always_busy_times_out_all_the_same() {
     let busy = service_fn(async |_: Req| {
         let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
         loop {
             tx.send(()).unwrap();
-            rx.recv().await.unwrap(); // pends when the budget is used up, and only then
+            rx.recv().await.unwrap(); // pends only when the budget is used up
         }
         #[allow(unreachable_code)]
         Ok::<_, Error>(Via(0))
@@ -130,12 +131,13 @@ async fn dropping_a_call_drops_the_inner_call() {
     assert_pending!(call.poll());
     let (_, answer) = handle.next_request().await.unwrap();
     drop(call);
-    // The mock's response sender does not tell; the next request finds the service free.
+    // The mock's response sender does not report a dropped call; the next request finds the service free.
     answer.send_response(Via(0));
     assert_ready_ok!(service.poll_ready());
 }
 
-/// How one call of an inner service goes: it answers after `takes`, polled at the moments `polls`.
+/// The behaviour of one call of an inner service: it answers after `takes`, and is polled at the moments
+/// `polls`.
 #[derive(Clone, Debug)]
 struct Schedule {
     limit: Duration,
@@ -150,7 +152,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
         .prop_map(|(limit, takes, fails, polls)| Schedule { limit, takes, fails, polls })
 }
 
-/// What one call says at each poll: `None` pending, else whether it timed out, failed or answered.
+/// The result of each poll of one call: `None` pending, else whether it timed out, failed or answered.
 async fn run<S>(mut service: S, polls: &[Duration]) -> Vec<Option<&'static str>>
 where
     S: Service<Req, Response = Via, Error: Into<tower::BoxError>>,
@@ -176,7 +178,7 @@ where
 }
 
 proptest! {
-    /// Polled at once, as `await` does, both begin to count at the same time.
+    /// Polled at once, as with `await`, both time limits start at the same moment.
     #[test]
     fn timeout_ends_calls_exactly_when_towers_own_does(schedule in schedules()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();

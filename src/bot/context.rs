@@ -1,4 +1,4 @@
-//! What a handler gets of the bot.
+//! The context that a handler receives.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::clock;
 use crate::op::{Error, Op};
 use crate::operation::Operation;
 
-/// The bot as handlers see it: its memory, its voice, its room. Cheap to clone.
+/// The bot from a handler's point of view: its database, voice and room. Cheap to clone.
 pub struct Context<S> {
     inner: Arc<Inner<S>>,
 }
@@ -34,14 +34,14 @@ struct Inner<S> {
     sign_of_life: OnceCell<Option<i64>>,
 }
 
-/// Who the bot is.
+/// The identity of a bot.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Its name in the channel.
+    /// The bot's name in the channel.
     pub name: String,
     /// The channel's name, if it has one.
     pub channel: Option<String>,
-    /// When it started, in unix milliseconds.
+    /// When the bot started, in unix milliseconds.
     pub started_at: i64,
 }
 
@@ -66,13 +66,13 @@ impl<S> Context<S> {
         Self { inner: Arc::new(inner) }
     }
 
-    /// The bot's memory. What it is asked happens now, under a fresh id; see [`of`](Self::of).
+    /// The bot's database. Operations happen now, with fresh ids; see [`of`](Self::of).
     pub fn db(&self) -> &Db<S> {
         &self.inner.db
     }
 
-    /// The memory, for the **one** operation `name` that is made of this event: at its time, under its id
-    /// ([`Event::head`]).
+    /// The database, for the **one** operation `name` derived from this event: at the event's time, with its
+    /// id ([`Event::head`]).
     pub fn of(&self, event: &Event, name: &str) -> Db<S>
     where
         S: Clone,
@@ -80,7 +80,7 @@ impl<S> Context<S> {
         self.inner.db.with(event.head(name))
     }
 
-    /// What the bot says.
+    /// The bot's voice.
     pub fn voice(&self) -> &dyn Voice {
         &*self.inner.voice
     }
@@ -90,7 +90,7 @@ impl<S> Context<S> {
         &self.inner.room
     }
 
-    /// Who the bot is.
+    /// The identity of the bot.
     pub fn identity(&self) -> &Identity {
         &self.inner.identity
     }
@@ -108,13 +108,13 @@ impl<S> Context<S> {
         &self.inner.troubles
     }
 
-    /// Counts an operation, and says (of many only some, and how many) what a failed one means for `what`, a thing that was to be recorded or
-    /// done ("the join of alice"). The bot goes on in any case.
+    /// Counts an operation, and logs the consequence of a failure for `what`, the thing to be recorded or
+    /// done ("the join of alice"). The log is rate limited. The bot goes on in any case.
     pub fn settle<T>(&self, result: Result<T, Error>, what: fmt::Arguments<'_>) -> Option<T> {
         self.counted(result).map_err(|error| self.tell(what, &error)).ok()
     }
 
-    /// Logs what a failed operation means.
+    /// Logs the consequence of a failed operation.
     pub(super) fn tell(&self, what: fmt::Arguments<'_>, error: &Error) {
         let (wrong, then) = match error.class() {
             Class::Rejected => (Wrong::Refused, "refused, and not tried again"),
@@ -128,7 +128,7 @@ impl<S> Context<S> {
         warn!(operation, id, "{what}: {then}: {error}{more}");
     }
 
-    /// Counts an operation and says nothing.
+    /// Counts an operation without logging.
     pub(super) fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         let progress = self.progress();
         progress.operation();
@@ -142,15 +142,16 @@ impl<S> Context<S> {
 }
 
 impl<S: Stack<Op>> Context<S> {
-    /// The last sign of life of the bot that ran before this one, in unix seconds, if it left sessions open.
+    /// When the previous bot was last known to be watching, in unix seconds, if it left open sessions.
     ///
-    /// A status of ours overwrites it, so it is read before the first one is sent: whoever sends a status awaits
-    /// this. The first caller asks; if that fails, nobody asks again, because by then it may be our own.
+    /// This bot's status overwrites that time, so every sender of a status awaits this method first. The
+    /// first caller reads it from the database; a failure is not retried, because by then the time may be
+    /// this bot's own.
     pub(super) async fn sign_of_life(&self) -> Option<i64> {
         let ask = || async {
             let sessions = self.counted(self.db().open_sessions().await);
             let unknown =
-                |error: &Error| warn!("cannot find out until when the last bot was watching: {error}");
+                |error: &Error| warn!("cannot determine until when the previous bot was watching: {error}");
             sessions.inspect_err(unknown).ok()?.iter().map(|session| session.watched_until).min()
         };
         *self.inner.sign_of_life.get_or_init(ask).await
@@ -172,7 +173,7 @@ impl<S> fmt::Debug for Context<S> {
     }
 }
 
-/// A text of somebody else's, short and printable, for the log.
+/// Untrusted text, shortened and escaped for the log.
 pub(super) fn brief(text: &str) -> impl fmt::Display + '_ {
     const LONGEST: usize = 80;
     fmt::from_fn(move |f| {

@@ -1,9 +1,9 @@
-//! Messages that wait to be delivered: claim, send, mark.
+//! Delivery of waiting messages: claim, send, mark.
 //!
-//! Never twice while the bot lives: what has been sent is remembered, and a message that is handed out again is
-//! marked again instead. A mark that fails is kept, under its id, and repeated before the next poll, so that a bot
-//! which stops later has told of everything it sent. After a crash between send and mark there is at most one
-//! repeat.
+//! A message is never sent twice while the bot lives: sent messages are remembered, and one that is handed
+//! out again is marked again instead. A mark that fails is kept with its id and repeated before the next
+//! poll, so that a bot which stops later has reported everything it sent. After a crash between send and mark
+//! there is at most one repeat.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,17 +16,17 @@ use super::troubles::Wrong;
 use crate::client::Stack;
 use crate::op::{Error, Op, OutboundMessage, Request};
 
-/// Messages claimed at once. One after another they are sent and marked, and all of that has to fit into the
-/// lease of 30 s even if every mark takes the two seconds of a path that does not answer.
+/// Messages per claim. They are sent and marked one after another, and all of that must fit into the lease of
+/// 30 s, even if every mark takes the 2 s of a path that does not answer.
 pub(super) const CLAIM: u32 = 10;
-/// Claims in a row for one occasion.
+/// The largest number of consecutive claims.
 const ROUNDS: u32 = 20;
-/// Sent messages that are remembered: the newest ones. A lease ends after half a minute, so this is plenty.
+/// How many sent messages are remembered: the newest ones. A lease ends after 30 s, so this is plenty.
 const REMEMBERED: usize = 16_384;
-/// Failed marks that are kept.
+/// How many failed marks are kept.
 const OWED: usize = 4_096;
 
-/// What this process knows of the messages it has had in hand.
+/// The messages that this process has sent or is sending.
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     state: Mutex<State>,
@@ -42,11 +42,11 @@ struct State {
 
 /// What to do with a message that was handed out.
 enum Turn<'a> {
-    /// Send it. Dropping this without [`sent`](Sending::sent) forgets that it was begun.
+    /// Send the message. Dropping this without [`sent`](Sending::sent) allows another attempt.
     Send(Sending<'a>),
-    /// It has been sent: mark it again.
+    /// The message has been sent: mark it again.
     Mark,
-    /// It is being sent at this moment (its lease ended meanwhile): leave it to whoever does.
+    /// Another task is sending the message (its lease has ended meanwhile): leave it alone.
     Leave,
 }
 
@@ -87,7 +87,7 @@ impl Deliveries {
         if state.sending.insert(id) { Turn::Send(Sending { deliveries: self, id }) } else { Turn::Leave }
     }
 
-    /// Answers whether another one was given up for it.
+    /// Queues a mark for repetition. Returns whether the oldest one was dropped to make room.
     fn owe(&self, request: Request) -> bool {
         let mut state = self.state();
         let full = state.owed.len() == OWED;
@@ -106,17 +106,17 @@ impl Deliveries {
         self.state().owed.retain(|owed| owed.head.id != request.head.id);
     }
 
-    /// Marks that have failed and wait to be repeated.
+    /// The number of failed marks that wait to be repeated.
     pub(super) fn owed(&self) -> usize {
         self.state().owed.len()
     }
 }
 
 impl<S: Stack<Op>> Context<S> {
-    /// Delivers what waits for `user`, or for the whole channel, oldest first. If the claim fails: a warning, and
-    /// nothing is delivered.
+    /// Delivers the messages that wait for `user`, or for the whole channel, oldest first. If the claim
+    /// fails, logs a warning and delivers nothing.
     ///
-    /// Dropping the future between send and mark leaves the mark to the next one who is handed the message.
+    /// If the future is dropped between send and mark, the message is marked when it is handed out again.
     pub(super) async fn deliver(&self, user: Option<&str>) {
         for _ in 0..ROUNDS {
             let claimed = match user {
@@ -126,7 +126,7 @@ impl<S: Stack<Op>> Context<S> {
             let none = |error: &Error| {
                 if let Some(more) = self.troubles().again(Wrong::Unclaimed) {
                     let user = brief(user.unwrap_or("the channel"));
-                    warn!("no messages for {user} this time, they wait: {error}{more}");
+                    warn!("cannot read the messages for {user}; they stay queued: {error}{more}");
                 }
             };
             let messages = self.counted(claimed).inspect_err(none).unwrap_or_default();
@@ -175,24 +175,24 @@ impl<S: Stack<Op>> Context<S> {
         self.keep(marked, format_args!("that message {message} was delivered"));
     }
 
-    /// A mark that failed is repeated later, unless it was refused.
+    /// Keeps a failed mark for repetition, unless it was refused.
     fn keep(&self, marked: Result<(), Error>, what: std::fmt::Arguments<'_>) {
         let Err(error) = self.counted(marked) else { return };
         if error.class() == Class::Rejected {
             return self.tell(what, &error);
         }
         if let Some(more) = self.troubles().again(Wrong::Unmarked) {
-            warn!("{what}: not noted yet, will be repeated: {error}{more}");
+            warn!("{what}: not recorded yet, will retry: {error}{more}");
         }
         let given_up = error.into_request().is_some_and(|request| self.deliveries().owe(request));
         if given_up && let Some(more) = self.troubles().again(Wrong::GivenUp) {
-            warn!("more than {OWED} marks of messages wait to be repeated; the oldest one is given up{more}");
+            warn!("more than {OWED} delivery reports wait to be retried; dropped the oldest{more}");
         }
     }
 
-    /// Repeats the marks that have failed, oldest first, until one fails again. Dropping the future forgets none.
+    /// Repeats the failed marks, oldest first, until one fails again. Dropping the future loses none of them.
     pub(super) async fn repay(&self) {
-        // What is owed from here on belongs to the next time.
+        // Marks that are queued from here on are left for the next call.
         for _ in 0..self.deliveries().owed() {
             let Some(request) = self.deliveries().first_owed() else { return };
             match self.counted(self.db().send(request.clone()).await) {

@@ -1,4 +1,4 @@
-//! Normalised events: what happens in a channel, whatever network it is on.
+//! Normalised events: what happens in a channel, on any network.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use serde::Deserialize;
 use crate::clock;
 use crate::request::{Head, OpId};
 
-/// Recorded times from here on are milliseconds already; as seconds this would be the year 5138.
+/// Recorded times from this value on are in milliseconds; as seconds it would be the year 5138.
 const MILLISECONDS_FROM: f64 = 1e11;
 
-/// Something that happened, with the time and the identity it was given when it was read.
+/// An event, with the time and the identity assigned when it was read.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// What happened.
@@ -20,7 +20,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event with its stamp.
+    /// An event with the given stamp.
     pub const fn new(body: Body, stamp: Stamp) -> Self {
         Self { body, stamp }
     }
@@ -30,33 +30,35 @@ impl Event {
         Self::new(body, Stamp::now())
     }
 
-    /// Which kind it is.
+    /// The kind of the event.
     pub const fn kind(&self) -> Kind {
         self.body.kind()
     }
 
-    /// Whether its network identifies it: then it may be read again, and what is made of it must be the same.
+    /// Whether the network identifies the event. Such an event may be read again, and must then yield the
+    /// same operations.
     pub const fn is_identified(&self) -> bool {
         matches!(self.stamp.identity, Identity::Known { .. })
     }
 
-    /// When it happened, in unix milliseconds.
+    /// When the event happened, in unix milliseconds.
     pub const fn occurred_at(&self) -> i64 {
         self.stamp.occurred_at
     }
 
-    /// The head of the operation `name` made of this event, at the event's time.
+    /// The head of the operation `name` derived from this event, at the event's time.
     ///
-    /// If the network identifies the event, the id is derived from that and from `name`, and from nothing else: the
-    /// same event read again makes the same operations, whatever the clock says by then. Two operations of one event need two names; a name may be any text
-    /// (`user_joined/alice`). An event without identity gives the operation that it *is* (a join its
-    /// `user_joined`) the id taken at reading, so that events of one millisecond keep the order in which they
-    /// were read, and every other operation a fresh one.
+    /// If the network identifies the event, the id is derived only from that identity and `name`: the same
+    /// event read again yields the same operations, whatever the clock says by then. Two operations of one
+    /// event need two names; a name may be any string (`user_joined/alice`). For an event without identity,
+    /// the operation that the event *is* (`user_joined` for a join) gets the id taken when the event was
+    /// read, so that events of one millisecond keep the order in which they were read. Every other operation
+    /// gets a fresh id.
     pub fn head(&self, name: &str) -> Head {
         self.head_at(name, self.stamp.occurred_at)
     }
 
-    /// The same at another time, in unix milliseconds.
+    /// As [`head`](Self::head), at another time in unix milliseconds.
     pub fn head_at(&self, name: &str, occurred_at: i64) -> Head {
         let id = match &self.stamp.identity {
             Identity::Known { source, id } => OpId::of_parts(&[source, id, name]),
@@ -67,7 +69,7 @@ impl Event {
     }
 }
 
-/// When an event happened and which one it is. Made when the event is read.
+/// The time and the identity of an event. Assigned when the event is read.
 #[derive(Clone, Debug)]
 pub struct Stamp {
     occurred_at: i64,
@@ -76,45 +78,45 @@ pub struct Stamp {
 
 #[derive(Clone, Debug)]
 enum Identity {
-    /// The network calls it this; `source` keeps the names of two networks apart.
+    /// The network identifies the event as `id`; `source` distinguishes the ids of different networks.
     Known { source: Arc<str>, id: Box<str> },
-    /// The network has no name for it; this id was taken when it was read.
+    /// The network does not identify the event; this id was taken when it was read.
     Unknown { id: OpId },
 }
 
 impl Stamp {
-    /// The stamp of something that happens now: never before anything else that this process has stamped.
+    /// The stamp of an event that happens now: never before the last event that this process has stamped.
     pub fn now() -> Self {
         Self::at(clock::issue())
     }
 
-    /// The stamp of something that happened at `occurred_at`, in unix milliseconds.
+    /// The stamp of an event that happened at `occurred_at`, in unix milliseconds.
     pub fn at(occurred_at: i64) -> Self {
         Self { occurred_at, identity: Identity::Unknown { id: OpId::new() } }
     }
 
-    /// The same for an event that the network `source` calls `id`.
+    /// The same stamp for an event that the network `source` identifies as `id`.
     #[must_use]
     pub fn identified(self, source: impl Into<Arc<str>>, id: impl Into<Box<str>>) -> Self {
         Self { identity: Identity::Known { source: source.into(), id: id.into() }, ..self }
     }
 }
 
-/// A recorded time in unix milliseconds: seconds, maybe with a fraction, or milliseconds already. `None` if it
-/// says nothing (zero, negative, not a number): the event then happens when it is read.
+/// Converts a recorded time to unix milliseconds: seconds, with an optional fraction, or already
+/// milliseconds. `None` if the number is not positive; the event then happens when it is read.
 pub fn recorded_time(number: f64) -> Option<i64> {
     let millis = if number >= MILLISECONDS_FROM { number } else { (number * 1000.0).round() };
-    // The cast saturates: a time out of all bounds stays one, and the database refuses it.
+    // The cast saturates: an absurd time stays absurd, and the database refuses it.
     (millis >= 1.0).then_some(millis as i64)
 }
 
-/// What a network tells of a user. Fields that it does not tell have their defaults.
+/// What a network knows about a user. Fields that it does not send have their defaults.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct UserData {
-    /// The name.
+    /// The user's name.
     #[serde(alias = "name")]
     pub username: String,
-    /// The rank; some networks have fractions.
+    /// The user's rank; some networks use fractions.
     #[serde(default)]
     pub rank: f64,
     /// Whether the user is away.
@@ -134,35 +136,35 @@ impl UserData {
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident $({ $($(#[$fdoc:meta])* $field:ident: $ty:ty),+ $(,)? })? = $name:literal $(makes $op:literal)?;)+) => {
-        /// What happened.
+        /// The content of an event.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Body {
             $($(#[$doc])* $kind $({ $($(#[$fdoc])* $field: $ty),+ })?,)+
         }
 
-        /// The kind of an event: what handlers are registered for.
+        /// The kind of an event, for which handlers are registered.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Kind {
             $($(#[$doc])* $kind,)+
         }
 
         impl Body {
-            /// Which kind it is.
+            /// The kind of this event.
             pub const fn kind(&self) -> Kind {
                 match self { $(Self::$kind { .. } => Kind::$kind),+ }
             }
         }
 
         impl Kind {
-            /// Every kind.
+            /// All kinds.
             pub const ALL: &'static [Self] = &[$(Self::$kind),+];
 
-            /// Its name: in recordings, logs and counts.
+            /// The name of the kind in recordings, logs and counts.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$kind => $name),+ }
             }
 
-            /// The operation that an event of this kind *is*, if it is one; see [`Event::head`].
+            /// The operation that an event of this kind *is*, if there is one; see [`Event::head`].
             const fn operation(self) -> Option<&'static str> {
                 match self { $(Self::$kind => kinds!(@operation $($op)?)),+ }
             }
@@ -173,59 +175,59 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The bot has come into the channel.
+    /// The bot has connected to the channel.
     Connect = "connect" makes "status_update";
     /// The bot has lost the channel.
     Disconnect {
-        /// Why, if the network says so.
+        /// The reason, if the network gives one.
         reason: Option<String>,
     } = "disconnect" makes "status_update";
-    /// The bot was thrown out.
+    /// The bot was kicked.
     Kicked {
-        /// Why, if the network says so.
+        /// The reason, if the network gives one.
         reason: Option<String>,
     } = "kicked" makes "status_update";
     /// A user joined.
     UserJoin {
-        /// Who.
+        /// The user's name.
         user: String,
-        /// What else is known.
+        /// Everything else the network says about the user.
         user_data: UserData,
     } = "user_join" makes "user_joined";
     /// A user left.
     UserLeave {
-        /// Who.
+        /// The user's name.
         user: String,
     } = "user_leave" makes "user_left";
-    /// A line was said in the channel.
+    /// A chat line in the channel.
     Message {
-        /// Who said it.
+        /// The sender's name.
         user: String,
-        /// What was said; may be empty.
+        /// The text of the line; may be empty.
         content: String,
     } = "message" makes "message_log";
-    /// How many there are.
+    /// The number of users.
     UserCount {
         /// Users in the chat.
         usercount: u32,
-        /// Connections, anonymous ones too, if the network tells.
+        /// Connections, including anonymous ones, if the network counts them.
         connected: Option<u32>,
     } = "user_count" makes "user_count";
-    /// Everybody who is there.
+    /// The list of all users in the channel.
     UserList {
         /// The users.
         users: Vec<UserData>,
     } = "user_list";
-    /// A user said something to the bot alone.
+    /// A private message to the bot.
     Pm {
-        /// Who.
+        /// The sender's name.
         user: String,
-        /// What.
+        /// The text of the message.
         content: String,
     } = "pm";
-    /// A handler failed. Made by the dispatcher; no network sends it.
+    /// A handler failed. Raised by the dispatcher; no network sends it.
     Error {
-        /// The kind of event it was handling.
+        /// The kind of the event that was being handled.
         during: Kind,
         /// The handler's name.
         handler: &'static str,
@@ -235,10 +237,10 @@ kinds! {
 }
 
 impl Kind {
-    /// How many kinds there are.
+    /// The number of kinds.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// Its place in [`ALL`](Self::ALL).
+    /// The index in [`ALL`](Self::ALL).
     pub const fn index(self) -> usize {
         self as usize
     }

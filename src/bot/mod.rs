@@ -1,4 +1,4 @@
-//! The bot: events of a chat channel in, operations of its memory and chat lines out.
+//! The bot: events of a chat channel in, database operations and chat lines out.
 //!
 //! ```text
 //! chat ── Event ──► Dispatcher ── handlers ──► Db (the typed client)
@@ -6,18 +6,19 @@
 //!   └──────────── Voice ◄────────────┘        Room, background tasks
 //! ```
 //!
-//! | file | holds |
+//! | file | contains |
 //! |---|---|
-//! | [`event`] | normalised events; the time and identity each is given when it is read |
+//! | [`event`] | normalised events; the time and identity assigned when an event is read |
 //! | [`chat`] | networks: events in, a voice out |
-//! | [`dispatch`] | who handles what, in which order, and what happens when one fails |
-//! | [`handlers`] | the seven places where the bot touches its memory |
-//! | `tasks` | what it does by the clock |
+//! | [`dispatch`] | which handlers run, in which order, and what happens when one fails |
+//! | [`handlers`] | the seven handlers that use the database |
+//! | `tasks` | periodic tasks |
 //!
-//! Events are handled concurrently, so that one slow operation does not stop the channel. Each is given its time
-//! and its ids when it is read, and operations commute, so the order in which they finish does not matter.
+//! Events are handled concurrently, so that one slow operation does not stop the channel. Every event gets
+//! its time and its ids when it is read, and operations commute, so the order in which they finish does not
+//! matter.
 //!
-//! The bot knows only the typed client: which path serves an operation is none of its business.
+//! The bot knows only the typed client, and not which path serves an operation.
 
 pub mod chat;
 mod context;
@@ -76,7 +77,7 @@ pub struct Bot<S> {
 }
 
 impl<S: Stack<Op>> Bot<S> {
-    /// A bot with the [`handlers`] of the seven places.
+    /// A bot with the standard [`handlers`].
     pub fn new(db: Db<S>, chat: Box<dyn Chat>) -> Self {
         let mut dispatcher = Dispatcher::new();
         handlers::register(&mut dispatcher);
@@ -92,48 +93,48 @@ impl<S: Stack<Op>> Bot<S> {
         }
     }
 
-    /// Its name in the channel; `Rosey` if nothing is said.
+    /// Sets the bot's name in the channel. Default: `Rosey`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.identity.name = name.into();
         self
     }
 
-    /// The channel's name.
+    /// Sets the channel's name.
     #[must_use]
     pub fn channel(mut self, channel: impl Into<String>) -> Self {
         self.identity.channel = Some(channel.into());
         self
     }
 
-    /// How often the background tasks run.
+    /// Sets how often the background tasks run.
     #[must_use]
     pub fn intervals(self, intervals: Intervals) -> Self {
         Self { intervals, ..self }
     }
 
-    /// How many events are handled at a time, at least one; 256 if nothing is said. When so many are waiting
+    /// Sets how many events are handled concurrently, at least one. Default: 256. While that many events wait
     /// for their operations, no more are read.
     #[must_use]
     pub fn concurrency(self, events: usize) -> Self {
         Self { concurrency: events.max(1), ..self }
     }
 
-    /// How long what was begun may take when the bot ends; 10 s if nothing is said. The last status may take a
-    /// quarter of that again.
+    /// Sets how long events in progress may take when the bot ends. Default: 10 s. The last status may take
+    /// another quarter of that time.
     #[must_use]
     pub fn grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
     }
 
-    /// Adds a handler of one's own, behind those that are there.
+    /// Adds a handler after the existing ones.
     #[must_use]
     pub fn on<M>(mut self, kind: Kind, handler: impl Handler<S, M>) -> Self {
         self.dispatcher.on(kind, handler);
         self
     }
 
-    /// Its counters, to watch while it runs.
+    /// The bot's counters, to watch while it runs.
     pub fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::event::Kind;
 
-/// How far a bot has come. Shared; every number only grows.
+/// A bot's counters. Shared between tasks; every number only grows.
 #[derive(Debug, Default)]
 pub struct Progress {
     events: [AtomicU64; Kind::COUNT],
@@ -40,15 +40,15 @@ macro_rules! counters {
 counters! {
     /// Lines of the input that were skipped.
     bad_lines, bad_line;
-    /// Operations that were asked for, whatever became of them.
+    /// Operations requested, whatever their result.
     operations, operation;
-    /// Operations that failed, refused ones too.
+    /// Operations that failed, including refused ones.
     failed, operation_failed;
-    /// Operations that were refused for what they say.
+    /// Operations that were refused because of their content.
     refused, operation_refused;
-    /// Messages that were handed to the chat.
+    /// Messages handed to the chat.
     delivered, message_delivered;
-    /// Attempts to hand a message to the chat that failed.
+    /// Failed attempts to hand a message to the chat.
     undelivered, message_undelivered;
     /// Handlers that returned an error.
     handler_errors, handler_error;
@@ -72,7 +72,7 @@ impl Progress {
         self.bytes_read.load(Relaxed)
     }
 
-    /// Bytes of the whole input; `None` if it has no known end.
+    /// Size of the input in bytes; `None` if it has no known end.
     pub fn bytes_total(&self) -> Option<u64> {
         Some(self.bytes_total.load(Relaxed)).filter(|total| *total > 0)
     }

@@ -1,7 +1,7 @@
-//! What the bot knows of its channel: who is there, how many, and since when it has been looking.
+//! The state of the channel: the users in it, their number, and since when the bot has been watching.
 //!
-//! Kept by [`observe`], the first handler of every event. It is synchronous, and chains are started in the order
-//! of events, so the room is always as the last event read left it.
+//! [`observe`], the first handler of every event, updates it. That handler is synchronous, and chains are
+//! started in the order of events, so the room always reflects the last event that was read.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,49 +20,49 @@ struct State {
     users: BTreeSet<String>,
     counts: Option<Counts>,
     online: Option<bool>,
-    /// Whether every join and leave is seen: from a user list until the channel is lost.
+    /// Whether the bot sees every join and leave: from a user list until the channel is lost.
     watching: bool,
     /// The last event seen while watching, in unix milliseconds.
     watched_until: Option<i64>,
-    /// `watched_until` as it was when the last user list came.
+    /// The value of `watched_until` when the last user list came.
     before_list: Option<i64>,
 }
 
-/// How many there are.
+/// The number of users and connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// Users in the chat.
     pub chat: u32,
-    /// Connections, if the network tells.
+    /// Connections, if the network counts them.
     pub connected: Option<u32>,
 }
 
 impl Room {
-    /// Whether the bot is in the channel; `None` before anything was heard of it.
+    /// Whether the bot is in the channel; `None` before the first event about it.
     pub fn online(&self) -> Option<bool> {
         self.state().online
     }
 
-    /// Whether this user is there, as far as is known.
+    /// Whether this user is in the channel, as far as is known.
     pub fn has(&self, user: &str) -> bool {
         self.state().users.contains(user)
     }
 
-    /// How many there are: what the network counted, else the known users; `None` if nothing is known.
+    /// The network's own count, or else the number of known users; `None` if neither is known.
     pub fn counts(&self) -> Option<Counts> {
         let state = self.state();
         let known = u32::try_from(state.users.len()).unwrap_or(u32::MAX);
         state.counts.or((known > 0).then_some(Counts { chat: known, connected: None }))
     }
 
-    /// Until when this process had been watching when the last user list came, in unix milliseconds; `None` if
-    /// that was its first. Whoever went unseen was here until then.
+    /// Until when this process had been watching when the last user list came, in unix milliseconds; `None`
+    /// if that list was its first. A user whose leave the bot did not see counts as present until then.
     pub(super) fn watched_before_list(&self) -> Option<i64> {
         self.state().before_list
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing under this lock can panic halfway through a change.
+        // No code under this lock can panic halfway through a change, so poisoning is ignored.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,7 +102,7 @@ impl State {
     }
 }
 
-/// Keeps the room up to date. The first handler of every event.
+/// Updates the room. The first handler of every event.
 pub(super) fn observe<S>(bot: Context<S>, event: Arc<Event>) {
     bot.room().state().apply(&event);
 }

@@ -1,4 +1,4 @@
-//! The life of a bot: reading, handling, stopping.
+//! The life cycle of a bot: reading, handling, stopping.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -25,11 +25,11 @@ use crate::op::Op;
 type Chain<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 impl<S: Stack<Op>> Bot<S> {
-    /// Runs until the input ends or `shutdown` completes; then nothing more is taken, what was taken is finished
-    /// within the grace period, the last status is sent, and the output flushed.
+    /// Runs until the input ends or `shutdown` completes. The bot then reads no more events, finishes those
+    /// in progress within the grace period, sends the last status, and flushes the output.
     ///
-    /// Dropping the future ends everything at once: events in hand are abandoned, background tasks aborted, and
-    /// no last status is sent.
+    /// Dropping the future ends everything at once: events in progress are abandoned, background tasks
+    /// aborted, and no last status is sent.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Summary {
         let Self { db, chat, identity, dispatcher, intervals, concurrency, grace, progress } = self;
         progress.total(chat.size());
@@ -39,10 +39,10 @@ impl<S: Stack<Op>> Bot<S> {
         let mut chains = FuturesUnordered::new();
         let reader = Reader { bot: &bot, dispatcher: &dispatcher, concurrency };
         let ended = reader.read(chat.listen(), shutdown, &mut chains).await;
-        info!("{}: finishing what was begun", ended.as_str());
+        info!("{}: finishing events in progress", ended.as_str());
 
         let deadline = Instant::now() + grace;
-        // The tasks end first in any case; both are waited for side by side.
+        // A send error means that every task has ended already.
         let _ = stop.send(true);
         let chains_done = async { while chains.next().await.is_some() {} };
         let tasks_done = async { while tasks.join_next().await.is_some() {} };
@@ -52,17 +52,17 @@ impl<S: Stack<Op>> Bot<S> {
         let abandoned = chains.len() as u64;
         drop(chains);
         tasks.shutdown().await;
-        // Out of the same grace, but never without a chance.
+        // The rest of the grace period, but at least a quarter of it.
         let deadline = deadline.max(Instant::now() + grace / 4);
         let farewell = async {
             bot.repay().await;
             handlers::say_offline(&bot, ended.as_str()).await;
             if let Err(unsent) = bot.voice().flush().await {
-                warn!("not everything that was said has left: {unsent}");
+                warn!("some of the output could not be written: {unsent}");
             }
         };
         if timeout_at(deadline, farewell).await.is_err() {
-            warn!("the last status or the output was not taken in time");
+            warn!("the last status or the output could not be written in time");
         }
         bot.troubles().rest(Trouble::finish);
         Summary::new(ended, bot.progress(), abandoned, bot.deliveries().owed() as u64)
@@ -85,7 +85,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
     ) -> Ended {
         let mut shutdown = pin!(shutdown.fuse());
         loop {
-            // An input that is always ready must not keep the background tasks from running.
+            // An input that is always ready must not starve the background tasks.
             tokio::task::coop::consume_budget().await;
             let received = tokio::select! {
                 biased;
@@ -111,8 +111,8 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
         }
     }
 
-    /// Polls a chain for the first time here and now: what its synchronous handlers do happens in the order of
-    /// events. Most of the rest is waiting, and goes among the others.
+    /// Polls a chain for the first time immediately, so that its synchronous handlers run in the order of
+    /// events. The remaining work mostly waits, and runs concurrently.
     async fn begin(&self, event: Event, chains: &mut FuturesUnordered<Chain<'a>>) {
         let (bot, dispatcher) = (self.bot, self.dispatcher);
         let mut chain: Chain<'a> = Box::pin(async move {
@@ -120,7 +120,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
             dispatcher.dispatch(bot, Arc::new(event)).await;
             bot.progress().event(kind);
         });
-        // The waker of this poll is replaced when `chains` polls it: a future that was pushed is always polled.
+        // `chains` polls every future that is pushed, which replaces the waker of this poll.
         if future::poll_fn(|cx| Poll::Ready(chain.as_mut().poll(cx))).await.is_pending() {
             chains.push(chain);
         }

@@ -1,4 +1,4 @@
-//! What a bot did, when it has ended.
+//! The summary of a bot that has ended.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,29 +11,29 @@ use super::progress::Progress;
 /// What a bot did: counts for machines (as JSON), a few lines for people (as text).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// Why it ended.
+    /// Why the bot ended.
     pub ended: Ended,
     /// Events handled, by kind.
     pub events: BTreeMap<&'static str, u64>,
     /// Lines of the input that were skipped.
     pub bad_lines: u64,
-    /// Operations asked for, whatever became of them. A repeated mark counts again.
+    /// Operations requested, whatever their result. A repeated mark counts again.
     pub operations: u64,
-    /// Of those: failed, refused ones too.
+    /// The operations that failed, including refused ones.
     pub operations_failed: u64,
-    /// Of those: refused for what they say.
+    /// The operations that were refused because of their content.
     pub operations_refused: u64,
     /// Messages handed to the chat.
     pub messages_delivered: u64,
-    /// Attempts to hand a message to the chat that failed.
+    /// Failed attempts to hand a message to the chat.
     pub messages_undelivered: u64,
-    /// Messages handed to the chat of which the memory does not know it.
+    /// Messages handed to the chat whose delivery is not recorded in the database.
     pub marks_lost: u64,
     /// Handlers that returned an error.
     pub handler_errors: u64,
     /// Handlers and background tasks that panicked.
     pub handler_panics: u64,
-    /// Events that were still being handled when the time for finishing was over.
+    /// Events that were still being handled when the grace period ended.
     pub abandoned: u64,
 }
 
@@ -41,16 +41,16 @@ pub struct Summary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// There is no more input.
+    /// The input ended.
     EndOfInput,
     /// The input could not be read to its end.
     InputLost,
-    /// It was told to.
+    /// A shutdown was requested.
     Shutdown,
 }
 
 impl Ended {
-    /// The same for people.
+    /// The reason as a phrase for people.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::EndOfInput => "end of input",
@@ -79,7 +79,7 @@ impl Summary {
         }
     }
 
-    /// Whether nothing was lost, refused, skipped or broken.
+    /// Whether no event or operation was lost, refused, skipped or broken.
     pub const fn is_clean(&self) -> bool {
         let lost = self.operations_failed + self.marks_lost + self.abandoned + self.messages_undelivered;
         let broken = self.bad_lines + self.handler_errors + self.handler_panics;
@@ -87,19 +87,24 @@ impl Summary {
     }
 }
 
+/// "1 event", "2 events".
+fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total: u64 = self.events.values().sum();
-        write!(f, "{}: {total} events", self.ended.as_str())?;
+        write!(f, "{}: {}", self.ended.as_str(), counted(total, "event"))?;
         let kinds: Vec<String> = self.events.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         if !kinds.is_empty() {
             write!(f, " ({})", kinds.join(", "))?;
         }
-        write!(f, ", {} bad lines skipped", self.bad_lines)?;
-        write!(f, "\n{} operations, {} failed", self.operations, self.operations_failed)?;
+        write!(f, ", {} skipped", counted(self.bad_lines, "bad line"))?;
+        write!(f, "\n{}, {} failed", counted(self.operations, "operation"), self.operations_failed)?;
         write!(f, " ({} of them refused)", self.operations_refused)?;
-        write!(f, "\n{} messages delivered", self.messages_delivered)?;
-        write!(f, ", {} attempts failed", self.messages_undelivered)?;
+        write!(f, "\n{} delivered", counted(self.messages_delivered, "message"))?;
+        write!(f, ", {} failed", counted(self.messages_undelivered, "attempt"))?;
         for (count, what) in [
             (self.marks_lost, "marks of messages were lost"),
             (self.handler_errors, "handlers failed"),

@@ -1,7 +1,7 @@
-//! What the bot does by the clock: looks for messages, counts, tells that it lives.
+//! The bot's periodic tasks: delivering messages, counting users, sending the heartbeat.
 //!
-//! By the wall clock only, also when a recording is played at another speed. A tick that was missed is skipped,
-//! a task is never run beside itself, and a panic in one costs that one tick.
+//! The tasks follow the wall clock, even if a recording is played at another speed. A missed tick is skipped,
+//! a task never runs concurrently with itself, and a panic in a task costs only that tick.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -20,14 +20,14 @@ use super::{handlers, troubles};
 use crate::client::Stack;
 use crate::op::Op;
 
-/// How often the background tasks run. Zero switches one off.
+/// How often the background tasks run. Zero disables a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intervals {
-    /// Looking for messages to the channel, and repeating marks that failed.
+    /// Delivers messages to the channel, and repeats failed marks.
     pub messages: Duration,
-    /// Noting how many users there are.
+    /// Records the number of users.
     pub user_counts: Duration,
-    /// The status, which is the heartbeat too.
+    /// Sends the status, which is also the heartbeat.
     pub status: Duration,
 }
 
@@ -41,8 +41,8 @@ impl Default for Intervals {
     }
 }
 
-/// Starts the tasks. Each first runs after one interval, and ends when `stop` becomes true or its sender is gone:
-/// between two runs at once, else when the run is over. Dropping the set aborts them.
+/// Starts the tasks. Each runs first after one interval, and ends when `stop` becomes true or its sender is
+/// dropped: immediately between two runs, otherwise after the current run. Dropping the set aborts the tasks.
 pub(super) fn start<S: Stack<Op>>(
     bot: &Context<S>,
     intervals: Intervals,
@@ -56,7 +56,7 @@ pub(super) fn start<S: Stack<Op>>(
     tasks
 }
 
-/// Notes how many users there are now, if that is known.
+/// Records the current number of users, if it is known.
 async fn count_users<S: Stack<Op>>(bot: Context<S>) {
     let Some(counts) = bot.room().counts() else { return };
     let noted = bot.db().user_count(counts.chat, counts.connected.unwrap_or(counts.chat)).await;
@@ -88,7 +88,7 @@ async fn every<S, F>(
             bot.progress().handler_panic();
             if let Some(more) = bot.troubles().again(Wrong::Handler) {
                 let message = panic_message(&*panic);
-                warn!(task = name, "a background task panicked, and goes on: {message}{more}");
+                warn!(task = name, "a background task panicked and continues: {message}{more}");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What the tests of the bot share: a stack that records what it is asked, a voice that records what is said, a
-//! chat that plays a list of events.
+//! Test doubles of the bot's tests: a stack that records requests, a voice that records what is said, a chat
+//! that plays a list of events.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,7 +21,7 @@ use crate::op::{Answer, Op, Request};
 use crate::operation::Operation;
 use crate::{Ack, Db, Reply, Via};
 
-/// A stack that records every request and answers `{}` or `[]`, unless told otherwise.
+/// A stack that records every request and answers `{}` or `[]` by default.
 #[derive(Clone, Default)]
 pub(super) struct Fake {
     shared: Arc<Mutex<Shared>>,
@@ -38,7 +38,7 @@ struct Shared {
     most_in_flight: usize,
 }
 
-/// One request as the stack saw it.
+/// One request as the stack received it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Seen {
     pub(super) name: &'static str,
@@ -48,38 +48,38 @@ pub(super) struct Seen {
 }
 
 impl Fake {
-    /// A stack on which everything fails.
+    /// A stack on which every operation fails.
     pub(super) fn failing(code: Code) -> Self {
         let fake = Self::default();
         fake.lock().all_failing = Some(code);
         fake
     }
 
-    /// Nothing fails any more.
+    /// Ends all failures.
     pub(super) fn recover(&self) {
         let mut shared = self.lock();
         shared.all_failing = None;
         shared.failing.clear();
     }
 
-    /// This operation fails from now on.
+    /// Makes this operation fail from now on.
     pub(super) fn fail(&self, name: &'static str, code: Code) {
         self.lock().failing.insert(name, code);
     }
 
-    /// The next answer to this operation; several queue up.
+    /// Sets the next answer to this operation; several answers queue up.
     pub(super) fn answer(&self, name: &'static str, answer: Value) {
         self.lock().answers.entry(name).or_default().push_back(answer);
     }
 
-    /// This operation is answered only as often as permits are added to the semaphore.
+    /// Holds answers to this operation back until permits are added to the semaphore.
     pub(super) fn hold(&self, name: &'static str) -> Arc<Semaphore> {
         let gate = Arc::new(Semaphore::new(0));
         self.lock().gates.insert(name, Arc::clone(&gate));
         gate
     }
 
-    /// Every request so far.
+    /// All requests so far.
     pub(super) fn seen(&self) -> Vec<Seen> {
         let seen = |request: &Request| Seen {
             name: request.op.spec().name,
@@ -90,12 +90,12 @@ impl Fake {
         self.lock().seen.iter().map(seen).collect()
     }
 
-    /// The names of every request so far.
+    /// The names of all requests so far.
     pub(super) fn names(&self) -> Vec<&'static str> {
         self.lock().seen.iter().map(|request| request.op.spec().name).collect()
     }
 
-    /// Every request of this name so far.
+    /// All requests of this name so far.
     pub(super) fn of(&self, name: &str) -> Vec<Seen> {
         self.seen().into_iter().filter(|seen| seen.name == name).collect()
     }
@@ -147,14 +147,14 @@ impl Service<Request> for Fake {
     }
 }
 
-/// A voice that remembers what was said: `say TEXT`, `pm USER TEXT`.
+/// A voice that records what was said: `say TEXT`, `pm USER TEXT`.
 #[derive(Clone, Default)]
 pub(super) struct Ears {
     said: Arc<Mutex<Vec<String>>>,
     fault: Arc<Mutex<Option<Fault>>>,
 }
 
-/// What a voice does instead of speaking.
+/// The fault of a voice that does not speak.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
     Refuse(Unsent),
@@ -191,7 +191,7 @@ impl Voice for Ears {
     }
 }
 
-/// A chat that plays these events at once, and then ends, or never does.
+/// A chat that plays these events at once, and then ends or stays open.
 pub(super) struct Script {
     pub(super) events: Vec<Event>,
     pub(super) ends: bool,
@@ -210,7 +210,7 @@ impl Chat for Script {
     }
 }
 
-/// A bot whose events are told one by one.
+/// A bot that handles events one by one.
 pub(super) struct Told {
     pub(super) fake: Fake,
     pub(super) ears: Ears,
@@ -250,7 +250,7 @@ pub(super) fn list(users: &[&str]) -> Body {
     Body::UserList { users: users.iter().map(|user| UserData::named(*user)).collect() }
 }
 
-/// A message as the memory hands it out.
+/// A waiting message as the database hands it out.
 pub(super) fn waiting(id: i64, username: Option<&str>, content: &str) -> Value {
     serde_json::json!({
         "id": id, "username": username, "content": content, "message": content,
@@ -258,7 +258,7 @@ pub(super) fn waiting(id: i64, username: Option<&str>, content: &str) -> Value {
     })
 }
 
-/// Lets the other tasks run until this holds.
+/// Lets the other tasks run until the condition holds.
 pub(super) async fn until(holds: impl Fn() -> bool) {
     for _ in 0..100_000 {
         if holds() {

@@ -1,4 +1,4 @@
-//! The life of a whole bot.
+//! The life cycle of a whole bot.
 
 use std::future::{pending, ready};
 use std::sync::{Arc, Mutex};
@@ -85,7 +85,7 @@ async fn chains_start_in_the_order_of_events_and_the_room_is_as_the_last_event_l
     let bot = bot(&fake, vec![join("alice"), line("a", "1"), leave("alice"), line("a", "2")], true);
     let look =
         move |bot: Context<Fake>, _: Arc<Event>| note.lock().expect("seen").push(bot.room().has("alice"));
-    // In front of the others, as the room's own handler is.
+    // Registered before all other handlers, as the room's own handler is.
     let mut dispatcher = Dispatcher::new();
     dispatcher.on(Kind::Message, look);
     handlers::register(&mut dispatcher);

@@ -1,4 +1,4 @@
-//! What would be said for every event as long as something is wrong: said once, and then counted.
+//! Rate-limited warnings: a failure that repeats with every event is logged once, and then counted.
 
 use std::time::Duration;
 
@@ -9,27 +9,27 @@ use tracing::warn;
 
 use super::context::Context;
 
-/// How often it is looked what is over.
+/// How often the bot checks whether a failure has stopped repeating.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What may be wrong for many events.
+/// Kinds of failure that may affect many events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
     /// An operation was refused.
     Refused,
-    /// An operation may have happened, or not.
+    /// An operation may or may not have taken effect.
     Unknown,
-    /// An operation has not happened.
+    /// An operation has not taken effect.
     Lost,
-    /// It could not be asked what waits for somebody.
+    /// Waiting messages could not be claimed.
     Unclaimed,
-    /// The chat did not take a message.
+    /// The chat did not accept a message.
     Undelivered,
-    /// It could not be noted what became of a message.
+    /// The result of a delivery could not be recorded.
     Unmarked,
-    /// Nor will it be tried again.
+    /// The result of a delivery could not be recorded, and no further attempt follows.
     GivenUp,
-    /// Input that is no event.
+    /// Input that is not an event.
     Unreadable,
     /// A handler failed or panicked.
     Handler,
@@ -49,18 +49,16 @@ impl Wrong {
         Self::Handler,
     ];
 
-    /// What several of them are.
+    /// A phrase for several failures of this kind.
     const fn many(self) -> &'static str {
         match self {
             Self::Refused => "operations were refused, and are not tried again",
             Self::Unknown => "operations may be lost",
             Self::Lost => "operations are lost",
-            Self::Unclaimed => "times it was not known which messages wait",
+            Self::Unclaimed => "attempts to read the waiting messages failed",
             Self::Undelivered => "messages could not be delivered",
-            Self::Unmarked => {
-                "messages of which it is not noted yet what became of them; that will be repeated"
-            }
-            Self::GivenUp => "messages of which it will not be noted what became of them",
+            Self::Unmarked => "delivery reports could not be recorded yet and will be retried",
+            Self::GivenUp => "delivery reports were dropped",
             Self::Unreadable => "lines of the input were skipped",
             Self::Handler => "handlers failed",
         }
@@ -71,12 +69,12 @@ impl Wrong {
 pub(super) struct Troubles([Trouble; Wrong::COUNT]);
 
 impl Troubles {
-    /// It has happened. Answers whether to say so.
+    /// Records a failure. Returns `Some` if it is to be logged.
     pub(super) fn again(&self, wrong: Wrong) -> Option<More> {
         self.0[wrong as usize].again()
     }
 
-    /// Says what no line stands for yet.
+    /// Logs the failures that no line has reported yet.
     pub(super) fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
         for (wrong, trouble) in Wrong::ALL.into_iter().zip(&self.0) {
             if let Some(Past { unsaid, lasted, .. }) = end(trouble).filter(|past| past.unsaid > 0) {
@@ -86,7 +84,7 @@ impl Troubles {
     }
 }
 
-/// Says what is over, until `stop`.
+/// Logs the summary of failures that have stopped, until `stop`.
 pub(super) async fn watch<S>(bot: Context<S>, mut stop: watch::Receiver<bool>) {
     while time::timeout(LOOK, stop.wait_for(|stop| *stop)).await.is_err() {
         bot.troubles().rest(Trouble::over);

@@ -14,7 +14,7 @@ use super::paths::Paths;
 use super::tally::{Row, Table};
 use super::timeline::Timeline;
 use super::{console, outbox, signals};
-use crate::bot::{Bot, Progress, Summary, chat};
+use crate::bot::{Bot, Progress, Summary};
 use crate::files;
 use crate::nats::InboxCounts;
 
@@ -22,7 +22,7 @@ pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
     args.paths.queries = args.chat.queries.into();
     if args.paths.no_nats {
         // Beside a service, the service removes what is old.
-        args.paths.database = args.paths.database.keeping(&args.keep)?;
+        args.paths.database = args.paths.database.keeping(&args.keep);
     }
     let mode = args.paths.database.file_mode;
     let shutdown = signals::shutdown();
@@ -40,11 +40,12 @@ pub(super) async fn chat(
     paths: &Paths,
     shutdown: watch::Receiver<bool>,
 ) -> Result<Exit, Failure> {
-    let source = args.chat.parse::<chat::Source>()?.of_channel(args.channel.as_deref()).open().await?;
+    let source = args.chat.clone().of_channel(args.channel.as_deref()).open().await?;
     tokio::select! {
         () = paths.usable() => {}
         () = signals::told(shutdown.clone()) => {
-            console::ending("stopped before there was a path: nothing was read", serde_json::json!({"summary": null}));
+            let details = serde_json::json!({"summary": null});
+            console::ending("stopped before there was a path: nothing was read", Exit::Ok, None, details);
             return Ok(Exit::Ok);
         }
     }
@@ -67,7 +68,7 @@ pub(super) async fn chat(
     let inbox = paths.inbox();
     let outbox = kept.as_ref().map(|(_, report)| *report);
     let exit = if summary.is_clean() { Exit::Ok } else { Exit::Failed };
-    let mut details = as_json(&summary, &rows, outbox, inbox.as_ref());
+    let details = as_json(&summary, &rows, outbox, inbox.as_ref());
     if let Some(file) = &args.report {
         report(file, file_mode, &details)?;
     }
@@ -77,8 +78,9 @@ pub(super) async fn chat(
         text.push('\n');
         text.push_str(&line);
     }
-    details["exit"] = exit.number().into();
-    console::ending(&text, details);
+    let error = (exit != Exit::Ok)
+        .then(|| format!("not everything was done: {}", summary.to_string().replace('\n', "; ")));
+    console::ending(&text, exit, error, details);
     Ok(exit)
 }
 

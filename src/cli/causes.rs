@@ -57,13 +57,14 @@ impl Visit for Said {
     }
 }
 
-/// A panic of the NATS client is such an end too, and is told with the others, not each time.
+/// A panic of the NATS client is such an end too, and is told with the others, not each time. Any other one is a line of the
+/// log.
 pub(super) fn of_panics() {
-    let usual = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(|place| place.file()).unwrap_or_default();
         if !place.contains(CRATE) {
-            return usual(panic);
+            let said = panic.to_string();
+            return tracing::error!("{}", said.split_whitespace().collect::<Vec<_>>().join(" "));
         }
         unreadable::ends(format!("the NATS client: {}", panic.payload_as_str().unwrap_or("a panic")));
     }));

@@ -2,17 +2,16 @@
 //! `--help` shows what is in force.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::builder::Resettable;
-use clap::error::ContextKind;
 use clap::{Arg, Command};
 use toml::de::DeTable;
 use toml::{Table, Value};
 
-use super::exit::{Exit, Failure};
-use super::{environment, secrets};
+use super::values::{Parsers, Shown};
+use super::words::Words;
+use super::{environment, known, secrets};
 
 /// Variables that other programs use too, and the options they stand for.
 const SHARED: [(&str, &str); 2] = [("NATS_URL", "nats-url"), ("DATABASE_URL", "database-url")];
@@ -22,6 +21,8 @@ const SHARED: [(&str, &str); 2] = [("NATS_URL", "nats-url"), ("DATABASE_URL", "d
 pub(super) struct Source {
     /// The file, if there is one.
     pub(super) file: Option<PathBuf>,
+    /// What is wrong with it, a sentence each. Lines that are wrong say nothing.
+    pub(super) problems: Vec<String>,
     common: Lines,
     own: BTreeMap<String, Lines>,
     shared: Lines,
@@ -43,16 +44,28 @@ impl Source {
         self.shared.get(option).or_else(of_file).or_else(|| self.common.get(option))
     }
 
-    /// Whether the file asks for JSON, whatever the command is.
-    pub(super) fn wants_json(&self) -> bool {
-        self.common.get("json").is_some_and(|said| environment::says_yes(&said.value))
+    /// Whether what says this is a line of the file.
+    pub(super) fn is_of_file(&self, from: &str) -> bool {
+        let file = self.file.as_ref().map(|file| format!("{}:", file.display()));
+        file.is_some_and(|file| from.starts_with(&file))
+    }
+
+    /// Whether the file asks for JSON, for this command.
+    pub(super) fn wants_json(&self, command: &str) -> bool {
+        self.said(command, "json").is_some_and(|said| environment::says_yes(&said.value))
+    }
+
+    /// Whether the file asks for a log in JSON, for this command.
+    pub(super) fn wants_json_log(&self, command: &str) -> bool {
+        self.said(command, "log-format").is_some_and(|said| said.value == "json")
     }
 }
 
 /// The command with the file's lines as defaults, and what the file says.
-pub(super) fn apply(command: Command) -> Result<(Command, Source), Failure> {
-    let mut source = match find() {
-        Some(file) => read(&command, file)?,
+pub(super) fn apply(command: Command, words: &Words) -> (Command, Source) {
+    let here = || Some(PathBuf::from("rosey.toml")).filter(|here| here.symlink_metadata().is_ok());
+    let mut source = match words.config().or_else(here) {
+        Some(file) => read(&command, file),
         None => Source::default(),
     };
     for (variable, option) in SHARED {
@@ -65,80 +78,144 @@ pub(super) fn apply(command: Command) -> Result<(Command, Source), Failure> {
     for name in names {
         command = command.mut_subcommand(&name, |sub| defaults(sub, &source, &name));
     }
-    Ok((command, source))
-}
-
-/// The file that is named, or the one that lies here.
-fn find() -> Option<PathBuf> {
-    let mut args = std::env::args_os().skip(1).take_while(|arg| arg != "--");
-    while let Some(arg) = args.next() {
-        if arg == "--config" {
-            return args.next().map(PathBuf::from);
-        }
-        if let Some(file) = arg.to_str().and_then(|arg| arg.strip_prefix("--config=")) {
-            return Some(PathBuf::from(file));
-        }
-    }
-    let named = std::env::var_os("ROSEY_CONFIG").filter(|file: &OsString| !environment::is_blank(file));
-    named
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from("rosey.toml")).filter(|here| here.symlink_metadata().is_ok()))
+    (command, source)
 }
 
 /// Reads the file. What is wrong with it is said with line and column, and never with what stands there: that may be a
 /// password.
-fn read(command: &Command, file: PathBuf) -> Result<Source, Failure> {
+fn read(command: &Command, file: PathBuf) -> Source {
     let shown = file.display().to_string();
-    let failed = |why: String| Failure::new(Exit::Usage, format!("{shown}: {why}"));
-    let text = std::fs::read_to_string(&file).map_err(|e| failed(e.to_string()))?;
+    let mut source = Source { file: Some(file.clone()), ..Source::default() };
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(_) if shown.trim().is_empty() => {
+            source
+                .problems
+                .push("--config: the value is blank; name a file, or leave the option out".to_owned());
+            return source;
+        }
+        Err(e) => {
+            source.problems.push(format!("the configuration file {shown} cannot be read: {e}"));
+            return source;
+        }
+    };
+    text.lines().for_each(known::learn);
+    let (places, errors) = DeTable::parse_recoverable(&text);
     let syntax = |e: toml::de::Error| {
         let place = e.span().map_or_else(String::new, |span| format!(":{}", place(&text, span.start)));
-        Failure::new(Exit::Usage, format!("{shown}{place}: {}", e.message()))
+        format!("{shown}{place}: {}", e.message())
     };
-    let places = DeTable::parse(&text).map_err(syntax)?;
+    source.problems.extend(errors.into_iter().map(syntax));
+    if !source.problems.is_empty() {
+        return source;
+    }
+    let table: Table = match text.parse() {
+        Ok(table) => table,
+        Err(e) => {
+            source.problems.push(syntax(e));
+            return source;
+        }
+    };
     let places = Places { text: &text, table: places.get_ref(), file: &file };
-    let table: Table = text.parse().map_err(syntax)?;
-
-    let mut source = Source::default();
+    let reader = Reader { command, parsers: Parsers::new(command), places };
+    let mut problems = Vec::new();
     for (key, value) in table {
         match value {
             Value::Table(table) => {
-                let Some(sub) = command.get_subcommands().find(|sub| sub.get_name() == key) else {
-                    return Err(places.wrong(None, &key, &format!("[{key}]: there is no such command")));
-                };
-                let mut lines = Lines::new();
-                for (k, value) in table {
-                    let name = &key;
-                    if !knows(sub, &k) && !knows(command, &k) {
-                        let why = format!("{k} in [{name}]: `rosey {name}` has no such option");
-                        return Err(places.wrong(Some(name), &k, &why));
-                    }
-                    let value =
-                        text_of(command, sub, &k, value).map_err(|why| places.wrong(Some(name), &k, &why))?;
-                    let from = places.from(Some(name), &k);
-                    lines.insert(k, Said { value, from });
+                if let Some(lines) = reader.table(&key, table, &mut problems) {
+                    source.own.insert(key, lines);
                 }
-                source.own.insert(key, lines);
             }
-            value => {
-                let of = |sub: &&Command| knows(sub, &key);
-                let sub = command.get_subcommands().find(of).or_else(|| Some(command).filter(of));
-                let sub =
-                    sub.ok_or_else(|| places.wrong(None, &key, &format!("{key}: there is no such option")))?;
-                let value =
-                    text_of(command, sub, &key, value).map_err(|why| places.wrong(None, &key, &why))?;
-                let from = places.from(None, &key);
-                source.common.insert(key, Said { value, from });
-            }
+            value => match reader.common(&key, value) {
+                Ok(said) => drop(source.common.insert(key, said)),
+                Err(problem) => problems.push(problem),
+            },
         }
     }
+    // In the order in which they stand in the file.
+    problems.sort();
+    source.problems = problems.into_iter().map(|(_, problem)| problem).collect();
     // A blank line says nothing, like a blank variable.
     for lines in source.own.values_mut() {
         lines.retain(|_, said| !said.value.trim().is_empty());
     }
     source.common.retain(|_, said| !said.value.trim().is_empty());
-    source.file = Some(file);
-    Ok(source)
+    source
+}
+
+/// What is wrong, behind the place in the text where it stands.
+type Problem = (usize, String);
+
+/// Reads the lines of a file for the options of the commands.
+struct Reader<'a> {
+    command: &'a Command,
+    parsers: Parsers,
+    places: Places<'a>,
+}
+
+impl Reader<'_> {
+    /// A line for every command that has such an option.
+    fn common(&self, key: &str, value: Value) -> Result<Said, Problem> {
+        let wrong = |why: String| self.places.wrong(None, key, &why);
+        let of = |sub: &&Command| knows(sub, key);
+        let sub = self.command.get_subcommands().find(of).or_else(|| Some(self.command).filter(of));
+        let sub = sub.ok_or_else(|| wrong(format!("{key}: there is no such option")))?;
+        let value = self.text_of(sub, key, value).map_err(wrong)?;
+        Ok(Said { value, from: self.places.from(None, key) })
+    }
+
+    /// The lines of a table, for the command of its name.
+    fn table(&self, name: &str, table: Table, problems: &mut Vec<Problem>) -> Option<Lines> {
+        let Some(sub) = self.command.get_subcommands().find(|sub| sub.get_name() == name) else {
+            problems.push(self.places.wrong(None, name, &format!("[{name}]: there is no such command")));
+            return None;
+        };
+        let mut lines = Lines::new();
+        for (key, value) in table {
+            let wrong = |why: String| self.places.wrong(Some(name), &key, &why);
+            if !knows(sub, &key) && !knows(self.command, &key) {
+                problems.push(wrong(format!("{key} in [{name}]: `rosey {name}` has no such option")));
+                continue;
+            }
+            match self.text_of(sub, &key, value) {
+                Ok(value) => {
+                    let from = self.places.from(Some(name), &key);
+                    lines.insert(key, Said { value, from });
+                }
+                Err(why) => problems.push(wrong(why)),
+            }
+        }
+        Some(lines)
+    }
+
+    /// The value as an option takes it.
+    fn text_of(&self, command: &Command, key: &str, value: Value) -> Result<String, String> {
+        let text = match value {
+            Value::Integer(_) | Value::Boolean(_) if wants_url(command, key) => {
+                return Err(format!(
+                    "{key}: expected an address in quotes, such as {key} = \"{}\", found {value}",
+                    if key == "nats-url" { "nats://127.0.0.1:4222" } else { "sqlite://rosey.db" }
+                ));
+            }
+            Value::String(text) => text,
+            Value::Integer(number) => number.to_string(),
+            Value::Boolean(flag) => flag.to_string(),
+            other => {
+                return Err(format!(
+                    "{key}: expected a string, an integer, true or false, found a value of type {}",
+                    other.type_str()
+                ));
+            }
+        };
+        if text.trim().is_empty() {
+            return Ok(text);
+        }
+        let name = if command.get_name() == self.command.get_name() { "" } else { command.get_name() };
+        match self.parsers.refuse(name, key, &text, Shown::No) {
+            Some(why) => Err(format!("{key}: {why}")),
+            None => Ok(text),
+        }
+    }
 }
 
 /// Where everything stands in the file.
@@ -159,9 +236,10 @@ impl Places<'_> {
         Some(key.span().start)
     }
 
-    fn wrong(&self, table: Option<&str>, key: &str, why: &str) -> Failure {
-        let place = self.of(table, key).map_or_else(String::new, |at| format!(":{}", place(self.text, at)));
-        Failure::new(Exit::Usage, format!("{}{place}: {why}", self.file.display()))
+    fn wrong(&self, table: Option<&str>, key: &str, why: &str) -> Problem {
+        let at = self.of(table, key);
+        let place = at.map_or_else(String::new, |at| format!(":{}", place(self.text, at)));
+        (at.unwrap_or_default(), format!("{}{place}: {why}", self.file.display()))
     }
 
     fn from(&self, table: Option<&str>, key: &str) -> String {
@@ -179,54 +257,6 @@ fn place(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let start = before.rfind('\n').map_or(0, |end| end + 1);
     format!("{}:{}", line(text, at), before[start..].chars().count() + 1)
-}
-
-/// The value as an option takes it.
-fn text_of(whole: &Command, command: &Command, key: &str, value: Value) -> Result<String, String> {
-    let text = match value {
-        Value::Integer(_) | Value::Boolean(_) if wants_url(command, key) => {
-            return Err(format!(
-                "{key}: expected an address in quotes, such as {key} = \"{}\", found {value}",
-                if key == "nats-url" { "nats://127.0.0.1:4222" } else { "sqlite://rosey.db" }
-            ));
-        }
-        Value::String(text) => text,
-        Value::Integer(number) => number.to_string(),
-        Value::Boolean(flag) => flag.to_string(),
-        other => {
-            return Err(format!(
-                "{key}: expected a string, an integer, true or false, found a value of type {}",
-                other.type_str()
-            ));
-        }
-    };
-    let blank = text.trim().is_empty();
-    if blank { Ok(text) } else { accepted(whole, command, key, &text).map(|()| text) }
-}
-
-/// Whether the option takes this value: else the line of the file is wrong, and not the command line.
-fn accepted(whole: &Command, command: &Command, key: &str, value: &str) -> Result<(), String> {
-    let takes_values = |arg: &Arg| arg.get_long() == Some(key) && arg.get_action().takes_values();
-    if !command.get_arguments().any(takes_values) {
-        return Ok(());
-    }
-    let option = format!("--{key}");
-    let mut words = vec![whole.get_name().to_owned()];
-    if command.get_name() != whole.get_name() {
-        words.push(command.get_name().to_owned());
-    }
-    words.push(format!("{option}={value}"));
-    let Err(error) = whole.clone().try_get_matches_from(words) else { return Ok(()) };
-    let about = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
-    if about.split_whitespace().next() != Some(&option) {
-        return Ok(());
-    }
-    let why = match (error.get(ContextKind::ValidValue), std::error::Error::source(&error)) {
-        (Some(values), _) => format!("expected one of {values}"),
-        (None, Some(why)) => why.to_string(),
-        (None, None) => return Ok(()),
-    };
-    Err(format!("{key}: {}", why.replace(value, "this value")))
 }
 
 /// Whether the option of this name takes an address.

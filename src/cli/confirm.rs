@@ -6,13 +6,14 @@ use super::args::Global;
 use super::console;
 use super::exit::{Exit, Failure};
 
-/// Whether it shall be done. `what` is the subject of a sentence: "3 dead letters in rosey.db".
+/// Asks whether it shall be done. `what` is the subject of a sentence: "3 dead letters in rosey.db".
 ///
 /// # Errors
-/// Without `--yes` where nothing can be asked: stdin is no terminal, or a program reads the answer (`--json`).
-pub(super) fn removal(global: &Global, yes: bool, what: &str, effect: &str) -> Result<bool, Failure> {
+/// When the answer is no. Without `--yes` where nothing can be asked: stdin is no terminal, or a program reads the answer
+/// (`--json`).
+pub(super) fn removal(global: &Global, yes: bool, what: &str, effect: &str) -> Result<(), Failure> {
     if yes {
-        return Ok(true);
+        return Ok(());
     }
     if global.json || !io::stdin().is_terminal() {
         return Err(Failure::new(
@@ -24,9 +25,8 @@ pub(super) fn removal(global: &Global, yes: bool, what: &str, effect: &str) -> R
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(|e| Failure::new(Exit::Usage, format!("the answer: {e}")))?;
-    let agreed = matches!(answer.trim().to_ascii_lowercase().as_str(), "yes" | "y");
-    if !agreed {
-        console::say("nothing was removed");
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "yes" | "y" => Ok(()),
+        _ => Err(Failure::new(Exit::Failed, "nothing was removed")),
     }
-    Ok(agreed)
 }

@@ -12,8 +12,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use super::args::{Global, LogFormat};
-use super::{logfile, query, secrets, shown};
+use super::exit::Exit;
+use super::{logfile, secrets, shown};
 use crate::clock;
+use crate::rfc3339;
 
 /// Whether results and failures are JSON, and whether the log is.
 static RESULTS: AtomicBool = AtomicBool::new(false);
@@ -42,6 +44,11 @@ pub(super) fn speak_as(global: &Global, story: bool) {
     let usual = if global.json && !story { LogFormat::Json } else { LogFormat::Text };
     let format = global.log_format.unwrap_or(usual);
     speak(global.json, matches!(format, LogFormat::Json));
+}
+
+/// Whether results and failures are JSON.
+pub(super) fn results_json() -> bool {
+    RESULTS.load(Ordering::Relaxed)
 }
 
 /// Whether the log is JSON.
@@ -77,27 +84,44 @@ pub(super) fn say(text: impl AsRef<str>) {
     if logs_json() {
         log_line(&logged("INFO", text, Map::new()));
     } else {
-        let text = secrets::redact(&shown::lines(text));
+        let text = secrets::hide(&shown::lines(text));
         logfile::append(&text);
         stderr(&text);
     }
 }
 
+/// Warns on stderr alone: about the file of the log.
+pub(super) fn warn(text: &str) {
+    if logs_json() {
+        stderr(&logged("WARN", text, Map::new()));
+    } else {
+        stderr(&format!("rosey: {}", secrets::hide(&shown::lines(text))));
+    }
+}
+
 /// Says how a command that runs for long has ended: in words, or as an object with the details.
-pub(super) fn ending(text: &str, details: Value) {
+/// A bad outcome has an error, like any other failure.
+pub(super) fn ending(text: &str, exit: Exit, error: Option<String>, details: Value) {
     if !logs_json() && !RESULTS.load(Ordering::Relaxed) {
         return say(text);
     }
-    let details = match details {
+    let mut details = match details {
         Value::Object(details) => details,
         other => Map::from_iter([("result".to_owned(), other)]),
     };
-    log_line(&logged("INFO", text, details));
+    details.insert("exit".to_owned(), exit.number().into());
+    if exit != Exit::Ok {
+        let error = error.unwrap_or_else(|| "the outcome is bad: see what was said before".to_owned());
+        let more = [("error", error.into()), ("class", Value::Null), ("code", exit.name().into())];
+        details.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    }
+    let level = if exit == Exit::Ok { "INFO" } else { "ERROR" };
+    log_line(&logged(level, text, details));
 }
 
 /// Says why a command failed: as an object of results if those are JSON, as a line of the log if that is, else in words.
 pub(super) fn failure(message: &str, class: Option<&str>, code: &str, exit: u8) {
-    let message = secrets::redact(message);
+    let message = secrets::hide(message);
     if RESULTS.load(Ordering::Relaxed) {
         let object = json!({"error": message, "class": class, "code": code, "exit": exit});
         log_line(&shown::json(&object.to_string()));
@@ -121,6 +145,11 @@ pub(super) fn print(text: impl AsRef<str>) {
     put(&text);
 }
 
+/// Prints text that holds no secret on stdout.
+pub(super) fn print_text(text: &str) {
+    put(text.trim_end());
+}
+
 /// Prints a result on stdout as one line of JSON.
 pub(super) fn print_json(value: &impl serde::Serialize) {
     match serde_json::to_string(value) {
@@ -139,11 +168,11 @@ fn put(text: &str) {
 /// A line as the log writes it in JSON.
 fn logged(level: &str, message: &str, more: Map<String, Value>) -> String {
     let mut line = Map::new();
-    line.insert("timestamp".to_owned(), query::rfc3339(clock::now()).into());
+    line.insert("timestamp".to_owned(), rfc3339::format(clock::now()).into());
     line.insert("level".to_owned(), level.into());
     line.insert("message".to_owned(), message.into());
     line.extend(more);
-    secrets::redact(&shown::json(&Value::Object(line).to_string()))
+    secrets::hide(&shown::json(&Value::Object(line).to_string()))
 }
 
 fn log_line(line: &str) {

@@ -12,6 +12,7 @@ use tower::ServiceExt;
 
 use super::args::{DatabaseArgs, Global};
 use super::exit::{Exit, Failure};
+use super::number::counted;
 use super::query::time;
 use super::shown::clean;
 use super::{confirm, console};
@@ -33,19 +34,19 @@ pub(super) struct DeadArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadCommand {
-    /// The newest letters, and why they are here
+    /// List the newest letters, with the reason of each
     List {
-        /// How many
+        /// The number of letters
         #[arg(short = 'n', long, default_value = "50", value_name = "N")]
         letters: u32,
     },
-    /// A letter with its headers and its payload
+    /// Show a letter with its headers and its payload
     Show {
         /// Its number
         id: i64,
     },
-    /// Offer letters again, as the service would take them; what is applied is a dead letter no more. Not those older
-    /// than 7 days
+    /// Apply letters again, as the service would; those that are applied are removed. Letters older than 7 days are
+    /// refused
     Retry(DeadWhich),
     /// Remove letters for good
     Drop {
@@ -115,46 +116,46 @@ async fn command(
         }
         DeadCommand::Drop { which, yes } => {
             let ids = chosen(letters, which).await?;
-            let what = match ids.len() {
-                1 => "1 dead letter".to_owned(),
-                n => format!("{n} dead letters"),
-            };
+            let what = counted(ids.len() as u64, "dead letter");
             // Those named one by one were looked at; all of them may be more than were looked at.
-            if which.all
-                && !ids.is_empty()
-                && !confirm::removal(global, *yes, &what, "would be removed for good")?
-            {
-                return Ok(Exit::Failed);
+            if which.all && !ids.is_empty() {
+                confirm::removal(global, *yes, &what, "would be removed for good")?;
             }
-            let mut exit = Exit::Ok;
+            let mut missing = Vec::new();
             let mut removed = 0_u64;
             for id in ids {
                 let dropped = letters.drop_letter(id).await.map_err(|e| unserved(&e))?;
                 say(global, id, if dropped { "dropped" } else { "not there" }, None);
-                exit = if dropped { exit } else { Exit::Failed };
-                removed += u64::from(dropped);
+                if dropped {
+                    removed += 1;
+                } else {
+                    missing.push(id.to_string());
+                }
             }
             if which.all {
                 if global.json {
                     console::print_json(&json!({"dropped": removed}));
                 } else {
-                    console::print(format!("{removed} dead letters dropped"));
+                    console::print(format!("{} dropped", counted(removed, "dead letter")));
                 }
             }
-            Ok(exit)
+            match missing.as_slice() {
+                [] => Ok(Exit::Ok),
+                ids => Err(Failure::new(Exit::Failed, format!("there is no dead letter {}", ids.join(", ")))),
+            }
         }
         DeadCommand::Retry(which) => {
-            let mut exit = Exit::Ok;
+            let mut failed: Vec<(i64, Cause)> = Vec::new();
             for id in chosen(letters, which).await? {
                 match retry(db, letters, id).await {
                     Ok(()) => say(global, id, "applied, and removed from the dead letters", None),
                     Err(cause) => {
                         say(global, id, "still here", Some(&cause));
-                        exit = if cause.class() == Class::Rejected { Exit::Refused } else { Exit::Unserved };
+                        failed.push((id, cause));
                     }
                 }
             }
-            Ok(exit)
+            still_here(&failed)
         }
     }
 }
@@ -200,6 +201,20 @@ async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Resu
     db.clone().oneshot(request).await.map_err(|error| error.cause().clone())?;
     // Dying here leaves the letter, and what it asks for done: offered again, it has no second effect.
     letters.drop_letter(id).await.map(drop)
+}
+
+/// How a retry ends of which these failed: what could not be served weighs more than what was refused.
+fn still_here(failed: &[(i64, Cause)]) -> Result<Exit, Failure> {
+    let is_unserved = |(_, cause): &&(i64, Cause)| cause.class() != Class::Rejected;
+    let Some((id, cause)) = failed.iter().find(is_unserved).or_else(|| failed.first()) else {
+        return Ok(Exit::Ok);
+    };
+    let exit = if cause.class() == Class::Rejected { Exit::Refused } else { Exit::Unserved };
+    let why = match failed.len() {
+        1 => format!("dead letter {id} was not applied: {cause}"),
+        n => format!("{n} dead letters were not applied; {id}: {cause}"),
+    };
+    Err(Failure::because(exit, cause, why))
 }
 
 fn say(global: &Global, id: i64, what: &str, cause: Option<&Cause>) {

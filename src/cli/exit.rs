@@ -41,7 +41,7 @@ impl Exit {
     }
 
     /// What stands as the code of a failure that is no operation's.
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Failed => "failed",
@@ -70,6 +70,11 @@ impl Failure {
     /// An operation, or a step of it, that failed for this cause.
     pub(super) fn of(exit: Exit, cause: &Cause) -> Self {
         Self { exit, message: cause.to_string(), code: Some(cause.code()) }
+    }
+
+    /// The same with a sentence of its own.
+    pub(super) fn because(exit: Exit, cause: &Cause, message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..Self::of(exit, cause) }
     }
 
     /// The sentence.

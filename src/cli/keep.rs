@@ -1,11 +1,11 @@
 //! Retention periods, as they are said: `chat=150h,history=30d`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
 use super::args::millis;
-use super::exit::{Exit, Failure};
 use crate::op::Op;
 use crate::outbox::OFFERED;
 use crate::sql::Retention;
@@ -18,8 +18,8 @@ pub(super) struct KeepArgs {
     /// chat=150h (lines), history=30d (user counts; older joins and leaves become totals), sent=7d (delivered
     /// messages), ledger=14d (which operations were applied; at least 8d). What is not named keeps its default.
     /// `bot` removes nothing unless it is without NATS: the service does
-    #[arg(long, env = "ROSEY_KEEP", value_name = "LIST", default_value = "", hide_default_value = true)]
-    pub(super) keep: String,
+    #[arg(long, env = "ROSEY_KEEP", value_name = "LIST", default_value = "", hide_default_value = true, value_parser = periods)]
+    pub(super) keep: Periods,
     /// The clock of this machine is right now, though the last known time of the file or of the NATS server is another one:
     /// what is old by it may be removed. For one start, after the machine was off for long or its clock was put right;
     /// nothing is removed while the clock is more than an hour off what is known, either way
@@ -30,34 +30,38 @@ pub(super) struct KeepArgs {
     pub(super) sweep_every_ms: Option<Duration>,
 }
 
+/// What is kept for how long, as far as it is said.
+pub(super) type Periods = Arc<[(&'static str, Duration)]>;
+
 impl KeepArgs {
-    pub(super) fn retention(&self) -> Result<Retention, Failure> {
-        let known = Retention::default().times::<Op>();
-        let wrong = |why: String| Failure::new(Exit::Usage, format!("--keep {:?}: {why}", self.keep));
+    pub(super) fn retention(&self) -> Retention {
         let mut retention = Retention::default();
         if let Some(every) = self.sweep_every_ms {
             retention.every = every;
         }
-        for part in self.keep.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let (name, time) = part
-                .split_once('=')
-                .ok_or_else(|| wrong(format!("{part:?} is not NAME=TIME, as in chat=150h")))?;
-            if !known.contains_key(name) {
-                let names = known.keys().copied().collect::<Vec<_>>().join(", ");
-                return Err(wrong(format!("there is no {name:?}; there are {names}")));
-            }
-            let time =
-                duration(time).ok_or_else(|| wrong(format!("{time:?} is not a time, as 150h or 30d")))?;
-            // Its rows must outlive whatever is offered again.
-            if name == "ledger" && time <= OFFERED {
-                return Err(wrong(
-                    "the ledger is kept for at least 8d: an operation may come again for 7d".to_owned(),
-                ));
-            }
-            retention = retention.keep(name, time);
-        }
-        Ok(retention)
+        self.keep.iter().fold(retention, |retention, (name, time)| retention.keep(*name, *time))
     }
+}
+
+/// Reads `--keep`.
+fn periods(list: &str) -> Result<Periods, String> {
+    let known = Retention::default().times::<Op>();
+    let mut periods = Vec::new();
+    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (name, time) =
+            part.split_once('=').ok_or_else(|| format!("{part:?} is not NAME=TIME, as in chat=150h"))?;
+        let Some((&name, _)) = known.get_key_value(name) else {
+            let names = known.keys().copied().collect::<Vec<_>>().join(", ");
+            return Err(format!("there is no {name:?}; there are {names}"));
+        };
+        let time = duration(time).ok_or_else(|| format!("{time:?} is not a time, as 150h or 30d"))?;
+        // Its rows must outlive whatever is offered again.
+        if name == "ledger" && time <= OFFERED {
+            return Err("the ledger is kept for at least 8d: an operation may come again for 7d".to_owned());
+        }
+        periods.push((name, time));
+    }
+    Ok(periods.into())
 }
 
 /// A whole number and a unit.
@@ -78,8 +82,9 @@ fn duration(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn said(keep: &str) -> Result<Retention, Failure> {
-        KeepArgs { keep: keep.to_owned(), trust_clock: false, sweep_every_ms: None }.retention()
+    fn said(keep: &str) -> Result<Retention, String> {
+        let keep = periods(keep)?;
+        Ok(KeepArgs { keep, trust_clock: false, sweep_every_ms: None }.retention())
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The paths of a command, made from its options: the stack over NATS and the database.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -63,6 +64,7 @@ impl DatabaseArgs {
         options.file_mode = self.file_mode;
         options.retention.clone_from(&self.retention);
         options.future_tolerance = self.future_tolerance_ms;
+        options.past_tolerance = self.past_tolerance_days;
         options.trust_clock = self.trust_clock;
         options.synchronous = match self.synchronous {
             SynchronousArg::Normal => Synchronous::Normal,
@@ -82,10 +84,38 @@ impl DatabaseArgs {
     }
 
     /// The same for a command that runs for long: it removes what is old.
-    pub(super) fn keeping(mut self, keep: &KeepArgs) -> Result<Self, Failure> {
-        self.retention = Some(keep.retention()?);
+    pub(super) fn keeping(mut self, keep: &KeepArgs) -> Self {
+        self.retention = Some(keep.retention());
         self.trust_clock = keep.trust_clock;
-        Ok(self)
+        self
+    }
+
+    /// Whether a database is named, and there is nothing in its file.
+    fn is_missing(&self) -> Result<bool, Failure> {
+        let Some(url) = &self.database_url else { return Ok(false) };
+        let file = std::fs::metadata(self.options(url)?.path());
+        Ok(file.map_or_else(|e| e.kind() == ErrorKind::NotFound, |file| file.is_file() && file.len() == 0))
+    }
+
+    /// Opens the database of the service on NATS for the first operation that needs it. `known`: which one that is, before it
+    /// says so again.
+    fn opener(
+        &self,
+        nats: &NatsService<Op>,
+        known: Option<String>,
+    ) -> impl FnMut() -> BoxFuture<'static, Result<SqlxService<Op>, Cause>> + Send + 'static {
+        let (status, database) = (nats.status(), self.clone());
+        move || {
+            let service = status.borrow().database().map(str::to_owned).or_else(|| known.clone());
+            let database = database.clone();
+            async move {
+                match service {
+                    Some(service) => database.open_known(service).await,
+                    None => Err(Cause::new(Code::UNAVAILABLE, "no database is open here")),
+                }
+            }
+            .boxed()
+        }
     }
 
     /// Opens the database that is named, if one is.
@@ -142,7 +172,11 @@ impl DatabaseArgs {
 
 impl PathArgs {
     fn nats_options(&self, name: &str) -> NatsOptions {
-        NatsOptions { future_tolerance: self.database.future_tolerance_ms, ..self.nats.options(name) }
+        NatsOptions {
+            future_tolerance: self.database.future_tolerance_ms,
+            past_tolerance: self.database.past_tolerance_days,
+            ..self.nats.options(name)
+        }
     }
 }
 
@@ -153,11 +187,44 @@ impl Paths {
         name: &str,
         outbox: Option<OutboxService<Op>>,
     ) -> Result<Self, Failure> {
-        let database = args.database.open_named().await?;
-        if args.no_nats && database.is_none() {
+        if args.no_nats && args.database.database_url.is_none() {
             return Err(Failure::new(Exit::Usage, "--no-nats needs a database: name it with --database-url"));
         }
+        if !args.no_nats && args.database.is_missing()? {
+            return Self::without_file(args, name, outbox).await;
+        }
+        let database = args.database.open_named().await?;
         Self::over(args, name, database, outbox).await
+    }
+
+    /// The paths where a database is named whose file is not there: it is created only if no service on NATS has one, which
+    /// would be another.
+    async fn without_file(
+        args: &PathArgs,
+        name: &str,
+        outbox: Option<OutboxService<Op>>,
+    ) -> Result<Self, Failure> {
+        let nats = NatsService::connect(args.nats_options(name)).await?;
+        let mut status = nats.status();
+        let _ = time::timeout(args.nats.recognition_timeout_ms, async {
+            let _ = time::timeout(STARTING, status.wait_for(|status| status.database().is_some())).await;
+            let _ = status.wait_for(|status| status.database().is_some() || status.is_hopeless()).await;
+        })
+        .await;
+        let known = nats.status().borrow().database().map(str::to_owned);
+        let direct = match known {
+            None => args.database.open_named().await?.map_or_else(Direct::closed, Direct::open),
+            Some(known) => {
+                tracing::warn!(
+                    database = known,
+                    "{} is not there, and the service on NATS has a database: nothing is created. Operations go over NATS \
+                     only until its file is at that path",
+                    args.database.named_or_usual()?.path().display()
+                );
+                Direct::when_needed(args.database.opener(&nats, Some(known)))
+            }
+        };
+        Self::of(args, Some(nats), direct, outbox).await
     }
 
     /// The paths over a database that is open already.
@@ -204,24 +271,14 @@ impl Paths {
             return Self::open(args, "rosey-send", None).await;
         }
         let nats = NatsService::connect(args.nats_options("rosey-send")).await?;
-        let (status, database) = (nats.status(), args.database.clone());
-        let direct = Direct::when_needed(move || {
-            let (service, database) = (status.borrow().database().map(str::to_owned), database.clone());
-            async move {
-                match service {
-                    Some(service) => database.open_known(service).await,
-                    None => Err(Cause::new(Code::UNAVAILABLE, "no database is open here")),
-                }
-            }
-            .boxed()
-        });
+        let direct = Direct::when_needed(args.database.opener(&nats, None));
         let paths = Self::of(args, Some(nats.clone()), direct, None).await?;
         // Too late is no error: the database serves, or both paths say why not.
         let _ = paths.recognised(&nats, kind).await;
         if nats.status().borrow().database().is_none()
             && let Some(database) = args.database.open_named().await?
         {
-            paths.runtime.direct().provide(database);
+            paths.runtime.direct().admit(database).await;
         }
         Ok(paths)
     }
@@ -242,10 +299,17 @@ impl Paths {
 
     /// Waits until there is a path at all: a database, the service on NATS, or its stream. Whoever cannot keep what he
     /// reads must not begin to read; with an outbox he can, and waits only for as long as a service needs that is there.
+    ///
+    /// With a database, until it is known whether a service is there: nothing is written to a copy of its file.
     pub(super) async fn usable(&self) {
-        let Some(nats) = self.runtime.nats().filter(|_| self.runtime.direct().database().is_none()) else {
-            return;
-        };
+        let Some(nats) = self.runtime.nats() else { return };
+        let direct = self.runtime.direct();
+        if direct.database().is_some() {
+            let mut status = nats.status();
+            let known = status.wait_for(|status| status.database().is_some() || status.is_hopeless());
+            let _ = time::timeout(STARTING, known).await;
+            return direct.judge().await;
+        }
         if self.recognised(nats, Kind::Event).await {
             return;
         }

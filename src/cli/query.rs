@@ -1,16 +1,15 @@
 //! The queries, for people: `rosey stats`, `rosey recent`, `rosey tell`.
 
 use serde::Serialize;
-use time::OffsetDateTime;
 
 use super::args::{Global, RecentArgs, StatsArgs, TellArgs};
 use super::console;
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
 use super::shown::clean;
-use crate::clock;
 use crate::op::{ChannelStats, Line, Peak, RecentChat, UserStats};
 use crate::operation::Kind;
+use crate::rfc3339;
 
 pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Failure> {
     let paths = Paths::open_for_one(&args.paths.asking(), Kind::Query).await?;
@@ -124,22 +123,18 @@ fn channel_text(stats: &ChannelStats) -> String {
     text
 }
 
+/// The end of the year 9999, in unix milliseconds.
+const LAST: i64 = 253_402_300_800_000;
+
 /// A unix second as a date and time of day, which says that it is UTC.
 pub(super) fn time(second: i64) -> String {
-    moment(second, ' ').map_or_else(|| format!("second {second}"), |moment| moment + " UTC")
-}
-
-/// A unix millisecond as RFC 3339.
-pub(super) fn rfc3339(milli: i64) -> String {
-    let second = clock::seconds(milli);
-    moment(second, 'T').map_or_else(String::new, |moment| format!("{moment}.{:03}Z", milli.rem_euclid(1000)))
-}
-
-fn moment(second: i64, between: char) -> Option<String> {
-    let at = OffsetDateTime::from_unix_timestamp(second).ok()?;
-    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
-    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
-    Some(format!("{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}"))
+    match second.checked_mul(1000) {
+        Some(millis) if (0..LAST).contains(&millis) => {
+            let whole = rfc3339::format(millis).replace('T', " ");
+            format!("{} UTC", whole.trim_end_matches(".000Z"))
+        }
+        _ => format!("second {second}"),
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +145,6 @@ mod tests {
     fn a_second_is_shown_as_its_date() {
         assert_eq!(time(0), "1970-01-01 00:00:00 UTC");
         assert_eq!(time(1_700_000_000), "2023-11-14 22:13:20 UTC");
-        assert_eq!(rfc3339(1_700_000_000_042), "2023-11-14T22:13:20.042Z");
         assert_eq!(time(i64::MAX), "second 9223372036854775807");
     }
 }

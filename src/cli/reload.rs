@@ -1,23 +1,27 @@
 //! SIGHUP: the configuration is read again, and the log file opened again. What cannot change while the process runs is
 //! named, and stays as it is until a restart.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use tracing::Level;
 
-use super::exit::Failure;
+use super::config::Source;
+use super::exit::{Exit, Failure};
+use super::logfile;
+use super::resolved::{Resolved, Unresolved};
 use super::settings::Setting;
-use super::{Resolved, logfile};
+use super::words::Words;
 
 /// The options that take effect at once.
 const AT_RUN_TIME: [&str; 2] = ["log", "log-file"];
 
-/// What is in force.
-static IN_FORCE: Mutex<Vec<Setting>> = Mutex::new(Vec::new());
+/// What is in force, and the file that it was read from.
+static IN_FORCE: Mutex<(Vec<Setting>, Option<PathBuf>)> = Mutex::new((Vec::new(), None));
 
 /// Remembers with what the process has started.
-pub(super) fn remember(settings: Vec<Setting>) {
-    *IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+pub(super) fn remember(source: &Source, settings: Vec<Setting>) {
+    *IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner) = (settings, source.file.clone());
 }
 
 /// Reads and opens everything again. If something is wrong with it, all stays as it was.
@@ -25,23 +29,32 @@ pub(super) fn now() {
     if let Err(failure) = again() {
         // After a rename the line belongs into the new file, whatever is wrong with the configuration.
         if let Err(failure) = logfile::reopen() {
-            tracing::error!("SIGHUP: {}; logging to the previous file", failure.message());
+            tracing::error!("SIGHUP: {}; logging to the previous file", line(&failure));
         }
-        tracing::error!("SIGHUP: {}; the previous configuration stays in force", failure.message());
+        tracing::error!("SIGHUP: {}; the previous configuration stays in force", line(&failure));
     }
 }
 
-fn again() -> Result<(), Failure> {
-    let resolved = Resolved::new(std::env::args_os()).map_err(super::Unresolved::into_failure)?;
-    let global = &resolved.cli.global;
-    let filter = logfile::filter(global.log.as_deref().unwrap_or(resolved.cli.command.log()))?;
-    let file = match &global.log_file {
-        Some(path) => Some((path.clone(), logfile::open(path)?)),
-        None => None,
-    };
-    let reopened = file.as_ref().map(|(path, _)| format!("logging to {}", path.display()));
+/// A failure of several lines as one line of the log.
+fn line(failure: &Failure) -> String {
+    failure.message().split('\n').map(str::trim).collect::<Vec<_>>().join("; ").replacen(":; ", ": ", 1)
+}
 
-    let mut in_force = IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner);
+fn again() -> Result<(), Failure> {
+    let resolved = Resolved::new(&Words::of_process()).map_err(Unresolved::into_failure)?;
+    let global = &resolved.cli.global;
+    let filter = logfile::filter(global.log.as_deref().unwrap_or(resolved.cli.command.log()));
+    let filter = filter.map_err(|why| Failure::new(Exit::Usage, why))?;
+    let file = global.log_file.as_deref().map(logfile::open).transpose()?;
+    let reopened = global.log_file.as_ref().map(|path| format!("logging to {}", path.display()));
+
+    let mut held = IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (in_force, read_before) = &mut *held;
+    if let (Some(before), None) = (&read_before, &resolved.source.file) {
+        let why = format!("the configuration file {} is not there any more", before.display());
+        return Err(Failure::new(Exit::Usage, why));
+    }
+    read_before.clone_from(&resolved.source.file);
     let (mut applied, mut later) = (Vec::new(), Vec::new());
     for new in resolved.settings {
         let Some(old) = in_force.iter_mut().find(|old| old.name == new.name) else { continue };
@@ -55,7 +68,7 @@ fn again() -> Result<(), Failure> {
             later.push(new.name);
         }
     }
-    drop(in_force);
+    drop(held);
 
     let read = match &resolved.source.file {
         Some(file) => format!("SIGHUP: {} reloaded", file.display()),

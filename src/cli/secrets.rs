@@ -1,5 +1,7 @@
 //! Addresses without the passwords in them, wherever in a text they stand: in an error, in the log, in the help.
 
+use super::known;
+
 /// Names of parameters whose values are secret.
 const PARAMETERS: [&str; 6] = ["password=", "passwd=", "pass=", "token=", "secret=", "nkey="];
 
@@ -30,6 +32,31 @@ pub(super) fn redact(text: &str) -> String {
     debugged(shown)
 }
 
+/// The same for what is said about a failure, and for the log: also without what is known to be secret, and without what
+/// looks like a login of an address that lacks its scheme. Results are not treated so: they are other people's words.
+pub(super) fn hide(text: &str) -> String {
+    // First of all: what is left of an address is no address any more.
+    let text = known::mask(text.to_owned());
+    let mut shown = String::with_capacity(text.len());
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
+    for token in text.split_inclusive(is_end) {
+        let word = token.trim_end_matches(is_end);
+        let at = word.rfind('@').filter(|at| {
+            let login = word[..*at].split_once(':');
+            !word.contains("://")
+                && login.is_some_and(|(user, password)| !user.is_empty() && !password.is_empty())
+        });
+        match at {
+            Some(at) => {
+                shown.push_str("***");
+                shown.push_str(&token[at..]);
+            }
+            None => shown.push_str(token),
+        }
+    }
+    redact(&shown)
+}
+
 /// The value of an option as it may be shown.
 pub(super) fn value(option: &str, value: &str) -> String {
     if ["password", "secret", "token", "seed"].iter().any(|word| option.contains(word)) {
@@ -39,6 +66,11 @@ pub(super) fn value(option: &str, value: &str) -> String {
         // An address may leave out its scheme.
         Some(at) if !value.contains("://") && (option.ends_with("url") || value[..at].contains(':')) => {
             format!("***{}", &value[at..])
+        }
+        // In quotes: an address with white space in its password does not end there.
+        Some(_) if option.ends_with("url") || value.contains("://") => {
+            let shown = redact(&format!("\"{value}\""));
+            known::mask(shown[1..shown.len() - 1].to_owned())
         }
         _ => redact(value),
     }
@@ -127,7 +159,7 @@ fn debugged(mut text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::redact;
+    use super::{hide, redact};
 
     #[test]
     fn no_password_of_an_address_is_shown_wherever_it_stands() {
@@ -154,6 +186,18 @@ mod tests {
         ] {
             let shown = redact(text);
             assert!(!shown.contains("secret") || text.contains("'cret"), "{text}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_login_without_a_scheme_is_hidden_in_what_is_said_about_a_failure() {
+        for (text, shown) in [
+            ("unexpected argument 'me:pw@host' found", "unexpected argument '***@host' found"),
+            ("address \"me:pw@host:1\": no", "address \"***@host:1\": no"),
+            ("alice@example.org at 12:30", "alice@example.org at 12:30"),
+            ("{\"user\":\"a@b\",\"error\":\"x\"}", "{\"user\":\"a@b\",\"error\":\"x\"}"),
+        ] {
+            assert_eq!(hide(text), shown);
         }
     }
 

@@ -18,7 +18,9 @@ use crate::request::OpId;
 pub(super) fn operations_help() -> String {
     let lines = Op::SPECS.iter().map(|spec| format!("  {:<22}{}\n", spec.name, spec.example));
     format!(
-        "Operations, each with a payload (`timestamp`, unix seconds, may stand in any of them):\n{}",
+        "Examples:\n  rosey send user_joined '{{\"username\":\"alice\"}}'\n  rosey send recent_chat '{{\"limit\":5}}' --json\n\
+         \x20 echo '{{\"username\":\"alice\"}}' | rosey send user_left -\n\n\
+         Operations, each with an example payload (`timestamp`, unix seconds, is optional in all):\n{}",
         lines.collect::<String>()
     )
 }

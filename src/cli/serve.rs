@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::addresses::reply_prefixes;
 use super::args::{ServeArgs, millis};
 use super::exit::{Exit, Failure};
+use super::number::were;
 use super::{console, signals};
 use crate::op::Op;
 use crate::service::{self, JetStream, Served, ServiceOptions};
@@ -20,17 +22,17 @@ pub(super) struct ServiceArgs {
     /// stored. `auto` does if the server has JetStream; `off` empties and deletes a stream of ours first
     #[arg(long, env = "ROSEY_JETSTREAM", default_value = "auto", value_name = "WHEN")]
     pub(super) jetstream: JetStreamArg,
-    /// How large the stream may grow; what does not fit is refused, and goes to the database [default: as large as the
-    /// server lets it]
+    /// How large the stream may grow, in bytes; events that do not fit go to the database directly [default: no limit of
+    /// our own]
     #[arg(long, env = "ROSEY_STREAM_MAX_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(i64).range(1..))]
     pub(super) stream_max_bytes: Option<i64>,
-    /// After how long without a word what an instance took from the stream is given to another one, in milliseconds: how
-    /// long events of an instance that was killed wait
+    /// How long events wait that an instance took from the stream before it was killed, in milliseconds: then another
+    /// instance gets them
     #[arg(long, env = "ROSEY_STREAM_ACK_WAIT_MS", default_value = "30000", value_name = "MS", value_parser = millis)]
     pub(super) stream_ack_wait_ms: Duration,
     /// Answer to subjects below this, too: several separated by commas, or the option several times. Without it answers go
     /// to `_INBOX.>` alone. For clients whose inboxes have a name of their own; nothing but inboxes may lie there
-    #[arg(long, env = "ROSEY_REPLY_PREFIX", value_name = "PREFIX")]
+    #[arg(long, env = "ROSEY_REPLY_PREFIX", value_name = "PREFIX", value_parser = reply_prefixes)]
     pub(super) reply_prefix: Vec<String>,
     /// Start even if another kind of service answers on these subjects
     #[arg(long, env = "ROSEY_TAKEOVER", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
@@ -46,7 +48,7 @@ pub(super) enum JetStreamArg {
 
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let shutdown = signals::shutdown();
-    let database = args.database.keeping(&args.keep)?;
+    let database = args.database.keeping(&args.keep);
     let options = args.service.options();
     let file = database.named_or_usual()?;
     if is_to_come(&file).await {
@@ -54,7 +56,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
         match service::check::<Op>(nats, &options, told).await {
             // Another one on the same file may have been quicker to create it, or to take it over.
             Err(refused) if is_to_come(&file).await => return Err(refused.into()),
-            _ if *shutdown.borrow() => return Ok(report(&Served::default())),
+            _ if *shutdown.borrow() => return Ok(report(&Served::default(), Exit::Ok)),
             _ => {}
         }
     }
@@ -62,11 +64,11 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let told = signals::told(shutdown);
     let served = service::serve(args.nats.options("rosey-serve"), db.clone(), options, || {}, told).await;
     db.close().await;
-    Ok(report(&served?))
+    Ok(report(&served?, Exit::Ok))
 }
 
 /// Whether the file would be created, or taken over from another program: not by a service that must not start.
-async fn is_to_come(options: &SqliteOptions) -> bool {
+pub(super) async fn is_to_come(options: &SqliteOptions) -> bool {
     is_new(options.path()) || take_over::is_due(options).await
 }
 
@@ -101,22 +103,28 @@ impl ServiceArgs {
     }
 }
 
-/// Says what was done, and what was lost.
-pub(super) fn report(served: &Served) -> Exit {
-    let Served { taken, done, repeated, refused, failed, returned, lost, buried, overruns } = served;
-    let overrun = match overruns {
-        0 => String::new(),
-        times => format!("{times} times requests came faster than they were taken, "),
+/// Reports what was served, and what was lost. `before` is how the rest of the command has ended.
+pub(super) fn report(served: &Served, before: Exit) -> Exit {
+    let Served { taken: _, done, repeated, refused, failed, returned, lost, buried, overruns } = served;
+    // A request that was delivered twice was served twice.
+    let mut text = format!("stopped: {done} requests served, {lost} lost");
+    for (count, what) in [
+        (repeated, "were repeats without a second effect"),
+        (refused, "refused"),
+        (buried, "kept as dead letters"),
+        (failed, "failed, and their senders were told"),
+        (returned, "returned to the stream"),
+        (overruns, "times requests came faster than they were taken"),
+    ] {
+        if *count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    let exit = match before {
+        Exit::Ok if *lost > 0 => Exit::Failed,
+        exit => exit,
     };
-    let text = format!(
-        "stopped: {taken} taken, {done} done, {repeated} came again and had no second effect, {refused} refused \
-         ({buried} dead letters kept), {failed} failed and told so, {returned} given back to the stream, {overrun}{lost} \
-         lost"
-    );
-    let exit = if *lost == 0 { Exit::Ok } else { Exit::Failed };
-    console::ending(
-        &text,
-        serde_json::json!({"served": served, "overruns": overruns, "exit": exit.number()}),
-    );
+    let error = (*lost > 0).then(|| format!("{} lost", were(*lost, "operation")));
+    console::ending(&text, exit, error, serde_json::json!({"served": served, "overruns": overruns}));
     exit
 }

@@ -1,13 +1,18 @@
 //! What is in force and where it came from: for `rosey config`, and to see what a reload has changed.
 
+use std::ffi::{OsStr, OsString};
+
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
-use super::args::{Cli, ConfigArgs, Global};
+use super::args::Cli;
 use super::config::{self, Source};
 use super::exit::{Exit, Failure};
-use super::{console, environment, secrets};
+use super::resolved::{self, Forms};
+use super::values::{self, Parsers, Shown};
+use super::words::Words;
+use super::{console, environment, secrets, usage};
 
 /// An option that has a value, or could have one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +21,40 @@ pub(super) struct Setting {
     pub(super) name: String,
     /// What it says; none if it is not set.
     pub(super) value: Option<String>,
+    /// The same one by one, for an option that may be given several times.
+    values: Vec<String>,
     /// Who says so.
     pub(super) from: String,
 }
+
+/// What a setting of the command line comes from.
+const LINE: &str = "command line";
+
+impl Setting {
+    /// What is wrong with a value of the command line that is blank. A blank variable or line of the file says nothing.
+    pub(super) fn blank(&self) -> Option<String> {
+        let blank = self.from == LINE && self.values.iter().any(|value| value.trim().is_empty());
+        blank.then(|| format!("--{}: the value is blank; give one, or leave the option out", self.name))
+    }
+
+    /// What is wrong with its values: a sentence that begins with the place where they were found.
+    fn problems(&self, command: &str, parsers: &Parsers) -> Vec<String> {
+        if let Some(blank) = self.blank() {
+            return vec![blank];
+        }
+        let (place, shown) = match self.from.as_str() {
+            DEFAULT => return Vec::new(),
+            LINE => (format!("--{}", self.name), Shown::Yes),
+            from => (format!("{from}: {}", self.name), Shown::No),
+        };
+        let refused =
+            self.values.iter().filter_map(|value| parsers.refuse(command, &self.name, value, shown));
+        refused.map(|why| format!("{place}: {why}")).collect()
+    }
+}
+
+/// What a setting comes from that nothing says.
+const DEFAULT: &str = "default";
 
 /// Every option of the command that was given.
 pub(super) fn in_force(command: &Command, matches: &ArgMatches, source: &Source) -> Vec<Setting> {
@@ -32,18 +68,18 @@ pub(super) fn in_force(command: &Command, matches: &ArgMatches, source: &Source)
             };
             let id = arg.get_id().as_str();
             let values = matches.try_get_raw(id).ok().flatten();
-            let value = values.map(|values| {
-                values.map(|value| value.to_string_lossy().into_owned()).collect::<Vec<_>>().join(",")
-            });
+            let values: Option<Vec<_>> =
+                values.map(|values| values.map(|value| value.to_string_lossy().into_owned()).collect());
             let from = match matches.try_contains_id(id).ok().and_then(|_| matches.value_source(id)) {
-                Some(ValueSource::CommandLine) => "command line".to_owned(),
+                Some(ValueSource::CommandLine) => LINE.to_owned(),
                 Some(ValueSource::EnvVariable) => {
                     arg.get_env().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
                 }
-                _ => source.said(first, name).map_or_else(|| "default".to_owned(), |said| said.from.clone()),
+                _ => source.said(first, name).map_or_else(|| DEFAULT.to_owned(), |said| said.from.clone()),
             };
             settings.retain(|setting| setting.name != name);
-            settings.push(Setting { name: name.to_owned(), value, from });
+            let value = values.as_ref().map(|values| values.join(","));
+            settings.push(Setting { name: name.to_owned(), value, values: values.unwrap_or_default(), from });
         }
         let Some((name, inner)) = matches.subcommand() else { return settings };
         let Some(sub) = command.find_subcommand(name) else { return settings };
@@ -51,29 +87,41 @@ pub(super) fn in_force(command: &Command, matches: &ArgMatches, source: &Source)
     }
 }
 
-/// `rosey config`.
-pub(super) fn show(global: &Global, args: ConfigArgs) -> Result<Exit, Failure> {
-    let mut words = args.words;
-    if words.iter().any(|word| word == "--json") {
-        console::speak(true, console::logs_json());
-    }
-    if words.is_empty() {
-        words.push("serve".into());
-    }
-    let (command, source) = config::apply(environment::respected(Cli::usual()))?;
-    // What a command cannot do without may be missing: nothing is run.
-    let mut command = command.mut_subcommands(|sub| {
-        sub.mut_args(|arg| arg.required(false)).subcommand_required(false).arg_required_else_help(false)
-    });
+/// `rosey config`: the options in force, or everything that is wrong with them.
+pub(super) fn show(words: &Words) -> Result<Exit, Failure> {
+    let (command, source) = config::apply(environment::respected(Cli::usual()), words);
+    let forms = Forms::new(words, &source);
+    console::speak(forms.results, forms.log);
+    let parsers = Parsers::new(&command);
+    let mut command = values::lenient(command);
     command.build();
-    let matches = command.clone().try_get_matches_from(std::iter::once("rosey".into()).chain(words));
-    let matches = matches.map_err(|e| Failure::new(Exit::Usage, super::sentence(&e)))?;
+    let matches = command.clone().try_get_matches_from(asked(words));
+    let matches = match matches {
+        Ok(matches) => matches,
+        Err(error) if !error.use_stderr() => {
+            usage::print(&error);
+            return Ok(Exit::Ok);
+        }
+        Err(error) => {
+            let mut problems = source.problems.clone();
+            problems.push(usage::sentence(&error, &command, words, &source));
+            return Err(resolved::failure(&problems));
+        }
+    };
+    // A line of the file for that is for the command that is asked about, and for this one.
+    console::speak(forms.results || matches.get_flag("json"), forms.log);
     let settings = in_force(&command, &matches, &source);
     let name = matches.subcommand_name().unwrap_or_default();
+    let mut problems = source.problems.clone();
+    // What the file says has been checked, line by line.
+    let elsewhere = settings.iter().filter(|setting| !source.is_of_file(&setting.from));
+    problems.extend(elsewhere.flat_map(|setting| setting.problems(name, &parsers)));
+    if !problems.is_empty() {
+        return Err(resolved::failure(&problems));
+    }
     let shown =
         |setting: &Setting| setting.value.as_deref().map(|value| secrets::value(&setting.name, value));
-    // A line of the file for that is for the command, and for this one.
-    if global.json || matches.get_flag("json") {
+    if console::results_json() {
         let options: serde_json::Map<String, Value> = settings
             .iter()
             .map(|setting| (setting.name.clone(), json!({"value": shown(setting), "from": setting.from})))
@@ -93,4 +141,20 @@ pub(super) fn show(global: &Global, args: ConfigArgs) -> Result<Exit, Failure> {
     }
     console::print(text);
     Ok(Exit::Ok)
+}
+
+/// The command that is asked about, as a command line: what stands before `config` is for all commands, and counts too.
+fn asked(words: &Words) -> Vec<OsString> {
+    let place = words.place_of_command().unwrap_or(0);
+    let behind = words.behind(place);
+    let after: Vec<&OsStr> = behind.all().collect();
+    let mut asked = vec![OsString::from("rosey")];
+    // Said twice, a switch would be an error.
+    asked.extend(words.all().take(place).filter(|word| !after.contains(word)).map(OsStr::to_owned));
+    // A command that is not named: what is asked about is `serve`.
+    if behind.command().is_none() {
+        asked.push("serve".into());
+    }
+    asked.extend(after.into_iter().map(OsStr::to_owned));
+    asked
 }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -51,31 +52,45 @@ fn stopped_by([mut interrupt, mut terminate, mut hangup]: [Option<Signal>; 3]) -
     rx
 }
 
-/// Catches what must not end a command that runs for long, from its first moment to its last: SIGHUP reloads, SIGUSR1
-/// and SIGUSR2 do nothing. Within a runtime.
-pub(super) fn stay() {
-    let mut hangup = signal(SignalKind::hangup()).ok();
-    let unused = [SignalKind::user_defined1(), SignalKind::user_defined2()].map(|kind| signal(kind).ok());
-    tokio::spawn(async move {
-        loop {
-            heard(&mut hangup).await;
-            // Files may be slow; a signal that comes meanwhile is heard after that.
-            if tokio::task::spawn_blocking(reload::now).await.is_err() {
-                tracing::error!("SIGHUP: the reload failed");
-            }
-        }
-    });
-    for mut signal in unused {
-        tokio::spawn(async move {
+/// What must not end a command that runs for long, from its first moment to its last: SIGHUP, SIGUSR1 and SIGUSR2. One that
+/// comes before the command is set up waits for that.
+pub(super) struct Caught {
+    hangup: Option<Signal>,
+    unused: [Option<Signal>; 2],
+}
+
+impl Caught {
+    /// Catches them.
+    pub(super) fn new(runtime: &Runtime) -> Self {
+        let _within = runtime.enter();
+        let unused = [SignalKind::user_defined1(), SignalKind::user_defined2()];
+        Self { hangup: signal(SignalKind::hangup()).ok(), unused: unused.map(|kind| signal(kind).ok()) }
+    }
+
+    /// From now on SIGHUP reloads, and SIGUSR1 and SIGUSR2 do nothing.
+    pub(super) fn stay(self, runtime: &Runtime) {
+        let Self { mut hangup, unused } = self;
+        runtime.spawn(async move {
             loop {
-                heard(&mut signal).await;
-                tracing::debug!("SIGUSR1 and SIGUSR2 have no meaning here, and are ignored");
+                heard(&mut hangup).await;
+                // Files may be slow; a signal that comes meanwhile is heard after that.
+                if tokio::task::spawn_blocking(reload::now).await.is_err() {
+                    tracing::error!("SIGHUP: the reload failed; the previous configuration stays in force");
+                }
             }
         });
+        for mut signal in unused {
+            runtime.spawn(async move {
+                loop {
+                    heard(&mut signal).await;
+                    tracing::debug!("SIGUSR1 and SIGUSR2 have no meaning here, and are ignored");
+                }
+            });
+        }
     }
 }
 
-/// Waits for the next one; for ever if it cannot be caught.
+/// Waits for the next one; indefinitely if it cannot be caught.
 async fn heard(signal: &mut Option<Signal>) {
     let heard = match signal {
         Some(signal) => signal.recv().await,

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::args::{DatabaseArgs, Global};
 use super::exit::{Exit, Failure};
+use super::number::are;
 use super::shown::clean;
 use super::{advice, console, query};
 use crate::op::Op;
@@ -22,7 +23,14 @@ pub(super) async fn run(global: &Global, database: DatabaseArgs) -> Result<Exit,
     let advice = advice::on(&verdict);
     let told = Told { verdict: &verdict, advice };
     query::show(global, &told, text);
-    Ok(if verdict.is_clean() { Exit::Ok } else { Exit::Failed })
+    if verdict.is_clean() {
+        return Ok(Exit::Ok);
+    }
+    let (compared, wrong) = totals(&verdict);
+    Err(Failure::new(
+        Exit::Failed,
+        format!("{wrong} of {} wrong; the findings are on stdout", are(compared, "value")),
+    ))
 }
 
 /// What is printed: the findings, and what they mean for the file's owner.
@@ -48,7 +56,7 @@ fn text(told: &Told<'_>) -> String {
             text.push_str(&format!("  … and {} more\n", wrong - told));
         }
     }
-    let (compared, wrong) = (verdict.compared.values().sum::<u64>(), verdict.wrong.values().sum::<u64>());
+    let (compared, wrong) = totals(verdict);
     text.push_str(&if wrong == 0 {
         format!("clean: {compared} values are what baseline and events make them")
     } else {
@@ -59,6 +67,11 @@ fn text(told: &Told<'_>) -> String {
         text.push_str(advice);
     }
     text
+}
+
+/// How many values were compared, and how many are wrong.
+fn totals(verdict: &Verdict) -> (u64, u64) {
+    (verdict.compared.values().sum(), verdict.wrong.values().sum())
 }
 
 fn sentence(finding: &Finding) -> String {

@@ -1,4 +1,4 @@
-//! Reading what one has written: an acknowledgement of the stream says that it is kept, not that it is applied.
+//! Read-your-writes: a stream's acknowledgement says that an event is stored, not that it is applied.
 
 use std::time::Duration;
 
@@ -13,33 +13,33 @@ use super::wire;
 use crate::error::{Cause, Code};
 use crate::operation::{Kind, Operation};
 
-/// The pause after a question that nobody answered.
+/// The pause after a question without an answer.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The question on `SERVICE.applied`.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Question {
-    /// Up to which place of the stream; everything that is in it now, if none is named.
+    /// The stream sequence to wait for; if absent, the last one in the stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sequence: Option<u64>,
 }
 
-/// Its answer.
+/// The answer on `SERVICE.applied`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Answer {
-    /// Whether all of it is applied. It is asked again if not.
+    /// Whether all messages up to `sequence` are applied. The client asks again if not.
     pub(crate) applied: bool,
-    /// The place that was waited for.
+    /// The stream sequence that the service waited for.
     pub(crate) sequence: u64,
 }
 
 impl<O: Operation> NatsService<O> {
-    /// Waits until everything that the stream has acknowledged to this service and its clones is applied: what is read
-    /// after that, on any path, is not older. Where the service answers after the commit, that is so at once.
+    /// Waits until everything that the stream has acknowledged to this service and its clones is applied, so
+    /// that later reads on any path include it. Returns at once where the service answers after the commit.
     /// Cancel safe.
     ///
     /// # Errors
-    /// `unanswered`, if it is not so within `limit`.
+    /// `unanswered`, if it is not applied within `limit`.
     pub async fn applied(&self, limit: Duration) -> Result<(), Cause> {
         match self.shared.health.last_stored() {
             0 => Ok(()),
@@ -47,11 +47,11 @@ impl<O: Operation> NatsService<O> {
         }
     }
 
-    /// Waits until everything that anybody's stream acknowledgement stands for by now is applied: as
-    /// [`applied`](Self::applied), for whoever reads what others have written. Cancel safe.
+    /// Waits until everything that the stream has acknowledged to any client by now is applied: as
+    /// [`applied`](Self::applied), for readers of other clients' writes. Cancel safe.
     ///
     /// # Errors
-    /// `unanswered`, if it is not so within `limit`.
+    /// `unanswered`, if it is not applied within `limit`.
     pub async fn all_applied(&self, limit: Duration) -> Result<(), Cause> {
         self.until(Question::default(), limit).await
     }
@@ -61,7 +61,7 @@ impl<O: Operation> NatsService<O> {
             loop {
                 match self.ask(question).await {
                     Some(Answer { applied: true, .. }) => return,
-                    // "Now" is when it was asked first: others may go on for ever.
+                    // "By now" is the moment of the first question: other clients may continue to publish.
                     Some(answer) => question.sequence = Some(answer.sequence),
                     None => time::sleep(PAUSE).await,
                 }
@@ -84,7 +84,7 @@ impl<O: Operation> NatsService<O> {
         let mut ticket = shared.inbox.wait(subject.clone(), Expects::Service);
         let body = serde_json::to_vec(&question).ok()?;
         shared.client.publish_with_reply(subject, ticket.subject(), body.into()).await.ok()?;
-        // Released with everything else that waits for the service, if that is lost.
+        // If the service is lost, this waiter is released together with all others.
         match (&mut ticket.rx).await {
             Ok(Settled::Answer(message)) if wire::refusal(&message).is_none() => {
                 serde_json::from_slice(&message.payload).ok()

@@ -1,4 +1,4 @@
-//! Connecting, for ever and without blocking; telling our service from others.
+//! Connecting, indefinitely and without blocking; telling our service from others.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -37,6 +37,8 @@ pub struct NatsOptions {
     /// How far in the future something may claim to have happened; what claims more is refused, and not sent. The same as
     /// the service's, so that it takes what is sent.
     pub future_tolerance: Duration,
+    /// How long ago something may claim to have happened, likewise.
+    pub past_tolerance: Duration,
 }
 
 impl fmt::Debug for NatsOptions {
@@ -49,6 +51,7 @@ impl fmt::Debug for NatsOptions {
             .field("inbox_prefix", &self.inbox_prefix)
             .field("recognition", &self.recognition)
             .field("future_tolerance", &self.future_tolerance)
+            .field("past_tolerance", &self.past_tolerance)
             .finish()
     }
 }
@@ -67,6 +70,7 @@ impl NatsOptions {
             inbox_prefix: None,
             recognition: Self::RECOGNITION,
             future_tolerance: Head::AHEAD,
+            past_tolerance: Head::BEHIND,
         }
     }
 
@@ -126,7 +130,7 @@ impl NatsOptions {
 }
 
 /// Whether this is a subject to publish to.
-fn is_subject(text: &str) -> bool {
+pub(crate) fn is_subject(text: &str) -> bool {
     text.split('.').all(|token| {
         !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*' && byte != b'>')
     })
@@ -192,7 +196,7 @@ fn bare(address: &str) -> String {
 }
 
 /// `%40` is how an address says `@`.
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

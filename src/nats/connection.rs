@@ -100,7 +100,7 @@ impl Connection {
             status.service = Recognition::Unknown;
             status.stream = None;
             status.foreign = false;
-            status.instance = None;
+            (status.instance, status.file) = (None, None);
         });
         self.inbox.release_all()
     }

@@ -1,21 +1,21 @@
-//! Why there is no connection, in words that say what to do.
+//! Why there is no connection, as a sentence that says what to do.
 
 use std::fmt;
 
 use async_nats::{ClientError, ConnectErrorKind, Event};
 
-/// Of which kind it is.
+/// The kinds of connection failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// No server is there, as while it restarts.
+    /// No server listens at the address, for example while it restarts.
     Absent,
-    /// The name of its host is not found.
+    /// The server's host name does not resolve.
     Unnamed,
-    /// No greeting comes.
+    /// The server sends no greeting.
     Silent,
-    /// The connection is to be encrypted, and cannot be.
+    /// The connection must be encrypted, and the TLS handshake fails.
     Untrusted,
-    /// What answers speaks another language.
+    /// The peer does not speak the NATS protocol.
     Foreign,
 }
 
@@ -37,17 +37,18 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Why the last try to connect failed.
+/// Why the last attempt to connect failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
-    /// The kind and its cause, for people.
+    /// The kind and its cause, as a sentence for people.
     pub(crate) said: String,
 }
 
 impl Failure {
-    /// What an event says of a try to connect, if that is what it is about. The client tells it as a text: the kind,
-    /// then its cause, which is often found out by ourselves: see `look`.
+    /// The connection failure that an event reports, if the event reports one. The client library reports it
+    /// as a string: the kind, then the cause. `look` often determines that cause, because the library does
+    /// not give it.
     pub(crate) fn of(event: &Event) -> Option<Self> {
         let Event::ClientError(ClientError::Other(text)) = event else { return None };
         let cause =
@@ -62,7 +63,7 @@ impl Failure {
     }
 }
 
-/// What kind of failure the network's own is.
+/// The kind of an I/O error.
 fn of_io(why: &str) -> Kind {
     let lower = why.to_lowercase();
     if lower.contains("os error") || lower.contains("unexpected end") {

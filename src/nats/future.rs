@@ -15,7 +15,8 @@ use crate::operation::Operation;
 use crate::reply::{Ack, Reply, Via};
 use crate::request::Request;
 
-/// The future of [`NatsService`](super::NatsService). Dropping it gives up waiting, and leaves nothing behind.
+/// The future of [`NatsService`](super::NatsService). Dropping it stops the waiting and removes the waiter
+/// from the inbox.
 #[derive(Debug)]
 pub struct NatsFuture<O>(State<O>);
 
@@ -30,7 +31,7 @@ enum State<O> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) way: Way,
-    /// Whether the stream's key stands for this operation alone: see [`key`](super::keys::key).
+    /// Whether the stream's key identifies this operation alone: see [`key`](super::keys::key).
     pub(super) keyed: bool,
 }
 
@@ -49,7 +50,7 @@ impl<O> NatsFuture<O> {
     }
 }
 
-// Nothing in it is pinned: the receiver inside the ticket is `Unpin`.
+// No field is structurally pinned: the receiver inside the ticket is `Unpin`.
 impl<O> Unpin for NatsFuture<O> {}
 
 impl<O: Operation> Future for NatsFuture<O> {
@@ -65,7 +66,8 @@ impl<O: Operation> Future for NatsFuture<O> {
             (State::Waiting { sent: Sent { way, keyed }, health, request, .. }, Some(settled)) => {
                 let result = match settled {
                     Ok(Settled::Answer(message)) => answer::<O>(&health, request.op.index(), &message),
-                    // Another operation may have had this id: the other path, and the ledger, can tell.
+                    // Another operation may have used this id before. The other path can tell, because the
+                    // ledger compares payloads.
                     Ok(Settled::Stored(ack)) if ack.duplicate && !keyed => Err(Cause::new(
                         Code::UNANSWERED,
                         format!(
@@ -112,7 +114,7 @@ fn answer<O: Operation>(health: &Health, index: usize, message: &Message) -> Res
     Ok(Reply { via: Via::Nats, ack: Ack::Committed, answer, omitted: wire::omitted(message) })
 }
 
-/// What the stream has stored is going to be applied; whoever asked gets the answer of one that has nothing to say.
+/// An event in the stream is going to be applied. The caller gets the empty answer of its operation.
 fn stored<O: Operation>(health: &Health, index: usize, place: u64) -> Result<Reply<O::Answer>, Cause> {
     health.note_stored(place);
     let empty = O::SPECS[index].empty.as_bytes();

@@ -1,7 +1,8 @@
-//! The reply inbox: one wildcard subscription, a slab of waiters.
+//! The reply inbox: one wildcard subscription and a slab of waiters.
 //!
-//! The client's own request takes the first reply, whoever sent it, and keeps an entry for every unanswered one.
-//! This inbox knows whose replies count, forgets a waiter with its future, and can release all of them at once.
+//! The client library's own `request` accepts the first reply, whatever its sender, and keeps an entry for
+//! every request without a reply. This inbox checks who replies, removes a waiter when its future is dropped,
+//! and can release all waiters at once.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -17,49 +18,49 @@ use super::others::Others;
 use super::stored::PubAck;
 use super::wire;
 
-/// Whose reply is waited for.
+/// Whose reply a waiter expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expects {
-    /// Our service's alone.
+    /// A reply of our service only.
     Service,
-    /// That of our stream; our service's too, which then has committed what the stream would have stored.
+    /// A reply of our stream, or of our service, which has then committed what the stream would have stored.
     Stream,
-    /// Anybody's: a question to the server itself.
+    /// Any reply: used for requests to the server itself.
     Anybody,
 }
 
-/// What ends the waiting for a reply.
+/// How the wait for a reply ends.
 #[derive(Debug)]
 pub(super) enum Settled {
-    /// Our service answered, or whoever else was expected.
+    /// The expected party answered.
     Answer(Message),
-    /// What our stream says: that it has it, or why not.
+    /// The acknowledgement of our stream: the message is stored, or the reason why it is not.
     Stored(PubAck),
-    /// The server says that we must not publish there.
+    /// The server denies publishing to this subject.
     Denied,
-    /// The server says that nobody listens.
+    /// The server reports that the subject has no responders.
     NobodyThere,
     /// The connection or the service was lost while waiting.
     Lost,
 }
 
-/// What a reply inbox has seen.
+/// The counters of a reply inbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct InboxCounts {
-    /// Requests waiting for a reply now.
+    /// Requests that are waiting for a reply now.
     pub waiting: usize,
-    /// Replies that came when nobody waited any more: the other path has served their requests meanwhile.
+    /// Replies that arrived after their waiter had gone, because the other path had served the request.
     pub late: u64,
-    /// Replies of somebody else than our service.
+    /// Replies from a sender other than our service or stream.
     pub foreign: u64,
-    /// How often replies came faster than they were taken, and some were lost: whoever waits for them takes the other
-    /// path.
+    /// How often replies arrived faster than they were read, and some were lost. Requests whose reply is lost
+    /// fall back to the other path.
     pub overruns: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Inbox {
-    /// `_INBOX.x.`; a waiter's subject is this, its key and its turn.
+    /// `_INBOX.x.`; a waiter's subject is this prefix, its key and its turn.
     prefix: String,
     /// The stream whose acknowledgements count.
     stream: String,
@@ -68,21 +69,21 @@ pub(super) struct Inbox {
     late: AtomicU64,
     foreign: AtomicU64,
     overruns: AtomicU64,
-    /// Subjects on which somebody else answered: named once each.
+    /// Subjects on which another sender has answered. Each is logged once.
     named: Mutex<HashSet<String>>,
     others: Others,
 }
 
 #[derive(Debug)]
 struct Waiter {
-    /// Keys are used again; a turn is not.
+    /// Slab keys are reused; turns are not.
     turn: u64,
     asked: Subject,
     expects: Expects,
     tx: oneshot::Sender<Settled>,
 }
 
-/// A place in the inbox. Dropping it gives up waiting.
+/// A registered waiter. Dropping it removes the waiter.
 #[derive(Debug)]
 pub(super) struct Ticket {
     inbox: Arc<Inbox>,
@@ -111,7 +112,7 @@ impl Inbox {
         format!("{}*", self.prefix)
     }
 
-    /// A place for the reply to a request on the subject `asked`.
+    /// Registers a waiter for the reply to a request on the subject `asked`.
     pub(super) fn wait(self: &Arc<Self>, asked: Subject, expects: Expects) -> Ticket {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let (tx, rx) = oneshot::channel();
@@ -119,7 +120,7 @@ impl Inbox {
         Ticket { inbox: Arc::clone(self), key, turn, rx }
     }
 
-    /// Gives a message to whoever waits for it, if it counts as an answer.
+    /// Delivers a message to its waiter, if it counts as an answer.
     pub(super) fn settle(&self, message: Message) {
         let Some((key, turn)) = self.parse(message.subject.as_str()) else { return };
         let mut waiters = self.lock();
@@ -142,11 +143,11 @@ impl Inbox {
             self.foreign(&asked, &message);
             return;
         };
-        // A waiter that is gone has dropped its receiver: nobody to tell.
+        // The receiver may be gone already.
         let _ = waiters.remove(key).tx.send(settled);
     }
 
-    /// The acknowledgement of our stream, if that is what came and what was waited for.
+    /// The acknowledgement of our stream, if the message is one and the waiter expects it.
     fn our_stream(&self, expects: Expects, message: &Message) -> Option<PubAck> {
         if expects != Expects::Stream {
             return None;
@@ -154,7 +155,7 @@ impl Inbox {
         PubAck::read(&message.payload).filter(|ack| ack.stream == self.stream)
     }
 
-    /// Ends all waiting.
+    /// Releases all waiters.
     pub(super) fn release_all(&self) -> usize {
         let waiters = std::mem::take(&mut *self.lock());
         let count = waiters.len();
@@ -164,13 +165,13 @@ impl Inbox {
         count
     }
 
-    /// Ends the waiting for replies of this kind.
+    /// Releases the waiters that expect this kind of reply.
     pub(super) fn release(&self, expects: Expects) {
         self.end(|waiter| waiter.expects == expects, || Settled::Lost);
     }
 
-    /// Ends the waiting for replies to what the server has not let through: requests on this subject, and what was sent
-    /// to a place of this inbox itself.
+    /// Releases the waiters whose request the server has denied: those that asked on this subject, and the
+    /// one whose own inbox subject it is.
     pub(super) fn deny(&self, subject: &str) {
         let own = self.parse(subject).map(|(_, turn)| turn);
         self.end(|waiter| Some(waiter.turn) == own || waiter.asked.as_str() == subject, || Settled::Denied);
@@ -185,7 +186,7 @@ impl Inbox {
         }
     }
 
-    /// What all subjects of this inbox begin with.
+    /// The prefix of all subjects of this inbox.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
     }
@@ -199,12 +200,17 @@ impl Inbox {
         }
     }
 
-    /// Whether somebody who is neither our service nor a stream has answered, and more than once.
+    /// Whether a sender that is neither our service nor a stream has answered repeatedly.
     pub(super) fn someone_else_answers(&self) -> bool {
         self.others.are_there()
     }
 
-    /// Replies came faster than they were taken.
+    /// The subjects on which other senders answer, as far as they are known.
+    pub(super) fn answered_by_someone_else(&self) -> Vec<String> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Counts that replies arrived faster than they were read.
     pub(super) fn overrun(&self) {
         self.overruns.fetch_add(1, Ordering::Relaxed);
     }
@@ -215,11 +221,11 @@ impl Inbox {
         if first {
             let who = match PubAck::read(&message.payload) {
                 Some(ack) => format!("the stream {:?}", ack.stream),
-                None => "somebody who is not our database service".to_owned(),
+                None => "a service that is not our database service".to_owned(),
             };
             tracing::warn!(
                 subject = asked.as_str(),
-                "{who} answers on this subject; such answers are not counted"
+                "{who} answers on this subject; its answers are ignored"
             );
         }
     }
@@ -235,7 +241,7 @@ impl Inbox {
 }
 
 impl Ticket {
-    /// The subject to reply to.
+    /// The reply subject.
     pub(super) fn subject(&self) -> String {
         let mut subject = String::with_capacity(self.inbox.prefix.len() + 24);
         subject.push_str(&self.inbox.prefix);

@@ -1,4 +1,4 @@
-//! By what a stream may know that an event is a repeat.
+//! The deduplication keys that are sent to a stream.
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -8,15 +8,15 @@ use uuid::Uuid;
 use super::wire;
 use crate::request::OpId;
 
-/// The name of the header from which a service reads an operation's id, as it says in its ping. A service that says
-/// nothing takes the stream's key for the id.
+/// Whether a service reads an operation's id from the header that it names in its ping. A service that names
+/// none takes the stream's key for the id.
 #[must_use]
 pub fn understood(header: &str) -> bool {
     header == wire::OPERATION_ID.to_string()
 }
 
-/// The secret of this process. Without it a peer who knows what is going to be sent could send something else under
-/// that key first, and the stream would drop the event as its repeat.
+/// The secret of this process. Without it, a peer that knows which event is about to be sent could send
+/// another message under the same key first, and the stream would drop the event as a duplicate.
 static SECRET: LazyLock<[u8; 32]> = LazyLock::new(|| {
     let mut secret = [0; 32];
     secret[..16].copy_from_slice(Uuid::now_v7().as_bytes());
@@ -24,11 +24,13 @@ static SECRET: LazyLock<[u8; 32]> = LazyLock::new(|| {
     secret
 });
 
-/// The key of one operation, for the header `Nats-Msg-Id`: of its id, its name and its payload (without the time, as in
-/// the ledger), so that what a stream drops as a repeat is the very same operation and nothing else. Another process
-/// has another key for it: then the stream stores the repeat, and the ledger knows it.
+/// The key of one operation, for the header `Nats-Msg-Id`. It covers the id, the operation's name and its
+/// payload (without the time, as in the ledger), so that a stream drops only repeats of exactly this
+/// operation. Another process computes another key: the stream then stores the repeat, and the ledger
+/// recognises it.
 ///
-/// It holds a tab: a service that knows only `Nats-Msg-Id` refuses it, instead of taking it for an id.
+/// The key contains a tab, so that a service that knows only `Nats-Msg-Id` refuses it instead of taking it
+/// for an id.
 #[must_use]
 pub fn key(id: &OpId, name: &str, payload: &[u8]) -> String {
     let id = id.to_string();

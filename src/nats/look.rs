@@ -1,5 +1,5 @@
-//! What stands in the way of a connection. The client says only that the network failed; whoever must act on it wants to
-//! know whether a server is there, and of which kind.
+//! Diagnoses why a connection fails. The client library says only that the network failed; an operator needs
+//! to know whether a server is there, and what kind of server.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,12 +9,12 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time;
 
-/// How long a server has to take a connection, and to greet.
+/// How long a server may take to accept a connection, and how long to send its greeting.
 const LIMIT: Duration = Duration::from_secs(1);
-/// How often it is looked, while trying goes on.
+/// The shortest interval between two diagnoses while connecting keeps failing.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Looks after a failure of the network, and passes on what it finds.
+/// Diagnoses a network failure and forwards the result.
 #[derive(Debug)]
 pub(super) struct Look {
     addresses: Vec<String>,
@@ -27,7 +27,8 @@ impl Look {
         Arc::new(Self { addresses, last: Mutex::default() })
     }
 
-    /// Passes an event on; one that says only that the network failed, with what was found to be the reason.
+    /// Forwards an event. An event that says only that the network failed is forwarded with the cause that
+    /// was found.
     pub(super) fn pass(self: &Arc<Self>, event: Event, to: impl Fn(Event) + Send + 'static) {
         let bare = ConnectErrorKind::Io.to_string();
         match &event {
@@ -47,7 +48,7 @@ impl Look {
         });
     }
 
-    /// Of several servers the one counts that is there and cannot be used: the others are only away.
+    /// Of several servers, one that responds but cannot be used is the reason; the others are merely absent.
     async fn reason(&self) -> String {
         let mut away = String::new();
         for address in &self.addresses {
@@ -60,7 +61,7 @@ impl Look {
     }
 }
 
-/// What is wrong with the server at an address; as an error, that none is there.
+/// What is wrong with the server at an address; `Err` if no server is there.
 async fn look(address: &str) -> Result<String, String> {
     let server: ServerAddr = address.parse().map_err(|e: std::io::Error| e.to_string())?;
     let connect = TcpStream::connect((server.host().to_owned(), server.port()));

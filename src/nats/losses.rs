@@ -1,4 +1,5 @@
-//! A connection that comes and goes: a loss and the return from it are said, and those that follow soon are counted.
+//! A flapping connection: the first loss and the return from it are logged, and losses soon afterwards are
+//! only counted.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,22 +17,22 @@ pub(crate) struct Losses {
 #[derive(Clone, Copy, Debug)]
 struct Down {
     since: Instant,
-    /// Whether a line has told that it is down.
+    /// Whether a log line has reported that the connection is down.
     said: bool,
 }
 
-/// The connection is up.
+/// How the connection came up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Up {
     First,
-    /// After so long.
+    /// Again, after this long.
     Again(Duration),
-    /// The same, and nobody was told that it was down.
+    /// Again, after this long; no log line has reported that it was down.
     Unsaid(Duration),
 }
 
 impl Losses {
-    /// It is lost. Answers whether to say so.
+    /// Records a loss. Returns `Some` if the loss is to be logged.
     pub(crate) fn lost(&self) -> Option<More> {
         let mut down = self.down();
         let more = self.trouble.again();
@@ -40,7 +41,7 @@ impl Losses {
         more
     }
 
-    /// It is up.
+    /// Records that the connection is up.
     pub(crate) fn up(&self) -> Up {
         match self.down().take() {
             None => Up::First,
@@ -53,8 +54,8 @@ impl Losses {
         self.trouble.is_going_on()
     }
 
-    /// What no line stands for yet, in words, and how things are now: the last line that was said may be about an earlier
-    /// state.
+    /// A sentence about the losses that no log line has reported, with the current state, because the last
+    /// line may describe an earlier state.
     pub(crate) fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) -> Option<String> {
         let mut down = self.down();
         let Past { unsaid, lasted, .. } = end(&self.trouble).filter(|past| past.unsaid > 0)?;

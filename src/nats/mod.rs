@@ -38,6 +38,8 @@ use tower::Service;
 #[cfg(feature = "sqlite")]
 pub(crate) use connect::refuses_us;
 pub use connect::{ConnectError, NatsOptions, redact};
+#[cfg(feature = "cli")]
+pub(crate) use connect::{is_subject, percent_decoded};
 pub use future::NatsFuture;
 use future::Sent;
 pub use inbox::InboxCounts;
@@ -52,25 +54,27 @@ use crate::request::Request;
 
 /// Sends operations to the database service and waits for its answer.
 ///
-/// **What counts as an answer.** A request is settled only by a reply of our service (header `Rosey-Reply`), or
-/// by the server's word that nobody listens. An event to a service that works on a stream is settled by that stream's
-/// acknowledgement ([`Ack::Stored`](crate::Ack::Stored)), and by no other stream's. Any other reply (a foreign stream
-/// over our subjects, another kind of service) is counted, named once in the log, and waited past.
+/// **What counts as an answer.** A request is settled only by a reply of our service (header `Rosey-Reply`),
+/// or by the server's "no responders". An event to a service that works on a stream is settled by that
+/// stream's acknowledgement ([`Ack::Stored`](crate::Ack::Stored)), and by no other stream's. Any other reply
+/// (from a foreign stream over our subjects, or another kind of service) is counted and logged once per
+/// subject, and the request keeps waiting.
 ///
-/// **A repeat.** What a stream drops as a repeat counts as stored only where its key can stand for nothing but the same
-/// operation: see [`keys`]. To a service that is older than such keys the id itself is sent, and a repeat is left
-/// open (class `Unknown`), so that the other path decides.
+/// **Duplicates.** A message that a stream drops as a duplicate counts as stored only where its key
+/// identifies exactly this operation: see [`keys`]. A service that does not know such keys gets the id
+/// itself; a duplicate then settles nothing (class `Unknown`), so that the other path decides.
 ///
-/// **When it refuses at once** (class `NotSent`, nothing was sent): the connection is not up; neither the service nor,
-/// for events, its stream has been recognised; the server denies the subject; the client's queue is full. So it is
-/// always ready.
+/// **Immediate refusal** (class `NotSent`, nothing was sent) happens while the connection is down, while
+/// neither the service nor, for events, its stream has been recognised, when the server denies the subject,
+/// and when the client's queue is full. `poll_ready` therefore always returns ready.
 ///
-/// **It knows no time-out**: put a [`Timeout`](rosey_layers::Timeout) around it. A connection that breaks releases every
-/// waiting request at once with class `Unknown`; a service that stops answering its ping releases those that wait for
-/// it, but no event that waits for the stream: behind a living stream the service may come and go.
+/// **No time-out of its own**: wrap it in a [`Timeout`](rosey_layers::Timeout). A connection that breaks
+/// releases every waiting request at once with class `Unknown`. A service that stops answering its ping
+/// releases the requests that wait for it, but not the events that wait for the stream: the stream accepts
+/// events while no service runs.
 ///
-/// Dropping a future forgets its reply and leaves nothing behind; the operation may happen all the same.
-/// Clones share one connection and one reply inbox.
+/// Dropping a future stops the waiting for its reply; the operation may still take effect. Clones share one
+/// connection and one reply inbox.
 pub struct NatsService<O> {
     shared: Arc<Shared>,
     operation: PhantomData<fn(O)>,
@@ -82,9 +86,11 @@ struct Shared {
     health: Arc<Health>,
     /// The header that keeps events out of any other stream.
     stream: HeaderValue,
-    /// How far in the future something may claim to have happened.
+    /// How far in the future an operation may claim to have happened.
     future_tolerance: Duration,
-    /// Ends with the last clone, and with it the tasks that keep inbox and health.
+    /// How far in the past an operation may claim to have happened.
+    past_tolerance: Duration,
+    /// Dropped with the last clone, which ends the tasks that maintain inbox and health.
     _running: watch::Sender<()>,
 }
 
@@ -101,21 +107,30 @@ impl<O> fmt::Debug for NatsService<O> {
 }
 
 impl<O: Operation> NatsService<O> {
-    /// Starts connecting and returns at once, whether or not a server is there: it goes on trying for ever. Until
-    /// it has found our service, requests are refused.
+    /// Starts connecting and returns at once, whether or not a server is reachable. The client retries
+    /// indefinitely; until it has recognised our service, requests are refused.
     ///
     /// # Errors
     /// When the address or the credentials cannot be read.
     pub async fn connect(options: NatsOptions) -> Result<Self, ConnectError> {
         let (running, ended) = watch::channel(());
-        let (stream, future_tolerance) = (O::stream(), options.future_tolerance);
+        let stream = O::stream();
+        let (future_tolerance, past_tolerance) = (options.future_tolerance, options.past_tolerance);
         let (client, inbox, health) = connect::start(options, O::SERVICE, stream.clone(), ended).await?;
         let stream = HeaderValue::from(stream);
-        let shared = Arc::new(Shared { client, inbox, health, stream, future_tolerance, _running: running });
+        let shared = Arc::new(Shared {
+            client,
+            inbox,
+            health,
+            stream,
+            future_tolerance,
+            past_tolerance,
+            _running: running,
+        });
         Ok(Self { shared, operation: PhantomData })
     }
 
-    /// What is known of the connection and of the service, now and on every change.
+    /// The state of the connection and of the service, now and on every change.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Status> {
         self.shared.health.status()
@@ -123,24 +138,24 @@ impl<O: Operation> NatsService<O> {
 
     /// Waits until a database service has been recognised, and its stream if it works on one. Cancel safe.
     pub async fn recognised(&self) {
-        // The sender lives in `shared`, which this call borrows.
+        // The sender lives in `shared`, which this call borrows, so the channel cannot be closed.
         let _ = self.status().wait_for(Status::usable).await;
     }
 
-    /// Waits until requests of this kind are sent: events may have a living stream to go to without the service.
+    /// Waits until requests of this kind can be sent: events may go to the stream while no service runs.
     /// Cancel safe.
     pub async fn takes(&self, kind: Kind) {
         // As above.
         let _ = self.status().wait_for(|status| status.takes(kind)).await;
     }
 
-    /// What the reply inbox has seen.
+    /// The counters of the reply inbox.
     #[must_use]
     pub fn inbox(&self) -> InboxCounts {
         self.shared.inbox.counts()
     }
 
-    /// The connection, for other uses.
+    /// The underlying NATS client, for other uses.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.shared.client
@@ -151,7 +166,7 @@ impl<O: Operation> NatsService<O> {
         let shared = &*self.shared;
         let kind = request.op.spec().kind;
         let way = shared.health.way(kind)?;
-        // Known before its event has come.
+        // The client's state changes before the event about it arrives.
         if shared.client.connection_state() != State::Connected {
             return Err(shared.health.disconnected());
         }
@@ -159,15 +174,16 @@ impl<O: Operation> NatsService<O> {
         if shared.health.denies(spec.subject) {
             return Err(status::denied(spec.subject));
         }
-        request.head.check(shared.future_tolerance)?;
+        request.head.check(shared.future_tolerance, shared.past_tolerance)?;
         let mut payload = request.op.encode()?;
         let key = (way == Way::Stream && shared.health.keyed())
             .then(|| keys::key(&request.head.id, spec.name, &payload));
         let sent = Sent { way, keyed: key.is_some() };
         wire::stamp(&mut payload, &*request.op, request.head.occurred_at);
-        // A sink must be ready before it takes something; asked here with a waker that wakes nobody, because a
-        // full queue is refused, not waited for: behind it is a server that has stopped reading.
-        // Outside tokio's cooperative budget: a task that has used it up would be told "not ready" by an empty queue.
+        // A sink must be ready before it takes an item. It is polled with a no-op waker, because a full queue
+        // means that the server has stopped reading: the request is refused instead of waiting. The poll runs
+        // outside tokio's cooperative budget, because a task that has used up its budget would see `Pending`
+        // from an empty queue.
         let mut client = shared.client.clone();
         let ready = std::pin::pin!(unconstrained(poll_fn(|cx| client.poll_ready_unpin(cx))));
         match ready.poll(&mut Context::from_waker(Waker::noop())) {
@@ -188,7 +204,8 @@ impl<O: Operation> NatsService<O> {
             }
         };
         let ticket = shared.inbox.wait(subject.clone(), expects);
-        // Once more: who was lost before this ticket waited has released everybody already.
+        // Check again: if the service was lost before this ticket was registered, its waiters have been
+        // released already.
         if shared.health.way(kind)? != way {
             return Err(Cause::new(Code::UNAVAILABLE, "the database service changes how it takes events"));
         }
@@ -213,7 +230,7 @@ impl<O: Operation> Service<Request<O>> for NatsService<O> {
     type Error = Error<O>;
     type Future = NatsFuture<O>;
 
-    /// Always ready: what cannot be sent is refused by `call`.
+    /// Always ready: `call` refuses what cannot be sent.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
         Poll::Ready(Ok(()))
     }

@@ -1,4 +1,5 @@
-//! Answers of somebody else: a service of another kind on our subjects answers what we ask, and may have done it, too.
+//! Answers from other services: a service of another kind on the same subjects answers requests, and may also
+//! have executed them.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,22 +9,24 @@ use async_nats::Message;
 use super::stored::PubAck;
 use super::wire;
 
-/// For how long it must go on to count: one answer may be left over from somebody who is gone.
+/// How long such answers must continue before they count: a single one may be left over from a service that
+/// has ended.
 const SPAN: Duration = Duration::from_secs(1);
-/// How long after the last one it counts. Nothing is sent meanwhile that could be answered.
+/// How long after the last such answer they still count. Nothing is sent in the meantime that could be
+/// answered.
 const COUNTS: Duration = Duration::from_secs(30);
 
-/// When somebody else answered first and last.
+/// When another service answered first and last.
 #[derive(Debug, Default)]
 pub(super) struct Others(Mutex<Option<(Instant, Instant)>>);
 
 impl Others {
-    /// A message that came to our inbox, late or not what was waited for.
+    /// Records a message in the inbox that arrived late or was not the expected reply.
     pub(super) fn note(&self, message: &Message) {
         let server = message.status.is_some()
             || message.payload.is_empty()
             || message.payload.starts_with(b"{\"type\":\"io.nats.");
-        // A stream of somebody else is named by the service, and settles nothing.
+        // The service itself reports another stream over its subjects, and such a stream settles no request.
         if server || wire::is_ours(message) || PubAck::read(&message.payload).is_some() {
             return;
         }

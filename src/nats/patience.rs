@@ -1,19 +1,19 @@
-//! How long an answer to a ping may take: no longer than needed where the way is short, and as long as it takes where
-//! it is long.
+//! How long an answer to a ping may take: adapts to the round-trip time, short on a fast link and long on a
+//! slow one.
 
 use std::time::Duration;
 
-/// The shortest limit: a service that is only busy must not be taken for gone.
+/// The shortest limit, so that a service that is only busy does not count as gone.
 const LEAST: Duration = Duration::from_millis(600);
 
-/// The limit of the next ping, from those before.
+/// The limit of the next ping, derived from the pings before it.
 #[derive(Debug)]
 pub(super) struct Patience {
     /// The longest limit.
     most: Duration,
-    /// The quickest answer that came over this connection.
+    /// The quickest answer on this connection.
     best: Option<Duration>,
-    /// Pings without an answer since the last one.
+    /// Pings without an answer since the last answer.
     silent: u32,
 }
 
@@ -22,22 +22,23 @@ impl Patience {
         Self { most: most.max(LEAST), best: None, silent: 0 }
     }
 
-    /// Another connection, or another service: nothing is known of the way.
+    /// Resets for a new connection or another service: the round-trip time is unknown.
     pub(super) fn begin(&mut self) {
         self.best = None;
         self.silent = 0;
     }
 
-    /// How long the next answer may take. As long as there has been none, it may be the way that is long.
+    /// How long the next answer may take. Each ping without an answer doubles the limit, because the link may
+    /// be slow.
     pub(super) fn limit(&self) -> Duration {
         let usual = self.best.map_or(self.most, |best| best * 4);
         usual.clamp(LEAST, self.most).saturating_mul(1 << self.silent.min(8)).min(self.most)
     }
 
-    /// An answer took so long, or none came.
+    /// Records how long an answer took, or that none came.
     pub(super) fn learn(&mut self, took: Option<Duration>) {
         match took {
-            // After silence the way may have become longer.
+            // After silence the round trip may have become longer.
             Some(took) if self.silent > 0 => (self.best, self.silent) = (Some(took), 0),
             Some(took) => self.best = Some(self.best.map_or(took, |best| best.min(took))),
             None => self.silent += 1,

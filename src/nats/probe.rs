@@ -1,9 +1,10 @@
-//! The health of server, service and stream, asked in the background: no caller pays for finding out.
+//! The health of server, service and stream, probed in the background, so that no caller pays for it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subject};
+use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 use tokio::time;
@@ -17,39 +18,40 @@ use super::wire;
 
 /// The pause between pings that are answered.
 const PING_EVERY: Duration = Duration::from_millis(300);
-/// The pause between pings that are not.
+/// The pause between pings that are not answered.
 const SEEK_EVERY: Duration = Duration::from_millis(100);
-/// After so many unanswered pings in a row nobody is there, and not only late.
+/// After this many consecutive pings without an answer, the log reports that no service answers.
 const NOBODY: u32 = 20;
-/// A stream that is known to be there is looked at every so many rounds.
+/// A stream that is known to exist is looked at once in this many rounds.
 const LOOK_EVERY: u32 = 4;
-/// A stream that is known to be there may miss so many looks before it counts as gone: the server may be busy, and what
-/// it does not store it does not acknowledge.
+/// A stream that is known to exist counts as gone after this many looks without a reply. The server may only
+/// be busy, and it acknowledges nothing that it does not store.
 const LATE: u32 = 3;
 
-/// What the service says of itself.
+/// The service's reply to a ping.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Word {
     mode: String,
     stream: String,
-    /// The header from which it reads an operation's id, if it knows more than the stream's.
+    /// The header from which the service reads an operation's id, if it knows more than the stream's.
     id_header: String,
     instance: String,
     seen: i64,
+    file_id: String,
     foreign: bool,
     takeover: bool,
 }
 
-/// Asks for as long as there is a connection: requests are sent only where somebody answers. When somebody stops
-/// answering, those that wait for him are released instead of sitting out their time-out.
+/// Probes for as long as there is a connection: requests are sent only where a service or stream answers.
+/// When it stops answering, its waiters are released instead of running into their time-outs.
 pub(super) struct Probe {
     client: Client,
     service: &'static str,
     stream: String,
     ping: Subject,
     look: Subject,
-    /// A subject that nobody serves: the server says so, and so tells that it is there.
+    /// A subject without subscribers: the server answers "no responders", and so shows that it is alive.
     nobody: Subject,
     patience: Patience,
     inbox: Arc<Inbox>,
@@ -103,33 +105,33 @@ impl Probe {
         }
     }
 
-    /// Asks everybody once, at the same time; true if the service answered.
+    /// Probes service, stream and server concurrently, once; returns whether the service answered.
     async fn round(&mut self) -> bool {
         let known = self.health.status().borrow().clone();
         let core = matches!(known.service, Recognition::Ours { mode: Mode::Core, .. });
-        // A server without JetStream may lead to one with it: then the service's word has to do.
-        // So may one that does not let us ask.
+        // A server without JetStream may be connected to one that has it: the service's own statement decides
+        // then. It also decides where the server denies the request.
         let may_look = self.client.server_info().jetstream && !self.health.denies(&self.look);
         let look = may_look && !core && (known.stream.is_none() || self.round.is_multiple_of(LOOK_EVERY));
         self.round = self.round.wrapping_add(1);
         let (limit, begun) = (self.patience.limit(), Instant::now());
-        // Whatever comes back shows that the server is there.
+        // Any reply shows that the server is alive.
         let heard = Notify::new();
-        let ask = async |subject: &Subject, expects| {
-            let settled = time::timeout(limit, self.ask(subject, expects)).await.ok().flatten();
+        let ask = async |subject: &Subject, expects, payload| {
+            let settled = time::timeout(limit, self.ask(subject, expects, payload)).await.ok().flatten();
             if settled.is_some() {
                 heard.notify_one();
             }
             (settled, begun.elapsed())
         };
         let ping = async {
-            let (settled, took) = ask(&self.ping, Expects::Service).await;
+            let (settled, took) = ask(&self.ping, Expects::Service, self.sighted()).await;
             let was_heard = settled.is_some();
             let word = match settled {
                 Some(Settled::Answer(answer)) => self.read(&answer),
                 _ => None,
             };
-            // Before it counts as found: its word is what others are let in by.
+            // Evaluated before the service counts as found, because that is what lets requests through.
             let other = self.inbox.someone_else_answers();
             match &word {
                 Some((_, _, word)) => self.health.beside(word.foreign || (other && !word.takeover)),
@@ -138,7 +140,7 @@ impl Probe {
             }
             match &word {
                 Some((service, _, word)) => {
-                    self.health.instance_is(word.instance.as_str(), word.seen);
+                    self.health.instance_is(&word.instance, word.seen, &word.file_id);
                     self.health.found(service.clone());
                 }
                 None => {
@@ -148,7 +150,8 @@ impl Probe {
             }
             (word, was_heard.then_some(took))
         };
-        let stream = async { if look { Some(ask(&self.look, Expects::Anybody).await.0) } else { None } };
+        let stream =
+            async { if look { Some(ask(&self.look, Expects::Anybody, Bytes::new()).await.0) } else { None } };
         let server = async {
             tokio::select! {
                 biased;
@@ -165,7 +168,7 @@ impl Probe {
         let ((word, took), looked, server) = tokio::join!(ping, stream, server);
         self.patience.learn(took);
         if !server {
-            // The connection stands, and nothing moves on it.
+            // The connection is up, but nothing moves on it.
             self.inbox.release_all();
             self.health.stream_of(None);
         }
@@ -178,13 +181,13 @@ impl Probe {
                 self.health.found_stream(found, &mut self.last);
             }
             Some(Some(Settled::NobodyThere)) => self.health.stream_of(None),
-            // The server does not let us look: as where there is nothing to look at.
+            // The server denies looking at the stream: treated like a server without JetStream.
             Some(Some(Settled::Denied)) => {
                 self.health.stream_of(word.as_ref().and_then(|(_, stream, _)| stream.clone()));
             }
             Some(_) => {
                 self.late += 1;
-                // Whoever may not look takes the service's word.
+                // Without a reply, the service's own statement decides.
                 let word = word.as_ref().and_then(|(_, stream, _)| stream.clone());
                 if word.is_some() || self.late >= LATE {
                     self.health.stream_of(word);
@@ -204,7 +207,7 @@ impl Probe {
         self.unanswered == 0
     }
 
-    /// What an answer says of the service, and of the database of its stream if it works on ours.
+    /// What a ping's answer says about the service, and about the database of its stream if it works on ours.
     fn read(&self, answer: &Message) -> Option<(Recognition, Option<String>, Word)> {
         let database = wire::database(answer)?.to_owned();
         let word: Word = serde_json::from_slice(&answer.payload).unwrap_or_default();
@@ -214,20 +217,28 @@ impl Probe {
         Some((Recognition::Ours { database, mode }, stream, word))
     }
 
-    /// A round trip to ourselves: asked only where nothing else has come back for a while. To be told that we must not
-    /// is an answer too; from then on a subject that nobody serves has to do.
+    /// A round trip to this client's own inbox, made only if no reply has come for a while. A denial is an
+    /// answer too; after one, a subject without subscribers is used instead.
     async fn echo(&self) -> Option<Settled> {
         if self.health.denies(self.inbox.prefix()) {
-            return self.ask(&self.nobody, Expects::Anybody).await;
+            return self.ask(&self.nobody, Expects::Anybody, Bytes::new()).await;
         }
         let mut ticket = self.inbox.wait("our own inbox".into(), Expects::Anybody);
         self.client.publish(ticket.subject(), "".into()).await.ok()?;
         (&mut ticket.rx).await.ok()
     }
 
-    async fn ask(&self, subject: &Subject, expects: Expects) -> Option<Settled> {
+    /// What the service cannot know: that something else answers what it is not asked itself.
+    fn sighted(&self) -> Bytes {
+        if !self.inbox.someone_else_answers() {
+            return Bytes::new();
+        }
+        serde_json::json!({ "others_answer": self.inbox.answered_by_someone_else() }).to_string().into()
+    }
+
+    async fn ask(&self, subject: &Subject, expects: Expects, payload: Bytes) -> Option<Settled> {
         let mut ticket = self.inbox.wait(subject.clone(), expects);
-        self.client.publish_with_reply(subject.clone(), ticket.subject(), "".into()).await.ok()?;
+        self.client.publish_with_reply(subject.clone(), ticket.subject(), payload).await.ok()?;
         (&mut ticket.rx).await.ok()
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of the connection, of the service behind it, and of its stream.
+//! The state of the connection, of the service behind it, and of its stream.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -14,10 +14,10 @@ use crate::operation::Kind;
 /// How a service takes events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// By request and reply: they are acknowledged when they are committed.
+    /// By request and reply: an event is acknowledged when it is committed.
     #[default]
     Core,
-    /// From its stream: they are acknowledged when they are stored there.
+    /// From its stream: an event is acknowledged when it is stored there.
     JetStream,
 }
 
@@ -38,46 +38,51 @@ impl Mode {
     }
 }
 
-/// Who serves our subjects, as far as is known.
+/// Who serves our subjects, as far as the client knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Recognition {
-    /// Not known yet, or not any more.
+    /// Not known yet, or no longer known.
     #[default]
     Unknown,
-    /// Nobody listens, or whoever listens is not our service, or it does not answer in time.
+    /// No service listens, or the one that listens is not ours, or it does not answer in time.
     Absent,
     /// Our database service, on this database.
     Ours {
-        /// The `database_id` that its database was given at its creation.
+        /// The `database_id` that the database was given when it was created.
         database: String,
-        /// How it takes events.
+        /// How the service takes events.
         mode: Mode,
     },
 }
 
-/// What is known of the connection, of the service behind it, and of its stream.
+/// The state of the connection, of the service behind it, and of its stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Whether the connection is up.
     pub connected: bool,
-    /// Whether the server denies us a subject that we need; a denied subject stays denied until the next connection.
-    /// An operation's own keeps only that operation from this path.
+    /// Whether the server denies a subject that the client needs; a denied subject stays denied until the
+    /// next connection. A denied operation subject keeps only that operation from this path.
     pub denied: bool,
-    /// Whether it denies one without which nothing can be sent: the reply inbox, or the service's ping.
+    /// Whether the server denies a subject without which nothing can be sent: the reply inbox, or the
+    /// service's ping.
     pub shut: bool,
-    /// Whether the server refuses our user or password.
+    /// Whether the server refuses the client's user or password.
     pub refused: bool,
-    /// Why there is no connection, as of the last try.
+    /// Why the last attempt to connect failed; `None` while connected.
     pub failure: Option<String>,
     /// Who serves our subjects.
     pub service: Recognition,
-    /// The database of the service's stream, while that is known to be there and to be read. It may be there without
-    /// the service.
+    /// The database of the service's stream, while the stream is known to exist and to be read. The stream
+    /// may exist while no service runs.
     pub stream: Option<String>,
-    /// Whether somebody else answers on our subjects as well: then nothing is sent there.
+    /// Whether another service also answers on our subjects; nothing is sent while it does.
     pub foreign: bool,
-    /// The instance that answered last, and when it was last written down in its database; none, if it does not say so.
+    /// The instance that answered last, and when it was last recorded in its database; `None` if the service
+    /// does not say so.
     pub instance: Option<(String, i64)>,
+    /// The file that instance has open, as the operating system of its machine identifies it; `None` if the
+    /// service does not say so.
+    pub file: Option<String>,
 }
 
 impl Status {
@@ -93,7 +98,7 @@ impl Status {
         matches!(self.gate(kind), SERVICE | STREAM)
     }
 
-    /// The database of the service, or of its stream if the service itself is not there.
+    /// The database of the service, or of its stream while no service answers.
     #[must_use]
     pub fn database(&self) -> Option<&str> {
         match &self.service {
@@ -102,7 +107,8 @@ impl Status {
         }
     }
 
-    /// Whether there is a reason to give up waiting: connecting fails, or nobody answers where it has not.
+    /// Whether there is a reason to give up waiting: connecting fails, or the connection is up and no service
+    /// answers.
     #[must_use]
     pub fn is_hopeless(&self) -> bool {
         self.refused || self.shut || self.failure.is_some() || self.service == Recognition::Absent
@@ -146,31 +152,31 @@ impl Status {
     }
 }
 
-/// To whom a request is sent.
+/// Where a request is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// To the service, which answers.
     Service,
-    /// To its stream, which stores.
+    /// To the service's stream, which stores the event.
     Stream,
 }
 
-/// The status, and the same in two bytes for the way of every request.
+/// The status, and a copy of it in two bytes that routes every request without a lock.
 #[derive(Debug)]
 pub(super) struct Health {
     status: watch::Sender<Status>,
-    /// For events.
+    /// The route of events.
     events: AtomicU8,
-    /// For calls and queries.
+    /// The route of calls and queries.
     others: AtomicU8,
-    /// The last place in the stream that was acknowledged to us.
+    /// The highest stream sequence acknowledged to this client.
     stored: AtomicU64,
-    /// Asks for a ping at once.
+    /// Requests a ping at once.
     pub(super) recheck: Notify,
     other_database_named: AtomicBool,
-    /// Whether the service reads an operation's id from a header of its own.
+    /// Whether the service reads an operation's id from its own header.
     keyed: AtomicBool,
-    /// What the server does not let us publish to, over this connection.
+    /// The subjects that the server denies on this connection.
     denials: Denials,
 }
 
@@ -181,7 +187,7 @@ struct Denials {
     subjects: Mutex<HashSet<String>>,
 }
 
-/// Why a request on this subject is not sent.
+/// The refusal of a request on a denied subject.
 pub(super) fn denied(subject: &str) -> Cause {
     Cause::new(
         Code::UNAVAILABLE,
@@ -229,8 +235,9 @@ impl Health {
         }
     }
 
-    /// Whether the service reads an operation's id from a header of its own: then the stream's may be a key. Known of
-    /// the last service that answered over this connection; the one that reads the stream after it is no older.
+    /// Whether the service reads an operation's id from its own header; only then may the stream's header
+    /// carry a key. This is what the last service on this connection has said; the instance that reads the
+    /// stream later is no older.
     pub(super) fn keyed(&self) -> bool {
         self.keyed.load(Ordering::Acquire)
     }
@@ -239,18 +246,18 @@ impl Health {
         self.keyed.store(keyed, Ordering::Release);
     }
 
-    /// The server does not let us publish to this subject.
+    /// Records that the server denies publishing to this subject.
     pub(super) fn deny(&self, subject: &str) {
         self.subjects().insert(subject.to_owned());
         self.denials.any.store(true, Ordering::Release);
     }
 
-    /// Whether the server does not let us publish to this subject. No lock, unless it denies something.
+    /// Whether the server denies publishing to this subject. Takes no lock unless something is denied.
     pub(super) fn denies(&self, subject: &str) -> bool {
         self.denials.any.load(Ordering::Acquire) && self.subjects().contains(subject)
     }
 
-    /// Another connection may be another user's, or to another server.
+    /// Resets what belongs to one connection: the next one may have another user, or another server.
     pub(super) fn begin_again(&self) {
         self.set_keyed(false);
         self.subjects().clear();
@@ -265,7 +272,7 @@ impl Health {
         self.status.subscribe()
     }
 
-    /// Changes the status. Answers with the one before, if it changed.
+    /// Changes the status. Returns the previous one if it changed.
     pub(super) fn update(&self, change: impl FnOnce(&mut Status)) -> Option<Status> {
         let mut before = None;
         self.status.send_if_modified(|status| {
@@ -280,7 +287,7 @@ impl Health {
         before
     }
 
-    /// To whom a request of this kind may be sent. No lock.
+    /// Where a request of this kind may be sent. Takes no lock.
     pub(super) fn way(&self, kind: Kind) -> Result<Way, Cause> {
         let gate = if kind == Kind::Event { &self.events } else { &self.others };
         match gate.load(Ordering::Acquire) {
@@ -291,15 +298,15 @@ impl Health {
         }
     }
 
-    /// Why nothing can be sent while there is no connection.
+    /// The refusal while there is no connection.
     pub(super) fn disconnected(&self) -> Cause {
         Cause::new(Code::UNAVAILABLE, self.status.borrow().disconnected())
     }
 
-    /// A ping was answered, or was not, while connected.
+    /// Records the result of a ping on a live connection.
     pub(super) fn found(&self, service: Recognition) {
         let before = self.update(|status| {
-            // A ping that was lost with its connection says nothing of the next one.
+            // A ping that was lost with its connection says nothing about the next one.
             if status.connected {
                 status.service = service.clone();
             }
@@ -310,14 +317,14 @@ impl Health {
             }
             (Some(Recognition::Ours { .. }), _) => {
                 tracing::warn!(
-                    "the database service does not answer on NATS any more: nothing that needs it is sent there until it does"
+                    "the database service no longer answers on NATS; requests that need it are not sent there until it does"
                 );
             }
             _ => {}
         }
     }
 
-    /// Whether somebody else answers beside the service.
+    /// Records whether another service answers beside ours.
     pub(super) fn beside(&self, foreign: bool) {
         if self.update(|status| status.foreign = foreign).is_some() {
             if foreign {
@@ -326,21 +333,26 @@ impl Health {
                      gone"
                 );
             } else {
-                tracing::info!("no other service answers on the subjects of the database service any more");
+                tracing::info!("the other service no longer answers on the subjects of the database service");
             }
         }
     }
 
-    /// Which instance has answered.
-    pub(super) fn instance_is(&self, id: &str, seen: i64) {
+    /// Records which instance has answered, and which file it has open.
+    pub(super) fn instance_is(&self, id: &str, seen: i64, file: &str) {
         let instance = (!id.is_empty() && seen != 0).then(|| (id.to_owned(), seen));
-        self.update(|status| status.instance.clone_from(&instance));
+        let file = (!file.is_empty()).then(|| file.to_owned());
+        self.update(|status| {
+            status.instance.clone_from(&instance);
+            status.file.clone_from(&file);
+        });
     }
 
-    /// The stream was looked for, while connected.
+    /// Records the result of looking for the stream on a live connection.
     pub(super) fn found_stream(&self, stream: Option<Found>, last: &mut Option<Found>) {
         if let Some(found) = stream.as_ref().filter(|found| last.as_ref() != Some(found)) {
-            // Created again, it counts from 1 again: an old number would be waited for in vain.
+            // A stream that was created again starts at sequence 1: waiting for an old number would never
+            // end.
             if last.is_some() {
                 self.stored.store(0, Ordering::Release);
             }
@@ -349,7 +361,7 @@ impl Health {
         self.stream_of(stream.map(|found| found.database));
     }
 
-    /// The stream of this database takes events, or none does.
+    /// Records the database whose stream takes events, or that none does.
     pub(super) fn stream_of(&self, database: Option<String>) {
         let before = self.update(|status| {
             if status.connected {
@@ -365,7 +377,7 @@ impl Health {
         }
     }
 
-    /// A request found nobody: the next one need not try, until a ping says otherwise.
+    /// Records that a request found no responders: further requests are refused until a ping succeeds.
     pub(super) fn nobody_there(&self, way: Way) {
         match way {
             Way::Service => self.found(Recognition::Absent),
@@ -374,20 +386,20 @@ impl Health {
         self.recheck.notify_one();
     }
 
-    /// An event was stored at this place of the stream.
+    /// Records that an event was stored under this sequence.
     pub(super) fn note_stored(&self, sequence: u64) {
         self.stored.fetch_max(sequence, Ordering::AcqRel);
     }
 
-    /// The last place of the stream that was acknowledged to us; 0 if none was.
+    /// The highest stream sequence acknowledged to this client; 0 if there is none.
     pub(super) fn last_stored(&self) -> u64 {
         self.stored.load(Ordering::Acquire)
     }
 
-    /// Whether a reply is from the recognised database. One from another database means that two services share the
-    /// work of one channel: nothing more is sent until a ping says who is there.
+    /// Whether a reply is from the recognised database. A reply from another database means that two services
+    /// share the work of one channel: nothing more is sent until a ping has determined which one answers.
     pub(super) fn served_by(&self, database: Option<&str>) -> bool {
-        // Recognition that was lost in the meantime takes nothing from an answer.
+        // If recognition has been lost in the meantime, the answer still counts.
         let known = self.status.borrow().database().map(str::to_owned);
         let same = known.as_deref().is_none_or(|known| Some(known) == database);
         if !same {

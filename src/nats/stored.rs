@@ -1,4 +1,4 @@
-//! What a stream says: its acknowledgement of an event, and what it tells of itself.
+//! Replies of a stream: the acknowledgement of an event, and the stream's own description.
 
 use async_nats::Message;
 use serde::Deserialize;
@@ -9,29 +9,30 @@ use crate::error::{Cause, Code};
 const MESSAGE_TOO_LARGE: u64 = 10054;
 const STORE_FAILED: u64 = 10077;
 
-/// The description of our stream. It says whose it is: a stream of the same name that says something else is
-/// somebody else's. (Metadata would be the place, but servers before 2.10 know none.)
+/// The description of our stream, which identifies its owner: a stream of the same name with another
+/// description is not ours. (Stream metadata would be the natural place, but servers before 2.10 do not have
+/// it.)
 #[must_use]
 pub fn mark(service: &str, database: &str) -> String {
     format!("{service} database {database}")
 }
 
-/// The database that a description of [`mark`] names.
+/// The database named in a description written by [`mark`].
 #[must_use]
 pub fn marked<'a>(service: &str, description: &'a str) -> Option<&'a str> {
     description.strip_prefix(service)?.strip_prefix(" database ").filter(|id| !id.is_empty())
 }
 
-/// What a stream answers to a publish.
+/// The reply of a stream to a publish.
 #[derive(Debug, Deserialize)]
 pub struct PubAck {
-    /// The stream.
+    /// The name of the stream.
     #[serde(default)]
     pub stream: String,
-    /// Where the message lies in it; where it lay already, if it was a repeat.
+    /// The sequence of the message in the stream; for a duplicate, that of the message stored before.
     #[serde(default)]
     pub seq: u64,
-    /// Whether the stream takes it for a repeat of what it has there, by the header `Nats-Msg-Id` alone.
+    /// Whether the stream considers the message a duplicate. It compares only the header `Nats-Msg-Id`.
     #[serde(default)]
     pub duplicate: bool,
     error: Option<ApiError>,
@@ -46,7 +47,7 @@ struct ApiError {
 }
 
 impl PubAck {
-    /// The acknowledgement in a payload, if it is one.
+    /// Parses an acknowledgement, if the payload is one.
     #[must_use]
     pub fn read(payload: &[u8]) -> Option<Self> {
         serde_json::from_slice::<Self>(payload)
@@ -54,10 +55,11 @@ impl PubAck {
             .filter(|ack| !ack.stream.is_empty() || ack.error.is_some())
     }
 
-    /// Where the message is stored.
+    /// The sequence under which the message is stored.
     ///
     /// # Errors
-    /// Why it is not: the stream says so itself, so it has not happened.
+    /// Why the stream did not store the message. The stream says so itself, so the operation has not
+    /// happened.
     pub fn stored(self) -> Result<u64, Cause> {
         let Some(error) = self.error else { return Ok(self.seq) };
         let said = &error.description;
@@ -71,7 +73,7 @@ impl PubAck {
     }
 }
 
-/// What `$JS.API.STREAM.INFO` says of a stream, as far as it matters here.
+/// The part of a `$JS.API.STREAM.INFO` reply that is used here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Info {
@@ -95,13 +97,13 @@ struct State {
 /// Our stream, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The database that it is for.
+    /// The database whose events the stream holds.
     pub(super) database: String,
-    /// When it was created: one that was created again counts from 1 again.
+    /// When the stream was created. A stream that is created again starts at sequence 1 again.
     pub(super) created: String,
 }
 
-/// Our stream, if the answer tells of one whose events are going to be applied.
+/// Our stream, if the reply describes one whose events are going to be applied.
 pub(super) fn found(service: &str, message: &Message) -> Option<Found> {
     let info: Info = serde_json::from_slice(&message.payload).ok()?;
     let database = marked(service, &info.config.description)?.to_owned();

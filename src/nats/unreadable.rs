@@ -1,5 +1,6 @@
-//! Headers that the client library cannot read. Each of them is to it an error of the whole connection, or the end of the task
-//! behind it; nothing of the message reaches us. So whoever gets a message another way asks here first.
+//! Headers that the client library cannot read. Such a header ends the whole connection or panics in the task
+//! behind it, and the message never reaches this crate. Code that receives a message by another route (for
+//! example from the stream's API) validates its header block here first.
 
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +13,7 @@ const VERSION: &str = "NATS/1.0";
 /// Reads a header block as strictly as the client library's connection does.
 ///
 /// # Errors
-/// Why the library would not read it.
+/// The reason why the library would not read the block.
 pub(crate) fn read(block: &[u8]) -> Result<HeaderMap, String> {
     let text = std::str::from_utf8(block).map_err(|e| format!("it is not UTF-8: {e}"))?;
     let mut lines = text.lines().peekable();
@@ -35,7 +36,7 @@ pub(crate) fn read(block: &[u8]) -> Result<HeaderMap, String> {
         while let Some(more) = lines.next_if(|line| line.starts_with(char::is_whitespace)) {
             value.push_str(more);
         }
-        // The library does not refuse this one: it panics.
+        // The library does not return an error here: it panics.
         let value = HeaderValue::from_str(value.trim_end())
             .map_err(|_| format!("the value of {} has a carriage return", shown(name.as_ref())))?;
         headers.append(name, value);
@@ -43,7 +44,7 @@ pub(crate) fn read(block: &[u8]) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-/// Whatever can be read of a block that [`read`] refuses: the lines that are headers by themselves.
+/// Returns the lines of a block that [`read`] refuses which are valid headers on their own.
 pub(crate) fn salvage(block: &[u8]) -> Vec<(String, String)> {
     let lines = block.split(|byte| *byte == b'\n').skip(1);
     let header = |line: &[u8]| {
@@ -56,25 +57,25 @@ pub(crate) fn salvage(block: &[u8]) -> Vec<(String, String)> {
     lines.filter_map(header).collect()
 }
 
-/// A word of a peer, fit for a sentence.
+/// Escapes and shortens input from a peer, for use in an error message.
 fn shown(word: &str) -> String {
     let begin: String = word.chars().take(40).collect();
     format!("{begin:?}{}", if begin.len() < word.len() { "…" } else { "" })
 }
 
-/// What ended a connection of this process last, as the library told its log: it tells it nowhere else.
+/// Why a connection of this process ended last. The library reports this only through its log.
 static END: Mutex<Option<(Instant, String)>> = Mutex::new(None);
 
-/// How long after the library's word the event of the lost connection may come.
+/// How long after the library's log line the event for the lost connection may arrive.
 const SOON: Duration = Duration::from_secs(2);
 
-/// A connection ends because of what came over it.
-#[cfg_attr(not(feature = "cli"), allow(dead_code))] // told by the program's log
+/// Records that a connection ends because of the data it received.
+#[cfg_attr(not(feature = "cli"), allow(dead_code))] // called by the log subscriber of the program
 pub(crate) fn ends(cause: String) {
     *END.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), cause));
 }
 
-/// Why a connection was lost just now, if it was for what came over it.
+/// Why a connection was lost just now, if the cause is data that it received.
 pub(crate) fn ended() -> Option<String> {
     let end = END.lock().unwrap_or_else(PoisonError::into_inner).take();
     end.filter(|(at, _)| at.elapsed() < SOON).map(|(_, cause)| cause)

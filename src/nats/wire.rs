@@ -1,4 +1,4 @@
-//! The wire format: headers, payloads, refusals. Both sides read and write it here.
+//! The wire format: headers, payloads, refusals. Client and service share this code.
 
 use async_nats::header::HeaderMap;
 use async_nats::{HeaderName, HeaderValue, Message};
@@ -13,10 +13,10 @@ use crate::request::{Head, OpId, Trace};
 
 /// The operation's id.
 pub const OPERATION_ID: HeaderName = HeaderName::from_static("Rosey-Operation-Id");
-/// By what a stream knows a repeat: our client's [`Keys`] to our stream; else the operation's id, and from peers that
-/// send no other header it is read as that.
+/// What a stream deduplicates by. Our client sends its [key](super::keys) to our stream, and otherwise the
+/// operation's id. For a peer that sends no `Rosey-Operation-Id`, this header is the operation's id.
 pub const ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
-/// When it happened, in unix milliseconds.
+/// When the operation happened, in unix milliseconds.
 pub const OCCURRED_AT: HeaderName = HeaderName::from_static("Rosey-Occurred-At");
 /// The W3C trace context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -24,20 +24,21 @@ pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Marks an answer of our service.
 pub const REPLY: HeaderName = HeaderName::from_static("Rosey-Reply");
-/// The database that answered.
+/// The id of the database that answered.
 pub const DATABASE: HeaderName = HeaderName::from_static("Rosey-Database");
-/// How many entries of a list were left out, because an answer carries no more.
+/// The number of entries left out of a list because the answer would exceed its size limit.
 pub const TRUNCATED: HeaderName = HeaderName::from_static("Rosey-Truncated");
-/// Marks a question that only asks who answers: our service answers it at once, and does nothing.
+/// Marks a query that only discovers which services answer: our service answers it at once, without executing
+/// it.
 pub const LOOK: HeaderName = HeaderName::from_static("Rosey-Look");
 /// Why a request was refused.
 pub const ERROR: HeaderName = HeaderName::from_static("Nats-Service-Error");
-/// The same as a number.
+/// The refusal as a number.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("Nats-Service-Error-Code");
-/// The only stream that may store an event; any other one refuses it.
+/// The only stream that may store an event; any other stream refuses it.
 pub const EXPECTED_STREAM: HeaderName = HeaderName::from_static("Nats-Expected-Stream");
 
-/// A `timestamp` from here on is read as milliseconds.
+/// A `timestamp` of this value or more is in milliseconds.
 const MILLIS_FROM: f64 = 1e11;
 
 /// The payload as it is sent: the operation's JSON, with `timestamp` where the contract has one.
@@ -79,12 +80,13 @@ pub fn head_to_headers(head: &Head) -> HeaderMap {
 /// sends none gets a fresh id, and its time from the payload's `timestamp` or from the arrival.
 ///
 /// # Errors
-/// `invalid` for an id that cannot be one. Whether the time can be is for [`Head::check`] to say.
+/// `invalid` for a malformed id. The time is validated separately, by [`Head::check`].
 pub fn head(headers: Option<&HeaderMap>, payload: &[u8], arrival: i64) -> Result<Head, Cause> {
     head_or(headers, payload, arrival, OpId::new)
 }
 
-/// The same, with an id of the receiver's for a peer that sends none: what may come twice needs the same one twice.
+/// As [`head`], with an id chosen by the receiver for a peer that sends none: a message that may be delivered
+/// twice needs the same id each time.
 ///
 /// # Errors
 /// As [`head`].
@@ -102,15 +104,15 @@ pub fn head_or(
     Ok(Head { id, occurred_at, trace })
 }
 
-/// Whether a request names its id.
+/// Whether the headers of a request contain an id.
 #[must_use]
 pub fn names_id(headers: Option<&HeaderMap>) -> bool {
     headers.is_some_and(|headers| headers.get(OPERATION_ID).or_else(|| headers.get(ID)).is_some())
 }
 
-/// The time that a payload's `timestamp` claims, in unix milliseconds: a second means its beginning, so that every way and
-/// every try comes to the same time; what happened in one second is in the order of its ids. The arrival if there is no
-/// such number.
+/// The time in a payload's `timestamp`, in unix milliseconds, or the arrival if there is no such number. A
+/// time in seconds means the beginning of that second, so that every path and every attempt yields the same
+/// time; operations within one second are ordered by their ids.
 fn from_timestamp(payload: &[u8], arrival: i64) -> i64 {
     #[derive(Deserialize)]
     struct Stamped<'a> {
@@ -119,16 +121,16 @@ fn from_timestamp(payload: &[u8], arrival: i64) -> i64 {
     }
     let stamped = serde_json::from_slice::<Stamped<'_>>(payload).ok();
     let number = stamped.and_then(|s| s.timestamp).and_then(|raw| raw.get().parse::<f64>().ok());
-    #[allow(clippy::cast_possible_truncation)] // saturates, and both ends are refused or clamped later
+    #[allow(clippy::cast_possible_truncation)] // saturates; both extremes are refused or clamped later
     match number {
         Some(millis) if millis >= MILLIS_FROM => millis as i64,
-        // The first second of all begins at 0, which is no time.
+        // The first second of 1970 would yield 0, which is not a valid time.
         Some(seconds) if seconds > 0.0 => ((seconds.floor() as i64) * 1000).max(1),
         _ => arrival,
     }
 }
 
-/// Whether this reply is our service's.
+/// Whether this reply is from our service.
 #[must_use]
 pub fn is_ours(message: &Message) -> bool {
     message.headers.as_ref().is_some_and(|h| h.get(REPLY).is_some())
@@ -140,7 +142,7 @@ pub fn database(message: &Message) -> Option<&str> {
     message.headers.as_ref().and_then(|h| h.get(DATABASE)).map(|v| v.as_str())
 }
 
-/// Why a reply refuses, if it does. The headers alone tell.
+/// The refusal in a reply, if it is one. Only the headers decide.
 #[must_use]
 pub fn refusal(message: &Message) -> Option<Cause> {
     let headers = message.headers.as_ref()?;
@@ -158,7 +160,7 @@ pub fn answer_headers(database: &str) -> HeaderMap {
     headers
 }
 
-/// The headers of an answer of which so many entries were left out.
+/// The headers of an answer from which `omitted` entries were left out.
 #[must_use]
 pub fn cut_headers(database: &str, omitted: u64) -> HeaderMap {
     let mut headers = answer_headers(database);
@@ -168,18 +170,24 @@ pub fn cut_headers(database: &str, omitted: u64) -> HeaderMap {
     headers
 }
 
-/// How many entries of the answer were left out.
+/// The number of entries left out of the answer.
 #[must_use]
 pub fn omitted(message: &Message) -> u64 {
     let said = message.headers.as_ref().and_then(|h| h.get(TRUNCATED));
     said.and_then(|count| count.as_str().parse().ok()).unwrap_or_default()
 }
 
-/// Headers and body of a refusal. The body keeps the form that peers which read no headers expect: a list stays
-/// a list.
+/// Headers and body of a refusal. The body keeps the form that peers expect which read no headers: a list
+/// stays a list.
 #[must_use]
 pub fn refusal_message(database: &str, empty: &str, cause: &Cause) -> (HeaderMap, Vec<u8>) {
-    let (code, text) = (cause.code(), one_line(cause));
+    refusal_within(database, empty, cause, usize::MAX)
+}
+
+/// As [`refusal_message`], for a message of at most `most` bytes: the text takes a fifth of it in the header and in the body.
+#[must_use]
+pub fn refusal_within(database: &str, empty: &str, cause: &Cause, most: usize) -> (HeaderMap, Vec<u8>) {
+    let (code, text) = (cause.code(), one_line(cause, most / 5));
     let mut headers = answer_headers(database);
     headers.insert(ERROR, text.as_str());
     headers.insert(ERROR_CODE, code.status.to_string());
@@ -191,13 +199,16 @@ pub fn refusal_message(database: &str, empty: &str, cause: &Cause) -> (HeaderMap
     (headers, body)
 }
 
-/// The sentence of a cause, fit for a header: one line of printable text, of bounded length.
-fn one_line(cause: &Cause) -> String {
+/// The message of a cause as a header value: one line of printable text, of at most `most` bytes.
+fn one_line(cause: &Cause, most: usize) -> String {
     let text = match cause {
         Cause::Failed { message, .. } => message.to_string(),
         other => other.to_string(),
     };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
+    let end = (0..=most.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or_default();
+    line.truncate(end);
+    line
 }
 
 #[cfg(test)]
@@ -242,8 +253,8 @@ mod tests {
     #[test]
     fn a_time_that_is_far_ahead_is_refused() {
         for payload in [r#"{"timestamp":99999999999}"#, r#"{"timestamp":1e300}"#] {
-            let refused =
-                head(None, payload.as_bytes(), NOW).expect("head").check(Head::AHEAD).expect_err("clock");
+            let refused = head(None, payload.as_bytes(), NOW).expect("head").check(Head::AHEAD, Head::BEHIND);
+            let refused = refused.expect_err("clock");
             assert_eq!(refused.code(), Code::CLOCK, "{payload}");
         }
     }

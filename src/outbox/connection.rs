@@ -1,24 +1,91 @@
-//! The holder's connection, which outlives its errors, and the lock.
+//! The holder's connection, which outlives its errors, the lock, and whether the file is still the one at its path.
 
 use std::fs::File;
+use std::io::ErrorKind;
 
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::options::OutboxOptions;
 use super::{error, file};
-use crate::error::Cause;
+use crate::error::{Cause, Code};
+use crate::sql::place::{Difference, Place};
 
 pub(super) struct Connection {
     /// None after it was lost.
     open: Option<SqliteConnection>,
     lock: File,
+    place: Place,
+    /// Whether it was said that the file is not the one at the path.
+    missed: bool,
     options: OutboxOptions,
 }
 
 impl Connection {
-    pub(super) const fn new(open: SqliteConnection, lock: File, options: OutboxOptions) -> Self {
-        Self { open: Some(open), lock, options }
+    pub(super) const fn new(
+        open: SqliteConnection,
+        lock: File,
+        place: Place,
+        options: OutboxOptions,
+    ) -> Self {
+        Self { open: Some(open), lock, place, missed: false, options }
+    }
+
+    /// Whether what is written is in the file at the path: that may be deleted, moved or replaced while it is open.
+    ///
+    /// # Errors
+    /// `storage`: nothing that is written now is kept.
+    pub(super) async fn is_at_its_path(&mut self) -> Result<(), Cause> {
+        let right = match self.place.compare() {
+            Ok((Difference::None, _)) => true,
+            Ok((Difference::Written | Difference::Cut, now)) => {
+                self.place.settle(now);
+                true
+            }
+            Ok((Difference::Beside, _)) => self.open_again().await,
+            _ => false,
+        };
+        let path = self.options.path().display();
+        if right {
+            if std::mem::take(&mut self.missed) {
+                tracing::info!("the outbox {path} is the right file again: events are kept");
+            }
+            return Ok(());
+        }
+        let why = format!(
+            "the outbox {path} was deleted, moved away or replaced while it is in use: no event is kept until the file is back \
+             at that path. To begin with what is there, or with an empty one, restart this process; what it held is offered \
+             until then"
+        );
+        if !std::mem::replace(&mut self.missed, true) {
+            tracing::error!("{why}");
+        }
+        Err(Cause::new(Code::STORAGE, why))
+    }
+
+    /// What SQLite keeps beside the file was deleted: what is in its log goes into the file, where it is not lost.
+    async fn open_again(&mut self) -> bool {
+        if let Some(mut open) = self.open.take() {
+            let moved = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut open).await;
+            if let Err(e) = moved {
+                tracing::debug!("the log of the outbox could not be moved into it: {e}");
+                self.open = Some(open);
+                return false;
+            }
+            let _ = open.close().await;
+        }
+        self.open = file::connect(&self.options).await.ok();
+        let Some(open) = &mut self.open else { return false };
+        // The log is there once something was read.
+        let read = sqlx::query("SELECT count(*) FROM sqlite_schema").execute(open).await;
+        let now = self.place.look();
+        match (read, now) {
+            (Ok(_), Ok(now)) if self.place.open().compare(&now).is_of_the_file() => {
+                self.place.settle(now);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Does something with the file. After an error the transaction is still open: it is rolled back; what cannot be
@@ -40,6 +107,10 @@ impl Connection {
     async fn get(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
         let connection = match self.open.take() {
             Some(connection) => connection,
+            // Another file may be there.
+            None if !matches!(self.place.compare(), Ok((difference, _)) if difference.is_of_the_file()) => {
+                return Err(sqlx::Error::Io(ErrorKind::NotFound.into()));
+            }
             None => file::connect(&self.options).await?,
         };
         Ok(self.open.insert(connection))

@@ -1,11 +1,11 @@
 //! An event on its way in, and on its way out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use super::options::OutboxOptions;
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
 use crate::request::{Head, OpId, Request, Trace};
@@ -26,8 +26,8 @@ impl Put {
     ///
     /// # Errors
     /// When a check refuses it, as every path does.
-    pub(super) fn new<O: Operation>(request: &Request<O>, future_tolerance: Duration) -> Result<Self, Cause> {
-        request.head.check(future_tolerance)?;
+    pub(super) fn new<O: Operation>(request: &Request<O>, options: &OutboxOptions) -> Result<Self, Cause> {
+        request.head.check(options.future_tolerance, options.past_tolerance)?;
         let payload = String::from_utf8(request.op.encode()?)
             .map_err(|e| Cause::new(Code::INVALID, format!("the payload is not UTF-8: {e}")))?;
         Ok(Self {

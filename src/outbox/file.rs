@@ -13,6 +13,7 @@ use super::options::{OutboxOptions, beside};
 use super::store::{self, Held};
 use crate::files;
 use crate::sql::Synchronous;
+use crate::sql::place::Place;
 
 /// Of the outbox among SQLite's files: `RsOb`.
 const APPLICATION: i64 = 0x5273_4f62;
@@ -30,6 +31,7 @@ pub(super) struct Opened {
     pub(super) connection: SqliteConnection,
     /// Ours for as long as this lives.
     pub(super) lock: File,
+    pub(super) place: Place,
     pub(super) held: Held,
 }
 
@@ -40,6 +42,8 @@ pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError>
     look(path)?;
     create(options)?;
     let failed = |error| OutboxError::of_sqlite(path, error);
+    let unreadable = |error| OutboxError::File { path: path.to_owned(), error };
+    let place = Place::new(path).map_err(unreadable)?;
     let mut connection = connect(options).await.map_err(failed)?;
     if is_new(path, &mut connection).await? {
         for sql in [MODES, "BEGIN IMMEDIATE;", TABLES, "COMMIT;"] {
@@ -52,7 +56,9 @@ pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError>
         return Err(OutboxError::Damaged { path: path.to_owned(), why: check });
     }
     let held = store::held(&mut connection).await.map_err(failed)?;
-    Ok(Opened { connection, lock, held })
+    let now = place.look().map_err(|why| unreadable(std::io::Error::other(why)))?;
+    place.settle(now);
+    Ok(Opened { connection, lock, place, held })
 }
 
 /// The holder's connection.

@@ -245,12 +245,13 @@ impl<O: Operation> OutboxService<O> {
             return Err(Cause::new(Code::UNAVAILABLE, why));
         }
         let (tx, rx) = oneshot::channel();
-        self.shared
-            .items
-            .try_send(Item::Put(Put::new(request, self.shared.options.future_tolerance)?, tx))
-            .map_err(|e| match e {
-            TrySendError::Full(_) => Cause::new(Code::OVERLOADED, "the queue in front of the outbox is full"),
-            TrySendError::Closed(_) => closed(),
+        self.shared.items.try_send(Item::Put(Put::new(request, &self.shared.options)?, tx)).map_err(|e| {
+            match e {
+                TrySendError::Full(_) => {
+                    Cause::new(Code::OVERLOADED, "the queue in front of the outbox is full")
+                }
+                TrySendError::Closed(_) => closed(),
+            }
         })?;
         Ok(rx)
     }

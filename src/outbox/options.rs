@@ -26,6 +26,8 @@ pub struct OutboxOptions {
     /// How far in the future an event may claim to have happened; what claims more is refused. The same as of the paths
     /// before it.
     pub future_tolerance: Duration,
+    /// How long ago an event may claim to have happened, likewise.
+    pub past_tolerance: Duration,
     /// Who may read and write a new file, and what lies beside it: its owner alone, 0600. On Unix.
     pub file_mode: u32,
     /// What the names of the gauges begin with; `rosey`.
@@ -42,6 +44,7 @@ impl OutboxOptions {
             most_bytes: 1 << 30,
             queue: 4096,
             future_tolerance: Head::AHEAD,
+            past_tolerance: Head::BEHIND,
             file_mode: files::PRIVATE,
             metrics_prefix: "rosey",
         }

@@ -42,8 +42,8 @@ pub(super) async fn run(
     counts: watch::Sender<Counts>,
     mut queue: mpsc::Receiver<Item>,
 ) {
-    let Opened { connection, lock, held } = opened;
-    let file = Connection::new(connection, lock, options.clone());
+    let Opened { connection, lock, place, held } = opened;
+    let file = Connection::new(connection, lock, place, options.clone());
     let gauges = Gauges::new(options.metrics_prefix);
     let mut holder =
         Holder { file, options, held, counts, gauges, gone: 0, time: Time::default(), full: Trouble::new() };
@@ -101,11 +101,21 @@ struct Holder {
 impl Holder {
     /// Stores what there is room for, and tells everybody who waits.
     async fn keep(&mut self, mut batch: Batch) {
+        if let Err(cause) = self.file.is_at_its_path().await {
+            let outcomes = vec![Err(cause); batch.puts.len()];
+            return batch.tell(&outcomes);
+        }
         let fits = self.room(&batch.puts);
         let rest = batch.puts.split_off(fits);
         let mut outcomes = self.store(&batch.puts).await;
         if !rest.is_empty() {
             outcomes.extend(self.without_room(&rest).await);
+        }
+        if let Err(cause) = self.file.is_at_its_path().await {
+            outcomes
+                .iter_mut()
+                .filter(|outcome| outcome.is_ok())
+                .for_each(|outcome| *outcome = Err(cause.clone()));
         }
         // Before anybody is told: whoever then asks how many wait must find his own among them.
         self.publish();

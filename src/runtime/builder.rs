@@ -88,7 +88,8 @@ impl<O, N, D, X> Builder<O, N, D, X> {
 
     /// The store, which serves when NATS does not, and alone without NATS: an address (`sqlite://rosey.db`),
     /// [`SqliteOptions`](crate::sql::SqliteOptions), a [`SqlxService`](crate::sql::SqlxService) that is open already, or a
-    /// [`Direct`] that opens one later. It is used only as long as the service on NATS writes to the same database.
+    /// [`Direct`] that opens one later. While the service on NATS has another file open, also a copy with the same id, the
+    /// store refuses.
     pub fn store(self, store: impl Into<StorePath<O>>) -> Self {
         Self { store: Some(store.into()), ..self }
     }

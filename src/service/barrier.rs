@@ -22,7 +22,7 @@ pub(super) async fn applied<O: Persist>(shared: &Shared<O>, message: Message) {
     let database = shared.db.database();
     let (headers, body) = match look(shared, &message.payload).await {
         Ok(answer) => (wire::answer_headers(database), serde_json::to_vec(&answer).unwrap_or_default()),
-        Err(cause) => wire::refusal_message(database, "{}", &cause),
+        Err(cause) => handle::refusal(shared, "{}", &cause),
     };
     handle::send(shared, to, headers, body).await;
 }

@@ -2,7 +2,8 @@
 //! one on a copy of this file. It is asked all the time, in a way that changes nothing.
 //!
 //! A service that answers nothing (a plain subscriber on the events) cannot be told from a monitor: of such a one nothing is
-//! known, unless it introduces itself on `$SRV.INFO`.
+//! known, unless it introduces itself on `$SRV.INFO`. One that answers events alone is not asked, because an event changes
+//! something: clients that it answers say so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message, Subscriber};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
@@ -17,6 +19,7 @@ use tokio::time::{self, Instant};
 
 use super::instance::Who;
 use super::neighbours::who_subject;
+use super::received::UpTo;
 use super::subscription::told;
 use super::{ServeError, Shared, micro, server_time};
 use crate::nats::{stored, wire};
@@ -64,6 +67,8 @@ struct Beside<O> {
     /// What was answered and is not looked at yet.
     early: Vec<Message>,
     accepted: BTreeSet<String>,
+    /// What the instances were asked last to have received.
+    asked: Option<UpTo>,
 }
 
 /// Looks as long as the service runs. Tells `evict` if this is the one that has to stop.
@@ -87,6 +92,7 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, evict: mpsc::Sender<
         strange: HashSet::new(),
         early: Vec::new(),
         accepted: BTreeSet::new(),
+        asked: None,
         shared: Arc::clone(&shared),
     };
     let mut stop = shared.stop.clone();
@@ -114,7 +120,8 @@ impl<O: Persist> Beside<O> {
     async fn ask(&mut self, round: u64, denied: bool, micro_denied: bool) {
         let client = self.shared.client.clone();
         if !denied {
-            let question = self.shared.instance.question();
+            self.asked = self.shared.progress.received.asked();
+            let question = self.shared.instance.question(self.asked.as_ref().map(|up_to| up_to.delivery));
             let _ = client
                 .publish_with_reply(who_subject::<O>(), format!("{}.who", self.inbox), question.into())
                 .await;
@@ -156,8 +163,10 @@ impl<O: Persist> Beside<O> {
             tokio::select! {
                 () = told(stop) => return true,
                 () = time::sleep_until(until) => return false,
-                Some(answer) = self.answers.next() => {
+                Some(mut answer) = self.answers.next() => {
                     if answer.length <= LARGEST && self.early.len() < HEARD {
+                        // In memory of its own: what it came with may be a thousand times as large.
+                        answer.payload = Bytes::copy_from_slice(&answer.payload);
                         self.early.push(answer);
                     }
                 }
@@ -210,6 +219,7 @@ impl<O: Persist> Beside<O> {
             found.retain(|_, at| at.elapsed() < COUNTS);
         }
         self.copies.retain(|_, (_, at)| at.elapsed() < COUNTS);
+        self.received(&others);
         self.compare(others, now).await
     }
 
@@ -228,6 +238,17 @@ impl<O: Persist> Beside<O> {
                 false
             }
         }
+    }
+
+    /// Hands over what each instance has received from the stream's consumer.
+    fn received(&mut self, others: &[Who]) {
+        let Some(asked) = self.asked.take() else { return };
+        let share = |who: &Who| {
+            let proven = self.shared.instance.is_proven(who);
+            who.received.filter(|share| proven && share.up_to == asked.delivery)
+        };
+        let shares = others.iter().map(|who| (who.instance.clone(), share(who))).collect();
+        self.shared.progress.received.answered(asked, shares);
     }
 
     async fn compare(&mut self, others: Vec<Who>, now: Instant) -> Option<ServeError> {
@@ -289,6 +310,12 @@ impl<O: Persist> Beside<O> {
             notices.insert(format!("{PREFIX}copy.{instance}"), sentence.clone());
         }
         self.shared.foreign.store(!notices.is_empty(), Ordering::Relaxed);
+        // On the word of a client no other client leaves.
+        if !self.shared.takeover
+            && let Some(sentence) = self.shared.troubles.sighted.sentence()
+        {
+            notices.insert(format!("{PREFIX}sighted"), sentence);
+        }
         self.shared.notices.replace(PREFIX, notices);
     }
 

@@ -2,19 +2,25 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
-use super::connection::{Connection, note};
+use super::begin::plan;
+use super::link::{Carries, Link};
 use super::replies::Replies;
-use super::stream::{Api, Declaration};
+use super::stream::{Api, Declaration, Plan};
 use super::tries::Tries;
 use super::troubles::Troubles;
-use super::{ServeError, ServiceOptions, plan};
-use crate::nats::{NatsOptions, redact};
+use super::{ServeError, ServiceOptions};
+use crate::nats::NatsOptions;
 use crate::operation::Persist;
 
 /// How a database that is not there yet is called: whatever runs already is on another one.
 const NEW: &str = "a new one";
+
+/// Whether answers may go to subjects below this prefix: what `serve` checks of each in
+/// [`reply_prefixes`](ServiceOptions::reply_prefixes).
+#[cfg(feature = "cli")]
+pub(crate) fn reply_prefix<O: Persist>(prefix: &str) -> Result<(), ServeError> {
+    Replies::new::<O>(&[prefix.to_owned()]).map(drop)
+}
 
 /// Whether [`serve`](super::serve) on a database that is still to be created would be refused, because something that is there
 /// already is on another one, or is of another kind. For whoever must not leave a file behind then.
@@ -29,20 +35,21 @@ pub async fn check<O: Persist>(
     options: &ServiceOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    check_for::<O>(nats, options, NEW, shutdown).await
+}
+
+/// The same for a service on the database of this id.
+pub(crate) async fn check_for<O: Persist>(
+    nats: NatsOptions,
+    options: &ServiceOptions,
+    database: &str,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
     Replies::new::<O>(&options.reply_prefixes)?;
-    let url = redact(&nats.url);
-    let (events, state) = watch::channel(Connection::default());
     let troubles = Arc::new(Troubles::new(O::NAMES));
-    let heard = Arc::clone(&troubles);
-    let client = nats.connect(move |event| note(&events, &heard, &event)).await?;
-    let (declaration, api) = (Declaration::new::<O>(NEW, options), Api::new(client.clone()));
     let asked = async {
-        let mut tries = Tries::new(state.clone(), &url, &troubles);
         loop {
-            tries.begin().await;
-            let denied = || state.borrow().stream_denied;
-            let planned = plan::<O>(&client, &api, &declaration, NEW, None, options, denied).await;
-            if let Some(planned) = tries.end(planned).await {
+            if let Some(planned) = ask::<O>(&nats, options, database, &troubles).await {
                 return planned;
             }
         }
@@ -50,5 +57,31 @@ pub async fn check<O: Persist>(
     tokio::select! {
         asked = asked => asked.map(drop),
         () = shutdown => Ok(()),
+    }
+}
+
+/// Asks over one connection; nothing, if the server has denied it what it hears answers on.
+async fn ask<O: Persist>(
+    nats: &NatsOptions,
+    options: &ServiceOptions,
+    database: &str,
+    troubles: &Arc<Troubles>,
+) -> Option<Result<Plan, ServeError>> {
+    // It listens to no subject of ours: one connection is enough.
+    let link = match Link::open(nats.clone(), Carries::Requests, troubles).await {
+        Ok(link) => link,
+        Err(e) => return Some(Err(e.into())),
+    };
+    let (declaration, api) = (Declaration::new::<O>(database, options), Api::new(link.client.clone()));
+    let links = [&link];
+    let mut tries = Tries::new(&links, troubles);
+    loop {
+        tries.begin().await;
+        let denied = || link.now().stream_denied;
+        match tries.end(plan::<O>(&link.client, &api, &declaration, database, None, options, denied)).await {
+            None if troubles.denials.inboxes() && link.now().up => return None,
+            None => {}
+            planned => return planned,
+        }
     }
 }

@@ -1,11 +1,12 @@
-//! The service's connection, as its events tell; its beginning and its end.
+//! The state of a connection, as its events tell, and what is said of them. What both connections meet, which mostly lose and
+//! find one server together, is said once.
 
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use async_nats::{Client, Event};
+use async_nats::Event;
 use tokio::sync::watch;
-use tokio::time;
 
+use super::link::Carries;
 use super::troubles::Troubles;
 use crate::nats::failure::{self, Failure};
 use crate::nats::losses::Up;
@@ -27,66 +28,113 @@ pub(super) struct Connection {
     /// It does not let us ask who else answers on our subjects, or on `$SRV`.
     pub(super) asking_denied: bool,
     pub(super) micro_denied: bool,
-    /// Our user or password is wrong: said once.
-    refused: bool,
+    /// Our user or password is wrong.
+    pub(super) refused: bool,
     /// Why the last try to connect failed.
-    failure: Option<failure::Kind>,
+    pub(super) failure: Option<failure::Kind>,
 }
 
-pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event: &Event) {
+/// What has been said of the server, whichever connection met it first.
+#[derive(Debug, Default)]
+pub(super) struct Said(Mutex<Sayings>);
+
+#[derive(Debug, Default)]
+struct Sayings {
+    connected: bool,
+    refused: bool,
+    lame: bool,
+    cannot_serve: bool,
+    failure: Option<failure::Kind>,
+    /// Which connections are lost.
+    lost: Vec<Carries>,
+}
+
+impl Said {
+    /// The service cannot begin although it is connected. Answers whether that is to be said.
+    pub(super) fn cannot_serve(&self) -> bool {
+        !std::mem::replace(&mut self.sayings().cannot_serve, true)
+    }
+
+    fn sayings(&self) -> MutexGuard<'_, Sayings> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection is up. Answers whether it is the first one of all, and whether it is the last one of those that were lost.
+    fn up(&self, carries: Carries) -> (bool, bool) {
+        let mut said = self.sayings();
+        (said.refused, said.lame, said.failure) = (false, false, None);
+        let was_lost = said.lost.contains(&carries);
+        said.lost.retain(|lost| *lost != carries);
+        (!std::mem::replace(&mut said.connected, true), was_lost && said.lost.is_empty())
+    }
+
+    /// A connection is lost. Answers whether it is the first one.
+    fn lost(&self, carries: Carries) -> bool {
+        let mut said = self.sayings();
+        let known = said.lost.contains(&carries);
+        if !known {
+            said.lost.push(carries);
+        }
+        !known && said.lost.len() == 1
+    }
+}
+
+pub(super) fn note(state: &watch::Sender<Connection>, carries: Carries, troubles: &Troubles, event: &Event) {
+    let said = &troubles.said;
     match event {
         Event::Connected => {
-            troubles.denials.forget();
-            let mut times = 0;
+            troubles.denials.connected(carries);
             state.send_modify(|s| {
                 (s.up, s.refused, s.lame, s.narrow) = (true, false, false, false);
                 (s.asking_denied, s.micro_denied) = (false, false);
                 s.failure = None;
                 s.times += 1;
-                times = s.times;
             });
-            match troubles.losses.up() {
-                Up::First if times > 1 || troubles.unreadable.is_going_on() => {
-                    tracing::debug!("connected to NATS again, after a message that cannot be read")
-                }
-                Up::First => tracing::info!("connected to NATS"),
-                Up::Again(lost) => {
-                    tracing::info!("connected to NATS again, after {:.1} s", lost.as_secs_f64());
-                }
-                Up::Unsaid(lost) => tracing::debug!("connected to NATS again, after {lost:?}"),
+            match said.up(carries) {
+                (true, _) => tracing::info!("connected to NATS"),
+                (_, true) => match troubles.losses.up() {
+                    Up::Again(lost) => {
+                        tracing::info!("connected to NATS again, after {:.1} s", lost.as_secs_f64());
+                    }
+                    Up::First | Up::Unsaid(_) => tracing::debug!("connected to NATS again"),
+                },
+                _ => tracing::debug!(?carries, "connected to NATS"),
             }
         }
         Event::Disconnected => {
+            state.send_modify(|s| s.up = false);
             if let Some(cause) = unreadable::ended() {
                 // Back in a moment, and counted: nobody need be told of the loss, but of the message.
-                troubles.unreadable.ended(cause);
-                state.send_modify(|s| s.up = false);
-                return;
+                return troubles.unreadable.ended(cause);
+            }
+            if !said.lost(carries) {
+                return tracing::debug!(?carries, "lost a connection to NATS");
             }
             match troubles.losses.lost() {
                 Some(more) => tracing::warn!(
-                    "lost the connection to NATS: nothing comes in until it is back; trying again, for ever{more}"
+                    "lost the connection to NATS: nothing comes in until it is back; retrying indefinitely{more}"
                 ),
                 None => tracing::debug!("lost the connection to NATS again"),
             }
-            state.send_modify(|s| s.up = false);
         }
         Event::Closed => state.send_modify(|s| s.closed = true),
         Event::LameDuckMode => {
-            tracing::info!("the NATS server is about to stop: nothing more is taken from its stream");
+            if !std::mem::replace(&mut said.sayings().lame, true) {
+                tracing::info!("the NATS server is about to stop: nothing more is taken from its stream");
+            }
             state.send_modify(|s| s.lame = true);
         }
         Event::SlowConsumer(_) => {
             troubles.overrun();
         }
         refusal if refuses_us(refusal) => {
-            if !state.send_if_modified(|s| !std::mem::replace(&mut s.refused, true)) {
-                return;
+            state.send_modify(|s| s.refused = true);
+            if !std::mem::replace(&mut said.sayings().refused, true) {
+                tracing::error!("the NATS server refuses our user or password; trying again, quietly");
             }
-            tracing::error!("the NATS server refuses our user or password; trying again, quietly");
         }
         Event::ServerError(error) => {
-            troubles.server_says(error);
+            troubles.server_says(carries, error);
             let said = error.to_string();
             let publish = said.to_lowercase().contains("violation for publish to");
             let other =
@@ -103,61 +151,19 @@ pub(super) fn note(state: &watch::Sender<Connection>, troubles: &Troubles, event
             }
         }
         other => match Failure::of(other) {
-            Some(failure) => failed(state, &failure),
+            Some(failure) => failed(state, said, &failure),
             None => tracing::debug!("NATS: {other}"),
         },
     }
 }
 
-/// A try to connect has failed. That no server is there is said by [`connected`], at the beginning, and after that a loss
-/// has been said; anything else is news.
-fn failed(state: &watch::Sender<Connection>, failure: &Failure) {
-    let news = state.send_if_modified(|s| !s.up && s.failure.replace(failure.kind) != Some(failure.kind));
+/// A try to connect has failed. That no server is there is said by [`Link::connected`](super::link::Link::connected), at the
+/// beginning, and after that a loss has been said; anything else is news.
+fn failed(state: &watch::Sender<Connection>, said: &Said, failure: &Failure) {
+    let new = state.send_if_modified(|s| !s.up && s.failure.replace(failure.kind) != Some(failure.kind));
+    let news = new && said.sayings().failure.replace(failure.kind) != Some(failure.kind);
     if news && failure.kind != failure::Kind::Absent {
         tracing::warn!("cannot connect to NATS, retrying indefinitely: {}", failure.said);
-    }
-}
-
-/// Waits until the client library's own task has ended without a goodbye: the connection never comes back then.
-pub(super) async fn ended(mut state: watch::Receiver<Connection>, troubles: &Troubles) {
-    if state.wait_for(|s| s.closed).await.is_ok() {
-        return std::future::pending().await;
-    }
-    let cause = unreadable::ended();
-    troubles.unreadable.ended(cause.unwrap_or_else(|| "the NATS client has ended by itself".to_owned()));
-}
-
-/// Waits for the connection, and says so as long as it takes.
-pub(super) async fn connected(state: &mut watch::Receiver<Connection>, url: &str) {
-    let mut patience = Duration::from_secs(1);
-    while time::timeout(patience, state.wait_for(|s| s.up)).await.is_err() {
-        // What is slow to fail says more when it has.
-        let failed = state.wait_for(|s| s.up || s.refused || s.failure.is_some());
-        let _ = time::timeout(Duration::from_secs(2), failed).await;
-        let now = *state.borrow();
-        if !now.up && !now.refused {
-            let why = now.failure.unwrap_or(failure::Kind::Absent);
-            tracing::warn!(url, "{why}; retrying indefinitely");
-        }
-        patience = Duration::from_secs(30);
-    }
-}
-
-/// Sends what is still on its way, and closes the connection; what a server that is gone does not take is lost with
-/// it.
-pub(super) async fn say_goodbye(client: &Client, mut state: watch::Receiver<Connection>) {
-    if !state.borrow().up {
-        return;
-    }
-    let goodbye = async {
-        let _ = client.flush().await;
-        if client.drain().await.is_ok() {
-            // Drain has done its work only when the connection says that it is closed.
-            let _ = state.wait_for(|s| s.closed).await;
-        }
-    };
-    if time::timeout(Duration::from_secs(2), goodbye).await.is_err() {
-        tracing::warn!("the NATS server did not take our goodbye");
     }
 }
 
@@ -169,8 +175,29 @@ mod tests {
     async fn requests_that_were_lost_on_the_way_are_counted() {
         let (state, troubles) = (watch::Sender::new(Connection::default()), Troubles::new(&["user_joined"]));
         for _ in 0..5 {
-            note(&state, &troubles, &Event::SlowConsumer(1));
+            note(&state, Carries::Requests, &troubles, &Event::SlowConsumer(1));
         }
         assert_eq!(troubles.overruns(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_both_connections_lose_and_find_is_said_once() {
+        let (heard, _guard) = crate::heard::Heard::catch();
+        let troubles = Troubles::new(&["user_joined"]);
+        let both = [Carries::Requests, Carries::Stream]
+            .map(|carries| (carries, watch::Sender::new(Connection::default())));
+        let all =
+            |event: Event| both.iter().for_each(|(carries, state)| note(state, *carries, &troubles, &event));
+        for event in [Event::Connected, Event::LameDuckMode, Event::Disconnected, Event::Connected] {
+            all(event);
+        }
+        let heard = heard.take();
+        let said: Vec<_> = heard.iter().filter(|line| !line.starts_with("DEBUG")).collect();
+        let begins =
+            ["INFO connected", "INFO the NATS server", "WARN lost the", "INFO connected to NATS again"];
+        assert!(
+            said.len() == 4 && said.iter().zip(begins).all(|(line, begin)| line.starts_with(begin)),
+            "{heard:?}"
+        );
     }
 }

@@ -1,18 +1,25 @@
 //! What the server does not let us do. A subscription that is denied is no error to the client library: the service would
-//! go on, and serve less than it says.
+//! go on, and serve less than it says. A server may be told otherwise while it runs, and tells nobody; so what is denied is
+//! asked for again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time;
+use tokio::sync::mpsc;
+use tokio::time::{self, Instant};
 
+use super::link::{Carries, Link};
 use super::subscription::told;
 use super::{Mode, Shared};
 use crate::operation::{Kind, Persist};
 
 /// How often the denials are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often a subscription that is denied is asked for again.
+const RETRY: Duration = Duration::from_secs(3);
+/// How long a server may take to complain; what it does not complain of by then it allows.
+pub(super) const COMPLAINT: Duration = Duration::from_secs(2);
 /// What the keys of these notices begin with.
 const PREFIX: &str = "denied.";
 /// How many denials are kept: each reply subject is another one.
@@ -20,13 +27,26 @@ const MOST: usize = 64;
 
 /// Every acknowledgement has a subject of its own: this stands for all.
 pub(super) const ACKS: &str = "$JS.ACK.>";
+/// The same for inboxes, and for the questions about the service.
+const INBOXES: &str = "_INBOX.>";
+const MICRO: &str = "$SRV.>";
 
-/// What was denied on this connection.
+/// What is denied, and what is known of each by now.
 #[derive(Debug, Default)]
-pub(super) struct Denials(Mutex<BTreeSet<Denial>>);
+pub(super) struct Denials(Mutex<BTreeMap<Denial, Known>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// Since when it is asked for again, and no complaint has come.
+    asked: Option<Instant>,
+    /// It is allowed; it is not listened to yet.
+    lifted: bool,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Denial {
+    /// Over which connection.
+    over: Carries,
     does: Does,
     subject: String,
 }
@@ -47,18 +67,33 @@ impl Does {
 }
 
 impl Denials {
-    /// Reads a complaint of the server.
-    pub(super) fn note(&self, complaint: &str) {
-        let Some(denial) = Denial::read(complaint) else { return };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Reads a complaint of the server. Answers whether it is news.
+    pub(super) fn note(&self, over: Carries, complaint: &str) -> bool {
+        let Some(denial) = Denial::read(over, complaint) else { return true };
+        let mut all = self.lock();
+        if let Some(known) = all.get_mut(&denial) {
+            *known = Known::default();
+            return false;
+        }
         if all.len() < MOST {
-            all.insert(denial);
+            all.insert(denial, Known::default());
+        }
+        true
+    }
+
+    /// The connection is new: that we may not publish somewhere, or have an inbox, it says again at once. Not everything else
+    /// is subscribed to again by this alone.
+    pub(super) fn connected(&self, over: Carries) {
+        let mut all = self.lock();
+        all.retain(|denial, _| denial.over != over || !denial.is_inbox());
+        for (denial, known) in all.iter_mut().filter(|(denial, _)| denial.over == over) {
+            known.asked = (denial.does == Does::Publish).then(Instant::now);
         }
     }
 
-    /// The connection is new: what it denies, it says again.
-    pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// All is listened to over this connection: what was lifted is over.
+    pub(super) fn listening(&self, over: Carries) {
+        self.lock().retain(|denial, known| denial.over != over || !known.lifted);
     }
 
     /// Whether publishing to a subject was denied.
@@ -66,32 +101,73 @@ impl Denials {
         self.all().iter().any(|denial| denial.does == Does::Publish && denial.subject == subject)
     }
 
+    /// Whether nothing can be heard of what is answered to us.
+    pub(super) fn inboxes(&self) -> bool {
+        self.lock().keys().any(Denial::is_inbox)
+    }
+
     /// What was denied, in short; empty if nothing was.
     pub(super) fn summary(&self) -> String {
-        let named = |Denial { does, subject }: &Denial| format!("{} {subject:?}", does.word());
-        self.all().iter().map(named).collect::<Vec<_>>().join(", ")
+        let named: BTreeSet<_> = self.all().into_iter().map(|d| (d.does, d.subject)).collect();
+        let named = named.iter().map(|(does, subject)| format!("{} {subject:?}", does.word()));
+        named.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Lifts what was asked for and is not complained of. Answers whether a subscription is among it.
+    fn lift(&self, over: Carries) -> bool {
+        let mut subscription = false;
+        self.lock().retain(|denial, known| {
+            let allowed = denial.over == over && known.asked.is_some_and(|at| at.elapsed() >= COMPLAINT);
+            if allowed {
+                *known = Known { asked: None, lifted: true };
+                subscription |= denial.does == Does::Subscribe;
+            }
+            !(allowed && denial.does == Does::Publish)
+        });
+        subscription
+    }
+
+    /// The subjects to which a subscription is denied and is not asked for: they are asked for from now on.
+    fn ask(&self, over: Carries) -> Vec<String> {
+        let mut all = self.lock();
+        let denied = all.iter_mut().filter(|(denial, known)| {
+            denial.over == over && denial.does == Does::Subscribe && known.asked.is_none()
+        });
+        let ask = |(denial, known): (&Denial, &mut Known)| {
+            known.asked = Some(Instant::now());
+            denial.subject.clone()
+        };
+        denied.map(ask).collect()
     }
 
     fn all(&self) -> BTreeSet<Denial> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().keys().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Denial, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Denial {
+    fn is_inbox(&self) -> bool {
+        self.does == Does::Subscribe && self.subject == INBOXES
+    }
+
     /// Reads `Permissions Violation for Subscription to "SUBJECT"` with whatever is around it.
-    fn read(complaint: &str) -> Option<Self> {
+    fn read(over: Carries, complaint: &str) -> Option<Self> {
         let lower = complaint.to_ascii_lowercase();
         let rest = &complaint[lower.find("permissions violation for ")?..];
         let does = if lower.contains("for subscription to ") { Does::Subscribe } else { Does::Publish };
         let subject = rest.split('"').nth(1)?;
         // One of many that are made up for one answer, or for one message.
         let subject = match subject.split('.').next()? {
-            "_INBOX" => "_INBOX.>".to_owned(),
-            "$SRV" => "$SRV.>".to_owned(),
+            "_INBOX" => INBOXES.to_owned(),
+            "$SRV" => MICRO.to_owned(),
             "$JS" if subject.starts_with("$JS.ACK.") => ACKS.to_owned(),
             _ => subject.to_owned(),
         };
-        Some(Self { does, subject })
+        Some(Self { over, does, subject })
     }
 
     /// What is missing because of it; nothing, if that is nothing that an operator has to know.
@@ -118,11 +194,11 @@ impl Denial {
             }
             // Said with its own consequence where each subject is listened to by itself.
             (Does::Subscribe, None, Some(">")) => return None,
-            (Does::Subscribe, None, _) if subject == "$SRV.>" => {
+            (Does::Subscribe, None, _) if subject == MICRO => {
                 "`nats micro` does not find this service".to_owned()
             }
             (Does::Subscribe, None, _) => "what is answered there does not arrive".to_owned(),
-            (Does::Publish, None, _) if subject == "_INBOX.>" => {
+            (Does::Publish, None, _) if subject == INBOXES => {
                 "requests are applied and not answered: who asks waits until it gives up".to_owned()
             }
             (Does::Publish, None, _) if subject == ACKS => {
@@ -149,12 +225,15 @@ impl Denial {
     }
 
     fn sentence(&self, consequence: &str) -> String {
-        let Self { does, subject } = self;
+        let Self { does, subject, .. } = self;
         let word = does.word();
-        let to = if *does == Does::Subscribe { "subscribe to" } else { "publish to" };
+        let then = match does {
+            Does::Subscribe => "and reload the server; this service tries again every few seconds",
+            Does::Publish => "reload the server, and restart this service",
+        };
         format!(
-            "the NATS server does not let this service {to} {subject:?}: {consequence}. Allow it to this user (permissions {{ \
-             {word}: {{ allow: [{subject:?}] }} }}), reload the server, and restart this service"
+            "the NATS server does not let this service {word} to {subject:?}: {consequence}. Allow it to this user (permissions \
+             {{ {word}: {{ allow: [{subject:?}] }} }}), {then}"
         )
     }
 }
@@ -167,13 +246,41 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, wanted: bool) {
     }
 }
 
+/// Asks again for the subscriptions that are denied, as long as the service runs. Once one of them is allowed, the connection
+/// is made anew with all that it listens to: `renew` is told which.
+pub(super) async fn retry<O: Persist>(shared: Arc<Shared<O>>, stream: Link, renew: mpsc::Sender<Carries>) {
+    let mut stop = shared.stop.clone();
+    let links = [(Carries::Requests, shared.link()), (Carries::Stream, stream)];
+    while time::timeout(RETRY, told(&mut stop)).await.is_err() {
+        for (over, link) in &links {
+            // A connection that is down complains of nothing.
+            if !link.now().up || link.now().lame {
+                continue;
+            }
+            if shared.troubles.denials.lift(*over) {
+                let _ = renew.try_send(*over);
+            }
+            for subject in shared.troubles.denials.ask(*over) {
+                let subject = match subject.as_str() {
+                    INBOXES => link.client.new_inbox(),
+                    MICRO => "$SRV.PING".to_owned(),
+                    _ => subject,
+                };
+                // What comes there meanwhile comes to whoever serves it as well.
+                drop(link.client.subscribe(subject).await);
+            }
+        }
+    }
+}
+
 /// States what is denied now.
 pub(super) fn look<O: Persist>(shared: &Shared<O>, wanted: bool) {
     let mode = shared.mode();
     let relevant = |denial: &Denial| wanted || mode == Mode::JetStream || !denial.subject.starts_with("$JS.");
     let keyed = |denial: Denial| {
         let consequence = denial.consequence::<O>(mode)?;
-        Some((format!("{PREFIX}{denial:?}"), denial.sentence(&consequence)))
+        // Over either connection it is the same user who is denied it.
+        Some((format!("{PREFIX}{} {}", denial.does.word(), denial.subject), denial.sentence(&consequence)))
     };
     let all = shared.troubles.denials.all().into_iter().filter(relevant);
     shared.notices.replace(PREFIX, all.filter_map(keyed).collect::<BTreeMap<_, _>>());
@@ -185,7 +292,8 @@ mod tests {
 
     #[test]
     fn a_denial_is_read_from_what_the_server_complains_of() {
-        let read = |text| Denial::read(text).map(|Denial { does, subject }| (does, subject));
+        let read =
+            |text| Denial::read(Carries::Requests, text).map(|Denial { does, subject, .. }| (does, subject));
         let denied = |does, subject: &str| Some((does, subject.to_owned()));
         assert_eq!(
             read(r#"nats: Permissions Violation for Subscription to "rosey.db.ping" using queue "rosey.db""#),
@@ -202,5 +310,29 @@ mod tests {
         for other in ["", "nats: stale connection", "Permissions Violation for Publish to "] {
             assert_eq!(read(other), None, "{other}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_denial_is_lifted_when_it_is_asked_for_and_no_complaint_comes() {
+        let denials = Denials::default();
+        let (over, complaint) = (Carries::Requests, r#"Permissions Violation for Subscription to "a""#);
+        assert!(denials.note(over, complaint), "news");
+        assert!(!denials.note(over, complaint), "none");
+        time::advance(COMPLAINT).await;
+        assert!(!denials.lift(over), "nothing was asked");
+        assert_eq!((denials.ask(over), denials.ask(over)), (vec!["a".to_owned()], vec![]));
+        denials.note(over, complaint);
+        time::advance(COMPLAINT).await;
+        assert!(!denials.lift(over), "the server has complained");
+        denials.ask(over);
+        denials.connected(over);
+        time::advance(COMPLAINT).await;
+        assert!(!denials.lift(over), "it was asked over another connection");
+        denials.ask(over);
+        time::advance(COMPLAINT).await;
+        assert!(!denials.lift(Carries::Stream) && denials.lift(over));
+        assert_ne!(denials.summary(), "", "it is not listened to yet");
+        denials.listening(over);
+        assert_eq!(denials.summary(), "");
     }
 }

@@ -7,7 +7,6 @@ use async_nats::{HeaderMap, Message};
 use rosey_layers::{Class, Classify};
 use tokio::sync::watch;
 use tokio::time;
-use tower::Service;
 
 use super::Shared;
 use super::counters::count;
@@ -25,9 +24,6 @@ use crate::sql::{DROPPED, DeadLetter, UNREAD};
 
 /// The pause before something that nobody else will repeat is tried again, first and longest.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-
-/// What the headers of an answer may need.
-const HEADERS: usize = 1024;
 
 /// An operation, by request or by plain publish.
 pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, taken: Taken) {
@@ -64,30 +60,46 @@ pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, take
 pub(super) async fn unknown<O: Persist>(shared: &Shared<O>, message: Message) {
     let Some(to) = shared.way_to(&message) else { return };
     let cause = Cause::new(Code::UNKNOWN_OPERATION, "there is no such operation");
-    let (headers, body) = wire::refusal_message(shared.db.database(), "{}", &cause);
+    let (headers, body) = refusal(shared, "{}", &cause);
     send(shared, to, headers, body).await;
+}
+
+/// Headers and body of a refusal, as long as a message may be.
+pub(super) fn refusal<O: Persist>(shared: &Shared<O>, empty: &str, cause: &Cause) -> (HeaderMap, Vec<u8>) {
+    wire::refusal_within(shared.db.database(), empty, cause, shared.client.max_payload())
 }
 
 /// Whether the service is well: answered by the writer.
 pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
+    shared.troubles.sighted.note::<O>(&message.payload);
     let Some(to) = shared.way_to(&message) else { return };
-    let database = shared.db.database();
+    let (database, most) = (shared.db.database(), shared.most());
     let (headers, body) = match shared.db.ping().await {
         Ok(()) => {
+            let mut notices = shared.notices.now();
             let version = env!("CARGO_PKG_VERSION");
             let stream = shared.stream.as_ref().map_or("", |stream| stream.name.as_str());
-            let body = serde_json::json!({
+            let body = |notices: &[String]| {
+                serde_json::json!({
                 "service": O::SERVICE, "version": version, "database_id": database,
                 "mode": shared.mode().as_str(), "stream": stream,
                 "id_header": wire::OPERATION_ID.to_string(),
                 "instance": shared.instance.id, "seen": shared.instance.seen(),
+                "file_id": shared.db.file_id().unwrap_or_default(),
                 "foreign": shared.foreign.load(Ordering::Relaxed), "takeover": shared.takeover,
-                "notices": shared.notices.now(), "noticed": shared.notices.so_far(),
+                "notices": notices, "noticed": shared.notices.so_far(),
                 "not_inboxes": shared.troubles.not_inboxes(), "unknown": shared.troubles.unknowns(),
-                "overruns": shared.troubles.overruns()});
-            (wire::answer_headers(database), body.to_string().into_bytes())
+                "overruns": shared.troubles.overruns()})
+                .to_string()
+            };
+            let (mut text, mut omitted) = (body(&notices), 0);
+            while text.len() > most && notices.pop().is_some() {
+                omitted += 1;
+                text = body(&notices);
+            }
+            (wire::cut_headers(database, omitted), text.into_bytes())
         }
-        Err(cause) => wire::refusal_message(database, "{}", &cause),
+        Err(cause) => refusal(shared, "{}", &cause),
     };
     send(shared, to, headers, body).await;
 }
@@ -95,7 +107,8 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
 /// Which database this instance writes to, and how it takes events: asked of all instances.
 pub(super) async fn who<O: Persist>(shared: &Shared<O>, message: Message) {
     if let Some(to) = shared.way_to(&message) {
-        let who = shared.instance.who(&shared.db, shared.mode().as_str(), &message.payload).await;
+        let mode = shared.mode().as_str();
+        let who = shared.instance.who(&shared.db, mode, &shared.progress.received, &message.payload).await;
         let body = serde_json::to_vec(&who).unwrap_or_default();
         send(shared, to, wire::answer_headers(shared.db.database()), body).await;
     }
@@ -118,14 +131,11 @@ async fn perform<O: Persist>(
         // Nobody would hear the answer; a claim would only keep its messages from whoever wants them.
         return Err(Cause::new(Code::INVALID, "a question without a reply subject"));
     }
-    if spec.lists() {
-        // What is handed out must fit into the answer.
-        shared.db.limit_answers(shared.client.max_payload().saturating_sub(HEADERS));
-    }
     let mut request = Request::with_head(head, op);
     let (mut pause, mut again) = (RETRY.0, shared.progress.taken(spec.name));
     loop {
-        let error = match shared.db.clone().call(request).await {
+        // What is handed out must fit into the answer.
+        let error = match shared.db.call_within(request, shared.most()).await {
             Ok(reply) => {
                 // A full disk can be read as ever.
                 if spec.writes() {
@@ -168,7 +178,7 @@ async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, taken: &Taken, to:
         count(if message.reply.is_some() { &counters.failed } else { &counters.lost });
     }
     if let Some(to) = to {
-        let (headers, body) = wire::refusal_message(shared.db.database(), spec.empty, &cause);
+        let (headers, body) = refusal(shared, spec.empty, &cause);
         send(shared, to, headers, body).await;
     }
 }
@@ -229,7 +239,7 @@ pub(super) async fn wait(give_up: &watch::Receiver<bool>, pause: &mut Duration) 
 async fn answer<O: Persist>(shared: &Shared<O>, spec: &Spec, to: Option<To>, reply: Reply<O::Answer>) {
     let Some(to) = to else { return };
     let database = shared.db.database();
-    let most = shared.client.max_payload().saturating_sub(HEADERS);
+    let most = shared.most();
     let mut omitted = reply.omitted;
     let encoded = O::encode_answer(&reply.answer);
     drop(reply);
@@ -250,16 +260,16 @@ async fn answer<O: Persist>(shared: &Shared<O>, spec: &Spec, to: Option<To>, rep
                 Code::TOO_LARGE,
                 format!("the answer has {} bytes, more than NATS carries; ask for less", body.len()),
             );
-            wire::refusal_message(database, spec.empty, &cause)
+            refusal(shared, spec.empty, &cause)
         }
         Ok(body) => (wire::cut_headers(database, omitted), body),
-        Err(e) => wire::refusal_message(database, spec.empty, &Cause::new(Code::DATABASE, e.0)),
+        Err(e) => refusal(shared, spec.empty, &Cause::new(Code::DATABASE, e.0)),
     };
     send(shared, to, headers, body).await;
 }
 
 pub(super) async fn send<O>(shared: &Shared<O>, to: To, headers: HeaderMap, body: Vec<u8>) {
-    if let Err(e) = shared.client.publish_with_headers(to.subject(), headers, body.into()).await {
+    if let Err(e) = shared.answering().publish_with_headers(to.subject(), headers, body.into()).await {
         shared.troubles.unanswered(&e);
     }
 }

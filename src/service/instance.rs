@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::time;
 
 use super::ServeError;
+use super::received::{Received, Share};
 use crate::clock;
 use crate::known_time::Reading;
 use crate::operation::Persist;
@@ -51,6 +52,9 @@ pub(super) struct Who {
     pub(super) time: i64,
     /// Whether the instance that asks is written down in the file of the one that answers.
     pub(super) knows: Option<bool>,
+    /// What it has received from the stream's consumer, where it was asked for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) received: Option<Share>,
     /// That the one that answers has the file or a copy of it: a hash of all this, of what was asked and of the secret in the
     /// file. Without it the rest is a stranger's word.
     pub(super) proof: String,
@@ -64,6 +68,9 @@ pub(super) struct Question {
     pub(super) seen: i64,
     /// Another one each time, so that no earlier answer stands for this one.
     pub(super) nonce: String,
+    /// The number of a delivery of the stream's consumer: what was received up to it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) up_to: Option<u64>,
 }
 
 impl Instance {
@@ -111,13 +118,20 @@ impl Instance {
         }
     }
 
-    pub(super) fn question(&self) -> String {
+    pub(super) fn question(&self, up_to: Option<u64>) -> String {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
-        let question = Question { instance: self.id.clone(), seen: self.seen(), nonce: self.nonce(asked) };
+        let question =
+            Question { instance: self.id.clone(), seen: self.seen(), nonce: self.nonce(asked), up_to };
         serde_json::to_string(&question).unwrap_or_default()
     }
 
-    pub(super) async fn who<O: Persist>(&self, db: &SqlxService<O>, mode: &str, asked: &[u8]) -> Who {
+    pub(super) async fn who<O: Persist>(
+        &self,
+        db: &SqlxService<O>,
+        mode: &str,
+        received: &Received,
+        asked: &[u8],
+    ) -> Who {
         let question: Question = serde_json::from_slice(asked).unwrap_or_default();
         let knows = if question.instance == self.id {
             None
@@ -134,6 +148,7 @@ impl Instance {
             machine: self.machine.clone(),
             time: clock::now(),
             knows,
+            received: question.up_to.and_then(|up_to| received.share(up_to)),
             proof: String::new(),
         };
         who.proof = self.proof(&question.nonce, &who).unwrap_or_default();

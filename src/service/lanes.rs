@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_nats::Message;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -113,9 +114,12 @@ impl<O: Persist> Lanes<O> {
             place,
             _busy: busy,
         });
-        let sent =
-            self.lanes.get(&serves).zip(taken).is_some_and(|(lane, taken)| lane.try_send(taken).is_ok());
-        if !sent {
+        // A lane that is closed has ended with its connection, in the middle of a start.
+        let overrun = match self.lanes.get(&serves).zip(taken) {
+            Some((lane, taken)) => matches!(lane.try_send(taken), Err(TrySendError::Full(_))),
+            None => true,
+        };
+        if overrun {
             self.shared.troubles.overrun();
         }
     }

@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 
 use super::{ServeError, Shared, subscription::told};
 use crate::clock;
-use crate::nats::Mode;
+use crate::nats::{Mode, wire};
 use crate::operation::{Kind, Persist};
+use crate::rfc3339;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +59,11 @@ pub(super) async fn start<O: Persist>(
     shared: &Arc<Shared<O>>,
     tasks: &mut JoinSet<()>,
 ) -> Result<(), ServeError> {
-    let card =
-        Arc::new(Card { name: name::<O>(), id: shared.instance.id.clone(), started: rfc3339(clock::now()) });
+    let card = Arc::new(Card {
+        name: name::<O>(),
+        id: shared.instance.id.clone(),
+        started: rfc3339::format(clock::now()),
+    });
     for verb in Verb::ALL {
         let all = verb.subject().to_owned();
         let named = format!("{all}.{}", card.name);
@@ -120,9 +124,35 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
             body["endpoints"] = endpoints(shared, |index| stats(shared, index));
         }
     }
-    if let Err(e) = shared.client.publish(to.subject(), body.to_string().into()).await {
+    let (body, omitted) = fit(body, shared.most());
+    let sent = match omitted {
+        0 => shared.client.publish(to.subject(), body.into()).await,
+        omitted => {
+            let headers = wire::cut_headers(shared.db.database(), omitted);
+            shared.client.publish_with_headers(to.subject(), headers, body.into()).await
+        }
+    };
+    if let Err(e) = sent {
         tracing::debug!("a question about the service is not answered: {e}");
     }
+}
+
+/// The answer in so many bytes at most, and how many endpoints and notices were left out for that.
+fn fit(mut body: Value, most: usize) -> (String, u64) {
+    let (mut text, mut omitted) = (body.to_string(), 0);
+    while text.len() > most {
+        let endpoints = body.get_mut("endpoints").and_then(Value::as_array_mut);
+        if endpoints.and_then(Vec::pop).is_none() {
+            let metadata = body["metadata"].as_object_mut().and_then(|metadata| metadata.remove("notices"));
+            let data = body.as_object_mut().and_then(|body| body.remove("data"));
+            if metadata.is_none() && data.is_none() {
+                break;
+            }
+        }
+        omitted += 1;
+        text = body.to_string();
+    }
+    (text, omitted)
 }
 
 /// One endpoint an operation; `more` adds to each.
@@ -155,42 +185,4 @@ fn stats<O: Persist>(shared: &Shared<O>, index: usize) -> Value {
         "average_processing_time": nanos.checked_div(served.taken).unwrap_or_default(),
         "data": served,
     })
-}
-
-/// A unix millisecond as RFC 3339, UTC.
-fn rfc3339(millis: i64) -> String {
-    let seconds = clock::seconds(millis);
-    let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Days to a date, with years that begin in March: then the leap day is the last of its year.
-    let shifted = day + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute) = (second / 3600, second / 60 % 60);
-    format!(
-        "{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{:02}.{:03}Z",
-        second % 60,
-        millis.rem_euclid(1000)
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::rfc3339;
-
-    #[test]
-    fn a_millisecond_is_shown_as_its_date() {
-        for (millis, shown) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (1_700_000_000_123, "2023-11-14T22:13:20.123Z"),
-            (1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
-        ] {
-            assert_eq!(rfc3339(millis), shown);
-        }
-    }
 }

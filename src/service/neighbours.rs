@@ -75,7 +75,7 @@ async fn ask_ours<O: Persist>(
     own: Option<&Own<'_, O>>,
 ) -> Result<(Option<Mode>, Option<Who>), ServeError> {
     let (mut mode, mut strange) = (None, None);
-    let question = own.map_or_else(|| "{}".to_owned(), |own| own.instance.question());
+    let question = own.map_or_else(|| "{}".to_owned(), |own| own.instance.question(None));
     for (_, answer) in ask(client, &[(who_subject::<O>(), question)]).await? {
         match wire::database(&answer) {
             Some(other) if other != database => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{self, Instant};
 
+use super::received::Received;
 use super::subscription::told;
 use super::{Mode, Served, Shared};
 use crate::error::{Cause, Code};
@@ -24,6 +25,8 @@ const FRESH: Duration = Duration::from_secs(6);
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     waiting: Mutex<Waiting>,
+    /// What came from the stream's consumer.
+    pub(super) received: Received,
     /// Whether the stream is read past its consumer.
     walking: AtomicBool,
     /// Why the stream's consumer gave nothing when it was asked last.

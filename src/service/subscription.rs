@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::task::coop::unconstrained;
 use tokio::time;
 
+use super::denied::COMPLAINT;
 use super::lanes::Lanes;
 use super::neighbours::who_subject;
 use super::stream::Overlap;
@@ -164,9 +165,14 @@ const ORDER: &str = "order";
 /// operator is told what that costs.
 async fn narrow<O: Persist>(shared: Arc<Shared<O>>, lanes: Arc<Lanes<O>>) {
     let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
-    tokio::select! {
-        Ok(_) = connection.wait_for(|c| c.narrow) => {}
-        () = told(&mut stop) => return,
+    let mut wide = Box::pin(time::sleep(COMPLAINT));
+    loop {
+        tokio::select! {
+            Ok(_) = connection.wait_for(|c| c.narrow) => break,
+            // It may have been so over an earlier connection.
+            () = &mut wide, if !wide.is_elapsed() => shared.notices.clear(ORDER),
+            () = told(&mut stop) => return,
+        }
     }
     let below = format!("{}.", O::SERVICE);
     let told_so = || {

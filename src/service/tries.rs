@@ -2,57 +2,68 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use futures_util::future::select_all;
 use tokio::time;
 
 use super::ServeError;
-use super::connection::{Connection, connected};
+use super::link::Link;
 use super::troubles::Troubles;
 
 /// One try after the other.
 pub(super) struct Tries<'a> {
-    state: watch::Receiver<Connection>,
-    url: &'a str,
+    links: &'a [&'a Link],
     troubles: &'a Troubles,
-    /// How often the connection had come up when this try began.
-    times: u64,
-    /// Whether the log knows what is in the way.
-    told: bool,
+    /// How often each connection had come up when this try began.
+    times: Vec<u64>,
 }
 
 impl<'a> Tries<'a> {
-    pub(super) const fn new(
-        state: watch::Receiver<Connection>,
-        url: &'a str,
-        troubles: &'a Troubles,
-    ) -> Self {
-        Self { state, url, troubles, times: 0, told: false }
+    pub(super) const fn new(links: &'a [&'a Link], troubles: &'a Troubles) -> Self {
+        Self { links, troubles, times: Vec::new() }
     }
 
-    /// Waits for the connection, and begins a try.
+    /// Waits for the connections, and begins a try.
     pub(super) async fn begin(&mut self) {
-        connected(&mut self.state.clone(), self.url).await;
-        self.times = self.state.borrow().times;
+        for link in self.links {
+            link.connected().await;
+        }
+        self.times = self.links.iter().map(|link| link.now().times).collect();
     }
 
-    /// What came of it; nothing, if there is to be another one.
-    pub(super) async fn end<T>(&mut self, begun: Result<T, ServeError>) -> Option<Result<T, ServeError>> {
-        let now = *self.state.borrow();
-        match begun {
+    /// Waits until the server denies us the inbox: every question would be waited for in vain.
+    async fn inbox_denied(&self) {
+        while !self.troubles.denials.inboxes() {
+            time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// What comes of it; nothing, if there is to be another one.
+    pub(super) async fn end<T>(
+        &self,
+        trying: impl Future<Output = Result<T, ServeError>>,
+    ) -> Option<Result<T, ServeError>> {
+        let changed = self.links.iter().zip(&self.times).map(|(link, times)| Box::pin(link.changed(*times)));
+        let tried = tokio::select! {
+            biased;
             // What was found out over a connection that broke may be wrong: who is not heard is not absent.
-            _ if !now.up || now.times != self.times => None,
+            _ = select_all(changed) => return None,
+            () = self.inbox_denied() => Err(ServeError::Connection("nothing that is answered to it comes".to_owned())),
+            tried = trying => tried,
+        };
+        match tried {
             Err(ServeError::Connection(why)) => {
-                if !std::mem::replace(&mut self.told, true) {
+                if self.troubles.said.cannot_serve() {
                     let denied = match self.troubles.denials.summary() {
                         none if none.is_empty() => none,
                         denied => format!("; the server does not allow this user to {denied}"),
                     };
-                    tracing::warn!(url = self.url, "cannot serve yet, trying again for ever: {why}{denied}");
+                    let url = &*self.links[0].url;
+                    tracing::warn!(url, "cannot serve yet, retrying indefinitely: {why}{denied}");
                 }
                 time::sleep(Duration::from_secs(1)).await;
                 None
             }
-            begun => Some(begun),
+            tried => Some(tried),
         }
     }
 }

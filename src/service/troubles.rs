@@ -8,7 +8,10 @@ use rosey_layers::log::{Past, Trouble};
 use tokio::time;
 
 use super::Shared;
+use super::connection::Said;
 use super::denied::Denials;
+use super::link::Carries;
+use super::sighted::Sighted;
 use super::subscription::told;
 use super::unreadable::Unreadable;
 use crate::error::Cause;
@@ -34,9 +37,11 @@ pub(super) struct Troubles {
     not_inboxes: AtomicU64,
     unknown: Trouble,
     unknowns: AtomicU64,
+    pub(super) said: Said,
     pub(super) losses: Losses,
     pub(super) denials: Denials,
     pub(super) unreadable: Unreadable,
+    pub(super) sighted: Sighted,
 }
 
 impl Troubles {
@@ -55,9 +60,11 @@ impl Troubles {
             not_inboxes: AtomicU64::new(0),
             unknown: Trouble::new(),
             unknowns: AtomicU64::new(0),
+            said: Said::default(),
             losses: Losses::default(),
             denials: Denials::default(),
             unreadable: Unreadable::default(),
+            sighted: Sighted::default(),
         }
     }
 
@@ -75,8 +82,8 @@ impl Troubles {
         if let Some(more) = self.database.again() {
             tracing::warn!(
                 operation,
-                "the database fails: {cause}{more}. Whoever waits for an answer is told, and falls back; everything \
-                 else is kept and tried again until it is done"
+                "the database fails: {cause}{more}. Clients that wait for an answer are told, and fall back; everything \
+                 else is kept and retried until it succeeds"
             );
         }
     }
@@ -149,8 +156,11 @@ impl Troubles {
     }
 
     /// The server complains.
-    pub(super) fn server_says(&self, error: &dyn std::fmt::Display) {
-        self.denials.note(&error.to_string());
+    pub(super) fn server_says(&self, over: Carries, error: &dyn std::fmt::Display) {
+        if !self.denials.note(over, &error.to_string()) {
+            // It is a notice by now.
+            return;
+        }
         if let Some(more) = self.server.again() {
             tracing::error!("the NATS server says: {error}{more}");
         }
@@ -265,7 +275,7 @@ mod tests {
         let said = heard.take();
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(
-            said[0].starts_with("WARN the database fails: the database is locked (busy). Whoever"),
+            said[0].starts_with("WARN the database fails: the database is locked (busy). Clients that wait"),
             "{said:?}"
         );
         assert_eq!(said[1], "INFO the database serves again; before, 400 tries failed in 4.0 s");

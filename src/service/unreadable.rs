@@ -57,10 +57,10 @@ impl Unreadable {
         self.lock().when.is_some()
     }
 
-    /// One was found in the stream, and is a dead letter now.
-    pub(super) fn set_aside(&self, subject: &str, stream: &str, sequence: u64, why: &str) {
+    /// One was found in the stream, and is a dead letter; `new`: it was none before.
+    pub(super) fn set_aside(&self, subject: &str, stream: &str, sequence: u64, why: &str, new: bool) {
         let mut state = self.lock();
-        state.aside += 1;
+        state.aside += u64::from(new);
         state.last = format!("sequence {sequence} of the stream {stream} on {subject:?}: {why}");
         state.again();
     }
@@ -128,6 +128,11 @@ impl State {
                 "{} messages of the stream cannot be read, and are dead letters (rosey dead list); the last one: {}",
                 self.aside, self.last
             ));
+        } else if !self.last.is_empty() {
+            parts.push(format!(
+                "a message that is a dead letter already could not be removed from the stream: {}",
+                self.last
+            ));
         }
         format!("a peer sends malformed headers; find it, and correct it: {}", parts.join("; "))
     }
@@ -146,7 +151,7 @@ mod tests {
         let (unreadable, notices) = (Unreadable::default(), Notices::default());
         for sequence in 1..=2_000 {
             unreadable.ended("not UTF-8".to_owned());
-            unreadable.set_aside("rosey.db.user.joined", "ROSEY", sequence, "not UTF-8");
+            unreadable.set_aside("rosey.db.user.joined", "ROSEY", sequence, "not UTF-8", true);
             unreadable.tell(&notices);
             time::advance(Duration::from_millis(10)).await;
         }

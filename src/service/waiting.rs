@@ -37,6 +37,9 @@ impl Room {
     pub(super) fn take(&self, message: &mut Message) -> Option<Place> {
         if is_cut(message) {
             cut(message);
+        } else {
+            // In memory of its own: it may lie in what was read together with much larger messages.
+            message.payload = Bytes::copy_from_slice(&message.payload);
         }
         let cost = cost(message);
         let place = Place { room: self.clone(), cost };

@@ -6,7 +6,6 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
@@ -93,8 +92,6 @@ pub(super) struct Frames {
     joined: HashMap<Vec<usize>, Arc<str>>,
     known: Arc<str>,
     repeated: Arc<str>,
-    /// The most bytes of a list.
-    answer_bytes: Arc<AtomicUsize>,
     /// What time it is.
     pub(super) keeper: Arc<Keeper>,
 }
@@ -111,14 +108,8 @@ impl Frames {
             joined: HashMap::new(),
             known,
             repeated: REPEATED.into(),
-            answer_bytes: Arc::new(AtomicUsize::new(crate::answer::MOST)),
             keeper: Arc::default(),
         }
-    }
-
-    /// The same, with lists of as many bytes at the most as that says.
-    pub(super) fn answering(self, answer_bytes: Arc<AtomicUsize>) -> Self {
-        Self { answer_bytes, ..self }
     }
 
     /// The string for these operations; beyond [`SETS`](Self::SETS) of them, the one for all operations.
@@ -157,7 +148,9 @@ pub(super) async fn apply(
     let (kinds, json) = json(specs, writes);
     let json = Arc::<str>::from(json);
     let asked = kinds.iter().any(|kind| answers(&specs[*kind]));
-    let most = i64::try_from(frames.answer_bytes.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+    // One limit for the batch: what a list leaves out is claimed by the next request.
+    let most = writes.iter().map(|write| write.answer_bytes).min().unwrap_or_default();
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
     let now = frames.keeper.now();
     let query =
         |sql| sqlx::query(AssertSqlSafe(sql)).bind(number).bind(Arc::clone(&json)).bind(now).bind(most);

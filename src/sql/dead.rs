@@ -96,6 +96,16 @@ impl DeadLetters {
 }
 
 impl<O: Persist> SqlxService<O> {
+    /// Keeps a letter that may have been kept before; whether it was not.
+    #[cfg(feature = "nats")]
+    pub(crate) async fn keep(&self, letter: &DeadLetter) -> Result<bool, Cause> {
+        let new = !self.is_buried(letter).await?;
+        if new {
+            self.bury(letter.clone()).await?;
+        }
+        Ok(new)
+    }
+
     /// Whether this very letter is kept already: somebody delivers again what was kept and not acknowledged.
     #[cfg(feature = "nats")]
     pub(crate) async fn is_buried(&self, letter: &DeadLetter) -> Result<bool, Cause> {

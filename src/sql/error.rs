@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::limit;
 use crate::error::{Cause, Code};
 
 // Primary result codes of SQLite, https://www.sqlite.org/rescode.html
@@ -34,14 +35,32 @@ pub(super) fn cause(error: &sqlx::Error) -> Cause {
             (Code::REFUSED, "the database refuses the values")
         }
         // A table that is missing is nobody's data.
-        _ => (Code::DATABASE, "the database fails"),
+        _ => (Code::DATABASE, "SQLite reports an error"),
     };
     Cause::new(code, Cow::Owned(format!("{advice}: {error}")))
+}
+
+/// The same for a transaction that writes: it may have been committed where nothing came back.
+pub(super) fn of_a_write(error: &sqlx::Error) -> Cause {
+    if limit::is_lost(error) { limit::unclear() } else { cause(error) }
 }
 
 /// Whether the error comes of the data of some operation in a batch, and the rest could be applied without it.
 pub(super) fn is_of_the_data(error: &sqlx::Error) -> bool {
     cause(error).code() == Code::REFUSED
+}
+
+/// Whether a connection must not be used again after this. Where a statement does not fit the tables any more, because another
+/// program has changed them, sqlx panics when it takes that statement up again, and does not answer.
+pub(super) fn spoils(error: &sqlx::Error) -> bool {
+    limit::is_lost(error) || (primary(error) == Some(ERROR) && !is_of_the_data(error))
+}
+
+/// The table that a statement names and the file does not have.
+pub(super) fn missing_table(error: &sqlx::Error) -> Option<String> {
+    let message = error.as_database_error()?.message();
+    let table = message.split_once("no such table: ")?.1;
+    Some(table.trim_start_matches("main.").to_owned())
 }
 
 /// Whether somebody else has the lock.

@@ -48,6 +48,31 @@ fn may_write(process: &Path, fd: &std::ffi::OsStr) -> bool {
         .is_some_and(|last| matches!(last, '1' | '2' | '5' | '6'))
 }
 
+/// The process that has the lock of a file, for the end of a sentence; empty where the system does not tell.
+#[cfg(target_os = "linux")]
+pub(super) fn of_lock(path: &Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+
+    let (Ok(file), Ok(locks)) = (std::fs::metadata(path), std::fs::read_to_string("/proc/locks")) else {
+        return String::new();
+    };
+    // `3: FLOCK  ADVISORY  WRITE 23181 fe:00:10079464 0 EOF`; one that waits has `->` behind its number.
+    let holder = locks.lines().find_map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let &[_, "FLOCK", _, _, process, place, ..] = words.as_slice() else { return None };
+        let inode = place.rsplit(':').next()?.parse::<u64>().ok()?;
+        (inode == file.ino()).then(|| process.parse::<u32>().ok())?
+    });
+    let Some(process) = holder else { return String::new() };
+    let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+    format!(" (process {process}, {})", name.trim().escape_debug())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn of_lock(_: &Path) -> String {
+    String::new()
+}
+
 #[cfg(not(target_os = "linux"))]
 pub(super) fn of(_: &Path) -> Vec<String> {
     Vec::new()

@@ -5,6 +5,7 @@ use super::SqlxService;
 use super::record::{self, Record};
 use crate::clock;
 use crate::error::{Cause, Code};
+use crate::known_time::Reading;
 use crate::operation::Persist;
 
 /// Rows stay when an instance ends: whoever heard its last word still finds it here. So many are more than ever run at the
@@ -15,6 +16,8 @@ const ENROL: &str = "
     ON CONFLICT (key) DO UPDATE SET value = excluded.value;
     DELETE FROM meta WHERE key > 'instance.' AND key < 'instance/' AND key NOT IN (
         SELECT key FROM meta WHERE key > 'instance.' AND key < 'instance/' ORDER BY value ->> 'seen' DESC LIMIT 1000);";
+const STARTED: &str = "
+    SELECT substr(key, 10) FROM meta WHERE key > 'instance.' AND key < 'instance/' AND value ->> 'started' >= $1";
 const SEEN: &str = "SELECT value ->> 'seen' FROM meta WHERE key = 'instance.' || $1";
 
 impl<O: Persist> SqlxService<O> {
@@ -26,6 +29,17 @@ impl<O: Persist> SqlxService<O> {
         record::hand_over(Record { statements: ENROL, value }, &writes).await.map(|()| seen)
     }
 
+    /// The open file as the system of this machine knows it: two processes on one machine that say the same have the same file
+    /// open, whatever they call it. None where the system does not tell.
+    pub(crate) fn file_id(&self) -> Option<String> {
+        let (machine, node) = (Reading::machine(), self.shared.place.open().node());
+        if self.trouble().is_some() {
+            // No file is the right one now.
+            return Some(format!("{machine}/-"));
+        }
+        node.map(|(device, inode)| format!("{machine}/{device:x}/{inode:x}"))
+    }
+
     /// When an instance was last written down here, in unix milliseconds; nothing if it never was.
     pub(crate) async fn seen(&self, id: &str) -> Result<Option<i64>, Cause> {
         let seen: Option<Option<i64>> = sqlx::query_scalar(SEEN)
@@ -34,6 +48,15 @@ impl<O: Persist> SqlxService<O> {
             .await
             .map_err(|e| Cause::new(Code::DATABASE, e.to_string()))?;
         Ok(seen.flatten())
+    }
+
+    /// The instances that have started since this time, in unix milliseconds, and opened this file.
+    pub(crate) async fn started_since(&self, time: i64) -> Result<Vec<String>, Cause> {
+        sqlx::query_scalar(STARTED)
+            .bind(time)
+            .fetch_all(&self.shared.readers)
+            .await
+            .map_err(|e| Cause::new(Code::DATABASE, e.to_string()))
     }
 
     /// What only this file and its copies hold: what an instance proves with that it has one of them open.

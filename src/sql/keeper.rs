@@ -37,6 +37,8 @@ pub(super) struct Keeper {
 struct State {
     known: KnownTime,
     doubt: Option<Doubt>,
+    /// Whether a person has said that the clock is right, and the file has not been read since.
+    trusted: bool,
     taken_over: Option<i64>,
     /// Until this and the ledger's time have passed, the ledger forgets nothing.
     ledger_from: Option<i64>,
@@ -71,7 +73,8 @@ impl Keeper {
         for (key, value) in facts.iter().filter_map(|fact| fact.split_once(' ')) {
             match key {
                 "known_time" => {
-                    if let Some(mark) = Mark::from_text(value) {
+                    // A person's word of this start holds against what the file knows.
+                    if let Some(mark) = Mark::from_text(value).filter(|_| !state.trusted) {
                         state.known.begin(mark, &now);
                     }
                 }
@@ -141,6 +144,7 @@ impl Keeper {
         let now = Reading::now();
         let mut state = self.lock();
         state.known.trust(&now);
+        state.trusted = true;
         self.floor(&state, &now);
     }
 
@@ -184,4 +188,24 @@ pub(super) fn sentence(doubt: Doubt) -> String {
          itself; if the clock is right (the machine was off, say), start once with --trust-clock, or leave it running: a \
          clock that runs evenly for a day is believed, unless the NATS server says otherwise"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqlitePoolOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_word_of_a_person_holds_though_the_file_could_not_be_read_at_first() {
+        let one = SqlitePoolOptions::new().max_connections(1);
+        let readers = one.connect("sqlite::memory:").await.expect("a database");
+        let keeper = Keeper::default();
+        keeper.load(&readers).await.expect_err("no table yet");
+        keeper.trust();
+        let made = "CREATE TABLE meta (key, value); INSERT INTO meta VALUES ('known_time', '1000 0 x')";
+        sqlx::raw_sql(made).execute(&readers).await.expect("made");
+        keeper.load(&readers).await.expect("read");
+        assert_eq!(keeper.may(), May::Remove { ledger_from: None });
+    }
 }

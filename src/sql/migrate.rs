@@ -19,12 +19,13 @@ const LEDGER: Migration =
 /// Where sqlx keeps what was applied.
 pub(super) const RECORD: &str = "_sqlx_migrations";
 
-/// Applies the ledger's migration and `tables`, as far as the file lacks them: all, or none.
+/// Applies the ledger's migration and `tables`, as far as the file lacks them: all, or none. Answers whether it was another
+/// program's file until then.
 pub(super) async fn migrate(
     file: &Path,
     tables: &[Migration],
     connection: &mut SqliteConnection,
-) -> Result<(), OpenError> {
+) -> Result<bool, OpenError> {
     let path = || file.to_owned();
     let taken = run(file, tables, connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
@@ -35,11 +36,12 @@ pub(super) async fn migrate(
         }
         error => OpenError::Migrate { path: path(), error },
     })?;
-    if let Some(taken) = taken {
+    if let Some(taken) = &taken {
         taken.tell(file);
     }
     // They were prepared on the schema before.
-    connection.clear_cached_statements().await.map_err(|error| OpenError::Sqlite { path: path(), error })
+    let cleared = connection.clear_cached_statements().await;
+    cleared.map(|()| taken.is_some()).map_err(|error| OpenError::Sqlite { path: path(), error })
 }
 
 /// Whether all changes of schema that this program knows have been made, and no other.

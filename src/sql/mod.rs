@@ -2,15 +2,21 @@
 
 mod batch;
 mod checkpoint;
+mod content;
 mod dead;
 mod error;
 mod future;
+mod held;
 mod holders;
 #[cfg(feature = "nats")]
 mod instances;
 mod keeper;
+mod limit;
 mod migrate;
-mod place;
+mod open_error;
+mod options;
+pub(crate) mod place;
+mod queue;
 mod record;
 mod repeats;
 mod retention;
@@ -28,7 +34,6 @@ mod writer;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -81,8 +86,9 @@ struct Shared {
     place: Arc<Place>,
     repeats: Repeats,
     future_tolerance: Duration,
-    /// The most bytes of a list: what was said at the beginning, and what holds.
-    answer_bytes: (usize, Arc<AtomicUsize>),
+    /// The most bytes of a list.
+    answer_bytes: usize,
+    past_tolerance: Duration,
     keeper: Arc<Keeper>,
     database: String,
     shown: String,
@@ -127,7 +133,6 @@ impl<O: Persist> SqlxService<O> {
         let opened = sqlite::open(options, O::MIGRATIONS).await?;
         let (writes, queue) = mpsc::channel(options.queue);
         let repeats = Repeats::new(O::SPECS.len());
-        let answer_bytes = Arc::new(AtomicUsize::new(options.answer_bytes));
         let place = Arc::new(opened.place);
         let keeper = Arc::new(Keeper::default());
         // What cannot be read now is looked for again before anything is removed.
@@ -135,7 +140,7 @@ impl<O: Persist> SqlxService<O> {
         if options.trust_clock {
             keeper.trust();
         }
-        let mut frames = batch::Frames::of::<O>().answering(Arc::clone(&answer_bytes));
+        let mut frames = batch::Frames::of::<O>();
         frames.keeper = Arc::clone(&keeper);
         let start = Start {
             connection: opened.writer,
@@ -167,7 +172,8 @@ impl<O: Persist> SqlxService<O> {
             place,
             repeats,
             future_tolerance: options.future_tolerance,
-            answer_bytes: (options.answer_bytes, answer_bytes),
+            answer_bytes: options.answer_bytes,
+            past_tolerance: options.past_tolerance,
             keeper,
             database: opened.database,
             shown: options.path().display().to_string(),
@@ -221,11 +227,10 @@ impl<O: Persist> SqlxService<O> {
         self.shared.future_tolerance
     }
 
-    /// Answers that are lists may have so many bytes from now on, if that is less than what was said when this was opened:
-    /// for a service that sends them on, and cannot send more.
-    pub fn limit_answers(&self, bytes: usize) {
-        let (said, holds) = &self.shared.answer_bytes;
-        holds.store(bytes.min(*said), Ordering::Relaxed);
+    /// As [`call`](Service::call); an answer that is a list has so many bytes at most, if that is less than
+    /// [`SqliteOptions::answer_bytes`]: for a service that sends it on, and cannot send more.
+    pub fn call_within(&self, request: Request<O>, answer_bytes: usize) -> SqlxFuture<O> {
+        self.started(clock::now(), request, answer_bytes)
     }
 
     /// Waits for a sign of life of the writer: at the most for the transaction it is in. Says nothing of the disk
@@ -296,28 +301,43 @@ impl<O: Persist> SqlxService<O> {
         })
     }
 
-    fn start(&self, request: &Request<O>) -> Result<SqlxFuture<O>, Cause> {
+    /// Applies a request that was taken at `taken`, in unix milliseconds, and has waited since then, in a stream for example.
+    #[cfg(feature = "nats")]
+    pub(crate) fn call_of(&self, taken: i64, request: Request<O>) -> SqlxFuture<O> {
+        self.started(taken, request, usize::MAX)
+    }
+
+    fn started(&self, taken: i64, request: Request<O>, answer_bytes: usize) -> SqlxFuture<O> {
+        let started = self.start(taken, &request, answer_bytes.min(self.shared.answer_bytes));
+        started.unwrap_or_else(|cause| SqlxFuture::refused(Error::new(cause, request)))
+    }
+
+    fn start(&self, taken: i64, request: &Request<O>, most: usize) -> Result<SqlxFuture<O>, Cause> {
         let index = request.op.index();
         let spec = &O::SPECS[index];
-        request.head.check(self.shared.future_tolerance)?;
+        request.head.check_of(taken, self.shared.future_tolerance, self.shared.past_tolerance)?;
         is_fresh(spec, request.head.occurred_at)?;
         let payload = request.op.encode()?;
         if spec.writes() {
             let (tx, rx) = oneshot::channel();
-            self.enqueue(Item::Write(Write::new(request, index, payload), tx))?;
+            self.enqueue(Item::Write(Write::new(request, index, payload, most), tx))?;
             return Ok(SqlxFuture::writing(rx, request.clone()));
         }
         self.shared.place.readable()?;
         let (readers, place) = (self.shared.readers.clone(), Arc::clone(&self.shared.place));
         let statement = O::SQLITE[index];
-        let most = self.shared.answer_bytes.1.load(Ordering::Relaxed);
         let now = self.shared.keeper.now();
         let read = Box::pin(async move {
             let payload = String::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
             let query = sqlx::query(AssertSqlSafe(statement));
             let row = query.bind(payload).bind(now).bind(i64::try_from(most).unwrap_or(i64::MAX));
             let read = async {
-                let row = row.fetch_one(&readers).await?;
+                let mut reader = readers.acquire().await?;
+                let row = limit::within(row.fetch_one(&mut *reader)).await;
+                if row.as_ref().is_err_and(error::spoils) {
+                    drop(reader.detach());
+                }
+                let row = row?;
                 let omitted = if row.len() > 1 { row.try_get::<i64, _>(1)? } else { 0 };
                 Ok((row.try_get::<String, _>(0)?, omitted.unsigned_abs()))
             };
@@ -380,9 +400,6 @@ impl<O: Persist> Service<Request<O>> for SqlxService<O> {
     }
 
     fn call(&mut self, request: Request<O>) -> SqlxFuture<O> {
-        match self.start(&request) {
-            Ok(future) => future,
-            Err(cause) => SqlxFuture::refused(Error::new(cause, request)),
-        }
+        self.call_within(request, usize::MAX)
     }
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
+use super::content::{Content, Files, Moved};
 use crate::error::{Cause, Code};
 
 /// For how long a look holds: what follows a transaction directly needs no second one.
@@ -41,28 +42,36 @@ impl Node {
     }
 
     fn is(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
+        self.name() == other.name()
+    }
+
+    const fn name(&self) -> (u64, u64) {
+        (self.device, self.inode)
     }
 }
 
 /// The three files as they are at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     main: Node,
     changed: Option<SystemTime>,
     wal: Option<Node>,
     shm: Option<Node>,
+    /// How far the checkpoints had come, before all this was looked at.
+    moved: Option<Moved>,
 }
 
 /// What is different from when the database was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Difference {
+pub(crate) enum Difference {
     None,
     /// They are the same files, and something was written that no transaction of this process has: by a checkpoint, as a
     /// rule.
     Written,
     /// They are the same files, and one is shorter than it was.
     Cut,
+    /// They are the same files, and another program has written to the one that SQLite's checkpoints write to.
+    Overwritten(&'static str),
     /// The file is the same, and what SQLite keeps beside it is not.
     Beside,
     /// It is another file.
@@ -73,13 +82,13 @@ pub(super) enum Difference {
 
 impl Difference {
     /// Whether it is still the same file; its log may have come into being.
-    pub(super) const fn is_of_the_file(self) -> bool {
+    pub(crate) const fn is_of_the_file(self) -> bool {
         !matches!(self, Self::Main | Self::MainBesideOldLog)
     }
 }
 
 impl Seen {
-    pub(super) fn compare(&self, now: &Self) -> Difference {
+    pub(crate) fn compare(&self, now: &Self) -> Difference {
         let same = |one: Option<Node>, other: Option<Node>| match (one, other) {
             (Some(one), Some(other)) => one.is(&other),
             (one, other) => one.is_none() && other.is_none(),
@@ -101,6 +110,16 @@ impl Seen {
         }
     }
 
+    /// The file by device and inode, where the system has them.
+    pub(super) fn node(&self) -> Option<(u64, u64)> {
+        Some(self.main.name()).filter(|name| *name != (0, 0))
+    }
+
+    /// Whether another program may have written to the file since then.
+    fn is_written_since(&self, now: &Self) -> bool {
+        self.changed != now.changed || self.main.length != now.main.length
+    }
+
     /// Whether the file itself has become shorter.
     pub(super) const fn is_main_cut(&self, now: &Self) -> bool {
         now.main.length < self.main.length
@@ -109,7 +128,7 @@ impl Seen {
 
 /// Where a database is, and what is known of it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// As it was said, from the root.
     said: PathBuf,
     /// Where that led when it was opened: SQLite's two files are beside this one.
@@ -126,11 +145,13 @@ pub(super) struct Place {
 struct Known {
     open: Seen,
     looked: Instant,
+    files: Option<Files>,
+    content: Content,
 }
 
 impl Place {
     /// The place of a file that is there. What is open is known only once [`settle`](Self::settle) was called.
-    pub(super) fn new(path: &Path) -> Result<Self, std::io::Error> {
+    pub(crate) fn new(path: &Path) -> Result<Self, std::io::Error> {
         let said = std::path::absolute(path)?;
         let file = fs::canonicalize(&said)?;
         let main = fs::symlink_metadata(&file)?;
@@ -139,9 +160,10 @@ impl Place {
             name.push(end);
             PathBuf::from(name)
         };
-        let open = Seen { main: Node::of(&main), changed: None, wal: None, shm: None };
+        let open = Seen { main: Node::of(&main), changed: None, wal: None, shm: None, moved: None };
         let (wal, shm) = (beside("-wal"), beside("-shm"));
-        let known = Mutex::new(Known { open, looked: Instant::now() });
+        let known =
+            Mutex::new(Known { open, looked: Instant::now(), files: None, content: Content::default() });
         let (closed, trouble) = (AtomicBool::new(false), watch::Sender::new(None));
         Ok(Self { said, file, wal, shm, known, closed, trouble })
     }
@@ -155,7 +177,9 @@ impl Place {
     ///
     /// # Errors
     /// In a sentence: that there is no file at all.
-    pub(super) fn look(&self) -> Result<Seen, String> {
+    pub(crate) fn look(&self) -> Result<Seen, String> {
+        let files = self.known().files.clone();
+        let moved = files.as_ref().and_then(Moved::of);
         let found = fs::symlink_metadata(&self.file).map_err(|e| match e.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => self.gone(),
             _ => format!("the database {} cannot be looked at: {e}", self.said.display()),
@@ -173,26 +197,51 @@ impl Place {
             return Err(self.replaced("it has been emptied"));
         }
         let beside = |path: &Path| fs::symlink_metadata(path).ok().map(|file| Node::of(&file));
-        Ok(Seen { main, changed: found.modified().ok(), wal: beside(&self.wal), shm: beside(&self.shm) })
+        let (changed, wal, shm) = (found.modified().ok(), beside(&self.wal), beside(&self.shm));
+        Ok(Seen { main, changed, wal, shm, moved })
     }
 
     /// The difference to what is open.
     ///
     /// # Errors
     /// As [`look`](Self::look).
-    pub(super) fn compare(&self) -> Result<(Difference, Seen), String> {
+    pub(crate) fn compare(&self) -> Result<(Difference, Seen), String> {
         let now = self.look()?;
-        Ok((self.open().compare(&now), now))
+        let known = self.known();
+        let difference = known.open.compare(&now);
+        if matches!(difference, Difference::Cut | Difference::Written)
+            && known.open.is_written_since(&now)
+            && let Some(how) =
+                known.files.as_ref().and_then(|files| known.content.overwritten(known.open.moved, files))
+        {
+            return Ok((Difference::Overwritten(how), now));
+        }
+        Ok((difference, now))
     }
 
     /// What is open.
-    pub(super) fn open(&self) -> Seen {
+    pub(crate) fn open(&self) -> Seen {
         self.known().open
     }
 
     /// What is at the path is what is open.
-    pub(super) fn settle(&self, open: Seen) {
-        *self.known() = Known { open, looked: Instant::now() };
+    pub(crate) fn settle(&self, open: Seen) {
+        let mut known = self.known();
+        let before = std::mem::replace(&mut known.open, open);
+        known.looked = Instant::now();
+        let name = |node: Option<Node>| node.map(|node| node.name());
+        if known.files.is_none()
+            || (name(Some(before.main)), name(before.shm)) != (name(Some(open.main)), name(open.shm))
+        {
+            let index = open.shm.map(|shm| (self.shm.as_path(), shm.name()));
+            known.files = index.and_then(|index| Files::of((&self.file, open.main.name()), index));
+            // Not known when it was looked at.
+            known.open.moved = None;
+            known.content = Content::default();
+        } else if known.content.is_partial() || before.is_written_since(&open) {
+            known.content =
+                known.files.as_ref().map(|files| Content::of(open.moved, files)).unwrap_or_default();
+        }
     }
 
     /// Whether a look was taken just now.
@@ -209,6 +258,7 @@ impl Place {
         match self.compare() {
             Ok((Difference::None | Difference::Written | Difference::Cut, _)) => Ok(()),
             Ok((Difference::Beside, _)) => Err(cause(self.beside())),
+            Ok((Difference::Overwritten(how), _)) => Err(cause(self.overwritten(how))),
             Ok(_) => Err(cause(self.another())),
             Err(why) => Err(cause(why)),
         }
@@ -300,8 +350,39 @@ impl Place {
         )
     }
 
+    pub(super) fn overwritten(&self, how: &str) -> String {
+        let file = self.said.display();
+        format!(
+            "the database {file} is not the file that was opened: it was overwritten by another program while it is in use \
+             ({how}), and the log beside it ({file}-wal) does not belong to it. Nothing is taken until the former file is back; to accept what is there, \
+             or another copy, stop this process and remove {file}-wal and {file}-shm before it starts again"
+        )
+    }
+
     pub(super) fn older(&self) -> String {
-        self.replaced("what is there now is an older copy, and lacks operations that were acknowledged")
+        self.replaced(
+            "what is there now lacks operations that this process has written: an older copy, or one from which they were \
+             deleted",
+        )
+    }
+
+    /// Rows were removed from the right file.
+    pub(super) fn edited(&self) -> String {
+        format!(
+            "rows that this process has written to the database {} are missing there: another program has changed its tables. \
+             This process goes on with what is there; an operation whose row in the ledger is gone takes effect again if it \
+             comes again",
+            self.said.display()
+        )
+    }
+
+    /// The right file was given another id.
+    pub(super) fn renamed(&self) -> String {
+        format!(
+            "the database_id in the database {} was changed or deleted while it is in use: every client would take it for \
+             another database. Nothing is taken until the former id is back; to accept the new one, restart this process",
+            self.said.display()
+        )
     }
 
     pub(super) fn foreign(&self) -> String {
@@ -326,47 +407,4 @@ fn cause(why: String) -> Cause {
 }
 
 #[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_way_to_exchange_one_of_the_three_files_is_told_from_writing_to_them() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let at = |name: &str| folder.path().join(name);
-        let write = |name: &str, bytes: usize| fs::write(at(name), vec![0; bytes]).expect("written");
-        for name in ["db", "db-wal", "db-shm"] {
-            write(name, 100);
-        }
-        let place = Place::new(&at("db")).expect("a place");
-        place.settle(place.look().expect("files"));
-        let difference = || place.compare().map(|(difference, _)| difference);
-        assert_eq!(difference(), Ok(Difference::None));
-        write("db-wal", 200);
-        assert_eq!(difference(), Ok(Difference::None), "it grows");
-        place.settle(place.look().expect("files"));
-        write("db-wal", 50);
-        assert_eq!(difference(), Ok(Difference::Cut));
-        place.settle(place.look().expect("files"));
-        let exchange = |name: &str| {
-            write("new", 100);
-            fs::rename(at("new"), at(name)).expect("renamed");
-        };
-        exchange("db-shm");
-        assert_eq!(difference(), Ok(Difference::Beside));
-        place.settle(place.look().expect("files"));
-        fs::remove_file(at("db-wal")).expect("removed");
-        assert_eq!(difference(), Ok(Difference::Beside));
-        exchange("db");
-        assert_eq!(difference(), Ok(Difference::Main));
-        write("db-wal", 50);
-        place.settle(place.look().expect("files"));
-        exchange("db");
-        assert_eq!(difference(), Ok(Difference::MainBesideOldLog));
-        write("db", 0);
-        assert!(difference().is_err_and(|why| why.contains("emptied")));
-        fs::rename(at("db"), at("elsewhere")).expect("renamed");
-        assert!(difference().is_err_and(|why| why.contains("deleted or moved")));
-        std::os::unix::fs::symlink(at("elsewhere"), at("db")).expect("linked");
-        assert!(difference().is_err_and(|why| why.contains("symbolic link")));
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use super::checkpoint::Checkpoints;
 use super::place::Difference;
 use super::witness::Found;
 use super::writer::Writer;
-use super::{error, sqlite};
+use super::{error, limit, sqlite};
 use crate::error::Cause;
 
 /// The least time between two examinations, while something is wrong.
@@ -81,8 +81,15 @@ impl Writer {
     async fn examine(&mut self) -> Result<(), Wrong> {
         let place = Arc::clone(&self.place);
         let (difference, now) = place.compare()?;
+        let overwritten = self.overwritten;
         match (difference, self.held.connection.as_mut()) {
             (Difference::MainBesideOldLog, _) => Err(place.old_log().into()),
+            (Difference::Overwritten(how), _) => {
+                self.overwritten = true;
+                Err(place.overwritten(how).into())
+            }
+            // What was read meanwhile is in the caches of all connections.
+            (_, Some(_)) if overwritten && difference.is_of_the_file() => self.open_again().await,
             (Difference::Main, Some(_)) => {
                 self.read(self.place.open().is_main_cut(&now)).await?;
                 self.open_again().await
@@ -95,9 +102,20 @@ impl Writer {
                 Ok(())
             }
             (Difference::Main | Difference::Beside, None) => self.open_again().await,
-            (Difference::None | Difference::Written, Some(connection)) if place.usable().is_ok() => {
-                let found = self.witness.ask(connection).await;
-                self.verdict(found)?;
+            (Difference::None | Difference::Written | Difference::Cut, Some(connection))
+                if place.usable().is_ok() && !place.open().is_main_cut(&now) =>
+            {
+                // The same file, and SQLite has written to it: it is no copy.
+                match self.witness.ask(connection).await {
+                    Ok(Found::Right) => {}
+                    Ok(Found::Another) => return Err(place.renamed().into()),
+                    Ok(Found::Older) => {
+                        let now = self.witness.again(connection).await.map_err(|e| self.unreadable(e))?;
+                        self.witness = now;
+                        tracing::warn!("{}", place.edited());
+                    }
+                    Err(e) => return Err(self.unreadable(e)),
+                }
                 place.settle(now);
                 Ok(())
             }
@@ -133,7 +151,8 @@ impl Writer {
 
     async fn open_writer(&mut self) -> Result<(), Wrong> {
         let before = self.place.look()?;
-        let mut connection = sqlite::reopen(&self.held.options).await.map_err(|e| self.unreadable(e))?;
+        let opened = limit::within(sqlite::reopen(&self.held.options)).await;
+        let mut connection = opened.map_err(|e| self.unreadable(e))?;
         let found = self.witness.ask(&mut connection).await;
         let now = self.place.look()?;
         if !before.compare(&now).is_of_the_file() {
@@ -141,13 +160,15 @@ impl Writer {
         }
         self.verdict(found)?;
         self.held.connection = Some(connection);
+        self.overwritten = false;
         self.place.settle(now);
         Ok(())
     }
 
     /// What is at the path, through a connection that knows nothing of what was there before; `whole`: all of its pages.
     async fn read(&self, whole: bool) -> Result<(), Wrong> {
-        let mut connection = sqlite::looking(&self.held.options).await.map_err(|e| self.unreadable(e))?;
+        let opened = limit::within(sqlite::looking(&self.held.options)).await;
+        let mut connection = opened.map_err(|e| self.unreadable(e))?;
         let mut found = self.verdict(self.witness.ask(&mut connection).await);
         if whole && found.is_ok() {
             let check =
@@ -173,7 +194,7 @@ impl Writer {
     }
 
     fn unreadable(&self, error: sqlx::Error) -> Wrong {
-        if error::is_busy(&error) {
+        if error::is_busy(&error) || limit::is_lost(&error) {
             return Wrong::Busy(error::cause(&error));
         }
         self.place.unreadable(&error).into()
@@ -216,7 +237,7 @@ impl From<String> for Wrong {
 
 /// Moves all of the log into the file, and waits for nobody.
 async fn move_all(connection: &mut SqliteConnection) -> Result<(), String> {
-    let moved = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(connection).await;
+    let moved = limit::within(sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(connection)).await;
     match moved.and_then(|row| row.try_get::<i64, _>(0)) {
         Ok(0) => Ok(()),
         Ok(_) => Err("another process is in the way; tried again".to_owned()),

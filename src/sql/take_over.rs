@@ -153,7 +153,8 @@ impl TakeOver {
     /// Says what became of it.
     pub(super) fn tell(&self, path: &Path) {
         let kept = list(self.tables.iter().map(|(name, before, after)| match after {
-            Some(after) => format!("{name} {after} of {before}"),
+            // More than there were: this program keeps a row of its own there.
+            Some(after) => format!("{name} {} of {before}", after.min(before)),
             None => format!("{name} gone"),
         }));
         let took_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -64,7 +64,7 @@ pub async fn verify<O: Persist>(
     if !path.is_file() {
         return Err(OpenError::Address(path.display().to_string(), "there is no such database".to_owned()));
     }
-    let failed = |error| OpenError::Sqlite { path: path.clone(), error };
+    let failed = |error| OpenError::of(&path, error);
     // It changes nothing. It could write: the last one to close tidies up, and whoever can only read would leave two
     // files beside the database.
     let looking = options.reading().read_only(false).pragma("query_only", "1");

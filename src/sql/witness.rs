@@ -4,6 +4,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
+use super::limit;
 use super::writer::Write;
 use crate::operation::{Kind, Spec};
 
@@ -45,7 +46,7 @@ pub(super) enum Found {
 impl Witness {
     /// What is in the file now.
     pub(super) async fn of(database: &str, connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
-        let row = sqlx::query(NEWEST).fetch_one(connection).await?;
+        let row = limit::within(sqlx::query(NEWEST).fetch_one(connection)).await?;
         let id: Option<String> = row.try_get(0)?;
         Ok(Self {
             database: database.to_owned(),
@@ -54,6 +55,11 @@ impl Witness {
             applied_at: row.try_get::<Option<i64>, _>(2)?.unwrap_or_default(),
             letters: row.try_get(3)?,
         })
+    }
+
+    /// What is in the same database now.
+    pub(super) async fn again(&self, connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
+        Self::of(&self.database, connection).await
     }
 
     /// A batch was committed, and is in the file. `new`: how many of `writes` were not there before.
@@ -76,13 +82,13 @@ impl Witness {
 
     /// What the file is that a connection has open.
     pub(super) async fn ask(&self, connection: &mut SqliteConnection) -> Result<Found, sqlx::Error> {
-        let row = sqlx::query(ASK)
+        let asked = sqlx::query(ASK)
             .bind(self.ids.as_str())
             .bind(self.batch)
             .bind(self.applied_at)
             .bind(self.letters)
-            .fetch_one(connection)
-            .await?;
+            .fetch_one(connection);
+        let row = limit::within(asked).await?;
         let (database, batch, letters): (Option<String>, bool, bool) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         Ok(if database.as_deref() != Some(self.database.as_str()) {

@@ -1,156 +1,32 @@
 //! The writer: one task, one connection. It takes what is waiting, never waits for more, and commits it in one
 //! transaction and one hop to SQLite's thread.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rosey_layers::{Class, Classify};
-use sha2::{Digest, Sha256};
+use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, SqlitePool};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time;
 
 use super::batch::{self, Applied, Frames, Outcome};
 use super::checkpoint::Checkpoints;
+use super::held::Held;
 use super::place::Place;
+use super::queue::{Answer, Batch, id_reused};
+pub(super) use super::queue::{Item, Write};
 use super::record::{self, Record};
 use super::repeats::Repeats;
 use super::retention::Removal;
 use super::spin::Spin;
 use super::turn::Turn;
 use super::witness::Witness;
-use super::{DeadLetter, SqliteOptions, error, sqlite, trim};
-use crate::error::{Cause, Code};
-use crate::operation::Operation;
-use crate::request::{OpId, Request};
+use super::{DeadLetter, SqliteOptions, error, limit, trim};
+use crate::error::Cause;
 
-/// The most operations in a transaction: keeps it short.
-const MOST: usize = 512;
-/// The most bytes of payload in a transaction.
-const MOST_BYTES: usize = 1 << 20;
 /// How often it is looked whether the path still names the file, while there is nothing to write.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// The answer as JSON.
-type Answer = Result<String, Cause>;
-
-/// What is handed to the writer.
-pub(super) enum Item {
-    Write(Write, oneshot::Sender<Answer>),
-    DeadLetter(DeadLetter, oneshot::Sender<Result<(), Cause>>),
-    Removal(Removal, oneshot::Sender<Result<u64, Cause>>),
-    Record(Record, oneshot::Sender<Result<(), Cause>>),
-    /// Answered as soon as the writer looks.
-    Ping(oneshot::Sender<()>),
-    /// Answered when everything before it is done.
-    Barrier(oneshot::Sender<()>),
-    Close(oneshot::Sender<()>),
-}
-
-/// An operation as the batch takes it.
-#[derive(Debug)]
-pub(super) struct Write {
-    pub(super) id: OpId,
-    pub(super) index: usize,
-    pub(super) occurred_at: i64,
-    /// A JSON object.
-    pub(super) payload: Vec<u8>,
-    /// Of operation and payload: the same id must not come with another one.
-    pub(super) hash: i64,
-}
-
-impl Write {
-    pub(super) fn new<O: Operation>(request: &Request<O>, index: usize, payload: Vec<u8>) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(O::NAMES[index]);
-        hash.update([0]);
-        hash.update(&payload);
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash.finalize()[..8]);
-        Self {
-            id: request.head.id.clone(),
-            index,
-            occurred_at: request.head.occurred_at,
-            payload,
-            hash: i64::from_be_bytes(first),
-        }
-    }
-}
-
-/// What is waiting, taken together.
-#[derive(Default)]
-struct Batch {
-    writes: Vec<Write>,
-    /// Who waits for each of `writes`; several, if the same request came more than once.
-    waiting: Vec<Vec<oneshot::Sender<Answer>>>,
-    by_id: HashMap<OpId, usize>,
-    /// Who used the id of one of `writes` for something else.
-    rivals: Vec<(usize, oneshot::Sender<Answer>)>,
-    letters: Vec<DeadLetter>,
-    letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
-    /// At the most one: its transaction follows that of the operations.
-    removal: Option<(Removal, oneshot::Sender<Result<u64, Cause>>)>,
-    /// At the most one, likewise.
-    record: Option<(Record, oneshot::Sender<Result<(), Cause>>)>,
-    barriers: Vec<oneshot::Sender<()>>,
-    close: Option<oneshot::Sender<()>>,
-    bytes: usize,
-}
-
-impl Batch {
-    fn add(&mut self, item: Item) {
-        match item {
-            Item::Write(write, tx) => self.add_write(write, tx),
-            Item::DeadLetter(letter, tx) => {
-                self.bytes += letter.payload.len();
-                self.letters.push(letter);
-                self.letters_waiting.push(tx);
-            }
-            Item::Removal(removal, tx) => self.removal = Some((removal, tx)),
-            Item::Record(record, tx) => self.record = Some((record, tx)),
-            Item::Ping(tx) => {
-                let _ = tx.send(());
-            }
-            Item::Barrier(tx) => self.barriers.push(tx),
-            Item::Close(tx) => self.close = Some(tx),
-        }
-    }
-
-    fn add_write(&mut self, write: Write, tx: oneshot::Sender<Answer>) {
-        self.bytes += write.payload.len();
-        match self.by_id.entry(write.id.clone()) {
-            Entry::Vacant(place) => {
-                place.insert(self.writes.len());
-                self.writes.push(write);
-                self.waiting.push(vec![tx]);
-            }
-            Entry::Occupied(first) => {
-                let first = *first.get();
-                let known = &self.writes[first];
-                if (known.index, known.hash) == (write.index, write.hash) {
-                    self.waiting[first].push(tx);
-                } else {
-                    self.rivals.push((first, tx));
-                }
-            }
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.writes.len() + self.letters.len() >= MOST
-            || self.bytes >= MOST_BYTES
-            || self.removal.is_some()
-            || self.record.is_some()
-            || self.close.is_some()
-    }
-}
-
-pub(super) fn id_reused() -> Cause {
-    Cause::new(Code::ID_REUSED, "this id was used for another operation or payload")
-}
 
 /// What the writer begins with.
 pub(super) struct Start {
@@ -185,6 +61,7 @@ pub(super) async fn run(start: Start, mut queue: mpsc::Receiver<Item>) {
         place,
         witness,
         examined: None,
+        overwritten: false,
     };
     let mut looked = Instant::now();
     loop {
@@ -233,6 +110,8 @@ pub(super) struct Writer {
     pub(super) witness: Witness,
     /// When the files were last examined.
     pub(super) examined: Option<Instant>,
+    /// Whether another program has overwritten the file, which is not put right yet.
+    pub(super) overwritten: bool,
 }
 
 /// Why a transaction failed.
@@ -245,7 +124,7 @@ enum Failure {
 impl Failure {
     fn cause(self) -> Cause {
         match self {
-            Self::Sqlite(error) => error::cause(&error),
+            Self::Sqlite(error) => error::of_a_write(&error),
             Self::Place(cause) => cause,
         }
     }
@@ -342,7 +221,7 @@ impl Writer {
             let result = match self.held.get().await {
                 Ok(connection) => {
                     let applied = batch::apply(connection, &mut self.frames, self.batch, writes);
-                    self.spin.wait(applied).await
+                    self.spin.wait(limit::within(applied)).await
                 }
                 Err(e) => Err(e),
             };
@@ -366,6 +245,10 @@ impl Writer {
     /// The last one to close moves the log into the file.
     async fn close(mut self) {
         self.checkpoints.close().await;
+        if self.overwritten {
+            // To close would move the log into a file that it does not belong to.
+            std::mem::forget(self.held.connection.take());
+        }
         self.held.close().await;
     }
 
@@ -374,11 +257,11 @@ impl Writer {
         loop {
             self.ready().await?;
             let result = match self.held.get().await {
-                Ok(connection) => batch::bury(connection, letters).await,
+                Ok(connection) => limit::within(batch::bury(connection, letters)).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
-                let last = result.map_err(|e| error::cause(&e))?;
+                let last = result.map_err(|e| error::of_a_write(&e))?;
                 return if self.kept().await? {
                     self.witness.buried(last);
                     if self.trim.is_due(letters) {
@@ -397,11 +280,11 @@ impl Writer {
         loop {
             self.ready().await?;
             let result = match self.held.get().await {
-                Ok(connection) => batch::remove(connection, removal).await,
+                Ok(connection) => limit::within(batch::remove(connection, removal)).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
-                return result.map_err(|e| error::cause(&e));
+                return result.map_err(|e| error::of_a_write(&e));
             }
         }
     }
@@ -411,7 +294,7 @@ impl Writer {
         let since = Instant::now();
         loop {
             let result = match self.held.get().await {
-                Ok(connection) => trim::trim(connection).await,
+                Ok(connection) => limit::within(trim::trim(connection)).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
@@ -428,11 +311,11 @@ impl Writer {
         loop {
             self.ready().await?;
             let result = match self.held.get().await {
-                Ok(connection) => record::write(connection, record).await,
+                Ok(connection) => limit::within(record::write(connection, record)).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
-                result.map_err(|e| error::cause(&e))?;
+                result.map_err(|e| error::of_a_write(&e))?;
                 return if self.kept().await? { Ok(()) } else { Err(super::unclear()) };
             }
         }
@@ -453,59 +336,5 @@ impl Writer {
         }
         self.turn.over(since).await;
         Some(result)
-    }
-}
-
-/// How long SQLite may take to undo a transaction, and to close.
-const UNDO: Duration = Duration::from_secs(5);
-
-/// The writer's connection.
-pub(super) struct Held {
-    /// None after it was lost.
-    pub(super) connection: Option<SqliteConnection>,
-    pub(super) options: SqliteOptions,
-}
-
-impl Held {
-    /// The connection; opened again, if it was lost.
-    async fn get(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => sqlite::reopen(&self.options).await?,
-        };
-        Ok(self.connection.insert(connection))
-    }
-
-    /// After an error the transaction is still open. What cannot be rolled back is dropped, connection and all.
-    async fn after<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
-        if result.is_err()
-            && let Some(mut connection) = self.connection.take()
-        {
-            // A thread of sqlx's that has panicked may keep the command and never answer.
-            let open = time::timeout(UNDO, sqlx::query("ROLLBACK").execute(&mut connection)).await;
-            let usable = match &open {
-                Err(_) => false,
-                Ok(Ok(_)) => true,
-                // "no transaction is active": the error came before BEGIN, or ended the transaction itself
-                Ok(Err(e)) => {
-                    e.as_database_error().is_some_and(|e| e.message().contains("no transaction is active"))
-                }
-            };
-            if usable {
-                self.connection = Some(connection);
-            }
-        }
-        result
-    }
-
-    pub(super) async fn close(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        match time::timeout(UNDO, connection.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::warn!("closing the database: {e}"),
-            Err(_) => {
-                tracing::error!("the database does not close within {UNDO:?}; what was committed stays")
-            }
-        }
     }
 }

@@ -1,5 +1,5 @@
-//! Two circuits over one path: events may have a living stream to go to while nobody answers calls and queries, and must
-//! not be kept from it by them.
+//! Two circuits over one path: a stream may take events while no service answers calls and queries, so
+//! silence on calls and queries must not stop events.
 
 use std::mem;
 use std::task::{Context, Poll, ready};
@@ -14,14 +14,14 @@ use crate::request::Request;
 /// The circuits of a stack.
 #[derive(Clone, Debug)]
 pub struct Circuits {
-    /// Of events.
+    /// The circuit of events.
     pub events: Handle,
-    /// Of calls and queries.
+    /// The circuit of calls and queries.
     pub requests: Handle,
 }
 
 impl Circuits {
-    /// The one of this kind of operation.
+    /// The circuit of this kind of operation.
     #[must_use]
     pub const fn of(&self, kind: Kind) -> &Handle {
         match kind {
@@ -30,11 +30,12 @@ impl Circuits {
         }
     }
 
-    /// Follows what is known on NATS for as long as that is watched: whoever is found again is tried at once, whatever
-    /// his circuit had seen before. Without it a circuit closes on its own probe, some hundred milliseconds later.
+    /// Watches the state of NATS until the channel closes. A kind of operation that NATS takes again is tried
+    /// at once, whatever its circuit has seen before. Without this, a circuit closes on its own probe, some
+    /// hundred milliseconds later.
     ///
-    /// `found` is called with each kind that is taken, whenever something has changed: to wake the replay of an outbox,
-    /// for one.
+    /// `found` is called after every change, with each kind that NATS takes, for example to wake the replay
+    /// of an outbox.
     ///
     /// Spawns a task, so it must be called within a tokio runtime.
     #[cfg(feature = "nats")]
@@ -57,9 +58,9 @@ impl Circuits {
     }
 }
 
-/// One path behind two circuits. It is made ready once for whichever request comes, and goes with the request through
-/// the circuit of its kind: two instances of it, both ready for a request that only one of them gets, would be twice the
-/// room in a path that has little.
+/// One path behind two circuits. The path is polled ready once; `call` then moves the ready instance,
+/// together with the request, into the circuit of the request's kind. Two ready instances would reserve
+/// capacity twice for a request that uses only one of them.
 #[derive(Clone, Debug)]
 pub(super) struct ByKind<P, E, R> {
     pub(super) path: P,
@@ -94,7 +95,7 @@ where
     }
 }
 
-/// Calls the service that comes with the request, which is ready.
+/// Calls the ready service that comes with the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Readied;
 

@@ -1,7 +1,7 @@
-//! The direct path: the database itself, where it is known to be the right one.
+//! The direct path: the database itself, guarded against being the wrong one.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -15,24 +15,33 @@ use crate::reply::Reply;
 use crate::request::Request;
 use crate::sql::{SqlxFuture, SqlxService};
 
-/// The path on the database itself, which serves only as long as it is the database that the service on NATS
-/// writes to: two paths to two databases would tear the channel's memory apart.
+/// The path to the database itself. It serves only while this is the database that the service on NATS writes
+/// to: two paths to two databases would split the channel's data between them.
 ///
-/// Until a database is given to it, and from the moment it is found to be another one, it refuses with class
-/// `NotSent`.
+/// It refuses with class `NotSent` until it has a database, and while the service names another one.
 pub struct Direct<O> {
     shared: Arc<Shared<O>>,
 }
 
 struct Shared<O> {
     database: OnceLock<SqlxService<O>>,
-    another: AtomicBool,
-    /// Opens it for the first operation that needs it; one at a time.
+    /// How its file relates to the file of the service: one of the three below.
+    verdict: AtomicU8,
+    #[cfg(feature = "nats")]
+    words: super::words::Words,
+    /// Opens the database for the first operation that needs it; one attempt at a time.
     opener: Option<Mutex<Opener<O>>>,
-    /// Looks for it when the service on NATS names it.
+    /// Looks for the database when the service on NATS names it.
     #[cfg(feature = "nats")]
     finder: Option<Mutex<Finder<O>>>,
 }
+
+/// Nothing is known against it.
+const RIGHT: u8 = 0;
+/// The service writes to a database with another id.
+const ANOTHER: u8 = 1;
+/// The service writes to another file, and both have the same id.
+const COPY: u8 = 2;
 
 type Opener<O> = Box<dyn FnMut() -> BoxFuture<'static, Result<SqlxService<O>, Cause>> + Send>;
 
@@ -43,7 +52,9 @@ impl<O> Default for Shared<O> {
     fn default() -> Self {
         Self {
             database: OnceLock::new(),
-            another: AtomicBool::new(false),
+            verdict: AtomicU8::new(RIGHT),
+            #[cfg(feature = "nats")]
+            words: super::words::Words::default(),
             opener: None,
             #[cfg(feature = "nats")]
             finder: None,
@@ -61,7 +72,7 @@ impl<O> fmt::Debug for Direct<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Direct")
             .field("open", &self.shared.database.get().is_some())
-            .field("another", &self.shared.another)
+            .field("right", &(self.shared.verdict.load(Ordering::Acquire) == RIGHT))
             .finish()
     }
 }
@@ -73,14 +84,14 @@ impl<O> Default for Direct<O> {
 }
 
 impl<O> Direct<O> {
-    /// A path with no database yet.
+    /// A path without a database.
     #[must_use]
     pub fn closed() -> Self {
         Self::with(Shared::default())
     }
 
-    /// A path whose database is opened by the first operation that comes this way. What that fails with, the operation
-    /// does; the next one tries again.
+    /// A path whose database is opened by the first operation that takes it. If opening fails, the operation
+    /// fails with the same error, and the next operation tries again.
     #[must_use]
     pub fn when_needed<F>(opener: F) -> Self
     where
@@ -90,7 +101,7 @@ impl<O> Direct<O> {
     }
 
     /// A path whose database is looked for, by its id, whenever the service on NATS names it and this path has none: see
-    /// [`guard`](Self::guard).
+    /// [`guard`](Self::guard). A copy that is found is refused like any other.
     #[cfg(feature = "nats")]
     #[must_use]
     pub fn when_named<F>(finder: F) -> Self
@@ -114,7 +125,7 @@ impl<O> Direct<O> {
 
     /// Gives the path its database. The first one stays.
     pub fn provide(&self, database: SqlxService<O>) {
-        // A second one is the same file opened again: the first serves.
+        // A second one is the same file opened again, so the first one stays.
         let _ = self.shared.database.set(database);
     }
 
@@ -126,23 +137,21 @@ impl<O> Direct<O> {
 }
 
 impl<O: Persist> Direct<O> {
-    /// Follows the service on NATS for as long as that is watched: while it names another database than this
-    /// path's, this path refuses, and says so once in the log.
+    /// Watches the service on NATS until the channel closes: while the service names another database than
+    /// this path's, or has a copy of its file open, this path refuses, and logs that once.
     ///
-    /// Spawns a task, so it must be called within a tokio runtime.
+    /// While it has none, a path that looks for its database ([`when_named`](Self::when_named)) does so. Spawns a task, so it
+    /// must be called within a tokio runtime.
     #[cfg(feature = "nats")]
     pub fn guard(&self, mut status: tokio::sync::watch::Receiver<crate::nats::Status>) {
         let direct = self.clone();
+        direct.shared.words.follow(status.clone());
         tokio::spawn(async move {
             loop {
-                let (database, instance) = {
-                    let status = status.borrow_and_update();
-                    (status.database().map(str::to_owned), status.instance.clone())
-                };
+                let database = status.borrow_and_update().database().map(str::to_owned);
                 if let Some(database) = database {
-                    direct.find(&database).await;
-                    let copy = direct.serves_a_copy(&database, instance.as_ref()).await;
-                    direct.compare(&database, copy);
+                    direct.find(database).await;
+                    direct.judge().await;
                 }
                 if status.changed().await.is_err() {
                     return;
@@ -153,50 +162,63 @@ impl<O: Persist> Direct<O> {
 
     /// Looks for the service's database, if there is none yet and it may be looked for.
     #[cfg(feature = "nats")]
-    async fn find(&self, service: &str) {
+    async fn find(&self, service: String) {
         if let (None, Some(finder)) = (self.database(), &self.shared.finder)
-            && let Some(found) = (finder.lock().await)(service.to_owned()).await
+            && let Some(found) = (finder.lock().await)(service).await
         {
-            self.provide(found);
+            self.admit(found).await;
         }
     }
 
-    /// Whether the instance that answers on NATS has another file open than this path: every instance is written down in
-    /// its own. One that an older program runs is not, and says so.
+    /// Gives the path a database that was opened just now, and compares it before anything is written to it.
+    pub(crate) async fn admit(&self, database: SqlxService<O>) {
+        #[cfg(feature = "nats")]
+        self.compare(&database).await;
+        self.provide(database);
+    }
+
+    /// Compares the file of this path with what the service says of its own now. What cannot be told leaves the verdict as it
+    /// was.
     #[cfg(feature = "nats")]
-    async fn serves_a_copy(&self, service: &str, instance: Option<&(String, i64)>) -> bool {
-        let Some((own, (id, seen))) = self.database().filter(|own| own.database() == service).zip(instance)
-        else {
-            return false;
-        };
-        let written = tokio::time::timeout(std::time::Duration::from_secs(1), own.seen(id)).await;
-        // What cannot be asked now is asked again with the next word of the service.
-        matches!(written, Ok(Ok(known)) if known.is_none_or(|known| known < *seen))
+    pub(crate) async fn judge(&self) {
+        if let Some(own) = self.database() {
+            self.compare(own).await;
+        }
     }
 
     #[cfg(feature = "nats")]
-    fn compare(&self, service: &str, copy: bool) {
-        let Some(own) = self.database() else { return };
-        let another = copy || own.database() != service;
-        if self.shared.another.swap(another, Ordering::Release) != another {
-            if copy {
-                tracing::error!(
-                    file = own.shown(),
-                    database = service,
-                    "the database service on NATS has another file open than --database-url names, and both have the same \
-                     id: one is a copy of the other. Operations go over NATS only; give both the same file"
-                );
-            } else if another {
-                tracing::error!(
-                    file = own.shown(),
-                    database = own.database(),
-                    service,
-                    "the database service on NATS writes to another database than --database-url names: operations go \
-                     over NATS only; give both the same file"
-                );
-            } else {
-                tracing::info!(database = service, "both paths lead to the same database");
+    async fn compare(&self, own: &SqlxService<O>) {
+        let Some(word) = self.shared.words.last() else { return };
+        let verdict = if own.database() == word.database {
+            match word.is_of_a_copy(own).await {
+                Some(true) => COPY,
+                Some(false) => RIGHT,
+                None => return,
             }
+        } else {
+            ANOTHER
+        };
+        let before = self.shared.verdict.swap(verdict, Ordering::AcqRel);
+        if before == verdict {
+            return;
+        }
+        let (file, service) = (own.shown(), word.database.as_str());
+        match verdict {
+            COPY => tracing::error!(
+                file,
+                database = service,
+                "the database service on NATS has another file open than --database-url names, and both have the same \
+                 id: one is a copy of the other, or the service's own file is not in order (it says so). Operations go over \
+                 NATS only; give both the same file"
+            ),
+            ANOTHER => tracing::error!(
+                file,
+                database = own.database(),
+                service,
+                "the database service on NATS writes to another database than --database-url names: operations go \
+                 over NATS only; give both the same file"
+            ),
+            _ => tracing::info!(database = service, "both paths lead to the same database"),
         }
     }
 
@@ -212,8 +234,17 @@ impl<O: Persist> Direct<O> {
     }
 
     fn usable(&self) -> Result<&SqlxService<O>, Cause> {
-        if self.shared.another.load(Ordering::Acquire) {
-            let why = "the database here is not the one that the service on NATS writes to";
+        let file = || self.database().map_or("here", SqlxService::shown);
+        let why = match self.shared.verdict.load(Ordering::Acquire) {
+            RIGHT => None,
+            COPY => Some(format!(
+                "the database {} is not the file that the service on NATS has open, though it has the same id: a copy, or the \
+                 service's own file is not in order (it says so). Nothing is taken here; name the same file with --database-url",
+                file()
+            )),
+            _ => Some(format!("the database {} is not the one that the service on NATS writes to", file())),
+        };
+        if let Some(why) = why {
             return Err(Cause::new(Code::UNAVAILABLE, why));
         }
         self.database().ok_or_else(|| {
@@ -223,12 +254,12 @@ impl<O: Persist> Direct<O> {
 }
 
 impl<O: Persist> Direct<O> {
-    /// The database that the opener brings; not twice, for whoever waits meanwhile.
+    /// The database, opened if necessary; callers that wait meanwhile share the result.
     async fn opened(&self) -> Result<SqlxService<O>, Cause> {
         if let Some(opener) = &self.shared.opener {
             let mut opener = opener.lock().await;
             if self.database().is_none() {
-                self.provide(opener().await?);
+                self.admit(opener().await?).await;
             }
         }
         self.usable().cloned()

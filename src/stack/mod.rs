@@ -1,20 +1,23 @@
-//! The standard stack: which layers stand around which path, in which order.
+//! The standard stack: its layers and their order.
 //!
 //! ```text
 //! gate, limit ─ log, metrics [total] ─ switches ─ Fallback ┬ log, metrics [NATS] ─ circuit breakers ─ timeout ─ NatsService
 //!                                                          └ log, metrics [DB] ─ timeout ─ SqlxService
 //! ```
 //!
-//! There are two circuits to NATS: one for events, which a stream may take while no service answers, and one for calls
-//! and queries. Which path serves is told for each of the two: behind a living stream they part.
+//! There are two circuits to NATS: one for events, which a stream may take while no service answers, and one
+//! for calls and queries. The log reports the serving path of each separately, because with a stream they may
+//! differ.
 //!
-//! With an outbox, a second `Fallback` stands around the first one: what neither path takes goes to it, events only.
-//! Without NATS, the database stands in the place of the first `Fallback`.
+//! With an outbox, a second `Fallback` surrounds the first one: events that neither path takes go to the
+//! outbox. Without NATS, the database takes the place of the first `Fallback`.
 //!
-//! With [`Queries::Db`], queries take the two paths in the other order: the database, and NATS when that fails.
+//! With [`Queries::Db`], queries take the two paths in the other order: the database, and NATS when that
+//! fails.
 //!
-//! The timeout is inside the breaker, so that the breaker sees it; the breaker is inside the fallback, so that an
-//! open circuit reroutes in nanoseconds; log and metrics are outside both, so that nothing goes uncounted.
+//! The timeout is inside the breaker, so that the breaker sees it; the breaker is inside the fallback, so
+//! that an open circuit reroutes in nanoseconds; log and metrics are outside both, so that nothing goes
+//! uncounted.
 
 mod circuits;
 #[cfg(feature = "sqlite")]
@@ -23,6 +26,8 @@ mod gate;
 mod outbox;
 mod perhaps;
 mod queries;
+#[cfg(all(feature = "nats", feature = "sqlite"))]
+mod words;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -52,15 +57,15 @@ use crate::operation::{Kind, Operation};
 use crate::reply::{Reply, Via};
 use crate::request::Request;
 
-/// A stack as one type, to be put in a struct. Costs a box per call.
+/// A stack as one type, for use in a struct. Costs one box per call.
 pub type BoxedStack<O> = BoxCloneSyncService<Request<O>, Reply<<O as Operation>::Answer>, Error<O>>;
 
-/// Makes a stack one type.
+/// Boxes a stack.
 pub fn boxed<O: Operation, S: Stack<O>>(stack: S) -> BoxedStack<O> {
     BoxCloneSyncService::new(stack.map_err(Into::into))
 }
 
-/// A path that a stack can be built over: a leaf service whose error is ours.
+/// A path that a stack can be built over: a leaf service with this crate's error type.
 pub trait Path<O: Operation>:
     Service<Request<O>, Response = Reply<O::Answer>, Error = Error<O>, Future: Send>
     + Clone
@@ -79,19 +84,19 @@ impl<O: Operation, S> Path<O> for S where
 {
 }
 
-/// Paths that stand beside each other, before the layers around everything.
+/// Alternative paths, before the layers around all of them are added.
 pub trait Paths<O: Operation>: Stack<O, Error: Classify + Display + Send + Sync + 'static> {}
 
 impl<O: Operation, S> Paths<O> for S where S: Stack<O, Error: Classify + Display + Send + Sync + 'static> {}
 
-/// A stack, and what belongs to it.
+/// A stack, and the parts that belong to it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Built<S, R> {
     /// The stack.
     pub stack: S,
-    /// The same paths without the outbox, for its replay: without a limit on operations in flight, which the replayer has
-    /// itself; logs and counts as `[REPLAY]`.
+    /// The same paths without the outbox, for its replay. This stack does not limit operations in flight, because the
+    /// replayer does, and logs and counts as `[REPLAY]`.
     pub replay: R,
     /// The circuits to NATS, if there is such a path.
     pub circuits: Option<Circuits>,
@@ -99,7 +104,7 @@ pub struct Built<S, R> {
     pub gate: Gate,
 }
 
-/// The knobs of the standard stack.
+/// The settings of the standard stack.
 #[derive(Clone, Debug)]
 pub struct StackBuilder {
     nats_timeout: Duration,
@@ -124,33 +129,34 @@ impl Default for StackBuilder {
 }
 
 impl StackBuilder {
-    /// The standard stack with its usual values.
+    /// The standard stack with its default settings.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How long an operation may take over NATS before it is tried on the database; 2 s.
+    /// How long an operation may take over NATS before it is tried on the database. Default: 2 s.
     #[must_use]
     pub fn nats_timeout(self, nats_timeout: Duration) -> Self {
         Self { nats_timeout, ..self }
     }
 
-    /// How long an operation may take on the database before it fails; 5 s.
+    /// How long an operation may take on the database before it fails. Default: 5 s.
     #[must_use]
     pub fn db_timeout(self, db_timeout: Duration) -> Self {
         Self { db_timeout, ..self }
     }
 
-    /// How many operations may be in flight; 2048. More wait. Keep it below the queue of the database's writer, so
-    /// that a sudden release of everything waiting cannot overflow it.
+    /// How many operations may be in flight; further ones wait. Default: 2048. Keep it below the queue length
+    /// of the database's writer, so that a sudden release of all waiting operations cannot overflow that
+    /// queue.
     #[must_use]
     pub fn in_flight(self, in_flight: usize) -> Self {
         Self { in_flight, ..self }
     }
 
-    /// Which path queries take first; NATS. What an event has stored in a stream may not be in the database yet,
-    /// whichever path reads it.
+    /// Which path queries take first. Default: NATS. An event that is stored in a stream may not be in the
+    /// database yet, whichever path reads it.
     #[must_use]
     pub fn queries(self, queries: Queries) -> Self {
         Self { queries, ..self }
@@ -162,13 +168,14 @@ impl StackBuilder {
         self.queries
     }
 
-    /// When the circuits to NATS open and close. Their tags in the log are `[NATS] events` and `[NATS] requests`.
+    /// When the circuits to NATS open and close. Their tags in the log are `[NATS] events` and `[NATS]
+    /// requests`.
     #[must_use]
     pub fn breaker(self, breaker: breaker::Config) -> Self {
         Self { breaker, ..self }
     }
 
-    /// What the names of the metrics begin with; `rosey`.
+    /// The prefix of the metrics' names. Default: `rosey`.
     #[must_use]
     pub fn metrics_prefix(self, prefix: &'static str) -> Self {
         Self { prefix, ..self }
@@ -198,7 +205,7 @@ impl StackBuilder {
         Built { stack, replay, circuits, gate }
     }
 
-    /// NATS, and the database behind it, each in its layers; the circuits of NATS.
+    /// NATS and the database behind it, each in its layers, and the handles of the circuits of NATS.
     fn both<O, N, D>(
         &self,
         nats: N,
@@ -210,8 +217,8 @@ impl StackBuilder {
         D: Path<O>,
     {
         let db = self.direct(db);
-        // What was never sent is refused at once anyway; what the database answered is not the path's fault. So
-        // only silence opens a circuit, and only an answer closes it.
+        // A request that was never sent is refused at once anyway, and an error of the database is not the
+        // path's fault. So only silence opens a circuit, and only an answer closes it.
         let circuit = |tag| {
             BreakerLayer::new(self.breaker.clone().tag(tag).unsent_is_neutral()).classify_by(
                 |result: &Result<Reply<O::Answer>, Error<O>>| match result {
@@ -239,12 +246,12 @@ impl StackBuilder {
         (Apart::new(Fallback::new(nats, db, policy()), queries), circuits)
     }
 
-    /// What queries need, if they go a way of their own.
+    /// The separate stack for queries, if they go to the database first.
     fn apart<Q>(&self, make: impl FnOnce() -> Q) -> Option<Q> {
         (self.queries == Queries::Db).then(make)
     }
 
-    /// The layers of the path on the database.
+    /// The layers of the database path.
     fn direct<O: Operation, S: Path<O>>(&self, db: S) -> impl Path<O> + use<O, S> {
         ServiceBuilder::new()
             .layer(LogLayer::new(Via::Db.tag()))
@@ -253,13 +260,13 @@ impl StackBuilder {
             .service(db)
     }
 
-    /// The layers around everything.
+    /// The layers around all paths.
     fn total<O, S>(&self, paths: S, gate: &Gate) -> impl Stack<O> + use<O, S>
     where
         O: Operation,
         S: Paths<O>,
     {
-        // Calls and queries that go different ways would have one switch never come to rest.
+        // One switch over calls and queries on different paths would report a change with every request.
         let names: &[_] = match self.queries {
             Queries::Nats => &["events", "calls and queries"],
             Queries::Db => &["events", "calls", "queries"],
@@ -267,7 +274,7 @@ impl StackBuilder {
         let part = |request: &Request<O>| match request.op.spec().kind {
             Kind::Event => 0,
             Kind::Call => 1,
-            Kind::Query => 2, // beyond the last name is the last
+            Kind::Query => 2, // an index beyond the names counts as the last name
         };
         ServiceBuilder::new()
             .layer(gate.limit())

@@ -11,15 +11,15 @@ use crate::operation::{Kind, Operation};
 use crate::reply::Via;
 use crate::request::Request;
 
-/// Events go on to the third path; calls and queries are not offered to it, so that their error is that of the paths
-/// that could have served them.
+/// Only events go on to the third path. Calls and queries are not offered to it, so that their error is that
+/// of the paths that could have served them.
 #[derive(Clone, Copy, Debug)]
 struct EventsOnly;
 
 impl<O: Operation> RepeatRule<Request<O>> for EventsOnly {
     fn repeat(&self, request: &Request<O>) -> Repeat {
         match request.op.spec().kind {
-            // Also what may have happened already: the ledger knows its id.
+            // Even if the event may have taken effect already: the ledger knows its id.
             Kind::Event => Repeat::Always,
             Kind::Call | Kind::Query => Repeat::Never,
         }
@@ -27,7 +27,7 @@ impl<O: Operation> RepeatRule<Request<O>> for EventsOnly {
 }
 
 impl StackBuilder {
-    /// The paths, and the outbox in its layers behind them.
+    /// The paths, with the outbox and its layers behind them.
     pub(super) fn third<O, S, X>(
         &self,
         paths: S,
@@ -41,7 +41,7 @@ impl StackBuilder {
         let outbox = ServiceBuilder::new()
             .layer(LogLayer::new(Via::Outbox.tag()))
             .layer(MetricsLayer::new(Via::Outbox.as_str()).prefix(self.prefix))
-            // A disk that hangs must not hold anybody for longer than a database that does.
+            // A disk that hangs must not hold a caller longer than a database that hangs.
             .layer(TimeoutLayer::new(self.db_timeout))
             .service(outbox);
         Fallback::new(paths, outbox, ByClass::new().repeat(EventsOnly))

@@ -1,4 +1,4 @@
-//! Where queries are read: over NATS as everything else, or on the database that lies beside the caller.
+//! Where queries are read: over NATS like everything else, or from a database on the caller's host.
 
 use std::task::{Context, Poll};
 
@@ -9,17 +9,18 @@ use tower::{Service, ServiceExt};
 use crate::operation::{Kind, Operation};
 use crate::request::Request;
 
-/// Which path queries take first; the other one serves when it cannot. Calls and events always go over NATS first.
+/// Which path queries take first; the other one serves when the first cannot. Calls and events always go over
+/// NATS first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Queries {
-    /// NATS: the database works in a process of its own, whatever is asked.
+    /// NATS first: the database work happens in the service's process.
     #[default]
     Nats,
-    /// The database itself: no way there and back, for a caller beside the file.
+    /// The database first: saves the round trip for a caller on the host of the file.
     Db,
 }
 
-/// A way of their own for queries, if there is one; the rest, and without one everything, goes the other way.
+/// A separate stack for queries, if there is one. All other requests, and queries without one, go to `rest`.
 #[derive(Clone, Debug)]
 pub(super) struct Apart<R, Q> {
     rest: R,
@@ -42,8 +43,8 @@ where
     type Error = R::Error;
     type Future = Either<R::Future, Oneshot<Q, Request<O>>>;
 
-    /// Of the rest. The way of queries is made ready when one comes: the two share their paths, and a path that has
-    /// little room must not be asked for it twice.
+    /// The readiness of `rest`. The stack for queries is polled when a query comes: both share their paths,
+    /// and a path of limited capacity must not reserve it twice.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), R::Error>> {
         self.rest.poll_ready(cx)
     }
@@ -52,7 +53,7 @@ where
         match &self.queries {
             Some(queries) if request.op.spec().kind == Kind::Query => {
                 let query = queries.clone().oneshot(request);
-                // What the rest had reserved for this call is given back.
+                // Releases what `rest` has reserved for this call.
                 self.rest = self.rest.clone();
                 Either::Right(query)
             }

@@ -2,30 +2,16 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 
 use rosey::Db;
 
 use super::kit::*;
+use crate::support::program::{outcome, rosey};
 use crate::support::*;
 
 /// A port on which nobody listens.
 const NOWHERE: &str = "nats://127.0.0.1:1";
-
-pub(crate) fn rosey(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ROSEY_")) {
-        command.env_remove(name);
-    }
-    command.current_dir(dir).env_remove("NATS_URL").env_remove("DATABASE_URL");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-pub(crate) fn run(command: &mut Command) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    (status.code(), String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr))
-}
 
 /// A recording of that many joins and lines, each of a user of its own.
 fn recording(dir: &Path, events: u64) -> String {
@@ -78,12 +64,14 @@ async fn a_bot_killed_in_the_middle_of_storing_has_kept_everything_it_acknowledg
     assert!(ids.len() >= 3000 && stored.len() < 20_000, "killed in the middle: {} of 20000", stored.len());
     assert_eq!(missing, 0, "of {} acknowledged, {} are there", ids.len(), stored.len());
     // The next start replays them before it does anything else that takes long.
-    let (code, text) = run(rosey(kept.dir.path())
-        .args(["bot", "--chat", "jsonl:-", "--database-url", &file.url()])
-        .args(arguments));
+    let (code, text) = outcome(
+        rosey(kept.dir.path())
+            .args(["bot", "--chat", "jsonl:-", "--database-url", &file.url()])
+            .args(arguments),
+    );
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains(&format!("{} operations wait in the outbox", stored.len())), "{text}");
-    assert!(text.contains("none waits"), "{text}");
+    assert!(text.contains("none waiting"), "{text}");
     let mut applied = file.texts("SELECT id FROM ledger WHERE operation <> 'status_update'").await;
     applied.sort();
     events.sort();
@@ -124,7 +112,7 @@ async fn a_bot_killed_in_the_middle_of_the_replay_doubles_nothing() {
         interrupted += 1;
     }
     assert!(interrupted >= 2, "killed in the middle {interrupted} times");
-    let (code, text) = run(rosey(kept.dir.path()).args([
+    let (code, text) = outcome(rosey(kept.dir.path()).args([
         "outbox",
         "--outbox",
         "test.outbox",
@@ -149,25 +137,25 @@ async fn a_bot_killed_in_the_middle_of_the_replay_doubles_nothing() {
 async fn a_bot_without_any_path_reads_all_the_same_and_the_next_one_delivers() {
     let (kept, file) = (OutboxFile::new(), DbFile::new());
     let chat = recording(kept.dir.path(), 40);
-    let (code, text) = run(rosey(kept.dir.path()).args(["bot", "--chat", &chat, "--nats-url", NOWHERE]));
+    let (code, text) = outcome(rosey(kept.dir.path()).args(["bot", "--chat", &chat, "--nats-url", NOWHERE]));
     assert!(text.contains("no path yet: events wait in the outbox rosey.outbox"), "{text}");
-    assert!(text.contains("wait: the next start replays them, or `rosey outbox --replay`"), "{text}");
+    assert!(text.contains("waiting: the next start replays them, or `rosey outbox --replay`"), "{text}");
     assert!(code.is_some(), "{text}");
-    let (code, text) = run(rosey(kept.dir.path()).args(["outbox", "--json"]));
+    let (code, text) = outcome(rosey(kept.dir.path()).args(["outbox", "--json"]));
     let listing: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
     assert_eq!((code, &listing["operations"]["user_joined"]["waiting"]), (Some(0), &20.into()), "{text}");
     assert_eq!(listing["operations"]["message_log"]["waiting"], 20, "{text}");
     // No path: nothing is lost by trying.
-    let (code, text) = run(rosey(kept.dir.path()).args(["outbox", "--replay", "--nats-url", NOWHERE]));
+    let (code, text) = outcome(rosey(kept.dir.path()).args(["outbox", "--replay", "--nats-url", NOWHERE]));
     assert_eq!(code, Some(4), "{text}");
     assert!(text.contains("0 replayed") && text.contains("stopped: "), "{text}");
     let replay = ["outbox", "--replay", "--nats-url", NOWHERE, "--database-url", &file.url()];
-    let (code, text) = run(rosey(kept.dir.path()).args(replay));
+    let (code, text) = outcome(rosey(kept.dir.path()).args(replay));
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(file.number("SELECT count(*) FROM presence").await, 20);
     assert_eq!(file.number("SELECT count(*) FROM recent_chat").await, 20);
-    let (_, text) = run(rosey(kept.dir.path()).args(["outbox"]));
-    assert!(text.starts_with("rosey.outbox: 0 wait; 0 refused, 0 expired"), "{text}");
+    let (_, text) = outcome(rosey(kept.dir.path()).args(["outbox"]));
+    assert!(text.starts_with("rosey.outbox: 0 waiting; 0 refused, 0 expired"), "{text}");
 }
 
 #[tokio::test]
@@ -176,22 +164,22 @@ async fn dropping_asks_first_and_where_nobody_can_be_asked_wants_to_be_told() {
     let outbox = kept.open().await;
     store(&Db::new(rosey::stack::boxed(outbox.clone())), (0..10).map(event).collect()).await;
     // While somebody holds it, it can be looked at and nothing else.
-    let (code, text) = run(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox"]));
+    let (code, text) = outcome(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox"]));
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("test.outbox: 10 wait, the oldest since "), "{text}");
+    assert!(text.contains("test.outbox: 10 waiting, the oldest since "), "{text}");
     let (code, text) =
-        run(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox", "--drop", "--yes"]));
+        outcome(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox", "--drop", "--yes"]));
     assert_eq!(code, Some(5), "{text}");
     assert!(text.contains("test.outbox is held by another process"), "{text}");
     outbox.close().await;
-    let (code, text) = run(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox", "--drop"]));
+    let (code, text) = outcome(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox", "--drop"]));
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("--yes"), "{text}");
     let refused = ["outbox", "--outbox", "test.outbox", "--drop=refused", "--yes"];
-    assert!(run(rosey(kept.dir.path()).args(refused)).1.contains("0 operations dropped"));
+    assert!(outcome(rosey(kept.dir.path()).args(refused)).1.contains("0 operations dropped"));
     assert_eq!(kept.number("SELECT count(*) FROM waiting").await, 10);
     let (code, text) =
-        run(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox", "--drop", "--yes"]));
+        outcome(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox", "--drop", "--yes"]));
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(kept.number("SELECT count(*) FROM waiting").await, 0);
 }
@@ -201,12 +189,12 @@ async fn a_second_bot_refuses_an_outbox_that_was_named_and_goes_on_without_the_u
     let (kept, file) = (OutboxFile::new(), DbFile::new());
     let _holder = kept.open().await;
     let base = ["bot", "--chat", "jsonl:-", "--no-nats", "--database-url", &file.url()];
-    let (code, text) = run(rosey(kept.dir.path()).args(base).args(["--outbox", "test.outbox"]));
+    let (code, text) = outcome(rosey(kept.dir.path()).args(base).args(["--outbox", "test.outbox"]));
     assert_eq!(code, Some(5), "{text}");
     assert!(text.contains("the outbox test.outbox is held by another process"), "{text}");
     let usual = rosey::outbox::OutboxOptions::new(kept.dir.path().join("rosey.outbox"));
     let _other = rosey::outbox::OutboxService::<rosey::op::Op>::open(&usual).await.unwrap();
-    let (code, text) = run(rosey(kept.dir.path()).args(base));
+    let (code, text) = outcome(rosey(kept.dir.path()).args(base));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("no outbox: the outbox rosey.outbox is held by another process"), "{text}");
 }
@@ -223,12 +211,12 @@ fn only_a_bot_makes_an_outbox_and_only_if_it_may() {
         vec!["outbox"],
         vec!["bot", "--chat", "jsonl:-", "--outbox", "off", "--no-nats", "--database-url", &url],
     ] {
-        run(rosey(dir).args(&arguments));
+        outcome(rosey(dir).args(&arguments));
         assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0, "{arguments:?}");
     }
     let mut bot = rosey(dir);
     bot.args(["bot", "--chat", "jsonl:-", "--no-nats", "--database-url", &url]);
-    assert_eq!(run(&mut bot).0, Some(0));
+    assert_eq!(outcome(&mut bot).0, Some(0));
     assert!(dir.join("rosey.outbox").is_file());
     // A line of the configuration says so too.
     std::fs::remove_file(dir.join("rosey.outbox")).unwrap();
@@ -236,6 +224,6 @@ fn only_a_bot_makes_an_outbox_and_only_if_it_may() {
     config.write_all(b"outbox = \"elsewhere.outbox\"\n").unwrap();
     let mut bot = rosey(dir);
     bot.args(["bot", "--chat", "jsonl:-", "--no-nats", "--database-url", &url]);
-    assert_eq!(run(&mut bot).0, Some(0));
+    assert_eq!(outcome(&mut bot).0, Some(0));
     assert!(dir.join("elsewhere.outbox").is_file() && !dir.join("rosey.outbox").exists());
 }

@@ -7,7 +7,7 @@ use rosey::{Ack, Cause, Code, Db};
 use tower::service_fn;
 
 use super::kit::*;
-use super::processes::{rosey, run};
+use crate::support::program::{outcome, rosey};
 use crate::support::*;
 
 /// Events that a database refused, all of them, and that are set aside now.
@@ -65,7 +65,7 @@ async fn on_the_command_line_one_is_named_by_its_id_or_all_are_meant() {
     let (outbox, events) = refused(&kept, 30).await;
     kept.change(TOO_OLD).await;
     let program = |arguments: &[&str]| {
-        run(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox"]).args(arguments))
+        outcome(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox"]).args(arguments))
     };
     let (code, text) = program(&["--retry-refused"]);
     assert!(code == Some(5) && text.contains("is held by another process"), "{text}");
@@ -73,11 +73,11 @@ async fn on_the_command_line_one_is_named_by_its_id_or_all_are_meant() {
 
     let last = events[29].head.id.to_string();
     let (code, text) = program(&["--retry", &last]);
-    assert!(code == Some(0) && text.starts_with("1 operations wait again: the next start"), "{text}");
+    assert!(code == Some(0) && text.starts_with("1 operation waits again: the next start"), "{text}");
     let (code, text) = program(&["--retry", &last, "--retry", "nonsense"]);
-    assert!(code == Some(1) && text.contains("nonsense: none that was refused has this id"), "{text}");
+    assert!(code == Some(1) && text.contains("nonsense: no refused operation has this id"), "{text}");
     let (code, text) = program(&["--retry-refused", "--json"]);
-    let said: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+    let said: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
     assert_eq!((code, &said["waiting"], &said["too_old"]), (Some(1), &19.into(), &10.into()), "{text}");
     let (code, text) = program(&["--retry-refused", "--drop", "--yes"]);
     assert!(code == Some(2) && text.contains("cannot be used with"), "{text}");

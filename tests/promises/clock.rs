@@ -84,6 +84,74 @@ mod future_times {
         }
     }
 
+    #[tokio::test]
+    async fn how_long_ago_is_taken_is_one_option_for_every_path() {
+        const DAY: i64 = 86_400;
+        for (days, taken, refused) in [(None, 3_000, 4_000), (Some("30"), 29, 31)] {
+            for mode in ["off", "on"] {
+                let w = Durable::new().await;
+                let tolerance: Vec<&str> =
+                    days.iter().flat_map(|days| ["--past-tolerance-days", *days]).collect();
+                let options = [&["--jetstream", mode], &tolerance[..]].concat();
+                let service = ServeProcess::start_with(&w.server, &w.file, &options).await;
+                let (nats, database) = (w.server.url(), w.file.url());
+                let over_nats = ["--nats-url", &nats];
+                let direct = ["--no-nats", "--database-url", &database];
+                for path in [&over_nats[..], &direct[..]] {
+                    let options = [path, &tolerance[..]].concat();
+                    assert_eq!(send(&options, now() - taken * DAY), Some(0), "{days:?} {mode} {path:?}");
+                    assert_eq!(send(&options, now() - refused * DAY), Some(3), "{days:?} {mode} {path:?}");
+                }
+                w.emptied_if(mode).await;
+                assert_eq!(w.file.buried().await, 0, "it was refused before it was sent");
+                // A peer that checks nothing, and whose clock was never set.
+                let peer = Peer::connect(&w.server).await;
+                let said =
+                    peer.request("rosey.db.user.joined", r#"{"username":"old","timestamp":86400}"#).await;
+                assert_eq!(said.refusal(), (mode == "off").then_some(422), "{said:?}");
+                w.emptied_if(mode).await;
+                assert_eq!(w.file.texts("SELECT code FROM dead_letters").await, ["clock"]);
+                let reason = w.file.texts("SELECT reason FROM dead_letters").await.remove(0);
+                assert!(reason.contains("--past-tolerance-days"), "{reason}");
+                assert_eq!(w.file.number("SELECT count(*) FROM user_stats WHERE username = 'old'").await, 0);
+                assert_eq!(service.terminate().await, Some(0));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_waited_in_a_stream_has_not_become_too_old_there() {
+        const DAY: i64 = 86_400;
+        let w = Durable::new().await;
+        let days = ["--jetstream", "on", "--past-tolerance-days", "30"];
+        assert_eq!(
+            ServeProcess::start_with(&w.server, &w.file, &days).await.terminate().await,
+            Some(0),
+            "the stream is there"
+        );
+        let peer = Peer::connect(&w.server).await;
+        let joined =
+            |name: &str, ago: i64| format!(r#"{{"username":"{name}","timestamp":{}}}"#, now() - ago * DAY);
+        for event in [joined("in time", 29), joined("too late", 31)] {
+            assert_eq!(
+                peer.request("rosey.db.user.joined", event).await.refusal(),
+                None,
+                "the stream has it"
+            );
+        }
+        // It is applied ten days later.
+        let (nats, database) = (w.server.url(), w.file.url());
+        let paths = ["serve", "--nats-url", &nats, "--database-url", &database];
+        let late = (10 * DAY * 1000).to_string();
+        let arguments = [&paths[..], &days].concat();
+        let mut service = Program::start(&arguments, &[("ROSEY_TEST_CLOCK_OFFSET_MS", late.as_str())]);
+        service.says("serving").await;
+        w.emptied().await;
+        assert_eq!(w.file.texts("SELECT username FROM user_stats").await, ["in time"]);
+        assert_eq!(w.file.texts("SELECT code FROM dead_letters").await, ["clock"]);
+        assert_eq!(service.terminate().await, Some(0));
+    }
+
     impl Durable {
         async fn emptied_if(&self, mode: &str) {
             if mode == "on" {
@@ -209,6 +277,27 @@ mod sweeps {
         right.says("removed what is old: chat").await;
         assert_eq!(file.applied().await, 3, "no id is forgotten");
         assert_eq!(right.terminate().await, Some(0));
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_began_anew_forgets_nothing_before_its_time_has_passed_since_then() {
+        for (anew, left) in [(true, 2), (false, 0)] {
+            let (server, file) = (NatsServer::start().await, written().await);
+            file.execute(
+                "INSERT INTO meta (key, value) VALUES ('known_time', (strftime('%s') * 1000) || ' 0 x'),
+                     ('ledger_from', (strftime('%s') - 86400) * 1000);
+                 UPDATE ledger SET applied_at = (strftime('%s') - 20 * 86400) * 1000;",
+            )
+            .await;
+            if !anew {
+                file.execute("DELETE FROM meta WHERE key = 'ledger_from'").await;
+            }
+            let mut service = serve(&server, &file, 0, &["--jetstream", "off"]);
+            service.says("removed what is old").await;
+            wait_until("the old line is removed", || async { lines(&file).await == 1 }).await;
+            assert_eq!(file.applied().await, left, "{}", service.log());
+            assert_eq!(service.terminate().await, Some(0));
+        }
     }
 
     #[tokio::test]

@@ -53,7 +53,7 @@ async fn every_operation_of_an_event_is_done_once() {
               ('user_joined', 'user_left', 'high_water') ORDER BY operation)";
     for _ in 0..3 {
         let ran = bot(&file, "jsonl:-", &[], input).await;
-        assert!(!ran.log.contains("id_reused"), "{ran:?}");
+        assert!(!ran.err.contains("id_reused"), "{ran:?}");
     }
     assert_eq!(file.texts(of).await, ["high_water user_joined user_left"]);
     file.assert_clean().await;

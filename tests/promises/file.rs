@@ -12,6 +12,13 @@ use serde_json::json;
 
 use crate::support::*;
 
+#[path = "file/copies.rs"]
+mod copies;
+#[path = "file/outbox.rs"]
+mod outbox;
+#[path = "file/overwritten.rs"]
+mod overwritten;
+
 const LINES: &str = "SELECT count(*) FROM recent_chat";
 const COUNTED: &str = "SELECT coalesce(sum(total_chat_lines), 0) FROM user_stats";
 
@@ -357,17 +364,31 @@ async fn events_wait_in_the_stream_until_the_file_is_back_and_all_of_them_are_ap
 struct Chat {
     bot: Child,
     lines: u64,
+    log: PathBuf,
 }
 
 impl Chat {
     fn start(file: &DbFile, outbox: &Path) -> Self {
+        let log = outbox.with_extension("log");
         let bot = rosey()
             .args(["bot", "--no-nats", "--chat", "jsonl:-", "--database-url", &file.url(), "--outbox"])
             .arg(outbox)
             .stdin(Stdio::piped())
+            .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Self { bot, lines: 0 }
+        Self { bot, lines: 0, log }
+    }
+
+    /// What it has said.
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Ends its input; how it ends.
+    fn ends(&mut self) -> Option<i32> {
+        drop(self.bot.stdin.take());
+        self.bot.wait().unwrap().code()
     }
 
     fn say(&mut self) {
@@ -397,10 +418,8 @@ async fn what_a_bot_cannot_write_to_its_file_waits_in_the_outbox() {
     assert!(!file.path().exists());
     fs::rename(&away, file.path()).unwrap();
     wait_until("they are replayed", || async { lines(&file).await == Some(21) }).await;
-    drop(chat.bot.stdin.take());
-    let output = chat.bot.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let (code, said) = (chat.ends(), chat.log());
+    assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("deleted or moved away"), "{said}");
     assert_eq!(file.number(COUNTED).await, 21);
 }

@@ -1,7 +1,6 @@
 //! Two services that must not both serve are noticed within seconds, whichever came last: one of another kind, and one on a
 //! copy of the file.
 
-use std::process::Command;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -11,6 +10,7 @@ use rosey::op::{GetChannelStats, Request, UserJoined};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
+use crate::support::program::rosey;
 use crate::support::*;
 
 /// Within which a neighbour is noticed.
@@ -35,13 +35,14 @@ async fn all_clear(peer: &Peer) {
 /// Sends an operation as an operator would; which path has served it.
 fn path_of_a_line(server: &NatsServer, file: &DbFile, id: &str) -> String {
     let (nats, database) = (server.url(), file.url());
-    let output = Command::new(env!("CARGO_BIN_EXE_rosey"))
-        .args(["send", "message_log", r#"{"username":"ann","message":"hi"}"#, "--id", id])
-        .args(["--nats-url", &nats, "--database-url", &database])
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.split_whitespace().find_map(|word| word.strip_prefix("via=")).unwrap_or(&text).to_owned()
+    let line = r#"{"username":"ann","message":"hi"}"#;
+    let sent = Ran::of(rosey(file.dir()).args(["send", "message_log", line, "--id", id]).args([
+        "--nats-url",
+        &nats,
+        "--database-url",
+        &database,
+    ]));
+    sent.out.split_whitespace().find_map(|word| word.strip_prefix("via=")).unwrap_or(&sent.out).to_owned()
 }
 
 /// Answers in a queue group, or after a while.
@@ -135,6 +136,33 @@ async fn a_client_leaves_nats_where_somebody_else_answers_its_events() {
 }
 
 #[tokio::test]
+async fn a_foreign_service_that_answers_events_alone_is_named_when_a_client_meets_it() {
+    for mode in MODES {
+        let w = Durable::new().await;
+        let _service = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", mode]).await;
+        let (nats, peer) = (nats(&w.server).await, Peer::connect(&w.server).await);
+        nats.recognised().await;
+        let db = stack(&nats, &w.file).await;
+        let foreign = peer.answer("rosey.db.user.joined", HeaderMap::new(), r#"{"success":true}"#).await;
+        let words = "clients are answered by another kind of service on";
+        let mut sent = 0;
+        let named = holds_within(LIMIT, || {
+            sent += 1;
+            let (db, peer) = (&db, &peer);
+            async move {
+                db.call(UserJoined { username: format!("ann{sent}") }).await.unwrap();
+                notices(peer).await.contains(words)
+            }
+        });
+        assert!(named.await, "{mode}: {}", notices(&peer).await);
+        foreign.abort();
+        // One client is no reason for all others to leave.
+        assert_eq!(peer.request("rosey.db.ping", "").await.json()["foreign"], false);
+        assert_eq!(path_of_a_line(&w.server, &w.file, "another"), "nats");
+    }
+}
+
+#[tokio::test]
 async fn a_foreign_service_that_the_operator_has_accepted_changes_nothing() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let service = ServeProcess::start_with(&server, &file, &["--takeover"]).await;
@@ -148,10 +176,8 @@ async fn a_foreign_service_that_the_operator_has_accepted_changes_nothing() {
 /// A file, and a copy of it.
 fn copied() -> (DbFile, DbFile) {
     let (file, copy) = (DbFile::new(), DbFile::new());
-    let made = Command::new(env!("CARGO_BIN_EXE_rosey"))
-        .args(["send", "user_joined", r#"{"username":"ann"}"#, "--no-nats", "--database-url", &file.url()])
-        .output();
-    assert!(made.unwrap().status.success());
+    let joined = ["send", "user_joined", r#"{"username":"ann"}"#, "--no-nats", "--database-url", &file.url()];
+    assert_eq!(Ran::of(rosey(file.dir()).args(joined)).code, Some(0));
     std::fs::copy(file.path(), copy.path()).unwrap();
     (file, copy)
 }
@@ -174,7 +200,7 @@ async fn a_service_on_a_copy_does_not_start_beside_the_one_that_runs() {
         let mut first = serve(&w.server, &file, mode);
         first.says("serving").await;
         let mut second = serve(&w.server, &copy, mode);
-        assert_eq!(second.ends().await, Some(5), "{}", second.log());
+        assert_eq!(second.ended_by_itself().await.code(), Some(5), "{}", second.log());
         assert_names_both(&second.log(), &file, &copy);
         assert!(first.ended().is_none(), "{}", first.log());
         // A copy that was made while the other one had it open, log and all.
@@ -182,7 +208,7 @@ async fn a_service_on_a_copy_does_not_start_beside_the_one_that_runs() {
         let _ =
             std::fs::copy(format!("{}-wal", file.path().display()), format!("{}-wal", copy.path().display()));
         let mut third = serve(&w.server, &copy, mode);
-        assert_eq!(third.ends().await, Some(5), "{}", third.log());
+        assert_eq!(third.ended_by_itself().await.code(), Some(5), "{}", third.log());
         assert_eq!(copy.number("SELECT count(*) FROM ledger").await, 1, "the copy took nothing");
     }
 }
@@ -205,7 +231,7 @@ async fn of_two_services_on_copies_that_meet_exactly_one_stops() {
         .await;
         let (stopped, serves) =
             if first.ended().is_some() { (&mut first, &mut second) } else { (&mut second, &mut first) };
-        assert_eq!(stopped.ends().await, Some(5), "{}", stopped.log());
+        assert_eq!(stopped.ended_by_itself().await.code(), Some(5), "{}", stopped.log());
         assert_names_both(&stopped.log(), &file, &copy);
         serves.says("serving").await;
         all_clear(&Peer::connect(&w.server).await).await;

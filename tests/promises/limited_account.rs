@@ -1,8 +1,7 @@
 //! An account with limits, or a user with fewer rights: the service adapts where nothing is lost by it, goes on without a stream where
 //! it may, and says what would help.
 
-use std::process::Command;
-
+use crate::support::program::{Running, rosey};
 use crate::support::*;
 
 /// A server whose account has such limits of JetStream, and the directory that it needs.
@@ -40,27 +39,10 @@ async fn serves(peer: &Peer, file: &DbFile) {
 
 /// What `rosey serve` says before it ends, and its exit code.
 async fn refused(server: &NatsServer, file: &DbFile, jetstream: &str) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.args([
-        "serve",
-        "--nats-url",
-        &server.url(),
-        "--database-url",
-        &file.url(),
-        "--jetstream",
-        jetstream,
-    ]);
-    let ended = tokio::task::spawn_blocking(move || {
-        let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-        let begun = std::time::Instant::now();
-        while child.try_wait().unwrap().is_none() && begun.elapsed() < LIMIT {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        let _ = child.kill();
-        child.wait_with_output().unwrap()
-    });
-    let output = ended.await.unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let (nats, database) = (server.url(), file.url());
+    let arguments = ["serve", "--nats-url", &nats, "--database-url", &database, "--jetstream", jetstream];
+    let (code, _, log) = Running::start(rosey(file.dir()).args(arguments)).ends().await;
+    (code, log)
 }
 
 #[tokio::test]
@@ -209,4 +191,103 @@ async fn a_subscription_that_the_server_denies_is_a_notice_with_what_is_not_serv
     let log = service.log();
     let (named, serving) = (log.find("user_joined is not served").unwrap(), log.find("serving").unwrap());
     assert!(named < serving, "{log}");
+}
+
+/// The same server, with these permissions of the service.
+fn with_permissions(store: &tempfile::TempDir, subscribe: &str) -> String {
+    format!(
+        r#"jetstream {{ store_dir: {:?} }}
+        authorization {{ users: [
+            {{ user: service, password: x, permissions: {{ publish: ">", subscribe: {subscribe} }} }}
+            {{ user: peer, password: x }}
+        ] }}
+        no_auth_user: peer"#,
+        store.path().display()
+    )
+}
+
+#[tokio::test]
+async fn what_was_denied_is_served_as_soon_as_the_server_allows_it() {
+    let each =
+        r#"{ allow: ["rosey.db.ping", "rosey.db.who", "rosey.db.user.joined", "$SRV.>", "_INBOX.>"] }"#;
+    for (jetstream, subscribe) in [
+        ("off", r#"{ deny: ["rosey.db.user.joined", "rosey.db.query.user_stats", "$SRV.>"] }"#),
+        ("off", each),
+        ("on", r#"{ deny: ["rosey.db.query.user_stats", "rosey.db.applied", "$SRV.>"] }"#),
+    ] {
+        let store = tempfile::tempdir().unwrap();
+        let server = NatsServer::with_config(&with_permissions(&store, subscribe)).await;
+        let file = DbFile::new();
+        let service = ServeProcess::start_with(&AsUser(&server), &file, &["--jetstream", jetstream]).await;
+        let peer = Peer::connect(&server).await;
+        let joined = || peer.request("rosey.db.user.joined", r#"{"username":"alice"}"#);
+        wait_until("what is denied is a notice", || async {
+            ping(&peer).await["notices"].to_string().contains("user_stats is not served")
+        })
+        .await;
+        server.reload(&with_permissions(&store, r#"">""#));
+        wait_until("no notice is left", || async { ping(&peer).await["notices"] == serde_json::json!([]) })
+            .await;
+        assert_eq!(joined().await.refusal(), None, "{jetstream}");
+        wait_until("it is applied", || async { file.applied().await > 0 }).await;
+        let stats = peer.request("rosey.db.query.user_stats", r#"{"username":"alice"}"#).await;
+        assert_eq!((stats.refusal(), &stats.json()["found"]), (None, &true.into()), "{jetstream}: {stats:?}");
+        assert_eq!(peer.request("$SRV.PING.rosey-db", "").await.json()["name"], "rosey-db");
+        let log = service.log();
+        let complaints = log.lines().filter(|line| line.contains("Permissions Violation")).count();
+        assert!(complaints <= 2 && !log.contains("lost the connection"), "{log}");
+        assert_eq!(service.terminate().await, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_service_whose_inbox_is_denied_serves_as_soon_as_the_server_allows_it() {
+    let store = tempfile::tempdir().unwrap();
+    let server = NatsServer::with_config(&with_permissions(&store, r#"{ deny: "_INBOX.>" }"#)).await;
+    let file = DbFile::new();
+    let (url, database) = (AsUser(&server).url(), file.url());
+    let arguments = ["serve", "--nats-url", &url, "--database-url", &database, "--jetstream", "on"];
+    let service = ServeProcess::begin(&arguments);
+    service.says("cannot serve yet").await;
+    server.reload(&with_permissions(&store, r#"">""#));
+    service.says("serving").await;
+    serves(&Peer::connect(&server).await, &file).await;
+    assert_eq!(service.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn answers_fit_into_the_smallest_messages_and_the_service_names_how_small_they_are() {
+    for jetstream in ["off", "on"] {
+        let store = tempfile::tempdir().unwrap();
+        let config = format!("max_payload: 1024\njetstream {{ store_dir: {:?} }}", store.path().display());
+        let (server, file) = (NatsServer::with_config(&config).await, DbFile::new());
+        let service = ServeProcess::start_with(&server, &file, &["--jetstream", jetstream]).await;
+        let peer = Peer::connect(&server).await;
+        for place in 0..30 {
+            let line = format!(r#"{{"username":"alice","message":"line {place:02} of a long talk"}}"#);
+            peer.request("rosey.db.message.log", line).await;
+        }
+        wait_until("all lines are applied", || async { file.applied().await == 30 }).await;
+        wait_until("the limit is named", || async {
+            let notices = ping(&peer).await["notices"].to_string();
+            notices.contains("max_payload") && notices.contains("1024")
+        })
+        .await;
+        let chat = peer.request("rosey.db.stats.recent_chat.get", r#"{"limit":30}"#).await;
+        assert_eq!(chat.refusal(), None, "{chat:?}");
+        let lines = chat.json();
+        let (last, kept) = (lines.as_array().unwrap().last().unwrap(), lines.as_array().unwrap().len());
+        assert_eq!(last["message"], "line 29 of a long talk");
+        assert_eq!(chat.header("Rosey-Truncated"), Some((30 - kept).to_string().as_str()), "{kept}");
+        for verb in ["INFO", "STATS"] {
+            let answer = peer.request(&format!("$SRV.{verb}.rosey-db"), "").await;
+            let kept = answer.json()["endpoints"].as_array().unwrap().len();
+            let cut: usize = answer.header("Rosey-Truncated").unwrap().parse().unwrap();
+            assert!(kept + cut >= 16, "{verb}: {kept}, {cut}");
+        }
+        let long = format!(r#"{{"username":"{}"}}"#, "x".repeat(900));
+        let refused = peer.request("rosey.db.query.user_stats", long).await;
+        assert!(refused.refusal().is_some(), "{refused:?}");
+        assert_eq!(service.terminate().await, Some(0), "{jetstream}");
+    }
 }

@@ -91,7 +91,7 @@ async fn publishing_to_the_service_and_hearing_replies_is_all_that_a_client_need
         }
         assert_eq!(ran.code, Some(0), "{ran:?}");
         for said in ["denies", "is gone", "any more", "ERROR"] {
-            assert!(!ran.log.contains(said), "{jetstream}: {ran:?}");
+            assert!(!ran.err.contains(said), "{jetstream}: {ran:?}");
         }
     }
 }
@@ -104,7 +104,7 @@ async fn a_service_that_does_not_move_is_not_taken_for_a_server_that_does_not() 
     let sent = w.send("message_log", LINE, &["--recognition-timeout-ms", "4000"]).await;
     w.serving.thaw();
     assert_eq!(sent.code, Some(0), "{sent:?}");
-    assert!(!sent.log.contains("ERROR"), "{sent:?}");
+    assert!(!sent.err.contains("ERROR"), "{sent:?}");
 }
 
 #[tokio::test]
@@ -114,11 +114,11 @@ async fn clients_are_kept_apart_by_the_prefixes_of_their_inboxes() {
     assert!(own.out.contains("via=nats ack=stored"), "{own:?}");
     // Without it nothing comes back: the other path serves, and the log says what is missing.
     let none = w.send("user_joined", ALICE, &[]).await;
-    assert!(none.out.contains("via=db") && none.log.contains("permission to subscribe"), "{none:?}");
+    assert!(none.out.contains("via=db") && none.err.contains("permission to subscribe"), "{none:?}");
     for wrong in ["", "a.*", "a b", ".", "a."] {
         let refused = w.send("user_joined", ALICE, &["--nats-inbox-prefix", wrong]).await;
-        assert_eq!(refused.code == Some(0), wrong.is_empty(), "{wrong:?}: {refused:?}");
-        assert!(wrong.is_empty() || refused.log.contains("inbox prefix"), "{refused:?}");
+        assert_ne!(refused.code, Some(0), "{wrong:?}: {refused:?}");
+        assert!(refused.err.contains("inbox-prefix"), "{refused:?}");
     }
 }
 
@@ -129,7 +129,7 @@ async fn a_denied_subject_keeps_one_operation_from_nats_and_no_other() {
         let w = World::new(&format!(r#"{publish}, subscribe: "_INBOX.>""#), jetstream).await;
         let denied = w.send("message_log", LINE, &[]).await;
         assert!(denied.out.contains("via=db ack=committed"), "{jetstream}: {denied:?}");
-        assert!(denied.log.contains("rosey.db.message.log"), "{jetstream}: {denied:?}");
+        assert!(denied.err.contains("rosey.db.message.log"), "{jetstream}: {denied:?}");
         let joins: String = (0..200)
             .map(|n| format!("{{\"event\":\"user_join\",\"user\":\"u{n}\"}}\n") + &lines(1))
             .collect();
@@ -139,7 +139,7 @@ async fn a_denied_subject_keeps_one_operation_from_nats_and_no_other() {
             let expected = if operation == "message_log" { (0, 200) } else { (nats, 0) };
             assert_eq!((nats, failed), expected, "{jetstream}, {operation}, {db}: {ran:?}");
         }
-        assert!(ran.log.contains("rosey.db.message.log"), "{ran:?}");
+        assert!(ran.err.contains("rosey.db.message.log"), "{ran:?}");
     }
 }
 
@@ -170,8 +170,8 @@ async fn said(url: &str) -> Vec<String> {
     let log = serving.log();
     serving.kill();
     // The log names it, and so does the error of the operation.
-    let error = sent.log.lines().last().unwrap_or_default().to_owned();
-    vec![sent.log, error, log]
+    let error = sent.err.lines().last().unwrap_or_default().to_owned();
+    vec![sent.err, error, log]
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn a_password_in_an_address_is_not_printed_however_broken_it_is() {
             let arguments = [command, &["--nats-url", url, "--log", "rosey=debug,async_nats=trace"]].concat();
             let ran = tokio::time::timeout(Duration::from_secs(5), run(&arguments)).await;
             let Ok(ran) = ran else { continue };
-            assert!(!ran.log.contains("secret") && !ran.out.contains("secret"), "{url}: {ran:?}");
+            assert!(!ran.err.contains("secret") && !ran.out.contains("secret"), "{url}: {ran:?}");
         }
     }
 }

@@ -7,23 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::program::{outcome, rosey, rosey_through};
 use crate::support::*;
 
 /// A port on which nobody listens.
 const NOWHERE: &str = "nats://127.0.0.1:1";
 const LINE: [&str; 3] = ["send", "message_log", r#"{"username":"alice","message":"hello"}"#];
-
-fn rosey(file: &DbFile) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.current_dir(file.path().parent().unwrap()).env_remove("NATS_URL").env_remove("DATABASE_URL");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn run(command: &mut Command) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    (status.code(), String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr))
-}
 
 fn beside(path: &Path, end: &str) -> PathBuf {
     PathBuf::from(format!("{}{end}", path.display()))
@@ -44,8 +33,8 @@ fn take(path: &Path) -> File {
 async fn a_lock_that_another_program_keeps_is_waited_for_with_a_limit_and_named() {
     let file = DbFile::new();
     let (url, lock) = (file.url(), beside(&file.path(), ".lock"));
-    assert_eq!(run(rosey(&file).args(LINE).args(["--no-nats", "--database-url", &url])).0, Some(0));
-    let _held = take(&lock);
+    assert_eq!(outcome(rosey(file.dir()).args(LINE).args(["--no-nats", "--database-url", &url])).0, Some(0));
+    let (_held, holder) = (take(&lock), format!("process {}", std::process::id()));
     let outbox = file.path().with_extension("outbox").display().to_string();
     let commands: [&[&str]; 5] = [
         &["serve", "--nats-url", NOWHERE],
@@ -54,9 +43,11 @@ async fn a_lock_that_another_program_keeps_is_waited_for_with_a_limit_and_named(
         &["stats", "--nats-url", NOWHERE],
         &["tell", "bob", "hello", "--nats-url", NOWHERE],
     ];
+    // What only reads needs no lock.
+    assert_eq!(outcome(rosey(file.dir()).args(["verify", "--database-url", &url])).0, Some(0));
     let since = Instant::now();
     let running = commands.map(|arguments| {
-        let mut command = rosey(&file);
+        let mut command = rosey(file.dir());
         (arguments, command.args(arguments).args(["--database-url", &url]).spawn().unwrap())
     });
     for (arguments, child) in running {
@@ -67,6 +58,7 @@ async fn a_lock_that_another_program_keeps_is_waited_for_with_a_limit_and_named(
             text.contains(&lock.display().to_string()) && text.contains("end it"),
             "{arguments:?}: {text}"
         );
+        assert!(text.contains(&holder), "the process that has it is named, {arguments:?}: {text}");
     }
     assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
 }
@@ -80,7 +72,8 @@ async fn what_goes_over_nats_needs_no_lock_of_the_database() {
     for arguments in [&LINE[..], &["stats"], &["recent"], &["tell", "bob", "hello"]] {
         // With the database named, and with the usual one, which lies here.
         for database in [&["--database-url", &url][..], &[]] {
-            let (code, text) = run(rosey(&file).args(arguments).args(["--nats-url", &nats]).args(database));
+            let (code, text) =
+                outcome(rosey(file.dir()).args(arguments).args(["--nats-url", &nats]).args(database));
             assert_eq!(code, Some(0), "{arguments:?}: {text}");
             assert!(!text.contains("lock"), "{arguments:?}: {text}");
         }
@@ -97,7 +90,7 @@ async fn a_hint_that_another_program_keeps_stops_no_writer() {
         let line = format!(r#"{{"username":"alice","message":"line {n}"}}"#);
         assert_eq!(peer.request("rosey.db.message.log", line).await.refusal(), None);
     }
-    let (code, text) = run(rosey(&file).args(LINE).args(["--no-nats", "--database-url", &db]));
+    let (code, text) = outcome(rosey(file.dir()).args(LINE).args(["--no-nats", "--database-url", &db]));
     assert!(code == Some(0) && text.contains("via=db"), "{text}");
     assert_eq!(file.number("SELECT count(*) FROM recent_chat").await, 201);
 }
@@ -107,16 +100,18 @@ fn a_lock_that_is_no_file_is_refused_at_once() {
     let file = DbFile::new();
     let lock = beside(&file.path(), ".lock");
     assert!(Command::new("mkfifo").arg(&lock).status().unwrap().success());
-    let (code, text) = run(rosey(&file).args(LINE).args(["--no-nats", "--database-url", &file.url()]));
+    let (code, text) =
+        outcome(rosey(file.dir()).args(LINE).args(["--no-nats", "--database-url", &file.url()]));
     assert_ne!(code, Some(0), "{text}");
     assert!(text.contains(&lock.display().to_string()) && text.contains("no ordinary file"), "{text}");
 }
 
 /// A bot with everything that it writes to: database, outbox, report, timeline. Answers their modes while it runs, and what
 /// it said.
-async fn modes(file: &DbFile, options: &[&str]) -> (Vec<(String, u32)>, String) {
-    let mut bot = rosey(file)
-        .env("RUST_LOG", "info")
+async fn modes(file: &DbFile, umask: &str, options: &[&str]) -> (Vec<(String, u32)>, String) {
+    let _ = fs::remove_file(file.dir().join("rosey.log"));
+    let mut bot = rosey_through(&format!("umask {umask}; exec \"$0\" \"$@\""), file.dir())
+        .args(["--log", "info", "--log-file", "rosey.log"])
         .args(["bot", "--no-nats", "--database-url", &file.url(), "--chat", "jsonl:-", "--outbox", "box"])
         .args(["--report", "report.json", "--timeline", "timeline.jsonl"])
         .args(options)
@@ -141,30 +136,34 @@ async fn modes(file: &DbFile, options: &[&str]) -> (Vec<(String, u32)>, String) 
     let mut found: Vec<_> = names.iter().map(|name| ((*name).to_owned(), mode(&folder.join(name)))).collect();
     writeln!(bot.stdin.take().unwrap(), r#"{{"event":"message","user":"alice","content":"hello"}}"#).unwrap();
     let output = bot.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = fs::read_to_string(folder.join("rosey.log")).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(mode(&folder.join("rosey.log")), 0o600, "the log is for its owner alone in any case");
     found.extend(["report.json", "timeline.jsonl"].map(|name| (name.to_owned(), mode(&folder.join(name)))));
     (found, said)
 }
 
 #[tokio::test]
 async fn what_is_created_is_for_its_owner_alone_unless_something_else_is_said() {
-    let file = DbFile::new();
-    let (found, said) = modes(&file, &[]).await;
-    assert!(found.iter().all(|(_, mode)| *mode == 0o600), "{found:?}");
-    assert!(!said.contains("other users may read"), "{said}");
+    for umask in ["000", "022", "077"] {
+        let file = DbFile::new();
+        let (found, said) = modes(&file, umask, &[]).await;
+        assert!(found.iter().all(|(_, mode)| *mode == 0o600), "umask {umask}: {found:?}");
+        assert!(!said.contains("other users may read"), "{said}");
+
+        let file = DbFile::new();
+        let (found, _) = modes(&file, umask, &["--file-mode", "0660"]).await;
+        assert!(found.iter().all(|(_, mode)| *mode == 0o660), "umask {umask}: {found:?}");
+
+        let file = DbFile::new();
+        fs::write(file.path().with_file_name("rosey.toml"), "file-mode = \"0640\"\n").unwrap();
+        let (found, _) = modes(&file, umask, &[]).await;
+        assert!(found.iter().all(|(_, mode)| *mode == 0o640), "umask {umask}: {found:?}");
+    }
 
     let file = DbFile::new();
-    let (found, _) = modes(&file, &["--file-mode", "0660"]).await;
-    assert!(found.iter().all(|(_, mode)| *mode == 0o660), "whatever the umask: {found:?}");
-
-    let file = DbFile::new();
-    fs::write(file.path().with_file_name("rosey.toml"), "file-mode = \"0640\"\n").unwrap();
-    let (found, _) = modes(&file, &[]).await;
-    assert!(found.iter().all(|(_, mode)| *mode == 0o640), "{found:?}");
-
     for wrong in ["0400", "600x", "1600", "888", "0777"] {
-        let (code, text) = run(rosey(&file).args(LINE).args(["--no-nats", "--file-mode", wrong]));
+        let (code, text) = outcome(rosey(file.dir()).args(LINE).args(["--no-nats", "--file-mode", wrong]));
         assert!(code == Some(2) && text.contains("octal"), "{wrong}: {text}");
     }
 }
@@ -172,13 +171,29 @@ async fn what_is_created_is_for_its_owner_alone_unless_something_else_is_said() 
 #[tokio::test]
 async fn a_file_that_others_may_read_keeps_its_mode_and_is_said_once() {
     let file = DbFile::new();
-    modes(&file, &[]).await;
+    modes(&file, "022", &[]).await;
     fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).unwrap();
-    let (found, said) = modes(&file, &[]).await;
+    let (found, said) = modes(&file, "022", &[]).await;
     assert_eq!(found[0].1, 0o644);
     let warnings = said.lines().filter(|line| line.contains("other users may read"));
     assert_eq!(warnings.count(), 1, "{said}");
     assert!(said.contains("chmod 0600"), "{said}");
-    let (_, said) = modes(&file, &["--file-mode", "0644"]).await;
+    let (_, said) = modes(&file, "022", &["--file-mode", "0644"]).await;
     assert!(!said.contains("other users may read"), "that is meant: {said}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_taken_over_is_private_from_then_on_and_that_is_said_once() {
+    let file = DbFile::new();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file.path()).create_if_missing(true);
+    let mut python = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    let tables = include_str!("../python_files/h.sql").replace("NOW", "1790000000");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(tables)).execute(&mut python).await.unwrap();
+    sqlx::Connection::close(python).await.unwrap();
+    fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).unwrap();
+    let (found, said) = modes(&file, "022", &[]).await;
+    assert!(found.iter().all(|(_, mode)| *mode == 0o600), "{found:?}");
+    assert_eq!(said.matches("its mode was 0644").count(), 1, "{said}");
+    let (_, said) = modes(&file, "022", &[]).await;
+    assert!(!said.contains("other users may read") && !said.contains("its mode was"), "{said}");
 }

@@ -89,14 +89,12 @@ async fn what_cannot_be_read_in_the_stream_is_a_dead_letter_with_its_bytes_and_t
     let (_, shown) = dead(&["list", "--json"], &file);
     let letters: serde_json::Value = serde_json::from_str(&shown).unwrap();
     for (place, header) in UNREADABLE.iter().enumerate() {
-        let letter = &letters[all - 1 - place];
+        let sequence = format!("sequence {} of", 2 * place + 2);
+        let of_it = |letter: &&serde_json::Value| letter["reason"].as_str().unwrap().contains(&sequence);
+        let letter = letters.as_array().unwrap().iter().find(of_it).expect(&sequence);
         let (subject, payload) = (letter["subject"].as_str().unwrap(), letter["payload"].as_str().unwrap());
         assert_eq!((subject, payload.as_bytes()), (SUBJECT, &joined(&format!("bad{place}"))[..]));
         assert_eq!(decoded(letter["header_base64"].as_str().unwrap()), *header, "{letter}");
-        assert!(
-            letter["reason"].as_str().unwrap().contains(&format!("sequence {} of", 2 * place + 2)),
-            "{letter}"
-        );
     }
     let context = async_nats::jetstream::new(Peer::connect(&server).await.client);
     wait_until("the stream is empty", || async {
@@ -193,6 +191,56 @@ async fn two_services_keep_each_message_that_cannot_be_read_once() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_that_stays_in_the_stream_is_kept_and_counted_once() {
+    let store = tempfile::tempdir().unwrap();
+    let config = format!(
+        r#"jetstream {{ store_dir: {:?} }}
+        authorization {{ users: [
+            {{ user: service, password: x, permissions: {{ publish: {{ deny: "$JS.API.STREAM.MSG.DELETE.>" }} }} }}
+            {{ user: peer, password: x }}
+        ] }}
+        no_auth_user: peer"#,
+        store.path().display()
+    );
+    let (server, file) = (NatsServer::with_config(&config).await, DbFile::new());
+    let url = server.url().replace("//", "//service:x@");
+    let arguments = ["serve", "--nats-url", &url, "--database-url", &file.url(), "--jetstream", "on"];
+    let mut service = ServeProcess::begin(&arguments);
+    service.serves().await;
+    let mut peer = BytesPeer::connect(&server);
+    peer.publish(SUBJECT, b"", &joined("good0"));
+    peer.publish(SUBJECT, UNREADABLE[0], &joined("bad"));
+    peer.settle();
+    wait_until("it is a dead letter", || async { file.buried().await == 1 }).await;
+    service.restart().await;
+    // What is asked in the moment in which the connection ends is lost.
+    let client = Peer::connect(&server).await.client;
+    let ask = async |subject: &'static str| {
+        let asked = tokio::time::timeout(Duration::from_secs(1), client.request(subject, "".into())).await;
+        let answer = asked.ok()?.ok()?;
+        serde_json::from_slice::<serde_json::Value>(&answer.payload).ok()
+    };
+    wait_until("the next process meets it", || async {
+        let ping = ask("rosey.db.ping").await;
+        ping.is_some_and(|ping| ping["notices"].to_string().contains("a dead letter already"))
+    })
+    .await;
+    let mut stats = None;
+    while stats.is_none() {
+        stats = ask("$SRV.STATS.rosey-db").await;
+    }
+    let stats = stats.unwrap();
+    assert_eq!(stats["data"]["unreadable"]["set_aside"], 0, "{stats}");
+    let buried = |endpoint: &serde_json::Value| endpoint["data"]["buried"].as_u64().unwrap_or_default();
+    assert_eq!(stats["endpoints"].as_array().unwrap().iter().map(buried).sum::<u64>(), 0, "{stats}");
+    peer.publish(SUBJECT, b"", &joined("good1"));
+    peer.settle();
+    wait_until("the rest goes on", || async { users(&file, "good").await == 2 }).await;
+    assert_eq!(file.buried().await, 1);
+    assert!(!service.log().contains("older copy"), "{}", service.log());
+}
+
+#[tokio::test]
 async fn a_header_that_is_odd_and_can_be_read_makes_no_difference() {
     for options in [["--jetstream", "on"], ["--jetstream", "off"]] {
         let store = tempfile::tempdir().unwrap();
@@ -252,6 +300,81 @@ async fn without_a_stream_the_service_is_back_at_once_and_names_the_cause() {
     let log = service.log();
     assert!(log.lines().filter(|line| line.contains("cannot be read")).count() <= 2, "{log}");
     assert!(!log.contains("panicked") && log.lines().count() < 8, "{log}");
+    assert_eq!(service.terminate().await, Some(0));
+}
+
+/// How often a second a peer sends what cannot be read.
+const FLOOD: Duration = Duration::from_nanos(1_000_000_000 / 300);
+
+/// Sends to one subject what cannot be read, at this rate, until it is told to end; returns how many there were.
+struct Flood {
+    end: std::sync::mpsc::Sender<()>,
+    sending: std::thread::JoinHandle<usize>,
+}
+
+impl Flood {
+    fn begin(server: &NatsServer, subject: &'static str) -> Self {
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let mut peer = BytesPeer::connect(server);
+        let sending = std::thread::spawn(move || {
+            let (begun, mut sent) = (std::time::Instant::now(), 0);
+            loop {
+                let due = FLOOD * u32::try_from(sent).unwrap();
+                match ended.recv_timeout(due.saturating_sub(begun.elapsed())) {
+                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+                    _ => break,
+                }
+                peer.publish(subject, UNREADABLE[sent % UNREADABLE.len()], &joined("bad"));
+                sent += 1;
+            }
+            peer.settle();
+            sent
+        });
+        Self { end, sending }
+    }
+
+    fn end(self) -> usize {
+        self.end.send(()).unwrap();
+        self.sending.join().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_flood_on_a_query_leaves_the_stream_at_its_rate_and_queries_are_back_when_it_ends() {
+    let store = tempfile::tempdir().unwrap();
+    let (server, file, service) = stream_of(&store).await;
+    let begun = std::time::Instant::now();
+    let flood = Flood::begin(&server, "rosey.db.query.user_stats");
+    let mut peer = BytesPeer::connect(&server);
+    for round in 0..20 {
+        for place in 0..100 {
+            peer.publish(SUBJECT, b"", &joined(&format!("good{round}-{place}")));
+        }
+        peer.settle();
+        tokio::time::sleep(Duration::from_millis(250)).await; // the flood's course, 5 s of it
+    }
+    wait_until("all are applied while the flood goes on", || async { users(&file, "good").await == 2_000 })
+        .await;
+    let sent = flood.end();
+    assert!(sent >= 1_000, "{sent}");
+    let client = Peer::connect(&server).await;
+    wait_until("queries are answered again", || async {
+        let asked = client.client.request("rosey.db.query.user_stats", joined("good0-0").into());
+        let answer = tokio::time::timeout(Duration::from_millis(500), asked).await;
+        answer.is_ok_and(|answer| answer.is_ok())
+    })
+    .await;
+    wait_until("ping and statistics name the cause", || async {
+        let (ping, stats) = asked(&server).await;
+        ping["notices"].to_string().contains("cannot be read")
+            && stats["data"]["unreadable"]["connections_ended"].as_u64().unwrap() > 10
+    })
+    .await;
+    let (log, seconds) = (service.log(), begun.elapsed().as_secs());
+    let said = log.lines().filter(|line| line.contains("cannot be read")).count() as u64;
+    assert!((1..=1 + seconds / 10).contains(&said), "{said} in {seconds} s: {log}");
+    assert!(!log.contains("panicked") && !log.contains("lost the connection"), "{log}");
+    assert!(log.lines().count() < 8, "{log}");
     assert_eq!(service.terminate().await, Some(0));
 }
 

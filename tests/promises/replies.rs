@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
+use crate::support::program::rosey;
 use crate::support::*;
 
 /// The wire as bytes: what no client library would send.
@@ -265,9 +266,8 @@ async fn an_operator_may_list_where_else_inboxes_are() {
 }
 
 fn serve(file: &DbFile, server: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.current_dir(file.path().parent().unwrap()).env_remove("NATS_URL").env_remove("DATABASE_URL");
-    command.args(["serve", "--nats-url", server]).stdin(Stdio::null());
+    let mut command = rosey(file.dir());
+    command.args(["serve", "--nats-url", server]);
     command
 }
 
@@ -275,10 +275,11 @@ fn serve(file: &DbFile, server: &str) -> Command {
 async fn a_prefix_below_which_more_lies_than_inboxes_is_refused_at_the_start() {
     let file = DbFile::new();
     let refused = |command: &mut Command, what: &str| {
-        let Output { status, stderr, .. } = command.output().unwrap();
-        let said = String::from_utf8_lossy(&stderr);
-        assert_eq!(status.code(), Some(2), "{what}: {said}");
-        assert!(said.contains("--reply-prefix") && said.lines().count() == 1, "{what}: {said}");
+        let Ran { code, err: said, .. } = Ran::of(command);
+        assert_eq!(code, Some(2), "{what}: {said}");
+        let named =
+            ["--reply-prefix", "ROSEY_REPLY_PREFIX", "rosey.toml"].iter().any(|name| said.contains(name));
+        assert!(named && said.lines().count() == 1, "{what}: {said}");
     };
     for prefix in [
         "",
@@ -337,13 +338,10 @@ async fn lines_that_do_not_fit_into_an_answer_are_left_out_the_oldest_first_and_
     // Over either path it is the same answer.
     let (url, database) = (server.url(), file.url());
     for options in [vec!["--nats-url", &url], vec!["--no-nats", "--database-url", &database]] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-        let command =
-            command.current_dir(std::env::temp_dir()).args(["--json", "recent", "-n", "50"]).args(&options);
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let said = String::from_utf8_lossy(&stderr);
-        assert!(status.success() && said.contains("3 older lines are not shown"), "{options:?}: {said}");
-        let lines: Value = serde_json::from_slice(&stdout).unwrap();
+        let asked = Ran::of(rosey(file.dir()).args(["--json", "recent", "-n", "50"]).args(&options));
+        let told = asked.code == Some(0) && asked.err.contains("3 older lines are not shown");
+        assert!(told, "{options:?}: {asked:?}");
+        let lines: Value = serde_json::from_str(&asked.out).unwrap();
         assert_eq!(numbers(&lines), [4, 5, 6], "{options:?}");
     }
     assert_eq!(service.terminate().await, Some(0));

@@ -67,7 +67,7 @@ async fn without_a_stream_the_caller_is_told_that_the_id_had_another_use() {
     let first = send(&url, "dup", "message_log", &line("one")).await;
     assert!(first.code == Some(0) && first.out.contains("ack=committed"), "{first:?}");
     let second = send(&url, "dup", "message_log", &line("two")).await;
-    assert!(second.code == Some(3) && second.log.contains("id_reused"), "{second:?}");
+    assert!(second.code == Some(3) && second.err.contains("id_reused"), "{second:?}");
     assert_eq!(file.texts(LINES).await, ["one"]);
 }
 
@@ -138,7 +138,7 @@ async fn to_an_older_service_the_id_goes_as_before_and_what_it_might_swallow_is_
     let sent = crate::support::next(&mut wire).await.headers.unwrap();
     assert_eq!(sent.get("Nats-Msg-Id").map(|id| id.as_str()), Some("dup"));
     let second = send(&url, "dup", "message_log", &line("two")).await;
-    assert!(second.code == Some(4) && second.log.contains("under this id already"), "{second:?}");
+    assert!(second.code == Some(4) && second.err.contains("under this id already"), "{second:?}");
     older.abort();
     serving.restart().await;
     w.emptied().await;

@@ -77,6 +77,79 @@ async fn a_configuration_that_is_wrong_at_sighup_is_an_error_and_the_previous_on
 }
 
 #[tokio::test]
+async fn a_configuration_file_that_is_gone_at_sighup_changes_nothing_and_is_said() {
+    let (server, dir) = (NatsServer::start().await, tempfile::tempdir().unwrap());
+    let process = Running::start(&mut serve(dir.path(), &server, "log = \"info\"\n"));
+    process.says("serving").await;
+    let (file, aside) = (dir.path().join("rosey.toml"), dir.path().join("aside.toml"));
+    std::fs::rename(&file, &aside).unwrap();
+    process.signal("-HUP");
+    process.says("rosey.toml is not there any more; the previous configuration stays in force").await;
+    // A folder, and several mistakes at once: one line each.
+    std::fs::create_dir(&file).unwrap();
+    process.signal("-HUP");
+    process.says_times("the previous configuration stays in force", 2).await;
+    std::fs::remove_dir(&file).unwrap();
+    write(&file, "one = 1\ntwo = 2\n");
+    process.signal("-HUP");
+    process.says("2 settings are wrong: ").await;
+    process
+        .says("rosey.toml:2:1: two: there is no such option; the previous configuration stays in force")
+        .await;
+    std::fs::rename(&aside, &file).unwrap();
+    process.signal("-HUP");
+    process.says("rosey.toml reloaded; no changes").await;
+    process.signal("-TERM");
+    let (code, _, err) = process.ends().await;
+    assert_eq!(code, Some(0), "{err}");
+    let lines = err.lines().filter(|line| line.contains("SIGHUP: "));
+    assert!(
+        lines.clone().count() == 4
+            && lines.clone().all(|line| line.contains("ERROR") || line.contains("INFO")),
+        "{err}"
+    );
+}
+
+#[tokio::test]
+async fn a_signal_that_comes_before_the_configuration_is_read_ends_no_command_that_stays() {
+    for command in ["serve", "bot", "up"] {
+        let file = DbFile::new();
+        let dir = file.path().parent().unwrap().to_owned();
+        let config = dir.join("config");
+        assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+        let mut line = rosey(&dir);
+        line.args(["--config", "config", command]).stdin(Stdio::piped());
+        let mut process = Running::start(&mut line);
+        let chat = process.input();
+        // It can be opened once the process reads: it waits for the first line of its configuration.
+        let open = config.clone();
+        let mut writer =
+            tokio::task::spawn_blocking(move || std::fs::OpenOptions::new().write(true).open(open).unwrap())
+                .await
+                .unwrap();
+        for signal in ["-HUP", "-USR1", "-USR2", "-HUP"] {
+            process.signal(signal);
+        }
+        let text = format!(
+            "nats-url = \"nats://127.0.0.1:1\"\ndatabase-url = \"{}\"\nchat = \"jsonl:-\"\n",
+            file.url()
+        );
+        writer.write_all(text.as_bytes()).unwrap();
+        drop(writer);
+        wait_until("it has read its configuration", || async { !process.err().is_empty() }).await;
+        // What came meanwhile is heard: the file is read again.
+        let again = tokio::task::spawn_blocking(move || std::fs::write(config, text));
+        process.says("SIGHUP: config reloaded; no changes").await;
+        again.await.unwrap().unwrap();
+        assert!(process.runs(), "{command}: {}", process.err());
+        drop(chat);
+        process.signal("-TERM");
+        let (code, signal, err) = process.ends().await;
+        assert!(signal.is_none() && matches!(code, Some(0 | 1)), "{command}: {code:?} {signal:?} {err}");
+    }
+}
+
+#[tokio::test]
 async fn the_log_file_is_private_and_opened_again_after_a_rename() {
     let (server, dir) = (NatsServer::start().await, tempfile::tempdir().unwrap());
     let log = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap_or_default();
@@ -100,6 +173,54 @@ async fn the_log_file_is_private_and_opened_again_after_a_rename() {
 }
 
 #[tokio::test]
+async fn a_log_file_that_is_no_file_is_refused_and_one_that_cannot_be_written_loses_no_line() {
+    let file = DbFile::new();
+    let dir = file.path().parent().unwrap().to_owned();
+    assert!(Command::new("mkfifo").arg(dir.join("pipe")).status().unwrap().success());
+    std::fs::create_dir(dir.join("folder")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap();
+    for (name, says) in [
+        ("pipe", "that is a named pipe"),
+        ("folder", "that is a folder"),
+        ("socket", "that is a socket"),
+        ("no/such/log", "there is no folder no/such"),
+        ("pipe/log", "Not a directory"),
+    ] {
+        let mut process = Running::start(rosey(&dir).args([
+            "stats",
+            "--log-file",
+            name,
+            "--nats-url",
+            "nats://127.0.0.1:1",
+        ]));
+        wait_until("it ends", || {
+            let runs = process.runs();
+            async move { !runs }
+        })
+        .await;
+        let (code, _, err) = process.ends().await;
+        assert!(
+            code == Some(2) && err.contains(&format!("the log file {name}: ")) && err.contains(says),
+            "{name}: {err}"
+        );
+    }
+    for (format, first) in [("text", "rosey: the log file /dev/full cannot be written: "), ("json", "{")] {
+        let chat =
+            ["bot", "--chat", "jsonl:-", "--no-nats", "--outbox", "off", "--database-url", &file.url()];
+        let ran = Ran::of(rosey(&dir).args(chat).args(["--log-file", "/dev/full", "--log-format", format]));
+        assert_eq!(ran.code, Some(0), "{}", ran.all());
+        assert!(ran.err.starts_with(first) && ran.err.contains("[DB] is serving"), "{}", ran.err);
+        assert_eq!(ran.err.matches("cannot be written").count(), 1, "{}", ran.err);
+        if format == "json" {
+            json_lines(&ran.err);
+        }
+    }
+    // A device is an honest place for it.
+    let ran = Ran::of(rosey(&dir).args(["config", "serve", "--log-file", "/dev/null"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.all());
+}
+
+#[tokio::test]
 async fn no_signal_but_those_that_end_it_ends_a_service_at_any_time() {
     let (mut server, file) = (NatsServer::down(), DbFile::new());
     let dir = file.path().parent().unwrap().to_owned();
@@ -110,7 +231,7 @@ async fn no_signal_but_those_that_end_it_ends_a_service_at_any_time() {
     harmless.iter().for_each(|signal| process.signal(signal));
     process.signal("-TERM");
     let (code, _, err) = process.ends().await;
-    assert!(code == Some(0) && err.contains("stopped: 0 taken"), "{err}");
+    assert!(code == Some(0) && err.contains("stopped: 0 requests served, 0 lost"), "{err}");
 
     // While it serves, and while it drains: what was taken waits for a lock.
     server.restart().await;

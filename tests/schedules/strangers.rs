@@ -27,7 +27,7 @@ const SUBJECTS: [&str; 3] = ["rosey.db.user.joined", "rosey.db.message.log", "ro
 /// A peer that goes on sending such messages until it is told to stop.
 pub(crate) struct Poisoner {
     stop: Arc<AtomicBool>,
-    task: JoinHandle<()>,
+    task: JoinHandle<u64>,
 }
 
 impl Poisoner {
@@ -38,15 +38,16 @@ impl Poisoner {
         Self { stop, task }
     }
 
-    pub(crate) async fn stop(self) {
+    /// Returns how many messages a server has taken.
+    pub(crate) async fn stop(self) -> u64 {
         self.stop.store(true, Ordering::Release);
-        self.task.await.unwrap();
+        self.task.await.unwrap()
     }
 }
 
-async fn poison(address: String, every: Duration, stop: Arc<AtomicBool>) {
+async fn poison(address: String, every: Duration, stop: Arc<AtomicBool>) -> u64 {
     let mut connection = None;
-    let mut sent = 0;
+    let (mut sent, mut taken) = (0, 0);
     let mut ticks = tokio::time::interval(every);
     while !stop.load(Ordering::Acquire) {
         ticks.tick().await;
@@ -54,15 +55,16 @@ async fn poison(address: String, every: Duration, stop: Arc<AtomicBool>) {
             connection = connect(&address).await.ok();
         }
         // The server may be dead or frozen: that is another fault's business.
-        if let Some(open) = &mut connection
-            && tokio::time::timeout(Duration::from_millis(200), publish(open, sent))
-                .await
-                .map_or(true, |r| r.is_err())
-        {
-            connection = None;
+        if let Some(open) = &mut connection {
+            let published = tokio::time::timeout(Duration::from_millis(200), publish(open, sent)).await;
+            match published {
+                Ok(Ok(())) => taken += 1,
+                _ => connection = None,
+            }
         }
         sent += 1;
     }
+    taken
 }
 
 async fn connect(address: &str) -> std::io::Result<TcpStream> {

@@ -106,6 +106,25 @@ impl Verdict {
         verdict
     }
 
+    /// Adds what became of the operations of another schedule.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.by.iter_mut().zip(other.by).for_each(|(by, other)| *by += other);
+        self.failed += other.failed;
+        self.queries += other.queries;
+        self.once += other.once;
+        self.doubled += other.doubled;
+        self.lost += other.lost;
+        self.slowest = self.slowest.max(other.slowest);
+    }
+
+    /// The counts as cells of a table.
+    pub(crate) fn row(&self) -> String {
+        let Self { sent, by: [nats, db, outbox], failed, once, doubled, lost, slowest, .. } = self;
+        let slowest = slowest.as_secs_f64();
+        format!("{sent} | {nats} · {db} · {outbox} | {failed} | {once} | {doubled} | {lost} | {slowest:.1} s")
+    }
+
     fn judge(&mut self, record: &Record, found: &Found) {
         let Record { id, does, mark, told, denied, number, waited } = record;
         self.sent += 1;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::plan::{Edit, Fault, Spell};
 use super::strangers::{Foreign, Poisoner};
+use super::tally::Tally;
 use crate::support::*;
 
 /// What has happened so far, for whoever must find out why.
@@ -37,12 +38,13 @@ pub(crate) struct World {
     poisoner: Option<Poisoner>,
     foreign: Option<Foreign>,
     story: Story,
+    tally: Tally,
     begun: Instant,
     _store: tempfile::TempDir,
 }
 
 impl World {
-    pub(crate) async fn new(stream: bool, services: usize, story: Story) -> Self {
+    pub(crate) async fn new(stream: bool, services: usize, story: Story, tally: Tally) -> Self {
         let (store, file) = (tempfile::tempdir().unwrap(), DbFile::new());
         let server =
             if stream { NatsServer::with_jetstream(store.path()).await } else { NatsServer::start().await };
@@ -66,6 +68,7 @@ impl World {
             poisoner: None,
             foreign: None,
             story,
+            tally,
             begun: Instant::now(),
             _store: store,
         }
@@ -80,15 +83,16 @@ impl World {
         self.begun = Instant::now();
         for (at, begins, fault) in turns {
             tokio::time::sleep_until((self.begun + at).into()).await;
-            if begins {
-                self.begin(fault).await;
-            } else {
-                self.end(fault).await;
+            let felt = if begins { self.begin(fault).await } else { self.end(fault).await };
+            if felt {
+                self.tally.felt(fault);
             }
         }
     }
 
-    async fn begin(&mut self, fault: Fault) {
+    /// Returns whether it has an effect from now on.
+    async fn begin(&mut self, fault: Fault) -> bool {
+        let mut felt = true;
         match fault {
             Fault::ServerKilled => self.server.kill(),
             Fault::ServerFrozen => self.server.freeze(),
@@ -104,14 +108,26 @@ impl World {
                 // A service that is frozen may have the lock itself, which is no better.
                 self.held = self.file.try_hold(100).await;
                 if self.held.is_none() {
+                    felt = false;
                     self.tell("locked by another one already");
                 }
             }
-            Fault::FileMoved => self.file.move_away(),
-            Fault::Poison(every) => self.poisoner = Some(Poisoner::start(&self.server, every)),
-            Fault::ForeignService => self.foreign = Foreign::start(&self.server).await,
+            Fault::FileMoved => {
+                self.file.move_away();
+                felt = !self.file.path().exists();
+            }
+            Fault::Poison(every) => {
+                self.poisoner = Some(Poisoner::start(&self.server, every));
+                // Its end tells.
+                felt = false;
+            }
+            Fault::ForeignService => {
+                self.foreign = Foreign::start(&self.server).await;
+                felt = self.foreign.is_some();
+            }
             Fault::StreamEdited(edit) => {
                 if let Err(e) = self.edit(edit).await {
+                    felt = false;
                     self.tell(format_args!("not edited: {e}"));
                 }
             }
@@ -121,9 +137,12 @@ impl World {
             }
         }
         self.tell(format_args!("begins: {fault:?}"));
+        felt
     }
 
-    async fn end(&mut self, fault: Fault) {
+    /// Returns whether it had an effect that is known only now.
+    async fn end(&mut self, fault: Fault) -> bool {
+        let mut felt = false;
         match fault {
             Fault::ServerKilled => self.server.restart().await,
             Fault::ServerFrozen => self.server.thaw(),
@@ -146,7 +165,7 @@ impl World {
             Fault::FileMoved => self.file.move_back(),
             Fault::Poison(_) => {
                 if let Some(poisoner) = self.poisoner.take() {
-                    poisoner.stop().await;
+                    felt = poisoner.stop().await > 0;
                 }
             }
             Fault::ForeignService => {
@@ -161,6 +180,7 @@ impl World {
             }
         }
         self.tell(format_args!("is over: {fault:?}"));
+        felt
     }
 
     /// What an operator does with the tools of NATS, if the server is there.

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::support::program::rosey;
 use crate::support::*;
 
 pub(crate) struct BotProcess {
@@ -40,10 +41,9 @@ impl BotProcess {
     pub(crate) fn start(world: &Durable, rate: u64) -> Self {
         let (url, file) = (world.server.url(), world.file.url());
         let dir = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rosey"))
+        let mut child = rosey(dir.path())
             .args(["bot", "--chat", "jsonl:-", "--nats-url", &url, "--database-url", &file])
             .args(["--outbox", "bot.outbox", "--report", "report.json", "--timeline", "timeline.jsonl"])
-            .current_dir(dir.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(dir.path().join("log")).unwrap())

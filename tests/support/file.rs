@@ -1,12 +1,14 @@
 //! A SQLite file of one test, and a way to count in it that is not the code under test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rosey::op::Op;
 use rosey::sql::{SqliteOptions, SqlxService, Verdict, verify};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
+
+use super::rows;
 
 pub(crate) struct DbFile {
     dir: tempfile::TempDir,
@@ -19,6 +21,11 @@ impl DbFile {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("rosey.db")
+    }
+
+    /// The directory that holds it and nothing else.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -74,25 +81,17 @@ impl DbFile {
 
     /// Statements of somebody else's program.
     pub(crate) async fn execute(&self, sql: &'static str) {
-        let mut connection = self.connect().await;
-        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+        rows::execute(self.connect().await, sql).await;
     }
 
     /// The number that a query answers.
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
-        let mut connection = self.connect().await;
-        let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-        number
+        rows::number(self.connect().await, sql).await
     }
 
     /// The texts that a query answers.
     pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
-        let mut connection = self.connect().await;
-        let texts = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-        texts
+        rows::texts(self.connect().await, sql).await
     }
 
     /// A connection that may write: somebody else's program.

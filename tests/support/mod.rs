@@ -4,8 +4,6 @@
 
 mod bot;
 mod bytes;
-#[cfg(feature = "cli")]
-mod child;
 mod client;
 mod dice;
 mod file;
@@ -18,8 +16,7 @@ mod process;
 #[cfg(feature = "cli")]
 pub(crate) mod program;
 mod proxy;
-#[cfg(feature = "cli")]
-mod ran;
+mod rows;
 mod server;
 mod service;
 mod stream;
@@ -29,8 +26,6 @@ use std::time::{Duration, Instant};
 
 pub(crate) use bot::Bot;
 pub(crate) use bytes::BytesPeer;
-#[cfg(feature = "cli")]
-pub(crate) use child::Program;
 pub(crate) use client::{
     Load, Over, Tally, assert_exactly_once, assert_exactly_once_with, db_only, direct, nats, nats_only, stack,
 };
@@ -41,9 +36,9 @@ pub(crate) use peer::{Peer, Said, next, silent};
 pub(crate) use port::Port;
 #[cfg(feature = "cli")]
 pub(crate) use process::ServeProcess;
-pub(crate) use proxy::{BOTH, End, NewOnes, Proxy, Towards};
 #[cfg(feature = "cli")]
-pub(crate) use ran::{Ran, run, run_with};
+pub(crate) use program::{Program, Ran, run, run_with};
+pub(crate) use proxy::{BOTH, End, NewOnes, Proxy, Towards};
 pub(crate) use server::NatsServer;
 pub(crate) use service::DbService;
 pub(crate) use stream::{Durable, off, on};

@@ -7,6 +7,8 @@ use rosey::outbox::{OutboxOptions, OutboxService};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 
+use super::rows;
+
 pub(crate) struct OutboxFile {
     pub(crate) dir: tempfile::TempDir,
 }
@@ -34,22 +36,23 @@ impl OutboxFile {
     }
 
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
-        let mut connection = self.connect().await;
-        let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-        number
+        rows::number(self.connect().await, sql).await
+    }
+
+    /// How many events wait in it; none while it cannot be asked, because it is being made, or was taken away.
+    pub(crate) async fn waiting(&self) -> Option<i64> {
+        let options = SqliteConnectOptions::new().filename(self.path());
+        let mut connection = SqliteConnection::connect_with(&options).await.ok()?;
+        let number = sqlx::query_scalar("SELECT count(*) FROM waiting").fetch_one(&mut connection).await;
+        connection.close().await.ok()?;
+        number.ok()
     }
 
     pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
-        let mut connection = self.connect().await;
-        let texts = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-        texts
+        rows::texts(self.connect().await, sql).await
     }
 
     pub(crate) async fn change(&self, sql: &'static str) {
-        let mut connection = self.connect().await;
-        sqlx::query(sql).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+        rows::execute(self.connect().await, sql).await;
     }
 }

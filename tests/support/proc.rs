@@ -1,4 +1,7 @@
-//! What a process has in use, as Linux tells it: for measures over time.
+//! Processes as Linux knows them: what they have in use, for measures over time, and signals.
+
+use std::process::Command;
+use std::time::Instant;
 
 /// The memory that it occupies, in bytes.
 pub(crate) fn rss(process: u32) -> u64 {
@@ -25,4 +28,23 @@ fn status(process: u32, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("the system knows it");
     line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Sends a signal, named as `kill` names it.
+pub(crate) fn signal(process: u32, signal: &str) {
+    assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
+}
+
+/// Waits until a process that was sent SIGSTOP has stopped, all of its threads: until then it answers.
+pub(crate) fn wait_until_frozen(process: u32) {
+    let since = Instant::now();
+    let stopped = |stat: String| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 't']));
+    let all = || {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return true };
+        threads.flatten().all(|thread| std::fs::read_to_string(thread.path().join("stat")).is_ok_and(stopped))
+    };
+    while !all() {
+        assert!(since.elapsed() < super::LIMIT, "the process does not stop");
+        std::thread::yield_now();
+    }
 }

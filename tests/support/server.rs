@@ -47,14 +47,12 @@ impl NatsServer {
         server
     }
 
-    fn prepare(mut arguments: Vec<String>, config: &str) -> Self {
+    fn prepare(arguments: Vec<String>, config: &str) -> Self {
         let (port, dir) = (Port::reserve(), tempfile::tempdir().unwrap());
-        if !config.is_empty() {
-            let file = dir.path().join("nats.conf");
-            std::fs::write(&file, config).unwrap();
-            arguments.extend(["-c".to_owned(), file.display().to_string()]);
-        }
-        Self { port, child: None, arguments, dir }
+        let mut server = Self { port, child: None, arguments, dir };
+        let configuration = server.configuration(config);
+        server.arguments.extend(configuration);
+        server
     }
 
     /// Starts it, again on the same port, and returns when it takes connections.
@@ -81,6 +79,12 @@ impl NatsServer {
         assert!(ready.await, "nats-server does not start:\n{}", self.log());
     }
 
+    /// The same with another configuration, whatever it was started with before; without JetStream where that names none.
+    pub(crate) async fn restart_with(&mut self, config: &str) {
+        self.arguments = self.configuration(config);
+        self.restart().await;
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -92,6 +96,27 @@ impl NatsServer {
     /// With JetStream from its next start on.
     pub(crate) fn will_offer_jetstream(&mut self, dir: &Path) {
         self.arguments.extend(["-js".to_owned(), "-sd".to_owned(), dir.display().to_string()]);
+    }
+
+    /// SIGHUP, with other lines in its configuration file.
+    pub(crate) fn reload(&self, config: &str) {
+        self.configure(config);
+        self.signal("-HUP");
+    }
+
+    /// Writes its configuration file. The name stands there too: a server that finds another one than it has reloads nothing.
+    /// The arguments for a configuration file with these lines, which is written.
+    fn configuration(&self, lines: &str) -> Vec<String> {
+        if lines.is_empty() {
+            return Vec::new();
+        }
+        self.configure(lines);
+        vec!["-c".to_owned(), self.dir.path().join("nats.conf").display().to_string()]
+    }
+
+    fn configure(&self, config: &str) {
+        let named = format!("server_name: {:?}\n{config}", self.name());
+        std::fs::write(self.dir.path().join("nats.conf"), named).unwrap();
     }
 
     /// SIGUSR2: it says that it is about to stop, closes its connections one by one, and ends.
@@ -112,7 +137,7 @@ impl NatsServer {
     /// SIGSTOP: its connections stay, and nothing moves.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
-        super::process::wait_until_frozen(self.child.as_ref().expect("the server runs").id());
+        super::proc::wait_until_frozen(self.child.as_ref().expect("the server runs").id());
     }
 
     /// SIGCONT.
@@ -121,8 +146,7 @@ impl NatsServer {
     }
 
     fn signal(&self, signal: &str) {
-        let pid = self.child.as_ref().expect("the server runs").id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        super::proc::signal(self.child.as_ref().expect("the server runs").id(), signal);
     }
 
     fn log(&self) -> String {

@@ -113,8 +113,7 @@ async fn one_writer_is_killed_and_the_other_goes_on() {
     let killing = async {
         let before = count().await;
         wait_until("both write", || async { count().await > before + 500 }).await;
-        victim.child.kill().unwrap();
-        victim.child.wait().unwrap();
+        victim.running.kill();
         let of_survivor =
             async || file.number("SELECT count(*) FROM recent_chat WHERE username = 'survivor'").await;
         let after = of_survivor().await;

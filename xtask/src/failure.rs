@@ -1,4 +1,4 @@
-//! The one error of this program: a sentence for the person in front of it, and an exit code.
+//! The error type of this program: a sentence for the user, and an exit code.
 
 use std::process::ExitCode;
 
@@ -10,17 +10,17 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Something that was tried did not work: exit code 1.
+    /// An attempt failed: exit code 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { code: 1, message: message.into() }
     }
 
-    /// The command line cannot be understood: exit code 2.
+    /// The command line is invalid: exit code 2.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { code: 2, message: format!("{}; `cargo xtask --help` lists what there is", message.into()) }
     }
 
-    /// An input or output error, with what was being done.
+    /// An I/O error, with what was being done.
     pub(crate) fn io(doing: impl std::fmt::Display, error: &std::io::Error) -> Self {
         Self::new(format!("cannot {doing}: {error}"))
     }
@@ -36,7 +36,7 @@ impl Failure {
         self.code
     }
 
-    /// Prints the sentence on stderr and gives the exit code.
+    /// Prints the sentence on stderr and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         eprintln!("xtask: {}", self.message);
         ExitCode::from(self.code)

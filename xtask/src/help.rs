@@ -1,6 +1,6 @@
-//! What `--help` says.
+//! The texts of `--help`.
 
-/// All commands at a glance.
+/// The overview of all commands.
 pub(crate) const OVERVIEW: &str = "\
 Set-up, tests, demo and benches of the project, in one command each.
 A fresh machine needs Rust and Python 3, nothing else.
@@ -8,13 +8,14 @@ A fresh machine needs Rust and Python 3, nothing else.
 Usage: cargo xtask <COMMAND> [ARGS]
 
   test         every test, every feature alone, and a short demo
-  demo         a whole chat session on real processes, while one thing after another breaks
+  demo         a whole chat session on real processes, while one part after another fails
   bench NAME   one of the benches in benches/, with a real nats-server where it needs one; or `layers`
-  soak         a bot and two services through ten minutes of outages: what they use, and what is lost
+  soak         a bot and two services under ten minutes of outages: resource usage, and losses
+  schedules    random faults under load, many runs: operations sent, applied, doubled, lost, and the faults that were felt
   ci           format check, clippy with warnings denied, then `test`, also with the oldest nats-server
   nats-server  prints the nats-server the others use; fetches one if there is none
   session      writes examples/data/session.jsonl anew (always the same bytes)
-  lines        counts lines of Rust, room by room
+  lines        counts lines of Rust by module
 
 `cargo xtask <COMMAND> --help` says more about one of them.
 
@@ -33,6 +34,7 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "demo" => DEMO,
         "bench" => BENCH,
         "soak" => SOAK,
+        "schedules" => SCHEDULES,
         "ci" => CI,
         "nats-server" => NATS_SERVER,
         "session" => SESSION,
@@ -49,16 +51,16 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only tests      unit, integration and documentation tests of the whole workspace
   --only features   `cargo check` of the package `rosey` with each feature alone, and with none
   --only demo       `rosey demo --fast`
-  --only oldest     the tests that meet a nats-server, with Debian's: the oldest that everything works with
-                    (2 to 3 minutes; part of `ci`, not of everything)
+  --only oldest     the tests that use a nats-server, with Debian's, the oldest supported version
+                    (4 to 6 minutes; part of `ci`, not of a plain `test`). What it lacks is named and left out
   FILTER            only tests whose name contains it (then only the tests run)
   -- ARGS           anything else for `cargo test` (then only the tests run)
 
 Every step runs even if one before it failed; the exit code is that of the first that failed.
 
-Some tests draw what they do from a seed that they print, and can be run for longer: `schedules` (random
+Some tests are randomised by a seed that they print, and can be run for longer: `schedules` (random
 faults under load; ROSEY_SEED, ROSEY_SCHEDULES, ROSEY_SECONDS) and `durable` (kills; ROSEY_SEED,
-ROSEY_ROUNDS). The head of each file says how.
+ROSEY_ROUNDS). The comment at the top of each file says how.
 
 Examples:
   cargo xtask test
@@ -70,8 +72,8 @@ Examples:
 
 const DEMO: &str = "\
 Builds `rosey` and runs `rosey demo` with a nats-server: a whole chat session on real processes,
-while one thing after another breaks. Ends in a table and a verdict; exit code 0 only if every count
-matches and every fault has shown its path.
+while one part after another fails. Ends with a table and a verdict; the exit code is 0 only if every
+count matches and every fault was served by the expected path.
 
 Usage: cargo xtask demo [--release] [ARGS]
 
@@ -85,14 +87,14 @@ Examples:
 ";
 
 const SOAK: &str = "\
-Runs a bot and two services under a steady load while something breaks every few seconds: the server
+Runs a bot and two services under a steady load with a fault every few seconds: the server
 killed or frozen, a service killed or frozen, the database locked, everything down. At the end it prints
-what bot and service used (memory, files, threads, tasks) in each third of the time, and what was lost or
-doubled; it fails if anything grew, was lost or was doubled.
+what bot and service used (memory, files, threads, tasks) in each third of the time, and how many operations
+were lost or doubled; it fails if anything grew, was lost or was doubled.
 
 Usage: cargo xtask soak [--minutes N]
 
-  --minutes N   how long; 10 if nothing is said
+  --minutes N   how long (default: 10)
 
 ROSEY_RATE is how many lines of chat the bot reads a second (200), ROSEY_SEED decides the order of the
 faults (printed at the start).
@@ -106,18 +108,19 @@ Usage: cargo xtask bench NAME [ARGS]
   NAME   `layers`, or the file in benches/ without its ending; left out, the names are listed
   ARGS   for `cargo bench`; after `--`, for the bench itself
 
-`layers` prints what every layer costs, beside the bare service and beside its peers, with the bars
-and whether they are met, and draws docs/layers-bench.svg if the whole bench ran. Ratios hold on any
-machine; nanoseconds want one that has nothing else to do.
+`layers` prints the cost of every layer, beside the bare service and beside comparable layers of other
+crates, with the bars and whether they are met, and draws docs/layers-bench.svg if the whole bench ran.
+Ratios hold on any machine; nanoseconds need an idle one.
 
-`writer` prints what a write to the database costs beside a bare INSERT with its own commit, the bars and
-whether they are met, where the time goes, and what becomes of it as the file grows. After `--` it takes
+`writer` prints the cost of a write to the database beside a bare INSERT with its own commit, the bars and
+whether they are met, a breakdown of the time, and the cost as the file grows. After `--` it takes
 `--quick` and the names of its tables: lines, kinds, hops, statements, growth. ROSEY_GROWTH=none, small or
-full says how far the file grows.
+full sets how far the file grows.
 
 `outage` puts a steady load on the stack, kills and freezes the server and the service, and takes both paths
-away: how long until another path serves, how soon NATS does again, and what is lost or doubled, here and by
-two designs without ids. Some 4 minutes; `-- --quick` takes one, `-- --svg docs/outage.svg` draws the chart.
+down. It prints how long it takes until another path serves, how soon NATS serves again, and how much is lost
+or doubled, beside two designs without ids. Takes about 4 minutes, or one with `-- --quick`;
+`-- --svg docs/outage.svg` draws the chart.
 
 Examples:
   cargo xtask bench direct_vs_nats
@@ -133,11 +136,29 @@ What must pass before a change lands: format check, clippy with warnings denied 
 features, then `cargo xtask test`, then `cargo xtask test --only oldest`. `.ci/run` does the same.
 
 The oldest nats-server is Debian's package. It is downloaded with apt-get and unpacked into the target
-directory; nothing is installed, and on a machine that has no package lists yet they are fetched into
+directory; nothing is installed. On a machine without package lists they are downloaded into
 the target directory too. Where there is no apt-get, put a nats-server 2.9 at
 tools/debian-bin/nats-server in the target directory.
 
 Usage: cargo xtask ci
+";
+
+const SCHEDULES: &str = "\
+Plays random schedules of faults under load, each drawn from its seed: processes killed and frozen, the
+network cut and slowed down, the disk full, the file locked and moved away, messages that cannot be read,
+a service of another make, the stream edited by hand, a clock that is wrong. Each schedule prints its counts;
+at the end stand how often each fault was drawn and felt, and the sum of all. It fails if anything was lost
+or doubled.
+
+Usage: cargo xtask schedules [--runs N] [--seconds N] [--seed N]
+
+  --runs N      how many schedules; 25 if nothing is said
+  --seconds N   how long each lasts; 20 if nothing is said: some eleven minutes in all
+  --seed N      the seed of the first; 1 if nothing is said
+
+Examples:
+  cargo xtask schedules
+  cargo xtask schedules --runs 1 --seed 7
 ";
 
 const NATS_SERVER: &str = "\
@@ -146,7 +167,7 @@ Prints the absolute path of the nats-server that the other commands use, after t
 
 Usage: cargo xtask nats-server [--debian]
 
-  --debian   Debian's instead, the oldest that everything works with; kept beside the usual one
+  --debian   Debian's version instead, the oldest supported one; kept beside the usual one
 
 Examples:
   NATS_SERVER_BIN=$(cargo xtask nats-server) cargo test
@@ -164,7 +185,7 @@ Usage: cargo xtask session [--check]
 ";
 
 const LINES: &str = "\
-Counts lines of Rust in every room of the workspace: code, tests, comments, blank.
+Counts lines of Rust in every module of the workspace: code, tests, comments, blank.
 
 Usage: cargo xtask lines
 ";

@@ -29,12 +29,12 @@ pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
     become_program(run, "is Rust installed as rustup.rs says?")
 }
 
-/// The bench that is not the package `rosey`'s own: it needs no nats-server and prints ratios.
+/// The bench of the package `rosey-layers`: it needs no nats-server and prints ratios.
 const LAYERS: &str = "layers";
-/// The bench of the database alone: no nats-server has to be fetched for it.
+/// The bench of the database alone, which needs no nats-server.
 const WRITER: &str = "writer";
 
-/// Runs one bench, with a nats-server at hand where it needs one.
+/// Runs one bench, with a nats-server if it needs one.
 pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
     let names = bench_names(paths);
     let listed = names.join(", ");
@@ -56,7 +56,7 @@ pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
     become_program(command, "is Rust installed as rustup.rs says?")
 }
 
-/// Runs the soak, which is a test that takes its time.
+/// Runs the soak, which is a long test.
 pub(crate) fn soak(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
     let minutes = match args {
         [] => "10",
@@ -76,6 +76,39 @@ pub(crate) fn soak(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
     become_program(command, "is Rust installed as rustup.rs says?")
 }
 
+/// Plays random schedules of faults, which is a test that takes its time.
+pub(crate) fn schedules(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
+    let [runs, seconds, seed] = schedules_of(args)?;
+    let mut command = cargo(paths);
+    command.args(["test", "--package", "rosey", "--all-features", "--test", "schedules"]);
+    command.args(["--", "--nocapture", "whatever_fails"]);
+    command.env("ROSEY_SCHEDULES", runs).env("ROSEY_SECONDS", seconds).env("ROSEY_SEED", seed);
+    command.env(server::VARIABLE, server::find_or_fetch(paths)?);
+    eprintln!("→ {}", crate::run::shown(&command));
+    become_program(command, "is Rust installed as rustup.rs says?")
+}
+
+/// How many runs, of how many seconds each, from which seed on.
+fn schedules_of(args: &[String]) -> Result<[String; 3], Failure> {
+    let mut found = ["25", "20", "1"].map(str::to_owned);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let (name, value) = match arg.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (arg.as_str(), args.next().map(String::as_str)),
+        };
+        let place = ["--runs", "--seconds", "--seed"].iter().position(|option| *option == name);
+        match (place, value.filter(|value| value.parse().is_ok_and(|number: u32| number > 0))) {
+            (Some(place), Some(value)) => value.clone_into(&mut found[place]),
+            _ => {
+                let hint = "`schedules` takes --runs, --seconds and --seed, each with a whole number above 0";
+                return Err(Failure::usage(hint));
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// The names of the benches, sorted.
 fn bench_names(paths: &Paths) -> Vec<String> {
     let files = std::fs::read_dir(paths.root().join("benches")).into_iter().flatten();
@@ -86,4 +119,19 @@ fn bench_names(paths: &Paths) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_long_run_of_schedules_is_the_default_and_each_number_can_be_said() {
+        let of = |text: &str| schedules_of(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(of("").expect("valid"), ["25", "20", "1"]);
+        assert_eq!(of("--seed 7 --runs=3 --seconds 5").expect("valid"), ["3", "5", "7"]);
+        for wrong in ["--runs", "--runs 0", "--runs x", "7", "--minutes 3"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask lines`: lines of Rust, room by room.
+//! `cargo xtask lines`: lines of Rust by module.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use crate::failure::Failure;
 use crate::paths::Paths;
 
-/// Folders whose subfolders and files are rooms of their own.
+/// Folders whose subfolders and files are counted separately.
 const HOUSES: [&str; 2] = ["src", "layers/src"];
 
-/// Folders that are one room each.
+/// Folders that are counted as a whole.
 const ROOMS: [&str; 5] = ["layers", "tests", "benches", "examples", "xtask"];
 
 /// Lines of each sort.
@@ -94,7 +94,7 @@ fn print_row(name: &str, width: usize, count: Count) {
     );
 }
 
-/// The room a file belongs to, when walking the folder `top`; none if another folder's walk has it.
+/// The row of a file found while walking the folder `top`; `None` if another folder's walk counts it.
 fn room_of(inside: &Path, top: &str) -> Option<String> {
     let rest = inside.strip_prefix(top).ok()?;
     if HOUSES.contains(&top) {

@@ -1,6 +1,6 @@
 //! `cargo xtask`: set-up, tests, demo and benches of the project, in one command each.
 //!
-//! It has no dependencies, because it is the first thing that is compiled on every machine.
+//! It has no dependencies, because it is the first program that is compiled on every machine.
 
 #![allow(clippy::print_stdout, reason = "a command line program talks on stdout")]
 
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Hands the arguments to the subcommand they name.
+/// Passes the arguments to the subcommand they name.
 fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
     let Some((command, rest)) = args.split_first() else {
         print!("{}", help::OVERVIEW);
@@ -55,13 +55,15 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "demo" => launch::demo(&paths, rest),
         "bench" => launch::bench(&paths, rest),
         "soak" => launch::soak(&paths, rest),
+        "schedules" => launch::schedules(&paths, rest),
         "nats-server" => server::print(&paths, rest),
         "session" => session::write(&paths, rest),
         _ => lines::print(&paths, rest),
     }
 }
 
-/// Whether `--help` is meant for us. After `--`, and for `demo` always, it belongs to the program we start.
+/// Whether `--help` is meant for xtask. After `--`, and for `demo` always, it belongs to the program that is
+/// started.
 fn wants_help(command: &str, rest: &[String]) -> bool {
     let mut own = rest.iter().take_while(|arg| *arg != "--");
     command != "demo" && own.any(|arg| arg == "--help" || arg == "-h")

@@ -1,10 +1,10 @@
-//! Where the workspace and its target directory are.
+//! The paths of the workspace and its target directory.
 
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
-/// The two directories everything else is named from. Both are absolute.
+/// The two directories that all other paths derive from. Both are absolute.
 #[derive(Debug)]
 pub(crate) struct Paths {
     root: PathBuf,
@@ -12,7 +12,7 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
-    /// Asks Cargo's environment, or else looks upwards from the current directory.
+    /// Reads Cargo's environment, or else searches upwards from the current directory.
     pub(crate) fn find() -> Result<Self, Failure> {
         let here = std::env::current_dir().map_err(|e| Failure::io("read the current directory", &e))?;
         let start = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| here.clone(), PathBuf::from);
@@ -38,7 +38,7 @@ impl Paths {
         &self.target
     }
 
-    /// Where fetched tools live.
+    /// The directory of fetched tools.
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")
     }

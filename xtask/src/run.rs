@@ -1,4 +1,4 @@
-//! Runs other programs: shows what is run, and says what to do when it fails.
+//! Runs other programs: prints the command, and says what to do when it fails.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -10,8 +10,8 @@ use crate::paths::Paths;
 
 /// A `cargo` command in the workspace's root, in the environment that a shell would give it.
 ///
-/// `cargo run` describes the package it runs in variables of its own; they are taken away again, so
-/// that nothing is compiled twice because of them.
+/// `cargo run` sets environment variables about its package; they are removed, so that nothing is compiled
+/// twice because of them.
 pub(crate) fn cargo(paths: &Paths) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(paths.root());
@@ -27,7 +27,7 @@ pub(crate) fn cargo(paths: &Paths) -> Command {
     command
 }
 
-/// The command as one would type it.
+/// The command as a user would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let name = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     std::iter::once(name).chain(command.get_args()).map(quoted).collect::<Vec<_>>().join(" ")
@@ -61,7 +61,7 @@ pub(crate) fn succeeded(status: ExitStatus, line: &str, advice: &str) -> Result<
     Err(Failure::new(format!("`{line}` failed ({status}); {advice}")).with_code(code))
 }
 
-/// Becomes the other program, so that terminal, signals and exit code are its own.
+/// Replaces this process by the other program, so that terminal, signals and exit code are its own.
 #[cfg(unix)]
 pub(crate) fn become_program(mut command: Command, advice: &str) -> Result<std::process::ExitCode, Failure> {
     use std::os::unix::process::CommandExt as _;
@@ -69,7 +69,7 @@ pub(crate) fn become_program(mut command: Command, advice: &str) -> Result<std::
     Err(Failure::new(format!("cannot start `{}`: {error}; {advice}", shown(&command))))
 }
 
-/// Runs the other program to its end and passes its exit code on.
+/// Runs the other program to its end and returns its exit code.
 #[cfg(not(unix))]
 pub(crate) fn become_program(mut command: Command, advice: &str) -> Result<std::process::ExitCode, Failure> {
     let line = shown(&command);
@@ -78,7 +78,7 @@ pub(crate) fn become_program(mut command: Command, advice: &str) -> Result<std::
     succeeded(status, &line, advice).map(|()| std::process::ExitCode::SUCCESS)
 }
 
-/// A list of steps that all run, whatever becomes of the others, and a summary of them.
+/// A list of steps that all run, even if earlier ones fail, and a summary of them.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     done: Vec<(String, Duration, Result<(), Failure>)>,
@@ -95,7 +95,7 @@ impl Steps {
         self.done.push((name.into(), start.elapsed(), result));
     }
 
-    /// Prints what became of every step; the error is that of the first that failed.
+    /// Prints the result of every step; the error is that of the first that failed.
     pub(crate) fn finish(self) -> Result<(), Failure> {
         let width = self.done.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
         println!("\nSummary");

@@ -1,7 +1,7 @@
-//! The breaker's word and window with the atomics of a model checker in place of the real ones: the tests below run
-//! through the interleavings of their threads, one by one.
+//! Model checking of the breaker's state word and window: loom's atomics replace the real ones, and the tests
+//! below explore the interleavings of their threads.
 //!
-//! A crate of its own, so that the checker is a dependency of nobody else.
+//! This is a separate crate, so that no other crate depends on loom.
 
 #![cfg_attr(not(test), allow(dead_code))]
 
@@ -27,8 +27,8 @@ mod tests {
 
     fn ignore<T>(_: T) {}
 
-    /// Runs each of these beside the others, and then `check`: two threads in every possible order, three in every order
-    /// in which at most two of them are interrupted.
+    /// Runs the closures concurrently, and then `check`. Two threads are explored in every order, three in
+    /// every order in which at most two of them are preempted.
     fn beside<T: 'static>(
         state: impl Fn() -> T + Sync + Send + 'static,
         threads: &'static [fn(&T)],
@@ -133,7 +133,7 @@ mod tests {
             set_up,
             &[
                 |(word, _)| {
-                    // The lease runs out: a new half-open generation, and somebody else's probe in it.
+                    // The lease expires: a new half-open generation, in which another caller holds a probe.
                     assert!(word.change(HALF_OPEN, State::HalfOpen));
                     assert!(word.lease(HALF_OPEN + 1, 1));
                 },

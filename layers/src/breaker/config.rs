@@ -32,7 +32,7 @@ pub struct Config {
     pub(super) unsent_is_neutral: bool,
 }
 
-/// Opens at this share of failures among the last calls.
+/// Opens the circuit at this share of failures among the last calls.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
     pub(super) share: f64,
@@ -41,8 +41,9 @@ pub(super) struct Rate {
 }
 
 impl Config {
-    /// Opens after 5 failures in a row, for 500 ms, which doubles up to 30 s and is shortened by up to a fifth at random;
-    /// closes on 1 probe, which may take 5 s. A call is slow after 1 s.
+    /// The default configuration. Opens after 5 consecutive failures, for 500 ms, which doubles up to 30 s
+    /// and is shortened randomly by up to a fifth. Closes after 1 successful probe, which may take 5 s. A
+    /// call is slow after 1 s.
     pub const fn new() -> Self {
         Self {
             tag: "circuit",
@@ -62,85 +63,91 @@ impl Config {
         }
     }
 
-    /// What the lines about this circuit begin with in the log.
+    /// Sets the tag with which log lines about this circuit start.
     pub const fn tag(mut self, tag: &'static str) -> Self {
         self.tag = tag;
         self
     }
 
-    /// Opens when this many calls in a row have failed. At least 1.
+    /// Opens after this many consecutive failures. At least 1.
     pub const fn consecutive_failures(mut self, failures: u16) -> Self {
         self.consecutive = if failures == 0 { 1 } else { failures };
         self
     }
 
-    /// Opens also when, of the last `calls` calls, this share failed (0 to 1), provided that there were `minimum` calls
-    /// since the circuit closed. The window slides with every call and knows no time; it is looked at when a call fails.
+    /// Also opens when this share (0 to 1) of the last `calls` calls failed, provided that there were at
+    /// least `minimum` calls since the circuit closed. The window slides with every call and is independent
+    /// of time; it is evaluated when a call fails.
     ///
-    /// Costs two atomic writes a call, and one look at all `calls` cells (4 bytes each) a failure.
+    /// Costs two atomic writes per call, and one read of all `calls` cells (4 bytes each) per failure.
     pub fn failure_rate(mut self, share: f64, calls: usize, minimum: usize) -> Self {
         let calls = calls.max(1);
         self.rate = Some(Rate { share, calls, minimum: minimum.clamp(1, calls) });
         self
     }
 
-    /// When a call is slow. A slow call that is *dropped* counts as a failure (so that a time-out outside the breaker
-    /// still opens it); one dropped earlier counts as nothing. `Duration::MAX`: no dropped call ever counts.
+    /// Sets when a call is slow. A slow call that is *dropped* counts as a failure (so that a time-out
+    /// outside the breaker still opens it); one that is dropped earlier does not count. With `Duration::MAX`
+    /// no dropped call counts.
     ///
-    /// The time is measured from when a call first had to wait, so calls that are answered at once read no clock.
+    /// The time is measured from the first `Pending` of the call, so calls that are answered at once read no
+    /// clock.
     pub const fn slow_after(mut self, after: Duration) -> Self {
         self.slow_after = after;
         self
     }
 
-    /// Counts slow calls as failures even when they succeed. Costs two clock reads a call.
+    /// Counts slow calls as failures even if they succeed. Costs two clock reads per call.
     pub const fn slow_calls_fail(mut self) -> Self {
         self.slow_calls_fail = true;
         self
     }
 
-    /// How long the circuit stays open: `first`, then twice as long each time that a probe fails, up to `cap`.
+    /// Sets how long the circuit stays open: `first`, doubled each time a probe fails, up to `cap`.
     pub const fn back_off(mut self, first: Duration, cap: Duration) -> Self {
         self.back_off = first;
         self.cap = cap;
         self
     }
 
-    /// Shortens each back-off at random by up to this share (0 to 1), so that many callers do not come back at once.
+    /// Shortens each back-off randomly by up to this share (0 to 1), so that many callers do not return at
+    /// once.
     pub const fn jitter(mut self, share: f64) -> Self {
         self.jitter = share.clamp(0.0, 1.0);
         self
     }
 
-    /// Makes the jitter the same in every run.
+    /// Makes the jitter reproducible.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// How many probes may be out at once while half-open, and how many must succeed to close the circuit. At least 1
-    /// each. One failed probe opens it again.
+    /// Sets how many probes may be in flight at once while half-open, and how many must succeed to close the
+    /// circuit. At least 1 each. One failed probe opens the circuit again.
     pub const fn probes(mut self, at_once: u16, successes: u16) -> Self {
         self.probes = if at_once == 0 { 1 } else { at_once };
         self.successes = if successes == 0 { 1 } else { successes };
         self
     }
 
-    /// How long a probe may stay away. After that its place is given to others, so that a probe that hangs, or a service
-    /// that was made ready and never called, cannot keep the circuit from closing. Should be longer than a call may take.
+    /// Sets how long a probe may take. After that its place becomes free, so that a probe that hangs, or a
+    /// service that was polled ready and never called, cannot keep the circuit from closing. Should exceed
+    /// the longest duration of a call.
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// What was never sent ([`Class::NotSent`](crate::Class::NotSent)) says nothing about the service: it opens no circuit,
-    /// and closes none. For services that know by themselves when nobody is there, and say so at once.
+    /// Ignores requests that were never sent ([`Class::NotSent`](crate::Class::NotSent)): they open no
+    /// circuit and close none. For services that detect by themselves that the peer is absent, and refuse at
+    /// once.
     pub const fn unsent_is_neutral(mut self) -> Self {
         self.unsent_is_neutral = true;
         self
     }
 
-    /// Callers never pay for a probe: once open, the circuit closes only on
+    /// Never uses a call as a probe: once open, the circuit closes only on
     /// [`Handle::set_healthy`](super::Handle::set_healthy).
     pub const fn closes_on_signal_only(mut self) -> Self {
         self.by_signal = true;

@@ -17,13 +17,14 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// Rejected by a circuit that tries again after this time; `None` for one that waits for a signal.
+    /// A rejection by a circuit that tries again after this time; `None` for a circuit that waits for a
+    /// signal.
     pub const fn new(retry_after: Option<Duration>) -> Self {
         Self { retry_after }
     }
 
-    /// When the circuit will let a call through as a probe, at the latest. `None` when no time decides that but the
-    /// health signal or the operator.
+    /// The longest time until the circuit lets a call through as a probe. `None` if not time but the health
+    /// signal or the operator decides that.
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }

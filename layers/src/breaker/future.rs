@@ -21,7 +21,7 @@ enum State<F, C> {
     Running {
         #[pin]
         call: F,
-        /// Dropped with the future, it gives back its lease and counts a slow call as failed.
+        /// Dropped with the future, it returns its lease and counts a slow call as failed.
         permit: Option<Permit>,
         classifier: C,
     },

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// A circuit, to be watched and operated. Clones, the layer and all its services share it.
+/// A handle to watch and operate a circuit. Its clones, the layer and all its services share the circuit.
 ///
 /// ```
 /// use rosey_layers::{BreakerLayer, breaker::State};
@@ -15,7 +15,7 @@ use std::{
 /// handle.set_healthy(false);
 /// assert_eq!(handle.state(), State::Held);
 /// handle.force_closed();
-/// handle.set_healthy(false); // the operator's word stands
+/// handle.set_healthy(false); // ignored: the operator's decision has precedence
 /// assert_eq!(handle.state(), State::ForcedClosed);
 /// handle.reset();
 /// assert_eq!(handle.state(), State::Closed);
@@ -30,13 +30,13 @@ impl Handle {
         Self { shared }
     }
 
-    /// What the circuit does with calls now. An open circuit whose back-off is over stays [`State::Open`] until the next
+    /// The current state. An open circuit whose back-off has elapsed stays [`State::Open`] until the next
     /// call.
     pub fn state(&self) -> State {
         self.shared.word.load().state
     }
 
-    /// Waits for changes of the state, from now on.
+    /// Watches for changes of the state, from now on.
     pub fn watch(&self) -> Watch {
         Watch { seen: self.shared.word.load().generation, shared: Arc::clone(&self.shared), key: None }
     }
@@ -46,7 +46,8 @@ impl Handle {
         self.shared.change(State::ForcedOpen, |now| now.state != State::ForcedOpen);
     }
 
-    /// Lets every call pass, whatever comes of it, until [`reset`](Self::reset) or [`force_open`](Self::force_open).
+    /// Lets every call pass, whatever its outcome, until [`reset`](Self::reset) or
+    /// [`force_open`](Self::force_open).
     pub fn force_closed(&self) {
         self.shared.change(State::ForcedClosed, |now| now.state != State::ForcedClosed);
     }
@@ -56,8 +57,8 @@ impl Handle {
         self.shared.change(State::Closed, |_| true);
     }
 
-    /// What somebody who watches the service from outside has found: well closes the circuit, not well opens it until it
-    /// is well. Repeating the same signal changes nothing; a forced circuit does not listen.
+    /// Reports the result of an external health check: `true` closes the circuit, `false` holds it open until
+    /// the service is healthy. Repeating the same signal changes nothing; a forced circuit ignores it.
     pub fn set_healthy(&self, healthy: bool) {
         if healthy {
             self.shared.change(State::Closed, |now| {
@@ -71,7 +72,8 @@ impl Handle {
     }
 }
 
-/// Waits for changes of a circuit's state. A change is never missed; of several at once only the last is told.
+/// Watches for changes of a circuit's state. No change is missed, but several at once are reported as the
+/// last one.
 ///
 /// ```
 /// use rosey_layers::{BreakerLayer, breaker::State};
@@ -92,8 +94,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Waits until the state has changed since it was last told. Cancel safe: a change that was not told is told next
-    /// time.
+    /// Waits until the state has changed since it was last reported. Cancel safe: a change that was not
+    /// reported is reported next time.
     pub const fn changed(&mut self) -> Changed<'_> {
         Changed { watch: self }
     }
@@ -117,7 +119,7 @@ impl Future for Changed<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<State> {
         let Watch { shared, seen, key } = &mut *self.watch;
-        // CORRECTNESS: registered before looking, so a change after the look wakes this task.
+        // CORRECTNESS: registered before the check, so a change after the check wakes this task.
         shared.waiters.register(key, cx.waker());
         let now = shared.word.load();
         if now.generation == *seen {

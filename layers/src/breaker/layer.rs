@@ -18,7 +18,7 @@ pub struct BreakerLayer<C = ByError> {
 }
 
 impl BreakerLayer {
-    /// A circuit of its own.
+    /// A layer with a new circuit.
     pub fn new(config: Config) -> Self {
         Self { shared: Arc::new(Shared::new(config)), classifier: ByError }
     }
@@ -31,13 +31,13 @@ impl Default for BreakerLayer {
 }
 
 impl<C> BreakerLayer<C> {
-    /// What counts as a failure: a [`Classifier`](crate::Classifier), or a closure over the result. The circuit stays the
-    /// same.
+    /// Sets what counts as a failure: a [`Classifier`](crate::Classifier), or a closure over the result. The
+    /// circuit stays the same.
     pub fn classify_by<C2>(self, classifier: C2) -> BreakerLayer<C2> {
         BreakerLayer { shared: self.shared, classifier }
     }
 
-    /// The circuit itself, to be watched and operated.
+    /// A handle to watch and operate the circuit.
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.shared))
     }

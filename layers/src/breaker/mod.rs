@@ -1,4 +1,4 @@
-//! Stops calling a service that fails, and finds out when it is well again.
+//! Stops calling a service that fails, and detects its recovery.
 
 mod config;
 mod error;
@@ -38,27 +38,31 @@ use tower_service::Service;
 
 /// A circuit breaker.
 ///
-/// | state | calls | goes on to |
+/// | state | calls | next state |
 /// |---|---|---|
-/// | closed | pass | open, after failures in a row, or (opt-in) a failure rate |
+/// | closed | pass | open, after consecutive failures or (opt-in) at a failure rate |
 /// | open | rejected at once | half-open, with the first call after the back-off |
 /// | half-open | a few pass as probes | closed, or open again for twice as long |
 /// | held | rejected at once | closed, on [`Handle::set_healthy`] |
-/// | forced | as the operator says | closed, on [`Handle::reset`] |
+/// | forced | as the operator decided | closed, on [`Handle::reset`] |
 ///
-/// **Failures** are what the classifier finds, except requests that were refused ([`Class::Rejected`]) or too large
-/// ([`Class::TooLarge`]): those say nothing bad about the service. An error of the inner `poll_ready` is a failure too.
+/// **Failures** are what the classifier reports, except requests that were refused ([`Class::Rejected`]) or
+/// too large ([`Class::TooLarge`]): those do not indicate a failing service. An error of the inner
+/// `poll_ready` is a failure too.
 ///
-/// **Dropped calls** count: as a failure when they had been slow ([`Config::slow_after`]), as nothing before that. A
-/// dropped probe makes room for another one. Outcomes of calls that began before the last change of state change nothing.
+/// **Dropped calls** count as a failure if they were slow ([`Config::slow_after`]), and otherwise not at all.
+/// A dropped probe makes room for another one. Outcomes of calls that began before the last change of state
+/// are ignored.
 ///
-/// **Readiness.** While the circuit rejects calls, the inner service's readiness is not touched and `poll_ready` says
-/// `Ok`: the rejection is the answer to `call`, as an error made from [`Rejected`]. A caller that waits for the inner
-/// service is woken when the circuit opens. A service that was made ready before the circuit opened rejects its call
-/// too; what the inner service had reserved for that call stays reserved until the next call or the drop of this clone.
+/// **Readiness.** While the circuit rejects calls, the inner service is not polled and `poll_ready` returns
+/// `Ok`; `call` then returns the rejection, as an error made from [`Rejected`]. A caller that waits for the
+/// inner service is woken when the circuit opens. A service that was ready before the circuit opened rejects
+/// its call too; what the inner service had reserved for that call stays reserved until the next call or the
+/// drop of this clone.
 ///
-/// *Cost* while closed: on success two loads of one atomic word and a reference count; no lock, no allocation, and no
-/// clock unless the call has to wait. *Drop*: drops the inner future, and settles the call as above.
+/// *Cost* while closed: on success two loads of one atomic word and a reference count; no lock, no
+/// allocation, and no clock unless the call has to wait. *Drop*: drops the inner future, and settles the call
+/// as above.
 ///
 /// ```
 /// use rosey_layers::{Breaker, Class, Classify, breaker::{Config, Rejected}};
@@ -84,8 +88,7 @@ use tower_service::Service;
 /// # }
 /// ```
 ///
-/// [`Class::Rejected`]: crate::Class::Rejected
-/// [`Class::TooLarge`]: crate::Class::TooLarge
+/// [`Class::Rejected`]: crate::Class::Rejected [`Class::TooLarge`]: crate::Class::TooLarge
 #[derive(Debug)]
 pub struct Breaker<S, C = ByError> {
     inner: S,
@@ -94,7 +97,7 @@ pub struct Breaker<S, C = ByError> {
 }
 
 impl<S> Breaker<S> {
-    /// A breaker with a circuit of its own.
+    /// A breaker with a new circuit.
     pub fn new(inner: S, config: Config) -> Self {
         Self::from_shared(inner, Arc::new(Shared::new(config)), ByError)
     }
@@ -105,7 +108,7 @@ impl<S, C> Breaker<S, C> {
         Self { inner, gate: Gate::new(shared), classifier }
     }
 
-    /// The circuit itself, to be watched and operated.
+    /// A handle to watch and operate the circuit.
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.gate.shared))
     }

@@ -1,4 +1,5 @@
-//! What a caller holds of a circuit: before the call a gate, during the call a permit. Both give back on drop.
+//! What a caller holds of a circuit: a gate before the call, a permit during the call. Both release it on
+//! drop.
 
 use super::{
     Rejected,
@@ -8,10 +9,10 @@ use crate::{Class, Failure};
 use std::{mem, sync::Arc, task::Waker};
 use tokio::time::Instant;
 
-/// One instance's way from `poll_ready` to `call`.
+/// The state of one instance between `poll_ready` and `call`.
 ///
-/// In a half-open generation a turn that may go on holds a lease, from [`Gate::enter`] until the permit or the gate is
-/// dropped.
+/// In a half-open generation, an admitted turn holds a lease, from [`Gate::enter`] until the permit or the
+/// gate is dropped.
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) shared: Arc<Shared>,
@@ -23,15 +24,15 @@ pub(super) struct Gate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     Undecided,
-    /// May go on; the inner service is not ready yet.
+    /// Admitted; the inner service is not ready yet.
     Waits {
         generation: u32,
     },
-    /// May go on, and the inner service is ready.
+    /// Admitted, and the inner service is ready.
     Ready {
         generation: u32,
     },
-    /// Rejected; the inner service was not asked.
+    /// Rejected; the inner service was not polled.
     Rejected(Rejected),
 }
 
@@ -40,7 +41,7 @@ impl Gate {
         Self { shared, turn: Turn::Undecided, key: None }
     }
 
-    /// Asks the circuit. Only with no turn: a turn may hold a lease.
+    /// Asks the circuit for admission. Must not be called while a turn exists, because it may hold a lease.
     #[inline]
     pub(super) fn enter(&mut self) {
         self.turn = match self.shared.admit() {
@@ -49,7 +50,7 @@ impl Gate {
         };
     }
 
-    /// Gives back what the turn holds.
+    /// Releases what the turn holds.
     #[inline]
     pub(super) fn leave(&mut self) {
         self.shared.waiters.release(&mut self.key);
@@ -60,20 +61,21 @@ impl Gate {
         }
     }
 
-    /// The inner service is pending: wakes this task when the circuit changes, too. Returns false if it has changed.
+    /// Registers the waker of a task whose inner service is pending, to be woken when the circuit changes.
+    /// Returns `false` if the circuit has changed already.
     pub(super) fn wait(&mut self, generation: u32, waker: &Waker) -> bool {
         self.shared.waiters.register(&mut self.key, waker);
         self.shared.word.load().generation == generation
     }
 
-    /// The inner service is ready, and waits for its call.
+    /// Records that the inner service is ready.
     #[inline]
     pub(super) fn ready(&mut self, generation: u32) {
         self.shared.waiters.release(&mut self.key);
         self.turn = Turn::Ready { generation };
     }
 
-    /// Turns the turn into a permit for one call. A circuit that has changed since is asked again.
+    /// Turns the turn into a permit for one call. If the circuit has changed since, asks it again.
     #[inline]
     pub(super) fn pass(&mut self) -> Result<Permit, Rejected> {
         if let Turn::Rejected(rejected) = self.turn {
@@ -82,7 +84,7 @@ impl Gate {
         }
         let generation = match self.turn {
             Turn::Ready { generation } if self.shared.word.load().generation == generation => {
-                self.turn = Turn::Undecided; // the lease, if any, goes into the permit
+                self.turn = Turn::Undecided; // the lease, if any, moves into the permit
                 generation
             }
             _ => {
@@ -104,7 +106,8 @@ impl Drop for Gate {
     }
 }
 
-/// One call's right to an outcome. Dropped without one, it was slow (a failure) or it says nothing.
+/// The right of one call to report its outcome. Dropped without an outcome, it counts as a failure if the
+/// call was slow, and otherwise not at all.
 #[derive(Debug)]
 pub(super) struct Permit {
     shared: Arc<Shared>,
@@ -120,7 +123,7 @@ impl Permit {
         Self { shared, generation, start, settled: false }
     }
 
-    /// The call has to wait: from here on it may become slow.
+    /// The call is pending: from here on it may become slow.
     #[inline]
     pub(super) fn waits(&mut self) {
         self.start.get_or_insert_with(Instant::now);

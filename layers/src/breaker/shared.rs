@@ -1,7 +1,7 @@
-//! What all clones of one breaker share, and every change of its state.
+//! The state shared by all clones of one breaker, and all its transitions.
 //!
-//! Counting and leasing are operations on the word and take no lock. Every *change of state* is made with `openings`
-//! locked, so that the deadline, the back-off and the word change together.
+//! Counting and leasing are operations on the word and take no lock. Every *change of state* is made with
+//! `openings` locked, so that the deadline, the back-off and the word change together.
 
 use super::{
     Config, Rejected, State,
@@ -26,18 +26,18 @@ pub(super) struct Shared {
     pub(super) waiters: Waiters,
     window: Option<Window>,
     epoch: Instant,
-    /// Nanoseconds since `epoch`: when an open circuit may become half-open, or when the leases of a half-open one run
-    /// out. Stored before the word that it belongs to.
+    /// Nanoseconds since `epoch`: when an open circuit may become half-open, or when the leases of a
+    /// half-open one expire. Stored before the word that it belongs to.
     due: AtomicU64,
-    /// How often the circuit has opened without having been closed. Locked for every change of state.
+    /// How often the circuit has opened since it was last closed. Locked for every change of state.
     openings: Mutex<u32>,
     dice: AtomicU64,
 }
 
-/// What a circuit says to a caller.
+/// The circuit's decision about a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// Go on, in this generation; in a half-open one the caller now holds a lease.
+    /// The call may proceed, in this generation; in a half-open one the caller now holds a lease.
     Pass {
         generation: u32,
     },
@@ -134,13 +134,13 @@ impl Shared {
         }
     }
 
-    /// The call ended without saying anything about the service.
+    /// Records a call that ended without information about the service.
     #[inline]
     pub(super) fn neutral(&self, generation: u32) {
         self.word.give_back(generation);
     }
 
-    /// Records a failure in the window, if there is one, and looks at the rate.
+    /// Records a failure in the window, if there is one, and evaluates the rate.
     fn too_often(&self, generation: u32) -> bool {
         let (Some(window), Some(Rate { share, minimum, .. })) = (&self.window, self.config.rate) else {
             return false;
@@ -152,7 +152,7 @@ impl Shared {
 
     // ## How the state changes
 
-    /// Changes the state, unless `allowed` says no to what it is by then.
+    /// Changes the state, unless `allowed` refuses the state that it finds under the lock.
     pub(super) fn change(&self, to: State, allowed: impl FnOnce(Snapshot) -> bool) {
         let mut openings = self.lock();
         let now = self.word.load();
@@ -188,7 +188,7 @@ impl Shared {
     fn tell(&self, from: State, to: State, wait: Duration) {
         let tag = self.config.tag;
         match to {
-            // Not new: it was not closed in between.
+            // Not news: the circuit was not closed in between.
             State::Open if from == State::HalfOpen => {
                 tracing::debug!(target: TARGET, ?from, "{tag} circuit opened for {wait:.0?}");
             }
@@ -210,7 +210,8 @@ impl Shared {
         longest.mul_f64(1.0 - self.config.jitter * self.throw_dice())
     }
 
-    /// A number from 0 to 1. A Weyl sequence, its bits mixed: any seed will do, and no lock is needed.
+    /// A pseudo-random number in [0, 1): a Weyl sequence with mixed bits. Any seed works, and no lock is
+    /// needed.
     fn throw_dice(&self) -> f64 {
         let mut bits = self.dice.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
         bits = (bits ^ (bits >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);

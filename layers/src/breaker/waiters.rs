@@ -1,4 +1,4 @@
-//! Tasks that want to know when the state changes.
+//! Tasks that wait for a change of state.
 
 use std::{
     mem,
@@ -6,7 +6,8 @@ use std::{
     task::Waker,
 };
 
-/// Wakers in numbered slots. Locked by whoever has to wait, and by a change of state; never by a call that passes.
+/// Wakers in numbered slots. Locked by tasks that have to wait, and by changes of state; never by a call that
+/// passes.
 #[derive(Debug, Default)]
 pub(super) struct Waiters(Mutex<Vec<Slot>>);
 
@@ -23,7 +24,7 @@ impl Waiters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes this waker with the next change, instead of the one registered with this key before.
+    /// Registers the waker for the next change, replacing the one registered with this key before.
     pub(super) fn register(&self, key: &mut Option<usize>, waker: &Waker) {
         let mut slots = self.lock();
         let index =
@@ -40,7 +41,7 @@ impl Waiters {
         }
     }
 
-    /// The owner of this key waits no longer.
+    /// Frees the slot of this key.
     #[inline]
     pub(super) fn release(&self, key: &mut Option<usize>) {
         if let Some(index) = key.take() {
@@ -56,7 +57,8 @@ impl Waiters {
         }
     }
 
-    /// Wakes everybody, after the lock is released: a waker may run anything. A slot stays its owner's.
+    /// Wakes all waiters, after the lock is released, because a waker may run arbitrary code. Slots keep
+    /// their owners.
     pub(super) fn wake_all(&self) {
         let mut wakers = Vec::new();
         for slot in self.lock().iter_mut() {

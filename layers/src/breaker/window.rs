@@ -1,11 +1,12 @@
-//! The outcomes of the last calls.
+//! The outcomes of the most recent calls.
 
 use super::sync::{AtomicU32, AtomicUsize, Ordering::*};
 
-/// A ring with one cell a call. Recording is two atomic writes and no clock; only a failure looks at the whole ring.
+/// A ring with one cell per call. Recording is two atomic writes and no clock; only a failure reads the whole
+/// ring.
 ///
-/// Each cell carries the generation it belongs to, so a new generation finds an empty window without anybody clearing
-/// it, and the window slides by one call with every call.
+/// Each cell carries the generation it belongs to, so a new generation finds an empty window without a reset,
+/// and the window slides by one call with every call.
 #[derive(Debug)]
 pub(crate) struct Window {
     /// `0`, or `(generation + 1) << 1 | failed`.
@@ -13,7 +14,7 @@ pub(crate) struct Window {
     next: AtomicUsize,
 }
 
-/// What the window shows of one generation.
+/// The content of the window for one generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) calls: usize,

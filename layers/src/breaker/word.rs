@@ -5,39 +5,40 @@
 //! generation     state    successes     count
 //! ```
 //!
-//! `count` is the number of failures in a row while closed, and the number of probes that are out while half-open;
-//! `successes` counts probes that came back well. Every change of state begins a new generation with both at zero, and
-//! every operation names the generation that it belongs to: an outcome from before a change finds another generation
-//! and changes nothing.
+//! `count` is the number of consecutive failures while closed, and the number of outstanding probes while
+//! half-open; `successes` counts probes that succeeded. Every change of state starts a new generation with
+//! both at zero, and every operation names the generation that it belongs to: an outcome from before a change
+//! finds another generation and changes nothing.
 //!
-//! The atomics come from `super::sync`, so that a model checker can put its own in their place.
+//! The atomics come from `super::sync`, so that a model checker can replace them.
 
 use super::sync::{AtomicU64, Ordering::*};
 
 /// What a circuit does with calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Calls pass, and their outcomes are watched.
+    /// Calls pass, and their outcomes are recorded.
     Closed,
-    /// Calls are rejected until the back-off is over.
+    /// Calls are rejected until the back-off has elapsed.
     Open,
     /// A few calls pass as probes; the others are rejected.
     HalfOpen,
-    /// Calls are rejected until the health signal says that the service is well.
+    /// Calls are rejected until the health signal reports that the service is healthy.
     Held,
-    /// Calls are rejected because an operator said so.
+    /// Calls are rejected because an operator forced the circuit open.
     ForcedOpen,
-    /// Calls pass, whatever their outcomes, because an operator said so.
+    /// Calls pass, whatever their outcomes, because an operator forced the circuit closed.
     ForcedClosed,
 }
 
 const STATES: [State; 6] =
     [State::Closed, State::Open, State::HalfOpen, State::Held, State::ForcedOpen, State::ForcedClosed];
 
-/// The word at one moment.
+/// The decoded word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot {
-    /// 29 bits, and then it begins again: an outcome would have to stay away for half a billion changes to be mistaken.
+    /// 29 bits, then it wraps: a late outcome is mistaken for a current one only after half a billion
+    /// changes.
     pub(crate) generation: u32,
     pub(crate) state: State,
     pub(crate) successes: u16,
@@ -78,13 +79,13 @@ impl Word {
         Self(AtomicU64::new(closed.pack()))
     }
 
-    /// Acquire: whoever sees a state also sees what was stored before the change to it.
+    /// Acquire: a thread that sees a state also sees what was stored before the change to it.
     #[inline]
     pub(crate) fn load(&self) -> Snapshot {
         Snapshot::unpack(self.0.load(Acquire))
     }
 
-    /// Replaces the word by what `next` makes of it; `None` leaves it.
+    /// Replaces the word by the result of `next`; `None` leaves it unchanged.
     #[inline]
     fn update(&self, next: impl Fn(Snapshot) -> Option<Snapshot>) -> Option<Snapshot> {
         let mut word = self.0.load(Acquire);
@@ -97,7 +98,8 @@ impl Word {
         }
     }
 
-    /// A call of a closed circuit failed. Returns how many have failed in a row, or `None` for a late outcome.
+    /// Records a failure while closed. Returns the number of consecutive failures, or `None` for a late
+    /// outcome.
     pub(crate) fn fail(&self, generation: u32) -> Option<u16> {
         self.update(|now| {
             let count = now.count.saturating_add(1);
@@ -106,7 +108,7 @@ impl Word {
         .map(|new| new.count)
     }
 
-    /// A call of a closed circuit succeeded: nothing has failed in a row. One load when nothing had.
+    /// Records a success while closed: resets the consecutive failures. One load if there are none.
     #[inline]
     pub(crate) fn succeed(&self, generation: u32) {
         self.update(|now| {
@@ -123,7 +125,7 @@ impl Word {
         .is_some()
     }
 
-    /// A probe comes back without having learned anything.
+    /// Returns a probe that learned nothing.
     #[inline]
     pub(crate) fn give_back(&self, generation: u32) {
         self.update(|now| {
@@ -132,7 +134,7 @@ impl Word {
         });
     }
 
-    /// A probe comes back well. Returns how many have, or `None` for a late outcome.
+    /// Records a successful probe. Returns the number of successes, or `None` for a late outcome.
     pub(crate) fn prove(&self, generation: u32) -> Option<u16> {
         self.update(|now| {
             let mine = now.is(State::HalfOpen, generation) && now.count > 0;
@@ -142,7 +144,7 @@ impl Word {
         .map(|new| new.successes)
     }
 
-    /// Changes the state, and with it the generation, unless the generation has changed before.
+    /// Changes the state and starts a new generation, unless the generation is no longer `from`.
     pub(crate) fn change(&self, from: u32, state: State) -> bool {
         self.update(|now| {
             let generation = (from + 1) & Snapshot::GENERATIONS;

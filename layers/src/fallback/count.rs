@@ -6,7 +6,8 @@ use crate::{
 use ::metrics::{Counter, Unit};
 use std::fmt;
 
-/// The values of the label `class`: the classes of errors in their order, and a response that was not accepted.
+/// The values of the label `class`: the classes of errors in their order, and a response that was not
+/// accepted.
 const CAUSES: [&str; 6] = {
     let [a, b, c, d, e] = Class::ALL;
     [a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str(), "response"]
@@ -15,8 +16,8 @@ const RESPONSE: usize = CAUSES.len() - 1;
 
 /// A [`Policy`] that also counts what another policy reroutes: `{prefix}_fallbacks_total{operation,class}`.
 ///
-/// A request that goes around a primary which was not ready in time counts as `not_sent`; one whose primary answered
-/// with a response that the policy did not accept counts as `response`.
+/// A request that bypasses a primary which was not ready in time counts as `not_sent`; one whose primary
+/// returned a response that the policy did not accept counts as `response`.
 ///
 /// ```
 /// use rosey_layers::fallback::{ByClass, CountReroutes};
@@ -30,12 +31,12 @@ pub struct CountReroutes<P> {
 }
 
 impl<P> CountReroutes<P> {
-    /// Counts what `policy` reroutes, under a name that begins with `tower`.
+    /// Counts what `policy` reroutes, under a name with the prefix `tower`.
     pub const fn new(policy: P) -> Self {
         Self { policy, prefix: "tower", cells: Cells::new() }
     }
 
-    /// What the metric's name begins with, before the underscore. Handles resolved so far are left behind.
+    /// Sets the prefix of the metric's name, before the underscore. Discards the handles resolved so far.
     pub fn prefix(self, prefix: &'static str) -> Self {
         Self { policy: self.policy, prefix, cells: Cells::new() }
     }

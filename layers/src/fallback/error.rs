@@ -1,12 +1,12 @@
 use crate::{Class, Classify, Elapsed, breaker::Rejected};
 use std::{error::Error, fmt};
 
-/// What a [`Fallback`](super::Fallback) failed with: the errors of all paths that were tried.
+/// The error of a [`Fallback`](super::Fallback): the errors of all paths that were tried.
 ///
-/// `Display` names them all on one line. `source()` is the error that came last, so a chain leads to the end of the
-/// story; [`primary`](Self::primary) leads to its beginning.
+/// `Display` prints all of them on one line. `source()` is the error that came last;
+/// [`primary`](Self::primary) is the one that came first.
 ///
-/// An error type of your own takes in any depth of nesting with one implementation:
+/// One implementation converts any depth of nesting into an error type of your own:
 ///
 /// ```
 /// use rosey_layers::FallbackError;
@@ -27,17 +27,17 @@ use std::{error::Error, fmt};
 pub enum FallbackError<E1, E2> {
     /// The primary failed, and the policy did not reroute its request.
     Primary(E1),
-    /// The fallback failed, and there is no error of the primary: it was not ready in time, or it answered with a
-    /// response that the policy did not accept.
+    /// The fallback failed, and the primary has no error: it was not ready in time, or it returned a response
+    /// that the policy did not accept.
     Unready {
-        /// What the fallback said.
+        /// The fallback's error.
         fallback: E2,
     },
     /// The primary failed, and so did the fallback.
     Both {
-        /// What the primary said, at readiness or at the call.
+        /// The primary's error, from `poll_ready` or from the call.
         primary: E1,
-        /// What the fallback said.
+        /// The fallback's error.
         fallback: E2,
     },
 }
@@ -50,7 +50,7 @@ impl<E1, E2> FallbackError<E1, E2> {
         }
     }
 
-    /// What the primary said, if it said anything.
+    /// The primary's error, if there is one.
     pub const fn primary(&self) -> Option<&E1> {
         match self {
             Self::Primary(primary) | Self::Both { primary, .. } => Some(primary),
@@ -58,7 +58,7 @@ impl<E1, E2> FallbackError<E1, E2> {
         }
     }
 
-    /// What the fallback said, if it was tried.
+    /// The fallback's error, if it was tried.
     pub const fn fallback(&self) -> Option<&E2> {
         match self {
             Self::Unready { fallback } | Self::Both { fallback, .. } => Some(fallback),
@@ -66,7 +66,7 @@ impl<E1, E2> FallbackError<E1, E2> {
         }
     }
 
-    /// What the primary and the fallback said. At least one of them is there.
+    /// The errors of the primary and of the fallback. At least one of them is `Some`.
     pub fn into_parts(self) -> (Option<E1>, Option<E2>) {
         match self {
             Self::Primary(primary) => (Some(primary), None),
@@ -75,7 +75,7 @@ impl<E1, E2> FallbackError<E1, E2> {
         }
     }
 
-    /// One error of one type; `both` joins two.
+    /// Converts to one error type; `both` combines two errors.
     pub fn unify<E>(self, both: impl FnOnce(E, E) -> E) -> E
     where
         E1: Into<E>,
@@ -108,7 +108,7 @@ impl<E1: Error + 'static, E2: Error + 'static> Error for FallbackError<E1, E2> {
     }
 }
 
-/// The heavier of the two decides.
+/// The heavier of the two classes decides.
 impl<E1: Classify, E2: Classify> Classify for FallbackError<E1, E2> {
     fn class(&self) -> Class {
         match self {

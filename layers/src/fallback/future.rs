@@ -14,12 +14,12 @@ use tower_service::Service;
 pub struct FallbackFuture<P: Service<Req>, S: Service<Req>, C, Req> {
     #[pin]
     state: State<P::Future, S, S::Future, C, Req>,
-    /// What the primary said, until it is known what the secondary says.
+    /// The primary's error, kept until the secondary's result is known.
     first: Option<P::Error>,
 }
 
-/// Each step drops what the step before held: setting the state from `Primary` to `Around` drops the primary's future
-/// before the secondary is even cloned.
+/// Each transition drops what the previous state held: setting the state from `Primary` to `Around` drops the
+/// primary's future before the secondary is cloned.
 #[pin_project(project = StateProj)]
 enum State<PF, S, SF, C, Req> {
     /// The primary runs. `kept` is what a reroute needs; without it the result is final.
@@ -28,9 +28,9 @@ enum State<PF, S, SF, C, Req> {
         call: PF,
         kept: Option<(Req, Arc<Spare<S, C>>)>,
     },
-    /// The primary is out of the way, the secondary not yet touched.
+    /// The primary's future has been dropped, and the secondary has not been cloned yet.
     Around { kept: Option<(Req, Arc<Spare<S, C>>)> },
-    /// The call's own clone of the secondary becomes ready.
+    /// The call's own clone of the secondary is becoming ready.
     Ready { secondary: S, req: Option<Req> },
     /// The secondary runs.
     Secondary {
@@ -53,7 +53,7 @@ impl<P: Service<Req>, S: Service<Req>, C, Req> FallbackFuture<P, S, C, Req> {
     }
 }
 
-/// A future that has answered holds nothing that could answer again.
+/// A completed future holds nothing that could answer again.
 const FINISHED: &str = "`FallbackFuture` polled after it had finished";
 
 impl<P, S, C, Req> Future for FallbackFuture<P, S, C, Req>
@@ -68,7 +68,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut me = self.project();
         loop {
-            // CORRECTNESS: every `ready!` waits for a future or service that has just registered the waker.
+            // CORRECTNESS: every `ready!` returns `Pending` for a future or service that has just registered
+            // the waker.
             let next = match me.state.as_mut().project() {
                 StateProj::Primary { call, kept } => {
                     let result = ready!(call.poll(cx));

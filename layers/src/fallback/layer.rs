@@ -24,7 +24,7 @@ pub struct FallbackLayer<S, C, E> {
 }
 
 impl<S, C, E> FallbackLayer<S, C, E> {
-    /// Falls back to `secondary` when `policy` says so. `E` is the error of the primaries, found by inference.
+    /// Falls back to `secondary` according to `policy`. `E` is the error of the primaries, and is inferred.
     pub fn new(secondary: S, policy: C) -> Self {
         Self { spare: Arc::new(Spare { secondary, policy }), error: PhantomData }
     }
@@ -55,12 +55,13 @@ impl<S: fmt::Debug, C: fmt::Debug, E> fmt::Debug for FallbackLayer<S, C, E> {
 
 /// Adds fallbacks to every service: `nats.fallback_to(db).fallback_to(outbox)`.
 pub trait FallbackExt: Sized {
-    /// Falls back to `secondary` as [`ByClass`] says: after every error except a refusal of the request itself.
+    /// Falls back to `secondary` with the policy [`ByClass`]: after every error except a refusal of the
+    /// request itself.
     fn fallback_to<S, E>(self, secondary: S) -> Fallback<Self, S, ByClass, E> {
         self.fallback_with(secondary, ByClass::new())
     }
 
-    /// Falls back to `secondary` as `policy` says.
+    /// Falls back to `secondary` according to `policy`.
     fn fallback_with<S, C, E>(self, secondary: S, policy: C) -> Fallback<Self, S, C, E> {
         Fallback::new(self, secondary, policy)
     }

@@ -29,23 +29,24 @@ use tower_service::Service;
 
 /// Sends a request to the primary, and to the secondary when the [`Policy`] says so.
 ///
-/// `E` is the primary's error; it is found by inference. An error of the primary's `poll_ready` is kept in it until
-/// `call`, so that a caller whose secondary fails too gets both.
+/// `E` is the primary's error; it is inferred. An error of the primary's `poll_ready` is kept until `call`,
+/// so that a caller whose secondary also fails gets both errors.
 ///
-/// **Readiness.** The primary's readiness is the only one that `poll_ready` drives. When the primary is not ready, the
-/// policy decides whether to wait, to go around it at once, or to do so after a while; when its `poll_ready` fails, the
-/// next request goes around it. What is decided stands until `call`. Waiting with a limit allocates one timer, once a
-/// clone. The secondary is cloned, and its readiness driven, inside the future of the call that needs it, so many
-/// calls that fall back at once do not queue behind each other.
+/// **Readiness.** `poll_ready` drives only the primary's readiness. When the primary is not ready, the policy
+/// decides whether to wait, to bypass it at once, or to bypass it after a while; when its `poll_ready` fails,
+/// the next request bypasses it. The decision holds until `call`. Waiting with a limit allocates one timer,
+/// once per clone. The secondary is cloned, and its readiness driven, inside the future of the call that
+/// needs it, so many calls that fall back at once do not queue behind each other.
 ///
-/// A primary that was gone around while it was pending may keep what it had queued for (a permit, a slot) until this
-/// clone is polled again or dropped.
+/// A primary that was bypassed while it was pending may keep what it had queued for (a permit, a slot) until
+/// this clone is polled again or dropped.
 ///
-/// **Copies.** The copy that [`Policy::keep`] makes is the only one. The secondary and the policy stand behind one `Arc`,
-/// so a call costs a reference count; a call that keeps no copy does not cost even that.
+/// **Copies.** [`Policy::keep`] makes the only copy of the request. The secondary and the policy are behind
+/// one `Arc`, so a call costs a reference count; a call that keeps no copy does not cost even that.
 ///
-/// *Errors*: [`FallbackError`], with what both paths said. *Drop*: dropping the future drops the call in flight, and
-/// nothing is rerouted. The primary's future, and everything it holds, is dropped before the secondary starts.
+/// *Errors*: [`FallbackError`], with the errors of both paths. *Drop*: dropping the future drops the call in
+/// flight, and nothing is rerouted. The primary's future, and everything it holds, is dropped before the
+/// secondary starts.
 ///
 /// ```
 /// use rosey_layers::{Class, Classify, FallbackExt};
@@ -76,7 +77,7 @@ pub struct Fallback<P, S, C, E> {
     patience: Option<Pin<Box<Sleep>>>,
 }
 
-/// What a call that goes to the primary holds on to, in case it has to be rerouted.
+/// What a call to the primary holds on to, in case it has to be rerouted.
 struct Spare<S, C> {
     secondary: S,
     policy: C,
@@ -85,9 +86,9 @@ struct Spare<S, C> {
 /// Where the next request goes.
 enum Route<E> {
     Undecided,
-    /// The primary is ready for one request, which has to go to this very instance.
+    /// To the primary, which is ready for one request; only this instance may be called.
     Primary,
-    /// Around the primary, which failed to become ready.
+    /// Around the primary, whose `poll_ready` failed.
     Failed(E),
     /// Around the primary, which was not ready in time.
     Late,
@@ -108,7 +109,7 @@ impl<P, S, C, E> Fallback<P, S, C, E> {
         &self.primary
     }
 
-    /// The service that is tried second. Never called itself, only its clones are.
+    /// The service that is tried second. Only its clones are called.
     pub fn secondary(&self) -> &S {
         &self.spare.secondary
     }
@@ -118,8 +119,8 @@ impl<P, S, C, E> Fallback<P, S, C, E> {
         &self.spare.policy
     }
 
-    /// The primary is pending: whether the policy's patience is at its end. Otherwise the waker is registered with the
-    /// timer, where there is one.
+    /// Whether the policy's patience with a pending primary has ended. If not, the timer, if there is one,
+    /// has registered the waker.
     fn out_of_patience(&mut self, unready: Unready, cx: &mut Context<'_>) -> bool {
         match unready {
             Unready::Wait => false,
@@ -150,7 +151,8 @@ where
                 Poll::Pending => {
                     let unready = self.spare.policy.unready();
                     if !self.out_of_patience(unready, cx) {
-                        // CORRECTNESS: the primary has registered the waker, and so has the timer.
+                        // CORRECTNESS: the primary has registered the waker, and so has the timer, if there
+                        // is one.
                         return Poll::Pending;
                     }
                     Route::Late

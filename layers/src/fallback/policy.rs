@@ -6,27 +6,27 @@ use std::time::Duration;
 pub enum Repeat {
     /// Never once it was given to a service. No copy of it is made.
     Never,
-    /// Only after an error that says that the request was not carried anywhere ([`Class::was_not_carried`]).
+    /// Only after an error which says that the request was not carried anywhere ([`Class::was_not_carried`]).
     IfNotSent,
-    /// Always: it is idempotent.
+    /// Always: the request is idempotent.
     Always,
 }
 
-/// What becomes of a request while the primary is not ready.
+/// What happens to a request while the primary is not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unready {
-    /// It waits, without a limit.
+    /// The request waits, without a limit.
     Wait,
-    /// It goes around the primary at once.
+    /// The request bypasses the primary at once.
     Reroute,
-    /// It waits this long, then goes around the primary. Needs a tokio runtime with its timer enabled.
+    /// The request waits this long, then bypasses the primary. Needs a tokio runtime with its timer enabled.
     After(Duration),
 }
 
 /// Decides which requests go to the secondary.
 ///
-/// A closure is a policy too: it sees the kept request and the result, reroutes where it says `true`, and repeats
-/// whatever can be cloned.
+/// A closure is a policy too: it receives the kept request and the result, and reroutes where it returns
+/// `true`. Every request is kept, as a clone.
 ///
 /// ```
 /// use rosey_layers::Fallback;
@@ -35,7 +35,7 @@ pub enum Unready {
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// // An empty answer of the cache is a reason to ask the origin.
+/// // If the cache has no value, ask the origin.
 /// let cache = service_fn(async |_: u32| Ok::<_, Infallible>(None));
 /// let origin = service_fn(async |key: u32| Ok::<_, Infallible>(Some(key * 2)));
 /// let on_miss = |_: &u32, result: &Result<Option<u32>, Infallible>| matches!(result, Ok(None));
@@ -45,16 +45,16 @@ pub enum Unready {
 /// # }
 /// ```
 pub trait Policy<Req, Res, Err> {
-    /// A copy of the request, for the secondary. `None` when this request must not be repeated: whatever the primary
-    /// says is then final.
+    /// Returns a copy of the request for the secondary, or `None` if this request must not be repeated: the
+    /// primary's result is then final.
     fn keep(&self, req: &Req) -> Option<Req>;
 
-    /// Whether the secondary shall serve the request after this result of the primary. Asked only when a copy was kept;
-    /// `req` is that copy.
+    /// Whether the secondary serves the request after this result of the primary. Called only if a copy was
+    /// kept; `req` is that copy.
     fn reroute(&self, req: &Req, result: &Result<Res, Err>) -> bool;
 
-    /// Called when a request goes to the secondary because of this result: of the call, or (an error, then) of the
-    /// primary's readiness.
+    /// Called when a request goes to the secondary because of this result: of the call, or of the primary's
+    /// `poll_ready`, in which case it is an error.
     fn rerouted(&self, req: &Req, result: &Result<Res, Err>) {
         let _ = (req, result);
     }
@@ -64,8 +64,9 @@ pub trait Policy<Req, Res, Err> {
         let _ = req;
     }
 
-    /// What becomes of requests while the primary is not ready. They were not given to it yet, so going around it
-    /// repeats nothing and is allowed to all of them. By default they wait [`PATIENCE`](ByClass::PATIENCE).
+    /// What happens to requests while the primary is not ready. The primary has not received them yet, so
+    /// bypassing it repeats nothing and is allowed for all of them. By default they wait
+    /// [`PATIENCE`](ByClass::PATIENCE).
     fn unready(&self) -> Unready {
         Unready::After(ByClass::PATIENCE)
     }
@@ -84,7 +85,8 @@ where
     }
 }
 
-/// How far one request may be repeated. Implemented by [`Repeat`] (the same for all) and by closures over the request.
+/// How far one request may be repeated. Implemented by [`Repeat`] (the same for all) and by closures over the
+/// request.
 pub trait RepeatRule<Req> {
     /// How far this request may be repeated.
     fn repeat(&self, req: &Req) -> Repeat;
@@ -118,7 +120,7 @@ impl<Req, F: Fn(&Req) -> Repeat> RepeatRule<Req> for F {
 #[derive(Clone, Copy, Debug)]
 pub struct ByClass<R = Repeat> {
     repeat: R,
-    /// Bit `1 << class` is set where errors of this class reroute.
+    /// Bit `1 << class` is set if errors of this class reroute.
     classes: u8,
     unready: Unready,
 }
@@ -128,8 +130,8 @@ const fn bit(class: Class) -> u8 {
 }
 
 impl ByClass {
-    /// How long a request waits for a primary that is not ready, by default: longer than a moment of back-pressure,
-    /// shorter than anybody notices.
+    /// How long a request waits by default for a primary that is not ready: longer than short back-pressure,
+    /// and too short for a user to notice.
     pub const PATIENCE: Duration = Duration::from_millis(100);
 
     /// The default policy.
@@ -146,18 +148,18 @@ impl Default for ByClass {
 }
 
 impl<R> ByClass<R> {
-    /// How far requests may be repeated: a [`Repeat`] for all, or a closure over the request.
+    /// Sets how far requests may be repeated: a [`Repeat`] for all, or a closure over the request.
     pub fn repeat<R2>(self, repeat: R2) -> ByClass<R2> {
         ByClass { repeat, classes: self.classes, unready: self.unready }
     }
 
-    /// Errors of this class do not reroute.
+    /// Does not reroute after errors of this class.
     pub fn except(mut self, class: Class) -> Self {
         self.classes &= !bit(class);
         self
     }
 
-    /// What becomes of requests while the primary is not ready.
+    /// Sets what happens to requests while the primary is not ready.
     pub fn unready(mut self, unready: Unready) -> Self {
         self.unready = unready;
         self

@@ -14,7 +14,8 @@ use std::{
 pub struct LogFuture<F, Id: Display, C> {
     #[pin]
     inner: F,
-    /// `None` when no event of this call can be enabled. A record that is dropped unsettled logs a cancelled call.
+    /// `None` if no event of this call can be enabled. A record that is dropped unsettled logs a cancelled
+    /// call.
     record: Option<Record<Id>>,
     classifier: C,
 }

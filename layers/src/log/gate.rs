@@ -1,9 +1,9 @@
-//! Whether anybody may listen, asked without a trace.
+//! Checks whether an event may be enabled, without side effects.
 //!
-//! `tracing::enabled!` is no question but half an event: with filters of their own on several layers of a subscriber it
-//! leaves its answer behind for the next event, which may then be lost. So a gate looks only at what is cached already:
-//! the global maximum level, and the interest of its own callsite. It may say yes where a filter that depends on
-//! the moment says no; the event itself decides in the end.
+//! `tracing::enabled!` has a side effect: with per-layer filters, it stores its result for the next event,
+//! which may then be lost. So a gate reads only what is cached already: the global maximum level, and the
+//! interest of its own callsite. It may return `true` where a dynamic filter rejects the event; the event
+//! itself makes the final decision.
 
 use super::TARGET;
 use tracing::{
@@ -14,7 +14,7 @@ use tracing::{
     metadata::Kind,
 };
 
-/// One level of this crate's target.
+/// The gate of one level of this crate's target.
 pub(super) struct Gate {
     level: Level,
     callsite: &'static DefaultCallsite,
@@ -42,7 +42,7 @@ gate!(WARN, WARN);
 gate!(ERROR, ERROR);
 
 impl Gate {
-    /// False when an event of this level reaches nobody.
+    /// Returns `false` if no subscriber records an event of this level.
     #[inline]
     pub(super) fn is_open(&self) -> bool {
         self.level <= STATIC_MAX_LEVEL

@@ -3,7 +3,7 @@ use crate::ByError;
 use std::sync::Arc;
 use tower_layer::Layer;
 
-/// Applies a [`Log`] to services. All of them, and all their clones, share the count of what was not said.
+/// Applies a [`Log`] to services. All of them, and all their clones, share the counts of suppressed messages.
 ///
 /// ```
 /// use rosey_layers::{Class, Failure, LogLayer};
@@ -22,20 +22,20 @@ pub struct LogLayer<C = ByError> {
 }
 
 impl LogLayer {
-    /// Logs the calls of one path under this tag, with which every message begins.
+    /// Logs the calls of one path. Every message starts with `tag`.
     pub fn new(tag: &'static str) -> Self {
         Self { account: Arc::new(Account::new(tag, Place::Path)), classifier: ByError }
     }
 }
 
 impl<C> LogLayer<C> {
-    /// This log is the outermost one: nothing outside it will repair an error, so errors are logged as errors, and
-    /// successes (which a path has logged) not at all.
+    /// Marks this log as the outermost one. No outer layer recovers from an error, so errors are logged at
+    /// `ERROR`; successes are not logged, because a path has logged them.
     pub fn last(self) -> Self {
         Self { account: Arc::new(Account::new(self.account.tag, Place::Last)), ..self }
     }
 
-    /// What counts as a failure: a [`Classifier`](crate::Classifier), or a closure over the result.
+    /// Sets what counts as a failure: a [`Classifier`](crate::Classifier), or a closure over the result.
     pub fn classify_by<C2>(self, classifier: C2) -> LogLayer<C2> {
         LogLayer { account: self.account, classifier }
     }

@@ -1,4 +1,4 @@
-//! One event a call, and one line when another path takes over.
+//! One event per call, and one line when another path takes over.
 
 mod future;
 mod gate;
@@ -27,25 +27,27 @@ pub const TARGET: &str = "rosey_layers";
 
 /// Logs one event for every call, when it has ended.
 ///
-/// | what happened | a path's log | the outermost log ([`LogLayer::last`]) |
+/// | outcome | a path's log | the outermost log ([`LogLayer::last`]) |
 /// |---|---|---|
 /// | success | `DEBUG [NATS] user_joined ok` | nothing |
-/// | error | `DEBUG [NATS] user_joined failed: …`: it may be rerouted yet | `ERROR` |
+/// | error | `DEBUG [NATS] user_joined failed: …`, because it may still be rerouted | `ERROR` |
 /// | time-out, and errors of the class `Backend` | `WARN [NATS] user_joined timed out: …` | `ERROR` |
-/// | dropped before the end | `DEBUG [NATS] user_joined cancelled` | `DEBUG` |
+/// | dropped before completion | `DEBUG [NATS] user_joined cancelled` | `DEBUG` |
 ///
-/// Fields: `id`; `took`, the time the call took; for errors `class`. The text begins with the tag, the target is
-/// [`TARGET`].
+/// Fields: `id`; `took`, the duration of the call; for errors `class`. The message starts with the tag, the
+/// target is [`TARGET`].
 ///
-/// **Many of them.** Warnings and errors that repeat are counted, class by class (see [`Trouble`]): the first one is said,
-/// then one in 10 s with the number of those before it, and when it is over what is left: `WARN [NATS] 2047 more
-/// operations timed out, in 2.1 s`. The others are events of the level `DEBUG`. That it is over is seen by the next call that
-/// ends in anything else, be it an error of an open circuit; a success that came without waiting does not look.
+/// **Rate limiting.** Repeated warnings and errors are counted by class (see [`Trouble`]): the first one is
+/// logged, then one in 10 s with the number of those suppressed, and a summary when they have stopped: `WARN
+/// [NATS] 2047 more operations timed out, in 2.1 s`. The suppressed ones are logged at `DEBUG`. The next call
+/// with any other outcome detects that they have stopped, including a rejection by an open circuit; a success
+/// that did not have to wait does not check.
 ///
-/// *Cost*: where none of its events is enabled, a call reads no clock and does not ask for the request's id. With only
-/// warnings or errors enabled the id is kept, and the clock is read only by a call that has to wait: `took` is then
-/// missing from errors that came at once. While there is trouble, and until it is over, each call that looks reads the clock
-/// once more and tries a lock for each kind of trouble; it waits for none, and allocates nothing. *Errors* pass through. *Drop*: drops the inner future, and is logged.
+/// *Cost*: if none of its events is enabled, a call reads no clock and does not ask for the request's id.
+/// With only warnings or errors enabled, the id is kept, and the clock is read only by a call that has to
+/// wait: `took` is then missing from errors that came at once. While failures repeat, each call that checks
+/// reads the clock once more and tries a lock for each kind of failure; it waits for none, and allocates
+/// nothing. *Errors* pass through. *Drop*: drops the inner future, and logs the call as cancelled.
 #[derive(Clone, Debug)]
 pub struct Log<S, C = ByError> {
     inner: S,

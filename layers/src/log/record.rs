@@ -1,4 +1,4 @@
-//! What is known about one call, and the events it ends in.
+//! The record of one call, and the event that it ends in.
 
 use super::{
     TARGET, gate,
@@ -19,23 +19,23 @@ use std::{
 use tokio::time::Instant;
 use tracing::{Level, event, field::display};
 
-/// Where a log stands in its stack.
+/// The position of a log in its stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Around one path: something outside may repair an error.
+    /// Around one path: an outer layer may still recover from an error.
     Path,
-    /// Outside everything.
+    /// The outermost log.
     Last,
 }
 
-/// What all clones of a log share: its name, and what it has not said.
+/// The state shared by all clones of a log: its name, and the failures that it has not logged yet.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) tag: &'static str,
     place: Place,
-    /// Of each class, those that did not time out and those that did.
+    /// By class; in each pair, failures without and with a time-out.
     troubles: [[Trouble; 2]; Class::ALL.len()],
-    /// Whether there may be something that was not said: all that a call looks at that is none of it.
+    /// Whether any failure may still have to be reported. The only thing that a call without a failure reads.
     troubled: AtomicBool,
 }
 
@@ -49,7 +49,7 @@ impl Account {
         }
     }
 
-    /// Whether this failure is worth more than a line for whoever looks for it.
+    /// Whether this failure is logged above `DEBUG`.
     const fn is_loud(&self, failure: Failure) -> bool {
         match self.place {
             Place::Last => true,
@@ -61,10 +61,11 @@ impl Account {
         &self.troubles[failure.class as usize][failure.timeout as usize]
     }
 
-    /// One has failed; answers whether to say so loudly.
+    /// Records a failure. Returns `Some` if it is to be logged above `DEBUG`.
     fn again(&self, failure: Failure) -> Option<More> {
         if !self.is_loud(failure) {
-            // A path that its circuit keeps calls from does not succeed for as long: then this one ends what was loud.
+            // A path whose circuit is open has no successes, so its quiet failures also trigger the summary
+            // of earlier loud ones.
             self.look();
             return None;
         }
@@ -73,7 +74,7 @@ impl Account {
         said
     }
 
-    /// A call was no trouble, or none worth a line: says what is over.
+    /// Called for a success or a quiet failure: logs the summary of failures that have stopped.
     #[inline]
     fn look(&self) {
         if self.troubled.load(Relaxed) {
@@ -81,7 +82,7 @@ impl Account {
         }
     }
 
-    /// Says what no line stands for yet.
+    /// Logs the failures that no line has reported yet.
     #[cold]
     fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
         for class in Class::ALL {
@@ -93,7 +94,8 @@ impl Account {
             }
         }
         let goes_on = || self.troubles.iter().flatten().any(Trouble::is_going_on);
-        // Written only when it is over, so that those who look meanwhile share it; and whoever fails just now is seen.
+        // Cleared only when all failures have stopped, so that concurrent calls share the flag; the second
+        // check catches a failure that is recorded in between.
         if !goes_on() {
             self.troubled.swap(false, AcqRel);
             if goes_on() {
@@ -140,7 +142,7 @@ pub(super) struct Record<Id: Display> {
 }
 
 impl<Id: Display> Record<Id> {
-    /// `None` when no way in which the call can end would be logged.
+    /// Returns `None` if no outcome of the call would be logged.
     pub(super) fn begin<Req: Label<Id = Id>>(account: &Arc<Account>, req: &Req) -> Option<Self> {
         let every_call = gate::DEBUG.is_open();
         let loud_ends = || match account.place {
@@ -156,17 +158,17 @@ impl<Id: Display> Record<Id> {
         })
     }
 
-    /// The call has to wait. From here on a clock read costs nothing that matters.
+    /// The call is pending. From here on the cost of a clock read is negligible.
     pub(super) fn waits(&mut self) {
         self.start.get_or_insert_with(Instant::now);
     }
 
-    /// The call has ended.
+    /// Logs the result of the call.
     pub(super) fn settle(&mut self, failure: Option<Failure>, error: Option<&dyn Display>) {
         self.settled = true;
         match failure {
             None => {
-                // One that came at once would pay more for the look than for all the rest.
+                // For a call that did not wait, this check would cost more than the rest of the layer.
                 if self.start.is_some() {
                     self.account.look();
                 }
@@ -218,7 +220,7 @@ fn took(start: Option<Instant>) -> Option<tracing::field::DebugValue<Duration>> 
     start.map(|start| tracing::field::debug(start.elapsed()))
 }
 
-/// The error's own words, where the failure has some.
+/// The error's message, if the failure has an error.
 struct Reason<'a>(Option<&'a dyn Display>);
 
 impl Display for Reason<'_> {

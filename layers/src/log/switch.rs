@@ -1,4 +1,4 @@
-//! Says which path serves, whenever that changes.
+//! Logs which path serves, whenever it changes.
 
 use super::TARGET;
 use crate::{Class, Classify, ServedBy};
@@ -21,13 +21,13 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// The shortest time between two lines, at first and while paths go on alternating.
+/// The shortest time between two lines: normally, and at most while paths keep alternating.
 const QUIET: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
 
-/// So long nothing must have been served, before the end of it is news where the path is the same.
+/// An interruption shorter than this is not logged if the same path serves afterwards.
 const OUTAGE: Duration = Duration::from_secs(1);
 
-/// Calls are counted by path for so many paths; further ones share the last place.
+/// The number of paths with a counter of their own; all further paths share the last counter.
 const PATHS: usize = 8;
 
 /// No path has served yet.
@@ -39,7 +39,7 @@ const NOBODY: usize = usize::MAX;
 /// use rosey_layers::SwitchLayer;
 ///
 /// let layer = SwitchLayer::new();
-/// // Reads and writes may be served by different paths at the same time: each has lines of its own.
+/// // Reads and writes may be served by different paths at the same time: each has its own lines.
 /// let apart = SwitchLayer::by(["reads", "writes"], |request: &&str| usize::from(*request != "GET"));
 /// ```
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub struct SwitchLayer<P = Whole> {
     parts: P,
 }
 
-/// One for each part.
+/// One state per part.
 type States = Arc<[Arc<State>]>;
 
 impl Default for SwitchLayer {
@@ -58,18 +58,18 @@ impl Default for SwitchLayer {
 }
 
 impl SwitchLayer {
-    /// A layer that has not seen any path serve.
+    /// A layer that has not seen a path serve yet.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
 impl<P> SwitchLayer<P> {
-    /// The same by parts of the calls, whose names its lines tell; `part` answers the place of a request's part among
-    /// them. Parts that may be served by different paths at the same time want a state each: a common one would never come
-    /// to rest.
+    /// Tracks parts of the calls separately. `names` are the names of the parts in the log, and `part`
+    /// returns the index of a request's part. Parts that different paths may serve at the same time need
+    /// separate states: a shared state would report a change with almost every call.
     ///
-    /// A place beyond the last name counts as the last. Without names there is one part without a name.
+    /// An index beyond the last name counts as the last one. Without names there is one unnamed part.
     pub fn by(names: impl IntoIterator<Item = &'static str>, part: P) -> Self {
         let state = |what| Arc::new(State { what, ..State::default() });
         let states: States = names.into_iter().map(state).collect();
@@ -85,13 +85,13 @@ impl<S, P: Clone> Layer<S> for SwitchLayer<P> {
     }
 }
 
-/// Which part of the calls a request belongs to. Functions are such rules.
+/// Assigns each request to a part of the calls. Implemented by closures over the request.
 pub trait Parts<Req> {
-    /// The place of its part among the names.
+    /// The index of the request's part.
     fn of(&self, req: &Req) -> usize;
 }
 
-/// All calls are one part.
+/// Treats all calls as one part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Whole;
 
@@ -107,21 +107,24 @@ impl<Req, F: Fn(&Req) -> usize> Parts<Req> for F {
     }
 }
 
-/// Logs one `INFO` line when a call was served by another path than the one named last, with what went before.
+/// Logs one `INFO` line when the path that serves a call differs from the path named last, with counts since
+/// the previous line.
 ///
-/// | what happened | the line |
+/// | event | line |
 /// |---|---|
-/// | the first success | `[NATS] serves now` |
-/// | another path serves | `[DB] serves now. Before, in 6.4 s: 5252 over [NATS]` |
-/// | one that had served before | `[NATS] serves now again. Before, in 38.2 s: 1204 over [DB], 3 failed` |
-/// | the same, after a second and more in which nothing was served | `[DB] serves now again. Before, in 10.3 s: 231 failed` |
+/// | the first success | `[NATS] is serving` |
+/// | another path serves | `[DB] is serving after 6.4s (5252 requests served by [NATS])` |
+/// | a path that has served before | `[NATS] is serving again after 38.2s (1204 requests served by [DB], 3 failed)` |
+/// | the same path, after at least a second without a success | `[DB] is serving again after 10.3s (231 failed)` |
 ///
-/// `failed` counts errors of every class but `Rejected`: those are the request's own. A line that follows a time in which
-/// nothing was served says for how long: `…, 3 failed; for 2.0 s nothing served`.
+/// `failed` counts errors of every class except `Rejected`, which are the requests' own. If no call succeeded
+/// for at least a second within that time, the line says for how long: `…, 3 failed, nothing served for
+/// 2.0s)`.
 ///
-/// Paths that alternate are named at most every 250 ms, and ever more seldom (every 8 s at last) as long as they go on; what
-/// was not said then is said with the next call after that, if it is still true, and its counts include everything. A call
-/// over the path that was named last takes no lock and reads no clock.
+/// Paths that alternate are named at most every 250 ms; while they keep alternating, the interval grows to 8
+/// s. A change within the interval is logged with the next call after it, if the change still holds, and the
+/// counts of that line include everything. A call over the path that was named last takes no lock and reads
+/// no clock.
 ///
 /// *Errors* pass through and are counted. *Drop*: drops the inner future; nothing is counted.
 #[derive(Clone, Debug)]
@@ -148,7 +151,7 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        // Never empty: see `SwitchLayer`.
+        // `states` is never empty: see `SwitchLayer`.
         let part = self.parts.of(&req).min(self.states.len() - 1);
         let state = Arc::clone(&self.states[part]);
         SwitchFuture { inner: self.inner.call(req), state }
@@ -187,13 +190,13 @@ where
 
 #[derive(Debug)]
 struct State {
-    /// What is served; nothing where it is everything.
+    /// The name of the part; empty if the switch is not split into parts.
     what: &'static str,
-    /// The path that was named last. Written only with `book` locked.
+    /// The path that was named last. Written only while `book` is locked.
     named: AtomicUsize,
-    /// Whether the last call failed. Set with `book` locked, and unset.
+    /// Whether the last call failed. Set and cleared only while `book` is locked.
     failing: AtomicBool,
-    /// Since the last line: calls by path, and those that failed.
+    /// Successful calls by path since the last line.
     calls: [AtomicU64; PATHS],
     failed: AtomicU64,
     book: Mutex<Book>,
@@ -202,12 +205,12 @@ struct State {
 #[derive(Debug, Default)]
 struct Book {
     last_line: Option<Instant>,
-    /// How long the next line must wait for, if that is more than usual.
+    /// The interval that applies to the next line, if it is longer than the default.
     quiet: Duration,
-    /// Bit `1 << path`: it was named once.
+    /// Bit `1 << path` is set once the path has been named.
     known: u64,
     failing_since: Option<Instant>,
-    /// The longest time in which nothing was served, and which no line has told.
+    /// The longest time without a success that no line has reported yet.
     outage: Duration,
 }
 
@@ -243,8 +246,8 @@ impl State {
         }
     }
 
-    /// Names the path, unless another was named a moment ago. The line is written with the lock held, so that the last
-    /// line is the last state.
+    /// Names the path, unless a line was written within the interval. The line is written while the lock is
+    /// held, so that the last line describes the last state.
     #[cold]
     fn changed(&self, path: usize, tags: &[&str]) {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
@@ -258,7 +261,7 @@ impl State {
             return;
         }
         let first = book.last_line.is_none();
-        // Where nothing was ever served, the story begins with the first failure.
+        // If no call has ever succeeded, the time starts with the first failure.
         let since = match (same, book.last_line) {
             (false, Some(line)) => Some(line),
             _ => failing_since,
@@ -278,7 +281,7 @@ impl State {
             path,
             what: self.what,
             again,
-            // The path that goes on has served before, too; that is no part of this story.
+            // If the path has not changed, its earlier successes are not part of the interruption.
             calls: if same { [0; PATHS] } else { calls },
             failed: self.failed.swap(0, Relaxed),
             before,
@@ -289,7 +292,7 @@ impl State {
 }
 
 impl Book {
-    /// Paths that change soon after they may are flapping.
+    /// Paths that change soon after the interval has ended are flapping.
     fn quiet_after(&self, before: Duration) -> Duration {
         let quiet = self.quiet.max(QUIET.0);
         match before {
@@ -300,7 +303,7 @@ impl Book {
     }
 }
 
-/// What a line tells.
+/// The content of a line.
 struct Line<'a> {
     tags: &'a [&'a str],
     path: usize,
@@ -315,29 +318,30 @@ struct Line<'a> {
 impl Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tag = |path: usize| self.tags.get(path).copied().unwrap_or("?");
-        write!(f, "{} serves now", tag(self.path))?;
+        write!(f, "{} is serving", tag(self.path))?;
+        if !self.what.is_empty() {
+            write!(f, " {}", self.what)?;
+        }
         if self.again {
             f.write_str(" again")?;
-        }
-        if !self.what.is_empty() {
-            write!(f, ": {}", self.what)?;
         }
         let mut parts = (0..PATHS).filter(|path| self.calls[*path] > 0).peekable();
         if parts.peek().is_none() && self.failed == 0 {
             return Ok(());
         }
-        write!(f, ". Before, in {:.1} s:", self.before.as_secs_f64())?;
+        write!(f, " after {:.1}s (", self.before.as_secs_f64())?;
         let mut comma = "";
         for path in parts {
-            write!(f, "{comma} {} over {}", self.calls[path], tag(path))?;
-            comma = ",";
+            let requests = if self.calls[path] == 1 { "request" } else { "requests" };
+            write!(f, "{comma}{} {requests} served by {}", self.calls[path], tag(path))?;
+            comma = ", ";
         }
         if self.failed > 0 {
-            write!(f, "{comma} {} failed", self.failed)?;
+            write!(f, "{comma}{} failed", self.failed)?;
         }
         if self.outage >= OUTAGE && self.outage < self.before {
-            write!(f, "; for {:.1} s nothing served", self.outage.as_secs_f64())?;
+            write!(f, ", nothing served for {:.1}s", self.outage.as_secs_f64())?;
         }
-        Ok(())
+        f.write_str(")")
     }
 }

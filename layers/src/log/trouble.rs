@@ -1,4 +1,4 @@
-//! A kind of failure that may repeat, and how often it is said.
+//! Rate limiting for log messages about failures that repeat.
 
 use std::{
     fmt,
@@ -10,14 +10,16 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Keeps a failure that repeats from filling the log: the first one is said, then at most one in an interval, which stands
-/// for those before it; the rest is said when it is over. So every one of them is in one line or in a count.
+/// Keeps a repeating failure from flooding the log. The first occurrence is logged, then at most one per
+/// interval with the number of those suppressed since; when the failure has stopped, a summary reports the
+/// remaining ones. So each occurrence is either logged or counted.
 ///
-/// An interval holds for all that comes within it: trouble that begins again before the interval is over is only counted at
-/// first, and if it is over by then, that is said with the interval's end. So trouble that comes and goes is two lines in an
-/// interval at most, one when it is said and one when it is over.
+/// The interval also applies across interruptions: a failure that stops and starts again within the interval
+/// is only counted at first. If it has stopped by the end of the interval, the summary follows then. A
+/// failure that comes and goes thus causes at most two lines per interval: one while it lasts and one when it
+/// has stopped.
 ///
-/// It writes nothing itself: it says when to, and how many there were.
+/// `Trouble` writes no log itself: it says when to log, and how many occurrences to report.
 ///
 /// ```
 /// use rosey_layers::log::Trouble;
@@ -35,8 +37,8 @@ use tokio::time::Instant;
 /// # });
 /// ```
 ///
-/// *Cost*: a lock for each failure; [`over`](Self::over), which successes may call, is one load while all is well, and while
-/// it is not a clock read and a lock, which is not waited for.
+/// *Cost*: a lock per failure. [`over`](Self::over), which successes may call, is one load while the failure
+/// does not occur; otherwise a clock read and a `try_lock`.
 pub struct Trouble {
     every: Duration,
     calm: Duration,
@@ -45,12 +47,12 @@ pub struct Trouble {
 }
 
 struct State {
-    /// The last line, whichever trouble it was about.
+    /// The time of the last line, about this or an earlier period of failure.
     said: Option<Instant>,
     now: Option<Current>,
 }
 
-/// Trouble that goes on.
+/// A period of failure that goes on.
 #[derive(Clone, Copy)]
 struct Current {
     began: Instant,
@@ -59,7 +61,8 @@ struct Current {
     unsaid: u64,
 }
 
-/// How many were not said since the line before. As text it is fit to follow a sentence: nothing, or ` (17 more …)`.
+/// The number of messages suppressed since the previous line. Its `Display` form follows a sentence: empty,
+/// or ` (17 similar messages suppressed)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct More(pub u64);
 
@@ -67,29 +70,30 @@ impl fmt::Display for More {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => Ok(()),
-            more => write!(f, " ({more} more like it since the last such line)"),
+            1 => f.write_str(" (1 similar message suppressed)"),
+            more => write!(f, " ({more} similar messages suppressed)"),
         }
     }
 }
 
-/// Trouble that is over.
+/// A period of failure that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Past {
-    /// How often it happened.
+    /// The number of occurrences.
     pub all: u64,
-    /// Of these, how many no line stands for yet.
+    /// The number of occurrences that no line has reported yet.
     pub unsaid: u64,
-    /// From the first to the last of them.
+    /// The time from the first to the last occurrence.
     pub lasted: Duration,
 }
 
 impl Trouble {
-    /// The usual shortest time between two lines.
+    /// The default minimum time between two lines.
     pub const EVERY: Duration = Duration::from_secs(10);
-    /// For how long nothing must have happened, usually, before it counts as over.
+    /// The time without an occurrence after which the failure counts as ended.
     pub const CALM: Duration = Duration::from_secs(3);
 
-    /// None so far.
+    /// A failure that has not occurred yet.
     pub const fn new() -> Self {
         let state = State { said: None, now: None };
         Self {
@@ -100,12 +104,12 @@ impl Trouble {
         }
     }
 
-    /// The shortest time between two lines.
+    /// Sets the minimum time between two lines.
     pub const fn every(self, every: Duration) -> Self {
         Self { every, ..Self::new() }
     }
 
-    /// It has happened, again perhaps. Answers whether to say so.
+    /// Records an occurrence. Returns `Some` if it is to be logged.
     pub fn again(&self) -> Option<More> {
         let now = Instant::now();
         let mut state = self.lock();
@@ -126,19 +130,20 @@ impl Trouble {
         said
     }
 
-    /// It has not happened this time, or nobody knows: answers what there was if it has not happened for a moment now, once.
-    /// Trouble and success that alternate go on as one trouble.
+    /// Checks whether the failure has ended: returns the period, once, when the last occurrence is at least
+    /// [`CALM`](Self::CALM) ago. May be called after a success or at any other time. Failures that alternate
+    /// with successes count as one period.
     #[inline]
     pub fn over(&self) -> Option<Past> {
         if self.is_going_on() { self.calmed() } else { None }
     }
 
-    /// The same at the end of everything, however recent the last one or a line is.
+    /// Ends the period immediately, for example at shutdown.
     pub fn finish(&self) -> Option<Past> {
         self.end(&mut self.lock(), Instant::now())
     }
 
-    /// Whether it has happened and is not over.
+    /// Whether the failure has occurred and not ended.
     #[inline]
     pub fn is_going_on(&self) -> bool {
         self.going_on.load(Relaxed)
@@ -146,7 +151,7 @@ impl Trouble {
 
     #[cold]
     fn calmed(&self) -> Option<Past> {
-        // Whoever has the lock is about to say it, or to have more to say.
+        // The holder of the lock is about to report the period, or to record another occurrence.
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -170,7 +175,7 @@ impl Trouble {
         Some(Past { all, unsaid, lasted: last.duration_since(began) })
     }
 
-    /// Whether there was a line a moment ago.
+    /// Whether the last line is more recent than the interval.
     fn is_quiet(&self, state: &State, now: Instant) -> bool {
         state.said.is_some_and(|said| now.duration_since(said) < self.every)
     }

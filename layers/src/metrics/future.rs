@@ -38,7 +38,7 @@ where
         let result = ready!(me.inner.poll(cx));
         if let Some(call) = me.call {
             call.end(me.classifier.failure(&result));
-            *me.call = None; // records it, where it lies
+            *me.call = None; // records the call, in place
         }
         Poll::Ready(result)
     }

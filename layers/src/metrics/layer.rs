@@ -18,7 +18,7 @@ pub struct MetricsLayer<C = ByError> {
 }
 
 impl MetricsLayer {
-    /// Records calls under this value of the label `path`, and under names that begin with `tower`.
+    /// Records calls with this value of the label `path`, under names with the prefix `tower`.
     pub fn new(path: &'static str) -> Self {
         Self { table: Some(Arc::new(Table::new("tower", path))), classifier: ByError }
     }
@@ -30,13 +30,13 @@ impl MetricsLayer {
 }
 
 impl<C> MetricsLayer<C> {
-    /// What the names of the metrics begin with, before the underscore. Handles resolved so far are left behind.
+    /// Sets the prefix of the metrics' names, before the underscore. Discards the handles resolved so far.
     pub fn prefix(mut self, prefix: &'static str) -> Self {
         self.table = self.table.map(|table| Arc::new(Table::new(prefix, table.path())));
         self
     }
 
-    /// What counts as a failure: a [`Classifier`](crate::Classifier), or a closure over the result.
+    /// Sets what counts as a failure: a [`Classifier`](crate::Classifier), or a closure over the result.
     pub fn classify_by<C2>(self, classifier: C2) -> MetricsLayer<C2> {
         MetricsLayer { table: self.table, classifier }
     }

@@ -1,4 +1,4 @@
-//! Counts, times and gauges calls, through the facade crate `metrics`.
+//! Counters, durations and an in-flight gauge for calls, through the facade crate `metrics`.
 
 mod future;
 mod layer;
@@ -22,16 +22,18 @@ use tower_service::Service;
 /// | histogram `{prefix}_operation_duration_seconds` | `operation`, `path` |
 /// | gauge `{prefix}_operations_in_flight` | `path` |
 ///
-/// The outcome is recorded when the call's future ends *or is dropped*, so a call that nobody waits for any more is
-/// counted as `cancelled`, and the gauge cannot leak. The duration is recorded for every outcome.
+/// The outcome is recorded when the call's future completes *or is dropped*, so a call whose caller has gone
+/// is counted as `cancelled`, and the gauge cannot leak. The duration is recorded for every outcome.
 ///
-/// Install the recorder before the first call: handles are resolved once, at the first call of an operation, and kept.
+/// Install the recorder before the first call: handles are resolved once, at the first call of an operation,
+/// and kept.
 ///
-/// *Cost*: two clock reads a call, no allocation after the first call of an operation. *Errors* pass through.
+/// *Cost*: two clock reads per call, no allocation after the first call of an operation. *Errors* pass
+/// through.
 #[derive(Clone, Debug)]
 pub struct Metrics<S, C = ByError> {
     inner: S,
-    /// `None` when disabled.
+    /// `None` if disabled.
     table: Option<Arc<Table>>,
     classifier: C,
 }
@@ -59,7 +61,7 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        // Begun before the inner call: if that panics, the gauge comes down again.
+        // Starts before the inner call, so that the gauge is decremented even if that call panics.
         let call = self.table.as_ref().map(|table| Call::begin(Arc::clone(table), &req));
         let classifier = self.classifier.clone();
         MetricsFuture::new(self.inner.call(req), call, classifier)

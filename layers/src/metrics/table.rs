@@ -1,4 +1,4 @@
-//! Handles, resolved once.
+//! Metric handles, resolved once.
 
 use crate::{Class, Failure, Label};
 use ::metrics::{Counter, Gauge, Histogram, Unit};
@@ -16,10 +16,10 @@ const OUTCOMES: [&str; 7] = {
 const OK: usize = 0;
 const CANCELLED: usize = OUTCOMES.len() - 1;
 
-/// One cell an operation, filled when it is first used.
+/// One cell per operation, filled when it is first used.
 ///
-/// The table learns the operations from the first request. If one layer serves request types with different labels,
-/// the later types are served correctly but resolve their handles anew each time.
+/// The table learns the operations from the first request. If one layer serves request types with different
+/// labels, the later types are served correctly but resolve their handles anew each time.
 pub(crate) struct Cells<H> {
     cells: OnceLock<Box<[Cell<H>]>>,
 }
@@ -34,7 +34,7 @@ impl<H> Cells<H> {
         Self { cells: OnceLock::new() }
     }
 
-    /// Lends the handles of an operation to `act`.
+    /// Calls `act` with the handles of an operation.
     pub(crate) fn with<T>(
         &self,
         op: Operation,
@@ -53,7 +53,7 @@ impl<H> Cells<H> {
     }
 }
 
-/// A request's operation, after the request has been given away.
+/// A request's operation, kept after the request has been moved.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
     all: &'static [&'static str],
@@ -131,7 +131,7 @@ impl fmt::Debug for Table {
     }
 }
 
-/// One call. Its drop records it; a call that was never told its end was cancelled.
+/// One call. Dropping it records the call; without an outcome, it is recorded as cancelled.
 #[derive(Debug)]
 pub(super) struct Call {
     table: Arc<Table>,

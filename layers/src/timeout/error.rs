@@ -18,7 +18,7 @@ pub struct Elapsed {
 }
 
 impl Elapsed {
-    /// No answer within this time.
+    /// The error of a request without an answer within this time.
     pub const fn new(after: Duration) -> Self {
         Self { after }
     }

@@ -15,7 +15,7 @@ pub struct TimeoutFuture<F> {
     #[pin]
     inner: F,
     after: Option<Duration>,
-    /// `None` until the inner future has once been pending.
+    /// `None` until the inner future has been pending once.
     #[pin]
     sleep: Option<Sleep>,
 }
@@ -40,16 +40,16 @@ where
         if let Poll::Ready(result) = me.inner.poll(cx) {
             return Poll::Ready(result);
         }
-        // CORRECTNESS: pending from here on. The inner future has registered its waker; where there is a limit, the
-        // timer registers it too.
+        // CORRECTNESS: pending from here on. The inner future has registered its waker; if there is a limit,
+        // the timer registers it too.
         let Some(after) = *me.after else { return Poll::Pending };
         if me.sleep.is_none() {
             me.sleep.set(Some(tokio::time::sleep(after)));
         }
         let Some(sleep) = me.sleep.as_pin_mut() else { return Poll::Pending };
         if had_budget && !coop::has_budget_remaining() {
-            // The inner future has used up the task's budget, so the timer would always be told to wait: a service
-            // that is busy without an end could never time out.
+            // The inner future may have used up the task's budget, which would keep the timer pending: a
+            // service that is busy without end could then never time out.
             ready!(pin!(coop::unconstrained(sleep)).poll(cx));
         } else {
             ready!(sleep.poll(cx));

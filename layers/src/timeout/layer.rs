@@ -18,19 +18,19 @@ pub struct TimeoutLayer<L = Fixed> {
 }
 
 impl TimeoutLayer {
-    /// The same limit for every request.
+    /// Limits every request to `after`.
     pub const fn new(after: Duration) -> Self {
         Self { limit: Fixed::after(after) }
     }
 
-    /// No limit: the stack keeps its type, and the calls pass through.
+    /// Sets no limit: the stack keeps its type, and the calls pass through.
     pub const fn disabled() -> Self {
         Self { limit: Fixed::none() }
     }
 }
 
 impl<L> TimeoutLayer<L> {
-    /// A limit that depends on the request; see [`Limit`](super::Limit).
+    /// Sets a limit that depends on the request; see [`Limit`](super::Limit).
     pub const fn with_limit(limit: L) -> Self {
         Self { limit }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// assert_eq!(by_size.limit(&vec![0; 1_000_000]), Some(Duration::from_secs(3)));
 /// ```
 pub trait Limit<Req> {
-    /// The longest that this request may take; `None` for no limit.
+    /// The longest time that this request may take; `None` for no limit.
     fn limit(&self, req: &Req) -> Option<Duration>;
 }
 
@@ -20,12 +20,12 @@ pub trait Limit<Req> {
 pub struct Fixed(Option<Duration>);
 
 impl Fixed {
-    /// This limit for every request.
+    /// Limits every request to `after`.
     pub const fn after(after: Duration) -> Self {
         Self(Some(after))
     }
 
-    /// No limit for any request.
+    /// Sets no limit.
     pub const fn none() -> Self {
         Self(None)
     }

@@ -1,4 +1,4 @@
-//! Gives up waiting for a response, and says after how long.
+//! Stops waiting for a response after a limit, and reports the limit.
 
 mod error;
 mod future;
@@ -18,14 +18,15 @@ use std::{
 };
 use tower_service::Service;
 
-/// Answers with an error made from [`Elapsed`] when the inner service takes longer than a limit.
+/// Returns an error made from [`Elapsed`] if the inner service takes longer than a limit.
 ///
-/// The time for a call begins when its future first had to wait, so a call that is answered at once costs no timer.
-/// Waiting for readiness is not limited.
+/// The time starts when the call's future is first pending, so a call that is answered at once costs no
+/// timer. Waiting for readiness is not limited.
 ///
-/// *Errors*: those of the inner service, whose error type must be made from `Elapsed`. *Drop*: dropping the future
-/// drops the inner future with it; when the time is up the inner future lives until the caller drops this one, which
-/// `await` does at once. *Runtime*: a call that has to wait needs a tokio runtime with its timer enabled.
+/// *Errors*: those of the inner service, whose error type must implement `From<Elapsed>`. *Drop*: dropping
+/// the future drops the inner future with it. When the limit is reached, the inner future lives until the
+/// caller drops this one, which `await` does at once. *Runtime*: a call that has to wait needs a tokio
+/// runtime with its timer enabled.
 ///
 /// ```
 /// use rosey_layers::{Elapsed, Timeout};
@@ -54,19 +55,19 @@ pub struct Timeout<S, L = Fixed> {
 }
 
 impl<S> Timeout<S> {
-    /// The same limit for every request.
+    /// Limits every request to `after`.
     pub const fn new(inner: S, after: Duration) -> Self {
         Self { inner, limit: Fixed::after(after) }
     }
 
-    /// No limit: the stack keeps its type, and the calls pass through.
+    /// Sets no limit: the stack keeps its type, and the calls pass through.
     pub const fn disabled(inner: S) -> Self {
         Self { inner, limit: Fixed::none() }
     }
 }
 
 impl<S, L> Timeout<S, L> {
-    /// A limit that depends on the request; see [`Limit`].
+    /// Sets a limit that depends on the request; see [`Limit`].
     pub const fn with_limit(inner: S, limit: L) -> Self {
         Self { inner, limit }
     }

@@ -1,4 +1,4 @@
-//! Who watches and operates a circuit.
+//! Watching and operating a circuit.
 
 use super::*;
 
@@ -57,12 +57,12 @@ async fn a_watch_tells_every_change_once_and_misses_none() {
     assert!(changed.is_woken());
     assert_eq!(assert_ready!(changed.poll()), State::Held);
     drop(changed);
-    // A change while nobody waits is told to the next who does.
+    // A change without a waiter is reported to the next one.
     handle.set_healthy(true);
     let mut changed = task::spawn(watch.changed());
     assert_eq!(assert_ready!(changed.poll()), State::Closed);
     drop(changed);
     assert_pending!(task::spawn(watch.changed()).poll());
-    handle.set_healthy(true); // no news
+    handle.set_healthy(true); // no change
     assert_pending!(task::spawn(watch.changed()).poll());
 }

@@ -80,7 +80,7 @@ fn rejected(result: Answer) -> Rejected {
     }
 }
 
-/// A breaker whose back-off is over.
+/// A breaker whose back-off has elapsed.
 async fn half_open(
     puppet: &Puppet,
 ) -> Breaker<impl Service<Req, Response = Via, Error = Error, Future = impl Future<Output = Answer>> + Clone>

@@ -1,4 +1,4 @@
-//! What an open circuit does.
+//! Promises of an open circuit.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What counts, and what comes too late to count.
+//! Which outcomes count, and which come too late to count.
 
 use super::*;
 
@@ -43,13 +43,13 @@ async fn an_outcome_from_before_a_change_of_state_changes_nothing() {
     for call in &mut late {
         assert_pending!(call.poll());
     }
-    // One fails: open. A success that comes late does not close it.
+    // One failure opens the circuit. A late success does not close it.
     puppet.answer(0, DOWN);
     assert_eq!(assert_ready!(late[0].poll()), DOWN);
     puppet.answer(0, Ok(Via(0)));
     assert_ready_ok!(late[1].poll());
     assert_eq!(breaker.handle().state(), State::Open);
-    // Closed again, a failure that comes late does not open it.
+    // After the reset, a late failure does not open the circuit.
     breaker.handle().reset();
     puppet.answer(0, DOWN);
     assert_eq!(assert_ready!(late[2].poll()), DOWN);

@@ -1,4 +1,4 @@
-//! How an open circuit finds out that the service is well.
+//! How an open circuit detects that the service has recovered.
 
 use super::*;
 

@@ -1,8 +1,8 @@
-//! What is dropped when, and who is told.
+//! When futures are dropped, and which policy methods are called.
 
 use super::*;
 
-/// Fails at once, and says whether its call still lives.
+/// Fails at once; its token shows whether its call still lives.
 #[derive(Clone)]
 struct Holds(Arc<()>);
 struct Held(#[allow(dead_code)] Arc<()>);
@@ -26,11 +26,11 @@ impl Future for Held {
     }
 }
 
-/// Looks, when it is cloned, polled and called, at how many calls of the primary live.
+/// Checks, when it is cloned, polled and called, how many calls of the primary live.
 struct Looks(Arc<()>);
 
 impl Looks {
-    /// Beside the test and the primary, only this many copies of `Looks` may hold the token: no call of the primary.
+    /// Only the test, the primary and this many copies of `Looks` may hold the token: no call of the primary.
     fn look(&self, copies: usize) {
         assert_eq!(Arc::strong_count(&self.0), 2 + copies, "the primary's call still lives");
     }
@@ -62,7 +62,7 @@ async fn the_primarys_call_and_what_it_holds_is_dropped_before_the_secondary_sta
     let token = Arc::new(());
     let mut stack = Holds(Arc::clone(&token)).fallback_to(Looks(Arc::clone(&token)));
     assert_eq!(Arc::strong_count(&token), 3);
-    // Not through `oneshot`, which would drop the primary and hide a call that lives.
+    // `oneshot` would drop the primary and so hide a live call.
     let mut call = task::spawn(stack.ready().await.unwrap().call(read(1)));
     assert_eq!(Arc::strong_count(&token), 4, "the primary's call lives");
     assert_eq!(assert_ready!(call.poll()), Ok(Via(1)));
@@ -88,7 +88,7 @@ async fn dropping_a_call_drops_the_call_in_flight_and_reroutes_nothing() {
     assert_eq!((Arc::strong_count(&token), ledger.clones()), (2, 0));
 }
 
-/// Notes what it is told.
+/// Counts the calls of its methods.
 #[derive(Clone, Default)]
 struct Notes(Rc<Cell<(usize, usize)>>);
 

@@ -1,4 +1,4 @@
-//! What the caller hears when both paths fail.
+//! The error that a caller gets when both paths fail.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What becomes of requests while a service is not ready.
+//! What happens to requests while a service is not ready.
 
 use super::*;
 
@@ -55,7 +55,7 @@ async fn patience_ends_when_it_was_said_to_end_and_wakes_the_caller() {
     assert_ready_ok!(stack.poll_ready());
     let mut call = task::spawn(stack.call(read(1)));
     assert_eq!(assert_ready!(call.poll()), Ok(Via(1)));
-    // The next request has its own patience.
+    // The next request has a new time limit.
     assert_pending!(stack.poll_ready());
     advance(patience / 2).await;
     assert_pending!(stack.poll_ready());
@@ -101,7 +101,7 @@ async fn a_secondary_that_is_not_ready_holds_up_only_the_calls_that_need_it() {
     assert!(rerouted.is_woken());
 }
 
-/// Ready for each instance on its own, after it was asked often enough: as a service that connects.
+/// Each instance becomes ready on its own, after it was polled often enough, like a service that connects.
 #[derive(Clone)]
 struct Slow(usize, Arc<AtomicUsize>);
 

@@ -1,4 +1,4 @@
-//! Catches what is logged.
+//! Captures log events.
 
 use std::{
     fmt::{self, Write},
@@ -14,12 +14,12 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
 };
 
-/// What was logged so far, one line an event: `LEVEL message key=value …`.
+/// The events so far, one line per event: `LEVEL message key=value …`.
 #[derive(Clone, Default)]
 pub struct Events(Arc<Mutex<Vec<String>>>);
 
 impl Events {
-    /// Catches this thread's events of this level and above, until the guard is dropped.
+    /// Captures this thread's events of this level and above, until the guard is dropped.
     pub fn catch(level: Level) -> (Self, Guard) {
         let events = Self::default();
         let guard = Guard::new(tracing_subscriber::registry().with(events.catcher(level)));
@@ -35,8 +35,8 @@ impl Events {
     }
 }
 
-/// One subscriber at a time: what a callsite has cached belongs to the whole process, and is not settled while another
-/// thread brings or takes a subscriber of its own.
+/// Allows one subscriber at a time: tracing caches callsites for the whole process, and the cache is not
+/// stable while another thread installs or removes a subscriber.
 pub struct Guard {
     _subscriber: tracing::subscriber::DefaultGuard,
     _turn: MutexGuard<'static, ()>,

@@ -1,4 +1,4 @@
-//! Doubles shared by the tests.
+//! Test doubles.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod events;
@@ -44,7 +44,7 @@ impl ServedBy for Via {
     }
 }
 
-/// One error for a whole stack, as an application would have it.
+/// One error type for a whole stack, as in an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     Of(Class),
@@ -89,7 +89,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What tower's own mock says when it is told to fail.
+/// The error of tower's mock when it is told to fail.
 impl From<tower::BoxError> for Error {
     fn from(error: tower::BoxError) -> Self {
         error.downcast().map_or(Self::Of(Class::Unknown), |error| *error)

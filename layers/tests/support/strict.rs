@@ -1,4 +1,4 @@
-//! A service that insists on the contract between a service and its caller.
+//! A service that checks the contract between a service and its caller.
 
 use super::{Error, Req, Via};
 use std::{
@@ -24,7 +24,7 @@ impl Ledger {
     pub fn calls(&self) -> usize {
         self.calls.load(SeqCst)
     }
-    /// Calls to an instance that had not said that it was ready.
+    /// Calls to an instance that had not returned ready.
     pub fn violations(&self) -> usize {
         self.unready_calls.load(SeqCst)
     }
@@ -36,7 +36,7 @@ impl Ledger {
     }
 }
 
-/// Each instance is ready for one call only after its `poll_ready` was asked twice; a clone starts anew.
+/// Each instance is ready for one call only after two polls of `poll_ready`; a clone starts anew.
 #[derive(Debug)]
 pub struct Strict {
     ledger: Arc<Ledger>,

@@ -1,4 +1,4 @@
-//! Chat networks: a stream of events in, a voice out. One file or folder a network.
+//! Chat networks: a stream of events in, a voice out. One file or folder per network.
 
 pub mod jsonl;
 mod source;
@@ -14,62 +14,63 @@ pub use source::{OpenError, Source};
 
 /// A connection to a chat network.
 pub trait Chat: Send {
-    /// Its voice, which stays usable when the events have ended.
+    /// The voice of the connection, which stays usable when the events have ended.
     fn voice(&self) -> Arc<dyn Voice>;
 
-    /// How many bytes of input there are, if the input has a known end.
+    /// The size of the input in bytes, if it has a known end.
     fn size(&self) -> Option<u64> {
         None
     }
 
-    /// What happens in the channel, in order. The stream ends when there will be nothing more; reconnecting is
-    /// the network's own business. Dropping the stream stops the reading.
+    /// The events of the channel, in order. The stream ends when no more events can follow; the network's own
+    /// implementation reconnects. Dropping the stream stops the reading.
     fn listen(self: Box<Self>) -> BoxStream<'static, Received>;
 }
 
-/// Something read from a network.
+/// An item read from a network.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Bytes of input read so far, this one included; 0 where that means nothing.
+    /// Bytes of input read so far, including this item; 0 where the number has no meaning.
     pub position: u64,
-    /// What it is.
+    /// The event, or why the input is not one.
     pub item: Result<Event, Unreadable>,
 }
 
-/// Input that is no event.
+/// Input that is not an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// One piece of it. It is skipped, and the input goes on.
+    /// One line is unreadable. It is skipped, and the input goes on.
     #[error("line {line}: {reason}")]
     Line {
-        /// Its number, from 1.
+        /// The line number, starting at 1.
         line: u64,
-        /// What is wrong with it.
+        /// What is wrong with the line.
         reason: String,
     },
-    /// All that would have followed. The stream ends here.
+    /// The rest of the input is lost. The stream ends here.
     #[error("the input broke off: {0}")]
     Lost(String),
 }
 
-/// What a bot says in a channel.
+/// The output of a bot in a channel.
 ///
-/// An `Ok` means that the network has taken it. Dropping a future leaves open whether it was said. Whoever speaks
-/// waits as long as the voice does: a network that can be slow needs a limit of its own.
+/// An `Ok` means that the network has accepted the message. If a future is dropped, the message may or may
+/// not have been sent. A call waits as long as the network does: an implementation for a slow network needs
+/// its own limit.
 pub trait Voice: Send + Sync {
-    /// Says something to everybody.
+    /// Sends a message to the whole channel.
     fn say<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>>;
 
-    /// Says something to one user alone.
+    /// Sends a private message to one user.
     fn pm<'a>(&'a self, user: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>>;
 
-    /// Returns when everything said has left the process. Called once, at the end.
+    /// Waits until everything that was said has left the process. Called once, at the end.
     fn flush(&self) -> BoxFuture<'_, Result<(), Unsent>> {
         async { Ok(()) }.boxed()
     }
 }
 
-/// Something could not be said.
+/// A message that could not be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsent {
     reason: String,
@@ -77,17 +78,17 @@ pub struct Unsent {
 }
 
 impl Unsent {
-    /// It may be tried again later.
+    /// A failure that may pass: the message may be sent later.
     pub fn transient(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), permanent: false }
     }
 
-    /// It never will be said: refused, or nobody of that name.
+    /// A failure that will not pass: the message was refused, or the user does not exist.
     pub fn permanent(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), permanent: true }
     }
 
-    /// Whether trying again is of no use.
+    /// Whether sending the message again is pointless.
     pub const fn is_permanent(&self) -> bool {
         self.permanent
     }
@@ -101,10 +102,10 @@ impl fmt::Display for Unsent {
 
 impl std::error::Error for Unsent {}
 
-/// Reads the value of `--chat` and opens what it names.
+/// Parses the value of `--chat` and opens the chat.
 ///
 /// # Errors
-/// A sentence that says what is wrong with it, or why it cannot be opened.
+/// What is wrong with the value, or why the chat cannot be opened.
 pub async fn open(source: &str) -> Result<Box<dyn Chat>, OpenError> {
     source.parse::<Source>()?.open().await
 }

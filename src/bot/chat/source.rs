@@ -23,18 +23,18 @@ pub enum Source {
 /// Why a chat could not be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The text names no chat.
+    /// The value does not name a chat.
     Unclear {
-        /// The text.
+        /// The value.
         source: String,
-        /// What is wrong with it.
+        /// Why the value does not name a chat.
         reason: String,
     },
     /// The file cannot be read.
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         error: std::io::Error,
     },
 }
@@ -58,8 +58,8 @@ impl std::error::Error for OpenError {
 }
 
 impl Source {
-    /// The same as the source of this channel: two channels never hold the same event, even if both call one by the
-    /// same id. What the text itself names counts first.
+    /// Sets the channel's name as the source of ids, unless the value names a source itself. Events of two
+    /// channels are then distinct even if they have the same id.
     #[must_use]
     pub fn of_channel(mut self, channel: Option<&str>) -> Self {
         let Self::Jsonl(recording) = &mut self;
@@ -69,12 +69,12 @@ impl Source {
         self
     }
 
-    /// The forms there are, for people.
+    /// The supported forms, for people.
     pub const FORMS: &'static str = "a chat is jsonl:FILE or jsonl:- (standard input), and may end in ?shift=now \
                                      (a file's last event happens now) or ?speed=max|N (N times the recorded pace), \
                                      or ?source=NAME (whose ids its lines have), joined by &";
 
-    /// Opens it.
+    /// Opens the chat.
     ///
     /// # Errors
     /// When the file cannot be read.

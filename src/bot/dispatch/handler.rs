@@ -1,4 +1,4 @@
-//! What can be registered as a handler: functions, synchronous and asynchronous alike.
+//! The forms of functions that can be registered as a handler, synchronous and asynchronous.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,30 +8,31 @@ use futures_util::future::BoxFuture;
 
 use super::{Context, Event, Flow, IntoOutcome, Outcome};
 
-/// A function that handles events: `fn(Context<S>, Arc<Event>) -> R`, or the same `async`, where `R` is `()`, a
-/// [`Flow`] or a `Result` of either.
+/// A function that handles events: `fn(Context<S>, Arc<Event>) -> R`, or the same `async`, where `R` is `()`,
+/// a [`Flow`] or a `Result` of either.
 ///
-/// `M` only tells the two forms apart; the compiler finds it. A synchronous handler must not block: it runs
-/// where the channel is read.
+/// `M` only distinguishes the two forms; the compiler infers it. A synchronous handler must not block: it
+/// runs in the task that reads the channel.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     note = "a handler is `fn(Context<S>, Arc<Event>) -> R` or `async fn` of the same, and `R` is `()`, `Flow` or a \
             `Result` of either"
 )]
 pub trait Handler<S, M>: Send + Sync + 'static {
-    /// Handles one event: at once, or by a future that does.
+    /// Handles one event: immediately, or in the returned future.
     fn call(&self, bot: Context<S>, event: Arc<Event>) -> Call;
 }
 
-/// What calling a handler gives.
+/// The result of calling a handler.
 pub enum Call {
-    /// It has finished.
+    /// The handler has finished.
     Done(Outcome),
-    /// It will, when this has been awaited. Dropping it abandons the handler where it waits.
+    /// The handler finishes when this future completes. Dropping the future abandons the handler where it
+    /// waits.
     Pending(BoxFuture<'static, Outcome>),
 }
 
-/// The forms of handlers, for [`Handler`].
+/// Markers of the forms of handlers, for [`Handler`].
 pub mod form {
     /// A function that returns its outcome.
     #[derive(Debug)]
@@ -61,7 +62,7 @@ where
     }
 }
 
-/// A handler of either form, under its name.
+/// A handler of either form, with its name.
 pub(super) struct Registered<S> {
     pub(super) name: &'static str,
     pub(super) call: Box<dyn Fn(Context<S>, Arc<Event>) -> Call + Send + Sync>,

@@ -1,8 +1,9 @@
-//! Who handles what: the handlers of each kind of event, and the rules by which they run.
+//! The dispatcher: the handlers of each kind of event, and the rules by which they run.
 //!
-//! The handlers of one event run one after another, in the order of registration, whether they are synchronous
-//! or not. One can stop the rest. An error or a panic in one is logged, counted and raises [`Kind::Error`]; the
-//! rest still run, and the bot goes on. A failure while an error is being handled is only logged.
+//! The handlers of one event run one after another, in the order of registration, synchronous and
+//! asynchronous ones alike. A handler can stop those after it. An error or a panic in a handler is logged,
+//! counted and raises [`Kind::Error`]; the remaining handlers still run, and the bot goes on. A failure while
+//! an error is being handled is only logged.
 
 mod handler;
 #[cfg(test)]
@@ -27,22 +28,22 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Whether the handlers after this one see the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flow {
-    /// They do.
+    /// The handlers after this one run.
     #[default]
     Continue,
-    /// They do not.
+    /// The handlers after this one do not run.
     Stop,
 }
 
-/// How a handler ended.
+/// The result of a handler.
 pub type Outcome = Result<Flow, BoxError>;
 
 /// What a handler may return: `()`, [`Flow`], or a `Result` of either.
 pub trait IntoOutcome {
-    /// The same as an outcome.
+    /// Converts the return value into an outcome.
     ///
     /// # Errors
-    /// The handler's own.
+    /// The handler's own error.
     fn into_outcome(self) -> Outcome;
 }
 
@@ -58,7 +59,7 @@ pub trait IntoOutcome {
 ///     bot.voice().say(&format!("Hello {user}")).await
 /// }
 ///
-/// /// Synchronous, and keeps lines of its own from everybody after it.
+/// /// Synchronous, and hides the bot's own lines from all later handlers.
 /// fn quiet<S>(_: Context<S>, event: Arc<Event>) -> Flow {
 ///     match &event.body {
 ///         Body::Message { user, .. } if user == "Rosey" => Flow::Stop,
@@ -80,21 +81,21 @@ impl<S: 'static> Default for Dispatcher<S> {
 }
 
 impl<S: 'static> Dispatcher<S> {
-    /// Nobody handles anything.
+    /// A dispatcher without handlers.
     pub fn new() -> Self {
         Self { handlers: std::array::from_fn(|_| Vec::new()) }
     }
 
-    /// Adds a handler after those that are there.
+    /// Adds a handler after the existing ones.
     pub fn on<M>(&mut self, kind: Kind, handler: impl Handler<S, M>) -> &mut Self {
         self.handlers[kind.index()].push(Registered::new(handler));
         self
     }
 
-    /// Runs the handlers of an event. Synchronous handlers that are registered before the first asynchronous one
-    /// run in the first poll.
+    /// Runs the handlers of an event. Synchronous handlers that are registered before the first asynchronous
+    /// one run in the first poll.
     ///
-    /// Dropping the future abandons the handler that is waiting, and the rest do not run.
+    /// Dropping the future abandons the handler that is waiting, and the remaining handlers do not run.
     pub async fn dispatch(&self, bot: &Context<S>, event: Arc<Event>) {
         for handler in &self.handlers[event.kind().index()] {
             match run(handler, bot, &event).await {
@@ -105,7 +106,7 @@ impl<S: 'static> Dispatcher<S> {
         }
     }
 
-    /// Hands a failure to the handlers of errors. Theirs are logged and go no further.
+    /// Raises a failure to the handlers of [`Kind::Error`]. Failures of those handlers are only logged.
     async fn raise(&self, bot: &Context<S>, event: &Event, handler: &'static str, message: String) {
         if event.kind() == Kind::Error {
             return;
@@ -126,10 +127,10 @@ impl<S> std::fmt::Debug for Dispatcher<S> {
     }
 }
 
-/// Runs one handler; a failure is logged and counted here, and comes back as a sentence.
+/// Runs one handler. A failure is logged and counted here, and returned as a sentence.
 async fn run<S>(handler: &Registered<S>, bot: &Context<S>, event: &Arc<Event>) -> Result<Flow, String> {
-    // A handler that panicked is never asked what it left behind: whatever it shares with others is behind
-    // locks, and ours are taken without regard to poisoning.
+    // Unwind safety: a call that panicked is dropped and never resumed. State that it shares is behind locks,
+    // and the locks of this crate ignore poisoning.
     let called =
         std::panic::catch_unwind(AssertUnwindSafe(|| (handler.call)(bot.clone(), Arc::clone(event))));
     let ended = match called {
@@ -158,7 +159,7 @@ async fn run<S>(handler: &Registered<S>, bot: &Context<S>, event: &Arc<Event>) -
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));

@@ -5,15 +5,15 @@ use super::super::event::{Body, Event};
 use crate::client::Stack;
 use crate::op::Op;
 
-/// #14: the users were counted, for the history. A network that does not count connections has at least as many
-/// as users.
+/// #14: records the user count in the history. A network that does not count connections has at least as many
+/// connections as users.
 pub async fn users_counted<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::UserCount { usercount, connected } = event.body else { return };
     let counted = bot.of(&event, "user_count").user_count(usercount, connected.unwrap_or(usercount)).await;
     bot.settle(counted, format_args!("a count of {usercount} users"));
 }
 
-/// #15: the users were counted, for the record.
+/// #15: records the user count as a possible high-water mark.
 pub async fn high_water<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::UserCount { usercount, connected } = event.body else { return };
     let noted = bot.of(&event, "high_water").high_water(usercount, connected).await;

@@ -5,7 +5,7 @@ use super::super::event::{Body, Event};
 use crate::client::Stack;
 use crate::op::Op;
 
-/// #13: a line was said, at its own time. An empty one is no line, and is skipped.
+/// #13: logs a chat line at its own time. An empty line is skipped.
 pub async fn message_said<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::Message { user, content } = &event.body else { return };
     if content.is_empty() {
@@ -15,17 +15,17 @@ pub async fn message_said<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     bot.settle(logged, format_args!("a line of {}", brief(user)));
 }
 
-/// #17, on join: what waits for the user is claimed, sent and marked. If it cannot be claimed, a warning, and
-/// nothing is sent.
+/// #17, on join: claims the messages that wait for the user, sends them and marks them. If the claim fails,
+/// the bot logs a warning and sends nothing.
 ///
-/// Claims and marks are the bot's own doing, not the event's: they happen now, under fresh ids.
+/// Claims and marks are operations of the bot, not of the event: they happen now, with fresh ids.
 pub async fn pending_messages<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::UserJoin { user, .. } = &event.body else { return };
     bot.deliver(Some(user)).await;
 }
 
-/// #17, every 2 s: first the marks that failed are repeated, then what waits for the whole channel is claimed,
-/// sent and marked. Nothing is claimed while the channel is lost: it could not be said.
+/// #17, every 2 s: repeats the marks that failed, then claims, sends and marks the messages for the whole
+/// channel. Claims nothing after the bot has lost the channel, because nothing could be said there.
 pub async fn channel_messages<S: Stack<Op>>(bot: Context<S>) {
     bot.repay().await;
     if bot.room().online() != Some(false) {

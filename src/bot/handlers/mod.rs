@@ -1,17 +1,17 @@
-//! The seven places where the bot touches its memory, numbered as in the table of `docs/bot.md`.
+//! The seven handlers through which the bot uses the database, numbered as in the table of `docs/bot.md`.
 //!
 //! | # | event | handler |
 //! |---|---|---|
 //! | 11 | a user joins | [`user_joined`], then [`pending_messages`] |
 //! | 12 | a user leaves | [`user_left`] |
-//! | 13 | a line is said | [`message_said`] |
-//! | 14 | the users are counted | [`users_counted`] |
-//! | 15 | the users are counted | [`high_water`] |
-//! | 16 | the bot comes, goes, is thrown out | [`status_changed`] |
+//! | 13 | a chat line | [`message_said`] |
+//! | 14 | a user count | [`users_counted`] |
+//! | 15 | a user count | [`high_water`] |
+//! | 16 | the bot connects, disconnects, is kicked | [`status_changed`] |
 //! | 17 | a user joins; every 2 s | [`pending_messages`], [`channel_messages`] |
 //!
-//! And [`users_listed`] keeps #11 and #12 true for what happened while nobody watched. An operation that fails
-//! is logged with what it means, and counted; the bot goes on.
+//! In addition, [`users_listed`] corrects #11 and #12 for joins and leaves that the bot did not see. A failed
+//! operation is logged with its consequence, and counted; the bot goes on.
 
 mod counts;
 mod messages;
@@ -34,7 +34,7 @@ use super::room;
 use crate::client::Stack;
 use crate::op::Op;
 
-/// Registers the handlers above, in their order, behind the one that keeps the [`Room`](super::Room).
+/// Registers the handlers above in this order, after the one that updates the [`Room`](super::Room).
 pub fn register<S: Stack<Op>>(dispatcher: &mut Dispatcher<S>) {
     for kind in Kind::ALL {
         dispatcher.on(*kind, room::observe::<S>);

@@ -5,14 +5,14 @@ use super::super::event::{Body, Event};
 use crate::client::Stack;
 use crate::op::Op;
 
-/// #11: a user joined. [`pending_messages`](super::pending_messages) comes next.
+/// #11: records that a user joined. [`pending_messages`](super::pending_messages) follows.
 pub async fn user_joined<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::UserJoin { user, .. } = &event.body else { return };
     let joined = bot.of(&event, "user_joined").user_joined(user).await;
     bot.settle(joined, format_args!("the join of {}", brief(user)));
 }
 
-/// #12: a user left.
+/// #12: records that a user left.
 pub async fn user_left<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::UserLeave { user } = &event.body else { return };
     let left = bot.of(&event, "user_left").user_left(user).await;

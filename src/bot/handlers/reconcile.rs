@@ -10,23 +10,23 @@ use super::super::event::{Body, Event};
 use crate::client::Stack;
 use crate::op::{Op, Session};
 
-/// Operations of one list in flight at a time.
+/// The largest number of operations of one list in flight.
 const AT_ONCE: usize = 32;
 
-/// #11 and #12, for what happened while nobody watched: everybody who is there was told.
+/// #11 and #12 for joins and leaves that the bot did not see: reconciles the user list with the open sessions.
 ///
-/// Who is there without a session joins now, and gets what waits for him. Whoever has a session and is not there
-/// left at the last moment that a bot was watching, and not before he came.
+/// A listed user without a session joins now, and gets any waiting messages. A user with a session who is not
+/// listed left at the last moment at which a bot was watching, but not before joining.
 ///
-/// When the sessions cannot be asked for, everybody on the list joins: if a session is open, that credits it
-/// and goes on, so nothing is counted twice. Nobody leaves then, until the next list.
+/// When the sessions cannot be read, every listed user joins: a join credits an open session and continues
+/// it, so no time is counted twice. No user leaves then, until the next list.
 pub async fn users_listed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::UserList { users } = &event.body else { return };
     let watched_here = bot.room().watched_before_list();
     let present: BTreeSet<&str> = users.iter().map(|user| user.username.as_str()).collect();
     let watched_before = bot.sign_of_life().await.map(|seconds| seconds.saturating_mul(1000));
     let sessions = bot.counted(bot.db().open_sessions().await).inspect_err(|error| {
-        warn!("cannot ask who was here: everybody on the list joins, and nobody leaves: {error}");
+        warn!("cannot read the open sessions; all listed users join, and no user leaves: {error}");
     });
     let sessions = sessions.unwrap_or_default();
     let open: BTreeSet<&str> = sessions.iter().map(|session| session.username.as_str()).collect();
@@ -71,10 +71,12 @@ impl Move<'_> {
     }
 }
 
-/// When somebody left who was not seen leaving, in unix milliseconds; `None` if he came after the list.
+/// When a user left whose leave the bot did not see, in unix milliseconds; `None` if the user joined after
+/// the list.
 ///
-/// The session's times are whole seconds, rounded down, so the join itself may be as late as the end of that
-/// second: a leave in the next one is surely after it. And not after the list, which he is missing from.
+/// The session's times are whole seconds, rounded down, so the join may be as late as the end of its second:
+/// a leave one second later is surely after the join. The leave is not after the list, because the list does
+/// not contain the user.
 fn left_at(session: &Session, watched_until: Option<i64>, listed_at: i64) -> Option<i64> {
     let since = session.since.saturating_mul(1000);
     if since > listed_at {

@@ -6,10 +6,10 @@ use crate::client::Stack;
 use crate::clock;
 use crate::op::{Op, StatusData, StatusUpdate};
 
-/// The longest reason that goes into the details of a status, in characters.
+/// The longest reason stored in the details of a status, in characters.
 const LONGEST_REASON: usize = 500;
 
-/// #16: the bot has come into the channel, has lost it, or was thrown out.
+/// #16: records that the bot has connected to the channel, lost it, or was kicked.
 pub async fn status_changed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let (status, reason) = match &event.body {
         Body::Connect => ("online", None),
@@ -18,17 +18,18 @@ pub async fn status_changed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
         _ => return,
     };
     let db = bot.of(&event, "status_update");
-    // Ours would overwrite it.
+    // Read first, because the new status overwrites it.
     bot.sign_of_life().await;
     let mut update = changed(&bot, status, reason, matches!(event.body, Body::Connect));
     if event.is_identified() {
-        // Read again by another process it must make the same operation: the heartbeat tells since when this one runs.
+        // Another process that reads the same event must produce the same operation, so the start time of
+        // this process is left out; the heartbeat contains it.
         update.status_data = update.status_data.map(|data| StatusData { bot_start_time: None, ..data });
     }
     bot.settle(db.status_update(update).await, format_args!("the status {status}"));
 }
 
-/// Every 10 s: what the bot knows of itself and the channel. Tells that it lives.
+/// Every 10 s: records what the bot knows about itself and the channel. Serves as a heartbeat.
 pub(in crate::bot) async fn heartbeat<S: Stack<Op>>(bot: Context<S>) {
     bot.sign_of_life().await;
     let counts = bot.room().counts();
@@ -41,14 +42,14 @@ pub(in crate::bot) async fn heartbeat<S: Stack<Op>>(bot: Context<S>) {
     bot.settle(bot.db().status_update(update).await, format_args!("a heartbeat"));
 }
 
-/// The last thing the bot does.
+/// Records that the bot is offline. The last operation of a bot.
 pub(in crate::bot) async fn say_offline<S: Stack<Op>>(bot: &Context<S>, why: &str) {
     let update = changed(bot, "offline", Some(why), false);
     bot.settle(bot.db().status_update(update).await, format_args!("the last status"));
 }
 
 fn changed<S>(bot: &Context<S>, status: &str, reason: Option<&str>, connected: bool) -> StatusUpdate {
-    // No reason clears the one before.
+    // Without a reason, the previous one is cleared.
     let details = reason.map(|reason| reason.chars().take(LONGEST_REASON).collect());
     StatusUpdate {
         status: Some(Some(status.to_owned())),

@@ -1,4 +1,4 @@
-//! Each of the seven places, once on a stack that answers and once on one where everything fails.
+//! Each of the seven handlers, once on a stack that answers and once on one where every operation fails.
 
 use serde_json::json;
 
@@ -15,7 +15,8 @@ fn counted() -> Body {
     Body::UserCount { usercount: 7, connected: Some(12) }
 }
 
-/// With everything failing: these operations are tried, and nothing else happens to the bot.
+/// Asserts that these operations are attempted while every operation fails, and that the bot continues
+/// otherwise unaffected.
 async fn carries_on(event: Body, tried: &[&str]) {
     for code in [Code::UNAVAILABLE, Code::UNANSWERED, Code::DATABASE, Code::INVALID] {
         let told = Told::new(Fake::failing(code));
@@ -258,7 +259,7 @@ async fn a_list_makes_the_present_join_and_those_gone_leave_when_the_last_bot_st
     ]);
     told.fake.answer("open_sessions", sessions);
     told.tell(90_000, Body::Connect).await;
-    // By now our own status stands there.
+    // By now the new bot's own status has overwritten that of the previous one.
     let sessions = json!([
         {"username": "gone", "since": 10, "watched_until": 90},
         {"username": "here", "since": 15, "watched_until": 90},

@@ -67,7 +67,10 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
     }
     let (exit, json, text) = played?;
     query::show(global, &json, |_| text);
-    Ok(exit)
+    match exit {
+        Exit::Ok => Ok(exit),
+        exit => Err(Failure::new(exit, "the demo did not end as it must; what is wrong is on stdout")),
+    }
 }
 
 /// Returns how it ended, and what there is to print: for machines, and for people.

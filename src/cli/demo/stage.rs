@@ -133,6 +133,7 @@ impl Stage {
             },
             database: DatabaseArgs {
                 future_tolerance_ms: Head::AHEAD,
+                past_tolerance_days: Head::BEHIND,
                 database_url: Some(self.database.clone()),
                 synchronous: SynchronousArg::Normal,
                 existing: false,

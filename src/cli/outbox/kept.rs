@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::super::args::DatabaseArgs;
 use super::super::exit::Failure;
+use super::super::number::{counted, wait};
 use super::args::OutboxArgs;
 use super::clock_time;
 
@@ -29,6 +30,7 @@ pub(in crate::cli) async fn open(
 ) -> Result<Option<OutboxService<Op>>, Failure> {
     let Some(mut options) = args.options(database.file_mode) else { return Ok(None) };
     options.future_tolerance = database.future_tolerance_ms;
+    options.past_tolerance = database.past_tolerance_days;
     let outbox = match OutboxService::open(&options).await {
         Ok(outbox) => outbox,
         Err(error) if args.is_named() => return Err(error.into()),
@@ -44,8 +46,8 @@ pub(in crate::cli) async fn open(
     if let Ok(Some(oldest)) = outbox.oldest().await {
         let since = clock_time(oldest);
         tracing::info!(
-            "{} operations wait in the outbox {file} since {since}: replayed as soon as a path takes them",
-            counts.waiting
+            "{} in the outbox {file} since {since}: replayed as soon as a path takes them",
+            wait(counts.waiting, "operation")
         );
     }
     if counts.refused + counts.expired > 0 {
@@ -68,11 +70,11 @@ impl Report {
         if replayed + refused == 0 && left.is_empty() {
             return None;
         }
-        let mut line = format!("outbox {file}: {replayed} operations replayed");
+        let mut line = format!("outbox {file}: {} replayed", counted(*replayed, "operation"));
         match left.waiting {
-            0 => line.push_str(", none waits"),
+            0 => line.push_str(", none waiting"),
             waiting => line.push_str(&format!(
-                ", {waiting} wait: the next start replays them, or `rosey outbox --replay`"
+                ", {waiting} waiting: the next start replays them, or `rosey outbox --replay`"
             )),
         }
         if left.refused + left.expired > 0 {

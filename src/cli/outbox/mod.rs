@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::args::Global;
 use super::exit::{Exit, Failure};
+use super::number::{counted, wait, were};
 use super::paths::Paths;
 use super::shown::clean;
 use super::{confirm, console, query};
@@ -78,17 +79,27 @@ async fn replay(global: &Global, file: &Path, args: &OutboxCommand) -> Result<Ex
     let json = serde_json::json!({"replayed": replayed, "refused": refused, "expired": expired, "waiting": waiting,
                                   "stopped": stopped});
     query::show(global, &json, |_| {
-        let mut text = format!("{replayed} replayed, {refused} refused, {expired} expired, {waiting} wait");
+        let mut text =
+            format!("{replayed} replayed, {refused} refused, {expired} expired, {waiting} waiting");
         if let Some(cause) = &stopped {
             text.push_str(&format!("\nstopped: {cause}"));
         }
         text
     });
-    Ok(match (waiting, *refused) {
-        (0, 0) => Exit::Ok,
-        (0, _) => Exit::Refused,
-        _ => Exit::Unserved,
-    })
+    match (waiting, *refused) {
+        (0, 0) => Ok(Exit::Ok),
+        (0, refused) => Err(Failure::new(
+            Exit::Refused,
+            format!("{} refused and set aside; `rosey outbox` lists why", were(refused, "operation")),
+        )),
+        (waiting, _) => {
+            let why = format!("{} in the outbox", wait(waiting, "operation"));
+            Err(match &round.stopped {
+                Some(cause) => Failure::because(Exit::Unserved, cause, format!("{why}: {cause}")),
+                None => Failure::new(Exit::Unserved, why),
+            })
+        }
+    }
 }
 
 async fn discard(global: &Global, file: &Path, which: Which, yes: bool) -> Result<Exit, Failure> {
@@ -101,17 +112,16 @@ async fn discard(global: &Global, file: &Path, which: Which, yes: bool) -> Resul
     };
     // Held before the question: while it is asked, no bot may take the file.
     let outbox = OutboxService::<Op>::open(&OutboxOptions::new(file)).await?;
-    let what = format!("{count} operations in {}", listing.file);
-    let agreed = confirm::removal(global, yes, &what, "will never be applied");
-    if !matches!(agreed, Ok(true)) {
+    let what = format!("{} in {}", counted(count, "operation"), listing.file);
+    if let Err(failure) = confirm::removal(global, yes, &what, "will never be applied") {
         outbox.close().await;
-        return agreed.map(|_| Exit::Failed);
+        return Err(failure);
     }
     let dropped = outbox.discard(which).await;
     outbox.close().await;
     let dropped = dropped.map_err(|cause| Failure::of(Exit::Unserved, &cause))?;
     query::show(global, &serde_json::json!({"dropped": dropped}), |_| {
-        format!("{dropped} operations dropped from {}", file.display())
+        format!("{} dropped from {}", counted(dropped, "operation"), clean(&file.display().to_string()))
     });
     Ok(Exit::Ok)
 }
@@ -119,7 +129,7 @@ async fn discard(global: &Global, file: &Path, which: Which, yes: bool) -> Resul
 fn text(listing: &Listing) -> String {
     let Listing { file, waiting, refused, expired, oldest, operations, refusals } = listing;
     let since = oldest.map_or_else(String::new, |at| format!(", the oldest since {}", clock_time(at)));
-    let mut text = format!("{}: {waiting} wait{since}; {refused} refused, {expired} expired", clean(file));
+    let mut text = format!("{}: {waiting} waiting{since}; {refused} refused, {expired} expired", clean(file));
     if operations.is_empty() {
         return text;
     }

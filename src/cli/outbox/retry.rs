@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::super::args::Global;
 use super::super::exit::{Exit, Failure};
+use super::super::number::{wait, were};
 use super::super::query;
 use super::super::shown::clean;
 use super::args::OutboxCommand;
@@ -20,22 +21,29 @@ pub(super) async fn run(global: &Global, file: &Path, args: &OutboxCommand) -> R
     let (Retried { waiting, too_old }, missing) = retried?;
     let json = serde_json::json!({"waiting": waiting, "too_old": too_old, "missing": missing});
     query::show(global, &json, |_| {
-        let mut text = format!("{waiting} operations wait again");
+        let mut text = format!("{} again", wait(waiting, "operation"));
         if waiting > 0 {
             text.push_str(": the next start of the bot replays them, or `rosey outbox --replay`");
         }
         if too_old > 0 {
             text.push_str(&format!(
-                "\n{too_old} were taken more than 7 days ago, and stay set aside: whether they have been done since cannot be \
-                 told any more"
+                "\n{} taken more than 7 days ago and stay set aside: whether they have been applied since cannot be \
+                 told any more",
+                were(too_old, "operation")
             ));
         }
         for id in &missing {
-            text.push_str(&format!("\n{}: none that was refused has this id", clean(id)));
+            text.push_str(&format!("\n{}: no refused operation has this id", clean(id)));
         }
         text
     });
-    Ok(if too_old == 0 && missing.is_empty() { Exit::Ok } else { Exit::Failed })
+    if too_old == 0 && missing.is_empty() {
+        return Ok(Exit::Ok);
+    }
+    let old = (too_old > 0).then(|| format!("{} too old to be offered again", were(too_old, "operation")));
+    let none =
+        (!missing.is_empty()).then(|| format!("no refused operation has the id {}", missing.join(", ")));
+    Err(Failure::new(Exit::Failed, old.into_iter().chain(none).collect::<Vec<_>>().join("; ")))
 }
 
 /// Does it; answers also the ids of which there is none.

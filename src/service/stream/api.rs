@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::context::{Context, ContextBuilder, RequestErrorKind};
-use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 // Error codes of JetStream: github.com/nats-io/nats-server, server/errors.json
 const CONSUMER_NOT_FOUND: u64 = 10014;
 const STREAM_NOT_FOUND: u64 = 10059;
-const MESSAGE_NOT_FOUND: u64 = 10037;
+pub(super) const MESSAGE_NOT_FOUND: u64 = 10037;
 const NOT_ENABLED: u64 = 10076;
 const NOT_ENABLED_FOR_ACCOUNT: u64 = 10039;
 
@@ -159,24 +157,6 @@ impl Api {
         let mut answer = self.ask(&format!("STREAM.INFO.{name}"), &json!({})).await?;
         let info = StreamInfo::deserialize(&answer).map_err(|e| ApiError::Silent(e.to_string()))?;
         Ok(StreamInfo { settings: answer["config"].take(), ..info })
-    }
-
-    /// A message that the stream holds, as it was stored.
-    pub(super) async fn stored(&self, stream: &str, sequence: u64) -> Result<StreamMessage, ApiError> {
-        let silent = |e: &dyn std::fmt::Display| ApiError::Silent(e.to_string());
-        let stream = self.0.get_stream_no_info(stream).await.map_err(|e| silent(&e))?;
-        stream.get_raw_message(sequence).await.map_err(|e| match e.kind() {
-            LastRawMessageErrorKind::NoMessageFound => {
-                ApiError::Refused { code: MESSAGE_NOT_FOUND, description: e.to_string() }
-            }
-            _ => silent(&e),
-        })
-    }
-
-    /// A message that the stream still holds.
-    pub(super) async fn message(&self, stream: &str, sequence: u64) -> Option<StreamMessage> {
-        let stream = self.0.get_stream_no_info(stream).await.ok()?;
-        stream.get_raw_message(sequence).await.ok()
     }
 
     pub(super) async fn create_stream(&self, name: &str, config: &Value) -> Result<(), ApiError> {

@@ -1,21 +1,20 @@
 //! The consumer's work: takes messages for as long as there is a connection, declares what is missing, and notices when
 //! nothing moves any more.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Message;
 use tokio::sync::watch::Receiver;
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{self, Instant, MissedTickBehavior};
+use tokio::time::{self, MissedTickBehavior};
 
 use super::api::{ApiError, ConsumerInfo};
 use super::declare::{CONSUMER, Declaration};
 use super::limits;
 use super::message::{self, NAK, Place};
-use super::pull::{Came, Limits, Pull};
+use super::pull::{Came, Pull};
 use super::watch;
+use super::work::Work;
 use crate::operation::Persist;
 use crate::service::Shared;
 use crate::service::connection::Connection;
@@ -53,56 +52,6 @@ pub(super) enum Ended {
     Lost(String),
 }
 
-/// What is being worked on.
-pub(super) struct Work {
-    /// Each answers the bytes that it had.
-    pub(super) running: JoinSet<usize>,
-    /// The bytes of all of these.
-    bytes: usize,
-    pub(super) alone: VecDeque<Message>,
-    /// Whether one is tried alone now.
-    is_alone: bool,
-    /// Messages that came since it was last asked.
-    came: u64,
-    /// The connection broke: what was on its way, messages or acknowledgements, may have been lost with it.
-    pub(super) broke: bool,
-    /// How often the connection had come up when that was last looked at.
-    times: u64,
-    /// How much may be asked for at once.
-    limits: Limits,
-    /// The same, when it was last looked whether a message ended it.
-    pub(super) looked: u64,
-    /// When a message that cannot be read was found last.
-    pub(super) unread: Option<Instant>,
-}
-
-/// How many bytes of messages are worked on at once, beside their number.
-const BYTES: usize = 4 << 20;
-
-impl Work {
-    pub(super) fn has_room(&self, in_flight: usize) -> bool {
-        self.running.len() < in_flight && self.bytes < BYTES
-    }
-
-    pub(super) fn begins(&mut self, length: usize) {
-        self.bytes += length;
-    }
-
-    pub(super) fn ended(&mut self, ended: Result<usize, JoinError>) {
-        self.bytes = self.bytes.saturating_sub(ended.unwrap_or_default());
-        if self.running.is_empty() {
-            self.bytes = 0;
-        }
-    }
-
-    /// Passes over all that has ended.
-    pub(super) fn reap(&mut self) {
-        while let Some(ended) = self.running.try_join_next() {
-            self.ended(ended);
-        }
-    }
-}
-
 impl<O: Persist> Consume<O> {
     /// Stream and consumer, as they have to be.
     ///
@@ -122,18 +71,7 @@ impl<O: Persist> Consume<O> {
 
     /// Runs until it is told to stop; returns when everything taken is done, or given back.
     pub(in crate::service) async fn run(mut self) {
-        let mut work = Work {
-            running: JoinSet::new(),
-            bytes: 0,
-            alone: VecDeque::new(),
-            is_alone: false,
-            came: 0,
-            broke: false,
-            times: 0,
-            limits: Limits::default(),
-            looked: 0,
-            unread: None,
-        };
+        let mut work = Work::default();
         let (shared, declaration, stop) = (self.shared.clone(), self.declaration.clone(), self.stop.clone());
         let watching = tokio::spawn(watch::run(shared, declaration, stop));
         work.times = self.connection.borrow().times;
@@ -196,7 +134,7 @@ impl<O: Persist> Consume<O> {
             tracing::debug!(stream = self.declaration.name, "the stream cannot be declared yet: {error}");
             return;
         }
-        let help = limits::forbids(error).map(|help| format!("; to have one, {help}"));
+        let help = limits::help(error).map(|help| format!("; to have one, {help}"));
         let (name, help) = (&self.declaration.name, help.unwrap_or_default());
         self.shared.notices.raise(
             UNDECLARED,
@@ -216,6 +154,9 @@ impl<O: Persist> Consume<O> {
             Ok(pull) => pull,
             Err(e) => return Ended::Lost(e),
         };
+        let shared = Arc::clone(&self.shared);
+        let received = &shared.progress.received;
+        let _counting = received.begin();
         let times = self.connection.borrow_and_update().times;
         work.broke |= std::mem::replace(&mut work.times, times) != times;
         let mut watch = time::interval(WATCH_EVERY);
@@ -256,6 +197,9 @@ impl<O: Persist> Consume<O> {
                         }
                         work.came += 1;
                         let place = Place::of(&message, &self.declaration.name);
+                        if let Some(place) = &place {
+                            received.note(place.delivery, place.sequence, place.delivered);
+                        }
                         if place.is_some_and(|place| place.delivered >= ALONE_FROM) {
                             work.alone.push_back(message);
                         } else {

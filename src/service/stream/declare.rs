@@ -3,16 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_nats::Client;
 use serde_json::{Value, json};
-use tokio::time;
 
 use super::api::{Api, ApiError, ConsumerInfo, StreamInfo};
 use super::limits::{self, Smaller};
 use super::settings;
-use crate::nats::{Mode, stored};
+use crate::nats::stored;
 use crate::operation::{Kind, MAX_PAYLOAD, Persist};
-use crate::service::options::{JetStream, ServeError, ServiceOptions};
+use crate::service::options::{ServeError, ServiceOptions};
 
 /// The one consumer, shared by all instances.
 pub(super) const CONSUMER: &str = "writer";
@@ -25,9 +23,6 @@ const SMALLEST_WINDOW: Duration = Duration::from_millis(100);
 const TRIES: usize = 16;
 /// The largest message that the stream takes, header and payload: no operation is half as large.
 const MAX_MSG_SIZE: usize = 2 * MAX_PAYLOAD;
-
-/// For how long a server that offers JetStream may be busy beginning.
-const BEGINNING: Duration = Duration::from_secs(15);
 
 /// What the stream and its consumer have to be.
 #[derive(Clone, Debug)]
@@ -53,29 +48,6 @@ enum Put<'a> {
     /// The stream: a new one, or this one.
     Stream(Option<&'a StreamInfo>),
     Consumer,
-}
-
-/// What came of declaring stream and consumer at the start.
-#[derive(Debug)]
-pub(in crate::service) enum Declared {
-    Done,
-    /// The stream is not there, because this limit forbids it.
-    Forbidden(String),
-    /// The stream is there and may hold events; its consumer is not, because this limit forbids it.
-    Unconsumed(String),
-}
-
-/// What is to be done about a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::service) enum Plan {
-    /// Events come by request and reply.
-    Core,
-    /// The same, because the server offers no JetStream; it may later.
-    Unoffered,
-    /// The same, once what the stream holds is applied.
-    Empty,
-    /// Events come from the stream.
-    Stream,
 }
 
 impl Declaration {
@@ -141,7 +113,9 @@ impl Declaration {
     pub(super) fn foreign(&self, info: &StreamInfo, in_the_way: bool) -> ServeError {
         let why = match info.config.description.as_str() {
             "" => "it has no description of ours".to_owned(),
-            other => format!("it is described as {other:?}, and ours would be {:?}", self.mark),
+            other => {
+                format!("its description is {other:?}: it belongs to another database, or to another program")
+            }
         };
         ServeError::NotOurStream { stream: self.name.clone(), why, in_the_way }
     }
@@ -207,7 +181,7 @@ impl Declaration {
     }
 
     /// The stream, as it has to be; whether it was created just now.
-    async fn ensure_stream(&self, api: &Api) -> Result<bool, ApiError> {
+    pub(super) async fn ensure_stream(&self, api: &Api) -> Result<bool, ApiError> {
         match api.stream(&self.name).await {
             Ok(info) if !self.is_ours(&info) => {
                 let description = self.foreign(&info, true).to_string();
@@ -284,126 +258,15 @@ impl Declaration {
 
     /// A consumer that delivers nothing any more is replaced: a new one begins with what the queue still holds.
     pub(super) async fn replace_consumer(&self, api: &Api) -> Result<ConsumerInfo, ApiError> {
+        if settings::keeps_only_for_consumers(&api.stream(&self.name).await?.settings) {
+            let description =
+                "without its consumer the stream would drop what is not applied (retention: interest)";
+            return Err(ApiError::Refused { code: 0, description: description.to_owned() });
+        }
         match api.delete_consumer(&self.name, CONSUMER).await {
             Err(e) if !e.is_not_found() => Err(e),
             _ => self.put(api, Put::Consumer).await.map(Option::unwrap_or_default),
         }
-    }
-
-    /// Declares stream and consumer when the service starts. Where a limit forbids them, nothing is left behind.
-    ///
-    /// # Errors
-    /// What may pass.
-    pub(in crate::service) async fn begin(&self, api: &Api) -> Result<Declared, ServeError> {
-        let failed = |e: ApiError| ServeError::Connection(e.to_string());
-        let forbidden = |e: &ApiError| limits::forbids(e).map(|help| format!("{e}. To have one, {help}"));
-        let created = match self.ensure_stream(api).await {
-            Ok(created) => created,
-            Err(e) => return forbidden(&e).map(Declared::Forbidden).ok_or_else(|| failed(e)),
-        };
-        match self.ensure_consumer(api).await {
-            Ok(_) => Ok(Declared::Done),
-            Err(e) => {
-                let Some(forbidden) = forbidden(&e) else { return Err(failed(e)) };
-                let empty =
-                    || async { api.stream(&self.name).await.is_ok_and(|info| info.state.messages == 0) };
-                // Clients take a stream for ours only when it has its consumer; others may have sent already.
-                if created && empty().await {
-                    api.delete_stream(&self.name).await.map_err(failed)?;
-                    return Ok(Declared::Forbidden(forbidden));
-                }
-                Ok(Declared::Unconsumed(forbidden))
-            }
-        }
-    }
-
-    /// What is to be done, with what is there and with what other instances do.
-    ///
-    /// # Errors
-    /// When the service must not start: see [`ServeError`].
-    pub(in crate::service) async fn plan<O: Persist>(
-        &self,
-        client: &Client,
-        api: &Api,
-        wanted: JetStream,
-        running: Option<Mode>,
-        denied: impl Fn() -> bool + Send + Sync,
-    ) -> Result<Plan, ServeError> {
-        if let Err(none) = available(client, api, denied).await {
-            if !none.is_none() {
-                // Without it now, its stream would go on taking what is sent to us, and nobody would read it.
-                return Err(ServeError::Connection(none.to_string()));
-            }
-            let why = none.to_string();
-            return match (wanted, running) {
-                (JetStream::On, _) => Err(ServeError::NoJetStream { why }),
-                (_, Some(mode @ Mode::JetStream)) => Err(ServeError::OtherMode { mode }),
-                (JetStream::Auto, _) => Ok(Plan::Unoffered),
-                (JetStream::Off, _) => Ok(Plan::Core),
-            };
-        }
-        let failed = |e: ApiError| ServeError::Connection(e.to_string());
-        let ours = match api.stream(&self.name).await {
-            Ok(info) => Some(info),
-            Err(e) if e.is_not_found() => None,
-            Err(e) => return Err(failed(e)),
-        };
-        let named_like_ours = ours.as_ref().filter(|info| !self.is_ours(info));
-        for spec in O::SPECS {
-            for stream in api.storing(spec.subject).await.map_err(failed)? {
-                if stream != self.name {
-                    return Err(ServeError::ForeignStream { stream, subject: spec.subject.to_owned() });
-                }
-                if let Some(info) = named_like_ours {
-                    return Err(self.foreign(info, true));
-                }
-            }
-        }
-        match (wanted, running) {
-            (JetStream::On, Some(mode @ Mode::Core)) | (JetStream::Off, Some(mode @ Mode::JetStream)) => {
-                Err(ServeError::OtherMode { mode })
-            }
-            (JetStream::Auto, Some(Mode::Core)) => {
-                tracing::info!("without a stream, as the instance that runs already");
-                Ok(Plan::Core)
-            }
-            (JetStream::Off, _) if ours.as_ref().is_some_and(|info| self.is_ours(info)) => Ok(Plan::Empty),
-            (JetStream::Off, _) => Ok(Plan::Core),
-            (JetStream::Auto | JetStream::On, _) => match named_like_ours {
-                Some(info) => Err(self.foreign(info, false)),
-                None => Ok(Plan::Stream),
-            },
-        }
-    }
-}
-
-/// Whether there is JetStream for us. A server that says it has it may be busy beginning, or look for a leader.
-async fn available(client: &Client, api: &Api, denied: impl Fn() -> bool) -> Result<(), ApiError> {
-    let deadline = time::Instant::now() + BEGINNING;
-    loop {
-        // Where a monitor hears everything, nobody says that nobody is there.
-        let patience = if client.server_info().jetstream { BEGINNING } else { Duration::from_millis(500) };
-        let error = match time::timeout(patience, api.account()).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(e)) => e,
-            Err(_) => ApiError::Silent("no answer in time".to_owned()),
-        };
-        if denied() {
-            return Err(ApiError::Denied);
-        }
-        let offered = client.server_info().jetstream;
-        let none = matches!(error, ApiError::Refused { .. }) && error.is_none();
-        if none {
-            return Err(error);
-        }
-        if !offered {
-            // Nobody can be there, whatever was said.
-            return Err(ApiError::Absent);
-        }
-        if time::Instant::now() > deadline {
-            return Err(ApiError::Silent(error.to_string()));
-        }
-        time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -6,6 +6,8 @@ use super::api::ApiError;
 
 // Error codes of JetStream: github.com/nats-io/nats-server, server/errors.json
 const ACCOUNT_RESOURCES: u64 = 10002;
+const OTHER_CONSUMER: u64 = 10099;
+const OVERLAPPING_CONSUMER: u64 = 10100;
 const NO_PEERS: u64 = 10005;
 const INSUFFICIENT_RESOURCES: u64 = 10023;
 const MAXIMUM_CONSUMERS: u64 = 10026;
@@ -61,6 +63,21 @@ pub(super) fn forbids(error: &ApiError) -> Option<&'static str> {
     })
 }
 
+/// What would help against a refusal: a limit, or a consumer of somebody else on our stream.
+pub(super) fn help(error: &ApiError) -> Option<&'static str> {
+    forbids(error).or_else(|| {
+        is_taken(error).then_some(
+            "delete the other consumer of this stream (nats consumer ls, nats consumer rm): what it \
+         acknowledges is not applied",
+        )
+    })
+}
+
+/// Whether another consumer is on our stream in the place of ours.
+pub(super) fn is_taken(error: &ApiError) -> bool {
+    matches!(error.said(), Some((OTHER_CONSUMER | OVERLAPPING_CONSUMER, _)))
+}
+
 /// Reads a time as Go writes it: `1m30s`, `100ms`, `1.5s`.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let mut all = 0.0;
@@ -114,6 +131,9 @@ mod tests {
         assert!(advice.contains("--stream-max-bytes"), "{advice}");
         assert_eq!(forbids(&refused(10008, "JetStream system temporarily unavailable")), None);
         assert_eq!(forbids(&ApiError::Silent("no answer".to_owned())), None);
+        let taken = refused(10099, "multiple non-filtered consumers not allowed on workqueue stream");
+        assert_eq!((forbids(&taken), is_taken(&taken)), (None, true));
+        assert!(help(&taken).expect("helps").contains("nats consumer rm"));
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use async_nats::{Client, Message, Subject};
 use rosey_layers::{Class, Classify};
 use tokio::sync::watch;
-use tower::Service;
 
 use super::declare::CONSUMER;
 use crate::clock;
@@ -27,6 +26,8 @@ pub(super) struct Place {
     /// How often it was delivered, with this time.
     pub(super) delivered: u64,
     pub(super) sequence: u64,
+    /// The number of this delivery among all of the consumer.
+    pub(super) delivery: u64,
     /// When it was stored, in unix nanoseconds.
     pub(super) stored: i64,
 }
@@ -47,12 +48,13 @@ impl Place {
             9.. => &tokens[2..],
             _ => return None,
         };
-        let _numbers: (u64, u64) = (own[4].parse().ok()?, own[6].parse().ok()?);
+        let _pending: u64 = own[6].parse().ok()?;
         Some(Self {
             stream: own[0].to_owned(),
             consumer: own[1].to_owned(),
             delivered: own[2].parse().ok()?,
             sequence: own[3].parse().ok()?,
+            delivery: own[4].parse().ok()?,
             stored: own[5].parse().ok()?,
         })
     }
@@ -109,14 +111,19 @@ pub(super) async fn with_payload<O>(
     stop: &watch::Receiver<bool>,
 ) -> Option<Message> {
     let reply = message.reply.clone()?;
-    match shared.api.stored(&place.stream, place.sequence).await {
-        Ok(stored) => {
-            message.payload = stored.payload;
-            message.headers = (!stored.headers.is_empty()).then_some(stored.headers);
+    let stored = shared.api.message(&place.stream, place.sequence).await.map_err(|e| e.to_string());
+    let readable = stored.and_then(|stored| match stored {
+        Some(stored) => stored.readable().map(|headers| Some((headers, stored.payload))),
+        None => Ok(None),
+    });
+    match readable {
+        Ok(Some((headers, payload))) => {
+            message.payload = payload.into();
+            message.headers = headers.filter(|headers| !headers.is_empty());
             return Some(message);
         }
         // The stream does not hold it any more.
-        Err(e) if e.is_not_found() => say(&shared.client, &reply, ACK).await,
+        Ok(None) => say(&shared.client, &reply, ACK).await,
         Err(e) => {
             tracing::debug!(sequence = place.sequence, "the payload of a message does not come: {e}");
             // Not at once again: the consumer has to be put right first.
@@ -131,7 +138,10 @@ pub(super) async fn with_payload<O>(
 /// How a message ended.
 enum End {
     Applied,
-    Buried,
+    /// Kept as a dead letter; or it was kept before.
+    Buried {
+        new: bool,
+    },
     Returned,
 }
 
@@ -160,7 +170,7 @@ pub(super) fn begin<O: Persist>(shared: &Shared<O>, message: Message, place: Pla
         Ok(Request::with_head(head, O::decode(index, payload)?))
     };
     let first = match index {
-        Some(index) => read(index).map(|request| shared.db.clone().call(request)),
+        Some(index) => read(index).map(|request| shared.db.call_of(place.arrival(), request)),
         // Only if the stream was given other subjects by hand.
         None => Err(Cause::new(crate::Code::INVALID, "no event of ours has this subject")),
     };
@@ -193,9 +203,11 @@ pub(super) async fn apply<O: Persist>(
         match end {
             End::Applied => count(&counters.done),
             End::Returned => count(&counters.returned),
-            End::Buried => {
+            End::Buried { new } => {
                 count(&counters.refused);
-                count(&counters.buried);
+                if new {
+                    count(&counters.buried);
+                }
             }
         }
         counters.took(begun.elapsed());
@@ -238,7 +250,9 @@ impl<O: Persist> Attempt<'_, O> {
             self.note(name, &cause);
             again.because(&cause);
             match error.into_request() {
-                Some(same) if self.wait(stop, &mut pause).await => call = self.shared.db.clone().call(same),
+                Some(same) if self.wait(stop, &mut pause).await => {
+                    call = self.shared.db.call_of(self.place.arrival(), same);
+                }
                 _ => return End::Returned,
             }
         }
@@ -256,15 +270,22 @@ impl<O: Persist> Attempt<'_, O> {
         }
         let known = O::SPECS.get(index).map_or("unknown", |spec| spec.name);
         let (mut pause, mut again) = (RETRY.0, self.shared.progress.taken(known));
-        while let Err(e) = self.keep(&letter).await {
-            self.shared.troubles.unburied(name, &e);
-            again.because(&e);
+        let new = loop {
+            match self.keep(&letter).await {
+                Ok(new) => break new,
+                Err(e) => {
+                    self.shared.troubles.unburied(name, &e);
+                    again.because(&e);
+                }
+            }
             if !self.wait(stop, &mut pause).await {
                 return End::Returned;
             }
+        };
+        if new {
+            handle::notice(self.shared, name, &letter).await;
         }
-        handle::notice(self.shared, name, &letter).await;
-        End::Buried
+        End::Buried { new }
     }
 
     fn note(&self, name: &str, cause: &Cause) {
@@ -273,12 +294,13 @@ impl<O: Persist> Attempt<'_, O> {
         }
     }
 
-    async fn keep(&self, letter: &DeadLetter) -> Result<(), Cause> {
-        // Kept, and not acknowledged because the process died in between: then it is here already.
-        if self.place.delivered > 1 && self.shared.db.is_buried(letter).await? {
-            return Ok(());
+    /// Keeps a letter; whether it was not kept before.
+    async fn keep(&self, letter: &DeadLetter) -> Result<bool, Cause> {
+        if self.place.delivered > 1 {
+            // The process may have died between keeping it and acknowledging it.
+            return self.shared.db.keep(letter).await;
         }
-        self.shared.db.bury(letter.clone()).await
+        self.shared.db.bury(letter.clone()).await.map(|()| true)
     }
 
     /// Waits before the next try, and sees to it that nobody else is given the message meanwhile.
@@ -304,6 +326,7 @@ mod tests {
             consumer: "writer".into(),
             delivered: 5,
             sequence: 42,
+            delivery: 40,
             stored: 1_700_000_000_123_456_789,
         };
         let old = "$JS.ACK.ROSEY.writer.5.42.40.1700000000123456789.7";
@@ -333,6 +356,7 @@ mod tests {
             consumer: "writer".into(),
             delivered,
             sequence,
+            delivery: 40,
             stored,
         };
         let first = place(1, 42, 1_700_000_000_123_456_789).id();

@@ -26,10 +26,10 @@ impl Overlap {
         let mut messages = HashMap::new();
         for sequence in behind + 1..=last {
             // One that is gone was applied already; it cannot be told from one that came once, and is not dropped.
-            if let Some(message) = api.message(stream, sequence).await
-                && !has_id(Some(&message.headers))
+            if let Ok(Some(message)) = api.message(stream, sequence).await
+                && message.readable().is_ok_and(|headers| !has_id(headers.as_ref()))
             {
-                *messages.entry((message.subject.to_string(), message.payload.to_vec())).or_default() += 1;
+                *messages.entry((message.subject, message.payload)).or_default() += 1;
             }
         }
         Self(messages)

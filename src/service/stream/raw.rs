@@ -8,12 +8,11 @@ use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{Api, ApiError};
+use super::api::{Api, ApiError, MESSAGE_NOT_FOUND};
 use super::declare::CONSUMER;
 use super::message::Place;
 use crate::nats::unreadable;
-
-const MESSAGE_NOT_FOUND: u64 = 10037;
+use crate::rfc3339;
 
 /// How many are read at once, and how many bytes of them, by what the ones before had.
 const WIDTH: usize = 32;
@@ -47,8 +46,8 @@ pub(super) struct Raw {
 impl Raw {
     fn of(stream: &str, stored: Stored) -> Result<Self, ApiError> {
         let decode = |text: &str| BASE64.decode(text).map_err(|e| ApiError::Silent(e.to_string()));
-        let time =
-            nanos(&stored.time).ok_or_else(|| ApiError::Silent(format!("the time {:?}", stored.time)))?;
+        let time = rfc3339::nanos(&stored.time)
+            .ok_or_else(|| ApiError::Silent(format!("the time {:?}", stored.time)))?;
         Ok(Self {
             header: decode(&stored.hdrs)?,
             payload: decode(&stored.data)?,
@@ -59,6 +58,7 @@ impl Raw {
                 consumer: CONSUMER.to_owned(),
                 delivered: 2,
                 sequence: stored.seq,
+                delivery: 0,
                 stored: time,
             },
         })
@@ -85,8 +85,8 @@ impl Raw {
 
     /// The message as the consumer would have delivered it.
     pub(super) fn message(self, headers: Option<HeaderMap>) -> Message {
-        let Place { stream, consumer, delivered, sequence, stored } = &self.place;
-        let reply = format!("$JS.ACK.{stream}.{consumer}.{delivered}.{sequence}.0.{stored}.0");
+        let Place { stream, consumer, delivered, sequence, delivery, stored } = &self.place;
+        let reply = format!("$JS.ACK.{stream}.{consumer}.{delivered}.{sequence}.{delivery}.{stored}.0");
         Message {
             length: self.length(),
             subject: self.subject.into(),
@@ -122,15 +122,14 @@ impl Reader {
             return Ok(Vec::new());
         }
         // Gaps are leapt over: a work queue is full of them.
-        let first = api.raw(stream, &json!({"seq": self.next, "next_by_subj": ">"})).await?;
+        let first = api.message_from(stream, self.next).await?;
         let Some(first) = first.filter(|first| first.place.sequence <= until) else {
             self.next = until + 1;
             return Ok(Vec::new());
         };
         let sequence = first.place.sequence;
         let last = until.min(sequence + self.width as u64 - 1);
-        let others =
-            (sequence + 1..=last).map(|seq| async move { api.raw(stream, &json!({ "seq": seq })).await });
+        let others = (sequence + 1..=last).map(|sequence| api.message(stream, sequence));
         let mut read = vec![first];
         read.extend(try_join_all(others).await?.into_iter().flatten());
         self.next = last + 1;
@@ -141,6 +140,16 @@ impl Reader {
 }
 
 impl Api {
+    /// A message that the stream holds; nothing, if it does not hold it any more.
+    pub(super) async fn message(&self, stream: &str, sequence: u64) -> Result<Option<Raw>, ApiError> {
+        self.raw(stream, &json!({ "seq": sequence })).await
+    }
+
+    /// The first message from this place on.
+    async fn message_from(&self, stream: &str, sequence: u64) -> Result<Option<Raw>, ApiError> {
+        self.raw(stream, &json!({"seq": sequence, "next_by_subj": ">"})).await
+    }
+
     async fn raw(&self, stream: &str, which: &Value) -> Result<Option<Raw>, ApiError> {
         match self.ask(&format!("STREAM.MSG.GET.{stream}"), which).await {
             Ok(answer) => {
@@ -148,9 +157,14 @@ impl Api {
                     serde_json::from_value(answer).map_err(|e| ApiError::Silent(e.to_string()))?;
                 Raw::of(stream, answer.message).map(Some)
             }
-            Err(ApiError::Refused { code: MESSAGE_NOT_FOUND, .. }) => Ok(None),
+            Err(e) if e.is_not_found() => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// Takes everything up to this place out of the stream.
+    pub(super) async fn purge(&self, stream: &str, up_to: u64) -> Result<(), ApiError> {
+        self.ask(&format!("STREAM.PURGE.{stream}"), &json!({ "seq": up_to + 1 })).await.map(drop)
     }
 
     /// Takes a message out of the stream. One that is not there any more was taken out by another instance.
@@ -175,42 +189,9 @@ pub(super) fn encode(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
-/// `2023-11-14T22:13:20.123456789Z`, as unix nanoseconds.
-fn nanos(time: &str) -> Option<i64> {
-    let (date, rest) = time.strip_suffix('Z')?.split_once('T')?;
-    let numbers = |text: &str, by| text.split(by).map(|n| n.parse::<i64>().ok()).collect::<Option<Vec<_>>>();
-    let (clock, fraction) = rest.split_once('.').unwrap_or((rest, ""));
-    let (&[year, month, day], &[hour, minute, second]) = (&*numbers(date, '-')?, &*numbers(clock, ':')?)
-    else {
-        return None;
-    };
-    let fraction: i64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-    // A year that begins in March has its leap day at the end.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = era * 146_097 + day_of_era - 719_468;
-    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
-    seconds.checked_mul(1_000_000_000)?.checked_add(fraction)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_of_the_stream_is_read_to_the_nanosecond() {
-        for (text, time) in [
-            ("1970-01-01T00:00:00Z", Some(0)),
-            ("2000-02-29T00:00:00.5Z", Some(951_782_400_500_000_000)),
-            ("2023-11-14T22:13:20.123456789Z", Some(1_700_000_000_123_456_789)),
-            ("2023-11-14 22:13:20Z", None),
-            ("2023-11-14T22:13Z", None),
-        ] {
-            assert_eq!(nanos(text), time, "{text}");
-        }
-    }
 
     #[test]
     fn a_message_that_was_read_here_has_the_place_it_would_have_had() {

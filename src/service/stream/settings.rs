@@ -4,35 +4,62 @@
 use serde_json::{Map, Value};
 
 /// Settings of a stream that are set once, or an operator's to choose.
-const CHOSEN: [&str; 3] = ["name", "storage", "num_replicas"];
+const CHOSEN: [&str; 4] = ["name", "storage", "num_replicas", "retention"];
 /// What a stream of ours does not have, and what may be taken away from it again.
-const NOT_OF_A_STREAM: [&str; 8] = [
+const NOT_OF_A_STREAM: [&str; 9] = [
     "no_ack",
     "republish",
     "subject_transform",
     "sources",
+    "mirror",
     "allow_rollup_hdrs",
     "consumer_limits",
     "discard_new_per_subject",
     "subject_delete_marker_ttl",
 ];
-/// What no server takes back, with what follows from it and what to do.
-const FOR_GOOD: [(&str, &str); 5] = [
+/// How to have a stream anew whose settings no server changes.
+macro_rules! anew {
+    ($meaning:literal) => {
+        concat!(
+            $meaning,
+            ". Start this service once with --jetstream off, which empties and deletes the stream, and then as before: it is \
+             created anew"
+        )
+    };
+}
+/// A setting, whether it is so, and what follows from it.
+type ForGood = (&'static str, fn(&Value) -> bool, &'static str);
+/// What no server takes back.
+const FOR_GOOD: [ForGood; 7] = [
     (
         "sealed",
+        is_set,
         "it takes nothing more, and clients use the database. When everything in it is applied, delete it; it is created anew",
     ),
     (
-        "mirror",
-        "it stores what another stream stores, and nothing that is sent to us. Delete it; it is created anew",
+        "retention",
+        |retention| !is_nothing(retention) && retention != "workqueue",
+        anew!(
+            "what is applied stays in it until this service purges it, and what comes while its consumer is not there may be lost"
+        ),
     ),
     (
-        "allow_msg_ttl",
-        "a sender may let events expire that are acknowledged and not applied. Start this service once with --jetstream off, \
-         which empties and deletes the stream",
+        "storage",
+        |storage| storage == "memory",
+        anew!("what is acknowledged and not applied is lost when the NATS server ends"),
     ),
-    ("deny_delete", "nothing is lost by it, but a message that cannot be read cannot be removed either"),
-    ("deny_purge", "nothing is lost by it"),
+    (
+        "persist_mode",
+        |mode| mode == "async",
+        anew!("what is acknowledged may be lost when the NATS server is killed"),
+    ),
+    ("allow_msg_ttl", is_set, anew!("a sender may let events expire that are acknowledged and not applied")),
+    (
+        "deny_delete",
+        is_set,
+        "nothing is lost by it, but a message that cannot be read cannot be removed either",
+    ),
+    ("deny_purge", is_set, "nothing is lost by it"),
 ];
 /// What a consumer of ours does not have.
 const NOT_OF_A_CONSUMER: [&str; 9] = [
@@ -57,7 +84,18 @@ pub(super) fn of_stream(now: &Value, wanted: &Value) -> Vec<String> {
 
 /// The settings of a stream that cannot be put right, with what that means.
 pub(super) fn for_good(now: &Value) -> Vec<(&'static str, &'static str)> {
-    FOR_GOOD.into_iter().filter(|(name, _)| !is_nothing(&now[*name])).collect()
+    let found = FOR_GOOD.into_iter().filter(|(name, is_so, _)| is_so(&now[*name]));
+    found.map(|(name, _, meaning)| (name, meaning)).collect()
+}
+
+/// Whether messages stay in a stream after they are acknowledged.
+pub(super) fn keeps_acknowledged(now: &Value) -> bool {
+    now["retention"] == "limits"
+}
+
+/// Whether a stream keeps nothing for a consumer that is not there, and drops what one has not acknowledged when it is deleted.
+pub(super) fn keeps_only_for_consumers(now: &Value) -> bool {
+    now["retention"] == "interest"
 }
 
 /// The settings in which a consumer differs.
@@ -99,6 +137,10 @@ fn is_same(now: &Value, wanted: &Value) -> bool {
     }
 }
 
+fn is_set(value: &Value) -> bool {
+    !is_nothing(value)
+}
+
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -136,6 +178,23 @@ mod tests {
         let right = right(&now, &wanted);
         assert_eq!(of_stream(&right, &wanted), Vec::<String>::new());
         assert_eq!(right["deny_purge"], json!(true), "a server refuses to take that back");
+    }
+
+    #[test]
+    fn what_only_a_new_stream_would_change_is_named_and_the_rest_is_put_right() {
+        let wanted = json!({"discard": "new", "retention": "workqueue", "storage": "file"});
+        let now =
+            json!({"discard": "old", "retention": "interest", "storage": "memory", "persist_mode": "async"});
+        assert_eq!(
+            for_good(&now).iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ["retention", "storage", "persist_mode"]
+        );
+        let right = right(&now, &wanted);
+        assert_eq!(
+            (&right["retention"], &right["storage"], &right["discard"]),
+            (&json!("interest"), &json!("memory"), &json!("new"))
+        );
+        assert_eq!(for_good(&wanted), []);
     }
 
     #[test]

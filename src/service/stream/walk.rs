@@ -9,10 +9,11 @@ use futures_util::future::join_all;
 use tokio::time::{self, Instant};
 
 use super::api::{Api, ApiError};
-use super::consume::{Consume, Ended, Work};
+use super::consume::{Consume, Ended};
 use super::declare::CONSUMER;
 use super::message;
 use super::raw::{Raw, Reader};
+use super::work::Work;
 use crate::error::{Cause, Code};
 use crate::nats::unreadable;
 use crate::nats::wire;
@@ -172,18 +173,24 @@ impl<O: Persist> Consume<O> {
         let name = index.map_or("unknown", |index| O::SPECS[index].name);
         let letter = letter(raw, stream, &why);
         let mut pause = RETRY.0;
-        while let Err(e) = shared.db.bury(letter.clone()).await {
-            shared.troubles.unburied(name, &e);
+        let new = loop {
+            match shared.db.keep(&letter).await {
+                Ok(new) => break new,
+                Err(e) => shared.troubles.unburied(name, &e),
+            }
             if !handle::wait(&stop, &mut pause).await {
                 return false;
             }
+        };
+        // One that was kept before could not be taken out of the stream.
+        if new {
+            if let Some(counters) = index.map(|index| shared.counters.of(index)) {
+                counters.note(&letter.cause);
+                [&counters.taken, &counters.refused, &counters.buried].into_iter().for_each(count);
+            }
+            handle::notice(shared, name, &letter).await;
         }
-        if let Some(counters) = index.map(|index| shared.counters.of(index)) {
-            counters.note(&letter.cause);
-            [&counters.taken, &counters.refused, &counters.buried].into_iter().for_each(count);
-        }
-        shared.troubles.unreadable.set_aside(&letter.subject, stream, sequence, &why);
-        handle::notice(shared, name, &letter).await;
+        shared.troubles.unreadable.set_aside(&letter.subject, stream, sequence, &why, new);
         remove(&shared.api, stream, sequence).await;
         true
     }

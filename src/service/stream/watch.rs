@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::watch::Receiver;
 use tokio::time::{self, Instant};
 
-use super::api::{ApiError, ConsumerInfo, StreamInfo};
+use super::api::{ConsumerInfo, StreamInfo};
 use super::declare::{CONSUMER, Declaration};
-use super::gone::{Gone, Went};
+use super::elsewhere::Elsewhere;
+use super::gone::Gone;
+use super::held::Held;
+use super::reasons::{self, lost, reason, unknown};
 use super::settings;
 use crate::operation::Persist;
-use crate::service::progress::{PATIENCE, Pace, worker};
+use crate::service::progress::{PATIENCE, Pace};
 use crate::service::subscription::told;
 use crate::service::{Shared, denied};
 
@@ -24,11 +26,11 @@ const EVERY: Duration = Duration::from_secs(1);
 const SHOWN: Duration = Duration::from_secs(10);
 
 /// What the keys of these notices begin with.
-const PREFIX: &str = "progress.";
+pub(super) const PREFIX: &str = "progress.";
 
 /// What is known from one look to the next.
 #[derive(Debug, Default)]
-struct Watch {
+pub(super) struct Watch {
     /// Where the stream ended at the looks of the last seconds.
     ends: VecDeque<(Instant, u64)>,
     /// The first message that is not applied, and since when it is the same one.
@@ -39,12 +41,14 @@ struct Watch {
     silent: Option<Instant>,
     pace: Pace,
     gone: Gone,
+    elsewhere: Elsewhere,
+    held: Held,
     /// When the stream was created, of one that was ours when it was looked at.
     ours: Option<String>,
     /// Settings that differ although they were put right: a server's own limits.
-    stubborn: Vec<String>,
+    pub(super) stubborn: Vec<String>,
     /// Notices of what was put right, and until when they are shown.
-    shown: BTreeMap<String, (Instant, String)>,
+    pub(super) shown: BTreeMap<String, (Instant, String)>,
     times: u64,
 }
 
@@ -83,6 +87,7 @@ impl Watch {
         if !connection.up || std::mem::replace(&mut self.times, connection.times) != connection.times {
             // What a server knows after its crash may be older than what it told before.
             self.gone.forget();
+            self.elsewhere.forget(&shared.progress.received);
             self.silent = None;
             if !connection.up {
                 return found;
@@ -158,8 +163,12 @@ impl Watch {
         if shared.progress.is_walking() {
             // What is taken out then is never handed out.
             self.gone.forget();
+            self.elsewhere.forget(&shared.progress.received);
         } else if let Some(went) = self.gone.look(before, &stream, counts) {
             self.show("gone", lost(name, went));
+        }
+        if let Some(consumer) = &consumer {
+            self.taken_elsewhere(shared, declaration, consumer).await;
         }
         self.stream_settings(shared, declaration, &stream, found).await;
         if let Some(wrong) = wrong {
@@ -175,7 +184,17 @@ impl Watch {
                 ),
             );
         }
+        if let Some(consumer) = &consumer
+            && settings::keeps_acknowledged(&stream.settings)
+            && consumer.ack_floor.stream_seq >= stream.state.first_seq
+            && let Err(e) = shared.api.purge(name, consumer.ack_floor.stream_seq).await
+        {
+            tracing::debug!("what is applied stays in the stream: {e}");
+        }
         let worked = self.pace.look(&shared.total());
+        if let Some(consumer) = &consumer {
+            self.take_back(shared, declaration, consumer, &stream, worked).await;
+        }
         if let Some((time, moves)) = self.behind(&stream) {
             let reason = match (&consumer, moves) {
                 (Some(consumer), false) => reason(shared, declaration, consumer, worked),
@@ -220,168 +239,56 @@ impl Watch {
         Some((now - since + PATIENCE, moves))
     }
 
-    async fn stream_settings<O: Persist>(
+    /// What another program took from our consumer and acknowledged.
+    async fn taken_elsewhere<O: Persist>(
         &mut self,
         shared: &Shared<O>,
         declaration: &Declaration,
-        stream: &StreamInfo,
-        found: &mut BTreeMap<String, String>,
+        consumer: &ConsumerInfo,
     ) {
-        let name = &declaration.name;
-        for (setting, meaning) in settings::for_good(&stream.settings) {
-            found.insert(
-                format!("{PREFIX}settings.{setting}"),
-                format!("the stream {name:?} has {setting}, and no server takes that back: {meaning}"),
-            );
-        }
-        let mut wrong = settings::of_stream(&stream.settings, &declaration.stream());
-        // A stream of an older version takes more: that waits for the next declaration.
-        let size = |settings: &Value| settings["max_msg_size"].as_i64().filter(|size| *size > 0);
-        let smaller =
-            size(&stream.settings).zip(size(&declaration.stream())).is_some_and(|(now, ours)| now < ours);
-        wrong.retain(|setting| setting != "max_msg_size" || smaller);
-        let listed = wrong.join(", ");
-        if wrong.is_empty() || self.stubborn.contains(&listed) {
+        let (received, own) = (&shared.progress.received, shared.instance.id.as_str());
+        if shared.progress.is_walking() {
             return;
         }
-        match declaration.put_right(&shared.api, stream).await {
-            Ok(_) => {
-                if self.shown.contains_key("settings") && declaration.unchanged(&shared.api, &wrong).await {
-                    self.stubborn.push(listed.clone());
-                }
-                self.show(
-                    "settings",
-                    format!(
-                        "the settings of the stream {name:?} were changed by hand ({listed}), so that events may be lost or refused: \
-                         they are put right. What this service lets an operator choose are its options"
-                    ),
-                );
+        let Some((took, among)) = self.elsewhere.look(consumer, received, own) else { return };
+        // An instance that came and ended between two looks may have applied them.
+        match shared.db.started_since(among.since).await {
+            Ok(started) if started.iter().all(|id| among.instances.contains(id)) => {
+                self.show("elsewhere", took.sentence(&declaration.name, CONSUMER));
             }
-            Err(e) => drop(found.insert(
-                format!("{PREFIX}settings"),
-                format!(
-                    "the settings of the stream {name:?} were changed by hand ({listed}), so that events may be lost or refused, and \
-                     cannot be put right: {e}. Put them right (nats stream edit {name})"
-                ),
-            )),
+            _ => self.elsewhere.forget(received),
         }
     }
 
-    async fn consumer_settings<O: Persist>(
+    /// Takes back what another program was handed out and holds for longer than it may: all that the queue holds is handed out
+    /// again, and the ledger knows what is applied.
+    async fn take_back<O: Persist>(
         &mut self,
         shared: &Shared<O>,
         declaration: &Declaration,
-        wrong: Vec<String>,
-        found: &mut BTreeMap<String, String>,
+        consumer: &ConsumerInfo,
+        stream: &StreamInfo,
+        worked: Option<(u64, Duration)>,
     ) {
-        let (name, listed) = (&declaration.name, wrong.join(", "));
-        if wrong.is_empty() || self.stubborn.contains(&listed) {
+        let Some((first, since)) = self.first.map(|(first, at)| (first, at.elapsed())) else { return };
+        let held = consumer.num_ack_pending.saturating_sub(worked.map_or(0, |(open, _)| open));
+        let handed_out = first == stream.state.first_seq && first <= consumer.delivered.stream_seq;
+        let own = shared.progress.stuck().is_some()
+            || shared.progress.is_walking()
+            || worked.is_some_and(|(_, time)| time >= PATIENCE)
+            || shared.troubles.denials.publish(denied::ACKS);
+        let left = consumer.paused || stream.is_sealed() || shared.connection.borrow().lame;
+        if held == 0 || !handed_out || own || left || !self.held.is_due(first, since, declaration.ack_wait) {
             return;
         }
-        match declaration.ensure_consumer(&shared.api).await {
-            Ok(now) => {
-                let left = settings::of_consumer(&now.config, &declaration.consumer());
-                if left == wrong {
-                    // The server's own, for every consumer.
-                    tracing::info!(stream = name, "the server sets {listed} of the consumer; adapting to it");
-                    self.stubborn.push(listed);
-                    return;
-                }
-                self.show(
-                    "consumer",
-                    format!(
-                        "the settings of the consumer {CONSUMER:?} of the stream {name:?} were changed by hand ({listed}), so that \
-                         events may stay where they are: they are put right"
-                    ),
-                );
-            }
-            Err(e) => drop(found.insert(
-                format!("{PREFIX}consumer"),
-                format!(
-                    "the settings of the consumer {CONSUMER:?} of the stream {name:?} were changed by hand ({listed}), and cannot be \
-                     put right: {e}. Delete it, and it is created anew (nats consumer rm {name} {CONSUMER})"
-                ),
-            )),
+        match declaration.replace_consumer(&shared.api).await {
+            Ok(_) => self.show("held", reasons::held(&declaration.name, held, since)),
+            Err(e) => tracing::debug!("the consumer could not be replaced: {e}"),
         }
     }
 
     /// Shows something that is over already for long enough to be seen.
-    fn show(&mut self, key: &str, text: String) {
+    pub(super) fn show(&mut self, key: &str, text: String) {
         self.shown.insert(key.to_owned(), (Instant::now() + SHOWN, text));
     }
-}
-
-/// Why nothing moves.
-fn reason<O: Persist>(
-    shared: &Shared<O>,
-    declaration: &Declaration,
-    consumer: &ConsumerInfo,
-    worked: Option<(u64, Duration)>,
-) -> String {
-    let name = &declaration.name;
-    let next = format!("$JS.API.CONSUMER.MSG.NEXT.{name}.{CONSUMER}");
-    let own = worked.map_or(0, |(open, _)| open);
-    if consumer.paused {
-        return format!("the consumer is paused. Go on with nats consumer resume {name} {CONSUMER}");
-    }
-    if let Some(stuck) = shared.progress.stuck() {
-        return stuck.reason();
-    }
-    if shared.connection.borrow().lame {
-        return "the NATS server is about to stop, and nothing more is taken from it".to_owned();
-    }
-    if shared.troubles.denials.publish(&next) {
-        return format!(
-            "the NATS server does not let this service publish to {next:?}; allow it to this user"
-        );
-    }
-    if shared.troubles.denials.publish(denied::ACKS) {
-        return "what is applied cannot be acknowledged: allow this service to publish to \"$JS.ACK.>\""
-            .to_owned();
-    }
-    if let Some((open, time)) = worked.filter(|(_, time)| *time >= PATIENCE) {
-        return worker(open, time);
-    }
-    if own == 0 && consumer.num_ack_pending > 0 {
-        let (held, wait) = (consumer.num_ack_pending, declaration.ack_wait);
-        let full = consumer.config["max_ack_pending"].as_u64().is_some_and(|most| most > 0 && held >= most);
-        let full = if full { ", and no more are handed out until it does (max_ack_pending)" } else { "" };
-        return format!(
-            "{held} of them were handed out to another instance or program that has not acknowledged them{full}. They come here \
-             {wait:?} after they were handed out; if it hangs, end it"
-        );
-    }
-    if let Some(refused) = shared.progress.refused() {
-        return format!(
-            "the consumer hands out nothing when it is asked: {refused}. It is asked again, and asked for less"
-        );
-    }
-    "the consumer hands out nothing, and no cause is known; it is replaced if that lasts. See the log of the NATS server".to_owned()
-}
-
-fn lost(stream: &str, went: Went) -> String {
-    let again = "What its senders still have, they may send again: nothing is applied twice";
-    match went {
-        Went::Removed(count) => format!(
-            "{count} events that the stream {stream:?} had acknowledged went without being applied: it was purged, or one of its \
-             limits was reached (max_msgs, max_age, discard: old). {again}"
-        ),
-        Went::Deleted(0) => {
-            format!(
-                "the stream {stream:?} was deleted, with nothing in it that was not taken. It is created anew"
-            )
-        }
-        Went::Deleted(count) => format!(
-            "{count} events that the stream {stream:?} had acknowledged went without being applied: the stream was deleted. It is \
-             created anew. {again}"
-        ),
-    }
-}
-
-fn unknown(stream: &str, since: Duration, error: &ApiError) -> String {
-    let seconds = since.as_secs();
-    format!(
-        "whether events wait in the stream {stream:?} has not been known for {seconds} s: {error}. See whether JetStream has a leader \
-         and its disk, and whether this user may publish to $JS.API.>"
-    )
 }

@@ -75,6 +75,29 @@ async fn every_string_runs_from_beginning_to_end() {
     run(connection, sqlx::query(BURY).bind("[]")).await.expect("no letters");
 }
 
+#[tokio::test]
+async fn a_letter_that_was_kept_before_is_one_letter_and_has_no_new_number() {
+    let (_dir, mut opened) = migrated().await;
+    let connection = &mut opened.writer;
+    let letter = DeadLetter {
+        at: 1,
+        cause: crate::Cause::new(crate::Code::INVALID, "no"),
+        subject: "rosey.db.user.joined".to_owned(),
+        headers: vec![(dead::UNREAD.to_owned(), "/w==".to_owned())],
+        payload: Vec::new(),
+    };
+    assert_eq!(bury(connection, std::slice::from_ref(&letter)).await.expect("kept"), 1);
+    // A row of another table has a higher number.
+    for sql in ["CREATE TABLE other (id INTEGER PRIMARY KEY)", "INSERT INTO other VALUES (100)"] {
+        sqlx::query(sql).execute(&mut *connection).await.expect("a row");
+    }
+    // As the number of a letter it would make the right file an older copy.
+    assert_eq!(bury(connection, &[letter]).await.expect("known"), 0);
+    let letters: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM dead_letters").fetch_one(connection).await.expect("a count");
+    assert_eq!(letters, 1);
+}
+
 #[test]
 fn beyond_so_many_sets_of_operations_the_string_for_all_serves() {
     let mut frames = Frames::of::<Op>();

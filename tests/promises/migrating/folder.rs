@@ -1,13 +1,13 @@
 //! A folder as the Python bot leaves it, and what its operator does there.
 
-use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
+use crate::support::program::{Running, outcome, shell};
 use crate::support::*;
 
 pub(super) struct Folder {
@@ -89,15 +89,7 @@ impl Folder {
 
     /// A command in this folder, in which `rosey` is the program under test.
     pub(super) fn shell(&self, command: &str, server: Option<&NatsServer>) -> Command {
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_rosey"));
-        let mut path = program.parent().unwrap().as_os_str().to_owned();
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_default());
-        let mut shell = Command::new("sh");
-        shell.args(["-e", "-c", command]).current_dir(self.dir.path()).env("PATH", path).stdin(Stdio::null());
-        for variable in ["NATS_URL", "DATABASE_URL", "ROSEY_NATS_URL", "ROSEY_DATABASE_URL", "ROSEY_KEEP"] {
-            shell.env_remove(variable);
-        }
+        let mut shell = shell(command, self.dir.path());
         if let Some(server) = server {
             shell.env("ROSEY_NATS_URL", server.url());
         }
@@ -106,69 +98,19 @@ impl Folder {
 
     /// Runs it to its end: its exit code, and all that it says.
     pub(super) fn done(&self, command: &str, server: Option<&NatsServer>) -> (Option<i32>, String) {
-        let output = self.shell(command, server).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+        outcome(&mut self.shell(command, server))
     }
 
-    /// Begins it in the background; what it says goes into the file `log`.
-    pub(super) fn begin(&self, command: &str, server: &NatsServer, log: &str) -> Running {
-        let file = File::create(self.path(log)).unwrap();
+    /// Begins it in the background.
+    pub(super) fn begin(&self, command: &str, server: &NatsServer) -> Running {
         // The process is `rosey` itself, so that signals reach it.
-        let child = self
-            .shell(&format!("exec {command}"), Some(server))
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap();
-        Running { child, log: self.path(log) }
+        Running::start(&mut self.shell(&format!("exec {command}"), Some(server)))
     }
 
     /// The same, and waits until it serves.
-    pub(super) async fn serve(&self, command: &str, server: &NatsServer, log: &str) -> Running {
-        let mut running = self.begin(command, server, log);
+    pub(super) async fn serve(&self, command: &str, server: &NatsServer) -> Running {
+        let mut running = self.begin(command, server);
         running.serves().await;
         running
-    }
-}
-
-/// A service in the background.
-pub(super) struct Running {
-    pub(super) child: Child,
-    log: PathBuf,
-}
-
-impl Running {
-    pub(super) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-
-    pub(super) async fn serves(&mut self) {
-        wait_until("the service serves, or has ended", || {
-            let done = self.log().contains("serving") || self.child.try_wait().unwrap().is_some();
-            async move { done }
-        })
-        .await;
-        assert!(self.log().contains("serving"), "it has ended:\n{}", self.log());
-    }
-
-    /// SIGTERM; all that it has said.
-    pub(super) async fn stop(mut self) -> String {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        wait_until("the service ends", || {
-            let ended = self.child.try_wait().unwrap().is_some();
-            async move { ended }
-        })
-        .await;
-        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{}", self.log());
-        self.log()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

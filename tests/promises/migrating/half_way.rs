@@ -17,7 +17,7 @@ async fn a_take_over_that_is_killed_half_way_is_undone_and_begun_again() {
         let (server, folder) =
             (NatsServer::start().await, Folder::made_by(&[H, HUNDRED_DAYS, MANY, mode]).await);
         let before = folder.history().await;
-        let mut service = folder.begin(SERVE, &server, "killed");
+        let mut service = folder.begin(SERVE, &server);
         // SQLite writes beside the file while the transaction runs
         let grown = |ending: &str| {
             let file = folder.path(&format!("bot_data.db{ending}"));
@@ -28,15 +28,14 @@ async fn a_take_over_that_is_killed_half_way_is_undone_and_begun_again() {
             async move { begun }
         })
         .await;
-        service.child.kill().unwrap();
-        service.child.wait().unwrap();
+        service.kill();
         assert!(!service.log().contains("took over"), "it was killed too late:\n{}", service.log());
         drop(service);
         // for the Python bot, too, it is the file that it was
         assert_eq!(folder.history().await, before);
         assert_eq!(folder.rows("SELECT name FROM sqlite_master WHERE name = 'ledger'").await, [""; 0]);
 
-        let log = folder.serve(SERVE, &server, "again").await.stop().await;
+        let log = folder.serve(SERVE, &server).await.terminate_and_log().await;
         assert!(log.contains("took over"), "{log}");
         assert_eq!(folder.history().await, before);
         assert_eq!(folder.done("rosey verify --database-url sqlite://bot_data.db", None).0, Some(0));
@@ -48,10 +47,10 @@ async fn of_two_services_that_start_at_once_one_takes_over_and_both_serve() {
     for script in [H, S4] {
         let (server, folder) = (NatsServer::start().await, Folder::made_by(&[script, HUNDRED_DAYS]).await);
         let before = folder.history().await;
-        let [mut one, mut two] = ["one", "two"].map(|log| folder.begin(SERVE, &server, log));
+        let [mut one, mut two] = ["one", "two"].map(|_| folder.begin(SERVE, &server));
         one.serves().await;
         two.serves().await;
-        let logs = [one.stop().await, two.stop().await];
+        let logs = [one.terminate_and_log().await, two.terminate_and_log().await];
         assert_eq!(logs.iter().filter(|log| log.contains("took over")).count(), 1, "{logs:#?}");
         assert_eq!(folder.history().await, before);
         assert_eq!(folder.done("rosey verify --database-url sqlite://bot_data.db", None).0, Some(0));
@@ -73,7 +72,7 @@ async fn what_a_killed_bot_has_left_in_the_log_beside_its_file_is_taken_over_too
         let name = format!("bot_data.db{ending}");
         std::fs::copy(folder.path(&name), left.path(&name)).unwrap();
     }
-    left.serve(SERVE, &server, "log").await.stop().await;
+    left.serve(SERVE, &server).await.terminate_and_log().await;
     let lines = left.rows("SELECT '' || total_chat_lines FROM user_stats WHERE username = 'alice'").await;
     assert_eq!(lines, ["121"]);
 }

@@ -40,7 +40,7 @@ async fn a_file_that_another_program_has_open_for_writing_is_refused_and_the_pro
         assert!(said.contains("Stop the Python bot"), "{said}");
         assert_eq!(folder.bytes(), bytes);
         drop(holder);
-        let log = folder.serve(SERVE, &server, "log").await.stop().await;
+        let log = folder.serve(SERVE, &server).await.terminate_and_log().await;
         assert!(log.contains("took over"), "{log}");
     }
 }
@@ -49,7 +49,7 @@ async fn a_file_that_another_program_has_open_for_writing_is_refused_and_the_pro
 async fn a_program_that_only_reads_the_file_does_not_stop_the_take_over() {
     let (server, folder) = (NatsServer::start().await, Folder::made_by(&[H]).await);
     let _holder = Holder::of(&folder, "<").await;
-    folder.serve(SERVE, &server, "log").await.stop().await;
+    folder.serve(SERVE, &server).await.terminate_and_log().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,7 +101,7 @@ async fn a_file_that_may_only_be_read_is_refused_with_what_to_do() {
         assert!(said.contains("cannot write to the database") && said.contains("must be writable"), "{said}");
         assert_eq!(folder.bytes(), bytes);
         std::fs::set_permissions(folder.file(), std::fs::Permissions::from_mode(0o644)).unwrap();
-        folder.serve(SERVE, &server, "log").await.stop().await;
+        folder.serve(SERVE, &server).await.terminate_and_log().await;
     }
 }
 
@@ -115,7 +115,7 @@ async fn what_stands_in_the_way_is_named_and_nothing_is_changed() {
     assert!(said.contains("cannot migrate") && said.contains("presence"), "{said}");
     assert_eq!((folder.bytes(), folder.beside()), (bytes, Vec::new()));
     folder.execute("DROP TABLE presence").await;
-    folder.serve(SERVE, &server, "log").await.stop().await;
+    folder.serve(SERVE, &server).await.terminate_and_log().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -44,7 +44,7 @@ async fn the_log_says_what_was_found_kept_set_aside_and_put_right() {
         ),
     ] {
         let folder = Folder::made_by(scripts).await;
-        let log = folder.serve(SERVE, &server, "log").await.stop().await;
+        let log = folder.serve(SERVE, &server).await.terminate_and_log().await;
         for words in said {
             assert!(log.contains(words), "{words:?} is not in\n{log}");
         }
@@ -53,7 +53,7 @@ async fn the_log_says_what_was_found_kept_set_aside_and_put_right() {
             "{log}"
         );
         // twice is once
-        let log = folder.serve(SERVE, &server, "again").await.stop().await;
+        let log = folder.serve(SERVE, &server).await.terminate_and_log().await;
         assert!(
             !log.contains("taking over") && !log.contains("took over") && !log.contains("aside"),
             "{log}"
@@ -65,7 +65,7 @@ async fn the_log_says_what_was_found_kept_set_aside_and_put_right() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_says_it_as_json_too() {
     let (server, folder) = (NatsServer::start().await, Folder::made_by(&[S4, HOSTILE]).await);
-    let log = folder.serve(&format!("{SERVE} --log-format json"), &server, "log").await.stop().await;
+    let log = folder.serve(&format!("{SERVE} --log-format json"), &server).await.terminate_and_log().await;
     let lines: Vec<serde_json::Value> =
         log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let message = |line: &serde_json::Value, begin: &str| {
@@ -99,7 +99,7 @@ const ODD: &str = "
 async fn rows_that_no_operation_could_have_made_stop_neither_the_take_over_nor_the_service() {
     for script in [H, S4] {
         let (server, folder) = (NatsServer::start().await, Folder::made_by(&[script, ODD]).await);
-        let service = folder.serve(SERVE, &server, "log").await;
+        let service = folder.serve(SERVE, &server).await;
         assert_eq!(folder.done("rosey verify --database-url sqlite://bot_data.db", None).0, Some(0));
         let peer = Peer::connect(&server).await;
         let stats = peer.request("rosey.db.query.channel_stats", "{}").await.json();
@@ -124,7 +124,7 @@ async fn rows_that_no_operation_could_have_made_stop_neither_the_take_over_nor_t
         // what waits is handed out as far as it fits into an answer
         let claimed = peer.request("rosey.db.messages.outbound.get", "{}").await;
         assert!(claimed.refusal().is_none(), "{claimed:?}");
-        let log = service.stop().await;
+        let log = service.terminate_and_log().await;
         assert!(log.contains("rows had values") && !log.contains("WARN") && !log.contains("ERROR"), "{log}");
         // what was cut is kept whole
         let kept = "SELECT subject FROM dead_letters WHERE code = 'too_large' AND length(payload) >= 2000000 ORDER BY 1";
@@ -136,7 +136,7 @@ async fn rows_that_no_operation_could_have_made_stop_neither_the_take_over_nor_t
 async fn the_channel_itself_is_no_user_and_its_lines_are_counted_and_not_kept() {
     let said_before = "UPDATE user_stats SET username = '[server]' WHERE username = 'bob'";
     let (server, folder) = (NatsServer::start().await, Folder::made_by(&[H, said_before]).await);
-    let service = folder.serve(SERVE, &server, "log").await;
+    let service = folder.serve(SERVE, &server).await;
     let peer = Peer::connect(&server).await;
     let stats = peer.request("rosey.db.query.channel_stats", "{}").await.json();
     assert_eq!(stats["total_users_seen"], 3, "alice, Bob and müßig: {stats}");
@@ -154,6 +154,6 @@ async fn the_channel_itself_is_no_user_and_its_lines_are_counted_and_not_kept() 
     let lines = peer.request("rosey.db.stats.recent_chat.get", "{}").await.json();
     let said: Vec<_> = lines.as_array().unwrap().iter().map(|line| line["message"].clone()).collect();
     assert_eq!(said, ["first", "second, in the same second", "third", "said by servers"], "{lines}");
-    service.stop().await;
+    service.terminate_and_log().await;
     assert_eq!(folder.done("rosey verify --database-url sqlite://bot_data.db", None).0, Some(0));
 }

@@ -51,7 +51,7 @@ async fn the_steps_are_followed_word_for_word_and_nothing_of_a_hundred_days_is_g
         let (mut service, mut said) = (None, String::new());
         for command in &commands {
             if command.starts_with("rosey serve") {
-                service = Some(folder.serve(command, &server, "log").await);
+                service = Some(folder.serve(command, &server).await);
                 continue;
             }
             let (code, text) = folder.done(command, Some(&server));
@@ -59,7 +59,7 @@ async fn the_steps_are_followed_word_for_word_and_nothing_of_a_hundred_days_is_g
             said.push_str(&text);
         }
         assert!(said.lines().any(|line| line.starts_with("clean: ")), "verify: {said}");
-        let log = service.expect("the document starts the service").stop().await;
+        let log = service.expect("the document starts the service").terminate_and_log().await;
 
         // the copy is the file as it was
         assert_eq!(std::fs::read(folder.path("before-rosey/bot_data.db")).unwrap(), bytes);
@@ -82,7 +82,7 @@ async fn the_steps_are_followed_word_for_word_and_nothing_of_a_hundred_days_is_g
         }
 
         // later starts in this folder need nothing more, and say no more of it
-        let log = folder.serve("rosey serve", &server, "later").await.stop().await;
+        let log = folder.serve("rosey serve", &server).await.terminate_and_log().await;
         assert!(!log.contains("taking over") && !log.contains("took over"), "{log}");
         assert_eq!(folder.history().await, before);
         assert_eq!(folder.done("rosey verify", None).0, Some(0));
@@ -147,13 +147,13 @@ async fn the_statement_of_the_document_ends_sessions_at_the_last_sign_of_life() 
     for script in [H, S4] {
         let (server, folder) = (NatsServer::start().await, Folder::made_by(&[script]).await);
         folder.execute(&fenced("sql").concat()).await;
-        let service = folder.serve("rosey serve --database-url sqlite://bot_data.db", &server, "log").await;
+        let service = folder.serve("rosey serve --database-url sqlite://bot_data.db", &server).await;
         let peer = Peer::connect(&server).await;
         let sessions = peer.request("rosey.db.query.open_sessions", "{}").await.json();
         assert_eq!(sessions, serde_json::json!([]));
         let alice = peer.request("rosey.db.query.user_stats", r#"{"username":"alice"}"#).await.json();
         assert_eq!(alice["total_time_connected"], 7200 + 590, "{alice}");
-        service.stop().await;
+        service.terminate_and_log().await;
         assert_eq!(folder.done("rosey verify --database-url sqlite://bot_data.db", None).0, Some(0));
     }
 }

@@ -10,7 +10,7 @@ const VERIFY: &str = "rosey verify --database-url sqlite://bot_data.db";
 /// A file that was taken over, and has seen some operations.
 async fn taken_over() -> (NatsServer, Folder) {
     let (server, folder) = (NatsServer::start().await, Folder::made_by(&[H]).await);
-    let service = folder.serve(SERVE, &server, "log").await;
+    let service = folder.serve(SERVE, &server).await;
     let peer = Peer::connect(&server).await;
     for (subject, payload) in [
         ("rosey.db.user.joined", r#"{"username":"carol"}"#),
@@ -19,7 +19,7 @@ async fn taken_over() -> (NatsServer, Folder) {
     ] {
         assert!(peer.request(subject, payload).await.refusal().is_none());
     }
-    service.stop().await;
+    service.terminate_and_log().await;
     (server, folder)
 }
 
@@ -39,11 +39,11 @@ async fn a_message_that_a_python_peer_put_into_the_queue_itself_is_said_and_told
     assert!(text.contains("put messages into the queue: outbound_messages 11."), "{text}");
     assert!(text.contains("Nothing is lost") && text.contains("Nothing has to be done"), "{text}");
     let (_, json) = folder.done(&format!("{VERIFY} --json"), None);
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let json: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
     assert_eq!(json["advice"].as_array().unwrap().len(), 1, "{json}");
 
     // and it is true
-    let service = folder.serve(SERVE, &server, "log").await;
+    let service = folder.serve(SERVE, &server).await;
     let peer = Peer::connect(&server).await;
     let claimed = peer.request("rosey.db.messages.outbound.get", "{}").await.json();
     let said: Vec<_> = claimed.as_array().unwrap().iter().map(|m| m["message"].as_str().unwrap()).collect();
@@ -52,7 +52,7 @@ async fn a_message_that_a_python_peer_put_into_the_queue_itself_is_said_and_told
         peer.request("rosey.db.messages.outbound.mark_sent", r#"{"message_id":11}"#).await.refusal(),
         None
     );
-    service.stop().await;
+    service.terminate_and_log().await;
     assert_eq!(folder.rows("SELECT '' || sent FROM outbound_messages WHERE id = 11").await, ["1"]);
     folder
         .execute("DELETE FROM outbound_marks WHERE message = 11; DELETE FROM outbound_messages WHERE id = 11")

@@ -1,12 +1,12 @@
-//! The table as a picture: one bar for ours, one for what is beside it.
+//! The table as a chart: one bar for each side of a row.
 
 use super::Line;
 use super::rows::Section;
 
 const WIDTH: f64 = 760.0;
-/// Where the bars begin.
+/// The left end of the bars.
 const LEFT: f64 = 240.0;
-/// The longest bar; its number has to fit behind it.
+/// The longest bar; it leaves room for its number.
 const LONGEST: f64 = 330.0;
 const THICK: f64 = 12.0;
 
@@ -28,12 +28,12 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
 }
 ";
 
-/// Text as it may stand in SVG.
+/// Escapes text for SVG.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Something drawn from the top down.
+/// A page that is drawn from the top down.
 struct Page {
     y: f64,
     body: String,
@@ -45,7 +45,7 @@ impl Page {
         self.body += &format!("<text x=\"{x:.0}\" y=\"{y:.0}\" class=\"{class}\">{text}</text>\n");
     }
 
-    /// One bar and the words behind it.
+    /// One bar and its label.
     fn bar(&mut self, class: &str, length: f64, words: &str) {
         let y = self.y;
         self.body += &format!(
@@ -55,14 +55,14 @@ impl Page {
         self.y += THICK + 2.0;
     }
 
-    /// The line that the bar at this height should not cross.
+    /// The limit of the bar at this height.
     fn limit(&mut self, length: f64, y: f64) {
         let (x, top, bottom) = (LEFT + length, y - 4.0, y + THICK + 4.0);
         self.body += &format!("<path d=\"M{x:.1} {top:.0}V{bottom:.0}\" class=\"bar\"/>\n");
     }
 }
 
-/// The chart as SVG. Every section has a scale of its own.
+/// The chart as SVG. Every section has its own scale.
 pub(super) fn draw(lines: &[Line], machine: &str) -> String {
     let mut page = Page { y: 16.0, body: String::new() };
     for section in [Section::Stack, Section::Peers] {

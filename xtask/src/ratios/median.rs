@@ -1,4 +1,4 @@
-//! Reads what Criterion leaves behind.
+//! Reads Criterion's results.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -12,12 +12,12 @@ pub(super) struct Medians {
 }
 
 impl Medians {
-    /// Those in this directory that are not older than this.
+    /// The medians in this directory that are not older than `start`.
     pub(super) fn since(home: &Path, start: SystemTime) -> Self {
         Self { home: home.to_owned(), start }
     }
 
-    /// The median in nanoseconds, if this was measured in this run.
+    /// The median in nanoseconds, if it was measured in this run.
     pub(super) fn get(&self, (group, name): Id) -> Option<f64> {
         let file = self.home.join(group).join(name).join("new").join("estimates.json");
         let written = file.metadata().ok()?.modified().ok()?;

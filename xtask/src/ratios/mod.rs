@@ -1,7 +1,7 @@
-//! `cargo xtask bench layers`: what the layers cost, beside the bare service and beside their peers.
+//! `cargo xtask bench layers`: the cost of the layers, beside the bare service and beside comparable layers.
 //!
-//! Criterion leaves its medians in the target directory. They are read from there, printed as ratios with the bars
-//! beside them, and drawn as a chart.
+//! Criterion stores its medians in the target directory. This module reads them, prints them as ratios with
+//! the bars, and draws a chart.
 
 mod chart;
 mod median;
@@ -17,10 +17,10 @@ use crate::run::{cargo, step};
 use median::Medians;
 use rows::{ROWS, Row, Section};
 
-/// Where the chart is, seen from the root of the workspace.
+/// The path of the chart, relative to the root of the workspace.
 const CHART: &str = "docs/layers-bench.svg";
 
-/// A row of the table, measured.
+/// A measured row of the table.
 struct Line {
     row: &'static Row,
     ours: f64,
@@ -62,7 +62,7 @@ fn measured(row: &'static Row, medians: &Medians) -> Option<Line> {
     Some(Line { row, ours, other, met: row.allowed(other).map(|most| ours <= most) })
 }
 
-/// Cores, compiler and platform, and where the system tells, how busy the machine was before.
+/// Cores, compiler and platform, and if the system provides it, the load before the run.
 fn machine(root: &Path) -> String {
     let cores = std::thread::available_parallelism().map_or_else(|_| "?".to_owned(), |n| n.to_string());
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());

@@ -1,16 +1,16 @@
-//! What is compared with what.
+//! The rows of the table: what is compared with what.
 
 use std::fmt;
 
 /// One measurement: Criterion's group and name.
 pub(super) type Id = (&'static str, &'static str);
 
-/// The part of the table that a row stands in.
+/// The section of the table that a row belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
-    /// Layers upon layers, beside the bare service.
+    /// Stacked layers, beside the bare service.
     Stack,
-    /// A layer beside its peer.
+    /// A layer beside a comparable one of another crate.
     Peers,
 }
 
@@ -23,12 +23,12 @@ impl Section {
     }
 }
 
-/// How much is allowed.
+/// The limit of a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Bar {
-    /// Nanoseconds more than the one beside.
+    /// At most this many nanoseconds more than the other side.
     Over(f64),
-    /// This share of the one beside.
+    /// At most this share of the other side.
     Share(f64),
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The most that ours may take, where there is a bar.
+    /// The limit in nanoseconds, if the row has a bar.
     pub(super) fn allowed(&self, other: f64) -> Option<f64> {
         self.bar.map(|bar| match bar {
             Bar::Over(most) => other + most,
@@ -71,12 +71,12 @@ const fn peer(what: &'static str, ours: Id, beside: &'static str, other: Id, bar
     Row { section: Section::Peers, what, ours, beside, other, bar }
 }
 
-/// A peer that allocates.
+/// For a peer that allocates.
 const HALF: Option<Bar> = Some(Bar::Share(0.5));
-/// A peer that does not.
+/// For a peer that does not allocate.
 const NEAR: Option<Bar> = Some(Bar::Over(30.0));
 
-/// The table.
+/// The rows of the table.
 pub(super) const ROWS: &[Row] = &[
     stack("timeout", "1 timeout", None),
     stack("+ breaker", "2 breaker", None),

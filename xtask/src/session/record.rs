@@ -14,8 +14,8 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Adds an event whose fields are given as JSON. Times are whole seconds unless `fine` is set,
-    /// or the line before is later than that.
+    /// Adds an event whose fields are given as JSON. Times are whole seconds unless `fine` is set, or the
+    /// previous line is later than that second.
     pub(super) fn event(&mut self, at: u64, fine: bool, name: &str, fields: &str) {
         let whole = at / 1000 * 1000;
         let at = if fine || whole < self.last { at.max(self.last) } else { whole };
@@ -29,7 +29,7 @@ impl Record {
         );
     }
 
-    /// Everything that was recorded.
+    /// The whole recording.
     pub(super) fn into_text(self) -> String {
         self.text
     }

@@ -1,11 +1,11 @@
-//! A small source of pseudo-random numbers (SplitMix64) and things to draw with it.
+//! A small source of pseudo-random numbers (SplitMix64) and helpers to draw from it.
 
 /// The state of the generator.
 #[derive(Clone, Debug)]
 pub(super) struct Rng(u64);
 
 impl Rng {
-    /// The same seed gives the same numbers.
+    /// A generator; the same seed yields the same numbers.
     pub(super) fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -18,14 +18,14 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 up to, not including, `end`; 0 if `end` is 0.
+    /// A number from 0 up to, but not including, `end`; 0 if `end` is 0.
     pub(super) fn below(&mut self, end: u64) -> u64 {
-        // The high half of the product: even enough for chat, and without a division.
+        // The high half of the product: sufficiently uniform for chat, and without a division.
         let wide = u128::from(self.next()) * u128::from(end);
         u64::try_from(wide >> 64).unwrap_or(0)
     }
 
-    /// An index into something of that length.
+    /// An index into a sequence of this length.
     pub(super) fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).unwrap_or(0)
     }
@@ -35,24 +35,24 @@ impl Rng {
         start + self.below(end.saturating_sub(start) + 1)
     }
 
-    /// True in so many of a hundred cases.
+    /// Returns `true` with a probability of `share` percent.
     pub(super) fn percent(&mut self, share: u64) -> bool {
         self.below(100) < share
     }
 
-    /// True in so many of a million cases.
+    /// Returns `true` with a probability of `share` in a million.
     pub(super) fn per_million(&mut self, share: u64) -> bool {
         self.below(1_000_000) < share
     }
 
-    /// One of them; `T::default()` if there is none.
+    /// One of the elements; `T::default()` if there is none.
     pub(super) fn pick<T: Copy + Default>(&mut self, from: &[T]) -> T {
         let index = self.index(from.len());
         from.get(index).copied().unwrap_or_default()
     }
 }
 
-/// Things that are drawn one after the other, and shuffled again when all have been drawn.
+/// A deck that is drawn one card at a time, and shuffled again when it is used up.
 #[derive(Clone, Debug)]
 pub(super) struct Deck<T> {
     cards: Vec<T>,
@@ -66,7 +66,7 @@ impl<T: Copy + Default> Deck<T> {
         Self { cards, next }
     }
 
-    /// The next one; `T::default()` from an empty deck.
+    /// The next card; `T::default()` from an empty deck.
     pub(super) fn draw(&mut self, rng: &mut Rng) -> T {
         if self.next >= self.cards.len() {
             for last in (1..self.cards.len()).rev() {

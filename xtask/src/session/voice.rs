@@ -4,7 +4,7 @@ use super::people::{Person, Style, capital};
 use super::rng::{Deck, Rng};
 use super::words::{Lists, Talk, talks};
 
-/// Stands before and after a name.
+/// Marks the start and the end of a name.
 const MARK: &str = "\u{1}";
 
 /// All the word lists, and what has been drawn from them.
@@ -49,7 +49,7 @@ impl Voice {
         self.any.draw(rng)
     }
 
-    /// A greeting of somebody who comes in.
+    /// The greeting of a person who comes in.
     pub(super) fn greeting(&mut self, rng: &mut Rng) -> &'static str {
         self.greetings.draw(rng)
     }
@@ -59,7 +59,7 @@ impl Voice {
         rng.pick(self.banter.get(list))
     }
 
-    /// A reaction in a mood; the longer the key is held, the stronger it is meant.
+    /// A reaction in a mood; a longer key press expresses a stronger reaction.
     pub(super) fn reaction(&self, mood: &str, rng: &mut Rng) -> String {
         let word = rng.pick(self.reactions.get(mood));
         let held = usize::try_from(rng.below(7)).unwrap_or(0);
@@ -74,12 +74,12 @@ impl Voice {
         }
     }
 
-    /// Something in another language.
+    /// A line in another language.
     pub(super) fn foreign(&self, tongue: &str, rng: &mut Rng) -> &'static str {
         rng.pick(self.tongues.get(tongue))
     }
 
-    /// A remark about somebody or something on the screen.
+    /// A remark about a person or thing on the screen.
     pub(super) fn riff(&mut self, part: &str, rng: &mut Rng) -> String {
         let who = rng.pick(self.riffs.get(&format!("{part} who")));
         let does = self.does.draw(rng);
@@ -92,7 +92,7 @@ impl Voice {
         text.push_str(who);
         text.push(' ');
         text.push_str(does);
-        // Question marks and the like stick to the word before them.
+        // Question marks and the like follow the word without a blank.
         if close.starts_with(|c: char| c.is_alphanumeric() || c == '/' || c == ':' || !c.is_ascii()) {
             text.push(' ');
         }
@@ -117,8 +117,8 @@ impl Voice {
         lines
     }
 
-    /// Fills the slots of a line: words from the lists, and names of people in the room. The names
-    /// are marked, so that nobody mistypes them; [`typed`] takes the marks away.
+    /// Fills the slots of a line: words from the lists, and names of people in the room. The names are
+    /// marked, so that they are never mistyped; [`typed`] removes the marks.
     pub(super) fn fill(&self, line: &str, names: [&str; 2], rng: &mut Rng) -> String {
         let mut text = String::new();
         let mut rest = line;
@@ -148,7 +148,7 @@ impl Voice {
     }
 }
 
-/// Types a line the way a person does. A mistyped word comes back as the second value.
+/// Types a line the way a person does. A mistyped word is returned as the second value.
 pub(super) fn typed(line: &str, person: &Person, rng: &mut Rng) -> (String, Option<String>) {
     let fixed = line.starts_with(['!', '/', ':']) || line.contains("://") || line.chars().count() > 240;
     if fixed || person.talk == 0 {
@@ -193,7 +193,7 @@ fn dressed(line: &str, style: &Style, rng: &mut Rng) -> String {
     text
 }
 
-/// Swaps two letters of a longer word; gives the line and the word that was meant.
+/// Swaps two letters of a longer word; returns the line and the intended word.
 fn mistyped(text: &str, rng: &mut Rng) -> Option<(String, String)> {
     let words: Vec<&str> = text.split(' ').collect();
     let long = |word: &&str| word.len() > 4 && word.bytes().all(|b| b.is_ascii_lowercase());

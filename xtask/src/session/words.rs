@@ -1,4 +1,4 @@
-//! Reads the word lists: sections that begin with `[name]`, one entry a line.
+//! Reads the word lists: sections that begin with `[name]`, one entry per line.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub(super) struct Lists(BTreeMap<&'static str, Vec<&'static str>>);
 
 impl Lists {
-    /// Reads a file.
+    /// Parses a file.
     pub(super) fn parse(text: &'static str) -> Self {
         let mut lists: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         let mut section = "";
@@ -20,17 +20,17 @@ impl Lists {
         Self(lists)
     }
 
-    /// The entries of a section; none if it does not exist.
+    /// The entries of a section; empty if the section does not exist.
     pub(super) fn get(&self, section: &str) -> &[&'static str] {
         self.0.get(section).map_or(&[], Vec::as_slice)
     }
 }
 
-/// Short dialogues: lines of a speaker's letter and a text.
+/// A short dialogue: lines of a speaker's letter and a text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Talk(pub(super) Vec<(usize, &'static str)>);
 
-/// Reads dialogues, which are separated by empty lines.
+/// Parses dialogues, which are separated by empty lines.
 pub(super) fn talks(text: &'static str) -> Vec<Talk> {
     let mut talks = vec![Talk::default()];
     for line in text.lines() {

@@ -7,17 +7,16 @@ use serde_json::value::RawValue;
 use crate::bot::context::brief;
 use crate::bot::event::{Body, UserData, recorded_time};
 
-/// What a line says.
+/// The content of a line.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) body: Body,
-    /// In unix milliseconds.
+    /// The recorded time, in unix milliseconds.
     pub(super) recorded_at: Option<i64>,
     pub(super) id: Option<String>,
 }
 
-/// The fields of all events. Each is looked at only where it belongs, so that what another event would call wrong
-/// does not matter.
+/// The fields of all events. A field is validated only for the events that use it.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow)]
@@ -56,12 +55,12 @@ enum Entry {
     User(UserData),
 }
 
-/// Reads a line.
+/// Parses a line.
 ///
 /// # Errors
-/// A sentence that says what is wrong with it, short and printable whatever the line holds.
+/// What is wrong with the line: a sentence that is short and printable, whatever the line contains.
 pub(super) fn parse(line: &[u8]) -> Result<Line, String> {
-    // Some editors begin a file with a byte order mark.
+    // Some editors start a file with a byte order mark.
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let text = std::str::from_utf8(line).map_err(|error| format!("not UTF-8: {error}"))?;
     if !text.trim_start().starts_with('{') {
@@ -128,7 +127,8 @@ impl Fields<'_> {
         optional("reason", self.reason, "a text")?.map(|reason| without_nul("reason", reason)).transpose()
     }
 
-    /// A text, or a number as it is written: read as one, two long ones could become the same. An empty text is none.
+    /// The id: a string, or the digits of a number. Parsing the number could make two long ids equal. An
+    /// empty string is no id.
     fn id(&self) -> Result<Option<String>, String> {
         let Some(raw) = self.id.map(RawValue::get) else { return Ok(None) };
         if raw.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {

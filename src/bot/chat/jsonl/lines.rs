@@ -2,7 +2,7 @@ use std::io;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
-/// Lines of bounded length. One that is too long is read past without being kept.
+/// Reads lines of bounded length. A line that is too long is skipped without being kept in memory.
 pub(super) struct Lines<R> {
     input: R,
     longest: usize,
@@ -13,9 +13,9 @@ pub(super) struct Lines<R> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<'a> {
-    /// A line, without its end.
+    /// A line, without its line ending.
     Line(&'a [u8]),
-    /// One that is too long.
+    /// A line that is too long.
     TooLong,
     End,
 }
@@ -25,7 +25,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         Self { input, longest, line: Vec::new(), number: 0, position: 0 }
     }
 
-    /// The number of the last line, from 1.
+    /// The number of the last line, starting at 1.
     pub(super) const fn number(&self) -> u64 {
         self.number
     }
@@ -40,7 +40,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         self.line.capacity()
     }
 
-    /// Not cancel safe: what has been read of a line is lost with the future.
+    /// Reads the next line. Not cancel safe: a partly read line is lost with the future.
     pub(super) async fn next(&mut self) -> io::Result<Next<'_>> {
         self.line.clear();
         let (mut too_long, mut any) = (false, false);

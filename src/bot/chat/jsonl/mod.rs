@@ -1,12 +1,13 @@
-//! Recordings: one event a line, as JSON. What the bot says is written as JSON lines too.
+//! Recordings: one event per line, as JSON. The bot's messages are written as JSON lines too.
 //!
 //! ```json
 //! {"event":"user_join","user":"alice","user_data":{"username":"alice","rank":0},"timestamp":1700000000}
 //! {"event":"message","user":"alice","content":"hi","timestamp":1700000003.5,"id":"m-17"}
 //! ```
 //!
-//! `timestamp` (unix seconds, also with a fraction; from 10¹¹ on milliseconds) and `id` are optional. A line that
-//! is no event is reported with its number and skipped; an empty one is skipped. `docs/bot.md` has every form.
+//! `timestamp` (unix seconds, with an optional fraction; from 10¹¹ on milliseconds) and `id` are optional. A
+//! line that is not an event is reported with its number and skipped; an empty line is skipped. `docs/bot.md`
+//! lists every form.
 
 mod line;
 mod lines;
@@ -36,23 +37,24 @@ pub use voice::JsonlVoice;
 /// The longest line that is read, in bytes.
 pub const LONGEST_LINE: usize = 1024 * 1024;
 
-/// The source of the ids derived from the `id` of a line.
+/// The default source of the ids derived from the `id` of a line.
 const SOURCE: &str = "jsonl";
 const BUFFER: usize = 256 * 1024;
 
-/// Which recording to play, and how: `FILE` or `-`, with `?shift=now`, `?speed=max|N` and `?source=NAME`.
+/// A recording and how to play it: `FILE` or `-`, with `?shift=now`, `?speed=max|N` and `?source=NAME`.
 ///
-/// A file whose name contains `?` is written with a `?` at the end.
+/// For a file whose name contains `?`, append a `?` to the name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recording {
-    /// The file; none is the standard input.
+    /// The file; `None` is the standard input.
     pub file: Option<PathBuf>,
-    /// Move all recorded times so that the latest one is the moment of opening.
+    /// Whether to shift all recorded times so that the latest one is the moment of opening.
     pub shift_to_now: bool,
-    /// How many times faster than recorded; none is as fast as it goes. A pause of more than a day is skipped.
+    /// How many times faster than recorded; `None` plays without pauses. A pause of more than a day is
+    /// skipped.
     pub speed: Option<f64>,
-    /// Whose ids the lines have. Two recordings of one source may hold the same events, wherever they lie; those of two
-    /// sources never do, even if their lines have the same ids.
+    /// The source of the lines' ids. Equal ids in two recordings of one source are the same event, wherever
+    /// the files are; ids of different sources never are.
     pub source: Option<String>,
 }
 
@@ -90,8 +92,8 @@ impl FromStr for Recording {
 }
 
 impl Recording {
-    /// Opens the recording; what the bot says goes to the standard output. With `shift_to_now` the file is read
-    /// once from beginning to end.
+    /// Opens the recording; the bot's messages go to the standard output. With `shift_to_now` the whole file
+    /// is read once beforehand.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -116,7 +118,7 @@ impl Recording {
     }
 }
 
-/// Opens a file; its size, if it has an end; and the latest time in it, if asked for.
+/// Opens a file. Returns its size, if it has an end, and the latest time in it, if `find_last` is set.
 async fn open_file(path: &PathBuf, find_last: bool) -> std::io::Result<(File, Option<u64>, Option<i64>)> {
     let mut file = File::open(path).await?;
     let metadata = file.metadata().await?;
@@ -135,7 +137,7 @@ async fn open_file(path: &PathBuf, find_last: bool) -> std::io::Result<(File, Op
     Ok((file, metadata.is_file().then_some(metadata.len()), last))
 }
 
-/// The latest recorded time, in unix milliseconds. Only of lines that will be taken.
+/// The latest recorded time, in unix milliseconds, of the lines that are going to be accepted.
 async fn last_time(input: impl AsyncBufRead + Unpin) -> std::io::Result<Option<i64>> {
     let mut lines = Lines::new(input, LONGEST_LINE);
     let mut last = None;
@@ -148,7 +150,7 @@ async fn last_time(input: impl AsyncBufRead + Unpin) -> std::io::Result<Option<i
     }
 }
 
-/// A recording being played: events from a reader, a voice beside it.
+/// A recording that is being played: events from a reader, and a voice.
 pub struct Jsonl<R> {
     lines: Lines<R>,
     voice: Arc<dyn Voice>,
@@ -160,31 +162,31 @@ pub struct Jsonl<R> {
 }
 
 impl<R: AsyncBufRead + Send + Unpin + 'static> Jsonl<R> {
-    /// Plays what is read as fast as it goes.
+    /// Plays `input` without pauses.
     pub fn new(input: R, voice: Arc<dyn Voice>) -> Self {
         let lines = Lines::new(input, LONGEST_LINE);
         Self { lines, voice, pace: None, shift: 0, size: None, source: SOURCE.into(), ended: false }
     }
 
-    /// Says whose ids the lines have; see [`Recording::source`].
+    /// Sets the source of the lines' ids; see [`Recording::source`].
     #[must_use]
     pub fn of_source(self, name: Option<&str>) -> Self {
         Self { source: name.map_or_else(|| SOURCE.into(), |name| format!("{SOURCE}:{name}").into()), ..self }
     }
 
-    /// Plays this many times faster than recorded; `None` is as fast as it goes.
+    /// Plays this many times faster than recorded; `None` plays without pauses.
     #[must_use]
     pub fn at_speed(self, times: Option<f64>) -> Self {
         Self { pace: times.map(Pace::new), ..self }
     }
 
-    /// Moves recorded times by so many milliseconds.
+    /// Shifts recorded times by this many milliseconds.
     #[must_use]
     pub fn shifted(self, millis: i64) -> Self {
         Self { shift: millis, ..self }
     }
 
-    /// Says how many bytes there are.
+    /// Sets the size of the input in bytes.
     #[must_use]
     pub fn of_size(self, bytes: Option<u64>) -> Self {
         Self { size: bytes, ..self }

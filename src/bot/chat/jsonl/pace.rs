@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A longer pause in a recording is not waited for: nobody was there, or the time is wrong.
+/// A longer pause in a recording is skipped: the channel was empty, or the time is wrong.
 const LONGEST_PAUSE: i64 = 24 * 60 * 60 * 1000;
 
-/// The recorded pace, so many times faster.
+/// The recorded pace, sped up by a factor.
 #[derive(Debug)]
 pub(super) struct Pace {
     times: f64,
-    /// The last recorded time, and the moment that stands for it.
+    /// The last recorded time, and the instant that corresponds to it.
     last: Option<(i64, Instant)>,
 }
 
@@ -18,8 +18,8 @@ impl Pace {
         Self { times, last: None }
     }
 
-    /// Waits for the moment of an event recorded at `at` (unix milliseconds). Late ones are not waited for, and
-    /// what is late stays on the schedule.
+    /// Waits for the instant of an event recorded at `at` (unix milliseconds). Returns at once for a late
+    /// event, without shifting the schedule.
     pub(super) async fn wait_for(&mut self, at: i64) {
         let Some((last, moment)) = self.last else {
             self.last = Some((at, Instant::now()));

@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 
 const CHUNK: usize = 64 * 1024;
 
-/// The standard input, read by a thread of its own that nobody waits for: a read that waits for a terminal or an
-/// idle pipe must not keep the process alive when the bot has stopped.
+/// Reads the standard input on a detached thread: a read that blocks on a terminal or an idle pipe must not
+/// keep the process alive after the bot has stopped.
 pub(super) fn read() -> Threaded {
     threaded(io::stdin())
 }

@@ -9,8 +9,8 @@ use super::super::{Unsent, Voice};
 
 /// A voice that writes JSON lines: `{"say":…}` and `{"pm":{"user":…,"content":…}}`.
 ///
-/// Every line is flushed. A writer that fails (a closed pipe) is a transient error. If a future is dropped in
-/// the middle of a line, the next line starts on a new one.
+/// Every line is flushed. A writer that fails (a closed pipe) causes a transient error. If a future is
+/// dropped in the middle of a line, the next message starts on a new line.
 #[derive(Debug)]
 pub struct JsonlVoice<W> {
     output: Mutex<Output<W>>,
@@ -30,7 +30,7 @@ enum Said<'a> {
 }
 
 impl<W: AsyncWrite + Send + Unpin> JsonlVoice<W> {
-    /// A voice that writes here.
+    /// A voice that writes to `writer`.
     pub fn new(writer: W) -> Self {
         Self { output: Mutex::new(Output { writer, torn: false }) }
     }

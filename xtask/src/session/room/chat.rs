@@ -5,7 +5,7 @@ use crate::session::record::json;
 use crate::session::voice::typed;
 
 impl Room {
-    /// Somebody in the room who feels like talking, other than the given ones.
+    /// Picks a talkative person in the room, other than the given ones.
     fn speaker(&mut self, not: &[usize]) -> Option<usize> {
         let weight = |who: &usize| {
             let talk = self.people[*who].talk;
@@ -27,7 +27,7 @@ impl Room {
         self.schedule(at, Next::Say(who, text.to_owned()));
     }
 
-    /// Some others say something to somebody.
+    /// Other people say something to one person.
     pub(super) fn others_say(&mut self, now: u64, how_many: u64, list: &str, to: usize) {
         for _ in 0..how_many {
             let Some(who) = self.speaker(&[to]) else { return };
@@ -38,13 +38,13 @@ impl Room {
         }
     }
 
-    /// What is on the screen.
+    /// The part of the film on the screen.
     fn part(&self, now: u64) -> &'static str {
         let shown = self.beats.iter().rev().find(|beat| beat.at * 1000 <= now);
         shown.map_or("show", |beat| beat.part)
     }
 
-    /// Somebody says something, about the moment on the screen or about anything.
+    /// A person says something, about the moment on the screen or about anything.
     pub(super) fn chatter(&mut self, now: u64, hot: bool) {
         let Some(who) = self.speaker(&[]) else { return };
         let tongue = self.people[who].tongue.filter(|_| self.rng.percent(45));
@@ -71,7 +71,7 @@ impl Room {
         self.say(now, who, &text);
     }
 
-    /// An answer to whoever spoke last.
+    /// An answer to the last speaker.
     fn reply(&mut self, now: u64, who: usize) -> String {
         let last = self.last_speaker.filter(|last| *last != who && self.presence[*last].here);
         match last {
@@ -92,7 +92,7 @@ impl Room {
         other.map_or_else(|| "everybody".to_owned(), |other| self.people[other].name.clone())
     }
 
-    /// Somebody asks the room for something, and it may answer.
+    /// A person sends a command to the room, and it may answer.
     fn command(&mut self, now: u64, who: usize) {
         let line = self.voice.from("command", &mut self.rng);
         let name = self.name_of_another(&[who]);
@@ -146,7 +146,7 @@ impl Room {
         }
     }
 
-    /// Somebody types a line.
+    /// A person types a line.
     pub(super) fn say(&mut self, now: u64, who: usize, line: &str) {
         let name = self.name_of_another(&[who]);
         let filled = self.voice.fill(line, [&name, &name], &mut self.rng);

@@ -1,4 +1,4 @@
-//! The evening itself: who comes, who goes, and when it is lively.
+//! The simulated evening: when people come and go, and when the chat is lively.
 
 mod chat;
 
@@ -12,41 +12,41 @@ use super::voice::Voice;
 use super::words::Lists;
 use crate::failure::Failure;
 
-/// Nobody comes back, or leaves again, sooner than this (milliseconds).
+/// The shortest time in milliseconds between a leave and the next join of one person, and vice versa.
 const GAP: u64 = 3_000;
 
-/// Seconds at which the network loses a part of the room.
+/// Seconds at which the network drops a part of the room.
 const SPLITS: [u64; 4] = [1_840, 3_890, 6_710, 9_020];
 
-/// Something that is going to happen.
+/// A planned event.
 #[derive(Clone, Debug)]
 enum Next {
     /// A planned arrival.
     Join(usize),
     /// A planned departure.
     Leave(usize),
-    /// Lost by the network.
+    /// A connection lost by a network split.
     Drop(usize),
-    /// Found again.
+    /// The return after a network split.
     Return(usize),
-    /// Says these words, if still there.
+    /// A line, said only if the person is still present.
     Say(usize, String),
-    /// The room itself says something.
+    /// A line of the room itself.
     Announce(String),
-    /// The network splits.
+    /// A network split.
     Split,
 }
 
-/// One person's state.
+/// The state of one person.
 #[derive(Clone, Copy, Debug, Default)]
 struct Presence {
     here: bool,
-    /// Means to be here, whatever the network does.
+    /// Whether the person intends to be present, regardless of the network.
     wants: bool,
     since: u64,
 }
 
-/// The room, and everything that is planned.
+/// The room, and all planned events.
 struct Room {
     rng: Rng,
     voice: Voice,
@@ -88,7 +88,7 @@ pub(super) fn recording(seed: u64) -> Result<String, Failure> {
 }
 
 impl Room {
-    /// Connects, lists who is there, and plans what does not depend on chance later.
+    /// Connects, lists the people present, and plans everything that does not depend on later chance.
     fn open(&mut self, announcements: Vec<(u64, &str)>) {
         self.record.event(0, false, "connect", "");
         let mut listed = Vec::new();
@@ -116,7 +116,7 @@ impl Room {
         }
     }
 
-    /// Goes through the evening in steps of an eighth of a second.
+    /// Simulates the evening in steps of an eighth of a second.
     fn play(&mut self) {
         let mut mood = 400;
         let mut long_at = 900;
@@ -127,7 +127,7 @@ impl Room {
                 self.happen(now, next);
             }
             if now % 40_000 == 0 {
-                // Every forty seconds the room becomes livelier or falls quiet.
+                // Every forty seconds the room becomes livelier or quieter.
                 mood = match self.rng.below(8) {
                     0 => self.rng.within(0, 40),
                     1..4 => self.rng.within(100, 330),
@@ -135,7 +135,7 @@ impl Room {
                 };
             }
             let heat: u64 = self.beats.iter().map(|beat| beat.heat(second)).sum();
-            // From messages a thousand seconds to a chance in a million an eighth of a second.
+            // From messages per thousand seconds to a chance in a million per eighth of a second.
             if self.rng.per_million((heat + mood) * 125) {
                 let hot = self.rng.below(heat + mood) < heat;
                 self.chatter(now, hot);
@@ -215,7 +215,7 @@ impl Room {
         }
     }
 
-    /// Somebody comes in, or a little later if they have only just gone.
+    /// A person comes in, or a little later if they have only just left.
     fn enter(&mut self, now: u64, who: usize, again: Next) {
         let presence = self.presence[who];
         if presence.here {
@@ -249,7 +249,7 @@ impl Room {
         }
     }
 
-    /// Somebody goes, with a word or without; false if they were away or must wait a little.
+    /// A person leaves, with or without a goodbye; returns `false` if they were away or must wait a little.
     fn exit(&mut self, now: u64, who: usize, again: Next) -> bool {
         let presence = self.presence[who];
         if !presence.here {
@@ -266,7 +266,7 @@ impl Room {
             self.say(now, who, text);
             let friends = self.rng.below(4);
             self.others_say(now + 1_500, friends, "farewell", who);
-            // The door closes a moment after the last word.
+            // The leave follows a moment after the last line.
             self.presence[who].wants = false;
             self.schedule(now + GAP, Next::Drop(who));
             return true;

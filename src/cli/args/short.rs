@@ -1,0 +1,82 @@
+//! The options of the commands that do one thing and end.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::paths::PathArgs;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SendArgs {
+    /// The operation's name, as in the list below
+    #[arg(value_name = "OP")]
+    pub(in crate::cli) operation: String,
+    /// Its payload, a JSON object; `-` reads it from stdin
+    #[arg(value_name = "JSON", default_value = "{}")]
+    pub(in crate::cli) payload: String,
+    /// Its id. The same id takes effect once, however often it is sent [default: a fresh one]
+    #[arg(long, value_name = "ID")]
+    pub(in crate::cli) id: Option<String>,
+    /// When it happened, in unix milliseconds [default: the payload's `timestamp`, else now]
+    #[arg(long, value_name = "MS")]
+    pub(in crate::cli) at: Option<i64>,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct StatsArgs {
+    /// The user [default: the channel as a whole]
+    pub(in crate::cli) user: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RecentArgs {
+    /// The number of lines
+    #[arg(short = 'n', long, default_value = "20", value_name = "N")]
+    pub(in crate::cli) lines: u32,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct TellArgs {
+    /// Say it in the channel, instead of to one user
+    #[arg(long)]
+    pub(in crate::cli) channel: bool,
+    /// The user (not with --channel), and the message
+    #[arg(required = true, value_name = "[USER] TEXT", num_args = 1..=2)]
+    pub(in crate::cli) words: Vec<String>,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ConfigArgs {
+    /// The command whose options are printed, with options of its own to try; `serve` if none is named
+    // Read from the words of the process: what is wrong with them is what it reports.
+    #[arg(value_name = "COMMAND", num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
+    _words: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DemoArgs {
+    /// The nats-server to start; else NATS_SERVER_BIN, else the one in PATH
+    #[arg(long, env = "NATS_SERVER_BIN", value_name = "PATH")]
+    pub(in crate::cli) nats_server: Option<PathBuf>,
+    /// Without NATS: the same session on the database alone, which is locked for a while
+    #[arg(long)]
+    pub(in crate::cli) no_nats: bool,
+    /// The recording four times as fast, some 15 s in all
+    #[arg(long)]
+    pub(in crate::cli) fast: bool,
+    /// The recording to play, one event a line [default: the one within this program]
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) session: Option<PathBuf>,
+    /// Keep the database, the logs and the bot's timeline in this directory; else they stay only if something went wrong
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) keep: Option<PathBuf>,
+}

@@ -1,0 +1,37 @@
+//! How the values of options are read.
+
+use std::time::Duration;
+
+/// A mode as chmod takes it. The owner must be able to read and write.
+pub(in crate::cli) fn file_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+        Ok(mode) if mode <= 0o666 && mode & 0o111 == 0 && mode & 0o600 == 0o600 => Ok(mode),
+        _ => {
+            Err("an octal mode for files that their owner reads and writes, such as 0600 or 0660".to_owned())
+        }
+    }
+}
+
+pub(in crate::cli) fn millis(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(0) | Err(_) => Err("a whole number of milliseconds, at least 1".to_owned()),
+        Ok(millis) => Ok(Duration::from_millis(millis)),
+    }
+}
+
+/// Reads a number of days.
+pub(in crate::cli) fn days(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>().ok().filter(|days| (1..=100_000).contains(days)) {
+        Some(days) => Ok(Duration::from_secs(days * 86_400)),
+        None => Err("a whole number of days, from 1 to 100000".to_owned()),
+    }
+}
+
+/// Reads a word that switches something on or off.
+pub(in crate::cli) fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" | "y" | "t" => Ok(true),
+        "0" | "false" | "no" | "off" | "n" | "f" | "" => Ok(false),
+        _ => Err("yes or no (also true, false, on, off, 1, 0)".to_owned()),
+    }
+}

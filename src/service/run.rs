@@ -1,0 +1,197 @@
+//! The course of a service: over two connections, each made anew when it has ended for good.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::{mpsc, watch};
+
+use super::link::{Carries, Link};
+use super::stream::{Api, Declaration, Plan};
+use super::tasks::{Earlier, Tasks};
+use super::waiting::Room;
+use super::{Counters, Instance, Notices, Progress, Replies, ServeError, ServiceOptions, Shared, Troubles};
+use crate::nats::NatsOptions;
+use crate::operation::Persist;
+use crate::sql::SqlxService;
+
+/// What outlives a connection.
+pub(super) struct Lasting {
+    pub(super) counters: Arc<Counters>,
+    pub(super) notices: Arc<Notices>,
+    pub(super) troubles: Arc<Troubles>,
+    pub(super) instance: Arc<Instance>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) replies: Replies,
+}
+
+/// A service.
+pub(super) struct Run<O> {
+    pub(super) nats: NatsOptions,
+    pub(super) db: SqlxService<O>,
+    pub(super) options: ServiceOptions,
+    pub(super) lasting: Lasting,
+    /// How events are taken: known after the first start, and the same from then on.
+    pub(super) plan: Option<Plan>,
+    /// What listens until the next connection does.
+    replaced: Option<Tasks>,
+    earlier: Earlier,
+}
+
+/// Why listening ended.
+enum Over {
+    /// It was told to.
+    Stopped,
+    /// Another connection is needed, for requests or for both.
+    Again(Carries),
+}
+
+/// What the tasks over one connection tell of the whole service.
+#[derive(Clone)]
+pub(super) struct Tell {
+    /// This instance must stop, and why.
+    pub(super) evict: mpsc::Sender<ServeError>,
+    /// What was denied is allowed now, over this connection.
+    pub(super) renew: mpsc::Sender<Carries>,
+}
+
+impl<O: Persist> Run<O> {
+    pub(super) fn new(
+        nats: NatsOptions,
+        db: SqlxService<O>,
+        options: ServiceOptions,
+        lasting: Lasting,
+    ) -> Self {
+        Self { nats, db, options, lasting, plan: None, replaced: None, earlier: Earlier::default() }
+    }
+
+    /// Serves until `shutdown`, and finishes what was taken.
+    pub(super) async fn until(
+        mut self,
+        ready: &mut Option<impl FnOnce() + Send>,
+        mut shutdown: Pin<&mut (impl Future<Output = ()> + Send)>,
+    ) -> Result<(), ServeError> {
+        loop {
+            let link = self.open(Carries::Stream).await?;
+            let mut stream = Tasks::over(link);
+            let ended = loop {
+                match self.listen(&mut stream, ready, shutdown.as_mut()).await {
+                    Ok(Over::Again(Carries::Requests)) => {}
+                    Ok(Over::Again(Carries::Stream)) => break None,
+                    Ok(Over::Stopped) => break Some(Ok(())),
+                    Err(e) => break Some(Err(e)),
+                }
+            };
+            if let Some(ended) = ended {
+                self.replaced.take().into_iter().for_each(|tasks| self.earlier.add(tasks));
+                self.earlier.finish(stream, self.options.grace).await;
+                self.lasting.troubles.finish();
+                return ended;
+            }
+            self.earlier.add(stream);
+        }
+    }
+
+    async fn open(&self, carries: Carries) -> Result<Link, ServeError> {
+        Ok(Link::open(self.nats.clone(), carries, &self.lasting.troubles).await?)
+    }
+
+    /// Serves over one connection for requests.
+    async fn listen(
+        &mut self,
+        stream: &mut Tasks,
+        ready: &mut Option<impl FnOnce() + Send>,
+        mut shutdown: Pin<&mut (impl Future<Output = ()> + Send)>,
+    ) -> Result<Over, ServeError> {
+        let mut requests = Tasks::over(self.open(Carries::Requests).await?);
+        let troubles = Arc::clone(&self.lasting.troubles);
+        let (evict, mut evicted) = mpsc::channel(1);
+        let (renew, mut renewals) = mpsc::channel(2);
+        let links = [requests.link.clone(), stream.link.clone()];
+        let ended = async {
+            tokio::select! {
+                () = links[0].ended(&troubles) => Carries::Requests,
+                () = links[1].ended(&troubles) => Carries::Stream,
+            }
+        };
+        let mut ended = std::pin::pin!(ended);
+        let begun = tokio::select! {
+            begun = self.begin(&mut requests, stream, Tell { evict, renew }) => begun?,
+            carries = ended.as_mut() => return Ok(Over::Again(carries)),
+            () = &mut shutdown => return Ok(Over::Stopped),
+        };
+        if !begun {
+            return Ok(Over::Again(Carries::Stream));
+        }
+        self.replaced.take().into_iter().for_each(|tasks| self.earlier.add(tasks));
+        for carries in [Carries::Requests, Carries::Stream] {
+            troubles.denials.listening(carries);
+        }
+        if let Some(ready) = ready.take() {
+            let mode = self.mode().as_str();
+            let (url, database, file) = (&*requests.link.url, self.db.database(), self.db.shown());
+            tracing::info!(url, mode, database, file, "serving");
+            ready();
+        }
+        let over = tokio::select! {
+            () = &mut shutdown => Ok(Over::Stopped),
+            carries = ended => Ok(Over::Again(carries)),
+            Some(carries) = renewals.recv() => {
+                tracing::info!("what the NATS server has denied is allowed now; listening to it");
+                if carries == Carries::Requests {
+                    // Nothing that comes meanwhile finds nobody.
+                    self.replaced = Some(requests);
+                    return Ok(Over::Again(carries));
+                }
+                Ok(Over::Again(carries))
+            }
+            Some(error) = evicted.recv() => {
+                tracing::error!("{error}");
+                Err(error)
+            }
+        };
+        if !matches!(over, Ok(Over::Again(_))) {
+            tracing::info!("shutting down: finishing what was taken");
+        }
+        if !matches!(over, Ok(Over::Again(Carries::Requests))) {
+            stream.stop();
+        }
+        self.earlier.add(requests);
+        over
+    }
+
+    /// What the tasks over one connection share.
+    pub(super) fn shared(
+        &self,
+        tasks: &Tasks,
+        spare: &Link,
+        plan: Plan,
+        declaration: &Declaration,
+        api: &Api,
+        stop: watch::Receiver<bool>,
+    ) -> Arc<Shared<O>> {
+        let Lasting { counters, notices, troubles, instance, progress, replies } = &self.lasting;
+        Arc::new(Shared {
+            client: tasks.link.client.clone(),
+            spare: spare.client.clone(),
+            db: self.db.clone(),
+            counters: Arc::clone(counters),
+            api: api.clone(),
+            stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
+            in_flight: self.options.in_flight,
+            replies: replies.clone(),
+            instance: Arc::clone(instance),
+            takeover: self.options.takeover,
+            foreign: AtomicBool::new(false),
+            room: Room::default(),
+            notices: Arc::clone(notices),
+            progress: Arc::clone(progress),
+            troubles: Arc::clone(troubles),
+            connection: tasks.link.state.clone(),
+            url: Arc::clone(&tasks.link.url),
+            busy: Arc::new(watch::Sender::new(0)),
+            stop,
+            give_up: tasks.giving_up(),
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! What another program took from our consumer: events that were handed out and acknowledged, and that no instance of ours has
+//! received. They are not applied, and a work queue does not have them any more.
+//!
+//! The consumer numbers its deliveries, and its floor is the number up to which everything is acknowledged. Of the deliveries up
+//! to there, those that all instances together have not received were lost on the way, or went elsewhere. What is lost on the way
+//! is delivered again, and then tells how often it was delivered before. So the rest went elsewhere: never more than is said.
+
+use std::collections::BTreeSet;
+
+use super::api::ConsumerInfo;
+use crate::clock;
+use crate::service::received::{Received, Share, Shares, UpTo};
+
+/// So many rounds in a row the same instances have to answer before they are compared: one that has just ended may have
+/// acknowledged something that it told nobody.
+const SETTLED: u32 = 3;
+
+/// What is known from one look to the next.
+#[derive(Debug, Default)]
+pub(super) struct Elsewhere {
+    base: Option<Base>,
+    /// Where deliveries are missing, until that is confirmed.
+    doubt: Option<u64>,
+    /// How many were missing in all when that was last said.
+    said: u64,
+}
+
+#[derive(Debug)]
+struct Base {
+    up_to: UpTo,
+    shares: Shares,
+    /// For how many rounds these instances have answered.
+    rounds: u32,
+    /// Since when, in unix milliseconds.
+    since: i64,
+}
+
+/// Among which instances was compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Among {
+    pub(super) instances: BTreeSet<String>,
+    /// Instances that started later, in unix milliseconds, had to be among them.
+    pub(super) since: i64,
+}
+
+/// Deliveries that went elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Took {
+    pub(super) count: u64,
+    /// Their sequences in the stream lie between these, where that is known.
+    pub(super) between: (Option<u64>, Option<u64>),
+}
+
+impl Elsewhere {
+    /// Compares what the instances have received with what the consumer has handed out. `own`: this instance.
+    pub(super) fn look(
+        &mut self,
+        consumer: &ConsumerInfo,
+        received: &Received,
+        own: &str,
+    ) -> Option<(Took, Among)> {
+        let took = received.answers().and_then(|(up_to, shares)| self.compare(up_to, shares, received, own));
+        let floor = self.doubt.unwrap_or(consumer.ack_floor.consumer_seq);
+        received.ask(Some(UpTo { consumer: consumer.created.clone(), delivery: floor }));
+        took
+    }
+
+    /// Begins anew.
+    pub(super) fn forget(&mut self, received: &Received) {
+        *self = Self::default();
+        received.ask(None);
+        drop(received.answers());
+    }
+
+    fn compare(
+        &mut self,
+        up_to: UpTo,
+        shares: Shares,
+        received: &Received,
+        own: &str,
+    ) -> Option<(Took, Among)> {
+        let known = shares.contains_key(own) && shares.values().all(Option::is_some);
+        let base = self.base.as_mut().filter(|base| {
+            known
+                && base.up_to.consumer == up_to.consumer
+                && base.up_to.delivery <= up_to.delivery
+                && are_same(&base.shares, &shares)
+        });
+        let Some(base) = base else {
+            let since = clock::now();
+            *self =
+                Self { base: known.then_some(Base { up_to, shares, rounds: 1, since }), ..Self::default() };
+            return None;
+        };
+        if base.rounds < SETTLED {
+            *base = Base { up_to, shares, rounds: base.rounds + 1, since: base.since };
+            return None;
+        }
+        let grown = |of: fn(&Share) -> u64| total(&shares, of).saturating_sub(total(&base.shares, of));
+        let handed_out = up_to.delivery - base.up_to.delivery;
+        let missing =
+            handed_out.saturating_sub(grown(|share| share.count)).saturating_sub(grown(|share| share.again));
+        if missing <= self.said {
+            self.doubt = None;
+            return None;
+        }
+        // A delivery may be on its way yet.
+        if self.doubt.replace(up_to.delivery) != Some(up_to.delivery) {
+            return None;
+        }
+        (self.doubt, self.said) = (None, missing);
+        let alone = shares.len() == 1;
+        let between = if alone { received.gaps(base.up_to.delivery, up_to.delivery) } else { (None, None) };
+        let among = Among { instances: shares.into_keys().collect(), since: base.since };
+        Some((Took { count: missing, between }, among))
+    }
+}
+
+fn total(shares: &Shares, of: fn(&Share) -> u64) -> u64 {
+    shares.values().flatten().map(of).sum()
+}
+
+/// Whether the same instances have counted without an interruption.
+fn are_same(before: &Shares, now: &Shares) -> bool {
+    let epochs = |shares: &Shares| {
+        shares.iter().map(|(id, share)| (id.clone(), share.map(|share| share.epoch))).collect::<Vec<_>>()
+    };
+    epochs(before) == epochs(now)
+}
+
+impl Took {
+    /// What an operator has to know.
+    pub(super) fn sentence(&self, stream: &str, consumer: &str) -> String {
+        let between = match self.between {
+            (Some(first), Some(last)) if first == last => format!(" (sequence {first})"),
+            (Some(first), Some(last)) => format!(" (among the sequences {first} to {last})"),
+            (Some(first), None) => format!(" (from sequence {first} on)"),
+            (None, Some(last)) => format!(" (up to sequence {last})"),
+            (None, None) => String::new(),
+        };
+        format!(
+            "another program pulls from the consumer {consumer:?} of the stream {stream:?}: {} events{between} were handed out to it \
+             and acknowledged. They are not applied, and the stream does not have them any more. End that program, or give it a \
+             stream of its own; what the senders still have, they may send again: nothing is applied twice",
+            self.count
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::api::Place;
+    use super::*;
+
+    fn share(epoch: u64, count: u64, again: u64) -> Share {
+        Share { up_to: 0, epoch, count, again }
+    }
+
+    /// One look, with what the instances answer to what was asked in the one before.
+    fn round(
+        elsewhere: &mut Elsewhere,
+        received: &Received,
+        floor: u64,
+        shares: &[(&str, Option<Share>)],
+    ) -> Option<u64> {
+        if let Some(asked) = received.asked() {
+            received.answered(asked, shares.iter().map(|(id, share)| ((*id).to_owned(), *share)).collect());
+        }
+        let ack_floor = Place { consumer_seq: floor, stream_seq: floor };
+        let consumer = ConsumerInfo { ack_floor, ..ConsumerInfo::default() };
+        elsewhere.look(&consumer, received, "a").map(|(took, _)| took.count)
+    }
+
+    fn settled(shares: &[(&str, Option<Share>)], floor: u64) -> (Elsewhere, Received) {
+        let (mut elsewhere, received) = (Elsewhere::default(), Received::default());
+        for _ in 0..=SETTLED {
+            assert_eq!(round(&mut elsewhere, &received, floor, shares), None);
+        }
+        (elsewhere, received)
+    }
+
+    #[test]
+    fn what_no_instance_has_received_is_said_once_and_when_it_grows() {
+        let (mut elsewhere, received) =
+            settled(&[("a", Some(share(1, 6, 0))), ("b", Some(share(2, 4, 0)))], 10);
+        let now = [("a", Some(share(1, 9, 0))), ("b", Some(share(2, 8, 0)))];
+        let said: Vec<_> = (0..6).map(|_| round(&mut elsewhere, &received, 20, &now)).collect();
+        assert_eq!(said.iter().flatten().collect::<Vec<_>>(), [&3]);
+        let said: Vec<_> = (0..6).map(|_| round(&mut elsewhere, &received, 22, &now)).collect();
+        assert_eq!(said.iter().flatten().collect::<Vec<_>>(), [&5]);
+    }
+
+    #[test]
+    fn what_was_lost_on_the_way_and_came_again_did_not_go_elsewhere() {
+        let (mut elsewhere, received) = settled(&[("a", Some(share(1, 10, 0)))], 10);
+        let now = [("a", Some(share(1, 15, 5)))];
+        assert!((0..6).all(|_| round(&mut elsewhere, &received, 20, &now).is_none()));
+    }
+
+    #[test]
+    fn a_delivery_that_arrives_a_moment_later_did_not_go_elsewhere() {
+        let (mut elsewhere, received) = settled(&[("a", Some(share(1, 10, 0)))], 10);
+        round(&mut elsewhere, &received, 11, &[("a", Some(share(1, 10, 0)))]);
+        assert_eq!(round(&mut elsewhere, &received, 11, &[("a", Some(share(1, 10, 0)))]), None);
+        assert!(
+            (0..6).all(|_| round(&mut elsewhere, &received, 11, &[("a", Some(share(1, 11, 0)))]).is_none())
+        );
+    }
+
+    #[test]
+    fn an_instance_that_goes_or_begins_anew_or_cannot_tell_is_no_cause_for_a_notice() {
+        for other in
+            [None, Some(("b", Some(share(3, 0, 0)))), Some(("b", None)), Some(("c", Some(share(2, 4, 0))))]
+        {
+            let (mut elsewhere, received) =
+                settled(&[("a", Some(share(1, 6, 0))), ("b", Some(share(2, 4, 0)))], 10);
+            let now: Vec<_> = [Some(("a", Some(share(1, 6, 0)))), other].into_iter().flatten().collect();
+            assert!((0..8).all(|_| round(&mut elsewhere, &received, 20, &now).is_none()), "{other:?}");
+        }
+    }
+}

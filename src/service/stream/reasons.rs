@@ -1,0 +1,98 @@
+//! Why something waits, or has gone, in words: the cause and what to do.
+
+use std::time::Duration;
+
+use super::api::{ApiError, ConsumerInfo};
+use super::declare::{CONSUMER, Declaration};
+use super::gone::Went;
+use super::held::HELD;
+use crate::operation::Persist;
+use crate::service::progress::{PATIENCE, worker};
+use crate::service::{Shared, denied};
+
+/// Why nothing moves.
+pub(super) fn reason<O: Persist>(
+    shared: &Shared<O>,
+    declaration: &Declaration,
+    consumer: &ConsumerInfo,
+    worked: Option<(u64, Duration)>,
+) -> String {
+    let name = &declaration.name;
+    let next = format!("$JS.API.CONSUMER.MSG.NEXT.{name}.{CONSUMER}");
+    let own = worked.map_or(0, |(open, _)| open);
+    if consumer.paused {
+        return format!("the consumer is paused. Go on with nats consumer resume {name} {CONSUMER}");
+    }
+    if let Some(stuck) = shared.progress.stuck() {
+        return stuck.reason();
+    }
+    if shared.connection.borrow().lame {
+        return "the NATS server is about to stop, and nothing more is taken from it".to_owned();
+    }
+    if shared.troubles.denials.publish(&next) {
+        return format!(
+            "the NATS server does not let this service publish to {next:?}; allow it to this user"
+        );
+    }
+    if shared.troubles.denials.publish(denied::ACKS) {
+        return "what is applied cannot be acknowledged: allow this service to publish to \"$JS.ACK.>\""
+            .to_owned();
+    }
+    if let Some((open, time)) = worked.filter(|(_, time)| *time >= PATIENCE) {
+        return worker(open, time);
+    }
+    if consumer.num_ack_pending > own {
+        let (held, wait) = (consumer.num_ack_pending - own, declaration.ack_wait);
+        let full = consumer.config["max_ack_pending"].as_u64();
+        let full = full.is_some_and(|most| most > 0 && consumer.num_ack_pending >= most);
+        let full = if full { ", and no more are handed out until it does (max_ack_pending)" } else { "" };
+        return format!(
+            "{held} of them were handed out to another instance or program that has not acknowledged them{full}. They come here \
+             {wait:?} after they were handed out, and after {:?} the consumer is replaced if that program has put them off for \
+             longer; if it hangs, or is not ours, end it",
+            wait * HELD
+        );
+    }
+    if let Some(refused) = shared.progress.refused() {
+        return format!(
+            "the consumer hands out nothing when it is asked: {refused}. It is asked again, and asked for less"
+        );
+    }
+    "the consumer hands out nothing, and no cause is known; it is replaced if that lasts. See the log of the NATS server".to_owned()
+}
+
+pub(super) fn lost(stream: &str, went: Went) -> String {
+    let again = "What its senders still have, they may send again: nothing is applied twice";
+    match went {
+        Went::Removed(count) => format!(
+            "{count} events that the stream {stream:?} had acknowledged went without being applied: it was purged, or one of its \
+             limits was reached (max_msgs, max_age, discard: old). {again}"
+        ),
+        Went::Deleted(0) => {
+            format!(
+                "the stream {stream:?} was deleted, with nothing in it that was not taken. It is created anew"
+            )
+        }
+        Went::Deleted(count) => format!(
+            "{count} events that the stream {stream:?} had acknowledged went without being applied: the stream was deleted. It is \
+             created anew. {again}"
+        ),
+    }
+}
+
+pub(super) fn unknown(stream: &str, since: Duration, error: &ApiError) -> String {
+    let seconds = since.as_secs();
+    format!(
+        "whether events wait in the stream {stream:?} has not been known for {seconds} s: {error}. See whether JetStream has a leader \
+         and its disk, and whether this user may publish to $JS.API.>"
+    )
+}
+
+/// That the consumer was replaced because of what another program held.
+pub(super) fn held(stream: &str, held: u64, since: Duration) -> String {
+    format!(
+        "{held} events in the stream {stream:?} were handed out to another program that has neither acknowledged nor returned them \
+         for {} s: the consumer {CONSUMER:?} is replaced, and they are applied here. End that program: what it takes is late here",
+        since.as_secs()
+    )
+}

@@ -1,0 +1,177 @@
+//! The content of a database's file: whether what was written to it came out of its log.
+//!
+//! While a database is in use, only SQLite's checkpoints write to its file: they move pages out of the log, and count in the
+//! index of the log (`-shm`) how far they have come. A file that was written to while that stands still was overwritten by
+//! another program. The layout of the index is part of SQLite's file format, <https://www.sqlite.org/walformat.html>.
+
+use std::fs::File;
+use std::hash::{DefaultHasher, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Up to this many pages are looked at: all of a small file. Of a larger one the first page always counts, which changes
+/// whenever the file grows.
+const LOOKED_AT: u64 = 128;
+const PAGE: u64 = 4096;
+/// What every file begins with.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Where the header counts the changes.
+const COUNTER: usize = 24;
+
+/// The files of one database, open for looking at their bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    main: Arc<File>,
+    index: Arc<File>,
+}
+
+impl Files {
+    /// The files at these paths, if they are those of the nodes (device and inode).
+    pub(super) fn of(main: (&Path, (u64, u64)), index: (&Path, (u64, u64))) -> Option<Self> {
+        Some(Self { main: keep::file(main.0, main.1)?, index: keep::file(index.0, index.1)? })
+    }
+}
+
+/// How far the checkpoints have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    /// Changes when the log begins anew.
+    salt: [u8; 8],
+    frames: [u8; 4],
+    attempted: [u8; 4],
+}
+
+impl Moved {
+    pub(super) fn of(files: &Files) -> Option<Self> {
+        let mut bytes = [0; 136];
+        keep::read(&files.index, &mut bytes, 0)?;
+        let (mut salt, mut frames, mut attempted) = ([0; 8], [0; 4], [0; 4]);
+        salt.copy_from_slice(&bytes[32..40]);
+        frames.copy_from_slice(&bytes[96..100]);
+        attempted.copy_from_slice(&bytes[128..132]);
+        Some(Self { salt, frames, attempted })
+    }
+
+    /// A checkpoint runs, or one was broken off.
+    fn is_under_way(&self) -> bool {
+        self.frames != self.attempted
+    }
+}
+
+/// The content at one moment, as far as it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Content {
+    counter: Option<u32>,
+    /// Of the pages; none if a checkpoint may have run meanwhile.
+    print: Option<u64>,
+}
+
+impl Content {
+    /// The content of a file that was looked at when the checkpoints had come this far.
+    pub(super) fn of(moved: Option<Moved>, files: &Files) -> Self {
+        let counter = counter(&files.main);
+        let still = moved.is_some_and(|moved| !moved.is_under_way());
+        let print = if still { print_of(&files.main).filter(|_| Moved::of(files) == moved) } else { None };
+        Self { counter, print }
+    }
+
+    /// Whether it is worth while to look again.
+    pub(super) const fn is_partial(&self) -> bool {
+        self.print.is_none()
+    }
+
+    /// What another program has done to the file since then, in words; nothing, if SQLite has written what is new, or may
+    /// have. `moved`: how far the checkpoints had come then.
+    pub(super) fn overwritten(&self, moved: Option<Moved>, files: &Files) -> Option<&'static str> {
+        let Some(counter) = counter(&files.main) else { return Some("it is no SQLite database any more") };
+        // Of two numbers that go round, the later one.
+        if self.counter.is_some_and(|before| counter.wrapping_sub(before) > u32::MAX / 2) {
+            return Some("what is there now is older");
+        }
+        // One that is put back, or was only touched, is the same.
+        let print = self.print?;
+        let still = || moved.is_some_and(|moved| !moved.is_under_way()) && Moved::of(files) == moved;
+        let differs = still() && print_of(&files.main) != Some(print) && still();
+        differs.then_some("what is there now is not what was written to it")
+    }
+}
+
+fn counter(main: &File) -> Option<u32> {
+    let mut header = [0; 100];
+    keep::read(main, &mut header, 0)?;
+    let bytes = header[COUNTER..COUNTER + 4].try_into().ok()?;
+    header.starts_with(MAGIC).then(|| u32::from_be_bytes(bytes))
+}
+
+fn print_of(main: &File) -> Option<u64> {
+    let length = main.metadata().ok()?.len();
+    let pages = length.div_ceil(PAGE);
+    let looked_at = pages.min(LOOKED_AT);
+    let mut print = DefaultHasher::new();
+    print.write_u64(length);
+    let mut bytes = vec![0; 4096];
+    for number in 0..looked_at {
+        let at = number * pages / looked_at * PAGE;
+        let wanted = usize::try_from((length - at).min(PAGE)).ok()?;
+        keep::read(main, &mut bytes[..wanted], at)?;
+        print.write(&bytes[..wanted]);
+    }
+    Some(print.finish())
+}
+
+/// Files that are never closed while they have a name: to close one would give up the locks that SQLite has on it in this
+/// process.
+#[cfg(unix)]
+mod keep {
+    use std::collections::HashMap;
+    use std::collections::hash_map::Entry;
+    use std::fs::File;
+    use std::os::unix::fs::{FileExt, MetadataExt};
+    use std::path::Path;
+    use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+    type Node = (u64, u64);
+
+    static OPEN: LazyLock<Mutex<HashMap<Node, Arc<File>>>> = LazyLock::new(Mutex::default);
+
+    pub(super) fn file(path: &Path, node: Node) -> Option<Arc<File>> {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|kept, file| {
+            let gone = *kept != node && file.metadata().is_ok_and(|file| file.nlink() == 0);
+            !gone || Arc::strong_count(file) > 1
+        });
+        if let Some(file) = open.get(&node) {
+            return Some(Arc::clone(file));
+        }
+        let file = Arc::new(File::open(path).ok()?);
+        // Whatever it is: from now on it stays open.
+        let found = file.metadata().map_or(node, |file| (file.dev(), file.ino()));
+        match open.entry(found) {
+            Entry::Vacant(place) => {
+                place.insert(Arc::clone(&file));
+            }
+            Entry::Occupied(_) => std::mem::forget(Arc::clone(&file)),
+        }
+        (found == node).then_some(file)
+    }
+
+    pub(super) fn read(file: &File, bytes: &mut [u8], at: u64) -> Option<()> {
+        file.read_exact_at(bytes, at).ok()
+    }
+}
+
+/// Elsewhere a file that is open cannot be overwritten by another program.
+#[cfg(not(unix))]
+mod keep {
+    use std::fs::File;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    pub(super) fn file(_: &Path, _: (u64, u64)) -> Option<Arc<File>> {
+        None
+    }
+
+    pub(super) fn read(_: &File, _: &mut [u8], _: u64) -> Option<()> {
+        None
+    }
+}

@@ -1,0 +1,65 @@
+//! The writer's connection, which outlives its errors.
+
+use std::time::Duration;
+
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use tokio::time;
+
+use super::{SqliteOptions, error, limit, sqlite};
+
+/// How long SQLite may take to undo a transaction, and to close.
+const UNDO: Duration = Duration::from_secs(5);
+
+/// The writer's connection.
+pub(super) struct Held {
+    /// None after it was lost.
+    pub(super) connection: Option<SqliteConnection>,
+    pub(super) options: SqliteOptions,
+}
+
+impl Held {
+    /// The connection; opened again, if it was lost.
+    pub(super) async fn get(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => limit::within(sqlite::reopen(&self.options)).await?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    /// After an error the transaction is still open. What cannot be rolled back is dropped, connection and all.
+    pub(super) async fn after<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if result.as_ref().is_err_and(error::spoils) {
+            // What it has open it closes when it ends, and the transaction with it.
+            self.connection = None;
+        } else if result.is_err()
+            && let Some(mut connection) = self.connection.take()
+        {
+            let open = time::timeout(UNDO, sqlx::query("ROLLBACK").execute(&mut connection)).await;
+            let usable = match &open {
+                Err(_) => false,
+                Ok(Ok(_)) => true,
+                // "no transaction is active": the error came before BEGIN, or ended the transaction itself
+                Ok(Err(e)) => {
+                    e.as_database_error().is_some_and(|e| e.message().contains("no transaction is active"))
+                }
+            };
+            if usable {
+                self.connection = Some(connection);
+            }
+        }
+        result
+    }
+
+    pub(super) async fn close(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        match time::timeout(UNDO, connection.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!("closing the database: {e}"),
+            Err(_) => {
+                tracing::error!("the database does not close within {UNDO:?}; what was committed stays")
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Why a database could not be opened.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+
+use super::error;
+
+/// For how long the lock beside a file is waited for: less than an operation on the database may take, so that this is what
+/// is told.
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The address is not one.
+    #[error("database address {0:?}: {1}")]
+    Address(String, String),
+    /// The file, or the lock beside it, cannot be opened.
+    #[error("cannot open {}: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Another process has the lock beside the file, and keeps it.
+    #[error(
+        "another process{by} holds the lock {path} for more than {LOCK_PATIENCE:?}, by which processes agree who opens a \
+         database: one that is starting hangs, or another program has taken it. Find it (fuser {path}) and end it, \
+         then try again",
+        path = path.display()
+    )]
+    Locked {
+        /// The lock's file.
+        path: PathBuf,
+        /// The process that has the lock, where the system tells it: empty, or ` (process 123, name)`.
+        by: String,
+    },
+    /// The file is gone, and what was new in it lies beside it.
+    #[error(
+        "the database {path} is empty or gone, and its log {path}-wal lies beside it: a new database would throw away \
+         what is in there. Put the file back, or remove {path}-wal to begin with an empty one",
+        path = path.display()
+    )]
+    LogAlone {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The file was exchanged in the moment of opening.
+    #[error("the database {} was deleted or replaced while it was being opened; try again", path.display())]
+    Exchanged {
+        /// Which.
+        path: PathBuf,
+    },
+    /// SQLite says no.
+    #[error("cannot open the database {}: {error}", path.display())]
+    Sqlite {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: sqlx::Error,
+    },
+    /// The file, or what SQLite keeps beside it, cannot be written.
+    #[error(
+        "cannot write to the database {}: it, its -wal and its -shm file and their folder must be writable for this \
+         user",
+        path.display()
+    )]
+    ReadOnly {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Another program holds the file's lock.
+    #[error(
+        "cannot open the database {}: it is locked. Another program is writing to it: stop that one, or wait until it is done, and \
+         start again. The file is as it was",
+        path.display()
+    )]
+    Busy {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The file would be taken over, and another program has it open.
+    #[error(
+        "cannot take over the database {}: {by} has it open, and what another program writes to it afterwards does not count. \
+         Stop the Python bot and its database service, and whatever else may write here, and start again. The file is as it was",
+        path.display()
+    )]
+    InUse {
+        /// Which.
+        path: PathBuf,
+        /// The processes.
+        by: String,
+    },
+    /// The file was written by a newer program.
+    #[error("the database {} is newer than this program (it has the change of schema {version}); use a newer rosey", path.display())]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// The change that this program does not know.
+        version: i64,
+    },
+    /// The file has not been opened by this program for writing yet.
+    #[error("the database {} is not of this program's schema yet; `rosey serve` or `rosey up` brings it there", path.display())]
+    Older {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A table is not there that every file of this schema has.
+    #[error(
+        "the database {} lacks the table {table}: another program has removed it. Restore a backup of the file", path.display()
+    )]
+    Lacks {
+        /// Which.
+        path: PathBuf,
+        /// The table.
+        table: String,
+    },
+    /// A change of schema failed; the file is as it was before the first one of this start.
+    #[error("cannot migrate the database {}: {error}. The file is as it was", path.display())]
+    Migrate {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: MigrateError,
+    },
+}
+
+impl OpenError {
+    /// What an error of SQLite's means at the opening of a file.
+    pub(super) fn of(path: &Path, error: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        if let Some(table) = error::missing_table(&error) {
+            return Self::Lacks { path, table };
+        }
+        match error {
+            error if error::is_busy(&error) => Self::Busy { path },
+            error if error::is_read_only(&error) => Self::ReadOnly { path },
+            error => Self::Sqlite { path, error },
+        }
+    }
+
+    /// Whether there is more to say of it than that SQLite says no.
+    pub(super) fn has_a_name(error: &sqlx::Error) -> bool {
+        error::is_busy(error) || error::is_read_only(error)
+    }
+}

@@ -1,0 +1,42 @@
+use super::*;
+
+#[test]
+fn every_way_to_exchange_one_of_the_three_files_is_told_from_writing_to_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let write = |name: &str, bytes: usize| fs::write(at(name), vec![0; bytes]).expect("written");
+    for name in ["db", "db-wal", "db-shm"] {
+        write(name, 100);
+    }
+    let place = Place::new(&at("db")).expect("a place");
+    place.settle(place.look().expect("files"));
+    let difference = || place.compare().map(|(difference, _)| difference);
+    assert_eq!(difference(), Ok(Difference::None));
+    write("db-wal", 200);
+    assert_eq!(difference(), Ok(Difference::None), "it grows");
+    place.settle(place.look().expect("files"));
+    write("db-wal", 50);
+    assert_eq!(difference(), Ok(Difference::Cut));
+    place.settle(place.look().expect("files"));
+    let exchange = |name: &str| {
+        write("new", 100);
+        fs::rename(at("new"), at(name)).expect("renamed");
+    };
+    exchange("db-shm");
+    assert_eq!(difference(), Ok(Difference::Beside));
+    place.settle(place.look().expect("files"));
+    fs::remove_file(at("db-wal")).expect("removed");
+    assert_eq!(difference(), Ok(Difference::Beside));
+    exchange("db");
+    assert_eq!(difference(), Ok(Difference::Main));
+    write("db-wal", 50);
+    place.settle(place.look().expect("files"));
+    exchange("db");
+    assert_eq!(difference(), Ok(Difference::MainBesideOldLog));
+    write("db", 0);
+    assert!(difference().is_err_and(|why| why.contains("emptied")));
+    fs::rename(at("db"), at("elsewhere")).expect("renamed");
+    assert!(difference().is_err_and(|why| why.contains("deleted or moved")));
+    std::os::unix::fs::symlink(at("elsewhere"), at("db")).expect("linked");
+    assert!(difference().is_err_and(|why| why.contains("symbolic link")));
+}

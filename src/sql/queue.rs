@@ -1,0 +1,144 @@
+//! What is handed to the writer, and what of it is taken together.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use super::DeadLetter;
+use super::record::Record;
+use super::retention::Removal;
+use crate::error::{Cause, Code};
+use crate::operation::Operation;
+use crate::request::{OpId, Request};
+
+/// The most operations in a transaction: keeps it short.
+const MOST: usize = 512;
+/// The most bytes of payload in a transaction.
+const MOST_BYTES: usize = 1 << 20;
+/// The answer as JSON.
+pub(super) type Answer = Result<String, Cause>;
+
+/// What is handed to the writer.
+pub(super) enum Item {
+    Write(Write, oneshot::Sender<Answer>),
+    DeadLetter(DeadLetter, oneshot::Sender<Result<(), Cause>>),
+    Removal(Removal, oneshot::Sender<Result<u64, Cause>>),
+    Record(Record, oneshot::Sender<Result<(), Cause>>),
+    /// Answered as soon as the writer looks.
+    Ping(oneshot::Sender<()>),
+    /// Answered when everything before it is done.
+    Barrier(oneshot::Sender<()>),
+    Close(oneshot::Sender<()>),
+}
+
+/// An operation as the batch takes it.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) id: OpId,
+    pub(super) index: usize,
+    pub(super) occurred_at: i64,
+    /// A JSON object.
+    pub(super) payload: Vec<u8>,
+    /// Of operation and payload: the same id must not come with another one.
+    pub(super) hash: i64,
+    /// The most bytes of its answer, if that is a list.
+    pub(super) answer_bytes: usize,
+}
+
+impl Write {
+    pub(super) fn new<O: Operation>(
+        request: &Request<O>,
+        index: usize,
+        payload: Vec<u8>,
+        answer_bytes: usize,
+    ) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(O::NAMES[index]);
+        hash.update([0]);
+        hash.update(&payload);
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.finalize()[..8]);
+        Self {
+            id: request.head.id.clone(),
+            index,
+            occurred_at: request.head.occurred_at,
+            payload,
+            hash: i64::from_be_bytes(first),
+            answer_bytes,
+        }
+    }
+}
+
+/// What is waiting, taken together.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) writes: Vec<Write>,
+    /// Who waits for each of `writes`; several, if the same request came more than once.
+    pub(super) waiting: Vec<Vec<oneshot::Sender<Answer>>>,
+    by_id: HashMap<OpId, usize>,
+    /// Who used the id of one of `writes` for something else.
+    pub(super) rivals: Vec<(usize, oneshot::Sender<Answer>)>,
+    pub(super) letters: Vec<DeadLetter>,
+    pub(super) letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
+    /// At the most one: its transaction follows that of the operations.
+    pub(super) removal: Option<(Removal, oneshot::Sender<Result<u64, Cause>>)>,
+    /// At the most one, likewise.
+    pub(super) record: Option<(Record, oneshot::Sender<Result<(), Cause>>)>,
+    pub(super) barriers: Vec<oneshot::Sender<()>>,
+    pub(super) close: Option<oneshot::Sender<()>>,
+    bytes: usize,
+}
+
+impl Batch {
+    pub(super) fn add(&mut self, item: Item) {
+        match item {
+            Item::Write(write, tx) => self.add_write(write, tx),
+            Item::DeadLetter(letter, tx) => {
+                self.bytes += letter.payload.len();
+                self.letters.push(letter);
+                self.letters_waiting.push(tx);
+            }
+            Item::Removal(removal, tx) => self.removal = Some((removal, tx)),
+            Item::Record(record, tx) => self.record = Some((record, tx)),
+            Item::Ping(tx) => {
+                let _ = tx.send(());
+            }
+            Item::Barrier(tx) => self.barriers.push(tx),
+            Item::Close(tx) => self.close = Some(tx),
+        }
+    }
+
+    fn add_write(&mut self, write: Write, tx: oneshot::Sender<Answer>) {
+        self.bytes += write.payload.len();
+        match self.by_id.entry(write.id.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(self.writes.len());
+                self.writes.push(write);
+                self.waiting.push(vec![tx]);
+            }
+            Entry::Occupied(first) => {
+                let first = *first.get();
+                let known = &self.writes[first];
+                if (known.index, known.hash) == (write.index, write.hash) {
+                    self.waiting[first].push(tx);
+                } else {
+                    self.rivals.push((first, tx));
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.writes.len() + self.letters.len() >= MOST
+            || self.bytes >= MOST_BYTES
+            || self.removal.is_some()
+            || self.record.is_some()
+            || self.close.is_some()
+    }
+}
+
+pub(super) fn id_reused() -> Cause {
+    Cause::new(Code::ID_REUSED, "this id was used for another operation or payload")
+}

@@ -1,0 +1,133 @@
+//! Another program that pulls from our consumer: what it acknowledges is named, what it holds is taken back.
+
+use std::time::Duration;
+
+use async_nats::jetstream::AckKind;
+use async_nats::jetstream::consumer::PullConsumer;
+use futures_util::StreamExt;
+
+use super::world::{JOINED, World, now};
+use crate::support::*;
+
+const NAMED: &str = "another program pulls from the consumer";
+/// Within which it is named, and some time for a machine with much to do.
+const SOON: Duration = Duration::from_secs(10);
+
+async fn consumer(w: &World) -> PullConsumer {
+    w.js.get_consumer_from_stream("writer", "ROSEY").await.unwrap()
+}
+
+/// Sends events until the other program gets one, and settles that as it likes. Returns how many were sent.
+async fn takes_one(w: &World, name: &str, how: AckKind) -> u32 {
+    let mut messages = consumer(w).await.batch().max_messages(1).expires(LIMIT).messages().await.unwrap();
+    w.peer.settle().await;
+    let mut sent = 0;
+    loop {
+        let body = format!(r#"{{"username":"{name}-{sent}"}}"#);
+        w.peer.request(JOINED, body).await;
+        sent += 1;
+        let taken = tokio::time::timeout(Duration::from_millis(300), messages.next()).await;
+        if let Ok(Some(message)) = taken {
+            message.unwrap().ack_with(how).await.unwrap();
+            w.peer.settle().await;
+            return sent;
+        }
+    }
+}
+
+/// How many events were taken, as the service says now.
+async fn named(peer: &Peer) -> Option<u64> {
+    let notice = now(peer).await.into_iter().find(|notice| notice.contains(NAMED))?;
+    let words: Vec<_> = notice.split_whitespace().collect();
+    let place = words.iter().position(|word| *word == "events").unwrap();
+    words[place - 1].parse().ok()
+}
+
+async fn is_named(peer: &Peer, count: u64) -> bool {
+    holds_within(SOON, || async { named(peer).await == Some(count) }).await
+}
+
+/// Takes one after the other until that is named: what is taken before the instances know each other is not.
+async fn takes_until_named(w: &World) -> u32 {
+    for round in 0..5 {
+        let sent = takes_one(w, &format!("first{round}"), AckKind::Ack).await;
+        if is_named(&w.peer, 1).await {
+            return sent;
+        }
+    }
+    panic!("not named: {}", w.service.log());
+}
+
+#[tokio::test]
+async fn events_that_another_program_acknowledges_are_named_with_their_number_and_place() {
+    for how in [AckKind::Ack, AckKind::Term] {
+        let w = World::new().await;
+        takes_until_named(&w).await;
+        let last = w.stream().await["state"]["last_seq"].as_u64().unwrap();
+        wait_until("it is not shown any more", || async { named(&w.peer).await.is_none() }).await;
+        takes_one(&w, "second", how).await;
+        assert!(is_named(&w.peer, 2).await, "{}", w.service.log());
+        let log = w.service.log();
+        let line = log.lines().rfind(|line| line.contains(NAMED)).unwrap();
+        assert!(line.contains("not applied") && line.contains("End that program"), "{line}");
+        assert!(line.contains("sequence"), "{line}; the last one before was {last}");
+    }
+}
+
+#[tokio::test]
+async fn what_one_of_two_instances_takes_is_not_named_and_what_another_program_takes_is() {
+    let w = World::new().await;
+    let mut second = ServeProcess::start_with(&w.server, &w.file, &["--stream-ack-wait-ms", "3000"]).await;
+    takes_until_named(&w).await;
+    wait_until("the other one says so as well", || async { second.log().contains(NAMED) }).await;
+    wait_until("it is not shown any more", || async { named(&w.peer).await.is_none() }).await;
+    let before = [w.service.log().matches(NAMED).count(), second.log().matches(NAMED).count()];
+    let mut sent = w.users().await as u32;
+    for _ in 0..3 {
+        w.joined(1000 * sent..1000 * sent + 200).await;
+        second.kill();
+        w.joined(1000 * sent + 200..1000 * sent + 300).await;
+        second.begin_again();
+        w.joined(1000 * sent + 300..1000 * sent + 400).await;
+        second.serves().await;
+        sent += 1;
+    }
+    let quiet = !holds_within(Duration::from_secs(6), || async { named(&w.peer).await.is_some() }).await;
+    assert!(quiet, "{}", w.service.log());
+    let now = [w.service.log().matches(NAMED).count(), second.log().matches(NAMED).count()];
+    assert_eq!(now, [before[0], 0], "{}\n{}", w.service.log(), second.log());
+}
+
+#[tokio::test]
+async fn what_another_program_puts_off_for_an_hour_is_taken_back_and_applied() {
+    let w = World::new().await;
+    let hour = AckKind::Nak(Some(Duration::from_secs(3600)));
+    let sent = takes_one(&w, "user", hour).await;
+    w.noticed(&["1 events", "acknowledged and not applied", "the consumer is replaced"]).await;
+    w.has_applied(i64::from(sent)).await;
+    w.noticed(&["handed out to another program", "is replaced"]).await;
+    w.joined(0..20).await;
+    w.has_applied(i64::from(sent) + 20).await;
+    assert_eq!(w.file.applied().await, u64::from(sent) + 20);
+}
+
+#[tokio::test]
+async fn what_another_program_takes_and_forgets_is_applied_after_the_wait() {
+    let w = World::new().await;
+    takes_until_named(&w).await;
+    wait_until("it is not shown any more", || async { named(&w.peer).await.is_none() }).await;
+    let before = w.users().await;
+    let mut messages = consumer(&w).await.batch().max_messages(1).expires(LIMIT).messages().await.unwrap();
+    w.peer.settle().await;
+    let mut sent = 0;
+    loop {
+        w.joined(sent..sent + 1).await;
+        sent += 1;
+        if tokio::time::timeout(Duration::from_millis(300), messages.next()).await.is_ok() {
+            break;
+        }
+    }
+    w.has_applied(before + i64::from(sent)).await;
+    let again = holds_within(Duration::from_secs(6), || async { named(&w.peer).await.is_some() }).await;
+    assert!(!again, "what came back did not go elsewhere: {}", w.service.log());
+}

@@ -1,0 +1,78 @@
+//! What all schedules of a run come to: how often each fault was drawn and felt, and what became of the operations.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use super::plan::Fault;
+use super::verdict::Verdict;
+
+/// So often a fault may be drawn and have no effect, by chance: a peer finds no server, another program no lock.
+const BY_CHANCE: u32 = 6;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Drawn {
+    times: u32,
+    felt: u32,
+    /// In how many schedules.
+    schedules: u32,
+}
+
+#[derive(Debug, Default)]
+struct Sum {
+    faults: BTreeMap<&'static str, Drawn>,
+    verdict: Verdict,
+    schedules: u32,
+}
+
+/// Shared by the schedules of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally(Arc<Mutex<Sum>>);
+
+impl Tally {
+    /// A plan has this fault.
+    pub(crate) fn drawn(&self, faults: impl Iterator<Item = Fault>) {
+        let mut sum = self.0.lock().unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for fault in faults {
+            let drawn = sum.faults.entry(fault.name()).or_default();
+            drawn.times += 1;
+            drawn.schedules += u32::from(seen.insert(fault.name()));
+        }
+        sum.schedules += 1;
+    }
+
+    /// It has had its effect.
+    pub(crate) fn felt(&self, fault: Fault) {
+        self.0.lock().unwrap().faults.entry(fault.name()).or_default().felt += 1;
+    }
+
+    pub(crate) fn judged(&self, verdict: &Verdict) {
+        self.0.lock().unwrap().verdict.add(verdict);
+    }
+
+    /// The faults that were drawn more often than chance explains, and never felt.
+    pub(crate) fn unfelt(&self) -> Vec<&'static str> {
+        let sum = self.0.lock().unwrap();
+        let unfelt = sum.faults.iter().filter(|(_, drawn)| drawn.times > BY_CHANCE && drawn.felt == 0);
+        unfelt.map(|(name, _)| *name).collect()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = self.0.lock().unwrap();
+        writeln!(f, "{:<20} {:>6} {:>6} {:>10}", "fault", "drawn", "felt", "schedules")?;
+        for (name, Drawn { times, felt, schedules }) in &sum.faults {
+            writeln!(f, "{name:<20} {times:>6} {felt:>6} {schedules:>10}")?;
+        }
+        let faults: u32 = sum.faults.values().map(|drawn| drawn.times).sum();
+        writeln!(f, "{:<20} {faults:>6}\n", "all")?;
+        writeln!(
+            f,
+            "| schedules | faults | sent | over NATS · database · outbox | failed, and told so | applied once | doubled | lost | slowest |"
+        )?;
+        writeln!(f, "|---|---|---|---|---|---|---|---|---|")?;
+        write!(f, "| {} | {faults} | {} |", sum.schedules, sum.verdict.row())
+    }
+}
