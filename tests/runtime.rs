@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use rosey::op::{Op, OpenSessions, Request, UserJoined};
 use rosey::runtime::{BuildError, Builder, Drained, Health, Runtime};
-use rosey::sql::SqliteOptions;
+use rosey::sql::{SqliteOptions, SqlxService};
 use rosey::stack::{Direct, StackBuilder};
 use rosey::{Class, Classify, Db, Stack, Via};
 use support::*;
+use tower::ServiceExt as _;
 use tower::util::MapRequestLayer;
 
 /// For a shutdown that has time.
@@ -230,6 +231,37 @@ async fn the_store_is_left_alone_while_the_service_writes_to_another_database() 
     runtime.shutdown(GRACE).await;
     service.stop().await;
     assert_eq!((file.applied().await, other.applied().await), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_is_refused_from_its_first_request_however_late_the_store_is_opened() {
+    let (server, file, copy) = (NatsServer::start().await, DbFile::new(), DbFile::new());
+    SqlxService::<Op>::open(&file.options()).await.unwrap().close().await;
+    std::fs::copy(file.path(), copy.path()).unwrap();
+    let service = DbService::start(&server, &file).await;
+    let (needed, named) = (copy.options(), copy.options());
+    let needed = Direct::when_needed(move || {
+        let options = needed.clone();
+        Box::pin(async move { Ok(SqlxService::open(&options).await.unwrap()) })
+    });
+    let named = Direct::when_named(move |_| {
+        let options = named.clone();
+        Box::pin(async move { SqlxService::open(&options).await.ok() })
+    });
+    for (direct, opens_itself) in [(needed, false), (named, true)] {
+        let runtime = Runtime::<Op>::builder().nats(server.url()).store(direct).build().await.unwrap();
+        until(&runtime, "over NATS", |health| health.calls.via == Some(Via::Nats)).await;
+        if opens_itself {
+            wait_until("it is found", || async { runtime.direct().database().is_some() }).await;
+        }
+        let error = runtime.direct().clone().oneshot(Request::new(joined("alice"))).await.unwrap_err();
+        assert_eq!(error.class(), Class::NotSent, "{error}");
+        let why = runtime.direct().why_not().unwrap();
+        assert!(why.contains("is not the file that the service on NATS has open"), "{why}");
+        runtime.shutdown(GRACE).await;
+    }
+    service.stop().await;
+    assert_eq!((file.applied().await, copy.applied().await), (0, 0));
 }
 
 #[tokio::test]
