@@ -48,11 +48,12 @@ async fn until<S>(runtime: &Runtime<Op, S>, what: &str, is: impl FnMut(&Health) 
     seen.unwrap_or_else(|_| panic!("not {what}: {}", runtime.health())).unwrap().clone()
 }
 
-/// Whether this process has the file open.
+/// Whether this process has a connection to the file. One descriptor without a connection stays open until the process ends:
+/// to close it would give up SQLite's locks.
 fn is_open(file: &DbFile) -> bool {
     let path = file.path().canonicalize().unwrap();
     let opened = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
-    opened.filter_map(|fd| fd.path().read_link().ok()).any(|opened| opened == path)
+    opened.filter_map(|fd| fd.path().read_link().ok()).filter(|opened| *opened == path).count() > 1
 }
 
 /// A layer that counts what passes.
