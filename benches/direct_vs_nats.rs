@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use rosey::nats::{NatsOptions, NatsService};
 use rosey::op::{MessageLog, Op, RecentChat};
 use rosey::sql::{SqliteOptions, SqlxService};
-use rosey::stack::{BoxedStack, Direct, StackBuilder, boxed};
+use rosey::stack::{BoxedStack, Direct, NO_PATH, StackBuilder, boxed};
 use rosey::{Db, Request, Via};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -205,8 +205,10 @@ async fn main() {
     let own = dir.path().join("direct.db");
     let direct = SqlxService::<Op>::open(&SqliteOptions::new(own.to_str().unwrap()).unwrap()).await.unwrap();
     let stacks = Stacks {
-        direct: Db::new(boxed(StackBuilder::new().build_direct(direct))),
-        nats: Db::new(boxed(StackBuilder::new().build(service.clone(), Direct::closed()))),
+        direct: Db::new(boxed(StackBuilder::new().over(NO_PATH, direct, NO_PATH).stack)),
+        nats: Db::new(boxed(
+            StackBuilder::new().over(Some(service.clone()), Direct::closed(), NO_PATH).stack,
+        )),
     };
     let bare = pool(dir.path()).await;
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rosey::nats::{NatsOptions, NatsService};
 use rosey::op::{MessageLog, Op};
 use rosey::operation::Kind;
-use rosey::stack::{BoxedStack, Direct, StackBuilder, boxed};
+use rosey::stack::{BoxedStack, Direct, NO_PATH, StackBuilder, boxed};
 use rosey::{Db, Request};
 
 const LINE: &str =
@@ -119,7 +119,8 @@ async fn measure(row: Row, operations: u64) -> Measured {
     nats.recognised().await;
     // All instances are running and know each other.
     tokio::time::sleep(Duration::from_millis(700)).await;
-    let db: Db<BoxedStack<Op>> = Db::new(boxed(StackBuilder::new().build(nats.clone(), Direct::closed())));
+    let db: Db<BoxedStack<Op>> =
+        Db::new(boxed(StackBuilder::new().over(Some(nats.clone()), Direct::closed(), NO_PATH).stack));
     send(&db, operations / 10, row.callers).await;
     nats.all_applied(Duration::from_secs(60)).await.unwrap();
     if row.late {

@@ -5,16 +5,15 @@
 #![allow(clippy::print_stdout)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use rosey::nats::{NatsOptions, NatsService};
 use rosey::op::{Error, Op, UserStats};
-use rosey::sql::{SqliteOptions, SqlxService};
-use rosey::stack::{BoxedStack, Direct, StackBuilder, boxed};
-use rosey::{Class, Classify, Db};
+use rosey::stack::BoxedStack;
+use rosey::{Class, Classify, Db, Runtime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 type Memory = Arc<Db<BoxedStack<Op>>>;
@@ -44,14 +43,12 @@ async fn user(
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir()?;
-    let file = dir.path().join("rosey.db");
-    let database = SqlxService::<Op>::open(&SqliteOptions::new(&file.to_string_lossy())?).await?;
-    let nats = NatsService::connect(NatsOptions::new("nats://127.0.0.1:1")).await?;
-    let stack = boxed(StackBuilder::new().build(nats, Direct::open(database)));
+    let store = dir.path().join("rosey.db").display().to_string();
+    let runtime = Runtime::<Op>::builder().nats("nats://127.0.0.1:1").store(store).build().await?.boxed();
     let app = Router::new()
         .route("/users/{user}", get(user))
         .route("/users/{user}/joined", post(joined))
-        .with_state(Arc::new(Db::new(stack)));
+        .with_state(Arc::new(runtime.client()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -65,5 +62,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let status = answer.lines().next().unwrap_or_default();
         println!("{request}: {status} {}", answer.lines().last().unwrap_or_default());
     }
+    runtime.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }

@@ -7,13 +7,13 @@
 #![allow(clippy::print_stdout)]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use rosey::nats::{NatsOptions, NatsService};
+use rosey::nats::NatsOptions;
 use rosey::operation::{Definition, Done, Invalid, Migration, Spec};
 use rosey::service::{ServiceOptions, serve};
 use rosey::sql::{SqliteOptions, SqlxService};
-use rosey::stack::{Direct, StackBuilder};
-use rosey::{Db, Request};
+use rosey::{Request, Runtime};
 use serde::{Deserialize, Serialize};
 
 /// Adds an entry to the list.
@@ -71,13 +71,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = dir.path().join("todo.db");
     let database = SqlxService::<Todo>::open(&SqliteOptions::new(&file.to_string_lossy())?).await?;
     let url = std::env::var("NATS_URL");
-    let nats = NatsService::connect(NatsOptions::new(url.as_deref().unwrap_or("nats://127.0.0.1:1"))).await?;
-    if let Ok(url) = &url {
-        let (service, options) = (database.clone(), ServiceOptions::default());
-        tokio::spawn(serve(NatsOptions::new(url), service, options, || {}, std::future::pending()));
+    let nats = url.as_deref().unwrap_or("nats://127.0.0.1:1");
+    let runtime = Runtime::builder().nats(nats).store(database.clone()).build().await?;
+    if let (Ok(url), Some(nats)) = (&url, runtime.nats()) {
+        tokio::spawn(serve(
+            NatsOptions::new(url),
+            database,
+            ServiceOptions::default(),
+            || {},
+            std::future::pending(),
+        ));
         nats.recognised().await;
     }
-    let db = Db::new(StackBuilder::new().build(nats, Direct::open(database)));
+    let db = runtime.client();
 
     let request = Request::<Todo>::new(Add { text: "water the plants".into() });
     for _ in 0..3 {
@@ -88,5 +94,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for item in db.list().await? {
         println!("- {}", item["text"]);
     }
+    runtime.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }

@@ -35,6 +35,8 @@ pub mod request;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 mod rfc3339;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
+pub mod runtime;
+#[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod service;
 #[cfg(feature = "sqlite")]
 pub mod sql;
@@ -46,6 +48,8 @@ pub use operation::Operation;
 pub use reply::{Ack, Reply, Via};
 pub use request::{Head, OpId, Request, Trace};
 pub use rosey_layers::{Class, Classify};
+#[cfg(all(feature = "nats", feature = "sqlite"))]
+pub use runtime::Runtime;
 
 /// Compiles the example in the README.
 #[cfg(all(doctest, feature = "nats", feature = "sqlite"))]

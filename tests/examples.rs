@@ -7,20 +7,35 @@ use std::process::Command;
 
 /// What an example prints. Cargo builds the examples beside the tests.
 fn run(name: &str) -> String {
+    run_with(name, None)
+}
+
+/// The same with this address of a NATS server.
+fn run_with(name: &str, nats: Option<&str>) -> String {
     let own = std::env::current_exe().unwrap();
     let target: PathBuf = own.parent().and_then(|deps| deps.parent()).unwrap().join("examples").join(name);
     assert!(target.is_file(), "build the examples first: cargo build --examples, or run `cargo xtask test`");
-    let output = Command::new(target).env_remove("NATS_URL").output().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(target);
+    command.current_dir(&dir).env_remove("NATS_URL").envs(nats.map(|address| ("NATS_URL", address)));
+    let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {}\n{stderr}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned() + &stderr
 }
 
 #[test]
-fn embed_works_without_a_server_and_shows_what_was_said() {
-    let output = run("embed");
+fn the_example_of_the_readme_runs_and_is_short() {
+    let (readme, example) = (include_str!("../README.md"), include_str!("../examples/embed.rs"));
+    let (_, code) = example.split_once("\n\n#![allow(clippy::print_stdout)]\n\n").unwrap();
+    assert!(code.lines().count() <= 25, "{} lines", code.lines().count());
+    assert!(
+        readme.contains(&format!("```rust,no_run\n{code}```")),
+        "the README shows examples/embed.rs:\n{code}"
+    );
+    let output = run_with("embed", Some("nats://127.0.0.1:1"));
     assert!(output.contains("<alice> hello"), "{output}");
-    assert!(output.contains("message: is empty (invalid)"), "{output}");
+    assert!(output.contains("events: [DB] ([NATS]: not connected to NATS"), "{output}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use rosey::stack::{StackBuilder, boxed};
+use rosey::stack::{NO_PATH, StackBuilder, boxed};
 use rosey::{Db, Via};
 use support::*;
 
@@ -20,7 +20,7 @@ async fn a_ghost_is_counted_by_the_service_that_knew_it_and_by_the_client_that_h
     let nats = nats(&server).await;
     tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
     let builder = StackBuilder::new().nats_timeout(Duration::from_millis(300));
-    let db = Db::new(boxed(builder.build(nats.clone(), direct(&file, &nats).await)));
+    let db = Db::new(boxed(builder.over(Some(nats.clone()), direct(&file, &nats).await, NO_PATH).stack));
     assert_eq!(db.send(joined("first")).await.unwrap().via, Via::Nats);
 
     service.freeze();

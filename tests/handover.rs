@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use rosey::nats::NatsService;
 use rosey::op::{GetChannelStats, Op, UserJoined};
 use rosey::service::ServiceOptions;
-use rosey::stack::{StackBuilder, boxed};
+use rosey::stack::{NO_PATH, StackBuilder, boxed};
 use rosey::{Ack, Db, Via};
 use rosey_layers::breaker::State;
 use support::*;
@@ -94,7 +94,7 @@ async fn server_says_goodbye(options: ServiceOptions, stream: bool) {
         // Nobody loses patience: an answer that does not come is one that was lost.
         builder = builder.nats_timeout(LIMIT);
     }
-    let stack = builder.build(nats.clone(), direct(&file, &nats).await);
+    let stack = builder.over(Some(nats.clone()), direct(&file, &nats).await, NO_PATH).stack;
     let mut load = Load::mixed(&Db::new(boxed(stack)), 32);
     load.served_by_nats(400).await;
     server.begin_lame_duck();
@@ -135,7 +135,8 @@ async fn a_frozen_service_behind_a_living_stream_costs_questions_their_circuit_a
     let nats = nats(&w.server).await;
     recognised(&nats).await;
     let direct = direct(&w.file, &nats).await;
-    let (stack, circuits) = StackBuilder::new().build_with_circuits(nats.clone(), direct);
+    let built = StackBuilder::new().over(Some(nats.clone()), direct, NO_PATH);
+    let (stack, circuits) = (built.stack, built.circuits.unwrap());
     let db = Db::new(boxed(stack));
     db.user_joined("first").await.unwrap();
     nats.applied(LIMIT).await.unwrap();

@@ -16,7 +16,7 @@ use rosey::op::{
     UserLeft,
 };
 use rosey::service::{JetStream, ServeError, ServiceOptions};
-use rosey::stack::{StackBuilder, boxed};
+use rosey::stack::{NO_PATH, StackBuilder, boxed};
 use rosey::{Ack, Cause, Code, Db, Head, Request, Via};
 use rosey_layers::{Class, Classify};
 use support::*;
@@ -249,7 +249,10 @@ async fn somebody_elses_answer_never_settles_a_call() {
     recognised(&nats).await;
     let _event = peer.answer("rosey.db.user.joined", HeaderMap::new(), "{}").await;
     let _query = peer.answer("rosey.db.stats.recent_chat.get", HeaderMap::new(), "[]").await;
-    let stack = StackBuilder::new().nats_timeout(Duration::from_millis(400)).build(nats.clone(), direct);
+    let stack = StackBuilder::new()
+        .nats_timeout(Duration::from_millis(400))
+        .over(Some(nats.clone()), direct, NO_PATH)
+        .stack;
     let db = Db::new(boxed(stack));
     assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::Db);
     assert_eq!(db.call(RecentChat { limit: 5 }).await.unwrap().via, Via::Db);
@@ -424,7 +427,7 @@ async fn what_the_service_refuses_is_not_tried_on_the_database() {
         counter.fetch_add(1, Ordering::Relaxed);
         database.clone().oneshot(request)
     });
-    let db = Db::new(boxed(StackBuilder::new().build(w.nats.clone(), direct)));
+    let db = Db::new(boxed(StackBuilder::new().over(Some(w.nats.clone()), direct, NO_PATH).stack));
     let head = Head::now();
     db.with(head.clone()).user_joined("alice").await.unwrap();
     let reused = db.with(head).user_joined("bob").await.unwrap_err();
@@ -479,7 +482,7 @@ async fn the_direct_path_refuses_while_nats_leads_to_another_database() {
     let mut w = World::new().await;
     let other = DbFile::new();
     let direct = direct(&other, &w.nats).await;
-    let db = Db::new(boxed(StackBuilder::new().build(w.nats.clone(), direct.clone())));
+    let db = Db::new(boxed(StackBuilder::new().over(Some(w.nats.clone()), direct.clone(), NO_PATH).stack));
     wait_until("the other database is noticed", || async {
         direct.clone().oneshot(Request::new(GetChannelStats {})).await.is_err()
     })

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rosey::op::{Answer, Error, OpenSessions, OutboundEnqueue, Request, UserJoined};
 use rosey::operation::{Done, Operation};
-use rosey::stack::{Queries, StackBuilder, boxed};
+use rosey::stack::{Built, NO_PATH, Queries, StackBuilder, boxed};
 use rosey::{Ack, Cause, Class, Classify, Code, Db, Reply, Via};
 use tower::limit::ConcurrencyLimit;
 use tower::{Service, ServiceExt};
@@ -79,7 +79,7 @@ async fn the_class_of_an_error_alone_decides_whether_the_database_is_asked() {
         (Code::CLOCK, 0),
     ] {
         let (nats, db) = (Leaf::new(Via::Nats, Some(code)), Leaf::new(Via::Db, None));
-        let client = Db::new(StackBuilder::new().build(nats, db.clone()));
+        let client = Db::new(StackBuilder::new().over(Some(nats), db.clone(), NO_PATH).stack);
         let result = client.send(joins()).await;
         assert_eq!((db.asked(), result.is_ok()), (asked, asked == 1), "{}", code.name);
         if let Ok(reply) = result {
@@ -115,10 +115,10 @@ async fn a_path_with_room_for_one_is_asked_for_one_place() {
             let (nats, db) = (|| one(Via::Nats, fails), || one(Via::Db, None));
             let outbox = || one(Via::Outbox, None);
             let builder = StackBuilder::new().queries(queries);
-            takes_turns(builder.build_direct(db()), "direct").await;
-            takes_turns(builder.build(nats(), db()), "both").await;
-            takes_turns(builder.build_with_outbox(nats(), db(), outbox()).0, "with an outbox").await;
-            takes_turns(builder.build_direct_with_outbox(db(), outbox()).0, "direct, with an outbox").await;
+            takes_turns(builder.over(NO_PATH, db(), NO_PATH).stack, "direct").await;
+            takes_turns(builder.over(Some(nats()), db(), NO_PATH).stack, "both").await;
+            takes_turns(builder.over(Some(nats()), db(), Some(outbox())).stack, "with an outbox").await;
+            takes_turns(builder.over(NO_PATH, db(), Some(outbox())).stack, "direct, with an outbox").await;
         }
     }
 }
@@ -145,7 +145,7 @@ impl Service<Request> for Full {
 async fn a_database_that_is_never_ready_keeps_no_event_from_nats_wherever_queries_are_read() {
     for queries in [Queries::Nats, Queries::Db] {
         let (nats, outbox) = (Leaf::new(Via::Nats, None), Leaf::new(Via::Outbox, None));
-        let client = Db::new(StackBuilder::new().queries(queries).build_with_outbox(nats, Full, outbox).0);
+        let client = Db::new(StackBuilder::new().queries(queries).over(Some(nats), Full, Some(outbox)).stack);
         let begun = tokio::time::Instant::now();
         assert_eq!(client.send(joins()).await.unwrap().via, Via::Nats, "{queries:?}");
         assert_eq!(begun.elapsed(), Duration::ZERO, "{queries:?}: nobody's patience is tried");
@@ -160,8 +160,8 @@ async fn queries_are_read_from_the_database_first_where_that_is_wanted_and_nothi
         let outbox = Leaf::new(Via::Outbox, None);
         let builder = StackBuilder::new().queries(queries);
         let (plain, kept) = (
-            boxed(builder.build(nats.clone(), db.clone())),
-            boxed(builder.build_with_outbox(nats, db, outbox).0),
+            boxed(builder.over(Some(nats.clone()), db.clone(), NO_PATH).stack),
+            boxed(builder.over(Some(nats), db, Some(outbox)).stack),
         );
         for stack in [plain, kept] {
             let client = Db::new(stack);
@@ -184,14 +184,16 @@ async fn a_query_that_the_database_fails_is_read_over_nats_unless_it_was_refused
         (Code::INVALID, 0),
     ] {
         let (nats, db) = (Leaf::new(Via::Nats, None), Leaf::new(Via::Db, Some(code)));
-        let client = Db::new(StackBuilder::new().queries(Queries::Db).build(nats.clone(), db.clone()));
+        let client = Db::new(
+            StackBuilder::new().queries(Queries::Db).over(Some(nats.clone()), db.clone(), NO_PATH).stack,
+        );
         let result = client.send(sessions()).await;
         assert_eq!((db.asked(), nats.asked()), (1, asked), "{}", code.name);
         assert_eq!(result.map(|reply| reply.via).ok(), (asked == 1).then_some(Via::Nats), "{}", code.name);
     }
     let leaf = |via, code| Leaf::new(via, Some(code));
     let (nats, db) = (leaf(Via::Nats, Code::UNANSWERED), leaf(Via::Db, Code::BUSY));
-    let client = Db::new(StackBuilder::new().queries(Queries::Db).build(nats, db));
+    let client = Db::new(StackBuilder::new().queries(Queries::Db).over(Some(nats), db, NO_PATH).stack);
     let error = client.send(sessions()).await.unwrap_err();
     assert_eq!((error.primary().unwrap().code(), error.class()), (Code::BUSY, Class::Unknown));
     assert_eq!(error.fallback().unwrap().code(), Code::UNANSWERED);
@@ -205,7 +207,7 @@ async fn when_both_paths_fail_the_caller_has_both_errors_the_heavier_class_and_h
         (Code::UNAVAILABLE, Code::ID_REUSED, Class::Rejected),
     ] {
         let (nats, db) = (Leaf::new(Via::Nats, Some(first)), Leaf::new(Via::Db, Some(second)));
-        let client = Db::new(StackBuilder::new().build(nats, db));
+        let client = Db::new(StackBuilder::new().over(Some(nats), db, NO_PATH).stack);
         let request = joins();
         let error = client.send(request.clone()).await.unwrap_err();
         assert_eq!(error.class(), class);
@@ -228,7 +230,7 @@ async fn what_neither_path_takes_goes_to_the_outbox_unless_it_was_refused_or_is_
     ] {
         let (nats, db) = (Leaf::new(Via::Nats, Some(first)), Leaf::new(Via::Db, Some(second)));
         let outbox = Leaf::new(Via::Outbox, None);
-        let (stack, replay, _) = StackBuilder::new().build_with_outbox(nats, db, outbox.clone());
+        let Built { stack, replay, .. } = StackBuilder::new().over(Some(nats), db, Some(outbox.clone()));
         let result = Db::new(stack.clone()).send(joins()).await;
         let about = (first.name, second.name);
         assert_eq!((outbox.asked(), result.is_ok()), (asked, asked == 1), "{about:?}");
@@ -243,7 +245,7 @@ async fn when_the_outbox_fails_too_the_caller_hears_of_all_three() {
     let leaf = |via, code| Leaf::new(via, Some(code));
     let (nats, db) = (leaf(Via::Nats, Code::UNAVAILABLE), leaf(Via::Db, Code::UNANSWERED));
     let outbox = leaf(Via::Outbox, Code::STORAGE);
-    let (stack, _, _) = StackBuilder::new().build_with_outbox(nats, db, outbox);
+    let stack = StackBuilder::new().over(Some(nats), db, Some(outbox)).stack;
     let error = Db::new(stack).send(joins()).await.unwrap_err();
     assert_eq!(error.class(), Class::Unknown);
     assert_eq!(error.fallback().unwrap().code(), Code::STORAGE);
@@ -254,7 +256,7 @@ async fn when_the_outbox_fails_too_the_caller_hears_of_all_three() {
 
 #[tokio::test]
 async fn the_answer_of_another_operation_is_no_answer() {
-    let client = Db::new(StackBuilder::new().build_direct(Leaf::new(Via::Db, None)));
+    let client = Db::new(StackBuilder::new().over(NO_PATH, Leaf::new(Via::Db, None), NO_PATH).stack);
     let error = client.call(OpenSessions {}).await.unwrap_err();
     assert_eq!(error.class(), Class::Unknown);
     assert!(error.request().is_some());
@@ -266,7 +268,7 @@ async fn silence_opens_the_circuit_and_refusals_and_failures_of_the_database_do_
         [(Code::UNANSWERED, true), (Code::UNAVAILABLE, false), (Code::BUSY, false), (Code::INVALID, false)]
     {
         let (nats, db) = (Leaf::new(Via::Nats, Some(code)), Leaf::new(Via::Db, None));
-        let client = Db::new(StackBuilder::new().build(nats.clone(), db));
+        let client = Db::new(StackBuilder::new().over(Some(nats.clone()), db, NO_PATH).stack);
         for _ in 0..100 {
             let _ = client.send(joins()).await;
         }
@@ -290,10 +292,11 @@ async fn a_path_that_never_answers_costs_its_time_out_and_no_more() {
         }
     }
     let start = tokio::time::Instant::now();
-    let client = Db::new(StackBuilder::new().build(Mute, Leaf::new(Via::Db, None)));
+    let client = Db::new(StackBuilder::new().over(Some(Mute), Leaf::new(Via::Db, None), NO_PATH).stack);
     assert_eq!(client.send(joins()).await.unwrap().via, Via::Db);
     assert_eq!(start.elapsed().as_secs(), 2);
-    let client = Db::new(StackBuilder::new().db_timeout(Duration::from_secs(5)).build(Mute, Mute));
+    let client =
+        Db::new(StackBuilder::new().db_timeout(Duration::from_secs(5)).over(Some(Mute), Mute, NO_PATH).stack);
     let error = client.send(joins()).await.unwrap_err();
     assert_eq!(start.elapsed().as_secs(), 2 + 2 + 5);
     assert!(error.is_timeout() && error.request().is_some());
@@ -301,19 +304,21 @@ async fn a_path_that_never_answers_costs_its_time_out_and_no_more() {
 
 #[tokio::test]
 async fn nothing_is_allocated_on_the_way_through_the_stack() {
-    let success = StackBuilder::new().build(Leaf::new(Via::Nats, None), Leaf::new(Via::Db, None));
+    let success =
+        StackBuilder::new().over(Some(Leaf::new(Via::Nats, None)), Leaf::new(Via::Db, None), NO_PATH).stack;
     assert_eq!(allocations(success, Via::Nats), 0, "served by the first path");
     let silent = Leaf::new(Via::Nats, Some(Code::UNANSWERED));
-    let (stack, circuits) = StackBuilder::new().build_with_circuits(silent, Leaf::new(Via::Db, None));
+    let built = StackBuilder::new().over(Some(silent), Leaf::new(Via::Db, None), NO_PATH);
+    let (stack, circuits) = (built.stack, built.circuits.unwrap());
     circuits.events.force_open();
     assert_eq!(allocations(stack, Via::Db), 0, "rerouted by an open circuit");
     let leaves =
         [(Via::Nats, None), (Via::Db, None), (Via::Outbox, None)].map(|(via, code)| Leaf::new(via, code));
     let [nats, db, outbox] = leaves;
-    let (stack, _, _) = StackBuilder::new().build_with_outbox(nats, db, outbox);
+    let stack = StackBuilder::new().over(Some(nats), db, Some(outbox)).stack;
     assert_eq!(allocations(stack, Via::Nats), 0, "served by the first path, with an outbox behind");
     let builder = StackBuilder::new().queries(Queries::Db);
-    let stack = || builder.build(Leaf::new(Via::Nats, None), Leaf::new(Via::Db, None));
+    let stack = || builder.over(Some(Leaf::new(Via::Nats, None)), Leaf::new(Via::Db, None), NO_PATH).stack;
     assert_eq!(allocations(stack(), Via::Nats), 0, "an event, while queries are read from the database");
     assert_eq!(allocations_of(&sessions(), stack(), Via::Db), 0, "a query that is");
 }

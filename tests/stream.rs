@@ -13,7 +13,7 @@ use rosey::nats::Mode;
 use rosey::op::{GetChannelStats, MessageLog, Op, RecentChat, UserJoined, UserLeft};
 use rosey::operation::Kind;
 use rosey::service::{JetStream, ServeError, ServiceOptions};
-use rosey::stack::{StackBuilder, boxed};
+use rosey::stack::{NO_PATH, StackBuilder, boxed};
 use rosey::{Ack, Code, Db, Head, Request, Via};
 use rosey_layers::{Class, Classify};
 use support::*;
@@ -167,7 +167,7 @@ async fn the_stream_of_another_database_takes_nothing_of_ours() {
     let direct = direct(&other, &nats).await;
     tokio::time::timeout(LIMIT, nats.takes(Kind::Event)).await.expect("the stream is recognised");
     wait_until("the other database is noticed", || async {
-        let db = Db::new(boxed(StackBuilder::new().build_direct(direct.clone())));
+        let db = Db::new(boxed(StackBuilder::new().over(NO_PATH, direct.clone(), NO_PATH).stack));
         db.call(GetChannelStats {}).await.is_err()
     })
     .await;
@@ -182,7 +182,7 @@ async fn an_orphan_that_answers_for_a_deleted_stream_of_ours_acknowledges_nothin
     let service = w.serve().await;
     let nats = w.client().await;
     let stack = StackBuilder::new().nats_timeout(Duration::from_millis(500));
-    let db = Db::new(boxed(stack.build(nats.clone(), direct(&w.file, &nats).await)));
+    let db = Db::new(boxed(stack.over(Some(nats.clone()), direct(&w.file, &nats).await, NO_PATH).stack));
     service.stop().await;
     let context = w.context().await;
     context.delete_stream("ROSEY").await.unwrap();

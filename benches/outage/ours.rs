@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use rosey::nats::NatsService;
 use rosey::op::{MessageLog, Op, RecentChat};
 use rosey::operation::Kind;
-use rosey::outbox::{OutboxOptions, OutboxService, Replayer};
-use rosey::sql::{SqliteOptions, SqlxService};
-use rosey::stack::{BoxedStack, Circuits, Direct, StackBuilder, boxed};
-use rosey::{Db, Via};
+use rosey::outbox::OutboxService;
+use rosey::stack::BoxedStack;
+use rosey::{Db, Runtime, Via};
 use tokio::task::JoinSet;
 
 use super::load::{Design, Path};
@@ -46,6 +45,7 @@ type Turns<T> = Arc<Mutex<Vec<(Instant, T)>>>;
 /// The parts of a bot, and what they report while the load runs.
 pub(crate) struct Bot {
     pub(crate) design: Ours,
+    runtime: Runtime<Op>,
     nats: NatsService<Op>,
     outbox: OutboxService<Op>,
     /// Whether NATS takes events, and whether it takes queries.
@@ -61,21 +61,17 @@ impl Bot {
         let (server, file) = (NatsServer::with_jetstream(&dir.join("jetstream")).await, DbFile::new());
         let mode = if jetstream { "on" } else { "off" };
         let service = ServeProcess::start_with(&server, &file, &["--jetstream", mode]).await;
-        let nats = nats(&server).await;
-        let direct = Direct::open(open(&file).await);
-        direct.follow(nats.status(), |_| async { None });
-        let outbox = OutboxService::open(&OutboxOptions::new(dir.join("bot.outbox"))).await.unwrap();
-        let (stack, replay, circuits) =
-            StackBuilder::new().build_with_outbox(nats.clone(), direct, outbox.clone());
-        let replayer = Replayer::new(outbox.clone(), boxed(replay));
+        // As the bot opens it: with the usual time for a lock.
+        let builder = Runtime::builder().nats(nats(&server).await).store(file.url());
+        let runtime = builder.outbox(dir.join("bot.outbox")).build().await.unwrap().boxed();
+        let (nats, outbox) = (runtime.nats().unwrap().clone(), runtime.outbox().unwrap().clone());
         let (health, waiting) = (Turns::default(), Turns::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(watch_health(nats.clone(), circuits, replayer.wake(), Arc::clone(&health)));
+        tasks.spawn(watch_health(nats.clone(), Arc::clone(&health)));
         tasks.spawn(watch_outbox(outbox.clone(), Arc::clone(&waiting)));
-        tasks.spawn(async move { replayer.run(std::future::pending()).await });
         nats.recognised().await;
-        let design = Ours(Db::new(boxed(stack)));
-        (World { server, service, file }, Self { design, nats, outbox, health, waiting, tasks })
+        let design = Ours(runtime.client());
+        (World { server, service, file }, Self { design, runtime, nats, outbox, health, waiting, tasks })
     }
 
     /// Waits until everything that was accepted is applied: both the outbox and the stream are empty.
@@ -103,23 +99,12 @@ impl Bot {
 
     pub(crate) async fn stop(mut self) {
         self.tasks.shutdown().await;
-        self.outbox.close().await;
+        self.runtime.shutdown(Duration::from_secs(10)).await;
     }
 }
 
-/// Opens the file as the bot does, with the usual limit for locks.
-async fn open(file: &DbFile) -> SqlxService<Op> {
-    SqlxService::open(&SqliteOptions::new(&file.url()).unwrap()).await.unwrap()
-}
-
-/// Records every change of what NATS takes, and does what `rosey bot` does then: closes the circuits, wakes
-/// the replay.
-async fn watch_health(
-    nats: NatsService<Op>,
-    circuits: Circuits,
-    wake: Arc<tokio::sync::Notify>,
-    turns: Turns<(bool, bool)>,
-) {
+/// Records every change of what NATS takes.
+async fn watch_health(nats: NatsService<Op>, turns: Turns<(bool, bool)>) {
     let mut status = nats.status();
     loop {
         let takes = {
@@ -127,14 +112,6 @@ async fn watch_health(
             [Kind::Event, Kind::Query].map(|kind| status.takes(kind))
         };
         turns.lock().unwrap().push((Instant::now(), (takes[0], takes[1])));
-        for (kind, takes) in [Kind::Event, Kind::Query].into_iter().zip(takes) {
-            if takes {
-                circuits.of(kind).set_healthy(true);
-            }
-        }
-        if takes[0] {
-            wake.notify_one();
-        }
         if status.changed().await.is_err() {
             return;
         }

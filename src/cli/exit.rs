@@ -7,6 +7,7 @@ use rosey_layers::{Class, Classify};
 use super::console;
 use crate::error::{Cause, Code, Error};
 use crate::outbox::OutboxError;
+use crate::runtime::BuildError;
 use crate::service::ServeError;
 use crate::sql::OpenError;
 
@@ -137,6 +138,17 @@ impl From<ServeError> for Failure {
 impl From<crate::nats::ConnectError> for Failure {
     fn from(error: crate::nats::ConnectError) -> Self {
         Self::new(Exit::Usage, error.to_string())
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Store(error) => error.into(),
+            BuildError::Outbox(error) => error.into(),
+            BuildError::Nats(error) => error.into(),
+            error => Self::new(Exit::Usage, error.to_string()),
+        }
     }
 }
 

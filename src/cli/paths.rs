@@ -6,11 +6,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time;
+use tower::layer::layer_fn;
 
 use super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
 use super::exit::{Exit, Failure};
 use super::keep::KeepArgs;
-use super::outbox::{self, Kept};
+use super::outbox::Report;
 use super::tally::Tally;
 use crate::client::Db;
 use crate::error::{Cause, Code};
@@ -18,6 +19,7 @@ use crate::nats::{InboxCounts, NatsOptions, NatsService, Status};
 use crate::op::Op;
 use crate::operation::Kind;
 use crate::outbox::OutboxService;
+use crate::runtime::Runtime;
 use crate::sql::{SqliteOptions, SqlxService, Synchronous};
 use crate::stack::{BoxedStack, Direct, StackBuilder, boxed};
 
@@ -30,15 +32,16 @@ const STARTING: Duration = Duration::from_millis(700);
 /// How long the end of a process waits for its own service to apply what the stream has taken.
 const APPLIED: Duration = Duration::from_secs(5);
 
+/// How long the end of a process may take, its files included.
+const GRACE: Duration = Duration::from_secs(30);
+
 /// A client over its paths.
 pub(super) struct Paths {
     pub(super) db: Db<BoxedStack<Op>>,
     pub(super) tally: Tally,
-    nats: Option<NatsService<Op>>,
+    runtime: Runtime<Op>,
     /// How long it may take to recognise the service.
     recognition: Duration,
-    direct: Direct<Op>,
-    kept: Option<Kept>,
 }
 
 impl NatsArgs {
@@ -221,8 +224,7 @@ impl Paths {
                 Direct::when_needed(args.database.opener(&nats, Some(known)))
             }
         };
-        direct.follow(nats.status(), |_| async { None });
-        Ok(Self::stack(args, Some(nats), direct, outbox))
+        Self::of(args, Some(nats), direct, outbox).await
     }
 
     /// The paths over a database that is open already.
@@ -234,54 +236,32 @@ impl Paths {
     ) -> Result<Self, Failure> {
         let nats =
             if args.no_nats { None } else { Some(NatsService::connect(args.nats_options(name)).await?) };
-        let direct = database.map_or_else(Direct::closed, Direct::open);
-        if let Some(nats) = &nats {
-            let usual = args.database.clone();
-            direct.follow(nats.status(), move |database| usual.clone().open_if(database));
-        }
-        Ok(Self::stack(args, nats, direct, outbox))
+        let usual = args.database.clone();
+        let direct = match database {
+            Some(database) => Direct::open(database),
+            None => Direct::when_named(move |database| usual.clone().open_if(database)),
+        };
+        Self::of(args, nats, direct, outbox).await
     }
 
-    fn stack(
+    async fn of(
         args: &PathArgs,
         nats: Option<NatsService<Op>>,
         direct: Direct<Op>,
         outbox: Option<OutboxService<Op>>,
-    ) -> Self {
-        let builder = StackBuilder::new()
+    ) -> Result<Self, Failure> {
+        let stack = StackBuilder::new()
             .nats_timeout(args.nats_timeout_ms)
             .db_timeout(args.db_timeout_ms)
             .queries(args.queries);
         let tally = Tally::default();
-        let mut circuits = None;
-        let (stack, kept) = match (nats.clone(), outbox) {
-            (None, None) => (boxed(builder.build_direct(direct.clone())), None),
-            (None, Some(outbox)) => {
-                let (stack, replay) = builder.build_direct_with_outbox(direct.clone(), outbox.clone());
-                (boxed(stack), Some(Kept::start(outbox, boxed(replay))))
-            }
-            (Some(nats), None) => {
-                let (stack, handles) = builder.build_with_circuits(nats, direct.clone());
-                circuits = Some(handles);
-                (boxed(stack), None)
-            }
-            (Some(nats), Some(outbox)) => {
-                let (stack, replay, handles) =
-                    builder.build_with_outbox(nats, direct.clone(), outbox.clone());
-                circuits = Some(handles);
-                (boxed(stack), Some(Kept::start(outbox, boxed(replay))))
-            }
-        };
-        if let Some((nats, circuits)) = nats.as_ref().zip(circuits) {
-            let wake = kept.as_ref().map(Kept::wake);
-            circuits.follow(nats.status(), move |kind| {
-                if kind == Kind::Event {
-                    wake.iter().for_each(|wake| wake.notify_one());
-                }
-            });
+        let mut builder = Runtime::builder().stack(stack).store(direct).outbox(outbox);
+        if let Some(nats) = nats {
+            builder = builder.nats(nats);
         }
+        let runtime = builder.build().await?.layer(layer_fn(|stack| tally.over(boxed(stack))));
         let recognition = args.nats.recognition_timeout_ms;
-        Self { db: Db::new(tally.over(stack)), tally, nats, recognition, direct, kept }
+        Ok(Self { db: runtime.client(), tally, runtime, recognition })
     }
 
     /// The paths for one operation of this kind: waits a moment for the service on NATS to be recognised, so that NATS has
@@ -292,14 +272,13 @@ impl Paths {
         }
         let nats = NatsService::connect(args.nats_options("rosey-send")).await?;
         let direct = Direct::when_needed(args.database.opener(&nats, None));
-        direct.follow(nats.status(), |_| async { None });
-        let paths = Self::stack(args, Some(nats.clone()), direct, None);
+        let paths = Self::of(args, Some(nats.clone()), direct, None).await?;
         // Too late is no error: the database serves, or both paths say why not.
         let _ = paths.recognised(&nats, kind).await;
         if nats.status().borrow().database().is_none()
             && let Some(database) = args.database.open_named().await?
         {
-            paths.direct.provide(database);
+            paths.runtime.direct().admit(database).await;
         }
         Ok(paths)
     }
@@ -323,18 +302,20 @@ impl Paths {
     ///
     /// With a database, until it is known whether a service is there: nothing is written to a copy of its file.
     pub(super) async fn usable(&self) {
-        let Some(nats) = &self.nats else { return };
-        if self.direct.database().is_some() {
+        let Some(nats) = self.runtime.nats() else { return };
+        let direct = self.runtime.direct();
+        if direct.database().is_some() {
             let mut status = nats.status();
             let known = status.wait_for(|status| status.database().is_some() || status.is_hopeless());
             let _ = time::timeout(STARTING, known).await;
-            return self.direct.judge().await;
+            return direct.judge().await;
         }
         if self.recognised(nats, Kind::Event).await {
             return;
         }
-        if let Some(kept) = &self.kept {
-            tracing::warn!("no path yet: events wait in the outbox {}, calls and queries fail", kept.shown());
+        if let Some(outbox) = self.runtime.outbox() {
+            let file = outbox.path().display();
+            tracing::warn!("no path yet: events wait in the outbox {file}, calls and queries fail");
             return;
         }
         tracing::warn!(
@@ -345,30 +326,26 @@ impl Paths {
 
     /// Waits until what the stream has taken from us is in the database; for whoever ends the service that applies it.
     pub(super) async fn applied(&self) {
-        let Some(nats) = &self.nats else { return };
+        let Some(nats) = self.runtime.nats() else { return };
         if let Err(cause) = nats.applied(APPLIED).await {
             tracing::warn!("the rest is applied by the next service that starts: {cause}");
         }
     }
 
-    /// Ends the replay of the outbox, if there is one; answers its file and what became of it.
-    pub(super) async fn replayed(&self) -> Option<(String, outbox::Report)> {
-        let kept = self.kept.as_ref()?;
-        Some((kept.shown(), kept.finish().await))
+    /// Ends the replay of the outbox; answers its file and what became of it, if there is one. Nothing is sent after it.
+    pub(super) async fn replayed(&self) -> Option<(String, Report)> {
+        let outbox = self.runtime.outbox()?;
+        let drained = self.runtime.drain(GRACE).await;
+        Some((outbox.path().display().to_string(), Report::of(drained)))
     }
 
     /// What came back over NATS, besides answers in time.
     pub(super) fn inbox(&self) -> Option<InboxCounts> {
-        self.nats.as_ref().map(NatsService::inbox)
+        self.runtime.nats().map(NatsService::inbox)
     }
 
     /// Commits what was handed to the database and to the outbox, and closes them.
     pub(super) async fn close(self) {
-        if let Some(kept) = self.kept {
-            kept.close().await;
-        }
-        if let Some(database) = self.direct.database() {
-            database.close().await;
-        }
+        self.runtime.shutdown(GRACE).await;
     }
 }

@@ -114,6 +114,23 @@ impl Status {
         self.refused || self.shut || self.failure.is_some() || self.service == Recognition::Absent
     }
 
+    /// Why requests of this kind are not sent; none, if they are.
+    #[must_use]
+    pub fn why_not(&self, kind: Kind) -> Option<Cow<'static, str>> {
+        match self.gate(kind) {
+            SERVICE | STREAM => None,
+            DISCONNECTED => Some(self.disconnected()),
+            gate => Some(Cow::Borrowed(reason(gate))),
+        }
+    }
+
+    fn disconnected(&self) -> Cow<'static, str> {
+        match &self.failure {
+            Some(failure) => Cow::Owned(format!("not connected to NATS: {failure}")),
+            None => Cow::Borrowed("not connected to NATS"),
+        }
+    }
+
     fn gate(&self, kind: Kind) -> u8 {
         match (self, kind) {
             (Self { refused: true, .. }, _) => REFUSED,
@@ -190,6 +207,20 @@ const NO_STREAM: u8 = 6;
 const ANOTHER: u8 = 7;
 const FOREIGN: u8 = 8;
 
+/// Why a gate other than `SERVICE`, `STREAM` and `DISCONNECTED` lets nothing through.
+fn reason(gate: u8) -> &'static str {
+    match gate {
+        REFUSED => "the NATS server refuses our user or password",
+        DENIED => "the NATS server denies us the reply inbox or the service's ping",
+        NO_STREAM => "the stream that takes events is not there",
+        FOREIGN => {
+            "another service answers on these subjects as well, and what is sent there may go to its database"
+        }
+        ANOTHER => "the stream on NATS belongs to another database than the service",
+        _ => "no database service of ours has answered on NATS",
+    }
+}
+
 impl Health {
     pub(super) fn new() -> Self {
         Self {
@@ -259,29 +290,17 @@ impl Health {
     /// Where a request of this kind may be sent. Takes no lock.
     pub(super) fn way(&self, kind: Kind) -> Result<Way, Cause> {
         let gate = if kind == Kind::Event { &self.events } else { &self.others };
-        let why = match gate.load(Ordering::Acquire) {
-            SERVICE => return Ok(Way::Service),
-            STREAM => return Ok(Way::Stream),
-            DISCONNECTED => return Err(self.disconnected()),
-            REFUSED => "the NATS server refuses our user or password",
-            DENIED => "the NATS server denies us the reply inbox or the service's ping",
-            NO_STREAM => "the stream that takes events is not there",
-            FOREIGN => {
-                "another service answers on these subjects as well, and what is sent there may go to its database"
-            }
-            ANOTHER => "the stream on NATS belongs to another database than the service",
-            _ => "no database service of ours has answered on NATS",
-        };
-        Err(Cause::new(Code::UNAVAILABLE, why))
+        match gate.load(Ordering::Acquire) {
+            SERVICE => Ok(Way::Service),
+            STREAM => Ok(Way::Stream),
+            DISCONNECTED => Err(self.disconnected()),
+            gate => Err(Cause::new(Code::UNAVAILABLE, reason(gate))),
+        }
     }
 
     /// The refusal while there is no connection.
     pub(super) fn disconnected(&self) -> Cause {
-        let message = match &self.status.borrow().failure {
-            Some(failure) => Cow::Owned(format!("not connected to NATS: {failure}")),
-            None => Cow::Borrowed("not connected to NATS"),
-        };
-        Cause::new(Code::UNAVAILABLE, message)
+        Cause::new(Code::UNAVAILABLE, self.status.borrow().disconnected())
     }
 
     /// Records the result of a ping on a live connection.

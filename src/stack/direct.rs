@@ -31,6 +31,9 @@ struct Shared<O> {
     words: super::words::Words,
     /// Opens the database for the first operation that needs it; one attempt at a time.
     opener: Option<Mutex<Opener<O>>>,
+    /// Looks for the database when the service on NATS names it.
+    #[cfg(feature = "nats")]
+    finder: Option<Mutex<Finder<O>>>,
 }
 
 /// Nothing is known against it.
@@ -46,6 +49,23 @@ const COPY: u8 = 2;
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 type Opener<O> = Box<dyn FnMut() -> BoxFuture<'static, Result<SqlxService<O>, Cause>> + Send>;
+
+#[cfg(feature = "nats")]
+type Finder<O> = Box<dyn FnMut(String) -> BoxFuture<'static, Option<SqlxService<O>>> + Send>;
+
+impl<O> Default for Shared<O> {
+    fn default() -> Self {
+        Self {
+            database: OnceLock::new(),
+            verdict: AtomicU8::new(RIGHT),
+            #[cfg(feature = "nats")]
+            words: super::words::Words::default(),
+            opener: None,
+            #[cfg(feature = "nats")]
+            finder: None,
+        }
+    }
+}
 
 impl<O> Clone for Direct<O> {
     fn clone(&self) -> Self {
@@ -72,7 +92,7 @@ impl<O> Direct<O> {
     /// A path without a database.
     #[must_use]
     pub fn closed() -> Self {
-        Self::with(None)
+        Self::with(Shared::default())
     }
 
     /// A path whose database is opened by the first operation that takes it. If opening fails, the operation
@@ -82,17 +102,21 @@ impl<O> Direct<O> {
     where
         F: FnMut() -> BoxFuture<'static, Result<SqlxService<O>, Cause>> + Send + 'static,
     {
-        Self::with(Some(Mutex::new(Box::new(opener))))
+        Self::with(Shared { opener: Some(Mutex::new(Box::new(opener))), ..Shared::default() })
     }
 
-    fn with(opener: Option<Mutex<Opener<O>>>) -> Self {
-        let shared = Shared {
-            database: OnceLock::new(),
-            verdict: AtomicU8::new(RIGHT),
-            #[cfg(feature = "nats")]
-            words: super::words::Words::default(),
-            opener,
-        };
+    /// A path whose database is looked for, by its id, whenever the service on NATS names it and this path has none: see
+    /// [`guard`](Self::guard). A copy that is found is refused like any other.
+    #[cfg(feature = "nats")]
+    #[must_use]
+    pub fn when_named<F>(finder: F) -> Self
+    where
+        F: FnMut(String) -> BoxFuture<'static, Option<SqlxService<O>>> + Send + 'static,
+    {
+        Self::with(Shared { finder: Some(Mutex::new(Box::new(finder))), ..Shared::default() })
+    }
+
+    fn with(shared: Shared<O>) -> Self {
         Self { shared: Arc::new(shared) }
     }
 
@@ -119,29 +143,19 @@ impl<O> Direct<O> {
 
 impl<O: Persist> Direct<O> {
     /// Watches the service on NATS until the channel closes: while the service names another database than
-    /// this path's, this path refuses, and logs that once.
+    /// this path's, or has a copy of its file open, this path refuses, and logs that once.
     ///
-    /// `missing` is called with the id of the service's database while this path has none, and may open it.
+    /// While it has none, a path that looks for its database ([`when_named`](Self::when_named)) does so. Spawns a task, so it
+    /// must be called within a tokio runtime.
     #[cfg(feature = "nats")]
-    pub fn follow<F, Fut>(
-        &self,
-        mut status: tokio::sync::watch::Receiver<crate::nats::Status>,
-        mut missing: F,
-    ) where
-        F: FnMut(String) -> Fut + Send + 'static,
-        Fut: Future<Output = Option<SqlxService<O>>> + Send + 'static,
-    {
+    pub fn guard(&self, mut status: tokio::sync::watch::Receiver<crate::nats::Status>) {
         let direct = self.clone();
         direct.shared.words.follow(status.clone());
         tokio::spawn(async move {
             loop {
                 let database = status.borrow_and_update().database().map(str::to_owned);
                 if let Some(database) = database {
-                    if direct.database().is_none()
-                        && let Some(found) = missing(database).await
-                    {
-                        direct.provide(found);
-                    }
+                    direct.find(database).await;
                     direct.judge().await;
                 }
                 // The file may become the right one without a word of the service.
@@ -154,11 +168,35 @@ impl<O: Persist> Direct<O> {
         });
     }
 
+    /// Looks for the service's database, if there is none yet and it may be looked for.
+    #[cfg(feature = "nats")]
+    async fn find(&self, service: String) {
+        if let (None, Some(finder)) = (self.database(), &self.shared.finder)
+            && let Some(found) = (finder.lock().await)(service).await
+        {
+            self.admit(found).await;
+        }
+    }
+
+    /// Gives the path a database that was opened just now, and compares it before anything is written to it.
+    pub(crate) async fn admit(&self, database: SqlxService<O>) {
+        #[cfg(feature = "nats")]
+        self.compare(&database).await;
+        self.provide(database);
+    }
+
     /// Compares the file of this path with what the service says of its own now. What cannot be told leaves the verdict as it
     /// was.
     #[cfg(feature = "nats")]
     pub(crate) async fn judge(&self) {
-        let Some((own, word)) = self.database().zip(self.shared.words.last()) else { return };
+        if let Some(own) = self.database() {
+            self.compare(own).await;
+        }
+    }
+
+    #[cfg(feature = "nats")]
+    async fn compare(&self, own: &SqlxService<O>) {
+        let Some(word) = self.shared.words.last() else { return };
         let verdict = if own.database() == word.database {
             match word.is_of_a_copy(own).await {
                 Some(true) => COPY,
@@ -192,6 +230,17 @@ impl<O: Persist> Direct<O> {
         }
     }
 
+    /// Why this path refuses; none, if it serves, or opens its database when it is needed.
+    #[must_use]
+    pub fn why_not(&self) -> Option<String> {
+        match self.usable() {
+            Ok(database) => database.trouble(),
+            Err(_) if self.database().is_none() && self.shared.opener.is_some() => None,
+            Err(Cause::Failed { message, .. }) => Some(message.into_owned()),
+            Err(cause) => Some(cause.to_string()),
+        }
+    }
+
     fn usable(&self) -> Result<&SqlxService<O>, Cause> {
         let file = || self.database().map_or("here", SqlxService::shown);
         let why = match self.shared.verdict.load(Ordering::Acquire) {
@@ -218,10 +267,7 @@ impl<O: Persist> Direct<O> {
         if let Some(opener) = &self.shared.opener {
             let mut opener = opener.lock().await;
             if self.database().is_none() {
-                self.provide(opener().await?);
-                // Before anything is written to it.
-                #[cfg(feature = "nats")]
-                self.judge().await;
+                self.admit(opener().await?).await;
             }
         }
         self.usable().cloned()

@@ -1,8 +1,8 @@
 //! The standard stack: its layers and their order.
 //!
 //! ```text
-//! limit ─ log, metrics [total] ─ switches ─ Fallback ┬ log, metrics [NATS] ─ circuit breakers ─ timeout ─ NatsService
-//!                                                    └ log, metrics [DB] ─ timeout ─ SqlxService
+//! gate, limit ─ log, metrics [total] ─ switches ─ Fallback ┬ log, metrics [NATS] ─ circuit breakers ─ timeout ─ NatsService
+//!                                                          └ log, metrics [DB] ─ timeout ─ SqlxService
 //! ```
 //!
 //! There are two circuits to NATS: one for events, which a stream may take while no service answers, and one
@@ -10,7 +10,7 @@
 //! differ.
 //!
 //! With an outbox, a second `Fallback` surrounds the first one: events that neither path takes go to the
-//! outbox.
+//! outbox. Without NATS, the database takes the place of the first `Fallback`.
 //!
 //! With [`Queries::Db`], queries take the two paths in the other order: the database, and NATS when that
 //! fails.
@@ -22,8 +22,10 @@
 mod circuits;
 #[cfg(feature = "sqlite")]
 mod direct;
+mod gate;
+mod outbox;
+mod perhaps;
 mod queries;
-mod third;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 mod words;
 
@@ -33,9 +35,9 @@ use std::time::Duration;
 use rosey_layers::breaker;
 use rosey_layers::fallback::{ByClass, CountReroutes};
 use rosey_layers::{
-    BreakerLayer, Class, Classify, Failure, Fallback, LogLayer, MetricsLayer, SwitchLayer, TimeoutLayer,
+    BreakerLayer, Class, Classify, Failure, Fallback, FallbackError, LogLayer, MetricsLayer, SwitchLayer,
+    TimeoutLayer,
 };
-use tower::limit::ConcurrencyLimitLayer;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
@@ -43,6 +45,9 @@ pub use circuits::Circuits;
 use circuits::{ByKind, Readied};
 #[cfg(feature = "sqlite")]
 pub use direct::Direct;
+pub use gate::Gate;
+use gate::Gated;
+pub use perhaps::{NO_PATH, NoPath, Perhaps};
 use queries::Apart;
 pub use queries::Queries;
 
@@ -80,9 +85,24 @@ impl<O: Operation, S> Path<O> for S where
 }
 
 /// Alternative paths, before the layers around all of them are added.
-trait Paths<O: Operation>: Stack<O, Error: Classify + Display + Send + Sync + 'static> {}
+pub trait Paths<O: Operation>: Stack<O, Error: Classify + Display + Send + Sync + 'static> {}
 
 impl<O: Operation, S> Paths<O> for S where S: Stack<O, Error: Classify + Display + Send + Sync + 'static> {}
+
+/// A stack, and the parts that belong to it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Built<S, R> {
+    /// The stack.
+    pub stack: S,
+    /// The same paths without the outbox, for its replay. This stack does not limit operations in flight, because the
+    /// replayer does, and logs and counts as `[REPLAY]`.
+    pub replay: R,
+    /// The circuits to NATS, if there is such a path.
+    pub circuits: Option<Circuits>,
+    /// The gate of the stack.
+    pub gate: Gate,
+}
 
 /// The settings of the standard stack.
 #[derive(Clone, Debug)]
@@ -142,6 +162,12 @@ impl StackBuilder {
         Self { queries, ..self }
     }
 
+    /// Which path queries take first.
+    #[cfg(all(feature = "nats", feature = "sqlite"))]
+    pub(crate) const fn first_for_queries(&self) -> Queries {
+        self.queries
+    }
+
     /// When the circuits to NATS open and close. Their tags in the log are `[NATS] events` and `[NATS]
     /// requests`.
     #[must_use]
@@ -155,43 +181,42 @@ impl StackBuilder {
         Self { prefix, ..self }
     }
 
-    /// The stack over two paths, and the handles of its circuits.
-    pub fn build_with_circuits<O, P, S>(&self, nats: P, db: S) -> (impl Stack<O> + use<O, P, S>, Circuits)
+    /// The stack over its paths, in the order in which they are asked: NATS, the database, the outbox.
+    ///
+    /// Without NATS the database serves alone. Events that neither takes go to the outbox, unless they were refused (class
+    /// `Rejected`). NATS and outbox may be there or not, as values (`Some`, `None`) or for good ([`NO_PATH`]).
+    pub fn over<O, N, D, X>(
+        &self,
+        nats: N,
+        db: D,
+        outbox: X,
+    ) -> Built<impl Stack<O, Error = Error<O>> + use<O, N, D, X>, impl Stack<O> + use<O, N, D, X>>
     where
         O: Operation,
-        P: Path<O>,
-        S: Path<O>,
+        N: Perhaps<O>,
+        D: Path<O>,
+        X: Perhaps<O>,
     {
-        let (paths, circuits) = self.both(nats, db);
-        (self.total(paths), circuits)
+        let (paths, circuits) = nats.before(db, self.clone());
+        let replay = self.replay(paths.clone());
+        let gate = Gate::new(self.in_flight);
+        let inner = self.total(outbox.behind(paths, self.clone()), &gate);
+        let stack = Gated { inner, gate: gate.clone() };
+        Built { stack, replay, circuits, gate }
     }
 
-    /// The stack over two paths: the first one serves, and the second one when the first cannot.
-    pub fn build<O, P, S>(&self, nats: P, db: S) -> impl Stack<O> + use<O, P, S>
+    /// NATS and the database behind it, each in its layers, and the handles of the circuits of NATS.
+    fn both<O, N, D>(
+        &self,
+        nats: N,
+        db: D,
+    ) -> (impl Paths<O, Error = FallbackError<Error<O>, Error<O>>> + use<O, N, D>, Circuits)
     where
         O: Operation,
-        P: Path<O>,
-        S: Path<O>,
+        N: Path<O>,
+        D: Path<O>,
     {
-        self.build_with_circuits(nats, db).0
-    }
-
-    /// The stack over the database alone.
-    pub fn build_direct<O, S>(&self, db: S) -> impl Stack<O> + use<O, S>
-    where
-        O: Operation,
-        S: Path<O>,
-    {
-        self.total(self.direct(db))
-    }
-
-    /// Both paths, each in its layers, and the handles of the first path's circuits.
-    fn both<O, P, S>(&self, nats: P, db: S) -> (impl Paths<O> + use<O, P, S>, Circuits)
-    where
-        O: Operation,
-        P: Path<O>,
-        S: Path<O>,
-    {
+        let db = self.direct(db);
         // A request that was never sent is refused at once anyway, and an error of the database is not the
         // path's fault. So only silence opens a circuit, and only an answer closes it.
         let circuit = |tag| {
@@ -205,7 +230,7 @@ impl StackBuilder {
             )
         };
         let (events, requests) = (circuit("[NATS] events"), circuit("[NATS] requests"));
-        let handles = Circuits { events: events.handle(), requests: requests.handle() };
+        let circuits = Circuits { events: events.handle(), requests: requests.handle() };
         let timeout = TimeoutLayer::new(self.nats_timeout);
         let nats = ByKind {
             path: nats,
@@ -216,10 +241,9 @@ impl StackBuilder {
             .layer(LogLayer::new(Via::Nats.tag()))
             .layer(MetricsLayer::new(Via::Nats.as_str()).prefix(self.prefix))
             .service(nats);
-        let db = self.direct(db);
         let policy = || CountReroutes::new(ByClass::new()).prefix(self.prefix);
         let queries = self.apart(|| Fallback::new(db.clone(), nats.clone(), policy()));
-        (Apart::new(Fallback::new(nats, db, policy()), queries), handles)
+        (Apart::new(Fallback::new(nats, db, policy()), queries), circuits)
     }
 
     /// The separate stack for queries, if they go to the database first.
@@ -237,7 +261,7 @@ impl StackBuilder {
     }
 
     /// The layers around all paths.
-    fn total<O, S>(&self, paths: S) -> impl Stack<O> + use<O, S>
+    fn total<O, S>(&self, paths: S, gate: &Gate) -> impl Stack<O> + use<O, S>
     where
         O: Operation,
         S: Paths<O>,
@@ -253,7 +277,7 @@ impl StackBuilder {
             Kind::Query => 2, // an index beyond the names counts as the last name
         };
         ServiceBuilder::new()
-            .layer(ConcurrencyLimitLayer::new(self.in_flight))
+            .layer(gate.limit())
             .layer(LogLayer::new("[ROSEY]").last())
             .layer(MetricsLayer::new("total").prefix(self.prefix))
             .layer(SwitchLayer::by(names.iter().copied(), part))

@@ -1,7 +1,7 @@
 use rosey::nats::{NatsOptions, NatsService};
 use rosey::operation::Refusal;
 use rosey::service::{ServiceOptions, serve};
-use rosey::stack::{BoxedStack, Direct, StackBuilder, boxed};
+use rosey::stack::{BoxedStack, Direct, NO_PATH, StackBuilder, boxed};
 use rosey::{Cause, Code, Db, Request, Via};
 use rosey_layers::{Class, Classify};
 use tokio::sync::oneshot;
@@ -22,7 +22,7 @@ async fn served(f: &Fixture, server: &NatsServer) -> (Db<BoxedStack<Shop>>, ones
     is_ready.await.unwrap();
     let nats = NatsService::<Shop>::connect(NatsOptions::new(server.url())).await.unwrap();
     nats.recognised().await;
-    (Db::new(boxed(StackBuilder::new().build(nats, Direct::closed()))), stop)
+    (Db::new(boxed(StackBuilder::new().over(Some(nats), Direct::closed(), NO_PATH).stack)), stop)
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use rosey::Via;
 use rosey::nats::NatsService;
 use rosey::op::{GetChannelStats, Op, UserJoined};
-use rosey::stack::{StackBuilder, boxed};
+use rosey::stack::{NO_PATH, StackBuilder, boxed};
 use rosey::{Db, Stack};
 
 use super::recognised;
@@ -15,7 +15,7 @@ use crate::support::*;
 /// A stack in which no time-out ever helps anybody.
 async fn patient(nats: &NatsService<Op>, file: &DbFile) -> Over {
     let builder = StackBuilder::new().nats_timeout(Duration::from_secs(3600));
-    Db::new(boxed(builder.build(nats.clone(), direct(file, nats).await)))
+    Db::new(boxed(builder.over(Some(nats.clone()), direct(file, nats).await, NO_PATH).stack))
 }
 
 /// An event, a call and a query; the ways they went.

@@ -35,12 +35,11 @@ impl World {
     pub(crate) async fn with(kept: OutboxFile, options: &OutboxOptions) -> Self {
         let (server, file) = (NatsServer::down(), DbFile::new());
         let (nats, direct) = (nats(&server).await, Direct::closed());
-        direct.follow(nats.status(), |_| async { None });
+        direct.guard(nats.status());
         let outbox = OutboxService::open(options).await.unwrap();
-        let (stack, replay, _) =
-            StackBuilder::new().build_with_outbox(nats.clone(), direct.clone(), outbox.clone());
-        let replayer = Arc::new(Replayer::new(outbox.clone(), boxed(replay)));
-        Self { server, nats, direct, file, kept, outbox, db: Db::new(boxed(stack)), replayer }
+        let built = StackBuilder::new().over(Some(nats.clone()), direct.clone(), Some(outbox.clone()));
+        let replayer = Arc::new(Replayer::new(outbox.clone(), boxed(built.replay)));
+        Self { server, nats, direct, file, kept, outbox, db: Db::new(boxed(built.stack)), replayer }
     }
 
     /// The path on the database returns.

@@ -236,9 +236,8 @@ async fn one_that_always_fails_does_not_hold_up_the_others() {
 async fn a_replay_that_leads_back_into_the_outbox_forgets_nothing() {
     let w = World::new().await;
     store(&w.db, (0..10).map(event).collect()).await;
-    let (stack, _, _) =
-        StackBuilder::new().build_with_outbox(w.nats.clone(), w.direct.clone(), w.outbox.clone());
-    let round = Replayer::new(w.outbox.clone(), boxed(stack)).once().await;
+    let built = StackBuilder::new().over(Some(w.nats.clone()), w.direct.clone(), Some(w.outbox.clone()));
+    let round = Replayer::new(w.outbox.clone(), boxed(built.stack)).once().await;
     assert!(round.stopped.is_some());
     assert_eq!((round.replayed, w.outbox.counts().waiting), (0, 10));
 }

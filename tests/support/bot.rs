@@ -2,15 +2,10 @@
 
 use std::time::Duration;
 
-use rosey::Db;
+use rosey::Runtime;
 use rosey::nats::NatsService;
 use rosey::op::Op;
-use rosey::operation::Kind;
-use rosey::outbox::{OutboxService, Replayer};
-use rosey::sql::SqlxService;
-use rosey::stack::{Direct, StackBuilder, boxed};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use rosey::outbox::OutboxService;
 
 use super::{DbFile, LIMIT, OutboxFile, Over, Url, nats, wait_until};
 
@@ -18,11 +13,8 @@ pub(crate) struct Bot {
     pub(crate) nats: NatsService<Op>,
     pub(crate) db: Over,
     pub(crate) outbox: OutboxService<Op>,
-    database: SqlxService<Op>,
+    runtime: Runtime<Op>,
     _kept: OutboxFile,
-    /// The replay ends with it.
-    replaying: watch::Sender<()>,
-    task: JoinHandle<()>,
 }
 
 impl Bot {
@@ -33,26 +25,11 @@ impl Bot {
         // A lock that lasts is to be an error soon.
         let mut options = file.options();
         options.busy_timeout = Duration::from_millis(100);
-        let database = SqlxService::open(&options).await.unwrap();
-        let direct = Direct::open(database.clone());
-        direct.follow(nats.status(), |_| async { None });
         let kept = OutboxFile::new();
         let outbox = kept.open().await;
-        let (stack, replay, circuits) =
-            StackBuilder::new().build_with_outbox(nats.clone(), direct, outbox.clone());
-        let replayer = Replayer::new(outbox.clone(), boxed(replay));
-        let wake = replayer.wake();
-        circuits.follow(nats.status(), move |kind| {
-            if kind == Kind::Event {
-                wake.notify_one();
-            }
-        });
-        let (replaying, mut stopped) = watch::channel(());
-        let task = tokio::spawn(async move {
-            let stop = async move { drop(stopped.changed().await) };
-            replayer.run(stop).await;
-        });
-        Self { nats, db: Db::new(boxed(stack)), outbox, database, _kept: kept, replaying, task }
+        let builder = Runtime::builder().nats(nats.clone()).store(options).outbox(outbox.clone());
+        let runtime = builder.build().await.unwrap().boxed();
+        Self { nats, db: runtime.client(), outbox, runtime, _kept: kept }
     }
 
     /// Waits until everything in the outbox has left.
@@ -66,9 +43,6 @@ impl Bot {
     }
 
     pub(crate) async fn stop(self) {
-        drop(self.replaying);
-        self.task.await.unwrap();
-        self.outbox.close().await;
-        self.database.close().await;
+        self.runtime.shutdown(LIMIT).await;
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rosey::nats::{NatsOptions, NatsService};
 use rosey::op::{GetChannelStats, MessageLog, Op, OutboundEnqueue, UserJoined};
-use rosey::stack::{BoxedStack, Direct, StackBuilder, boxed};
+use rosey::stack::{BoxedStack, Direct, NO_PATH, StackBuilder, boxed};
 use rosey::{Db, Error, Stack, Via};
 use tokio::task::JoinSet;
 
@@ -24,24 +24,24 @@ pub(crate) async fn nats(server: &impl Url) -> NatsService<Op> {
 /// The direct path to a file, following what the service on NATS says of its database.
 pub(crate) async fn direct(file: &DbFile, nats: &NatsService<Op>) -> Direct<Op> {
     let direct = Direct::open(file.open().await);
-    direct.follow(nats.status(), |_| async { None });
+    direct.guard(nats.status());
     direct
 }
 
 /// The standard stack over both paths.
 pub(crate) async fn stack(nats: &NatsService<Op>, file: &DbFile) -> Over {
     let direct = direct(file, nats).await;
-    Db::new(boxed(StackBuilder::new().build(nats.clone(), direct)))
+    Db::new(boxed(StackBuilder::new().over(Some(nats.clone()), direct, NO_PATH).stack))
 }
 
 /// The standard stack with nothing behind NATS.
 pub(crate) fn nats_only(nats: &NatsService<Op>) -> Over {
-    Db::new(boxed(StackBuilder::new().build(nats.clone(), Direct::closed())))
+    Db::new(boxed(StackBuilder::new().over(Some(nats.clone()), Direct::closed(), NO_PATH).stack))
 }
 
 /// The standard stack on the file alone.
 pub(crate) async fn db_only(file: &DbFile) -> Over {
-    Db::new(boxed(StackBuilder::new().build_direct(file.open().await)))
+    Db::new(boxed(StackBuilder::new().over(NO_PATH, file.open().await, NO_PATH).stack))
 }
 
 /// What callers have seen.

@@ -1,34 +1,16 @@
 //! The outbox of a bot that runs: opened, replayed, and told of at the end.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
-use tokio::time;
 
 use super::super::args::DatabaseArgs;
 use super::super::exit::Failure;
 use super::super::number::{counted, wait};
-use super::super::signals;
 use super::args::OutboxArgs;
 use super::clock_time;
 
 use crate::op::Op;
-use crate::outbox::{Counts, OutboxService, Replayed, Replayer};
-use crate::stack::BoxedStack;
-
-/// How long the last round may take, before a bot ends.
-const LAST_ROUND: Duration = Duration::from_secs(5);
-
-/// An outbox, and whoever offers again what waits in it.
-pub(in crate::cli) struct Kept {
-    outbox: OutboxService<Op>,
-    replayer: Arc<Replayer<Op, BoxedStack<Op>>>,
-    stop: watch::Sender<bool>,
-    running: std::sync::Mutex<Option<JoinHandle<()>>>,
-}
+use crate::outbox::{Counts, OutboxService, Replayed};
+use crate::runtime::Drained;
 
 /// What became of the outbox, for the report.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -77,48 +59,11 @@ pub(in crate::cli) async fn open(
     Ok(Some(outbox))
 }
 
-impl Kept {
-    /// Begins to offer what waits over a stack without the outbox.
-    pub(in crate::cli) fn start(outbox: OutboxService<Op>, stack: BoxedStack<Op>) -> Self {
-        let replayer = Arc::new(Replayer::new(outbox.clone(), stack));
-        let (stop, stopped) = watch::channel(false);
-        let run = Arc::clone(&replayer);
-        let running = tokio::spawn(async move { run.run(signals::told(stopped)).await });
-        Self { outbox, replayer, stop, running: std::sync::Mutex::new(Some(running)) }
-    }
-
-    /// To be notified when a path returns.
-    pub(in crate::cli) fn wake(&self) -> Arc<Notify> {
-        self.replayer.wake()
-    }
-
-    /// The file, for people.
-    pub(in crate::cli) fn shown(&self) -> String {
-        self.outbox.path().display().to_string()
-    }
-
-    /// Ends the replay with a last round, as far as that goes.
-    pub(in crate::cli) async fn finish(&self) -> Report {
-        let _ = self.stop.send(true);
-        let running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(running) = running {
-            let _ = running.await;
-            if self.outbox.counts().waiting > 0 {
-                // Too late is no error: it waits for the next start.
-                let _ = time::timeout(LAST_ROUND, self.replayer.once()).await;
-            }
-        }
-        Report { replayed: self.replayer.done(), left: self.outbox.counts() }
-    }
-
-    /// Closes the file.
-    pub(in crate::cli) async fn close(self) {
-        self.finish().await;
-        self.outbox.close().await;
-    }
-}
-
 impl Report {
+    pub(in crate::cli) const fn of(drained: Drained) -> Self {
+        Self { replayed: drained.replayed, left: drained.left }
+    }
+
     /// What there is to say at the end, if there is anything.
     pub(in crate::cli) fn line(&self, file: &str) -> Option<String> {
         let Self { replayed: Replayed { replayed, refused }, left } = self;

@@ -17,7 +17,7 @@ use crate::op::Op;
 use crate::outbox::{self, Listing, OutboxError, OutboxOptions, OutboxService, Replayer, Round, Which};
 
 pub(super) use args::{OutboxArgs, OutboxCommand};
-pub(super) use kept::{Kept, Report, open};
+pub(super) use kept::{Report, open};
 
 pub(super) async fn run(global: &Global, args: OutboxCommand) -> Result<Exit, Failure> {
     let args = args.spelled_out();

@@ -1,0 +1,220 @@
+//! Making a runtime: which paths, which layers around them, and what may go wrong.
+
+use tokio::task::JoinSet;
+use tower::Layer;
+use tower::layer::util::{Identity, Stack as Layers};
+
+use super::health::Observer;
+use super::paths::{NatsPath, OutboxPath, StorePath};
+use super::replay::Replay;
+use super::{Parts, Runtime};
+use crate::client::{Db, Stack};
+use crate::error::Error;
+use crate::nats::{ConnectError, NatsService};
+use crate::operation::{Kind, Operation, Persist};
+use crate::outbox::{OutboxError, OutboxService};
+use crate::sql::OpenError;
+use crate::stack::{Direct, NO_PATH, NoPath, Path, Perhaps, StackBuilder};
+
+/// Makes a [`Runtime`] over one path or several.
+///
+/// `N`, `D` and `X` are the layers around the paths; none, if none are named. `X` says as well whether there is an outbox.
+#[derive(Debug)]
+#[must_use = "a builder does nothing before it is built"]
+pub struct Builder<O, N = Identity, D = Identity, X = NoPath> {
+    nats: Option<NatsPath<O>>,
+    store: Option<StorePath<O>>,
+    outbox: Option<OutboxPath<O>>,
+    stack: StackBuilder,
+    around: (N, D, X),
+}
+
+/// Layers around an outbox.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<L>(L);
+
+/// Whether a runtime has an outbox, and which layers stand around it: [`NoPath`] or [`Around`].
+pub trait Behind<O: Operation> {
+    /// The path behind the others.
+    fn path(self, outbox: Option<OutboxService<O>>) -> impl Perhaps<O>;
+}
+
+impl<O: Operation> Behind<O> for NoPath {
+    fn path(self, _: Option<OutboxService<O>>) -> impl Perhaps<O> {
+        self
+    }
+}
+
+impl<O, L> Behind<O> for Around<L>
+where
+    O: Operation,
+    L: Layer<OutboxService<O>, Service: Path<O>>,
+{
+    fn path(self, outbox: Option<OutboxService<O>>) -> impl Perhaps<O> {
+        outbox.map(|outbox| self.0.layer(outbox))
+    }
+}
+
+/// Why a runtime was not built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// It was given nothing that could serve.
+    #[error("a runtime needs a path: name a NATS server (`nats`), a database (`store`), or both")]
+    NoPath,
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The outbox cannot be opened.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The NATS address or the credentials cannot be read.
+    #[error(transparent)]
+    Nats(#[from] ConnectError),
+}
+
+impl<O> Default for Builder<O> {
+    fn default() -> Self {
+        let around = (Identity::new(), Identity::new(), NO_PATH);
+        Self { nats: None, store: None, outbox: None, stack: StackBuilder::new(), around }
+    }
+}
+
+impl<O, N, D, X> Builder<O, N, D, X> {
+    /// The path over NATS: an address, [`NatsOptions`](crate::nats::NatsOptions), or a [`NatsService`] that connects already.
+    pub fn nats(self, nats: impl Into<NatsPath<O>>) -> Self {
+        Self { nats: Some(nats.into()), ..self }
+    }
+
+    /// The store, which serves when NATS does not, and alone without NATS: an address (`sqlite://rosey.db`),
+    /// [`SqliteOptions`](crate::sql::SqliteOptions), a [`SqlxService`](crate::sql::SqlxService) that is open already, or a
+    /// [`Direct`] that opens one later. While the service on NATS has another file open, also a copy with the same id, the
+    /// store refuses.
+    pub fn store(self, store: impl Into<StorePath<O>>) -> Self {
+        Self { store: Some(store.into()), ..self }
+    }
+
+    /// The knobs of the stack: time-outs, operations in flight, circuits, where queries are read.
+    pub fn stack(self, stack: StackBuilder) -> Self {
+        Self { stack, ..self }
+    }
+
+    /// A layer directly around the path over NATS, inside its time-out, circuit, metrics and log. Of several, the last one is
+    /// the outermost. [`Runtime::layer`] is the one around everything.
+    pub fn layer_nats<L>(self, layer: L) -> Builder<O, Layers<N, L>, D, X> {
+        let Self { nats, store, outbox, stack, around: (n, d, x) } = self;
+        Builder { nats, store, outbox, stack, around: (Layers::new(n, layer), d, x) }
+    }
+
+    /// The same around the store.
+    pub fn layer_store<L>(self, layer: L) -> Builder<O, N, Layers<D, L>, X> {
+        let Self { nats, store, outbox, stack, around: (n, d, x) } = self;
+        Builder { nats, store, outbox, stack, around: (n, Layers::new(d, layer), x) }
+    }
+
+    /// Opens store and outbox, starts connecting to NATS, and starts the tasks. Within a tokio runtime.
+    ///
+    /// NATS is not waited for: until the service is recognised there, the store serves, and without one the outbox takes
+    /// events. A file that another process is about to open or migrate is waited for, for some seconds.
+    ///
+    /// Dropping the future leaves nothing behind that is not closed with it.
+    ///
+    /// # Errors
+    /// The first of these: there is no path; the store, then the outbox, cannot be opened; the NATS address or the credentials
+    /// cannot be read. What was opened until then is closed, also a store that was open before.
+    pub async fn build(
+        self,
+    ) -> Result<Runtime<O, impl Stack<O, Error = Error<O>> + use<O, N, D, X>>, BuildError>
+    where
+        O: Persist,
+        N: Layer<NatsService<O>, Service: Path<O>>,
+        D: Layer<Direct<O>, Service: Path<O>>,
+        X: Behind<O>,
+    {
+        if self.nats.is_none() && self.store.is_none() {
+            return Err(BuildError::NoPath);
+        }
+        let direct = match self.store {
+            Some(store) => store.open().await?,
+            None => Direct::closed(),
+        };
+        let (nats, outbox) = match open(self.nats, self.outbox).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                if let Some(database) = direct.database() {
+                    database.close().await;
+                }
+                return Err(error);
+            }
+        };
+        let (n, d, x) = self.around;
+        let built = self.stack.over(
+            nats.clone().map(|nats| n.layer(nats)),
+            d.layer(direct.clone()),
+            x.path(outbox.clone()),
+        );
+        let replay = outbox.clone().map(|outbox| Replay::start(outbox, built.replay));
+        let observer = Observer::new(
+            nats.as_ref(),
+            built.circuits.as_ref(),
+            &direct,
+            outbox.as_ref(),
+            self.stack.first_for_queries(),
+        );
+        if let (Some(nats), Some(circuits)) = (&nats, &built.circuits) {
+            direct.guard(nats.status());
+            let wake = replay.as_ref().map(|replay| replay.wake.clone());
+            circuits.follow(nats.status(), move |kind| {
+                if kind == Kind::Event {
+                    wake.iter().for_each(|wake| wake.notify_one());
+                }
+            });
+        }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(observer.clone().run());
+        let parts = Parts {
+            gate: built.gate,
+            circuits: built.circuits,
+            nats,
+            direct,
+            outbox,
+            replay,
+            observer,
+            _tasks: tasks,
+        };
+        Ok(Runtime { client: Db::new(built.stack), parts })
+    }
+}
+
+impl<O, N, D> Builder<O, N, D> {
+    /// The outbox, which keeps events that neither path takes and replays them: a file,
+    /// [`OutboxOptions`](crate::outbox::OutboxOptions), an [`OutboxService`] that is open already, or an `Option` of one.
+    pub fn outbox(self, outbox: impl Into<OutboxPath<O>>) -> Builder<O, N, D, Around<Identity>> {
+        let Self { nats, store, stack, around: (n, d, _), .. } = self;
+        Builder { nats, store, outbox: Some(outbox.into()), stack, around: (n, d, Around(Identity::new())) }
+    }
+}
+
+impl<O, N, D, X> Builder<O, N, D, Around<X>> {
+    /// The same as [`layer_nats`](Self::layer_nats) around the outbox, once it is named.
+    pub fn layer_outbox<L>(self, layer: L) -> Builder<O, N, D, Around<Layers<X, L>>> {
+        let Self { nats, store, outbox, stack, around: (n, d, Around(x)) } = self;
+        Builder { nats, store, outbox, stack, around: (n, d, Around(Layers::new(x, layer))) }
+    }
+}
+
+/// Opens the outbox, and starts connecting to NATS.
+async fn open<O: Operation>(
+    nats: Option<NatsPath<O>>,
+    outbox: Option<OutboxPath<O>>,
+) -> Result<(Option<NatsService<O>>, Option<OutboxService<O>>), BuildError> {
+    let outbox = match outbox {
+        Some(outbox) => outbox.open().await?,
+        None => None,
+    };
+    let nats = match nats {
+        Some(nats) => Some(nats.open().await?),
+        None => None,
+    };
+    Ok((nats, outbox))
+}

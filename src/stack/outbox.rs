@@ -1,0 +1,57 @@
+//! The third path of the stack: the outbox.
+
+use rosey_layers::fallback::{ByClass, Repeat, RepeatRule};
+use rosey_layers::{Fallback, FallbackError, LogLayer, MetricsLayer, TimeoutLayer};
+use tower::ServiceBuilder;
+
+use super::{Path, Paths, StackBuilder};
+use crate::client::Stack;
+use crate::error::Error;
+use crate::operation::{Kind, Operation};
+use crate::reply::Via;
+use crate::request::Request;
+
+/// Only events go on to the third path. Calls and queries are not offered to it, so that their error is that
+/// of the paths that could have served them.
+#[derive(Clone, Copy, Debug)]
+struct EventsOnly;
+
+impl<O: Operation> RepeatRule<Request<O>> for EventsOnly {
+    fn repeat(&self, request: &Request<O>) -> Repeat {
+        match request.op.spec().kind {
+            // Even if the event may have taken effect already: the ledger knows its id.
+            Kind::Event => Repeat::Always,
+            Kind::Call | Kind::Query => Repeat::Never,
+        }
+    }
+}
+
+impl StackBuilder {
+    /// The paths, with the outbox and its layers behind them.
+    pub(super) fn third<O, S, X>(
+        &self,
+        paths: S,
+        outbox: X,
+    ) -> impl Paths<O, Error = FallbackError<S::Error, Error<O>>> + use<O, S, X>
+    where
+        O: Operation,
+        S: Paths<O>,
+        X: Path<O>,
+    {
+        let outbox = ServiceBuilder::new()
+            .layer(LogLayer::new(Via::Outbox.tag()))
+            .layer(MetricsLayer::new(Via::Outbox.as_str()).prefix(self.prefix))
+            // A disk that hangs must not hold a caller longer than a database that hangs.
+            .layer(TimeoutLayer::new(self.db_timeout))
+            .service(outbox);
+        Fallback::new(paths, outbox, ByClass::new().repeat(EventsOnly))
+    }
+
+    /// The paths as the replay of an outbox needs them.
+    pub(super) fn replay<O: Operation, S: Paths<O>>(&self, paths: S) -> impl Stack<O> + use<O, S> {
+        ServiceBuilder::new()
+            .layer(LogLayer::new("[REPLAY]"))
+            .layer(MetricsLayer::new("replay").prefix(self.prefix))
+            .service(paths)
+    }
+}
