@@ -207,7 +207,7 @@ pub(super) const WITHOUT_NATS: &[Phase] = &[
         name: "database locked",
         act: Act::Lock,
         told: &[
-            "Another program holds the lock of the file (BEGIN IMMEDIATE), and there is",
+            "Another program holds the lock of the file (BEGIN IMMEDIATE); there is",
             "no other path. Events go to the outbox, a file of the bot's own.",
             "Look: via outbox. Calls fail, no event does.",
         ],
