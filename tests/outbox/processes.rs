@@ -149,6 +149,7 @@ async fn a_bot_without_any_path_reads_all_the_same_and_the_next_one_delivers() {
     let (code, text) = outcome(rosey(kept.dir.path()).args(["outbox", "--replay", "--nats-url", NOWHERE]));
     assert_eq!(code, Some(4), "{text}");
     assert!(text.contains("0 replayed") && text.contains("stopped: "), "{text}");
+    file.open().await.close().await;
     let replay = ["outbox", "--replay", "--nats-url", NOWHERE, "--database-url", &file.url()];
     let (code, text) = outcome(rosey(kept.dir.path()).args(replay));
     assert_eq!(code, Some(0), "{text}");

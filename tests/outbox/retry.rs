@@ -82,6 +82,7 @@ async fn on_the_command_line_one_is_named_by_its_id_or_all_are_meant() {
     let (code, text) = program(&["--retry-refused", "--drop", "--yes"]);
     assert!(code == Some(2) && text.contains("cannot be used with"), "{text}");
 
+    file.open().await.close().await;
     let (code, text) = program(&["--replay", "--no-nats", "--database-url", &file.url()]);
     assert!(code == Some(0) && text.starts_with("20 replayed"), "{text}");
     assert_exactly_once(&file, 20).await;
