@@ -23,6 +23,7 @@ mod promises {
     mod poison;
     mod progress;
     mod replies;
+    mod results;
     mod same_id;
     mod secrets;
     mod settings;

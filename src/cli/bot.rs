@@ -25,6 +25,7 @@ pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
         args.paths.database = args.paths.database.keeping(&args.keep);
     }
     let mode = args.paths.database.file_mode;
+    args.chat.chat.check()?;
     let shutdown = signals::shutdown();
     let outbox = outbox::open(&args.outbox, &args.paths.database).await?;
     let paths = Paths::open(&args.paths, "rosey-bot", outbox).await?;

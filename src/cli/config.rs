@@ -23,7 +23,7 @@ const SHARED: [(&str, &str); 2] = [("NATS_URL", "nats-url"), ("DATABASE_URL", "d
 const LARGEST: u64 = 1024 * 1024;
 
 /// What file and shared variables say of each option, for all commands and for some.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Source {
     /// The file, if there is one.
     pub(super) file: Option<PathBuf>,

@@ -159,10 +159,25 @@ pub(super) fn print_json(value: &impl serde::Serialize) {
 }
 
 fn put(text: &str) {
-    bars().suspend(|| {
-        // A closed pipe (`rosey recent | head`) is the reader's choice.
-        let _ = writeln!(io::stdout(), "{text}");
-    });
+    bars().suspend(|| written(writeln!(io::stdout(), "{text}")));
+}
+
+/// Why a result could not be written to stdout: the first reason.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// Notes how writing to stdout went. A closed pipe (`rosey recent | head`) is the reader's choice.
+pub(super) fn written(result: io::Result<()>) {
+    if let Err(error) = result
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = UNWRITTEN.set(error);
+    }
+}
+
+/// Why not everything that was printed has been written, if so.
+pub(super) fn unwritten() -> Option<&'static io::Error> {
+    written(io::stdout().flush());
+    UNWRITTEN.get()
 }
 
 /// A line as the log writes it in JSON.

@@ -43,6 +43,7 @@ pub(super) enum DeadCommand {
     /// Show a letter with its headers and its payload
     Show {
         /// Its number
+        #[arg(value_parser = number)]
         id: i64,
     },
     /// Apply letters again, as the service would; those that are applied are removed. Letters older than 7 days are
@@ -61,11 +62,15 @@ pub(super) enum DeadCommand {
 #[derive(Debug, Args)]
 pub(super) struct DeadWhich {
     /// Their numbers
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = number)]
     pub(super) ids: Vec<i64>,
     /// All of them
     #[arg(long)]
     pub(super) all: bool,
+}
+
+fn number(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "expected the number of a dead letter, as `rosey dead list` shows it".to_owned())
 }
 
 /// A letter that is older is not offered again: the ledger may have forgotten what had been done by then.
@@ -106,7 +111,8 @@ async fn command(
             Ok(Exit::Ok)
         }
         DeadCommand::Show { id } => {
-            let letter = letters.show(*id).await.map_err(|e| unserved(&e))?.ok_or_else(|| missing(*id))?;
+            let letter =
+                letters.show(*id).await.map_err(|e| unserved(&e))?.ok_or_else(|| missing(&id.to_string()))?;
             if global.json {
                 console::print_json(&as_json(&letter));
             } else {
@@ -139,23 +145,25 @@ async fn command(
                     console::print(format!("{} dropped", counted(removed, "dead letter")));
                 }
             }
-            match missing.as_slice() {
-                [] => Ok(Exit::Ok),
-                ids => Err(Failure::new(Exit::Failed, format!("there is no dead letter {}", ids.join(", ")))),
-            }
+            none_missing(&missing)
         }
         DeadCommand::Retry(which) => {
             let mut failed: Vec<(i64, Cause)> = Vec::new();
+            let mut missing = Vec::new();
             for id in chosen(letters, which).await? {
                 match retry(db, letters, id).await {
-                    Ok(()) => say(global, id, "applied, and removed from the dead letters", None),
+                    Ok(true) => say(global, id, "applied, and removed from the dead letters", None),
+                    Ok(false) => {
+                        say(global, id, "not there", None);
+                        missing.push(id.to_string());
+                    }
                     Err(cause) => {
                         say(global, id, "still here", Some(&cause));
                         failed.push((id, cause));
                     }
                 }
             }
-            still_here(&failed)
+            if failed.is_empty() { none_missing(&missing) } else { still_here(&failed) }
         }
     }
 }
@@ -169,10 +177,10 @@ async fn chosen(letters: &mut DeadLetters, which: &DeadWhich) -> Result<Vec<i64>
     }
 }
 
-/// Offers a letter again, as the service would read it. However often: it has one id.
-async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Result<(), Cause> {
+/// Offers a letter again, as the service would read it. However often: it has one id. False if there is no such letter.
+async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Result<bool, Cause> {
     let invalid = |why: String| Cause::new(Code::INVALID, why);
-    let letter = letters.show(id).await?.ok_or_else(|| invalid(format!("there is no dead letter {id}")))?;
+    let Some(letter) = letters.show(id).await? else { return Ok(false) };
     if letter.at < clock::now() - OLDEST {
         let why = "it is older than 7 days: whether it has been done since cannot be told any more";
         return Err(invalid(why.to_owned()));
@@ -200,7 +208,7 @@ async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Resu
     let request = Request::with_head(head, Op::decode(index, &letter.payload)?);
     db.clone().oneshot(request).await.map_err(|error| error.cause().clone())?;
     // Dying here leaves the letter, and what it asks for done: offered again, it has no second effect.
-    letters.drop_letter(id).await.map(drop)
+    letters.drop_letter(id).await.map(|_| true)
 }
 
 /// How a retry ends of which these failed: what could not be served weighs more than what was refused.
@@ -281,8 +289,13 @@ fn as_json(letter: &BuriedLetter) -> Value {
     shown
 }
 
-fn missing(id: i64) -> Failure {
-    Failure::new(Exit::Failed, format!("there is no dead letter {id}"))
+fn missing(ids: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("there is no dead letter {ids}"))
+}
+
+/// How a command ends of whose letters these are not there.
+fn none_missing(ids: &[String]) -> Result<Exit, Failure> {
+    if ids.is_empty() { Ok(Exit::Ok) } else { Err(missing(&ids.join(", "))) }
 }
 
 fn unserved(cause: &Cause) -> Failure {

@@ -43,6 +43,15 @@ impl KeepArgs {
     }
 }
 
+/// The periods that are in force if nothing is said, as `--keep` takes them.
+pub(super) fn usual() -> String {
+    let said = |(name, time): (&str, Duration)| {
+        let hours = time.as_secs() / 3600;
+        if hours.is_multiple_of(24) { format!("{name}={}d", hours / 24) } else { format!("{name}={hours}h") }
+    };
+    Retention::default().times::<Op>().into_iter().map(said).collect::<Vec<_>>().join(",")
+}
+
 /// Reads `--keep`.
 fn periods(list: &str) -> Result<Periods, String> {
     let known = Retention::default().times::<Op>();

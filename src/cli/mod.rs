@@ -46,6 +46,19 @@ use words::Words;
 
 /// Runs the command line of this process, and says how it ended.
 pub fn main() -> ExitCode {
+    let code = ended();
+    match console::unwritten() {
+        None => code,
+        Some(why) => {
+            let failed =
+                Failure::new(Exit::Failed, format!("the results could not be written to stdout: {why}"));
+            let failed = failed.report();
+            if code == ExitCode::SUCCESS { failed } else { code }
+        }
+    }
+}
+
+fn ended() -> ExitCode {
     let words = Words::of_process();
     let name = words.command().unwrap_or_default();
     console::speak(words.want_json(), words.want_json_log().unwrap_or_default());
@@ -59,12 +72,15 @@ pub fn main() -> ExitCode {
     };
     // Before anything is read: a signal that comes meanwhile must not end what is to stay.
     let caught = matches!(name, "serve" | "up" | "bot").then(|| signals::Caught::new(&runtime));
-    let result = match Resolved::new(&words) {
-        Err(Unresolved::Line { .. } | Unresolved::Values { .. }) if name == "config" => {
-            settings::show(&words)
+    let configured = resolved::configured(&words);
+    // What is asked about is resolved once more, as another command.
+    let asked = (name == "config").then(|| configured.clone());
+    let result = match (Resolved::of(&words, configured), asked) {
+        (Err(Unresolved::Line { .. } | Unresolved::Values { .. }), Some(asked)) => {
+            settings::show(&words, asked)
         }
-        Err(unresolved) => return unresolved.report(),
-        Ok(resolved) => {
+        (Err(unresolved), _) => return unresolved.report(),
+        (Ok(resolved), asked) => {
             let Resolved { cli, source, settings } = resolved;
             console::speak_as(&cli.global, matches!(cli.command, Command::Demo(_)));
             reload::remember(&source, settings);
@@ -76,7 +92,10 @@ pub fn main() -> ExitCode {
                 if let Some(caught) = caught {
                     caught.stay(&runtime);
                 }
-                runtime.block_on(run(cli, &words))
+                match asked {
+                    Some(asked) => settings::show(&words, asked),
+                    None => runtime.block_on(run(cli)),
+                }
             })
         }
     };
@@ -88,7 +107,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli, words: &Words) -> Result<Exit, Failure> {
+async fn run(cli: Cli) -> Result<Exit, Failure> {
     let global = cli.global;
     match cli.command {
         Command::Up(args) => up::run(args).await,
@@ -102,7 +121,8 @@ async fn run(cli: Cli, words: &Words) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Dead(args) => dead::run(&global, args).await,
         Command::Demo(args) => demo::run(&global, args).await,
-        Command::Config(_) => settings::show(words),
+        // Shown before, of the configuration as it was read.
+        Command::Config(_) => Ok(Exit::Ok),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::usual(), "rosey", &mut script);

@@ -24,7 +24,7 @@ use crate::sql::{SqliteOptions, SqlxService, Synchronous};
 use crate::stack::{BoxedStack, Direct, StackBuilder, boxed};
 
 /// The database of `serve` and `up`, if none is named.
-const DEFAULT_DATABASE: &str = "sqlite://rosey.db";
+pub(super) const DEFAULT_DATABASE: &str = "sqlite://rosey.db";
 
 /// How long a command waits for the service in any case: it may be starting.
 const STARTING: Duration = Duration::from_millis(700);

@@ -39,7 +39,9 @@ pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Fa
         let line = |line: &Line| {
             format!("{}  <{}> {}", time(line.timestamp), clean(&line.username), clean(&line.message))
         };
-        if lines.is_empty() {
+        if args.lines == 0 {
+            "no lines were asked for".to_owned()
+        } else if lines.is_empty() {
             "nothing was said yet".to_owned()
         } else {
             lines.iter().map(line).collect::<Vec<_>>().join("\n")

@@ -35,6 +35,20 @@ pub(super) struct Forms {
     pub(super) log: bool,
 }
 
+/// The commands with the file's lines as their defaults, and what the file says.
+#[derive(Clone)]
+pub(super) struct Configured {
+    pub(super) command: clap::Command,
+    pub(super) source: Source,
+}
+
+/// Reads the configuration file.
+pub(super) fn configured(words: &Words) -> Configured {
+    known::learn_all(words.all());
+    let (command, source) = config::apply(environment::respected(Cli::usual()), words);
+    Configured { command, source }
+}
+
 impl Forms {
     pub(super) fn new(words: &Words, source: &Source) -> Self {
         let command = words.command().unwrap_or_default();
@@ -47,8 +61,12 @@ impl Forms {
 
 impl Resolved {
     pub(super) fn new(words: &Words) -> Result<Self, Unresolved> {
-        known::learn_all(words.all());
-        let (mut command, source) = config::apply(environment::respected(Cli::usual()), words);
+        Self::of(words, configured(words))
+    }
+
+    /// The same of a configuration that has been read: a named pipe gives what it holds only once.
+    pub(super) fn of(words: &Words, configured: Configured) -> Result<Self, Unresolved> {
+        let Configured { mut command, source } = configured;
         command.build();
         let forms = Forms::new(words, &source);
         let program = std::env::args_os().take(1);

@@ -6,13 +6,12 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
-use super::args::Cli;
-use super::config::{self, Source};
+use super::config::Source;
 use super::exit::{Exit, Failure};
-use super::resolved::{self, Forms};
+use super::resolved::{self, Configured, Forms};
 use super::values::{self, Parsers, Shown};
 use super::words::Words;
-use super::{console, environment, secrets, usage};
+use super::{args, console, keep, outbox, paths, secrets, usage};
 
 /// An option that has a value, or could have one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,9 +86,33 @@ pub(super) fn in_force(command: &Command, matches: &ArgMatches, source: &Source)
     }
 }
 
+/// Gives the options that nothing sets the value that the command uses then. What has none is unset.
+fn fill_in(command: &str, settings: &mut [Setting]) {
+    let is = |name: &str, value: &str| {
+        settings.iter().any(|setting| setting.name == name && setting.value.as_deref() == Some(value))
+    };
+    let json = is("json", "true") && command != "demo";
+    for setting in settings.iter_mut().filter(|setting| setting.from == DEFAULT) {
+        let usual = match setting.name.as_str() {
+            "database-url" if matches!(command, "serve" | "up" | "dead" | "verify") => {
+                paths::DEFAULT_DATABASE.to_owned()
+            }
+            "keep" => keep::usual(),
+            "log" => args::usual_log(command).to_owned(),
+            "log-format" => if json { "json" } else { "text" }.to_owned(),
+            "outbox" => outbox::USUAL.to_owned(),
+            _ => {
+                setting.value = setting.value.take().filter(|value| !value.is_empty());
+                continue;
+            }
+        };
+        setting.value = Some(usual);
+    }
+}
+
 /// `rosey config`: the options in force, or everything that is wrong with them.
-pub(super) fn show(words: &Words) -> Result<Exit, Failure> {
-    let (command, source) = config::apply(environment::respected(Cli::usual()), words);
+pub(super) fn show(words: &Words, configured: Configured) -> Result<Exit, Failure> {
+    let Configured { command, source } = configured;
     let forms = Forms::new(words, &source);
     console::speak(forms.results, forms.log);
     let parsers = Parsers::new(&command);
@@ -110,7 +133,7 @@ pub(super) fn show(words: &Words) -> Result<Exit, Failure> {
     };
     // A line of the file for that is for the command that is asked about, and for this one.
     console::speak(forms.results || matches.get_flag("json"), forms.log);
-    let settings = in_force(&command, &matches, &source);
+    let mut settings = in_force(&command, &matches, &source);
     let name = matches.subcommand_name().unwrap_or_default();
     let mut problems = source.problems.clone();
     // What the file says has been checked, line by line.
@@ -119,6 +142,7 @@ pub(super) fn show(words: &Words) -> Result<Exit, Failure> {
     if !problems.is_empty() {
         return Err(resolved::failure(&problems));
     }
+    fill_in(name, &mut settings);
     let shown =
         |setting: &Setting| setting.value.as_deref().map(|value| secrets::value(&setting.name, value));
     if console::results_json() {

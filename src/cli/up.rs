@@ -23,6 +23,7 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     args.paths.database = args.paths.database.keeping(&args.keep);
     args.paths.queries = args.chat.queries.into();
     let mode = args.paths.database.file_mode;
+    args.chat.chat.check()?;
     let shutdown = signals::shutdown();
     // Where no server answers, there is nothing to ask: the bot begins without it.
     let asks = !args.paths.no_nats && is_there(&args.paths.nats.nats_url).await;

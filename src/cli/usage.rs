@@ -79,7 +79,10 @@ pub(super) fn print(error: &clap::Error) {
     let clean = if error.use_stderr() { secrets::hide(&clean) } else { known::mask(clean) };
     if clean == text {
         // As it is, and coloured on a terminal.
-        let _ = error.print();
+        let printed = error.print();
+        if !error.use_stderr() {
+            console::written(printed);
+        }
     } else if error.use_stderr() {
         console::raw_stderr(clean.as_bytes());
     } else {

@@ -10,10 +10,11 @@ use futures_util::future;
 use tokio::sync::{mpsc, watch};
 
 use super::connection::listen;
+use super::failure::Failure;
 use super::inbox::Inbox;
 use super::look::Look;
 use super::probe::Probe;
-use super::reconnect;
+use super::reconnect::Refusals;
 use super::status::Health;
 use crate::request::Head;
 
@@ -109,6 +110,8 @@ impl NatsOptions {
             Some((token, None)) => options.token(token),
             None => options,
         };
+        let refusals = Arc::new(Refusals::default());
+        let waited = Arc::clone(&refusals);
         options
             .name(self.name)
             .retry_on_initial_connect()
@@ -117,8 +120,9 @@ impl NatsOptions {
             .request_timeout(None)
             .client_capacity(self.queue)
             .subscription_capacity(1 << 16)
-            .reconnect_delay_callback(reconnect::delay)
+            .reconnect_delay_callback(move |attempt| waited.delay(attempt))
             .event_callback(move |e| {
+                count(&refusals, &e);
                 look.pass(e, event.clone());
                 future::ready(())
             })
@@ -223,6 +227,15 @@ pub(crate) fn refuses_us(event: &Event) -> bool {
             *text == ConnectErrorKind::AuthorizationViolation.to_string()
         }
         _ => false,
+    }
+}
+
+/// Counts the refusals in a row: the end of a connection that was refused is none of its own.
+fn count(refusals: &Refusals, event: &Event) {
+    if refuses_us(event) {
+        refusals.again();
+    } else if matches!(event, Event::Connected) || Failure::of(event).is_some() {
+        refusals.over();
     }
 }
 

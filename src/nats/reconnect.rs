@@ -1,6 +1,7 @@
 //! The back-off between attempts to reconnect.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The longest back-off in milliseconds, before jitter.
@@ -23,9 +24,58 @@ pub(super) fn delay(attempt: usize) -> Duration {
     pause.mul_f64(0.5 + dice as f64 / u64::MAX as f64)
 }
 
+/// Refusals that are tried again as soon as a loss: a server that starts may not know its users yet.
+const PATIENT: u32 = 5;
+/// The back-off after the first refusal that is answered with one, and the longest.
+const REFUSED: Duration = Duration::from_millis(500);
+const LONGEST_REFUSED: Duration = Duration::from_secs(5);
+
+/// How often in a row the server has refused the user or password. Only an operator changes that, and every attempt is a line
+/// in the server's log: the attempts become rarer.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(AtomicU32);
+
+impl Refusals {
+    /// The server has refused the user or password.
+    pub(super) fn again(&self) {
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
+    }
+
+    /// The server is gone, or has let the client in.
+    pub(super) fn over(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// The back-off before attempt number `attempt`.
+    pub(super) fn delay(&self, attempt: usize) -> Duration {
+        let usual = delay(attempt);
+        match self.0.load(Ordering::Relaxed).checked_sub(PATIENT) {
+            None => usual,
+            Some(more) => usual + REFUSED.saturating_mul(1 << more.min(8)).min(LONGEST_REFUSED),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_password_is_tried_less_and_less_often_and_a_lost_server_as_before() {
+        let refusals = Refusals::default();
+        let within_a_second = |refusals: &Refusals| refusals.delay(1_000) <= Duration::from_millis(300);
+        for _ in 1..PATIENT {
+            refusals.again();
+            assert!(within_a_second(&refusals));
+        }
+        for _ in 0..100 {
+            refusals.again();
+            assert!((REFUSED..LONGEST_REFUSED + REFUSED).contains(&refusals.delay(1_000)));
+        }
+        assert!(refusals.delay(1_000) >= LONGEST_REFUSED);
+        refusals.over();
+        assert!(within_a_second(&refusals));
+    }
 
     #[test]
     fn the_first_tries_come_at_once_and_the_last_ones_never_late() {

@@ -67,7 +67,7 @@ impl Does {
 }
 
 impl Denials {
-    /// Reads a complaint of the server. Answers whether it is news.
+    /// Reads a complaint of the server. Answers whether it is to be logged as it is: a denial becomes a notice.
     pub(super) fn note(&self, over: Carries, complaint: &str) -> bool {
         let Some(denial) = Denial::read(over, complaint) else { return true };
         let mut all = self.lock();
@@ -77,8 +77,18 @@ impl Denials {
         }
         if all.len() < MOST {
             all.insert(denial, Known::default());
+            return false;
         }
         true
+    }
+
+    /// Whether no operation can be heard of that this service has to subscribe to.
+    pub(super) fn deny_everything<O: Persist>(&self, mode: Mode) -> bool {
+        let all = self.all();
+        let denied = |subject: &str| all.iter().any(|d| d.does == Does::Subscribe && d.subject == subject);
+        let mut own =
+            O::SPECS.iter().filter(|spec| mode == Mode::Core || spec.kind != Kind::Event).peekable();
+        own.peek().is_some() && own.all(|spec| denied(spec.subject))
     }
 
     /// The connection is new: that we may not publish somewhere, or have an inbox, it says again at once. Not everything else
@@ -224,6 +234,12 @@ impl Denial {
         Some(text)
     }
 
+    /// Whether this is a subscription that the service needs for its own subjects.
+    fn is_own<O: Persist>(&self) -> bool {
+        let below = self.subject.strip_prefix(O::SERVICE).is_some_and(|rest| rest.starts_with('.'));
+        self.does == Does::Subscribe && (below || O::SPECS.iter().any(|spec| spec.subject == self.subject))
+    }
+
     fn sentence(&self, consequence: &str) -> String {
         let Self { does, subject, .. } = self;
         let word = does.word();
@@ -282,8 +298,28 @@ pub(super) fn look<O: Persist>(shared: &Shared<O>, wanted: bool) {
         // Over either connection it is the same user who is denied it.
         Some((format!("{PREFIX}{} {}", denial.does.word(), denial.subject), denial.sentence(&consequence)))
     };
+    let everything = shared.troubles.denials.deny_everything::<O>(mode);
     let all = shared.troubles.denials.all().into_iter().filter(relevant);
-    shared.notices.replace(PREFIX, all.filter_map(keyed).collect::<BTreeMap<_, _>>());
+    // One sentence for all of them, where it is all of them.
+    let all = all.filter(|denial| !(everything && denial.is_own::<O>()));
+    let mut notices: BTreeMap<_, _> = all.filter_map(keyed).collect();
+    if everything {
+        notices.insert(format!("{PREFIX}everything"), nothing_served::<O>(mode));
+    }
+    shared.notices.replace(PREFIX, notices);
+}
+
+fn nothing_served<O: Persist>(mode: Mode) -> String {
+    let (subjects, consequence) = match mode {
+        Mode::Core => ("any of its subjects", "nothing is served"),
+        Mode::JetStream => ("the subjects of queries and calls", "none of these is served"),
+    };
+    let below = format!("{}.>", O::SERVICE);
+    format!(
+        "the NATS server does not let this service subscribe to {subjects}: {consequence}. Clients with a database of their own \
+         fall back to it. Allow {below:?} to this user (permissions {{ subscribe: {{ allow: [{below:?}] }} }}), and reload \
+         the server; this service tries again every few seconds"
+    )
 }
 
 #[cfg(test)]
@@ -316,8 +352,9 @@ mod tests {
     async fn a_denial_is_lifted_when_it_is_asked_for_and_no_complaint_comes() {
         let denials = Denials::default();
         let (over, complaint) = (Carries::Requests, r#"Permissions Violation for Subscription to "a""#);
-        assert!(denials.note(over, complaint), "news");
-        assert!(!denials.note(over, complaint), "none");
+        assert!(denials.note(over, "nats: stale connection"), "no denial");
+        assert!(!denials.note(over, complaint), "a notice");
+        assert!(!denials.note(over, complaint), "known");
         time::advance(COMPLAINT).await;
         assert!(!denials.lift(over), "nothing was asked");
         assert_eq!((denials.ask(over), denials.ask(over)), (vec!["a".to_owned()], vec![]));

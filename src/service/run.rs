@@ -10,7 +10,9 @@ use super::link::{Carries, Link};
 use super::stream::{Api, Declaration, Plan};
 use super::tasks::{Earlier, Tasks};
 use super::waiting::Room;
-use super::{Counters, Instance, Notices, Progress, Replies, ServeError, ServiceOptions, Shared, Troubles};
+use super::{
+    Counters, Instance, Mode, Notices, Progress, Replies, ServeError, ServiceOptions, Shared, Troubles,
+};
 use crate::nats::NatsOptions;
 use crate::operation::Persist;
 use crate::sql::SqlxService;
@@ -127,7 +129,10 @@ impl<O: Persist> Run<O> {
         for carries in [Carries::Requests, Carries::Stream] {
             troubles.denials.listening(carries);
         }
-        if let Some(ready) = ready.take() {
+        // Where the server denies everything, that is a notice, and serving begins with the first subject that it allows. Events
+        // come from a stream all the same.
+        let serves_nothing = self.mode() == Mode::Core && troubles.denials.deny_everything::<O>(Mode::Core);
+        if !serves_nothing && let Some(ready) = ready.take() {
             let mode = self.mode().as_str();
             let (url, database, file) = (&*requests.link.url, self.db.database(), self.db.shown());
             tracing::info!(url, mode, database, file, "serving");

@@ -176,6 +176,10 @@ async fn narrow<O: Persist>(shared: Arc<Shared<O>>, lanes: Arc<Lanes<O>>) {
     }
     let below = format!("{}.", O::SERVICE);
     let told_so = || {
+        // Where nothing is listened to, nothing has an order.
+        if shared.troubles.denials.deny_everything::<O>(shared.mode()) {
+            return shared.notices.clear(ORDER);
+        }
         shared.notices.raise(
             ORDER,
             format!(

@@ -160,8 +160,8 @@ impl Troubles {
     /// The server complains.
     pub(super) fn server_says(&self, over: Carries, error: &dyn std::fmt::Display) {
         if !self.denials.note(over, &error.to_string()) {
-            // It is a notice by now.
-            return;
+            // It is a notice, with what follows from it and what helps.
+            return tracing::debug!("the NATS server says: {error}");
         }
         if let Some(more) = self.server.again() {
             tracing::error!("the NATS server says: {error}{more}");

@@ -88,6 +88,11 @@ pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
     primary(error) == Some(READONLY)
 }
 
+/// Whether the file, or what lies beside it, cannot be opened or created.
+pub(super) fn is_unopenable(error: &sqlx::Error) -> bool {
+    primary(error) == Some(CANTOPEN)
+}
+
 /// The primary result code; none if the error is not SQLite's own.
 fn primary(error: &sqlx::Error) -> Option<i32> {
     let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;

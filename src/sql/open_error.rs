@@ -1,5 +1,6 @@
 //! Why a database could not be opened.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub enum OpenError {
     #[error("database address {0:?}: {1}")]
     Address(String, String),
     /// The file, or the lock beside it, cannot be opened.
-    #[error("cannot open {}: {error}", path.display())]
+    #[error("cannot open {}: {error}{}", path.display(), advice(error))]
     File {
         /// Which.
         path: PathBuf,
@@ -59,7 +60,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// SQLite says no.
-    #[error("cannot open the database {}: {error}", path.display())]
+    #[error("cannot open the database {}: {error}{}", path.display(), sqlite_advice(error))]
     Sqlite {
         /// Which.
         path: PathBuf,
@@ -69,7 +70,7 @@ pub enum OpenError {
     /// The file, or what SQLite keeps beside it, cannot be written.
     #[error(
         "cannot write to the database {}: it, its -wal and its -shm file and their folder must be writable for this \
-         user",
+         user. Run this as the file's owner, or make the folder writable",
         path.display()
     )]
     ReadOnly {
@@ -130,6 +131,20 @@ pub enum OpenError {
         /// Why.
         error: MigrateError,
     },
+}
+
+/// What to do about a file that this user may not open or create.
+const OWNER: &str = ". Run this as the file's owner, or make the folder writable";
+
+fn advice(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => OWNER,
+        _ => "",
+    }
+}
+
+fn sqlite_advice(error: &sqlx::Error) -> &'static str {
+    if error::is_unopenable(error) { OWNER } else { "" }
 }
 
 impl OpenError {

@@ -126,7 +126,7 @@ fn config_says_what_is_in_force_and_who_says_so() {
     assert_eq!(options["nats-url"], said("nats://***@filehost", "rosey.toml:1"));
     assert_eq!(options["log"], said("debug", "rosey.toml:2"));
     assert_eq!(options["jetstream"], said("auto", "default"));
-    assert_eq!(options["database-url"], json!({"value": null, "from": "default"}));
+    assert_eq!(options["database-url"], said("sqlite://rosey.db", "default"));
     assert_eq!(config(&["bot"], &[])["nats-url"], said("nats://bothost", "rosey.toml:4"));
     // What other programs say counts before the file, in each of its parts.
     let shared = [("NATS_URL", "nats://shared")];

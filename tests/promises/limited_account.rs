@@ -241,6 +241,67 @@ async fn what_was_denied_is_served_as_soon_as_the_server_allows_it() {
 }
 
 #[tokio::test]
+async fn a_service_that_may_listen_to_nothing_says_so_once_and_not_that_it_serves() {
+    let store = tempfile::tempdir().unwrap();
+    let server = NatsServer::with_config(&with_permissions(&store, r#"{ deny: "rosey.db.>" }"#)).await;
+    let file = DbFile::new();
+    let (url, database) = (AsUser(&server).url(), file.url());
+    let arguments = ["serve", "--nats-url", &url, "--database-url", &database, "--jetstream", "off"];
+    let service = ServeProcess::begin(&arguments);
+    service.says("nothing is served").await;
+    // The denied subjects are asked for again, and denied again.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    let log = service.log();
+    assert_eq!(log.matches("ERROR").count(), 1, "{log}");
+    assert!(!log.contains(" serving"), "{log}");
+    server.reload(&with_permissions(&store, r#"">""#));
+    service.says(" serving").await;
+    serves(&Peer::connect(&server).await, &file).await;
+    assert_eq!(service.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_stream_is_drained_without_a_warning_about_its_own_change() {
+    let (server, _store) = limited("{ max_file: 1G, max_mem: 1M }", "").await;
+    let file = DbFile::new();
+    let url = server.url();
+    assert_eq!(ServeProcess::start(&server, &file).await.terminate().await, Some(0));
+    let database = file.url();
+    let arguments = ["serve", "--nats-url", &url, "--database-url", &database, "--jetstream", "off"];
+    let service = ServeProcess::begin(&arguments);
+    service.says("serving").await;
+    let js = async_nats::jetstream::new(Peer::connect(&server).await.client.clone());
+    wait_until("the stream is gone", || async { js.get_stream("ROSEY").await.is_err() }).await;
+    let log = service.log();
+    assert!(!log.contains("WARN") && !log.contains("configuration differed"), "{log}");
+    assert_eq!(service.terminate().await, Some(0));
+}
+
+/// How often a service with a wrong password has come to the server within this time.
+async fn attempts(server: &NatsServer, time: std::time::Duration) -> usize {
+    let before = server.log().matches("authentication error").count();
+    tokio::time::sleep(time).await;
+    server.log().matches("authentication error").count() - before
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_less_and_less_often_and_a_right_one_is_found() {
+    let config = |password: &str| format!("authorization {{ user: service, password: {password} }}");
+    let server = NatsServer::with_config(&config("another")).await;
+    let file = DbFile::new();
+    let (url, database) = (AsUser(&server).url(), file.url());
+    let service = ServeProcess::begin(&["serve", "--nats-url", &url, "--database-url", &database]);
+    service.says("refuses our user or password").await;
+    wait_until("it has tried often", || async { server.log().matches("authentication error").count() >= 8 })
+        .await;
+    let tries = attempts(&server, std::time::Duration::from_secs(6)).await;
+    assert!(tries <= 5, "{tries} in 6 s: {}", server.log());
+    server.reload(&config("x"));
+    service.says("serving").await;
+    assert_eq!(service.terminate().await, Some(0));
+}
+
+#[tokio::test]
 async fn a_service_whose_inbox_is_denied_serves_as_soon_as_the_server_allows_it() {
     let store = tempfile::tempdir().unwrap();
     let server = NatsServer::with_config(&with_permissions(&store, r#"{ deny: "_INBOX.>" }"#)).await;

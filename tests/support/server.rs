@@ -149,7 +149,7 @@ impl NatsServer {
         super::proc::signal(self.child.as_ref().expect("the server runs").id(), signal);
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 

@@ -74,6 +74,16 @@ impl Source {
                                      (a file's last event happens now) or ?speed=max|N (N times the recorded pace), \
                                      or ?source=NAME (whose ids its lines have), joined by &";
 
+    /// Checks that the chat can be opened, without waiting for one that is written to later.
+    ///
+    /// # Errors
+    /// When the file is not there, or cannot be read.
+    pub fn check(&self) -> Result<(), OpenError> {
+        match self {
+            Self::Jsonl(recording) => recording.check(),
+        }
+    }
+
     /// Opens the chat.
     ///
     /// # Errors

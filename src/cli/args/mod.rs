@@ -168,11 +168,22 @@ impl Cli {
 
 impl Command {
     /// What is logged if nothing is said: those that run for long tell what they do.
-    pub(super) const fn log(&self) -> &'static str {
-        match self {
-            Self::Up(_) | Self::Serve(_) | Self::Bot(_) => "info",
-            Self::Demo(_) => "warn",
-            _ => "off",
-        }
+    pub(super) fn log(&self) -> &'static str {
+        usual_log(match self {
+            Self::Up(_) => "up",
+            Self::Serve(_) => "serve",
+            Self::Bot(_) => "bot",
+            Self::Demo(_) => "demo",
+            _ => "",
+        })
+    }
+}
+
+/// What the command of this name logs if nothing is said.
+pub(super) fn usual_log(command: &str) -> &'static str {
+    match command {
+        "up" | "serve" | "bot" => "info",
+        "demo" => "warn",
+        _ => "off",
     }
 }

@@ -9,7 +9,7 @@ use crate::outbox::{OutboxOptions, Which};
 use crate::sql::Synchronous;
 
 /// The outbox of `bot` and `up`, if none is named.
-const USUAL: &str = "rosey.outbox";
+pub(in crate::cli) const USUAL: &str = "rosey.outbox";
 const OFF: &str = "off";
 
 /// The outbox of a command that runs for long.

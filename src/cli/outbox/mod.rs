@@ -16,7 +16,7 @@ use crate::clock;
 use crate::op::Op;
 use crate::outbox::{self, Listing, OutboxError, OutboxOptions, OutboxService, Replayer, Round, Which};
 
-pub(super) use args::{OutboxArgs, OutboxCommand};
+pub(super) use args::{OutboxArgs, OutboxCommand, USUAL};
 pub(super) use kept::{Report, open};
 
 pub(super) async fn run(global: &Global, args: OutboxCommand) -> Result<Exit, Failure> {

@@ -68,7 +68,15 @@ impl Declaration {
 
     /// The same stream, on a subject that nobody uses: it takes nothing more, and keeps what it has.
     pub(in crate::service) fn closed(&self) -> Self {
-        Self { subjects: vec![format!("_{}.closed", self.name)], ..self.clone() }
+        Self { subjects: vec![self.closed_subject()], ..self.clone() }
+    }
+
+    fn closed_subject(&self) -> String {
+        format!("_{}.closed", self.name)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.subjects == [self.closed_subject()]
     }
 
     pub(super) fn stream(&self) -> Value {
@@ -190,12 +198,16 @@ impl Declaration {
             Ok(info) => {
                 match self.put_right(api, &info).await {
                     Ok(differing) if differing.is_empty() => {}
+                    // The stream of a service that empties it was given away on purpose.
+                    Ok(differing) if self.is_closed() && differing == ["subjects"] => {
+                        tracing::debug!(stream = self.name, "the stream takes nothing more");
+                    }
                     Ok(differing) => {
                         let differing = differing.join(", ");
                         tracing::warn!(
                             stream = self.name,
                             differing,
-                            "the stream's settings were not ours; put right"
+                            "stream configuration differed; updated"
                         );
                     }
                     // What it holds is to be applied in any case; what is wrong with it is watched.

@@ -92,6 +92,17 @@ impl FromStr for Recording {
 }
 
 impl Recording {
+    /// Checks that an ordinary file can be read. To open a named pipe would wait for what writes to it.
+    pub(in crate::bot) fn check(&self) -> Result<(), OpenError> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let readable = std::fs::metadata(path).and_then(|metadata| match metadata {
+            metadata if metadata.is_dir() => Err(is_a_directory()),
+            metadata if metadata.is_file() => std::fs::File::open(path).map(drop),
+            _ => Ok(()),
+        });
+        readable.map_err(|error| OpenError::Unreadable { path: path.clone(), error })
+    }
+
     /// Opens the recording; the bot's messages go to the standard output. With `shift_to_now` the whole file
     /// is read once beforehand.
     ///
@@ -118,12 +129,16 @@ impl Recording {
     }
 }
 
+fn is_a_directory() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::IsADirectory, "is a directory")
+}
+
 /// Opens a file. Returns its size, if it has an end, and the latest time in it, if `find_last` is set.
 async fn open_file(path: &PathBuf, find_last: bool) -> std::io::Result<(File, Option<u64>, Option<i64>)> {
     let mut file = File::open(path).await?;
     let metadata = file.metadata().await?;
     if metadata.is_dir() {
-        return Err(std::io::Error::new(std::io::ErrorKind::IsADirectory, "is a directory"));
+        return Err(is_a_directory());
     }
     let mut last = None;
     if find_last {
