@@ -75,6 +75,27 @@ async fn events_that_another_program_acknowledges_are_named_with_their_number_an
 }
 
 #[tokio::test]
+async fn events_that_another_program_acknowledges_are_named_while_others_keep_coming() {
+    let w = World::new().await;
+    takes_until_named(&w).await;
+    wait_until("it is not shown any more", || async { named(&w.peer).await.is_none() }).await;
+    let coming = async {
+        for user in 0.. {
+            w.joined(user..user + 1).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let taken = async {
+        takes_one(&w, "second", AckKind::Ack).await;
+        assert!(is_named(&w.peer, 2).await, "{}", w.service.log());
+    };
+    tokio::select! {
+        () = coming => unreachable!("events keep coming"),
+        () = taken => {}
+    }
+}
+
+#[tokio::test]
 async fn what_one_of_two_instances_takes_is_not_named_and_what_another_program_takes_is() {
     let w = World::new().await;
     let mut second = ServeProcess::start_with(&w.server, &w.file, &["--stream-ack-wait-ms", "3000"]).await;

@@ -96,6 +96,10 @@ impl Elsewhere {
             *base = Base { up_to, shares, rounds: base.rounds + 1, since: base.since };
             return None;
         }
+        if self.doubt.is_some_and(|doubt| doubt != up_to.delivery) {
+            // The answer to an earlier question: the one that confirms the doubt, or ends it, is on its way.
+            return None;
+        }
         let grown = |of: fn(&Share) -> u64| total(&shares, of).saturating_sub(total(&base.shares, of));
         let handed_out = up_to.delivery - base.up_to.delivery;
         let missing =
@@ -105,10 +109,11 @@ impl Elsewhere {
             return None;
         }
         // A delivery may be on its way yet.
-        if self.doubt.replace(up_to.delivery) != Some(up_to.delivery) {
+        if self.doubt.take().is_none() {
+            self.doubt = Some(up_to.delivery);
             return None;
         }
-        (self.doubt, self.said) = (None, missing);
+        self.said = missing;
         let alone = shares.len() == 1;
         let between = if alone { received.gaps(base.up_to.delivery, up_to.delivery) } else { (None, None) };
         let among = Among { instances: shares.into_keys().collect(), since: base.since };
@@ -188,6 +193,25 @@ mod tests {
         assert_eq!(said.iter().flatten().collect::<Vec<_>>(), [&3]);
         let said: Vec<_> = (0..6).map(|_| round(&mut elsewhere, &received, 22, &now)).collect();
         assert_eq!(said.iter().flatten().collect::<Vec<_>>(), [&5]);
+    }
+
+    #[test]
+    fn what_no_instance_has_received_is_said_while_events_keep_coming() {
+        let (mut elsewhere, received) = settled(&[("a", Some(share(1, 10, 0)))], 10);
+        // Each answer is to what was asked a look earlier, and the floor moves from one look to the next.
+        let mut late: Option<UpTo> = None;
+        let mut said = Vec::new();
+        for floor in 20..30_u64 {
+            if let Some(asked) = late.replace(received.asked().unwrap()) {
+                let count = asked.delivery.saturating_sub(3).max(10);
+                received
+                    .answered(asked, [("a".to_owned(), Some(share(1, count, 0)))].into_iter().collect());
+            }
+            let ack_floor = Place { consumer_seq: floor, stream_seq: floor };
+            let consumer = ConsumerInfo { ack_floor, ..ConsumerInfo::default() };
+            said.extend(elsewhere.look(&consumer, &received, "a").map(|(took, _)| took.count));
+        }
+        assert_eq!(said, [3]);
     }
 
     #[test]
