@@ -204,8 +204,7 @@ mod tests {
         for floor in 20..30_u64 {
             if let Some(asked) = late.replace(received.asked().unwrap()) {
                 let count = asked.delivery.saturating_sub(3).max(10);
-                received
-                    .answered(asked, [("a".to_owned(), Some(share(1, count, 0)))].into_iter().collect());
+                received.answered(asked, [("a".to_owned(), Some(share(1, count, 0)))].into_iter().collect());
             }
             let ack_floor = Place { consumer_seq: floor, stream_seq: floor };
             let consumer = ConsumerInfo { ack_floor, ..ConsumerInfo::default() };
