@@ -42,7 +42,7 @@ async fn a_ghost_is_counted_by_the_service_that_knew_it_and_by_the_client_that_h
     wait_until("the client has met them", || async { nats.inbox().late >= GHOSTS }).await;
     assert_exactly_once(&file, GHOSTS + 1).await;
     let log = service.terminate_and_log().await;
-    assert!(log.contains(&format!(" {GHOSTS} came again and had no second effect")), "{log}");
+    assert!(log.contains(&format!(" {GHOSTS} were repeats without a second effect")), "{log}");
 }
 
 fn joined(username: &str) -> rosey::op::Request {

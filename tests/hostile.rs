@@ -275,12 +275,14 @@ async fn the_same_id_with_something_else_is_refused_and_kept() {
     let w = World::new().await;
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Msg-Id", "order 17");
-    let send = async |spec: &Spec, body: &'static str| {
-        w.peer.request_with(spec.subject, headers.clone(), body).await
+    let send = async |spec: &Spec, body: &str| {
+        w.peer.request_with(spec.subject, headers.clone(), body.to_owned()).await
     };
     let (joined, left) = (&Op::SPECS[0], &Op::SPECS[1]);
     assert_eq!(send(joined, r#"{"username":"alice"}"#).await.body, "{}");
-    assert_eq!(send(joined, r#"{"username":"alice","timestamp":1}"#).await.body, "{}", "the same, later");
+    let earlier = rosey::clock::now() / 1000 - 86_400;
+    let same = format!(r#"{{"username":"alice","timestamp":{earlier}}}"#);
+    assert_eq!(send(joined, &same).await.body, "{}", "the same, of another time");
     assert_refused(&send(joined, r#"{"username":"bob"}"#).await, joined, 409, "another payload");
     assert_refused(&send(left, r#"{"username":"alice"}"#).await, left, 409, "another operation");
     assert_eq!((w.file.applied().await, w.file.buried().await), (1, 2));
@@ -292,7 +294,7 @@ async fn the_same_id_with_something_else_is_refused_and_kept() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_years_ahead_is_refused_and_one_that_is_behind_is_believed() {
+async fn a_clock_that_is_years_ahead_or_was_never_set_is_refused_and_one_that_is_behind_is_believed() {
     let w = World::new().await;
     let spec = &Op::SPECS[0];
     let at = async |timestamp: &str| {
@@ -304,10 +306,18 @@ async fn a_clock_that_is_years_ahead_is_refused_and_one_that_is_behind_is_believ
         assert_refused(&at(ahead).await, spec, 422, ahead);
     }
     assert_eq!(w.file.texts("SELECT DISTINCT code FROM dead_letters").await, ["clock"]);
-    for believed in ["1000000000", "1000000000.5", "1000000000123"] {
-        assert_eq!(at(believed).await.body, "{}", "{believed}");
+    let behind = rosey::clock::now() / 1000 - 9 * 365 * 86_400;
+    for believed in [format!("{behind}"), format!("{behind}.5"), format!("{behind}123")] {
+        assert_eq!(at(&believed).await.body, "{}", "{believed}");
     }
-    assert_eq!(w.file.number("SELECT count(*) FROM presence WHERE at / 1000 = 1000000000").await, 3);
+    for unset in ["1", "315532800", "946684800", "315532800000", "100000000000"] {
+        assert_refused(&at(unset).await, spec, 422, unset);
+    }
+    assert_eq!(w.file.number("SELECT min(at) / 1000 FROM presence").await, behind);
+    assert_eq!(
+        w.file.number("SELECT count(*) FROM presence WHERE at < unixepoch() * 1000 - 86400000").await,
+        3
+    );
     for none in ["0", "-1", "null", "\"x\"", "[]", "true"] {
         assert_eq!(
             w.peer.request(spec.subject, format!(r#"{{"username":"now","timestamp":{none}}}"#)).await.body,

@@ -33,7 +33,7 @@ fn nats_address(address: &str) -> Result<(), String> {
         Ok(server) if !server.host().trim().is_empty() => Ok(()),
         Ok(_) => Err(format!("the host is missing; {EXPECTED}")),
         Err(_) if has_port_that_is_no_number(host) => Err(format!(
-            "what follows the host is no port number (user and password stand before an `@`); {EXPECTED}"
+            "what follows the host is no port number (user and password stand before an at sign); {EXPECTED}"
         )),
         Err(_) => Err(format!("this is no address of a NATS server; {EXPECTED}")),
     }

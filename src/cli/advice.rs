@@ -97,7 +97,7 @@ fn sentence(nature: Nature, rows: &BTreeSet<(&str, &str)>) -> String {
         ),
         Nature::Changed => format!(
             "Another program changed values: {named}. No event is lost by that, and what comes adds to the value that stands \
-             there. To have it right, stop the service and set with sqlite3 what must stand there; or leave it: it is \
+             there. To correct it, stop the service and set the expected value with sqlite3; or leave it: it is \
              wrong by the same amount from now on. If no other program was at work, please report it, with this list."
         ),
     }

@@ -2,6 +2,9 @@
 //! `--help` shows what is in force.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use clap::builder::Resettable;
@@ -15,6 +18,9 @@ use super::{environment, known, secrets};
 
 /// Variables that other programs use too, and the options they stand for.
 const SHARED: [(&str, &str); 2] = [("NATS_URL", "nats-url"), ("DATABASE_URL", "database-url")];
+
+/// As many bytes has a configuration file at most.
+const LARGEST: u64 = 1024 * 1024;
 
 /// What file and shared variables say of each option, for all commands and for some.
 #[derive(Debug, Default)]
@@ -64,9 +70,10 @@ impl Source {
 /// The command with the file's lines as defaults, and what the file says.
 pub(super) fn apply(command: Command, words: &Words) -> (Command, Source) {
     let here = || Some(PathBuf::from("rosey.toml")).filter(|here| here.symlink_metadata().is_ok());
-    let mut source = match words.config().or_else(here) {
-        Some(file) => read(&command, file),
-        None => Source::default(),
+    let mut source = match (words.config(), here()) {
+        (Some(file), _) => read(&command, file, contents),
+        (None, Some(file)) => read(&command, file, ordinary),
+        (None, None) => Source::default(),
     };
     for (variable, option) in SHARED {
         if let Some(value) = environment::text(variable) {
@@ -81,19 +88,32 @@ pub(super) fn apply(command: Command, words: &Words) -> (Command, Source) {
     (command, source)
 }
 
+/// The text of a file that is not named, but lies here. A named pipe would hold up every command until a program writes to it.
+fn ordinary(file: &Path) -> io::Result<String> {
+    if std::fs::metadata(file)?.file_type().is_fifo() {
+        return Err(io::Error::other("that is a named pipe; name it with --config if it is meant"));
+    }
+    contents(file)
+}
+
+/// The text of a file. A device may have no end.
+fn contents(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    if File::open(file)?.take(LARGEST + 1).read_to_string(&mut text)? as u64 > LARGEST {
+        return Err(io::Error::other(format!("it is larger than {LARGEST} bytes")));
+    }
+    Ok(text)
+}
+
 /// Reads the file. What is wrong with it is said with line and column, and never with what stands there: that may be a
 /// password.
-fn read(command: &Command, file: PathBuf) -> Source {
+fn read(command: &Command, file: PathBuf, text: fn(&Path) -> io::Result<String>) -> Source {
     let shown = file.display().to_string();
     let mut source = Source { file: Some(file.clone()), ..Source::default() };
-    let text = match std::fs::read_to_string(&file) {
+    let text = match text(&file) {
         Ok(text) => text,
-        Err(_) if shown.trim().is_empty() => {
-            source
-                .problems
-                .push("--config: the value is blank; name a file, or leave the option out".to_owned());
-            return source;
-        }
+        // Said with the other blank values.
+        Err(_) if shown.trim().is_empty() => return source,
         Err(e) => {
             source.problems.push(format!("the configuration file {shown} cannot be read: {e}"));
             return source;

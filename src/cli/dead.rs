@@ -180,7 +180,7 @@ async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Resu
     let index = Op::SPECS.iter().position(|spec| spec.subject == letter.subject);
     let index = index.ok_or_else(|| invalid(format!("no operation has the subject {:?}", letter.subject)))?;
     if !Op::SPECS[index].writes() || Op::SPECS[index].lists() {
-        return Err(invalid("it asks for an answer that nobody waits for any more".to_owned()));
+        return Err(invalid("it asks for an answer, and its sender no longer waits for one".to_owned()));
     }
     if letter.dropped().is_some() {
         return Err(invalid(

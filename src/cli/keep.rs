@@ -52,7 +52,7 @@ fn periods(list: &str) -> Result<Periods, String> {
             part.split_once('=').ok_or_else(|| format!("{part:?} is not NAME=TIME, as in chat=150h"))?;
         let Some((&name, _)) = known.get_key_value(name) else {
             let names = known.keys().copied().collect::<Vec<_>>().join(", ");
-            return Err(format!("there is no {name:?}; there are {names}"));
+            return Err(format!("{name:?} is not one of {names}"));
         };
         let time = duration(time).ok_or_else(|| format!("{time:?} is not a time, as 150h or 30d"))?;
         // Its rows must outlive whatever is offered again.

@@ -334,7 +334,7 @@ impl Paths {
             return;
         }
         if let Some(kept) = &self.kept {
-            tracing::warn!("no path yet: events wait in the outbox {}, questions fail", kept.shown());
+            tracing::warn!("no path yet: events wait in the outbox {}, calls and queries fail", kept.shown());
             return;
         }
         tracing::warn!(

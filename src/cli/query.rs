@@ -33,10 +33,7 @@ pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Fa
     paths.close().await;
     let reply = reply?;
     if reply.omitted > 0 {
-        console::say(format!(
-            "{} older lines are not shown: an answer carries no more; ask for fewer with -n",
-            reply.omitted
-        ));
+        console::say(format!("{} older lines are not shown: an answer carries no more", reply.omitted));
     }
     show(global, &reply.answer, |lines: &Vec<Line>| {
         let line = |line: &Line| {

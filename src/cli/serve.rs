@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::addresses::reply_prefixes;
 use super::args::{ServeArgs, millis};
 use super::exit::{Exit, Failure};
-use super::number::were;
+use super::number::{counted, were};
 use super::{console, signals};
 use crate::op::Op;
 use crate::service::{self, JetStream, Served, ServiceOptions};
@@ -107,9 +107,9 @@ impl ServiceArgs {
 pub(super) fn report(served: &Served, before: Exit) -> Exit {
     let Served { taken: _, done, repeated, refused, failed, returned, lost, buried, overruns } = served;
     // A request that was delivered twice was served twice.
-    let mut text = format!("stopped: {done} requests served, {lost} lost");
+    let mut text = format!("stopped: {} served, {lost} lost", counted(*done, "request"));
     for (count, what) in [
-        (repeated, "were repeats without a second effect"),
+        (repeated, "repeated without a second effect"),
         (refused, "refused"),
         (buried, "kept as dead letters"),
         (failed, "failed, and their senders were told"),

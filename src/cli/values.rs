@@ -81,7 +81,8 @@ pub(super) fn why(error: &clap::Error, option: &str, value: &str, shown: Shown) 
         return None;
     }
     let why = match (error.get(ContextKind::ValidValue), std::error::Error::source(error)) {
-        (Some(values), _) => format!("expected one of {values}"),
+        (Some(values), _) if !values.to_string().is_empty() => format!("expected one of {values}"),
+        (Some(_), _) => "give one, or leave the option out".to_owned(),
         (None, Some(why)) => why.to_string(),
         (None, None) => "this value cannot be read".to_owned(),
     };

@@ -134,8 +134,8 @@ impl Connection {
                 match self.losses.lost() {
                     Some(more) => tracing::warn!(
                         url = self.url,
-                        "lost the connection to NATS ({released} waiting requests are released); trying again, for \
-                         ever{more}"
+                        "lost the connection to NATS ({released} waiting requests are released); retrying \
+                         indefinitely{more}"
                     ),
                     None => tracing::debug!(
                         url = self.url,
@@ -159,7 +159,7 @@ impl Connection {
                 if health.update(|status| status.refused = true).is_some() {
                     tracing::error!(
                         url,
-                        "the NATS server refuses our user or password; trying again, quietly"
+                        "the NATS server refuses our user or password; retrying indefinitely, without further lines"
                     );
                 }
             }

@@ -25,7 +25,7 @@ impl fmt::Display for Kind {
             Self::Absent => "no NATS server answers",
             Self::Unnamed => "the host name of the NATS server is not found; is its address right?",
             Self::Silent => {
-                "no greeting of a NATS server comes: it cannot be reached, does not move, or what listens there is no \
+                "no greeting of a NATS server comes: it cannot be reached, hangs, or what listens there is no \
                  NATS server"
             }
             Self::Untrusted => {
@@ -66,7 +66,10 @@ impl Failure {
 /// The kind of an I/O error.
 fn of_io(why: &str) -> Kind {
     let lower = why.to_lowercase();
-    if lower.contains("os error") || lower.contains("unexpected end") {
+    if lower.contains("lookup address") {
+        // The library calls it so where several addresses are given.
+        Kind::Unnamed
+    } else if lower.contains("os error") || lower.contains("unexpected end") {
         Kind::Absent
     } else if ["certificate", "tls", "handshake"].iter().any(|word| lower.contains(word)) {
         Kind::Untrusted
@@ -86,6 +89,7 @@ mod tests {
             ("IO error: invalid peer certificate: UnknownIssuer", Kind::Untrusted, "UnknownIssuer"),
             ("TLS error: bad", Kind::Untrusted, "bad"),
             ("DNS error: failed to lookup address information", Kind::Unnamed, "failed to lookup"),
+            ("IO error: failed to lookup address information: x", Kind::Unnamed, "failed to lookup"),
             ("timed out", Kind::Silent, "no greeting"),
             ("IO error: expected INFO, got nothing", Kind::Foreign, "expected INFO"),
         ] {

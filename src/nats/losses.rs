@@ -67,7 +67,8 @@ impl Losses {
             None => "was back each time",
         };
         let lasted = lasted.as_secs_f64();
-        Some(format!("lost the connection to NATS {unsaid} more times, in {lasted:.1} s; it {now}"))
+        let times = if unsaid == 1 { "time" } else { "times" };
+        Some(format!("lost the connection to NATS {unsaid} more {times}, in {lasted:.1} s; it {now}"))
     }
 
     fn down(&self) -> MutexGuard<'_, Option<Down>> {

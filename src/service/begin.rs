@@ -71,8 +71,13 @@ impl<O: Persist> Run<O> {
         // Before anybody is asked, or asks.
         self.lasting.instance.enrol(db).await;
         let (plan, forbidden) = match self.plan {
-            // It was emptied and deleted over an earlier connection.
-            Some(Plan::Empty) if api.stream(&declaration.name).await.is_err_and(|e| e.is_not_found()) => {
+            // It was emptied and deleted over an earlier connection; or the server has no streams any more.
+            Some(Plan::Empty)
+                if api
+                    .stream(&declaration.name)
+                    .await
+                    .is_err_and(|e| e.is_not_found() || matches!(e, ApiError::Absent)) =>
+            {
                 (Plan::Core, None)
             }
             Some(plan) => (plan, None),

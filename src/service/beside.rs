@@ -43,11 +43,11 @@ const PREFIX: &str = "neighbour.";
 /// The key of the notice that the clock is doubtful.
 const CLOCK: &str = "clock";
 
-/// Something that answers and is not ours: on which subject, or under which name.
 /// No answer is larger, and no more of them are kept until the next look.
 const LARGEST: usize = 64 << 10;
 const HEARD: usize = 512;
 
+/// Something that answers and is not ours: on which subject, or under which name.
 type Found = BTreeMap<String, Instant>;
 
 struct Beside<O> {

@@ -130,7 +130,9 @@ pub(super) fn note(state: &watch::Sender<Connection>, carries: Carries, troubles
         refusal if refuses_us(refusal) => {
             state.send_modify(|s| s.refused = true);
             if !std::mem::replace(&mut said.sayings().refused, true) {
-                tracing::error!("the NATS server refuses our user or password; trying again, quietly");
+                tracing::error!(
+                    "the NATS server refuses our user or password; retrying indefinitely, without further lines"
+                );
             }
         }
         Event::ServerError(error) => {

@@ -136,7 +136,8 @@ pub enum ServeError {
     },
     /// A stream is wanted, and a limit forbids it.
     #[error(
-        "--jetstream on, but a limit of the server or the account forbids the stream: {why}; or start this service with --jetstream          auto, which goes on without a stream"
+        "--jetstream on, but a limit of the server or the account forbids the stream: {why}; or start this service with \
+         --jetstream auto, which goes on without a stream"
     )]
     StreamForbidden {
         /// The limit, and what helps.
@@ -144,8 +145,8 @@ pub enum ServeError {
     },
     /// JetStream is wanted, and is not there.
     #[error(
-        "--jetstream on, but {why}. Start the server with JetStream (nats-server -js), or this service with \
-         --jetstream auto"
+        "--jetstream on, but {why}. Start the server with JetStream (nats-server -js) and allow it to this account and user, \
+         or start this service with --jetstream auto"
     )]
     NoJetStream {
         /// What was found.
@@ -160,11 +161,11 @@ fn instead(stream: &str, in_the_way: bool) -> String {
     if in_the_way {
         format!(
             "It stores what is sent to this service, and what it holds is for another database: start this service on the file of \
-             that database; or, if nobody needs what is in the stream, delete it (nats stream rm {stream})"
+             that database; or, if what is in the stream is not needed, delete it (nats stream rm {stream})"
         )
     } else {
         format!(
-            "Delete it if nobody needs what is in it (nats stream rm {stream}), or start with --jetstream off"
+            "Delete it if what is in it is not needed (nats stream rm {stream}), or start with --jetstream off"
         )
     }
 }
@@ -182,7 +183,7 @@ fn copy(own: &str, other: &str, replaced: bool, applied: u64) -> String {
         n => format!(" What this service was asked since its start ({n} done) is in its own file only."),
     };
     format!(
-        "{what}. Two services on two files would tear the channel's memory apart, so this one does not serve.{done} Start \
+        "{what}. Two services on two files would split the channel's data, so this one does not serve.{done} Start \
          it on the same file, or stop the other one first; docs/database.md says how a copy becomes a database of its own"
     )
 }

@@ -55,7 +55,7 @@ pub(super) async fn run<O: Persist>(
                     busy = new_busy();
                 }
                 Err(e) => {
-                    tracing::error!(subject, "nobody listens here any more: {e}");
+                    tracing::error!(subject, "this service no longer listens here: {e}");
                     break;
                 }
             },

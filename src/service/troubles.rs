@@ -109,7 +109,9 @@ impl Troubles {
     /// An answer has not left.
     pub(super) fn unanswered(&self, error: &dyn std::fmt::Display) {
         if let Some(more) = self.unanswered.again() {
-            tracing::warn!("an answer could not be sent; whoever waits falls back: {error}{more}");
+            tracing::warn!(
+                "an answer could not be sent; a client that waits for it falls back: {error}{more}"
+            );
         }
     }
 
@@ -176,8 +178,9 @@ impl Troubles {
             let Some(Past { unsaid, lasted, .. }) = unsaid(trouble) else { continue };
             tracing::warn!(
                 operation,
-                "{unsaid} more messages were refused, in {:.1} s; those that were to change something are kept: \
+                "{unsaid} more {} refused, in {:.1} s; those that were to change something are kept: \
                  `rosey dead list`",
+                if unsaid == 1 { "message was" } else { "messages were" },
                 lasted.as_secs_f64()
             );
         }

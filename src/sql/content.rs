@@ -96,6 +96,13 @@ impl Content {
     }
 }
 
+/// What a file begins with. It may be open in this process already, and stays open.
+pub(super) fn header(path: &Path) -> Option<[u8; 20]> {
+    let (file, mut header) = (keep::at(path)?, [0; 20]);
+    keep::read(&file, &mut header, 0)?;
+    Some(header)
+}
+
 fn counter(main: &File) -> Option<u32> {
     let mut header = [0; 100];
     keep::read(main, &mut header, 0)?;
@@ -155,6 +162,12 @@ mod keep {
         (found == node).then_some(file)
     }
 
+    /// What is at the path now.
+    pub(super) fn at(path: &Path) -> Option<Arc<File>> {
+        let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        file(path, (found.dev(), found.ino()))
+    }
+
     pub(super) fn read(file: &File, bytes: &mut [u8], at: u64) -> Option<()> {
         file.read_exact_at(bytes, at).ok()
     }
@@ -171,7 +184,37 @@ mod keep {
         None
     }
 
-    pub(super) fn read(_: &File, _: &mut [u8], _: u64) -> Option<()> {
-        None
+    pub(super) fn at(path: &Path) -> Option<Arc<File>> {
+        File::open(path).ok().map(Arc::new)
+    }
+
+    pub(super) fn read(mut file: &File, bytes: &mut [u8], at: u64) -> Option<()> {
+        use std::io::{Read, Seek, SeekFrom};
+        file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(bytes)).ok()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use sqlx::{ConnectOptions, Connection};
+
+    #[tokio::test]
+    async fn a_file_that_is_open_keeps_its_locks_when_it_is_looked_at() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("db");
+        let options = crate::sql::SqliteOptions::new(&path.display().to_string()).expect("options");
+        let mut connection = options.connect().create_if_missing(true).connect().await.expect("open");
+        sqlx::raw_sql("CREATE TABLE t (n)").execute(&mut connection).await.expect("created");
+        let inode = std::fs::metadata(&path).expect("there").ino();
+        let locks = || {
+            let all = std::fs::read_to_string("/proc/locks").expect("locks");
+            all.lines().filter(|line| line.contains(&format!(":{inode} "))).count()
+        };
+        assert!(locks() > 0, "whoever has a log open holds a lock on the file");
+        assert!(!crate::sql::take_over::keeps_journal(&path));
+        assert!(locks() > 0, "another process would take itself for the last one, and delete the log");
+        connection.close().await.expect("closed");
     }
 }

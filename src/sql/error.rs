@@ -26,7 +26,7 @@ const OF_VALUES: [&str; 3] = ["malformed JSON", "integer overflow", "string or b
 /// never.
 pub(super) fn cause(error: &sqlx::Error) -> Cause {
     let (code, advice) = match primary(error) {
-        Some(BUSY | LOCKED | PROTOCOL) => (Code::BUSY, "somebody else holds the database"),
+        Some(BUSY | LOCKED | PROTOCOL) => (Code::BUSY, "another process or connection holds the database"),
         Some(FULL) => (Code::STORAGE, "the disk or the database is full"),
         Some(READONLY) => (Code::STORAGE, "the database cannot be written"),
         Some(IOERR | CANTOPEN) => (Code::STORAGE, "the disk fails"),

@@ -28,7 +28,7 @@ pub enum OpenError {
     },
     /// Another process has the lock beside the file, and keeps it.
     #[error(
-        "another process{by} holds the lock {path} for more than {LOCK_PATIENCE:?}, by which processes agree who opens a \
+        "another process{by} has held the lock {path} for more than {LOCK_PATIENCE:?}, by which processes agree who opens a \
          database: one that is starting hangs, or another program has taken it. Find it (fuser {path}) and end it, \
          then try again",
         path = path.display()

@@ -238,7 +238,7 @@ impl Place {
             // Not known when it was looked at.
             known.open.moved = None;
             known.content = Content::default();
-        } else if known.content.is_partial() || before.is_written_since(&open) {
+        } else if known.content.is_partial() || before.moved != open.moved || before.is_written_since(&open) {
             known.content =
                 known.files.as_ref().map(|files| Content::of(open.moved, files)).unwrap_or_default();
         }
@@ -333,7 +333,7 @@ impl Place {
         let file = self.said.display();
         format!(
             "{file}-wal or {file}-shm was deleted or replaced while the database is in use: nothing is taken until that \
-             is put right, which is tried again and again"
+             is put right, which this process tries repeatedly"
         )
     }
 

@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::time;
 
+use super::content;
 use super::holders;
 use super::migrate::RECORD;
 use super::sqlite::{self, OpenError, SqliteOptions};
@@ -51,11 +52,9 @@ pub(crate) async fn is_due(options: &SqliteOptions) -> bool {
 /// Whether the file keeps a rollback journal, as no file of ours does. Such a file gets a log only after it has been taken over: one
 /// that is refused stays as it is, to the byte.
 pub(super) fn keeps_journal(path: &Path) -> bool {
-    use std::io::Read as _;
-    let mut header = [0; 20];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
     // https://www.sqlite.org/fileformat.html: the versions of the format for writing and for reading, 2 for a log
-    read.is_ok() && header.starts_with(b"SQLite format 3\0") && header[18..20] != [2, 2]
+    content::header(path)
+        .is_some_and(|header| header.starts_with(b"SQLite format 3\0") && header[18..20] != [2, 2])
 }
 
 /// Refuses to take a file over on the wrong command, or while another program works on it.

@@ -40,6 +40,10 @@ const ANOTHER: u8 = 1;
 /// The service writes to another file, and both have the same id.
 const COPY: u8 = 2;
 
+/// How often a file that is not the right one is compared again.
+#[cfg(feature = "nats")]
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
 type Opener<O> = Box<dyn FnMut() -> BoxFuture<'static, Result<SqlxService<O>, Cause>> + Send>;
 
 impl<O> Clone for Direct<O> {
@@ -139,8 +143,11 @@ impl<O: Persist> Direct<O> {
                     }
                     direct.judge().await;
                 }
-                if status.changed().await.is_err() {
-                    return;
+                // The file may become the right one without a word of the service.
+                let wrong = direct.shared.verdict.load(Ordering::Acquire) != RIGHT;
+                tokio::select! {
+                    changed = status.changed() => if changed.is_err() { return },
+                    () = tokio::time::sleep(AGAIN), if wrong => {}
                 }
             }
         });

@@ -41,10 +41,15 @@ impl Word {
     }
 }
 
-/// Whether two names of open files mean the same one; nothing, if they are of two machines.
+/// Whether two names of open files mean the same one; nothing, if that cannot be told from the names: they are of two machines,
+/// or one file system may be mounted twice, which gives the same file two devices.
 fn same(one: &str, other: &str) -> Option<bool> {
-    let machine = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
-    (!machine(one).is_empty() && machine(one) == machine(other)).then_some(one == other)
+    let parts = |name: &str| name.split('/').map(str::to_owned).collect::<Vec<_>>();
+    match (parts(one).as_slice(), parts(other).as_slice()) {
+        ([machine, ..], [another, ..]) if machine.is_empty() || machine != another => None,
+        ([_, device, inode], [_, another, same]) if device != another && inode == same => None,
+        _ => Some(one == other),
+    }
 }
 
 /// The words of the service, as long as it is watched.
@@ -105,5 +110,12 @@ mod tests {
         assert_eq!(same("boot/1/2", "boot/1/3"), Some(false));
         assert_eq!(same("boot/1/2", "reboot/1/2"), None);
         assert_eq!(same("/1/2", "/1/2"), None);
+        assert_eq!(same("boot/-", "boot/1/2"), Some(false));
+    }
+
+    #[test]
+    fn one_file_over_two_mounts_of_one_machine_is_not_told_by_its_device() {
+        assert_eq!(same("boot/1/2", "boot/9/2"), None);
+        assert_eq!(same("boot/1/2", "boot/9/3"), Some(false));
     }
 }

@@ -284,7 +284,7 @@ mod sweeps {
         for (anew, left) in [(true, 2), (false, 0)] {
             let (server, file) = (NatsServer::start().await, written().await);
             file.execute(
-                "INSERT INTO meta (key, value) VALUES ('known_time', strftime('%s') * 1000 || ' 0 x'),
+                "INSERT INTO meta (key, value) VALUES ('known_time', (strftime('%s') * 1000) || ' 0 x'),
                      ('ledger_from', (strftime('%s') - 86400) * 1000);
                  UPDATE ledger SET applied_at = (strftime('%s') - 20 * 86400) * 1000;",
             )

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::program::{Ran, dir_of, json_lines, rosey, write};
+use crate::support::program::{Ran, dir_of, finished, json_lines, rosey, shell, write};
 use crate::support::*;
 
 const SECRET: &str = "hunter2";
@@ -179,7 +179,7 @@ fn config_refuses_what_the_command_would_refuse_and_names_every_place() {
 
     // Whatever `config` takes, the command takes; and the other way round.
     for (words, says) in [
-        (&["serve", "--keep", "lines=5d"][..], "there is no \"lines\""),
+        (&["serve", "--keep", "lines=5d"][..], "is not one of chat, history, ledger, sent"),
         (&["serve", "--keep", "ledger=1d"], "at least 8d"),
         (&["serve", "--reply-prefix", "rosey.db"], "rosey.db lies there"),
         (&["serve", "--nats-inbox-prefix", "a b"], "expected a subject"),
@@ -250,6 +250,11 @@ fn a_blank_value_on_the_command_line_is_refused_with_a_sentence() {
             assert!(ran.code == Some(2) && ran.err.contains(option), "{words:?} {option}: {}", ran.all());
             let says = ran.err.contains("blank") || ran.err.contains("value is required");
             assert!(says, "{words:?} {option}={blank:?}: {}", ran.all());
+            assert!(
+                !ran.err.contains("2 settings") && !ran.err.contains("expected one of \n"),
+                "{}",
+                ran.err
+            );
         }
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was created");
@@ -261,5 +266,22 @@ fn a_broken_configuration_file_does_not_stop_the_help() {
     write(&dir.path().join("rosey.toml"), "nonsense");
     for words in [&["--help"][..], &["serve", "--help"], &["--version"]] {
         assert_eq!(Ran::of(rosey(dir.path()).args(words)).code, Some(0), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_file_that_would_never_end_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    assert_eq!(Ran::of(&mut shell("mkfifo rosey.toml", dir)).code, Some(0));
+    for (file, words) in [
+        (None, "the configuration file rosey.toml cannot be read: that is a named pipe"),
+        (Some("/dev/zero"), "it is larger than 1048576 bytes"),
+    ] {
+        let mut command = rosey(dir);
+        command.arg("config").args(file.into_iter().flat_map(|file| ["--config", file]));
+        let ran = tokio::time::timeout(LIMIT, finished(&mut command)).await.expect("the command ends");
+        assert_eq!(ran.code, Some(2), "{file:?}: {}", ran.all());
+        assert!(ran.err.contains(words), "{file:?}: {}", ran.err);
     }
 }

@@ -117,8 +117,8 @@ async fn clients_are_kept_apart_by_the_prefixes_of_their_inboxes() {
     assert!(none.out.contains("via=db") && none.err.contains("permission to subscribe"), "{none:?}");
     for wrong in ["", "a.*", "a b", ".", "a."] {
         let refused = w.send("user_joined", ALICE, &["--nats-inbox-prefix", wrong]).await;
-        assert_eq!(refused.code == Some(0), wrong.is_empty(), "{wrong:?}: {refused:?}");
-        assert!(wrong.is_empty() || refused.err.contains("inbox prefix"), "{refused:?}");
+        assert_ne!(refused.code, Some(0), "{wrong:?}: {refused:?}");
+        assert!(refused.err.contains("inbox-prefix"), "{refused:?}");
     }
 }
 

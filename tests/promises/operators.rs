@@ -197,3 +197,32 @@ async fn nothing_is_removed_for_good_without_a_yes_and_it_is_said_how_much_it_is
     assert_eq!(outbox(&["drop", "--yes"]).code, Some(0));
     assert_eq!(waiting(), 0);
 }
+
+#[tokio::test]
+async fn a_replay_to_a_mistyped_database_creates_none_and_the_events_still_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write(&dir.join("chat.jsonl"), "{\"event\":\"message\",\"user\":\"alice\",\"content\":\"hi\"}\n");
+    let words = ["bot", "--chat", "jsonl:chat.jsonl", "--nats-url", NOWHERE, "--outbox", "kept.outbox"];
+    Ran::of(rosey(dir).args(words));
+    let waiting = || {
+        let ran = Ran::of(rosey(dir).args(["outbox", "--outbox", "kept.outbox", "--json"]));
+        json_lines(&ran.out)[0]["waiting"].as_u64().unwrap()
+    };
+    let before = waiting();
+    assert!(before > 0);
+    for way in [&["--no-nats"][..], &["--nats-url", NOWHERE]] {
+        let mut replay = rosey(dir);
+        replay
+            .args(["outbox", "--replay", "--outbox", "kept.outbox", "--database-url", "mistyped.db"])
+            .args(way);
+        let ran = Ran::of(&mut replay);
+        assert!(
+            ran.code != Some(0) && ran.err.contains("there is no such database"),
+            "{way:?}: {}",
+            ran.all()
+        );
+        assert!(!dir.join("mistyped.db").exists(), "{way:?}");
+        assert_eq!(waiting(), before, "{way:?}");
+    }
+}

@@ -57,7 +57,7 @@ async fn a_database_that_is_held_is_why_what_is_acknowledged_is_not_applied() {
     let held = w.file.hold().await;
     w.joined(0..3).await;
     let said = w.noticed(&["3 events", "acknowledged and not applied"]).await;
-    assert!(said.contains("somebody else holds the database"), "{said}");
+    assert!(said.contains("another process or connection holds the database"), "{said}");
     held.release().await;
     w.has_applied(3).await;
     w.over("acknowledged and not applied").await;
@@ -76,7 +76,7 @@ async fn a_plain_publish_that_cannot_be_applied_is_named_without_a_stream_too() 
         stats().await.contains("1 messages were taken and are not applied")
     })
     .await;
-    assert!(stats().await.contains("somebody else holds the database"), "{}", stats().await);
+    assert!(stats().await.contains("another process or connection holds the database"), "{}", stats().await);
     held.release().await;
     wait_until("it is over", || async { stats().await == "[]" }).await;
     assert!(service.log().contains("1 messages were taken and are not applied"), "{}", service.log());

@@ -279,3 +279,24 @@ async fn another_consumer_in_the_place_of_ours_is_named_with_what_to_do_also_at_
     w.ask("CONSUMER.DELETE.ROSEY.other", json!({})).await;
     w.has_applied(3).await;
 }
+
+#[tokio::test]
+async fn what_a_consumer_made_by_hand_was_never_to_hand_out_is_not_purged_from_a_stream_that_keeps_it() {
+    let w = World::new().await;
+    let (mut stream, mut consumer) = (w.stream().await["config"].take(), w.consumer().await["config"].take());
+    stream["retention"] = json!("limits");
+    consumer["deliver_policy"] = json!("new");
+    w.service.freeze();
+    w.ask("STREAM.DELETE.ROSEY", json!({})).await;
+    let answer = w.ask("STREAM.CREATE.ROSEY", stream).await;
+    assert!(answer.get("error").is_none(), "{answer}");
+    w.joined(0..5).await;
+    // It begins behind them, and counts them as acknowledged.
+    w.create_consumer(consumer).await;
+    assert_eq!(w.consumer().await["ack_floor"]["stream_seq"], 5);
+    // Until the next look is due, which then comes before anything is declared.
+    let mut looks = w.peer.listen("$JS.API.STREAM.INFO.ROSEY").await;
+    assert!(silent(&mut looks, Duration::from_millis(1500)).await, "it is frozen");
+    w.service.thaw();
+    w.has_applied(5).await;
+}

@@ -12,6 +12,9 @@ use super::strangers::{Foreign, Poisoner};
 use super::tally::Tally;
 use crate::support::*;
 
+/// Why a service may refuse to start: what is beside it, or in place of its file, at that moment.
+const REFUSALS: [&str; 2] = ["another kind of service already answers", "is not this service's"];
+
 /// What has happened so far, for whoever must find out why.
 #[derive(Clone, Default)]
 pub(crate) struct Story(Arc<Mutex<String>>);
@@ -34,6 +37,8 @@ pub(crate) struct World {
     pub(crate) file: DbFile,
     server: NatsServer,
     services: Vec<ServeProcess>,
+    /// Which of them are killed, and not started again yet.
+    killed: Vec<bool>,
     held: Option<Held>,
     poisoner: Option<Poisoner>,
     foreign: Option<Foreign>,
@@ -64,6 +69,7 @@ impl World {
             file,
             server,
             services: all,
+            killed: vec![false; services],
             held: None,
             poisoner: None,
             foreign: None,
@@ -83,6 +89,7 @@ impl World {
         self.begun = Instant::now();
         for (at, begins, fault) in turns {
             tokio::time::sleep_until((self.begun + at).into()).await;
+            self.supervise();
             let felt = if begins { self.begin(fault).await } else { self.end(fault).await };
             if felt {
                 self.tally.felt(fault);
@@ -96,7 +103,10 @@ impl World {
         match fault {
             Fault::ServerKilled => self.server.kill(),
             Fault::ServerFrozen => self.server.freeze(),
-            Fault::ServiceKilled(n) => self.services[n].kill(),
+            Fault::ServiceKilled(n) => {
+                self.services[n].kill();
+                self.killed[n] = true;
+            }
             Fault::ServiceFrozen(n) => self.services[n].freeze(),
             Fault::DiskFull(n) => self.services[n].limit_files(Some(4096)),
             Fault::Cut(end, new_ones) => self.proxy.cut(end, new_ones).await,
@@ -149,6 +159,7 @@ impl World {
             Fault::ServiceKilled(n) => {
                 self.tell(format_args!("service {n} had said:\n{}", self.services[n].log()));
                 self.services[n].begin_again();
+                self.killed[n] = false;
             }
             Fault::ServiceFrozen(n) => self.services[n].thaw(),
             Fault::DiskFull(n) => self.services[n].limit_files(None),
@@ -221,10 +232,29 @@ impl World {
         tokio::time::timeout(Duration::from_secs(1), edited).await.map_err(|e| e.to_string())?
     }
 
+    /// Starts a service again that has refused to start, as a supervisor does. A service that ends for another reason fails
+    /// the schedule.
+    fn supervise(&mut self) {
+        for n in 0..self.services.len() {
+            if self.killed[n] || self.services[n].ended().is_none() {
+                continue;
+            }
+            let said = self.services[n].log();
+            assert!(REFUSALS.iter().any(|refusal| said.contains(refusal)), "service {n} has ended:\n{said}");
+            self.tell(format_args!("service {n} is started again; it had said:\n{said}"));
+            self.services[n].begin_again();
+        }
+    }
+
     /// Waits until everything that was started again serves.
     pub(crate) async fn recovered(&mut self) {
-        for service in &mut self.services {
-            service.serves().await;
+        for n in 0..self.services.len() {
+            wait_until("a service serves", || {
+                self.supervise();
+                let serves = self.services[n].log().contains("serving");
+                async move { serves }
+            })
+            .await;
         }
     }
 

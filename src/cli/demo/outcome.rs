@@ -160,7 +160,7 @@ impl Outcome<'_> {
         }
         if self.report.failed() > 0 {
             text.push_str(&format!(
-                "failed: {} calls while no path was left; whoever asked was told\n",
+                "failed: {} calls while no path was left; their callers were told\n",
                 self.report.failed()
             ));
         }

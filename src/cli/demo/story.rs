@@ -91,7 +91,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
         told: &[
             "nats-server was killed (SIGKILL). What was under way goes to the database",
             "under the same id, everything after it goes there at once.",
-            "Look: via DB, and the slowest: nobody waits for a time-out.",
+            "Look: via DB, and the slowest: no operation waits for a time-out.",
         ],
         part: 95,
         shows: &[(70, |ended| ended.events.db)],
@@ -114,7 +114,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
         told: &[
             "nats-server was frozen (SIGSTOP): connected, and silent. What was under",
             "way waits until the probes notice; then the database serves it all.",
-            "Look: the slowest. Nobody waits for longer than 2 s and a database call.",
+            "Look: the slowest. No operation waits for longer than 2 s and a database call.",
         ],
         part: 95,
         shows: &[(70, |ended| ended.events.db)],
@@ -159,7 +159,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
         name: "database locked",
         act: Act::Lock,
         told: &[
-            "Somebody else holds the lock of the file (BEGIN IMMEDIATE). The stream",
+            "Another program holds the lock of the file (BEGIN IMMEDIATE). The stream",
             "still accepts events. Calls fail on both paths, and the caller is told.",
             "Look: events via NATS; failed: calls alone, and soon.",
         ],
@@ -207,7 +207,7 @@ pub(super) const WITHOUT_NATS: &[Phase] = &[
         name: "database locked",
         act: Act::Lock,
         told: &[
-            "Somebody else holds the lock of the file (BEGIN IMMEDIATE), and there is",
+            "Another program holds the lock of the file (BEGIN IMMEDIATE), and there is",
             "no other path. Events go to the outbox, a file of the bot's own.",
             "Look: via outbox. Calls fail, no event does.",
         ],

@@ -57,7 +57,8 @@ async fn replay(global: &Global, file: &Path, args: &OutboxCommand) -> Result<Ex
     // Asked for the error: nothing is created here.
     outbox::list(file).await?;
     let outbox = OutboxService::<Op>::open(&OutboxOptions::new(file)).await?;
-    let paths = Paths::open_for_one(&args.paths, crate::operation::Kind::Event).await?;
+    // A mistyped address creates no database that would take the events.
+    let paths = Paths::open_for_one(&args.paths.clone().asking(), crate::operation::Kind::Event).await?;
     let bar = console::bar(Some(outbox.counts().waiting), "operations");
     let replayer = Replayer::new(outbox.clone(), paths.db.stack().clone());
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));

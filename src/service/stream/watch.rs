@@ -22,6 +22,8 @@ use crate::service::{Shared, denied};
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(1);
+/// How long the database may take to say which instances there were.
+const LIMIT: Duration = Duration::from_secs(1);
 /// How long a change by hand is shown after it was put right.
 const SHOWN: Duration = Duration::from_secs(10);
 
@@ -184,7 +186,8 @@ impl Watch {
                 ),
             );
         }
-        if let Some(consumer) = &consumer
+        // What one of other settings never hands out stands before its floor as well.
+        if let Some(consumer) = counts
             && settings::keeps_acknowledged(&stream.settings)
             && consumer.ack_floor.stream_seq >= stream.state.first_seq
             && let Err(e) = shared.api.purge(name, consumer.ack_floor.stream_seq).await
@@ -252,8 +255,8 @@ impl Watch {
         }
         let Some((took, among)) = self.elsewhere.look(consumer, received, own) else { return };
         // An instance that came and ended between two looks may have applied them.
-        match shared.db.started_since(among.since).await {
-            Ok(started) if started.iter().all(|id| among.instances.contains(id)) => {
+        match time::timeout(LIMIT, shared.db.started_since(among.since)).await {
+            Ok(Ok(started)) if started.iter().all(|id| among.instances.contains(id)) => {
                 self.show("elsewhere", took.sentence(&declaration.name, CONSUMER));
             }
             _ => self.elsewhere.forget(received),

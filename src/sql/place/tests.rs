@@ -40,3 +40,36 @@ fn every_way_to_exchange_one_of_the_three_files_is_told_from_writing_to_them() {
     std::os::unix::fs::symlink(at("elsewhere"), at("db")).expect("linked");
     assert!(difference().is_err_and(|why| why.contains("symbolic link")));
 }
+
+/// A file system whose times are coarse, or come late, shows a checkpoint's writing only when it is over and settled.
+#[tokio::test]
+async fn a_checkpoint_whose_time_comes_late_is_no_overwriting() {
+    use sqlx::{ConnectOptions, Connection};
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("db");
+    let options = crate::sql::SqliteOptions::new(&path.display().to_string()).expect("options");
+    let mut connection = options.connect().create_if_missing(true).connect().await.expect("open");
+    let mut run = async |sql: &'static str| {
+        sqlx::raw_sql(sql).execute(&mut connection).await.expect(sql);
+    };
+    run("CREATE TABLE t (n); INSERT INTO t VALUES (1); PRAGMA wal_checkpoint(PASSIVE)").await;
+    let place = Place::new(&path).expect("a place");
+    let difference = || place.compare().map(|(difference, _)| difference);
+    let look = || place.settle(place.look().expect("files"));
+    // What is open; then the files for looking; then the content.
+    for _ in 0..3 {
+        look();
+    }
+    let shown = |time: SystemTime| {
+        fs::File::options().write(true).open(&path).expect("open").set_modified(time).expect("a time");
+    };
+    let before = fs::metadata(&path).expect("there").modified().expect("a time");
+    run("UPDATE t SET n = 2; PRAGMA wal_checkpoint(PASSIVE)").await;
+    let after = fs::metadata(&path).expect("there").modified().expect("a time");
+    shown(before);
+    assert_eq!(difference(), Ok(Difference::None));
+    look();
+    shown(after + Duration::from_secs(1));
+    assert_eq!(difference(), Ok(Difference::Written));
+    connection.close().await.expect("closed");
+}
