@@ -2,7 +2,7 @@
 //! watch; with one, it is one of the reasons for which the stream does not get empty.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(super) struct Progress {
     waiting: Mutex<Waiting>,
     /// What came from the stream's consumer.
     pub(super) received: Received,
+    /// How many messages of the stream were acknowledged here.
+    pub(super) acknowledged: AtomicU64,
     /// Whether the stream is read past its consumer.
     walking: AtomicBool,
     /// Why the stream's consumer gave nothing when it was asked last.

@@ -124,7 +124,7 @@ async fn what_another_program_puts_off_for_an_hour_is_taken_back_and_applied() {
     let w = World::new().await;
     let hour = AckKind::Nak(Some(Duration::from_secs(3600)));
     let sent = takes_one(&w, "user", hour).await;
-    w.noticed(&["1 events", "acknowledged and not applied", "the consumer is replaced"]).await;
+    w.noticed(&["1 event ", "acknowledged and not applied", "the consumer is replaced"]).await;
     w.has_applied(i64::from(sent)).await;
     w.noticed(&["handed out to another program", "is replaced"]).await;
     w.joined(0..20).await;

@@ -1,5 +1,6 @@
 //! One message of the stream: applied, then acknowledged. It is begun in the order of the stream, and may end in any.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subject};
@@ -123,7 +124,10 @@ pub(super) async fn with_payload<O>(
             return Some(message);
         }
         // The stream does not hold it any more.
-        Ok(None) => say(&shared.client, &reply, ACK).await,
+        Ok(None) => {
+            shared.progress.acknowledged.fetch_add(1, Ordering::Relaxed);
+            say(&shared.client, &reply, ACK).await;
+        }
         Err(e) => {
             tracing::debug!(sequence = place.sequence, "the payload of a message does not come: {e}");
             // Not at once again: the consumer has to be put right first.
@@ -198,6 +202,10 @@ pub(super) async fn apply<O: Persist>(
         Err(cause) => attempt.bury(name, cause, &mut stop).await,
     };
     let done = !matches!(end, End::Returned);
+    if done {
+        // Before the stream can be seen without it.
+        shared.progress.acknowledged.fetch_add(1, Ordering::Relaxed);
+    }
     say(&shared.client, &reply, if done { ACK } else { NAK }).await;
     if let Some(counters) = counters {
         match end {
