@@ -144,6 +144,12 @@ impl Stuck {
     }
 }
 
+/// So many of something, in words.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    let many = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{many}")
+}
+
 /// Counts what is being worked on, and notices when none of it ends.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
@@ -175,12 +181,13 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>) {
         let worked = pace.look(&shared.total());
         match (shared.progress.stuck(), worked) {
             (Some(stuck), _) if stuck.longest >= PATIENCE => {
-                let (count, seconds) = (stuck.count, stuck.longest.as_secs());
+                let (count, seconds) = (stuck.count as u64, stuck.longest.as_secs());
                 let reason = stuck.reason();
                 shared.notices.raise(
                     KEY,
                     format!(
-                        "{count} messages were taken and are not applied, for {seconds} s by now: {reason}"
+                        "{} taken and not applied, for {seconds} s by now: {reason}",
+                        counted(count, "message")
                     ),
                 );
             }
@@ -196,8 +203,9 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>) {
 pub(super) fn worker(open: u64, time: Duration) -> String {
     let seconds = time.as_secs();
     format!(
-        "{open} messages are being worked on and none has ended for {seconds} s: the database does not answer. See whether its \
-         disk hangs; if not, restart this service"
+        "{} begun and not ended for {seconds} s: the database does not answer. See whether its \
+         disk hangs; if not, restart this service",
+        counted(open, "message")
     )
 }
 

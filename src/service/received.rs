@@ -177,7 +177,10 @@ mod tests {
             [2, 4, 5, 10].map(|up_to| counts(&received, up_to)),
             [Some((2, 2)), Some((2, 2)), Some((3, 2)), Some((4, 2))]
         );
-        assert_eq!([5, 7].map(|up_to| received.share(up_to).map(|share| share.again_up_to)), [Some(0), Some(2)]);
+        assert_eq!(
+            [5, 7].map(|up_to| received.share(up_to).map(|share| share.again_up_to)),
+            [Some(0), Some(2)]
+        );
         received.note(1, 1, 1);
         assert_eq!(counts(&received, 10), Some((1, 0)), "another consumer");
         assert_ne!(received.share(0).map(|share| share.epoch), epoch);

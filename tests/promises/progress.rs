@@ -72,14 +72,11 @@ async fn a_plain_publish_that_cannot_be_applied_is_named_without_a_stream_too() 
     peer.publish(JOINED, r#"{"username":"alice"}"#).await;
     // The ping is answered by the writer, which is held: the statistics are not.
     let stats = async || peer.request("$SRV.STATS", "").await.json()["data"]["notices"].to_string();
-    wait_until("it is named", || async {
-        stats().await.contains("1 messages were taken and are not applied")
-    })
-    .await;
+    wait_until("it is named", || async { stats().await.contains("1 message taken and not applied") }).await;
     assert!(stats().await.contains("another process or connection holds the database"), "{}", stats().await);
     held.release().await;
     wait_until("it is over", || async { stats().await == "[]" }).await;
-    assert!(service.log().contains("1 messages were taken and are not applied"), "{}", service.log());
+    assert!(service.log().contains("1 message taken and not applied"), "{}", service.log());
     assert_eq!(file.applied().await, 1);
 }
 

@@ -90,11 +90,10 @@ impl Elsewhere {
         own: &str,
     ) -> Option<(Took, Among)> {
         let known = shares.contains_key(own) && shares.values().all(Option::is_some);
-        let base = self.base.as_mut().filter(|base| {
-            known
-                && base.up_to.consumer == up_to.consumer
-                && are_same(&base.shares, &shares)
-        });
+        let base = self
+            .base
+            .as_mut()
+            .filter(|base| known && base.up_to.consumer == up_to.consumer && are_same(&base.shares, &shares));
         let Some(base) = base else {
             let since = clock::now();
             let base = Base { up_to, shares, rounds: 1, behind: last, since };
@@ -115,7 +114,8 @@ impl Elsewhere {
             // The answer to an earlier question: the one that confirms the doubt, or ends it, is on its way.
             return None;
         }
-        let count = total(&shares, |share| share.count).saturating_sub(total(&base.shares, |share| share.count));
+        let count =
+            total(&shares, |share| share.count).saturating_sub(total(&base.shares, |share| share.count));
         // Delivered again may be what was lost up to here, at any time since.
         let before = total(&base.shares, |share| share.again_up_to);
         let again = total(&shares, |share| share.again).saturating_sub(before);
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     fn share(epoch: u64, count: u64, again: u64) -> Share {
-        Share { up_to: 0, epoch, count, again, again_up_to: 0 }
+        Share { up_to: 0, epoch, count, again, again_up_to: again }
     }
 
     /// One look, with what the instances answer to what was asked in the one before.
@@ -208,6 +208,8 @@ mod tests {
     fn what_no_instance_has_received_is_said_once_and_when_it_grows() {
         let (mut elsewhere, received) =
             settled(&[("a", Some(share(1, 6, 0))), ("b", Some(share(2, 4, 0)))], 10);
+        let before = [("a", Some(share(1, 6, 0))), ("b", Some(share(2, 4, 0)))];
+        assert_eq!(round(&mut elsewhere, &received, 20, &before), None);
         let now = [("a", Some(share(1, 9, 0))), ("b", Some(share(2, 8, 0)))];
         let said: Vec<_> = (0..6).map(|_| round(&mut elsewhere, &received, 20, &now)).collect();
         assert_eq!(said.iter().flatten().collect::<Vec<_>>(), [&3]);
@@ -260,6 +262,7 @@ mod tests {
     #[test]
     fn what_was_lost_on_the_way_and_came_again_did_not_go_elsewhere() {
         let (mut elsewhere, received) = settled(&[("a", Some(share(1, 10, 0)))], 10);
+        assert_eq!(round(&mut elsewhere, &received, 20, &[("a", Some(share(1, 10, 0)))]), None);
         let now = [("a", Some(share(1, 15, 5)))];
         assert!((0..6).all(|_| round(&mut elsewhere, &received, 20, &now).is_none()));
     }

@@ -124,10 +124,7 @@ pub(super) async fn with_payload<O>(
             return Some(message);
         }
         // The stream does not hold it any more.
-        Ok(None) => {
-            shared.progress.acknowledged.fetch_add(1, Ordering::Relaxed);
-            say(&shared.client, &reply, ACK).await;
-        }
+        Ok(None) => say(&shared.client, &reply, ACK).await,
         Err(e) => {
             tracing::debug!(sequence = place.sequence, "the payload of a message does not come: {e}");
             // Not at once again: the consumer has to be put right first.

@@ -7,7 +7,7 @@ use super::declare::{CONSUMER, Declaration};
 use super::gone::Went;
 use super::held::HELD;
 use crate::operation::Persist;
-use crate::service::progress::{PATIENCE, worker};
+use crate::service::progress::{PATIENCE, counted, worker};
 use crate::service::{Shared, denied};
 
 /// Why nothing moves.
@@ -63,7 +63,7 @@ pub(super) fn reason<O: Persist>(
 
 /// So many events, in words.
 pub(super) fn events(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "event" } else { "events" })
+    counted(count, "event")
 }
 
 /// That the consumer was replaced because it had passed over a message.
