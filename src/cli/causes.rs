@@ -31,7 +31,7 @@ impl<S: Subscriber> Layer<S> for Causes {
         let mut said = Said::default();
         event.record(&mut said);
         if said.message == "disconnected" && is_unreadable(&said.error) {
-            unreadable::ends(said.error);
+            unreadable::ends(plain(&said.error));
         }
     }
 }
@@ -54,6 +54,17 @@ impl Visit for Said {
             "error" => self.error = format!("{value:?}"),
             _ => {}
         }
+    }
+}
+
+/// What went wrong, out of the form `Some(Custom { kind: …, error: … })` that the library logs.
+fn plain(error: &str) -> String {
+    let inner = error.split_once("error: ").map_or(error, |(_, rest)| rest);
+    let inner = inner.trim_end_matches([')', '}', ' ']);
+    match inner.trim_matches('"') {
+        "ParseHeaderNameError" => "the name of a header is not valid".to_owned(),
+        "ParseHeaderValueError" => "the value of a header is not valid".to_owned(),
+        text => text.replace("\\\"", "\""),
     }
 }
 
