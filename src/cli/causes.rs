@@ -80,3 +80,16 @@ pub(super) fn of_panics() {
         unreadable::ends(format!("the NATS client: {}", panic.payload_as_str().unwrap_or("a panic")));
     }));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn what_went_wrong_is_named_without_the_form_of_the_log() {
+        let logged = |error| format!("Some(Custom {{ kind: InvalidInput, error: {error} }})");
+        assert_eq!(plain(&logged("ParseHeaderNameError")), "the name of a header is not valid");
+        assert_eq!(plain(&logged(r#""header isn't valid utf-8""#)), "header isn't valid utf-8");
+        assert_eq!(plain("other"), "other");
+    }
+}

@@ -90,7 +90,7 @@ async fn what_another_program_has_taken_and_not_acknowledged_is_named() {
     let mut taken = w.consumer().await.fetch().max_messages(1).messages().await.unwrap();
     let message = taken.next().await.unwrap().unwrap();
     let _service = ServeProcess::start(&w.server, &w.file).await;
-    noticed(&peer, &["1 events", "acknowledged and not applied", "another instance or program"]).await;
+    noticed(&peer, &["1 event ", "acknowledged and not applied", "another instance or program"]).await;
     message.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.unwrap();
     w.emptied().await;
     wait_until("it is over", || async { now(&peer).await.is_empty() }).await;

@@ -224,7 +224,7 @@ mod tests {
         let mut late: Option<UpTo> = None;
         let mut said = Vec::new();
         for floor in 20..30_u64 {
-            if let Some(asked) = late.replace(received.asked().unwrap()) {
+            if let Some(asked) = late.replace(received.asked().expect("it asks")) {
                 let count = asked.delivery.saturating_sub(3).max(10);
                 received.answered(asked, [("a".to_owned(), Some(share(1, count, 0)))].into_iter().collect());
             }

@@ -47,9 +47,10 @@ pub(super) fn reason<O: Persist>(
         let full = full.is_some_and(|most| most > 0 && consumer.num_ack_pending >= most);
         let full = if full { ", and no more are handed out until it does (max_ack_pending)" } else { "" };
         return format!(
-            "{held} of them were handed out to another instance or program that has not acknowledged them{full}. They come here \
+            "{held} of them {} handed out to another instance or program that has not acknowledged them{full}. They come here \
              {wait:?} after they were handed out, and after {:?} the consumer is replaced if that program has put them off for \
              longer; if it hangs, or is not ours, end it",
+            if held == 1 { "was" } else { "were" },
             wait * HELD
         );
     }
