@@ -31,7 +31,7 @@ impl<S: Subscriber> Layer<S> for Causes {
         let mut said = Said::default();
         event.record(&mut said);
         if said.message == "disconnected" && is_unreadable(&said.error) {
-            unreadable::ends(said.error);
+            unreadable::ends(plain(&said.error));
         }
     }
 }
@@ -57,6 +57,17 @@ impl Visit for Said {
     }
 }
 
+/// What went wrong, out of the form `Some(Custom { kind: …, error: … })` that the library logs.
+fn plain(error: &str) -> String {
+    let inner = error.split_once("error: ").map_or(error, |(_, rest)| rest);
+    let inner = inner.trim_end_matches([')', '}', ' ']);
+    match inner.trim_matches('"') {
+        "ParseHeaderNameError" => "the name of a header is not valid".to_owned(),
+        "ParseHeaderValueError" => "the value of a header is not valid".to_owned(),
+        text => text.replace("\\\"", "\""),
+    }
+}
+
 /// A panic of the NATS client is such an end too, and is told with the others, not each time. Any other one is a line of the
 /// log.
 pub(super) fn of_panics() {
@@ -68,4 +79,17 @@ pub(super) fn of_panics() {
         }
         unreadable::ends(format!("the NATS client: {}", panic.payload_as_str().unwrap_or("a panic")));
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn what_went_wrong_is_named_without_the_form_of_the_log() {
+        let logged = |error| format!("Some(Custom {{ kind: InvalidInput, error: {error} }})");
+        assert_eq!(plain(&logged("ParseHeaderNameError")), "the name of a header is not valid");
+        assert_eq!(plain(&logged(r#""header isn't valid utf-8""#)), "header isn't valid utf-8");
+        assert_eq!(plain("other"), "other");
+    }
 }

@@ -22,7 +22,7 @@ pub(crate) fn read(block: &[u8]) -> Result<HeaderMap, String> {
         version.strip_prefix(VERSION).ok_or_else(|| format!("it does not begin with {VERSION}"))?.trim();
     let status = status.split_once(' ').map_or(status, |(status, _)| status.trim());
     if !status.is_empty() && status.parse::<StatusCode>().is_err() {
-        return Err(format!("its status {} is none", shown(status)));
+        return Err(format!("its status {} is not valid", shown(status)));
     }
     let mut headers = HeaderMap::new();
     while let Some(line) = lines.next() {
@@ -31,7 +31,8 @@ pub(crate) fn read(block: &[u8]) -> Result<HeaderMap, String> {
         }
         let (name, value) =
             line.split_once(':').ok_or_else(|| format!("the line {} has no colon", shown(line)))?;
-        let name = HeaderName::from_str(name).map_err(|_| format!("the name {} is none", shown(name)))?;
+        let name = HeaderName::from_str(name)
+            .map_err(|_| format!("the name {} of a header is not valid", shown(name)))?;
         let mut value = value.trim_start().to_owned();
         while let Some(more) = lines.next_if(|line| line.starts_with(char::is_whitespace)) {
             value.push_str(more);

@@ -2,7 +2,7 @@
 //! watch; with one, it is one of the reasons for which the stream does not get empty.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(super) struct Progress {
     waiting: Mutex<Waiting>,
     /// What came from the stream's consumer.
     pub(super) received: Received,
+    /// How many messages of the stream were acknowledged here.
+    pub(super) acknowledged: AtomicU64,
     /// Whether the stream is read past its consumer.
     walking: AtomicBool,
     /// Why the stream's consumer gave nothing when it was asked last.
@@ -142,6 +144,12 @@ impl Stuck {
     }
 }
 
+/// So many of something, in words.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    let many = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{many}")
+}
+
 /// Counts what is being worked on, and notices when none of it ends.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
@@ -173,12 +181,13 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>) {
         let worked = pace.look(&shared.total());
         match (shared.progress.stuck(), worked) {
             (Some(stuck), _) if stuck.longest >= PATIENCE => {
-                let (count, seconds) = (stuck.count, stuck.longest.as_secs());
+                let (count, seconds) = (stuck.count as u64, stuck.longest.as_secs());
                 let reason = stuck.reason();
                 shared.notices.raise(
                     KEY,
                     format!(
-                        "{count} messages were taken and are not applied, for {seconds} s by now: {reason}"
+                        "{} taken and not applied, for {seconds} s by now: {reason}",
+                        counted(count, "message")
                     ),
                 );
             }
@@ -194,8 +203,9 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>) {
 pub(super) fn worker(open: u64, time: Duration) -> String {
     let seconds = time.as_secs();
     format!(
-        "{open} messages are being worked on and none has ended for {seconds} s: the database does not answer. See whether its \
-         disk hangs; if not, restart this service"
+        "{} begun and not ended for {seconds} s: the database does not answer. See whether its \
+         disk hangs; if not, restart this service",
+        counted(open, "message")
     )
 }
 

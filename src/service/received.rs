@@ -19,8 +19,10 @@ pub(super) struct Share {
     /// Another one after each interruption: counts are comparable within one.
     pub(super) epoch: u64,
     pub(super) count: u64,
-    /// How many earlier deliveries of the same messages there were: those that nobody received are among them.
+    /// How many earlier deliveries of the same messages there were: those that no instance received are among them.
     pub(super) again: u64,
+    /// The same, of the deliveries up to the number only.
+    pub(super) again_up_to: u64,
 }
 
 /// The shares of all instances, by their ids; none of an instance that cannot tell.
@@ -43,8 +45,8 @@ struct Inner {
     epoch: Option<u64>,
     count: u64,
     again: u64,
-    /// The last deliveries, by their numbers, with the sequences of the messages.
-    last: VecDeque<(u64, u64)>,
+    /// The last deliveries, by their numbers, with the sequences of the messages, and how often those came before.
+    last: VecDeque<(u64, u64, u64)>,
     /// The highest number that is not kept any more.
     beyond: u64,
     asked: Option<UpTo>,
@@ -66,15 +68,16 @@ impl Received {
     /// A delivery was received: the message `sequence`, for the `times`th time.
     pub(super) fn note(&self, delivery: u64, sequence: u64, times: u64) {
         let mut all = self.lock();
-        if all.last.back().is_some_and(|(last, _)| delivery <= *last) {
+        if all.last.back().is_some_and(|(last, ..)| delivery <= *last) {
             // The consumer was created again.
             all.restart();
         }
         all.count += 1;
-        all.again += times.saturating_sub(1);
-        all.last.push_back((delivery, sequence));
+        let again = times.saturating_sub(1);
+        all.again += again;
+        all.last.push_back((delivery, sequence, again));
         if all.last.len() > KEPT
-            && let Some((beyond, _)) = all.last.pop_front()
+            && let Some((beyond, ..)) = all.last.pop_front()
         {
             all.beyond = beyond;
         }
@@ -84,8 +87,15 @@ impl Received {
     pub(super) fn share(&self, up_to: u64) -> Option<Share> {
         let all = self.lock();
         let epoch = all.epoch.filter(|_| all.beyond <= up_to)?;
-        let later = all.last.len() - all.last.partition_point(|(delivery, _)| *delivery <= up_to);
-        Some(Share { up_to, epoch, count: all.count - later as u64, again: all.again })
+        let later = all.last.range(all.last.partition_point(|(delivery, ..)| *delivery <= up_to)..);
+        let (count, again) = later.fold((0, 0), |(count, all), (.., again)| (count + 1, all + again));
+        Some(Share {
+            up_to,
+            epoch,
+            count: all.count - count,
+            again: all.again,
+            again_up_to: all.again - again,
+        })
     }
 
     /// Between which messages the gaps of these deliveries are, the first and the last, where that is known.
@@ -93,7 +103,7 @@ impl Received {
         let all = self.lock();
         let (mut first, mut last) = (None, None);
         let (mut before, mut message) = (after, None);
-        for (delivery, sequence) in all.last.iter().take_while(|(delivery, _)| *delivery <= up_to) {
+        for (delivery, sequence, _) in all.last.iter().take_while(|(delivery, ..)| *delivery <= up_to) {
             if *delivery > before + 1 {
                 first = first.or(message.map(|message| message + 1));
                 last = Some(sequence.saturating_sub(1));
@@ -166,6 +176,10 @@ mod tests {
         assert_eq!(
             [2, 4, 5, 10].map(|up_to| counts(&received, up_to)),
             [Some((2, 2)), Some((2, 2)), Some((3, 2)), Some((4, 2))]
+        );
+        assert_eq!(
+            [5, 7].map(|up_to| received.share(up_to).map(|share| share.again_up_to)),
+            [Some(0), Some(2)]
         );
         received.note(1, 1, 1);
         assert_eq!(counts(&received, 10), Some((1, 0)), "another consumer");

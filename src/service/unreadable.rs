@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::notices::Notices;
+use super::progress::counted;
 
 /// The key of the notice.
 const KEY: &str = "unreadable";
@@ -119,8 +120,9 @@ impl State {
         let mut parts = Vec::new();
         if self.ended > 0 {
             parts.push(format!(
-                "{} times the connection to NATS ended at a message that cannot be read, and was back at once ({})",
-                self.ended, self.cause
+                "the connection to NATS ended {} at a message that cannot be read, and was back at once ({})",
+                counted(self.ended, "time"),
+                self.cause
             ));
         }
         if self.aside > 0 {

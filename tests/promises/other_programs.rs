@@ -1,5 +1,7 @@
 //! Another program that pulls from our consumer: what it acknowledges is named, what it holds is taken back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
@@ -39,7 +41,7 @@ async fn takes_one(w: &World, name: &str, how: AckKind) -> u32 {
 async fn named(peer: &Peer) -> Option<u64> {
     let notice = now(peer).await.into_iter().find(|notice| notice.contains(NAMED))?;
     let words: Vec<_> = notice.split_whitespace().collect();
-    let place = words.iter().position(|word| *word == "events").unwrap();
+    let place = words.iter().position(|word| word.starts_with("event")).unwrap();
     words[place - 1].parse().ok()
 }
 
@@ -75,12 +77,63 @@ async fn events_that_another_program_acknowledges_are_named_with_their_number_an
 }
 
 #[tokio::test]
+async fn events_that_another_program_acknowledges_are_named_while_others_keep_coming() {
+    let w = World::new().await;
+    takes_until_named(&w).await;
+    wait_until("it is not shown any more", || async { named(&w.peer).await.is_none() }).await;
+    let coming = async {
+        for user in 0.. {
+            w.joined(user..user + 1).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let taken = async {
+        takes_one(&w, "second", AckKind::Ack).await;
+        assert!(is_named(&w.peer, 2).await, "{}", w.service.log());
+    };
+    tokio::select! {
+        () = coming => unreachable!("events keep coming"),
+        () = taken => {}
+    }
+}
+
+#[tokio::test]
+async fn what_the_only_instance_took_before_it_was_killed_did_not_go_elsewhere() {
+    let mut w = World::new().await;
+    let (sender, stopped) = (Peer::connect(&w.server).await, Arc::new(AtomicBool::new(false)));
+    let stop = Arc::clone(&stopped);
+    let coming = tokio::spawn(async move {
+        let mut sent = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let body = format!(r#"{{"username":"steady{sent}"}}"#);
+            assert_eq!(sender.request(JOINED, body).await.json()["stream"], "ROSEY");
+            sent += 1;
+        }
+        sent
+    });
+    for round in 0..5 {
+        let before = w.users().await;
+        wait_until("some are applied", || async { w.users().await > before + 20 }).await;
+        w.service.kill();
+        w.service.begin_again();
+        w.service.serves().await;
+        let quiet = !holds_within(Duration::from_secs(7), || async { named(&w.peer).await.is_some() }).await;
+        assert!(quiet, "round {round}: {}", w.service.log());
+    }
+    stopped.store(true, Ordering::Relaxed);
+    w.has_applied(coming.await.unwrap()).await;
+    assert!(!w.service.log().contains(NAMED), "{}", w.service.log());
+}
+
+#[tokio::test]
 async fn what_one_of_two_instances_takes_is_not_named_and_what_another_program_takes_is() {
     let w = World::new().await;
     let mut second = ServeProcess::start_with(&w.server, &w.file, &["--stream-ack-wait-ms", "3000"]).await;
     takes_until_named(&w).await;
     wait_until("the other one says so as well", || async { second.log().contains(NAMED) }).await;
-    wait_until("it is not shown any more", || async { named(&w.peer).await.is_none() }).await;
+    // Each of them answers pings, and shows it for a time of its own.
+    let over = |log: String| log.contains(&format!("not any more: {NAMED}"));
+    wait_until("it is not shown any more", || async { over(w.service.log()) && over(second.log()) }).await;
     let before = [w.service.log().matches(NAMED).count(), second.log().matches(NAMED).count()];
     let mut sent = w.users().await as u32;
     for _ in 0..3 {
@@ -93,7 +146,7 @@ async fn what_one_of_two_instances_takes_is_not_named_and_what_another_program_t
         sent += 1;
     }
     let quiet = !holds_within(Duration::from_secs(6), || async { named(&w.peer).await.is_some() }).await;
-    assert!(quiet, "{}", w.service.log());
+    assert!(quiet, "{}\n{}", w.service.log(), second.log());
     let now = [w.service.log().matches(NAMED).count(), second.log().matches(NAMED).count()];
     assert_eq!(now, [before[0], 0], "{}\n{}", w.service.log(), second.log());
 }
@@ -103,7 +156,7 @@ async fn what_another_program_puts_off_for_an_hour_is_taken_back_and_applied() {
     let w = World::new().await;
     let hour = AckKind::Nak(Some(Duration::from_secs(3600)));
     let sent = takes_one(&w, "user", hour).await;
-    w.noticed(&["1 events", "acknowledged and not applied", "the consumer is replaced"]).await;
+    w.noticed(&["1 event ", "acknowledged and not applied", "the consumer is replaced"]).await;
     w.has_applied(i64::from(sent)).await;
     w.noticed(&["handed out to another program", "is replaced"]).await;
     w.joined(0..20).await;

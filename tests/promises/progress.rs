@@ -72,14 +72,11 @@ async fn a_plain_publish_that_cannot_be_applied_is_named_without_a_stream_too() 
     peer.publish(JOINED, r#"{"username":"alice"}"#).await;
     // The ping is answered by the writer, which is held: the statistics are not.
     let stats = async || peer.request("$SRV.STATS", "").await.json()["data"]["notices"].to_string();
-    wait_until("it is named", || async {
-        stats().await.contains("1 messages were taken and are not applied")
-    })
-    .await;
+    wait_until("it is named", || async { stats().await.contains("1 message taken and not applied") }).await;
     assert!(stats().await.contains("another process or connection holds the database"), "{}", stats().await);
     held.release().await;
     wait_until("it is over", || async { stats().await == "[]" }).await;
-    assert!(service.log().contains("1 messages were taken and are not applied"), "{}", service.log());
+    assert!(service.log().contains("1 message taken and not applied"), "{}", service.log());
     assert_eq!(file.applied().await, 1);
 }
 
@@ -93,7 +90,7 @@ async fn what_another_program_has_taken_and_not_acknowledged_is_named() {
     let mut taken = w.consumer().await.fetch().max_messages(1).messages().await.unwrap();
     let message = taken.next().await.unwrap().unwrap();
     let _service = ServeProcess::start(&w.server, &w.file).await;
-    noticed(&peer, &["1 events", "acknowledged and not applied", "another instance or program"]).await;
+    noticed(&peer, &["1 event ", "acknowledged and not applied", "another instance or program"]).await;
     message.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.unwrap();
     w.emptied().await;
     wait_until("it is over", || async { now(&peer).await.is_empty() }).await;

@@ -263,6 +263,36 @@ async fn each_setting_of_the_consumer_that_is_changed_is_put_right() {
 }
 
 #[tokio::test]
+async fn what_a_consumer_passed_over_while_its_filter_was_changed_is_applied_while_others_come_and_none_is_called_lost()
+ {
+    let w = World::new().await;
+    let mut sent = 0;
+    for filter in ["rosey.db.user.left", "rosey.db.message.log", "rosey.db.user.left"] {
+        w.joined(sent..sent + 20).await;
+        w.put_consumer(json!({"filter_subject": filter})).await;
+        let place = sent + 20;
+        let until = tokio::time::Instant::now() + LIMIT;
+        sent = place;
+        // They never stop coming.
+        while w.users().await < i64::from(place) + 60 || sent < place + 200 {
+            assert!(tokio::time::Instant::now() < until, "{}", w.service.log());
+            w.joined(sent..sent + 1).await;
+            sent += 1;
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+        let applied = holds_within(LIMIT, || async {
+            w.joined(0..1).await;
+            let stream = w.stream().await;
+            stream["state"]["last_seq"].as_u64().unwrap() - stream["state"]["first_seq"].as_u64().unwrap()
+                < 20
+        });
+        assert!(applied.await, "{}", w.service.log());
+    }
+    w.has_applied(i64::from(sent)).await;
+    assert!(!w.service.log().contains("went without being applied"), "{}", w.service.log());
+}
+
+#[tokio::test]
 async fn another_consumer_in_the_place_of_ours_is_named_with_what_to_do_also_at_the_start() {
     let mut w = World::new().await;
     let other = json!({"durable_name": "other", "ack_policy": "explicit", "deliver_policy": "all", "filter_subject": JOINED});

@@ -29,6 +29,9 @@ pub(in crate::service) enum ApiError {
     Silent(String),
     #[error("JetStream says: {description} ({code})")]
     Refused { code: u64, description: String },
+    /// What this service does not ask JetStream for.
+    #[error("{0}")]
+    Declined(String),
 }
 
 impl ApiError {

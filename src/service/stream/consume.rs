@@ -129,7 +129,7 @@ impl<O: Persist> Consume<O> {
 
     /// Stream or consumer cannot be declared, for so long by now. A server that is busy beginning is no matter.
     fn undeclared(&self, error: &ApiError, time: Duration) {
-        let refused = matches!(error, ApiError::Refused { .. });
+        let refused = matches!(error, ApiError::Refused { .. } | ApiError::Declined(_));
         if !self.connection.borrow().up || !(refused || time >= PATIENCE) {
             tracing::debug!(stream = self.declaration.name, "the stream cannot be declared yet: {error}");
             return;

@@ -192,8 +192,7 @@ impl Declaration {
     pub(super) async fn ensure_stream(&self, api: &Api) -> Result<bool, ApiError> {
         match api.stream(&self.name).await {
             Ok(info) if !self.is_ours(&info) => {
-                let description = self.foreign(&info, true).to_string();
-                Err(ApiError::Refused { code: 0, description })
+                Err(ApiError::Declined(self.foreign(&info, true).to_string()))
             }
             Ok(info) => {
                 match self.put_right(api, &info).await {
@@ -273,7 +272,7 @@ impl Declaration {
         if settings::keeps_only_for_consumers(&api.stream(&self.name).await?.settings) {
             let description =
                 "without its consumer the stream would drop what is not applied (retention: interest)";
-            return Err(ApiError::Refused { code: 0, description: description.to_owned() });
+            return Err(ApiError::Declined(description.to_owned()));
         }
         match api.delete_consumer(&self.name, CONSUMER).await {
             Err(e) if !e.is_not_found() => Err(e),

@@ -2,13 +2,30 @@
 //!
 //! The stream does not tell. But each message that the consumer has not handed out yet is counted by it as pending, and leaves that
 //! number by being handed out, which is counted too. What left it otherwise is gone. Messages that were handed out are not missed:
-//! whoever has them applies them.
+//! the instance that has them applies them.
+//!
+//! A server does not count exactly what is pending while the consumer changes: what was acknowledged here is not gone, whatever is
+//! counted, and for some time after a change by hand nothing is said to be.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::api::{ConsumerInfo, StreamInfo};
 
+/// For how long after a change by hand what is pending may be counted wrongly.
+const UNSURE: Duration = Duration::from_secs(15);
+
 /// The numbers of the last look.
 #[derive(Debug, Default)]
-pub(super) struct Gone(Option<Look>);
+pub(super) struct Gone {
+    last: Option<Look>,
+    /// Until when nothing is compared.
+    unsure: Option<Instant>,
+    /// How much was acknowledged here, and how much of that may not have left the stream yet.
+    acknowledged: u64,
+    credit: u64,
+}
 
 /// How, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +54,7 @@ impl Gone {
         before: u64,
         stream: &StreamInfo,
         consumer: Option<&ConsumerInfo>,
+        acknowledged: u64,
     ) -> Option<Went> {
         let now = consumer.map(|consumer| Look {
             created: (stream.created.clone(), consumer.created.clone()),
@@ -45,7 +63,11 @@ impl Gone {
             pending: consumer.num_pending,
             handed_out: consumer.delivered.consumer_seq,
         });
-        let last = std::mem::replace(&mut self.0, now.clone())?;
+        let own = acknowledged.saturating_sub(std::mem::replace(&mut self.acknowledged, acknowledged));
+        let credit = std::mem::take(&mut self.credit).saturating_add(own);
+        // What was acknowledged and has not left the stream is in it.
+        self.credit = credit.min(stream.state.messages);
+        let last = std::mem::replace(&mut self.last, now.clone())?;
         if last.created.0 != stream.created {
             return Some(Went::Deleted(last.pending));
         }
@@ -57,17 +79,27 @@ impl Gone {
         let handed_out = now.handed_out - last.handed_out;
         let gone = (last.pending + came).saturating_sub(now.pending + handed_out);
         let removed = (last.messages + now.ends.1 - last.ends.1).saturating_sub(now.messages);
-        Some(gone.min(removed)).filter(|gone| *gone > 0).map(Went::Removed)
+        self.credit = credit.saturating_sub(removed).min(now.messages);
+        if self.unsure.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        let gone = gone.min(removed.saturating_sub(credit));
+        Some(gone).filter(|gone| *gone > 0).map(Went::Removed)
     }
 
     /// The stream is not there any more: how many messages went with it.
     pub(super) fn deleted(&mut self) -> Option<Went> {
-        self.0.take().map(|last| Went::Deleted(last.pending))
+        self.last.take().map(|last| Went::Deleted(last.pending))
     }
 
     /// Begins anew.
     pub(super) fn forget(&mut self) {
-        self.0 = None;
+        self.last = None;
+    }
+
+    /// The consumer was changed by hand.
+    pub(super) fn changed(&mut self) {
+        self.unsure = Some(Instant::now() + UNSURE);
     }
 }
 
@@ -81,7 +113,7 @@ mod tests {
         let stream = StreamInfo { state, created: "a".to_owned(), ..StreamInfo::default() };
         let delivered = Place { consumer_seq: handed_out, stream_seq: 0 };
         let consumer = ConsumerInfo { delivered, num_pending: pending, ..ConsumerInfo::default() };
-        gone.look(ends.0, &stream, Some(&consumer))
+        gone.look(ends.0, &stream, Some(&consumer), 0)
     }
 
     #[test]
@@ -100,6 +132,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_acknowledged_here_is_not_gone_whatever_is_pending() {
+        let mut gone = Gone::default();
+        let mut look = |messages: u64, last: u64, acknowledged| {
+            let state = StreamState { messages, first_seq: 0, last_seq: last };
+            let stream = StreamInfo { state, ..StreamInfo::default() };
+            gone.look(last, &stream, Some(&ConsumerInfo::default()), acknowledged)
+        };
+        assert_eq!(look(100, 100, 0), None);
+        assert_eq!(look(60, 120, 60), None, "none is pending, and none was handed out");
+        assert_eq!(look(60, 120, 90), None, "on the way");
+        assert_eq!(look(20, 120, 100), None);
+        assert_eq!(look(5, 120, 105), None);
+    }
+
+    #[test]
     fn a_stream_that_was_deleted_took_what_was_pending() {
         let mut gone = Gone::default();
         look(&mut gone, (100, 100), 100, 70, 30);
@@ -107,6 +154,6 @@ mod tests {
         assert_eq!(gone.deleted(), None);
         look(&mut gone, (100, 100), 100, 70, 30);
         let other = StreamInfo { created: "b".to_owned(), ..StreamInfo::default() };
-        assert_eq!(gone.look(0, &other, Some(&ConsumerInfo::default())), Some(Went::Deleted(70)));
+        assert_eq!(gone.look(0, &other, Some(&ConsumerInfo::default()), 0), Some(Went::Deleted(70)));
     }
 }

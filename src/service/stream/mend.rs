@@ -20,10 +20,10 @@ impl Watch {
         found: &mut BTreeMap<String, String>,
     ) {
         let name = &declaration.name;
-        for (setting, meaning) in settings::for_good(&stream.settings) {
+        for (setting, is, meaning) in settings::for_good(&stream.settings) {
             found.insert(
                 format!("{PREFIX}settings.{setting}"),
-                format!("the stream {name:?} has {setting}, and no server takes that back: {meaning}"),
+                format!("the stream {name:?} {is}, and no server takes that back: {meaning}"),
             );
         }
         let mut wrong = settings::of_stream(&stream.settings, &declaration.stream());

@@ -1,5 +1,6 @@
 //! One message of the stream: applied, then acknowledged. It is begun in the order of the stream, and may end in any.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subject};
@@ -198,6 +199,10 @@ pub(super) async fn apply<O: Persist>(
         Err(cause) => attempt.bury(name, cause, &mut stop).await,
     };
     let done = !matches!(end, End::Returned);
+    if done {
+        // Before the stream can be seen without it.
+        shared.progress.acknowledged.fetch_add(1, Ordering::Relaxed);
+    }
     say(&shared.client, &reply, if done { ACK } else { NAK }).await;
     if let Some(counters) = counters {
         match end {

@@ -7,7 +7,7 @@ use super::declare::{CONSUMER, Declaration};
 use super::gone::Went;
 use super::held::HELD;
 use crate::operation::Persist;
-use crate::service::progress::{PATIENCE, worker};
+use crate::service::progress::{PATIENCE, counted, worker};
 use crate::service::{Shared, denied};
 
 /// Why nothing moves.
@@ -47,9 +47,10 @@ pub(super) fn reason<O: Persist>(
         let full = full.is_some_and(|most| most > 0 && consumer.num_ack_pending >= most);
         let full = if full { ", and no more are handed out until it does (max_ack_pending)" } else { "" };
         return format!(
-            "{held} of them were handed out to another instance or program that has not acknowledged them{full}. They come here \
+            "{held} of them {} handed out to another instance or program that has not acknowledged them{full}. They come here \
              {wait:?} after they were handed out, and after {:?} the consumer is replaced if that program has put them off for \
              longer; if it hangs, or is not ours, end it",
+            if held == 1 { "was" } else { "were" },
             wait * HELD
         );
     }
@@ -61,12 +62,26 @@ pub(super) fn reason<O: Persist>(
     "the consumer hands out nothing, and no cause is known; it is replaced if that lasts. See the log of the NATS server".to_owned()
 }
 
+/// So many events, in words.
+pub(super) fn events(count: u64) -> String {
+    counted(count, "event")
+}
+
+/// That the consumer was replaced because it had passed over a message.
+pub(super) fn passed(stream: &str, first: u64) -> String {
+    format!(
+        "the consumer {CONSUMER:?} of the stream {stream:?} had passed over events that are not applied (from sequence {first} on), as \
+         one does whose filter_subject was changed by hand: it is replaced, and they are applied"
+    )
+}
+
 pub(super) fn lost(stream: &str, went: Went) -> String {
     let again = "What its senders still have, they may send again: nothing is applied twice";
     match went {
         Went::Removed(count) => format!(
-            "{count} events that the stream {stream:?} had acknowledged went without being applied: it was purged, or one of its \
-             limits was reached (max_msgs, max_age, discard: old). {again}"
+            "{} that the stream {stream:?} had acknowledged went without being applied: it was purged, or one of its \
+             limits was reached (max_msgs, max_age, discard: old). {again}",
+            events(count)
         ),
         Went::Deleted(0) => {
             format!(
@@ -74,8 +89,9 @@ pub(super) fn lost(stream: &str, went: Went) -> String {
             )
         }
         Went::Deleted(count) => format!(
-            "{count} events that the stream {stream:?} had acknowledged went without being applied: the stream was deleted. It is \
-             created anew. {again}"
+            "{} that the stream {stream:?} had acknowledged went without being applied: the stream was deleted. It is \
+             created anew. {again}",
+            events(count)
         ),
     }
 }
@@ -91,8 +107,10 @@ pub(super) fn unknown(stream: &str, since: Duration, error: &ApiError) -> String
 /// That the consumer was replaced because of what another program held.
 pub(super) fn held(stream: &str, held: u64, since: Duration) -> String {
     format!(
-        "{held} events in the stream {stream:?} were handed out to another program that has neither acknowledged nor returned them \
-         for {} s: the consumer {CONSUMER:?} is replaced, and they are applied here. End that program: what it takes is late here",
+        "{} in the stream {stream:?} {} handed out to another program that has neither acknowledged nor returned \
+         what it has for {} s: the consumer {CONSUMER:?} is replaced, and all is applied here. End that program: what it takes is late here",
+        events(held),
+        if held == 1 { "was" } else { "were" },
         since.as_secs()
     )
 }

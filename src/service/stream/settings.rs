@@ -27,18 +27,20 @@ macro_rules! anew {
         )
     };
 }
-/// A setting, whether it is so, and what follows from it.
-type ForGood = (&'static str, fn(&Value) -> bool, &'static str);
+/// A setting, whether it is so, what the stream then is, and what follows from it.
+type ForGood = (&'static str, fn(&Value) -> bool, &'static str, &'static str);
 /// What no server takes back.
 const FOR_GOOD: [ForGood; 7] = [
     (
         "sealed",
         is_set,
+        "is sealed",
         "it takes nothing more, and clients use the database. When everything in it is applied, delete it; it is created anew",
     ),
     (
         "retention",
         |retention| !is_nothing(retention) && retention != "workqueue",
+        "is no work queue (retention)",
         anew!(
             "what is applied stays in it until this service purges it, and what comes while its consumer is not there may be lost"
         ),
@@ -46,20 +48,28 @@ const FOR_GOOD: [ForGood; 7] = [
     (
         "storage",
         |storage| storage == "memory",
+        "is kept in memory (storage)",
         anew!("what is acknowledged and not applied is lost when the NATS server ends"),
     ),
     (
         "persist_mode",
         |mode| mode == "async",
+        "is written to its disk late (persist_mode: async)",
         anew!("what is acknowledged may be lost when the NATS server is killed"),
     ),
-    ("allow_msg_ttl", is_set, anew!("a sender may let events expire that are acknowledged and not applied")),
+    (
+        "allow_msg_ttl",
+        is_set,
+        "lets messages expire (allow_msg_ttl)",
+        anew!("a sender may let events expire that are acknowledged and not applied"),
+    ),
     (
         "deny_delete",
         is_set,
+        "lets no message be removed (deny_delete)",
         "nothing is lost by it, but a message that cannot be read cannot be removed either",
     ),
-    ("deny_purge", is_set, "nothing is lost by it"),
+    ("deny_purge", is_set, "cannot be purged (deny_purge)", "nothing is lost by it"),
 ];
 /// What a consumer of ours does not have.
 const NOT_OF_A_CONSUMER: [&str; 9] = [
@@ -82,10 +92,10 @@ pub(super) fn of_stream(now: &Value, wanted: &Value) -> Vec<String> {
     differing(now, wanted, chosen, &NOT_OF_A_STREAM)
 }
 
-/// The settings of a stream that cannot be put right, with what that means.
-pub(super) fn for_good(now: &Value) -> Vec<(&'static str, &'static str)> {
-    let found = FOR_GOOD.into_iter().filter(|(name, is_so, _)| is_so(&now[*name]));
-    found.map(|(name, _, meaning)| (name, meaning)).collect()
+/// The settings of a stream that cannot be put right, with what the stream is by them and what that means.
+pub(super) fn for_good(now: &Value) -> Vec<(&'static str, &'static str, &'static str)> {
+    let found = FOR_GOOD.into_iter().filter(|(name, is_so, ..)| is_so(&now[*name]));
+    found.map(|(name, _, is, meaning)| (name, is, meaning)).collect()
 }
 
 /// Whether messages stay in a stream after they are acknowledged.
@@ -174,7 +184,7 @@ mod tests {
         let wanted = json!({"discard": "new", "max_msgs": -1, "subjects": ["a", "b"]});
         let now = json!({"discard": "old", "max_msgs": 1, "subjects": ["a"], "republish": {"src": ">"}, "deny_purge": true});
         assert_eq!(of_stream(&now, &wanted), ["discard", "max_msgs", "subjects", "republish"]);
-        assert_eq!(for_good(&now).iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["deny_purge"]);
+        assert_eq!(for_good(&now).iter().map(|(name, ..)| *name).collect::<Vec<_>>(), ["deny_purge"]);
         let right = right(&now, &wanted);
         assert_eq!(of_stream(&right, &wanted), Vec::<String>::new());
         assert_eq!(right["deny_purge"], json!(true), "a server refuses to take that back");
@@ -186,7 +196,7 @@ mod tests {
         let now =
             json!({"discard": "old", "retention": "interest", "storage": "memory", "persist_mode": "async"});
         assert_eq!(
-            for_good(&now).iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            for_good(&now).iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
             ["retention", "storage", "persist_mode"]
         );
         let right = right(&now, &wanted);

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch::Receiver;
@@ -13,7 +14,7 @@ use super::declare::{CONSUMER, Declaration};
 use super::elsewhere::Elsewhere;
 use super::gone::Gone;
 use super::held::Held;
-use super::reasons::{self, lost, reason, unknown};
+use super::reasons::{self, events, lost, reason, unknown};
 use super::settings;
 use crate::operation::Persist;
 use crate::service::progress::{PATIENCE, Pace};
@@ -26,6 +27,9 @@ const EVERY: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(1);
 /// How long a change by hand is shown after it was put right.
 const SHOWN: Duration = Duration::from_secs(10);
+
+/// A consumer that has passed over a message is replaced after twice as long: its acknowledgement may be on the way.
+const PASSED: Duration = Duration::from_secs(2);
 
 /// What the keys of these notices begin with.
 pub(super) const PREFIX: &str = "progress.";
@@ -45,6 +49,7 @@ pub(super) struct Watch {
     gone: Gone,
     elsewhere: Elsewhere,
     held: Held,
+    passed: Held,
     /// When the stream was created, of one that was ours when it was looked at.
     ours: Option<String>,
     /// Settings that differ although they were put right: a server's own limits.
@@ -162,11 +167,15 @@ impl Watch {
         // One that shows only a part counts only that.
         let counts =
             consumer.as_ref().filter(|_| wrong.as_ref().is_some_and(|w| settings::only_of_requests(w)));
+        if consumer.is_some() && counts.is_none() {
+            self.gone.changed();
+        }
+        let acknowledged = shared.progress.acknowledged.load(Ordering::Relaxed);
         if shared.progress.is_walking() {
             // What is taken out then is never handed out.
             self.gone.forget();
             self.elsewhere.forget(&shared.progress.received);
-        } else if let Some(went) = self.gone.look(before, &stream, counts) {
+        } else if let Some(went) = self.gone.look(before, &stream, counts, acknowledged) {
             self.show("gone", lost(name, went));
         }
         if let Some(consumer) = &consumer {
@@ -197,6 +206,7 @@ impl Watch {
         let worked = self.pace.look(&shared.total());
         if let Some(consumer) = &consumer {
             self.take_back(shared, declaration, consumer, &stream, worked).await;
+            self.passed_over(shared, declaration, consumer, &stream).await;
         }
         if let Some((time, moves)) = self.behind(&stream) {
             let reason = match (&consumer, moves) {
@@ -208,8 +218,9 @@ impl Watch {
             found.insert(
                 format!("{PREFIX}behind"),
                 format!(
-                    "{count} events in the stream {name:?} are acknowledged and not applied, the first of them for {seconds} s or \
-                     more: {reason}"
+                    "{} in the stream {name:?} {} acknowledged and not applied, the first of them for {seconds} s or more: {reason}",
+                    events(count),
+                    if count == 1 { "is" } else { "are" },
                 ),
             );
         }
@@ -286,6 +297,36 @@ impl Watch {
         }
         match declaration.replace_consumer(&shared.api).await {
             Ok(_) => self.show("held", reasons::held(&declaration.name, held, since)),
+            Err(e) => tracing::debug!("the consumer could not be replaced: {e}"),
+        }
+    }
+
+    /// Replaces a consumer that has passed over the first message: it does not hand it out any more. That is so after a filter was
+    /// taken away from it again, and while others come the rest moves.
+    async fn passed_over<O: Persist>(
+        &mut self,
+        shared: &Shared<O>,
+        declaration: &Declaration,
+        consumer: &ConsumerInfo,
+        stream: &StreamInfo,
+    ) {
+        let Some((first, since)) = self.first.map(|(first, at)| (first, at.elapsed())) else { return };
+        let passed = first == stream.state.first_seq && first <= consumer.ack_floor.stream_seq;
+        let left = consumer.paused || stream.is_sealed() || shared.connection.borrow().lame;
+        if !passed
+            || left
+            || settings::keeps_acknowledged(&stream.settings)
+            || shared.progress.is_walking()
+            || shared.troubles.denials.publish(denied::ACKS)
+            || !self.passed.is_due(first, since, PASSED)
+        {
+            return;
+        }
+        match declaration.replace_consumer(&shared.api).await {
+            Ok(_) => {
+                self.gone.changed();
+                self.show("passed", reasons::passed(&declaration.name, first));
+            }
             Err(e) => tracing::debug!("the consumer could not be replaced: {e}"),
         }
     }
