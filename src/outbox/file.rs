@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{ConnectOptions, Row};
+use sqlx::{ConnectOptions, Connection, Row};
 
 use super::error::OutboxError;
 use super::options::{OutboxOptions, beside};
@@ -22,6 +22,8 @@ const TABLES: &str = include_str!("../../migrations/outbox/0001_outbox.sql");
 /// Room that is not needed any more can be given back (see `store::shrink`); one sync a commit, and others may look while
 /// somebody writes. Set once, in a file of which it is known that it is nobody's.
 const MODES: &str = "PRAGMA auto_vacuum = incremental; PRAGMA journal_mode = wal;";
+/// How long the close of a file that cannot be used may take.
+const CLOSING: Duration = Duration::from_secs(1);
 /// What the file says it is: whose it is, in which version, and how many tables it has.
 const WHOSE: &str = "SELECT (SELECT application_id FROM pragma_application_id), \
                      (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)";
@@ -41,24 +43,39 @@ pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError>
     let lock = lock(options)?;
     look(path)?;
     create(options)?;
+    let place = Place::new(path).map_err(|error| OutboxError::File { path: path.to_owned(), error })?;
+    let connected = connect(options).await;
+    let mut connection = connected.map_err(|error| OutboxError::of_sqlite(path, error))?;
+    match begin(path, &mut connection, &place).await {
+        Ok(held) => Ok(Opened { connection, lock, place, held }),
+        Err(error) => {
+            // A connection that is dropped closes later, and would remove a log that is put there meanwhile.
+            let _ = tokio::time::timeout(CLOSING, connection.close()).await;
+            Err(error)
+        }
+    }
+}
+
+/// Looks at what is there, creates the tables of a new file, and reads what is held.
+async fn begin(path: &Path, connection: &mut SqliteConnection, place: &Place) -> Result<Held, OutboxError> {
     let failed = |error| OutboxError::of_sqlite(path, error);
-    let unreadable = |error| OutboxError::File { path: path.to_owned(), error };
-    let place = Place::new(path).map_err(unreadable)?;
-    let mut connection = connect(options).await.map_err(failed)?;
-    if is_new(path, &mut connection).await? {
+    if is_new(path, connection).await? {
         for sql in [MODES, "BEGIN IMMEDIATE;", TABLES, "COMMIT;"] {
-            sqlx::raw_sql(sql).execute(&mut connection).await.map_err(failed)?;
+            sqlx::raw_sql(sql).execute(&mut *connection).await.map_err(failed)?;
         }
     }
     let check: String =
-        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await.map_err(failed)?;
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *connection).await.map_err(failed)?;
     if check != "ok" {
         return Err(OutboxError::Damaged { path: path.to_owned(), why: check });
     }
-    let held = store::held(&mut connection).await.map_err(failed)?;
-    let now = place.look().map_err(|why| unreadable(std::io::Error::other(why)))?;
+    let held = store::held(connection).await.map_err(failed)?;
+    let now = place.look().map_err(|why| {
+        let error = std::io::Error::other(why);
+        OutboxError::File { path: path.to_owned(), error }
+    })?;
     place.settle(now);
-    Ok(Opened { connection, lock, place, held })
+    Ok(held)
 }
 
 /// The holder's connection.
