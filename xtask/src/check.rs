@@ -21,42 +21,8 @@ enum Part {
 }
 
 /// The tests that use a nats-server.
-const WITH_A_SERVER: [&str; 11] = [
-    "nats",
-    "stream",
-    "durable",
-    "handover",
-    "notices",
-    "outages",
-    "schedules",
-    "hostile",
-    "golden",
-    "demo",
-    "promises",
-];
-
-/// Those of them that the oldest server cannot do, and what it lacks.
-const NEEDS_A_NEWER_SERVER: [(&str, &str); 7] = [
-    ("promises::clock::sweeps::the_time_of_the_server", "2.10: a server tells its time"),
-    ("promises::limited_account::smaller_limits", "2.10: limits of max_ack_pending and duplicate_window"),
-    ("promises::progress::settings_of_the_stream_that_lose_events", "2.10: RePublish can be changed"),
-    ("promises::progress::a_pause", "2.11: a consumer can be paused"),
-    ("promises::progress::a_limit_set_by_hand", "2.11: a consumer can be paused"),
-    ("promises::progress::a_stream_that_is_sealed", "2.11: a consumer can be paused"),
-    ("promises::progress::events_that_are_purged", "2.11: a consumer can be paused"),
-];
-
-/// Those of them that use no server, or any server alike.
-const ALIKE_ON_EVERY_SERVER: [&str; 8] = [
-    "promises::bounds",
-    "promises::derived_ids",
-    "promises::file",
-    "promises::locks_and_modes",
-    "promises::migrating",
-    "promises::operators",
-    "promises::switches",
-    "promises::values",
-];
+const WITH_A_SERVER: [&str; 10] =
+    ["nats", "stream", "durable", "handover", "notices", "outages", "schedules", "hostile", "golden", "demo"];
 
 /// The plan that the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -154,12 +120,9 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                 let mut command = cargo(paths);
                 command.args(["test", "--package", "rosey", "--all-features"]);
                 command.args(WITH_A_SERVER.iter().flat_map(|test| ["--test", test]));
-                command.args(of_the_oldest(&plan.cargo_test));
+                command.args(&plan.cargo_test);
                 let server = server::oldest(paths)?;
                 eprintln!("xtask: the oldest server at hand: {}", server::shown_version(&server));
-                for (name, lacks) in NEEDS_A_NEWER_SERVER {
-                    eprintln!("xtask: skipped: {name} (needs {lacks})");
-                }
                 command.env(server::VARIABLE, server);
                 steps.run(
                     "oldest server",
@@ -171,17 +134,6 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
         }
     }
     Ok(())
-}
-
-/// What is asked for, without the tests that the oldest server cannot do or need not.
-fn of_the_oldest(cargo_test: &[String]) -> Vec<String> {
-    let mut args = cargo_test.to_vec();
-    if !args.iter().any(|arg| arg == "--") {
-        args.push("--".to_owned());
-    }
-    let skipped = NEEDS_A_NEWER_SERVER.iter().map(|(name, _)| *name).chain(ALIKE_ON_EVERY_SERVER);
-    args.extend(skipped.flat_map(|name| ["--skip".to_owned(), name.to_owned()]));
-    args
 }
 
 /// Builds the package `rosey` without features, and with each alone.
@@ -218,16 +170,6 @@ mod tests {
         let plan = parse("outage -- --test recovery -- --nocapture").expect("valid");
         assert_eq!(plan.parts, [Part::Tests]);
         assert_eq!(plan.cargo_test, ["outage", "--test", "recovery", "--", "--nocapture"]);
-    }
-
-    #[test]
-    fn what_the_oldest_server_cannot_do_is_left_out_behind_the_dashes() {
-        let said = |text: &str| {
-            let words: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
-            of_the_oldest(&words).join(" ")
-        };
-        assert!(said("").starts_with("-- --skip promises::clock::"), "{}", said(""));
-        assert!(said("outage -- --nocapture").starts_with("outage -- --nocapture --skip "));
     }
 
     #[test]

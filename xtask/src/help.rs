@@ -52,7 +52,7 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only features   `cargo check` of the package `rosey` with each feature alone, and with none
   --only demo       `rosey demo --fast`
   --only oldest     the tests that use a nats-server, with Debian's, the oldest supported version
-                    (4 to 6 minutes; part of `ci`, not of a plain `test`). What it lacks is named and left out
+                    (about 4 minutes; part of `ci`, not of a plain `test`)
   FILTER            only tests whose name contains it (then only the tests run)
   -- ARGS           anything else for `cargo test` (then only the tests run)
 
