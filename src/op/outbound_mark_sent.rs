@@ -4,7 +4,7 @@ use super::{Error, Op, check};
 use crate::client::{Db, Stack};
 use crate::operation::{Check, Definition, Done, Spec, Sweep};
 
-/// A message was delivered. A number that nobody knows changes nothing.
+/// A message was delivered. An unknown number changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboundMarkSent {
     /// The message's number.
@@ -15,7 +15,7 @@ pub struct OutboundMarkSent {
 impl Definition for OutboundMarkSent {
     type Answer = Done;
     const SPEC: Spec = Spec::call("outbound_mark_sent", "rosey.db.messages.outbound.mark_sent").example(r#"{"message_id":1}"#);
-    // A number that nobody has yet may be given to somebody later: the report is kept under none.
+    // An unknown number may be given to a later message: the report is kept under none.
     const STATEMENTS: &'static [&'static str] = &[
         "INSERT INTO outbound_marks (op_id, message, at, kind)
          SELECT id, coalesce((SELECT o.id FROM outbound_messages o WHERE o.id = op ->> 'message_id'), 0), at,
@@ -32,7 +32,7 @@ impl Definition for OutboundMarkSent {
                AND o.id < (SELECT max(id) FROM outbound_messages)
                AND NOT EXISTS (SELECT 1 FROM outbound_marks m WHERE m.message = o.id AND m.at >= (SELECT horizon FROM sweep))
              LIMIT (SELECT most FROM sweep)",
-            // somebody may have reported on one of them since it was found: then it stays
+            // a message that was reported on since it was found stays
             &["DELETE FROM outbound_marks WHERE message IN (
                  SELECT key FROM gone WHERE NOT EXISTS (
                      SELECT 1 FROM outbound_marks m
@@ -41,7 +41,7 @@ impl Definition for OutboundMarkSent {
              WHERE id IN (SELECT key FROM gone)
                AND NOT EXISTS (SELECT 1 FROM outbound_marks m WHERE m.message = outbound_messages.id)"],
         ),
-        // reports on messages that nobody knows
+        // reports on unknown messages
         Sweep::hours(
             "sent",
             7 * 24,

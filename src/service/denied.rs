@@ -1,6 +1,6 @@
 //! What the server does not let us do. A subscription that is denied is no error to the client library: the service would
-//! go on, and serve less than it says. A server may be told otherwise while it runs, and tells nobody; so what is denied is
-//! asked for again.
+//! go on, and serve less than it says. The permissions of a running server may be changed without a word to its clients; so
+//! a denied subject is subscribed to again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -282,7 +282,7 @@ pub(super) async fn retry<O: Persist>(shared: Arc<Shared<O>>, stream: Link, rene
                     MICRO => "$SRV.PING".to_owned(),
                     _ => subject,
                 };
-                // What comes there meanwhile comes to whoever serves it as well.
+                // The other subscriptions to this subject get the same messages: none is lost with this one.
                 drop(link.client.subscribe(subject).await);
             }
         }

@@ -1,6 +1,6 @@
-//! What may come over our subjects after the start: a stream of somebody else, a stream of our name beside a service
-//! that takes events without one, JetStream on a server that had none. None of it is taken for an acknowledgement, by
-//! nobody of ours; but somebody has to do something about it.
+//! What may appear on our subjects after the start: a foreign stream, a stream of our name beside a service that takes
+//! events without one, JetStream on a server that had none. Our clients take none of it for an acknowledgement; an operator
+//! has to act on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -144,7 +144,7 @@ impl<O: Persist> Run<O> {
             Some(carries) = renewals.recv() => {
                 tracing::info!("what the NATS server has denied is allowed now; listening to it");
                 if carries == Carries::Requests {
-                    // Nothing that comes meanwhile finds nobody.
+                    // The old subscriptions serve until the new ones stand.
                     self.replaced = Some(requests);
                     return Ok(Over::Again(carries));
                 }

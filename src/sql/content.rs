@@ -212,7 +212,7 @@ mod tests {
             let all = std::fs::read_to_string("/proc/locks").expect("locks");
             all.lines().filter(|line| line.contains(&format!(":{inode} "))).count()
         };
-        assert!(locks() > 0, "whoever has a log open holds a lock on the file");
+        assert!(locks() > 0, "a connection with an open log holds a lock on the file");
         assert!(!crate::sql::take_over::keeps_journal(&path));
         assert!(locks() > 0, "another process would take itself for the last one, and delete the log");
         connection.close().await.expect("closed");

@@ -241,12 +241,6 @@ impl<O: Persist> SqlxService<O> {
         self.shared.future_tolerance
     }
 
-    /// As [`call`](Service::call); an answer that is a list has so many bytes at most, if that is less than
-    /// [`SqliteOptions::answer_bytes`]: for a service that sends it on, and cannot send more.
-    pub fn call_within(&self, request: Request<O>, answer_bytes: usize) -> SqlxFuture<O> {
-        self.started(clock::now(), request, answer_bytes)
-    }
-
     /// Waits for a sign of life of the writer: at the most for the transaction it is in. Says nothing of the disk
     /// or of locks, which operations tell. Cancel safe.
     ///
@@ -316,6 +310,7 @@ impl<O: Persist> SqlxService<O> {
     }
 
     /// Applies a request that was taken at `taken`, in unix milliseconds, and has waited since then, in a stream for example.
+    /// An answer that is a list has at most `answer_bytes` bytes, and at most [`SqliteOptions::answer_bytes`].
     #[cfg(feature = "nats")]
     pub(crate) fn call_of(&self, taken: i64, request: Request<O>, answer_bytes: usize) -> SqlxFuture<O> {
         self.started(taken, request, answer_bytes)
@@ -421,6 +416,6 @@ impl<O: Persist> Service<Request<O>> for SqlxService<O> {
     }
 
     fn call(&mut self, request: Request<O>) -> SqlxFuture<O> {
-        self.call_within(request, usize::MAX)
+        self.started(clock::now(), request, usize::MAX)
     }
 }

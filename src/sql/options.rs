@@ -28,7 +28,7 @@ pub struct SqliteOptions {
     pub(super) path: PathBuf,
     /// How durable a commit is.
     pub synchronous: Synchronous,
-    /// How long to wait for somebody else's lock before an operation fails as `busy`.
+    /// How long an operation waits for a lock that another connection holds before it fails as `busy`.
     pub busy_timeout: Duration,
     /// How many writes may wait; more are refused as `overloaded`.
     pub queue: usize,
@@ -108,8 +108,8 @@ impl SqliteOptions {
         self.beside(".lock")
     }
 
-    /// The one by whose locks they agree who writes next. Not the same: whoever hangs while he waits for his turn to
-    /// write keeps nobody from starting.
+    /// The file whose locks decide which process writes next. It is not the lock file: a process that hangs while it waits
+    /// for its turn to write does not keep others from starting.
     pub(super) fn turn_path(&self) -> PathBuf {
         self.beside(".turn")
     }

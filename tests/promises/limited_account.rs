@@ -249,8 +249,10 @@ async fn a_service_that_may_listen_to_nothing_says_so_once_and_not_that_it_serve
     let arguments = ["serve", "--nats-url", &url, "--database-url", &database, "--jetstream", "off"];
     let service = ServeProcess::begin(&arguments);
     service.says("nothing is served").await;
-    // The denied subjects are asked for again, and denied again.
-    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    let denied = || server.log().matches("Subscription Violation").count();
+    let before = denied();
+    wait_until("the denied subjects are asked for again, and denied again", || async { denied() > before })
+        .await;
     let log = service.log();
     assert_eq!(log.matches("ERROR").count(), 1, "{log}");
     assert!(!log.contains(" serving"), "{log}");

@@ -158,7 +158,7 @@ async fn what_another_program_puts_off_for_an_hour_is_taken_back_and_applied() {
     let sent = takes_one(&w, "user", hour).await;
     w.noticed(&["1 event ", "acknowledged and not applied", "the consumer is replaced"]).await;
     w.has_applied(i64::from(sent)).await;
-    w.noticed(&["handed out to another program", "is replaced"]).await;
+    w.noticed(&["handed out to another instance or program", "is replaced"]).await;
     w.joined(0..20).await;
     w.has_applied(i64::from(sent) + 20).await;
     assert_eq!(w.file.applied().await, u64::from(sent) + 20);

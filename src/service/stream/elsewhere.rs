@@ -15,8 +15,8 @@ use super::reasons::events;
 use crate::clock;
 use crate::service::received::{Received, Share, Shares, UpTo};
 
-/// So many rounds in a row the same instances have to answer before they are compared: one that has just ended may have
-/// acknowledged something that it told nobody.
+/// The number of rounds in a row in which the same instances must answer before they are compared: an instance that has just
+/// ended may have acknowledged events that it has not reported.
 const SETTLED: u32 = 3;
 
 /// What is known from one look to the next.

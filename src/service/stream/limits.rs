@@ -63,7 +63,7 @@ pub(super) fn forbids(error: &ApiError) -> Option<&'static str> {
     })
 }
 
-/// What would help against a refusal: a limit, or a consumer of somebody else on our stream.
+/// What would help against a refusal: a higher limit, or the removal of a foreign consumer on our stream.
 pub(super) fn help(error: &ApiError) -> Option<&'static str> {
     forbids(error).or_else(|| {
         is_taken(error).then_some(

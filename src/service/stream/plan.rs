@@ -87,7 +87,7 @@ impl Declaration {
     ) -> Result<Plan, ServeError> {
         if let Err(none) = available(client, api, denied).await {
             if !none.is_none() {
-                // Without it now, its stream would go on taking what is sent to us, and nobody would read it.
+                // A start without JetStream now would leave a stream that stores our events and has no reader.
                 return Err(ServeError::Connection(none.to_string()));
             }
             let why = none.to_string();
@@ -137,7 +137,7 @@ impl Declaration {
 async fn available(client: &Client, api: &Api, denied: impl Fn() -> bool) -> Result<(), ApiError> {
     let deadline = time::Instant::now() + BEGINNING;
     loop {
-        // Where a monitor hears everything, nobody says that nobody is there.
+        // A subscriber to everything, such as a monitor, keeps the server from reporting no responders.
         let patience = if client.server_info().jetstream { BEGINNING } else { Duration::from_millis(500) };
         let error = match time::timeout(patience, api.account()).await {
             Ok(Ok(())) => return Ok(()),
@@ -153,7 +153,7 @@ async fn available(client: &Client, api: &Api, denied: impl Fn() -> bool) -> Res
             return Err(error);
         }
         if !offered {
-            // Nobody can be there, whatever was said.
+            // The server does not offer it, whatever has answered.
             return Err(ApiError::Absent);
         }
         if time::Instant::now() > deadline {

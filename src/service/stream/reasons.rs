@@ -107,8 +107,8 @@ pub(super) fn unknown(stream: &str, since: Duration, error: &ApiError) -> String
 /// That the consumer was replaced because of what another program held.
 pub(super) fn held(stream: &str, held: u64, since: Duration) -> String {
     format!(
-        "{} in the stream {stream:?} {} handed out to another program that has neither acknowledged nor returned \
-         what it has for {} s: the consumer {CONSUMER:?} is replaced, and all is applied here. End that program: what it takes is late here",
+        "{} in the stream {stream:?} {} handed out to another instance or program that has neither acknowledged nor returned \
+         what it has for {} s: the consumer {CONSUMER:?} is replaced, and all is applied here. If it is another program, end it: what it takes is late here",
         events(held),
         if held == 1 { "was" } else { "were" },
         since.as_secs()
