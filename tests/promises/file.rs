@@ -5,7 +5,6 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 use async_nats::HeaderMap;
 use serde_json::json;
@@ -69,8 +68,8 @@ impl World {
 
     /// Waits until the service says this of its file, without anything being sent.
     async fn noticed(&self, words: &str) {
-        let within = holds_within(Duration::from_secs(5), || async { self.notices().await.contains(words) });
-        assert!(within.await, "within 5 s not noticed: {words:?}\n{}", self.serve.log());
+        let within = holds_within(SOON, || async { self.notices().await.contains(words) });
+        assert!(within.await, "within {SOON:?} not noticed: {words:?}\n{}", self.serve.log());
     }
 
     async fn all_is_well(&self) {

@@ -13,8 +13,6 @@ use tower::ServiceExt;
 use crate::support::program::rosey;
 use crate::support::*;
 
-/// Within which a neighbour is noticed.
-const SOON: Duration = Duration::from_secs(5);
 const QUERY: &str = "rosey.db.stats.recent_chat.get";
 const MODES: [&str; 2] = ["off", "on"];
 

@@ -49,7 +49,9 @@ pub(crate) trait Url {
 }
 
 /// How long a condition may take to come true before a test gives up. Far above what it takes: never a measure.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(40);
+/// Within 5 s something is noticed; twice that, for a machine on which other tests run.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// A number that the environment names, for whoever wants a longer run; else the usual one.
 pub(crate) fn knob<T: FromStr>(name: &str, usual: T) -> T {
