@@ -14,7 +14,6 @@ Usage: cargo xtask <COMMAND> [ARGS]
   schedules    random faults under load, many runs: operations sent, applied, doubled, lost, and the faults that were felt
   ci           format check, clippy with warnings denied, then `test`, also with the oldest nats-server
   nats-server  prints the nats-server the others use; fetches one if there is none
-  session      writes examples/data/session.jsonl anew (always the same bytes)
   lines        counts lines of Rust by module
 
 `cargo xtask <COMMAND> --help` says more about one of them.
@@ -37,7 +36,6 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "schedules" => SCHEDULES,
         "ci" => CI,
         "nats-server" => NATS_SERVER,
-        "session" => SESSION,
         "lines" => LINES,
         _ => return None,
     })
@@ -172,16 +170,6 @@ Usage: cargo xtask nats-server [--debian]
 Examples:
   NATS_SERVER_BIN=$(cargo xtask nats-server) cargo test
   NATS_SERVER_BIN=$(cargo xtask nats-server --debian) cargo test --test nats --test stream --test durable
-";
-
-const SESSION: &str = "\
-Writes examples/data/session.jsonl anew: three hours of an invented chat room that watches two old
-films together. The generator has a fixed seed and gives the same bytes on every machine; a test
-compares them with the file. The words are in xtask/words/.
-
-Usage: cargo xtask session [--check]
-
-  --check   write nothing; exit code 1 if the file differs from what would be written
 ";
 
 const LINES: &str = "\

@@ -13,7 +13,6 @@ mod paths;
 mod ratios;
 mod run;
 mod server;
-mod session;
 
 use std::process::ExitCode;
 
@@ -57,7 +56,6 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "soak" => launch::soak(&paths, rest),
         "schedules" => launch::schedules(&paths, rest),
         "nats-server" => server::print(&paths, rest),
-        "session" => session::write(&paths, rest),
         _ => lines::print(&paths, rest),
     }
 }

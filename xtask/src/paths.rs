@@ -42,9 +42,4 @@ impl Paths {
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")
     }
-
-    /// The recorded session that ships with the project.
-    pub(crate) fn session(&self) -> PathBuf {
-        self.root.join("examples").join("data").join("session.jsonl")
-    }
 }
