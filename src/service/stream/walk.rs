@@ -182,6 +182,8 @@ impl<O: Persist> Consume<O> {
                 return false;
             }
         };
+        // Counted before the next wait: a connection that ends there ends this, and then it is no new one any more.
+        shared.troubles.unreadable.set_aside(&letter.subject, stream, sequence, &why, new);
         // One that was kept before could not be taken out of the stream.
         if new {
             if let Some(counters) = index.map(|index| shared.counters.of(index)) {
@@ -190,7 +192,6 @@ impl<O: Persist> Consume<O> {
             }
             handle::notice(shared, name, &letter).await;
         }
-        shared.troubles.unreadable.set_aside(&letter.subject, stream, sequence, &why, new);
         remove(&shared.api, stream, sequence).await;
         true
     }
