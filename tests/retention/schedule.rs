@@ -35,7 +35,7 @@ async fn the_schedule_removes_by_itself_and_ends_with_the_service() {
     w.says("alice", 2).await;
     wait_until("a clone keeps it going", &gone).await;
     drop(clone);
-    wait_until("its tasks end", || async { tasks() == tasks_before }).await;
+    wait_until("its tasks end", || async { tasks() <= tasks_before }).await;
     w.file.assert_clean().await;
 }
 
@@ -45,7 +45,7 @@ async fn a_service_that_is_closed_removes_no_more() {
     let tasks_before = tasks();
     let service = SqlxService::<Op>::open(&often(&file)).await.unwrap();
     service.close().await;
-    wait_until("its tasks end, though somebody holds it", || async { tasks() == tasks_before }).await;
+    wait_until("its tasks end, though somebody holds it", || async { tasks() <= tasks_before }).await;
     drop(service);
 }
 
@@ -57,7 +57,7 @@ async fn a_schedule_that_is_not_wanted_is_none() {
         let (before, service) = (tasks(), SqlxService::<Op>::open(&options).await.unwrap());
         let added = tasks() - before;
         drop(service);
-        wait_until("its tasks end", || async { tasks() == before }).await;
+        wait_until("its tasks end", || async { tasks() <= before }).await;
         options.retention = None;
         added
     };
