@@ -53,8 +53,8 @@ impl Connection {
             return Ok(());
         }
         let why = format!(
-            "the outbox {path} was deleted, moved away or replaced while it is in use: no event is kept until the file is back \
-             at that path. To begin with what is there, or with an empty one, restart this process; what it held is offered \
+            "the outbox {path} was deleted, moved away, replaced or overwritten while it is in use: no event is kept until the \
+             file, with its -wal, is back as it was. To begin with what is there, or with an empty one, restart this process; what it held is offered \
              until then"
         );
         if !std::mem::replace(&mut self.missed, true) {

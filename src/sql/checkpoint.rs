@@ -67,8 +67,10 @@ async fn run(options: SqliteOptions, place: Arc<Place>, wake: Arc<Notify>, mut e
             () = wake.notified() => {}
             _ = &mut ended => break,
         }
-        // A log must not be moved into a file that it does not belong to.
-        if place.check().is_err() {
+        // A log that is damaged, or belongs to another file, must not be moved.
+        if place.readable().is_err()
+            || !place.compare().is_ok_and(|(difference, _)| difference.is_of_sqlite())
+        {
             continue;
         }
         match move_what_there_is(&options, connection.take()).await {

@@ -30,6 +30,7 @@ mod text;
 mod trim;
 mod turn;
 mod verify;
+mod wal;
 mod witness;
 mod writer;
 

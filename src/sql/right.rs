@@ -88,6 +88,10 @@ impl Writer {
                 self.overwritten = true;
                 Err(place.overwritten(how).into())
             }
+            (Difference::Log(how), _) => {
+                self.overwritten = true;
+                Err(place.damaged_log(how).into())
+            }
             // What was read meanwhile is in the caches of all connections.
             (_, Some(_)) if overwritten && difference.is_of_the_file() => self.open_again().await,
             (Difference::Main, Some(_)) => {
