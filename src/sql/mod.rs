@@ -12,7 +12,7 @@ mod holders;
 #[cfg(feature = "nats")]
 mod instances;
 mod keeper;
-mod limit;
+pub(crate) mod limit;
 mod migrate;
 mod open_error;
 mod options;

@@ -432,6 +432,15 @@ impl Place {
         )
     }
 
+    /// The file is shorter, and reading all of it takes too long.
+    pub(super) fn unchecked(&self) -> String {
+        format!(
+            "the database {} was made shorter by another program, by VACUUM as a rule, and it takes too long to read all of it \
+             now. This process goes on with it; `rosey verify` checks it",
+            self.said.display()
+        )
+    }
+
     pub(super) fn foreign(&self) -> String {
         self.replaced("what is there now is another database, with another id")
     }

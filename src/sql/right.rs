@@ -175,15 +175,18 @@ impl Writer {
         let mut connection = opened.map_err(|e| self.unreadable(e))?;
         let mut found = self.verdict(self.witness.ask(&mut connection).await);
         if whole && found.is_ok() {
-            let check =
-                sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)").fetch_one(&mut connection).await;
-            found = match check {
+            let check = sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)").fetch_one(&mut connection);
+            found = match limit::within(check).await {
+                Err(e) if limit::is_lost(&e) => {
+                    tracing::warn!("{}", self.place.unchecked());
+                    return Ok(());
+                }
                 Ok(ok) if ok == "ok" => Ok(()),
                 Ok(damage) => Err(self.place.unreadable(&damage).into()),
                 Err(e) => Err(self.unreadable(e)),
             };
         }
-        let closed = connection.close().await;
+        let closed = limit::within(connection.close()).await;
         found?;
         closed.map_err(|e| self.unreadable(e))
     }
