@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::options::OutboxOptions;
 use super::{error, file};
 use crate::error::{Cause, Code};
+use crate::sql::limit;
 use crate::sql::place::{Difference, Place};
 
 pub(super) struct Connection {
@@ -53,8 +54,8 @@ impl Connection {
             return Ok(());
         }
         let why = format!(
-            "the outbox {path} was deleted, moved away or replaced while it is in use: no event is kept until the file is back \
-             at that path. To begin with what is there, or with an empty one, restart this process; what it held is offered \
+            "the outbox {path} was deleted, moved away, replaced or overwritten while it is in use: no event is kept until the \
+             file, with its -wal, is back as it was. To begin with what is there, or with an empty one, restart this process; what it held is offered \
              until then"
         );
         if !std::mem::replace(&mut self.missed, true) {
@@ -66,18 +67,18 @@ impl Connection {
     /// What SQLite keeps beside the file was deleted: what is in its log goes into the file, where it is not lost.
     async fn open_again(&mut self) -> bool {
         if let Some(mut open) = self.open.take() {
-            let moved = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut open).await;
-            if let Err(e) = moved {
+            let moved = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut open);
+            if let Err(e) = limit::within(moved).await {
                 tracing::debug!("the log of the outbox could not be moved into it: {e}");
-                self.open = Some(open);
+                self.open = Some(open).filter(|_| !limit::is_lost(&e));
                 return false;
             }
-            let _ = open.close().await;
+            let _ = limit::within(open.close()).await;
         }
-        self.open = file::connect(&self.options).await.ok();
+        self.open = limit::within(file::connect(&self.options)).await.ok();
         let Some(open) = &mut self.open else { return false };
         // The log is there once something was read.
-        let read = sqlx::query("SELECT count(*) FROM sqlite_schema").execute(open).await;
+        let read = limit::within(sqlx::query("SELECT count(*) FROM sqlite_schema").execute(open)).await;
         let now = self.place.look();
         match (read, now) {
             (Ok(_), Ok(now)) if self.place.open().compare(&now).is_of_the_file() => {
@@ -95,11 +96,13 @@ impl Connection {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, Cause> {
         let result = match self.get().await {
-            Ok(connection) => work(connection).await,
+            Ok(connection) => limit::within(work(connection)).await,
             Err(e) => Err(e),
         };
-        if result.is_err() {
-            self.roll_back().await;
+        match &result {
+            Err(e) if limit::is_lost(e) => self.open = None,
+            Err(_) => self.roll_back().await,
+            Ok(_) => {}
         }
         result.map_err(|e| error::cause(self.options.path(), &e))
     }
@@ -111,14 +114,14 @@ impl Connection {
             None if !matches!(self.place.compare(), Ok((difference, _)) if difference.is_of_the_file()) => {
                 return Err(sqlx::Error::Io(ErrorKind::NotFound.into()));
             }
-            None => file::connect(&self.options).await?,
+            None => limit::within(file::connect(&self.options)).await?,
         };
         Ok(self.open.insert(connection))
     }
 
     async fn roll_back(&mut self) {
         let Some(mut connection) = self.open.take() else { return };
-        let usable = match sqlx::query("ROLLBACK").execute(&mut connection).await {
+        let usable = match limit::within(sqlx::query("ROLLBACK").execute(&mut connection)).await {
             Ok(_) => true,
             // "no transaction is active": the error came before BEGIN, or ended the transaction itself
             Err(e) => e.as_database_error().is_some_and(|e| e.message().contains("no transaction is active")),
@@ -129,10 +132,35 @@ impl Connection {
     /// Closes the file, and only then gives the lock back.
     pub(super) async fn close(self) {
         if let Some(connection) = self.open
-            && let Err(e) = connection.close().await
+            && let Err(e) = limit::within(connection.close()).await
         {
             tracing::warn!("closing the outbox {}: {e}", self.options.path().display());
         }
         drop(self.lock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::store;
+    use crate::sql::limit::tests::{LONG, SOON};
+
+    #[tokio::test]
+    async fn an_outbox_that_does_not_answer_is_given_up_with_a_sentence_and_opened_again()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let options = OutboxOptions::new(folder.path().join("outbox"));
+        let file::Opened { connection, lock, place, .. } = file::open(&options).await?;
+        let mut outbox = Connection::new(connection, lock, place, options);
+        tokio::time::pause();
+        let since = tokio::time::Instant::now();
+        let lost = outbox.with(async |c| sqlx::query(LONG).execute(c).await).await;
+        assert_eq!(since.elapsed().as_secs(), 10, "and not for a rollback too");
+        tokio::time::resume();
+        assert!(lost.is_err_and(|cause| cause.to_string().contains("does not answer in time")));
+        assert_eq!(tokio::time::timeout(SOON, outbox.with(store::held)).await??.waiting, 0);
+        outbox.close().await;
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Cause, Code};
+use crate::sql::limit;
 
 // Primary result codes of SQLite, https://www.sqlite.org/rescode.html
 const BUSY: i32 = 5;
@@ -93,6 +94,7 @@ pub(super) fn cause(path: &Path, error: &sqlx::Error) -> Cause {
         Some(READONLY) => (Code::STORAGE, "cannot be written"),
         Some(IOERR | CANTOPEN) => (Code::STORAGE, "is on a disk that fails"),
         Some(CORRUPT | NOTADB) => (Code::STORAGE, "is damaged"),
+        None if limit::is_lost(error) => (Code::DATABASE, "does not answer in time, as on a disk that hangs"),
         _ => (Code::DATABASE, "fails"),
     };
     Cause::new(code, format!("the outbox {} {what}: {error}", path.display()))

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use super::place::Place;
-use super::{SqliteOptions, Synchronous, sqlite};
+use super::{SqliteOptions, Synchronous, error, limit, sqlite};
 
 /// After about so many pages in the log. Each move syncs log and file.
 const ENOUGH: usize = 2000;
@@ -67,18 +67,22 @@ async fn run(options: SqliteOptions, place: Arc<Place>, wake: Arc<Notify>, mut e
             () = wake.notified() => {}
             _ = &mut ended => break,
         }
-        // A log must not be moved into a file that it does not belong to.
-        if place.check().is_err() {
+        // A log that is damaged, or belongs to another file, must not be moved.
+        if place.readable().is_err()
+            || !place.compare().is_ok_and(|(difference, _)| difference.is_of_sqlite())
+        {
             continue;
         }
-        match move_what_there_is(&options, connection.take()).await {
+        match limit::within(move_what_there_is(&options, connection.take())).await {
             Ok(open) => connection = Some(open),
             // A full disk, a locked file: the writer meets the same, and says so.
-            Err(error) => tracing::debug!("the log could not be moved into the database: {error}"),
+            Err(error) => {
+                tracing::debug!("the log could not be moved into the database: {}", error::cause(&error));
+            }
         }
     }
     if let Some(connection) = connection {
-        let _ = connection.close().await;
+        let _ = limit::within(connection.close()).await;
     }
 }
 

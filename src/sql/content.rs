@@ -18,17 +18,40 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Where the header counts the changes.
 const COUNTER: usize = 24;
 
+/// The header of the index, twice, and how far the checkpoints have come.
+const INDEX: usize = 136;
+pub(super) type Index = [u8; INDEX];
+
+/// A path, and the node (device and inode) that it named.
+type Named<'a> = (&'a Path, (u64, u64));
+
 /// The files of one database, open for looking at their bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     main: Arc<File>,
     index: Arc<File>,
+    log: Option<Arc<File>>,
 }
 
 impl Files {
-    /// The files at these paths, if they are those of the nodes (device and inode).
-    pub(super) fn of(main: (&Path, (u64, u64)), index: (&Path, (u64, u64))) -> Option<Self> {
-        Some(Self { main: keep::file(main.0, main.1)?, index: keep::file(index.0, index.1)? })
+    /// The files at these paths, if they are those of the nodes.
+    pub(super) fn of(main: Named<'_>, index: Named<'_>, log: Option<Named<'_>>) -> Option<Self> {
+        let [main, index] = [keep::file(main.0, main.1)?, keep::file(index.0, index.1)?];
+        Some(Self { main, index, log: log.and_then(|log| keep::file(log.0, log.1)) })
+    }
+
+    /// The first bytes of the index.
+    pub(super) fn index(&self) -> Option<Index> {
+        let mut bytes = [0; INDEX];
+        keep::read(&self.index, &mut bytes, 0).map(|()| bytes)
+    }
+
+    fn moved(&self) -> Option<Moved> {
+        self.index().as_ref().map(Moved::of)
+    }
+
+    pub(super) fn log(&self) -> Option<&File> {
+        self.log.as_deref()
     }
 }
 
@@ -42,14 +65,12 @@ pub(super) struct Moved {
 }
 
 impl Moved {
-    pub(super) fn of(files: &Files) -> Option<Self> {
-        let mut bytes = [0; 136];
-        keep::read(&files.index, &mut bytes, 0)?;
+    pub(super) fn of(bytes: &Index) -> Self {
         let (mut salt, mut frames, mut attempted) = ([0; 8], [0; 4], [0; 4]);
         salt.copy_from_slice(&bytes[32..40]);
         frames.copy_from_slice(&bytes[96..100]);
         attempted.copy_from_slice(&bytes[128..132]);
-        Some(Self { salt, frames, attempted })
+        Self { salt, frames, attempted }
     }
 
     /// A checkpoint runs, or one was broken off.
@@ -71,7 +92,7 @@ impl Content {
     pub(super) fn of(moved: Option<Moved>, files: &Files) -> Self {
         let counter = counter(&files.main);
         let still = moved.is_some_and(|moved| !moved.is_under_way());
-        let print = if still { print_of(&files.main).filter(|_| Moved::of(files) == moved) } else { None };
+        let print = if still { print_of(&files.main).filter(|_| files.moved() == moved) } else { None };
         Self { counter, print }
     }
 
@@ -90,7 +111,7 @@ impl Content {
         }
         // One that is put back, or was only touched, is the same.
         let print = self.print?;
-        let still = || moved.is_some_and(|moved| !moved.is_under_way()) && Moved::of(files) == moved;
+        let still = || moved.is_some_and(|moved| !moved.is_under_way()) && files.moved() == moved;
         let differs = still() && print_of(&files.main) != Some(print) && still();
         differs.then_some("what is there now is not what was written to it")
     }
@@ -129,7 +150,7 @@ fn print_of(main: &File) -> Option<u64> {
 /// Files that are never closed while they have a name: to close one would give up the locks that SQLite has on it in this
 /// process.
 #[cfg(unix)]
-mod keep {
+pub(super) mod keep {
     use std::collections::HashMap;
     use std::collections::hash_map::Entry;
     use std::fs::File;
@@ -168,14 +189,14 @@ mod keep {
         file(path, (found.dev(), found.ino()))
     }
 
-    pub(super) fn read(file: &File, bytes: &mut [u8], at: u64) -> Option<()> {
+    pub(in crate::sql) fn read(file: &File, bytes: &mut [u8], at: u64) -> Option<()> {
         file.read_exact_at(bytes, at).ok()
     }
 }
 
 /// Elsewhere a file that is open cannot be overwritten by another program.
 #[cfg(not(unix))]
-mod keep {
+pub(super) mod keep {
     use std::fs::File;
     use std::path::Path;
     use std::sync::Arc;
@@ -188,7 +209,7 @@ mod keep {
         File::open(path).ok().map(Arc::new)
     }
 
-    pub(super) fn read(mut file: &File, bytes: &mut [u8], at: u64) -> Option<()> {
+    pub(in crate::sql) fn read(mut file: &File, bytes: &mut [u8], at: u64) -> Option<()> {
         use std::io::{Read, Seek, SeekFrom};
         file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(bytes)).ok()
     }

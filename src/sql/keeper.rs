@@ -7,6 +7,7 @@ use std::time::Instant;
 use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 
+use super::limit;
 use super::record::{self, Record};
 use super::writer::Item;
 use crate::clock;
@@ -67,7 +68,8 @@ pub(super) enum May {
 impl Keeper {
     /// Reads what the file knows.
     pub(super) async fn load(&self, readers: &SqlitePool) -> Result<(), sqlx::Error> {
-        let facts: Vec<String> = sqlx::query_scalar(FACTS).fetch_all(readers).await?;
+        let facts: Vec<String> =
+            limit::reading(readers, async |reader| sqlx::query_scalar(FACTS).fetch_all(reader).await).await?;
         let now = Reading::now();
         let mut state = self.lock();
         for (key, value) in facts.iter().filter_map(|fact| fact.split_once(' ')) {
@@ -91,7 +93,9 @@ impl Keeper {
         if self.lock().known.is_known() {
             return Ok(());
         }
-        let newest: Option<i64> = sqlx::query_scalar(NEWEST).fetch_one(readers).await?;
+        let newest: Option<i64> =
+            limit::reading(readers, async |reader| sqlx::query_scalar(NEWEST).fetch_one(reader).await)
+                .await?;
         let now = Reading::now();
         if let Some(at) = newest {
             let mut state = self.lock();

@@ -12,7 +12,7 @@ mod holders;
 #[cfg(feature = "nats")]
 mod instances;
 mod keeper;
-mod limit;
+pub(crate) mod limit;
 mod migrate;
 mod open_error;
 mod options;
@@ -30,6 +30,7 @@ mod text;
 mod trim;
 mod turn;
 mod verify;
+mod wal;
 mod witness;
 mod writer;
 

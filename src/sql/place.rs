@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
 use super::content::{Content, Files, Moved};
+use super::wal::{self, End};
 use crate::error::{Cause, Code};
 
 /// For how long a look holds: what follows a transaction directly needs no second one.
@@ -59,6 +60,8 @@ pub(crate) struct Seen {
     shm: Option<Node>,
     /// How far the checkpoints had come, before all this was looked at.
     moved: Option<Moved>,
+    /// The end of the log, before the same.
+    end: Option<End>,
 }
 
 /// What is different from when the database was opened.
@@ -72,6 +75,8 @@ pub(crate) enum Difference {
     Cut,
     /// They are the same files, and another program has written to the one that SQLite's checkpoints write to.
     Overwritten(&'static str),
+    /// They are the same files, and another program has written to the log.
+    Log(&'static str),
     /// The file is the same, and what SQLite keeps beside it is not.
     Beside,
     /// It is another file.
@@ -81,6 +86,11 @@ pub(crate) enum Difference {
 }
 
 impl Difference {
+    /// Whether only SQLite has written to the files that are open.
+    pub(super) const fn is_of_sqlite(self) -> bool {
+        matches!(self, Self::None | Self::Written | Self::Cut)
+    }
+
     /// Whether it is still the same file; its log may have come into being.
     pub(crate) const fn is_of_the_file(self) -> bool {
         !matches!(self, Self::Main | Self::MainBesideOldLog)
@@ -161,7 +171,8 @@ impl Place {
             name.push(end);
             PathBuf::from(name)
         };
-        let open = Seen { main: Node::of(&main), changed: None, wal: None, shm: None, moved: None };
+        let open =
+            Seen { main: Node::of(&main), changed: None, wal: None, shm: None, moved: None, end: None };
         let (wal, shm) = (beside("-wal"), beside("-shm"));
         let known =
             Mutex::new(Known { open, looked: Instant::now(), files: None, content: Content::default() });
@@ -180,7 +191,13 @@ impl Place {
     /// In a sentence: that there is no file at all.
     pub(crate) fn look(&self) -> Result<Seen, String> {
         let files = self.known().files.clone();
-        let moved = files.as_ref().and_then(Moved::of);
+        self.look_with(files.as_ref())
+    }
+
+    fn look_with(&self, files: Option<&Files>) -> Result<Seen, String> {
+        let index = files.and_then(Files::index);
+        let moved = index.as_ref().map(Moved::of);
+        let end = files.zip(index).and_then(|(files, index)| End::of(&index, files));
         let found = fs::symlink_metadata(&self.file).map_err(|e| match e.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => self.gone(),
             _ => format!("the database {} cannot be looked at: {e}", self.said.display()),
@@ -199,15 +216,31 @@ impl Place {
         }
         let beside = |path: &Path| fs::symlink_metadata(path).ok().map(|file| Node::of(&file));
         let (changed, wal, shm) = (found.modified().ok(), beside(&self.wal), beside(&self.shm));
-        Ok(Seen { main, changed, wal, shm, moved })
+        Ok(Seen { main, changed, wal, shm, moved, end })
     }
 
-    /// The difference to what is open.
+    /// The difference to what is open, also in what the log holds.
     ///
     /// # Errors
     /// As [`look`](Self::look).
     pub(crate) fn compare(&self) -> Result<(Difference, Seen), String> {
-        let now = self.look()?;
+        // Before the look: another task may settle meanwhile.
+        let (before, files) = {
+            let known = self.known();
+            (known.open.end, known.files.clone())
+        };
+        let (difference, now) = self.compare_files(files.as_ref())?;
+        if difference.is_of_sqlite()
+            && let Some((files, wal)) = files.zip(now.wal)
+            && let Some(how) = wal::damage(before, now.end, wal.length, &files)
+        {
+            return Ok((Difference::Log(how), now));
+        }
+        Ok((difference, now))
+    }
+
+    fn compare_files(&self, files: Option<&Files>) -> Result<(Difference, Seen), String> {
+        let now = self.look_with(files)?;
         let known = self.known();
         let difference = known.open.compare(&now);
         if matches!(difference, Difference::Cut | Difference::Written)
@@ -232,12 +265,14 @@ impl Place {
         known.looked = Instant::now();
         let name = |node: Option<Node>| node.map(|node| node.name());
         if known.files.is_none()
-            || (name(Some(before.main)), name(before.shm)) != (name(Some(open.main)), name(open.shm))
+            || [Some(before.main), before.shm, before.wal].map(name)
+                != [Some(open.main), open.shm, open.wal].map(name)
         {
             let index = open.shm.map(|shm| (self.shm.as_path(), shm.name()));
-            known.files = index.and_then(|index| Files::of((&self.file, open.main.name()), index));
+            let log = open.wal.map(|wal| (self.wal.as_path(), wal.name()));
+            known.files = index.and_then(|index| Files::of((&self.file, open.main.name()), index, log));
             // Not known when it was looked at.
-            known.open.moved = None;
+            (known.open.moved, known.open.end) = (None, None);
             known.content = Content::default();
         } else if known.content.is_partial() || before.moved != open.moved || before.is_written_since(&open) {
             known.content =
@@ -256,8 +291,9 @@ impl Place {
     /// Of class `Backend`.
     pub(super) fn check(&self) -> Result<(), Cause> {
         self.readable()?;
-        match self.compare() {
-            Ok((Difference::None | Difference::Written | Difference::Cut, _)) => Ok(()),
+        let files = self.known().files.clone();
+        match self.compare_files(files.as_ref()) {
+            Ok((difference, _)) if difference.is_of_sqlite() => Ok(()),
             Ok((Difference::Beside, _)) => Err(cause(self.beside())),
             Ok((Difference::Overwritten(how), _)) => Err(cause(self.overwritten(how))),
             Ok(_) => Err(cause(self.another())),
@@ -360,6 +396,16 @@ impl Place {
         )
     }
 
+    pub(super) fn damaged_log(&self, how: &str) -> String {
+        let file = self.said.display();
+        format!(
+            "the log of the database, {file}-wal, was overwritten or truncated by another program while it is in use ({how}): what \
+             was acknowledged since it was last moved into the database may be lost. Nothing is taken until the former \
+             content of {file}-wal is back. Without it, stop this process, keep copies of {file} and {file}-wal, remove \
+             {file}-wal and {file}-shm, restore a backup of {file} and start again"
+        )
+    }
+
     pub(super) fn older(&self) -> String {
         self.replaced(
             "what is there now lacks operations that this process has written: an older copy, or one from which they were \
@@ -382,6 +428,15 @@ impl Place {
         format!(
             "the database_id in the database {} was changed or deleted while it is in use: every client would take it for \
              another database. Nothing is taken until the former id is back; to accept the new one, restart this process",
+            self.said.display()
+        )
+    }
+
+    /// The file is shorter, and reading all of it takes too long.
+    pub(super) fn unchecked(&self) -> String {
+        format!(
+            "the database {} was made shorter by another program, by VACUUM as a rule, and it takes too long to read all of it \
+             now. This process goes on with it; `rosey verify` checks it",
             self.said.display()
         )
     }

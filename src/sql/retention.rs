@@ -8,10 +8,10 @@ use sqlx::{AssertSqlSafe, SqlitePool};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time;
 
-use super::error;
 use super::keeper::{self, Keeper, May};
 use super::text::Statement;
 use super::writer::Item;
+use super::{error, limit};
 use crate::clock;
 use crate::error::Cause;
 use crate::operation::{Persist, Sweep};
@@ -159,11 +159,8 @@ async fn find(
     now: i64,
     readers: &SqlitePool,
 ) -> Result<Vec<serde_json::Value>, Cause> {
-    let json: String = sqlx::query_scalar(AssertSqlSafe(finding(sweep)))
-        .bind(FOUND)
-        .bind(horizon)
-        .bind(now)
-        .fetch_one(readers)
+    let finding = sqlx::query_scalar(AssertSqlSafe(finding(sweep))).bind(FOUND).bind(horizon).bind(now);
+    let json: String = limit::reading(readers, async |reader| finding.fetch_one(reader).await)
         .await
         .map_err(|e| error::cause(&e))?;
     serde_json::from_str(&json).map_err(|e| Cause::new(crate::error::Code::DATABASE, e.to_string()))
@@ -202,8 +199,16 @@ pub(super) async fn keep_going<O: Persist>(
             return;
         }
         // Without what the file knows nothing is removed.
-        loaded = loaded || keeper.load(&readers).await.is_ok();
-        looked = loaded && (looked || keeper.look(&readers).await.is_ok());
+        if !looked {
+            match read(&keeper, &mut loaded, &readers).await {
+                Ok(()) => looked = true,
+                Err(e) if limit::is_lost(&e) => {
+                    tracing::warn!("nothing that is old is removed: {}", error::cause(&e))
+                }
+                // The writer meets the same, and says so.
+                Err(e) => tracing::debug!("the known time cannot be read: {e}"),
+            }
+        }
         let may = if looked { Some(keeper.may()) } else { None };
         say(may, &mut said);
         if may.is_some() && saved.is_none_or(|at| at.elapsed() >= SAVE) {
@@ -236,6 +241,14 @@ pub(super) async fn keep_going<O: Persist>(
             _ = ended.changed() => return,
         }
     }
+}
+
+async fn read(keeper: &Keeper, loaded: &mut bool, readers: &SqlitePool) -> Result<(), sqlx::Error> {
+    if !*loaded {
+        keeper.load(readers).await?;
+        *loaded = true;
+    }
+    keeper.look(readers).await
 }
 
 /// Says why nothing is removed, once, and when that is over.

@@ -88,6 +88,10 @@ impl Writer {
                 self.overwritten = true;
                 Err(place.overwritten(how).into())
             }
+            (Difference::Log(how), _) => {
+                self.overwritten = true;
+                Err(place.damaged_log(how).into())
+            }
             // What was read meanwhile is in the caches of all connections.
             (_, Some(_)) if overwritten && difference.is_of_the_file() => self.open_again().await,
             (Difference::Main, Some(_)) => {
@@ -171,15 +175,18 @@ impl Writer {
         let mut connection = opened.map_err(|e| self.unreadable(e))?;
         let mut found = self.verdict(self.witness.ask(&mut connection).await);
         if whole && found.is_ok() {
-            let check =
-                sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)").fetch_one(&mut connection).await;
-            found = match check {
+            let check = sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)").fetch_one(&mut connection);
+            found = match limit::within(check).await {
+                Err(e) if limit::is_lost(&e) => {
+                    tracing::warn!("{}", self.place.unchecked());
+                    return Ok(());
+                }
                 Ok(ok) if ok == "ok" => Ok(()),
                 Ok(damage) => Err(self.place.unreadable(&damage).into()),
                 Err(e) => Err(self.unreadable(e)),
             };
         }
-        let closed = connection.close().await;
+        let closed = limit::within(connection.close()).await;
         found?;
         closed.map_err(|e| self.unreadable(e))
     }

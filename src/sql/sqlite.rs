@@ -49,6 +49,10 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
     if journal {
         sqlx::query("PRAGMA journal_mode = WAL").execute(&mut writer).await.map_err(sqlite)?;
     }
+    if fs::metadata(&options.path).is_ok_and(|file| file.len() <= ONE_PAGE) {
+        // A file that has its tables is not taken for a new one when its log is lost. Another process in the way has done this.
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut writer).await.map_err(sqlite)?;
+    }
     never_wait(&mut writer).await.map_err(sqlite)?;
     writable(&options.path, &mut writer).await?;
     let database: String = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'")
@@ -181,5 +185,7 @@ pub(super) async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
     }
 }
 
+/// The length of a file that has no tables yet, or has them only in its log.
+const ONE_PAGE: u64 = 4096;
 /// How long opening may take elsewhere before it is said.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use tokio::time;
 use super::batch::{self, Applied, Frames, Outcome};
 use super::checkpoint::Checkpoints;
 use super::held::Held;
-use super::place::Place;
+use super::place::{Difference, Place};
 use super::queue::{Answer, Batch, id_reused};
 pub(super) use super::queue::{Item, Write};
 use super::record::{self, Record};
@@ -110,7 +110,7 @@ pub(super) struct Writer {
     pub(super) witness: Witness,
     /// When the files were last examined.
     pub(super) examined: Option<Instant>,
-    /// Whether another program has overwritten the file, which is not put right yet.
+    /// Whether another program has overwritten the file or its log, which is not put right yet.
     pub(super) overwritten: bool,
 }
 
@@ -285,8 +285,9 @@ impl Writer {
     /// The last one to close moves the log into the file.
     async fn close(mut self) {
         self.checkpoints.close().await;
-        if self.overwritten {
-            // To close would move the log into a file that it does not belong to.
+        let wrong = matches!(self.place.compare(), Ok((Difference::Overwritten(_) | Difference::Log(_), _)));
+        if self.overwritten || wrong {
+            // To close would move a log into the file that is damaged, or does not belong to it.
             std::mem::forget(self.held.connection.take());
         }
         self.held.close().await;

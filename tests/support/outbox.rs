@@ -41,9 +41,19 @@ impl OutboxFile {
 
     /// How many events wait in it; none while it cannot be asked, because it is being made, or was taken away.
     pub(crate) async fn waiting(&self) -> Option<i64> {
+        self.count("").await
+    }
+
+    /// Whether an event with this text waits in it; as above.
+    pub(crate) async fn holds(&self, text: &str) -> Option<bool> {
+        self.count(text).await.map(|number| number > 0)
+    }
+
+    async fn count(&self, text: &str) -> Option<i64> {
+        const SQL: &str = "SELECT count(*) FROM waiting WHERE instr(payload, $1)";
         let options = SqliteConnectOptions::new().filename(self.path());
         let mut connection = SqliteConnection::connect_with(&options).await.ok()?;
-        let number = sqlx::query_scalar("SELECT count(*) FROM waiting").fetch_one(&mut connection).await;
+        let number = sqlx::query_scalar(SQL).bind(text).fetch_one(&mut connection).await;
         connection.close().await.ok()?;
         number.ok()
     }

@@ -24,8 +24,8 @@ impl Bot {
     async fn keeps_one(&mut self) {
         self.chat.say();
         self.kept += 1;
-        let kept = i64::try_from(self.kept).unwrap();
-        wait_until("it is kept", || async { self.outbox.waiting().await == Some(kept) }).await;
+        let line = format!("\"line {}\"", self.chat.lines);
+        wait_until("it is kept", || async { self.outbox.holds(&line).await == Some(true) }).await;
     }
 
     /// How often it has said that it keeps nothing.
@@ -63,12 +63,19 @@ async fn no_event_is_kept_in_an_outbox_that_is_not_at_its_path_and_it_goes_on_wh
         remove(&path, ends);
         bot.keeps_one().await;
     }
+    // The log, in place.
+    let log = fs::read(beside(&path, "-wal")).unwrap();
+    fs::File::options().write(true).truncate(true).open(beside(&path, "-wal")).unwrap();
+    bot.chat.say();
+    wait_until("it is refused", || async { bot.refusals() == 3 }).await;
+    fs::write(beside(&path, "-wal"), log).unwrap();
+    bot.keeps_one().await;
     let kept = bot.kept;
     let (code, said, lines) = bot.ends().await;
-    assert_eq!(code, Some(1), "two were lost, and it says so: {said}");
+    assert_eq!(code, Some(1), "three were lost, and it says so: {said}");
     assert_eq!(
         said.lines().filter(|line| line.contains("ERROR the outbox ")).count(),
-        2,
+        3,
         "once each time: {said}"
     );
     assert_eq!(lines.unsigned_abs(), kept + 1);
