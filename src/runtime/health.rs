@@ -248,8 +248,8 @@ impl<O: Persist> Observer<O> {
 
     fn serving(&self, kind: Kind, before: &Serving) -> Serving {
         let order = match (kind, self.queries) {
-            (Kind::Query, Queries::Db) => [Via::Db, Via::Nats, Via::Outbox],
-            _ => [Via::Nats, Via::Db, Via::Outbox],
+            (Kind::Query, Queries::Db) => [Via::DB, Via::NATS, Via::OUTBOX],
+            _ => [Via::NATS, Via::DB, Via::OUTBOX],
         };
         let mut reasons = Vec::new();
         let via = order.into_iter().find(|&via| match self.path(via, kind) {
@@ -266,16 +266,16 @@ impl<O: Persist> Observer<O> {
 
     fn path(&self, via: Via, kind: Kind) -> Path {
         let fails = match via {
-            Via::Nats => match (&self.nats, &self.circuits) {
+            Via::NATS => match (&self.nats, &self.circuits) {
                 (Some(status), Some(circuits)) => {
                     let why = status.borrow().why_not(kind).map(String::from);
                     why.or_else(|| open(circuits.of(kind).state()))
                 }
                 _ => return Path::Missing,
             },
-            Via::Db => self.direct.why_not(),
-            Via::Outbox if self.outbox.is_some() && kind == Kind::Event => None,
-            Via::Outbox => return Path::Missing,
+            Via::DB => self.direct.why_not(),
+            Via::OUTBOX if self.outbox.is_some() && kind == Kind::Event => None,
+            _ => return Path::Missing,
         };
         fails.map_or(Path::Serves, Path::Fails)
     }

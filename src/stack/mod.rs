@@ -238,8 +238,8 @@ impl StackBuilder {
             requests: ServiceBuilder::new().layer(requests).layer(timeout).service(Readied),
         };
         let nats = ServiceBuilder::new()
-            .layer(LogLayer::new(Via::Nats.tag()))
-            .layer(MetricsLayer::new(Via::Nats.as_str()).prefix(self.prefix))
+            .layer(LogLayer::new(Via::NATS.tag()))
+            .layer(MetricsLayer::new(Via::NATS.as_str()).prefix(self.prefix))
             .service(nats);
         let policy = || CountReroutes::new(ByClass::new()).prefix(self.prefix);
         let queries = self.apart(|| Fallback::new(db.clone(), nats.clone(), policy()));
@@ -254,8 +254,8 @@ impl StackBuilder {
     /// The layers of the database path.
     fn direct<O: Operation, S: Path<O>>(&self, db: S) -> impl Path<O> + use<O, S> {
         ServiceBuilder::new()
-            .layer(LogLayer::new(Via::Db.tag()))
-            .layer(MetricsLayer::new(Via::Db.as_str()).prefix(self.prefix))
+            .layer(LogLayer::new(Via::DB.tag()))
+            .layer(MetricsLayer::new(Via::DB.as_str()).prefix(self.prefix))
             .layer(TimeoutLayer::new(self.db_timeout))
             .service(db)
     }

@@ -85,7 +85,7 @@ pub(crate) async fn send(db: &Db<BoxedStack<Op>>, events: Vec<Request>) -> Vec<R
 /// Sends events that the outbox must keep, all of them.
 pub(crate) async fn store(db: &Db<BoxedStack<Op>>, events: Vec<Request>) {
     for result in send(db, events).await {
-        assert_eq!(result.unwrap(), (Via::Outbox, Ack::Stored));
+        assert_eq!(result.unwrap(), (Via::OUTBOX, Ack::Stored));
     }
 }
 

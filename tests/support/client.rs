@@ -144,9 +144,9 @@ impl Load {
                     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap();
                     tally.slowest.fetch_max(micros, Ordering::AcqRel);
                     match result {
-                        Ok(Via::Nats) => drop(tally.nats.fetch_add(1, Ordering::AcqRel)),
-                        Ok(Via::Db) => drop(tally.db.fetch_add(1, Ordering::AcqRel)),
-                        Ok(Via::Outbox) => drop(tally.outbox.fetch_add(1, Ordering::AcqRel)),
+                        Ok(Via::DB) => drop(tally.db.fetch_add(1, Ordering::AcqRel)),
+                        Ok(Via::OUTBOX) => drop(tally.outbox.fetch_add(1, Ordering::AcqRel)),
+                        Ok(_) => drop(tally.nats.fetch_add(1, Ordering::AcqRel)),
                         Err(e) => {
                             *tally.errors.lock().unwrap().entry(e.to_string()).or_default() += 1;
                             // What is refused at once never waits, and would keep everybody else from running.
