@@ -41,12 +41,13 @@ pub mod service;
 #[cfg(feature = "sqlite")]
 pub mod sql;
 pub mod stack;
+pub mod store;
 
 pub use client::{Db, Stack};
 pub use error::{Cause, Code, Error};
 pub use operation::Operation;
 pub use reply::{Ack, Reply, Via};
-pub use request::{Head, OpId, Request, Trace};
+pub use request::{Head, OpId, Received, Request, Trace};
 pub use rosey_layers::{Class, Classify};
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub use runtime::Runtime;

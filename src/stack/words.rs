@@ -9,6 +9,7 @@ use tokio::time;
 use crate::nats::Status;
 use crate::operation::Persist;
 use crate::sql::SqlxService;
+use crate::store::Instances;
 
 /// How long the database may take to say whether it knows the service's instance.
 const LIMIT: Duration = Duration::from_secs(1);
