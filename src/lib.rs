@@ -20,6 +20,7 @@ pub mod clock;
 pub mod error;
 #[cfg(feature = "sqlite")]
 mod files;
+pub mod health;
 #[cfg(test)]
 mod heard;
 #[cfg(feature = "sqlite")]
@@ -45,6 +46,7 @@ pub mod store;
 
 pub use client::{Db, Stack};
 pub use error::{Cause, Code, Error};
+pub use health::Health;
 pub use operation::Operation;
 pub use reply::{Ack, Reply, Via};
 pub use request::{Head, OpId, Received, Request, Trace};

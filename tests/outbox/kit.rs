@@ -35,7 +35,7 @@ impl World {
     pub(crate) async fn with(kept: OutboxFile, options: &OutboxOptions) -> Self {
         let (server, file) = (NatsServer::down(), DbFile::new());
         let (nats, direct) = (nats(&server).await, Direct::closed());
-        direct.guard(nats.status());
+        direct.guard(nats.health());
         let outbox = OutboxService::open(options).await.unwrap();
         let built = StackBuilder::new().over(Some(nats.clone()), direct.clone(), Some(outbox.clone()));
         let replayer = Arc::new(Replayer::new(outbox.clone(), boxed(built.replay)));

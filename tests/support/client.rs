@@ -24,7 +24,7 @@ pub(crate) async fn nats(server: &impl Url) -> NatsService<Op> {
 /// The direct path to a file, following what the service on NATS says of its database.
 pub(crate) async fn direct(file: &DbFile, nats: &NatsService<Op>) -> Direct<Op> {
     let direct = Direct::open(file.open().await);
-    direct.guard(nats.status());
+    direct.guard(nats.health());
     direct
 }
 
