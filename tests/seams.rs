@@ -1,6 +1,8 @@
 //! Another store and another bus: the service, the guard and the runtime serve over them as over ours, and nothing outside the
 //! folder of the doubles was changed for them.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::sync::Arc;
