@@ -253,14 +253,14 @@ async fn main() {
                         .unwrap();
                 }
             }),
-            row("stack, direct (ledger, line, user)", INSERT, send(&stacks.direct, Via::Db)),
+            row("stack, direct (ledger, line, user)", INSERT, send(&stacks.direct, Via::DB)),
             row("bare NATS request and reply", INSERT, move || {
                 let (client, payload) = (client.clone(), asked.clone());
                 async move {
                     client.request("bench.echo", payload).await.unwrap();
                 }
             }),
-            row("stack, NATS, until committed", INSERT, send(&stacks.nats, Via::Nats)),
+            row("stack, NATS, until committed", INSERT, send(&stacks.nats, Via::NATS)),
             row("bare JetStream publish, acknowledged", INSERT, move || {
                 let (js, payload) = (js.clone(), stored.clone());
                 async move {
@@ -274,14 +274,14 @@ async fn main() {
         const QUERY: &str = "stack, direct";
         let client = client.clone();
         let rows = vec![
-            row(QUERY, QUERY, ask(&stacks.direct, Via::Db)),
+            row(QUERY, QUERY, ask(&stacks.direct, Via::DB)),
             row("bare NATS request and reply", QUERY, move || {
                 let client = client.clone();
                 async move {
                     client.request("bench.echo", "{\"limit\":10}".into()).await.unwrap();
                 }
             }),
-            row("stack, NATS", QUERY, ask(&stacks.nats, Via::Nats)),
+            row("stack, NATS", QUERY, ask(&stacks.nats, Via::NATS)),
         ];
         table("query: the newest ten lines", rows, callers, rounds, time).await;
     }

@@ -20,6 +20,7 @@ pub mod clock;
 pub mod error;
 #[cfg(feature = "sqlite")]
 mod files;
+pub mod health;
 #[cfg(test)]
 mod heard;
 #[cfg(feature = "sqlite")]
@@ -41,12 +42,14 @@ pub mod service;
 #[cfg(feature = "sqlite")]
 pub mod sql;
 pub mod stack;
+pub mod store;
 
 pub use client::{Db, Stack};
 pub use error::{Cause, Code, Error};
+pub use health::Health;
 pub use operation::Operation;
 pub use reply::{Ack, Reply, Via};
-pub use request::{Head, OpId, Request, Trace};
+pub use request::{Head, OpId, Received, Request, Trace};
 pub use rosey_layers::{Class, Classify};
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub use runtime::Runtime;

@@ -5,34 +5,46 @@ use std::fmt;
 use rosey_layers::ServedBy;
 
 /// The path that served a request. The leaf service sets it, so it is correct however layers are nested.
+///
+/// An open label: another bus, a cache or a second region is another constant.
+///
+/// ```
+/// use rosey::Via;
+///
+/// const REPLICA: Via = Via::new("replica", "[REPLICA]");
+/// assert_ne!(REPLICA, Via::DB);
+/// assert_eq!(REPLICA.to_string(), "replica");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Via {
-    /// Over NATS, by the database service.
-    Nats,
-    /// On the database itself.
-    Db,
-    /// By the outbox: the event is kept until another path takes it.
-    Outbox,
+pub struct Via {
+    name: &'static str,
+    tag: &'static str,
 }
 
 impl Via {
-    /// The tags of the paths in logs, in the order of the variants.
-    pub const TAGS: &'static [&'static str] = &["[NATS]", "[DB]", "[OUTBOX]"];
+    /// Over NATS, by the database service.
+    pub const NATS: Self = Self::new("nats", "[NATS]");
+    /// On the database itself.
+    pub const DB: Self = Self::new("db", "[DB]");
+    /// By the outbox: the event is kept until another path takes it.
+    pub const OUTBOX: Self = Self::new("outbox", "[OUTBOX]");
 
-    /// `nats`, `db` or `outbox`.
+    /// A path: its name in metrics and JSON, and its tag in logs.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Nats => "nats",
-            Self::Db => "db",
-            Self::Outbox => "outbox",
-        }
+    pub const fn new(name: &'static str, tag: &'static str) -> Self {
+        Self { name, tag }
     }
 
-    /// The tag in logs: `[NATS]`, `[DB]` or `[OUTBOX]`.
+    /// The name: `nats`, `db` or `outbox`, for ours.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.name
+    }
+
+    /// The tag in logs: `[NATS]`, `[DB]` or `[OUTBOX]`, for ours.
     #[must_use]
     pub const fn tag(self) -> &'static str {
-        Self::TAGS[self as usize]
+        self.tag
     }
 }
 
@@ -90,9 +102,7 @@ impl<A> Reply<A> {
 }
 
 impl<A> ServedBy for Reply<A> {
-    const PATHS: &'static [&'static str] = Via::TAGS;
-
-    fn served_by(&self) -> usize {
-        self.via as usize
+    fn served_by(&self) -> &'static str {
+        self.via.tag()
     }
 }

@@ -1,6 +1,7 @@
 //! A request and its head: the value that travels through every layer.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -240,6 +241,43 @@ pub struct Request<O> {
     pub head: Head,
     /// The operation.
     pub op: Arc<O>,
+    received: Option<Received>,
+}
+
+/// When a request came in, and how long its answer may be: set by whoever takes requests from others and hands them to a
+/// store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    at: i64,
+    // Small, and never 0: so a request that was not received from elsewhere is no larger for it.
+    answer_bytes: NonZeroU32,
+}
+
+impl Received {
+    /// A request that waits since `at`, in unix milliseconds, and whose answer has at most `answer_bytes` if it is a list.
+    #[must_use]
+    pub fn new(at: i64, answer_bytes: usize) -> Self {
+        let answer_bytes = u32::try_from(answer_bytes).unwrap_or(u32::MAX);
+        Self { at, answer_bytes: NonZeroU32::new(answer_bytes).unwrap_or(NonZeroU32::MIN) }
+    }
+
+    /// A request that comes in now, and whose answer may have any length.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { at: clock::now(), answer_bytes: NonZeroU32::MAX }
+    }
+
+    /// Since when it waits to be applied, in unix milliseconds: in a stream, for example. It does not become too old there.
+    #[must_use]
+    pub const fn at(self) -> i64 {
+        self.at
+    }
+
+    /// The most bytes of an answer that is a list, as it is encoded.
+    #[must_use]
+    pub const fn answer_bytes(self) -> usize {
+        self.answer_bytes.get() as usize
+    }
 }
 
 impl<O> Request<O> {
@@ -250,13 +288,29 @@ impl<O> Request<O> {
 
     /// A request with the given head: to repeat an operation, or to say when it happened.
     pub fn with_head(head: Head, op: impl Into<O>) -> Self {
-        Self { head, op: Arc::new(op.into()) }
+        Self::from_parts(head, Arc::new(op.into()))
+    }
+
+    /// A request of its parts, for an operation that is shared already.
+    pub const fn from_parts(head: Head, op: Arc<O>) -> Self {
+        Self { head, op, received: None }
+    }
+
+    /// The same request, received from elsewhere.
+    #[must_use]
+    pub fn with_received(self, received: Received) -> Self {
+        Self { received: Some(received), ..self }
+    }
+
+    /// When it came in, and how long its answer may be, if it was received from elsewhere.
+    pub const fn received(&self) -> Option<Received> {
+        self.received
     }
 }
 
 impl<O> Clone for Request<O> {
     fn clone(&self) -> Self {
-        Self { head: self.head.clone(), op: Arc::clone(&self.op) }
+        Self { head: self.head.clone(), op: Arc::clone(&self.op), received: self.received }
     }
 }
 

@@ -21,12 +21,12 @@ async fn a_ghost_is_counted_by_the_service_that_knew_it_and_by_the_client_that_h
     tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
     let builder = StackBuilder::new().nats_timeout(Duration::from_millis(300));
     let db = Db::new(boxed(builder.over(Some(nats.clone()), direct(&file, &nats).await, NO_PATH).stack));
-    assert_eq!(db.send(joined("first")).await.unwrap().via, Via::Nats);
+    assert_eq!(db.send(joined("first")).await.unwrap().via, Via::NATS);
 
     service.freeze();
     let sent = (0..GHOSTS).map(|n| db.send(joined(&format!("user{n}"))));
     for reply in join_all(sent).await {
-        assert_eq!(reply.unwrap().via, Via::Db);
+        assert_eq!(reply.unwrap().via, Via::DB);
     }
     service.thaw();
 

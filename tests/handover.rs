@@ -144,14 +144,14 @@ async fn a_frozen_service_behind_a_living_stream_costs_questions_their_circuit_a
     process.freeze();
     let questions = (0..50).map(|_| db.call(GetChannelStats {}));
     for answer in join_all(questions).await {
-        assert_eq!(answer.unwrap().via, Via::Db);
+        assert_eq!(answer.unwrap().via, Via::DB);
     }
     assert_eq!(circuits.requests.state(), State::Open);
     assert_eq!(circuits.events.state(), State::Closed);
     for n in 0..100 {
         let reply = db.call(UserJoined { username: format!("user{n}") }).await.unwrap();
-        assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Stored), "{n}");
-        assert_eq!(db.call(GetChannelStats {}).await.unwrap().via, Via::Db);
+        assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Stored), "{n}");
+        assert_eq!(db.call(GetChannelStats {}).await.unwrap().via, Via::DB);
     }
     process.thaw();
     w.emptied().await;

@@ -68,10 +68,10 @@ async fn user_events_reach_the_database_and_are_acknowledged_when_committed() {
     let db = nats_only(&w.nats);
     let base = 1_700_000_000_000;
     let join = db.at(base).call(joined("alice")).await.unwrap();
-    assert_eq!((join.via, join.ack), (Via::Nats, Ack::Committed));
+    assert_eq!((join.via, join.ack), (Via::NATS, Ack::Committed));
     assert_eq!(w.file.number("SELECT count(*) FROM presence WHERE username = 'alice' AND joined").await, 1);
     let leave = db.at(base + 90_000).call(UserLeft { username: "alice".into() }).await.unwrap();
-    assert_eq!((leave.via, leave.ack), (Via::Nats, Ack::Committed));
+    assert_eq!((leave.via, leave.ack), (Via::NATS, Ack::Committed));
     let alice = db.user_stats("alice").await.unwrap().unwrap();
     assert_eq!((alice.first_seen, alice.last_seen), (Some(base / 1000), Some(base / 1000 + 90)));
     assert_eq!((alice.total_time_connected, alice.current_session_start), (Some(90), None));
@@ -83,10 +83,10 @@ async fn messages_are_logged_with_their_own_time_whatever_the_order_of_arrival()
     let db = nats_only(&w.nats);
     for at in [3, 1, 2] {
         let line = MessageLog { username: "alice".into(), message: format!("line {at} ☃") };
-        assert_eq!(db.at(1_700_000_000_000 + at).call(line).await.unwrap().via, Via::Nats);
+        assert_eq!(db.at(1_700_000_000_000 + at).call(line).await.unwrap().via, Via::NATS);
     }
     let read = db.call(RecentChat { limit: 2 }).await.unwrap();
-    assert_eq!(read.via, Via::Nats);
+    assert_eq!(read.via, Via::NATS);
     assert_eq!(read.answer.iter().map(|l| l.message.as_str()).collect::<Vec<_>>(), ["line 2 ☃", "line 3 ☃"]);
 }
 
@@ -96,11 +96,11 @@ async fn a_message_is_enqueued_handed_out_once_and_marked_sent() {
     let db = nats_only(&w.nats);
     let enqueue = OutboundEnqueue { username: Some("alice".into()), content: "hello".into() };
     let enqueued = db.call(enqueue).await.unwrap();
-    assert_eq!((enqueued.via, enqueued.ack), (Via::Nats, Ack::Committed));
+    assert_eq!((enqueued.via, enqueued.ack), (Via::NATS, Ack::Committed));
     let get = || OutboundGet { username: Some("alice".into()), limit: 10, max_retries: 3 };
     let head = Head::now();
     let claimed = db.with(head.clone()).call(get()).await.unwrap();
-    assert_eq!(claimed.via, Via::Nats);
+    assert_eq!(claimed.via, Via::NATS);
     assert_eq!((claimed.answer[0].id, claimed.answer[0].content.as_str()), (enqueued.answer.id, "hello"));
     assert_eq!(
         db.with(head).call(get()).await.unwrap().answer,
@@ -109,7 +109,7 @@ async fn a_message_is_enqueued_handed_out_once_and_marked_sent() {
     );
     assert_eq!(db.call(get()).await.unwrap().answer, [], "another one: nothing");
     let mark = OutboundMarkSent { message_id: enqueued.answer.id };
-    assert_eq!(db.call(mark).await.unwrap().via, Via::Nats);
+    assert_eq!(db.call(mark).await.unwrap().via, Via::NATS);
     assert_eq!(w.file.number("SELECT count(*) FROM outbound_messages WHERE sent").await, 1);
 }
 
@@ -122,7 +122,7 @@ async fn the_same_request_over_both_paths_takes_effect_once_and_is_answered_the_
         .map(|n| if n % 2 == 0 { over_nats.send(request.clone()) } else { over_db.send(request.clone()) });
     let replies: Vec<_> = join_all(sends).await.into_iter().map(Result::unwrap).collect();
     for (n, reply) in replies.iter().enumerate() {
-        assert_eq!(reply.via, if n % 2 == 0 { Via::Nats } else { Via::Db });
+        assert_eq!(reply.via, if n % 2 == 0 { Via::NATS } else { Via::DB });
         assert_eq!(format!("{:?}", reply.answer), format!("{:?}", replies[0].answer));
     }
     assert_eq!(w.file.number("SELECT count(*) FROM outbound_messages").await, 1);
@@ -254,8 +254,8 @@ async fn somebody_elses_answer_never_settles_a_call() {
         .over(Some(nats.clone()), direct, NO_PATH)
         .stack;
     let db = Db::new(boxed(stack));
-    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::Db);
-    assert_eq!(db.call(RecentChat { limit: 5 }).await.unwrap().via, Via::Db);
+    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::DB);
+    assert_eq!(db.call(RecentChat { limit: 5 }).await.unwrap().via, Via::DB);
     assert_eq!(nats.inbox().foreign, 2);
     assert_eq!(file.number("SELECT count(*) FROM presence").await, 1);
 }
@@ -286,7 +286,7 @@ async fn a_stream_of_somebody_else_over_our_subjects_acknowledges_nothing_of_our
     let db = nats_only(&w.nats);
     for n in 0..20 {
         let reply = db.call(joined(&format!("user{n}"))).await.unwrap();
-        assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Committed));
+        assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Committed));
         assert_eq!(db.open_sessions().await.unwrap().len(), n + 1, "a query is not answered by the stream");
     }
     assert_eq!(w.file.applied().await, 20);
@@ -313,7 +313,7 @@ async fn served_at_once_by_the_database(db: &support::Over) {
     let read = db.call(GetChannelStats {}).await.unwrap();
     let write = db.call(OutboundGet { username: None, limit: 5, max_retries: 3 }).await.unwrap();
     let took = begun.elapsed();
-    assert_eq!((read.via, write.via), (Via::Db, Via::Db));
+    assert_eq!((read.via, write.via), (Via::DB, Via::DB));
     assert!(took < AT_ONCE, "{took:?}");
 }
 
@@ -335,12 +335,12 @@ async fn beside_a_monitor_that_hears_everything_a_query_nobody_answers_falls_bac
     let peer = Peer::connect(&w.server).await;
     let _monitor = peer.listen(">").await;
     let db = stack(&w.nats, &w.file).await;
-    assert_eq!(db.call(GetChannelStats {}).await.unwrap().via, Via::Nats);
+    assert_eq!(db.call(GetChannelStats {}).await.unwrap().via, Via::NATS);
     w.service.stop().await;
     // The server says nothing of missing responders now: the silent monitor is one.
     let begun = Instant::now();
     let read = db.call(GetChannelStats {}).await.unwrap();
-    assert_eq!(read.via, Via::Db);
+    assert_eq!(read.via, Via::DB);
     assert!(
         begun.elapsed() < Duration::from_secs(2),
         "no caller waits for the time-out: {:?}",
@@ -358,7 +358,7 @@ async fn without_a_service_the_database_serves_at_once_and_a_service_that_comes_
     let db = stack(&nats, &file).await;
     served_at_once_by_the_database(&db).await;
     let _service = DbService::start(&server, &file).await;
-    wait_until("over NATS", || async { db.call(GetChannelStats {}).await.unwrap().via == Via::Nats }).await;
+    wait_until("over NATS", || async { db.call(GetChannelStats {}).await.unwrap().via == Via::NATS }).await;
 }
 
 #[tokio::test]
@@ -374,7 +374,7 @@ async fn without_a_server_nothing_blocks_and_a_server_that_comes_later_is_used()
     assert_eq!(error.class(), Class::NotSent);
     server.restart().await;
     let _service = DbService::start(&server, &file).await;
-    wait_until("over NATS", || async { db.call(GetChannelStats {}).await.unwrap().via == Via::Nats }).await;
+    wait_until("over NATS", || async { db.call(GetChannelStats {}).await.unwrap().via == Via::NATS }).await;
 }
 
 #[tokio::test]
@@ -386,7 +386,7 @@ async fn beside_a_service_of_another_make_the_database_serves_and_it_gets_nothin
     let db = stack(&nats, &file).await;
     wait_until("connected", || async { nats.status().borrow().connected }).await;
     for n in 0..10 {
-        assert_eq!(db.call(joined(&format!("user{n}"))).await.unwrap().via, Via::Db);
+        assert_eq!(db.call(joined(&format!("user{n}"))).await.unwrap().via, Via::DB);
     }
     assert!(silent(&mut writes, Duration::from_millis(200)).await, "it would write what we wrote already");
 }
@@ -399,8 +399,8 @@ async fn what_is_larger_than_the_server_takes_goes_to_the_database() {
     assert_eq!((error.class(), error.cause().code()), (Class::TooLarge, Code::TOO_LARGE));
     assert!(error.request().is_some() && error.fallback().is_some());
     let db = stack(&w.nats, &w.file).await;
-    assert_eq!(db.call(line()).await.unwrap().via, Via::Db);
-    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::Nats, "the path itself is well");
+    assert_eq!(db.call(line()).await.unwrap().via, Via::DB);
+    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::NATS, "the path itself is well");
     assert_eq!(w.file.number("SELECT length(message) FROM recent_chat").await, 4000);
 }
 
@@ -412,10 +412,10 @@ async fn a_list_longer_than_the_server_takes_comes_without_its_oldest_entries() 
         db.message_log("alice", format!("{n}").repeat(900)).await.unwrap();
     }
     let read = db.call(RecentChat { limit: 8 }).await.unwrap();
-    assert_eq!((read.via, read.answer.len(), read.omitted), (Via::Nats, 3, 5));
+    assert_eq!((read.via, read.answer.len(), read.omitted), (Via::NATS, 3, 5));
     assert!(read.answer.iter().map(|line| &line.message[..1]).eq(["5", "6", "7"]));
     let read = db.call(RecentChat { limit: 2 }).await.unwrap();
-    assert_eq!((read.via, read.answer.len(), read.omitted), (Via::Nats, 2, 0));
+    assert_eq!((read.via, read.answer.len(), read.omitted), (Via::NATS, 2, 0));
 }
 
 #[tokio::test]
@@ -469,7 +469,7 @@ async fn a_subject_that_the_server_denies_is_served_by_the_database() {
     .unwrap();
     recognised(&nats).await;
     let db = stack(&nats, &file).await;
-    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::Db);
+    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::DB);
     wait_until("the denial is known", || async { nats.status().borrow().denied }).await;
     served_at_once_by_the_database(&db).await;
     assert_eq!(file.applied().await, 1);
@@ -487,14 +487,14 @@ async fn the_direct_path_refuses_while_nats_leads_to_another_database() {
         direct.clone().oneshot(Request::new(GetChannelStats {})).await.is_err()
     })
     .await;
-    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::Nats);
+    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::NATS);
     w.server.kill();
     let error = db.call(joined("bob")).await.unwrap_err();
     assert!(error.primary().is_some() && error.fallback().is_some(), "both errors: {error}");
     assert!(error.request().is_some());
     assert_eq!((w.file.applied().await, other.applied().await), (1, 0));
     w.server.restart().await;
-    wait_until("over NATS", || async { db.call(GetChannelStats {}).await.is_ok_and(|r| r.via == Via::Nats) })
+    wait_until("over NATS", || async { db.call(GetChannelStats {}).await.is_ok_and(|r| r.via == Via::NATS) })
         .await;
 }
 
@@ -550,7 +550,7 @@ async fn two_services_share_the_load_and_double_nothing() {
     let requests: Vec<_> = (0..600).map(|n| Request::<Op>::new(joined(&format!("user{n}")))).collect();
     for _ in 0..2 {
         for reply in join_all(requests.iter().map(|request| db.send(request.clone()))).await {
-            assert_eq!(reply.unwrap().via, Via::Nats);
+            assert_eq!(reply.unwrap().via, Via::NATS);
         }
     }
     let (first, second) = (w.service.stop().await, second.stop().await);

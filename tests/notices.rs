@@ -44,7 +44,7 @@ async fn declare(context: &jetstream::Context, name: &str, subject: &str, descri
 async fn committed(db: &Over, file: &DbFile, name: &str) {
     for n in 0..20 {
         let reply = db.call(UserJoined { username: format!("{name}{n}") }).await.unwrap();
-        assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Committed), "{name}{n}");
+        assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Committed), "{name}{n}");
     }
     let presence = file.texts("SELECT username FROM presence").await;
     assert_eq!(presence.iter().filter(|user| user.starts_with(name)).count(), 20);

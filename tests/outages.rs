@@ -83,10 +83,10 @@ async fn each_single_caller_of_a_frozen_server_waits_for_a_bounded_time() {
         db.call(rosey::op::UserJoined { username: "alice".into() }),
         db.call(GetChannelStats {})
     );
-    assert_eq!((event.unwrap().via, query.unwrap().via), (Via::Db, Via::Db));
+    assert_eq!((event.unwrap().via, query.unwrap().via), (Via::DB, Via::DB));
     assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
     server.thaw();
-    wait_until("over NATS again", || async { db.call(GetChannelStats {}).await.unwrap().via == Via::Nats })
+    wait_until("over NATS again", || async { db.call(GetChannelStats {}).await.unwrap().via == Via::NATS })
         .await;
     assert_eq!(file.number("SELECT count(*) FROM presence").await, 1);
 }
@@ -103,11 +103,11 @@ async fn a_server_that_is_down_for_longer_than_a_time_out_is_used_again_when_it_
     for n in 0..200 {
         assert_eq!(
             db.call(rosey::op::UserJoined { username: format!("user{n}") }).await.unwrap().via,
-            Via::Db
+            Via::DB
         );
     }
     server.restart().await;
-    wait_until("over NATS again", || async { db.call(GetChannelStats {}).await.unwrap().via == Via::Nats })
+    wait_until("over NATS again", || async { db.call(GetChannelStats {}).await.unwrap().via == Via::NATS })
         .await;
     let served = service.stop().await;
     assert_eq!(file.applied().await, 200);

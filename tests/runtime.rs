@@ -83,18 +83,18 @@ async fn whichever_path_is_left_serves_and_each_event_takes_effect_once() {
         .await
         .unwrap();
     let db = runtime.client();
-    until(&runtime, "over NATS", |health| health.events.via == Some(Via::Nats)).await;
-    assert_eq!(via(&db, "a").await, Via::Nats);
+    until(&runtime, "over NATS", |health| health.events.via == Some(Via::NATS)).await;
+    assert_eq!(via(&db, "a").await, Via::NATS);
     server.kill();
-    assert_eq!(via(&db, "b").await, Via::Db);
+    assert_eq!(via(&db, "b").await, Via::DB);
     let held = file.hold().await;
-    assert_eq!(via(&db, "c").await, Via::Outbox);
+    assert_eq!(via(&db, "c").await, Via::OUTBOX);
     assert_eq!(runtime.health().outbox.unwrap().waiting, 1);
     held.release().await;
     until(&runtime, "replayed", |health| health.outbox.unwrap().is_empty()).await;
     server.restart().await;
-    until(&runtime, "over NATS again", |health| health.calls.via == Some(Via::Nats)).await;
-    assert_eq!(via(&db, "d").await, Via::Nats);
+    until(&runtime, "over NATS again", |health| health.calls.via == Some(Via::NATS)).await;
+    assert_eq!(via(&db, "d").await, Via::NATS);
     let drained = runtime.shutdown(GRACE).await;
     assert_eq!((drained.in_flight, drained.replayed.replayed), (0, 1));
     assert!(drained.left.is_empty());
@@ -121,7 +121,7 @@ async fn a_shutdown_answers_what_is_in_flight_refuses_what_comes_later_and_close
     assert!(refused.to_string().contains("shutting down"), "{refused}");
     assert!(!shutdown.is_finished() && !asked.is_finished());
     held.release().await;
-    assert_eq!(asked.await.unwrap(), Via::Db);
+    assert_eq!(asked.await.unwrap(), Via::DB);
     assert_eq!(shutdown.await.unwrap(), Drained::default());
     assert!(!is_open(&file), "though a client is left");
     kept.open().await.close().await;
@@ -144,7 +144,7 @@ async fn a_shutdown_is_over_soon_after_its_grace_whatever_hangs() {
     assert_eq!(drained.in_flight, 1);
     assert!(took >= Duration::from_millis(200) && took < LIMIT / 2, "{took:?}");
     held.release().await;
-    assert_eq!(asked.await.unwrap().unwrap().via, Via::Db, "it goes on");
+    assert_eq!(asked.await.unwrap().unwrap().via, Via::DB, "it goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,10 +153,10 @@ async fn a_shutdown_replays_what_a_path_takes_by_then() {
     let direct = Direct::closed();
     let builder = Runtime::<Op>::builder().store(direct.clone()).outbox(kept.path());
     let runtime = builder.build().await.unwrap();
-    assert_eq!(runtime.health().events.via, Some(Via::Outbox));
+    assert_eq!(runtime.health().events.via, Some(Via::OUTBOX));
     assert_eq!(runtime.health().calls.via, None);
     for user in ["a", "b", "c"] {
-        assert_eq!(via(&runtime.client(), user).await, Via::Outbox);
+        assert_eq!(via(&runtime.client(), user).await, Via::OUTBOX);
     }
     direct.provide(file.open().await);
     let drained = runtime.shutdown(GRACE).await;
@@ -170,7 +170,7 @@ async fn a_runtime_that_is_dropped_ends_its_tasks_and_its_clients() {
     let builder = Runtime::<Op>::builder().nats(server.url()).store(file.options());
     let runtime = builder.outbox(kept.options()).build().await.unwrap().boxed();
     let (db, nats) = (runtime.client(), runtime.nats().unwrap().status());
-    assert_eq!(via(&db, "alice").await, Via::Db);
+    assert_eq!(via(&db, "alice").await, Via::DB);
     drop(runtime);
     assert_eq!(db.call(joined("bob")).await.unwrap_err().class(), Class::NotSent);
     assert!(nats.has_changed().is_ok(), "the client holds the connection");
@@ -193,13 +193,13 @@ async fn health_says_which_path_serves_since_when_and_why_not_another() {
         health.events.reasons.iter().any(|reason| reason.why.contains("not connected to NATS"))
     })
     .await;
-    assert_eq!((health.events.via, health.queries.via), (Some(Via::Db), Some(Via::Db)));
-    assert_eq!(health.events.reasons[0].via, Via::Nats);
+    assert_eq!((health.events.via, health.queries.via), (Some(Via::DB), Some(Via::DB)));
+    assert_eq!(health.events.reasons[0].via, Via::NATS);
     assert!(health.to_string().contains("events: [DB] ([NATS]: not connected to NATS"), "{health}");
     server.restart().await;
     let service = DbService::start(&server, &file).await;
     let health = until(&runtime, "all over NATS", |health| {
-        [&health.events, &health.calls, &health.queries].iter().all(|one| one.via == Some(Via::Nats))
+        [&health.events, &health.calls, &health.queries].iter().all(|one| one.via == Some(Via::NATS))
     })
     .await;
     assert!(health.events.reasons.is_empty() && health.events.since >= before);
@@ -209,7 +209,7 @@ async fn health_says_which_path_serves_since_when_and_why_not_another() {
     wait_until("the clock has moved", || async { rosey::clock::now() > later }).await;
     assert_eq!(runtime.health(), health, "since the path serves, not since it was asked");
     runtime.circuits().unwrap().requests.force_open();
-    let opened = until(&runtime, "around the circuit", |health| health.calls.via == Some(Via::Db)).await;
+    let opened = until(&runtime, "around the circuit", |health| health.calls.via == Some(Via::DB)).await;
     assert_eq!(opened.events, health.events, "it has a circuit of its own");
     assert!(opened.calls.reasons[0].why.contains("circuit was opened by hand"), "{opened}");
     assert!(opened.calls.since >= health.calls.since);
@@ -223,8 +223,8 @@ async fn the_store_is_left_alone_while_the_service_writes_to_another_database() 
     let builder = Runtime::<Op>::builder().nats(server.url()).store(other.options());
     let runtime = builder.build().await.unwrap();
     wait_until("the other database is noticed", || async { runtime.direct().why_not().is_some() }).await;
-    until(&runtime, "over NATS", |health| health.calls.via == Some(Via::Nats)).await;
-    assert_eq!(via(&runtime.client(), "alice").await, Via::Nats);
+    until(&runtime, "over NATS", |health| health.calls.via == Some(Via::NATS)).await;
+    assert_eq!(via(&runtime.client(), "alice").await, Via::NATS);
     server.kill();
     let health = until(&runtime, "no path", |health| health.events.via.is_none()).await;
     assert!(health.events.reasons[1].why.contains("is not the one"), "{health}");
@@ -251,7 +251,7 @@ async fn a_copy_is_refused_from_its_first_request_however_late_the_store_is_open
     });
     for (direct, opens_itself) in [(needed, false), (named, true)] {
         let runtime = Runtime::<Op>::builder().nats(server.url()).store(direct).build().await.unwrap();
-        until(&runtime, "over NATS", |health| health.calls.via == Some(Via::Nats)).await;
+        until(&runtime, "over NATS", |health| health.calls.via == Some(Via::NATS)).await;
         if opens_itself {
             wait_until("it is found", || async { runtime.direct().database().is_some() }).await;
         }
@@ -304,7 +304,7 @@ async fn layers_stand_around_the_path_they_were_given_for_and_around_everything(
         .unwrap()
         .layer(counting(&counts[3]));
     let held = file.hold().await;
-    assert_eq!(via(&runtime.client(), "alice").await, Via::Outbox);
+    assert_eq!(via(&runtime.client(), "alice").await, Via::OUTBOX);
     let [nats, store, outbox, all] = [0, 1, 2, 3].map(|of| counts[of].load(Ordering::Relaxed));
     assert_eq!((nats >= 1, store >= 1, outbox, all), (true, true, 1, 1), "the replay asks the paths, too");
     held.release().await;

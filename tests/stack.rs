@@ -78,12 +78,12 @@ async fn the_class_of_an_error_alone_decides_whether_the_database_is_asked() {
         (Code::ID_REUSED, 0),
         (Code::CLOCK, 0),
     ] {
-        let (nats, db) = (Leaf::new(Via::Nats, Some(code)), Leaf::new(Via::Db, None));
+        let (nats, db) = (Leaf::new(Via::NATS, Some(code)), Leaf::new(Via::DB, None));
         let client = Db::new(StackBuilder::new().over(Some(nats), db.clone(), NO_PATH).stack);
         let result = client.send(joins()).await;
         assert_eq!((db.asked(), result.is_ok()), (asked, asked == 1), "{}", code.name);
         if let Ok(reply) = result {
-            assert_eq!(reply.via, Via::Db);
+            assert_eq!(reply.via, Via::DB);
         }
     }
 }
@@ -112,8 +112,8 @@ async fn a_path_with_room_for_one_is_asked_for_one_place() {
     for queries in [Queries::Nats, Queries::Db] {
         for fails in [None, Some(Code::UNAVAILABLE)] {
             let one = |via, fails| ConcurrencyLimit::new(Leaf::new(via, fails), 1);
-            let (nats, db) = (|| one(Via::Nats, fails), || one(Via::Db, None));
-            let outbox = || one(Via::Outbox, None);
+            let (nats, db) = (|| one(Via::NATS, fails), || one(Via::DB, None));
+            let outbox = || one(Via::OUTBOX, None);
             let builder = StackBuilder::new().queries(queries);
             takes_turns(builder.over(NO_PATH, db(), NO_PATH).stack, "direct").await;
             takes_turns(builder.over(Some(nats()), db(), NO_PATH).stack, "both").await;
@@ -144,10 +144,10 @@ impl Service<Request> for Full {
 #[tokio::test(start_paused = true)]
 async fn a_database_that_is_never_ready_keeps_no_event_from_nats_wherever_queries_are_read() {
     for queries in [Queries::Nats, Queries::Db] {
-        let (nats, outbox) = (Leaf::new(Via::Nats, None), Leaf::new(Via::Outbox, None));
+        let (nats, outbox) = (Leaf::new(Via::NATS, None), Leaf::new(Via::OUTBOX, None));
         let client = Db::new(StackBuilder::new().queries(queries).over(Some(nats), Full, Some(outbox)).stack);
         let begun = tokio::time::Instant::now();
-        assert_eq!(client.send(joins()).await.unwrap().via, Via::Nats, "{queries:?}");
+        assert_eq!(client.send(joins()).await.unwrap().via, Via::NATS, "{queries:?}");
         assert_eq!(begun.elapsed(), Duration::ZERO, "{queries:?}: nobody's patience is tried");
     }
 }
@@ -155,9 +155,9 @@ async fn a_database_that_is_never_ready_keeps_no_event_from_nats_wherever_querie
 #[tokio::test]
 async fn queries_are_read_from_the_database_first_where_that_is_wanted_and_nothing_else_is() {
     let call = || Request::new(OutboundEnqueue { username: None, content: "hi".into() });
-    for (queries, query, rest) in [(Queries::Nats, Via::Nats, Via::Nats), (Queries::Db, Via::Db, Via::Nats)] {
-        let (nats, db) = (Leaf::new(Via::Nats, None), Leaf::new(Via::Db, None));
-        let outbox = Leaf::new(Via::Outbox, None);
+    for (queries, query, rest) in [(Queries::Nats, Via::NATS, Via::NATS), (Queries::Db, Via::DB, Via::NATS)] {
+        let (nats, db) = (Leaf::new(Via::NATS, None), Leaf::new(Via::DB, None));
+        let outbox = Leaf::new(Via::OUTBOX, None);
         let builder = StackBuilder::new().queries(queries);
         let (plain, kept) = (
             boxed(builder.over(Some(nats.clone()), db.clone(), NO_PATH).stack),
@@ -183,16 +183,16 @@ async fn a_query_that_the_database_fails_is_read_over_nats_unless_it_was_refused
         (Code::OVERLOADED, 1),
         (Code::INVALID, 0),
     ] {
-        let (nats, db) = (Leaf::new(Via::Nats, None), Leaf::new(Via::Db, Some(code)));
+        let (nats, db) = (Leaf::new(Via::NATS, None), Leaf::new(Via::DB, Some(code)));
         let client = Db::new(
             StackBuilder::new().queries(Queries::Db).over(Some(nats.clone()), db.clone(), NO_PATH).stack,
         );
         let result = client.send(sessions()).await;
         assert_eq!((db.asked(), nats.asked()), (1, asked), "{}", code.name);
-        assert_eq!(result.map(|reply| reply.via).ok(), (asked == 1).then_some(Via::Nats), "{}", code.name);
+        assert_eq!(result.map(|reply| reply.via).ok(), (asked == 1).then_some(Via::NATS), "{}", code.name);
     }
     let leaf = |via, code| Leaf::new(via, Some(code));
-    let (nats, db) = (leaf(Via::Nats, Code::UNANSWERED), leaf(Via::Db, Code::BUSY));
+    let (nats, db) = (leaf(Via::NATS, Code::UNANSWERED), leaf(Via::DB, Code::BUSY));
     let client = Db::new(StackBuilder::new().queries(Queries::Db).over(Some(nats), db, NO_PATH).stack);
     let error = client.send(sessions()).await.unwrap_err();
     assert_eq!((error.primary().unwrap().code(), error.class()), (Code::BUSY, Class::Unknown));
@@ -206,7 +206,7 @@ async fn when_both_paths_fail_the_caller_has_both_errors_the_heavier_class_and_h
         (Code::UNAVAILABLE, Code::STORAGE, Class::Backend),
         (Code::UNAVAILABLE, Code::ID_REUSED, Class::Rejected),
     ] {
-        let (nats, db) = (Leaf::new(Via::Nats, Some(first)), Leaf::new(Via::Db, Some(second)));
+        let (nats, db) = (Leaf::new(Via::NATS, Some(first)), Leaf::new(Via::DB, Some(second)));
         let client = Db::new(StackBuilder::new().over(Some(nats), db, NO_PATH).stack);
         let request = joins();
         let error = client.send(request.clone()).await.unwrap_err();
@@ -228,8 +228,8 @@ async fn what_neither_path_takes_goes_to_the_outbox_unless_it_was_refused_or_is_
         (Code::UNANSWERED, Code::ID_REUSED, 0),
         (Code::INVALID, Code::BUSY, 0),
     ] {
-        let (nats, db) = (Leaf::new(Via::Nats, Some(first)), Leaf::new(Via::Db, Some(second)));
-        let outbox = Leaf::new(Via::Outbox, None);
+        let (nats, db) = (Leaf::new(Via::NATS, Some(first)), Leaf::new(Via::DB, Some(second)));
+        let outbox = Leaf::new(Via::OUTBOX, None);
         let Built { stack, replay, .. } = StackBuilder::new().over(Some(nats), db, Some(outbox.clone()));
         let result = Db::new(stack.clone()).send(joins()).await;
         let about = (first.name, second.name);
@@ -243,8 +243,8 @@ async fn what_neither_path_takes_goes_to_the_outbox_unless_it_was_refused_or_is_
 #[tokio::test]
 async fn when_the_outbox_fails_too_the_caller_hears_of_all_three() {
     let leaf = |via, code| Leaf::new(via, Some(code));
-    let (nats, db) = (leaf(Via::Nats, Code::UNAVAILABLE), leaf(Via::Db, Code::UNANSWERED));
-    let outbox = leaf(Via::Outbox, Code::STORAGE);
+    let (nats, db) = (leaf(Via::NATS, Code::UNAVAILABLE), leaf(Via::DB, Code::UNANSWERED));
+    let outbox = leaf(Via::OUTBOX, Code::STORAGE);
     let stack = StackBuilder::new().over(Some(nats), db, Some(outbox)).stack;
     let error = Db::new(stack).send(joins()).await.unwrap_err();
     assert_eq!(error.class(), Class::Unknown);
@@ -256,7 +256,7 @@ async fn when_the_outbox_fails_too_the_caller_hears_of_all_three() {
 
 #[tokio::test]
 async fn the_answer_of_another_operation_is_no_answer() {
-    let client = Db::new(StackBuilder::new().over(NO_PATH, Leaf::new(Via::Db, None), NO_PATH).stack);
+    let client = Db::new(StackBuilder::new().over(NO_PATH, Leaf::new(Via::DB, None), NO_PATH).stack);
     let error = client.call(OpenSessions {}).await.unwrap_err();
     assert_eq!(error.class(), Class::Unknown);
     assert!(error.request().is_some());
@@ -267,7 +267,7 @@ async fn silence_opens_the_circuit_and_refusals_and_failures_of_the_database_do_
     for (code, opens) in
         [(Code::UNANSWERED, true), (Code::UNAVAILABLE, false), (Code::BUSY, false), (Code::INVALID, false)]
     {
-        let (nats, db) = (Leaf::new(Via::Nats, Some(code)), Leaf::new(Via::Db, None));
+        let (nats, db) = (Leaf::new(Via::NATS, Some(code)), Leaf::new(Via::DB, None));
         let client = Db::new(StackBuilder::new().over(Some(nats.clone()), db, NO_PATH).stack);
         for _ in 0..100 {
             let _ = client.send(joins()).await;
@@ -292,8 +292,8 @@ async fn a_path_that_never_answers_costs_its_time_out_and_no_more() {
         }
     }
     let start = tokio::time::Instant::now();
-    let client = Db::new(StackBuilder::new().over(Some(Mute), Leaf::new(Via::Db, None), NO_PATH).stack);
-    assert_eq!(client.send(joins()).await.unwrap().via, Via::Db);
+    let client = Db::new(StackBuilder::new().over(Some(Mute), Leaf::new(Via::DB, None), NO_PATH).stack);
+    assert_eq!(client.send(joins()).await.unwrap().via, Via::DB);
     assert_eq!(start.elapsed().as_secs(), 2);
     let client =
         Db::new(StackBuilder::new().db_timeout(Duration::from_secs(5)).over(Some(Mute), Mute, NO_PATH).stack);
@@ -305,22 +305,22 @@ async fn a_path_that_never_answers_costs_its_time_out_and_no_more() {
 #[tokio::test]
 async fn nothing_is_allocated_on_the_way_through_the_stack() {
     let success =
-        StackBuilder::new().over(Some(Leaf::new(Via::Nats, None)), Leaf::new(Via::Db, None), NO_PATH).stack;
-    assert_eq!(allocations(success, Via::Nats), 0, "served by the first path");
-    let silent = Leaf::new(Via::Nats, Some(Code::UNANSWERED));
-    let built = StackBuilder::new().over(Some(silent), Leaf::new(Via::Db, None), NO_PATH);
+        StackBuilder::new().over(Some(Leaf::new(Via::NATS, None)), Leaf::new(Via::DB, None), NO_PATH).stack;
+    assert_eq!(allocations(success, Via::NATS), 0, "served by the first path");
+    let silent = Leaf::new(Via::NATS, Some(Code::UNANSWERED));
+    let built = StackBuilder::new().over(Some(silent), Leaf::new(Via::DB, None), NO_PATH);
     let (stack, circuits) = (built.stack, built.circuits.unwrap());
     circuits.events.force_open();
-    assert_eq!(allocations(stack, Via::Db), 0, "rerouted by an open circuit");
+    assert_eq!(allocations(stack, Via::DB), 0, "rerouted by an open circuit");
     let leaves =
-        [(Via::Nats, None), (Via::Db, None), (Via::Outbox, None)].map(|(via, code)| Leaf::new(via, code));
+        [(Via::NATS, None), (Via::DB, None), (Via::OUTBOX, None)].map(|(via, code)| Leaf::new(via, code));
     let [nats, db, outbox] = leaves;
     let stack = StackBuilder::new().over(Some(nats), db, Some(outbox)).stack;
-    assert_eq!(allocations(stack, Via::Nats), 0, "served by the first path, with an outbox behind");
+    assert_eq!(allocations(stack, Via::NATS), 0, "served by the first path, with an outbox behind");
     let builder = StackBuilder::new().queries(Queries::Db);
-    let stack = || builder.over(Some(Leaf::new(Via::Nats, None)), Leaf::new(Via::Db, None), NO_PATH).stack;
-    assert_eq!(allocations(stack(), Via::Nats), 0, "an event, while queries are read from the database");
-    assert_eq!(allocations_of(&sessions(), stack(), Via::Db), 0, "a query that is");
+    let stack = || builder.over(Some(Leaf::new(Via::NATS, None)), Leaf::new(Via::DB, None), NO_PATH).stack;
+    assert_eq!(allocations(stack(), Via::NATS), 0, "an event, while queries are read from the database");
+    assert_eq!(allocations_of(&sessions(), stack(), Via::DB), 0, "a query that is");
 }
 
 fn allocations<S>(stack: S, via: Via) -> u64

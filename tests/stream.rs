@@ -40,12 +40,12 @@ async fn an_event_is_acknowledged_when_it_is_stored_and_the_rest_when_it_is_comm
     let nats = w.client().await;
     let db = nats_only(&nats);
     let stored = db.call(joined("alice")).await.unwrap();
-    assert_eq!((stored.via, stored.ack), (Via::Nats, Ack::Stored));
+    assert_eq!((stored.via, stored.ack), (Via::NATS, Ack::Stored));
     let enqueued =
         db.call(rosey::op::OutboundEnqueue { username: None, content: "hi".into() }).await.unwrap();
-    assert_eq!((enqueued.via, enqueued.ack), (Via::Nats, Ack::Committed));
+    assert_eq!((enqueued.via, enqueued.ack), (Via::NATS, Ack::Committed));
     let read = db.call(GetChannelStats {}).await.unwrap();
-    assert_eq!((read.via, read.ack), (Via::Nats, Ack::Committed));
+    assert_eq!((read.via, read.ack), (Via::NATS, Ack::Committed));
     nats.applied(LIMIT).await.unwrap();
     assert_eq!(w.file.number("SELECT count(*) FROM presence WHERE username = 'alice'").await, 1);
     w.emptied().await;
@@ -114,10 +114,10 @@ async fn behind_a_living_stream_the_service_may_be_gone_and_events_are_kept_unti
     service.stop().await;
     for n in 0..100 {
         let reply = db.call(joined(&format!("user{n}"))).await.unwrap();
-        assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Stored));
+        assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Stored));
     }
     // Calls and queries have nobody, and fall back.
-    assert_eq!(db.call(GetChannelStats {}).await.unwrap().via, Via::Db);
+    assert_eq!(db.call(GetChannelStats {}).await.unwrap().via, Via::DB);
     assert_eq!(w.file.applied().await, 0);
     assert_eq!(w.stored().await, Some(100));
     let _service = w.serve().await;
@@ -133,8 +133,8 @@ async fn a_client_that_starts_while_only_the_stream_is_there_recognises_it() {
     tokio::time::timeout(LIMIT, nats.takes(Kind::Event)).await.expect("the stream is recognised");
     let db = stack(&nats, &w.file).await;
     let reply = db.call(joined("alice")).await.unwrap();
-    assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Stored));
-    assert_eq!(db.call(GetChannelStats {}).await.unwrap().via, Via::Db);
+    assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Stored));
+    assert_eq!(db.call(GetChannelStats {}).await.unwrap().via, Via::DB);
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_stream_that_is_not_ours_is_never_taken_for_ours() {
     wait_until("connected", || async { nats.status().borrow().connected }).await;
     for n in 0..30 {
         let reply = db.call(joined(&format!("user{n}"))).await.unwrap();
-        assert_eq!((reply.via, reply.ack), (Via::Db, Ack::Committed));
+        assert_eq!((reply.via, reply.ack), (Via::DB, Ack::Committed));
         tokio::time::sleep(Duration::from_millis(10)).await; // the health looks meanwhile
     }
     assert_eq!(nats.status().borrow().stream, None);
@@ -189,7 +189,7 @@ async fn an_orphan_that_answers_for_a_deleted_stream_of_ours_acknowledges_nothin
     declare(&context, "ORPHAN", "rosey.db.>").await;
     for n in 0..20 {
         let reply = db.call(joined(&format!("user{n}"))).await.unwrap();
-        assert_eq!((reply.via, reply.ack), (Via::Db, Ack::Committed), "{n}");
+        assert_eq!((reply.via, reply.ack), (Via::DB, Ack::Committed), "{n}");
     }
     let orphan = context.get_stream("ORPHAN").await.unwrap();
     // What asks who is there may lie in it; an event of ours may not.
@@ -243,7 +243,7 @@ async fn what_a_full_stream_refuses_goes_to_the_database() {
     let mut by = [0_u64; 2];
     for n in 0..100 {
         let reply = db.call(joined(&format!("user{n}"))).await.unwrap();
-        by[usize::from(reply.via == Via::Db)] += 1;
+        by[usize::from(reply.via == Via::DB)] += 1;
     }
     assert!(by[0] > 0 && by[1] > 0, "{by:?}");
     let refused = nats_only(&nats).call(joined("zoe")).await.unwrap_err();
@@ -269,7 +269,7 @@ async fn what_is_larger_than_the_stream_takes_goes_to_the_database() {
     let error = nats_only(&nats).call(line()).await.unwrap_err();
     assert_eq!((error.class(), error.cause().code()), (Class::TooLarge, Code::TOO_LARGE), "{error}");
     let db = stack(&nats, &w.file).await;
-    assert_eq!(db.call(line()).await.unwrap().via, Via::Db);
+    assert_eq!(db.call(line()).await.unwrap().via, Via::DB);
     assert_eq!(db.call(joined("alice")).await.unwrap().ack, Ack::Stored);
 }
 
@@ -455,7 +455,7 @@ async fn whoever_may_not_use_jetstream_is_served_without() {
     let nats = rosey::nats::NatsService::<Op>::connect(rosey::nats::NatsOptions::new(url)).await.unwrap();
     tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
     let reply = nats_only(&nats).call(joined("alice")).await.unwrap();
-    assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Committed));
+    assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Committed));
     service.stop().await;
 }
 
@@ -488,7 +488,7 @@ async fn without_jetstream_auto_goes_without_and_on_says_what_is_missing() {
     tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
     assert!(format!("{:?}", nats.status().borrow().service).contains(&format!("{:?}", Mode::Core)));
     let reply = nats_only(&nats).call(joined("alice")).await.unwrap();
-    assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Committed));
+    assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Committed));
     nats.applied(LIMIT).await.unwrap();
 }
 
@@ -575,7 +575,7 @@ async fn turning_the_stream_off_applies_what_it_holds_and_deletes_it() {
     load.assert_all_served(sent);
     assert_exactly_once(&w.file, sent + 500).await;
     let reply = db.call(UserLeft { username: "user1".into() }).await.unwrap();
-    assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Committed));
+    assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Committed));
     let served = service.stop().await;
     assert_eq!((served.refused, served.lost), (0, 0), "{served:?}");
 }

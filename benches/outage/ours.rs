@@ -32,9 +32,9 @@ impl Design for Ours {
 
 fn path<E>(result: Result<Via, E>) -> Path {
     match result {
-        Ok(Via::Nats) => Path::Nats,
-        Ok(Via::Db) => Path::Database,
-        Ok(Via::Outbox) => Path::Outbox,
+        Ok(Via::DB) => Path::Database,
+        Ok(Via::OUTBOX) => Path::Outbox,
+        Ok(_) => Path::Nats,
         Err(_) => Path::Failed,
     }
 }

@@ -123,6 +123,6 @@ impl Load {
     /// in advance.
     pub(crate) fn request(self, caller: usize, turn: usize) -> Request<Op> {
         // An even step, so that a join comes before its leave.
-        Request { head: Head::now(), op: self.at(caller * 34 + turn) }
+        Request::from_parts(Head::now(), self.at(caller * 34 + turn))
     }
 }

@@ -51,9 +51,8 @@ impl Label for Req {
 struct Res(usize);
 
 impl ServedBy for Res {
-    const PATHS: &'static [&'static str] = &["[NATS]", "[DB]"];
-    fn served_by(&self) -> usize {
-        self.0
+    fn served_by(&self) -> &'static str {
+        ["[NATS]", "[DB]"][self.0]
     }
 }
 

@@ -45,7 +45,7 @@ pub trait Label {
 /// A response that knows which path served it.
 ///
 /// The service that does the work sets the path in its responses; layers around it only read it, so it is
-/// correct however they are nested.
+/// correct however they are nested. Paths are open: another one needs no list to be changed.
 ///
 /// ```
 /// use rosey_layers::ServedBy;
@@ -53,22 +53,14 @@ pub trait Label {
 /// struct Reply { cached: bool }
 ///
 /// impl ServedBy for Reply {
-///     const PATHS: &'static [&'static str] = &["[ORIGIN]", "[CACHE]"];
-///     fn served_by(&self) -> usize {
-///         self.cached as usize
+///     fn served_by(&self) -> &'static str {
+///         if self.cached { "[CACHE]" } else { "[ORIGIN]" }
 ///     }
 /// }
-/// assert_eq!(Reply { cached: true }.path(), "[CACHE]");
+/// assert_eq!(Reply { cached: true }.served_by(), "[CACHE]");
 /// ```
 pub trait ServedBy {
-    /// The tags of all paths.
-    const PATHS: &'static [&'static str];
-
-    /// The index of this response's path in [`PATHS`](Self::PATHS).
-    fn served_by(&self) -> usize;
-
-    /// The tag of this response's path; `"?"` if [`served_by`](Self::served_by) is out of range.
-    fn path(&self) -> &'static str {
-        Self::PATHS.get(self.served_by()).copied().unwrap_or("?")
-    }
+    /// The tag of the path that served this response, as logs show it. Few and constant: a log counts the
+    /// responses of each.
+    fn served_by(&self) -> &'static str;
 }

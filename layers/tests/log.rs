@@ -3,7 +3,9 @@
 
 mod support;
 
-use rosey_layers::{Breaker, Class, Elapsed, Failure, LogLayer, SwitchLayer, breaker::Config, log::Trouble};
+use rosey_layers::{
+    Breaker, Class, Elapsed, Failure, LogLayer, ServedBy, SwitchLayer, breaker::Config, log::Trouble,
+};
 use std::{
     future::{pending, ready},
     time::Duration,
@@ -312,6 +314,31 @@ async fn the_first_success_and_every_change_of_path_is_one_line_with_what_went_b
         ["INFO [DB] is serving again after 1.0s (5 requests served by [NATS], 1 failed)"],
         "what was refused was not the path's failure"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn eight_paths_are_told_apart_and_further_ones_count_as_one() {
+    struct Tag(&'static str);
+    impl ServedBy for Tag {
+        fn served_by(&self) -> &'static str {
+            self.0
+        }
+    }
+    let paths = Paths::new();
+    let tags = ["[1]", "[2]", "[3]", "[4]", "[5]", "[6]", "[7]", "[8]", "[9]", "[10]"];
+    for tag in tags {
+        let inner = service_fn(move |_: Req| ready(Ok::<_, Error>(Tag(tag))));
+        paths.layer.layer(inner).oneshot(read(1)).await.unwrap();
+        advance(Duration::from_secs(60)).await;
+    }
+    let lines = paths.events.take();
+    assert_eq!(lines.len(), 9, "{lines:?}");
+    for (line, tag) in lines.iter().zip(tags) {
+        let tag = if tag == "[9]" { "[OTHERS]" } else { tag };
+        assert!(line.starts_with(&format!("INFO {tag} is serving")), "{line}");
+    }
+    paths.serve(1).await;
+    assert_eq!(paths.events.take(), Vec::<String>::new(), "a further one");
 }
 
 #[tokio::test(start_paused = true)]

@@ -129,7 +129,7 @@ impl Fake {
         let json =
             answer.map_or_else(|| spec.empty.as_bytes().to_vec(), |answer| answer.to_string().into_bytes());
         let answer = Op::decode_answer(request.op.index(), &json).expect("answer");
-        Ok(Reply { via: Via::Nats, ack: Ack::Committed, answer, omitted: 0 })
+        Ok(Reply { via: Via::NATS, ack: Ack::Committed, answer, omitted: 0 })
     }
 }
 

@@ -57,9 +57,9 @@ pub(super) struct Stretch {
 impl Served {
     fn add(&mut self, via: Result<Via, &Error>, micros: u64) {
         match via {
-            Ok(Via::Nats) => self.nats += 1,
-            Ok(Via::Db) => self.db += 1,
-            Ok(Via::Outbox) => self.outbox += 1,
+            Ok(Via::DB) => self.db += 1,
+            Ok(Via::OUTBOX) => self.outbox += 1,
+            Ok(_) => self.nats += 1,
             Err(_) => self.failed += 1,
         }
         self.slowest_us = self.slowest_us.max(micros);

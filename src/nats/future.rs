@@ -111,7 +111,7 @@ fn answer<O: Operation>(health: &Health, index: usize, message: &Message) -> Res
         return Err(Cause::new(Code::UNANSWERED, "a service on another database answered"));
     }
     let answer = O::decode_answer(index, &message.payload).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?;
-    Ok(Reply { via: Via::Nats, ack: Ack::Committed, answer, omitted: wire::omitted(message) })
+    Ok(Reply { via: Via::NATS, ack: Ack::Committed, answer, omitted: wire::omitted(message) })
 }
 
 /// An event in the stream is going to be applied. The caller gets the empty answer of its operation.
@@ -119,5 +119,5 @@ fn stored<O: Operation>(health: &Health, index: usize, place: u64) -> Result<Rep
     health.note_stored(place);
     let empty = O::SPECS[index].empty.as_bytes();
     let answer = O::decode_answer(index, empty).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?;
-    Ok(Reply { via: Via::Nats, ack: Ack::Stored, answer, omitted: 0 })
+    Ok(Reply { via: Via::NATS, ack: Ack::Stored, answer, omitted: 0 })
 }

@@ -49,8 +49,9 @@ pub use status::{Mode, Recognition, Status};
 
 use crate::error::{Cause, Code, Error};
 use crate::operation::{Kind, Operation};
-use crate::reply::Reply;
+use crate::reply::{Reply, Via};
 use crate::request::Request;
+use crate::stack::Bus;
 
 /// Sends operations to the database service and waits for its answer.
 ///
@@ -130,7 +131,14 @@ impl<O: Operation> NatsService<O> {
         Ok(Self { shared, operation: PhantomData })
     }
 
-    /// The state of the connection and of the service, now and on every change.
+    /// How this path is, now and on every change: what it takes, why not, and which database it leads to.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<crate::Health> {
+        self.shared.health.told()
+    }
+
+    /// The state of the connection and of the service in detail, from which [`health`](Self::health) follows; now and on every
+    /// change.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Status> {
         self.shared.health.status()
@@ -222,6 +230,16 @@ impl<O: Operation> NatsService<O> {
             _ => Cause::new(Code::UNAVAILABLE, format!("the NATS client refused it: {e}")),
         })?;
         Ok((ticket, sent))
+    }
+}
+
+impl<O: Operation> Bus<O> for NatsService<O> {
+    fn via(&self) -> Via {
+        Via::NATS
+    }
+
+    fn health(&self) -> watch::Receiver<crate::Health> {
+        self.health()
     }
 }
 

@@ -9,7 +9,9 @@ use tokio::sync::{Notify, watch};
 
 use super::stored::Found;
 use crate::error::{Cause, Code};
+use crate::health::{self, Database};
 use crate::operation::Kind;
+use crate::reply::Via;
 
 /// How a service takes events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub enum Recognition {
     },
 }
 
-/// The state of the connection, of the service behind it, and of its stream.
+/// The state of the connection, of the service behind it, and of its stream: what [`health`](Self::health) is concluded from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Whether the connection is up.
@@ -124,6 +126,18 @@ impl Status {
         }
     }
 
+    /// The same for requests of all kinds, and the database that is behind it.
+    #[must_use]
+    pub fn health(&self) -> health::Health {
+        let database = self.database().map(|id| Database {
+            id: id.to_owned(),
+            instance: self.instance.clone(),
+            file: self.file.clone(),
+        });
+        health::Health::of_path(Via::NATS, |kind| self.why_not(kind).map(Cow::into_owned))
+            .with_database(database)
+    }
+
     fn disconnected(&self) -> Cow<'static, str> {
         match &self.failure {
             Some(failure) => Cow::Owned(format!("not connected to NATS: {failure}")),
@@ -165,6 +179,8 @@ pub(super) enum Way {
 #[derive(Debug)]
 pub(super) struct Health {
     status: watch::Sender<Status>,
+    /// What the status means for whoever wants to send requests.
+    told: watch::Sender<health::Health>,
     /// The route of events.
     events: AtomicU8,
     /// The route of calls and queries.
@@ -225,6 +241,7 @@ impl Health {
     pub(super) fn new() -> Self {
         Self {
             status: watch::Sender::new(Status::default()),
+            told: watch::Sender::new(Status::default().health()),
             events: AtomicU8::new(DISCONNECTED),
             others: AtomicU8::new(DISCONNECTED),
             stored: AtomicU64::new(0),
@@ -272,6 +289,10 @@ impl Health {
         self.status.subscribe()
     }
 
+    pub(super) fn told(&self) -> watch::Receiver<health::Health> {
+        self.told.subscribe()
+    }
+
     /// Changes the status. Returns the previous one if it changed.
     pub(super) fn update(&self, change: impl FnOnce(&mut Status)) -> Option<Status> {
         let mut before = None;
@@ -281,6 +302,9 @@ impl Health {
             self.events.store(status.gate(Kind::Event), Ordering::Release);
             self.others.store(status.gate(Kind::Query), Ordering::Release);
             let changed = *status != old;
+            if changed {
+                self.told.send_if_modified(|told| told.follow(status.health()));
+            }
             before = changed.then_some(old);
             changed
         });

@@ -57,7 +57,7 @@ impl<O: Operation> Future for OutboxFuture<O> {
                     O::decode_answer(request.op.index(), empty).map_err(|e| Cause::new(Code::UNANSWERED, e.0))
                 });
                 Poll::Ready(match answer {
-                    Ok(answer) => Ok(Reply { via: Via::Outbox, ack: Ack::Stored, answer, omitted: 0 }),
+                    Ok(answer) => Ok(Reply { via: Via::OUTBOX, ack: Ack::Stored, answer, omitted: 0 }),
                     Err(cause) => Err(Error::new(cause, request)),
                 })
             }

@@ -53,7 +53,7 @@ use entry::{Entry, Put};
 use writer::Item;
 
 /// Keeps events in a file until a path returns. A path of its own: answers [`Ack::Stored`](crate::Ack::Stored) by way of
-/// [`Via::Outbox`](crate::Via::Outbox) once the event is as durable as
+/// [`Via::OUTBOX`](crate::Via::OUTBOX) once the event is as durable as
 /// [`synchronous`](OutboxOptions::synchronous) says.
 ///
 /// **Takes events only.** A call needs its answer and a query reads: both are refused with class `NotSent`, so that of

@@ -240,12 +240,12 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         let mut taken = Vec::with_capacity(answered.len());
         for (entry, result) in answered {
             match result {
-                Ok(Via::Outbox) => {
+                Ok(Via::OUTBOX) => {
                     // Its word would be our own: what it "takes" is what we would then forget.
                     let why = "the stack of the replayer leads back into an outbox";
                     round.stopped = Some(Cause::new(crate::Code::UNAVAILABLE, why));
                 }
-                Ok(Via::Nats | Via::Db) => {
+                Ok(_) => {
                     width.taken();
                     taken.push(entry);
                 }

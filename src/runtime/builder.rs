@@ -4,26 +4,28 @@ use tokio::task::JoinSet;
 use tower::Layer;
 use tower::layer::util::{Identity, Stack as Layers};
 
-use super::health::Observer;
-use super::paths::{NatsPath, OutboxPath, StorePath};
+use super::observer::Observer;
+use super::paths::{Connected, NatsPath, Opens, OutboxPath, StorePath};
 use super::replay::Replay;
 use super::{Parts, Runtime};
 use crate::client::{Db, Stack};
 use crate::error::Error;
-use crate::nats::{ConnectError, NatsService};
-use crate::operation::{Kind, Operation, Persist};
+use crate::nats::ConnectError;
+use crate::operation::{Kind, Operation};
 use crate::outbox::{OutboxError, OutboxService};
-use crate::sql::OpenError;
-use crate::stack::{Direct, NO_PATH, NoPath, Path, Perhaps, StackBuilder};
+use crate::sql::{OpenError, SqlxService};
+use crate::stack::{Bus, Direct, NO_PATH, NoPath, Path, Perhaps, StackBuilder};
+use crate::store::Store;
 
 /// Makes a [`Runtime`] over one path or several.
 ///
-/// `N`, `D` and `X` are the layers around the paths; none, if none are named. `X` says as well whether there is an outbox.
+/// `N`, `D` and `X` are the layers around the paths; none, if none are named. `X` says as well whether there is an outbox. `B`
+/// makes the bus, and `T` is the type of the store: NATS and SQLite, if no others are named.
 #[derive(Debug)]
 #[must_use = "a builder does nothing before it is built"]
-pub struct Builder<O, N = Identity, D = Identity, X = NoPath> {
-    nats: Option<NatsPath<O>>,
-    store: Option<StorePath<O>>,
+pub struct Builder<O, N = Identity, D = Identity, X = NoPath, B = NatsPath<O>, T = SqlxService<O>> {
+    bus: Option<B>,
+    store: Option<StorePath<O, T>>,
     outbox: Option<OutboxPath<O>>,
     stack: StackBuilder,
     around: (N, D, X),
@@ -76,22 +78,38 @@ pub enum BuildError {
 impl<O> Default for Builder<O> {
     fn default() -> Self {
         let around = (Identity::new(), Identity::new(), NO_PATH);
-        Self { nats: None, store: None, outbox: None, stack: StackBuilder::new(), around }
+        Self { bus: None, store: None, outbox: None, stack: StackBuilder::new(), around }
     }
 }
 
-impl<O, N, D, X> Builder<O, N, D, X> {
-    /// The path over NATS: an address, [`NatsOptions`](crate::nats::NatsOptions), or a [`NatsService`] that connects already.
-    pub fn nats(self, nats: impl Into<NatsPath<O>>) -> Self {
-        Self { nats: Some(nats.into()), ..self }
+impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
+    /// The path over NATS: an address, [`NatsOptions`](crate::nats::NatsOptions), or a [`NatsService`](crate::nats::NatsService) that connects already.
+    pub fn nats(self, nats: impl Into<NatsPath<O>>) -> Builder<O, N, D, X, NatsPath<O>, T> {
+        self.with_bus(nats.into())
     }
 
-    /// The store, which serves when NATS does not, and alone without NATS: an address (`sqlite://rosey.db`),
-    /// [`SqliteOptions`](crate::sql::SqliteOptions), a [`SqlxService`](crate::sql::SqlxService) that is open already, or a
-    /// [`Direct`] that opens one later. While the service on NATS has another file open, also a copy with the same id, the
+    /// Another bus in the place of NATS.
+    pub fn bus<P: Bus<O>>(self, bus: P) -> Builder<O, N, D, X, Connected<P>, T>
+    where
+        O: Operation,
+    {
+        let Self { bus: _, store, outbox, stack, around } = self;
+        let stack = stack.bus(bus.via());
+        Builder { bus: Some(Connected(bus)), store, outbox, stack, around }
+    }
+
+    fn with_bus<P>(self, bus: P) -> Builder<O, N, D, X, P, T> {
+        let Self { bus: _, store, outbox, stack, around } = self;
+        Builder { bus: Some(bus), store, outbox, stack, around }
+    }
+
+    /// The store, which serves when the bus does not, and alone without a bus: an address (`sqlite://rosey.db`),
+    /// [`SqliteOptions`](crate::sql::SqliteOptions), a [`SqlxService`] that is open already, or a [`Direct`] to any
+    /// [`Store`], open or opened later. While the service on the bus has another file open, also a copy with the same id, the
     /// store refuses.
-    pub fn store(self, store: impl Into<StorePath<O>>) -> Self {
-        Self { store: Some(store.into()), ..self }
+    pub fn store<P>(self, store: impl Into<StorePath<O, P>>) -> Builder<O, N, D, X, B, P> {
+        let Self { bus, store: _, outbox, stack, around } = self;
+        Builder { bus, store: Some(store.into()), outbox, stack, around }
     }
 
     /// The knobs of the stack: time-outs, operations in flight, circuits, where queries are read.
@@ -99,17 +117,17 @@ impl<O, N, D, X> Builder<O, N, D, X> {
         Self { stack, ..self }
     }
 
-    /// A layer directly around the path over NATS, inside its time-out, circuit, metrics and log. Of several, the last one is
+    /// A layer directly around the path over the bus, inside its time-out, circuit, metrics and log. Of several, the last one is
     /// the outermost. [`Runtime::layer`] is the one around everything.
-    pub fn layer_nats<L>(self, layer: L) -> Builder<O, Layers<N, L>, D, X> {
-        let Self { nats, store, outbox, stack, around: (n, d, x) } = self;
-        Builder { nats, store, outbox, stack, around: (Layers::new(n, layer), d, x) }
+    pub fn layer_nats<L>(self, layer: L) -> Builder<O, Layers<N, L>, D, X, B, T> {
+        let Self { bus, store, outbox, stack, around: (n, d, x) } = self;
+        Builder { bus, store, outbox, stack, around: (Layers::new(n, layer), d, x) }
     }
 
     /// The same around the store.
-    pub fn layer_store<L>(self, layer: L) -> Builder<O, N, Layers<D, L>, X> {
-        let Self { nats, store, outbox, stack, around: (n, d, x) } = self;
-        Builder { nats, store, outbox, stack, around: (n, Layers::new(d, layer), x) }
+    pub fn layer_store<L>(self, layer: L) -> Builder<O, N, Layers<D, L>, X, B, T> {
+        let Self { bus, store, outbox, stack, around: (n, d, x) } = self;
+        Builder { bus, store, outbox, stack, around: (n, Layers::new(d, layer), x) }
     }
 
     /// Opens store and outbox, starts connecting to NATS, and starts the tasks. Within a tokio runtime.
@@ -124,21 +142,23 @@ impl<O, N, D, X> Builder<O, N, D, X> {
     /// cannot be read. What was opened until then is closed, also a store that was open before.
     pub async fn build(
         self,
-    ) -> Result<Runtime<O, impl Stack<O, Error = Error<O>> + use<O, N, D, X>>, BuildError>
+    ) -> Result<Runtime<O, impl Stack<O, Error = Error<O>> + use<O, N, D, X, B, T>, B::Path, T>, BuildError>
     where
-        O: Persist,
-        N: Layer<NatsService<O>, Service: Path<O>>,
-        D: Layer<Direct<O>, Service: Path<O>>,
+        O: Operation,
+        N: Layer<B::Path, Service: Path<O>>,
+        D: Layer<Direct<O, T>, Service: Path<O>>,
         X: Behind<O>,
+        B: Opens<Path: Bus<O>>,
+        T: Store<O>,
     {
-        if self.nats.is_none() && self.store.is_none() {
+        if self.bus.is_none() && self.store.is_none() {
             return Err(BuildError::NoPath);
         }
         let direct = match self.store {
             Some(store) => store.open().await?,
-            None => Direct::closed(),
+            None => Direct::without(),
         };
-        let (nats, outbox) = match open(self.nats, self.outbox).await {
+        let (bus, outbox) = match open(self.bus, self.outbox).await {
             Ok(opened) => opened,
             Err(error) => {
                 if let Some(database) = direct.database() {
@@ -149,22 +169,22 @@ impl<O, N, D, X> Builder<O, N, D, X> {
         };
         let (n, d, x) = self.around;
         let built = self.stack.over(
-            nats.clone().map(|nats| n.layer(nats)),
+            bus.clone().map(|bus| n.layer(bus)),
             d.layer(direct.clone()),
             x.path(outbox.clone()),
         );
         let replay = outbox.clone().map(|outbox| Replay::start(outbox, built.replay));
         let observer = Observer::new(
-            nats.as_ref(),
+            bus.as_ref(),
             built.circuits.as_ref(),
             &direct,
             outbox.as_ref(),
             self.stack.first_for_queries(),
         );
-        if let (Some(nats), Some(circuits)) = (&nats, &built.circuits) {
-            direct.guard(nats.status());
+        if let (Some(bus), Some(circuits)) = (&bus, &built.circuits) {
+            direct.guard(bus.health());
             let wake = replay.as_ref().map(|replay| replay.wake.clone());
-            circuits.follow(nats.status(), move |kind| {
+            circuits.follow(bus.health(), move |kind| {
                 if kind == Kind::Event {
                     wake.iter().for_each(|wake| wake.notify_one());
                 }
@@ -175,7 +195,7 @@ impl<O, N, D, X> Builder<O, N, D, X> {
         let parts = Parts {
             gate: built.gate,
             circuits: built.circuits,
-            nats,
+            bus,
             direct,
             outbox,
             replay,
@@ -186,35 +206,35 @@ impl<O, N, D, X> Builder<O, N, D, X> {
     }
 }
 
-impl<O, N, D> Builder<O, N, D> {
+impl<O, N, D, B, T> Builder<O, N, D, NoPath, B, T> {
     /// The outbox, which keeps events that neither path takes and replays them: a file,
     /// [`OutboxOptions`](crate::outbox::OutboxOptions), an [`OutboxService`] that is open already, or an `Option` of one.
-    pub fn outbox(self, outbox: impl Into<OutboxPath<O>>) -> Builder<O, N, D, Around<Identity>> {
-        let Self { nats, store, stack, around: (n, d, _), .. } = self;
-        Builder { nats, store, outbox: Some(outbox.into()), stack, around: (n, d, Around(Identity::new())) }
+    pub fn outbox(self, outbox: impl Into<OutboxPath<O>>) -> Builder<O, N, D, Around<Identity>, B, T> {
+        let Self { bus, store, stack, around: (n, d, _), .. } = self;
+        Builder { bus, store, outbox: Some(outbox.into()), stack, around: (n, d, Around(Identity::new())) }
     }
 }
 
-impl<O, N, D, X> Builder<O, N, D, Around<X>> {
+impl<O, N, D, X, B, T> Builder<O, N, D, Around<X>, B, T> {
     /// The same as [`layer_nats`](Self::layer_nats) around the outbox, once it is named.
-    pub fn layer_outbox<L>(self, layer: L) -> Builder<O, N, D, Around<Layers<X, L>>> {
-        let Self { nats, store, outbox, stack, around: (n, d, Around(x)) } = self;
-        Builder { nats, store, outbox, stack, around: (n, d, Around(Layers::new(x, layer))) }
+    pub fn layer_outbox<L>(self, layer: L) -> Builder<O, N, D, Around<Layers<X, L>>, B, T> {
+        let Self { bus, store, outbox, stack, around: (n, d, Around(x)) } = self;
+        Builder { bus, store, outbox, stack, around: (n, d, Around(Layers::new(x, layer))) }
     }
 }
 
-/// Opens the outbox, and starts connecting to NATS.
-async fn open<O: Operation>(
-    nats: Option<NatsPath<O>>,
+/// Opens the outbox, and connects the bus.
+async fn open<O: Operation, B: Opens>(
+    bus: Option<B>,
     outbox: Option<OutboxPath<O>>,
-) -> Result<(Option<NatsService<O>>, Option<OutboxService<O>>), BuildError> {
+) -> Result<(Option<B::Path>, Option<OutboxService<O>>), BuildError> {
     let outbox = match outbox {
         Some(outbox) => outbox.open().await?,
         None => None,
     };
-    let nats = match nats {
-        Some(nats) => Some(nats.open().await?),
+    let bus = match bus {
+        Some(bus) => Some(bus.open().await?),
         None => None,
     };
-    Ok((nats, outbox))
+    Ok((bus, outbox))
 }

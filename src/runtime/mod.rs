@@ -22,7 +22,7 @@
 //! [`NatsService`], [`Direct`], [`OutboxService`], [`Replayer`](crate::outbox::Replayer).
 
 mod builder;
-mod health;
+mod observer;
 mod paths;
 mod replay;
 
@@ -35,16 +35,19 @@ use tokio::time::{self, Instant};
 use tower::Layer;
 
 pub use builder::{Around, Behind, BuildError, Builder};
-use health::Observer;
-pub use health::{Health, Reason, Serving};
-pub use paths::{NatsPath, OutboxPath, StorePath};
+use observer::Observer;
+pub use paths::{Connected, NatsPath, Opens, OutboxPath, StorePath};
 use replay::Replay;
+
+pub use crate::health::{Health, Reason, Serving};
 
 use crate::client::{Db, Stack};
 use crate::nats::NatsService;
-use crate::operation::{Operation, Persist};
+use crate::operation::Operation;
 use crate::outbox::{Counts, OutboxService, Replayed};
-use crate::stack::{BoxedStack, Circuits, Direct, Gate, boxed};
+use crate::sql::SqlxService;
+use crate::stack::{BoxedStack, Bus, Circuits, Direct, Gate, boxed};
+use crate::store::Store;
 
 /// The least time that closing the files has, however little of the grace is left.
 const LEAST: Duration = Duration::from_secs(1);
@@ -54,9 +57,9 @@ const LEAST: Duration = Duration::from_secs(1);
 ///
 /// | it | by |
 /// |---|---|
-/// | connects to NATS, and probes the service there | [`NatsService`] |
+/// | connects to NATS, and probes the service there; or does so over another [`Bus`] | [`NatsService`] |
 /// | keeps the store from being used while the service writes to another database | [`Direct::guard`] |
-/// | closes the circuits, and wakes the replay, as soon as NATS takes requests again | [`Circuits::follow`] |
+/// | closes the circuits, and wakes the replay, as soon as the bus takes requests again | [`Circuits::follow`] |
 /// | replays the outbox | [`Replayer`](crate::outbox::Replayer) |
 /// | says which path serves, and why | [`Health`] |
 /// | drains, replays a last time, closes the files | [`shutdown`](Self::shutdown) |
@@ -66,25 +69,27 @@ const LEAST: Duration = Duration::from_secs(1);
 /// **Dropping** the runtime without a shutdown ends its tasks at once. Requests in flight go on, later ones are refused with
 /// class `NotSent` on every clone of the client. What was handed to the store is committed, what waits in the outbox waits
 /// for the next start. The connection to NATS ends, and the files are closed, when the last clone of the client is dropped.
-pub struct Runtime<O: Operation, S = BoxedStack<O>> {
+///
+/// `B` is the bus, and `D` the store.
+pub struct Runtime<O: Operation, S = BoxedStack<O>, B = NatsService<O>, D = SqlxService<O>> {
     client: Db<S>,
-    parts: Parts<O>,
+    parts: Parts<O, B, D>,
 }
 
 /// What does not depend on the layers around everything.
-struct Parts<O: Operation> {
+struct Parts<O: Operation, B, D> {
     gate: Gate,
     circuits: Option<Circuits>,
-    nats: Option<NatsService<O>>,
-    direct: Direct<O>,
+    bus: Option<B>,
+    direct: Direct<O, D>,
     outbox: Option<OutboxService<O>>,
     replay: Option<Replay>,
-    observer: Observer<O>,
+    observer: Observer<O, D>,
     /// Ends with this value.
     _tasks: JoinSet<()>,
 }
 
-impl<O: Operation> Drop for Parts<O> {
+impl<O: Operation, B, D> Drop for Parts<O, B, D> {
     fn drop(&mut self) {
         self.gate.close();
     }
@@ -109,7 +114,7 @@ impl<O: Operation> Runtime<O> {
     }
 }
 
-impl<O: Operation, S> Runtime<O, S> {
+impl<O: Operation, S, B, D> Runtime<O, S, B, D> {
     /// The typed client. Its clones share everything; they serve for as long as the runtime lives.
     #[must_use]
     pub fn client(&self) -> Db<S>
@@ -122,7 +127,7 @@ impl<O: Operation, S> Runtime<O, S> {
     /// The same runtime with a layer around everything: it sees each request first and each reply last. The replay of the
     /// outbox does not pass it.
     #[must_use]
-    pub fn layer<L>(self, layer: L) -> Runtime<O, L::Service>
+    pub fn layer<L>(self, layer: L) -> Runtime<O, L::Service, B, D>
     where
         L: Layer<S>,
         S: Clone,
@@ -132,22 +137,22 @@ impl<O: Operation, S> Runtime<O, S> {
 
     /// The same runtime with a stack of one type, to be put in a struct. Costs a box per request.
     #[must_use]
-    pub fn boxed(self) -> Runtime<O>
+    pub fn boxed(self) -> Runtime<O, BoxedStack<O>, B, D>
     where
         S: Stack<O>,
     {
         self.layer(tower::layer::layer_fn(boxed))
     }
 
-    /// The path over NATS, if there is one.
+    /// The bus, if there is one.
     #[must_use]
-    pub fn nats(&self) -> Option<&NatsService<O>> {
-        self.parts.nats.as_ref()
+    pub fn bus(&self) -> Option<&B> {
+        self.parts.bus.as_ref()
     }
 
     /// The path on the store. Without one it refuses, until it is given one.
     #[must_use]
-    pub fn direct(&self) -> &Direct<O> {
+    pub fn direct(&self) -> &Direct<O, D> {
         &self.parts.direct
     }
 
@@ -164,7 +169,15 @@ impl<O: Operation, S> Runtime<O, S> {
     }
 }
 
-impl<O: Persist, S> Runtime<O, S> {
+impl<O: Operation, S, D> Runtime<O, S, NatsService<O>, D> {
+    /// The path over NATS, if there is one.
+    #[must_use]
+    pub fn nats(&self) -> Option<&NatsService<O>> {
+        self.bus()
+    }
+}
+
+impl<O: Operation, S, B: Bus<O>, D: Store<O>> Runtime<O, S, B, D> {
     /// Which path serves what, and why, as of now. Takes no request, and asks no path.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -233,11 +246,11 @@ impl<O: Persist, S> Runtime<O, S> {
     }
 }
 
-impl<O: Operation, S> fmt::Debug for Runtime<O, S> {
+impl<O: Operation, S, B: fmt::Debug, D> fmt::Debug for Runtime<O, S, B, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parts { nats, direct, outbox, .. } = &self.parts;
+        let Parts { bus, direct, outbox, .. } = &self.parts;
         f.debug_struct("Runtime")
-            .field("nats", nats)
+            .field("bus", bus)
             .field("direct", direct)
             .field("outbox", outbox)
             .finish_non_exhaustive()

@@ -1,7 +1,10 @@
 //! What a runtime can be given as its paths.
 
 use std::fmt;
+use std::future::{Future, ready};
 use std::path::PathBuf;
+
+use futures_util::future::BoxFuture;
 
 use super::builder::BuildError;
 use crate::nats::{NatsOptions, NatsService};
@@ -9,6 +12,31 @@ use crate::operation::{Operation, Persist};
 use crate::outbox::{OutboxOptions, OutboxService};
 use crate::sql::{SqliteOptions, SqlxService};
 use crate::stack::Direct;
+use crate::store::Store;
+
+/// What the bus of a runtime is made of: [`NatsPath`] or [`Connected`].
+pub trait Opens {
+    /// The bus.
+    type Path;
+
+    /// Connects, and waits for nobody.
+    ///
+    /// # Errors
+    /// When what it is given cannot be read.
+    fn open(self) -> impl Future<Output = Result<Self::Path, BuildError>> + Send;
+}
+
+/// A bus that connects already.
+#[derive(Clone, Copy, Debug)]
+pub struct Connected<B>(pub(super) B);
+
+impl<B: Send> Opens for Connected<B> {
+    type Path = B;
+
+    async fn open(self) -> Result<B, BuildError> {
+        Ok(self.0)
+    }
+}
 
 macro_rules! from {
     ($($path:ident: $from:ty => $how:expr;)+) => {
@@ -29,14 +57,10 @@ enum Nats<O> {
 }
 
 /// The store: an address (`sqlite://rosey.db`), [`SqliteOptions`], a [`SqlxService`] that is open already, or a [`Direct`]
-/// that opens one later.
-pub struct StorePath<O>(Store<O>);
-
-enum Store<O> {
-    Address(String),
-    Options(SqliteOptions),
-    Path(Direct<O>),
-}
+/// to any other one, open or opened later.
+///
+/// `D` is the store's type.
+pub struct StorePath<O, D = SqlxService<O>>(BoxFuture<'static, Result<Direct<O, D>, BuildError>>);
 
 /// The outbox: a file, [`OutboxOptions`], an [`OutboxService`] that is open already, or an `Option` of one.
 pub struct OutboxPath<O>(Outbox<O>);
@@ -51,11 +75,6 @@ from! {
     NatsPath: String => |url: String| Nats::Options(NatsOptions::new(url));
     NatsPath: NatsOptions => Nats::Options;
     NatsPath: NatsService<O> => Nats::Service;
-    StorePath: &str => |address: &str| Store::Address(address.to_owned());
-    StorePath: String => Store::Address;
-    StorePath: SqliteOptions => Store::Options;
-    StorePath: SqlxService<O> => |open| Store::Path(Direct::open(open));
-    StorePath: Direct<O> => Store::Path;
     OutboxPath: &str => |file: &str| Outbox::Options(OutboxOptions::new(file));
     OutboxPath: PathBuf => |file: PathBuf| Outbox::Options(OutboxOptions::new(file));
     OutboxPath: OutboxOptions => Outbox::Options;
@@ -63,8 +82,44 @@ from! {
     OutboxPath: Option<OutboxService<O>> => Outbox::Service;
 }
 
-impl<O: Operation> NatsPath<O> {
-    pub(super) async fn open(self) -> Result<NatsService<O>, BuildError> {
+impl<O: Persist> From<&str> for StorePath<O> {
+    fn from(address: &str) -> Self {
+        address.to_owned().into()
+    }
+}
+
+impl<O: Persist> From<String> for StorePath<O> {
+    fn from(address: String) -> Self {
+        Self(Box::pin(async move { sqlite(&SqliteOptions::new(&address)?).await }))
+    }
+}
+
+impl<O: Persist> From<SqliteOptions> for StorePath<O> {
+    fn from(options: SqliteOptions) -> Self {
+        Self(Box::pin(async move { sqlite(&options).await }))
+    }
+}
+
+impl<O: Persist> From<SqlxService<O>> for StorePath<O> {
+    fn from(open: SqlxService<O>) -> Self {
+        Direct::open(open).into()
+    }
+}
+
+impl<O: Operation, D: Store<O>> From<Direct<O, D>> for StorePath<O, D> {
+    fn from(direct: Direct<O, D>) -> Self {
+        Self(Box::pin(ready(Ok(direct))))
+    }
+}
+
+async fn sqlite<O: Persist>(options: &SqliteOptions) -> Result<Direct<O>, BuildError> {
+    Ok(Direct::open(SqlxService::open(options).await?))
+}
+
+impl<O: Operation> Opens for NatsPath<O> {
+    type Path = NatsService<O>;
+
+    async fn open(self) -> Result<NatsService<O>, BuildError> {
         Ok(match self.0 {
             Nats::Options(options) => NatsService::connect(options).await?,
             Nats::Service(service) => service,
@@ -72,14 +127,15 @@ impl<O: Operation> NatsPath<O> {
     }
 }
 
-impl<O: Persist> StorePath<O> {
-    pub(super) async fn open(self) -> Result<Direct<O>, BuildError> {
-        let options = match self.0 {
-            Store::Address(address) => SqliteOptions::new(&address)?,
-            Store::Options(options) => options,
-            Store::Path(direct) => return Ok(direct),
-        };
-        Ok(Direct::open(SqlxService::open(&options).await?))
+impl<O, D> StorePath<O, D> {
+    pub(super) async fn open(self) -> Result<Direct<O, D>, BuildError> {
+        self.0.await
+    }
+}
+
+impl<O, D> fmt::Debug for StorePath<O, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorePath").finish_non_exhaustive()
     }
 }
 
@@ -102,4 +158,4 @@ macro_rules! debug {
     };
 }
 
-debug! { NatsPath StorePath OutboxPath }
+debug! { NatsPath OutboxPath }

@@ -9,7 +9,8 @@ use super::{Shared, handle};
 use crate::error::{Cause, Code};
 use crate::nats::barrier::{Answer, Question};
 use crate::nats::wire;
-use crate::operation::Persist;
+use crate::operation::Operation;
+use crate::store::Store;
 
 /// How long it is waited for before the answer is no; whoever still wants to know asks again.
 const WAIT: Duration = Duration::from_secs(1);
@@ -17,9 +18,9 @@ const WAIT: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Waits a moment for it to become so. What counts is what the server knows: another instance may have taken the message.
-pub(super) async fn applied<O: Persist>(shared: &Shared<O>, message: Message) {
+pub(super) async fn applied<O: Operation, D: Store<O>>(shared: &Shared<O, D>, message: Message) {
     let Some(to) = shared.way_to(&message) else { return };
-    let database = shared.db.database();
+    let database = shared.db.id();
     let (headers, body) = match look(shared, &message.payload).await {
         Ok(answer) => (wire::answer_headers(database), serde_json::to_vec(&answer).unwrap_or_default()),
         Err(cause) => handle::refusal(shared, "{}", &cause),
@@ -27,7 +28,7 @@ pub(super) async fn applied<O: Persist>(shared: &Shared<O>, message: Message) {
     handle::send(shared, to, headers, body).await;
 }
 
-async fn look<O: Persist>(shared: &Shared<O>, payload: &[u8]) -> Result<Answer, Cause> {
+async fn look<O: Operation, D: Store<O>>(shared: &Shared<O, D>, payload: &[u8]) -> Result<Answer, Cause> {
     let question: Question = if payload.is_empty() {
         Question::default()
     } else {

@@ -14,13 +14,14 @@ use super::{
     JetStream, Mode, ServeError, ServiceOptions, Shared, beside, denied, file, lookout, micro, neighbours,
     payload, progress, stream, subscription, troubles,
 };
-use crate::operation::Persist;
+use crate::operation::Operation;
+use crate::store::{Instances, Store};
 
 fn unready(e: ApiError) -> ServeError {
     ServeError::Connection(e.to_string())
 }
 
-impl<O: Persist> Run<O> {
+impl<O: Operation, D: Store<O>> Run<O, D> {
     pub(super) const fn mode(&self) -> Mode {
         if matches!(self.plan, Some(Plan::Stream)) { Mode::JetStream } else { Mode::Core }
     }
@@ -66,7 +67,7 @@ impl<O: Persist> Run<O> {
         tell: &Tell,
     ) -> Result<(Plan, JoinSet<()>, Option<JoinSet<()>>), ServeError> {
         let (db, options) = (&self.db, &self.options);
-        let declaration = Declaration::new::<O>(db.database(), options);
+        let declaration = Declaration::new::<O>(db.id(), options);
         let api = Api::new(stream.link.client.clone());
         // Before anybody is asked, or asks.
         self.lasting.instance.enrol(db).await;
@@ -86,7 +87,7 @@ impl<O: Persist> Run<O> {
                 let denied = || stream.link.now().stream_denied;
                 let client = &requests.link.client;
                 let plan =
-                    plan::<O>(client, &api, &declaration, db.database(), Some(own), options, denied).await?;
+                    plan::<O, _>(client, &api, &declaration, db.id(), Some(own), options, denied).await?;
                 allowed(plan, &declaration, &api, options.jetstream).await?
             }
         };
@@ -111,7 +112,7 @@ impl<O: Persist> Run<O> {
         if self.plan.is_none() {
             // Once more: another one may have started at the same moment. Later no time is to be lost with it.
             let own = Own { instance: &shared.instance, db, serves: true };
-            let running = neighbours::ours::<O>(&shared.client, db.database(), Some(own)).await?;
+            let running = neighbours::ours::<O, _>(&shared.client, db.id(), Some(own)).await?;
             if let Some(mode) = running.filter(|mode| *mode != shared.mode()) {
                 return Err(ServeError::OtherMode { mode });
             }
@@ -143,7 +144,12 @@ impl<O: Persist> Run<O> {
 }
 
 /// Watches what may go wrong, over the connection that no peer's message can end.
-fn watch<O: Persist>(shared: &Arc<Shared<O>>, tasks: &mut JoinSet<()>, unoffered: bool, wanted: bool) {
+fn watch<O: Operation, D: Store<O>>(
+    shared: &Arc<Shared<O, D>>,
+    tasks: &mut JoinSet<()>,
+    unoffered: bool,
+    wanted: bool,
+) {
     tasks.spawn(lookout::run(Arc::clone(shared), unoffered));
     tasks.spawn(troubles::watch(Arc::clone(shared)));
     tasks.spawn(progress::run(Arc::clone(shared)));
@@ -153,12 +159,12 @@ fn watch<O: Persist>(shared: &Arc<Shared<O>>, tasks: &mut JoinSet<()>, unoffered
 }
 
 /// How events are to be taken, if the service may start at all.
-pub(super) async fn plan<O: Persist>(
+pub(super) async fn plan<O: Operation, D: Instances>(
     client: &Client,
     api: &Api,
     declaration: &Declaration,
     database: &str,
-    own: Option<Own<'_, O>>,
+    own: Option<Own<'_, D>>,
     options: &ServiceOptions,
     denied: impl Fn() -> bool + Send + Sync,
 ) -> Result<Plan, ServeError> {
@@ -168,7 +174,7 @@ pub(super) async fn plan<O: Persist>(
         }
         found => found?,
     }
-    let running = neighbours::ours::<O>(client, database, own).await?;
+    let running = neighbours::ours::<O, _>(client, database, own).await?;
     declaration.plan::<O>(client, api, options.jetstream, running, denied).await
 }
 

@@ -23,7 +23,8 @@ use super::received::UpTo;
 use super::subscription::told;
 use super::{ServeError, Shared, micro, server_time};
 use crate::nats::{stored, wire};
-use crate::operation::{Kind, Persist};
+use crate::operation::{Kind, Operation};
+use crate::store::Store;
 
 /// How often it is asked who is there; every second time, who else answers.
 const LOOK: Duration = Duration::from_secs(1);
@@ -50,8 +51,8 @@ const HEARD: usize = 512;
 /// Something that answers and is not ours: on which subject, or under which name.
 type Found = BTreeMap<String, Instant>;
 
-struct Beside<O> {
-    shared: Arc<Shared<O>>,
+struct Beside<O, D> {
+    shared: Arc<Shared<O, D>>,
     inbox: String,
     answers: Subscriber,
     /// The queries, with what is asked.
@@ -72,7 +73,10 @@ struct Beside<O> {
 }
 
 /// Looks as long as the service runs. Tells `evict` if this is the one that has to stop.
-pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, evict: mpsc::Sender<ServeError>) {
+pub(super) async fn run<O: Operation, D: Store<O>>(
+    shared: Arc<Shared<O, D>>,
+    evict: mpsc::Sender<ServeError>,
+) {
     let inbox = shared.client.new_inbox();
     let answers = match shared.client.subscribe(format!("{inbox}.*")).await {
         Ok(answers) => answers,
@@ -116,7 +120,7 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, evict: mpsc::Sender<
     }
 }
 
-impl<O: Persist> Beside<O> {
+impl<O: Operation, D: Store<O>> Beside<O, D> {
     async fn ask(&mut self, round: u64, denied: bool, micro_denied: bool) {
         let client = self.shared.client.clone();
         if !denied {
@@ -194,7 +198,7 @@ impl<O: Persist> Beside<O> {
                 }
                 ("time", _) => {
                     if let Some(at) = server_time::read(&answer.payload) {
-                        self.shared.db.witness(at, server_time::is_elsewhere(&self.shared.client));
+                        self.shared.db.hear_time(at, server_time::is_elsewhere(&self.shared.client));
                     }
                 }
                 ("who", _) => {
@@ -227,7 +231,7 @@ impl<O: Persist> Beside<O> {
     fn is_ours(&mut self, answer: &Message, subject: &str, now: Instant) -> bool {
         match wire::database(answer) {
             Some(database) if wire::is_ours(answer) => {
-                let ours = database == self.shared.db.database();
+                let ours = database == self.shared.db.id();
                 if !ours {
                     note(&mut self.databases, database.chars().take(64).collect(), now);
                 }
@@ -257,7 +261,7 @@ impl<O: Persist> Beside<O> {
         for other in others {
             let shared = &self.shared;
             if shared.instance.has_another_clock(&other) {
-                shared.db.witness(other.time, true);
+                shared.db.hear_time(other.time, true);
             }
             if !shared.instance.is_strange(&shared.db, &other).await {
                 continue;
@@ -299,7 +303,7 @@ impl<O: Persist> Beside<O> {
         }
         let mut notices = if self.shared.takeover { self.accept(foreign) } else { foreign };
         if !self.databases.is_empty() {
-            let (others, own) = (listed(&self.databases), self.shared.db.database());
+            let (others, own) = (listed(&self.databases), self.shared.db.id());
             let sentence = format!(
                 "a database service on another database ({others}) answers here as well; this one is {own}. Until it is \
                  gone our clients use the database itself. Start both on the same file, or stop one"
@@ -353,7 +357,7 @@ struct Endpoint {
 }
 
 /// The name of a service that is not ours, and has endpoints on our subjects.
-fn foreign_service<O: Persist>(answer: &Message) -> Option<String> {
+fn foreign_service<O: Operation>(answer: &Message) -> Option<String> {
     let info: Info = serde_json::from_slice(&answer.payload).ok()?;
     let ours = info.name == micro::name::<O>()
         && info.metadata.is_some_and(|metadata| metadata.contains_key("database_id"));

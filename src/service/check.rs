@@ -10,7 +10,7 @@ use super::tries::Tries;
 use super::troubles::Troubles;
 use super::{ServeError, ServiceOptions};
 use crate::nats::NatsOptions;
-use crate::operation::Persist;
+use crate::operation::Operation;
 
 /// How a database that is not there yet is called: whatever runs already is on another one.
 const NEW: &str = "a new one";
@@ -18,7 +18,7 @@ const NEW: &str = "a new one";
 /// Whether answers may go to subjects below this prefix: what `serve` checks of each in
 /// [`reply_prefixes`](ServiceOptions::reply_prefixes).
 #[cfg(feature = "cli")]
-pub(crate) fn reply_prefix<O: Persist>(prefix: &str) -> Result<(), ServeError> {
+pub(crate) fn reply_prefix<O: Operation>(prefix: &str) -> Result<(), ServeError> {
     Replies::new::<O>(&[prefix.to_owned()]).map(drop)
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn reply_prefix<O: Persist>(prefix: &str) -> Result<(), ServeError> {
 ///
 /// # Errors
 /// Those of `serve`.
-pub async fn check<O: Persist>(
+pub async fn check<O: Operation>(
     nats: NatsOptions,
     options: &ServiceOptions,
     shutdown: impl Future<Output = ()> + Send,
@@ -39,7 +39,7 @@ pub async fn check<O: Persist>(
 }
 
 /// The same for a service on the database of this id.
-pub(crate) async fn check_for<O: Persist>(
+pub(crate) async fn check_for<O: Operation>(
     nats: NatsOptions,
     options: &ServiceOptions,
     database: &str,
@@ -61,7 +61,7 @@ pub(crate) async fn check_for<O: Persist>(
 }
 
 /// Asks over one connection; nothing, if the server has denied it what it hears answers on.
-async fn ask<O: Persist>(
+async fn ask<O: Operation>(
     nats: &NatsOptions,
     options: &ServiceOptions,
     database: &str,
@@ -78,7 +78,10 @@ async fn ask<O: Persist>(
     loop {
         tries.begin().await;
         let denied = || link.now().stream_denied;
-        match tries.end(plan::<O>(&link.client, &api, &declaration, database, None, options, denied)).await {
+        match tries
+            .end(plan::<O, ()>(&link.client, &api, &declaration, database, None, options, denied))
+            .await
+        {
             None if troubles.denials.inboxes() && link.now().up => return None,
             None => {}
             planned => return planned,

@@ -12,7 +12,8 @@ use tokio::time::{self, Instant};
 use super::link::{Carries, Link};
 use super::subscription::told;
 use super::{Mode, Shared};
-use crate::operation::{Kind, Persist};
+use crate::operation::{Kind, Operation};
+use crate::store::Store;
 
 /// How often the denials are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -83,7 +84,7 @@ impl Denials {
     }
 
     /// Whether no operation can be heard of that this service has to subscribe to.
-    pub(super) fn deny_everything<O: Persist>(&self, mode: Mode) -> bool {
+    pub(super) fn deny_everything<O: Operation>(&self, mode: Mode) -> bool {
         let all = self.all();
         let denied = |subject: &str| all.iter().any(|d| d.does == Does::Subscribe && d.subject == subject);
         let mut own =
@@ -181,7 +182,7 @@ impl Denial {
     }
 
     /// What is missing because of it; nothing, if that is nothing that an operator has to know.
-    fn consequence<O: Persist>(&self, mode: Mode) -> Option<String> {
+    fn consequence<O: Operation>(&self, mode: Mode) -> Option<String> {
         let subject = self.subject.as_str();
         let own = subject.strip_prefix(O::SERVICE).and_then(|rest| rest.strip_prefix('.'));
         let spec = O::SPECS.iter().find(|spec| spec.subject == subject);
@@ -235,7 +236,7 @@ impl Denial {
     }
 
     /// Whether this is a subscription that the service needs for its own subjects.
-    fn is_own<O: Persist>(&self) -> bool {
+    fn is_own<O: Operation>(&self) -> bool {
         let below = self.subject.strip_prefix(O::SERVICE).is_some_and(|rest| rest.starts_with('.'));
         self.does == Does::Subscribe && (below || O::SPECS.iter().any(|spec| spec.subject == self.subject))
     }
@@ -255,7 +256,7 @@ impl Denial {
 }
 
 /// Looks as long as the service runs. `wanted`: whether JetStream is, for what is denied of it.
-pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, wanted: bool) {
+pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, wanted: bool) {
     let mut stop = shared.stop.clone();
     while time::timeout(LOOK, told(&mut stop)).await.is_err() {
         look(&shared, wanted);
@@ -264,7 +265,11 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, wanted: bool) {
 
 /// Asks again for the subscriptions that are denied, as long as the service runs. Once one of them is allowed, the connection
 /// is made anew with all that it listens to: `renew` is told which.
-pub(super) async fn retry<O: Persist>(shared: Arc<Shared<O>>, stream: Link, renew: mpsc::Sender<Carries>) {
+pub(super) async fn retry<O: Operation, D: Store<O>>(
+    shared: Arc<Shared<O, D>>,
+    stream: Link,
+    renew: mpsc::Sender<Carries>,
+) {
     let mut stop = shared.stop.clone();
     let links = [(Carries::Requests, shared.link()), (Carries::Stream, stream)];
     while time::timeout(RETRY, told(&mut stop)).await.is_err() {
@@ -290,7 +295,7 @@ pub(super) async fn retry<O: Persist>(shared: Arc<Shared<O>>, stream: Link, rene
 }
 
 /// States what is denied now.
-pub(super) fn look<O: Persist>(shared: &Shared<O>, wanted: bool) {
+pub(super) fn look<O: Operation, D: Store<O>>(shared: &Shared<O, D>, wanted: bool) {
     let mode = shared.mode();
     let relevant = |denial: &Denial| wanted || mode == Mode::JetStream || !denial.subject.starts_with("$JS.");
     let keyed = |denial: Denial| {
@@ -309,7 +314,7 @@ pub(super) fn look<O: Persist>(shared: &Shared<O>, wanted: bool) {
     shared.notices.replace(PREFIX, notices);
 }
 
-fn nothing_served<O: Persist>(mode: Mode) -> String {
+fn nothing_served<O: Operation>(mode: Mode) -> String {
     let (subjects, consequence) = match mode {
         Mode::Core => ("any of its subjects", "nothing is served"),
         Mode::JetStream => ("the subjects of queries and calls", "none of these is served"),

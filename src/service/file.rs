@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::subscription::told;
-use crate::operation::Persist;
+use crate::operation::Operation;
+use crate::store::Store;
 
 /// The key of the notice.
 const KEY: &str = "file";
 
 /// Follows the store for as long as the service runs.
-pub(super) async fn watch<O: Persist>(shared: Arc<Shared<O>>) {
-    let (mut stop, mut trouble) = (shared.stop.clone(), shared.db.watch_trouble());
+pub(super) async fn watch<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>) {
+    let (mut stop, mut trouble) = (shared.stop.clone(), shared.db.trouble());
     loop {
         let now = trouble.borrow_and_update().clone();
         shared.notices.follow(KEY, now);

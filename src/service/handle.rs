@@ -17,23 +17,23 @@ use super::waiting::is_cut;
 use crate::answer::{End, cut};
 use crate::error::{Cause, Code};
 use crate::nats::wire;
-use crate::operation::{MAX_PAYLOAD, Persist, Spec};
+use crate::operation::{MAX_PAYLOAD, Operation, Spec};
 use crate::reply::Reply;
-use crate::request::Request;
-use crate::sql::{DROPPED, DeadLetter, UNREAD};
+use crate::request::{Received, Request};
+use crate::store::{DROPPED, DeadLetter, Store, UNREAD};
 
 /// The pause before something that nobody else will repeat is tried again, first and longest.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// An operation, by request or by plain publish.
-pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, taken: Taken) {
+pub(super) async fn operation<O: Operation, D: Store<O>>(shared: &Shared<O, D>, index: usize, taken: Taken) {
     let begun = Instant::now();
     let (spec, counters) = (&O::SPECS[index], shared.counters.of(index));
     if !spec.writes()
         && taken.message.headers.as_ref().is_some_and(|headers| headers.get(wire::LOOK).is_some())
     {
         if let Some(to) = shared.way_to(&taken.message) {
-            send(shared, to, wire::answer_headers(shared.db.database()), Vec::new()).await;
+            send(shared, to, wire::answer_headers(shared.db.id()), Vec::new()).await;
         }
         return;
     }
@@ -57,7 +57,7 @@ pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, take
 }
 
 /// Something on a subject of ours that is no operation: refused at once, as the server does where no subscription is.
-pub(super) async fn unknown<O: Persist>(shared: &Shared<O>, message: Message) {
+pub(super) async fn unknown<O: Operation, D: Store<O>>(shared: &Shared<O, D>, message: Message) {
     let Some(to) = shared.way_to(&message) else { return };
     let cause = Cause::new(Code::UNKNOWN_OPERATION, "there is no such operation");
     let (headers, body) = refusal(shared, "{}", &cause);
@@ -65,15 +65,19 @@ pub(super) async fn unknown<O: Persist>(shared: &Shared<O>, message: Message) {
 }
 
 /// Headers and body of a refusal, as long as a message may be.
-pub(super) fn refusal<O: Persist>(shared: &Shared<O>, empty: &str, cause: &Cause) -> (HeaderMap, Vec<u8>) {
-    wire::refusal_within(shared.db.database(), empty, cause, shared.client.max_payload())
+pub(super) fn refusal<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
+    empty: &str,
+    cause: &Cause,
+) -> (HeaderMap, Vec<u8>) {
+    wire::refusal_within(shared.db.id(), empty, cause, shared.client.max_payload())
 }
 
 /// Whether the service is well: answered by the writer.
-pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
+pub(super) async fn ping<O: Operation, D: Store<O>>(shared: &Shared<O, D>, message: Message) {
     shared.troubles.sighted.note::<O>(&message.payload);
     let Some(to) = shared.way_to(&message) else { return };
-    let (database, most) = (shared.db.database(), shared.most());
+    let (database, most) = (shared.db.id(), shared.most());
     let (headers, body) = match shared.db.ping().await {
         Ok(()) => {
             let mut notices = shared.notices.now();
@@ -105,17 +109,17 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
 }
 
 /// Which database this instance writes to, and how it takes events: asked of all instances.
-pub(super) async fn who<O: Persist>(shared: &Shared<O>, message: Message) {
+pub(super) async fn who<O: Operation, D: Store<O>>(shared: &Shared<O, D>, message: Message) {
     if let Some(to) = shared.way_to(&message) {
         let mode = shared.mode().as_str();
         let who = shared.instance.who(&shared.db, mode, &shared.progress.received, &message.payload).await;
         let body = serde_json::to_vec(&who).unwrap_or_default();
-        send(shared, to, wire::answer_headers(shared.db.database()), body).await;
+        send(shared, to, wire::answer_headers(shared.db.id()), body).await;
     }
 }
 
-async fn perform<O: Persist>(
-    shared: &Shared<O>,
+async fn perform<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
     index: usize,
     Taken { message, arrival, id, .. }: &Taken,
 ) -> Result<Reply<O::Answer>, Cause> {
@@ -132,10 +136,12 @@ async fn perform<O: Persist>(
         return Err(Cause::new(Code::INVALID, "a question without a reply subject"));
     }
     let mut request = Request::with_head(head, op);
+    let mut store = shared.db.clone();
     let (mut pause, mut again) = (RETRY.0, shared.progress.taken(spec.name));
     loop {
         // What is handed out must fit into the answer. The time is judged as of the arrival: a retry makes nothing too old.
-        let error = match shared.db.call_of(*arrival, request, shared.most()).await {
+        let received = Received::new(*arrival, shared.most());
+        let error = match store.call(request.with_received(received)).await {
             Ok(reply) => {
                 // A full disk can be read as ever.
                 if spec.writes() {
@@ -162,7 +168,13 @@ async fn perform<O: Persist>(
     }
 }
 
-async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, taken: &Taken, to: Option<To>, cause: Cause) {
+async fn refuse<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
+    index: usize,
+    taken: &Taken,
+    to: Option<To>,
+    cause: Cause,
+) {
     let message = &taken.message;
     let (spec, counters) = (&O::SPECS[index], shared.counters.of(index));
     let refused = cause.class() == Class::Rejected;
@@ -184,10 +196,15 @@ async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, taken: &Taken, to:
 }
 
 /// Keeps what was refused, before anybody is told; tries until it is kept or the time for finishing is over.
-async fn bury<O: Persist>(shared: &Shared<O>, spec: &Spec, taken: &Taken, cause: &Cause) -> bool {
+async fn bury<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
+    spec: &Spec,
+    taken: &Taken,
+    cause: &Cause,
+) -> bool {
     let letter = letter(&taken.message, taken.arrival, cause);
     let (mut pause, mut again) = (RETRY.0, shared.progress.taken(spec.name));
-    while let Err(e) = shared.db.bury(letter.clone()).await {
+    while let Err(e) = shared.db.dead_letter(letter.clone(), false).await {
         shared.troubles.unburied(spec.name, &e);
         again.because(&e);
         if !wait(&shared.give_up, &mut pause).await {
@@ -216,7 +233,7 @@ pub(super) fn letter(message: &Message, at: i64, cause: &Cause) -> DeadLetter {
 }
 
 /// Tells whoever listens that a dead letter was kept.
-pub(super) async fn notice<O>(shared: &Shared<O>, name: &str, letter: &DeadLetter) {
+pub(super) async fn notice<O, D>(shared: &Shared<O, D>, name: &str, letter: &DeadLetter) {
     let notice = serde_json::json!({
         "subject": letter.subject, "code": letter.cause.code().name, "reason": letter.cause.to_string()});
     let subject = format!("rosey.dlq.{name}");
@@ -236,9 +253,14 @@ pub(super) async fn wait(give_up: &watch::Receiver<bool>, pause: &mut Duration) 
     }
 }
 
-async fn answer<O: Persist>(shared: &Shared<O>, spec: &Spec, to: Option<To>, reply: Reply<O::Answer>) {
+async fn answer<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
+    spec: &Spec,
+    to: Option<To>,
+    reply: Reply<O::Answer>,
+) {
     let Some(to) = to else { return };
-    let database = shared.db.database();
+    let database = shared.db.id();
     let most = shared.most();
     let mut omitted = reply.omitted;
     let encoded = O::encode_answer(&reply.answer);
@@ -268,7 +290,7 @@ async fn answer<O: Persist>(shared: &Shared<O>, spec: &Spec, to: Option<To>, rep
     send(shared, to, headers, body).await;
 }
 
-pub(super) async fn send<O>(shared: &Shared<O>, to: To, headers: HeaderMap, body: Vec<u8>) {
+pub(super) async fn send<O, D>(shared: &Shared<O, D>, to: To, headers: HeaderMap, body: Vec<u8>) {
     if let Err(e) = shared.answering().publish_with_headers(to.subject(), headers, body.into()).await {
         shared.troubles.unanswered(&e);
     }

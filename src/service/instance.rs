@@ -12,8 +12,7 @@ use super::ServeError;
 use super::received::{Received, Share};
 use crate::clock;
 use crate::known_time::Reading;
-use crate::operation::Persist;
-use crate::sql::SqlxService;
+use crate::store::{Enrolled, Instances};
 
 /// How long the database may take to say whether it knows an instance.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -95,7 +94,7 @@ impl Instance {
 
     /// Writes down that this instance has the file open, if that is not so or was long ago. A database that cannot be
     /// written now is asked again.
-    pub(super) async fn enrol<O: Persist>(&self, db: &SqlxService<O>) {
+    pub(super) async fn enrol(&self, db: &impl Instances) {
         let seen = self.seen();
         let recent = clock::now().saturating_sub(seen).saturating_abs() < AGAIN;
         if seen != 0 && recent {
@@ -106,12 +105,9 @@ impl Instance {
             }
         }
         match db.enrol(&self.id, self.started).await {
-            Ok(seen) => {
-                if self.secret.get().is_none()
-                    && let Ok(Ok(Some(secret))) = time::timeout(LIMIT, db.secret()).await
-                {
-                    let _ = self.secret.set(secret);
-                }
+            Ok(Enrolled { seen, secret }) => {
+                // The same each time.
+                secret.into_iter().for_each(|secret| drop(self.secret.set(secret)));
                 self.seen.store(seen, Ordering::Relaxed);
             }
             Err(cause) => tracing::debug!("this instance could not be written down in its file: {cause}"),
@@ -125,9 +121,9 @@ impl Instance {
         serde_json::to_string(&question).unwrap_or_default()
     }
 
-    pub(super) async fn who<O: Persist>(
+    pub(super) async fn who(
         &self,
-        db: &SqlxService<O>,
+        db: &impl Instances,
         mode: &str,
         received: &Received,
         asked: &[u8],
@@ -175,7 +171,7 @@ impl Instance {
     }
 
     /// Whether another instance, on a database of the same id, works on another file.
-    pub(super) async fn is_strange<O: Persist>(&self, db: &SqlxService<O>, other: &Who) -> bool {
+    pub(super) async fn is_strange(&self, db: &impl Instances, other: &Who) -> bool {
         if other.instance.is_empty()
             || other.instance == self.id
             || self.seen() == 0
@@ -229,7 +225,7 @@ impl Instance {
 }
 
 /// Whether an instance is written down in this file, and as late as it says; nothing if that cannot be told.
-async fn knows<O: Persist>(db: &SqlxService<O>, instance: &str, seen: i64) -> Option<bool> {
+async fn knows(db: &impl Instances, instance: &str, seen: i64) -> Option<bool> {
     if instance.is_empty() || seen == 0 {
         return None;
     }

@@ -16,8 +16,9 @@ use super::subscription::Serves;
 use super::waiting::{AT_WORK, Place};
 use super::{Shared, barrier, handle};
 use crate::clock;
-use crate::operation::Persist;
+use crate::operation::Operation;
 use crate::request::OpId;
+use crate::store::Store;
 
 /// How many messages may wait in a lane: as many as in a subscription.
 const WAITING: usize = 1 << 16;
@@ -61,16 +62,16 @@ impl Drop for Busy {
 }
 
 /// The lanes. They end with the subscriptions that fill them.
-pub(super) struct Lanes<O> {
-    shared: Arc<Shared<O>>,
+pub(super) struct Lanes<O, D> {
+    shared: Arc<Shared<O, D>>,
     /// By subject; those of which every instance has a subscription of its own have no lane here.
     routes: HashMap<String, Option<Serves>>,
     lanes: HashMap<Serves, mpsc::Sender<Taken>>,
 }
 
-impl<O: Persist> Lanes<O> {
+impl<O: Operation, D: Store<O>> Lanes<O, D> {
     /// Starts them.
-    pub(super) fn start(shared: &Arc<Shared<O>>, tasks: &mut JoinSet<()>) -> Arc<Self> {
+    pub(super) fn start(shared: &Arc<Shared<O, D>>, tasks: &mut JoinSet<()>) -> Arc<Self> {
         let operations = O::SPECS.iter().enumerate();
         let operations = operations.map(|(i, spec)| (spec.subject.to_owned(), Serves::Operation(i)));
         let own = [("ping", Serves::Ping), ("applied", Serves::Applied)];
@@ -127,7 +128,11 @@ impl<O: Persist> Lanes<O> {
 
 /// One lane: works on what comes until nothing more will, and ends when all is done. What is begun is begun in order, within
 /// limits of number and of bytes.
-async fn run<O: Persist>(shared: Arc<Shared<O>>, serves: Serves, mut queue: mpsc::Receiver<Taken>) {
+async fn run<O: Operation, D: Store<O>>(
+    shared: Arc<Shared<O, D>>,
+    serves: Serves,
+    mut queue: mpsc::Receiver<Taken>,
+) {
     let (mut working, mut bytes) = (FuturesUnordered::new(), 0);
     loop {
         let room = working.len() < shared.in_flight.max(1) && bytes < AT_WORK;
@@ -147,7 +152,7 @@ async fn run<O: Persist>(shared: Arc<Shared<O>>, serves: Serves, mut queue: mpsc
 }
 
 /// Works on one message; answers how many bytes it took.
-async fn work<O: Persist>(shared: &Shared<O>, serves: Serves, taken: Taken) -> usize {
+async fn work<O: Operation, D: Store<O>>(shared: &Shared<O, D>, serves: Serves, taken: Taken) -> usize {
     let cost = taken.place.cost();
     match serves {
         Serves::Operation(index) => handle::operation(shared, index, taken).await,

@@ -13,7 +13,8 @@ use super::stream::ApiError;
 use super::subscription::told;
 use super::{Mode, Shared};
 use crate::nats::stored;
-use crate::operation::Persist;
+use crate::operation::Operation;
+use crate::store::Store;
 
 /// How often it is looked, beside once on every new connection.
 const EVERY: Duration = Duration::from_secs(5);
@@ -53,7 +54,7 @@ impl fmt::Display for Notice {
 }
 
 /// Looks as long as the service runs. `unoffered`: it works without a stream only because the server had none.
-pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, unoffered: bool) {
+pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, unoffered: bool) {
     let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
     let mut pause = EVERY;
     loop {
@@ -78,7 +79,10 @@ pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>, unoffered: bool) {
     }
 }
 
-async fn look<O: Persist>(shared: &Shared<O>, unoffered: bool) -> Result<BTreeSet<Notice>, ApiError> {
+async fn look<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
+    unoffered: bool,
+) -> Result<BTreeSet<Notice>, ApiError> {
     let mut found = BTreeSet::new();
     match shared.api.account().await {
         Ok(()) => {}
@@ -112,7 +116,7 @@ async fn look<O: Persist>(shared: &Shared<O>, unoffered: bool) -> Result<BTreeSe
 }
 
 /// Whether a stream is for this database.
-async fn is_marked<O: Persist>(shared: &Shared<O>, stream: &str) -> Result<bool, ApiError> {
-    let mark = stored::mark(O::SERVICE, shared.db.database());
+async fn is_marked<O: Operation, D: Store<O>>(shared: &Shared<O, D>, stream: &str) -> Result<bool, ApiError> {
+    let mark = stored::mark(O::SERVICE, shared.db.id());
     Ok(shared.api.stream(stream).await?.description() == mark)
 }

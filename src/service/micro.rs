@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 use super::{ServeError, Shared, subscription::told};
 use crate::clock;
 use crate::nats::{Mode, wire};
-use crate::operation::{Kind, Persist};
+use crate::operation::{Kind, Operation};
 use crate::rfc3339;
+use crate::store::Store;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -50,13 +51,13 @@ struct Card {
 }
 
 /// A name may hold letters, digits, `-` and `_`.
-pub(super) fn name<O: Persist>() -> String {
+pub(super) fn name<O: Operation>() -> String {
     O::SERVICE.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-")
 }
 
 /// Answers for as long as the service runs. Every instance answers.
-pub(super) async fn start<O: Persist>(
-    shared: &Arc<Shared<O>>,
+pub(super) async fn start<O: Operation, D: Store<O>>(
+    shared: &Arc<Shared<O, D>>,
     tasks: &mut JoinSet<()>,
 ) -> Result<(), ServeError> {
     let card = Arc::new(Card {
@@ -77,7 +78,12 @@ pub(super) async fn start<O: Persist>(
     Ok(())
 }
 
-async fn answer<O: Persist>(shared: Arc<Shared<O>>, card: Arc<Card>, verb: Verb, mut asked: Subscriber) {
+async fn answer<O: Operation, D: Store<O>>(
+    shared: Arc<Shared<O, D>>,
+    card: Arc<Card>,
+    verb: Verb,
+    mut asked: Subscriber,
+) {
     let mut stop = shared.stop.clone();
     loop {
         let question = tokio::select! {
@@ -89,14 +95,14 @@ async fn answer<O: Persist>(shared: Arc<Shared<O>>, card: Arc<Card>, verb: Verb,
     }
 }
 
-async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question: Message) {
+async fn reply<O: Operation, D: Store<O>>(shared: &Shared<O, D>, card: &Card, verb: Verb, question: Message) {
     let Some(to) = shared.way_to(&question) else { return };
     let mut body = json!({
         "type": verb.answer(),
         "name": card.name,
         "id": card.id,
         "version": env!("CARGO_PKG_VERSION"),
-        "metadata": {"database_id": shared.db.database(), "mode": shared.mode().as_str()},
+        "metadata": {"database_id": shared.db.id(), "mode": shared.mode().as_str()},
     });
     let notices = shared.notices.now();
     if !notices.is_empty() {
@@ -128,7 +134,7 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
     let sent = match omitted {
         0 => shared.client.publish(to.subject(), body.into()).await,
         omitted => {
-            let headers = wire::cut_headers(shared.db.database(), omitted);
+            let headers = wire::cut_headers(shared.db.id(), omitted);
             shared.client.publish_with_headers(to.subject(), headers, body.into()).await
         }
     };
@@ -156,7 +162,7 @@ fn fit(mut body: Value, most: usize) -> (String, u64) {
 }
 
 /// One endpoint an operation; `more` adds to each.
-fn endpoints<O: Persist>(shared: &Shared<O>, more: impl Fn(usize) -> Value) -> Value {
+fn endpoints<O: Operation, D: Store<O>>(shared: &Shared<O, D>, more: impl Fn(usize) -> Value) -> Value {
     let endpoint = |(index, spec): (usize, &crate::operation::Spec)| {
         let stored = spec.kind == Kind::Event && shared.mode() == Mode::JetStream;
         let mut endpoint = json!({
@@ -174,7 +180,7 @@ fn endpoints<O: Persist>(shared: &Shared<O>, more: impl Fn(usize) -> Value) -> V
 }
 
 /// Our own counters: the client library's know only what has a reply subject.
-fn stats<O: Persist>(shared: &Shared<O>, index: usize) -> Value {
+fn stats<O: Operation, D: Store<O>>(shared: &Shared<O, D>, index: usize) -> Value {
     let counters = shared.counters.of(index);
     let (served, nanos) = (shared.served(index), counters.nanos());
     json!({

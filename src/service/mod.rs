@@ -1,4 +1,4 @@
-//! The database service: subjects in, [`SqlxService`] in the middle, answers out.
+//! The database service: subjects in, a [`Store`] behind layers in the middle, answers out.
 
 mod barrier;
 mod begin;
@@ -11,6 +11,7 @@ mod file;
 mod handle;
 mod instance;
 mod lanes;
+mod layered;
 mod leave;
 mod link;
 mod lookout;
@@ -34,11 +35,13 @@ mod troubles;
 mod unreadable;
 mod waiting;
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use async_nats::{Client, Message};
 use tokio::sync::watch;
+use tower::Layer;
 
 pub use check::check;
 #[cfg(feature = "cli")]
@@ -47,6 +50,7 @@ use connection::Connection;
 use counters::Counters;
 pub use counters::Served;
 use instance::Instance;
+use layered::Layered;
 use link::Link;
 use notices::Notices;
 pub use options::{JetStream, ServeError, ServiceOptions};
@@ -57,17 +61,19 @@ use stream::{Api, Declaration};
 use troubles::Troubles;
 use waiting::Room;
 
+use crate::client::Stack;
 use crate::nats::{Mode, NatsOptions};
-use crate::operation::Persist;
-use crate::sql::SqlxService;
+use crate::operation::Operation;
+use crate::store::Store;
 
 /// What all tasks over one connection share.
-struct Shared<O> {
+struct Shared<O, D> {
     /// The connection that they work over.
     client: Client,
     /// The one for the stream: answers leave over it when that one has ended for good.
     spare: Client,
-    db: SqlxService<O>,
+    db: D,
+    operation: PhantomData<fn(O)>,
     counters: Arc<Counters>,
     /// JetStream, over the connection for the stream.
     api: Api,
@@ -95,7 +101,7 @@ struct Shared<O> {
     give_up: watch::Receiver<bool>,
 }
 
-impl<O> Shared<O> {
+impl<O, D> Shared<O, D> {
     const fn mode(&self) -> Mode {
         if self.stream.is_some() { Mode::JetStream } else { Mode::Core }
     }
@@ -121,10 +127,10 @@ impl<O> Shared<O> {
     }
 }
 
-impl<O: Persist> Shared<O> {
+impl<O: Operation, D: Store<O>> Shared<O, D> {
     /// What was done of the operation `index`.
     fn served(&self, index: usize) -> Served {
-        Served { repeated: self.db.repeated(index), ..self.counters.of(index).read() }
+        Served { repeated: self.db.duplicates(index), ..self.counters.of(index).read() }
     }
 
     /// What was done of all.
@@ -134,9 +140,9 @@ impl<O: Persist> Shared<O> {
 }
 
 /// What was done of all operations.
-fn total<O: Persist>(db: &SqlxService<O>, counters: &Counters, troubles: &Troubles) -> Served {
+fn total<O: Operation>(db: &impl Store<O>, counters: &Counters, troubles: &Troubles) -> Served {
     let all = Served { overruns: troubles.overruns(), ..Served::default() };
-    let served = |index| Served { repeated: db.repeated(index), ..counters.of(index).read() };
+    let served = |index| Served { repeated: db.duplicates(index), ..counters.of(index).read() };
     (0..O::SPECS.len()).map(served).fold(all, Served::and)
 }
 
@@ -151,13 +157,21 @@ fn total<O: Persist>(db: &SqlxService<O>, counters: &Counters, troubles: &Troubl
 ///
 /// # Errors
 /// When it must not start: see [`ServeError`].
-pub async fn serve<O: Persist>(
+pub async fn serve<O, D, L>(
     nats: NatsOptions,
-    db: SqlxService<O>,
-    options: ServiceOptions,
+    db: D,
+    options: ServiceOptions<L>,
     ready: impl FnOnce() + Send,
     shutdown: impl Future<Output = ()> + Send,
-) -> Result<Served, ServeError> {
+) -> Result<Served, ServeError>
+where
+    O: Operation,
+    D: Store<O>,
+    L: Layer<D, Service: Stack<O>>,
+{
+    let (options, layer) = options.take_layer();
+    let stack = layer.layer(db.clone());
+    let db = Layered::new(db, stack);
     let lasting = Lasting {
         counters: Arc::new(Counters::new(O::SPECS.len())),
         notices: Arc::default(),

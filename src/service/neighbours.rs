@@ -10,20 +10,20 @@ use tokio::time;
 use super::ServeError;
 use super::instance::{Instance, Who};
 use crate::nats::{Mode, stored, wire};
-use crate::operation::{Kind, Persist};
-use crate::sql::SqlxService;
+use crate::operation::{Kind, Operation};
+use crate::store::Instances;
 
 /// How long answers are waited for. That nobody is there, the server says at once.
 const WAIT: Duration = Duration::from_millis(300);
 
 /// The subject on which every instance of our service tells its database and its mode: not one of them, as on the
 /// others.
-pub(super) fn who_subject<O: Persist>() -> String {
+pub(super) fn who_subject<O: Operation>() -> String {
     format!("{}.who", O::SERVICE)
 }
 
 /// Another kind of service: asks every query, because a query changes nothing, whoever serves it.
-pub(super) async fn other_kinds<O: Persist>(client: &Client) -> Result<(), ServeError> {
+pub(super) async fn other_kinds<O: Operation>(client: &Client) -> Result<(), ServeError> {
     let queries = O::SPECS.iter().filter(|spec| spec.kind == Kind::Query);
     let asked: Vec<_> = queries.map(|spec| (spec.subject.to_owned(), spec.example.to_owned())).collect();
     for (subject, answer) in ask(client, &asked).await? {
@@ -40,27 +40,27 @@ pub(super) async fn other_kinds<O: Persist>(client: &Client) -> Result<(), Serve
 }
 
 /// This instance, for whoever compares.
-pub(super) struct Own<'a, O> {
+pub(super) struct Own<'a, D> {
     pub(super) instance: &'a Instance,
-    pub(super) db: &'a SqlxService<O>,
+    pub(super) db: &'a D,
     /// Whether it listens already.
     pub(super) serves: bool,
 }
 
 /// Our own kind: the mode of the instances that run already, if there are any. One that works on a copy of our file, or on
 /// the file of which ours is a copy, is not one of them.
-pub(super) async fn ours<O: Persist>(
+pub(super) async fn ours<O: Operation, D: Instances>(
     client: &Client,
     database: &str,
-    own: Option<Own<'_, O>>,
+    own: Option<Own<'_, D>>,
 ) -> Result<Option<Mode>, ServeError> {
-    let (mode, strange) = ask_ours(client, database, own.as_ref()).await?;
+    let (mode, strange) = ask_ours::<O, D>(client, database, own.as_ref()).await?;
     if strange.is_none() {
         return Ok(mode);
     }
     // Once more: by now everybody has written down that it is there.
     time::sleep(WAIT).await;
-    let (mode, strange) = ask_ours(client, database, own.as_ref()).await?;
+    let (mode, strange) = ask_ours::<O, D>(client, database, own.as_ref()).await?;
     let error = own.zip(strange).and_then(|(Own { instance, serves, .. }, other)| {
         // One that does not serve yet is the younger one, whatever its clock says.
         let stops = if serves { instance.must_stop(&other) } else { !instance.names_the_same_file(&other) };
@@ -69,10 +69,10 @@ pub(super) async fn ours<O: Persist>(
     error.map_or(Ok(mode), Err)
 }
 
-async fn ask_ours<O: Persist>(
+async fn ask_ours<O: Operation, D: Instances>(
     client: &Client,
     database: &str,
-    own: Option<&Own<'_, O>>,
+    own: Option<&Own<'_, D>>,
 ) -> Result<(Option<Mode>, Option<Who>), ServeError> {
     let (mut mode, mut strange) = (None, None);
     let question = own.map_or_else(|| "{}".to_owned(), |own| own.instance.question(None));

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tower::layer::util::{Identity, Stack};
+
 use crate::nats::{ConnectError, Mode};
 
 /// Whether the service works on a stream.
@@ -17,8 +19,28 @@ pub enum JetStream {
 }
 
 /// How the database service runs.
+///
+/// `L` is what stands around the store: every operation goes through it, from requests and from the stream alike, inside the
+/// service's own retries and its limits of what is worked on at once.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use rosey::op::Op;
+/// # use rosey::{Request, nats::NatsOptions, service::{self, ServiceOptions}, sql::SqlxService};
+/// # use tower::util::MapRequestLayer;
+/// # async fn example(db: SqlxService<Op>) -> Result<(), service::ServeError> {
+/// use rosey_layers::{LogLayer, TimeoutLayer};
+///
+/// let options = ServiceOptions { in_flight: 256, ..ServiceOptions::default() }
+///     .layer(TimeoutLayer::new(Duration::from_secs(20)))
+///     .layer(LogLayer::new("[STORE]"));
+/// let nats = NatsOptions::new("nats://127.0.0.1:4222");
+/// service::serve(nats, db, options, || {}, std::future::pending()).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
-pub struct ServiceOptions {
+pub struct ServiceOptions<L = Identity> {
     /// Start even beside another kind of service on the same subjects.
     pub takeover: bool,
     /// Whether events come from a stream.
@@ -36,6 +58,55 @@ pub struct ServiceOptions {
     /// What the subjects begin with that are answered to, beside `_INBOX`. Nothing may lie there but inboxes: an answer is
     /// published under this service's rights, wherever a peer wants it.
     pub reply_prefixes: Vec<String>,
+    /// What stands around the store: see [`layer`](Self::layer).
+    pub around: L,
+}
+
+impl<L> ServiceOptions<L> {
+    /// A layer around the store, and around the layers that were named before. An error that it makes itself needs no request:
+    /// the service adds it, and goes by its class. Not ready, it holds up what comes after, so it should become ready by
+    /// itself.
+    #[must_use]
+    pub fn layer<T>(self, layer: T) -> ServiceOptions<Stack<L, T>> {
+        let (options, around) = self.take_layer();
+        let ServiceOptions { takeover, jetstream, stream_max_bytes, in_flight, ack_wait, grace, .. } =
+            options;
+        ServiceOptions {
+            takeover,
+            jetstream,
+            stream_max_bytes,
+            in_flight,
+            ack_wait,
+            grace,
+            reply_prefixes: options.reply_prefixes,
+            around: Stack::new(around, layer),
+        }
+    }
+
+    /// The options without the layers, and these.
+    pub(super) fn take_layer(self) -> (ServiceOptions, L) {
+        let Self {
+            takeover,
+            jetstream,
+            stream_max_bytes,
+            in_flight,
+            ack_wait,
+            grace,
+            reply_prefixes,
+            around,
+        } = self;
+        let options = ServiceOptions {
+            takeover,
+            jetstream,
+            stream_max_bytes,
+            in_flight,
+            ack_wait,
+            grace,
+            reply_prefixes,
+            around: Identity::new(),
+        };
+        (options, around)
+    }
 }
 
 impl Default for ServiceOptions {
@@ -48,6 +119,7 @@ impl Default for ServiceOptions {
             ack_wait: Duration::from_secs(30),
             grace: Duration::from_secs(10),
             reply_prefixes: Vec::new(),
+            around: Identity::new(),
         }
     }
 }

@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The key of the notice.
 const KEY: &str = "max_payload";
 
-impl<O> Shared<O> {
+impl<O, D> Shared<O, D> {
     /// How long the body of an answer may be, beside its headers.
     pub(super) fn most(&self) -> usize {
         room(self.client.max_payload())
@@ -30,7 +30,7 @@ const fn room(max_payload: usize) -> usize {
 }
 
 /// Names a limit that is small, for as long as the service runs: another server, or a reload, may have another one.
-pub(super) async fn watch<O>(shared: Arc<Shared<O>>) {
+pub(super) async fn watch<O, D>(shared: Arc<Shared<O, D>>) {
     let mut stop = shared.stop.clone();
     loop {
         if shared.connection.borrow().up {

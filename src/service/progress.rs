@@ -12,7 +12,8 @@ use super::received::Received;
 use super::subscription::told;
 use super::{Mode, Served, Shared};
 use crate::error::{Cause, Code};
-use crate::operation::Persist;
+use crate::operation::Operation;
+use crate::store::Store;
 
 /// What is acknowledged, or taken without anybody waiting for an answer, is a notice after so long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -171,7 +172,7 @@ impl Pace {
 }
 
 /// Watches what comes without a stream, as long as the service runs.
-pub(super) async fn run<O: Persist>(shared: Arc<Shared<O>>) {
+pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>) {
     const KEY: &str = "waiting";
     if shared.mode() == Mode::JetStream {
         return; // the stream's own watch knows more

@@ -1,5 +1,6 @@
 //! The course of a service: over two connections, each made anew when it has ended for good.
 
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,8 +15,8 @@ use super::{
     Counters, Instance, Mode, Notices, Progress, Replies, ServeError, ServiceOptions, Shared, Troubles,
 };
 use crate::nats::NatsOptions;
-use crate::operation::Persist;
-use crate::sql::SqlxService;
+use crate::operation::Operation;
+use crate::store::Store;
 
 /// What outlives a connection.
 pub(super) struct Lasting {
@@ -28,9 +29,10 @@ pub(super) struct Lasting {
 }
 
 /// A service.
-pub(super) struct Run<O> {
+pub(super) struct Run<O, D> {
     pub(super) nats: NatsOptions,
-    pub(super) db: SqlxService<O>,
+    pub(super) db: D,
+    operation: PhantomData<fn(O)>,
     pub(super) options: ServiceOptions,
     pub(super) lasting: Lasting,
     /// How events are taken: known after the first start, and the same from then on.
@@ -57,14 +59,18 @@ pub(super) struct Tell {
     pub(super) renew: mpsc::Sender<Carries>,
 }
 
-impl<O: Persist> Run<O> {
-    pub(super) fn new(
-        nats: NatsOptions,
-        db: SqlxService<O>,
-        options: ServiceOptions,
-        lasting: Lasting,
-    ) -> Self {
-        Self { nats, db, options, lasting, plan: None, replaced: None, earlier: Earlier::default() }
+impl<O: Operation, D: Store<O>> Run<O, D> {
+    pub(super) fn new(nats: NatsOptions, db: D, options: ServiceOptions, lasting: Lasting) -> Self {
+        Self {
+            nats,
+            db,
+            operation: PhantomData,
+            options,
+            lasting,
+            plan: None,
+            replaced: None,
+            earlier: Earlier::default(),
+        }
     }
 
     /// Serves until `shutdown`, and finishes what was taken.
@@ -134,7 +140,7 @@ impl<O: Persist> Run<O> {
         let serves_nothing = self.mode() == Mode::Core && troubles.denials.deny_everything::<O>(Mode::Core);
         if !serves_nothing && let Some(ready) = ready.take() {
             let mode = self.mode().as_str();
-            let (url, database, file) = (&*requests.link.url, self.db.database(), self.db.shown());
+            let (url, database, file) = (&*requests.link.url, self.db.id(), self.db.shown());
             tracing::info!(url, mode, database, file, "serving");
             ready();
         }
@@ -174,12 +180,13 @@ impl<O: Persist> Run<O> {
         declaration: &Declaration,
         api: &Api,
         stop: watch::Receiver<bool>,
-    ) -> Arc<Shared<O>> {
+    ) -> Arc<Shared<O, D>> {
         let Lasting { counters, notices, troubles, instance, progress, replies } = &self.lasting;
         Arc::new(Shared {
             client: tasks.link.client.clone(),
             spare: spare.client.clone(),
             db: self.db.clone(),
+            operation: PhantomData,
             counters: Arc::clone(counters),
             api: api.clone(),
             stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),

@@ -17,7 +17,8 @@ use super::neighbours::who_subject;
 use super::stream::Overlap;
 use super::{ServeError, Shared, take};
 use crate::nats::Mode;
-use crate::operation::{Kind, Persist, Spec};
+use crate::operation::{Kind, Operation, Spec};
+use crate::store::Store;
 
 /// What a subscription serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,9 +45,9 @@ impl Serves {
 }
 
 /// What is listened to, before anything of it is taken.
-pub(super) struct Subscriptions<O> {
+pub(super) struct Subscriptions<O, D> {
     all: Vec<Subscription>,
-    lanes: Arc<Lanes<O>>,
+    lanes: Arc<Lanes<O, D>>,
 }
 
 pub(super) struct Subscription {
@@ -58,14 +59,18 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    async fn open<O: Persist>(client: &Client, serves: Serves, subject: String) -> Result<Self, ServeError> {
+    async fn open<O: Operation>(
+        client: &Client,
+        serves: Serves,
+        subject: String,
+    ) -> Result<Self, ServeError> {
         let subscriber = subscriber::<O>(client, serves, &subject).await?;
         Ok(Self { serves, subject, subscriber, early: Vec::new() })
     }
 }
 
 /// Listens to a subject: with the other instances, where one of them is enough.
-pub(super) async fn subscriber<O: Persist>(
+pub(super) async fn subscriber<O: Operation>(
     client: &Client,
     serves: Serves,
     subject: &str,
@@ -80,10 +85,10 @@ pub(super) async fn subscriber<O: Persist>(
 
 /// Subscribes to everything, and returns when the server has taken note of it all. What a stream takes, nobody else
 /// listens to. Who we are is told from now on, because another instance may be starting at the same moment.
-pub(super) async fn subscribe<O: Persist>(
-    shared: &Arc<Shared<O>>,
+pub(super) async fn subscribe<O: Operation, D: Store<O>>(
+    shared: &Arc<Shared<O, D>>,
     tasks: &mut JoinSet<()>,
-) -> Result<Subscriptions<O>, ServeError> {
+) -> Result<Subscriptions<O, D>, ServeError> {
     let client = &shared.client;
     let lanes = Lanes::start(shared, tasks);
     let below = format!("{}.", O::SERVICE);
@@ -131,7 +136,7 @@ pub(super) async fn settle(client: &Client) -> Result<(), ServeError> {
     }
 }
 
-impl<O: Persist> Subscriptions<O> {
+impl<O: Operation, D: Store<O>> Subscriptions<O, D> {
     /// Passes over what has come by now and is done from a stream.
     pub(super) fn without(&mut self, mut overlap: Overlap) {
         for Subscription { serves, subscriber, early, .. } in &mut self.all {
@@ -148,7 +153,7 @@ impl<O: Persist> Subscriptions<O> {
     }
 
     /// Begins to take what comes.
-    pub(super) fn serve(self, shared: &Arc<Shared<O>>, tasks: &mut JoinSet<()>) {
+    pub(super) fn serve(self, shared: &Arc<Shared<O, D>>, tasks: &mut JoinSet<()>) {
         if self.all.iter().any(|subscription| subscription.serves == Serves::Everything) {
             tasks.spawn(narrow(Arc::clone(shared), Arc::clone(&self.lanes)));
         }
@@ -163,7 +168,7 @@ const ORDER: &str = "order";
 
 /// Where the server does not let us listen to everything below our name, each subject is listened to by itself, and an
 /// operator is told what that costs.
-async fn narrow<O: Persist>(shared: Arc<Shared<O>>, lanes: Arc<Lanes<O>>) {
+async fn narrow<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, lanes: Arc<Lanes<O, D>>) {
     let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
     let mut wide = Box::pin(time::sleep(COMPLAINT));
     loop {

@@ -9,7 +9,8 @@ use super::connection::Connection;
 use super::lanes::{Busy, Lanes};
 use super::leave::leave;
 use super::subscription::{Serves, Subscription, subscriber, told};
-use crate::operation::Persist;
+use crate::operation::Operation;
+use crate::store::Store;
 
 /// Whether more is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +27,9 @@ enum Taking {
 /// no service. Listens again on the next connection.
 ///
 /// The sign of life goes last: a client that misses it gives up what it waits for.
-pub(super) async fn run<O: Persist>(
-    shared: Arc<Shared<O>>,
-    lanes: Arc<Lanes<O>>,
+pub(super) async fn run<O: Operation, D: Store<O>>(
+    shared: Arc<Shared<O, D>>,
+    lanes: Arc<Lanes<O, D>>,
     subscription: Subscription,
 ) {
     let Subscription { serves, subject, subscriber: mut messages, early } = subscription;
@@ -74,8 +75,8 @@ pub(super) async fn run<O: Persist>(
 }
 
 /// Waits until it is time for something else, and says for what.
-async fn change<O: Persist>(
-    shared: &Shared<O>,
+async fn change<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
     serves: Serves,
     stop: &mut watch::Receiver<bool>,
     connection: &mut watch::Receiver<Connection>,

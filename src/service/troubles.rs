@@ -219,7 +219,7 @@ fn serves_again(Past { all, lasted, .. }: Past) {
 }
 
 /// Says what is over, for as long as the service runs.
-pub(super) async fn watch<O>(shared: Arc<Shared<O>>) {
+pub(super) async fn watch<O, D>(shared: Arc<Shared<O, D>>) {
     let mut stop = shared.stop.clone();
     while time::timeout(LOOK, told(&mut stop)).await.is_err() {
         shared.troubles.rest(Trouble::over);

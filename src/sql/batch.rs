@@ -23,6 +23,7 @@ use super::statements::run;
 use super::{DeadLetter, dead, limit};
 use crate::error::Cause;
 use crate::operation::{ApplyFn, Persist, Spec, Sweep};
+use crate::store::UNREAD;
 use known::{answered, known};
 use rows::Rows;
 use strings::{Joined, NOTHING_NEW, Strings};
@@ -343,6 +344,6 @@ fn letter(letter: &DeadLetter) -> serde_json::Value {
         headers,
         hex,
         // Found in the stream, by several instances perhaps: kept once.
-        letter.headers.iter().any(|(name, _)| name == dead::UNREAD)
+        letter.headers.iter().any(|(name, _)| name == UNREAD)
     ])
 }

@@ -5,16 +5,16 @@ use serde_json::map::Entry;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
-use super::{DeadLetter, SqliteOptions, SqlxService, error, sqlite};
+use super::{SqliteOptions, SqlxService, error, sqlite};
 use crate::error::Cause;
 use crate::operation::Persist;
+use crate::store::{DROPPED, DeadLetter, UNREAD};
 
 const LIST: &str = "
     SELECT id, at, code, reason, subject, headers, payload FROM dead_letters ORDER BY id DESC LIMIT $1";
 const SHOW: &str = "SELECT id, at, code, reason, subject, headers, payload FROM dead_letters WHERE id = $1";
 const DROP: &str = "DELETE FROM dead_letters WHERE id = $1";
 const IDS: &str = "SELECT id FROM dead_letters ORDER BY id";
-#[cfg(feature = "nats")]
 const IS_BURIED: &str = "
     SELECT EXISTS (SELECT 1 FROM dead_letters WHERE subject = $1 AND headers = $2 AND payload = $3)";
 
@@ -96,19 +96,8 @@ impl DeadLetters {
 }
 
 impl<O: Persist> SqlxService<O> {
-    /// Keeps a letter that may have been kept before; whether it was not.
-    #[cfg(feature = "nats")]
-    pub(crate) async fn keep(&self, letter: &DeadLetter) -> Result<bool, Cause> {
-        let new = !self.is_buried(letter).await?;
-        if new {
-            self.bury(letter.clone()).await?;
-        }
-        Ok(new)
-    }
-
     /// Whether this very letter is kept already: somebody delivers again what was kept and not acknowledged.
-    #[cfg(feature = "nats")]
-    pub(crate) async fn is_buried(&self, letter: &DeadLetter) -> Result<bool, Cause> {
+    pub(super) async fn is_buried(&self, letter: &DeadLetter) -> Result<bool, Cause> {
         sqlx::query_scalar(IS_BURIED)
             .bind(letter.subject.as_str())
             .bind(headers(letter))
@@ -118,12 +107,6 @@ impl<O: Persist> SqlxService<O> {
             .map_err(|e| error::cause(&e))
     }
 }
-
-/// The name under which a letter keeps the bytes of a header that cannot be read, in base64.
-pub(crate) const UNREAD: &str = "Rosey-Header-Base64";
-
-/// The name under which a letter that stands for many tells how many.
-pub(crate) const DROPPED: &str = "Rosey-Dropped";
 
 impl BuriedLetter {
     /// How many letters it stands for, if these were dropped because there were too many.

@@ -64,7 +64,7 @@ impl<O: Operation> Future for SqlxFuture<O> {
             (State::Writing { request, .. } | State::Reading { request, .. }, Some(json)) => {
                 let answer = json.and_then(|(json, omitted)| Ok((read(&request, &json)?, omitted)));
                 Poll::Ready(match answer {
-                    Ok((answer, omitted)) => Ok(Reply { via: Via::Db, ack: Ack::Committed, answer, omitted }),
+                    Ok((answer, omitted)) => Ok(Reply { via: Via::DB, ack: Ack::Committed, answer, omitted }),
                     Err(cause) => Err(Error::new(cause, request)),
                 })
             }

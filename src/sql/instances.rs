@@ -1,12 +1,17 @@
 //! The services that have this file open, as they say themselves: a service on a copy of the file is not among them,
 //! whatever id the copy bears.
 
+use std::time::Duration;
+
+use tokio::time;
+
 use super::SqlxService;
 use super::record::{self, Record};
 use crate::clock;
 use crate::error::{Cause, Code};
 use crate::known_time::Reading;
 use crate::operation::Persist;
+use crate::store::{Enrolled, Instances};
 
 /// Rows stay when an instance ends: whoever heard its last word still finds it here. So many are more than ever run at the
 /// same time.
@@ -18,20 +23,14 @@ const ENROL: &str = "
         SELECT key FROM meta WHERE key > 'instance.' AND key < 'instance/' ORDER BY value ->> 'seen' DESC LIMIT 1000);";
 const STARTED: &str = "
     SELECT substr(key, 10) FROM meta WHERE key > 'instance.' AND key < 'instance/' AND value ->> 'started' >= $1";
+const SECRET: &str = "SELECT value FROM meta WHERE key = 'secret'";
 const SEEN: &str = "SELECT value ->> 'seen' FROM meta WHERE key = 'instance.' || $1";
 
-impl<O: Persist> SqlxService<O> {
-    /// Writes down that this instance has the file open; answers the time that stands there now.
-    pub(crate) async fn enrol(&self, id: &str, started: i64) -> Result<i64, Cause> {
-        let seen = clock::now();
-        let value = serde_json::json!({"id": id, "started": started, "seen": seen}).to_string();
-        let writes = self.shared.writes.downgrade();
-        record::hand_over(Record { statements: ENROL, value }, &writes).await.map(|()| seen)
-    }
+/// How long the database may take to tell its secret.
+const LIMIT: Duration = Duration::from_secs(1);
 
-    /// The open file as the system of this machine knows it: two processes on one machine that say the same have the same file
-    /// open, whatever they call it. None where the system does not tell.
-    pub(crate) fn file_id(&self) -> Option<String> {
+impl<O: Persist> Instances for SqlxService<O> {
+    fn file_id(&self) -> Option<String> {
         let (machine, node) = (Reading::machine(), self.shared.place.open().node());
         if self.trouble().is_some() {
             // No file is the right one now.
@@ -40,40 +39,27 @@ impl<O: Persist> SqlxService<O> {
         node.map(|(device, inode)| format!("{machine}/{device:x}/{inode:x}"))
     }
 
-    /// When an instance was last written down here, in unix milliseconds; nothing if it never was.
-    pub(crate) async fn seen(&self, id: &str) -> Result<Option<i64>, Cause> {
-        let seen: Option<Option<i64>> = sqlx::query_scalar(SEEN)
-            .bind(id)
-            .fetch_optional(&self.shared.readers)
-            .await
-            .map_err(|e| Cause::new(Code::DATABASE, e.to_string()))?;
-        Ok(seen.flatten())
+    async fn enrol(&self, id: &str, started: i64) -> Result<Enrolled, Cause> {
+        let seen = clock::now();
+        let value = serde_json::json!({"id": id, "started": started, "seen": seen}).to_string();
+        let writes = self.shared.writes.downgrade();
+        record::hand_over(Record { statements: ENROL, value }, &writes).await?;
+        let secret = sqlx::query_scalar(SECRET).fetch_optional(&self.shared.readers);
+        // It can be asked for again.
+        let secret = time::timeout(LIMIT, secret).await.ok().and_then(Result::ok).flatten();
+        Ok(Enrolled { seen, secret })
     }
 
-    /// The instances that have started since this time, in unix milliseconds, and opened this file.
-    pub(crate) async fn started_since(&self, time: i64) -> Result<Vec<String>, Cause> {
-        sqlx::query_scalar(STARTED)
-            .bind(time)
-            .fetch_all(&self.shared.readers)
-            .await
-            .map_err(|e| Cause::new(Code::DATABASE, e.to_string()))
+    async fn seen(&self, id: &str) -> Result<Option<i64>, Cause> {
+        let seen = sqlx::query_scalar::<_, Option<i64>>(SEEN).bind(id);
+        seen.fetch_optional(&self.shared.readers).await.map(Option::flatten).map_err(unread)
     }
 
-    /// What only this file and its copies hold: what an instance proves with that it has one of them open.
-    pub(crate) async fn secret(&self) -> Result<Option<String>, Cause> {
-        sqlx::query_scalar("SELECT value FROM meta WHERE key = 'secret'")
-            .fetch_optional(&self.shared.readers)
-            .await
-            .map_err(|e| Cause::new(Code::DATABASE, e.to_string()))
+    async fn started_since(&self, time: i64) -> Result<Vec<String>, Cause> {
+        sqlx::query_scalar(STARTED).bind(time).fetch_all(&self.shared.readers).await.map_err(unread)
     }
+}
 
-    /// A server has told its time, in unix milliseconds. `other`: it is on another machine, and has a clock of its own.
-    pub(crate) fn witness(&self, at: i64, other: bool) {
-        self.shared.keeper.witness(at, other);
-    }
-
-    /// What an operator has to know of the clock.
-    pub(crate) fn doubt(&self) -> Option<String> {
-        self.shared.keeper.doubt().map(super::keeper::sentence)
-    }
+fn unread(error: sqlx::Error) -> Cause {
+    Cause::new(Code::DATABASE, error.to_string())
 }

@@ -9,7 +9,6 @@ mod error;
 mod future;
 mod held;
 mod holders;
-#[cfg(feature = "nats")]
 mod instances;
 mod keeper;
 pub(crate) mod limit;
@@ -25,6 +24,7 @@ mod right;
 mod spin;
 mod sqlite;
 pub(crate) mod statements;
+mod store;
 pub(crate) mod take_over;
 mod text;
 mod trim;
@@ -49,8 +49,6 @@ pub use audit::Unsound;
 #[doc(hidden)]
 pub use batch::shown::{binds_of, texts, transaction_of};
 pub use dead::{BuriedLetter, DeadLetters};
-#[cfg(feature = "nats")]
-pub(crate) use dead::{DROPPED, UNREAD};
 pub use future::SqlxFuture;
 use keeper::Keeper;
 use place::Place;
@@ -60,12 +58,16 @@ pub use sqlite::{OpenError, SqliteOptions, Synchronous};
 pub use verify::{Finding, Verdict, verify};
 use writer::{Item, Start, Write};
 
+pub use crate::store::DeadLetter;
+#[cfg(feature = "cli")]
+pub(crate) use crate::store::UNREAD;
+
 use crate::answer::{End, cut};
 use crate::clock;
 use crate::error::{Cause, Code, Error};
 use crate::operation::{Persist, Spec};
 use crate::reply::Reply;
-use crate::request::Request;
+use crate::request::{Received, Request};
 
 /// Applies operations to the database: writes through one writer that commits whatever waits in one transaction,
 /// reads through a pool that can only read.
@@ -114,21 +116,6 @@ impl<O> fmt::Debug for SqlxService<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlxService").field("database", &self.shared.database).finish_non_exhaustive()
     }
-}
-
-/// Something that arrived and could not be understood or applied.
-#[derive(Clone, Debug)]
-pub struct DeadLetter {
-    /// When it arrived, in unix milliseconds.
-    pub at: i64,
-    /// Why it is here.
-    pub cause: Cause,
-    /// The subject it came on.
-    pub subject: String,
-    /// Its headers.
-    pub headers: Vec<(String, String)>,
-    /// Its bytes.
-    pub payload: Vec<u8>,
 }
 
 impl<O: Persist> SqlxService<O> {
@@ -310,22 +297,12 @@ impl<O: Persist> SqlxService<O> {
         })
     }
 
-    /// Applies a request that was taken at `taken`, in unix milliseconds, and has waited since then, in a stream for example.
-    /// An answer that is a list has at most `answer_bytes` bytes, and at most [`SqliteOptions::answer_bytes`].
-    #[cfg(feature = "nats")]
-    pub(crate) fn call_of(&self, taken: i64, request: Request<O>, answer_bytes: usize) -> SqlxFuture<O> {
-        self.started(taken, request, answer_bytes)
-    }
-
-    fn started(&self, taken: i64, request: Request<O>, answer_bytes: usize) -> SqlxFuture<O> {
-        let started = self.start(taken, &request, answer_bytes.min(self.shared.answer_bytes));
-        started.unwrap_or_else(|cause| SqlxFuture::refused(Error::new(cause, request)))
-    }
-
-    fn start(&self, taken: i64, request: &Request<O>, most: usize) -> Result<SqlxFuture<O>, Cause> {
+    fn start(&self, request: &Request<O>) -> Result<SqlxFuture<O>, Cause> {
+        let received = request.received().unwrap_or_else(Received::now);
+        let most = received.answer_bytes().min(self.shared.answer_bytes);
         let index = request.op.index();
         let spec = &O::SPECS[index];
-        request.head.check_of(taken, self.shared.future_tolerance, self.shared.past_tolerance)?;
+        request.head.check_of(received.at(), self.shared.future_tolerance, self.shared.past_tolerance)?;
         is_fresh(spec, request.head.occurred_at)?;
         let payload = request.op.encode()?;
         if spec.writes() {
@@ -417,6 +394,7 @@ impl<O: Persist> Service<Request<O>> for SqlxService<O> {
     }
 
     fn call(&mut self, request: Request<O>) -> SqlxFuture<O> {
-        self.started(clock::now(), request, usize::MAX)
+        let started = self.start(&request);
+        started.unwrap_or_else(|cause| SqlxFuture::refused(Error::new(cause, request)))
     }
 }

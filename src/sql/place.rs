@@ -121,7 +121,6 @@ impl Seen {
     }
 
     /// The file by device and inode, where the system has them.
-    #[cfg(feature = "nats")]
     pub(super) fn node(&self) -> Option<(u64, u64)> {
         Some(self.main.name()).filter(|name| *name != (0, 0))
     }

@@ -5,9 +5,7 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::DeadLetter;
-use super::dead::{DROPPED, UNREAD};
-use crate::error::Cause;
+use crate::store::{DROPPED, DeadLetter, UNREAD};
 
 /// How many letters that nobody can apply are kept whole, and how many bytes of them.
 const MOST: u64 = 10_000;
@@ -16,16 +14,6 @@ const MOST_BYTES: u64 = 64 << 20;
 /// After how many letters, or bytes of them, it is looked again.
 const LOOK: u64 = 500;
 const LOOK_BYTES: u64 = 8 << 20;
-
-/// A letter with more than this is cut: no operation is as large.
-#[cfg_attr(not(feature = "nats"), allow(dead_code))]
-const LARGEST: usize = 512 << 10;
-/// What is kept of its payload, and of each header.
-#[cfg_attr(not(feature = "nats"), allow(dead_code))]
-const BEGINNING: usize = 4 << 10;
-/// How many headers of it are kept.
-#[cfg_attr(not(feature = "nats"), allow(dead_code))]
-const HEADERS: usize = 32;
 
 /// What has been buried since it was looked.
 #[derive(Debug)]
@@ -43,45 +31,12 @@ impl Trim {
     /// Whether it is time to look, with these.
     pub(super) fn is_due(&mut self, letters: &[DeadLetter]) -> bool {
         self.letters += letters.len() as u64;
-        self.bytes += letters.iter().map(|letter| size(letter) as u64).sum::<u64>();
+        self.bytes += letters.iter().map(|letter| letter.size() as u64).sum::<u64>();
         let due = self.letters >= LOOK || self.bytes >= LOOK_BYTES;
         if due {
             *self = Self { letters: 0, bytes: 0 };
         }
         due
-    }
-}
-
-fn size(letter: &DeadLetter) -> usize {
-    letter.payload.len() + letter.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
-}
-
-impl DeadLetter {
-    /// The letter, or the beginning of one that is larger than any operation.
-    #[must_use]
-    #[cfg_attr(not(feature = "nats"), allow(dead_code))]
-    pub(crate) fn bounded(mut self) -> Self {
-        let size = size(&self);
-        if size <= LARGEST {
-            return self;
-        }
-        self.payload.truncate(BEGINNING);
-        self.payload.shrink_to_fit();
-        self.headers.truncate(HEADERS);
-        for (name, value) in &mut self.headers {
-            for text in [name, value] {
-                if text.len() > BEGINNING {
-                    let end =
-                        (0..=BEGINNING).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-                    *text = text[..end].to_owned();
-                }
-            }
-        }
-        if let Cause::Failed { code, message } = &self.cause {
-            self.cause =
-                Cause::new(*code, format!("{message}; of its {size} bytes only the beginning is kept"));
-        }
-        self
     }
 }
 

@@ -6,8 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::future::Either;
 use rosey_layers::breaker::Handle;
+use tokio::sync::watch;
 use tower::Service;
 
+use crate::health::Health;
 use crate::operation::{Kind, Operation};
 use crate::request::Request;
 
@@ -30,25 +32,20 @@ impl Circuits {
         }
     }
 
-    /// Watches the state of NATS until the channel closes. A kind of operation that NATS takes again is tried
+    /// Watches the health of the bus until the channel closes. A kind of operation that the bus takes again is tried
     /// at once, whatever its circuit has seen before. Without this, a circuit closes on its own probe, some
     /// hundred milliseconds later.
     ///
-    /// `found` is called after every change, with each kind that NATS takes, for example to wake the replay
+    /// `found` is called after every change, with each kind that the bus takes, for example to wake the replay
     /// of an outbox.
     ///
     /// Spawns a task, so it must be called within a tokio runtime.
-    #[cfg(feature = "nats")]
-    pub fn follow(
-        &self,
-        mut status: tokio::sync::watch::Receiver<crate::nats::Status>,
-        found: impl Fn(Kind) + Send + 'static,
-    ) {
+    pub fn follow(&self, mut bus: watch::Receiver<Health>, found: impl Fn(Kind) + Send + 'static) {
         let circuits = self.clone();
         tokio::spawn(async move {
-            while status.changed().await.is_ok() {
+            while bus.changed().await.is_ok() {
                 for kind in [Kind::Event, Kind::Call, Kind::Query] {
-                    if status.borrow().takes(kind) {
+                    if bus.borrow().takes(kind) {
                         circuits.of(kind).set_healthy(true);
                         found(kind);
                     }

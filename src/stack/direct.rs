@@ -1,79 +1,77 @@
 //! The direct path: the database itself, guarded against being the wrong one.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures_util::future::{self, BoxFuture, Either, Ready};
 use tokio::sync::Mutex;
+use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
 
+use super::words::{Words, is_of_a_copy};
 use crate::error::{Cause, Code, Error};
-use crate::operation::Persist;
+use crate::operation::Operation;
 use crate::reply::Reply;
 use crate::request::Request;
-use crate::sql::{SqlxFuture, SqlxService};
+use crate::sql::SqlxService;
+use crate::store::Store;
 
 /// The path to the database itself. It serves only while this is the database that the service on NATS writes
 /// to: two paths to two databases would split the channel's data between them.
 ///
 /// It refuses with class `NotSent` until it has a database, and while the service names another one.
-pub struct Direct<O> {
-    shared: Arc<Shared<O>>,
+pub struct Direct<O, D = SqlxService<O>> {
+    shared: Arc<Shared<D>>,
+    operation: PhantomData<fn(O)>,
 }
 
-struct Shared<O> {
-    database: OnceLock<SqlxService<O>>,
+struct Shared<D> {
+    database: OnceLock<D>,
     /// How its file relates to the file of the service: one of the three below.
     verdict: AtomicU8,
-    #[cfg(feature = "nats")]
-    words: super::words::Words,
+    words: Words,
     /// Opens the database for the first operation that needs it; one attempt at a time.
-    opener: Option<Mutex<Opener<O>>>,
+    opener: Option<Mutex<Opener<D>>>,
     /// Looks for the database when the service on NATS names it.
-    #[cfg(feature = "nats")]
-    finder: Option<Mutex<Finder<O>>>,
+    finder: Option<Mutex<Finder<D>>>,
 }
 
 /// Nothing is known against it.
 const RIGHT: u8 = 0;
 /// The service writes to a database with another id.
-#[cfg(feature = "nats")]
 const ANOTHER: u8 = 1;
 /// The service writes to another file, and both have the same id.
 const COPY: u8 = 2;
 
 /// How often a file that is not the right one is compared again.
-#[cfg(feature = "nats")]
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
-type Opener<O> = Box<dyn FnMut() -> BoxFuture<'static, Result<SqlxService<O>, Cause>> + Send>;
+type Opener<D> = Box<dyn FnMut() -> BoxFuture<'static, Result<D, Cause>> + Send>;
 
-#[cfg(feature = "nats")]
-type Finder<O> = Box<dyn FnMut(String) -> BoxFuture<'static, Option<SqlxService<O>>> + Send>;
+type Finder<D> = Box<dyn FnMut(String) -> BoxFuture<'static, Option<D>> + Send>;
 
-impl<O> Default for Shared<O> {
+impl<D> Default for Shared<D> {
     fn default() -> Self {
         Self {
             database: OnceLock::new(),
             verdict: AtomicU8::new(RIGHT),
-            #[cfg(feature = "nats")]
-            words: super::words::Words::default(),
+            words: Words::default(),
             opener: None,
-            #[cfg(feature = "nats")]
             finder: None,
         }
     }
 }
 
-impl<O> Clone for Direct<O> {
+impl<O, D> Clone for Direct<O, D> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { shared: Arc::clone(&self.shared), operation: PhantomData }
     }
 }
 
-impl<O> fmt::Debug for Direct<O> {
+impl<O, D> fmt::Debug for Direct<O, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Direct")
             .field("open", &self.shared.database.get().is_some())
@@ -92,6 +90,13 @@ impl<O> Direct<O> {
     /// A path without a database.
     #[must_use]
     pub fn closed() -> Self {
+        Self::without()
+    }
+}
+
+impl<O, D> Direct<O, D> {
+    /// As [`closed`](Direct::closed), for any store.
+    pub(crate) fn without() -> Self {
         Self::with(Shared::default())
     }
 
@@ -100,60 +105,58 @@ impl<O> Direct<O> {
     #[must_use]
     pub fn when_needed<F>(opener: F) -> Self
     where
-        F: FnMut() -> BoxFuture<'static, Result<SqlxService<O>, Cause>> + Send + 'static,
+        F: FnMut() -> BoxFuture<'static, Result<D, Cause>> + Send + 'static,
     {
         Self::with(Shared { opener: Some(Mutex::new(Box::new(opener))), ..Shared::default() })
     }
 
     /// A path whose database is looked for, by its id, whenever the service on NATS names it and this path has none: see
     /// [`guard`](Self::guard). A copy that is found is refused like any other.
-    #[cfg(feature = "nats")]
     #[must_use]
     pub fn when_named<F>(finder: F) -> Self
     where
-        F: FnMut(String) -> BoxFuture<'static, Option<SqlxService<O>>> + Send + 'static,
+        F: FnMut(String) -> BoxFuture<'static, Option<D>> + Send + 'static,
     {
         Self::with(Shared { finder: Some(Mutex::new(Box::new(finder))), ..Shared::default() })
     }
 
-    fn with(shared: Shared<O>) -> Self {
-        Self { shared: Arc::new(shared) }
+    fn with(shared: Shared<D>) -> Self {
+        Self { shared: Arc::new(shared), operation: PhantomData }
     }
 
     /// A path to this database.
     #[must_use]
-    pub fn open(database: SqlxService<O>) -> Self {
-        let direct = Self::closed();
+    pub fn open(database: D) -> Self {
+        let direct = Self::without();
         direct.provide(database);
         direct
     }
 
     /// Gives the path its database. The first one stays.
-    pub fn provide(&self, database: SqlxService<O>) {
+    pub fn provide(&self, database: D) {
         // A second one is the same file opened again, so the first one stays.
         let _ = self.shared.database.set(database);
     }
 
     /// The database, if there is one.
     #[must_use]
-    pub fn database(&self) -> Option<&SqlxService<O>> {
+    pub fn database(&self) -> Option<&D> {
         self.shared.database.get()
     }
 }
 
-impl<O: Persist> Direct<O> {
+impl<O: Operation, D: Store<O>> Direct<O, D> {
     /// Watches the service on NATS until the channel closes: while the service names another database than
     /// this path's, or has a copy of its file open, this path refuses, and logs that once.
     ///
     /// While it has none, a path that looks for its database ([`when_named`](Self::when_named)) does so. Spawns a task, so it
     /// must be called within a tokio runtime.
-    #[cfg(feature = "nats")]
-    pub fn guard(&self, mut status: tokio::sync::watch::Receiver<crate::nats::Status>) {
+    pub fn guard(&self, mut bus: tokio::sync::watch::Receiver<crate::health::Health>) {
         let direct = self.clone();
-        direct.shared.words.follow(status.clone());
+        direct.shared.words.follow(bus.clone());
         tokio::spawn(async move {
             loop {
-                let database = status.borrow_and_update().database().map(str::to_owned);
+                let database = bus.borrow_and_update().database.as_ref().map(|database| database.id.clone());
                 if let Some(database) = database {
                     direct.find(database).await;
                     direct.judge().await;
@@ -161,7 +164,7 @@ impl<O: Persist> Direct<O> {
                 // The file may become the right one without a word of the service.
                 let wrong = direct.shared.verdict.load(Ordering::Acquire) != RIGHT;
                 tokio::select! {
-                    changed = status.changed() => if changed.is_err() { return },
+                    changed = bus.changed() => if changed.is_err() { return },
                     () = tokio::time::sleep(AGAIN), if wrong => {}
                 }
             }
@@ -169,7 +172,6 @@ impl<O: Persist> Direct<O> {
     }
 
     /// Looks for the service's database, if there is none yet and it may be looked for.
-    #[cfg(feature = "nats")]
     async fn find(&self, service: String) {
         if let (None, Some(finder)) = (self.database(), &self.shared.finder)
             && let Some(found) = (finder.lock().await)(service).await
@@ -179,26 +181,23 @@ impl<O: Persist> Direct<O> {
     }
 
     /// Gives the path a database that was opened just now, and compares it before anything is written to it.
-    pub(crate) async fn admit(&self, database: SqlxService<O>) {
-        #[cfg(feature = "nats")]
+    pub(crate) async fn admit(&self, database: D) {
         self.compare(&database).await;
         self.provide(database);
     }
 
     /// Compares the file of this path with what the service says of its own now. What cannot be told leaves the verdict as it
     /// was.
-    #[cfg(feature = "nats")]
     pub(crate) async fn judge(&self) {
         if let Some(own) = self.database() {
             self.compare(own).await;
         }
     }
 
-    #[cfg(feature = "nats")]
-    async fn compare(&self, own: &SqlxService<O>) {
-        let Some(word) = self.shared.words.last() else { return };
-        let verdict = if own.database() == word.database {
-            match word.is_of_a_copy(own).await {
+    async fn compare(&self, own: &D) {
+        let Some(said) = self.shared.words.last() else { return };
+        let verdict = if own.id() == said.id {
+            match is_of_a_copy(&said, own).await {
                 Some(true) => COPY,
                 Some(false) => RIGHT,
                 None => return,
@@ -210,7 +209,7 @@ impl<O: Persist> Direct<O> {
         if before == verdict {
             return;
         }
-        let (file, service) = (own.shown(), word.database.as_str());
+        let (file, service) = (own.shown(), said.id.as_str());
         match verdict {
             COPY => tracing::error!(
                 file,
@@ -221,7 +220,7 @@ impl<O: Persist> Direct<O> {
             ),
             ANOTHER => tracing::error!(
                 file,
-                database = own.database(),
+                database = own.id(),
                 service,
                 "the database service on NATS writes to another database than --database-url names: operations go \
                  over NATS only; give both the same file"
@@ -234,15 +233,15 @@ impl<O: Persist> Direct<O> {
     #[must_use]
     pub fn why_not(&self) -> Option<String> {
         match self.usable() {
-            Ok(database) => database.trouble(),
+            Ok(database) => database.trouble().borrow().clone(),
             Err(_) if self.database().is_none() && self.shared.opener.is_some() => None,
             Err(Cause::Failed { message, .. }) => Some(message.into_owned()),
             Err(cause) => Some(cause.to_string()),
         }
     }
 
-    fn usable(&self) -> Result<&SqlxService<O>, Cause> {
-        let file = || self.database().map_or("here", SqlxService::shown);
+    fn usable(&self) -> Result<&D, Cause> {
+        let file = || self.database().map_or("here", Store::shown);
         let why = match self.shared.verdict.load(Ordering::Acquire) {
             RIGHT => None,
             COPY => Some(format!(
@@ -261,9 +260,9 @@ impl<O: Persist> Direct<O> {
     }
 }
 
-impl<O: Persist> Direct<O> {
+impl<O: Operation, D: Store<O>> Direct<O, D> {
     /// The database, opened if necessary; callers that wait meanwhile share the result.
-    async fn opened(&self) -> Result<SqlxService<O>, Cause> {
+    async fn opened(&self) -> Result<D, Cause> {
         if let Some(opener) = &self.shared.opener {
             let mut opener = opener.lock().await;
             if self.database().is_none() {
@@ -274,15 +273,15 @@ impl<O: Persist> Direct<O> {
     }
 }
 
-impl<O: Persist> Service<Request<O>> for Direct<O> {
+impl<O: Operation, D: Store<O>> Service<Request<O>> for Direct<O, D> {
     type Response = Reply<O::Answer>;
     type Error = Error<O>;
     type Future = Either<
-        Either<SqlxFuture<O>, Ready<Result<Self::Response, Error<O>>>>,
+        Either<Oneshot<D, Request<O>>, Ready<Result<Self::Response, Error<O>>>>,
         BoxFuture<'static, Result<Self::Response, Error<O>>>,
     >;
 
-    /// Always ready, as [`SqlxService`] is.
+    /// Always ready: a store that is not is waited for by the future.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
         Poll::Ready(Ok(()))
     }
@@ -298,7 +297,7 @@ impl<O: Persist> Service<Request<O>> for Direct<O> {
             }));
         }
         Either::Left(match self.usable() {
-            Ok(service) => Either::Left(service.clone().call(request)),
+            Ok(service) => Either::Left(service.clone().oneshot(request)),
             Err(cause) => Either::Right(future::err(Error::new(cause, request))),
         })
     }

@@ -19,6 +19,7 @@
 //! that an open circuit reroutes in nanoseconds; log and metrics are outside both, so that nothing goes
 //! uncounted.
 
+mod bus;
 mod circuits;
 #[cfg(feature = "sqlite")]
 mod direct;
@@ -26,7 +27,7 @@ mod gate;
 mod outbox;
 mod perhaps;
 mod queries;
-#[cfg(all(feature = "nats", feature = "sqlite"))]
+#[cfg(feature = "sqlite")]
 mod words;
 
 use std::fmt::Display;
@@ -41,6 +42,7 @@ use rosey_layers::{
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
+pub use bus::Bus;
 pub use circuits::Circuits;
 use circuits::{ByKind, Readied};
 #[cfg(feature = "sqlite")]
@@ -112,6 +114,7 @@ pub struct StackBuilder {
     in_flight: usize,
     queries: Queries,
     breaker: breaker::Config,
+    bus: Via,
     prefix: &'static str,
 }
 
@@ -122,7 +125,8 @@ impl Default for StackBuilder {
             db_timeout: Duration::from_secs(5),
             in_flight: 2048,
             queries: Queries::Nats,
-            breaker: breaker::Config::new().tag("[NATS]"),
+            breaker: breaker::Config::new(),
+            bus: Via::NATS,
             prefix: "rosey",
         }
     }
@@ -173,6 +177,13 @@ impl StackBuilder {
     #[must_use]
     pub fn breaker(self, breaker: breaker::Config) -> Self {
         Self { breaker, ..self }
+    }
+
+    /// The label of the path before the database, in logs and metrics. Default: [`Via::NATS`]. The circuits of another one
+    /// have its tag.
+    #[must_use]
+    pub fn bus(self, bus: Via) -> Self {
+        Self { bus, ..self }
     }
 
     /// The prefix of the metrics' names. Default: `rosey`.
@@ -229,7 +240,10 @@ impl StackBuilder {
                 },
             )
         };
-        let (events, requests) = (circuit("[NATS] events"), circuit("[NATS] requests"));
+        let (events, requests) = match self.bus {
+            Via::NATS => (circuit("[NATS] events"), circuit("[NATS] requests")),
+            bus => (circuit(bus.tag()), circuit(bus.tag())),
+        };
         let circuits = Circuits { events: events.handle(), requests: requests.handle() };
         let timeout = TimeoutLayer::new(self.nats_timeout);
         let nats = ByKind {
@@ -238,8 +252,8 @@ impl StackBuilder {
             requests: ServiceBuilder::new().layer(requests).layer(timeout).service(Readied),
         };
         let nats = ServiceBuilder::new()
-            .layer(LogLayer::new(Via::Nats.tag()))
-            .layer(MetricsLayer::new(Via::Nats.as_str()).prefix(self.prefix))
+            .layer(LogLayer::new(self.bus.tag()))
+            .layer(MetricsLayer::new(self.bus.as_str()).prefix(self.prefix))
             .service(nats);
         let policy = || CountReroutes::new(ByClass::new()).prefix(self.prefix);
         let queries = self.apart(|| Fallback::new(db.clone(), nats.clone(), policy()));
@@ -254,8 +268,8 @@ impl StackBuilder {
     /// The layers of the database path.
     fn direct<O: Operation, S: Path<O>>(&self, db: S) -> impl Path<O> + use<O, S> {
         ServiceBuilder::new()
-            .layer(LogLayer::new(Via::Db.tag()))
-            .layer(MetricsLayer::new(Via::Db.as_str()).prefix(self.prefix))
+            .layer(LogLayer::new(Via::DB.tag()))
+            .layer(MetricsLayer::new(Via::DB.as_str()).prefix(self.prefix))
             .layer(TimeoutLayer::new(self.db_timeout))
             .service(db)
     }

@@ -39,8 +39,8 @@ impl StackBuilder {
         X: Path<O>,
     {
         let outbox = ServiceBuilder::new()
-            .layer(LogLayer::new(Via::Outbox.tag()))
-            .layer(MetricsLayer::new(Via::Outbox.as_str()).prefix(self.prefix))
+            .layer(LogLayer::new(Via::OUTBOX.tag()))
+            .layer(MetricsLayer::new(Via::OUTBOX.as_str()).prefix(self.prefix))
             // A disk that hangs must not hold a caller longer than a database that hangs.
             .layer(TimeoutLayer::new(self.db_timeout))
             .service(outbox);

@@ -6,39 +6,23 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time;
 
-use crate::nats::Status;
-use crate::operation::Persist;
-use crate::sql::SqlxService;
+use crate::health::{Database, Health};
+use crate::store::Instances;
 
 /// How long the database may take to say whether it knows the service's instance.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// Which database the service serves, and from which file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
-    pub(super) database: String,
-    /// The instance, and when it was last written down in its file; none, if only its stream is there.
-    instance: Option<(String, i64)>,
-    file: Option<String>,
-}
-
-impl Word {
-    fn of(status: &Status) -> Option<Self> {
-        let database = status.database()?.to_owned();
-        Some(Self { database, instance: status.instance.clone(), file: status.file.clone() })
+/// Whether the service has another file open than this store; nothing, if that cannot be told now. On one machine the two
+/// are compared as the system knows them. Else by what is written in them: every instance writes itself down in its file.
+pub(super) async fn is_of_a_copy(said: &Database, own: &impl Instances) -> Option<bool> {
+    let files = said.file.as_deref().zip(own.file_id());
+    if let Some(same) = files.and_then(|(file, own)| same(file, &own)) {
+        return Some(!same);
     }
-
-    /// Whether the service has another file open than this one; nothing, if that cannot be told now. On one machine the two
-    /// are compared as the system knows them. Else by what is written in them: every instance writes itself down in its file.
-    pub(super) async fn is_of_a_copy<O: Persist>(&self, own: &SqlxService<O>) -> Option<bool> {
-        if let Some(same) = self.file.as_deref().zip(own.file_id()).and_then(|(file, own)| same(file, &own)) {
-            return Some(!same);
-        }
-        // An older program says nothing of it.
-        let Some((id, seen)) = &self.instance else { return Some(false) };
-        let known = time::timeout(LIMIT, own.seen(id)).await.ok()?.ok()?;
-        Some(known.is_none_or(|known| known < *seen))
-    }
+    // An older program says nothing of it.
+    let Some((id, seen)) = &said.instance else { return Some(false) };
+    let known = time::timeout(LIMIT, own.seen(id)).await.ok()?.ok()?;
+    Some(known.is_none_or(|known| known < *seen))
 }
 
 /// Whether two names of open files mean the same one; nothing, if that cannot be told from the names: they are of two machines,
@@ -55,23 +39,22 @@ fn same(one: &str, other: &str) -> Option<bool> {
 /// The words of the service, as long as it is watched.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    status: OnceLock<watch::Receiver<Status>>,
-    last: Mutex<Option<Word>>,
+    bus: OnceLock<watch::Receiver<Health>>,
+    last: Mutex<Option<Database>>,
 }
 
 impl Words {
-    pub(super) fn follow(&self, status: watch::Receiver<Status>) {
+    pub(super) fn follow(&self, bus: watch::Receiver<Health>) {
         // The first one stays, as the database does.
-        let _ = self.status.set(status);
+        let _ = self.bus.set(bus);
     }
 
     /// The last word. Where only the stream is left of a service, what that has said of its file still holds.
-    pub(super) fn last(&self) -> Option<Word> {
-        let now = self.status.get().and_then(|status| Word::of(&status.borrow()));
+    pub(super) fn last(&self) -> Option<Database> {
+        let now = self.bus.get().and_then(|bus| bus.borrow().database.clone());
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(now) = now {
-            let silent =
-                now.instance.is_none() && last.as_ref().is_some_and(|last| last.database == now.database);
+            let silent = now.instance.is_none() && last.as_ref().is_some_and(|last| last.id == now.id);
             if !silent {
                 *last = Some(now);
             }
@@ -86,21 +69,21 @@ mod tests {
 
     #[test]
     fn what_a_service_has_said_of_its_file_holds_while_only_its_stream_is_left() {
-        let (tell, heard) = watch::channel(Status {
-            stream: Some("db".to_owned()),
+        let database = |id: &str| Some(Database { id: id.to_owned(), ..Database::default() });
+        let (tell, heard) = watch::channel(Health::unknown().with_database(Some(Database {
+            id: "db".to_owned(),
             instance: Some(("one".to_owned(), 1)),
             file: Some("boot/1/2".to_owned()),
-            ..Status::default()
-        });
+        })));
         let words = Words::default();
         words.follow(heard);
         let said = words.last();
         assert!(said.as_ref().is_some_and(|word| word.file.is_some()));
-        tell.send_modify(|status| (status.instance, status.file) = (None, None));
+        tell.send_modify(|health| health.database = database("db"));
         assert_eq!(words.last(), said);
-        tell.send_modify(|status| status.stream = None);
+        tell.send_modify(|health| health.database = None);
         assert_eq!(words.last(), said);
-        tell.send_modify(|status| status.stream = Some("another".to_owned()));
+        tell.send_modify(|health| health.database = database("another"));
         assert_ne!(words.last(), said);
     }
 

@@ -46,7 +46,7 @@ async fn a_refusal_and_an_answer_of_nothing_are_the_same_over_nats() {
     }
     db.stock("tea", 3).await.unwrap();
     assert_eq!(db.buy("tea").await.unwrap(), 2);
-    assert_eq!(db.call(Count { name: "x".into() }).await.unwrap().via, Via::Nats);
+    assert_eq!(db.call(Count { name: "x".into() }).await.unwrap().via, Via::NATS);
 }
 
 #[tokio::test]

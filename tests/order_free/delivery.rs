@@ -86,7 +86,7 @@ pub(crate) async fn deliver(case: &Case, writers: &[SqlxService<Op>; 2]) -> Resu
 fn request(event: &Event, numbers: &[i64]) -> Request<Op> {
     let head = Head { id: event.id.clone(), occurred_at: event.at, trace: None };
     match &event.what {
-        What::Op(op) => Request { head, op: op.clone() },
+        What::Op(op) => Request::from_parts(head, op.clone()),
         What::Mark(message, mark) => {
             let message_id = numbers.get(*message).copied().unwrap_or(NOBODYS);
             match mark.clone() {

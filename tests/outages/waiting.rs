@@ -37,10 +37,10 @@ async fn what_waits_for_a_frozen_server_is_released_when_the_probe_notices() {
     let db = patient(&nats, &file).await;
     server.freeze();
     let ways = tokio::time::timeout(LIMIT, one_of_each(&db)).await.expect("released");
-    assert_eq!(ways, [Via::Db; 3]);
+    assert_eq!(ways, [Via::DB; 3]);
     server.thaw();
     wait_until("over NATS again", || async { nats.status().borrow().usable() }).await;
-    assert_eq!(one_of_each(&db).await, [Via::Nats; 3]);
+    assert_eq!(one_of_each(&db).await, [Via::NATS; 3]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,10 +52,10 @@ async fn what_waits_for_a_frozen_service_is_released_when_the_probe_notices() {
     let db = patient(&nats, &file).await;
     process.freeze();
     let ways = tokio::time::timeout(LIMIT, one_of_each(&db)).await.expect("released");
-    assert_eq!(ways, [Via::Db; 3]);
+    assert_eq!(ways, [Via::DB; 3]);
     process.thaw();
     wait_until("over NATS again", || async { nats.status().borrow().usable() }).await;
-    assert_eq!(one_of_each(&db).await, [Via::Nats; 3]);
+    assert_eq!(one_of_each(&db).await, [Via::NATS; 3]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,7 +73,7 @@ async fn ten_thousand_that_wait_when_the_server_freezes_are_all_served_and_none_
     let mut ways = [0_u64; 2];
     for joined in join_all(joins).await {
         match joined.unwrap() {
-            Ok(reply) => ways[usize::from(reply.via == Via::Db)] += 1,
+            Ok(reply) => ways[usize::from(reply.via == Via::DB)] += 1,
             // A full queue would be one of class `Backend`.
             Err(e) => panic!("{e}"),
         }

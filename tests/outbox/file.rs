@@ -19,7 +19,7 @@ async fn an_event_is_kept_once_per_id_and_an_id_used_for_something_else_is_refus
     // At once, in one batch, and one after the other.
     let all = futures_util::future::join_all((0..20).map(|_| db.send(request.clone()))).await;
     assert!(all.into_iter().all(|reply| reply.unwrap().ack == Ack::Stored));
-    assert_eq!(db.send(request.clone()).await.unwrap().via, Via::Outbox);
+    assert_eq!(db.send(request.clone()).await.unwrap().via, Via::OUTBOX);
     let other = Request::with_head(request.head.clone(), UserJoined { username: "somebody else".into() });
     let (first, second) = tokio::join!(db.send(request.clone()), db.send(other.clone()));
     assert!(first.is_ok());

@@ -35,7 +35,7 @@ impl World {
     pub(crate) async fn with(kept: OutboxFile, options: &OutboxOptions) -> Self {
         let (server, file) = (NatsServer::down(), DbFile::new());
         let (nats, direct) = (nats(&server).await, Direct::closed());
-        direct.guard(nats.status());
+        direct.guard(nats.health());
         let outbox = OutboxService::open(options).await.unwrap();
         let built = StackBuilder::new().over(Some(nats.clone()), direct.clone(), Some(outbox.clone()));
         let replayer = Arc::new(Replayer::new(outbox.clone(), boxed(built.replay)));
@@ -85,7 +85,7 @@ pub(crate) async fn send(db: &Db<BoxedStack<Op>>, events: Vec<Request>) -> Vec<R
 /// Sends events that the outbox must keep, all of them.
 pub(crate) async fn store(db: &Db<BoxedStack<Op>>, events: Vec<Request>) {
     for result in send(db, events).await {
-        assert_eq!(result.unwrap(), (Via::Outbox, Ack::Stored));
+        assert_eq!(result.unwrap(), (Via::OUTBOX, Ack::Stored));
     }
 }
 

@@ -40,7 +40,7 @@ async fn ten_thousand_events_of_one_outage_are_applied_once_each_when_nats_retur
     wait_until("all are counted", || async { w.replayer.done().replayed == 10_000 }).await;
     // New ones go the normal way.
     let reply = w.db.call(UserJoined { username: "user-later".into() }).await.unwrap();
-    assert_eq!((reply.via, reply.ack), (Via::Nats, Ack::Committed));
+    assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Committed));
     let served = service.stop().await;
     assert_eq!((served.refused, served.lost), (0, 0), "{served:?}");
     verdict(&w.file, 10_001).await;
@@ -140,12 +140,12 @@ async fn it_is_an_ordinary_service_that_any_stack_may_fall_back_to() {
     let w = World::new().await;
     let db = Db::new(w.nats.clone().fallback_to(w.direct.clone()).fallback_to(w.outbox.clone()));
     let reply = db.call(UserJoined { username: "alice".into() }).await.unwrap();
-    assert_eq!((reply.via, reply.ack), (Via::Outbox, Ack::Stored));
+    assert_eq!((reply.via, reply.ack), (Via::OUTBOX, Ack::Stored));
     let error = db.call(GetChannelStats {}).await.unwrap_err();
     assert_eq!(error.class(), Class::NotSent);
     assert!(error.to_string().contains("not connected to NATS"), "{error}");
     w.provide().await;
-    assert_eq!(db.call(UserJoined { username: "bob".into() }).await.unwrap().via, Via::Db);
+    assert_eq!(db.call(UserJoined { username: "bob".into() }).await.unwrap().via, Via::DB);
 }
 
 #[tokio::test]

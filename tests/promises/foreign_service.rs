@@ -128,7 +128,7 @@ async fn a_client_leaves_nats_where_somebody_else_answers_its_events() {
     let _foreign = peer.answer("rosey.db.user.joined", HeaderMap::new(), r#"{"success":true}"#).await;
     let left = holds_within(SOON, || async {
         let reply = db.call(UserJoined { username: "ann".into() }).await.unwrap();
-        reply.via == Via::Db
+        reply.via == Via::DB
     });
     assert!(left.await, "the client still sends where somebody else answers");
 }

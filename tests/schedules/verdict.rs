@@ -132,10 +132,10 @@ impl Verdict {
         self.unless(*waited < BOUND, || format!("{mark} had to wait for {waited:?}: {told:?}"));
         match told {
             Told::Accepted(via) => {
-                self.by[match via {
-                    Via::Nats => 0,
-                    Via::Db => 1,
-                    Via::Outbox => 2,
+                self.by[match *via {
+                    Via::DB => 1,
+                    Via::OUTBOX => 2,
+                    _ => 0,
                 }] += 1;
             }
             Told::Failed(class, why) => {

@@ -24,7 +24,7 @@ pub(crate) async fn nats(server: &impl Url) -> NatsService<Op> {
 /// The direct path to a file, following what the service on NATS says of its database.
 pub(crate) async fn direct(file: &DbFile, nats: &NatsService<Op>) -> Direct<Op> {
     let direct = Direct::open(file.open().await);
-    direct.guard(nats.status());
+    direct.guard(nats.health());
     direct
 }
 
@@ -144,9 +144,9 @@ impl Load {
                     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap();
                     tally.slowest.fetch_max(micros, Ordering::AcqRel);
                     match result {
-                        Ok(Via::Nats) => drop(tally.nats.fetch_add(1, Ordering::AcqRel)),
-                        Ok(Via::Db) => drop(tally.db.fetch_add(1, Ordering::AcqRel)),
-                        Ok(Via::Outbox) => drop(tally.outbox.fetch_add(1, Ordering::AcqRel)),
+                        Ok(Via::DB) => drop(tally.db.fetch_add(1, Ordering::AcqRel)),
+                        Ok(Via::OUTBOX) => drop(tally.outbox.fetch_add(1, Ordering::AcqRel)),
+                        Ok(_) => drop(tally.nats.fetch_add(1, Ordering::AcqRel)),
                         Err(e) => {
                             *tally.errors.lock().unwrap().entry(e.to_string()).or_default() += 1;
                             // What is refused at once never waits, and would keep everybody else from running.

@@ -6,6 +6,7 @@ mod bot;
 mod bytes;
 mod client;
 mod dice;
+pub(crate) mod doubles;
 mod file;
 mod outbox;
 mod peer;

@@ -8,7 +8,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{
             AtomicBool, AtomicU64, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
@@ -27,8 +27,11 @@ const QUIET: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 /// An interruption shorter than this is not logged if the same path serves afterwards.
 const OUTAGE: Duration = Duration::from_secs(1);
 
-/// The number of paths with a counter of their own; all further paths share the last counter.
+/// The number of paths that are told apart. Further ones count as one, [`OTHERS`].
 const PATHS: usize = 8;
+
+/// The tag of all paths beyond the first [`PATHS`] that served.
+const OTHERS: &str = "[OTHERS]";
 
 /// No path has served yet.
 const NOBODY: usize = usize::MAX;
@@ -180,7 +183,7 @@ where
         let me = self.project();
         let result = ready!(me.inner.poll(cx));
         match &result {
-            Ok(response) => me.state.served(response.served_by(), T::PATHS),
+            Ok(response) => me.state.served(response.served_by()),
             Err(error) if error.class() == Class::Rejected => {}
             Err(_) => me.state.failed(),
         }
@@ -192,12 +195,14 @@ where
 struct State {
     /// The name of the part; empty if the switch is not split into parts.
     what: &'static str,
-    /// The path that was named last. Written only while `book` is locked.
+    /// The tags of the paths that have served, in the order in which they first did.
+    tags: [OnceLock<&'static str>; PATHS],
+    /// The path that was named last, as an index into `tags`. Written only while `book` is locked.
     named: AtomicUsize,
     /// Whether the last call failed. Set and cleared only while `book` is locked.
     failing: AtomicBool,
     /// Successful calls by path since the last line.
-    calls: [AtomicU64; PATHS],
+    calls: [AtomicU64; PATHS + 1],
     failed: AtomicU64,
     book: Mutex<Book>,
 }
@@ -218,9 +223,10 @@ impl Default for State {
     fn default() -> Self {
         Self {
             what: "",
+            tags: [const { OnceLock::new() }; PATHS],
             named: AtomicUsize::new(NOBODY),
             failing: AtomicBool::new(false),
-            calls: [const { AtomicU64::new(0) }; PATHS],
+            calls: [const { AtomicU64::new(0) }; PATHS + 1],
             failed: AtomicU64::new(0),
             book: Mutex::default(),
         }
@@ -229,11 +235,18 @@ impl Default for State {
 
 impl State {
     #[inline]
-    fn served(&self, path: usize, tags: &[&str]) {
+    fn served(&self, tag: &'static str) {
+        let path = self.path(tag);
         if self.named.load(Relaxed) != path || self.failing.load(Relaxed) {
-            self.changed(path, tags);
+            self.changed(path);
         }
-        self.calls[path.min(PATHS - 1)].fetch_add(1, Relaxed);
+        self.calls[path].fetch_add(1, Relaxed);
+    }
+
+    /// The index of the path with this tag, which it gets when it first serves; at most [`PATHS`].
+    #[inline]
+    fn path(&self, tag: &'static str) -> usize {
+        self.tags.iter().position(|known| *known.get_or_init(|| tag) == tag).unwrap_or(PATHS)
     }
 
     #[cold]
@@ -249,7 +262,7 @@ impl State {
     /// Names the path, unless a line was written within the interval. The line is written while the lock is
     /// held, so that the last line describes the last state.
     #[cold]
-    fn changed(&self, path: usize, tags: &[&str]) {
+    fn changed(&self, path: usize) {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         self.failing.store(false, SeqCst);
@@ -271,18 +284,18 @@ impl State {
             return;
         }
         book.quiet = book.quiet_after(before);
-        let again = book.known & (1 << path.min(63)) != 0;
-        book.known |= 1 << path.min(63);
+        let again = book.known & (1 << path) != 0;
+        book.known |= 1 << path;
         book.last_line = Some(now);
         self.named.store(path, Relaxed);
         let calls = std::array::from_fn(|path| self.calls[path].swap(0, Relaxed));
         let line = Line {
-            tags,
+            tags: &self.tags,
             path,
             what: self.what,
             again,
             // If the path has not changed, its earlier successes are not part of the interruption.
-            calls: if same { [0; PATHS] } else { calls },
+            calls: if same { [0; PATHS + 1] } else { calls },
             failed: self.failed.swap(0, Relaxed),
             before,
             outage: std::mem::take(&mut book.outage),
@@ -305,11 +318,11 @@ impl Book {
 
 /// The content of a line.
 struct Line<'a> {
-    tags: &'a [&'a str],
+    tags: &'a [OnceLock<&'static str>],
     path: usize,
     what: &'a str,
     again: bool,
-    calls: [u64; PATHS],
+    calls: [u64; PATHS + 1],
     failed: u64,
     before: Duration,
     outage: Duration,
@@ -317,7 +330,7 @@ struct Line<'a> {
 
 impl Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tag = |path: usize| self.tags.get(path).copied().unwrap_or("?");
+        let tag = |path: usize| self.tags.get(path).and_then(OnceLock::get).copied().unwrap_or(OTHERS);
         write!(f, "{} is serving", tag(self.path))?;
         if !self.what.is_empty() {
             write!(f, " {}", self.what)?;
@@ -325,7 +338,7 @@ impl Display for Line<'_> {
         if self.again {
             f.write_str(" again")?;
         }
-        let mut parts = (0..PATHS).filter(|path| self.calls[*path] > 0).peekable();
+        let mut parts = (0..=PATHS).filter(|path| self.calls[*path] > 0).peekable();
         if parts.peek().is_none() && self.failed == 0 {
             return Ok(());
         }

@@ -8,8 +8,9 @@ use tokio::time;
 use super::api::{Api, ApiError};
 use super::consume::Consume;
 use super::declare::Declaration;
-use crate::operation::Persist;
+use crate::operation::Operation;
 use crate::service::subscription::told;
+use crate::store::Store;
 
 /// The pause between looks at what is left.
 const LOOK: Duration = Duration::from_millis(50);
@@ -19,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The subjects of events are listened to before the stream lets go of them, so that no moment is left in which nobody
 /// takes what is published. What comes in that moment is in the stream as well: with an id, as all of ours, it takes
 /// effect once; without, [`Overlap`](super::Overlap) passes over it here.
-pub(in crate::service) async fn close<O: Persist>(consume: Consume<O>) {
+pub(in crate::service) async fn close<O: Operation, D: Store<O>>(consume: Consume<O, D>) {
     let (api, declaration) = (consume.shared.api.clone(), consume.declaration.clone());
     let mut stop = consume.stop.clone();
     let (emptied, until) = watch::channel(false);

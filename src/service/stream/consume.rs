@@ -15,12 +15,13 @@ use super::message::{self, NAK, Place};
 use super::pull::{Came, Pull};
 use super::watch;
 use super::work::Work;
-use crate::operation::Persist;
+use crate::operation::Operation;
 use crate::service::Shared;
 use crate::service::connection::Connection;
 use crate::service::progress::PATIENCE;
 use crate::service::subscription::told;
 use crate::service::waiting;
+use crate::store::Store;
 
 /// A message that was delivered so often is tried with nothing beside it: it may be what ends the process.
 const ALONE_FROM: u64 = 5;
@@ -35,8 +36,8 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 const UNDECLARED: &str = "undeclared";
 
 /// Takes messages until it is told to stop.
-pub(in crate::service) struct Consume<O> {
-    pub(in crate::service) shared: Arc<Shared<O>>,
+pub(in crate::service) struct Consume<O, D> {
+    pub(in crate::service) shared: Arc<Shared<O, D>>,
     pub(in crate::service) declaration: Declaration,
     pub(in crate::service) connection: Receiver<Connection>,
     pub(in crate::service) stop: Receiver<bool>,
@@ -52,7 +53,7 @@ pub(super) enum Ended {
     Lost(String),
 }
 
-impl<O: Persist> Consume<O> {
+impl<O: Operation, D: Store<O>> Consume<O, D> {
     /// Stream and consumer, as they have to be.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::api::{Api, ApiError, ConsumerInfo, StreamInfo};
 use super::limits::{self, Smaller};
 use super::settings;
 use crate::nats::stored;
-use crate::operation::{Kind, MAX_PAYLOAD, Persist};
+use crate::operation::{Kind, MAX_PAYLOAD, Operation};
 use crate::service::options::{ServeError, ServiceOptions};
 
 /// The one consumer, shared by all instances.
@@ -51,7 +51,7 @@ enum Put<'a> {
 }
 
 impl Declaration {
-    pub(in crate::service) fn new<O: Persist>(database: &str, options: &ServiceOptions) -> Self {
+    pub(in crate::service) fn new<O: Operation>(database: &str, options: &ServiceOptions) -> Self {
         let events = O::SPECS.iter().filter(|spec| spec.kind == Kind::Event);
         Self {
             name: O::stream(),

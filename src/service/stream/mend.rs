@@ -8,13 +8,14 @@ use super::api::StreamInfo;
 use super::declare::{CONSUMER, Declaration};
 use super::settings;
 use super::watch::{PREFIX, Watch};
-use crate::operation::Persist;
+use crate::operation::Operation;
 use crate::service::Shared;
+use crate::store::Store;
 
 impl Watch {
-    pub(super) async fn stream_settings<O: Persist>(
+    pub(super) async fn stream_settings<O: Operation, D: Store<O>>(
         &mut self,
-        shared: &Shared<O>,
+        shared: &Shared<O, D>,
         declaration: &Declaration,
         stream: &StreamInfo,
         found: &mut BTreeMap<String, String>,
@@ -59,9 +60,9 @@ impl Watch {
         }
     }
 
-    pub(super) async fn consumer_settings<O: Persist>(
+    pub(super) async fn consumer_settings<O: Operation, D: Store<O>>(
         &mut self,
-        shared: &Shared<O>,
+        shared: &Shared<O, D>,
         declaration: &Declaration,
         wrong: Vec<String>,
         found: &mut BTreeMap<String, String>,

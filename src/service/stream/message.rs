@@ -11,13 +11,12 @@ use super::declare::CONSUMER;
 use crate::clock;
 use crate::error::Cause;
 use crate::nats::wire;
-use crate::operation::Persist;
-use crate::request::{OpId, Request};
+use crate::operation::Operation;
+use crate::request::{OpId, Received, Request};
 use crate::service::counters::count;
 use crate::service::handle::{self, RETRY};
 use crate::service::{Shared, handle::wait};
-use crate::sql::DeadLetter;
-use crate::sql::SqlxFuture;
+use crate::store::{DeadLetter, Store};
 
 /// What the subject to which a message is acknowledged tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,8 +104,8 @@ pub(super) fn is_without_payload(message: &Message) -> bool {
 
 /// The message as the stream has it, where the consumer left out the payload. A peer that wrote that header has sent no
 /// payload, and none is in the stream. None, once the message is settled or given back.
-pub(super) async fn with_payload<O>(
-    shared: &Shared<O>,
+pub(super) async fn with_payload<O, D>(
+    shared: &Shared<O, D>,
     mut message: Message,
     place: &Place,
     stop: &watch::Receiver<bool>,
@@ -147,18 +146,22 @@ enum End {
 }
 
 /// A message that is begun.
-pub(super) struct Begun<O> {
+pub(super) struct Begun<O: Operation, D: Store<O>> {
     message: Message,
     place: Place,
     since: Instant,
     /// Which operation it is, if it is one.
     index: Option<usize>,
     /// It lies before the database; or cannot be read.
-    first: Result<SqlxFuture<O>, Cause>,
+    first: Result<D::Future, Cause>,
 }
 
 /// Reads a message, and hands it to the database. Where they are begun one by one, they come there in order.
-pub(super) fn begin<O: Persist>(shared: &Shared<O>, message: Message, place: Place) -> Begun<O> {
+pub(super) fn begin<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
+    message: Message,
+    place: Place,
+) -> Begun<O, D> {
     let since = Instant::now();
     let index = O::SPECS.iter().position(|spec| spec.subject == message.subject.as_str());
     let read = |index| {
@@ -168,10 +171,11 @@ pub(super) fn begin<O: Persist>(shared: &Shared<O>, message: Message, place: Pla
         let ahead = place.arrival() > clock::now().saturating_add(tolerance);
         let arrival = if ahead { clock::issue() } else { place.arrival() };
         let head = wire::head_or(headers, payload, arrival, || place.id())?;
-        Ok(Request::with_head(head, O::decode(index, payload)?))
+        let received = Received::new(place.arrival(), usize::MAX);
+        Ok(Request::with_head(head, O::decode(index, payload)?).with_received(received))
     };
     let first = match index {
-        Some(index) => read(index).map(|request| shared.db.call_of(place.arrival(), request, usize::MAX)),
+        Some(index) => read(index).map(|request| shared.db.clone().call(request)),
         // Only if the stream was given other subjects by hand.
         None => Err(Cause::new(crate::Code::INVALID, "no event of ours has this subject")),
     };
@@ -180,9 +184,9 @@ pub(super) fn begin<O: Persist>(shared: &Shared<O>, message: Message, place: Pla
 
 /// Applies a message, or keeps it as a dead letter; then acknowledges it. What the database's environment refuses is
 /// tried again until it is applied, or until `stop`: then the stream gets it back. Answers whether it is done.
-pub(super) async fn apply<O: Persist>(
-    shared: &Shared<O>,
-    begun: Begun<O>,
+pub(super) async fn apply<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
+    begun: Begun<O, D>,
     mut stop: watch::Receiver<bool>,
     ack_wait: Duration,
 ) -> bool {
@@ -220,8 +224,8 @@ pub(super) async fn apply<O: Persist>(
     done
 }
 
-struct Attempt<'a, O> {
-    shared: &'a Shared<O>,
+struct Attempt<'a, O, D> {
+    shared: &'a Shared<O, D>,
     message: &'a Message,
     place: Place,
     reply: &'a Subject,
@@ -230,11 +234,11 @@ struct Attempt<'a, O> {
     told: Instant,
 }
 
-impl<O: Persist> Attempt<'_, O> {
+impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
     async fn perform(
         &mut self,
         name: &'static str,
-        mut call: SqlxFuture<O>,
+        mut call: D::Future,
         stop: &mut watch::Receiver<bool>,
     ) -> End {
         let (mut pause, mut again) = (RETRY.0, self.shared.progress.taken(name));
@@ -256,7 +260,7 @@ impl<O: Persist> Attempt<'_, O> {
             again.because(&cause);
             match error.into_request() {
                 Some(same) if self.wait(stop, &mut pause).await => {
-                    call = self.shared.db.call_of(self.place.arrival(), same, usize::MAX);
+                    call = self.shared.db.clone().call(same);
                 }
                 _ => return End::Returned,
             }
@@ -301,11 +305,9 @@ impl<O: Persist> Attempt<'_, O> {
 
     /// Keeps a letter; whether it was not kept before.
     async fn keep(&self, letter: &DeadLetter) -> Result<bool, Cause> {
-        if self.place.delivered > 1 {
-            // The process may have died between keeping it and acknowledging it.
-            return self.shared.db.keep(letter).await;
-        }
-        self.shared.db.bury(letter.clone()).await.map(|()| true)
+        // The process may have died between keeping it and acknowledging it.
+        let again = self.place.delivered > 1;
+        self.shared.db.dead_letter(letter.clone(), again).await
     }
 
     /// Waits before the next try, and sees to it that nobody else is given the message meanwhile.

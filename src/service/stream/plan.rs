@@ -10,7 +10,7 @@ use super::api::{Api, ApiError};
 use super::declare::Declaration;
 use super::limits;
 use crate::nats::Mode;
-use crate::operation::Persist;
+use crate::operation::Operation;
 use crate::service::options::{JetStream, ServeError};
 
 /// For how long a server that offers JetStream may be busy beginning.
@@ -77,7 +77,7 @@ impl Declaration {
     ///
     /// # Errors
     /// When the service must not start: see [`ServeError`].
-    pub(in crate::service) async fn plan<O: Persist>(
+    pub(in crate::service) async fn plan<O: Operation>(
         &self,
         client: &Client,
         api: &Api,

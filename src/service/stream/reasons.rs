@@ -6,13 +6,14 @@ use super::api::{ApiError, ConsumerInfo};
 use super::declare::{CONSUMER, Declaration};
 use super::gone::Went;
 use super::held::HELD;
-use crate::operation::Persist;
+use crate::operation::Operation;
 use crate::service::progress::{PATIENCE, counted, worker};
 use crate::service::{Shared, denied};
+use crate::store::Store;
 
 /// Why nothing moves.
-pub(super) fn reason<O: Persist>(
-    shared: &Shared<O>,
+pub(super) fn reason<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
     declaration: &Declaration,
     consumer: &ConsumerInfo,
     worked: Option<(u64, Duration)>,

@@ -17,19 +17,19 @@ use super::work::Work;
 use crate::error::{Cause, Code};
 use crate::nats::unreadable;
 use crate::nats::wire;
-use crate::operation::Persist;
+use crate::operation::Operation;
 use crate::service::counters::count;
 use crate::service::handle::{self, RETRY};
 use crate::service::subscription::told;
 use crate::service::waiting;
-use crate::sql::{DROPPED, DeadLetter, UNREAD};
+use crate::store::{DROPPED, DeadLetter, Store, UNREAD};
 
 /// After so long without another one the consumer is asked again.
 const CALM: Duration = Duration::from_secs(10);
 /// The pause between looks for more.
 const LOOK: Duration = Duration::from_millis(20);
 
-impl<O: Persist> Consume<O> {
+impl<O: Operation, D: Store<O>> Consume<O, D> {
     /// Whether the stream has to be walked: after a connection that ended, if what was delivered over it and not acknowledged
     /// has a message that cannot be read.
     pub(super) async fn must_walk(&self, work: &mut Work) -> bool {
@@ -174,7 +174,7 @@ impl<O: Persist> Consume<O> {
         let letter = letter(raw, stream, &why);
         let mut pause = RETRY.0;
         let new = loop {
-            match shared.db.keep(&letter).await {
+            match shared.db.dead_letter(letter.clone(), true).await {
                 Ok(new) => break new,
                 Err(e) => shared.troubles.unburied(name, &e),
             }

@@ -16,10 +16,11 @@ use super::gone::Gone;
 use super::held::Held;
 use super::reasons::{self, events, lost, reason, unknown};
 use super::settings;
-use crate::operation::Persist;
+use crate::operation::Operation;
 use crate::service::progress::{PATIENCE, Pace};
 use crate::service::subscription::told;
 use crate::service::{Shared, denied};
+use crate::store::Store;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(1);
@@ -60,8 +61,8 @@ pub(super) struct Watch {
 }
 
 /// Looks until it is told to stop.
-pub(super) async fn run<O: Persist>(
-    shared: Arc<Shared<O>>,
+pub(super) async fn run<O: Operation, D: Store<O>>(
+    shared: Arc<Shared<O, D>>,
     declaration: Declaration,
     mut stop: Receiver<bool>,
 ) {
@@ -84,9 +85,9 @@ pub(super) async fn run<O: Persist>(
 
 impl Watch {
     /// Looks once; what there is to say, by key.
-    async fn look<O: Persist>(
+    async fn look<O: Operation, D: Store<O>>(
         &mut self,
-        shared: &Shared<O>,
+        shared: &Shared<O, D>,
         declaration: &Declaration,
     ) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
@@ -135,9 +136,9 @@ impl Watch {
         found
     }
 
-    async fn found<O: Persist>(
+    async fn found<O: Operation, D: Store<O>>(
         &mut self,
-        shared: &Shared<O>,
+        shared: &Shared<O, D>,
         declaration: &Declaration,
         (before, consumer, stream): (u64, Option<ConsumerInfo>, StreamInfo),
         found: &mut BTreeMap<String, String>,
@@ -254,9 +255,9 @@ impl Watch {
     }
 
     /// What another program took from our consumer and acknowledged.
-    async fn taken_elsewhere<O: Persist>(
+    async fn taken_elsewhere<O: Operation, D: Store<O>>(
         &mut self,
-        shared: &Shared<O>,
+        shared: &Shared<O, D>,
         declaration: &Declaration,
         consumer: &ConsumerInfo,
     ) {
@@ -276,9 +277,9 @@ impl Watch {
 
     /// Takes back what another program was handed out and holds for longer than it may: all that the queue holds is handed out
     /// again, and the ledger knows what is applied.
-    async fn take_back<O: Persist>(
+    async fn take_back<O: Operation, D: Store<O>>(
         &mut self,
-        shared: &Shared<O>,
+        shared: &Shared<O, D>,
         declaration: &Declaration,
         consumer: &ConsumerInfo,
         stream: &StreamInfo,
@@ -303,9 +304,9 @@ impl Watch {
 
     /// Replaces a consumer that has passed over the first message: it does not hand it out any more. That is so after a filter was
     /// taken away from it again, and while others come the rest moves.
-    async fn passed_over<O: Persist>(
+    async fn passed_over<O: Operation, D: Store<O>>(
         &mut self,
-        shared: &Shared<O>,
+        shared: &Shared<O, D>,
         declaration: &Declaration,
         consumer: &ConsumerInfo,
         stream: &StreamInfo,

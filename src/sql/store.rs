@@ -1,0 +1,55 @@
+//! What this database is to the rest of the crate: a [`Store`].
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::SqlxService;
+use crate::error::Cause;
+use crate::operation::Persist;
+use crate::store::{DeadLetter, Store};
+
+impl<O: Persist> Store<O> for SqlxService<O> {
+    fn id(&self) -> &str {
+        self.database()
+    }
+
+    async fn ping(&self) -> Result<(), Cause> {
+        self.ping().await
+    }
+
+    async fn dead_letter(&self, letter: DeadLetter, again: bool) -> Result<bool, Cause> {
+        if again && self.is_buried(&letter).await? {
+            return Ok(false);
+        }
+        self.bury(letter).await.map(|()| true)
+    }
+
+    fn duplicates(&self, index: usize) -> u64 {
+        self.repeated(index)
+    }
+
+    async fn close(&self) {
+        self.close().await;
+    }
+
+    fn shown(&self) -> &str {
+        self.shown()
+    }
+
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.watch_trouble()
+    }
+
+    fn future_tolerance(&self) -> Duration {
+        self.future_tolerance()
+    }
+
+    fn hear_time(&self, at: i64, elsewhere: bool) {
+        self.shared.keeper.witness(at, elsewhere);
+    }
+
+    fn doubt(&self) -> Option<String> {
+        self.shared.keeper.doubt().map(super::keeper::sentence)
+    }
+}

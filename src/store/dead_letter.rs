@@ -1,0 +1,72 @@
+//! What could not be understood or applied.
+
+use crate::error::Cause;
+
+/// Something that arrived and could not be understood or applied.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// When it arrived, in unix milliseconds.
+    pub at: i64,
+    /// Why it is here.
+    pub cause: Cause,
+    /// The subject it came on.
+    pub subject: String,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+/// The name under which a letter keeps the bytes of a header that cannot be read, in base64.
+#[cfg(feature = "sqlite")]
+pub(crate) const UNREAD: &str = "Rosey-Header-Base64";
+
+/// The name under which a letter that stands for many tells how many.
+#[cfg(feature = "sqlite")]
+pub(crate) const DROPPED: &str = "Rosey-Dropped";
+
+/// A letter with more than this is cut: no operation is as large.
+#[cfg(all(feature = "nats", feature = "sqlite"))]
+const LARGEST: usize = 512 << 10;
+/// What is kept of its payload, and of each header.
+#[cfg(all(feature = "nats", feature = "sqlite"))]
+const BEGINNING: usize = 4 << 10;
+/// How many headers of it are kept.
+#[cfg(all(feature = "nats", feature = "sqlite"))]
+const HEADERS: usize = 32;
+
+impl DeadLetter {
+    /// The bytes of payload and headers.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn size(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        self.payload.len() + headers.sum::<usize>()
+    }
+
+    /// The letter, or the beginning of one that is larger than any operation.
+    #[must_use]
+    #[cfg(all(feature = "nats", feature = "sqlite"))]
+    pub(crate) fn bounded(mut self) -> Self {
+        let size = self.size();
+        if size <= LARGEST {
+            return self;
+        }
+        self.payload.truncate(BEGINNING);
+        self.payload.shrink_to_fit();
+        self.headers.truncate(HEADERS);
+        for (name, value) in &mut self.headers {
+            for text in [name, value] {
+                if text.len() > BEGINNING {
+                    let end =
+                        (0..=BEGINNING).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+                    *text = text[..end].to_owned();
+                }
+            }
+        }
+        if let Cause::Failed { code, message } = &self.cause {
+            self.cause =
+                Cause::new(*code, format!("{message}; of its {size} bytes only the beginning is kept"));
+        }
+        self
+    }
+}
