@@ -11,10 +11,6 @@
 
 #[cfg(feature = "sqlite")]
 mod answer;
-#[cfg(feature = "bot")]
-pub mod bot;
-#[cfg(feature = "cli")]
-pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod error;
@@ -26,7 +22,6 @@ mod heard;
 mod known_time;
 #[cfg(feature = "nats")]
 pub mod nats;
-pub mod op;
 pub mod operation;
 #[cfg(feature = "sqlite")]
 pub mod outbox;
@@ -36,6 +31,8 @@ pub mod request;
 mod rfc3339;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod runtime;
+#[cfg(all(test, feature = "sqlite"))]
+mod sample;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod service;
 #[cfg(feature = "sqlite")]
@@ -43,11 +40,11 @@ pub mod sql;
 pub mod stack;
 
 pub use client::{Db, Stack};
+pub use eitherway_layers::{Class, Classify};
 pub use error::{Cause, Code, Error};
 pub use operation::Operation;
 pub use reply::{Ack, Reply, Via};
 pub use request::{Head, OpId, Request, Trace};
-pub use rosey_layers::{Class, Classify};
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub use runtime::Runtime;
 

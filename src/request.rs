@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rosey_layers::Label;
+use eitherway_layers::Label;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 

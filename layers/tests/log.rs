@@ -3,7 +3,9 @@
 
 mod support;
 
-use rosey_layers::{Breaker, Class, Elapsed, Failure, LogLayer, SwitchLayer, breaker::Config, log::Trouble};
+use eitherway_layers::{
+    Breaker, Class, Elapsed, Failure, LogLayer, SwitchLayer, breaker::Config, log::Trouble,
+};
 use std::{
     future::{pending, ready},
     time::Duration,

@@ -40,9 +40,7 @@ use std::sync::atomic::AtomicBool;
 use async_nats::{Client, Message};
 use tokio::sync::watch;
 
-pub use check::check;
-#[cfg(feature = "cli")]
-pub(crate) use check::{check_for, reply_prefix};
+pub use check::{check, check_for, reply_prefix};
 use connection::Connection;
 use counters::Counters;
 pub use counters::Served;

@@ -25,7 +25,7 @@ mod right;
 mod spin;
 mod sqlite;
 pub(crate) mod statements;
-pub(crate) mod take_over;
+pub mod take_over;
 mod text;
 mod trim;
 mod turn;

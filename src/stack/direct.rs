@@ -179,7 +179,7 @@ impl<O: Persist> Direct<O> {
     }
 
     /// Gives the path a database that was opened just now, and compares it before anything is written to it.
-    pub(crate) async fn admit(&self, database: SqlxService<O>) {
+    pub async fn admit(&self, database: SqlxService<O>) {
         #[cfg(feature = "nats")]
         self.compare(&database).await;
         self.provide(database);
@@ -188,7 +188,7 @@ impl<O: Persist> Direct<O> {
     /// Compares the file of this path with what the service says of its own now. What cannot be told leaves the verdict as it
     /// was.
     #[cfg(feature = "nats")]
-    pub(crate) async fn judge(&self) {
+    pub async fn judge(&self) {
         if let Some(own) = self.database() {
             self.compare(own).await;
         }

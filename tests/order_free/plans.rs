@@ -57,7 +57,7 @@ fn reads_through(line: &str, plan: &[String]) -> bool {
 
 async fn statements(connection: &mut SqliteConnection) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for (name, sql) in rosey::sql::texts::<Op>() {
+    for (name, sql) in eitherway::sql::texts::<Op>() {
         let own = split(&sql)
             .filter(|statement| !statement.starts_with("BEGIN") && !statement.starts_with("COMMIT"));
         found.extend(own.map(|statement| (name.to_owned(), statement)));
