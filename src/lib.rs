@@ -1,4 +1,4 @@
-//! Rosey stores a chat bot's state. Every database operation is a request through a stack of Tower layers: it
+//! Persistence as a Tower stack. Every database operation is a request through a stack of Tower layers: it
 //! goes over NATS to a database service, and when that path fails, the *same request* runs on the database
 //! itself. Each operation takes effect exactly once, and the log says which path served it.
 //!
@@ -6,7 +6,7 @@
 //! - `nats::NatsService` and `stack::Direct` are the two paths, `outbox::OutboxService` is the third one, for
 //!   events.
 //! - `service` is the database service on NATS, `sql` the SQLite database behind both paths.
-//! - [`operation`] defines what an operation is, [`op`] contains the operations of the chat bot.
+//! - [`operation`] defines what an operation is, [`operations!`] makes a set of them.
 //! - [`Error`] carries a [`Class`], which decides what may be done about it.
 
 #[cfg(feature = "sqlite")]

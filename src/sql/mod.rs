@@ -46,7 +46,7 @@ use tower::Service;
 
 pub use audit::Unsound;
 #[doc(hidden)]
-pub use batch::shown::{binds_of, texts, transaction_of};
+pub use batch::shown::{binds_of, sweep_texts, texts, transaction_of};
 pub use dead::{BuriedLetter, DeadLetters};
 #[cfg(feature = "nats")]
 pub(crate) use dead::{DROPPED, UNREAD};

@@ -79,7 +79,7 @@ pub(super) fn filter(level: &str) -> Result<EnvFilter, String> {
         level => format!("warn,async_nats=off,rosey={level},eitherway={level}"),
     };
     EnvFilter::try_new(directives).map_err(|_| {
-        "expected off, error, warn, info, debug or trace, or a filter such as rosey=debug,async_nats=warn"
+        "expected off, error, warn, info, debug or trace, or a filter such as eitherway=debug,rosey=info"
             .to_owned()
     })
 }

@@ -218,7 +218,9 @@ async fn a_password_in_an_address_is_not_printed_however_broken_it_is() {
         "nats://me:sec,secret@127.0.0.1:1",
     ] {
         for command in [&["send", "user_joined", ALICE][..], &["bot", "--chat", "jsonl:-"]] {
-            let arguments = [command, &["--nats-url", url, "--log", "rosey=debug,async_nats=trace"]].concat();
+            let arguments =
+                [command, &["--nats-url", url, "--log", "rosey=debug,eitherway=debug,async_nats=trace"]]
+                    .concat();
             let ran = tokio::time::timeout(Duration::from_secs(5), run(&arguments)).await;
             let Ok(ran) = ran else { continue };
             assert!(!ran.err.contains("secret") && !ran.out.contains("secret"), "{url}: {ran:?}");

@@ -88,7 +88,7 @@ pub(super) struct Cli {
 #[command(next_help_heading = "Everywhere")]
 pub(super) struct Global {
     /// What is logged to stderr: off, error, warn, info, debug (every operation with the path that served it), trace,
-    /// or a filter such as `rosey=debug,async_nats=warn` [default: info for up, serve and bot; warn for demo; else off]
+    /// or a filter such as `eitherway=debug,rosey=info` [default: info for up, serve and bot; warn for demo; else off]
     #[arg(long, global = true, env = "ROSEY_LOG", value_name = "LEVEL", value_parser = super::logfile::level)]
     pub(super) log: Option<String>,
     /// How the log is written [default: text; json with --json, except for demo]
