@@ -23,7 +23,7 @@ async fn sweeping<T>(file: &DbFile, running: impl Future<Output = T>) -> (T, u64
             match service.sweep(&short, clock::now()).await {
                 Ok(_) => rounds += 1,
                 // Two others write at the same time.
-                Err(error) => assert_eq!(error.code(), rosey::Code::BUSY, "{error}"),
+                Err(error) => assert_eq!(error.code(), eitherway::Code::BUSY, "{error}"),
             }
         }
         rounds
