@@ -36,7 +36,7 @@ mod table;
 use std::path::Path;
 use std::time::Duration;
 
-use rosey::sql::Synchronous;
+use eitherway::sql::Synchronous;
 use tokio::runtime::Runtime;
 
 use bare::Bare;

@@ -11,9 +11,9 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use rosey::op::{Error, Op, UserStats};
-use rosey::stack::BoxedStack;
-use rosey::{Class, Classify, Db, Runtime};
+use eitherway::stack::BoxedStack;
+use eitherway::{Class, Classify, Db, Runtime};
+use rosey::op::{Error, Op, RoseyClient, UserStats};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 type Memory = Arc<Db<BoxedStack<Op>>>;

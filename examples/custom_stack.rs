@@ -7,11 +7,11 @@
 use std::future::{Ready, ready};
 use std::time::Duration;
 
-use rosey::nats::{NatsOptions, NatsService};
-use rosey::op::{Error, Op, Request};
-use rosey::sql::{SqliteOptions, SqlxService};
-use rosey::{Cause, Class, Classify, Code, Db, Reply};
-use rosey_layers::{BreakerLayer, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer};
+use eitherway::nats::{NatsOptions, NatsService};
+use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::{Cause, Class, Classify, Code, Db, Reply};
+use eitherway_layers::{BreakerLayer, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer};
+use rosey::op::{Error, Op, Request, RoseyClient};
 use tower::retry::Policy;
 use tower::{BoxError, ServiceBuilder};
 

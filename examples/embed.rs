@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use rosey::{Runtime, op::Op};
+use eitherway::Runtime;
+use rosey::op::{Op, RoseyClient};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

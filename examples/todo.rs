@@ -9,11 +9,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rosey::nats::NatsOptions;
-use rosey::operation::{Definition, Done, Invalid, Migration, Spec};
-use rosey::service::{ServiceOptions, serve};
-use rosey::sql::{SqliteOptions, SqlxService};
-use rosey::{Request, Runtime};
+use eitherway::nats::NatsOptions;
+use eitherway::operation::{Definition, Done, Invalid, Migration, Spec};
+use eitherway::service::{ServiceOptions, serve};
+use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::{Request, Runtime};
 use serde::{Deserialize, Serialize};
 
 /// Adds an entry to the list.
@@ -50,12 +50,12 @@ const TABLES: &[Migration] = &[Migration::new(
     "CREATE TABLE todo (op_id TEXT PRIMARY KEY, at INTEGER NOT NULL, text TEXT NOT NULL)",
 )];
 
-rosey::operations! {
+eitherway::operations! {
     /// The operations of a to-do list.
     pub enum Todo -> TodoAnswer in "todo" with TABLES { Add(Add), List(List) }
 }
 
-rosey::client! {
+eitherway::client! {
     /// The list's methods.
     pub trait TodoClient for Todo {
         /// Puts something on the list.

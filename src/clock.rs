@@ -4,6 +4,10 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// A unix millisecond as RFC 3339 writes it, in UTC.
+#[cfg(all(feature = "nats", feature = "sqlite"))]
+pub use crate::rfc3339::format as rfc3339;
+
 static LAST: AtomicI64 = AtomicI64::new(0);
 
 /// The system's time in unix milliseconds. It may jump when somebody sets the clock.

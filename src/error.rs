@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use rosey_layers::breaker::Rejected;
-use rosey_layers::{Class, Classify, Elapsed, FallbackError};
+use eitherway_layers::breaker::Rejected;
+use eitherway_layers::{Class, Classify, Elapsed, FallbackError};
 
 use crate::operation::Refusal;
 use crate::request::Request;

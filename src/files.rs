@@ -22,17 +22,6 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// An empty file to write to: a new one with this mode, or the one that is there, which keeps its mode.
-#[cfg_attr(not(feature = "cli"), allow(dead_code))]
-pub(crate) fn begin(path: &Path, mode: u32) -> io::Result<File> {
-    match create_new(path, mode) {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            File::options().write(true).truncate(true).open(path)
-        }
-        created => created,
-    }
-}
-
 /// The file whose lock stands for `guarded`, which may not be there yet: a new one gets the mode of `guarded`, so that the
 /// same users may take both, else this one.
 pub(crate) fn lock(path: &Path, guarded: &Path, mode: u32) -> io::Result<File> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rosey_layers::breaker::State;
+use eitherway_layers::breaker::State;
 use serde::{Serialize, Serializer};
 
 use crate::clock;

@@ -35,7 +35,8 @@ impl Heard {
 
 impl Subscriber for Heard {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("rosey") && *metadata.level() <= Level::INFO
+        ["eitherway", "rosey"].iter().any(|own| metadata.target().starts_with(own))
+            && *metadata.level() <= Level::INFO
     }
     fn new_span(&self, _: &Attributes<'_>) -> Id {
         Id::from_u64(1)

@@ -1,4 +1,4 @@
-//! Rosey stores a chat bot's state. Every database operation is a request through a stack of Tower layers: it
+//! Persistence as a Tower stack. Every database operation is a request through a stack of Tower layers: it
 //! goes over NATS to a database service, and when that path fails, the *same request* runs on the database
 //! itself. Each operation takes effect exactly once, and the log says which path served it.
 //!
@@ -6,15 +6,11 @@
 //! - `nats::NatsService` and `stack::Direct` are the two paths, `outbox::OutboxService` is the third one, for
 //!   events.
 //! - `service` is the database service on NATS, `sql` the SQLite database behind both paths.
-//! - [`operation`] defines what an operation is, [`op`] contains the operations of the chat bot.
+//! - [`operation`] defines what an operation is, [`operations!`] makes a set of them.
 //! - [`Error`] carries a [`Class`], which decides what may be done about it.
 
 #[cfg(feature = "sqlite")]
 mod answer;
-#[cfg(feature = "bot")]
-pub mod bot;
-#[cfg(feature = "cli")]
-pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod error;
@@ -27,7 +23,6 @@ mod heard;
 mod known_time;
 #[cfg(feature = "nats")]
 pub mod nats;
-pub mod op;
 pub mod operation;
 #[cfg(feature = "sqlite")]
 pub mod outbox;
@@ -37,6 +32,8 @@ pub mod request;
 mod rfc3339;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod runtime;
+#[cfg(all(test, feature = "sqlite"))]
+mod sample;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod service;
 #[cfg(feature = "sqlite")]
@@ -45,12 +42,12 @@ pub mod stack;
 pub mod store;
 
 pub use client::{Db, Stack};
+pub use eitherway_layers::{Class, Classify};
 pub use error::{Cause, Code, Error};
 pub use health::Health;
 pub use operation::Operation;
 pub use reply::{Ack, Reply, Via};
 pub use request::{Head, OpId, Received, Request, Trace};
-pub use rosey_layers::{Class, Classify};
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub use runtime::Runtime;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rosey_layers::ServedBy;
+use eitherway_layers::ServedBy;
 
 /// The path that served a request. The leaf service sets it, so it is correct however layers are nested.
 ///

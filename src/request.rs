@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rosey_layers::Label;
+use eitherway_layers::Label;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 

@@ -8,7 +8,7 @@ const DAYS_TO_1970: i64 = 719_468;
 const DAYS_OF_ERA: i64 = 146_097;
 
 /// A unix millisecond.
-pub(crate) fn format(millis: i64) -> String {
+pub fn format(millis: i64) -> String {
     let seconds = millis.div_euclid(1000);
     let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let shifted = day + DAYS_TO_1970;

@@ -1,5 +1,5 @@
 //! The examples do what they say: each is run, and its output read.
-#![cfg(feature = "cli")]
+#![cfg(all(feature = "nats", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::path::PathBuf;

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_nats::{HeaderMap, Message};
+use eitherway::operation::Definition;
+use eitherway::request::{OpId, Trace};
+use eitherway::{Head, Operation, Request};
 use rosey::op::*;
-use rosey::operation::Definition;
-use rosey::request::{OpId, Trace};
-use rosey::{Head, Operation, Request};
 use support::*;
 use tower::Service;
 
@@ -94,7 +94,7 @@ async fn what_is_sent_and_answered_on_each_subject_is_byte_by_byte_what_the_file
         let mut head = head(n);
         let claims = op.spec().writes() && op.spec().lists();
         if claims {
-            head.occurred_at = rosey::clock::now(); // an old claim hands out nothing
+            head.occurred_at = eitherway::clock::now(); // an old claim hands out nothing
         }
         let at = head.occurred_at.to_string();
         let request = Request::from_parts(head, Arc::new(op));

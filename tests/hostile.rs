@@ -8,9 +8,9 @@ mod support;
 use std::io::{Read, Write};
 
 use async_nats::HeaderMap;
-use rosey::Operation;
+use eitherway::Operation;
+use eitherway::operation::{Kind, Spec};
 use rosey::op::Op;
-use rosey::operation::{Kind, Spec};
 use serde_json::json;
 use support::*;
 
@@ -250,7 +250,7 @@ async fn odd_headers_are_refused_or_mean_nothing_and_never_hurt() {
         assert_refused(&send(name, value, "never").await, spec, status, &format!("{name}: {value}"));
     }
     assert_eq!(w.file.applied().await, 0);
-    let from = rosey::clock::now();
+    let from = eitherway::clock::now();
     for (n, (name, value)) in [
         ("Rosey-Occurred-At", "yesterday"),
         ("Rosey-Occurred-At", "-5"),
@@ -280,7 +280,7 @@ async fn the_same_id_with_something_else_is_refused_and_kept() {
     };
     let (joined, left) = (&Op::SPECS[0], &Op::SPECS[1]);
     assert_eq!(send(joined, r#"{"username":"alice"}"#).await.body, "{}");
-    let earlier = rosey::clock::now() / 1000 - 86_400;
+    let earlier = eitherway::clock::now() / 1000 - 86_400;
     let same = format!(r#"{{"username":"alice","timestamp":{earlier}}}"#);
     assert_eq!(send(joined, &same).await.body, "{}", "the same, of another time");
     assert_refused(&send(joined, r#"{"username":"bob"}"#).await, joined, 409, "another payload");
@@ -306,7 +306,7 @@ async fn a_clock_that_is_years_ahead_or_was_never_set_is_refused_and_one_that_is
         assert_refused(&at(ahead).await, spec, 422, ahead);
     }
     assert_eq!(w.file.texts("SELECT DISTINCT code FROM dead_letters").await, ["clock"]);
-    let behind = rosey::clock::now() / 1000 - 9 * 365 * 86_400;
+    let behind = eitherway::clock::now() / 1000 - 9 * 365 * 86_400;
     for believed in [format!("{behind}"), format!("{behind}.5"), format!("{behind}123")] {
         assert_eq!(at(&believed).await.body, "{}", "{believed}");
     }

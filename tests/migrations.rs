@@ -2,8 +2,8 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
-use rosey::operation::{Definition, Done, Migration, Spec};
-use rosey::sql::{SqliteOptions, SqlxService};
+use eitherway::operation::{Definition, Done, Migration, Spec};
+use eitherway::sql::{SqliteOptions, SqlxService};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
@@ -29,7 +29,7 @@ const TABLES: &[Migration] = &[
     Migration::new(11, "done", "ALTER TABLE todo ADD COLUMN done INTEGER NOT NULL DEFAULT 0"),
 ];
 
-rosey::operations! {
+eitherway::operations! {
     /// A list.
     pub enum Todo -> TodoAnswer in "todo" with TABLES { Add(Add) }
 }
@@ -56,7 +56,7 @@ mod later {
         Migration::new(13, "once", "UPDATE todo SET at = 0; CREATE UNIQUE INDEX todo_text ON todo (text)"),
     ];
 
-    rosey::operations! {
+    eitherway::operations! {
         /// A list.
         pub enum Todo -> TodoAnswer in "todo" with LATER { Add(Add) }
     }

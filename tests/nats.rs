@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, jetstream};
+use eitherway::nats::NatsOptions;
+use eitherway::service::{JetStream, ServeError, ServiceOptions};
+use eitherway::stack::{NO_PATH, StackBuilder, boxed};
+use eitherway::{Ack, Cause, Code, Db, Head, Request, Via};
+use eitherway_layers::{Class, Classify};
 use futures_util::future::join_all;
-use rosey::nats::NatsOptions;
 use rosey::op::{
     GetChannelStats, MessageLog, Op, OutboundEnqueue, OutboundGet, OutboundMarkSent, RecentChat, UserJoined,
     UserLeft,
 };
-use rosey::service::{JetStream, ServeError, ServiceOptions};
-use rosey::stack::{NO_PATH, StackBuilder, boxed};
-use rosey::{Ack, Cause, Code, Db, Head, Request, Via};
-use rosey_layers::{Class, Classify};
 use support::*;
 use tower::{ServiceExt, service_fn};
 
@@ -31,7 +31,7 @@ struct World {
     server: NatsServer,
     file: DbFile,
     service: DbService,
-    nats: rosey::nats::NatsService<Op>,
+    nats: eitherway::nats::NatsService<Op>,
 }
 
 impl World {
@@ -56,7 +56,7 @@ impl World {
     }
 }
 
-async fn recognised(nats: &rosey::nats::NatsService<Op>) {
+async fn recognised(nats: &eitherway::nats::NatsService<Op>) {
     tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
 }
 
@@ -160,7 +160,7 @@ struct Sent {
 
 impl Sent {
     /// Sends them, and gives each 50 ms. Nobody answers.
-    async fn at_once(nats: &rosey::nats::NatsService<Op>, many: usize, line: &str) -> Self {
+    async fn at_once(nats: &eitherway::nats::NatsService<Op>, many: usize, line: &str) -> Self {
         let requests = (0..many).map(|_| {
             let message = line.to_owned();
             let request = Request::<Op>::new(MessageLog { username: "alice".to_owned(), message });
@@ -197,7 +197,7 @@ async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_
     let _pretender = peer.pretend("0").await;
     let _silent = peer.listen("rosey.db.message.log").await;
     let options = NatsOptions { queue: QUEUE as usize, ..NatsOptions::new(server.url()) };
-    let nats = rosey::nats::NatsService::<Op>::connect(options).await.unwrap();
+    let nats = eitherway::nats::NatsService::<Op>::connect(options).await.unwrap();
     recognised(&nats).await;
     let gone = || nats.client().statistics().out_messages.load(Ordering::Relaxed);
     // Whoever gave up has left, and is not kept until somebody clears up: only the health's own questions may wait.
@@ -432,7 +432,7 @@ async fn what_the_service_refuses_is_not_tried_on_the_database() {
     db.with(head.clone()).user_joined("alice").await.unwrap();
     let reused = db.with(head).user_joined("bob").await.unwrap_err();
     assert_eq!((reused.class(), reused.cause().code()), (Class::Rejected, Code::ID_REUSED));
-    let clock = db.at(rosey::clock::now() + 2 * 86_400_000).user_joined("zoe").await.unwrap_err();
+    let clock = db.at(eitherway::clock::now() + 2 * 86_400_000).user_joined("zoe").await.unwrap_err();
     assert_eq!((clock.class(), clock.cause().code()), (Class::Rejected, Code::CLOCK));
     for error in [reused, clock] {
         assert!(matches!(error.cause(), Cause::Failed { .. }), "one path was asked: {error}");
@@ -451,10 +451,10 @@ async fn a_subject_that_the_server_denies_is_served_by_the_database() {
         ] }"#;
     let server = NatsServer::with_config(config).await;
     let file = DbFile::new();
-    let service = rosey::nats::NatsOptions::new(server.url().replace("//", "//service:x@"));
+    let service = eitherway::nats::NatsOptions::new(server.url().replace("//", "//service:x@"));
     let (ready, is_ready) = tokio::sync::oneshot::channel();
     let database = file.open().await;
-    tokio::spawn(rosey::service::serve(
+    tokio::spawn(eitherway::service::serve(
         service,
         database,
         ServiceOptions::default(),
@@ -462,7 +462,7 @@ async fn a_subject_that_the_server_denies_is_served_by_the_database() {
         std::future::pending(),
     ));
     tokio::time::timeout(LIMIT, is_ready).await.expect("the service starts").unwrap();
-    let nats = rosey::nats::NatsService::<Op>::connect(rosey::nats::NatsOptions::new(
+    let nats = eitherway::nats::NatsService::<Op>::connect(eitherway::nats::NatsOptions::new(
         server.url().replace("//", "//bot:x@"),
     ))
     .await

@@ -7,10 +7,10 @@ mod support;
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::RetentionPolicy::{Limits, WorkQueue};
-use rosey::nats::stored;
+use eitherway::nats::stored;
+use eitherway::service::{JetStream, ServiceOptions};
+use eitherway::{Ack, Via};
 use rosey::op::{OutboundEnqueue, UserJoined};
-use rosey::service::{JetStream, ServiceOptions};
-use rosey::{Ack, Via};
 use support::*;
 
 /// What the service says is in the way, and how much there has been so far.
@@ -65,7 +65,7 @@ async fn a_server_that_offers_jetstream_later_is_noticed_and_changes_nothing_unt
         assert!(now.len() == 1 && now[0].contains("Restart it"), "{now:?}");
         assert_eq!(notices(&peer).await.1, 1, "named once");
     }
-    nats.takes(rosey::operation::Kind::Event).await;
+    nats.takes(eitherway::operation::Kind::Event).await;
     committed(&nats_only(&nats), &file, "user").await;
     service.stop().await;
     let service = DbService::start(&server, &file).await;

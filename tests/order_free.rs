@@ -26,10 +26,10 @@ use std::ops::RangeInclusive;
 
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
 
+use eitherway::sql::verify;
 use history::Case;
 use model::Model;
 use rosey::op::Op;
-use rosey::sql::verify;
 
 #[test]
 fn short_histories_end_the_same_in_any_order() {

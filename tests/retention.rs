@@ -15,9 +15,9 @@ mod together;
 
 use std::time::Duration;
 
+use eitherway::sql::{Retention, SqlxService, Swept};
+use eitherway::{Db, clock};
 use rosey::op::{ChannelStats, Op, Session, UserStats};
-use rosey::sql::{Retention, SqlxService, Swept};
-use rosey::{Db, clock};
 use support::*;
 
 const SECOND: i64 = 1000;

@@ -1,5 +1,5 @@
 //! The runtime over real servers and files: what it serves, keeps, says and closes.
-#![cfg(feature = "cli")]
+#![cfg(all(feature = "nats", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;
@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use eitherway::runtime::{BuildError, Builder, Drained, Health, Runtime};
+use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::stack::{Direct, StackBuilder};
+use eitherway::{Class, Classify, Db, Stack, Via};
 use rosey::op::{Op, OpenSessions, Request, UserJoined};
-use rosey::runtime::{BuildError, Builder, Drained, Health, Runtime};
-use rosey::sql::{SqliteOptions, SqlxService};
-use rosey::stack::{Direct, StackBuilder};
-use rosey::{Class, Classify, Db, Stack, Via};
 use support::*;
 use tower::ServiceExt as _;
 use tower::util::MapRequestLayer;
@@ -177,7 +177,7 @@ async fn a_runtime_that_is_dropped_ends_its_tasks_and_its_clients() {
     drop(db);
     wait_until("the connection is given up", || async { nats.has_changed().is_err() }).await;
     wait_until("the outbox is given back", || async {
-        rosey::outbox::OutboxService::<Op>::open(&kept.options()).await.is_ok()
+        eitherway::outbox::OutboxService::<Op>::open(&kept.options()).await.is_ok()
     })
     .await;
     wait_until("the store is closed", || async { !is_open(&file) }).await;
@@ -188,7 +188,7 @@ async fn health_says_which_path_serves_since_when_and_why_not_another() {
     let (mut server, file) = (NatsServer::down(), DbFile::new());
     let builder = Runtime::<Op>::builder().nats(server.url()).store(file.options());
     let runtime = builder.build().await.unwrap();
-    let before = rosey::clock::now();
+    let before = eitherway::clock::now();
     let health = until(&runtime, "why not NATS", |health| {
         health.events.reasons.iter().any(|reason| reason.why.contains("not connected to NATS"))
     })
@@ -206,7 +206,7 @@ async fn health_says_which_path_serves_since_when_and_why_not_another() {
     let json = serde_json::to_value(&health).unwrap();
     assert_eq!((&json["calls"]["via"], &json["events_circuit"]), (&"nats".into(), &"closed".into()));
     let later = health.events.since + 5;
-    wait_until("the clock has moved", || async { rosey::clock::now() > later }).await;
+    wait_until("the clock has moved", || async { eitherway::clock::now() > later }).await;
     assert_eq!(runtime.health(), health, "since the path serves, not since it was asked");
     runtime.circuits().unwrap().requests.force_open();
     let opened = until(&runtime, "around the circuit", |health| health.calls.via == Some(Via::DB)).await;
@@ -278,12 +278,12 @@ async fn a_runtime_that_cannot_be_built_says_why_and_leaves_nothing_open() {
     assert!(matches!(held, BuildError::Outbox(_)), "{held}");
     assert!(!is_open(&file));
     holder.close().await;
-    let mut nats = rosey::nats::NatsOptions::new("nats://127.0.0.1:1");
+    let mut nats = eitherway::nats::NatsOptions::new("nats://127.0.0.1:1");
     nats.inbox_prefix = Some("a.*".to_owned());
     let prefix = builder().nats(nats).outbox(kept.options()).build().await.map(drop).unwrap_err();
     assert!(matches!(prefix, BuildError::Nats(_)), "{prefix}");
     wait_until("the outbox is given back", || async {
-        rosey::outbox::OutboxService::<Op>::open(&kept.options()).await.is_ok()
+        eitherway::outbox::OutboxService::<Op>::open(&kept.options()).await.is_ok()
     })
     .await;
 }

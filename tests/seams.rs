@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use eitherway::health::Health;
+use eitherway::nats::NatsOptions;
+use eitherway::operation::Operation;
+use eitherway::runtime::Runtime;
+use eitherway::service::{ServeError, ServiceOptions, serve};
+use eitherway::stack::{Bus, Direct, Path};
+use eitherway::store::Store;
+use eitherway::{Ack, Cause, Code, Db, Error, Head, Reply, Request, Via};
 use futures_util::future::Either;
-use rosey::health::Health;
-use rosey::nats::NatsOptions;
 use rosey::op::{MessageLog, Op, OutboundEnqueue, RecentChat};
-use rosey::operation::Operation;
-use rosey::runtime::Runtime;
-use rosey::service::{ServeError, ServiceOptions, serve};
-use rosey::stack::{Bus, Direct, Path};
-use rosey::store::Store;
-use rosey::{Ack, Cause, Code, Db, Error, Head, Reply, Request, Via};
 use serde_json::{Value, json};
 use support::doubles::{LINE, Line, MEMORY, Memory};
 use support::{DbFile, LIMIT, NatsServer, OutboxFile, Peer, Url, nats, nats_only, off, on, wait_until};
@@ -53,14 +53,14 @@ fn memory() -> Memory<Op> {
 /// A service over a store, until it is told to stop.
 struct Serving {
     stop: oneshot::Sender<()>,
-    task: JoinHandle<Result<rosey::service::Served, ServeError>>,
+    task: JoinHandle<Result<eitherway::service::Served, ServeError>>,
 }
 
 impl Serving {
     async fn start<D, L>(server: &NatsServer, store: D, options: ServiceOptions<L>) -> Self
     where
         D: Store<Op>,
-        L: Layer<D, Service: rosey::Stack<Op>> + Send + 'static,
+        L: Layer<D, Service: eitherway::Stack<Op>> + Send + 'static,
     {
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = oneshot::channel();
@@ -71,7 +71,7 @@ impl Serving {
         Self { stop, task }
     }
 
-    async fn stop(self) -> rosey::service::Served {
+    async fn stop(self) -> eitherway::service::Served {
         self.stop.send(()).unwrap();
         self.task.await.unwrap().unwrap()
     }
@@ -203,7 +203,7 @@ async fn a_runtime_over_a_bus_of_its_embedder_falls_back_to_the_database_when_th
     }
     let health = until(&runtime, "on the database", |health| health.calls.via == Some(Via::DB)).await;
     assert_eq!(
-        (health.calls.reasons[0].via, health.why_not(rosey::operation::Kind::Call)),
+        (health.calls.reasons[0].via, health.why_not(eitherway::operation::Kind::Call)),
         (LINE, Some("nobody is at the other end"))
     );
     assert_eq!(db.call(RecentChat { limit: 50 }).await.unwrap().answer.len(), lines.len());

@@ -2,10 +2,10 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use rosey::op::{Op, StatusUpdate, UserJoined, UserLeft};
-use rosey::sql::{SqliteOptions, SqlxService};
-use rosey::{Code, Db, Head, Operation as _, Request};
-use rosey_layers::{Class, Classify};
+use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::{Code, Db, Head, Operation as _, Request};
+use eitherway_layers::{Class, Classify};
+use rosey::op::{Op, RoseyClient, StatusUpdate, UserJoined, UserLeft};
 
 type Sqlx = SqlxService<Op>;
 
@@ -361,7 +361,7 @@ async fn writer(f: &Fixture) -> sqlx::SqliteConnection {
 #[tokio::test]
 async fn a_time_that_cannot_be_is_refused_on_this_path_too() {
     let f = Fixture::new().await;
-    for at in [i64::MIN, -5000, 0, rosey::clock::now() + 25 * 3_600_000, i64::MAX] {
+    for at in [i64::MIN, -5000, 0, eitherway::clock::now() + 25 * 3_600_000, i64::MAX] {
         let error = f.db.at(at).user_joined("alice").await.unwrap_err();
         assert_eq!((error.class(), error.cause().code()), (Class::Rejected, Code::CLOCK), "{at}");
     }
@@ -393,7 +393,7 @@ async fn a_missing_table_is_the_databases_fault_and_not_the_operations() {
 async fn a_claim_that_comes_late_is_refused_and_hands_out_nothing() {
     let f = Fixture::new().await;
     f.db.outbound_enqueue(Some("alice"), "hi").await.unwrap();
-    let ghost = f.db.at(rosey::clock::now() - 60_000);
+    let ghost = f.db.at(eitherway::clock::now() - 60_000);
     let refused = ghost.outbound_messages("alice", 5).await.unwrap_err();
     assert_eq!(refused.cause().code(), Code::CLOCK);
     assert_eq!(f.db.outbound_messages("alice", 5).await.unwrap().len(), 1);
@@ -422,7 +422,7 @@ async fn no_more_is_handed_out_than_an_answer_can_carry_and_the_rest_the_next_ti
 async fn a_failure_told_by_a_slow_clock_counts_once() {
     let f = Fixture::new().await;
     let id = f.db.outbound_enqueue(Some("alice"), "hi").await.unwrap();
-    let slow = || f.db.at(rosey::clock::now() - 5_000);
+    let slow = || f.db.at(eitherway::clock::now() - 5_000);
     assert_eq!(slow().outbound_messages("alice", 5).await.unwrap().len(), 1);
     slow().outbound_mark_failed(id, "no such user", false).await.unwrap();
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM outbound_messages WHERE lease_id IS NOT NULL")

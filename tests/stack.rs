@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use eitherway::operation::{Done, Operation};
+use eitherway::stack::{Built, NO_PATH, Queries, StackBuilder, boxed};
+use eitherway::{Ack, Cause, Class, Classify, Code, Db, Reply, Via};
 use rosey::op::{Answer, Error, OpenSessions, OutboundEnqueue, Request, UserJoined};
-use rosey::operation::{Done, Operation};
-use rosey::stack::{Built, NO_PATH, Queries, StackBuilder, boxed};
-use rosey::{Ack, Cause, Class, Classify, Code, Db, Reply, Via};
 use tower::limit::ConcurrencyLimit;
 use tower::{Service, ServiceExt};
 
@@ -89,7 +89,7 @@ async fn the_class_of_an_error_alone_decides_whether_the_database_is_asked() {
 }
 
 /// Takes all kinds in turn, through one instance and through clones, and waits for nobody.
-async fn takes_turns<S: rosey::Stack<rosey::op::Op>>(mut stack: S, what: &str) {
+async fn takes_turns<S: eitherway::Stack<rosey::op::Op>>(mut stack: S, what: &str) {
     for round in 0..3 {
         for request in
             [joins(), Request::new(OutboundEnqueue { username: None, content: "hi".into() }), sessions()]

@@ -8,14 +8,14 @@ mod support;
 use std::time::Duration;
 
 use async_nats::{HeaderMap, jetstream};
+use eitherway::nats::Mode;
+use eitherway::operation::Kind;
+use eitherway::service::{JetStream, ServeError, ServiceOptions};
+use eitherway::stack::{NO_PATH, StackBuilder, boxed};
+use eitherway::{Ack, Code, Db, Head, Request, Via};
+use eitherway_layers::{Class, Classify};
 use futures_util::future::join_all;
-use rosey::nats::Mode;
 use rosey::op::{GetChannelStats, MessageLog, Op, RecentChat, UserJoined, UserLeft};
-use rosey::operation::Kind;
-use rosey::service::{JetStream, ServeError, ServiceOptions};
-use rosey::stack::{NO_PATH, StackBuilder, boxed};
-use rosey::{Ack, Code, Db, Head, Request, Via};
-use rosey_layers::{Class, Classify};
 use support::*;
 
 fn joined(username: &str) -> UserJoined {
@@ -306,12 +306,12 @@ async fn plain_publishes_are_kept_and_timed_by_the_moment_they_were_stored() {
     let w = Durable::new().await;
     w.serve().await.stop().await;
     let peer = Peer::connect(&w.server).await;
-    let before = rosey::clock::now();
+    let before = eitherway::clock::now();
     for n in 0..20 {
         peer.publish("rosey.db.message.log", format!(r#"{{"username":"python","message":"{n}"}}"#)).await;
     }
     peer.settle().await;
-    let after = rosey::clock::now();
+    let after = eitherway::clock::now();
     let _service = w.serve().await;
     w.emptied().await;
     let at = |f| format!("SELECT {f}(at) FROM recent_chat").leak() as &'static str;
@@ -452,7 +452,8 @@ async fn whoever_may_not_use_jetstream_is_served_without() {
     let (server, file) = (NatsServer::with_config(&config).await, DbFile::new());
     let url = server.url().replace("nats://", "nats://bot:bot@");
     let service = DbService::try_start_at(&url, &file, ServiceOptions::default()).await.unwrap();
-    let nats = rosey::nats::NatsService::<Op>::connect(rosey::nats::NatsOptions::new(url)).await.unwrap();
+    let nats =
+        eitherway::nats::NatsService::<Op>::connect(eitherway::nats::NatsOptions::new(url)).await.unwrap();
     tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
     let reply = nats_only(&nats).call(joined("alice")).await.unwrap();
     assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Committed));

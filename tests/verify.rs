@@ -14,10 +14,10 @@ mod unreadable;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use eitherway::operation::Persist;
+use eitherway::sql::{DeadLetter, Finding, Retention};
+use eitherway::{Cause, Code, Db, clock};
 use rosey::op::{Op, PmCommand, StatusUpdate};
-use rosey::operation::Persist;
-use rosey::sql::{DeadLetter, Finding, Retention};
-use rosey::{Cause, Code, Db, clock};
 use support::*;
 use tokio::task::JoinSet;
 
@@ -87,7 +87,7 @@ fn names() -> BTreeSet<&'static str> {
 async fn a_database_that_saw_everything_is_clean() {
     let file = full().await;
     let mut asked = BTreeSet::new();
-    let verdict = rosey::sql::verify::<Op>(&file.options(), |check| {
+    let verdict = eitherway::sql::verify::<Op>(&file.options(), |check| {
         asked.insert(check);
     })
     .await

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rosey::sql::Synchronous;
+use eitherway::sql::Synchronous;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqlitePool};
 use tokio::runtime::Runtime;

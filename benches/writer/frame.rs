@@ -1,6 +1,6 @@
 //! The string of statements that the writer runs, and the JSON that it binds.
 
-use rosey::Request;
+use eitherway::Request;
 use rosey::op::Op;
 
 /// The largest batch of the writer; equal to its `MOST`.
@@ -8,10 +8,10 @@ pub(crate) const MOST: usize = 512;
 
 /// The string for these requests.
 pub(crate) fn string(requests: &[Request<Op>]) -> String {
-    rosey::sql::transaction_of(requests)
+    eitherway::sql::transaction_of(requests)
 }
 
 /// What it binds from `$4` on.
 pub(crate) fn binds(requests: &[Request<Op>]) -> Vec<String> {
-    rosey::sql::binds_of(requests)
+    eitherway::sql::binds_of(requests)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use rosey::sql::Synchronous;
+use eitherway::sql::Synchronous;
 use tokio::runtime::Runtime;
 
 use crate::fill::{Size, fill, operations};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use eitherway::sql::Synchronous;
 use futures_util::TryStreamExt;
-use rosey::sql::Synchronous;
 use rusqlite::Connection;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};

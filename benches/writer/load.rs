@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use eitherway::{Head, Request};
 use rosey::op::{
     GetChannelStats, GetUserStats, HighWater, MessageLog, Op, OpenSessions, PmCommand, RecentChat,
     StatusData, StatusUpdate, UserCount, UserJoined, UserLeft,
 };
-use rosey::{Head, Request};
 
 /// Operations that callers iterate over, each from its own offset. Leaked, because they live as long as the
 /// bench.

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rosey::Request;
+use eitherway::Request;
+use eitherway::sql::{SqliteOptions, SqlxService, Synchronous};
 use rosey::op::Op;
-use rosey::sql::{SqliteOptions, SqlxService, Synchronous};
 use tokio::runtime::Runtime;
 use tower::Service;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rosey::sql::Synchronous;
+use eitherway::sql::Synchronous;
 use tokio::runtime::Runtime;
 
 use crate::floor::Floor;

@@ -1,6 +1,6 @@
 //! The printed tables.
 
-use rosey::sql::Synchronous;
+use eitherway::sql::Synchronous;
 
 use crate::measure::{Round, Series, Spread, spread};
 

@@ -5,13 +5,13 @@
 //! ready, call it, and drive the future to completion. All rows use the same `service_fn`.
 
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
+use eitherway_layers::{
+    BreakerLayer, Class, Classify, Elapsed, FallbackExt, Label, LogLayer, MetricsLayer, ServedBy,
+    SwitchLayer, TimeoutLayer, breaker,
+};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
-};
-use rosey_layers::{
-    BreakerLayer, Class, Classify, Elapsed, FallbackExt, Label, LogLayer, MetricsLayer, ServedBy,
-    SwitchLayer, TimeoutLayer, breaker,
 };
 use std::{
     fmt,

@@ -1,6 +1,6 @@
 //! A shop's prices over HTTP: an upstream that fails and recovers, with yesterday's prices as the fallback.
 //!
-//! `cargo run --package rosey-layers --example axum` sends itself a few requests and exits.
+//! `cargo run --package eitherway-layers --example axum` sends itself a few requests and exits.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error as StdError;
@@ -14,8 +14,8 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::get;
-use rosey_layers::breaker::{Config, Handle, Rejected};
-use rosey_layers::{BreakerLayer, Class, Classify, Elapsed, FallbackError, FallbackExt, TimeoutLayer};
+use eitherway_layers::breaker::{Config, Handle, Rejected};
+use eitherway_layers::{BreakerLayer, Class, Classify, Elapsed, FallbackError, FallbackExt, TimeoutLayer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower::util::BoxCloneSyncService;

@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc};
 /// What an error says about its request, in order of weight: of two errors the heavier one decides.
 ///
 /// ```
-/// use rosey_layers::Class;
+/// use eitherway_layers::Class;
 ///
 /// // One path never got the request, the other one may have run it: it may have taken effect.
 /// assert_eq!(Class::NotSent.max(Class::Unknown), Class::Unknown);
@@ -56,7 +56,7 @@ impl std::fmt::Display for Class {
 /// Implemented once by an error type, so that every layer understands it.
 ///
 /// ```
-/// use rosey_layers::{Class, Classify};
+/// use eitherway_layers::{Class, Classify};
 ///
 /// enum Error { Offline, Slow, Refused }
 ///
@@ -125,7 +125,7 @@ impl From<Class> for Failure {
 /// [`ByError`], the default of every layer, uses the error's [`Classify`]. A closure may replace it:
 ///
 /// ```
-/// use rosey_layers::{Class, Classifier, Failure};
+/// use eitherway_layers::{Class, Classifier, Failure};
 ///
 /// // An HTTP-like service whose failures arrive as responses.
 /// let by_status = |result: &Result<u16, std::io::Error>| match result {

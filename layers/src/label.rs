@@ -5,7 +5,7 @@ use std::fmt::Display;
 /// A request that names its operation and has an id.
 ///
 /// ```
-/// use rosey_layers::Label;
+/// use eitherway_layers::Label;
 ///
 /// #[derive(Clone)]
 /// enum Todo { Add { id: u64, text: String }, List { id: u64 } }
@@ -48,7 +48,7 @@ pub trait Label {
 /// correct however they are nested. Paths are open: another one needs no list to be changed.
 ///
 /// ```
-/// use rosey_layers::ServedBy;
+/// use eitherway_layers::ServedBy;
 ///
 /// struct Reply { cached: bool }
 ///

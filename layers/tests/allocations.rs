@@ -4,7 +4,9 @@
 mod support;
 
 use allocation_counter::measure;
-use rosey_layers::{BreakerLayer, Class, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer, breaker::Config};
+use eitherway_layers::{
+    BreakerLayer, Class, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer, breaker::Config,
+};
 use std::{
     future::{Future, Ready, ready},
     pin::pin,
@@ -45,12 +47,12 @@ fn stack(
     let second = LogLayer::new("[DB]").layer(timeout.layer(leaf(secondary)));
     #[cfg(feature = "metrics")]
     let (first, second) = (
-        rosey_layers::MetricsLayer::new("nats").layer(first),
-        rosey_layers::MetricsLayer::new("db").layer(second),
+        eitherway_layers::MetricsLayer::new("nats").layer(first),
+        eitherway_layers::MetricsLayer::new("db").layer(second),
     );
     let both = SwitchLayer::new().layer(first.fallback_to(second));
     #[cfg(feature = "metrics")]
-    let both = rosey_layers::MetricsLayer::new("total").layer(both);
+    let both = eitherway_layers::MetricsLayer::new("total").layer(both);
     (LogLayer::new("[TOTAL]").last().layer(both), breaker)
 }
 

@@ -4,11 +4,11 @@
 
 mod support;
 
-use proptest::prelude::*;
-use rosey_layers::{
+use eitherway_layers::{
     Breaker, Class,
     breaker::{Config, State},
 };
+use proptest::prelude::*;
 use std::{
     collections::VecDeque,
     future::Future,

@@ -3,7 +3,7 @@
 
 mod support;
 
-use rosey_layers::{
+use eitherway_layers::{
     BreakerLayer, Class, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer,
     breaker::Config,
     fallback::{ByClass, Unready},
@@ -123,8 +123,8 @@ async fn switch_keeps_the_contract() {
 #[cfg(feature = "metrics")]
 #[tokio::test]
 async fn metrics_keep_the_contract() {
-    keeps_the_contract(|| rosey_layers::MetricsLayer::new("nats"));
-    keeps_the_contract(rosey_layers::MetricsLayer::disabled);
+    keeps_the_contract(|| eitherway_layers::MetricsLayer::new("nats"));
+    keeps_the_contract(eitherway_layers::MetricsLayer::disabled);
 }
 
 #[tokio::test]

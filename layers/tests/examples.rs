@@ -7,7 +7,7 @@ use std::process::Command;
 fn run(name: &str) -> String {
     let own = std::env::current_exe().unwrap();
     let target = own.parent().and_then(|deps| deps.parent()).unwrap().join("examples").join(name);
-    assert!(target.is_file(), "build the examples first: cargo build --package rosey-layers --examples");
+    assert!(target.is_file(), "build the examples first: cargo build --package eitherway-layers --examples");
     let output = Command::new(target).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {}\n{stderr}", output.status);

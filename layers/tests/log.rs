@@ -3,7 +3,7 @@
 
 mod support;
 
-use rosey_layers::{
+use eitherway_layers::{
     Breaker, Class, Elapsed, Failure, LogLayer, ServedBy, SwitchLayer, breaker::Config, log::Trouble,
 };
 use std::{

@@ -5,7 +5,7 @@
 mod support;
 
 use allocation_counter::measure;
-use rosey_layers::{Class, Label, LogLayer};
+use eitherway_layers::{Class, Label, LogLayer};
 use std::{
     fmt,
     future::{Future, ready},

@@ -4,11 +4,11 @@
 
 mod support;
 
-use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use rosey_layers::{
+use eitherway_layers::{
     Class, FallbackExt, MetricsLayer,
     fallback::{ByClass, CountReroutes, Unready},
 };
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use std::{
     collections::BTreeMap,
     future::{Future, pending, ready},
@@ -136,7 +136,7 @@ fn a_disabled_layer_records_nothing() {
 #[test]
 fn one_layer_around_two_request_types_names_the_operations_of_both() {
     struct Other;
-    impl rosey_layers::Label for Other {
+    impl eitherway_layers::Label for Other {
         const LABELS: &'static [&'static str] = &["other"];
         type Id = u8;
         fn label(&self) -> usize {
@@ -161,7 +161,7 @@ fn reroutes_are_counted_by_operation_and_cause() {
     let fails = |class| service_fn(move |_: Req| ready(Answer::Err(Error::Of(class))));
     let seen = recorded(|| async {
         let policy = CountReroutes::new(ByClass::new().unready(Unready::Reroute)).prefix("rosey");
-        let layer = rosey_layers::FallbackLayer::new(works(), policy);
+        let layer = eitherway_layers::FallbackLayer::new(works(), policy);
         for class in [Class::Backend, Class::Backend, Class::Unknown, Class::Rejected] {
             let _ = layer.layer(fails(class)).oneshot(write(1)).await;
         }

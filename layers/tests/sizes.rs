@@ -3,7 +3,7 @@
 
 mod support;
 
-use rosey_layers::{BreakerLayer, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer, breaker::Config};
+use eitherway_layers::{BreakerLayer, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer, breaker::Config};
 use std::{future::Ready, mem::size_of_val, time::Duration};
 use support::{Error, Req, Via, read};
 use tower::{Layer, Service, service_fn};
@@ -26,7 +26,7 @@ async fn no_future_is_larger_than_its_bound() {
     let breaker = BreakerLayer::new(Config::new());
     let log = LogLayer::new("[NATS]");
     #[cfg(feature = "metrics")]
-    let metrics = rosey_layers::MetricsLayer::new("nats");
+    let metrics = eitherway_layers::MetricsLayer::new("nats");
 
     let mut seen = vec![
         // tokio's `Sleep` accounts for 112 bytes of it.

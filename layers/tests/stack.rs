@@ -3,7 +3,7 @@
 
 mod support;
 
-use rosey_layers::{Class, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer};
+use eitherway_layers::{Class, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer};
 use std::{future::ready, time::Duration};
 use support::{Error, Req, Via, read};
 use tower::{ServiceBuilder, ServiceExt, service_fn};

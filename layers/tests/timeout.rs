@@ -3,8 +3,8 @@
 
 mod support;
 
+use eitherway_layers::{Elapsed, Timeout, TimeoutLayer};
 use proptest::prelude::*;
-use rosey_layers::{Elapsed, Timeout, TimeoutLayer};
 use std::{
     future::{pending, ready},
     task::Poll,
@@ -45,8 +45,8 @@ async fn an_answer_in_time_passes_and_so_does_an_error() {
             answer.send_response(Via(1));
             assert_eq!(assert_ready!(call.poll()), Ok(Via(1)));
         } else {
-            answer.send_error(Error::Of(rosey_layers::Class::Backend));
-            assert_eq!(assert_ready!(call.poll()), Err(Error::Of(rosey_layers::Class::Backend)));
+            answer.send_error(Error::Of(eitherway_layers::Class::Backend));
+            assert_eq!(assert_ready!(call.poll()), Err(Error::Of(eitherway_layers::Class::Backend)));
         }
     }
 }
@@ -188,7 +188,7 @@ proptest! {
                 Some(takes) => sleep(takes).await,
                 None => pending().await,
             }
-            if fails { Err(Error::Of(rosey_layers::Class::Backend)) } else { Ok(Via(0)) }
+            if fails { Err(Error::Of(eitherway_layers::Class::Backend)) } else { Ok(Via(0)) }
         });
         let ours = runtime.block_on(run(Timeout::new(inner(), limit), &polls));
         let towers = runtime.block_on(run(tower::timeout::Timeout::new(inner(), limit), &polls));

@@ -134,7 +134,8 @@ impl NatsOptions {
 }
 
 /// Whether this is a subject to publish to.
-pub(crate) fn is_subject(text: &str) -> bool {
+#[must_use]
+pub fn is_subject(text: &str) -> bool {
     text.split('.').all(|token| {
         !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*' && byte != b'>')
     })
@@ -200,7 +201,7 @@ fn bare(address: &str) -> String {
 }
 
 /// `%40` is how an address says `@`.
-pub(crate) fn percent_decoded(text: &str) -> String {
+fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

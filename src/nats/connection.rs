@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::{Event, Message};
+use eitherway_layers::log::{Past, Trouble};
 use futures_util::{Stream, StreamExt};
-use rosey_layers::log::{Past, Trouble};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{self, MissedTickBehavior};
 

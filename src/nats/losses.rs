@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rosey_layers::log::{More, Past, Trouble};
+use eitherway_layers::log::{More, Past, Trouble};
 use tokio::time::Instant;
 
 /// The losses of one connection.

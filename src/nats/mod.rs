@@ -16,7 +16,7 @@ mod reconnect;
 mod status;
 pub mod stored;
 #[cfg(feature = "sqlite")]
-pub(crate) mod unreadable;
+pub mod unreadable;
 pub mod wire;
 
 use std::fmt;
@@ -37,9 +37,7 @@ use tower::Service;
 
 #[cfg(feature = "sqlite")]
 pub(crate) use connect::refuses_us;
-pub use connect::{ConnectError, NatsOptions, redact};
-#[cfg(feature = "cli")]
-pub(crate) use connect::{is_subject, percent_decoded};
+pub use connect::{ConnectError, NatsOptions, is_subject, redact};
 pub use future::NatsFuture;
 use future::Sent;
 pub use inbox::InboxCounts;
@@ -69,7 +67,7 @@ use crate::stack::Bus;
 /// neither the service nor, for events, its stream has been recognised, when the server denies the subject,
 /// and when the client's queue is full. `poll_ready` therefore always returns ready.
 ///
-/// **No time-out of its own**: wrap it in a [`Timeout`](rosey_layers::Timeout). A connection that breaks
+/// **No time-out of its own**: wrap it in a [`Timeout`](eitherway_layers::Timeout). A connection that breaks
 /// releases every waiting request at once with class `Unknown`. A service that stops answering its ping
 /// releases the requests that wait for it, but not the events that wait for the stream: the stream accepts
 /// events while no service runs.

@@ -70,9 +70,10 @@ static END: Mutex<Option<(Instant, String)>> = Mutex::new(None);
 /// How long after the library's log line the event for the lost connection may arrive.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Records that a connection ends because of the data it received.
-#[cfg_attr(not(feature = "cli"), allow(dead_code))] // called by the log subscriber of the program
-pub(crate) fn ends(cause: String) {
+/// Records that a connection ends because of the data it received, so that the service can name the cause. The client
+/// library reports it only in its log (target `async_nats`, level `DEBUG`, `disconnected` with an `error`): a program's
+/// subscriber passes it on.
+pub fn ends(cause: String) {
     *END.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), cause));
 }
 

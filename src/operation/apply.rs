@@ -12,8 +12,8 @@ use crate::request::Head;
 ///
 /// ```
 /// # #[cfg(feature = "sqlite")] {
-/// use rosey::Head;
-/// use rosey::operation::{Apply, ApplyError, Refusal, Spec, Tx};
+/// use eitherway::Head;
+/// use eitherway::operation::{Apply, ApplyError, Refusal, Spec, Tx};
 /// use serde::{Deserialize, Serialize};
 ///
 /// /// Takes one from the shelf.

@@ -3,7 +3,7 @@
 /// Ties operations into one type: an enum of them, an enum of their answers, and everything the stack asks.
 ///
 /// ```
-/// use rosey::operation::{Definition, Done, Invalid, Migration, Spec};
+/// use eitherway::operation::{Definition, Done, Invalid, Migration, Spec};
 /// use serde::{Deserialize, Serialize};
 ///
 /// /// Puts a line on the list.
@@ -25,7 +25,7 @@
 /// const TABLES: &[Migration] =
 ///     &[Migration::new(10, "todo", "CREATE TABLE todo (op_id TEXT PRIMARY KEY, text TEXT NOT NULL)")];
 ///
-/// rosey::operations! {
+/// eitherway::operations! {
 ///     /// All that a to-do list can do.
 ///     pub enum Todo -> TodoAnswer in "todo" with TABLES { Add(Add) }
 /// }
@@ -120,7 +120,7 @@ macro_rules! operations {
 /// Methods of the typed client for operations of one's own: a trait for [`Db`](crate::Db), one line for each.
 ///
 /// ```
-/// # use rosey::operation::{Definition, Done, Migration, Spec};
+/// # use eitherway::operation::{Definition, Done, Migration, Spec};
 /// # use serde::{Deserialize, Serialize};
 /// # #[derive(Debug, Serialize, Deserialize)]
 /// # pub struct Add { text: String }
@@ -130,26 +130,31 @@ macro_rules! operations {
 /// #     const STATEMENTS: &'static [&'static str] = &["INSERT INTO todo SELECT id, op ->> 'text' FROM new"];
 /// # }
 /// # const TABLES: &[Migration] = &[Migration::new(10, "todo", "CREATE TABLE todo (op_id TEXT PRIMARY KEY, text TEXT)")];
-/// # rosey::operations! { pub enum Todo -> TodoAnswer in "todo" with TABLES { Add(Add) } }
-/// rosey::client! {
+/// # eitherway::operations! { pub enum Todo -> TodoAnswer in "todo" with TABLES { Add(Add) } }
+/// eitherway::client! {
 ///     /// The list's methods.
 ///     pub trait TodoClient for Todo {
 ///         /// Puts a line on the list.
 ///         add(text: impl Into<String>) => Add { text: text.into() };
+///         /// The same, and tells nothing: a method may return something else, made of the answer.
+///         add_quietly(text: impl Into<String>) -> () => Add { text: text.into() }, drop;
 ///     }
 /// }
 ///
-/// # async fn example(db: rosey::Db<impl rosey::Stack<Todo>>) -> Result<(), rosey::Error<Todo>> {
+/// # async fn example(db: eitherway::Db<impl eitherway::Stack<Todo>>) -> Result<(), eitherway::Error<Todo>> {
 /// db.add("milk").await?;
 /// # Ok(())
 /// # }
 /// ```
 #[macro_export]
 macro_rules! client {
+    (@returns $operation:ident, $returns:ty) => { $returns };
+    (@returns $operation:ident) => { <$operation as $crate::operation::Definition>::Answer };
     (
         $(#[$doc:meta])*
         $vis:vis trait $client:ident for $op:ident {
-            $($(#[$about:meta])* $method:ident($($name:ident: $ty:ty),* $(,)?) => $operation:ident { $($fields:tt)* };)+
+            $($(#[$about:meta])* $method:ident($($name:ident: $ty:ty),* $(,)?) $(-> $returns:ty)? =>
+                $operation:ident { $($fields:tt)* } $(, $of_answer:expr)?;)+
         }
     ) => {
         $(#[$doc])*
@@ -163,7 +168,7 @@ macro_rules! client {
                     &self,
                     $($name: $ty),*
                 ) -> impl Future<
-                    Output = Result<<$operation as $crate::operation::Definition>::Answer, $crate::Error<$op>>,
+                    Output = Result<$crate::client!(@returns $operation $(, $returns)?), $crate::Error<$op>>,
                 > + Send;
             )+
         }
@@ -174,12 +179,12 @@ macro_rules! client {
                     &self,
                     $($name: $ty),*
                 ) -> impl Future<
-                    Output = Result<<$operation as $crate::operation::Definition>::Answer, $crate::Error<$op>>,
+                    Output = Result<$crate::client!(@returns $operation $(, $returns)?), $crate::Error<$op>>,
                 > + Send {
                     // Before anything is waited for: the arguments need not be `Send`.
                     let operation = $operation { $($fields)* };
                     let client = self.clone();
-                    async move { Ok(client.call(operation).await?.answer) }
+                    async move { client.call(operation).await.map(|reply| reply.answer)$(.map($of_answer))? }
                 }
             )+
         }

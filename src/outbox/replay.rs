@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use eitherway_layers::log::{Past, Trouble};
+use eitherway_layers::{Class, Classify};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use rosey_layers::log::{Past, Trouble};
-use rosey_layers::{Class, Classify};
 use tokio::sync::{Notify, watch};
 use tokio::time;
 

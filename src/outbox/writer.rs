@@ -1,7 +1,7 @@
 //! The holder of the file: one task, one connection. It takes what is waiting, never waits for more, and commits it in
 //! one transaction and one sync.
 
-use rosey_layers::log::{Past, Trouble};
+use eitherway_layers::log::{Past, Trouble};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{self, Batch, Waiter};
@@ -332,8 +332,9 @@ impl Holder {
 mod tests {
     use super::*;
     use crate::heard::Heard;
-    use crate::op::{Op, Request, UserJoined};
     use crate::outbox::OutboxService;
+    use crate::request::Request;
+    use crate::sample::{Line, Sample as Op};
     use tower::ServiceExt;
 
     /// Closing tells it all: what was stored, and what was not.
@@ -345,7 +346,7 @@ mod tests {
         let mut options = OutboxOptions::new(place.path().join("outbox"));
         options.most_events = 1;
         let outbox = OutboxService::<Op>::open(&options).await?;
-        let event = |name: &str| Request::new(UserJoined { username: name.to_owned() });
+        let event = |name: &str| Request::<Op>::new(Line::<0> { text: name.to_owned() });
         let (first, other) = (event("ann"), event("bob"));
         for _ in 0..11 {
             assert!(outbox.clone().oneshot(first.clone()).await.is_ok(), "it is there");

@@ -1,9 +1,10 @@
 //! One value that owns the client side: paths, stack, replay of the outbox, health, shutdown.
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), rosey::runtime::BuildError> {
+//! # async fn example() -> Result<(), eitherway::runtime::BuildError> {
 //! use std::time::Duration;
-//! use rosey::{Runtime, op::Op};
+//! use eitherway::Runtime;
+//! use rosey::op::Op;
 //!
 //! let runtime = Runtime::<Op>::builder()
 //!     .nats("nats://127.0.0.1:4222")

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rosey_layers::breaker::State;
+use eitherway_layers::breaker::State;
 use tokio::sync::watch;
 use tokio::time::{self, MissedTickBehavior};
 

@@ -17,8 +17,10 @@ const NEW: &str = "a new one";
 
 /// Whether answers may go to subjects below this prefix: what `serve` checks of each in
 /// [`reply_prefixes`](ServiceOptions::reply_prefixes).
-#[cfg(feature = "cli")]
-pub(crate) fn reply_prefix<O: Operation>(prefix: &str) -> Result<(), ServeError> {
+///
+/// # Errors
+/// Why `serve` would refuse it.
+pub fn reply_prefix<O: Operation>(prefix: &str) -> Result<(), ServeError> {
     Replies::new::<O>(&[prefix.to_owned()]).map(drop)
 }
 
@@ -39,7 +41,10 @@ pub async fn check<O: Operation>(
 }
 
 /// The same for a service on the database of this id.
-pub(crate) async fn check_for<O: Operation>(
+///
+/// # Errors
+/// Those of `serve`.
+pub async fn check_for<O: Operation>(
     nats: NatsOptions,
     options: &ServiceOptions,
     database: &str,

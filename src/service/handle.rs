@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, Message};
-use rosey_layers::{Class, Classify};
+use eitherway_layers::{Class, Classify};
 use tokio::sync::watch;
 use tokio::time;
 

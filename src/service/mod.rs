@@ -43,9 +43,7 @@ use async_nats::{Client, Message};
 use tokio::sync::watch;
 use tower::Layer;
 
-pub use check::check;
-#[cfg(feature = "cli")]
-pub(crate) use check::{check_for, reply_prefix};
+pub use check::{check, check_for, reply_prefix};
 use connection::Connection;
 use counters::Counters;
 pub use counters::Served;

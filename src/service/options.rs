@@ -29,7 +29,7 @@ pub enum JetStream {
 /// # use rosey::{Request, nats::NatsOptions, service::{self, ServiceOptions}, sql::SqlxService};
 /// # use tower::util::MapRequestLayer;
 /// # async fn example(db: SqlxService<Op>) -> Result<(), service::ServeError> {
-/// use rosey_layers::{LogLayer, TimeoutLayer};
+/// use eitherway_layers::{LogLayer, TimeoutLayer};
 ///
 /// let options = ServiceOptions { in_flight: 256, ..ServiceOptions::default() }
 ///     .layer(TimeoutLayer::new(Duration::from_secs(20)))

@@ -126,7 +126,7 @@ fn is_concrete(subject: &str) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::Op;
+    use crate::sample::Sample as Op;
 
     fn replies(prefixes: &[&str]) -> Result<Replies, ServeError> {
         let prefixes: Vec<String> = prefixes.iter().map(ToString::to_string).collect();
@@ -203,7 +203,7 @@ mod tests {
             "rosey.db.user",
             "rosey.dlq",
             "rosey.db.>",
-            "_ROSEY",
+            "_SAMPLE",
             "_GR_",
             "_GR_.>",
         ] {

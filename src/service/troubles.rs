@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rosey_layers::log::{Past, Trouble};
+use eitherway_layers::log::{Past, Trouble};
 use tokio::time;
 
 use super::Shared;

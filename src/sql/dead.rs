@@ -116,6 +116,11 @@ impl BuriedLetter {
         value.parse().ok()
     }
 
+    /// Its headers, without what stands for those that cannot be read.
+    pub fn readable_headers(&self) -> impl Iterator<Item = &(String, String)> {
+        self.headers.iter().filter(|(name, _)| name != UNREAD)
+    }
+
     /// The bytes of its header in base64, if it cannot be read; [`headers`](Self::headers) are what can be read of it.
     #[must_use]
     pub fn unread_header(&self) -> Option<&str> {

@@ -25,7 +25,7 @@ mod spin;
 mod sqlite;
 pub(crate) mod statements;
 mod store;
-pub(crate) mod take_over;
+pub mod take_over;
 mod text;
 mod trim;
 mod turn;
@@ -47,7 +47,7 @@ use tower::Service;
 
 pub use audit::Unsound;
 #[doc(hidden)]
-pub use batch::shown::{binds_of, texts, transaction_of};
+pub use batch::shown::{binds_of, sweep_texts, texts, transaction_of};
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
 use keeper::Keeper;
@@ -59,8 +59,6 @@ pub use verify::{Finding, Verdict, verify};
 use writer::{Item, Start, Write};
 
 pub use crate::store::DeadLetter;
-#[cfg(feature = "cli")]
-pub(crate) use crate::store::UNREAD;
 
 use crate::answer::{End, cut};
 use crate::clock;

@@ -34,8 +34,7 @@ pub(super) async fn is_foreign(connection: &mut SqliteConnection) -> Result<bool
 
 /// Whether opening the file would take it over: for questions that come before that. A file that cannot be read would not: opening it
 /// says why.
-#[cfg_attr(not(feature = "cli"), allow(dead_code))]
-pub(crate) async fn is_due(options: &SqliteOptions) -> bool {
+pub async fn is_due(options: &SqliteOptions) -> bool {
     // An empty file has no tables.
     if !std::fs::metadata(options.path()).is_ok_and(|file| file.is_file() && file.len() > 0) {
         return false;

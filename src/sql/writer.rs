@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rosey_layers::{Class, Classify};
+use eitherway_layers::{Class, Classify};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::mpsc;

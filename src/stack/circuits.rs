@@ -4,8 +4,8 @@
 use std::mem;
 use std::task::{Context, Poll, ready};
 
+use eitherway_layers::breaker::Handle;
 use futures_util::future::Either;
-use rosey_layers::breaker::Handle;
 use tokio::sync::watch;
 use tower::Service;
 

@@ -181,14 +181,14 @@ impl<O: Operation, D: Store<O>> Direct<O, D> {
     }
 
     /// Gives the path a database that was opened just now, and compares it before anything is written to it.
-    pub(crate) async fn admit(&self, database: D) {
+    pub async fn admit(&self, database: D) {
         self.compare(&database).await;
         self.provide(database);
     }
 
     /// Compares the file of this path with what the service says of its own now. What cannot be told leaves the verdict as it
     /// was.
-    pub(crate) async fn judge(&self) {
+    pub async fn judge(&self) {
         if let Some(own) = self.database() {
             self.compare(own).await;
         }

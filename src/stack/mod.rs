@@ -33,9 +33,9 @@ mod words;
 use std::fmt::Display;
 use std::time::Duration;
 
-use rosey_layers::breaker;
-use rosey_layers::fallback::{ByClass, CountReroutes};
-use rosey_layers::{
+use eitherway_layers::breaker;
+use eitherway_layers::fallback::{ByClass, CountReroutes};
+use eitherway_layers::{
     BreakerLayer, Class, Classify, Failure, Fallback, FallbackError, LogLayer, MetricsLayer, SwitchLayer,
     TimeoutLayer,
 };

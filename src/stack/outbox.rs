@@ -1,7 +1,7 @@
 //! The third path of the stack: the outbox.
 
-use rosey_layers::fallback::{ByClass, Repeat, RepeatRule};
-use rosey_layers::{Fallback, FallbackError, LogLayer, MetricsLayer, TimeoutLayer};
+use eitherway_layers::fallback::{ByClass, Repeat, RepeatRule};
+use eitherway_layers::{Fallback, FallbackError, LogLayer, MetricsLayer, TimeoutLayer};
 use tower::ServiceBuilder;
 
 use super::{Path, Paths, StackBuilder};

@@ -1,6 +1,6 @@
 //! Paths of a stack that may be there or not.
 
-use rosey_layers::FallbackError;
+use eitherway_layers::FallbackError;
 use tower::ServiceExt;
 use tower::util::Either;
 

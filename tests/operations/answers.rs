@@ -1,5 +1,5 @@
-use rosey::{Code, Request};
-use rosey_layers::{Class, Classify};
+use eitherway::{Code, Request};
+use eitherway_layers::{Class, Classify};
 
 use super::shop::{Everything, Fixture, Insist, Shop, ShopClient, Take};
 

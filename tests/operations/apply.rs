@@ -1,8 +1,8 @@
 use std::sync::atomic::Ordering;
 
-use rosey::operation::Refusal;
-use rosey::{Cause, Code, Request};
-use rosey_layers::{Class, Classify};
+use eitherway::operation::Refusal;
+use eitherway::{Cause, Code, Request};
+use eitherway_layers::{Class, Classify};
 
 use super::shop::{Buy, CALLED, Count, Fixture, Misbehave, Shop, ShopClient};
 

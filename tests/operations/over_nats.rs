@@ -1,9 +1,9 @@
-use rosey::nats::{NatsOptions, NatsService};
-use rosey::operation::Refusal;
-use rosey::service::{ServiceOptions, serve};
-use rosey::stack::{BoxedStack, Direct, NO_PATH, StackBuilder, boxed};
-use rosey::{Cause, Code, Db, Request, Via};
-use rosey_layers::{Class, Classify};
+use eitherway::nats::{NatsOptions, NatsService};
+use eitherway::operation::Refusal;
+use eitherway::service::{ServiceOptions, serve};
+use eitherway::stack::{BoxedStack, Direct, NO_PATH, StackBuilder, boxed};
+use eitherway::{Cause, Code, Db, Request, Via};
+use eitherway_layers::{Class, Classify};
 use tokio::sync::oneshot;
 
 use super::shop::{Buy, Count, Fixture, Insist, Shop, ShopClient};

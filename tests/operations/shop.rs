@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rosey::operation::{Apply, ApplyError, Definition, Done, Migration, Refusal, Spec, Tx};
-use rosey::sql::{SqliteOptions, SqlxService};
-use rosey::{Db, Head};
+use eitherway::operation::{Apply, ApplyError, Definition, Done, Migration, Refusal, Spec, Tx};
+use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::{Db, Head};
 use serde::{Deserialize, Serialize};
 use sqlx::Connection;
 
@@ -160,7 +160,7 @@ impl Definition for Take {
         "SELECT asked.id, json_quote(item) FROM asked JOIN sales ON op_id = asked.id";
 }
 
-rosey::operations! {
+eitherway::operations! {
     /// All that a shop can do.
     pub enum Shop -> ShopAnswer in "shop" with TABLES {
         Count(Count), Stock(Stock), Buy(Buy), Misbehave(Misbehave), Look(Look), Insist(Insist), Everything(Everything),
@@ -168,7 +168,7 @@ rosey::operations! {
     }
 }
 
-rosey::client! {
+eitherway::client! {
     /// The shop's methods.
     pub trait ShopClient for Shop {
         /// Puts so many on the shelf.

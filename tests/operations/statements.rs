@@ -1,7 +1,7 @@
-use rosey::operation::{Definition, Done, Migration, Spec};
-use rosey::sql::{SqliteOptions, SqlxService};
-use rosey::{Code, Request};
-use rosey_layers::{Class, Classify};
+use eitherway::operation::{Definition, Done, Migration, Spec};
+use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::{Code, Request};
+use eitherway_layers::{Class, Classify};
 use serde::{Deserialize, Serialize};
 
 use super::shop::{Count, Fixture, Shop, ShopClient, Stock};
@@ -121,7 +121,7 @@ macro_rules! faulty {
                     &["UPDATE hits SET n = n + (SELECT count(*) FROM new)", $statement];
             }
 
-            rosey::operations! {
+            eitherway::operations! {
                 pub enum Site -> Answer in "site" with TABLES { Hit(Hit) }
             }
         })+
@@ -133,7 +133,7 @@ faulty! {
     no_rows: "UPDATE hits SET n = n + 1";
 }
 
-async fn opening<O: rosey::operation::Persist>() -> String {
+async fn opening<O: eitherway::operation::Persist>() -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("site.db");
     let options = SqliteOptions::new(path.to_str().unwrap()).unwrap();

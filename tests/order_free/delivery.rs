@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use eitherway::sql::{Retention, SqlxService};
+use eitherway::{Code, Db, Head, OpId, Operation, Request, clock};
 use futures_util::future::join_all;
 use rosey::op::{
     Answer, HighWater, MessageLog, Op, OutboundEnqueue, OutboundGet, OutboundMarkFailed, OutboundMarkSent,
     PmCommand, StatusUpdate, UserCount, UserJoined, UserLeft,
 };
-use rosey::sql::{Retention, SqlxService};
-use rosey::{Code, Db, Head, OpId, Operation, Request, clock};
 
 use crate::history::{Batch, Case, Event, Forget, Sweep, What};
 
@@ -299,7 +299,7 @@ async fn send(
     requests: &[Request<Op>],
 ) -> Result<Vec<(Request<Op>, Answer)>, String> {
     let sent = join_all(requests.iter().map(|request| send_one(writer, request))).await;
-    let answered = |(request, result): (&Request<Op>, Result<rosey::Reply<Answer>, _>)| match result {
+    let answered = |(request, result): (&Request<Op>, Result<eitherway::Reply<Answer>, _>)| match result {
         Ok(reply) => Ok((request.clone(), reply.answer)),
         Err(e) => Err(format!("{request:?}: {e}")),
     };
@@ -309,7 +309,7 @@ async fn send(
 async fn send_one(
     writer: &Db<SqlxService<Op>>,
     request: &Request<Op>,
-) -> Result<rosey::Reply<Answer>, rosey::op::Error> {
+) -> Result<eitherway::Reply<Answer>, rosey::op::Error> {
     if !matches!(*request.op, Op::OutboundGet(_)) {
         return writer.send(request.clone()).await;
     }

@@ -1,7 +1,7 @@
 //! The canonical content of a database: without surrogate ids, leases, and the ledger's own times and batches.
 
+use eitherway::sql::SqlxService;
 use rosey::op::Op;
-use rosey::sql::SqlxService;
 use serde_json::Value;
 
 /// One JSON array a row, the table's name first.

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use eitherway::sql::{SqliteOptions, SqlxService};
 use rosey::op::Op;
-use rosey::sql::{SqliteOptions, SqlxService};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::sync::Mutex;

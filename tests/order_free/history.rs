@@ -4,10 +4,10 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use eitherway::OpId;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use rosey::OpId;
 use rosey::op::{
     Duration, Field, HighWater, MessageLog, Op, OutboundEnqueue, PmCommand, StatusData, StatusUpdate,
     UserCount, UserJoined, UserLeft,
@@ -165,7 +165,7 @@ fn time() -> impl Strategy<Value = i64> {
         // a peer that sends seconds: the arrival, moved into that second
         2 => (0i64..8, 0i64..8000).prop_map(|(second, arrival)| {
             let payload = format!(r#"{{"timestamp":{}}}"#, STARTS[0] / 1000 + second);
-            let head = rosey::nats::wire::head(None, payload.as_bytes(), STARTS[0] + arrival).unwrap();
+            let head = eitherway::nats::wire::head(None, payload.as_bytes(), STARTS[0] + arrival).unwrap();
             head.occurred_at - STARTS[0]
         }),
     ]

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use eitherway::{OpId, Operation};
 use rosey::op::Op;
-use rosey::{OpId, Operation};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use crate::files::Files;
 
 /// Scans that are meant: whose, of what, and why that stays cheap.
-const MEANT: [(&str, &str, &str); 4] = [
+const MEANT: [(&str, &str, &str); 7] = [
     ("recent_chat", "SCAN recent_chat USING INDEX recent_chat_at", "stops after the `limit` newest lines"),
     (
         "open_sessions",
@@ -25,6 +25,9 @@ const MEANT: [(&str, &str, &str); 4] = [
         "SCAN user_stats",
         "the ten who said most; asked by people, while an index would be written with every line",
     ),
+    ("ledger found", "SCAN ledger", "stops after the first so many, in the order in which they were applied"),
+    ("history found", "SCAN p", "holds no lock; the table has the last days, and one row a user"),
+    ("sent found", "SCAN m", "holds no lock; the table has the reports of the last days"),
 ];
 
 pub(crate) fn check() {
@@ -57,10 +60,11 @@ fn reads_through(line: &str, plan: &[String]) -> bool {
 
 async fn statements(connection: &mut SqliteConnection) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for (name, sql) in rosey::sql::texts::<Op>() {
+    let texts = eitherway::sql::texts::<Op>().into_iter().map(|(name, sql)| (name.to_owned(), sql));
+    for (name, sql) in texts.chain(eitherway::sql::sweep_texts::<Op>()) {
         let own = split(&sql)
             .filter(|statement| !statement.starts_with("BEGIN") && !statement.starts_with("COMMIT"));
-        found.extend(own.map(|statement| (name.to_owned(), statement)));
+        found.extend(own.map(|statement| (name.clone(), statement)));
     }
     let triggers: Vec<(String, String)> =
         sqlx::query_as("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")

@@ -1,8 +1,8 @@
 //! Joins and leaves that become totals.
 
+use eitherway::Code;
+use eitherway_layers::{Class, Classify};
 use futures_util::future::join_all;
-use rosey::Code;
-use rosey_layers::{Class, Classify};
 
 use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use rosey::OpId;
+use eitherway::OpId;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 

@@ -1,8 +1,8 @@
 //! Rounds on a schedule.
 
-use rosey::Code;
-use rosey::sql::SqliteOptions;
-use rosey_layers::{Class, Classify};
+use eitherway::Code;
+use eitherway::sql::SqliteOptions;
+use eitherway_layers::{Class, Classify};
 use tokio::runtime::Handle;
 
 use super::*;

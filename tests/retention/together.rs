@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use eitherway::Stack;
+use eitherway::sql::SqliteOptions;
 use futures_util::future::join_all;
-use rosey::Stack;
-use rosey::sql::SqliteOptions;
 use tokio::sync::watch;
 
 use super::*;

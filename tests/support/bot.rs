@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use rosey::Runtime;
-use rosey::nats::NatsService;
+use eitherway::Runtime;
+use eitherway::nats::NatsService;
+use eitherway::outbox::OutboxService;
 use rosey::op::Op;
-use rosey::outbox::OutboxService;
 
 use super::{DbFile, LIMIT, OutboxFile, Over, Url, nats, wait_until};
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rosey::nats::{NatsOptions, NatsService};
+use eitherway::nats::{NatsOptions, NatsService};
+use eitherway::stack::{BoxedStack, Direct, NO_PATH, StackBuilder, boxed};
+use eitherway::{Db, Error, Stack, Via};
 use rosey::op::{GetChannelStats, MessageLog, Op, OutboundEnqueue, UserJoined};
-use rosey::stack::{BoxedStack, Direct, NO_PATH, StackBuilder, boxed};
-use rosey::{Db, Error, Stack, Via};
 use tokio::task::JoinSet;
 
 use super::{DbFile, Url, wait_until};

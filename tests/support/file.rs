@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use eitherway::sql::{SqliteOptions, SqlxService, Verdict, verify};
 use rosey::op::Op;
-use rosey::sql::{SqliteOptions, SqlxService, Verdict, verify};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 

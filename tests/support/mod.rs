@@ -12,10 +12,6 @@ mod outbox;
 mod peer;
 mod port;
 pub(crate) mod proc;
-#[cfg(feature = "cli")]
-mod process;
-#[cfg(feature = "cli")]
-pub(crate) mod program;
 mod proxy;
 mod rows;
 mod server;
@@ -35,11 +31,8 @@ pub(crate) use file::{DbFile, Held};
 pub(crate) use outbox::OutboxFile;
 pub(crate) use peer::{Peer, Said, next, silent};
 pub(crate) use port::Port;
-#[cfg(feature = "cli")]
-pub(crate) use process::ServeProcess;
-#[cfg(feature = "cli")]
-pub(crate) use program::{Program, Ran, run, run_with};
 pub(crate) use proxy::{BOTH, End, NewOnes, Proxy, Towards};
+pub(crate) use rosey::op::RoseyClient;
 pub(crate) use server::NatsServer;
 pub(crate) use service::DbService;
 pub(crate) use stream::{Durable, off, on};

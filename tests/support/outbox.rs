@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use eitherway::outbox::{OutboxOptions, OutboxService};
 use rosey::op::Op;
-use rosey::outbox::{OutboxOptions, OutboxService};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 

@@ -1,9 +1,9 @@
 //! The database service, in a task of the test.
 
-use rosey::nats::NatsOptions;
+use eitherway::nats::NatsOptions;
+use eitherway::service::{ServeError, Served, ServiceOptions, serve};
+use eitherway::sql::SqlxService;
 use rosey::op::Op;
-use rosey::service::{ServeError, Served, ServiceOptions, serve};
-use rosey::sql::SqlxService;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{self, Context};
-use rosey::nats::NatsService;
+use eitherway::nats::NatsService;
+use eitherway::service::{JetStream, ServeError, ServiceOptions};
 use rosey::op::Op;
-use rosey::service::{JetStream, ServeError, ServiceOptions};
 use tokio::time;
 
 use super::{DbFile, DbService, LIMIT, NatsServer, Peer, wait_until};

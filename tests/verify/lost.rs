@@ -101,7 +101,7 @@ async fn of_many_wrong_values_a_hundred_are_told_and_all_are_counted() {
 async fn a_page_that_is_damaged_is_found() {
     let file = copy(&full().await).await;
     file.execute("PRAGMA writable_schema = ON; DELETE FROM sqlite_master WHERE name = 'outbound_over'").await;
-    match rosey::sql::verify::<Op>(&file.options(), |_| {}).await {
+    match eitherway::sql::verify::<Op>(&file.options(), |_| {}).await {
         Ok(verdict) => assert!(!of(&verdict.findings, "file").is_empty(), "{verdict:#?}"),
         Err(e) => panic!("{e}"),
     }

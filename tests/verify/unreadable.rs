@@ -1,6 +1,6 @@
 //! Files that cannot be verified.
 
-use rosey::sql::{OpenError, verify};
+use eitherway::sql::{OpenError, verify};
 
 use super::*;
 

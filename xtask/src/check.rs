@@ -7,8 +7,8 @@ use crate::paths::Paths;
 use crate::run::{Steps, cargo};
 use crate::server;
 
-/// The features of the package `rosey` that must each build alone.
-const FEATURES: [&str; 4] = ["cli", "bot", "nats", "sqlite"];
+/// The features of the package `eitherway` that must each build alone.
+const FEATURES: [&str; 2] = ["nats", "sqlite"];
 
 /// The parts of `cargo xtask test`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,13 +112,13 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
             }
             (Part::Demo, Some(server)) => {
                 let mut command = cargo(paths);
-                command.args(["run", "--package", "rosey", "--all-features", "--bin", "rosey", "--"]);
+                command.args(["run", "--package", "rosey-bot", "--bin", "rosey", "--"]);
                 command.args(["demo", "--fast", "--nats-server"]).arg(server);
                 steps.run("demo", command, "its last lines above say which count does not match");
             }
             (Part::Oldest, _) => {
                 let mut command = cargo(paths);
-                command.args(["test", "--package", "rosey", "--all-features"]);
+                command.args(["test", "--all-features"]);
                 command.args(WITH_A_SERVER.iter().flat_map(|test| ["--test", test]));
                 command.args(&plan.cargo_test);
                 let server = server::oldest(paths)?;
@@ -136,11 +136,11 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
     Ok(())
 }
 
-/// Builds the package `rosey` without features, and with each alone.
+/// Builds the package `eitherway` without features, and with each alone.
 fn add_features(paths: &Paths, steps: &mut Steps) {
     let check = || {
         let mut command = cargo(paths);
-        command.args(["check", "--package", "rosey", "--no-default-features"]);
+        command.args(["check", "--package", "eitherway", "--no-default-features"]);
         command
     };
     steps.run("no features", check(), "something uses a feature without saying so");

@@ -9,7 +9,7 @@ Usage: cargo xtask <COMMAND> [ARGS]
 
   test         every test, every feature alone, and a short demo
   demo         a whole chat session on real processes, while one part after another fails
-  bench NAME   one of the benches in benches/, with a real nats-server where it needs one; or `layers`
+  bench NAME   one of the benches, with a real nats-server where it needs one
   soak         a bot and two services under ten minutes of outages: resource usage, and losses
   schedules    random faults under load, many runs: operations sent, applied, doubled, lost, and the faults that were felt
   ci           format check, clippy with warnings denied, then `test`, also with the oldest nats-server
@@ -47,7 +47,7 @@ Runs every test, then builds each feature alone, then runs a short demo.
 Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
 
   --only tests      unit, integration and documentation tests of the whole workspace
-  --only features   `cargo check` of the package `rosey` with each feature alone, and with none
+  --only features   `cargo check` of the package `eitherway` with each feature alone, and with none
   --only demo       `rosey demo --fast`
   --only oldest     the tests that use a nats-server, with Debian's, the oldest supported version
                     (about 4 minutes; part of `ci`, not of a plain `test`)
@@ -99,11 +99,12 @@ faults (printed at the start).
 ";
 
 const BENCH: &str = "\
-Runs one bench: those of benches/, with NATS_SERVER_BIN set to a nats-server where they need one, and `layers`.
+Runs one bench: those of benches/ and bot/benches/, with NATS_SERVER_BIN set to a nats-server where they
+need one, and `layers`.
 
 Usage: cargo xtask bench NAME [ARGS]
 
-  NAME   `layers`, or the file in benches/ without its ending; left out, the names are listed
+  NAME   `layers`, or the file there without its ending; left out, the names are listed
   ARGS   for `cargo bench`; after `--`, for the bench itself
 
 `layers` prints the cost of every layer, beside the bare service and beside comparable layers of other

@@ -12,7 +12,7 @@ use crate::server;
 pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
     let release = args.iter().any(|arg| arg == "--release");
     let args: Vec<&String> = args.iter().filter(|arg| *arg != "--release").collect();
-    let package = ["--package", "rosey", "--all-features", "--bin", "rosey"];
+    let package = ["--package", "rosey-bot", "--bin", "rosey"];
     let profile: &[&str] = if release { &["--release"] } else { &[] };
 
     let mut build = cargo(paths);
@@ -29,7 +29,7 @@ pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
     become_program(run, "is Rust installed as rustup.rs says?")
 }
 
-/// The bench of the package `rosey-layers`: it needs no nats-server and prints ratios.
+/// The bench of the package `eitherway-layers`: it needs no nats-server and prints ratios.
 const LAYERS: &str = "layers";
 /// The bench of the database alone, which needs no nats-server.
 const WRITER: &str = "writer";
@@ -48,7 +48,7 @@ pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
         return ratios::bench(paths, rest);
     }
     let mut command = cargo(paths);
-    command.args(["bench", "--package", "rosey", "--all-features", "--bench", name]).args(rest);
+    command.args(["bench", "--all-features", "--bench", name]).args(rest);
     if name != WRITER {
         command.env(server::VARIABLE, server::find_or_fetch(paths)?);
     }
@@ -69,7 +69,7 @@ pub(crate) fn soak(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
         _ => return Err(Failure::usage("`soak` takes `--minutes N`, a number above 0".to_owned())),
     };
     let mut command = cargo(paths);
-    command.args(["test", "--package", "rosey", "--all-features", "--test", "soak"]);
+    command.args(["test", "--package", "rosey-bot", "--test", "soak"]);
     command.args(["--", "--ignored", "--nocapture"]);
     command.env("ROSEY_MINUTES", minutes).env(server::VARIABLE, server::find_or_fetch(paths)?);
     eprintln!("→ {}", crate::run::shown(&command));
@@ -80,7 +80,7 @@ pub(crate) fn soak(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
 pub(crate) fn schedules(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
     let [runs, seconds, seed] = schedules_of(args)?;
     let mut command = cargo(paths);
-    command.args(["test", "--package", "rosey", "--all-features", "--test", "schedules"]);
+    command.args(["test", "--package", "rosey-bot", "--test", "schedules"]);
     command.args(["--", "--nocapture", "whatever_fails"]);
     command.env("ROSEY_SCHEDULES", runs).env("ROSEY_SECONDS", seconds).env("ROSEY_SEED", seed);
     command.env(server::VARIABLE, server::find_or_fetch(paths)?);
@@ -111,8 +111,10 @@ fn schedules_of(args: &[String]) -> Result<[String; 3], Failure> {
 
 /// The names of the benches, sorted.
 fn bench_names(paths: &Paths) -> Vec<String> {
-    let files = std::fs::read_dir(paths.root().join("benches")).into_iter().flatten();
-    let mut names: Vec<String> = files
+    let folders = ["benches", "bot/benches"].map(|folder| paths.root().join(folder));
+    let mut names: Vec<String> = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten())
         .filter_map(|file| file.ok()?.file_name().into_string().ok())
         .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
         .chain([LAYERS.to_owned()])

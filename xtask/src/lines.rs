@@ -8,10 +8,10 @@ use crate::failure::Failure;
 use crate::paths::Paths;
 
 /// Folders whose subfolders and files are counted separately.
-const HOUSES: [&str; 2] = ["src", "layers/src"];
+const HOUSES: [&str; 3] = ["src", "bot/src", "layers/src"];
 
 /// Folders that are counted as a whole.
-const ROOMS: [&str; 5] = ["layers", "tests", "benches", "examples", "xtask"];
+const ROOMS: [&str; 6] = ["bot", "layers", "tests", "benches", "examples", "xtask"];
 
 /// Lines of each sort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

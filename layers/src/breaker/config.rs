@@ -3,7 +3,7 @@ use std::time::Duration;
 /// When a circuit opens, and how it closes again.
 ///
 /// ```
-/// use rosey_layers::breaker::{BreakerLayer, Config};
+/// use eitherway_layers::breaker::{BreakerLayer, Config};
 /// use std::time::Duration;
 ///
 /// let layer = BreakerLayer::new(

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, time::Duration};
 /// The circuit is open: the request was not sent.
 ///
 /// ```
-/// use rosey_layers::{Class, Classify, breaker::Rejected};
+/// use eitherway_layers::{Class, Classify, breaker::Rejected};
 /// use std::time::Duration;
 ///
 /// let rejected = Rejected::new(Some(Duration::from_millis(480)));

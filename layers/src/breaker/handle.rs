@@ -9,7 +9,7 @@ use std::{
 /// A handle to watch and operate a circuit. Its clones, the layer and all its services share the circuit.
 ///
 /// ```
-/// use rosey_layers::{BreakerLayer, breaker::State};
+/// use eitherway_layers::{BreakerLayer, breaker::State};
 ///
 /// let handle = BreakerLayer::default().handle();
 /// handle.set_healthy(false);
@@ -76,7 +76,7 @@ impl Handle {
 /// last one.
 ///
 /// ```
-/// use rosey_layers::{BreakerLayer, breaker::State};
+/// use eitherway_layers::{BreakerLayer, breaker::State};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {

@@ -6,7 +6,7 @@ use tower_layer::Layer;
 /// Applies a [`Breaker`] to services. All of them, and all their clones, share one circuit.
 ///
 /// ```
-/// use rosey_layers::{BreakerLayer, breaker::{Config, State}};
+/// use eitherway_layers::{BreakerLayer, breaker::{Config, State}};
 ///
 /// let layer = BreakerLayer::new(Config::new().consecutive_failures(3));
 /// assert_eq!(layer.handle().state(), State::Closed);

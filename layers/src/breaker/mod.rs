@@ -65,7 +65,7 @@ use tower_service::Service;
 /// as above.
 ///
 /// ```
-/// use rosey_layers::{Breaker, Class, Classify, breaker::{Config, Rejected}};
+/// use eitherway_layers::{Breaker, Class, Classify, breaker::{Config, Rejected}};
 /// use tower::{Service, ServiceExt, service_fn};
 ///
 /// #[derive(Debug, PartialEq)]

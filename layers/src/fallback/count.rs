@@ -20,7 +20,7 @@ const RESPONSE: usize = CAUSES.len() - 1;
 /// returned a response that the policy did not accept counts as `response`.
 ///
 /// ```
-/// use rosey_layers::fallback::{ByClass, CountReroutes};
+/// use eitherway_layers::fallback::{ByClass, CountReroutes};
 ///
 /// let policy = CountReroutes::new(ByClass::new()).prefix("rosey");
 /// ```

@@ -9,7 +9,7 @@ use std::{error::Error, fmt};
 /// One implementation converts any depth of nesting into an error type of your own:
 ///
 /// ```
-/// use rosey_layers::FallbackError;
+/// use eitherway_layers::FallbackError;
 ///
 /// enum Error { Offline, Both(Box<(Error, Error)>) }
 ///

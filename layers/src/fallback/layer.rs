@@ -5,7 +5,7 @@ use tower_layer::Layer;
 /// Applies a [`Fallback`] to services, all with the same secondary.
 ///
 /// ```
-/// use rosey_layers::{Class, Classify, FallbackLayer, fallback::ByClass};
+/// use eitherway_layers::{Class, Classify, FallbackLayer, fallback::ByClass};
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 ///
 /// # #[derive(Debug)] struct Offline;

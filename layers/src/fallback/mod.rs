@@ -49,7 +49,7 @@ use tower_service::Service;
 /// secondary starts.
 ///
 /// ```
-/// use rosey_layers::{Class, Classify, FallbackExt};
+/// use eitherway_layers::{Class, Classify, FallbackExt};
 /// use tower::{ServiceExt, service_fn};
 ///
 /// #[derive(Debug)]

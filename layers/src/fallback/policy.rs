@@ -29,7 +29,7 @@ pub enum Unready {
 /// `true`. Every request is kept, as a clone.
 ///
 /// ```
-/// use rosey_layers::Fallback;
+/// use eitherway_layers::Fallback;
 /// use std::convert::Infallible;
 /// use tower::{ServiceExt, service_fn};
 ///
@@ -107,7 +107,7 @@ impl<Req, F: Fn(&Req) -> Repeat> RepeatRule<Req> for F {
 /// The default policy: repeats every request, after errors of every [`Class`] except [`Class::Rejected`].
 ///
 /// ```
-/// use rosey_layers::{Class, fallback::{ByClass, Repeat, Unready}};
+/// use eitherway_layers::{Class, fallback::{ByClass, Repeat, Unready}};
 /// use std::time::Duration;
 ///
 /// struct Order { id: u64, cash: bool }

@@ -6,7 +6,7 @@ use tower_layer::Layer;
 /// Applies a [`Log`] to services. All of them, and all their clones, share the counts of suppressed messages.
 ///
 /// ```
-/// use rosey_layers::{Class, Failure, LogLayer};
+/// use eitherway_layers::{Class, Failure, LogLayer};
 ///
 /// let path = LogLayer::new("[NATS]");
 /// let whole_stack = LogLayer::new("[TOTAL]").last();

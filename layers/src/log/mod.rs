@@ -22,8 +22,8 @@ use std::{
 };
 use tower_service::Service;
 
-/// The `tracing` target of all events of this crate, for filters: `RUST_LOG=rosey_layers=debug`.
-pub const TARGET: &str = "rosey_layers";
+/// The `tracing` target of all events of this crate, for filters: `RUST_LOG=eitherway_layers=debug`.
+pub const TARGET: &str = "eitherway_layers";
 
 /// Logs one event for every call, when it has ended.
 ///

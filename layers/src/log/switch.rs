@@ -39,7 +39,7 @@ const NOBODY: usize = usize::MAX;
 /// Applies a [`Switch`] to services. All of them, and all their clones, share one state.
 ///
 /// ```
-/// use rosey_layers::SwitchLayer;
+/// use eitherway_layers::SwitchLayer;
 ///
 /// let layer = SwitchLayer::new();
 /// // Reads and writes may be served by different paths at the same time: each has its own lines.

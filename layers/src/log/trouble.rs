@@ -22,7 +22,7 @@ use tokio::time::Instant;
 /// `Trouble` writes no log itself: it says when to log, and how many occurrences to report.
 ///
 /// ```
-/// use rosey_layers::log::Trouble;
+/// use eitherway_layers::log::Trouble;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// let refused = Trouble::new();

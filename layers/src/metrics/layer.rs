@@ -6,7 +6,7 @@ use tower_layer::Layer;
 /// Applies [`Metrics`] to services. All of them share one table of handles.
 ///
 /// ```
-/// use rosey_layers::MetricsLayer;
+/// use eitherway_layers::MetricsLayer;
 ///
 /// let path = MetricsLayer::new("nats").prefix("rosey");
 /// let whole_stack = MetricsLayer::new("total").prefix("rosey");

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, time::Duration};
 /// A request had no answer in time. It may still take effect.
 ///
 /// ```
-/// use rosey_layers::{Class, Classify, Elapsed};
+/// use eitherway_layers::{Class, Classify, Elapsed};
 /// use std::time::Duration;
 ///
 /// let elapsed = Elapsed::new(Duration::from_millis(1500));

@@ -5,7 +5,7 @@ use tower_layer::Layer;
 /// Applies a [`Timeout`] to services.
 ///
 /// ```
-/// use rosey_layers::TimeoutLayer;
+/// use eitherway_layers::TimeoutLayer;
 /// use std::time::Duration;
 ///
 /// let always = TimeoutLayer::new(Duration::from_secs(2));

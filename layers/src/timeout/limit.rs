@@ -3,7 +3,7 @@ use std::time::Duration;
 /// How long a request may take. Implemented by [`Fixed`] and by closures over the request.
 ///
 /// ```
-/// use rosey_layers::timeout::Limit;
+/// use eitherway_layers::timeout::Limit;
 /// use std::time::Duration;
 ///
 /// // Two seconds, but a big request may take longer.

@@ -29,7 +29,7 @@ use tower_service::Service;
 /// runtime with its timer enabled.
 ///
 /// ```
-/// use rosey_layers::{Elapsed, Timeout};
+/// use eitherway_layers::{Elapsed, Timeout};
 /// use std::time::Duration;
 /// use tower::{ServiceExt, service_fn};
 ///

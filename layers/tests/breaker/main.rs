@@ -9,7 +9,7 @@ mod probes;
 #[path = "../support/mod.rs"]
 mod support;
 
-use rosey_layers::{
+use eitherway_layers::{
     Breaker, BreakerLayer, Class, Failure,
     breaker::{Config, Rejected, State},
 };

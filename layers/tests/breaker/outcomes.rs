@@ -17,7 +17,7 @@ async fn impatient_callers_do_not_open_the_circuit_for_all() {
 #[tokio::test(start_paused = true)]
 async fn a_timeout_outside_the_breaker_opens_it_all_the_same() {
     let breaker = Breaker::new(service_fn(|_: Req| pending::<Answer>()), config());
-    let stack = rosey_layers::Timeout::new(breaker.clone(), SLOW);
+    let stack = eitherway_layers::Timeout::new(breaker.clone(), SLOW);
     for _ in 0..2 {
         assert!(matches!(stack.clone().oneshot(read(1)).await, Err(Error::Elapsed(_))));
     }

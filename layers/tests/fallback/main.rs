@@ -8,7 +8,7 @@ mod reroute;
 #[path = "../support/mod.rs"]
 mod support;
 
-use rosey_layers::{
+use eitherway_layers::{
     Class, Classify, Elapsed, Fallback, FallbackError, FallbackExt, FallbackLayer,
     breaker::Rejected,
     fallback::{ByClass, Policy, Repeat, Unready},

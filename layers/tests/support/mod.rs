@@ -4,7 +4,7 @@
 pub mod events;
 pub mod strict;
 
-use rosey_layers::{Class, Classify, Elapsed, Label, ServedBy, breaker::Rejected};
+use eitherway_layers::{Class, Classify, Elapsed, Label, ServedBy, breaker::Rejected};
 use std::fmt;
 
 /// A request with an id and a choice of two operations.

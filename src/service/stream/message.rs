@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subject};
-use rosey_layers::{Class, Classify};
+use eitherway_layers::{Class, Classify};
 use tokio::sync::watch;
 
 use super::declare::CONSUMER;

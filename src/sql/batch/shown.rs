@@ -4,8 +4,8 @@ use super::rows::Rows;
 use super::strings::Strings;
 use crate::operation::Persist;
 use crate::request::Request;
-use crate::sql::audit;
 use crate::sql::queue::Write;
+use crate::sql::{audit, retention};
 
 fn rows_of<O: Persist>(requests: &[Request<O>]) -> Rows {
     let write = |request: &Request<O>| {
@@ -40,4 +40,18 @@ pub fn texts<O: Persist>() -> Vec<(&'static str, String)> {
         (spec.name, writes.unwrap_or_else(|| question.to_string()))
     };
     audit::questions::<O>().iter().enumerate().map(&mut text).collect()
+}
+
+/// What each sweep of these operations runs: the string that finds, and the one that removes.
+#[must_use]
+pub fn sweep_texts<O: Persist>() -> Vec<(String, String)> {
+    let sweeps = retention::sweeps::<O>();
+    let both = sweeps.flat_map(|sweep| {
+        let name = sweep.name;
+        [
+            (format!("{name} found"), retention::finding(sweep)),
+            (format!("{name} removed"), super::removing(sweep)),
+        ]
+    });
+    both.collect()
 }

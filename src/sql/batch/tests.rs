@@ -7,17 +7,17 @@ use tempfile::TempDir;
 
 use super::known::KNOWN;
 use super::*;
-use crate::op::Op;
 use crate::operation::Operation;
+use crate::sample::Sample as Op;
 use crate::sql::sqlite::{self, SqliteOptions};
-use crate::sql::{retention, verify};
+use crate::sql::verify;
 
 /// Scans that are meant: whose, of what, and why that does no harm.
-const MEANT: [(&str, &str, &str); 3] = [
-    ("ledger found", "SCAN ledger", "stops after the first so many, in the order in which they were applied"),
-    ("history found", "SCAN p", "holds no lock; the table has the last days, and one row a user"),
-    ("sent found", "SCAN m", "holds no lock; the table has the reports of the last days"),
-];
+const MEANT: [(&str, &str, &str); 1] = [(
+    "ledger found",
+    "SCAN ledger",
+    "stops after the first so many, in the order in which they were applied",
+)];
 
 async fn migrated() -> (TempDir, sqlite::Opened) {
     let dir = tempfile::tempdir().expect("a folder");
@@ -50,16 +50,6 @@ fn of_batches() -> Vec<(String, Arc<str>)> {
     strings
 }
 
-/// What finds, and what removes.
-fn of_sweeps() -> Vec<(String, String)> {
-    let sweeps = retention::sweeps::<Op>();
-    let both = sweeps.flat_map(|sweep| {
-        let name = sweep.name;
-        [(format!("{name} found"), retention::finding(sweep)), (format!("{name} removed"), removing(sweep))]
-    });
-    both.collect()
-}
-
 #[tokio::test]
 async fn every_string_runs_from_beginning_to_end() {
     let (_dir, mut opened) = migrated().await;
@@ -76,11 +66,11 @@ async fn every_string_runs_from_beginning_to_end() {
             }
         }
     }
-    for (owner, sql) in of_sweeps() {
+    for (owner, sql) in shown::sweep_texts::<Op>() {
         let query = sqlx::query(AssertSqlSafe(sql));
         let query = if owner.ends_with("found") { query.bind(1) } else { query.bind("[]") };
         let query = query.bind(1).bind(1);
-        let query = if owner.ends_with("found") { query } else { query.bind("chat") };
+        let query = if owner.ends_with("found") { query } else { query.bind("lines") };
         let (rows, _) = run(connection, query).await.unwrap_or_else(|e| panic!("{owner}: {e}"));
         assert_eq!(rows.len(), 1, "{owner}: the keys, or how many");
     }
@@ -149,7 +139,7 @@ fn nothing_asks_for_a_parameter_that_nobody_binds() {
         let kinds = if owner == "all" { writing().len() } else { 1 };
         assert!(most(&sql) <= 3 + 2 * u32::try_from(kinds).expect("few"), "{owner}");
     }
-    for (owner, sql) in of_sweeps() {
+    for (owner, sql) in shown::sweep_texts::<Op>() {
         assert!(most(&sql) <= if owner.ends_with("found") { 3 } else { 4 }, "{owner}");
     }
     assert!(most(BURY) <= 1 && most(KNOWN) <= 2);
@@ -159,7 +149,7 @@ fn nothing_asks_for_a_parameter_that_nobody_binds() {
     // and it has the one form that is counted here
     let checks = checks().map(|(name, check)| verify::comparing(name, check));
     let all = of_batches().into_iter().map(|(_, sql)| sql.to_string());
-    let all = all.chain(of_sweeps().into_iter().map(|(_, sql)| sql)).chain([BURY.to_owned()]);
+    let all = all.chain(shown::sweep_texts::<Op>().into_iter().map(|(_, sql)| sql)).chain([BURY.to_owned()]);
     for sql in all.chain(checks.inspect(|sql| assert!(!sql.contains('$'), "{sql}"))) {
         assert!(!sql.contains('?'), "{sql}");
     }
@@ -176,7 +166,7 @@ async fn the_frame_and_the_sweeps_read_through_no_table_that_grows() {
     let (_dir, mut opened) = migrated().await;
     let frames = [KNOWN, BURY].map(|sql| ("frame".to_owned(), sql.to_owned()));
     let mut scans = BTreeSet::new();
-    for (owner, string) in frames.into_iter().chain(of_sweeps()) {
+    for (owner, string) in frames.into_iter().chain(shown::sweep_texts::<Op>()) {
         for statement in string.split(';').map(str::trim).filter(|s| !s.is_empty()) {
             if statement.starts_with("BEGIN") || statement.starts_with("COMMIT") {
                 continue;

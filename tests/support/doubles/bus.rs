@@ -2,11 +2,11 @@
 
 use std::task::{Context, Poll};
 
+use eitherway::health::{Database, Health};
+use eitherway::stack::Bus;
+use eitherway::store::Store;
+use eitherway::{Cause, Code, Error, Operation, Reply, Request, Via};
 use futures_util::future::BoxFuture;
-use rosey::health::{Database, Health};
-use rosey::stack::Bus;
-use rosey::store::Store;
-use rosey::{Cause, Code, Error, Operation, Reply, Request, Via};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tower::Service;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use rosey::store::{DeadLetter, Instances, Store};
-use rosey::{Ack, Cause, Code, Error, Head, OpId, Operation, Received, Reply, Request, Via};
+use eitherway::store::{DeadLetter, Instances, Store};
+use eitherway::{Ack, Cause, Code, Error, Head, OpId, Operation, Received, Reply, Request, Via};
 use serde_json::Value;
 use tower::Service;
 

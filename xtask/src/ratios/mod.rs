@@ -34,7 +34,9 @@ pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
     let start = SystemTime::now();
     let home = paths.target().join("criterion");
     let mut command = cargo(paths);
-    command.args(["bench", "--package", "rosey-layers", "--all-features", "--bench", "layers"]).args(args);
+    command
+        .args(["bench", "--package", "eitherway-layers", "--all-features", "--bench", "layers"])
+        .args(args);
     command.env("CRITERION_HOME", &home);
     step(command, "the message is above")?;
 

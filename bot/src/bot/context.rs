@@ -1,0 +1,183 @@
+//! The context that a handler receives.
+
+use std::fmt;
+use std::sync::Arc;
+
+use eitherway_layers::{Class, Classify};
+use tokio::sync::OnceCell;
+use tracing::warn;
+
+use super::chat::Voice;
+use super::delivery::Deliveries;
+use super::event::Event;
+use super::progress::Progress;
+use super::room::Room;
+use super::troubles::{Troubles, Wrong};
+use crate::op::{Error, Op, RoseyClient};
+use eitherway::client::{Db, Stack};
+use eitherway::clock;
+use eitherway::operation::Operation;
+
+/// The bot from a handler's point of view: its database, voice and room. Cheap to clone.
+pub struct Context<S> {
+    inner: Arc<Inner<S>>,
+}
+
+struct Inner<S> {
+    db: Db<S>,
+    voice: Arc<dyn Voice>,
+    room: Room,
+    progress: Arc<Progress>,
+    deliveries: Deliveries,
+    troubles: Troubles,
+    identity: Identity,
+    sign_of_life: OnceCell<Option<i64>>,
+}
+
+/// The identity of a bot.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The bot's name in the channel.
+    pub name: String,
+    /// The channel's name, if it has one.
+    pub channel: Option<String>,
+    /// When the bot started, in unix milliseconds.
+    pub started_at: i64,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self { name: "Rosey".to_owned(), channel: None, started_at: clock::now() }
+    }
+}
+
+impl<S> Context<S> {
+    pub(super) fn new(db: Db<S>, voice: Arc<dyn Voice>, identity: Identity, progress: Arc<Progress>) -> Self {
+        let inner = Inner {
+            db,
+            voice,
+            room: Room::default(),
+            progress,
+            deliveries: Deliveries::default(),
+            troubles: Troubles::default(),
+            identity,
+            sign_of_life: OnceCell::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The bot's database. Operations happen now, with fresh ids; see [`of`](Self::of).
+    pub fn db(&self) -> &Db<S> {
+        &self.inner.db
+    }
+
+    /// The database, for the **one** operation `name` derived from this event: at the event's time, with its
+    /// id ([`Event::head`]).
+    pub fn of(&self, event: &Event, name: &str) -> Db<S>
+    where
+        S: Clone,
+    {
+        self.inner.db.with(event.head(name))
+    }
+
+    /// The bot's voice.
+    pub fn voice(&self) -> &dyn Voice {
+        &*self.inner.voice
+    }
+
+    /// The channel as the last event left it.
+    pub fn room(&self) -> &Room {
+        &self.inner.room
+    }
+
+    /// The identity of the bot.
+    pub fn identity(&self) -> &Identity {
+        &self.inner.identity
+    }
+
+    /// The bot's counters.
+    pub fn progress(&self) -> &Progress {
+        &self.inner.progress
+    }
+
+    pub(super) fn deliveries(&self) -> &Deliveries {
+        &self.inner.deliveries
+    }
+
+    pub(super) fn troubles(&self) -> &Troubles {
+        &self.inner.troubles
+    }
+
+    /// Counts an operation, and logs the consequence of a failure for `what`, the thing to be recorded or
+    /// done ("the join of alice"). The log is rate limited. The bot goes on in any case.
+    pub fn settle<T>(&self, result: Result<T, Error>, what: fmt::Arguments<'_>) -> Option<T> {
+        self.counted(result).map_err(|error| self.tell(what, &error)).ok()
+    }
+
+    /// Logs the consequence of a failed operation.
+    pub(super) fn tell(&self, what: fmt::Arguments<'_>, error: &Error) {
+        let (wrong, then) = match error.class() {
+            Class::Rejected => (Wrong::Refused, "refused, and not tried again"),
+            Class::Unknown => (Wrong::Unknown, "may be lost"),
+            Class::NotSent | Class::TooLarge | Class::Backend => (Wrong::Lost, "lost"),
+        };
+        let Some(more) = self.troubles().again(wrong) else { return };
+        let operation = error.request().map_or("an operation", |r| r.op.spec().name);
+        let id = error.request().map(|r| r.head.id.to_string());
+        let id = id.as_deref().unwrap_or("-");
+        warn!(operation, id, "{what}: {then}: {error}{more}");
+    }
+
+    /// Counts an operation without logging.
+    pub(super) fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        let progress = self.progress();
+        progress.operation();
+        result.inspect_err(|error| {
+            progress.operation_failed();
+            if error.class() == Class::Rejected {
+                progress.operation_refused();
+            }
+        })
+    }
+}
+
+impl<S: Stack<Op>> Context<S> {
+    /// When the previous bot was last known to be watching, in unix seconds, if it left open sessions.
+    ///
+    /// This bot's status overwrites that time, so every sender of a status awaits this method first. The
+    /// first caller reads it from the database; a failure is not retried, because by then the time may be
+    /// this bot's own.
+    pub(super) async fn sign_of_life(&self) -> Option<i64> {
+        let ask = || async {
+            let sessions = self.counted(self.db().open_sessions().await);
+            let unknown =
+                |error: &Error| warn!("cannot determine until when the previous bot was watching: {error}");
+            sessions.inspect_err(unknown).ok()?.iter().map(|session| session.watched_until).min()
+        };
+        *self.inner.sign_of_life.get_or_init(ask).await
+    }
+}
+
+impl<S> Clone for Context<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<S> fmt::Debug for Context<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("identity", &self.inner.identity)
+            .field("room", &self.inner.room)
+            .finish()
+    }
+}
+
+/// Untrusted text, shortened and escaped for the log.
+pub(super) fn brief(text: &str) -> impl fmt::Display + '_ {
+    const LONGEST: usize = 80;
+    fmt::from_fn(move |f| {
+        text.chars().take(LONGEST).try_for_each(|c| write!(f, "{}", c.escape_debug()))?;
+        f.write_str(if text.chars().nth(LONGEST).is_some() { "…" } else { "" })
+    })
+}

@@ -1,0 +1,237 @@
+//! Delivery of waiting messages: claim, send, mark.
+//!
+//! A message is never sent twice while the bot lives: sent messages are remembered, and one that is handed
+//! out again is marked again instead. A mark that fails is kept with its id and repeated before the next
+//! poll, so that a bot which stops later has reported everything it sent. After a crash between send and mark
+//! there is at most one repeat.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use eitherway_layers::{Class, Classify};
+use tracing::{debug, warn};
+
+use super::context::{Context, brief};
+use super::troubles::Wrong;
+use crate::op::{Error, Op, OutboundMessage, Request, RoseyClient};
+use eitherway::client::Stack;
+
+/// Messages per claim. They are sent and marked one after another, and all of that must fit into the lease of
+/// 30 s, even if every mark takes the 2 s of a path that does not answer.
+pub(super) const CLAIM: u32 = 10;
+/// The largest number of consecutive claims.
+const ROUNDS: u32 = 20;
+/// How many sent messages are remembered: the newest ones. A lease ends after 30 s, so this is plenty.
+const REMEMBERED: usize = 16_384;
+/// How many failed marks are kept.
+const OWED: usize = 4_096;
+
+/// The messages that this process has sent or is sending.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sending: HashSet<i64>,
+    sent: HashSet<i64>,
+    order: VecDeque<i64>,
+    owed: VecDeque<Request>,
+}
+
+/// What to do with a message that was handed out.
+enum Turn<'a> {
+    /// Send the message. Dropping this without [`sent`](Sending::sent) allows another attempt.
+    Send(Sending<'a>),
+    /// The message has been sent: mark it again.
+    Mark,
+    /// Another task is sending the message (its lease has ended meanwhile): leave it alone.
+    Leave,
+}
+
+struct Sending<'a> {
+    deliveries: &'a Deliveries,
+    id: i64,
+}
+
+impl Sending<'_> {
+    fn sent(self) {
+        let mut state = self.deliveries.state();
+        if state.order.len() == REMEMBERED
+            && let Some(oldest) = state.order.pop_front()
+        {
+            state.sent.remove(&oldest);
+        }
+        state.sent.insert(self.id);
+        state.order.push_back(self.id);
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.deliveries.state().sending.remove(&self.id);
+    }
+}
+
+impl Deliveries {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self, id: i64) -> Turn<'_> {
+        let mut state = self.state();
+        if state.sent.contains(&id) {
+            return Turn::Mark;
+        }
+        if state.sending.insert(id) { Turn::Send(Sending { deliveries: self, id }) } else { Turn::Leave }
+    }
+
+    /// Queues a mark for repetition. Returns whether the oldest one was dropped to make room.
+    fn owe(&self, request: Request) -> bool {
+        let mut state = self.state();
+        let full = state.owed.len() == OWED;
+        if full {
+            state.owed.pop_front();
+        }
+        state.owed.push_back(request);
+        full
+    }
+
+    fn first_owed(&self) -> Option<Request> {
+        self.state().owed.front().cloned()
+    }
+
+    fn paid(&self, request: &Request) {
+        self.state().owed.retain(|owed| owed.head.id != request.head.id);
+    }
+
+    /// The number of failed marks that wait to be repeated.
+    pub(super) fn owed(&self) -> usize {
+        self.state().owed.len()
+    }
+}
+
+impl<S: Stack<Op>> Context<S> {
+    /// Delivers the messages that wait for `user`, or for the whole channel, oldest first. If the claim
+    /// fails, logs a warning and delivers nothing.
+    ///
+    /// If the future is dropped between send and mark, the message is marked when it is handed out again.
+    pub(super) async fn deliver(&self, user: Option<&str>) {
+        for _ in 0..ROUNDS {
+            let claimed = match user {
+                Some(user) => self.db().outbound_messages(user, CLAIM).await,
+                None => self.db().outbound_channel_messages(CLAIM).await,
+            };
+            let none = |error: &Error| {
+                if let Some(more) = self.troubles().again(Wrong::Unclaimed) {
+                    let user = brief(user.unwrap_or("the channel"));
+                    warn!("cannot read the messages for {user}; they stay queued: {error}{more}");
+                }
+            };
+            let messages = self.counted(claimed).inspect_err(none).unwrap_or_default();
+            let more = messages.len() >= CLAIM as usize;
+            for message in messages {
+                self.hand_over(&message).await;
+            }
+            if !more {
+                break;
+            }
+        }
+    }
+
+    async fn hand_over(&self, message: &OutboundMessage) {
+        let sending = match self.deliveries().turn(message.id) {
+            Turn::Send(sending) => sending,
+            Turn::Mark => return self.mark_sent(message.id).await,
+            Turn::Leave => return,
+        };
+        let sent = match &message.username {
+            Some(user) => self.voice().pm(user, &message.content).await,
+            None => self.voice().say(&message.content).await,
+        };
+        match sent {
+            Ok(()) => {
+                sending.sent();
+                self.progress().message_delivered();
+                self.mark_sent(message.id).await;
+            }
+            Err(unsent) => {
+                self.progress().message_undelivered();
+                if let Some(more) = self.troubles().again(Wrong::Undelivered) {
+                    warn!(message = message.id, "a message could not be delivered: {unsent}{more}");
+                }
+                let marked = self
+                    .db()
+                    .outbound_mark_failed(message.id, unsent.to_string(), unsent.is_permanent())
+                    .await;
+                self.keep(marked, format_args!("that message {} could not be delivered", message.id));
+            }
+        }
+    }
+
+    async fn mark_sent(&self, message: i64) {
+        let marked = self.db().outbound_mark_sent(message).await;
+        self.keep(marked, format_args!("that message {message} was delivered"));
+    }
+
+    /// Keeps a failed mark for repetition, unless it was refused.
+    fn keep(&self, marked: Result<(), Error>, what: std::fmt::Arguments<'_>) {
+        let Err(error) = self.counted(marked) else { return };
+        if error.class() == Class::Rejected {
+            return self.tell(what, &error);
+        }
+        if let Some(more) = self.troubles().again(Wrong::Unmarked) {
+            warn!("{what}: not recorded yet, will retry: {error}{more}");
+        }
+        let given_up = error.into_request().is_some_and(|request| self.deliveries().owe(request));
+        if given_up && let Some(more) = self.troubles().again(Wrong::GivenUp) {
+            warn!("more than {OWED} delivery reports wait to be retried; dropped the oldest{more}");
+        }
+    }
+
+    /// Repeats the failed marks, oldest first, until one fails again. Dropping the future loses none of them.
+    pub(super) async fn repay(&self) {
+        // Marks that are queued from here on are left for the next call.
+        for _ in 0..self.deliveries().owed() {
+            let Some(request) = self.deliveries().first_owed() else { return };
+            match self.counted(self.db().send(request.clone()).await) {
+                Ok(_) => {}
+                Err(error) if error.class() == Class::Rejected => {
+                    self.tell(format_args!("what became of a message"), &error);
+                }
+                Err(error) => return debug!("a mark failed again: {error}"),
+            }
+            self.deliveries().paid(&request);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_the_newest_stays() {
+        let deliveries = Deliveries::default();
+        let last = REMEMBERED as i64 + 10;
+        for id in 0..=last {
+            match deliveries.turn(id) {
+                Turn::Send(sending) => sending.sent(),
+                _ => panic!("{id} is new"),
+            }
+        }
+        assert!(matches!(deliveries.turn(last), Turn::Mark));
+        assert!(matches!(deliveries.turn(0), Turn::Send(_)), "long forgotten");
+        assert_eq!(deliveries.state().sent.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn a_message_in_hand_is_left_to_whoever_has_it_and_an_abandoned_one_may_be_taken_up() {
+        let deliveries = Deliveries::default();
+        let first = deliveries.turn(1);
+        assert!(matches!(deliveries.turn(1), Turn::Leave));
+        drop(first);
+        assert!(matches!(deliveries.turn(1), Turn::Send(_)));
+    }
+}

@@ -1,0 +1,151 @@
+//! The bot: events of a chat channel in, database operations and chat lines out.
+//!
+//! ```text
+//! chat ── Event ──► Dispatcher ── handlers ──► Db (the typed client)
+//!   ▲                                │
+//!   └──────────── Voice ◄────────────┘        Room, background tasks
+//! ```
+//!
+//! | file | contains |
+//! |---|---|
+//! | [`event`] | normalised events; the time and identity assigned when an event is read |
+//! | [`chat`] | networks: events in, a voice out |
+//! | [`dispatch`] | which handlers run, in which order, and what happens when one fails |
+//! | [`handlers`] | the seven handlers that use the database |
+//! | `tasks` | periodic tasks |
+//!
+//! Events are handled concurrently, so that one slow operation does not stop the channel. Every event gets
+//! its time and its ids when it is read, and operations commute, so the order in which they finish does not
+//! matter.
+//!
+//! The bot knows only the typed client, and not which path serves an operation.
+
+pub mod chat;
+mod context;
+mod delivery;
+pub mod dispatch;
+pub mod event;
+pub mod handlers;
+mod progress;
+mod room;
+mod run;
+mod summary;
+mod tasks;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod troubles;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat::Chat;
+pub use chat::{Unsent, Voice};
+pub use context::{Context, Identity};
+pub use dispatch::{BoxError, Dispatcher, Flow, Handler};
+pub use event::{Body, Event, Kind, Stamp, UserData};
+pub use progress::Progress;
+pub use room::{Counts, Room};
+pub use summary::{Ended, Summary};
+pub use tasks::Intervals;
+
+use crate::op::Op;
+use eitherway::client::{Db, Stack};
+
+/// A bot, before it runs.
+///
+/// ```no_run
+/// # async fn example<S: eitherway::Stack<rosey::op::Op>>(db: eitherway::Db<S>) -> Result<(), Box<dyn std::error::Error>> {
+/// use rosey::bot::{Bot, chat};
+///
+/// let bot = Bot::new(db, chat::open("jsonl:session.jsonl").await?).name("Rosey").channel("lounge");
+/// let summary = bot.run(std::future::pending()).await;
+/// eprintln!("{summary}");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Bot<S> {
+    db: Db<S>,
+    chat: Box<dyn Chat>,
+    identity: Identity,
+    dispatcher: Dispatcher<S>,
+    intervals: Intervals,
+    concurrency: usize,
+    grace: Duration,
+    progress: Arc<Progress>,
+}
+
+impl<S: Stack<Op>> Bot<S> {
+    /// A bot with the standard [`handlers`].
+    pub fn new(db: Db<S>, chat: Box<dyn Chat>) -> Self {
+        let mut dispatcher = Dispatcher::new();
+        handlers::register(&mut dispatcher);
+        Self {
+            db,
+            chat,
+            identity: Identity::default(),
+            dispatcher,
+            intervals: Intervals::default(),
+            concurrency: 256,
+            grace: Duration::from_secs(10),
+            progress: Arc::default(),
+        }
+    }
+
+    /// Sets the bot's name in the channel. Default: `Rosey`.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.identity.name = name.into();
+        self
+    }
+
+    /// Sets the channel's name.
+    #[must_use]
+    pub fn channel(mut self, channel: impl Into<String>) -> Self {
+        self.identity.channel = Some(channel.into());
+        self
+    }
+
+    /// Sets how often the background tasks run.
+    #[must_use]
+    pub fn intervals(self, intervals: Intervals) -> Self {
+        Self { intervals, ..self }
+    }
+
+    /// Sets how many events are handled concurrently, at least one. Default: 256. While that many events wait
+    /// for their operations, no more are read.
+    #[must_use]
+    pub fn concurrency(self, events: usize) -> Self {
+        Self { concurrency: events.max(1), ..self }
+    }
+
+    /// Sets how long events in progress may take when the bot ends. Default: 10 s. The last status may take
+    /// another quarter of that time.
+    #[must_use]
+    pub fn grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
+    /// Adds a handler after the existing ones.
+    #[must_use]
+    pub fn on<M>(mut self, kind: Kind, handler: impl Handler<S, M>) -> Self {
+        self.dispatcher.on(kind, handler);
+        self
+    }
+
+    /// The bot's counters, to watch while it runs.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+}
+
+impl<S: 'static> std::fmt::Debug for Bot<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bot")
+            .field("identity", &self.identity)
+            .field("dispatcher", &self.dispatcher)
+            .field("intervals", &self.intervals)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,128 @@
+//! The life cycle of a bot: reading, handling, stopping.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use eitherway_layers::log::Trouble;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{FutureExt, future};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use super::chat::{Received, Unreadable};
+use super::context::Context;
+use super::dispatch::Dispatcher;
+use super::event::Event;
+use super::summary::{Ended, Summary};
+use super::troubles::Wrong;
+use super::{Bot, handlers, tasks};
+use crate::op::Op;
+use eitherway::client::Stack;
+
+type Chain<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+impl<S: Stack<Op>> Bot<S> {
+    /// Runs until the input ends or `shutdown` completes. The bot then reads no more events, finishes those
+    /// in progress within the grace period, sends the last status, and flushes the output.
+    ///
+    /// Dropping the future ends everything at once: events in progress are abandoned, background tasks
+    /// aborted, and no last status is sent.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Summary {
+        let Self { db, chat, identity, dispatcher, intervals, concurrency, grace, progress } = self;
+        progress.total(chat.size());
+        let bot = Context::new(db, chat.voice(), identity, progress);
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = tasks::start(&bot, intervals, &stopped);
+        let mut chains = FuturesUnordered::new();
+        let reader = Reader { bot: &bot, dispatcher: &dispatcher, concurrency };
+        let ended = reader.read(chat.listen(), shutdown, &mut chains).await;
+        info!("{}: finishing events in progress", ended.as_str());
+
+        let deadline = Instant::now() + grace;
+        // A send error means that every task has ended already.
+        let _ = stop.send(true);
+        let chains_done = async { while chains.next().await.is_some() {} };
+        let tasks_done = async { while tasks.join_next().await.is_some() {} };
+        if timeout_at(deadline, future::join(chains_done, tasks_done)).await.is_err() {
+            warn!("{} events were not finished within {grace:?}", chains.len());
+        }
+        let abandoned = chains.len() as u64;
+        drop(chains);
+        tasks.shutdown().await;
+        // The rest of the grace period, but at least a quarter of it.
+        let deadline = deadline.max(Instant::now() + grace / 4);
+        let farewell = async {
+            bot.repay().await;
+            handlers::say_offline(&bot, ended.as_str()).await;
+            if let Err(unsent) = bot.voice().flush().await {
+                warn!("some of the output could not be written: {unsent}");
+            }
+        };
+        if timeout_at(deadline, farewell).await.is_err() {
+            warn!("the last status or the output could not be written in time");
+        }
+        bot.troubles().rest(Trouble::finish);
+        Summary::new(ended, bot.progress(), abandoned, bot.deliveries().owed() as u64)
+    }
+}
+
+struct Reader<'a, S> {
+    bot: &'a Context<S>,
+    dispatcher: &'a Dispatcher<S>,
+    concurrency: usize,
+}
+
+impl<'a, S: Stack<Op>> Reader<'a, S> {
+    /// Starts the chain of every event in the order of reading, at most `concurrency` of them at a time.
+    async fn read(
+        &self,
+        mut events: impl StreamExt<Item = Received> + Unpin,
+        shutdown: impl Future<Output = ()>,
+        chains: &mut FuturesUnordered<Chain<'a>>,
+    ) -> Ended {
+        let mut shutdown = pin!(shutdown.fuse());
+        loop {
+            // An input that is always ready must not starve the background tasks.
+            tokio::task::coop::consume_budget().await;
+            let received = tokio::select! {
+                biased;
+                () = &mut shutdown => return Ended::Shutdown,
+                Some(()) = chains.next(), if !chains.is_empty() => continue,
+                received = events.next(), if chains.len() < self.concurrency => received,
+            };
+            let Some(Received { position, item }) = received else { return Ended::EndOfInput };
+            self.bot.progress().read_to(position);
+            match item {
+                Ok(event) => self.begin(event, chains).await,
+                Err(unreadable @ Unreadable::Line { .. }) => {
+                    self.bot.progress().bad_line();
+                    if let Some(more) = self.bot.troubles().again(Wrong::Unreadable) {
+                        warn!("skipped {unreadable}{more}");
+                    }
+                }
+                Err(lost @ Unreadable::Lost(_)) => {
+                    warn!("{lost}");
+                    return Ended::InputLost;
+                }
+            }
+        }
+    }
+
+    /// Polls a chain for the first time immediately, so that its synchronous handlers run in the order of
+    /// events. The remaining work mostly waits, and runs concurrently.
+    async fn begin(&self, event: Event, chains: &mut FuturesUnordered<Chain<'a>>) {
+        let (bot, dispatcher) = (self.bot, self.dispatcher);
+        let mut chain: Chain<'a> = Box::pin(async move {
+            let kind = event.kind();
+            dispatcher.dispatch(bot, Arc::new(event)).await;
+            bot.progress().event(kind);
+        });
+        // `chains` polls every future that is pushed, which replaces the waker of this poll.
+        if future::poll_fn(|cx| Poll::Ready(chain.as_mut().poll(cx))).await.is_pending() {
+            chains.push(chain);
+        }
+    }
+}

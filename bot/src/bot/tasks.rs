@@ -1,0 +1,95 @@
+//! The bot's periodic tasks: delivering messages, counting users, sending the heartbeat.
+//!
+//! The tasks follow the wall clock, even if a recording is played at another speed. A missed tick is skipped,
+//! a task never runs concurrently with itself, and a panic in a task costs only that tick.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::warn;
+
+use super::context::Context;
+use super::dispatch::panic_message;
+use super::troubles::Wrong;
+use super::{handlers, troubles};
+use crate::op::{Op, RoseyClient};
+use eitherway::client::Stack;
+
+/// How often the background tasks run. Zero disables a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intervals {
+    /// Delivers messages to the channel, and repeats failed marks.
+    pub messages: Duration,
+    /// Records the number of users.
+    pub user_counts: Duration,
+    /// Sends the status, which is also the heartbeat.
+    pub status: Duration,
+}
+
+impl Default for Intervals {
+    fn default() -> Self {
+        Self {
+            messages: Duration::from_secs(2),
+            user_counts: Duration::from_secs(300),
+            status: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Starts the tasks. Each runs first after one interval, and ends when `stop` becomes true or its sender is
+/// dropped: immediately between two runs, otherwise after the current run. Dropping the set aborts the tasks.
+pub(super) fn start<S: Stack<Op>>(
+    bot: &Context<S>,
+    intervals: Intervals,
+    stop: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(every(intervals.messages, "messages", bot.clone(), stop.clone(), handlers::channel_messages));
+    tasks.spawn(every(intervals.user_counts, "user counts", bot.clone(), stop.clone(), count_users));
+    tasks.spawn(every(intervals.status, "status", bot.clone(), stop.clone(), handlers::heartbeat));
+    tasks.spawn(troubles::watch(bot.clone(), stop.clone()));
+    tasks
+}
+
+/// Records the current number of users, if it is known.
+async fn count_users<S: Stack<Op>>(bot: Context<S>) {
+    let Some(counts) = bot.room().counts() else { return };
+    let noted = bot.db().user_count(counts.chat, counts.connected.unwrap_or(counts.chat)).await;
+    bot.settle(noted, format_args!("a count of {} users", counts.chat));
+}
+
+async fn every<S, F>(
+    interval: Duration,
+    name: &'static str,
+    bot: Context<S>,
+    mut stop: watch::Receiver<bool>,
+    task: impl Fn(Context<S>) -> F + Send,
+) where
+    S: Stack<Op>,
+    F: Future<Output = ()> + Send,
+{
+    if interval.is_zero() {
+        return;
+    }
+    let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(panic) = AssertUnwindSafe(task(bot.clone())).catch_unwind().await {
+            bot.progress().handler_panic();
+            if let Some(more) = bot.troubles().again(Wrong::Handler) {
+                let message = panic_message(&*panic);
+                warn!(task = name, "a background task panicked and continues: {message}{more}");
+            }
+        }
+    }
+}

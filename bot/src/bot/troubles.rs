@@ -1,0 +1,146 @@
+//! Rate-limited warnings: a failure that repeats with every event is logged once, and then counted.
+
+use std::time::Duration;
+
+use eitherway_layers::log::{More, Past, Trouble};
+use tokio::sync::watch;
+use tokio::time;
+use tracing::warn;
+
+use super::context::Context;
+
+/// How often the bot checks whether a failure has stopped repeating.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Kinds of failure that may affect many events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// An operation was refused.
+    Refused,
+    /// An operation may or may not have taken effect.
+    Unknown,
+    /// An operation has not taken effect.
+    Lost,
+    /// Waiting messages could not be claimed.
+    Unclaimed,
+    /// The chat did not accept a message.
+    Undelivered,
+    /// The result of a delivery could not be recorded.
+    Unmarked,
+    /// The result of a delivery could not be recorded, and no further attempt follows.
+    GivenUp,
+    /// Input that is not an event.
+    Unreadable,
+    /// A handler failed or panicked.
+    Handler,
+}
+
+impl Wrong {
+    const COUNT: usize = Self::Handler as usize + 1;
+    const ALL: [Self; Self::COUNT] = [
+        Self::Refused,
+        Self::Unknown,
+        Self::Lost,
+        Self::Unclaimed,
+        Self::Undelivered,
+        Self::Unmarked,
+        Self::GivenUp,
+        Self::Unreadable,
+        Self::Handler,
+    ];
+
+    /// A phrase for several failures of this kind.
+    const fn many(self) -> &'static str {
+        match self {
+            Self::Refused => "operations were refused, and are not tried again",
+            Self::Unknown => "operations may be lost",
+            Self::Lost => "operations are lost",
+            Self::Unclaimed => "attempts to read the waiting messages failed",
+            Self::Undelivered => "messages could not be delivered",
+            Self::Unmarked => "delivery reports could not be recorded yet and will be retried",
+            Self::GivenUp => "delivery reports were dropped",
+            Self::Unreadable => "lines of the input were skipped",
+            Self::Handler => "handlers failed",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Troubles([Trouble; Wrong::COUNT]);
+
+impl Troubles {
+    /// Records a failure. Returns `Some` if it is to be logged.
+    pub(super) fn again(&self, wrong: Wrong) -> Option<More> {
+        self.0[wrong as usize].again()
+    }
+
+    /// Logs the failures that no line has reported yet.
+    pub(super) fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
+        for (wrong, trouble) in Wrong::ALL.into_iter().zip(&self.0) {
+            if let Some(Past { unsaid, lasted, .. }) = end(trouble).filter(|past| past.unsaid > 0) {
+                warn!("{unsaid} more {}, in {:.1} s", wrong.many(), lasted.as_secs_f64());
+            }
+        }
+    }
+}
+
+/// Logs the summary of failures that have stopped, until `stop`.
+pub(super) async fn watch<S>(bot: Context<S>, mut stop: watch::Receiver<bool>) {
+    while time::timeout(LOOK, stop.wait_for(|stop| *stop)).await.is_err() {
+        bot.troubles().rest(Trouble::over);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bot::event::Body;
+    use crate::bot::testing::{Fake, Told, join, line};
+    use crate::heard::Heard;
+    use eitherway::error::Code;
+
+    #[test]
+    fn every_kind_has_its_place() {
+        assert!(Wrong::ALL.into_iter().enumerate().all(|(place, wrong)| wrong as usize == place));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_lost_events_are_a_few_lines_that_count_them_all() {
+        let (heard, _guard) = Heard::catch();
+        let told = Told::new(Fake::failing(Code::UNAVAILABLE));
+        for user in 0..1_000 {
+            told.tell(5_000, join(&format!("user {user}"))).await;
+        }
+        told.tell(5_000, line("ann", "refused?")).await;
+        told.fake.fail("message_log", Code::INVALID);
+        told.tell(5_000, line("ann", "refused")).await;
+        let said = heard.take();
+        assert_eq!(said.len(), 3, "the join, the messages that wait, the line that is refused: {said:?}");
+        assert!(said[0].starts_with("WARN the join of user 0: lost: made to fail"), "{said:?}");
+        assert!(said[2].starts_with("WARN a line of ann: refused, and not tried again"), "{said:?}");
+        told.fake.recover();
+        time::advance(Trouble::CALM).await;
+        told.bot.troubles().rest(Trouble::over);
+        let said = heard.take();
+        assert!(said.contains(&"WARN 1000 more operations are lost, in 0.0 s".to_owned()), "{said:?}");
+        assert_eq!(said.len(), 2, "{said:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_always_fails_is_said_once_in_a_while() {
+        let (heard, _guard) = Heard::catch();
+        let told = Told::new(Fake::default());
+        told.ears.fault(Some(crate::bot::testing::Fault::Panic));
+        for _ in 0..50 {
+            told.fake.answer(
+                "outbound_get",
+                serde_json::json!([crate::bot::testing::waiting(1, Some("ann"), "x")]),
+            );
+            told.tell(5_000, join("ann")).await;
+        }
+        assert_eq!(heard.take().len(), 1);
+        told.tell(5_000, Body::Connect).await;
+        told.bot.troubles().rest(Trouble::finish);
+        assert_eq!(heard.take(), ["WARN 49 more handlers failed, in 0.0 s"]);
+    }
+}

@@ -1,0 +1,163 @@
+//! The addresses that options take, checked before anything is opened. An error never repeats the address: it may hold a
+//! password.
+
+use async_nats::ServerAddr;
+
+use crate::op::Op;
+use eitherway::nats::is_subject;
+use eitherway::service::{self, ServeError};
+use eitherway::sql::{OpenError, SqliteOptions};
+
+/// Reads `--nats-url`: one address, or several separated by commas.
+pub(super) fn nats_url(text: &str) -> Result<String, String> {
+    let addresses: Vec<&str> = text.split(',').map(str::trim).collect();
+    for (index, address) in addresses.iter().enumerate() {
+        let number = if addresses.len() > 1 { format!("address {}: ", index + 1) } else { String::new() };
+        nats_address(address).map_err(|why| format!("{number}{why}"))?;
+    }
+    Ok(text.to_owned())
+}
+
+fn nats_address(address: &str) -> Result<(), String> {
+    const EXPECTED: &str = "expected an address such as nats://127.0.0.1:4222";
+    if address.is_empty() {
+        return Err(format!("there is no address between two commas; {EXPECTED}"));
+    }
+    let (scheme, rest) = address.split_once("://").unwrap_or(("nats", address));
+    if !matches!(scheme, "nats" | "tls") {
+        return Err(format!("only nats:// and tls:// addresses are supported; {EXPECTED}"));
+    }
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let read = format!("{scheme}://{host}").parse::<ServerAddr>();
+    match read {
+        Ok(server) if !server.host().trim().is_empty() => Ok(()),
+        Ok(_) => Err(format!("the host is missing; {EXPECTED}")),
+        Err(_) if has_port_that_is_no_number(host) => Err(format!(
+            "what follows the host is no port number (user and password stand before an at sign); {EXPECTED}"
+        )),
+        Err(_) => Err(format!("this is no address of a NATS server; {EXPECTED}")),
+    }
+}
+
+/// Host and port of an address that has been read.
+pub(super) fn host_and_port(address: &str) -> Option<(String, u16)> {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("nats", address));
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let server = format!("{scheme}://{host}").parse::<ServerAddr>().ok()?;
+    Some((server.host().trim_matches(['[', ']']).to_owned(), server.port()))
+}
+
+fn has_port_that_is_no_number(host: &str) -> bool {
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+    host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_err())
+}
+
+/// Reads `--database-url`: `sqlite://FILE`, `sqlite:FILE`, or the path of a file.
+pub(super) fn database_url(text: &str) -> Result<String, String> {
+    const EXPECTED: &str = "expected sqlite://FILE or the path of a file";
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    match scheme.as_deref() {
+        Some("postgres" | "postgresql") => {
+            return Err(format!("PostgreSQL is not supported; {EXPECTED}"));
+        }
+        Some("sqlite") if !text.starts_with("sqlite:") => {
+            return Err(format!("the scheme is written in lower case; {EXPECTED}"));
+        }
+        Some("mysql" | "mariadb" | "mssql" | "file" | "http" | "https" | "nats" | "tls") => {
+            return Err(format!("only SQLite is supported; {EXPECTED}"));
+        }
+        Some(_) if text.contains('@') && !text.starts_with("sqlite:") => {
+            return Err(format!(
+                "this looks like the address of a server, with a user and a password; {EXPECTED}"
+            ));
+        }
+        _ => {}
+    }
+    match SqliteOptions::new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(OpenError::Address(_, why)) => Err(format!("{why}; {EXPECTED}")),
+        Err(_) => Err(EXPECTED.to_owned()),
+    }
+}
+
+/// Reads `--nats-inbox-prefix`.
+pub(super) fn inbox_prefix(text: &str) -> Result<String, String> {
+    if is_subject(text) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a subject without wildcards, such as _INBOX_bot".to_owned())
+}
+
+/// Reads `--reply-prefix`: one prefix, or several separated by commas.
+pub(super) fn reply_prefixes(text: &str) -> Result<String, String> {
+    for prefix in text.split(',').map(str::trim) {
+        match service::reply_prefix::<Op>(prefix) {
+            Err(ServeError::ReplyPrefix { prefix, why }) => return Err(format!("{prefix:?}: {why}")),
+            Err(error) => return Err(error.to_string()),
+            Ok(()) => {}
+        }
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_a_server_is_one_that_can_be_connected_to() {
+        for right in [
+            "nats://127.0.0.1:4222",
+            "tls://me:my secret@host",
+            "localhost",
+            "localhost:4222",
+            "me:secret@host:1",
+            "nats://a:1, nats://u:p@b:2,c",
+            "nats://[::1]:4222",
+            "nats://me:p%40ss@host/",
+            "nats://me:12,secret@host",
+        ] {
+            assert_eq!(nats_url(right), Ok(right.to_owned()));
+        }
+        for (wrong, says) in [
+            (",", "between two commas"),
+            ("nats://a,", "address 2: there is no address"),
+            ("nats://", "host is missing"),
+            ("nats://me:secret@", "host is missing"),
+            ("nats://me:secret", "no port number"),
+            ("me:secret", "no port number"),
+            ("nats://me:secret@host:port", "no port number"),
+            ("http://host", "only nats:// and tls://"),
+            ("ws://host", "only nats:// and tls://"),
+            ("nats://a b", "no address of a NATS server"),
+        ] {
+            let error = nats_url(wrong).expect_err(wrong);
+            assert!(error.contains(says), "{wrong}: {error}");
+            assert!(!error.contains("secret"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_a_database_is_a_file_of_sqlite() {
+        for right in ["sqlite://rosey.db", "sqlite:rosey.db", "rosey.db", "./a:b.db", "/srv/me@home/rosey.db"]
+        {
+            assert_eq!(database_url(right), Ok(right.to_owned()));
+        }
+        for (wrong, says) in [
+            ("postgres://me:secret@host/db", "PostgreSQL is not supported"),
+            ("PostgreSQL://host", "PostgreSQL is not supported"),
+            ("mysql://host", "only SQLite"),
+            ("file:rosey.db", "only SQLite"),
+            ("SQLITE://rosey.db", "lower case"),
+            ("me:secret@host", "address of a server"),
+            ("oracle://host", "only sqlite://"),
+            ("sqlite://", "name a file"),
+            ("sqlite::memory:", "name a file"),
+            ("sqlite://rosey.db?mode=ro", "nothing may follow"),
+        ] {
+            let error = database_url(wrong).expect_err(wrong);
+            assert!(error.contains(says), "{wrong}: {error}");
+            assert!(!error.contains("secret"), "{wrong}: {error}");
+        }
+    }
+}

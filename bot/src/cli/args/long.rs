@@ -1,0 +1,98 @@
+//! The options of the commands that run until they are stopped: `up`, `serve` and `bot`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::super::keep::KeepArgs;
+use super::super::outbox::OutboxArgs;
+use super::super::serve::ServiceArgs;
+use super::paths::{DatabaseArgs, NatsArgs, PathArgs};
+use super::values::millis;
+use crate::bot::chat::Source;
+use eitherway::stack::Queries;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ServeArgs {
+    #[command(flatten)]
+    pub(in crate::cli) nats: NatsArgs,
+    #[command(flatten)]
+    pub(in crate::cli) database: DatabaseArgs,
+    #[command(flatten)]
+    pub(in crate::cli) keep: KeepArgs,
+    #[command(flatten)]
+    pub(in crate::cli) service: ServiceArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum QueriesArg {
+    Nats,
+    Db,
+}
+
+impl From<QueriesArg> for Queries {
+    fn from(queries: QueriesArg) -> Self {
+        match queries {
+            QueriesArg::Nats => Self::Nats,
+            QueriesArg::Db => Self::Db,
+        }
+    }
+}
+
+/// The bot's own.
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct ChatArgs {
+    /// Where the chat is: jsonl:FILE or jsonl:- (stdin), one event a line. After a `?`, joined by `&`: shift=now (the
+    /// recording ends now), speed=max or speed=N (N times its own pace)
+    #[arg(long, env = "ROSEY_CHAT", value_name = "SOURCE")]
+    pub(in crate::cli) chat: Source,
+    /// The bot's name in the channel
+    #[arg(long, env = "ROSEY_NAME", default_value = "Rosey", value_name = "NAME")]
+    pub(in crate::cli) name: String,
+    /// The channel's name
+    #[arg(long, env = "ROSEY_CHANNEL", value_name = "NAME")]
+    pub(in crate::cli) channel: Option<String>,
+    /// The path that queries take first: NATS, or the database itself if it is on this machine. The other one serves when
+    /// the first fails. Everything else goes over NATS first
+    #[arg(long, env = "ROSEY_QUERIES", default_value = "nats", value_name = "PATH")]
+    pub(in crate::cli) queries: QueriesArg,
+    /// How many events may be handled at once
+    #[arg(long, env = "ROSEY_CONCURRENCY", default_value = "256", value_name = "N")]
+    pub(in crate::cli) concurrency: usize,
+    /// Write what was done, by operation and path, to this file as JSON when the bot ends
+    #[arg(long, env = "ROSEY_REPORT", value_name = "FILE")]
+    pub(in crate::cli) report: Option<PathBuf>,
+    /// Write to this file how many operations each path served, a line of JSON for each stretch of time: shows an outage
+    #[arg(long, env = "ROSEY_TIMELINE", value_name = "FILE")]
+    pub(in crate::cli) timeline: Option<PathBuf>,
+    /// The length of such a stretch of time, in milliseconds
+    #[arg(long, env = "ROSEY_TIMELINE_MS", default_value = "1000", value_name = "MS", value_parser = millis)]
+    pub(in crate::cli) timeline_ms: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct BotArgs {
+    #[command(flatten)]
+    pub(in crate::cli) chat: ChatArgs,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+    #[command(flatten)]
+    pub(in crate::cli) keep: KeepArgs,
+    #[command(flatten)]
+    pub(in crate::cli) outbox: OutboxArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct UpArgs {
+    #[command(flatten)]
+    pub(in crate::cli) chat: ChatArgs,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+    #[command(flatten)]
+    pub(in crate::cli) keep: KeepArgs,
+    #[command(flatten)]
+    pub(in crate::cli) service: ServiceArgs,
+    #[command(flatten)]
+    pub(in crate::cli) outbox: OutboxArgs,
+}

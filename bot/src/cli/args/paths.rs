@@ -1,0 +1,114 @@
+//! Where NATS and the database are, and how long they may take.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::super::addresses::{database_url, inbox_prefix, nats_url};
+use super::values::{days, file_mode, millis, yes_or_no};
+use eitherway::sql::Retention;
+use eitherway::stack::Queries;
+
+/// Where NATS is.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Paths")]
+pub(in crate::cli) struct NatsArgs {
+    /// The NATS server, or several separated by commas: nats://HOST:PORT or tls://USER:PASSWORD@HOST:PORT
+    #[arg(
+        long,
+        env = "ROSEY_NATS_URL",
+        default_value = "nats://127.0.0.1:4222",
+        value_name = "URL",
+        hide_env_values = true,
+        value_parser = nats_url
+    )]
+    pub(in crate::cli) nats_url: String,
+    /// A NATS credentials file
+    #[arg(long, env = "ROSEY_NATS_CREDENTIALS", value_name = "FILE")]
+    pub(in crate::cli) nats_credentials: Option<PathBuf>,
+    /// What the subjects begin with on which this program is answered over NATS [default: _INBOX]. The service must be
+    /// allowed to answer there: see --reply-prefix of `serve`
+    #[arg(long, env = "ROSEY_NATS_INBOX_PREFIX", value_name = "SUBJECT", value_parser = inbox_prefix)]
+    pub(in crate::cli) nats_inbox_prefix: Option<String>,
+    /// How long it may take to recognise the service on NATS before the other path serves, in milliseconds
+    #[arg(long, env = "ROSEY_RECOGNITION_TIMEOUT_MS", default_value = "2000", value_name = "MS", value_parser = millis)]
+    pub(in crate::cli) recognition_timeout_ms: Duration,
+}
+
+/// Where the database is.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Paths")]
+pub(in crate::cli) struct DatabaseArgs {
+    /// The database: sqlite://FILE, or the path of a file. Defaults to sqlite://rosey.db for serve, up, dead and verify; other commands discover
+    /// the database from the service
+    #[arg(long, env = "ROSEY_DATABASE_URL", value_name = "URL", value_parser = database_url)]
+    pub(in crate::cli) database_url: Option<String>,
+    /// How durable a commit is: `normal` survives the end of the process, `full` a power cut
+    #[arg(long, env = "ROSEY_SYNCHRONOUS", default_value = "normal", value_name = "LEVEL")]
+    pub(in crate::cli) synchronous: SynchronousArg,
+    /// How far in the future an event's time may be, in milliseconds; later ones are refused, on every path. Use one value
+    /// for bot and service
+    #[arg(long, env = "ROSEY_FUTURE_TOLERANCE_MS", default_value = "300000", value_name = "MS", value_parser = millis)]
+    pub(in crate::cli) future_tolerance_ms: Duration,
+    /// How many days ago an event's time may be; earlier ones are refused, on every path. Use one value for bot and
+    /// service. A year is enough for a bot that follows a chat; the default lets a history be imported
+    #[arg(long, env = "ROSEY_PAST_TOLERANCE_DAYS", default_value = "3650", value_name = "DAYS", value_parser = days)]
+    pub(in crate::cli) past_tolerance_days: Duration,
+    /// Mode of the files that are created (database, outbox, their locks, report and timeline), octal as for chmod: 0600
+    /// is the owner alone. Files that exist keep their mode
+    #[arg(long, env = "ROSEY_FILE_MODE", default_value = "0600", value_name = "MODE", value_parser = file_mode)]
+    pub(in crate::cli) file_mode: u32,
+    /// Whether a missing database is an error.
+    #[arg(skip)]
+    pub(in crate::cli) existing: bool,
+    /// Retention periods, for a command that runs for long.
+    #[arg(skip)]
+    pub(in crate::cli) retention: Option<Retention>,
+    /// Whether the clock is right, by an operator's word.
+    #[arg(skip)]
+    pub(in crate::cli) trust_clock: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum SynchronousArg {
+    Normal,
+    Full,
+}
+
+impl DatabaseArgs {
+    /// The same for a question: it creates no database.
+    pub(in crate::cli) fn asking(mut self) -> Self {
+        self.existing = true;
+        self
+    }
+}
+
+impl PathArgs {
+    /// The same for a question: it creates no database.
+    pub(in crate::cli) fn asking(self) -> Self {
+        Self { database: self.database.asking(), ..self }
+    }
+}
+
+/// The paths of a client.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Paths")]
+pub(in crate::cli) struct PathArgs {
+    #[command(flatten)]
+    pub(in crate::cli) nats: NatsArgs,
+    #[command(flatten)]
+    pub(in crate::cli) database: DatabaseArgs,
+    /// Do not use NATS: every operation goes to the database itself
+    #[arg(long, env = "ROSEY_NO_NATS", value_parser = yes_or_no, action = ArgAction::SetTrue)]
+    pub(in crate::cli) no_nats: bool,
+    /// How long an operation may take over NATS before it is tried on the database, in milliseconds
+    #[arg(long, env = "ROSEY_NATS_TIMEOUT_MS", default_value = "2000", value_name = "MS", value_parser = millis)]
+    pub(in crate::cli) nats_timeout_ms: Duration,
+    /// How long an operation may take on the database, in milliseconds
+    #[arg(long, env = "ROSEY_DB_TIMEOUT_MS", default_value = "5000", value_name = "MS", value_parser = millis)]
+    pub(in crate::cli) db_timeout_ms: Duration,
+    /// Which path queries take first.
+    #[arg(skip)]
+    pub(in crate::cli) queries: Queries,
+}

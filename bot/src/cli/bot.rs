@@ -1,0 +1,125 @@
+//! `rosey bot`, and the bot's part of `rosey up`.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time;
+
+use super::args::{BotArgs, ChatArgs};
+use super::exit::{Exit, Failure};
+use super::files;
+use super::paths::Paths;
+use super::tally::{Row, Table};
+use super::timeline::Timeline;
+use super::{console, outbox, signals};
+use crate::bot::{Bot, Progress, Summary};
+use eitherway::nats::InboxCounts;
+
+pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
+    args.paths.queries = args.chat.queries.into();
+    if args.paths.no_nats {
+        // Beside a service, the service removes what is old.
+        args.paths.database = args.paths.database.keeping(&args.keep);
+    }
+    let mode = args.paths.database.file_mode;
+    args.chat.chat.check()?;
+    let shutdown = signals::shutdown();
+    let outbox = outbox::open(&args.outbox, &args.paths.database).await?;
+    let paths = Paths::open(&args.paths, "rosey-bot", outbox).await?;
+    let exit = chat(&args.chat, mode, &paths, shutdown).await;
+    paths.close().await;
+    exit
+}
+
+/// Runs the bot until its input ends, or it is told to stop.
+pub(super) async fn chat(
+    args: &ChatArgs,
+    file_mode: u32,
+    paths: &Paths,
+    shutdown: watch::Receiver<bool>,
+) -> Result<Exit, Failure> {
+    let source = args.chat.clone().of_channel(args.channel.as_deref()).open().await?;
+    tokio::select! {
+        () = paths.usable() => {}
+        () = signals::told(shutdown.clone()) => {
+            let details = serde_json::json!({"summary": null});
+            console::ending("stopped before there was a path: nothing was read", Exit::Ok, None, details);
+            return Ok(Exit::Ok);
+        }
+    }
+    let mut bot = Bot::new(paths.db.clone(), source).name(&args.name).concurrency(args.concurrency);
+    if let Some(channel) = &args.channel {
+        bot = bot.channel(channel);
+    }
+    let timeline = match &args.timeline {
+        Some(file) => Some(Timeline::start(file, file_mode, args.timeline_ms, paths.tally.clone()).await?),
+        None => None,
+    };
+    let shown = tokio::spawn(show(bot.progress()));
+    let summary = bot.run(signals::told(shutdown)).await;
+    shown.abort();
+    if let Some(timeline) = timeline {
+        timeline.finish().await;
+    }
+    let kept = paths.replayed().await;
+    let rows = paths.tally.rows();
+    let inbox = paths.inbox();
+    let outbox = kept.as_ref().map(|(_, report)| *report);
+    let exit = if summary.is_clean() { Exit::Ok } else { Exit::Failed };
+    let details = as_json(&summary, &rows, outbox, inbox.as_ref());
+    if let Some(file) = &args.report {
+        report(file, file_mode, &details)?;
+    }
+    let mut text = format!("{summary}\n\n{}", Table(&rows));
+    let outbox_line = kept.as_ref().and_then(|(file, report)| report.line(file));
+    for line in outbox_line.into_iter().chain(inbox.as_ref().and_then(late)) {
+        text.push('\n');
+        text.push_str(&line);
+    }
+    let error = (exit != Exit::Ok)
+        .then(|| format!("not everything was done: {}", summary.to_string().replace('\n', "; ")));
+    console::ending(&text, exit, error, details);
+    Ok(exit)
+}
+
+/// A bar on a terminal, for as long as this runs.
+async fn show(progress: Arc<Progress>) {
+    // The input's length is known once it is opened.
+    time::sleep(Duration::from_millis(300)).await;
+    let total = progress.bytes_total();
+    let bar = console::bar(total.map(|bytes| bytes / 1024), if total.is_some() { "KiB" } else { "events" });
+    loop {
+        bar.set_position(total.map_or_else(|| progress.events(), |_| progress.bytes_read() / 1024));
+        bar.set_message(format!("{} events, {} operations failed", progress.events(), progress.failed()));
+        time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// What there is to say of answers that nobody waited for any more, if there were any.
+fn late(inbox: &InboxCounts) -> Option<String> {
+    let InboxCounts { late, foreign, overruns, .. } = inbox;
+    (late + foreign + overruns > 0).then(|| {
+        format!(
+            "NATS: {late} answers came too late, {foreign} were somebody else's, {overruns} times answers came faster than \
+             they were taken"
+        )
+    })
+}
+
+fn as_json(
+    summary: &Summary,
+    rows: &[Row],
+    outbox: Option<outbox::Report>,
+    inbox: Option<&InboxCounts>,
+) -> serde_json::Value {
+    serde_json::json!({"summary": summary, "operations": rows, "outbox": outbox, "nats": inbox})
+}
+
+fn report(file: &Path, file_mode: u32, json: &serde_json::Value) -> Result<(), Failure> {
+    files::begin(file, file_mode)
+        .and_then(|mut opened| opened.write_all(format!("{json:#}\n").as_bytes()))
+        .map_err(|e| Failure::new(Exit::Failed, format!("the report {}: {e}", file.display())))
+}

@@ -1,0 +1,139 @@
+//! The command line: arguments, configuration, telemetry, and one file per command.
+
+mod addresses;
+mod advice;
+mod args;
+mod bot;
+mod causes;
+mod config;
+mod confirm;
+mod console;
+mod dead;
+mod demo;
+mod environment;
+mod exit;
+mod files;
+mod keep;
+mod known;
+mod logfile;
+#[cfg(unix)]
+mod memory;
+mod number;
+mod outbox;
+mod paths;
+mod query;
+mod reload;
+mod resolved;
+mod secrets;
+mod send;
+mod serve;
+mod settings;
+mod shown;
+mod signals;
+mod tally;
+mod timeline;
+mod up;
+mod usage;
+mod values;
+mod verify;
+mod words;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use exit::{Exit, Failure};
+use resolved::{Resolved, Unresolved};
+use words::Words;
+
+/// Runs the command line of this process, and says how it ended.
+pub fn main() -> ExitCode {
+    let code = ended();
+    match console::unwritten() {
+        None => code,
+        Some(why) => {
+            let failed =
+                Failure::new(Exit::Failed, format!("the results could not be written to stdout: {why}"));
+            let failed = failed.report();
+            if code == ExitCode::SUCCESS { failed } else { code }
+        }
+    }
+}
+
+fn ended() -> ExitCode {
+    let words = Words::of_process();
+    let name = words.command().unwrap_or_default();
+    console::speak(words.want_json(), words.want_json_log().unwrap_or_default());
+    #[cfg(unix)]
+    if matches!(name, "serve" | "up") {
+        memory::give_back();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return Failure::new(Exit::Failed, format!("no runtime: {e}")).report(),
+    };
+    // Before anything is read: a signal that comes meanwhile must not end what is to stay.
+    let caught = matches!(name, "serve" | "up" | "bot").then(|| signals::Caught::new(&runtime));
+    let configured = resolved::configured(&words);
+    // What is asked about is resolved once more, as another command.
+    let asked = (name == "config").then(|| configured.clone());
+    let result = match (Resolved::of(&words, configured), asked) {
+        (Err(Unresolved::Line { .. } | Unresolved::Values { .. }), Some(asked)) => {
+            settings::show(&words, asked)
+        }
+        (Err(unresolved), _) => return unresolved.report(),
+        (Ok(resolved), asked) => {
+            let Resolved { cli, source, settings } = resolved;
+            console::speak_as(&cli.global, matches!(cli.command, Command::Demo(_)));
+            reload::remember(&source, settings);
+            logfile::start(&cli.global, cli.command.log()).and_then(|()| {
+                causes::of_panics();
+                if let Some(file) = &source.file {
+                    tracing::debug!(file = %file.display(), "configuration");
+                }
+                if let Some(caught) = caught {
+                    caught.stay(&runtime);
+                }
+                match asked {
+                    Some(asked) => settings::show(&words, asked),
+                    None => runtime.block_on(run(cli)),
+                }
+            })
+        }
+    };
+    // Blocking reads of stdin cannot be cancelled: they must not hold up the end.
+    runtime.shutdown_background();
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn run(cli: Cli) -> Result<Exit, Failure> {
+    let global = cli.global;
+    match cli.command {
+        Command::Up(args) => up::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
+        Command::Bot(args) => bot::run(args).await,
+        Command::Send(args) => send::run(&global, args).await,
+        Command::Stats(args) => query::stats(&global, args).await,
+        Command::Recent(args) => query::recent(&global, args).await,
+        Command::Tell(args) => query::tell(&global, args).await,
+        Command::Outbox(args) => outbox::run(&global, args).await,
+        Command::Verify(args) => verify::run(&global, args).await,
+        Command::Dead(args) => dead::run(&global, args).await,
+        Command::Demo(args) => demo::run(&global, args).await,
+        // Shown before, of the configuration as it was read.
+        Command::Config(_) => Ok(Exit::Ok),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::usual(), "rosey", &mut script);
+            let script = String::from_utf8_lossy(&script);
+            if global.json {
+                console::print_json(&serde_json::json!({"shell": shell.to_string(), "script": script}));
+            } else {
+                console::print(script.trim_end());
+            }
+            Ok(Exit::Ok)
+        }
+    }
+}

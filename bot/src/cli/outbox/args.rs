@@ -1,0 +1,144 @@
+//! What can be said about the outbox.
+
+use std::path::{Path, PathBuf};
+
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
+
+use super::super::args::{PathArgs, SynchronousArg};
+use eitherway::outbox::{OutboxOptions, Which};
+use eitherway::sql::Synchronous;
+
+/// The outbox of `bot` and `up`, if none is named.
+pub(in crate::cli) const USUAL: &str = "rosey.outbox";
+const OFF: &str = "off";
+
+/// The outbox of a command that runs for long.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Outbox")]
+pub(in crate::cli) struct OutboxArgs {
+    /// Where events wait while neither NATS nor the database takes them: a file of its own, for one process at a time;
+    /// `off` for nowhere [default: rosey.outbox; without it, if another process holds that one]
+    #[arg(long, env = "ROSEY_OUTBOX", value_name = "FILE")]
+    outbox: Option<String>,
+    /// How durable an event in the outbox is: `normal` survives the end of the process, `full` a power cut
+    #[arg(long, env = "ROSEY_OUTBOX_SYNCHRONOUS", default_value = "full", value_name = "LEVEL")]
+    outbox_synchronous: SynchronousArg,
+    /// The most events that the outbox holds
+    #[arg(long, env = "ROSEY_OUTBOX_EVENTS", default_value = "1000000", value_name = "N")]
+    outbox_events: u64,
+    /// The most room that they may need
+    #[arg(long, env = "ROSEY_OUTBOX_MIB", default_value = "1024", value_name = "MIB")]
+    outbox_mib: u64,
+}
+
+impl OutboxArgs {
+    /// How to open it, unless there shall be none.
+    pub(super) fn options(&self, file_mode: u32) -> Option<OutboxOptions> {
+        let path = self.outbox.as_deref().unwrap_or(USUAL);
+        if path == OFF {
+            return None;
+        }
+        let mut options = OutboxOptions::new(path);
+        options.file_mode = file_mode;
+        options.most_events = self.outbox_events;
+        options.most_bytes = self.outbox_mib.saturating_mul(1 << 20);
+        options.synchronous = match self.outbox_synchronous {
+            SynchronousArg::Normal => Synchronous::Normal,
+            SynchronousArg::Full => Synchronous::Full,
+        };
+        Some(options)
+    }
+
+    /// Whether somebody has said which.
+    pub(super) const fn is_named(&self) -> bool {
+        self.outbox.is_some()
+    }
+}
+
+/// `rosey outbox`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct OutboxCommand {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// The outbox
+    #[arg(long, env = "ROSEY_OUTBOX", default_value = USUAL, value_name = "FILE")]
+    outbox: PathBuf,
+    /// Offer what waits to NATS or the database, once. A bot that runs does so by itself
+    #[arg(long, conflicts_with = "discard")]
+    pub(super) replay: bool,
+    /// Remove for good what waits, what was refused, what has expired, or all of it
+    #[arg(long = "drop", value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub(super) discard: Option<WhichArg>,
+    /// Put what was refused under this id back to what waits, to be offered again; may be said several times
+    #[arg(long, value_name = "ID", conflicts_with_all = ["replay", "discard"])]
+    pub(super) retry: Vec<String>,
+    /// The same for everything that was refused, where the cause of that is gone
+    #[arg(long, conflicts_with_all = ["replay", "discard", "retry"])]
+    pub(super) retry_refused: bool,
+    /// Remove without asking
+    #[arg(long, env = "ROSEY_YES", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+}
+
+/// The same as words.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show what waits and what was refused; the same without a word
+    List,
+    /// The same as --replay
+    Replay,
+    /// The same as --drop
+    Drop {
+        /// What
+        #[arg(default_value = "all", value_name = "WHAT")]
+        what: WhichArg,
+    },
+    /// The same as --retry, and without an id as --retry-refused
+    Retry {
+        /// Ids
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+    },
+}
+
+impl OutboxCommand {
+    /// With what the word says as the option that means the same.
+    pub(super) fn spelled_out(mut self) -> Self {
+        match self.verb.take() {
+            None | Some(Verb::List) => {}
+            Some(Verb::Replay) => self.replay = true,
+            Some(Verb::Drop { what }) => self.discard = Some(what),
+            Some(Verb::Retry { ids }) => {
+                self.retry_refused |= ids.is_empty();
+                self.retry.extend(ids);
+            }
+        }
+        self
+    }
+
+    /// The file.
+    pub(super) fn file(&self) -> Option<&Path> {
+        (self.outbox.as_os_str() != OFF).then_some(&self.outbox)
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum WhichArg {
+    All,
+    Waiting,
+    Refused,
+    Expired,
+}
+
+impl From<WhichArg> for Which {
+    fn from(which: WhichArg) -> Self {
+        match which {
+            WhichArg::All => Self::All,
+            WhichArg::Waiting => Self::Waiting,
+            WhichArg::Refused => Self::Refused,
+            WhichArg::Expired => Self::Expired,
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The paths of a command, made from its options: the stack over NATS and the database.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time;
+use tower::layer::layer_fn;
+
+use super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
+use super::exit::{Exit, Failure};
+use super::keep::KeepArgs;
+use super::outbox::Report;
+use super::tally::Tally;
+use crate::op::Op;
+use eitherway::client::Db;
+use eitherway::error::{Cause, Code};
+use eitherway::nats::{InboxCounts, NatsOptions, NatsService, Status};
+use eitherway::operation::Kind;
+use eitherway::outbox::OutboxService;
+use eitherway::runtime::Runtime;
+use eitherway::sql::{SqliteOptions, SqlxService, Synchronous};
+use eitherway::stack::{BoxedStack, Direct, StackBuilder, boxed};
+
+/// The database of `serve` and `up`, if none is named.
+pub(super) const DEFAULT_DATABASE: &str = "sqlite://rosey.db";
+
+/// How long a command waits for the service in any case: it may be starting.
+const STARTING: Duration = Duration::from_millis(700);
+
+/// How long the end of a process waits for its own service to apply what the stream has taken.
+const APPLIED: Duration = Duration::from_secs(5);
+
+/// How long the end of a process may take, its files included.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// A client over its paths.
+pub(super) struct Paths {
+    pub(super) db: Db<BoxedStack<Op>>,
+    pub(super) tally: Tally,
+    runtime: Runtime<Op>,
+    /// How long it may take to recognise the service.
+    recognition: Duration,
+}
+
+impl NatsArgs {
+    pub(super) fn options(&self, name: &str) -> NatsOptions {
+        NatsOptions {
+            credentials: self.nats_credentials.clone(),
+            inbox_prefix: self.nats_inbox_prefix.clone().filter(|prefix| !prefix.trim().is_empty()),
+            recognition: self.recognition_timeout_ms,
+            ..NatsOptions::new(&self.nats_url).name(name)
+        }
+    }
+}
+
+impl DatabaseArgs {
+    fn options(&self, url: &str) -> Result<SqliteOptions, Failure> {
+        let mut options = SqliteOptions::new(url)?;
+        options.create = !self.existing;
+        // The way back is long: not by the way, by a command that asks or sends one thing.
+        options.take_over = self.retention.is_some();
+        options.file_mode = self.file_mode;
+        options.retention.clone_from(&self.retention);
+        options.future_tolerance = self.future_tolerance_ms;
+        options.past_tolerance = self.past_tolerance_days;
+        options.trust_clock = self.trust_clock;
+        options.synchronous = match self.synchronous {
+            SynchronousArg::Normal => Synchronous::Normal,
+            SynchronousArg::Full => Synchronous::Full,
+        };
+        Ok(options)
+    }
+
+    /// The database that is named, or the usual one.
+    pub(super) fn named_or_usual(&self) -> Result<SqliteOptions, Failure> {
+        self.options(self.database_url.as_deref().unwrap_or(DEFAULT_DATABASE))
+    }
+
+    /// Opens it.
+    pub(super) async fn open(&self) -> Result<SqlxService<Op>, Failure> {
+        Ok(SqlxService::open(&self.named_or_usual()?).await?)
+    }
+
+    /// The same for a command that runs for long: it removes what is old.
+    pub(super) fn keeping(mut self, keep: &KeepArgs) -> Self {
+        self.retention = Some(keep.retention());
+        self.trust_clock = keep.trust_clock;
+        self
+    }
+
+    /// Whether a database is named, and there is nothing in its file.
+    fn is_missing(&self) -> Result<bool, Failure> {
+        let Some(url) = &self.database_url else { return Ok(false) };
+        let file = std::fs::metadata(self.options(url)?.path());
+        Ok(file.map_or_else(|e| e.kind() == ErrorKind::NotFound, |file| file.is_file() && file.len() == 0))
+    }
+
+    /// Opens the database of the service on NATS for the first operation that needs it. `known`: which one that is, before it
+    /// says so again.
+    fn opener(
+        &self,
+        nats: &NatsService<Op>,
+        known: Option<String>,
+    ) -> impl FnMut() -> BoxFuture<'static, Result<SqlxService<Op>, Cause>> + Send + 'static {
+        let (status, database) = (nats.status(), self.clone());
+        move || {
+            let service = status.borrow().database().map(str::to_owned).or_else(|| known.clone());
+            let database = database.clone();
+            async move {
+                match service {
+                    Some(service) => database.open_known(service).await,
+                    None => Err(Cause::new(Code::UNAVAILABLE, "no database is open here")),
+                }
+            }
+            .boxed()
+        }
+    }
+
+    /// Opens the database that is named, if one is.
+    async fn open_named(&self) -> Result<Option<SqlxService<Op>>, Failure> {
+        match &self.database_url {
+            Some(_) => self.open().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Opens the database that is named, or the usual one, for an operation that NATS has not served: the one with this id,
+    /// and never creates it.
+    async fn open_known(self, database: String) -> Result<SqlxService<Op>, Cause> {
+        let unavailable = |why: String| Cause::new(Code::UNAVAILABLE, why);
+        let mut options =
+            self.named_or_usual().map_err(|failure| unavailable(failure.message().to_owned()))?;
+        options.create = false;
+        if self.database_url.is_none() && !options.path().is_file() {
+            return Err(unavailable("no database is open here; name one with --database-url".to_owned()));
+        }
+        let found = SqlxService::open(&options).await.map_err(|e| unavailable(e.to_string()))?;
+        if found.database() == database {
+            return Ok(found);
+        }
+        found.close().await;
+        let why = "the database here is not the one that the service on NATS writes to";
+        Err(unavailable(why.to_owned()))
+    }
+
+    /// The usual database, if it lies here and is the one with this id. Never creates one.
+    fn open_if(self, database: String) -> BoxFuture<'static, Option<SqlxService<Op>>> {
+        async move { self.find(&database).await }.boxed()
+    }
+
+    async fn find(&self, database: &str) -> Option<SqlxService<Op>> {
+        let mut options = self.options(DEFAULT_DATABASE).ok()?;
+        options.create = false;
+        if !options.path().is_file() {
+            return None;
+        }
+        match SqlxService::open(&options).await {
+            Ok(found) if found.database() == database => Some(found),
+            Ok(found) => {
+                found.close().await;
+                None
+            }
+            Err(e) => {
+                tracing::warn!("no direct path: {e}");
+                None
+            }
+        }
+    }
+}
+
+impl PathArgs {
+    fn nats_options(&self, name: &str) -> NatsOptions {
+        NatsOptions {
+            future_tolerance: self.database.future_tolerance_ms,
+            past_tolerance: self.database.past_tolerance_days,
+            ..self.nats.options(name)
+        }
+    }
+}
+
+impl Paths {
+    /// Opens the database if one is named, and starts connecting to NATS. Behind both stands the outbox, if there is one.
+    pub(super) async fn open(
+        args: &PathArgs,
+        name: &str,
+        outbox: Option<OutboxService<Op>>,
+    ) -> Result<Self, Failure> {
+        if args.no_nats && args.database.database_url.is_none() {
+            return Err(Failure::new(Exit::Usage, "--no-nats needs a database: name it with --database-url"));
+        }
+        if !args.no_nats && args.database.is_missing()? {
+            return Self::without_file(args, name, outbox).await;
+        }
+        let database = args.database.open_named().await?;
+        Self::over(args, name, database, outbox).await
+    }
+
+    /// The paths where a database is named whose file is not there: it is created only if no service on NATS has one, which
+    /// would be another.
+    async fn without_file(
+        args: &PathArgs,
+        name: &str,
+        outbox: Option<OutboxService<Op>>,
+    ) -> Result<Self, Failure> {
+        let nats = NatsService::connect(args.nats_options(name)).await?;
+        let mut status = nats.status();
+        let _ = time::timeout(args.nats.recognition_timeout_ms, async {
+            let _ = time::timeout(STARTING, status.wait_for(|status| status.database().is_some())).await;
+            let _ = status.wait_for(|status| status.database().is_some() || status.is_hopeless()).await;
+        })
+        .await;
+        let known = nats.status().borrow().database().map(str::to_owned);
+        let direct = match known {
+            None => args.database.open_named().await?.map_or_else(Direct::closed, Direct::open),
+            Some(known) => {
+                tracing::warn!(
+                    database = known,
+                    "{} is not there, and the service on NATS has a database: nothing is created. Operations go over NATS \
+                     only until its file is at that path",
+                    args.database.named_or_usual()?.path().display()
+                );
+                Direct::when_needed(args.database.opener(&nats, Some(known)))
+            }
+        };
+        Self::of(args, Some(nats), direct, outbox).await
+    }
+
+    /// The paths over a database that is open already.
+    pub(super) async fn over(
+        args: &PathArgs,
+        name: &str,
+        database: Option<SqlxService<Op>>,
+        outbox: Option<OutboxService<Op>>,
+    ) -> Result<Self, Failure> {
+        let nats =
+            if args.no_nats { None } else { Some(NatsService::connect(args.nats_options(name)).await?) };
+        let usual = args.database.clone();
+        let direct = match database {
+            Some(database) => Direct::open(database),
+            None => Direct::when_named(move |database| usual.clone().open_if(database)),
+        };
+        Self::of(args, nats, direct, outbox).await
+    }
+
+    async fn of(
+        args: &PathArgs,
+        nats: Option<NatsService<Op>>,
+        direct: Direct<Op>,
+        outbox: Option<OutboxService<Op>>,
+    ) -> Result<Self, Failure> {
+        let stack = StackBuilder::new()
+            .nats_timeout(args.nats_timeout_ms)
+            .db_timeout(args.db_timeout_ms)
+            .queries(args.queries);
+        let tally = Tally::default();
+        let mut builder = Runtime::builder().stack(stack).store(direct).outbox(outbox);
+        if let Some(nats) = nats {
+            builder = builder.nats(nats);
+        }
+        let runtime = builder.build().await?.layer(layer_fn(|stack| tally.over(boxed(stack))));
+        let recognition = args.nats.recognition_timeout_ms;
+        Ok(Self { db: runtime.client(), tally, runtime, recognition })
+    }
+
+    /// The paths for one operation of this kind: waits a moment for the service on NATS to be recognised, so that NATS has
+    /// its chance. Where it is there, the database is opened only if NATS then does not serve, and never created.
+    pub(super) async fn open_for_one(args: &PathArgs, kind: Kind) -> Result<Self, Failure> {
+        if args.no_nats {
+            return Self::open(args, "rosey-send", None).await;
+        }
+        let nats = NatsService::connect(args.nats_options("rosey-send")).await?;
+        let direct = Direct::when_needed(args.database.opener(&nats, None));
+        let paths = Self::of(args, Some(nats.clone()), direct, None).await?;
+        // Too late is no error: the database serves, or both paths say why not.
+        let _ = paths.recognised(&nats, kind).await;
+        if nats.status().borrow().database().is_none()
+            && let Some(database) = args.database.open_named().await?
+        {
+            paths.runtime.direct().admit(database).await;
+        }
+        Ok(paths)
+    }
+
+    /// Waits until requests of this kind are sent over NATS; answers whether they are. Not longer than that may take, and
+    /// only for a moment where it is known that there is no way.
+    async fn recognised(&self, nats: &NatsService<Op>, kind: Kind) -> bool {
+        let hopeless = async {
+            time::sleep(STARTING).await;
+            let _ = nats.status().wait_for(Status::is_hopeless).await;
+        };
+        tokio::select! {
+            () = nats.takes(kind) => true,
+            () = hopeless => false,
+            () = time::sleep(self.recognition) => false,
+        }
+    }
+
+    /// Waits until there is a path at all: a database, the service on NATS, or its stream. Whoever cannot keep what he
+    /// reads must not begin to read; with an outbox he can, and waits only for as long as a service needs that is there.
+    ///
+    /// With a database, until it is known whether a service is there: nothing is written to a copy of its file.
+    pub(super) async fn usable(&self) {
+        let Some(nats) = self.runtime.nats() else { return };
+        let direct = self.runtime.direct();
+        if direct.database().is_some() {
+            let mut status = nats.status();
+            let known = status.wait_for(|status| status.database().is_some() || status.is_hopeless());
+            let _ = time::timeout(STARTING, known).await;
+            return direct.judge().await;
+        }
+        if self.recognised(nats, Kind::Event).await {
+            return;
+        }
+        if let Some(outbox) = self.runtime.outbox() {
+            let file = outbox.path().display();
+            tracing::warn!("no path yet: events wait in the outbox {file}, calls and queries fail");
+            return;
+        }
+        tracing::warn!(
+            "waiting for the database service on NATS; to begin without it, name a database with --database-url"
+        );
+        nats.takes(Kind::Event).await;
+    }
+
+    /// Waits until what the stream has taken from us is in the database; for whoever ends the service that applies it.
+    pub(super) async fn applied(&self) {
+        let Some(nats) = self.runtime.nats() else { return };
+        if let Err(cause) = nats.applied(APPLIED).await {
+            tracing::warn!("the rest is applied by the next service that starts: {cause}");
+        }
+    }
+
+    /// Ends the replay of the outbox; answers its file and what became of it, if there is one. Nothing is sent after it.
+    pub(super) async fn replayed(&self) -> Option<(String, Report)> {
+        let outbox = self.runtime.outbox()?;
+        let drained = self.runtime.drain(GRACE).await;
+        Some((outbox.path().display().to_string(), Report::of(drained)))
+    }
+
+    /// What came back over NATS, besides answers in time.
+    pub(super) fn inbox(&self) -> Option<InboxCounts> {
+        self.runtime.nats().map(NatsService::inbox)
+    }
+
+    /// Commits what was handed to the database and to the outbox, and closes them.
+    pub(super) async fn close(self) {
+        self.runtime.shutdown(GRACE).await;
+    }
+}

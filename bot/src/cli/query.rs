@@ -1,0 +1,149 @@
+//! The queries, for people: `rosey stats`, `rosey recent`, `rosey tell`.
+
+use serde::Serialize;
+
+use super::args::{Global, RecentArgs, StatsArgs, TellArgs};
+use super::console;
+use super::exit::{Exit, Failure};
+use super::paths::Paths;
+use super::shown::clean;
+use crate::op::{ChannelStats, Line, Peak, RecentChat, RoseyClient, UserStats};
+use eitherway::clock;
+use eitherway::operation::Kind;
+
+pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Failure> {
+    let paths = Paths::open_for_one(&args.paths.asking(), Kind::Query).await?;
+    let shown = match &args.user {
+        Some(user) => paths.db.user_stats(user).await.map(|stats| match stats {
+            Some(stats) => show(global, &stats, user_text),
+            None => show(global, &serde_json::json!({"username": user, "found": false}), |_| {
+                format!("{} was never seen here", clean(user))
+            }),
+        }),
+        None => paths.db.channel_stats().await.map(|stats| show(global, &stats, channel_text)),
+    };
+    paths.close().await;
+    shown?;
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Failure> {
+    let paths = Paths::open_for_one(&args.paths.asking(), Kind::Query).await?;
+    let reply = paths.db.call(RecentChat { limit: args.lines }).await;
+    paths.close().await;
+    let reply = reply?;
+    if reply.omitted > 0 {
+        console::say(format!("{} older lines are not shown: an answer carries no more", reply.omitted));
+    }
+    show(global, &reply.answer, |lines: &Vec<Line>| {
+        let line = |line: &Line| {
+            format!("{}  <{}> {}", time(line.timestamp), clean(&line.username), clean(&line.message))
+        };
+        if args.lines == 0 {
+            "no lines were asked for".to_owned()
+        } else if lines.is_empty() {
+            "nothing was said yet".to_owned()
+        } else {
+            lines.iter().map(line).collect::<Vec<_>>().join("\n")
+        }
+    });
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn tell(global: &Global, args: TellArgs) -> Result<Exit, Failure> {
+    let (user, text) = match (args.channel, args.words.as_slice()) {
+        (true, [text]) => (None, text),
+        (false, [user, text]) => (Some(user.as_str()), text),
+        (true, _) => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "with --channel, say the message alone: rosey tell --channel TEXT",
+            ));
+        }
+        (false, _) => return Err(Failure::new(Exit::Usage, "say for whom, and what: rosey tell USER TEXT")),
+    };
+    let paths = Paths::open_for_one(&args.paths, Kind::Call).await?;
+    let id = paths.db.outbound_enqueue(user, text).await;
+    paths.close().await;
+    let id = id?;
+    show(global, &serde_json::json!({"id": id}), |_| match user {
+        Some(user) => format!("message {id} waits for {}", clean(user)),
+        None => format!("message {id} waits for the channel"),
+    });
+    Ok(Exit::Ok)
+}
+
+/// Prints a result: as JSON, or as this text.
+pub(super) fn show<T: Serialize>(global: &Global, value: &T, text: impl FnOnce(&T) -> String) {
+    if global.json {
+        console::print_json(value);
+    } else {
+        console::print(text(value));
+    }
+}
+
+fn user_text(stats: &UserStats) -> String {
+    let seen = |at: Option<i64>| at.map_or_else(|| "never".to_owned(), time);
+    let total = stats.total_time_connected.unwrap_or(0);
+    let here = match stats.current_session_start {
+        Some(since) => format!("\nhere since    {}", time(since)),
+        None => String::new(),
+    };
+    format!(
+        "{}\nlines         {}\ntime here     {} h {:02} min\nfirst seen    {}\nlast seen     {}{here}",
+        clean(&stats.username),
+        stats.total_chat_lines.unwrap_or(0),
+        total / 3600,
+        total / 60 % 60,
+        seen(stats.first_seen),
+        seen(stats.last_seen),
+    )
+}
+
+fn channel_text(stats: &ChannelStats) -> String {
+    let peak = |peak: &Peak| match peak.timestamp {
+        Some(at) => format!("{}  ({})", peak.users, time(at)),
+        None => "none yet".to_owned(),
+    };
+    let mut text = format!(
+        "most in the chat    {}\nmost connected      {}\nusers ever seen     {}",
+        peak(&stats.high_water_mark),
+        peak(&stats.high_water_connected),
+        stats.total_users_seen,
+    );
+    for (place, chatter) in stats.top_chatters.iter().enumerate() {
+        let title = if place == 0 { "top chatters" } else { "" };
+        text.push_str(&format!(
+            "\n{title:<20}{:<24}{:>8} lines",
+            clean(&chatter.username),
+            chatter.chat_lines
+        ));
+    }
+    text
+}
+
+/// The end of the year 9999, in unix milliseconds.
+const LAST: i64 = 253_402_300_800_000;
+
+/// A unix second as a date and time of day, which says that it is UTC.
+pub(super) fn time(second: i64) -> String {
+    match second.checked_mul(1000) {
+        Some(millis) if (0..LAST).contains(&millis) => {
+            let whole = clock::rfc3339(millis).replace('T', " ");
+            format!("{} UTC", whole.trim_end_matches(".000Z"))
+        }
+        _ => format!("second {second}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_is_shown_as_its_date() {
+        assert_eq!(time(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(time(1_700_000_000), "2023-11-14 22:13:20 UTC");
+        assert_eq!(time(i64::MAX), "second 9223372036854775807");
+    }
+}

@@ -1,0 +1,130 @@
+//! `rosey serve`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::addresses::reply_prefixes;
+use super::args::{ServeArgs, millis};
+use super::exit::{Exit, Failure};
+use super::number::{counted, were};
+use super::{console, signals};
+use crate::op::Op;
+use eitherway::service::{self, JetStream, Served, ServiceOptions};
+use eitherway::sql::{SqliteOptions, take_over};
+
+/// The database service's own.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Service")]
+pub(super) struct ServiceArgs {
+    /// Take events from a JetStream stream: they are kept there while no service runs, and acknowledged when they are
+    /// stored. `auto` does if the server has JetStream; `off` empties and deletes a stream of ours first
+    #[arg(long, env = "ROSEY_JETSTREAM", default_value = "auto", value_name = "WHEN")]
+    pub(super) jetstream: JetStreamArg,
+    /// How large the stream may grow, in bytes; events that do not fit go to the database directly [default: no limit of
+    /// our own]
+    #[arg(long, env = "ROSEY_STREAM_MAX_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(super) stream_max_bytes: Option<i64>,
+    /// How long events wait that an instance took from the stream before it was killed, in milliseconds: then another
+    /// instance gets them
+    #[arg(long, env = "ROSEY_STREAM_ACK_WAIT_MS", default_value = "30000", value_name = "MS", value_parser = millis)]
+    pub(super) stream_ack_wait_ms: Duration,
+    /// Answer to subjects below this, too: several separated by commas, or the option several times. Without it answers go
+    /// to `_INBOX.>` alone. For clients whose inboxes have a name of their own; nothing but inboxes may lie there
+    #[arg(long, env = "ROSEY_REPLY_PREFIX", value_name = "PREFIX", value_parser = reply_prefixes)]
+    pub(super) reply_prefix: Vec<String>,
+    /// Start even if another kind of service answers on these subjects
+    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
+    pub(super) takeover: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum JetStreamArg {
+    Auto,
+    On,
+    Off,
+}
+
+pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
+    let shutdown = signals::shutdown();
+    let database = args.database.keeping(&args.keep);
+    let options = args.service.options();
+    let file = database.named_or_usual()?;
+    if is_to_come(&file).await {
+        let (nats, told) = (args.nats.options("rosey-serve"), signals::told(shutdown.clone()));
+        match service::check::<Op>(nats, &options, told).await {
+            // Another one on the same file may have been quicker to create it, or to take it over.
+            Err(refused) if is_to_come(&file).await => return Err(refused.into()),
+            _ if *shutdown.borrow() => return Ok(report(&Served::default(), Exit::Ok)),
+            _ => {}
+        }
+    }
+    let db = database.open().await?;
+    let told = signals::told(shutdown);
+    let served = service::serve(args.nats.options("rosey-serve"), db.clone(), options, || {}, told).await;
+    db.close().await;
+    Ok(report(&served?, Exit::Ok))
+}
+
+/// Whether the file would be created, or taken over from another program: not by a service that must not start.
+pub(super) async fn is_to_come(options: &SqliteOptions) -> bool {
+    is_new(options.path()) || take_over::is_due(options).await
+}
+
+/// Whether the file would be created: then a service that must not start shall leave none behind. Where that cannot be
+/// done, opening it says why, and says it at once.
+fn is_new(file: &Path) -> bool {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    !file.exists() && folder.is_none_or(Path::is_dir)
+}
+
+impl ServiceArgs {
+    fn reply_prefixes(&self) -> Vec<String> {
+        // A variable that is blank says nothing.
+        let blank = std::env::var("ROSEY_REPLY_PREFIX").is_ok_and(|said| said.trim().is_empty());
+        let lists = self.reply_prefix.iter().filter(|list| !(blank && list.trim().is_empty()));
+        lists.flat_map(|list| list.split(',')).map(|prefix| prefix.trim().to_owned()).collect()
+    }
+
+    pub(super) fn options(&self) -> ServiceOptions {
+        ServiceOptions {
+            takeover: self.takeover,
+            jetstream: match self.jetstream {
+                JetStreamArg::Auto => JetStream::Auto,
+                JetStreamArg::On => JetStream::On,
+                JetStreamArg::Off => JetStream::Off,
+            },
+            stream_max_bytes: self.stream_max_bytes,
+            ack_wait: self.stream_ack_wait_ms,
+            reply_prefixes: self.reply_prefixes(),
+            ..ServiceOptions::default()
+        }
+    }
+}
+
+/// Reports what was served, and what was lost. `before` is how the rest of the command has ended.
+pub(super) fn report(served: &Served, before: Exit) -> Exit {
+    let Served { taken: _, done, repeated, refused, failed, returned, lost, buried, overruns } = served;
+    // A request that was delivered twice was served twice.
+    let mut text = format!("stopped: {} served, {lost} lost", counted(*done, "request"));
+    for (count, what) in [
+        (repeated, "repeated without a second effect"),
+        (refused, "refused"),
+        (buried, "kept as dead letters"),
+        (failed, "failed, and their senders were told"),
+        (returned, "returned to the stream"),
+        (overruns, "times requests came faster than they were taken"),
+    ] {
+        if *count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    let exit = match before {
+        Exit::Ok if *lost > 0 => Exit::Failed,
+        exit => exit,
+    };
+    let error = (*lost > 0).then(|| format!("{} lost", were(*lost, "operation")));
+    console::ending(&text, exit, error, serde_json::json!({"served": served, "overruns": overruns}));
+    exit
+}

@@ -1,0 +1,99 @@
+//! `rosey up`: bot and database service in one process, over one writer.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time;
+
+use super::args::UpArgs;
+use super::exit::{Exit, Failure};
+use super::paths::Paths;
+use super::{addresses, bot, outbox, serve, signals};
+use crate::op::Op;
+use eitherway::service;
+
+/// How long NATS is asked before a file is created or taken over; the bot has a path without it.
+const ASKED: Duration = Duration::from_secs(2);
+
+/// How long a server may take to accept a connection, to be asked at all.
+const LISTENS: Duration = Duration::from_millis(500);
+
+pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
+    args.paths.database = args.paths.database.keeping(&args.keep);
+    args.paths.queries = args.chat.queries.into();
+    let mode = args.paths.database.file_mode;
+    args.chat.chat.check()?;
+    let shutdown = signals::shutdown();
+    // Where no server answers, there is nothing to ask: the bot begins without it.
+    let asks = !args.paths.no_nats && is_there(&args.paths.nats.nats_url).await;
+    let asked = asks && may_begin(&args).await?;
+    let db = args.paths.database.open().await?;
+    if asks
+        && !asked
+        && let Err(refused) = may_serve(&args, db.database()).await
+    {
+        db.close().await;
+        return Err(refused);
+    }
+    let outbox = outbox::open(&args.outbox, &args.paths.database).await?;
+    let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone()), outbox).await?;
+    if args.paths.no_nats {
+        let exit = bot::chat(&args.chat, mode, &paths, shutdown).await;
+        paths.close().await;
+        return exit;
+    }
+    let (bot_ended, ended) = watch::channel(false);
+    let options = args.service.options();
+    let nats = args.paths.nats.options("rosey-serve");
+    let mut service = tokio::spawn(service::serve(nats, db, options, || {}, signals::told(ended)));
+    let (exit, served) = tokio::select! {
+        // The service ends before the bot only when it must not start.
+        served = &mut service => (None, served),
+        exit = bot::chat(&args.chat, mode, &paths, shutdown) => {
+            paths.applied().await;
+            let _ = bot_ended.send(true);
+            (Some(exit), service.await)
+        }
+    };
+    paths.close().await;
+    let served = served.map_err(|e| Failure::new(Exit::Failed, format!("the service: {e}")))??;
+    match exit {
+        Some(exit) => exit.map(|exit| serve::report(&served, exit)),
+        None => Err(Failure::new(Exit::Failed, "the database service ended before the bot")),
+    }
+}
+
+/// Refuses where the file would be created, or taken over from another program, and something on NATS does not let the service
+/// start: before anything is created. Returns whether that was asked.
+async fn may_begin(args: &UpArgs) -> Result<bool, Failure> {
+    let file = args.paths.database.named_or_usual()?;
+    if !serve::is_to_come(&file).await {
+        return Ok(false);
+    }
+    let nats = args.paths.nats.options("rosey-serve");
+    match service::check::<Op>(nats, &args.service.options(), time::sleep(ASKED)).await {
+        // Another one on the same file may have been quicker to take it over.
+        Err(refused) if serve::is_to_come(&file).await => Err(refused.into()),
+        _ => Ok(true),
+    }
+}
+
+/// Refuses where something on NATS does not let a service on this database start.
+async fn may_serve(args: &UpArgs, database: &str) -> Result<(), Failure> {
+    let nats = args.paths.nats.options("rosey-serve");
+    let options = args.service.options();
+    Ok(service::check_for::<Op>(nats, &options, database, time::sleep(ASKED)).await?)
+}
+
+/// Whether a server listens at one of these addresses: a bot that starts without NATS must not wait for one.
+async fn is_there(addresses: &str) -> bool {
+    for address in addresses.split(',') {
+        let Some((host, port)) = addresses::host_and_port(address.trim()) else { continue };
+        let connected = time::timeout(LISTENS, TcpStream::connect((host, port))).await;
+        if matches!(connected, Ok(Ok(_))) {
+            return true;
+        }
+    }
+    false
+}

@@ -1,0 +1,14 @@
+//! Rosey stores a chat bot's state. It is a user of the framework [`eitherway`]: every database operation goes over
+//! NATS to a database service, and when that path fails, the *same request* runs on the database itself. Each
+//! operation takes effect exactly once, and the log says which path served it.
+//!
+//! - [`op`] contains the operations of the chat bot, and [`op::RoseyClient`] the methods of its typed client.
+//! - [`bot`] is the bot: events, dispatcher, handlers, chat sources.
+//! - [`cli`] is the command `rosey`.
+
+pub mod bot;
+pub mod cli;
+#[cfg(test)]
+#[path = "../../src/heard.rs"]
+mod heard;
+pub mod op;

@@ -1,0 +1,76 @@
+use serde::{Deserialize, Serialize};
+
+use eitherway::operation::{Check, Definition, Spec};
+
+/// What is known of the channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetChannelStats {}
+
+/// What is known of the channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelStats {
+    /// The most users that were in the chat.
+    pub high_water_mark: Peak,
+    /// The most connections.
+    pub high_water_connected: Peak,
+    /// The ten who said most, most first. What the channel itself says, as `server` or `[server]`, is no user's.
+    pub top_chatters: Vec<Chatter>,
+    /// How many users were ever seen.
+    pub total_users_seen: i64,
+    /// Always true: a failure has no such answer.
+    pub success: bool,
+}
+
+/// A maximum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peak {
+    /// How many.
+    pub users: i64,
+    /// When that was first reached, in unix seconds.
+    pub timestamp: Option<i64>,
+}
+
+/// How much somebody said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chatter {
+    /// Who.
+    pub username: String,
+    /// How many lines.
+    pub chat_lines: i64,
+}
+
+impl Definition for GetChannelStats {
+    type Answer = ChannelStats;
+    const SPEC: Spec = Spec::query("channel_stats", "rosey.db.query.channel_stats");
+    const ANSWER: &'static str = "
+        SELECT json_object(
+            'high_water_mark', json_object('users', max_users, 'timestamp', max_users_timestamp),
+            'high_water_connected', json_object('users', max_connected, 'timestamp', max_connected_timestamp),
+            'top_chatters', (
+                SELECT json_group_array(
+                    json_object('username', username, 'chat_lines', total_chat_lines)
+                    ORDER BY total_chat_lines DESC, username)
+                FROM (SELECT username, total_chat_lines FROM user_stats
+                      WHERE total_chat_lines > 0 AND lower(username) NOT IN ('server', '[server]')
+                      ORDER BY total_chat_lines DESC, username LIMIT 10)),
+            -- the channel itself is looked up, not searched for in all of the table
+            'total_users_seen', (SELECT count(*) FROM user_stats) - (
+                SELECT count(*) FROM user_stats
+                WHERE (username BETWEEN 'S' AND 'T' OR username BETWEEN 's' AND 't' OR username BETWEEN '[' AND '\\')
+                  AND lower(username) IN ('server', '[server]')),
+            'success', json('true'))
+        FROM channel_stats WHERE id = 1";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "channel_stats",
+        "SELECT 'channel', 'max_users', s.max_users, h.count
+         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'chat'
+         UNION ALL SELECT 'channel', 'max_users_timestamp', s.max_users_timestamp, h.at
+         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'chat'
+         UNION ALL SELECT 'channel', 'max_connected', s.max_connected, h.count
+         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'connected'
+         UNION ALL SELECT 'channel', 'max_connected_timestamp', s.max_connected_timestamp, h.at
+         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'connected'
+         UNION ALL SELECT 'channel', 'last_updated', s.last_updated, h.count
+         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'updated'",
+    )];
+}

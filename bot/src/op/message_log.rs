@@ -1,0 +1,41 @@
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
+
+/// A line was said in the channel. What `server` or `[server]` says, which is the channel itself, is counted, and not kept among the recent lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageLog {
+    /// Who said it.
+    pub username: String,
+    /// What was said.
+    pub message: String,
+}
+
+impl Definition for MessageLog {
+    type Answer = Done;
+    const SPEC: Spec = Spec::event("message_log", "rosey.db.message.log").example(r#"{"username":"alice","message":"hello"}"#);
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO recent_chat (timestamp, username, message, at, op_id)
+         SELECT at / 1000, op ->> 'username', op ->> 'message', at, id FROM new",
+        "INSERT INTO user_stats (username, first_seen, last_seen, total_chat_lines, last_line)
+         SELECT op ->> 'username' AS speaker, min(at) / 1000, max(at) / 1000, count(*), max(at) / 1000
+         FROM new WHERE true GROUP BY speaker
+         ON CONFLICT (username) DO UPDATE SET
+             first_seen = min(first_seen, excluded.first_seen),
+             last_seen = max(last_seen, excluded.last_seen),
+             last_line = max(coalesce(last_line, 0), excluded.last_line),
+             total_chat_lines = total_chat_lines + excluded.total_chat_lines",
+    ];
+    const CHECKS: &'static [Check] = &[Check::new(
+        "lines",
+        "SELECT l.id, 'at', coalesce(c.at, s.at), l.at
+         FROM applied l LEFT JOIN recent_chat c ON c.op_id = l.id LEFT JOIN server_lines s ON s.op_id = l.id
+         WHERE l.at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.chat'), 0)",
+    )];
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::text("username", &self.username, check::NAME)?;
+        check::text("message", &self.message, check::LONG)
+    }
+}

@@ -1,0 +1,84 @@
+//! The operations: one file each, with its JSON and its checks, its subject, its answer and its SQL. To add one, write
+//! its file, its line in the list below and its method of the typed client (and a migration, where it needs a table).
+
+mod check;
+mod client;
+mod older_files;
+
+pub use client::RoseyClient;
+use eitherway::operation::Migration;
+
+/// The tables of the channel's memory: the Python bot's, and what Rosey derives them from.
+const MIGRATIONS: &[Migration] = &[
+    older_files::FIRST_SEEN,
+    older_files::LAST_SEEN,
+    older_files::SESSION_START,
+    older_files::SAID,
+    older_files::COUNTED,
+    older_files::ACTED,
+    older_files::QUEUED,
+    older_files::SENT,
+    older_files::MOST_USERS,
+    older_files::MOST_CONNECTED,
+    older_files::CHANNEL_UPDATED,
+    older_files::STATUS_UPDATED,
+    older_files::USER_STATS,
+    older_files::USER_ACTIONS,
+    older_files::CHANNEL_STATS,
+    older_files::USER_COUNT_HISTORY,
+    older_files::RECENT_CHAT,
+    older_files::CURRENT_STATUS,
+    older_files::OUTBOUND_MESSAGES,
+    older_files::ERROR_MESSAGE,
+    older_files::LAST_ERROR,
+    older_files::LAST_ERROR_IN_STEP,
+    older_files::USERS,
+    older_files::CHAT,
+    older_files::CHANNEL,
+    older_files::STATUS,
+    older_files::OUTBOUND,
+    Migration::new(12, "origin", include_str!("../../migrations/sqlite/0012_origin.sql")),
+    Migration::new(13, "channel", include_str!("../../migrations/sqlite/0013_channel.sql")),
+    Migration::new(14, "bounds", include_str!("../../migrations/sqlite/0014_bounds.sql")),
+    Migration::new(15, "the channel speaks", include_str!("../../migrations/sqlite/0015_server.sql")),
+];
+
+/// Declares the files and ties their operations together.
+macro_rules! files {
+    ($($file:ident :: $name:ident),+ $(,)?) => {
+        $(
+            mod $file;
+            pub use $file::*;
+        )+
+
+        eitherway::operations! {
+            /// Everything that the bot asks of its memory.
+            pub enum Op -> Answer in "rosey.db" with MIGRATIONS { $($name($file::$name)),+ }
+        }
+    };
+}
+
+files! {
+    user_joined::UserJoined,
+    user_left::UserLeft,
+    message_log::MessageLog,
+    user_count::UserCount,
+    high_water::HighWater,
+    status_update::StatusUpdate,
+    pm_command::PmCommand,
+    outbound_enqueue::OutboundEnqueue,
+    outbound_get::OutboundGet,
+    outbound_mark_sent::OutboundMarkSent,
+    outbound_mark_failed::OutboundMarkFailed,
+    recent_chat::RecentChat,
+    user_stats::GetUserStats,
+    channel_stats::GetChannelStats,
+    user_count_history::UserCountHistory,
+    open_sessions::OpenSessions,
+}
+
+/// The error of a stack of these operations.
+pub type Error = eitherway::error::Error<Op>;
+
+/// A request of one of these operations.
+pub type Request = eitherway::request::Request<Op>;

@@ -1,0 +1,46 @@
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use eitherway::operation::{Check, Definition, Invalid, Spec};
+
+/// A message that the bot is to deliver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundEnqueue {
+    /// To whom; nobody means the whole channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// What.
+    pub content: String,
+}
+
+/// A message that was put into the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enqueued {
+    /// Its number, for the marks.
+    pub id: i64,
+}
+
+impl Definition for OutboundEnqueue {
+    type Answer = Enqueued;
+    const SPEC: Spec = Spec::call("outbound_enqueue", "rosey.db.messages.outbound.enqueue").example(r#"{"username":"alice","content":"welcome back"}"#);
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO outbound_messages (timestamp, message, username, at, op_id)
+         SELECT at / 1000, op ->> 'content', op ->> 'username', at, id FROM new",
+    ];
+    const ANSWER: &'static str = "
+        SELECT asked.id, json_object('id', o.id)
+        FROM asked CROSS JOIN outbound_messages o ON o.op_id = asked.id";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "enqueued messages",
+        "SELECT l.id, 'id', o.id, l.answer ->> 'id'
+         FROM applied l LEFT JOIN outbound_messages o ON o.op_id = l.id
+         WHERE l.at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.sent'), 0)",
+    )];
+
+    fn check(&self) -> Result<(), Invalid> {
+        if let Some(username) = &self.username {
+            check::text("username", username, check::NAME)?;
+        }
+        check::text("content", &self.content, check::LONG)
+    }
+}

@@ -1,0 +1,123 @@
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use eitherway::operation::{Check, Definition, Invalid, Spec};
+
+/// Claims messages that wait for a user, or for the whole channel, oldest first.
+///
+/// What is handed out is leased to the request's id for 30 s of the database host's clock: the same request
+/// asked again gets the same messages, nobody else does. A claim that arrives more than 10 s late is refused: whoever
+/// asked has long been answered otherwise. So many are handed out as fit into an answer; the rest waits as before. A lease that ends without a mark counts as an attempt;
+/// the next one has to wait 2 minutes, then 4, and so on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundGet {
+    /// Whose; nobody means the channel's only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// How many at most; 50 if nothing is said.
+    #[serde(default = "check::number::<50>", deserialize_with = "check::number_or::<50, _>")]
+    pub limit: u32,
+    /// Messages that failed this often are not handed out; 3 if nothing is said.
+    #[serde(default = "check::number::<3>", deserialize_with = "check::number_or::<3, _>")]
+    pub max_retries: u32,
+}
+
+/// A message to deliver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundMessage {
+    /// Its number, for the marks.
+    pub id: i64,
+    /// To whom; nobody means the whole channel.
+    pub username: Option<String>,
+    /// What.
+    pub content: String,
+    /// The same as `content`, under the name that Python peers read.
+    pub message: String,
+    /// When it was enqueued, in unix seconds.
+    pub timestamp: i64,
+    /// How often delivering it has failed.
+    pub retry_count: u32,
+    /// Why it failed last.
+    pub error_message: Option<String>,
+}
+
+impl Definition for OutboundGet {
+    type Answer = Vec<OutboundMessage>;
+    const SPEC: Spec = Spec::call("outbound_get", "rosey.db.messages.outbound.get").untimed().list().fresh(10).claim().example(r#"{"username":"alice","limit":10}"#);
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO outbound_marks (op_id, message, at, kind)
+         SELECT ' ' || lease_id || ' ' || id, id, lease_until, 'expired'
+         FROM host CROSS JOIN outbound_messages
+         WHERE (lease_until <= now OR lease_until > now + 3600000) AND EXISTS (SELECT 1 FROM new)",
+        "UPDATE outbound_messages
+         SET lease_id = claim.id, lease_at = claim.at, lease_until = (SELECT now FROM host) + 30000
+         FROM (
+             SELECT message, min(id) AS id, at FROM (
+                 SELECT o.id AS message, new.id, new.at, op ->> 'limit' AS most, answer_bytes,
+                        row_number() OVER claims AS place,
+                        sum(2 * octet_length(json_quote(o.message)) + octet_length(json_quote(o.username))
+                            + octet_length(json_quote(o.error_message)) + 200) OVER claims AS bytes
+                 FROM host CROSS JOIN new
+                 CROSS JOIN outbound_messages o ON o.username IS op ->> 'username' AND o.sent = 0
+                 WHERE o.lease_id IS NULL
+                   AND o.retry_count < op ->> 'max_retries'
+                   AND 2 * octet_length(json_quote(o.message)) + octet_length(json_quote(o.username))
+                       + octet_length(json_quote(o.error_message)) + 200 <= answer_bytes
+                   AND (o.retry_count = 0
+                        OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= now
+                        -- by a clock that was ahead, as the lease above
+                        OR coalesce(o.last_attempt, o.timestamp * 1000) > now + 3600000)
+                 WINDOW claims AS (PARTITION BY new.id ORDER BY o.at, o.id))
+             WHERE place <= most AND bytes <= answer_bytes
+             GROUP BY message) AS claim
+         WHERE outbound_messages.id = claim.message",
+    ];
+    const ANSWER: &'static str = "
+        SELECT asked.id, (
+            SELECT json_group_array(json_object(
+                'id', o.id, 'username', o.username, 'content', o.message, 'message', o.message,
+                'timestamp', o.timestamp, 'retry_count', o.retry_count, 'error_message', o.error_message)
+                ORDER BY o.at, o.id)
+            FROM outbound_messages o WHERE o.lease_id = asked.id AND o.sent = 0)
+        FROM asked";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "outbound_messages",
+        "WITH marks AS (
+             SELECT message, min(iif(kind = 'sent', at, NULL)) AS delivered_at,
+                    min(iif(kind = 'failed', at, NULL)) AS failed_at,
+                    sum(kind IN ('retry', 'expired')) AS retries, max(at) AS last_attempt,
+                    max(kind IN ('retry', 'failed')) AS has_error
+             FROM outbound_marks GROUP BY message),
+         whole AS (
+             SELECT o.*, m.delivered_at AS delivered, m.failed_at AS failed, m.last_attempt AS attempt,
+                    o.origin_retries + coalesce(m.retries, 0) AS retries,
+                    coalesce(m.delivered_at, m.failed_at) AS ended,
+                    CASE WHEN m.delivered_at IS NOT NULL THEN NULL
+                         WHEN m.has_error THEN (
+                             SELECT error FROM outbound_marks WHERE message = o.id AND kind IN ('retry', 'failed')
+                             ORDER BY at DESC, op_id DESC LIMIT 1)
+                         ELSE o.error_message END AS error,
+                    (SELECT json_array(at, op_id) FROM outbound_marks WHERE message = o.id AND kind IN ('retry', 'failed')
+                     ORDER BY at DESC, op_id DESC LIMIT 1) AS latest
+             FROM outbound_messages o LEFT JOIN marks m ON m.message = o.id)
+         SELECT id, 'op_id', op_id IS NOT NULL OR timestamp * 1000 = at, 1 FROM whole
+         UNION ALL SELECT id, 'timestamp', timestamp, at / 1000 FROM whole
+         UNION ALL SELECT id, 'sent', sent, ended IS NOT NULL FROM whole
+         UNION ALL SELECT id, 'sent_timestamp', sent_timestamp, ended / 1000 FROM whole
+         UNION ALL SELECT id, 'retry_count', retry_count, retries FROM whole
+         UNION ALL SELECT id, 'delivered_at', delivered_at, delivered FROM whole
+         UNION ALL SELECT id, 'failed_at', failed_at, failed FROM whole
+         UNION ALL SELECT id, 'last_attempt', last_attempt, attempt FROM whole
+         UNION ALL SELECT id, 'error_message', error_message, error FROM whole
+         UNION ALL SELECT id, 'error_at', error_at, latest ->> 0 FROM whole
+         UNION ALL SELECT id, 'error_id', error_id, latest ->> 1 FROM whole",
+    )];
+
+    fn check(&self) -> Result<(), Invalid> {
+        if let Some(username) = &self.username {
+            check::text("username", username, check::NAME)?;
+        }
+        check::limit(self.limit)?;
+        check::at_most("max_retries", self.max_retries, 30)
+    }
+}

@@ -1,0 +1,39 @@
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
+
+/// A message could not be delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundMarkFailed {
+    /// The message's number.
+    #[serde(deserialize_with = "check::integer")]
+    pub message_id: i64,
+    /// Why.
+    #[serde(default)]
+    pub error: String,
+    /// Whether to give it up; else it is handed out again later.
+    #[serde(default)]
+    pub permanent: bool,
+}
+
+impl Definition for OutboundMarkFailed {
+    type Answer = Done;
+    const SPEC: Spec = Spec::call("outbound_mark_failed", "rosey.db.messages.outbound.mark_failed").example(r#"{"message_id":1,"error":"no such user","permanent":true}"#);
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO outbound_marks (op_id, message, at, kind, error)
+         SELECT id, coalesce((SELECT o.id FROM outbound_messages o WHERE o.id = op ->> 'message_id'), 0), at,
+                CASE WHEN op ->> 'permanent' THEN 'failed' ELSE 'retry' END, op ->> 'error'
+         FROM new",
+    ];
+    const CHECKS: &'static [Check] = &[Check::new(
+        "failure marks",
+        "SELECT l.id, 'kind', m.kind, iif(m.kind = 'failed', 'failed', 'retry')
+         FROM applied l LEFT JOIN outbound_marks m ON m.op_id = l.id
+         WHERE l.at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.sent'), 0)",
+    )];
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::optional_text("error", &self.error, check::LONG)
+    }
+}

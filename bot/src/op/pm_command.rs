@@ -1,0 +1,50 @@
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
+
+/// A moderator gave the bot a command in a private message: the audit trail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PmCommand {
+    /// Who.
+    pub username: String,
+    /// Which command.
+    pub command: String,
+    /// What followed it.
+    #[serde(default)]
+    pub args: String,
+    /// `pending`, `success` or `error`.
+    #[serde(default)]
+    pub result: String,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Definition for PmCommand {
+    type Answer = Done;
+    const SPEC: Spec = Spec::event("pm_command", "rosey.db.action.pm_command").example(r#"{"username":"mod","command":"stats","result":"success"}"#);
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO user_actions (timestamp, username, action_type, details, op_id)
+         SELECT at / 1000, op ->> 'username', 'pm_command',
+                'cmd=' || (op ->> 'command') || ', args: ' || (op ->> 'args') || ', result: ' || (op ->> 'result')
+                || coalesce(', error: ' || (op ->> 'error'), ''), id
+         FROM new ORDER BY at, id",
+    ];
+    const CHECKS: &'static [Check] = &[
+        Check::new(
+            "commands",
+            "SELECT l.id, 'timestamp', a.timestamp, l.at / 1000
+             FROM applied l LEFT JOIN user_actions a ON a.op_id = l.id",
+        ),
+        Check::new("user_actions", "SELECT id, 'op_id', op_id IS NOT NULL, 1 FROM user_actions"),
+    ];
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::text("username", &self.username, check::NAME)?;
+        check::text("command", &self.command, check::SHORT)?;
+        check::optional_text("args", &self.args, check::LONG)?;
+        check::optional_text("result", &self.result, check::SHORT)?;
+        check::optional_text("error", self.error.as_deref().unwrap_or_default(), check::LONG)
+    }
+}

@@ -1,0 +1,81 @@
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use eitherway::operation::{Check, Definition, Invalid, Spec, Sweep};
+
+/// The newest lines, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentChat {
+    /// How many at most; 50 if nothing is said.
+    #[serde(default = "check::number::<50>", deserialize_with = "check::number_or::<50, _>")]
+    pub limit: u32,
+}
+
+/// A line that was said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// When, in unix seconds.
+    pub timestamp: i64,
+    /// Who said it.
+    pub username: String,
+    /// What was said.
+    pub message: String,
+}
+
+impl Definition for RecentChat {
+    type Answer = Vec<Line>;
+    const SPEC: Spec = Spec::query("recent_chat", "rosey.db.stats.recent_chat.get").list().example(r#"{"limit":20}"#);
+    // A line of the Python bot may hold what ours cannot: nothing, or bytes that are no text.
+    const ANSWER: &'static str = "
+        SELECT json_group_array(json_object('timestamp', timestamp, 'username', username, 'message', message)
+                   ORDER BY at, op_id) FILTER (WHERE bytes <= answer_bytes),
+               count(*) FILTER (WHERE bytes > answer_bytes)
+        FROM host CROSS JOIN (
+            SELECT timestamp, username, message, at, op_id,
+                   sum(octet_length(json_quote(username)) + octet_length(json_quote(message)) + 64)
+                   OVER (ORDER BY at DESC, op_id DESC ROWS UNBOUNDED PRECEDING) AS bytes
+            FROM (
+                SELECT timestamp, at, op_id,
+                       iif(typeof(username) = 'text', username, quote(username)) AS username,
+                       iif(typeof(message) = 'text', message, quote(message)) AS message
+                FROM recent_chat ORDER BY at DESC, op_id DESC LIMIT (SELECT op ->> 'limit' FROM asked)))";
+    const SWEEPS: &'static [Sweep] = &[
+        Sweep::hours(
+            "chat",
+            150,
+            "SELECT id FROM recent_chat WHERE at < (SELECT horizon FROM sweep) ORDER BY at LIMIT (SELECT most FROM sweep)",
+            // what was here before us is in the baseline
+            &["INSERT INTO user_baseline (username, first_seen, last_line, chat_lines)
+             SELECT c.username, min(c.at) / 1000, max(c.at) / 1000, count(*)
+             FROM gone CROSS JOIN recent_chat c ON c.id = gone.key
+             WHERE c.at < (SELECT horizon FROM sweep) AND c.op_id NOT GLOB ' *'
+             GROUP BY c.username
+             ON CONFLICT (username) DO UPDATE SET
+                 first_seen = min(coalesce(first_seen, excluded.first_seen), excluded.first_seen),
+                 last_line = max(coalesce(last_line, excluded.last_line), excluded.last_line),
+                 chat_lines = chat_lines + excluded.chat_lines",
+            "DELETE FROM recent_chat WHERE id IN (SELECT key FROM gone) AND at < (SELECT horizon FROM sweep)"],
+        ),
+        Sweep::hours(
+            "chat",
+            150,
+            "SELECT op_id FROM server_lines WHERE at < (SELECT horizon FROM sweep) LIMIT (SELECT most FROM sweep)",
+            &["INSERT INTO user_baseline (username, first_seen, last_line, chat_lines)
+             SELECT s.username, min(s.at) / 1000, max(s.at) / 1000, count(*)
+             FROM gone CROSS JOIN server_lines s ON s.op_id = gone.key
+             WHERE true
+             GROUP BY s.username
+             ON CONFLICT (username) DO UPDATE SET
+                 first_seen = min(coalesce(first_seen, excluded.first_seen), excluded.first_seen),
+                 last_line = max(coalesce(last_line, excluded.last_line), excluded.last_line),
+                 chat_lines = chat_lines + excluded.chat_lines",
+            "DELETE FROM server_lines WHERE op_id IN (SELECT key FROM gone)"],
+        ),
+    ];
+    const CHECKS: &'static [Check] =
+        &[Check::new("recent_chat", "SELECT id, 'timestamp', timestamp, at / 1000 FROM recent_chat")];
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::limit(self.limit)
+    }
+}

@@ -1,0 +1,169 @@
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::check;
+use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
+
+/// A field of a status: absent is "keep what is there", `Some(None)` clears it.
+pub type Field<T> = Option<Option<T>>;
+
+/// What the bot is doing. Of each field the last writer's value stays, in the order of events.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatusUpdate {
+    /// One word: `online`, `offline`, `kicked` …
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "check::present")]
+    pub status: Field<String>,
+    /// More about it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "check::present")]
+    pub details: Field<String>,
+    /// What the bot knows of itself and of the channel.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object")]
+    pub status_data: Option<StatusData>,
+}
+
+macro_rules! status_data {
+    ($($(#[$attribute:meta])* $field:ident: $type:ty,)+) => {
+        /// What the bot knows of itself and of the channel.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        pub struct StatusData {
+            $(
+                $(#[$attribute])*
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $field: Field<$type>,
+            )+
+        }
+    };
+}
+
+status_data! {
+    /// The bot's name in the channel.
+    #[serde(deserialize_with = "check::present")]
+    bot_name: String,
+    /// Its rank; some networks have fractions.
+    #[serde(deserialize_with = "check::present")]
+    bot_rank: f64,
+    /// Whether it is away: a boolean, or 0 or 1.
+    #[serde(deserialize_with = "flag")]
+    bot_afk: bool,
+    /// The channel's name.
+    #[serde(deserialize_with = "check::present")]
+    channel_name: String,
+    /// Users in the chat.
+    #[serde(deserialize_with = "check::present")]
+    current_chat_users: u32,
+    /// Connections.
+    #[serde(deserialize_with = "check::present")]
+    current_connected_users: u32,
+    /// Length of the playlist.
+    #[serde(deserialize_with = "check::present")]
+    playlist_items: u32,
+    /// What is playing.
+    #[serde(deserialize_with = "check::present")]
+    current_media_title: String,
+    /// How long that is: seconds, or a text such as `03:12`.
+    #[serde(deserialize_with = "check::present")]
+    current_media_duration: Duration,
+    /// When the bot started, in unix seconds.
+    #[serde(deserialize_with = "check::present")]
+    bot_start_time: i64,
+    /// Whether it is connected to the chat: a boolean, or 0 or 1.
+    #[serde(deserialize_with = "flag")]
+    bot_connected: bool,
+}
+
+/// The length of something that plays, as peers write it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Duration {
+    /// Whole seconds.
+    Seconds(i64),
+    /// Seconds with a fraction.
+    Fraction(f64),
+    /// A text.
+    Text(String),
+}
+
+/// An object. Left to itself, serde takes a list for one too, and reads it by position.
+fn object<'de, D: Deserializer<'de>>(from: D) -> Result<Option<StatusData>, D::Error> {
+    let object = Option::<serde_json::Map<String, serde_json::Value>>::deserialize(from)?;
+    let data = object.map(|fields| serde_json::from_value(fields.into())).transpose();
+    data.map_err(|e| serde::de::Error::custom(format!("status_data: {e}")))
+}
+
+/// A boolean, also written as 0 or 1; tells absent from `null`.
+fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<Field<bool>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Bool(bool),
+        Number(f64),
+    }
+    match Option::<Form>::deserialize(from) {
+        Ok(None) => Ok(Some(None)),
+        Ok(Some(Form::Bool(value))) => Ok(Some(Some(value))),
+        Ok(Some(Form::Number(number))) if number == 0.0 || number == 1.0 => Ok(Some(Some(number == 1.0))),
+        _ => Err(serde::de::Error::custom("expected a boolean, 0 or 1")),
+    }
+}
+
+impl Definition for StatusUpdate {
+    type Answer = Done;
+    const SPEC: Spec = Spec::event("status_update", "rosey.db.status.update").example(r#"{"status":"online","status_data":{"bot_afk":false}}"#);
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO status_fields (field, at, id, value)
+         SELECT f.key, new.at, new.id, f.atom FROM new CROSS JOIN json_each(op, '$.status_data') f
+         UNION ALL
+         SELECT f.key, new.at, new.id, f.atom FROM new CROSS JOIN json_each(op) f
+         WHERE f.key IN ('status', 'details')
+         UNION ALL
+         SELECT 'last_updated', at, id, at / 1000 FROM new
+         WHERE true
+         ON CONFLICT (field) DO UPDATE SET at = excluded.at, id = excluded.id, value = excluded.value
+         WHERE (excluded.at, excluded.id) > (status_fields.at, status_fields.id)",
+    ];
+    const CHECKS: &'static [Check] = &[Check::new(
+        "current_status",
+        "WITH whole AS (
+             SELECT f.field, CASE f.field
+                    WHEN 'last_updated' THEN s.last_updated
+                    WHEN 'status' THEN s.status
+                    WHEN 'details' THEN s.details
+                    WHEN 'bot_name' THEN s.bot_name
+                    WHEN 'bot_rank' THEN s.bot_rank
+                    WHEN 'bot_afk' THEN s.bot_afk
+                    WHEN 'channel_name' THEN s.channel_name
+                    WHEN 'current_chat_users' THEN s.current_chat_users
+                    WHEN 'current_connected_users' THEN s.current_connected_users
+                    WHEN 'playlist_items' THEN s.playlist_items
+                    WHEN 'current_media_title' THEN s.current_media_title
+                    WHEN 'current_media_duration' THEN s.current_media_duration
+                    WHEN 'bot_start_time' THEN s.bot_start_time
+                    WHEN 'bot_connected' THEN s.bot_connected END AS stands,
+                    CASE WHEN f.field = 'status' THEN coalesce(f.value, 'offline')
+                         -- a text that is a number is one in a column of numbers
+                         WHEN f.field = 'current_media_duration' AND s.current_media_duration = f.value
+                         THEN s.current_media_duration
+                         ELSE f.value END AS must_stand
+             FROM status_fields f LEFT JOIN current_status s ON s.id = 1)
+         SELECT 'status', field, stands, must_stand FROM whole",
+    )];
+
+    fn check(&self) -> Result<(), Invalid> {
+        let mut texts = vec![("status", &self.status), ("details", &self.details)];
+        if let Some(data) = &self.status_data {
+            texts.extend([
+                ("bot_name", &data.bot_name),
+                ("channel_name", &data.channel_name),
+                ("current_media_title", &data.current_media_title),
+            ]);
+            if let Some(Some(Duration::Text(text))) = &data.current_media_duration {
+                check::optional_text("current_media_duration", text, check::NAME)?;
+            }
+        }
+        for (field, value) in texts {
+            if let Some(Some(text)) = value {
+                check::optional_text(field, text, check::SHORT)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,29 @@
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
+
+/// A user joined the channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserJoined {
+    /// Who.
+    pub username: String,
+}
+
+impl Definition for UserJoined {
+    type Answer = Done;
+    const SPEC: Spec = Spec::event("user_joined", "rosey.db.user.joined").example(r#"{"username":"alice"}"#);
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO presence (username, at, id, joined) SELECT op ->> 'username', at, id, 1 FROM new",
+    ];
+    const CHECKS: &'static [Check] = &[Check::new(
+        "joins",
+        // Materialised, because SQLite looks up an id in the table itself by reading all of it.
+        "WITH p AS MATERIALIZED (SELECT id, at, joined FROM presence)
+         SELECT l.id, 'at', iif(p.joined, p.at, NULL), l.at FROM applied l LEFT JOIN p ON p.id = l.id",
+    )];
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::text("username", &self.username, check::NAME)
+    }
+}

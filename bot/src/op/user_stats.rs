@@ -1,0 +1,89 @@
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use eitherway::operation::{Check, Definition, Invalid, Spec};
+
+/// What is known of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetUserStats {
+    /// Who.
+    pub username: String,
+}
+
+/// What is known of a user. Times are unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserStats {
+    /// Who.
+    pub username: String,
+    /// The first join or line.
+    pub first_seen: Option<i64>,
+    /// The latest join, line, or leave that closed a session.
+    pub last_seen: Option<i64>,
+    /// How many lines.
+    pub total_chat_lines: Option<i64>,
+    /// Seconds in the channel, over the sessions that have ended.
+    pub total_time_connected: Option<i64>,
+    /// Since when the user has been here, if he is.
+    pub current_session_start: Option<i64>,
+    /// Always true: a failure has no such answer.
+    pub success: bool,
+    /// Whether the user was ever seen.
+    pub found: bool,
+}
+
+impl Definition for GetUserStats {
+    type Answer = UserStats;
+    const SPEC: Spec = Spec::query("user_stats", "rosey.db.query.user_stats").example(r#"{"username":"alice"}"#);
+    const ANSWER: &'static str = "
+        SELECT json_object(
+            'username', name, 'first_seen', first_seen, 'last_seen', last_seen,
+            'total_chat_lines', total_chat_lines, 'total_time_connected', total_time_connected,
+            'current_session_start', current_session_start,
+            'success', json('true'), 'found', json(iif(u.username IS NULL, 'false', 'true')))
+        FROM (SELECT op ->> 'username' AS name FROM asked) LEFT JOIN user_stats u ON u.username = name";
+    const CHECKS: &'static [Check] = &[Check::new(
+        "user_stats",
+        "WITH gaps AS (
+             SELECT username, at, joined, lead(at) OVER (PARTITION BY username ORDER BY at, id) AS next
+             FROM presence),
+         facts (username, first_seen, last_line, last_session, lines, ms, open) AS (
+             SELECT username, first_seen, last_line, last_session, chat_lines, connected_ms, NULL
+             FROM user_baseline
+             UNION ALL
+             SELECT username, min(at) / 1000, NULL, max(coalesce(next, at)) / 1000, 0, sum(coalesce(next - at, 0)),
+                    max(iif(next IS NULL, at, NULL)) / 1000
+             FROM gaps WHERE joined GROUP BY username
+             UNION ALL
+             SELECT username, min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL
+             FROM recent_chat WHERE op_id NOT GLOB ' *' GROUP BY username
+             UNION ALL
+             SELECT username, min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL
+             FROM server_lines GROUP BY username),
+         derived AS MATERIALIZED (
+             SELECT username, min(first_seen) AS first_seen,
+                    max(coalesce(max(last_line), 0), coalesce(max(last_session), 0)) AS last_seen,
+                    sum(lines) AS lines, sum(ms) AS ms, max(last_line) AS last_line, max(open) AS open
+             FROM facts GROUP BY username HAVING min(first_seen) IS NOT NULL),
+         whole AS (
+             SELECT u.username AS stands, d.username AS must_stand, coalesce(u.username, d.username) AS name, u.*, d.first_seen AS first, d.last_seen AS last, d.lines, d.ms, d.last_line AS line,
+                    d.open
+             FROM (SELECT * FROM user_stats WHERE username IS NOT NULL) u
+             LEFT JOIN derived d ON d.username = u.username
+             -- Not a full join: SQLite would compare each with each.
+             UNION ALL
+             SELECT NULL, d.username, d.username, u.*, d.first_seen, d.last_seen, d.lines, d.ms, d.last_line, d.open
+             FROM derived d LEFT JOIN user_stats u ON u.username = d.username WHERE u.username IS NULL)
+         SELECT name, 'username', stands, must_stand FROM whole
+         UNION ALL SELECT name, 'first_seen', first_seen, first FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'last_seen', last_seen, last FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'total_chat_lines', total_chat_lines, lines FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'total_time_connected', total_time_connected, ms / 1000 FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'connected_ms', connected_ms, ms FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'last_line', last_line, line FROM whole WHERE stands = must_stand
+         UNION ALL SELECT name, 'current_session_start', current_session_start, open FROM whole WHERE stands = must_stand",
+    )];
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::text("username", &self.username, check::NAME)
+    }
+}

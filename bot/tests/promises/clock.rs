@@ -1,0 +1,341 @@
+//! Times that cannot be.
+
+/// What others say of the future.
+mod future_times {
+    use std::process::{Command, Stdio};
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use async_nats::HeaderMap;
+
+    use crate::support::*;
+
+    fn now() -> i64 {
+        i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
+    }
+
+    /// A status that claims to be of a time so many seconds ahead.
+    async fn status(peer: &Peer, ahead: i64, text: &str) -> Said {
+        let payload = format!(r#"{{"status":"{text}","timestamp":{}}}"#, now() + ahead);
+        peer.request("rosey.db.status.update", payload).await
+    }
+
+    #[tokio::test]
+    async fn what_claims_to_come_from_the_future_does_not_hide_what_comes_after_it() {
+        let (server, file) = (NatsServer::start().await, DbFile::new());
+        let service = ServeProcess::start_with(&server, &file, &["--jetstream", "off"]).await;
+        let peer = Peer::connect(&server).await;
+        for ahead in [86_390, 3_600, 320] {
+            assert_eq!(status(&peer, ahead, "tomorrow").await.refusal(), Some(422), "{ahead} s");
+            let mut headers = HeaderMap::new();
+            headers.insert("Rosey-Occurred-At", ((now() + ahead) * 1000).to_string().as_str());
+            let said = peer.request_with("rosey.db.status.update", headers, r#"{"status":"tomorrow"}"#).await;
+            assert_eq!(said.refusal(), Some(422), "{ahead} s, in a header");
+            let millis = format!(r#"{{"status":"tomorrow","timestamp":{}}}"#, (now() + ahead) * 1000);
+            assert_eq!(peer.request("rosey.db.status.update", millis).await.refusal(), Some(422));
+        }
+        assert_eq!(status(&peer, 0, "now").await.refusal(), None);
+        assert_eq!(file.texts("SELECT status FROM current_status").await, ["now"]);
+        assert_eq!(status(&peer, 240, "soon").await.refusal(), None, "clocks differ");
+        assert_eq!(file.texts("SELECT DISTINCT code FROM dead_letters").await, ["clock"]);
+        assert_eq!(service.terminate().await, Some(0));
+    }
+
+    #[tokio::test]
+    async fn on_a_stream_it_is_set_aside() {
+        let w = Durable::new().await;
+        let service = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", "on"]).await;
+        let peer = Peer::connect(&w.server).await;
+        status(&peer, 86_390, "tomorrow").await;
+        status(&peer, 0, "now").await;
+        w.emptied().await;
+        assert_eq!(w.file.texts("SELECT status FROM current_status").await, ["now"]);
+        assert_eq!(w.file.texts("SELECT code FROM dead_letters").await, ["clock"]);
+        assert_eq!(service.terminate().await, Some(0));
+    }
+
+    fn send(options: &[&str], at: i64) -> Option<i32> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
+        command.current_dir(std::env::temp_dir()).env_remove("NATS_URL").env_remove("DATABASE_URL");
+        let payload = format!(r#"{{"username":"u{at}","timestamp":{at}}}"#);
+        command.args(["send", "user_joined", &payload]).args(options);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().code()
+    }
+
+    #[tokio::test]
+    async fn how_far_ahead_is_taken_is_one_option_for_every_path() {
+        for (millis, taken, refused) in [("1000", 0, 60), ("7200000", 3_600, 7_300)] {
+            for mode in ["off", "on"] {
+                let w = Durable::new().await;
+                let tolerance = ["--future-tolerance-ms", millis];
+                let options = [&["--jetstream", mode], &tolerance[..]].concat();
+                let service = ServeProcess::start_with(&w.server, &w.file, &options).await;
+                let (nats, database) = (w.server.url(), w.file.url());
+                let over_nats = ["--nats-url", &nats];
+                let direct = ["--no-nats", "--database-url", &database];
+                for path in [&over_nats[..], &direct[..]] {
+                    let options = [path, &tolerance[..]].concat();
+                    assert_eq!(send(&options, now() + taken), Some(0), "{millis} {mode} {path:?}");
+                    assert_eq!(send(&options, now() + refused), Some(3), "{millis} {mode} {path:?}");
+                }
+                w.emptied_if(mode).await;
+                assert_eq!(w.file.buried().await, 0, "it was refused before it was sent");
+                assert_eq!(service.terminate().await, Some(0));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn how_long_ago_is_taken_is_one_option_for_every_path() {
+        const DAY: i64 = 86_400;
+        for (days, taken, refused) in [(None, 3_000, 4_000), (Some("30"), 29, 31)] {
+            for mode in ["off", "on"] {
+                let w = Durable::new().await;
+                let tolerance: Vec<&str> =
+                    days.iter().flat_map(|days| ["--past-tolerance-days", *days]).collect();
+                let options = [&["--jetstream", mode], &tolerance[..]].concat();
+                let service = ServeProcess::start_with(&w.server, &w.file, &options).await;
+                let (nats, database) = (w.server.url(), w.file.url());
+                let over_nats = ["--nats-url", &nats];
+                let direct = ["--no-nats", "--database-url", &database];
+                for path in [&over_nats[..], &direct[..]] {
+                    let options = [path, &tolerance[..]].concat();
+                    assert_eq!(send(&options, now() - taken * DAY), Some(0), "{days:?} {mode} {path:?}");
+                    assert_eq!(send(&options, now() - refused * DAY), Some(3), "{days:?} {mode} {path:?}");
+                }
+                w.emptied_if(mode).await;
+                assert_eq!(w.file.buried().await, 0, "it was refused before it was sent");
+                // A peer that checks nothing, and whose clock was never set.
+                let peer = Peer::connect(&w.server).await;
+                let said =
+                    peer.request("rosey.db.user.joined", r#"{"username":"old","timestamp":86400}"#).await;
+                assert_eq!(said.refusal(), (mode == "off").then_some(422), "{said:?}");
+                w.emptied_if(mode).await;
+                assert_eq!(w.file.texts("SELECT code FROM dead_letters").await, ["clock"]);
+                let reason = w.file.texts("SELECT reason FROM dead_letters").await.remove(0);
+                assert!(reason.contains("--past-tolerance-days"), "{reason}");
+                assert_eq!(w.file.number("SELECT count(*) FROM user_stats WHERE username = 'old'").await, 0);
+                assert_eq!(service.terminate().await, Some(0));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_waited_in_a_stream_has_not_become_too_old_there() {
+        const DAY: i64 = 86_400;
+        let w = Durable::new().await;
+        let days = ["--jetstream", "on", "--past-tolerance-days", "30"];
+        assert_eq!(
+            ServeProcess::start_with(&w.server, &w.file, &days).await.terminate().await,
+            Some(0),
+            "the stream is there"
+        );
+        let peer = Peer::connect(&w.server).await;
+        let joined =
+            |name: &str, ago: i64| format!(r#"{{"username":"{name}","timestamp":{}}}"#, now() - ago * DAY);
+        for event in [joined("in time", 29), joined("too late", 31)] {
+            assert_eq!(
+                peer.request("rosey.db.user.joined", event).await.refusal(),
+                None,
+                "the stream has it"
+            );
+        }
+        // It is applied ten days later.
+        let (nats, database) = (w.server.url(), w.file.url());
+        let paths = ["serve", "--nats-url", &nats, "--database-url", &database];
+        let late = (10 * DAY * 1000).to_string();
+        let arguments = [&paths[..], &days].concat();
+        let mut service = Program::start(&arguments, &[("ROSEY_TEST_CLOCK_OFFSET_MS", late.as_str())]);
+        service.says("serving").await;
+        w.emptied().await;
+        assert_eq!(w.file.texts("SELECT username FROM user_stats").await, ["in time"]);
+        assert_eq!(w.file.texts("SELECT code FROM dead_letters").await, ["clock"]);
+        assert_eq!(service.terminate().await, Some(0));
+    }
+
+    impl Durable {
+        async fn emptied_if(&self, mode: &str) {
+            if mode == "on" {
+                self.emptied().await;
+            }
+        }
+    }
+}
+
+mod sweeps {
+    //! Nothing is removed, and no id forgotten, on the word of one clock.
+
+    use std::process::Command;
+
+    use crate::support::*;
+
+    const DAY: i64 = 86_400_000;
+
+    /// A file with a line that is too old to be kept, and one of now.
+    async fn written() -> DbFile {
+        let file = DbFile::new();
+        let old = (eitherway::clock::now() - 10 * DAY).to_string();
+        for (id, at) in [("old", Some(&old)), ("new", None)] {
+            let url = file.url();
+            let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
+            command.args([
+                "send",
+                "message_log",
+                r#"{"username":"ann","message":"hi"}"#,
+                "--id",
+                id,
+                "--no-nats",
+            ]);
+            command.args(["--database-url", &url]);
+            if let Some(at) = at {
+                command.args(["--at", at]);
+            }
+            assert!(command.output().unwrap().status.success());
+        }
+        assert_eq!(lines(&file).await, 2);
+        file
+    }
+
+    async fn lines(file: &DbFile) -> i64 {
+        file.number("SELECT count(*) FROM recent_chat").await
+    }
+
+    fn serve(server: &NatsServer, file: &DbFile, days_off: i64, more: &[&str]) -> Program {
+        let (nats, database, offset) = (server.url(), file.url(), (days_off * DAY).to_string());
+        let paths = ["serve", "--nats-url", &nats, "--database-url", &database];
+        let arguments: Vec<&str> = paths.iter().chain(more).copied().collect();
+        let environment = [("ROSEY_TEST_CLOCK_OFFSET_MS", offset.as_str()), ("ROSEY_SWEEP_EVERY_MS", "50")];
+        Program::start(&arguments, &environment)
+    }
+
+    async fn notices(peer: &Peer) -> String {
+        peer.request("rosey.db.ping", "").await.json()["notices"].to_string()
+    }
+
+    #[tokio::test]
+    async fn nothing_is_removed_while_the_clock_disagrees_and_all_goes_on_when_it_is_right() {
+        for days in [400, -400] {
+            let w = Durable::new().await;
+            let file = written().await;
+            let mut wrong = serve(&w.server, &file, days, &["--jetstream", "off"]);
+            wrong.says("serving").await;
+            let peer = Peer::connect(&w.server).await;
+            wait_until("it is noticed", || async { notices(&peer).await.contains("--trust-clock") }).await;
+            let said = notices(&peer).await;
+            assert!(said.contains("400 days") && said.contains("no operation id is forgotten"), "{said}");
+            // More rounds than enough.
+            let gone =
+                holds_within(std::time::Duration::from_millis(500), || async { lines(&file).await < 2 });
+            assert!(!gone.await, "removed:\n{}", wrong.log());
+            assert_eq!(file.applied().await, 2, "the ledger knows both ids");
+            assert_eq!(wrong.terminate().await, Some(0));
+            assert_eq!(
+                wrong.log().matches("nothing that is old is removed").count(),
+                1,
+                "said once in the log"
+            );
+
+            let mut right = serve(&w.server, &file, 0, &["--jetstream", "off"]);
+            // Either may come first.
+            right.says("serving").await;
+            right.says("removed what is old: chat 1").await;
+            assert_eq!((lines(&file).await, file.applied().await), (1, 2));
+            assert_eq!(notices(&peer).await, "[]");
+            assert_eq!(right.terminate().await, Some(0));
+            file.assert_clean().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_time_of_the_server_and_the_word_of_an_operator_count() {
+        let w = Durable::new().await;
+        // Nothing is known but the server's time.
+        let mut wrong = serve(&w.server, &w.file, 400, &["--jetstream", "on"]);
+        wrong.says("400 days ahead of the time of the NATS server").await;
+        assert_eq!(wrong.terminate().await, Some(0));
+
+        let (server, file) = (NatsServer::start().await, written().await);
+        let mut trusted = serve(&server, &file, 400, &["--jetstream", "off", "--trust-clock"]);
+        trusted.says("removed what is old").await;
+        wait_until("all is old", || async { lines(&file).await == 0 && file.applied().await == 0 }).await;
+        assert_eq!(trusted.terminate().await, Some(0));
+    }
+
+    #[tokio::test]
+    async fn what_was_applied_by_a_clock_that_was_behind_is_not_old_when_it_is_right() {
+        let w = Durable::new().await;
+        let file = written().await;
+        let mut behind = serve(&w.server, &file, -400, &["--jetstream", "off"]);
+        behind.says("serving").await;
+        let peer = Peer::connect(&w.server).await;
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Nats-Msg-Id", "while-behind");
+        let line = r#"{"username":"ann","message":"ho"}"#;
+        let said = peer.request_with("rosey.db.message.log", headers, line).await;
+        assert_eq!(said.refusal(), None, "{said:?}");
+        assert_eq!(behind.terminate().await, Some(0));
+        let mut right = serve(&w.server, &file, 0, &["--jetstream", "off"]);
+        right.says("removed what is old: chat").await;
+        assert_eq!(file.applied().await, 3, "no id is forgotten");
+        assert_eq!(right.terminate().await, Some(0));
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_began_anew_forgets_nothing_before_its_time_has_passed_since_then() {
+        for (anew, left) in [(true, 2), (false, 0)] {
+            let (server, file) = (NatsServer::start().await, written().await);
+            file.execute(
+                "INSERT INTO meta (key, value) VALUES ('known_time', (strftime('%s') * 1000) || ' 0 x'),
+                     ('ledger_from', (strftime('%s') - 86400) * 1000);
+                 UPDATE ledger SET applied_at = (strftime('%s') - 20 * 86400) * 1000;",
+            )
+            .await;
+            if !anew {
+                file.execute("DELETE FROM meta WHERE key = 'ledger_from'").await;
+            }
+            let mut service = serve(&server, &file, 0, &["--jetstream", "off"]);
+            service.says("removed what is old").await;
+            wait_until("the old line is removed", || async { lines(&file).await == 1 }).await;
+            assert_eq!(file.applied().await, left, "{}", service.log());
+            assert_eq!(service.terminate().await, Some(0));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_in_an_outbox_is_not_too_old_by_a_clock_that_has_leapt_ahead() {
+        let dir = tempfile::tempdir().unwrap();
+        let (input, outbox) = (dir.path().join("in.jsonl"), dir.path().join("outbox"));
+        let joined = r#"{"event":"user_join","user":"ann","user_data":{"username":"ann","rank":0}}"#;
+        std::fs::write(&input, joined).unwrap();
+        let run = |chat: &str, nats: &str, database: Option<&str>, days_off: i64| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
+            command.args(["bot", "--chat", chat, "--nats-url", nats, "--outbox", outbox.to_str().unwrap()]);
+            command.args(database.iter().flat_map(|url| ["--database-url", url]));
+            command.env("ROSEY_TEST_CLOCK_OFFSET_MS", (days_off * DAY).to_string());
+            let output = command.current_dir(dir.path()).output().unwrap();
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        };
+        let waiting = || {
+            let output = Command::new(env!("CARGO_BIN_EXE_rosey"))
+                .args(["outbox", "--json", "--outbox", outbox.to_str().unwrap()])
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let listing: serde_json::Value =
+                serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+            (listing["waiting"].as_u64().unwrap(), listing["expired"].as_u64().unwrap())
+        };
+        let (nowhere, chat) = ("nats://127.0.0.1:1", format!("jsonl:{}", input.display()));
+        let log = run(&chat, nowhere, None, 0);
+        let kept = waiting().0;
+        assert!(kept > 0, "{log}");
+        // Nothing but a look at what waits.
+        std::fs::write(&input, "").unwrap();
+        let file = DbFile::new();
+        let url = file.url();
+        let log = run(&chat, nowhere, Some(&url), 400);
+        assert_eq!(waiting(), (kept, 0), "{log}");
+        let log = run(&chat, nowhere, Some(&url), 0);
+        assert_eq!(waiting(), (0, 0), "{log}");
+        assert!(file.applied().await >= kept, "{log}");
+    }
+}

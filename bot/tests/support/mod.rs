@@ -1,0 +1,11 @@
+//! The fault kit of the framework's tests, and the program `rosey` as a process.
+#![allow(dead_code, unused_imports)] // each test file uses a part of it
+
+#[path = "../../../tests/support/mod.rs"]
+mod kit;
+mod process;
+pub(crate) mod program;
+
+pub(crate) use kit::*;
+pub(crate) use process::ServeProcess;
+pub(crate) use program::{Program, Ran, run, run_with};
