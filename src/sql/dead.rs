@@ -106,7 +106,7 @@ impl<O: Persist> SqlxService<O> {
         Ok(new)
     }
 
-    /// Whether this very letter is kept already: somebody delivers again what was kept and not acknowledged.
+    /// Whether this very letter is kept already: what was kept and not acknowledged is delivered again.
     #[cfg(feature = "nats")]
     pub(crate) async fn is_buried(&self, letter: &DeadLetter) -> Result<bool, Cause> {
         sqlx::query_scalar(IS_BURIED)
