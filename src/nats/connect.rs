@@ -252,7 +252,7 @@ pub(super) async fn start(
     let (shown, recognition) = (redact(&options.url), options.recognition);
     let client = options
         .connect(move |event| {
-            // The receiver ends with the service: nobody is left to tell.
+            // The receiver ends with the service: then no task needs the event.
             let _ = tx.send(event);
         })
         .await?;

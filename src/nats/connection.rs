@@ -38,7 +38,7 @@ pub(super) async fn listen(
         overruns: Trouble::new(),
     };
     let mut look = time::interval(LOOK);
-    // Nobody looks while all is well: a quiet day is not made up for with its 86 400 looks at once.
+    // There is no look while all is well: a quiet day is not made up for with its 86 400 looks at once.
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -175,7 +175,7 @@ impl Connection {
                     tracing::warn!(
                         url,
                         "replies come faster than they are taken, and some were lost: \
-                         whoever waits for them takes the other path{more}"
+                         requests that wait for them take the other path{more}"
                     );
                 }
             }

@@ -14,7 +14,7 @@ const MOST: usize = 512;
 /// The most bytes in a transaction.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Whoever waits for an event to be kept.
+/// The caller that waits until its event is kept.
 pub(super) type Waiter = oneshot::Sender<Result<(), Cause>>;
 
 /// What is waiting, taken together.

@@ -42,7 +42,7 @@ pub enum OutboxError {
         /// Why.
         error: std::io::Error,
     },
-    /// A SQLite file of somebody else.
+    /// A SQLite file of another program.
     #[error("{} is a database, but no outbox; name another file with --outbox", path.display())]
     Another {
         /// Which.
@@ -86,7 +86,7 @@ impl OutboxError {
     }
 }
 
-/// What an error of the open file means for whoever asked.
+/// The cause that an error of the open file stands for.
 pub(super) fn cause(path: &Path, error: &sqlx::Error) -> Cause {
     let (code, what) = match primary(error) {
         Some(BUSY) => (Code::BUSY, "is locked by another program"),

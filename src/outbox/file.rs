@@ -19,8 +19,8 @@ use crate::sql::place::Place;
 const APPLICATION: i64 = 0x5273_4f62;
 const VERSION: i64 = 1;
 const TABLES: &str = include_str!("../../migrations/outbox/0001_outbox.sql");
-/// Room that is not needed any more can be given back (see `store::shrink`); one sync a commit, and others may look while
-/// somebody writes. Set once, in a file of which it is known that it is nobody's.
+/// Room that is not needed any more can be given back (see `store::shrink`); one sync a commit, and other processes may
+/// read while one writes. Set once, in a file that holds nothing of another program.
 const MODES: &str = "PRAGMA auto_vacuum = incremental; PRAGMA journal_mode = wal;";
 /// How long the close of a file that cannot be used may take.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -94,7 +94,7 @@ pub(super) async fn connect(options: &OutboxOptions) -> Result<SqliteConnection,
         .await
 }
 
-/// A connection that only reads, beside whoever holds the outbox.
+/// A connection that only reads, beside the process that holds the outbox.
 pub(super) async fn read(path: &Path) -> Result<SqliteConnection, OutboxError> {
     if !path.exists() {
         return Err(OutboxError::Missing { path: path.to_owned() });
@@ -123,8 +123,8 @@ async fn is_new(path: &Path, connection: &mut SqliteConnection) -> Result<bool, 
     }
 }
 
-/// Takes the lock beside the file, or says that somebody else has it. The system gives it back when its holder ends,
-/// however that comes.
+/// Takes the lock beside the file, or reports that another process holds it. The system releases it when its holder ends,
+/// however it ends.
 fn lock(options: &OutboxOptions) -> Result<File, OutboxError> {
     let path = options.path();
     let failed = |error| OutboxError::File { path: path.to_owned(), error };
@@ -149,8 +149,8 @@ fn create(options: &OutboxOptions) -> Result<(), OutboxError> {
     }
 }
 
-/// SQLite begins anew where it finds an empty file or none, and throws away the log that lies beside it: that must
-/// not happen to what somebody was promised.
+/// SQLite starts a new database where it finds an empty file or none, and deletes the log beside it: that must not
+/// happen to events that were acknowledged.
 fn look(path: &Path) -> Result<(), OutboxError> {
     let bytes = |path: &Path| match fs::metadata(path) {
         Ok(file) => Ok(Some(file.len())),

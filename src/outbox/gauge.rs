@@ -1,4 +1,4 @@
-//! What an outbox holds, for whoever watches it from outside: through the facade crate `metrics`, as the layers count.
+//! What an outbox holds, as metrics for monitoring: through the facade crate `metrics`, as the layers count.
 
 use metrics::{Gauge, Unit};
 

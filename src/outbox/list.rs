@@ -11,7 +11,7 @@ use super::error::OutboxError;
 use super::file;
 use super::replay::horizon;
 
-// `$1`: what was taken until then is too old, even if nobody has set it aside yet.
+// `$1`: what was taken until then is too old, even if it is not set aside yet.
 const WAITING: &str =
     "SELECT operation, sum(taken_at > $1), sum(taken_at <= $1), min(taken_at) FROM waiting GROUP BY 1";
 const ASIDE: &str = "SELECT operation, sum(code <> 'expired'), sum(code = 'expired') FROM aside GROUP BY 1";
@@ -65,7 +65,7 @@ pub struct Refusal {
     pub reason: String,
 }
 
-/// Looks into an outbox. Takes no lock and changes nothing, so it may be done while somebody holds it.
+/// Looks into an outbox. Takes no lock and changes nothing, so it may be done while a process holds it.
 ///
 /// # Errors
 /// When there is none, or it cannot be read.
@@ -77,7 +77,7 @@ pub async fn list(path: &Path) -> Result<Listing, OutboxError> {
 
 async fn read(path: &Path, connection: &mut SqliteConnection) -> Result<Listing, sqlx::Error> {
     let mut listing = Listing { file: path.display().to_string(), ..Listing::default() };
-    // One state of the file, whoever writes to it.
+    // One state of the file, whatever is written to it meanwhile.
     sqlx::query("BEGIN").execute(&mut *connection).await?;
     for row in sqlx::query(WAITING).bind(horizon()).fetch_all(&mut *connection).await? {
         let rows = listing.operations.entry(row.try_get(0)?).or_default();

@@ -144,7 +144,7 @@ impl<O> OutboxService<O> {
     /// Opens the outbox, and takes the lock on it; creates the file if it is missing.
     ///
     /// # Errors
-    /// When another process holds it; when the file is damaged, somebody else's, or newer than this program. Nothing
+    /// When another process holds it; when the file is damaged, another program's, or newer than this program. Nothing
     /// is changed then.
     pub async fn open(options: &OutboxOptions) -> Result<Self, OutboxError> {
         let opened = file::open(options).await?;
@@ -214,7 +214,7 @@ impl<O> OutboxService<O> {
         self.ask(|told| Item::Next(after, horizon, most, told)).await
     }
 
-    /// Removes events that somebody has taken responsibility for.
+    /// Removes events that a path has taken.
     async fn forget(&self, entries: &[Entry]) -> Result<(), Cause> {
         let seqs = entries.iter().map(|entry| entry.seq).collect();
         let bytes = entries.iter().map(Entry::bytes).sum();

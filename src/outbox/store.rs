@@ -148,7 +148,7 @@ pub(super) async fn next(
     rows.iter().map(Entry::read).collect()
 }
 
-/// Removes events that somebody has taken responsibility for; answers how many were there.
+/// Removes events that a path has taken; returns how many were there.
 pub(super) async fn forget(connection: &mut SqliteConnection, seqs: &[i64]) -> Result<u64, sqlx::Error> {
     let (_, changes) = run(connection, sqlx::query(FORGET).bind(json!(seqs).to_string())).await?;
     Ok(changes.get(1).copied().unwrap_or_default())

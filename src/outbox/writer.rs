@@ -35,7 +35,7 @@ pub(super) enum Item {
     Close(oneshot::Sender<()>),
 }
 
-/// Runs until [`Item::Close`] comes, or nobody can send any more.
+/// Runs until [`Item::Close`] comes, or all senders are dropped.
 pub(super) async fn run(
     opened: Opened,
     options: OutboxOptions,
@@ -117,7 +117,7 @@ impl Holder {
                 .filter(|outcome| outcome.is_ok())
                 .for_each(|outcome| *outcome = Err(cause.clone()));
         }
-        // Before anybody is told: whoever then asks how many wait must find his own among them.
+        // Before the callers are answered: one that then asks how many wait must find its own event among them.
         self.publish();
         batch.tell(&outcomes);
     }
@@ -200,7 +200,7 @@ impl Holder {
     async fn known(&mut self, puts: &[Put], rows: &str, first: i64) -> Vec<Option<Result<(), Cause>>> {
         let known = match self.file.with(async |c| store::known(c, rows).await).await {
             Ok(known) => known,
-            // They may be there, and may not: whoever asks again is told.
+            // They may be there, or not: a repeat of the request finds out.
             Err(cause) => return vec![Some(Err(cause)); puts.len()],
         };
         let by_id: std::collections::HashMap<&str, &store::Known> =

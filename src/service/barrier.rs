@@ -12,7 +12,7 @@ use crate::nats::wire;
 use crate::operation::Operation;
 use crate::store::Store;
 
-/// How long it is waited for before the answer is no; whoever still wants to know asks again.
+/// How long it is waited for before the answer is no; a client that still wants to know asks again.
 const WAIT: Duration = Duration::from_secs(1);
 /// The pause between looks.
 const LOOK: Duration = Duration::from_millis(10);

@@ -25,7 +25,7 @@ pub fn reply_prefix<O: Operation>(prefix: &str) -> Result<(), ServeError> {
 }
 
 /// Whether [`serve`](super::serve) on a database that is still to be created would be refused, because something that is there
-/// already is on another one, or is of another kind. For whoever must not leave a file behind then.
+/// already is on another one, or is of another kind. For a caller that must not leave a file behind then.
 ///
 /// Waits for a server as long as that takes, and ends with `shutdown`. Nothing keeps others from starting afterwards:
 /// `serve` asks again.

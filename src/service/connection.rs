@@ -104,7 +104,7 @@ pub(super) fn note(state: &watch::Sender<Connection>, carries: Carries, troubles
         Event::Disconnected => {
             state.send_modify(|s| s.up = false);
             if let Some(cause) = unreadable::ended() {
-                // Back in a moment, and counted: nobody need be told of the loss, but of the message.
+                // Back in a moment, and counted: the message is reported, the loss is not.
                 return troubles.unreadable.ended(cause);
             }
             if !said.lost(carries) {

@@ -23,12 +23,12 @@ pub struct Served {
     pub failed: u64,
     /// Of these: given back to the stream at the end, not done; another instance or the next start does them.
     pub returned: u64,
-    /// Plain publishes that were taken, and could not be applied before the end; nobody knows but this number.
+    /// Plain publishes that were taken, and could not be applied before the end; only this number knows of them.
     pub lost: u64,
     /// Dead letters that were kept.
     pub buried: u64,
-    /// How often requests came faster than they were taken, and some were lost on the way: whoever waits for them takes
-    /// another one. Of the whole service, never of an operation.
+    /// How often requests came faster than they were taken, and some were lost on the way: a client that waits for one takes
+    /// another path. Of the whole service, never of an operation.
     #[serde(skip)]
     pub overruns: u64,
 }

@@ -1,4 +1,4 @@
-//! Whether the database is still the file at its path: what the store finds out, told to whoever asks the service.
+//! Whether the database is still the file at its path: what the store finds out becomes a notice of the service.
 
 use std::sync::Arc;
 

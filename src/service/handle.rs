@@ -22,7 +22,7 @@ use crate::reply::Reply;
 use crate::request::{Received, Request};
 use crate::store::{DROPPED, DeadLetter, Store, UNREAD};
 
-/// The pause before something that nobody else will repeat is tried again, first and longest.
+/// The pause before something that no client repeats is tried again, first and longest.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// An operation, by request or by plain publish.
@@ -132,7 +132,7 @@ async fn perform<O: Operation, D: Store<O>>(
     let op = O::decode(index, &message.payload)?;
     let spec = &O::SPECS[index];
     if message.reply.is_none() && (!spec.writes() || spec.lists()) {
-        // Nobody would hear the answer; a claim would only keep its messages from whoever wants them.
+        // The answer would go nowhere; a claim would only keep its messages from the clients that want them.
         return Err(Cause::new(Code::INVALID, "a question without a reply subject"));
     }
     let mut request = Request::with_head(head, op);
@@ -156,7 +156,7 @@ async fn perform<O: Operation, D: Store<O>>(
         if cause.class() != Class::Rejected {
             shared.troubles.database_fails(spec.name, &cause);
         }
-        // A caller who waits for an answer is told, and falls back or tries again. A plain publish has nobody else.
+        // A caller who waits for an answer is told, and falls back or tries again. A plain publish has no other path.
         let hopeless = cause.class() == Class::Rejected || message.reply.is_some();
         if !hopeless {
             again.because(&cause);
@@ -182,7 +182,7 @@ async fn refuse<O: Operation, D: Store<O>>(
     if refused {
         count(&counters.refused);
         shared.troubles.refused(index, &message.subject, &cause);
-        // A question that came too late is nobody's any more.
+        // No client waits any more for a question that came too late.
         if spec.writes() && !(spec.fresh.is_some() && cause.code() == Code::CLOCK) {
             count(if bury(shared, spec, taken, &cause).await { &counters.buried } else { &counters.lost });
         }
@@ -232,7 +232,7 @@ pub(super) fn letter(message: &Message, at: i64, cause: &Cause) -> DeadLetter {
     .bounded()
 }
 
-/// Tells whoever listens that a dead letter was kept.
+/// Publishes a notice that a dead letter was kept.
 pub(super) async fn notice<O, D>(shared: &Shared<O, D>, name: &str, letter: &DeadLetter) {
     let notice = serde_json::json!({
         "subject": letter.subject, "code": letter.cause.code().name, "reason": letter.cause.to_string()});

@@ -21,8 +21,8 @@ const NO_MORE: u64 = u64::MAX;
 /// How long the server may take to read it.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// Ends a subscription; returns what the server had sent until it knew. Without a connection nobody tells that this was
-/// all: then it is what lies here already.
+/// Ends a subscription; returns what the server had sent until it knew. Without a connection nothing says that this was
+/// all: then it is what has arrived already.
 pub(super) async fn leave(client: &Client, subscriber: &mut Subscriber) -> Vec<Message> {
     let told = subscriber.unsubscribe_after(NO_MORE).await.is_ok();
     if told && client.connection_state() == State::Connected {

@@ -18,7 +18,7 @@ use crate::store::Store;
 
 /// How often it is looked, beside once on every new connection.
 const EVERY: Duration = Duration::from_secs(5);
-/// How seldom, where nobody answers.
+/// How seldom, where no answer comes.
 const SELDOM: Duration = Duration::from_secs(600);
 
 /// What the keys of these notices begin with.
@@ -37,7 +37,7 @@ impl fmt::Display for Notice {
         match self {
             Self::Foreign { stream, subject } => write!(
                 f,
-                "the stream {stream:?} stores {subject}, and is not ours: it answers whoever asks there, and what it \
+                "the stream {stream:?} stores {subject}, and is not ours: it answers requests there, and what it \
                  acknowledges is not applied from it. Delete it (nats stream rm {stream}), or change its subjects"
             ),
             Self::Ours { stream, subject } => write!(
@@ -66,7 +66,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, un
                 pause = EVERY;
             }
             Err(e) => {
-                // Without permission nobody answers, and the server complains of each question.
+                // Without permission no answer comes, and the server complains of each question.
                 tracing::debug!("what else there is over our subjects is not known: {e}");
                 pause = (pause * 2).min(SELDOM);
             }

@@ -13,7 +13,7 @@ use crate::nats::{Mode, stored, wire};
 use crate::operation::{Kind, Operation};
 use crate::store::Instances;
 
-/// How long answers are waited for. That nobody is there, the server says at once.
+/// How long answers are waited for. The server reports at once that there is no responder.
 const WAIT: Duration = Duration::from_millis(300);
 
 /// The subject on which every instance of our service tells its database and its mode: not one of them, as on the
@@ -22,7 +22,7 @@ pub(super) fn who_subject<O: Operation>() -> String {
     format!("{}.who", O::SERVICE)
 }
 
-/// Another kind of service: asks every query, because a query changes nothing, whoever serves it.
+/// Another kind of service: asks every query, because a query changes nothing, whichever service answers it.
 pub(super) async fn other_kinds<O: Operation>(client: &Client) -> Result<(), ServeError> {
     let queries = O::SPECS.iter().filter(|spec| spec.kind == Kind::Query);
     let asked: Vec<_> = queries.map(|spec| (spec.subject.to_owned(), spec.example.to_owned())).collect();
@@ -39,7 +39,7 @@ pub(super) async fn other_kinds<O: Operation>(client: &Client) -> Result<(), Ser
     Ok(())
 }
 
-/// This instance, for whoever compares.
+/// This instance, to compare the others with.
 pub(super) struct Own<'a, D> {
     pub(super) instance: &'a Instance,
     pub(super) db: &'a D,
@@ -124,7 +124,7 @@ async fn ask(client: &Client, subjects: &[(String, String)]) -> Result<Vec<(Stri
             }
         }
     };
-    // Whoever is slower than this is not there.
+    // A service that is slower than this counts as absent.
     let _ = time::timeout(WAIT, all).await;
     Ok(collected)
 }

@@ -182,7 +182,7 @@ pub enum ServeError {
         /// Its way.
         mode: Mode,
     },
-    /// A stream of somebody else stores what is sent to us.
+    /// A stream that is not ours stores what is sent to us.
     #[error(
         "the stream {stream:?} stores {subject}, and is not ours: what it acknowledges would never be applied. Delete \
          it (nats stream rm {stream}), or change its subjects"

@@ -83,8 +83,8 @@ pub(super) async fn subscriber<O: Operation>(
     subscriber.map_err(|e| ServeError::Connection(e.to_string()))
 }
 
-/// Subscribes to everything, and returns when the server has taken note of it all. What a stream takes, nobody else
-/// listens to. Who we are is told from now on, because another instance may be starting at the same moment.
+/// Subscribes to everything, and returns when the server has taken note of it all. What a stream takes has no other
+/// subscription. From now on this instance says which it is, because another one may be starting at the same moment.
 pub(super) async fn subscribe<O: Operation, D: Store<O>>(
     shared: &Arc<Shared<O, D>>,
     tasks: &mut JoinSet<()>,

@@ -120,8 +120,8 @@ impl Troubles {
         self.overruns.fetch_add(1, Ordering::Relaxed);
         if let Some(more) = self.overrun.again() {
             tracing::error!(
-                "requests come faster than they are taken; some were lost on the way, and whoever waits for them falls \
-                 back{more}"
+                "requests come faster than they are taken; some were lost on the way, and clients that wait for an \
+                 answer fall back{more}"
             );
         }
     }

@@ -66,7 +66,7 @@ impl Unreadable {
         state.again();
     }
 
-    /// For whoever asks for numbers.
+    /// The counts, for the statistics.
     pub(super) fn count(&self) -> Value {
         let state = self.lock();
         json!({

@@ -1,8 +1,8 @@
 //! Moving what was committed from the log into the file, beside the writer.
 //!
-//! SQLite leaves that to whoever commits the page that makes the log too long: some 25 ms for 8000 pages, in which nobody
-//! else writes. Here a connection of its own moves what there is, often, while the writer goes on; little is left for the
-//! writer when its turn comes.
+//! SQLite leaves that to the connection that commits the page that makes the log too long: some 25 ms for 8000 pages, in
+//! which no other one writes. Here a connection of its own moves what there is, often, while the writer goes on; little is
+//! left for the writer when its turn comes.
 
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ async fn run(options: SqliteOptions, place: Arc<Place>, wake: Arc<Notify>, mut e
     }
 }
 
-/// Waits for nobody, and keeps nobody waiting.
+/// Waits for no lock, and holds none that a writer waits for.
 async fn move_what_there_is(
     options: &SqliteOptions,
     open: Option<SqliteConnection>,

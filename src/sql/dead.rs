@@ -96,7 +96,7 @@ impl DeadLetters {
 }
 
 impl<O: Persist> SqlxService<O> {
-    /// Whether this very letter is kept already: somebody delivers again what was kept and not acknowledged.
+    /// Whether this very letter is kept already: what was kept and not acknowledged is delivered again.
     pub(super) async fn is_buried(&self, letter: &DeadLetter) -> Result<bool, Cause> {
         sqlx::query_scalar(IS_BURIED)
             .bind(letter.subject.as_str())

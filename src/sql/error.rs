@@ -37,7 +37,7 @@ pub(super) fn cause(error: &sqlx::Error) -> Cause {
         Some(ERROR) if OF_VALUES.iter().any(|words| error.to_string().contains(words)) => {
             (Code::REFUSED, "the database refuses the values")
         }
-        // A table that is missing is nobody's data.
+        // A table that is missing is no fault of the data.
         _ => (Code::DATABASE, "SQLite reports an error"),
     };
     Cause::new(code, Cow::Owned(format!("{advice}: {error}")))
@@ -81,7 +81,7 @@ pub(super) fn missing_table(error: &sqlx::Error) -> Option<String> {
     Some(table.trim_start_matches("main.").to_owned())
 }
 
-/// Whether somebody else has the lock.
+/// Whether another connection has the lock.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary(error), Some(BUSY | LOCKED))
 }

@@ -25,7 +25,7 @@ const KEEP: &str = "
     INSERT INTO meta (key, value) SELECT key, value FROM json_each($1) WHERE true
     ON CONFLICT (key) DO UPDATE SET value = excluded.value;";
 
-/// Knows the time of one open file. Shared by the writer and by whoever removes what is old.
+/// Knows the time of one open file. Shared by the writer and the retention task.
 #[derive(Debug)]
 pub(super) struct Keeper {
     state: Mutex<State>,

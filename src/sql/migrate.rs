@@ -98,7 +98,7 @@ async fn run(
     let versions = versions(tables);
     let applied = applied(connection).await?;
     if versions.iter().all(|version| applied.contains(&version.whole.version)) {
-        // Nothing is written, so nobody's lock is waited for: only compares.
+        // Nothing is written, so no lock is waited for: only compares.
         return apply(&versions, None, connection).await.map(|()| None);
     }
     // One transaction around all of them: whatever stops it, a file of the Python bot is still one.

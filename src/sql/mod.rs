@@ -74,7 +74,7 @@ use crate::request::{Received, Request};
 /// and the same request again gets the same answer. The same id with another operation or payload is refused.
 ///
 /// Always ready. A full queue is refused by `call` with class `Backend`, never waited for. Dropping a future
-/// cancels nothing that was handed to the writer: its transaction ends as if somebody waited for it.
+/// cancels nothing that was handed to the writer: its transaction ends as if the future were awaited.
 ///
 /// Clones share writer and pool. The writer ends when the last clone is dropped; [`close`](Self::close) waits for
 /// that.
@@ -100,7 +100,7 @@ struct Shared {
     questions: Vec<Arc<str>>,
     database: String,
     shown: String,
-    /// Ends with the last clone, and with it whoever removes what is old.
+    /// Ends with the last clone, and with it the retention task.
     _running: watch::Sender<()>,
 }
 
@@ -209,7 +209,7 @@ impl<O: Persist> SqlxService<O> {
     }
 
     /// How often the operation of this index came and had no effect, because the ledger knew it already: as a late delivery
-    /// of what was served another way, as a redelivery, or as somebody's second try. Counted since this was opened.
+    /// of what was served another way, as a redelivery, or as a client's second try. Counted since this was opened.
     #[must_use]
     pub fn repeated(&self, index: usize) -> u64 {
         self.shared.repeats.of(index)
@@ -270,7 +270,7 @@ impl<O: Persist> SqlxService<O> {
     }
 
     /// Ends the writer once everything handed to it is committed, and closes the file, within a limit. Requests from now on are
-    /// refused. If nobody else has it open, all of it is in the one file then.
+    /// refused. If no other process has it open, all of it is in the one file then.
     pub async fn close(&self) {
         // The last one to close moves the log into the file, and a reader could not.
         let _ = tokio::time::timeout(LAST, self.shared.readers.close()).await;

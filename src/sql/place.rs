@@ -284,7 +284,7 @@ impl Place {
         self.known().looked.elapsed() < FRESH
     }
 
-    /// For whoever reads: whether what was read is of the file at the path.
+    /// For readers: whether what was read is of the file at the path.
     ///
     /// # Errors
     /// Of class `Backend`.

@@ -18,7 +18,7 @@ use crate::operation::{Persist, Sweep};
 
 /// How many keys are looked for at once.
 const FOUND: i64 = 2000;
-/// The pause after each transaction, for whoever has something to say.
+/// The pause after each transaction, in which other writes take their turn.
 const PAUSE: Duration = Duration::from_millis(5);
 /// The shortest pause between two looks at the clock.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -169,7 +169,7 @@ async fn find(
 async fn remove(removal: Removal, writes: &mpsc::WeakSender<Item>) -> Result<u64, Cause> {
     let (tx, rx) = oneshot::channel();
     let sender = writes.upgrade().ok_or_else(super::closed)?;
-    // Waits for a place: whoever cleans up can.
+    // Waits for a place in the queue: retention is in no hurry.
     sender.send(Item::Removal(removal, tx)).await.map_err(|_| super::closed())?;
     drop(sender);
     rx.await.map_err(|_| super::closed())?

@@ -242,7 +242,7 @@ impl From<String> for Wrong {
     }
 }
 
-/// Moves all of the log into the file, and waits for nobody.
+/// Moves all of the log into the file, and waits for no lock.
 async fn move_all(connection: &mut SqliteConnection) -> Result<(), String> {
     let moved = limit::within(sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(connection)).await;
     match moved.and_then(|row| row.try_get::<i64, _>(0)) {

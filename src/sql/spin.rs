@@ -17,7 +17,7 @@ const MOST: u32 = 16;
 ///
 /// SQLite's thread reports the end of every statement. To wake a sleeper is a system call, which that thread makes in the
 /// middle of the transaction; and a thread that was asleep takes its time to come. While we look by ourselves, in between
-/// letting other tasks run, nobody is woken: that saves a third of the time of a single operation. Where it was in vain
+/// letting other tasks run, no thread is woken: that saves a third of the time of a single operation. Where it was in vain
 /// (a large transaction, a slow disk, no core to spare) the next ones are slept through, twice as many each time.
 #[derive(Debug, Default)]
 pub(super) struct Spin {
@@ -48,7 +48,7 @@ impl Spin {
         }
         self.vain = (self.vain + 1).min(6);
         self.skip = ((1 << self.vain) / 4).min(MOST);
-        // With a waker from here on: whoever was polled without takes it.
+        // With a waker from here on: the future was polled without one before.
         poll_fn(|cx| future.as_mut().poll(cx)).await
     }
 }

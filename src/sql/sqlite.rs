@@ -117,7 +117,7 @@ async fn writable(path: &Path, writer: &mut SqliteConnection) -> Result<(), Open
         WHERE NOT EXISTS (SELECT 1 FROM meta WHERE key = 'secret')";
     match sqlx::raw_sql(TRY).execute(writer).await {
         Err(e) if error::is_read_only(&e) => Err(OpenError::ReadOnly { path: path.to_owned() }),
-        // Somebody else is writing: then one can.
+        // Another process is writing: so the file can be written.
         Err(e) if !error::is_busy(&e) => Err(OpenError::Sqlite { path: path.to_owned(), error: e }),
         _ => Ok(()),
     }
@@ -161,7 +161,7 @@ pub(super) async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
     let failed = |error| OpenError::File { path: path.clone(), error };
     let file = files::lock(&path, &options.path, options.file_mode).map_err(failed)?;
     let (told, mut locked) = oneshot::channel();
-    // Waits in the system's queue, which is fair. In a thread that nobody waits for: it may be there for long.
+    // Waits in the system's queue, which is fair. In a thread that is not joined: it may wait for long.
     let waiting = std::thread::Builder::new().name("lock".to_owned()).spawn(move || {
         // Too late, it is given back at once.
         let _ = told.send(file.lock().map(|()| file));

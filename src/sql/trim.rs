@@ -1,4 +1,4 @@
-//! Dead letters are bounded: beyond a number or a size the oldest that nobody can ever apply are dropped, and one letter of each
+//! Dead letters are bounded: beyond a number or a size the oldest that can never be applied are dropped, and one letter of each
 //! kind and subject says how many. What could be applied yet is never dropped.
 
 use futures_util::TryStreamExt;
@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::store::{DROPPED, DeadLetter, UNREAD};
 
-/// How many letters that nobody can apply are kept whole, and how many bytes of them.
+/// How many letters that can never be applied are kept whole, and how many bytes of them.
 const MOST: u64 = 10_000;
 const MOST_BYTES: u64 = 64 << 20;
 
@@ -40,7 +40,7 @@ impl Trim {
     }
 }
 
-/// A letter that nobody can apply: its payload is at fault, or so is its header, and its payload is no object.
+/// A letter that can never be applied: its payload is at fault, or so is its header, and its payload is no object.
 fn garbage() -> String {
     format!(
         "code IN ('invalid', 'too_large') AND NOT ({}) AND NOT (headers LIKE '%\"{UNREAD}\":%' \

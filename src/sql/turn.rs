@@ -1,8 +1,8 @@
 //! Turns between the writers of several processes.
 //!
-//! SQLite has no queue: whoever waits for its lock asks now and then, and a busy neighbour would hardly ever be caught
-//! between two transactions. So whoever waits says so, by a shared lock on a file beside the database; and whoever
-//! has written for a while looks whether somebody does, and if so leaves the lock free for a moment. It is a hint and
+//! SQLite has no queue: a writer that waits for its lock polls, and would hardly ever catch a busy writer between two
+//! transactions. So a writer that waits takes a shared lock on a file beside the database; and a writer that has
+//! written for a while checks for such locks, and if there is one leaves SQLite's lock free for a moment. It is a hint and
 //! nothing more: SQLite's lock alone decides, and a process that dies takes its hint along.
 
 use std::fs::{File, TryLockError};
@@ -13,14 +13,14 @@ use tokio::time;
 use super::SqliteOptions;
 use crate::files;
 
-/// How long a writer may go on before it looks whether somebody waits.
+/// How long a writer may go on before it checks whether another one waits.
 const MINE: Duration = Duration::from_millis(4);
-/// How long it then leaves the lock free: longer than the pause between two tries of whoever waits.
+/// How long it then leaves the lock free: longer than the pause between two tries of one that waits.
 const YOURS: Duration = Duration::from_millis(3);
 /// The pause between two tries, and for how long it is that short.
 const TRY: Duration = Duration::from_millis(1);
 const SOON: Duration = Duration::from_millis(100);
-/// The pause after that: whoever holds the lock does not look.
+/// The pause after that: a writer that holds the lock does not check.
 const LATER: Duration = Duration::from_millis(5);
 /// For how long a hint is believed. No writer waits for longer; another program that has taken the lock may, and would make
 /// everybody slow.
@@ -28,13 +28,13 @@ const BELIEVED: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Turn {
-    /// None where the file cannot be opened: then nobody is polite.
+    /// None where the file cannot be opened: then no writer yields.
     hint: Option<File>,
     /// Whether our hint is up.
     raised: bool,
-    /// How long we have held the lock since somebody else could have it.
+    /// How long this writer has held the lock since another one could take it.
     held: Duration,
-    /// Since when somebody has waited each time that it was looked.
+    /// Since when every check has found a writer that waits.
     waits: Option<time::Instant>,
 }
 
@@ -48,17 +48,17 @@ impl Turn {
         Self { hint: hint.ok(), raised: false, held: Duration::ZERO, waits: None }
     }
 
-    /// Somebody else has had the lock for as long as we have `waited`: says that we wait, and waits a moment.
+    /// Another writer has had the lock for as long as this one has `waited`: sets the hint, and waits a moment.
     pub(super) async fn wait(&mut self, waited: Duration) {
         if let Some(hint) = self.hint.as_ref().filter(|_| !self.raised) {
-            // Whoever looks just now holds it for an instant: then the next try says it.
+            // A writer that checks just now holds it for an instant: then the next try sets it.
             self.raised = hint.try_lock_shared().is_ok();
         }
         time::sleep(if waited < SOON { TRY } else { LATER }).await;
     }
 
     /// After a transaction that began at `since`, ours or not: takes the hint back, and leaves the lock free if it
-    /// was ours for long and somebody waits.
+    /// was ours for long and another writer waits.
     pub(super) async fn over(&mut self, since: Instant) {
         if std::mem::take(&mut self.raised)
             && let Some(hint) = &self.hint

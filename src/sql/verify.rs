@@ -51,7 +51,7 @@ impl Verdict {
 }
 
 /// Works out again everything that the database derives from its baseline, its events and its ledger, and compares.
-/// Reads one state of the file from beginning to end; whoever writes meanwhile is not held up. `progress` is called
+/// Reads one state of the file from beginning to end; writers are not held up meanwhile. `progress` is called
 /// with the name of each check before it runs.
 ///
 /// # Errors
@@ -65,8 +65,8 @@ pub async fn verify<O: Persist>(
         return Err(OpenError::Address(path.display().to_string(), "there is no such database".to_owned()));
     }
     let failed = |error| OpenError::of(&path, error);
-    // It changes nothing. It could write: the last one to close tidies up, and whoever can only read would leave two
-    // files beside the database.
+    // It changes nothing. It could write: the last one to close tidies up, and a connection that can only read would
+    // leave two files beside the database.
     let looking = options.reading().read_only(false).pragma("query_only", "1");
     let mut connection = looking.connect().await.map_err(failed)?;
     is_current(&path, O::MIGRATIONS, &mut connection).await?;

@@ -40,7 +40,7 @@ pub(super) struct Start {
     pub(super) repeats: Repeats,
 }
 
-/// Runs until [`Item::Close`] comes, or nobody can send any more.
+/// Runs until [`Item::Close`] comes, or all senders are dropped.
 pub(super) async fn run(start: Start, mut queue: mpsc::Receiver<Item>) {
     let Start { connection, readers, place, witness, options, frames, repeats } = start;
     let turn = Turn::new(&options);
@@ -149,7 +149,7 @@ impl Writer {
             // The id is taken only if the first one took it; otherwise this one has failed with it.
             let _ = tx.send(outcomes[first].clone().and(Err(id_reused())));
         }
-        // A database that is locked for the operations is so for the letters: waiting twice helps nobody.
+        // A database that is locked for the operations is so for the letters: waiting twice is of no use.
         let busy =
             outcomes.iter().find_map(|o| o.as_ref().err()).filter(|c| c.class() == Class::Backend).cloned();
         for ((outcome, waiting), write) in outcomes.into_iter().zip(waiting).zip(&writes) {
@@ -362,7 +362,7 @@ impl Writer {
         }
     }
 
-    /// What became of a transaction that was begun at `since`; nothing, if somebody else has the lock and there is time
+    /// What became of a transaction that was begun at `since`; nothing, if another connection has the lock and there is time
     /// to try again.
     async fn settle<T>(
         &mut self,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::program::{Ran, dir_of, finished, json_lines, rosey, shell, write};
+use crate::support::program::{Ran, Running, dir_of, json_lines, rosey, shell, write};
 use crate::support::*;
 
 const SECRET: &str = "hunter2";
@@ -280,8 +280,8 @@ async fn a_configuration_file_that_would_never_end_is_refused_at_once() {
     ] {
         let mut command = rosey(dir);
         command.arg("config").args(file.into_iter().flat_map(|file| ["--config", file]));
-        let ran = tokio::time::timeout(LIMIT, finished(&mut command)).await.expect("the command ends");
-        assert_eq!(ran.code, Some(2), "{file:?}: {}", ran.all());
-        assert!(ran.err.contains(words), "{file:?}: {}", ran.err);
+        let (code, _, said) = Running::start(&mut command).ends().await;
+        assert_eq!(code, Some(2), "{file:?}: {said}");
+        assert!(said.contains(words), "{file:?}: {said}");
     }
 }

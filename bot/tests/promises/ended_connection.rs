@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::support::*;
 
 const SUBJECT: &str = "rosey.db.user.joined";
+const QUERY: &str = "rosey.db.query.user_stats";
 
 /// A header that a server passes on, and at which the client library's own task ends: it never connects again.
 const UNREADABLE: &[u8] = b"NATS/1.0\r\nA: b\rc\r\n\r\n";
@@ -32,14 +33,20 @@ async fn change(w: &mut Durable, stream: Stream) {
     }
 }
 
-/// Asks until an answer comes: what was on its way when the connection ended is lost with it, as core NATS has it.
+/// An event is taken, and a query answered.
 async fn serves(w: &Durable, service: &ServeProcess, name: &str) {
+    answers(w, service, SUBJECT, name).await;
+    answers(w, service, QUERY, name).await;
+}
+
+/// Asks until an answer comes: what was on its way when the connection ended is lost with it, as core NATS has it.
+async fn answers(w: &Durable, service: &ServeProcess, subject: &'static str, name: &str) {
     let client = Peer::connect(&w.server).await.client;
     let served = holds_within(LIMIT, || async {
-        let asked = client.request(SUBJECT, format!(r#"{{"username":"{name}"}}"#).into());
+        let asked = client.request(subject, format!(r#"{{"username":"{name}"}}"#).into());
         tokio::time::timeout(Duration::from_millis(500), asked).await.is_ok_and(|answer| answer.is_ok())
     });
-    assert!(served.await, "{name} is not served:\n{}", service.log());
+    assert!(served.await, "{subject} is not served to {name}:\n{}", service.log());
 }
 
 /// How many connections of the service have ended at a message.

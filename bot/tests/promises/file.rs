@@ -412,8 +412,9 @@ async fn what_a_bot_cannot_write_to_its_file_waits_in_the_outbox() {
     for _ in 0..20 {
         chat.say();
     }
+    // The first line waits as well if its file was moved before the writer had looked for it again.
     wait_until("they wait in the outbox", || async {
-        kept.number("SELECT count(*) FROM waiting").await == 20
+        kept.number("SELECT count(*) FROM waiting").await >= 20
     })
     .await;
     assert!(!file.path().exists());

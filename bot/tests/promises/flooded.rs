@@ -67,8 +67,9 @@ async fn of_headers_by_the_ten_thousand_a_summary_is_kept_and_memory_is_bounded(
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let service = ServeProcess::start(&server, &file).await;
     let (mut stranger, peer) = (BytesPeer::connect(&server), Peer::connect(&server).await);
+    const EACH: u64 = 4;
     for round in 0..10 {
-        for _ in 0..4 {
+        for _ in 0..EACH {
             stranger.publish(SUBJECT, &large, &joined("never"));
         }
         stranger.settle();
@@ -76,7 +77,7 @@ async fn of_headers_by_the_ten_thousand_a_summary_is_kept_and_memory_is_bounded(
         assert_eq!(said.refusal(), None, "{said:?}");
     }
     assert_eq!(good(&file).await, 10);
-    wait_until("they are kept", || async { file.buried().await > 0 }).await;
+    wait_until("each is kept", || async { file.buried().await == 10 * EACH }).await;
     let kept = "SELECT coalesce(max(n), 0) FROM
         (SELECT count(*) AS n FROM dead_letters, json_each(headers) GROUP BY dead_letters.id)";
     assert!(file.number(kept).await <= 32, "a few of them tell what it was");
@@ -105,7 +106,8 @@ async fn small_events_that_wait_keep_nothing_of_what_came_beside_them_in_memory(
     }
     assert_bounded(&service);
     held.release().await;
-    wait_until("all are applied", || async { good(&file).await == EACH }).await;
+    let done = || async { (good(&file).await, file.buried().await) == (EACH, EACH) };
+    wait_until("all are applied, and the others kept", done).await;
     assert_bounded(&service);
     assert_eq!(service.terminate().await, Some(0));
 }
@@ -173,6 +175,8 @@ async fn a_flood_into_the_services_own_inboxes_is_bounded_and_the_service_goes_o
             assert_eq!(said.refusal(), None, "{said:?}");
         }
         wait_until("all are applied", || async { good(&w.file).await == 20 }).await;
+        let early = w.file.number("SELECT count(*) FROM user_stats WHERE username LIKE 'early%'").await;
+        assert_eq!(early, if mode == "on" { 1_800 } else { 0 });
         assert_eq!(w.file.buried().await, 0, "{mode}: what comes to an inbox is no event");
         // Of the 800 MiB that came, the client library holds what its reader had no processor for; it counts messages only.
         assert_below(2 * MOST_MEMORY, &service);

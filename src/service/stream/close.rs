@@ -17,8 +17,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Empties the stream and deletes it. Returns early when the service is told to stop: then the next start goes on.
 ///
-/// The subjects of events are listened to before the stream lets go of them, so that no moment is left in which nobody
-/// takes what is published. What comes in that moment is in the stream as well: with an id, as all of ours, it takes
+/// The subjects of events are listened to before the stream lets go of them, so that no moment is left in which
+/// what is published is not taken. What comes in that moment is in the stream as well: with an id, as all of ours, it takes
 /// effect once; without, [`Overlap`](super::Overlap) passes over it here.
 pub(in crate::service) async fn close<O: Operation, D: Store<O>>(consume: Consume<O, D>) {
     let (api, declaration) = (consume.shared.api.clone(), consume.declaration.clone());

@@ -270,7 +270,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
 
     /// Whether the consumer still delivers. After a crash of the server its state may be ahead of the stream's, and then it
     /// waits for messages that are long there. A queue that holds more than the consumer knows of, or a consumer that
-    /// hands out nothing to whoever asks, with no change between two looks, is such a one: it is replaced, and the ledger
+    /// hands out nothing to open requests, with no change between two looks, is such a one: it is replaced, and the ledger
     /// knows what is delivered again. So is one, once after each break of the connection, that waits for words that were
     /// lost on the way: it would wait for the whole of `ack_wait`.
     async fn watch(&self, work: &mut Work, before: &mut Option<ConsumerInfo>) -> Result<(), ApiError> {
@@ -301,7 +301,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         Ok(())
     }
 
-    /// What is not begun, somebody else may do at once.
+    /// Returns what is not begun, so that another instance may take it at once.
     pub(super) async fn give_back(&self, messages: Vec<Message>) {
         for message in messages {
             if let Some(reply) = message.reply.as_ref().filter(|_| self.is_ours(&message)) {

@@ -66,7 +66,7 @@ impl Declaration {
         }
     }
 
-    /// The same stream, on a subject that nobody uses: it takes nothing more, and keeps what it has.
+    /// The same stream, on a subject that is not in use: it takes nothing more, and keeps what it has.
     pub(in crate::service) fn closed(&self) -> Self {
         Self { subjects: vec![self.closed_subject()], ..self.clone() }
     }

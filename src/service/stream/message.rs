@@ -310,7 +310,7 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
         self.shared.db.dead_letter(letter.clone(), again).await
     }
 
-    /// Waits before the next try, and sees to it that nobody else is given the message meanwhile.
+    /// Waits before the next try, and keeps the server from delivering the message again meanwhile.
     async fn wait(&mut self, stop: &mut watch::Receiver<bool>, pause: &mut Duration) -> bool {
         if self.told.elapsed() > self.ack_wait / 4 {
             say(&self.shared.client, self.reply, PROGRESS).await;

@@ -127,7 +127,7 @@ impl Pull {
     }
 
     /// Asks for nothing more from now on. What has been asked for still comes, and is to be taken: a message that the
-    /// server sends in the moment in which nobody listens any more would lie there for the whole of `ack_wait`.
+    /// server sends in the moment in which the subscription has ended would lie there for the whole of `ack_wait`.
     pub(super) fn finish(&mut self) {
         self.finishing = true;
         self.heard = Instant::now();

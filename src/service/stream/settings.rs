@@ -126,7 +126,7 @@ fn differing(now: &Value, wanted: &Value, chosen: impl Fn(&str) -> bool, absent:
     others.map(|(name, _)| name.clone()).chain(too_many.map(|name| (*name).to_owned())).collect()
 }
 
-/// The settings of a stream as they have to be: ours, with what an operator may choose, and what nobody can take back, as it
+/// The settings of a stream as they have to be: ours, with what an operator may choose, and what no server takes back, as it
 /// is.
 pub(super) fn right(now: &Value, wanted: &Value) -> Value {
     let mut all: Map<String, Value> = now.as_object().cloned().unwrap_or_default();

@@ -1,5 +1,5 @@
 //! Every string that runs in the writer, or beside it, against the real tables: it can be prepared, nothing in it asks
-//! for a parameter that nobody binds, and none reads through a table that grows.
+//! for a parameter that is not bound, and none reads through a table that grows.
 
 use std::collections::BTreeSet;
 
@@ -131,7 +131,7 @@ fn beyond_so_many_sets_of_operations_each_has_a_string_of_its_own() {
     assert!(strings.len() <= Strings::SETS + 2 * alone, "{}", strings.len());
 }
 
-/// A parameter that nobody binds is null, and no error.
+/// A parameter that is not bound is null, and no error.
 #[test]
 fn nothing_asks_for_a_parameter_that_nobody_binds() {
     let most = |sql: &str| sql.split('$').skip(1).filter_map(number).max().unwrap_or(0);
