@@ -88,7 +88,8 @@ use tower_service::Service;
 /// # }
 /// ```
 ///
-/// [`Class::Rejected`]: crate::Class::Rejected [`Class::TooLarge`]: crate::Class::TooLarge
+/// [`Class::Rejected`]: crate::Class::Rejected
+/// [`Class::TooLarge`]: crate::Class::TooLarge
 #[derive(Debug)]
 pub struct Breaker<S, C = ByError> {
     inner: S,
