@@ -24,6 +24,7 @@ mod files;
 mod heard;
 #[cfg(feature = "sqlite")]
 mod known_time;
+mod namespace;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod op;
@@ -45,6 +46,7 @@ pub mod store;
 
 pub use client::{Db, Stack};
 pub use error::{Cause, Code, Error};
+pub use namespace::{Namespace, NamespaceError};
 pub use operation::Operation;
 pub use reply::{Ack, Reply, Via};
 pub use request::{Head, OpId, Received, Request, Trace};

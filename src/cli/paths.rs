@@ -47,6 +47,7 @@ pub(super) struct Paths {
 impl NatsArgs {
     pub(super) fn options(&self, name: &str) -> NatsOptions {
         NatsOptions {
+            namespace: self.namespace.clone().unwrap_or_default(),
             credentials: self.nats_credentials.clone(),
             inbox_prefix: self.nats_inbox_prefix.clone().filter(|prefix| !prefix.trim().is_empty()),
             recognition: self.recognition_timeout_ms,

@@ -10,6 +10,7 @@ use super::replay::Replay;
 use super::{Parts, Runtime};
 use crate::client::{Db, Stack};
 use crate::error::Error;
+use crate::namespace::{Namespace, NamespaceError};
 use crate::nats::{ConnectError, NatsService};
 use crate::operation::{Kind, Operation, Persist};
 use crate::outbox::{OutboxError, OutboxService};
@@ -25,6 +26,7 @@ pub struct Builder<O, N = Identity, D = Identity, X = NoPath> {
     nats: Option<NatsPath<O>>,
     store: Option<StorePath<O>>,
     outbox: Option<OutboxPath<O>>,
+    namespace: Namespace,
     stack: StackBuilder,
     around: (N, D, X),
 }
@@ -71,12 +73,22 @@ pub enum BuildError {
     /// The NATS address or the credentials cannot be read.
     #[error(transparent)]
     Nats(#[from] ConnectError),
+    /// The path over NATS is in another namespace.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
 }
 
 impl<O> Default for Builder<O> {
     fn default() -> Self {
         let around = (Identity::new(), Identity::new(), NO_PATH);
-        Self { nats: None, store: None, outbox: None, stack: StackBuilder::new(), around }
+        Self {
+            nats: None,
+            store: None,
+            outbox: None,
+            namespace: Namespace::none(),
+            stack: StackBuilder::new(),
+            around,
+        }
     }
 }
 
@@ -94,6 +106,12 @@ impl<O, N, D, X> Builder<O, N, D, X> {
         Self { store: Some(store.into()), ..self }
     }
 
+    /// The namespace of the service on NATS; if none is named, the one that the options of the path over NATS name. Store and
+    /// outbox have none: name files of its own for each.
+    pub fn namespace(self, namespace: Namespace) -> Self {
+        Self { namespace, ..self }
+    }
+
     /// The knobs of the stack: time-outs, operations in flight, circuits, where queries are read.
     pub fn stack(self, stack: StackBuilder) -> Self {
         Self { stack, ..self }
@@ -102,14 +120,14 @@ impl<O, N, D, X> Builder<O, N, D, X> {
     /// A layer directly around the path over NATS, inside its time-out, circuit, metrics and log. Of several, the last one is
     /// the outermost. [`Runtime::layer`] is the one around everything.
     pub fn layer_nats<L>(self, layer: L) -> Builder<O, Layers<N, L>, D, X> {
-        let Self { nats, store, outbox, stack, around: (n, d, x) } = self;
-        Builder { nats, store, outbox, stack, around: (Layers::new(n, layer), d, x) }
+        let Self { nats, store, outbox, namespace, stack, around: (n, d, x) } = self;
+        Builder { nats, store, outbox, namespace, stack, around: (Layers::new(n, layer), d, x) }
     }
 
     /// The same around the store.
     pub fn layer_store<L>(self, layer: L) -> Builder<O, N, Layers<D, L>, X> {
-        let Self { nats, store, outbox, stack, around: (n, d, x) } = self;
-        Builder { nats, store, outbox, stack, around: (n, Layers::new(d, layer), x) }
+        let Self { nats, store, outbox, namespace, stack, around: (n, d, x) } = self;
+        Builder { nats, store, outbox, namespace, stack, around: (n, Layers::new(d, layer), x) }
     }
 
     /// Opens store and outbox, starts connecting to NATS, and starts the tasks. Within a tokio runtime.
@@ -121,7 +139,7 @@ impl<O, N, D, X> Builder<O, N, D, X> {
     ///
     /// # Errors
     /// The first of these: there is no path; the store, then the outbox, cannot be opened; the NATS address or the credentials
-    /// cannot be read. What was opened until then is closed, also a store that was open before.
+    /// cannot be read, or two namespaces are named. What was opened until then is closed, also a store that was open before.
     pub async fn build(
         self,
     ) -> Result<Runtime<O, impl Stack<O, Error = Error<O>> + use<O, N, D, X>>, BuildError>
@@ -138,7 +156,7 @@ impl<O, N, D, X> Builder<O, N, D, X> {
             Some(store) => store.open().await?,
             None => Direct::closed(),
         };
-        let (nats, outbox) = match open(self.nats, self.outbox).await {
+        let (nats, outbox) = match open(self.nats, &self.namespace, self.outbox).await {
             Ok(opened) => opened,
             Err(error) => {
                 if let Some(database) = direct.database() {
@@ -190,22 +208,24 @@ impl<O, N, D> Builder<O, N, D> {
     /// The outbox, which keeps events that neither path takes and replays them: a file,
     /// [`OutboxOptions`](crate::outbox::OutboxOptions), an [`OutboxService`] that is open already, or an `Option` of one.
     pub fn outbox(self, outbox: impl Into<OutboxPath<O>>) -> Builder<O, N, D, Around<Identity>> {
-        let Self { nats, store, stack, around: (n, d, _), .. } = self;
-        Builder { nats, store, outbox: Some(outbox.into()), stack, around: (n, d, Around(Identity::new())) }
+        let Self { nats, store, namespace, stack, around: (n, d, _), .. } = self;
+        let around = (n, d, Around(Identity::new()));
+        Builder { nats, store, outbox: Some(outbox.into()), namespace, stack, around }
     }
 }
 
 impl<O, N, D, X> Builder<O, N, D, Around<X>> {
     /// The same as [`layer_nats`](Self::layer_nats) around the outbox, once it is named.
     pub fn layer_outbox<L>(self, layer: L) -> Builder<O, N, D, Around<Layers<X, L>>> {
-        let Self { nats, store, outbox, stack, around: (n, d, Around(x)) } = self;
-        Builder { nats, store, outbox, stack, around: (n, d, Around(Layers::new(x, layer))) }
+        let Self { nats, store, outbox, namespace, stack, around: (n, d, Around(x)) } = self;
+        Builder { nats, store, outbox, namespace, stack, around: (n, d, Around(Layers::new(x, layer))) }
     }
 }
 
 /// Opens the outbox, and starts connecting to NATS.
 async fn open<O: Operation>(
     nats: Option<NatsPath<O>>,
+    namespace: &Namespace,
     outbox: Option<OutboxPath<O>>,
 ) -> Result<(Option<NatsService<O>>, Option<OutboxService<O>>), BuildError> {
     let outbox = match outbox {
@@ -213,7 +233,7 @@ async fn open<O: Operation>(
         None => None,
     };
     let nats = match nats {
-        Some(nats) => Some(nats.open().await?),
+        Some(nats) => Some(nats.open(namespace).await?),
         None => None,
     };
     Ok((nats, outbox))

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::builder::BuildError;
+use crate::namespace::{Namespace, NamespaceError};
 use crate::nats::{NatsOptions, NatsService};
 use crate::operation::{Operation, Persist};
 use crate::outbox::{OutboxOptions, OutboxService};
@@ -64,11 +65,20 @@ from! {
 }
 
 impl<O: Operation> NatsPath<O> {
-    pub(super) async fn open(self) -> Result<NatsService<O>, BuildError> {
-        Ok(match self.0 {
-            Nats::Options(options) => NatsService::connect(options).await?,
-            Nats::Service(service) => service,
-        })
+    /// In this namespace, or in its own if this is none.
+    pub(super) async fn open(self, namespace: &Namespace) -> Result<NatsService<O>, BuildError> {
+        match self.0 {
+            Nats::Options(options) => {
+                let namespace = namespace.or(&options.namespace)?;
+                Ok(NatsService::connect(options.namespace(namespace)).await?)
+            }
+            Nats::Service(service) if namespace.is_none() || service.namespace() == namespace => Ok(service),
+            Nats::Service(service) => Err(NamespaceError::Two {
+                one: namespace.to_string(),
+                other: service.namespace().to_string(),
+            }
+            .into()),
+        }
     }
 }
 

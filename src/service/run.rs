@@ -15,6 +15,7 @@ use super::{
     Counters, Instance, Mode, Notices, Progress, Replies, ServeError, ServiceOptions, Shared, Troubles,
 };
 use crate::nats::NatsOptions;
+use crate::nats::names::Names;
 use crate::operation::Operation;
 use crate::store::Store;
 
@@ -26,6 +27,7 @@ pub(super) struct Lasting {
     pub(super) instance: Arc<Instance>,
     pub(super) progress: Arc<Progress>,
     pub(super) replies: Replies,
+    pub(super) names: Arc<Names>,
 }
 
 /// A service.
@@ -137,7 +139,8 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         }
         // Where the server denies everything, that is a notice, and serving begins with the first subject that it allows. Events
         // come from a stream all the same.
-        let serves_nothing = self.mode() == Mode::Core && troubles.denials.deny_everything::<O>(Mode::Core);
+        let serves_nothing =
+            self.mode() == Mode::Core && troubles.denials.deny_everything(&self.lasting.names, Mode::Core);
         if !serves_nothing && let Some(ready) = ready.take() {
             let mode = self.mode().as_str();
             let (url, database, file) = (&*requests.link.url, self.db.id(), self.db.shown());
@@ -181,12 +184,13 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         api: &Api,
         stop: watch::Receiver<bool>,
     ) -> Arc<Shared<O, D>> {
-        let Lasting { counters, notices, troubles, instance, progress, replies } = &self.lasting;
+        let Lasting { counters, notices, troubles, instance, progress, replies, names } = &self.lasting;
         Arc::new(Shared {
             client: tasks.link.client.clone(),
             spare: spare.client.clone(),
             db: self.db.clone(),
             operation: PhantomData,
+            names: Arc::clone(names),
             counters: Arc::clone(counters),
             api: api.clone(),
             stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use super::super::addresses::{database_url, inbox_prefix, nats_url};
 use super::values::{days, file_mode, millis, yes_or_no};
+use crate::Namespace;
 use crate::sql::Retention;
 use crate::stack::Queries;
 
@@ -24,6 +25,10 @@ pub(in crate::cli) struct NatsArgs {
         value_parser = nats_url
     )]
     pub(in crate::cli) nats_url: String,
+    /// The namespace on NATS: what stands in front of service, subjects and stream, so that one account holds several.
+    /// Client and service name the same one, and each has a database of its own [default: none]
+    #[arg(long, env = "ROSEY_NAMESPACE", value_name = "NAME")]
+    pub(in crate::cli) namespace: Option<Namespace>,
     /// A NATS credentials file
     #[arg(long, env = "ROSEY_NATS_CREDENTIALS", value_name = "FILE")]
     pub(in crate::cli) nats_credentials: Option<PathBuf>,

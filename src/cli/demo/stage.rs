@@ -128,6 +128,7 @@ impl Stage {
             nats: NatsArgs {
                 nats_url: self.server.as_ref().map(Server::url).unwrap_or_default(),
                 nats_credentials: None,
+                namespace: None,
                 nats_inbox_prefix: None,
                 recognition_timeout_ms: NatsOptions::RECOGNITION,
             },
