@@ -4,7 +4,6 @@
 
 mod support;
 
-use async_nats::jetstream;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use rosey::nats::{NatsOptions, NatsService, Recognition};
 use rosey::op::{GetChannelStats, Op, UserJoined};
@@ -38,7 +37,8 @@ async fn notices(peer: &Peer, name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_clients_of_a_namespace_send_lands_in_its_file_and_nowhere_else() {
-    for options in [off, on] {
+    let declared = ["IRC--DEN_ROSEY", "LOUNGE_ROSEY", "ROSEY"];
+    for (options, expected) in [(off(), &[][..]), (on(), &declared)] {
         let w = Durable::new().await;
         let peer = Peer::connect(&w.server).await;
         // Of each service: the questions to the others of its kind.
@@ -47,7 +47,7 @@ async fn what_clients_of_a_namespace_send_lands_in_its_file_and_nowhere_else() {
         for (name, user) in NAMESPACES.into_iter().zip(["none", "lounge", "den"]) {
             looks.push(peer.listen(&inside(name, "rosey.db.who")).await);
             let file = DbFile::new();
-            let options = options().namespace(namespace(name));
+            let options = options.clone().namespace(namespace(name));
             let service = DbService::try_start(&w.server, &file, options).await.unwrap();
             let nats = client(&w.server, name).await;
             tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
@@ -77,8 +77,7 @@ async fn what_clients_of_a_namespace_send_lands_in_its_file_and_nowhere_else() {
         let context = w.context().await;
         let mut streams: Vec<String> = context.stream_names().try_collect().await.unwrap();
         streams.sort();
-        let declared = ["IRC--DEN_ROSEY", "LOUNGE_ROSEY", "ROSEY"];
-        assert_eq!(streams, if options == on { &declared[..] } else { &[] });
+        assert_eq!(streams, expected);
     }
 }
 
@@ -119,16 +118,16 @@ async fn a_client_uses_no_service_of_another_namespace() {
         service.stop().await;
     }
     service.stop().await;
-    drop(runtime.shutdown(LIMIT).await);
+    let _ = runtime.shutdown(LIMIT).await;
 }
 
 #[tokio::test]
 async fn in_a_namespace_no_subject_is_used_that_lies_outside() {
-    for options in [off, on] {
+    for options in [off(), on()] {
         let w = Durable::new().await;
         let peer = Peer::connect(&w.server).await;
         let mut all = peer.listen(">").await;
-        let service = w.try_serve(options().namespace(namespace("lounge"))).await.unwrap();
+        let service = w.try_serve(options.namespace(namespace("lounge"))).await.unwrap();
         let nats = client(&w.server, "lounge").await;
         tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
         let mut load = Load::mixed(&nats_only(&nats), 4);
@@ -218,4 +217,73 @@ async fn the_command_line_names_a_namespace_by_option_variable_and_file() {
     wait_until("it is buried", || async { w.file.buried().await == 1 }).await;
     let list = Ran::of(program(&dir).args(["dead", "list", "--database-url", &w.file.url()]));
     assert!(list.out.contains("user_joined") && !list.out.contains("unknown"), "{}", list.all());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_serves_several_namespaces_and_a_broken_one_disturbs_no_other() {
+    let (server, files) = (NatsServer::start().await, [DbFile::new(), DbFile::new(), DbFile::new()]);
+    let names = ["lounge", "den", "broken"];
+    write(&files[2].path(), "This is no database, although it stands where one is to be.");
+    let (url, rooms) = (server.url(), names.iter().zip(&files));
+    let rooms: Vec<_> = rooms.map(|(name, file)| format!("--namespace={name}={}", file.url())).collect();
+    let mut arguments = vec!["serve", "--nats-url", &url];
+    arguments.extend(rooms.iter().map(String::as_str));
+    let process = ServeProcess::begin(&arguments);
+    process.says_times("not served, trying again in", 2).await;
+    assert!(process.log().contains("broken"), "{}", process.log());
+    let mut loads = Vec::new();
+    let mut clients = Vec::new();
+    for name in names {
+        let nats = client(&server, name).await;
+        if name != "broken" {
+            tokio::time::timeout(LIMIT, nats.recognised()).await.expect(name);
+            loads.push(Load::named(name, &nats_only(&nats), 4));
+        }
+        clients.push(nats);
+    }
+    for load in &loads {
+        load.served_by_nats(50).await;
+    }
+    // A database that another program has locked: the other one serves all the same.
+    let held = files[1].hold().await;
+    loads[0].served_by_nats(200).await;
+    held.release().await;
+    // What was in the way is gone: served without a restart.
+    std::fs::remove_file(files[2].path()).unwrap();
+    tokio::time::timeout(LIMIT, clients[2].recognised()).await.expect("tried again");
+    loads[1].served_by_nats(1).await;
+    let mut total = 0;
+    for (n, mut load) in loads.into_iter().enumerate() {
+        let sent = load.finish().await;
+        total += files[n].applied().await;
+        let of_others = files[n].texts("SELECT username FROM presence").await;
+        assert!(of_others.iter().all(|user| user.starts_with(names[n])), "{}", names[n]);
+        if n == 0 {
+            load.assert_all_served(sent);
+            assert_exactly_once(&files[n], sent).await;
+        }
+    }
+    assert_eq!(files[2].applied().await, 0);
+    let log = process.terminate_and_log().await;
+    assert!(log.contains("stopped: ") && log.contains("0 lost"), "{total} applied: {log}");
+    for file in &files {
+        file.assert_clean().await;
+    }
+}
+
+#[tokio::test]
+async fn several_namespaces_have_each_a_name_and_a_database_of_their_own() {
+    for (arguments, says) in [
+        (&["--namespace", "a", "--namespace", "b"][..], "a database each"),
+        (&["--namespace", "a=a.db,b"], "a database each"),
+        (&["--namespace", "a=a.db,a=b.db"], "twice"),
+        (&["--namespace", "a=a.db,b=a.db"], "twice"),
+        (&["--namespace", "a=a.db", "--database-url", "b.db"], "--database-url"),
+        (&["--namespace", "A=a.db"], "expected a-z"),
+        (&["--namespace", "a=file:a.db"], "only SQLite"),
+    ] {
+        let ran = run(&[&["serve"], arguments].concat()).await;
+        assert_eq!(ran.code, Some(2), "{arguments:?}: {}", ran.all());
+        assert!(ran.err.contains(says), "{arguments:?}: {}", ran.err);
+    }
 }

@@ -47,7 +47,6 @@ pub(super) struct Paths {
 impl NatsArgs {
     pub(super) fn options(&self, name: &str) -> NatsOptions {
         NatsOptions {
-            namespace: self.namespace.clone().unwrap_or_default(),
             credentials: self.nats_credentials.clone(),
             inbox_prefix: self.nats_inbox_prefix.clone().filter(|prefix| !prefix.trim().is_empty()),
             recognition: self.recognition_timeout_ms,
@@ -172,8 +171,14 @@ impl DatabaseArgs {
 }
 
 impl PathArgs {
+    /// For a service in the same namespace.
+    pub(super) fn service_options(&self) -> NatsOptions {
+        self.nats.options("rosey-serve").namespace(self.namespace.clone().unwrap_or_default())
+    }
+
     fn nats_options(&self, name: &str) -> NatsOptions {
         NatsOptions {
+            namespace: self.namespace.clone().unwrap_or_default(),
             future_tolerance: self.database.future_tolerance_ms,
             past_tolerance: self.database.past_tolerance_days,
             ..self.nats.options(name)

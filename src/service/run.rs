@@ -144,7 +144,9 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         if !serves_nothing && let Some(ready) = ready.take() {
             let mode = self.mode().as_str();
             let (url, database, file) = (&*requests.link.url, self.db.id(), self.db.shown());
-            tracing::info!(url, mode, database, file, "serving");
+            let namespace = &self.lasting.names.namespace;
+            let namespace = (!namespace.is_none()).then(|| namespace.as_str());
+            tracing::info!(url, mode, database, file, namespace, "serving");
             ready();
         }
         let over = tokio::select! {

@@ -25,10 +25,6 @@ pub(in crate::cli) struct NatsArgs {
         value_parser = nats_url
     )]
     pub(in crate::cli) nats_url: String,
-    /// The namespace on NATS: what stands in front of service, subjects and stream, so that one account holds several.
-    /// Client and service name the same one, and each has a database of its own [default: none]
-    #[arg(long, env = "ROSEY_NAMESPACE", value_name = "NAME")]
-    pub(in crate::cli) namespace: Option<Namespace>,
     /// A NATS credentials file
     #[arg(long, env = "ROSEY_NATS_CREDENTIALS", value_name = "FILE")]
     pub(in crate::cli) nats_credentials: Option<PathBuf>,
@@ -104,6 +100,10 @@ pub(in crate::cli) struct PathArgs {
     pub(in crate::cli) nats: NatsArgs,
     #[command(flatten)]
     pub(in crate::cli) database: DatabaseArgs,
+    /// The namespace on NATS: what stands in front of service, subjects and stream, so that one account holds several.
+    /// Client and service name the same one, and each has a database of its own [default: none]
+    #[arg(long, env = "ROSEY_NAMESPACE", value_name = "NAME")]
+    pub(in crate::cli) namespace: Option<Namespace>,
     /// Do not use NATS: every operation goes to the database itself
     #[arg(long, env = "ROSEY_NO_NATS", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     pub(in crate::cli) no_nats: bool,

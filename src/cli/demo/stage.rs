@@ -128,7 +128,6 @@ impl Stage {
             nats: NatsArgs {
                 nats_url: self.server.as_ref().map(Server::url).unwrap_or_default(),
                 nats_credentials: None,
-                namespace: None,
                 nats_inbox_prefix: None,
                 recognition_timeout_ms: NatsOptions::RECOGNITION,
             },
@@ -142,6 +141,7 @@ impl Stage {
                 retention: None,
                 trust_clock: false,
             },
+            namespace: None,
             no_nats: self.server.is_none(),
             nats_timeout_ms: Duration::from_secs(2),
             db_timeout_ms: Duration::from_secs(5),
