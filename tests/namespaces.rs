@@ -4,6 +4,7 @@
 
 mod support;
 
+use async_nats::HeaderMap;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use rosey::nats::{NatsOptions, NatsService, Recognition};
 use rosey::op::{GetChannelStats, Op, UserJoined};
@@ -70,8 +71,7 @@ async fn what_clients_of_a_namespace_send_lands_in_its_file_and_nowhere_else() {
             let users =
                 file.texts("SELECT username FROM presence UNION SELECT username FROM recent_chat").await;
             assert!(users.iter().all(|u| u.starts_with(&format!("{user}-"))), "{name:?}: {users:?}");
-            let counts = nats.inbox();
-            assert_eq!((counts.foreign, counts.waiting), (0, 0), "{name:?} is answered by its own");
+            assert_eq!(nats.inbox().foreign, 0, "{name:?} is answered by its own");
             service.stop().await;
         }
         let context = w.context().await;
@@ -285,5 +285,54 @@ async fn several_namespaces_have_each_a_name_and_a_database_of_their_own() {
         let ran = run(&[&["serve"], arguments].concat()).await;
         assert_eq!(ran.code, Some(2), "{arguments:?}: {}", ran.all());
         assert!(ran.err.contains(says), "{arguments:?}: {}", ran.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_service_is_named_in_its_namespace_and_in_no_other() {
+    let server = NatsServer::start().await;
+    let peer = Peer::connect(&server).await;
+    let files = [DbFile::new(), DbFile::new()];
+    let mut services = Vec::new();
+    for (name, file) in ["", "lounge"].into_iter().zip(&files) {
+        let options = ServiceOptions::default().namespace(namespace(name));
+        services.push(DbService::try_start(&server, file, options).await.unwrap());
+    }
+    let plain = client(&server, "").await;
+    let lounge = client(&server, "lounge").await;
+    tokio::time::timeout(LIMIT, lounge.recognised()).await.unwrap();
+    tokio::time::timeout(LIMIT, plain.recognised()).await.unwrap();
+    // One that answers events alone is known by the word of the clients that it answers.
+    let events = peer.answer("lounge.rosey.db.user.joined", HeaderMap::new(), "{}").await;
+    let db = nats_only(&lounge);
+    wait_until("a client has said so", || async {
+        // Its circuit opens, because the client leaves NATS.
+        let _ = db.call(UserJoined { username: "ann".into() }).await;
+        notices(&peer, "lounge")
+            .await
+            .contains("answered by another kind of service on lounge.rosey.db.user.joined")
+    })
+    .await;
+    events.abort();
+    let queries = "lounge.rosey.db.stats.recent_chat.get";
+    let answers = peer.answer(queries, HeaderMap::new(), "[]").await;
+    wait_until("the service sees it", || async {
+        notices(&peer, "lounge").await.contains(&format!("answers on {queries}"))
+    })
+    .await;
+    let mut status = lounge.status();
+    drop(
+        tokio::time::timeout(LIMIT, status.wait_for(|status| status.foreign))
+            .await
+            .expect("its clients leave")
+            .unwrap(),
+    );
+    assert_eq!(notices(&peer, "").await, "[] 0");
+    assert!(!plain.status().borrow().foreign);
+    let reply = nats_only(&plain).call(UserJoined { username: "bob".into() }).await.unwrap();
+    assert_eq!(reply.via, Via::NATS);
+    answers.abort();
+    for service in services {
+        service.stop().await;
     }
 }
