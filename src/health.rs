@@ -19,7 +19,7 @@ use crate::reply::Via;
 /// part of it.
 ///
 /// ```
-/// use rosey::{Via, health::Health, operation::Kind};
+/// use eitherway::{Via, health::Health, operation::Kind};
 ///
 /// const QUEUE: Via = Via::new("queue", "[QUEUE]");
 /// let health = Health::of_path(QUEUE, |kind| (kind == Kind::Call).then(|| "full".to_owned()));

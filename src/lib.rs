@@ -21,6 +21,7 @@ pub mod health;
 mod heard;
 #[cfg(feature = "sqlite")]
 mod known_time;
+mod namespace;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod operation;
@@ -45,6 +46,7 @@ pub use client::{Db, Stack};
 pub use eitherway_layers::{Class, Classify};
 pub use error::{Cause, Code, Error};
 pub use health::Health;
+pub use namespace::{Namespace, NamespaceError};
 pub use operation::Operation;
 pub use reply::{Ack, Reply, Via};
 pub use request::{Head, OpId, Received, Request, Trace};

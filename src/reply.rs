@@ -9,7 +9,7 @@ use eitherway_layers::ServedBy;
 /// An open label: another bus, a cache or a second region is another constant.
 ///
 /// ```
-/// use rosey::Via;
+/// use eitherway::Via;
 ///
 /// const REPLICA: Via = Via::new("replica", "[REPLICA]");
 /// assert_ne!(REPLICA, Via::DB);

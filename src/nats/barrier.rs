@@ -80,7 +80,7 @@ impl<O: Operation> NatsService<O> {
         if shared.health.way(Kind::Query).ok()? != Way::Service {
             return None;
         }
-        let subject = Subject::from(format!("{}.applied", O::SERVICE));
+        let subject = Subject::from(shared.names.own("applied"));
         let mut ticket = shared.inbox.wait(subject.clone(), Expects::Service);
         let body = serde_json::to_vec(&question).ok()?;
         shared.client.publish_with_reply(subject, ticket.subject(), body.into()).await.ok()?;

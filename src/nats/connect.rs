@@ -13,9 +13,11 @@ use super::connection::listen;
 use super::failure::Failure;
 use super::inbox::Inbox;
 use super::look::Look;
+use super::names::Names;
 use super::probe::Probe;
 use super::reconnect::Refusals;
 use super::status::Health;
+use crate::namespace::{Namespace, NamespaceError};
 use crate::request::Head;
 
 /// How to connect to NATS.
@@ -27,6 +29,8 @@ pub struct NatsOptions {
     pub name: String,
     /// A credentials file, if the server wants one.
     pub credentials: Option<PathBuf>,
+    /// In which namespace the service is asked, and is found: that of the service.
+    pub namespace: Namespace,
     /// How many messages may wait for the connection to take them. More are refused.
     pub queue: usize,
     /// What the subjects begin with on which this client is answered; `_INBOX` if none is named. One of its own keeps
@@ -48,6 +52,7 @@ impl fmt::Debug for NatsOptions {
             .field("url", &redact(&self.url))
             .field("name", &self.name)
             .field("credentials", &self.credentials)
+            .field("namespace", &self.namespace)
             .field("queue", &self.queue)
             .field("inbox_prefix", &self.inbox_prefix)
             .field("recognition", &self.recognition)
@@ -67,6 +72,7 @@ impl NatsOptions {
             url: url.into(),
             name: "rosey".to_owned(),
             credentials: None,
+            namespace: Namespace::none(),
             queue: 8192,
             inbox_prefix: None,
             recognition: Self::RECOGNITION,
@@ -79,6 +85,12 @@ impl NatsOptions {
     #[must_use]
     pub fn name(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
+    }
+
+    /// The same in this namespace.
+    #[must_use]
+    pub fn namespace(self, namespace: Namespace) -> Self {
+        Self { namespace, ..self }
     }
 
     /// Connects with these options; reports what happens to `event`. Returns at once, connected or not.
@@ -141,10 +153,17 @@ pub fn is_subject(text: &str) -> bool {
     })
 }
 
-/// Why connecting could not even begin: an address or a credentials file that cannot be read.
+/// Why connecting could not even begin: an address or a credentials file that cannot be read, a namespace that overlaps
+/// another one.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConnectError(String);
+
+impl From<NamespaceError> for ConnectError {
+    fn from(error: NamespaceError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// An address without the user and password in it, fit for a log. What is no address, or not a whole one, is hidden: it
 /// may be a part of a password.
@@ -244,8 +263,7 @@ fn count(refusals: &Refusals, event: &Event) {
 /// connection's events, one pings the service. Both end when `ended` does.
 pub(super) async fn start(
     options: NatsOptions,
-    service: &'static str,
-    stream: String,
+    names: &Arc<Names>,
     ended: watch::Receiver<()>,
 ) -> Result<(Client, Arc<Inbox>, Arc<Health>), ConnectError> {
     let (tx, events) = mpsc::unbounded_channel();
@@ -256,7 +274,7 @@ pub(super) async fn start(
             let _ = tx.send(event);
         })
         .await?;
-    let inbox = Arc::new(Inbox::new(&client.new_inbox(), stream.clone()));
+    let inbox = Arc::new(Inbox::new(&client.new_inbox(), names.stream.clone()));
     let health = Arc::new(Health::new());
     let replies =
         client.subscribe(inbox.subject()).await.map_err(|e| ConnectError(format!("the reply inbox: {e}")))?;
@@ -266,11 +284,11 @@ pub(super) async fn start(
         shown,
         Arc::clone(&inbox),
         Arc::clone(&health),
-        service,
+        names.service.clone(),
         ended.clone(),
     ));
     let probe =
-        Probe::new(client.clone(), service, &stream, Arc::clone(&inbox), Arc::clone(&health), recognition);
+        Probe::new(client.clone(), Arc::clone(names), Arc::clone(&inbox), Arc::clone(&health), recognition);
     tokio::spawn(probe.run(ended));
     Ok((client, inbox, health))
 }

@@ -23,7 +23,7 @@ pub(super) async fn listen(
     url: String,
     inbox: Arc<Inbox>,
     health: Arc<Health>,
-    service: &str,
+    service: String,
     mut ended: watch::Receiver<()>,
 ) {
     let connection = Connection {
@@ -312,7 +312,8 @@ mod tests {
         let (end, ended) = watch::channel(());
         let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
         let health = Arc::new(Health::new());
-        let listening = tokio::spawn(listen(replies, heard, String::new(), inbox, health, "rosey.db", ended));
+        let listening =
+            tokio::spawn(listen(replies, heard, String::new(), inbox, health, "rosey.db".to_owned(), ended));
         time::sleep(Duration::from_secs(86_400)).await;
         assert!(events.send(Event::SlowConsumer(1)).is_ok());
         time::sleep(Trouble::CALM * 2).await;

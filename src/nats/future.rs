@@ -79,7 +79,7 @@ impl<O: Operation> Future for NatsFuture<O> {
                     Ok(Settled::Stored(ack)) => {
                         ack.stored().and_then(|place| stored::<O>(&health, request.op.index(), place))
                     }
-                    Ok(Settled::Denied) => Err(status::denied(request.op.spec().subject)),
+                    Ok(Settled::Denied(subject)) => Err(status::denied(&subject)),
                     Ok(Settled::NobodyThere) => {
                         health.nobody_there(way);
                         Err(Cause::new(

@@ -37,7 +37,7 @@ pub(super) enum Settled {
     /// The acknowledgement of our stream: the message is stored, or the reason why it is not.
     Stored(PubAck),
     /// The server denies publishing to this subject.
-    Denied,
+    Denied(Subject),
     /// The server reports that the subject has no responders.
     NobodyThere,
     /// The connection or the service was lost while waiting.
@@ -167,22 +167,24 @@ impl Inbox {
 
     /// Releases the waiters that expect this kind of reply.
     pub(super) fn release(&self, expects: Expects) {
-        self.end(|waiter| waiter.expects == expects, || Settled::Lost);
+        self.end(|waiter| waiter.expects == expects, |_| Settled::Lost);
     }
 
     /// Releases the waiters whose request the server has denied: those that asked on this subject, and the
     /// one whose own inbox subject it is.
     pub(super) fn deny(&self, subject: &str) {
         let own = self.parse(subject).map(|(_, turn)| turn);
-        self.end(|waiter| Some(waiter.turn) == own || waiter.asked.as_str() == subject, || Settled::Denied);
+        let denied = |waiter: &Waiter| Some(waiter.turn) == own || waiter.asked.as_str() == subject;
+        self.end(denied, Settled::Denied);
     }
 
-    fn end(&self, which: impl Fn(&Waiter) -> bool, how: impl Fn() -> Settled) {
+    fn end(&self, which: impl Fn(&Waiter) -> bool, how: impl Fn(Subject) -> Settled) {
         let mut waiters = self.lock();
         let keys: Vec<usize> =
             waiters.iter().filter(|(_, waiter)| which(waiter)).map(|(key, _)| key).collect();
         for key in keys {
-            let _ = waiters.remove(key).tx.send(how());
+            let Waiter { asked, tx, .. } = waiters.remove(key);
+            let _ = tx.send(how(asked));
         }
     }
 
@@ -338,8 +340,8 @@ mod tests {
         let mut own = inbox.wait("ourselves".into(), Expects::Anybody);
         inbox.deny("a");
         inbox.deny(&own.subject());
-        assert!(matches!(denied.rx.try_recv(), Ok(Settled::Denied)));
-        assert!(matches!(own.rx.try_recv(), Ok(Settled::Denied)));
+        assert!(matches!(denied.rx.try_recv(), Ok(Settled::Denied(_))));
+        assert!(matches!(own.rx.try_recv(), Ok(Settled::Denied(_))));
         assert!(other.rx.try_recv().is_err());
     }
 

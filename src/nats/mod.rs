@@ -9,6 +9,7 @@ mod inbox;
 pub mod keys;
 mod look;
 pub(crate) mod losses;
+pub(crate) mod names;
 mod others;
 mod patience;
 mod probe;
@@ -29,7 +30,7 @@ use std::time::Duration;
 use async_nats::client::PublishErrorKind;
 use async_nats::connection::State;
 use async_nats::message::OutboundMessage;
-use async_nats::{Client, HeaderValue, Subject};
+use async_nats::{Client, HeaderValue};
 use futures_util::SinkExt;
 use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
@@ -42,10 +43,12 @@ pub use future::NatsFuture;
 use future::Sent;
 pub use inbox::InboxCounts;
 use inbox::{Expects, Inbox, Ticket};
+use names::Names;
 use status::{Health, Way};
 pub use status::{Mode, Recognition, Status};
 
 use crate::error::{Cause, Code, Error};
+use crate::namespace::Namespace;
 use crate::operation::{Kind, Operation};
 use crate::reply::{Reply, Via};
 use crate::request::Request;
@@ -81,6 +84,7 @@ pub struct NatsService<O> {
 
 struct Shared {
     client: Client,
+    names: Arc<Names>,
     inbox: Arc<Inbox>,
     health: Arc<Health>,
     /// The header that keeps events out of any other stream.
@@ -110,15 +114,16 @@ impl<O: Operation> NatsService<O> {
     /// indefinitely; until it has recognised our service, requests are refused.
     ///
     /// # Errors
-    /// When the address or the credentials cannot be read.
+    /// When the address or the credentials cannot be read, or the namespace overlaps another one.
     pub async fn connect(options: NatsOptions) -> Result<Self, ConnectError> {
         let (running, ended) = watch::channel(());
-        let stream = O::stream();
+        let names = Arc::new(Names::new::<O>(&options.namespace)?);
         let (future_tolerance, past_tolerance) = (options.future_tolerance, options.past_tolerance);
-        let (client, inbox, health) = connect::start(options, O::SERVICE, stream.clone(), ended).await?;
-        let stream = HeaderValue::from(stream);
+        let (client, inbox, health) = connect::start(options, &names, ended).await?;
+        let stream = HeaderValue::from(names.stream.as_str());
         let shared = Arc::new(Shared {
             client,
+            names,
             inbox,
             health,
             stream,
@@ -127,6 +132,12 @@ impl<O: Operation> NatsService<O> {
             _running: running,
         });
         Ok(Self { shared, operation: PhantomData })
+    }
+
+    /// The namespace in which the service is asked.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.shared.names.namespace
     }
 
     /// How this path is, now and on every change: what it takes, why not, and which database it leads to.
@@ -177,8 +188,9 @@ impl<O: Operation> NatsService<O> {
             return Err(shared.health.disconnected());
         }
         let spec = request.op.spec();
-        if shared.health.denies(spec.subject) {
-            return Err(status::denied(spec.subject));
+        let subject = shared.names.subject(request.op.index());
+        if shared.health.denies(subject) {
+            return Err(status::denied(subject));
         }
         request.head.check(shared.future_tolerance, shared.past_tolerance)?;
         let mut payload = request.op.encode()?;
@@ -197,7 +209,7 @@ impl<O: Operation> NatsService<O> {
             Poll::Ready(Err(_)) => return Err(Cause::new(Code::UNAVAILABLE, "the NATS client is closed")),
             Poll::Pending => return Err(Cause::new(Code::UNAVAILABLE, "the NATS client's queue is full")),
         }
-        let subject = Subject::from_static(spec.subject);
+        let subject = subject.clone();
         let mut headers = wire::head_to_headers(&request.head);
         let expects = match way {
             Way::Service => Expects::Service,

@@ -11,6 +11,7 @@ use tokio::time;
 
 use super::inbox::{Expects, Inbox, Settled};
 use super::keys;
+use super::names::Names;
 use super::patience::Patience;
 use super::status::{Health, Mode, Recognition};
 use super::stored::{self, Found};
@@ -47,8 +48,7 @@ struct Word {
 /// When it stops answering, its waiters are released instead of running into their time-outs.
 pub(super) struct Probe {
     client: Client,
-    service: &'static str,
-    stream: String,
+    names: Arc<Names>,
     ping: Subject,
     look: Subject,
     /// A subject without subscribers: the server answers "no responders", and so shows that it is alive.
@@ -65,19 +65,17 @@ pub(super) struct Probe {
 impl Probe {
     pub(super) fn new(
         client: Client,
-        service: &'static str,
-        stream: &str,
+        names: Arc<Names>,
         inbox: Arc<Inbox>,
         health: Arc<Health>,
         recognition: Duration,
     ) -> Self {
         Self {
             client,
-            service,
-            stream: stream.to_owned(),
-            ping: format!("{service}.ping").into(),
-            look: format!("$JS.API.STREAM.INFO.{stream}").into(),
-            nobody: format!("{service}.nobody").into(),
+            ping: names.own("ping").into(),
+            look: format!("$JS.API.STREAM.INFO.{}", names.stream).into(),
+            nobody: names.own("nobody").into(),
+            names,
             patience: Patience::new(recognition),
             inbox,
             health,
@@ -177,12 +175,12 @@ impl Probe {
             None => self.health.stream_of(word.as_ref().and_then(|(_, stream, _)| stream.clone())),
             Some(Some(Settled::Answer(answer))) => {
                 self.late = 0;
-                let found = stored::found(self.service, &answer);
+                let found = stored::found(&self.names.service, &answer);
                 self.health.found_stream(found, &mut self.last);
             }
             Some(Some(Settled::NobodyThere)) => self.health.stream_of(None),
             // The server denies looking at the stream: treated like a server without JetStream.
-            Some(Some(Settled::Denied)) => {
+            Some(Some(Settled::Denied(_))) => {
                 self.health.stream_of(word.as_ref().and_then(|(_, stream, _)| stream.clone()));
             }
             Some(_) => {
@@ -199,7 +197,7 @@ impl Probe {
             None => {
                 self.unanswered += 1;
                 if self.unanswered == NOBODY && server {
-                    let service = self.service;
+                    let service = self.names.service.as_str();
                     tracing::info!(service, "connected to NATS, but no database service answers there");
                 }
             }
@@ -213,7 +211,7 @@ impl Probe {
         let word: Word = serde_json::from_slice(&answer.payload).unwrap_or_default();
         let mode = Mode::named(&word.mode).unwrap_or_default();
         self.health.set_keyed(keys::understood(&word.id_header));
-        let stream = (mode == Mode::JetStream && word.stream == self.stream).then(|| database.clone());
+        let stream = (mode == Mode::JetStream && word.stream == self.names.stream).then(|| database.clone());
         Some((Recognition::Ours { database, mode }, stream, word))
     }
 

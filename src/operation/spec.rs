@@ -113,6 +113,12 @@ impl Spec {
         Self { example, ..self }
     }
 
+    /// Whether this is its subject, in whatever [namespace](crate::Namespace).
+    #[must_use]
+    pub fn is_subject(&self, subject: &str) -> bool {
+        subject.strip_suffix(self.subject).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    }
+
     /// Whether its answer is a list.
     #[must_use]
     pub const fn lists(&self) -> bool {

@@ -10,6 +10,7 @@ use super::replay::Replay;
 use super::{Parts, Runtime};
 use crate::client::{Db, Stack};
 use crate::error::Error;
+use crate::namespace::{Namespace, NamespaceError};
 use crate::nats::ConnectError;
 use crate::operation::{Kind, Operation};
 use crate::outbox::{OutboxError, OutboxService};
@@ -27,6 +28,7 @@ pub struct Builder<O, N = Identity, D = Identity, X = NoPath, B = NatsPath<O>, T
     bus: Option<B>,
     store: Option<StorePath<O, T>>,
     outbox: Option<OutboxPath<O>>,
+    namespace: Namespace,
     stack: StackBuilder,
     around: (N, D, X),
 }
@@ -73,12 +75,16 @@ pub enum BuildError {
     /// The NATS address or the credentials cannot be read.
     #[error(transparent)]
     Nats(#[from] ConnectError),
+    /// The path over NATS is in another namespace.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
 }
 
 impl<O> Default for Builder<O> {
     fn default() -> Self {
         let around = (Identity::new(), Identity::new(), NO_PATH);
-        Self { bus: None, store: None, outbox: None, stack: StackBuilder::new(), around }
+        let (bus, store, outbox) = (None, None, None);
+        Self { bus, store, outbox, namespace: Namespace::none(), stack: StackBuilder::new(), around }
     }
 }
 
@@ -93,14 +99,14 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
     where
         O: Operation,
     {
-        let Self { bus: _, store, outbox, stack, around } = self;
+        let Self { bus: _, store, outbox, namespace, stack, around } = self;
         let stack = stack.bus(bus.via());
-        Builder { bus: Some(Connected(bus)), store, outbox, stack, around }
+        Builder { bus: Some(Connected(bus)), store, outbox, namespace, stack, around }
     }
 
     fn with_bus<P>(self, bus: P) -> Builder<O, N, D, X, P, T> {
-        let Self { bus: _, store, outbox, stack, around } = self;
-        Builder { bus: Some(bus), store, outbox, stack, around }
+        let Self { bus: _, store, outbox, namespace, stack, around } = self;
+        Builder { bus: Some(bus), store, outbox, namespace, stack, around }
     }
 
     /// The store, which serves when the bus does not, and alone without a bus: an address (`sqlite://rosey.db`),
@@ -108,8 +114,14 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
     /// [`Store`], open or opened later. While the service on the bus has another file open, also a copy with the same id, the
     /// store refuses.
     pub fn store<P>(self, store: impl Into<StorePath<O, P>>) -> Builder<O, N, D, X, B, P> {
-        let Self { bus, store: _, outbox, stack, around } = self;
-        Builder { bus, store: Some(store.into()), outbox, stack, around }
+        let Self { bus, store: _, outbox, namespace, stack, around } = self;
+        Builder { bus, store: Some(store.into()), outbox, namespace, stack, around }
+    }
+
+    /// The namespace of the service on NATS; if none is named, the one that the options of the path over NATS name. Store and
+    /// outbox have none: name files of its own for each.
+    pub fn namespace(self, namespace: Namespace) -> Self {
+        Self { namespace, ..self }
     }
 
     /// The knobs of the stack: time-outs, operations in flight, circuits, where queries are read.
@@ -120,14 +132,14 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
     /// A layer directly around the path over the bus, inside its time-out, circuit, metrics and log. Of several, the last one is
     /// the outermost. [`Runtime::layer`] is the one around everything.
     pub fn layer_nats<L>(self, layer: L) -> Builder<O, Layers<N, L>, D, X, B, T> {
-        let Self { bus, store, outbox, stack, around: (n, d, x) } = self;
-        Builder { bus, store, outbox, stack, around: (Layers::new(n, layer), d, x) }
+        let Self { bus, store, outbox, namespace, stack, around: (n, d, x) } = self;
+        Builder { bus, store, outbox, namespace, stack, around: (Layers::new(n, layer), d, x) }
     }
 
     /// The same around the store.
     pub fn layer_store<L>(self, layer: L) -> Builder<O, N, Layers<D, L>, X, B, T> {
-        let Self { bus, store, outbox, stack, around: (n, d, x) } = self;
-        Builder { bus, store, outbox, stack, around: (n, Layers::new(d, layer), x) }
+        let Self { bus, store, outbox, namespace, stack, around: (n, d, x) } = self;
+        Builder { bus, store, outbox, namespace, stack, around: (n, Layers::new(d, layer), x) }
     }
 
     /// Opens store and outbox, starts connecting to NATS, and starts the tasks. Within a tokio runtime.
@@ -139,7 +151,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
     ///
     /// # Errors
     /// The first of these: there is no path; the store, then the outbox, cannot be opened; the NATS address or the credentials
-    /// cannot be read. What was opened until then is closed, also a store that was open before.
+    /// cannot be read, or two namespaces are named. What was opened until then is closed, also a store that was open before.
     pub async fn build(
         self,
     ) -> Result<Runtime<O, impl Stack<O, Error = Error<O>> + use<O, N, D, X, B, T>, B::Path, T>, BuildError>
@@ -158,7 +170,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
             Some(store) => store.open().await?,
             None => Direct::without(),
         };
-        let (bus, outbox) = match open(self.bus, self.outbox).await {
+        let (bus, outbox) = match open(self.bus, &self.namespace, self.outbox).await {
             Ok(opened) => opened,
             Err(error) => {
                 if let Some(database) = direct.database() {
@@ -210,22 +222,24 @@ impl<O, N, D, B, T> Builder<O, N, D, NoPath, B, T> {
     /// The outbox, which keeps events that neither path takes and replays them: a file,
     /// [`OutboxOptions`](crate::outbox::OutboxOptions), an [`OutboxService`] that is open already, or an `Option` of one.
     pub fn outbox(self, outbox: impl Into<OutboxPath<O>>) -> Builder<O, N, D, Around<Identity>, B, T> {
-        let Self { bus, store, stack, around: (n, d, _), .. } = self;
-        Builder { bus, store, outbox: Some(outbox.into()), stack, around: (n, d, Around(Identity::new())) }
+        let Self { bus, store, namespace, stack, around: (n, d, _), .. } = self;
+        let around = (n, d, Around(Identity::new()));
+        Builder { bus, store, outbox: Some(outbox.into()), namespace, stack, around }
     }
 }
 
 impl<O, N, D, X, B, T> Builder<O, N, D, Around<X>, B, T> {
     /// The same as [`layer_nats`](Self::layer_nats) around the outbox, once it is named.
     pub fn layer_outbox<L>(self, layer: L) -> Builder<O, N, D, Around<Layers<X, L>>, B, T> {
-        let Self { bus, store, outbox, stack, around: (n, d, Around(x)) } = self;
-        Builder { bus, store, outbox, stack, around: (n, d, Around(Layers::new(x, layer))) }
+        let Self { bus, store, outbox, namespace, stack, around: (n, d, Around(x)) } = self;
+        Builder { bus, store, outbox, namespace, stack, around: (n, d, Around(Layers::new(x, layer))) }
     }
 }
 
 /// Opens the outbox, and connects the bus.
 async fn open<O: Operation, B: Opens>(
     bus: Option<B>,
+    namespace: &Namespace,
     outbox: Option<OutboxPath<O>>,
 ) -> Result<(Option<B::Path>, Option<OutboxService<O>>), BuildError> {
     let outbox = match outbox {
@@ -233,7 +247,7 @@ async fn open<O: Operation, B: Opens>(
         None => None,
     };
     let bus = match bus {
-        Some(bus) => Some(bus.open().await?),
+        Some(bus) => Some(bus.open(namespace).await?),
         None => None,
     };
     Ok((bus, outbox))

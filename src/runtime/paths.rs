@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use futures_util::future::BoxFuture;
 
 use super::builder::BuildError;
+use crate::namespace::{Namespace, NamespaceError};
 use crate::nats::{NatsOptions, NatsService};
 use crate::operation::{Operation, Persist};
 use crate::outbox::{OutboxOptions, OutboxService};
@@ -19,11 +20,11 @@ pub trait Opens {
     /// The bus.
     type Path;
 
-    /// Connects, and waits for nobody.
+    /// Connects in this namespace, and does not wait for a server.
     ///
     /// # Errors
-    /// When what it is given cannot be read.
-    fn open(self) -> impl Future<Output = Result<Self::Path, BuildError>> + Send;
+    /// When what it is given cannot be read, or names another namespace.
+    fn open(self, namespace: &Namespace) -> impl Future<Output = Result<Self::Path, BuildError>> + Send;
 }
 
 /// A bus that connects already.
@@ -33,7 +34,8 @@ pub struct Connected<B>(pub(super) B);
 impl<B: Send> Opens for Connected<B> {
     type Path = B;
 
-    async fn open(self) -> Result<B, BuildError> {
+    /// Which namespace it is in is its own matter.
+    async fn open(self, _: &Namespace) -> Result<B, BuildError> {
         Ok(self.0)
     }
 }
@@ -119,11 +121,20 @@ async fn sqlite<O: Persist>(options: &SqliteOptions) -> Result<Direct<O>, BuildE
 impl<O: Operation> Opens for NatsPath<O> {
     type Path = NatsService<O>;
 
-    async fn open(self) -> Result<NatsService<O>, BuildError> {
-        Ok(match self.0 {
-            Nats::Options(options) => NatsService::connect(options).await?,
-            Nats::Service(service) => service,
-        })
+    // In this namespace, or in its own if this is none.
+    async fn open(self, namespace: &Namespace) -> Result<NatsService<O>, BuildError> {
+        match self.0 {
+            Nats::Options(options) => {
+                let namespace = namespace.or(&options.namespace)?;
+                Ok(NatsService::connect(options.namespace(namespace)).await?)
+            }
+            Nats::Service(service) if namespace.is_none() || service.namespace() == namespace => Ok(service),
+            Nats::Service(service) => Err(NamespaceError::Two {
+                one: namespace.to_string(),
+                other: service.namespace().to_string(),
+            }
+            .into()),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     JetStream, Mode, ServeError, ServiceOptions, Shared, beside, denied, file, lookout, micro, neighbours,
     payload, progress, stream, subscription, troubles,
 };
+use crate::nats::names::Names;
 use crate::operation::Operation;
 use crate::store::{Instances, Store};
 
@@ -67,7 +68,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         tell: &Tell,
     ) -> Result<(Plan, JoinSet<()>, Option<JoinSet<()>>), ServeError> {
         let (db, options) = (&self.db, &self.options);
-        let declaration = Declaration::new::<O>(db.id(), options);
+        let declaration = Declaration::new(&self.lasting.names, db.id(), options);
         let api = Api::new(stream.link.client.clone());
         // Before anybody is asked, or asks.
         self.lasting.instance.enrol(db).await;
@@ -86,8 +87,17 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
                 let own = Own { instance: &self.lasting.instance, db, serves: false };
                 let denied = || stream.link.now().stream_denied;
                 let client = &requests.link.client;
-                let plan =
-                    plan::<O, _>(client, &api, &declaration, db.id(), Some(own), options, denied).await?;
+                let plan = plan(
+                    &self.lasting.names,
+                    client,
+                    &api,
+                    &declaration,
+                    db.id(),
+                    Some(own),
+                    options,
+                    denied,
+                )
+                .await?;
                 allowed(plan, &declaration, &api, options.jetstream).await?
             }
         };
@@ -112,7 +122,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         if self.plan.is_none() {
             // Once more: another one may have started at the same moment. Later no time is to be lost with it.
             let own = Own { instance: &shared.instance, db, serves: true };
-            let running = neighbours::ours::<O, _>(&shared.client, db.id(), Some(own)).await?;
+            let running = neighbours::ours(&shared.names, &shared.client, db.id(), Some(own)).await?;
             if let Some(mode) = running.filter(|mode| *mode != shared.mode()) {
                 return Err(ServeError::OtherMode { mode });
             }
@@ -159,7 +169,9 @@ fn watch<O: Operation, D: Store<O>>(
 }
 
 /// How events are to be taken, if the service may start at all.
-pub(super) async fn plan<O: Operation, D: Instances>(
+#[allow(clippy::too_many_arguments)]
+pub(super) async fn plan<D: Instances>(
+    names: &Names,
     client: &Client,
     api: &Api,
     declaration: &Declaration,
@@ -168,14 +180,14 @@ pub(super) async fn plan<O: Operation, D: Instances>(
     options: &ServiceOptions,
     denied: impl Fn() -> bool + Send + Sync,
 ) -> Result<Plan, ServeError> {
-    match neighbours::other_kinds::<O>(client).await {
+    match neighbours::other_kinds(names, client).await {
         Err(neighbour @ ServeError::Neighbour { .. }) if options.takeover => {
             tracing::warn!("taking over: {neighbour}");
         }
         found => found?,
     }
-    let running = neighbours::ours::<O, _>(client, database, own).await?;
-    declaration.plan::<O>(client, api, options.jetstream, running, denied).await
+    let running = neighbours::ours(names, client, database, own).await?;
+    declaration.plan(names, client, api, options.jetstream, running, denied).await
 }
 
 /// Declares the stream, if there is to be one. Where a limit forbids it, events come without, and why is a notice.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Message, Subscriber};
+use async_nats::{HeaderMap, Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -21,7 +21,8 @@ use super::instance::Who;
 use super::neighbours::who_subject;
 use super::received::UpTo;
 use super::subscription::told;
-use super::{ServeError, Shared, micro, server_time};
+use super::{ServeError, Shared, server_time};
+use crate::nats::names::Names;
 use crate::nats::{stored, wire};
 use crate::operation::{Kind, Operation};
 use crate::store::Store;
@@ -56,9 +57,9 @@ struct Beside<O, D> {
     inbox: String,
     answers: Subscriber,
     /// The queries, with what is asked.
-    queries: Vec<(&'static str, &'static str)>,
+    queries: Vec<(Subject, &'static str)>,
     /// When a stream acknowledged a question on a subject.
-    stored: HashMap<&'static str, Instant>,
+    stored: BTreeMap<Subject, Instant>,
     kinds: Found,
     databases: Found,
     named: Found,
@@ -83,12 +84,12 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
         // The client is closed, and with it the service.
         Err(e) => return tracing::debug!("who else answers is not known: {e}"),
     };
-    let queries = O::SPECS.iter().filter(|spec| spec.kind == Kind::Query);
+    let queries = shared.names.operations().filter(|(_, spec, _)| spec.kind == Kind::Query);
     let mut beside = Beside {
         inbox,
         answers,
-        queries: queries.map(|spec| (spec.subject, spec.example)).collect(),
-        stored: HashMap::new(),
+        queries: queries.map(|(_, spec, subject)| (subject.clone(), spec.example)).collect(),
+        stored: BTreeMap::new(),
         kinds: Found::new(),
         databases: Found::new(),
         named: Found::new(),
@@ -127,7 +128,11 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
             self.asked = self.shared.progress.received.asked();
             let question = self.shared.instance.question(self.asked.as_ref().map(|up_to| up_to.delivery));
             let _ = client
-                .publish_with_reply(who_subject::<O>(), format!("{}.who", self.inbox), question.into())
+                .publish_with_reply(
+                    who_subject(&self.shared.names),
+                    format!("{}.who", self.inbox),
+                    question.into(),
+                )
                 .await;
         }
         if let Some(stream) = self.shared.stream.as_ref().filter(|_| round.is_multiple_of(TIME_EVERY)) {
@@ -149,7 +154,7 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
                     let reply = format!("{}.{place}", self.inbox);
                     let headers = headers.clone();
                     let _ = client
-                        .publish_with_reply_and_headers(*subject, reply, headers, (*example).into())
+                        .publish_with_reply_and_headers(subject.clone(), reply, headers, (*example).into())
                         .await;
                 }
             }
@@ -192,7 +197,7 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
             };
             match (kind, kind.parse::<usize>().ok().and_then(|place| self.queries.get(place))) {
                 ("info", _) => {
-                    if let Some(name) = foreign_service::<O>(&answer) {
+                    if let Some(name) = foreign_service(&self.shared.names, &answer) {
                         note(&mut self.named, name, now);
                     }
                 }
@@ -202,18 +207,18 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
                     }
                 }
                 ("who", _) => {
-                    let who = who_subject::<O>();
+                    let who = who_subject(&self.shared.names);
                     if self.is_ours(&answer, &who, now) {
                         others.extend(serde_json::from_slice::<Who>(&answer.payload).ok());
                     }
                 }
                 (_, Some((subject, _))) => {
-                    let subject = *subject;
+                    let subject = subject.clone();
                     if !wire::is_ours(&answer) && stored::PubAck::read(&answer.payload).is_some() {
                         // Named elsewhere, as every stream that is not ours.
                         self.stored.insert(subject, now);
                     } else {
-                        self.is_ours(&answer, subject, now);
+                        self.is_ours(&answer, &subject, now);
                     }
                 }
                 _ => {}
@@ -357,11 +362,12 @@ struct Endpoint {
 }
 
 /// The name of a service that is not ours, and has endpoints on our subjects.
-fn foreign_service<O: Operation>(answer: &Message) -> Option<String> {
+fn foreign_service(names: &Names, answer: &Message) -> Option<String> {
     let info: Info = serde_json::from_slice(&answer.payload).ok()?;
-    let ours = info.name == micro::name::<O>()
+    let ours = info.name == names.micro
         && info.metadata.is_some_and(|metadata| metadata.contains_key("database_id"));
-    let on_ours = |endpoint: &Endpoint| O::SPECS.iter().any(|spec| covers(&endpoint.subject, spec.subject));
+    let on_ours =
+        |endpoint: &Endpoint| names.operations().any(|(_, _, subject)| covers(&endpoint.subject, subject));
     let first = info.endpoints.iter().find(|endpoint| on_ours(endpoint))?;
     let short = |text: &str| text.chars().filter(|c| !c.is_control()).take(64).collect::<String>();
     (!ours).then(|| format!("{} {} on {}", short(&info.name), short(&info.id), short(&first.subject)))

@@ -9,7 +9,9 @@ use super::stream::{Api, Declaration, Plan};
 use super::tries::Tries;
 use super::troubles::Troubles;
 use super::{ServeError, ServiceOptions};
+use crate::namespace::Namespace;
 use crate::nats::NatsOptions;
+use crate::nats::names::Names;
 use crate::operation::Operation;
 
 /// How a database that is not there yet is called: whatever runs already is on another one.
@@ -21,7 +23,8 @@ const NEW: &str = "a new one";
 /// # Errors
 /// Why `serve` would refuse it.
 pub fn reply_prefix<O: Operation>(prefix: &str) -> Result<(), ServeError> {
-    Replies::new::<O>(&[prefix.to_owned()]).map(drop)
+    let names = Names::new::<O>(&Namespace::none())?;
+    Replies::new::<O>(&names, &[prefix.to_owned()]).map(drop)
 }
 
 /// Whether [`serve`](super::serve) on a database that is still to be created would be refused, because something that is there
@@ -50,11 +53,12 @@ pub async fn check_for<O: Operation>(
     database: &str,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    Replies::new::<O>(&options.reply_prefixes)?;
+    let names = Names::new::<O>(&options.namespace.or(&nats.namespace)?)?;
+    Replies::new::<O>(&names, &options.reply_prefixes)?;
     let troubles = Arc::new(Troubles::new(O::NAMES));
     let asked = async {
         loop {
-            if let Some(planned) = ask::<O>(&nats, options, database, &troubles).await {
+            if let Some(planned) = ask(&names, &nats, options, database, &troubles).await {
                 return planned;
             }
         }
@@ -66,7 +70,8 @@ pub async fn check_for<O: Operation>(
 }
 
 /// Asks over one connection; nothing, if the server has denied it what it hears answers on.
-async fn ask<O: Operation>(
+async fn ask(
+    names: &Names,
     nats: &NatsOptions,
     options: &ServiceOptions,
     database: &str,
@@ -77,14 +82,14 @@ async fn ask<O: Operation>(
         Ok(link) => link,
         Err(e) => return Some(Err(e.into())),
     };
-    let (declaration, api) = (Declaration::new::<O>(database, options), Api::new(link.client.clone()));
+    let (declaration, api) = (Declaration::new(names, database, options), Api::new(link.client.clone()));
     let links = [&link];
     let mut tries = Tries::new(&links, troubles);
     loop {
         tries.begin().await;
         let denied = || link.now().stream_denied;
         match tries
-            .end(plan::<O, ()>(&link.client, &api, &declaration, database, None, options, denied))
+            .end(plan::<()>(names, &link.client, &api, &declaration, database, None, options, denied))
             .await
         {
             None if troubles.denials.inboxes() && link.now().up => return None,

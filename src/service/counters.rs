@@ -66,7 +66,8 @@ impl Counters {
 
 impl Served {
     /// Both together.
-    pub(super) const fn and(self, other: Self) -> Self {
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
         Self {
             taken: self.taken + other.taken,
             done: self.done + other.done,

@@ -12,6 +12,7 @@ use tokio::time::{self, Instant};
 use super::link::{Carries, Link};
 use super::subscription::told;
 use super::{Mode, Shared};
+use crate::nats::names::Names;
 use crate::operation::{Kind, Operation};
 use crate::store::Store;
 
@@ -84,12 +85,12 @@ impl Denials {
     }
 
     /// Whether no operation can be heard of that this service has to subscribe to.
-    pub(super) fn deny_everything<O: Operation>(&self, mode: Mode) -> bool {
+    pub(super) fn deny_everything(&self, names: &Names, mode: Mode) -> bool {
         let all = self.all();
         let denied = |subject: &str| all.iter().any(|d| d.does == Does::Subscribe && d.subject == subject);
-        let mut own =
-            O::SPECS.iter().filter(|spec| mode == Mode::Core || spec.kind != Kind::Event).peekable();
-        own.peek().is_some() && own.all(|spec| denied(spec.subject))
+        let own = names.operations().filter(|(_, spec, _)| mode == Mode::Core || spec.kind != Kind::Event);
+        let mut own = own.peekable();
+        own.peek().is_some() && own.all(|(_, _, subject)| denied(subject))
     }
 
     /// The connection is new: that we may not publish somewhere, or have an inbox, it says again at once. Not everything else
@@ -182,10 +183,10 @@ impl Denial {
     }
 
     /// What is missing because of it; nothing, if that is nothing that an operator has to know.
-    fn consequence<O: Operation>(&self, mode: Mode) -> Option<String> {
+    fn consequence(&self, names: &Names, mode: Mode) -> Option<String> {
         let subject = self.subject.as_str();
-        let own = subject.strip_prefix(O::SERVICE).and_then(|rest| rest.strip_prefix('.'));
-        let spec = O::SPECS.iter().find(|spec| spec.subject == subject);
+        let own = names.word(subject);
+        let spec = names.operations().find(|(_, _, own)| own.as_str() == subject).map(|(_, spec, _)| spec);
         let text = match (self.does, spec, own) {
             (Does::Subscribe, Some(spec), _) if spec.kind == Kind::Event => format!(
                 "{} is not served: clients with a database of their own fall back to it, and a plain publish is lost",
@@ -226,7 +227,7 @@ impl Denial {
             (Does::Publish, None, _) if subject.starts_with("$JS.") => {
                 "the stream cannot be declared, or not be watched".to_owned()
             }
-            (Does::Publish, None, _) if subject.starts_with("rosey.dlq.") => {
+            (Does::Publish, None, _) if names.is_of_dead_letters(subject) => {
                 "dead letters are kept, and not announced".to_owned()
             }
             // To ask there is only to find out who else serves it, or to announce something.
@@ -236,9 +237,9 @@ impl Denial {
     }
 
     /// Whether this is a subscription that the service needs for its own subjects.
-    fn is_own<O: Operation>(&self) -> bool {
-        let below = self.subject.strip_prefix(O::SERVICE).is_some_and(|rest| rest.starts_with('.'));
-        self.does == Does::Subscribe && (below || O::SPECS.iter().any(|spec| spec.subject == self.subject))
+    fn is_own(&self, names: &Names) -> bool {
+        let own = names.word(&self.subject).is_some() || names.index(&self.subject).is_some();
+        self.does == Does::Subscribe && own
     }
 
     fn sentence(&self, consequence: &str) -> String {
@@ -296,30 +297,30 @@ pub(super) async fn retry<O: Operation, D: Store<O>>(
 
 /// States what is denied now.
 pub(super) fn look<O: Operation, D: Store<O>>(shared: &Shared<O, D>, wanted: bool) {
-    let mode = shared.mode();
+    let (names, mode) = (&*shared.names, shared.mode());
     let relevant = |denial: &Denial| wanted || mode == Mode::JetStream || !denial.subject.starts_with("$JS.");
     let keyed = |denial: Denial| {
-        let consequence = denial.consequence::<O>(mode)?;
+        let consequence = denial.consequence(names, mode)?;
         // Over either connection it is the same user who is denied it.
         Some((format!("{PREFIX}{} {}", denial.does.word(), denial.subject), denial.sentence(&consequence)))
     };
-    let everything = shared.troubles.denials.deny_everything::<O>(mode);
+    let everything = shared.troubles.denials.deny_everything(names, mode);
     let all = shared.troubles.denials.all().into_iter().filter(relevant);
     // One sentence for all of them, where it is all of them.
-    let all = all.filter(|denial| !(everything && denial.is_own::<O>()));
+    let all = all.filter(|denial| !(everything && denial.is_own(names)));
     let mut notices: BTreeMap<_, _> = all.filter_map(keyed).collect();
     if everything {
-        notices.insert(format!("{PREFIX}everything"), nothing_served::<O>(mode));
+        notices.insert(format!("{PREFIX}everything"), nothing_served(names, mode));
     }
     shared.notices.replace(PREFIX, notices);
 }
 
-fn nothing_served<O: Operation>(mode: Mode) -> String {
+fn nothing_served(names: &Names, mode: Mode) -> String {
     let (subjects, consequence) = match mode {
         Mode::Core => ("any of its subjects", "nothing is served"),
         Mode::JetStream => ("the subjects of queries and calls", "none of these is served"),
     };
-    let below = format!("{}.>", O::SERVICE);
+    let below = names.own(">");
     format!(
         "the NATS server does not let this service subscribe to {subjects}: {consequence}. Clients with a database of their own \
          fall back to it. Allow {below:?} to this user (permissions {{ subscribe: {{ allow: [{below:?}] }} }}), and reload \

@@ -75,7 +75,7 @@ pub(super) fn refusal<O: Operation, D: Store<O>>(
 
 /// Whether the service is well: answered by the writer.
 pub(super) async fn ping<O: Operation, D: Store<O>>(shared: &Shared<O, D>, message: Message) {
-    shared.troubles.sighted.note::<O>(&message.payload);
+    shared.troubles.sighted.note(&shared.names, &message.payload);
     let Some(to) = shared.way_to(&message) else { return };
     let (database, most) = (shared.db.id(), shared.most());
     let (headers, body) = match shared.db.ping().await {
@@ -85,7 +85,7 @@ pub(super) async fn ping<O: Operation, D: Store<O>>(shared: &Shared<O, D>, messa
             let stream = shared.stream.as_ref().map_or("", |stream| stream.name.as_str());
             let body = |notices: &[String]| {
                 serde_json::json!({
-                "service": O::SERVICE, "version": version, "database_id": database,
+                "service": shared.names.service, "version": version, "database_id": database,
                 "mode": shared.mode().as_str(), "stream": stream,
                 "id_header": wire::OPERATION_ID.to_string(),
                 "instance": shared.instance.id, "seen": shared.instance.seen(),
@@ -236,7 +236,7 @@ pub(super) fn letter(message: &Message, at: i64, cause: &Cause) -> DeadLetter {
 pub(super) async fn notice<O, D>(shared: &Shared<O, D>, name: &str, letter: &DeadLetter) {
     let notice = serde_json::json!({
         "subject": letter.subject, "code": letter.cause.code().name, "reason": letter.cause.to_string()});
-    let subject = format!("rosey.dlq.{name}");
+    let subject = shared.names.dead_letters(name);
     if let Err(e) = shared.client.publish(subject, notice.to_string().into()).await {
         tracing::debug!("no notice of a dead letter: {e}");
     }

@@ -72,10 +72,11 @@ pub(super) struct Lanes<O, D> {
 impl<O: Operation, D: Store<O>> Lanes<O, D> {
     /// Starts them.
     pub(super) fn start(shared: &Arc<Shared<O, D>>, tasks: &mut JoinSet<()>) -> Arc<Self> {
-        let operations = O::SPECS.iter().enumerate();
-        let operations = operations.map(|(i, spec)| (spec.subject.to_owned(), Serves::Operation(i)));
+        let names = &shared.names;
+        let operations =
+            names.operations().map(|(i, _, subject)| (subject.to_string(), Serves::Operation(i)));
         let own = [("ping", Serves::Ping), ("applied", Serves::Applied)];
-        let own = own.map(|(word, serves)| (format!("{}.{word}", O::SERVICE), serves));
+        let own = own.map(|(word, serves)| (names.own(word), serves));
         let served: HashMap<_, _> =
             operations.chain(own).map(|(subject, serves)| (subject, Some(serves))).collect();
         let beside = [Serves::Who, Serves::Unknown];
@@ -86,7 +87,7 @@ impl<O: Operation, D: Store<O>> Lanes<O, D> {
         });
         let lanes = lanes.collect();
         let mut routes = served;
-        routes.insert(who_subject::<O>(), None);
+        routes.insert(who_subject(names), None);
         Arc::new(Self { shared: Arc::clone(shared), routes, lanes })
     }
 

@@ -92,9 +92,9 @@ async fn look<O: Operation, D: Store<O>>(
     if unoffered {
         found.insert(Notice::Offered);
     }
-    let own = O::stream();
-    for spec in O::SPECS {
-        for stream in shared.api.storing(spec.subject).await? {
+    let names = &shared.names;
+    for (_, _, subject) in names.operations() {
+        for stream in shared.api.storing(subject).await? {
             // One of its subjects is enough to name a stream.
             let named = found.iter().any(|notice| match notice {
                 Notice::Foreign { stream: named, .. } | Notice::Ours { stream: named, .. } => {
@@ -103,8 +103,9 @@ async fn look<O: Operation, D: Store<O>>(
                 Notice::Offered => false,
             });
             // On a stream, whether it is ours is looked at when it is declared.
-            let ours = stream == own && (shared.mode() != Mode::Core || is_marked(shared, &stream).await?);
-            let subject = spec.subject.to_owned();
+            let ours =
+                stream == names.stream && (shared.mode() != Mode::Core || is_marked(shared, &stream).await?);
+            let subject = subject.to_string();
             if !named && !ours {
                 found.insert(Notice::Foreign { stream, subject });
             } else if !named && shared.mode() == Mode::Core {
@@ -117,6 +118,6 @@ async fn look<O: Operation, D: Store<O>>(
 
 /// Whether a stream is for this database.
 async fn is_marked<O: Operation, D: Store<O>>(shared: &Shared<O, D>, stream: &str) -> Result<bool, ApiError> {
-    let mark = stored::mark(O::SERVICE, shared.db.id());
+    let mark = stored::mark(&shared.names.service, shared.db.id());
     Ok(shared.api.stream(stream).await?.description() == mark)
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use async_nats::{Message, Subscriber};
+use async_nats::{Message, Subject, Subscriber};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::{ServeError, Shared, subscription::told};
 use crate::clock;
 use crate::nats::{Mode, wire};
-use crate::operation::{Kind, Operation};
+use crate::operation::{Kind, Operation, Spec};
 use crate::rfc3339;
 use crate::store::Store;
 
@@ -50,18 +50,13 @@ struct Card {
     started: String,
 }
 
-/// A name may hold letters, digits, `-` and `_`.
-pub(super) fn name<O: Operation>() -> String {
-    O::SERVICE.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-")
-}
-
 /// Answers for as long as the service runs. Every instance answers.
 pub(super) async fn start<O: Operation, D: Store<O>>(
     shared: &Arc<Shared<O, D>>,
     tasks: &mut JoinSet<()>,
 ) -> Result<(), ServeError> {
     let card = Arc::new(Card {
-        name: name::<O>(),
+        name: shared.names.micro.clone(),
         id: shared.instance.id.clone(),
         started: rfc3339::format(clock::now()),
     });
@@ -163,12 +158,12 @@ fn fit(mut body: Value, most: usize) -> (String, u64) {
 
 /// One endpoint an operation; `more` adds to each.
 fn endpoints<O: Operation, D: Store<O>>(shared: &Shared<O, D>, more: impl Fn(usize) -> Value) -> Value {
-    let endpoint = |(index, spec): (usize, &crate::operation::Spec)| {
+    let endpoint = |(index, spec, subject): (usize, &Spec, &Subject)| {
         let stored = spec.kind == Kind::Event && shared.mode() == Mode::JetStream;
         let mut endpoint = json!({
             "name": spec.name,
-            "subject": spec.subject,
-            "queue_group": if stored { "" } else { O::SERVICE },
+            "subject": subject.as_str(),
+            "queue_group": if stored { "" } else { shared.names.service.as_str() },
             "metadata": {"from": if stored { "stream" } else { "request" }},
         });
         if let (Some(endpoint), Value::Object(more)) = (endpoint.as_object_mut(), more(index)) {
@@ -176,7 +171,7 @@ fn endpoints<O: Operation, D: Store<O>>(shared: &Shared<O, D>, more: impl Fn(usi
         }
         endpoint
     };
-    O::SPECS.iter().enumerate().map(endpoint).collect()
+    shared.names.operations().map(endpoint).collect()
 }
 
 /// Our own counters: the client library's know only what has a reply subject.

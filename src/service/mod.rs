@@ -60,6 +60,7 @@ use troubles::Troubles;
 use waiting::Room;
 
 use crate::client::Stack;
+use crate::nats::names::Names;
 use crate::nats::{Mode, NatsOptions};
 use crate::operation::Operation;
 use crate::store::Store;
@@ -72,6 +73,7 @@ struct Shared<O, D> {
     spare: Client,
     db: D,
     operation: PhantomData<fn(O)>,
+    names: Arc<Names>,
     counters: Arc<Counters>,
     /// JetStream, over the connection for the stream.
     api: Api,
@@ -148,7 +150,7 @@ fn total<O: Operation>(db: &impl Store<O>, counters: &Counters, troubles: &Troub
 /// answers, acknowledges, and closes its connections.
 ///
 /// With JetStream, events come from the stream [`O::stream()`](crate::Operation::stream), each acknowledged after its
-/// commit; without, by request and reply.
+/// commit; without, by request and reply. Subjects and stream lie in the namespace that the options name, or those for NATS.
 ///
 /// Connects for as long as it takes, and says so in the log. `ready` is called once, when the service is listening
 /// on every subject.
@@ -168,6 +170,7 @@ where
     L: Layer<D, Service: Stack<O>>,
 {
     let (options, layer) = options.take_layer();
+    let names = Arc::new(Names::new::<O>(&options.namespace.or(&nats.namespace)?)?);
     let stack = layer.layer(db.clone());
     let db = Layered::new(db, stack);
     let lasting = Lasting {
@@ -176,7 +179,8 @@ where
         troubles: Arc::new(Troubles::new(O::NAMES)),
         instance: Arc::new(Instance::new(db.shown())),
         progress: Arc::default(),
-        replies: Replies::new::<O>(&options.reply_prefixes)?,
+        replies: Replies::new::<O>(&names, &options.reply_prefixes)?,
+        names,
     };
     let served = {
         let (counters, troubles) = (Arc::clone(&lasting.counters), Arc::clone(&lasting.troubles));

@@ -9,8 +9,9 @@ use tokio::time;
 
 use super::ServeError;
 use super::instance::{Instance, Who};
+use crate::nats::names::Names;
 use crate::nats::{Mode, stored, wire};
-use crate::operation::{Kind, Operation};
+use crate::operation::Kind;
 use crate::store::Instances;
 
 /// How long answers are waited for. The server reports at once that there is no responder.
@@ -18,14 +19,15 @@ const WAIT: Duration = Duration::from_millis(300);
 
 /// The subject on which every instance of our service tells its database and its mode: not one of them, as on the
 /// others.
-pub(super) fn who_subject<O: Operation>() -> String {
-    format!("{}.who", O::SERVICE)
+pub(super) fn who_subject(names: &Names) -> String {
+    names.own("who")
 }
 
 /// Another kind of service: asks every query, because a query changes nothing, whichever service answers it.
-pub(super) async fn other_kinds<O: Operation>(client: &Client) -> Result<(), ServeError> {
-    let queries = O::SPECS.iter().filter(|spec| spec.kind == Kind::Query);
-    let asked: Vec<_> = queries.map(|spec| (spec.subject.to_owned(), spec.example.to_owned())).collect();
+pub(super) async fn other_kinds(names: &Names, client: &Client) -> Result<(), ServeError> {
+    let queries = names.operations().filter(|(_, spec, _)| spec.kind == Kind::Query);
+    let asked: Vec<_> =
+        queries.map(|(_, spec, subject)| (subject.to_string(), spec.example.to_owned())).collect();
     for (subject, answer) in ask(client, &asked).await? {
         if wire::is_ours(&answer) && wire::database(&answer).is_some() {
             continue;
@@ -49,18 +51,19 @@ pub(super) struct Own<'a, D> {
 
 /// Our own kind: the mode of the instances that run already, if there are any. One that works on a copy of our file, or on
 /// the file of which ours is a copy, is not one of them.
-pub(super) async fn ours<O: Operation, D: Instances>(
+pub(super) async fn ours<D: Instances>(
+    names: &Names,
     client: &Client,
     database: &str,
     own: Option<Own<'_, D>>,
 ) -> Result<Option<Mode>, ServeError> {
-    let (mode, strange) = ask_ours::<O, D>(client, database, own.as_ref()).await?;
+    let (mode, strange) = ask_ours(names, client, database, own.as_ref()).await?;
     if strange.is_none() {
         return Ok(mode);
     }
     // Once more: by now everybody has written down that it is there.
     time::sleep(WAIT).await;
-    let (mode, strange) = ask_ours::<O, D>(client, database, own.as_ref()).await?;
+    let (mode, strange) = ask_ours(names, client, database, own.as_ref()).await?;
     let error = own.zip(strange).and_then(|(Own { instance, serves, .. }, other)| {
         // One that does not serve yet is the younger one, whatever its clock says.
         let stops = if serves { instance.must_stop(&other) } else { !instance.names_the_same_file(&other) };
@@ -69,14 +72,15 @@ pub(super) async fn ours<O: Operation, D: Instances>(
     error.map_or(Ok(mode), Err)
 }
 
-async fn ask_ours<O: Operation, D: Instances>(
+async fn ask_ours<D: Instances>(
+    names: &Names,
     client: &Client,
     database: &str,
     own: Option<&Own<'_, D>>,
 ) -> Result<(Option<Mode>, Option<Who>), ServeError> {
     let (mut mode, mut strange) = (None, None);
     let question = own.map_or_else(|| "{}".to_owned(), |own| own.instance.question(None));
-    for (_, answer) in ask(client, &[(who_subject::<O>(), question)]).await? {
+    for (_, answer) in ask(client, &[(who_subject(names), question)]).await? {
         match wire::database(&answer) {
             Some(other) if other != database => {
                 return Err(ServeError::OtherDatabase { other: other.to_owned(), own: database.to_owned() });

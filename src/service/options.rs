@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tower::layer::util::{Identity, Stack};
 
+use crate::namespace::{Namespace, NamespaceError};
 use crate::nats::{ConnectError, Mode};
 
 /// Whether the service works on a stream.
@@ -26,7 +27,7 @@ pub enum JetStream {
 /// ```
 /// # use std::time::Duration;
 /// # use rosey::op::Op;
-/// # use rosey::{Request, nats::NatsOptions, service::{self, ServiceOptions}, sql::SqlxService};
+/// # use eitherway::{Request, nats::NatsOptions, service::{self, ServiceOptions}, sql::SqlxService};
 /// # use tower::util::MapRequestLayer;
 /// # async fn example(db: SqlxService<Op>) -> Result<(), service::ServeError> {
 /// use eitherway_layers::{LogLayer, TimeoutLayer};
@@ -41,6 +42,8 @@ pub enum JetStream {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ServiceOptions<L = Identity> {
+    /// The namespace that is served; if none is named, the one that the options for NATS name.
+    pub namespace: Namespace,
     /// Start even beside another kind of service on the same subjects.
     pub takeover: bool,
     /// Whether events come from a stream.
@@ -63,6 +66,12 @@ pub struct ServiceOptions<L = Identity> {
 }
 
 impl<L> ServiceOptions<L> {
+    /// The same in this namespace.
+    #[must_use]
+    pub fn namespace(self, namespace: Namespace) -> Self {
+        Self { namespace, ..self }
+    }
+
     /// A layer around the store, and around the layers that were named before. An error that it makes itself needs no request:
     /// the service adds it, and goes by its class. Not ready, it holds up what comes after, so it should become ready by
     /// itself.
@@ -72,6 +81,7 @@ impl<L> ServiceOptions<L> {
         let ServiceOptions { takeover, jetstream, stream_max_bytes, in_flight, ack_wait, grace, .. } =
             options;
         ServiceOptions {
+            namespace: options.namespace,
             takeover,
             jetstream,
             stream_max_bytes,
@@ -86,6 +96,7 @@ impl<L> ServiceOptions<L> {
     /// The options without the layers, and these.
     pub(super) fn take_layer(self) -> (ServiceOptions, L) {
         let Self {
+            namespace,
             takeover,
             jetstream,
             stream_max_bytes,
@@ -96,6 +107,7 @@ impl<L> ServiceOptions<L> {
             around,
         } = self;
         let options = ServiceOptions {
+            namespace,
             takeover,
             jetstream,
             stream_max_bytes,
@@ -112,6 +124,7 @@ impl<L> ServiceOptions<L> {
 impl Default for ServiceOptions {
     fn default() -> Self {
         Self {
+            namespace: Namespace::none(),
             takeover: false,
             jetstream: JetStream::Auto,
             stream_max_bytes: None,
@@ -131,6 +144,9 @@ pub enum ServeError {
     /// An address or credentials that cannot be read.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// A namespace that cannot be served.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// A prefix of reply subjects below which more lies than inboxes.
     #[error("--reply-prefix {prefix:?} cannot be answered to: {why}")]
     ReplyPrefix {

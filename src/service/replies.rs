@@ -6,6 +6,7 @@ use std::fmt;
 use async_nats::{Message, Subject};
 
 use super::options::ServeError;
+use crate::nats::names::{self, Names, is_below};
 use crate::operation::Operation;
 
 /// What every client's inbox begins with, unless it is told otherwise.
@@ -17,7 +18,11 @@ const LONGEST: usize = 512;
 
 /// The subjects that are answered to.
 #[derive(Clone, Debug)]
-pub(super) struct Replies(Vec<String>);
+pub(super) struct Replies {
+    prefixes: Vec<String>,
+    /// What lies below a prefix if it is a namespace, and is no inbox.
+    names: Vec<String>,
+}
 
 /// A subject that is answered to. There is no other way to one than [`Replies`].
 #[derive(Clone, Debug)]
@@ -34,8 +39,12 @@ impl Replies {
     ///
     /// # Errors
     /// `ReplyPrefix` for one below which more lies than inboxes.
-    pub(super) fn new<O: Operation>(prefixes: &[String]) -> Result<Self, ServeError> {
+    pub(super) fn new<O: Operation>(names: &Names, prefixes: &[String]) -> Result<Self, ServeError> {
         let mut all = vec![format!("{INBOX}.")];
+        let plain = names::names::<O>().chain(["rosey.db"]);
+        let inside = plain.clone().map(|name| names.namespace.subject(name));
+        let stream = format!("_{}", names.stream);
+        let own: Vec<String> = plain.clone().map(str::to_owned).chain(inside).chain([stream]).collect();
         for prefix in prefixes {
             let refuse = |why: String| ServeError::ReplyPrefix { prefix: prefix.clone(), why };
             // `_INBOX_bot`, `_INBOX_bot.` and `_INBOX_bot.>` are the same.
@@ -46,20 +55,12 @@ impl Replies {
             if plain.starts_with('$') || format!("{plain}.") == GATEWAY {
                 return Err(refuse("what lies there is the server's own".to_owned()));
             }
-            let stream = format!("_{}", O::stream());
-            for own in [O::SERVICE, "rosey.db", "rosey.dlq", &stream] {
-                if below(plain, own) || below(own, plain) {
-                    return Err(refuse(format!("{own} lies there, and takes what is sent to it for work")));
-                }
-            }
-            if let Some(subject) =
-                O::SPECS.iter().map(|spec| spec.subject).find(|own| below(plain, own) || below(own, plain))
-            {
-                return Err(refuse(format!("{subject} lies there, and takes what is sent to it for work")));
+            if let Some(own) = own.iter().find(|own| is_below(plain, own) || is_below(own, plain)) {
+                return Err(refuse(format!("{own} lies there, and takes what is sent to it for work")));
             }
             all.push(format!("{plain}."));
         }
-        Ok(Self(all))
+        Ok(Self { prefixes: all, names: plain.map(|name| format!(".{name}")).collect() })
     }
 
     /// The way to the sender; `None` if no answer is wanted.
@@ -79,7 +80,9 @@ impl Replies {
             None => reply,
             Some(rest) => rest.splitn(3, '.').nth(2).unwrap_or_default(),
         };
-        is_concrete(reply).is_ok() && self.0.iter().any(|prefix| own.starts_with(prefix.as_str()))
+        let listed = || self.prefixes.iter().any(|prefix| own.starts_with(prefix.as_str()));
+        let named = || self.names.iter().any(|name| own.contains(name.as_str()));
+        is_concrete(reply).is_ok() && (own.starts_with(&self.prefixes[0]) || (listed() && !named()))
     }
 }
 
@@ -96,11 +99,6 @@ impl fmt::Display for NotAnInbox {
             self.0
         )
     }
-}
-
-/// Whether `subject` is `above`, or lies below it.
-fn below(subject: &str, above: &str) -> bool {
-    subject.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Whether this is the name of one subject, without gaps and wildcards.
@@ -126,11 +124,12 @@ fn is_concrete(subject: &str) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::namespace::Namespace;
     use crate::sample::Sample as Op;
 
     fn replies(prefixes: &[&str]) -> Result<Replies, ServeError> {
         let prefixes: Vec<String> = prefixes.iter().map(ToString::to_string).collect();
-        Replies::new::<Op>(&prefixes)
+        Replies::new::<Op>(&Names::new::<Op>(&Namespace::none())?, &prefixes)
     }
 
     #[test]
@@ -161,6 +160,8 @@ mod tests {
             "_INBOX_bot",
             "_INBOX_bots.a",
             "inbox.of.bob.1",
+            "inbox.of.alice.rosey.db.user.joined",
+            "_R_.rosey.dlq.user_joined",
             "$JS.API.STREAM.PURGE.ROSEY",
             "$JS.ACK.ROSEY.writer.1.1.1.1.0",
             "$SRV.PING",

@@ -15,6 +15,7 @@ use super::{
     Counters, Instance, Mode, Notices, Progress, Replies, ServeError, ServiceOptions, Shared, Troubles,
 };
 use crate::nats::NatsOptions;
+use crate::nats::names::Names;
 use crate::operation::Operation;
 use crate::store::Store;
 
@@ -26,6 +27,7 @@ pub(super) struct Lasting {
     pub(super) instance: Arc<Instance>,
     pub(super) progress: Arc<Progress>,
     pub(super) replies: Replies,
+    pub(super) names: Arc<Names>,
 }
 
 /// A service.
@@ -137,11 +139,14 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         }
         // Where the server denies everything, that is a notice, and serving begins with the first subject that it allows. Events
         // come from a stream all the same.
-        let serves_nothing = self.mode() == Mode::Core && troubles.denials.deny_everything::<O>(Mode::Core);
+        let serves_nothing =
+            self.mode() == Mode::Core && troubles.denials.deny_everything(&self.lasting.names, Mode::Core);
         if !serves_nothing && let Some(ready) = ready.take() {
             let mode = self.mode().as_str();
             let (url, database, file) = (&*requests.link.url, self.db.id(), self.db.shown());
-            tracing::info!(url, mode, database, file, "serving");
+            let namespace = &self.lasting.names.namespace;
+            let namespace = (!namespace.is_none()).then(|| namespace.as_str());
+            tracing::info!(url, mode, database, file, namespace, "serving");
             ready();
         }
         let over = tokio::select! {
@@ -181,12 +186,13 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         api: &Api,
         stop: watch::Receiver<bool>,
     ) -> Arc<Shared<O, D>> {
-        let Lasting { counters, notices, troubles, instance, progress, replies } = &self.lasting;
+        let Lasting { counters, notices, troubles, instance, progress, replies, names } = &self.lasting;
         Arc::new(Shared {
             client: tasks.link.client.clone(),
             spare: spare.client.clone(),
             db: self.db.clone(),
             operation: PhantomData,
+            names: Arc::clone(names),
             counters: Arc::clone(counters),
             api: api.clone(),
             stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),

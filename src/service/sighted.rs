@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::operation::Operation;
+use crate::nats::names::Names;
 
 /// For how long a sighting counts. A client says it with each ping for half a minute after the last answer.
 const COUNTS: Duration = Duration::from_secs(5);
@@ -22,14 +22,14 @@ struct Word {
 
 /// On which subjects of ours something else answers, as clients say.
 #[derive(Debug, Default)]
-pub(super) struct Sighted(Mutex<BTreeMap<&'static str, Instant>>);
+pub(super) struct Sighted(Mutex<BTreeMap<String, Instant>>);
 
 /// Where the client does not know the subject: the answer came late.
 const SOME: &str = "one of our subjects";
 
 impl Sighted {
     /// Reads what came with a ping.
-    pub(super) fn note<O: Operation>(&self, said: &[u8]) {
+    pub(super) fn note(&self, names: &Names, said: &[u8]) {
         if said.is_empty() {
             return;
         }
@@ -37,12 +37,12 @@ impl Sighted {
         else {
             return;
         };
-        let known = O::SPECS.iter().filter(|spec| subjects.iter().any(|subject| subject == spec.subject));
-        let known: Vec<_> = known.map(|spec| spec.subject).collect();
+        let mut known = subjects;
+        known.retain(|subject| names.index(subject).is_some());
         let now = Instant::now();
         let mut all = self.lock();
         if known.is_empty() {
-            all.insert(SOME, now);
+            all.insert(SOME.to_owned(), now);
         }
         all.extend(known.into_iter().map(|subject| (subject, now)));
     }
@@ -51,7 +51,7 @@ impl Sighted {
     pub(super) fn sentence(&self) -> Option<String> {
         let mut all = self.lock();
         all.retain(|_, at| at.elapsed() < COUNTS);
-        let subjects = all.keys().copied().collect::<Vec<_>>().join(", ");
+        let subjects = all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         (!all.is_empty()).then(|| {
             format!(
                 "clients are answered by another kind of service on {subjects}: what it is sent it may write to a database of its \
@@ -60,7 +60,7 @@ impl Sighted {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Instant>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

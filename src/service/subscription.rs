@@ -17,6 +17,7 @@ use super::neighbours::who_subject;
 use super::stream::Overlap;
 use super::{ServeError, Shared, take};
 use crate::nats::Mode;
+use crate::nats::names::Names;
 use crate::operation::{Kind, Operation, Spec};
 use crate::store::Store;
 
@@ -59,18 +60,20 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    async fn open<O: Operation>(
+    async fn open(
+        names: &Names,
         client: &Client,
         serves: Serves,
         subject: String,
     ) -> Result<Self, ServeError> {
-        let subscriber = subscriber::<O>(client, serves, &subject).await?;
+        let subscriber = subscriber(names, client, serves, &subject).await?;
         Ok(Self { serves, subject, subscriber, early: Vec::new() })
     }
 }
 
 /// Listens to a subject: with the other instances, where one of them is enough.
-pub(super) async fn subscriber<O: Operation>(
+pub(super) async fn subscriber(
+    names: &Names,
     client: &Client,
     serves: Serves,
     subject: &str,
@@ -78,7 +81,7 @@ pub(super) async fn subscriber<O: Operation>(
     let subject = subject.to_owned();
     let subscriber = match serves {
         Serves::Who => client.subscribe(subject).await,
-        _ => client.queue_subscribe(subject, O::SERVICE.into()).await,
+        _ => client.queue_subscribe(subject, names.service.clone()).await,
     };
     subscriber.map_err(|e| ServeError::Connection(e.to_string()))
 }
@@ -89,35 +92,34 @@ pub(super) async fn subscribe<O: Operation, D: Store<O>>(
     shared: &Arc<Shared<O, D>>,
     tasks: &mut JoinSet<()>,
 ) -> Result<Subscriptions<O, D>, ServeError> {
-    let client = &shared.client;
+    let (client, names) = (&shared.client, &*shared.names);
     let lanes = Lanes::start(shared, tasks);
-    let below = format!("{}.", O::SERVICE);
-    let beside = |spec: &Spec| match shared.mode() {
+    let beside = |spec: &Spec, subject: &str| match shared.mode() {
         // Here the server itself says that there is no such operation.
         Mode::JetStream => spec.kind != Kind::Event,
-        Mode::Core => !spec.subject.starts_with(&below),
+        Mode::Core => names.word(subject).is_none(),
     };
-    let operations = O::SPECS.iter().enumerate().filter(|(_, spec)| beside(spec));
-    let operations = operations.map(|(i, spec)| (spec.subject.to_owned(), Serves::Operation(i)));
+    let operations = names.operations().filter(|(_, spec, subject)| beside(spec, subject));
+    let operations = operations.map(|(i, _, subject)| (subject.to_string(), Serves::Operation(i)));
     // In the queue group of the other instances, also of older ones that listen to each subject by itself: the server
     // gives each message to one subscription of the group.
     let others = match shared.mode() {
-        Mode::JetStream => (format!("{below}applied"), Serves::Applied),
-        Mode::Core => (format!("{below}>"), Serves::Everything),
+        Mode::JetStream => (names.own("applied"), Serves::Applied),
+        Mode::Core => (names.own(">"), Serves::Everything),
     };
     if shared.mode() == Mode::Core {
         // A subject that is denied is left out of a wider subscription without a word. Asked for by itself, it is complained of.
-        for spec in O::SPECS {
-            drop(client.subscribe(spec.subject).await.map_err(|e| ServeError::Connection(e.to_string()))?);
+        for (_, _, subject) in names.operations() {
+            drop(client.subscribe(subject.clone()).await.map_err(|e| ServeError::Connection(e.to_string()))?);
         }
     }
     // A subscription of its own, which stays when the others are given up.
-    let ping = (format!("{below}ping"), Serves::Ping);
+    let ping = (names.own("ping"), Serves::Ping);
     let mut all = Vec::new();
     for (subject, serves) in operations.chain([others, ping]) {
-        all.push(Subscription::open::<O>(client, serves, subject).await?);
+        all.push(Subscription::open(names, client, serves, subject).await?);
     }
-    let who = Subscription::open::<O>(client, Serves::Who, who_subject::<O>()).await?;
+    let who = Subscription::open(names, client, Serves::Who, who_subject(names)).await?;
     tasks.spawn(take::run(Arc::clone(shared), Arc::clone(&lanes), who));
     settle(client).await?;
     Ok(Subscriptions { all, lanes })
@@ -179,28 +181,28 @@ async fn narrow<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, lanes: Arc
             () = told(&mut stop) => return,
         }
     }
-    let below = format!("{}.", O::SERVICE);
+    let names = &*shared.names;
+    let below = names.own(">");
     let told_so = || {
         // Where nothing is listened to, nothing has an order.
-        if shared.troubles.denials.deny_everything::<O>(shared.mode()) {
+        if shared.troubles.denials.deny_everything(names, shared.mode()) {
             return shared.notices.clear(ORDER);
         }
         shared.notices.raise(
             ORDER,
             format!(
-                "the NATS server does not let this service subscribe to {below}>: each subject is listened to by itself, and \
-                 what peers send without id and time loses its order across subjects. Allow it to subscribe to {below}>"
+                "the NATS server does not let this service subscribe to {below}: each subject is listened to by itself, and \
+                 what peers send without id and time loses its order across subjects. Allow it to subscribe to {below}"
             ),
         );
     };
     told_so();
-    let applied = (format!("{below}applied"), Serves::Applied);
-    let operations = O::SPECS.iter().enumerate();
-    let operations = operations.map(|(i, spec)| (spec.subject.to_owned(), Serves::Operation(i)));
-    let operations = operations.filter(|(subject, _)| subject.starts_with(&below));
+    let applied = (names.own("applied"), Serves::Applied);
+    let operations = names.operations().filter(|(_, _, subject)| names.word(subject).is_some());
+    let operations = operations.map(|(i, _, subject)| (subject.to_string(), Serves::Operation(i)));
     let mut tasks = JoinSet::new();
     for (subject, serves) in operations.chain([applied]) {
-        match Subscription::open::<O>(&shared.client, serves, subject).await {
+        match Subscription::open(names, &shared.client, serves, subject).await {
             Ok(one) => drop(tasks.spawn(take::run(Arc::clone(&shared), Arc::clone(&lanes), one))),
             Err(e) => tracing::error!("one of our subjects has no subscription: {e}"),
         }

@@ -50,7 +50,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
             next = change(&shared, serves, &mut stop, &mut connection, taking) => next,
         };
         match next {
-            Taking::Yes => match subscriber::<O>(&shared.client, serves, &subject).await {
+            Taking::Yes => match subscriber(&shared.names, &shared.client, serves, &subject).await {
                 Ok(again) => {
                     messages = again;
                     busy = new_busy();

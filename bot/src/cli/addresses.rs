@@ -4,6 +4,7 @@
 use async_nats::ServerAddr;
 
 use crate::op::Op;
+use eitherway::Namespace;
 use eitherway::nats::is_subject;
 use eitherway::service::{self, ServeError};
 use eitherway::sql::{OpenError, SqliteOptions};
@@ -86,6 +87,21 @@ pub(super) fn inbox_prefix(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("expected a subject without wildcards, such as _INBOX_bot".to_owned())
+}
+
+/// Reads `--namespace` of `serve`: NAME, or NAME=DATABASE, or several of these separated by commas.
+pub(super) fn namespaces(text: &str) -> Result<String, String> {
+    for (name, database) in text.split(',').map(named) {
+        Namespace::new(name).map_err(|e| e.to_string())?;
+        database.map_or(Ok(String::new()), database_url).map_err(|why| format!("{name}: {why}"))?;
+    }
+    Ok(text.to_owned())
+}
+
+/// Name and database of a namespace.
+pub(super) fn named(text: &str) -> (&str, Option<&str>) {
+    let (name, database) = text.split_once('=').map_or((text, None), |(name, url)| (name, Some(url.trim())));
+    (name.trim(), database)
 }
 
 /// Reads `--reply-prefix`: one prefix, or several separated by commas.

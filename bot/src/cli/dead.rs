@@ -185,7 +185,7 @@ async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Resu
         let why = "it is older than 7 days: whether it has been done since cannot be told any more";
         return Err(invalid(why.to_owned()));
     }
-    let index = Op::SPECS.iter().position(|spec| spec.subject == letter.subject);
+    let index = Op::SPECS.iter().position(|spec| spec.is_subject(&letter.subject));
     let index = index.ok_or_else(|| invalid(format!("no operation has the subject {:?}", letter.subject)))?;
     if !Op::SPECS[index].writes() || Op::SPECS[index].lists() {
         return Err(invalid("it asks for an answer, and its sender no longer waits for one".to_owned()));
@@ -261,7 +261,7 @@ fn whole(letter: &BuriedLetter) -> String {
 }
 
 fn name(letter: &BuriedLetter) -> &'static str {
-    Op::SPECS.iter().find(|spec| spec.subject == letter.subject).map_or("(unknown)", |spec| spec.name)
+    Op::SPECS.iter().find(|spec| spec.is_subject(&letter.subject)).map_or("(unknown)", |spec| spec.name)
 }
 
 fn as_json(letter: &BuriedLetter) -> Value {

@@ -120,7 +120,7 @@ impl From<OutboxError> for Failure {
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         let exit = match error {
-            ServeError::Connect(_) | ServeError::ReplyPrefix { .. } => Exit::Usage,
+            ServeError::Connect(_) | ServeError::Namespace(_) | ServeError::ReplyPrefix { .. } => Exit::Usage,
             ServeError::Connection(_) => Exit::Unserved,
             _ => Exit::MustNotStart,
         };

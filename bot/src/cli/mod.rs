@@ -24,6 +24,7 @@ mod paths;
 mod query;
 mod reload;
 mod resolved;
+mod rooms;
 mod secrets;
 mod send;
 mod serve;

@@ -171,8 +171,14 @@ impl DatabaseArgs {
 }
 
 impl PathArgs {
+    /// For a service in the same namespace.
+    pub(super) fn service_options(&self) -> NatsOptions {
+        self.nats.options("rosey-serve").namespace(self.namespace.clone().unwrap_or_default())
+    }
+
     fn nats_options(&self, name: &str) -> NatsOptions {
         NatsOptions {
+            namespace: self.namespace.clone().unwrap_or_default(),
             future_tolerance: self.database.future_tolerance_ms,
             past_tolerance: self.database.past_tolerance_days,
             ..self.nats.options(name)

@@ -4,13 +4,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
+use tokio::sync::watch;
 
 use super::addresses::reply_prefixes;
-use super::args::{ServeArgs, millis};
+use super::args::{DatabaseArgs, ServeArgs, millis};
 use super::exit::{Exit, Failure};
 use super::number::{counted, were};
+use super::rooms::{self, Rooms};
 use super::{console, signals};
 use crate::op::Op;
+use eitherway::nats::NatsOptions;
 use eitherway::service::{self, JetStream, Served, ServiceOptions};
 use eitherway::sql::{SqliteOptions, take_over};
 
@@ -47,24 +50,41 @@ pub(super) enum JetStreamArg {
 }
 
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
+    let rooms = Rooms::of(&args)?;
     let shutdown = signals::shutdown();
-    let database = args.database.keeping(&args.keep);
-    let options = args.service.options();
+    let served = match rooms {
+        Rooms::One(namespace) => {
+            let nats = args.nats.options("rosey-serve").namespace(namespace);
+            let database = args.database.keeping(&args.keep);
+            one(nats, &database, args.service.options(), &shutdown).await?
+        }
+        Rooms::Several(rooms) => rooms::run(&args, rooms, &shutdown).await?,
+    };
+    Ok(report(&served, Exit::Ok))
+}
+
+/// Serves one database, until it is told to stop.
+pub(super) async fn one(
+    nats: NatsOptions,
+    database: &DatabaseArgs,
+    options: ServiceOptions,
+    shutdown: &watch::Receiver<bool>,
+) -> Result<Served, Failure> {
     let file = database.named_or_usual()?;
     if is_to_come(&file).await {
-        let (nats, told) = (args.nats.options("rosey-serve"), signals::told(shutdown.clone()));
-        match service::check::<Op>(nats, &options, told).await {
+        let told = signals::told(shutdown.clone());
+        match service::check::<Op>(nats.clone(), &options, told).await {
             // Another one on the same file may have been quicker to create it, or to take it over.
             Err(refused) if is_to_come(&file).await => return Err(refused.into()),
-            _ if *shutdown.borrow() => return Ok(report(&Served::default(), Exit::Ok)),
+            _ if *shutdown.borrow() => return Ok(Served::default()),
             _ => {}
         }
     }
     let db = database.open().await?;
-    let told = signals::told(shutdown);
-    let served = service::serve(args.nats.options("rosey-serve"), db.clone(), options, || {}, told).await;
+    let told = signals::told(shutdown.clone());
+    let served = service::serve(nats, db.clone(), options, || {}, told).await;
     db.close().await;
-    Ok(report(&served?, Exit::Ok))
+    Ok(served?)
 }
 
 /// Whether the file would be created, or taken over from another program: not by a service that must not start.

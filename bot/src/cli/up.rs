@@ -45,7 +45,7 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     }
     let (bot_ended, ended) = watch::channel(false);
     let options = args.service.options();
-    let nats = args.paths.nats.options("rosey-serve");
+    let nats = args.paths.service_options();
     let mut service = tokio::spawn(service::serve(nats, db, options, || {}, signals::told(ended)));
     let (exit, served) = tokio::select! {
         // The service ends before the bot only when it must not start.
@@ -71,7 +71,7 @@ async fn may_begin(args: &UpArgs) -> Result<bool, Failure> {
     if !serve::is_to_come(&file).await {
         return Ok(false);
     }
-    let nats = args.paths.nats.options("rosey-serve");
+    let nats = args.paths.service_options();
     match service::check::<Op>(nats, &args.service.options(), time::sleep(ASKED)).await {
         // Another one on the same file may have been quicker to take it over.
         Err(refused) if serve::is_to_come(&file).await => Err(refused.into()),
@@ -81,7 +81,7 @@ async fn may_begin(args: &UpArgs) -> Result<bool, Failure> {
 
 /// Refuses where something on NATS does not let a service on this database start.
 async fn may_serve(args: &UpArgs, database: &str) -> Result<(), Failure> {
-    let nats = args.paths.nats.options("rosey-serve");
+    let nats = args.paths.service_options();
     let options = args.service.options();
     Ok(service::check_for::<Op>(nats, &options, database, time::sleep(ASKED)).await?)
 }

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::api::{Api, ApiError, ConsumerInfo, StreamInfo};
 use super::limits::{self, Smaller};
 use super::settings;
+use crate::nats::names::Names;
 use crate::nats::stored;
-use crate::operation::{Kind, MAX_PAYLOAD, Operation};
+use crate::operation::{Kind, MAX_PAYLOAD};
 use crate::service::options::{ServeError, ServiceOptions};
 
 /// The one consumer, shared by all instances.
@@ -51,12 +52,12 @@ enum Put<'a> {
 }
 
 impl Declaration {
-    pub(in crate::service) fn new<O: Operation>(database: &str, options: &ServiceOptions) -> Self {
-        let events = O::SPECS.iter().filter(|spec| spec.kind == Kind::Event);
+    pub(in crate::service) fn new(names: &Names, database: &str, options: &ServiceOptions) -> Self {
+        let events = names.operations().filter(|(_, spec, _)| spec.kind == Kind::Event);
         Self {
-            name: O::stream(),
-            mark: stored::mark(O::SERVICE, database),
-            subjects: events.map(|spec| spec.subject.to_owned()).collect(),
+            name: names.stream.clone(),
+            mark: stored::mark(&names.service, database),
+            subjects: events.map(|(_, _, subject)| subject.to_string()).collect(),
             max_bytes: options.stream_max_bytes.unwrap_or(-1),
             ack_wait: options.ack_wait,
             adapted: Arc::new(Mutex::new(Adapted {

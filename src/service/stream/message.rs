@@ -163,7 +163,7 @@ pub(super) fn begin<O: Operation, D: Store<O>>(
     place: Place,
 ) -> Begun<O, D> {
     let since = Instant::now();
-    let index = O::SPECS.iter().position(|spec| spec.subject == message.subject.as_str());
+    let index = shared.names.index(&message.subject);
     let read = |index| {
         let (headers, payload) = (message.headers.as_ref(), &message.payload);
         // A server whose clock is far ahead has claimed nothing: then it is the time here, in the order of the stream still.

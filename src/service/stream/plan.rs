@@ -10,7 +10,7 @@ use super::api::{Api, ApiError};
 use super::declare::Declaration;
 use super::limits;
 use crate::nats::Mode;
-use crate::operation::Operation;
+use crate::nats::names::Names;
 use crate::service::options::{JetStream, ServeError};
 
 /// For how long a server that offers JetStream may be busy beginning.
@@ -77,8 +77,9 @@ impl Declaration {
     ///
     /// # Errors
     /// When the service must not start: see [`ServeError`].
-    pub(in crate::service) async fn plan<O: Operation>(
+    pub(in crate::service) async fn plan(
         &self,
+        names: &Names,
         client: &Client,
         api: &Api,
         wanted: JetStream,
@@ -105,10 +106,10 @@ impl Declaration {
             Err(e) => return Err(failed(e)),
         };
         let named_like_ours = ours.as_ref().filter(|info| !self.is_ours(info));
-        for spec in O::SPECS {
-            for stream in api.storing(spec.subject).await.map_err(failed)? {
+        for (_, _, subject) in names.operations() {
+            for stream in api.storing(subject).await.map_err(failed)? {
                 if stream != self.name {
-                    return Err(ServeError::ForeignStream { stream, subject: spec.subject.to_owned() });
+                    return Err(ServeError::ForeignStream { stream, subject: subject.to_string() });
                 }
                 if let Some(info) = named_like_ours {
                     return Err(self.foreign(info, true));

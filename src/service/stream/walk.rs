@@ -169,7 +169,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
     async fn set_aside(&self, raw: Raw, why: String) -> bool {
         let (shared, stream) = (&self.shared, &self.declaration.name);
         let (sequence, stop) = (raw.place.sequence, self.stop.clone());
-        let index = O::SPECS.iter().position(|spec| spec.subject == raw.subject);
+        let index = shared.names.index(&raw.subject);
         let name = index.map_or("unknown", |index| O::SPECS[index].name);
         let letter = letter(raw, stream, &why);
         let mut pause = RETRY.0;

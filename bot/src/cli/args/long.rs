@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::super::addresses::namespaces;
 use super::super::keep::KeepArgs;
 use super::super::outbox::OutboxArgs;
 use super::super::serve::ServiceArgs;
@@ -19,6 +20,17 @@ pub(in crate::cli) struct ServeArgs {
     pub(in crate::cli) nats: NatsArgs,
     #[command(flatten)]
     pub(in crate::cli) database: DatabaseArgs,
+    /// The namespace on NATS: what stands in front of service, subjects and stream, so that one account holds several
+    /// [default: none]. Several are served with a database for each: the option several times, or NAME=DATABASE separated by
+    /// commas. One that cannot be served is tried again, and does not disturb the others
+    #[arg(
+        long,
+        env = "ROSEY_NAMESPACE",
+        value_name = "NAME[=DATABASE]",
+        value_parser = namespaces,
+        help_heading = "Paths"
+    )]
+    pub(in crate::cli) namespace: Vec<String>,
     #[command(flatten)]
     pub(in crate::cli) keep: KeepArgs,
     #[command(flatten)]

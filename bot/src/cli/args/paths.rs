@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use super::super::addresses::{database_url, inbox_prefix, nats_url};
 use super::values::{days, file_mode, millis, yes_or_no};
+use eitherway::Namespace;
 use eitherway::sql::Retention;
 use eitherway::stack::Queries;
 
@@ -99,6 +100,10 @@ pub(in crate::cli) struct PathArgs {
     pub(in crate::cli) nats: NatsArgs,
     #[command(flatten)]
     pub(in crate::cli) database: DatabaseArgs,
+    /// The namespace on NATS: what stands in front of service, subjects and stream, so that one account holds several.
+    /// Client and service name the same one, and each has a database of its own [default: none]
+    #[arg(long, env = "ROSEY_NAMESPACE", value_name = "NAME")]
+    pub(in crate::cli) namespace: Option<Namespace>,
     /// Do not use NATS: every operation goes to the database itself
     #[arg(long, env = "ROSEY_NO_NATS", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     pub(in crate::cli) no_nats: bool,

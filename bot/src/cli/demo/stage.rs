@@ -141,6 +141,7 @@ impl Stage {
                 retention: None,
                 trust_clock: false,
             },
+            namespace: None,
             no_nats: self.server.is_none(),
             nats_timeout_ms: Duration::from_secs(2),
             db_timeout_ms: Duration::from_secs(5),
