@@ -21,6 +21,7 @@ pub(crate) struct Names {
     pub(crate) micro: String,
     #[cfg(feature = "sqlite")]
     dead_letters: String,
+    #[cfg(feature = "sqlite")]
     specs: &'static [Spec],
     subjects: Vec<Subject>,
 }
@@ -54,6 +55,7 @@ impl Names {
             },
             #[cfg(feature = "sqlite")]
             dead_letters: namespace.subject(DEAD_LETTERS),
+            #[cfg(feature = "sqlite")]
             specs: O::SPECS,
             subjects: O::SPECS.iter().map(subject).collect(),
         })
