@@ -1,5 +1,4 @@
 //! Namespaces: several bots, each with a service and a file of its own, in one account of one server.
-#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;
