@@ -144,6 +144,8 @@ impl<O: Persist> SqlxService<O> {
             None => {}
             Some(unsound) => return Err(OpenError::Unsound(unsound)),
         }
+        let frame = limit::within(audit::frame(&mut opened.writer)).await;
+        let frame = frame.map_err(|error| OpenError::of(options.path(), error))?;
         let (writes, queue) = mpsc::channel(options.queue);
         let repeats = Repeats::new(O::SPECS.len());
         let place = Arc::new(opened.place);
@@ -163,6 +165,7 @@ impl<O: Persist> SqlxService<O> {
             // Wherever this process goes, and whatever becomes of its directory.
             options: options.at(place.said()),
             frames,
+            frame,
             repeats: repeats.clone(),
         };
         tokio::spawn(writer::run(start, queue));

@@ -186,3 +186,35 @@ async fn tables_that_are_changed_by_hand_fail_what_needs_them_and_nothing_else()
     assert!(!log.contains("panicked"), "{log}");
     assert_eq!(world.file.number("SELECT count(*) FROM ledger").await, 3 + 3 + 1);
 }
+
+#[tokio::test]
+async fn a_ledger_that_is_changed_by_hand_is_no_fault_of_the_operations() {
+    let store = tempfile::tempdir().unwrap();
+    let world = World::on(NatsServer::with_jetstream(store.path()).await, DbFile::new()).await;
+    for (number, (change, undo)) in [
+        (
+            "ALTER TABLE ledger RENAME TO elsewhere; CREATE TABLE ledger (id TEXT)",
+            "DROP TABLE ledger; ALTER TABLE elsewhere RENAME TO ledger",
+        ),
+        ("ALTER TABLE ledger RENAME COLUMN hash TO print", "ALTER TABLE ledger RENAME COLUMN print TO hash"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let first = 1 + 4 * number as u64;
+        world.file.execute(change).await;
+        for line in first..first + 4 {
+            assert_eq!(world.offer(line).await.refusal(), None, "the stream has it");
+        }
+        // A call is answered by the service itself.
+        let enqueue = r#"{"content":"hello"}"#;
+        let refused = world.peer.request("rosey.db.messages.outbound.enqueue", enqueue).await.refusal();
+        assert!(refused.is_some_and(|code| code >= 500), "{refused:?}");
+        world.noticed("not applied").await;
+        assert_eq!(world.file.buried().await, 0);
+        world.file.execute(undo).await;
+        let all = i64::try_from(first + 3).unwrap();
+        wait_until("all are applied", || async { world.file.number(LINES).await == all }).await;
+        assert_eq!(world.file.buried().await, 0, "{}", world.serve.log());
+    }
+}
