@@ -218,3 +218,35 @@ async fn a_ledger_that_is_changed_by_hand_is_no_fault_of_the_operations() {
         assert_eq!(world.file.buried().await, 0, "{}", world.serve.log());
     }
 }
+
+#[tokio::test]
+async fn an_older_copy_of_all_three_files_that_is_written_over_them_is_refused() {
+    let mut world = World::core().await;
+    let path = world.file.path();
+    world.say_many(10).await;
+    let [older, right] = [0, 1].map(|_| tempfile::tempdir().unwrap());
+    let all = |from: &Path, to: &Path| {
+        for end in ["", "-wal", "-shm"] {
+            fs::copy(beside(from, end), beside(to, end)).unwrap();
+        }
+    };
+    all(&path, &older.path().join("db"));
+    world.say_many(10).await;
+    all(&path, &right.path().join("db"));
+    // As `cp` does it, but without the moment in which what a process has mapped is not there.
+    for (end, cut) in [("", false), ("-shm", false), ("-wal", true)] {
+        overwrite(&beside(&path, end), &fs::read(beside(&older.path().join("db"), end)).unwrap(), cut);
+    }
+    fs::File::options().write(true).open(&path).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+    assert!(world.say().await.is_err());
+    let perhaps = world.next;
+    world.noticed("is not the file that was opened").await;
+    world.nothing_is_taken_with(&[]).await;
+    for (end, cut) in [("", false), ("-shm", false), ("-wal", true)] {
+        overwrite(&beside(&path, end), &fs::read(beside(&right.path().join("db"), end)).unwrap(), cut);
+    }
+    world.all_is_well().await;
+    assert_eq!(world.offer(perhaps).await.refusal(), None);
+    world.acknowledged += 1;
+    world.goes_on().await;
+}
