@@ -3,6 +3,7 @@
 mod audit;
 mod batch;
 mod checkpoint;
+pub(crate) mod concern;
 mod content;
 mod dead;
 mod error;
@@ -223,6 +224,12 @@ impl<O: Persist> SqlxService<O> {
     #[must_use]
     pub fn watch_trouble(&self) -> watch::Receiver<Option<String>> {
         self.shared.place.trouble()
+    }
+
+    /// What else is wrong with the file or its disk, now and on every change.
+    #[cfg(feature = "nats")]
+    pub(crate) fn watch_concerns(&self) -> watch::Receiver<concern::Concerns> {
+        self.shared.place.concerns()
     }
 
     /// How often the operation of this index came and had no effect, because the ledger knew it already: as a late delivery

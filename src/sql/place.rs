@@ -14,7 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
-use super::content::{Content, Files, Moved};
+use super::concern::Concerns;
+use super::content::{self, Content, Files, Moved};
 use crate::error::{Cause, Code};
 
 /// For how long a look holds: what follows a transaction directly needs no second one.
@@ -140,6 +141,7 @@ pub(crate) struct Place {
     /// While all connections are closed and opened again.
     closed: AtomicBool,
     trouble: watch::Sender<Option<String>>,
+    concerns: watch::Sender<Concerns>,
 }
 
 #[derive(Debug)]
@@ -166,7 +168,7 @@ impl Place {
         let known =
             Mutex::new(Known { open, looked: Instant::now(), files: None, content: Content::default() });
         let (closed, trouble) = (AtomicBool::new(false), watch::Sender::new(None));
-        Ok(Self { said, file, wal, shm, known, closed, trouble })
+        Ok(Self { said, file, wal, shm, known, closed, trouble, concerns: watch::Sender::default() })
     }
 
     /// The path from the root.
@@ -296,6 +298,27 @@ impl Place {
     /// Told on every change.
     pub(super) fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.trouble.subscribe()
+    }
+
+    /// What else is wrong. Told on every change.
+    pub(super) fn concerns(&self) -> watch::Receiver<Concerns> {
+        self.concerns.subscribe()
+    }
+
+    /// Changes them, if this says that they are changed.
+    pub(super) fn with_concerns(&self, change: impl FnOnce(&mut Concerns) -> bool) {
+        self.concerns.send_if_modified(change);
+    }
+
+    /// The index of the log.
+    pub(super) fn index(&self) -> &Path {
+        &self.shm
+    }
+
+    /// How many bytes of the log are not moved into the file yet, as far as that is known.
+    pub(super) fn backlog(&self) -> Option<u64> {
+        let files = self.known().files.clone();
+        files.as_ref().and_then(content::backlog)
     }
 
     /// Nothing is read or written from now on. Said when it begins, and when it becomes something else.

@@ -12,6 +12,7 @@ use tokio::time;
 
 use super::batch::{self, Applied, Frames, Outcome};
 use super::checkpoint::Checkpoints;
+use super::concern::Backlog;
 use super::held::Held;
 use super::place::Place;
 use super::queue::{Answer, Batch, id_reused};
@@ -65,12 +66,15 @@ pub(super) async fn run(start: Start, mut queue: mpsc::Receiver<Item>) {
         witness,
         examined: None,
         overwritten: false,
+        backlog: Backlog::default(),
+        disk_failed: None,
     };
     let mut looked = Instant::now();
     loop {
         // Also while there are nothing but pings.
         if looked.elapsed() >= LOOK {
             writer.look().await;
+            writer.look_at_concerns().await;
             looked = Instant::now();
         }
         let first = match time::timeout(LOOK, queue.recv()).await {
@@ -117,6 +121,9 @@ pub(super) struct Writer {
     pub(super) examined: Option<Instant>,
     /// Whether another program has overwritten the file, which is not put right yet.
     pub(super) overwritten: bool,
+    pub(super) backlog: Backlog,
+    /// When the disk has last failed, as long as it is not known to work.
+    pub(super) disk_failed: Option<Instant>,
 }
 
 /// Why a transaction failed.
@@ -216,6 +223,7 @@ impl Writer {
                 }
                 Err(e) => {
                     let cause = self.alone(e, part).await;
+                    self.failed(&cause);
                     tracing::debug!(operations = part.len(), "a transaction failed: {cause}");
                     outcomes.extend(part.iter().map(|_| Err(cause.clone())));
                 }
@@ -328,7 +336,7 @@ impl Writer {
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
-                let last = result.map_err(|e| error::of_the_frame(&e))?;
+                let last = result.map_err(|e| error::of_the_frame(&e)).inspect_err(|e| self.failed(e))?;
                 return if self.kept().await? {
                     self.witness.buried(last);
                     if self.trim.is_due(letters) {

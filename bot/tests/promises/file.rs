@@ -13,6 +13,8 @@ use crate::support::*;
 
 #[path = "file/copies.rs"]
 mod copies;
+#[path = "file/log.rs"]
+mod log;
 #[path = "file/outbox.rs"]
 mod outbox;
 #[path = "file/overwritten.rs"]

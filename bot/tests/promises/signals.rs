@@ -132,6 +132,8 @@ async fn a_limit_on_the_size_of_files_refuses_what_does_not_fit_and_ends_nothing
     }
     assert!(refused.is_some_and(|code| code >= 500), "{refused:?}: {}", serve.err());
     serve.says("ulimit").await;
+    let notices = async || peer.request("rosey.db.ping", "{}").await.json()["notices"].to_string();
+    wait_until("it is a notice", || async { notices().await.contains("nothing can be written") }).await;
     assert_eq!(peer.request("rosey.db.query.channel_stats", "{}").await.refusal(), None, "it still answers");
 
     // Its events go to the outbox, which is full as well at last.
@@ -146,10 +148,8 @@ async fn a_limit_on_the_size_of_files_refuses_what_does_not_fit_and_ends_nothing
     bot.says("ulimit").await;
     assert!(bot.ended().is_none());
     serve.limit_files(None);
-    wait_until("it takes again what comes", || async {
-        peer.request("rosey.db.user.joined", r#"{"username":"bob"}"#).await.refusal().is_none()
-    })
-    .await;
+    wait_until("no notice is left", || async { notices().await == "[]" }).await;
+    assert_eq!(peer.request("rosey.db.user.joined", r#"{"username":"bob"}"#).await.refusal(), None);
     serve.signal("-TERM");
     let (code, _, err) = serve.ends().await;
     assert_eq!(code, Some(0), "{err}");
