@@ -12,8 +12,8 @@ use super::error::OutboxError;
 use super::options::{OutboxOptions, beside};
 use super::store::{self, Held};
 use crate::files;
-use crate::sql::Synchronous;
 use crate::sql::place::Place;
+use crate::sql::{Synchronous, names};
 
 /// Of the outbox among SQLite's files: `RsOb`.
 const APPLICATION: i64 = 0x5273_4f62;
@@ -99,6 +99,7 @@ pub(super) async fn read(path: &Path) -> Result<SqliteConnection, OutboxError> {
     if !path.exists() {
         return Err(OutboxError::Missing { path: path.to_owned() });
     }
+    names::check(path).map_err(|error| OutboxError::File { path: path.to_owned(), error })?;
     look(path)?;
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(false).read_only(true);
     let connected = options.busy_timeout(Duration::from_secs(2)).disable_statement_logging().connect().await;

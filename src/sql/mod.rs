@@ -15,6 +15,7 @@ mod instances;
 mod keeper;
 mod limit;
 mod migrate;
+pub(crate) mod names;
 mod open_error;
 mod options;
 pub(crate) mod place;

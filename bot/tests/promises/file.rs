@@ -15,6 +15,8 @@ use crate::support::*;
 mod copies;
 #[path = "file/log.rs"]
 mod log;
+#[path = "file/names.rs"]
+mod names;
 #[path = "file/outbox.rs"]
 mod outbox;
 #[path = "file/overwritten.rs"]
