@@ -154,12 +154,17 @@ fn create(options: &OutboxOptions) -> Result<(), OutboxError> {
 /// not happen to what somebody was promised.
 fn look(path: &Path) -> Result<(), OutboxError> {
     let bytes = |path: &Path| match fs::metadata(path) {
+        // A pipe, for one, would be waited for without limit.
+        Ok(file) if !file.is_file() => {
+            let error = std::io::Error::new(ErrorKind::InvalidInput, "it is no ordinary file");
+            Err(OutboxError::File { path: path.to_owned(), error })
+        }
         Ok(file) => Ok(Some(file.len())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OutboxError::File { path: path.to_owned(), error }),
     };
-    let left_alone = matches!(bytes(path)?, None | Some(0)) && bytes(&beside(path, "-wal"))?.unwrap_or(0) > 0;
-    if left_alone {
+    let (file, log) = (bytes(path)?, bytes(&beside(path, "-wal"))?);
+    if file.unwrap_or(0) == 0 && log.unwrap_or(0) > 0 {
         let why = "its log lies beside it, and the file itself is empty or gone".to_owned();
         return Err(OutboxError::Damaged { path: path.to_owned(), why });
     }
