@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -104,6 +105,10 @@ fn without_nats_the_outbox_bridges_a_locked_database_and_the_table_says_so() {
     let kept = dir.path().join("kept");
     for file in ["rosey.db", "rosey.outbox", "bot.log", "timeline.jsonl", "report.json"] {
         assert!(kept.join(file).is_file(), "{file}");
+    }
+    for file in kept.read_dir().unwrap().map(Result::unwrap) {
+        let mode = file.metadata().unwrap().mode() & 0o777;
+        assert!(!file.path().is_file() || mode == 0o600, "{:?} may be read by others: {mode:o}", file.path());
     }
 
     let Ran { code, err: told, .. } = Ran::of(demo(dir.path()).args(["--no-nats", "--keep", "kept"]));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use futures_util::future;
 use tokio::sync::{mpsc, watch};
+use tokio::time;
 
 use super::connection::listen;
 use super::failure::Failure;
@@ -19,6 +20,9 @@ use super::reconnect::Refusals;
 use super::status::Health;
 use crate::namespace::{Namespace, NamespaceError};
 use crate::request::Head;
+
+/// How long reading the credentials may take.
+const CREDENTIALS: Duration = Duration::from_secs(5);
 
 /// How to connect to NATS.
 #[derive(Clone)]
@@ -100,10 +104,15 @@ impl NatsOptions {
     ) -> Result<Client, ConnectError> {
         let mut options = ConnectOptions::new();
         if let Some(file) = &self.credentials {
-            options = options
-                .credentials_file(file)
-                .await
-                .map_err(|e| ConnectError(format!("credentials {}: {e}", file.display())))?;
+            let failed =
+                |why: &dyn fmt::Display| ConnectError(format!("credentials {}: {why}", file.display()));
+            // A pipe may have nobody at its other end.
+            options = match time::timeout(CREDENTIALS, options.credentials_file(file)).await {
+                Ok(read) => read.map_err(|e| failed(&e))?,
+                Err(_) => {
+                    return Err(failed(&format!("not read within {CREDENTIALS:?}; name an ordinary file")));
+                }
+            };
         }
         if let Some(prefix) = &self.inbox_prefix {
             if !is_subject(prefix) {

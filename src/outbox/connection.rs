@@ -9,8 +9,8 @@ use sqlx::sqlite::SqliteConnection;
 use super::options::OutboxOptions;
 use super::{error, file};
 use crate::error::{Cause, Code};
-use crate::sql::limit;
 use crate::sql::place::{Difference, Place};
+use crate::sql::{limit, names};
 
 pub(super) struct Connection {
     /// None after it was lost.
@@ -53,11 +53,15 @@ impl Connection {
             }
             return Ok(());
         }
-        let why = format!(
-            "the outbox {path} was deleted, moved away, replaced or overwritten while it is in use: no event is kept until the \
-             file, with its -wal, is back as it was. To begin with what is there, or with an empty one, restart this process; what it held is offered \
-             until then"
-        );
+        let file = std::fs::symlink_metadata(self.options.path());
+        let why = match file.ok().and_then(|file| names::of_links(self.options.path(), &file)) {
+            Some(why) => format!("the outbox {why}. No event is kept until then"),
+            None => format!(
+                "the outbox {path} was deleted, moved away, replaced or overwritten while it is in use: no event is kept until \
+                 the file, with its -wal, is back as it was. To begin with what is there, or with an empty one, restart this \
+                 process; what it held is offered until then"
+            ),
+        };
         if !std::mem::replace(&mut self.missed, true) {
             tracing::error!("{why}");
         }

@@ -12,8 +12,8 @@ use super::error::OutboxError;
 use super::options::{OutboxOptions, beside};
 use super::store::{self, Held};
 use crate::files;
-use crate::sql::Synchronous;
 use crate::sql::place::Place;
+use crate::sql::{Synchronous, names};
 
 /// Of the outbox among SQLite's files: `RsOb`.
 const APPLICATION: i64 = 0x5273_4f62;
@@ -99,6 +99,7 @@ pub(super) async fn read(path: &Path) -> Result<SqliteConnection, OutboxError> {
     if !path.exists() {
         return Err(OutboxError::Missing { path: path.to_owned() });
     }
+    names::check(path).map_err(|error| OutboxError::File { path: path.to_owned(), error })?;
     look(path)?;
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(false).read_only(true);
     let connected = options.busy_timeout(Duration::from_secs(2)).disable_statement_logging().connect().await;
@@ -153,12 +154,17 @@ fn create(options: &OutboxOptions) -> Result<(), OutboxError> {
 /// happen to events that were acknowledged.
 fn look(path: &Path) -> Result<(), OutboxError> {
     let bytes = |path: &Path| match fs::metadata(path) {
+        // A pipe, for one, would be waited for without limit.
+        Ok(file) if !file.is_file() => {
+            let error = std::io::Error::new(ErrorKind::InvalidInput, "it is no ordinary file");
+            Err(OutboxError::File { path: path.to_owned(), error })
+        }
         Ok(file) => Ok(Some(file.len())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OutboxError::File { path: path.to_owned(), error }),
     };
-    let left_alone = matches!(bytes(path)?, None | Some(0)) && bytes(&beside(path, "-wal"))?.unwrap_or(0) > 0;
-    if left_alone {
+    let (file, log) = (bytes(path)?, bytes(&beside(path, "-wal"))?);
+    if file.unwrap_or(0) == 0 && log.unwrap_or(0) > 0 {
         let why = "its log lies beside it, and the file itself is empty or gone".to_owned();
         return Err(OutboxError::Damaged { path: path.to_owned(), why });
     }

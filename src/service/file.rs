@@ -1,4 +1,5 @@
-//! Whether the database is still the file at its path: what the store finds out becomes a notice of the service.
+//! Whether the database is still the file at its path, and can be written: what the store finds out becomes notices of the
+//! service.
 
 use std::sync::Arc;
 
@@ -7,17 +8,24 @@ use super::subscription::told;
 use crate::operation::Operation;
 use crate::store::Store;
 
-/// The key of the notice.
-const KEY: &str = "file";
+/// The keys of the notices.
+const FILE: &str = "file";
+const LOG: &str = "log";
+const DISK: &str = "disk";
 
 /// Follows the store for as long as the service runs.
 pub(super) async fn watch<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>) {
-    let (mut stop, mut trouble) = (shared.stop.clone(), shared.db.trouble());
+    let mut stop = shared.stop.clone();
+    let (mut trouble, mut concerns) = (shared.db.trouble(), shared.db.concerns());
     loop {
         let now = trouble.borrow_and_update().clone();
-        shared.notices.follow(KEY, now);
+        shared.notices.follow(FILE, now);
+        let now = concerns.borrow_and_update().clone();
+        shared.notices.follow(LOG, now.log);
+        shared.notices.follow(DISK, now.disk);
         tokio::select! {
-            changed = trouble.changed() => if changed.is_err() { return },
+            Ok(()) = trouble.changed() => {}
+            Ok(()) = concerns.changed() => {}
             () = told(&mut stop) => return,
         }
     }

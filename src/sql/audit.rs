@@ -59,6 +59,11 @@ const KEPT: usize = 16;
 const SCHEMA: &str =
     "SELECT group_concat(name || ' ' || coalesce(sql, ''), char(10) ORDER BY name) FROM main.sqlite_schema";
 
+/// As [`OURS`].
+const FRAME: &str = "
+    SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10) ORDER BY type, name), '')
+    FROM main.sqlite_schema WHERE lower(tbl_name) IN ('ledger', 'meta', 'dead_letters')";
+
 /// A trigger before an insert fires for a row that is not inserted, too.
 const ON_LEDGER: &str =
     "SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = 'ledger' LIMIT 1";
@@ -141,6 +146,14 @@ async fn look<O: Persist>(connection: &mut SqliteConnection) -> Result<Option<Un
         }
     }
     Ok(None)
+}
+
+/// The framework's own tables as the file has them now, with what hangs on them: indices and triggers.
+///
+/// # Errors
+/// What SQLite says.
+pub(super) async fn frame(connection: &mut SqliteConnection) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar(FRAME).fetch_one(connection).await
 }
 
 /// Whether the statements and the answer of an operation can be prepared on the tables as they are now.

@@ -52,6 +52,11 @@ impl Checkpoints {
         }
     }
 
+    /// Moves what there is, soon.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
     /// Ends it, and waits until its connection is closed.
     pub(super) async fn close(self) {
         drop(self.running);

@@ -79,6 +79,19 @@ impl Moved {
     }
 }
 
+/// How many bytes of the log no checkpoint has moved yet.
+pub(super) fn backlog(files: &Files) -> Option<u64> {
+    let mut bytes = [0; 100];
+    keep::read(&files.index, &mut bytes, 0)?;
+    let number = |at: usize| bytes[at..at + 4].try_into().map_or(0, u32::from_ne_bytes);
+    let page = match u16::from_ne_bytes([bytes[14], bytes[15]]) {
+        1 => 65_536,
+        page => u64::from(page),
+    };
+    let (frames, moved) = (number(16), number(96));
+    Some(u64::from(frames.saturating_sub(moved)) * page)
+}
+
 /// The content at one moment, as far as it is known.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Content {

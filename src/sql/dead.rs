@@ -5,8 +5,8 @@ use serde_json::map::Entry;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
-use super::{SqliteOptions, SqlxService, error, sqlite};
-use crate::error::Cause;
+use super::{SqliteOptions, SqlxService, error, names, sqlite};
+use crate::error::{Cause, Code};
 use crate::operation::Persist;
 use crate::store::{DROPPED, DeadLetter, UNREAD};
 
@@ -47,6 +47,10 @@ impl DeadLetters {
     /// # Errors
     /// SQLite's.
     pub async fn open(options: &SqliteOptions) -> Result<Self, Cause> {
+        if let Err(e) = names::check(options.path()) {
+            let file = options.path().display();
+            return Err(Cause::new(Code::STORAGE, format!("cannot open {file}: {e}")));
+        }
         sqlite::beside(options).await.map(Self).map_err(|e| error::cause(&e))
     }
 

@@ -48,6 +48,16 @@ pub(super) fn of_a_write(error: &sqlx::Error) -> Cause {
     if limit::is_lost(error) { limit::unclear() } else { cause(error) }
 }
 
+/// The same for a statement of the framework's own, which no data makes fail.
+pub(super) fn of_the_frame(error: &sqlx::Error) -> Cause {
+    match of_a_write(error) {
+        refused if refused.code() == Code::REFUSED => {
+            Cause::new(Code::DATABASE, format!("SQLite reports an error: {error}"))
+        }
+        cause => cause,
+    }
+}
+
 /// Whether it is the environment's fault, such as a lock or the disk: what was to be done is as good as before.
 pub(super) fn is_of_the_environment(error: &sqlx::Error) -> bool {
     !matches!(primary(error), Some(ERROR | CONSTRAINT | TOOBIG | MISMATCH | RANGE))

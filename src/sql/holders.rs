@@ -27,8 +27,7 @@ pub(super) fn of(path: &Path) -> Vec<String> {
         let writes =
             opened.flatten().any(|fd| is_it(&fd.path()) && may_write(&process.path(), &fd.file_name()));
         if id != own && writes {
-            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            holders.push(format!("process {id} ({})", name.trim().escape_debug()));
+            holders.push(named(id));
         }
         if holders.len() == NAMED {
             break;
@@ -46,6 +45,41 @@ fn may_write(process: &Path, fd: &std::ffi::OsStr) -> bool {
     flags
         .and_then(|flags| flags.trim().chars().last())
         .is_some_and(|last| matches!(last, '1' | '2' | '5' | '6'))
+}
+
+/// The processes that have a transaction open for reading, by the index of a log: each as its number and its name. SQLite's
+/// readers hold a lock on one of five bytes, <https://www.sqlite.org/walformat.html>.
+#[cfg(target_os = "linux")]
+pub(super) fn of_readers(index: &Path) -> Vec<String> {
+    use std::os::unix::fs::MetadataExt;
+
+    const FIRST: u64 = 123;
+    const LAST: u64 = 127;
+    let (Ok(file), Ok(locks)) = (std::fs::metadata(index), std::fs::read_to_string("/proc/locks")) else {
+        return Vec::new();
+    };
+    // `7: POSIX  ADVISORY  READ 23181 fe:00:10079464 124 124`
+    let reader = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let &[_, "POSIX", _, "READ", process, place, first, last] = words.as_slice() else { return None };
+        let inode = place.rsplit(':').next()?.parse::<u64>().ok()?;
+        let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+        (inode == file.ino() && first <= LAST && last >= FIRST).then(|| process.parse::<u32>().ok())?
+    };
+    let readers: std::collections::BTreeSet<_> =
+        locks.lines().filter_map(reader).filter(|id| *id > 0).collect();
+    readers.into_iter().take(NAMED).map(named).collect()
+}
+
+#[cfg(target_os = "linux")]
+fn named(process: u32) -> String {
+    let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+    format!("process {process} ({})", name.trim().escape_debug())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn of_readers(_: &Path) -> Vec<String> {
+    Vec::new()
 }
 
 /// The process that has the lock of a file, for the end of a sentence; empty where the system does not tell.

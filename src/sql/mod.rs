@@ -3,6 +3,7 @@
 mod audit;
 mod batch;
 mod checkpoint;
+pub(crate) mod concern;
 mod content;
 mod dead;
 mod error;
@@ -13,6 +14,7 @@ mod instances;
 mod keeper;
 pub(crate) mod limit;
 mod migrate;
+pub(crate) mod names;
 mod open_error;
 mod options;
 pub(crate) mod place;
@@ -130,6 +132,8 @@ impl<O: Persist> SqlxService<O> {
             None => {}
             Some(unsound) => return Err(OpenError::Unsound(unsound)),
         }
+        let frame = limit::within(audit::frame(&mut opened.writer)).await;
+        let frame = frame.map_err(|error| OpenError::of(options.path(), error))?;
         let (writes, queue) = mpsc::channel(options.queue);
         let repeats = Repeats::new(O::SPECS.len());
         let place = Arc::new(opened.place);
@@ -149,6 +153,7 @@ impl<O: Persist> SqlxService<O> {
             // Wherever this process goes, and whatever becomes of its directory.
             options: options.at(place.said()),
             frames,
+            frame,
             repeats: repeats.clone(),
         };
         tokio::spawn(writer::run(start, queue));
@@ -206,6 +211,12 @@ impl<O: Persist> SqlxService<O> {
     #[must_use]
     pub fn watch_trouble(&self) -> watch::Receiver<Option<String>> {
         self.shared.place.trouble()
+    }
+
+    /// What else is wrong with the file or its disk, now and on every change.
+    #[cfg(feature = "nats")]
+    pub(crate) fn watch_concerns(&self) -> watch::Receiver<crate::store::Concerns> {
+        self.shared.place.concerns()
     }
 
     /// How often the operation of this index came and had no effect, because the ledger knew it already: as a late delivery

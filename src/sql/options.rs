@@ -151,6 +151,8 @@ impl SqliteOptions {
             // A checkpoint syncs the file; at the default of 1000 pages that is the tail of the latency. 32 MiB of log,
             // most of which is moved beside the writer: see `checkpoint`.
             .pragma("wal_autocheckpoint", "8000")
+            // A log that a reader has made longer than that is cut when it begins anew.
+            .pragma("journal_size_limit", "33554432")
             .disable_statement_logging()
     }
 }

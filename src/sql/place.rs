@@ -14,12 +14,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
-use super::content::{Content, Files, Moved};
+use super::content::{self, Content, Files, Moved};
+use super::names;
 use super::wal::{self, End};
 use crate::error::{Cause, Code};
+use crate::store::Concerns;
 
 /// For how long a look holds: what follows a transaction directly needs no second one.
 const FRESH: Duration = Duration::from_millis(1);
+
+/// For how long a file may have a second name: whoever exchanges it may need one for a moment.
+const LINKED: Duration = Duration::from_millis(300);
 
 /// A file, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,21 +154,26 @@ pub(crate) struct Place {
     /// While all connections are closed and opened again.
     closed: AtomicBool,
     trouble: watch::Sender<Option<String>>,
+    concerns: watch::Sender<Concerns>,
 }
 
 #[derive(Debug)]
 struct Known {
     open: Seen,
     looked: Instant,
+    /// Since when it has a second name.
+    linked: Option<Instant>,
     files: Option<Files>,
     content: Content,
 }
 
 impl Place {
-    /// The place of a file that is there. What is open is known only once [`settle`](Self::settle) was called.
+    /// The place of a file that is there, under no other name. What is open is known only once [`settle`](Self::settle) was
+    /// called.
     pub(crate) fn new(path: &Path) -> Result<Self, std::io::Error> {
         let said = std::path::absolute(path)?;
         let file = fs::canonicalize(&said)?;
+        names::check(&file)?;
         let main = fs::symlink_metadata(&file)?;
         let beside = |end: &str| {
             let mut name = file.clone().into_os_string();
@@ -173,10 +183,15 @@ impl Place {
         let open =
             Seen { main: Node::of(&main), changed: None, wal: None, shm: None, moved: None, end: None };
         let (wal, shm) = (beside("-wal"), beside("-shm"));
-        let known =
-            Mutex::new(Known { open, looked: Instant::now(), files: None, content: Content::default() });
+        let known = Mutex::new(Known {
+            open,
+            looked: Instant::now(),
+            linked: None,
+            files: None,
+            content: Content::default(),
+        });
         let (closed, trouble) = (AtomicBool::new(false), watch::Sender::new(None));
-        Ok(Self { said, file, wal, shm, known, closed, trouble })
+        Ok(Self { said, file, wal, shm, known, closed, trouble, concerns: watch::Sender::default() })
     }
 
     /// The path from the root.
@@ -205,6 +220,7 @@ impl Place {
             let what = if found.is_symlink() { "a symbolic link" } else { "no ordinary file" };
             return Err(self.replaced(&format!("{what} was put in its place")));
         }
+        self.has_one_name(&found)?;
         let main = Node::of(&found);
         // Through links that were there at the beginning.
         if self.said != self.file && !fs::metadata(&self.said).is_ok_and(|said| Node::of(&said).is(&main)) {
@@ -216,6 +232,23 @@ impl Place {
         let beside = |path: &Path| fs::symlink_metadata(path).ok().map(|file| Node::of(&file));
         let (changed, wal, shm) = (found.modified().ok(), beside(&self.wal), beside(&self.shm));
         Ok(Seen { main, changed, wal, shm, moved, end })
+    }
+
+    /// Whether the file has one name.
+    ///
+    /// # Errors
+    /// In a sentence: that it has several, and not for a moment only.
+    fn has_one_name(&self, found: &Metadata) -> Result<(), String> {
+        let linked = names::of_links(&self.said, found);
+        let mut known = self.known();
+        match linked {
+            None => known.linked = None,
+            Some(why) if known.linked.get_or_insert_with(Instant::now).elapsed() > LINKED => {
+                return Err(format!("{why}. Nothing is taken until then"));
+            }
+            Some(_) => {}
+        }
+        Ok(())
     }
 
     /// The difference to what is open, also in what the log holds.
@@ -331,6 +364,27 @@ impl Place {
     /// Told on every change.
     pub(super) fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.trouble.subscribe()
+    }
+
+    /// What else is wrong. Told on every change.
+    pub(super) fn concerns(&self) -> watch::Receiver<Concerns> {
+        self.concerns.subscribe()
+    }
+
+    /// Changes them, if this says that they are changed.
+    pub(super) fn with_concerns(&self, change: impl FnOnce(&mut Concerns) -> bool) {
+        self.concerns.send_if_modified(change);
+    }
+
+    /// The index of the log.
+    pub(super) fn index(&self) -> &Path {
+        &self.shm
+    }
+
+    /// How many bytes of the log are not moved into the file yet, as far as that is known.
+    pub(super) fn backlog(&self) -> Option<u64> {
+        let files = self.known().files.clone();
+        files.as_ref().and_then(content::backlog)
     }
 
     /// Nothing is read or written from now on. Said when it begins, and when it becomes something else.

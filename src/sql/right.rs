@@ -109,12 +109,20 @@ impl Writer {
             (Difference::None | Difference::Written | Difference::Cut, Some(connection))
                 if place.usable().is_ok() && !place.open().is_main_cut(&now) =>
             {
-                // The same file, and SQLite has written to it: it is no copy.
+                // The same file, and SQLite has written to it: it is no copy, unless all three files were written over.
                 match self.witness.ask(connection).await {
                     Ok(Found::Right) => {}
                     Ok(Found::Another) => return Err(place.renamed().into()),
                     Ok(Found::Older) => {
-                        let now = self.witness.again(connection).await.map_err(|e| self.unreadable(e))?;
+                        let found = async {
+                            let is_older = self.witness.is_after(connection).await?;
+                            Ok::<_, sqlx::Error>((is_older, self.witness.again(connection).await?))
+                        };
+                        let found = found.await;
+                        let (is_older, now) = found.map_err(|e| self.unreadable(e))?;
+                        if is_older {
+                            return Err(place.older().into());
+                        }
                         self.witness = now;
                         tracing::warn!("{}", place.edited());
                     }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::SqlxService;
 use crate::error::Cause;
 use crate::operation::Persist;
-use crate::store::{DeadLetter, Store};
+use crate::store::{Concerns, DeadLetter, Store};
 
 impl<O: Persist> Store<O> for SqlxService<O> {
     fn id(&self) -> &str {
@@ -39,6 +39,10 @@ impl<O: Persist> Store<O> for SqlxService<O> {
 
     fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.watch_trouble()
+    }
+
+    fn concerns(&self) -> watch::Receiver<Concerns> {
+        self.watch_concerns()
     }
 
     fn future_tolerance(&self) -> Duration {

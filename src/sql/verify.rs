@@ -7,6 +7,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::migrate::is_current;
+use super::names;
 use super::sqlite::{OpenError, SqliteOptions};
 use crate::operation::{Check, Persist};
 
@@ -64,6 +65,7 @@ pub async fn verify<O: Persist>(
     if !path.is_file() {
         return Err(OpenError::Address(path.display().to_string(), "there is no such database".to_owned()));
     }
+    names::check(&path).map_err(|error| OpenError::File { path: path.clone(), error })?;
     let failed = |error| OpenError::of(&path, error);
     // It changes nothing. It could write: the last one to close tidies up, and a connection that can only read would
     // leave two files beside the database.

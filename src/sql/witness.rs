@@ -23,6 +23,9 @@ const ASK: &str = "
            OR coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.ledger'), 0) > $3,
            (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'dead_letters') >= $4";
 
+/// When the last of all that are there was applied; none if none is there.
+const LATEST: &str = "SELECT max(applied_at) FROM ledger";
+
 /// What a file must hold.
 #[derive(Clone, Debug)]
 pub(super) struct Witness {
@@ -60,6 +63,15 @@ impl Witness {
     /// What is in the same database now.
     pub(super) async fn again(&self, connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
         Self::of(&self.database, connection).await
+    }
+
+    /// Of a file that lacks what it must hold: whether all that is there was written before that, as in an older copy. If not,
+    /// rows were deleted.
+    pub(super) async fn is_after(&self, connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+        let now = self.again(connection).await?;
+        let latest = sqlx::query_scalar::<_, Option<i64>>(LATEST).fetch_one(connection);
+        let latest = limit::within(latest).await?;
+        Ok(now.letters < self.letters || latest.is_some_and(|latest| latest < self.applied_at))
     }
 
     /// A batch was committed, and is in the file. `new`: how many of `writes` were not there before.

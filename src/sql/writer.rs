@@ -12,6 +12,7 @@ use tokio::time;
 
 use super::batch::{self, Applied, Frames, Outcome};
 use super::checkpoint::Checkpoints;
+use super::concern::Backlog;
 use super::held::Held;
 use super::place::{Difference, Place};
 use super::queue::{Answer, Batch, id_reused};
@@ -23,7 +24,7 @@ use super::spin::Spin;
 use super::turn::Turn;
 use super::witness::Witness;
 use super::{DeadLetter, SqliteOptions, audit, error, limit, trim};
-use crate::error::Cause;
+use crate::error::{Cause, Code};
 
 /// How often it is looked whether the path still names the file, while there is nothing to write.
 const LOOK: Duration = Duration::from_millis(500);
@@ -37,12 +38,14 @@ pub(super) struct Start {
     pub(super) witness: Witness,
     pub(super) options: SqliteOptions,
     pub(super) frames: Frames,
+    /// See [`audit::frame`].
+    pub(super) frame: String,
     pub(super) repeats: Repeats,
 }
 
 /// Runs until [`Item::Close`] comes, or all senders are dropped.
 pub(super) async fn run(start: Start, mut queue: mpsc::Receiver<Item>) {
-    let Start { connection, readers, place, witness, options, frames, repeats } = start;
+    let Start { connection, readers, place, witness, options, frames, frame, repeats } = start;
     let turn = Turn::new(&options);
     let checkpoints = Checkpoints::start(options.clone(), Arc::clone(&place));
     let held = Held { connection: Some(connection), options };
@@ -55,6 +58,7 @@ pub(super) async fn run(start: Start, mut queue: mpsc::Receiver<Item>) {
         turn,
         spin,
         frames,
+        frame,
         repeats,
         batch,
         readers,
@@ -62,12 +66,15 @@ pub(super) async fn run(start: Start, mut queue: mpsc::Receiver<Item>) {
         witness,
         examined: None,
         overwritten: false,
+        backlog: Backlog::default(),
+        disk_failed: None,
     };
     let mut looked = Instant::now();
     loop {
         // Also while there are nothing but pings.
         if looked.elapsed() >= LOOK {
             writer.look().await;
+            writer.look_at_concerns().await;
             looked = Instant::now();
         }
         let first = match time::timeout(LOOK, queue.recv()).await {
@@ -102,6 +109,8 @@ pub(super) struct Writer {
     turn: Turn,
     spin: Spin,
     frames: Frames,
+    /// The framework's own tables, as they were when the database was opened.
+    frame: String,
     repeats: Repeats,
     /// The number of the last transaction, unlike that of any other process.
     batch: i64,
@@ -112,6 +121,9 @@ pub(super) struct Writer {
     pub(super) examined: Option<Instant>,
     /// Whether another program has overwritten the file or its log, which is not put right yet.
     pub(super) overwritten: bool,
+    pub(super) backlog: Backlog,
+    /// When the disk has last failed, as long as it is not known to work.
+    pub(super) disk_failed: Option<Instant>,
 }
 
 /// Why a transaction failed.
@@ -211,6 +223,7 @@ impl Writer {
                 }
                 Err(e) => {
                     let cause = self.alone(e, part).await;
+                    self.failed(&cause);
                     tracing::debug!(operations = part.len(), "a transaction failed: {cause}");
                     outcomes.extend(part.iter().map(|_| Err(cause.clone())));
                 }
@@ -219,9 +232,12 @@ impl Writer {
         outcomes
     }
 
-    /// Whether these fail because the statements of their one kind cannot be prepared any more: all of them could when the
-    /// database was opened, so its tables have been changed by hand.
+    /// Whether these fail because the tables have been changed by hand: the framework's own; or those of their one kind, whose
+    /// statements cannot be prepared any more, as all of them could when the database was opened.
     async fn is_of_the_schema(&mut self, failure: &Failure, writes: &[Write]) -> bool {
+        if failure.is_of_an_operation() && self.is_of_the_frame().await {
+            return true;
+        }
         let kind = writes[0].index;
         if !failure.is_of_a_statement() || writes.iter().any(|write| write.index != kind) {
             return false;
@@ -232,8 +248,27 @@ impl Writer {
         self.held.after(prepared).await.is_err()
     }
 
+    /// Whether the framework's own tables are not what they were; also when that cannot be told.
+    async fn is_of_the_frame(&mut self) -> bool {
+        let frame = match self.held.get().await {
+            Ok(connection) => limit::within(audit::frame(connection)).await,
+            Err(e) => Err(e),
+        };
+        self.held.after(frame).await.map_or(true, |frame| frame != self.frame)
+    }
+
     /// What it means that these cannot be applied, and that no other operation is to blame.
     async fn alone(&mut self, failure: Failure, writes: &[Write]) -> Cause {
+        if failure.is_of_an_operation() && self.is_of_the_frame().await {
+            let error = failure.cause();
+            return Cause::new(
+                Code::DATABASE,
+                format!(
+                    "another program has changed the tables of the database that are not the operations' (ledger, meta, \
+                     dead_letters): put them back as they were ({error})"
+                ),
+            );
+        }
         match failure {
             Failure::Sqlite(e) if error::is_of_a_statement(&e) => {
                 let failure = Failure::Sqlite(e);
@@ -302,7 +337,7 @@ impl Writer {
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
-                let last = result.map_err(|e| error::of_a_write(&e))?;
+                let last = result.map_err(|e| error::of_the_frame(&e)).inspect_err(|e| self.failed(e))?;
                 return if self.kept().await? {
                     self.witness.buried(last);
                     if self.trim.is_due(letters) {

@@ -20,6 +20,16 @@ use crate::operation::Operation;
 use crate::reply::Reply;
 use crate::request::{Head, Request};
 
+/// What is wrong with a database, each in a sentence as long as it is so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Concerns {
+    /// Its log grows without bound.
+    pub log: Option<String>,
+    /// It cannot be written.
+    pub disk: Option<String>,
+}
+
 /// A database that applies operations, each exactly once.
 ///
 /// It is a `tower::Service` that is called with requests, and little more. Clones are the same store.
@@ -84,6 +94,11 @@ pub trait Store<O: Operation>:
     /// Why every operation is refused at present, as a sentence: that its file was replaced, for one. None while it serves.
     fn trouble(&self) -> watch::Receiver<Option<String>> {
         watch::channel(None).1
+    }
+
+    /// What is wrong with the database while it may still serve.
+    fn concerns(&self) -> watch::Receiver<Concerns> {
+        watch::channel(Concerns::default()).1
     }
 
     /// How far in the future an operation may claim to have happened.

@@ -61,14 +61,15 @@ pub(super) async fn chat(
     let shown = tokio::spawn(show(bot.progress()));
     let summary = bot.run(signals::told(shutdown)).await;
     shown.abort();
-    if let Some(timeline) = timeline {
-        timeline.finish().await;
-    }
+    let drawn = match timeline {
+        Some(timeline) => timeline.finish().await,
+        None => true,
+    };
     let kept = paths.replayed().await;
     let rows = paths.tally.rows();
     let inbox = paths.inbox();
     let outbox = kept.as_ref().map(|(_, report)| *report);
-    let exit = if summary.is_clean() { Exit::Ok } else { Exit::Failed };
+    let exit = if summary.is_clean() && drawn { Exit::Ok } else { Exit::Failed };
     let details = as_json(&summary, &rows, outbox, inbox.as_ref());
     if let Some(file) = &args.report {
         report(file, file_mode, &details)?;
@@ -79,8 +80,11 @@ pub(super) async fn chat(
         text.push('\n');
         text.push_str(&line);
     }
-    let error = (exit != Exit::Ok)
-        .then(|| format!("not everything was done: {}", summary.to_string().replace('\n', "; ")));
+    let error = if !summary.is_clean() {
+        Some(format!("not everything was done: {}", summary.to_string().replace('\n', "; ")))
+    } else {
+        (!drawn).then(|| "the timeline is not complete".to_owned())
+    };
     console::ending(&text, exit, error, details);
     Ok(exit)
 }

@@ -8,8 +8,12 @@ use std::path::Path;
 pub(super) const PRIVATE: u32 = 0o600;
 
 /// An empty file to write to: a new one with this mode, whatever the umask says, or the one that is there, which keeps its
-/// mode.
+/// mode. A pipe is one if somebody reads it.
 pub(super) fn begin(path: &Path, mode: u32) -> io::Result<File> {
+    #[cfg(unix)]
+    if let Some(pipe) = pipe(path)? {
+        return Ok(pipe);
+    }
     let mut options = File::options();
     options.write(true).create_new(true);
     // From its first moment on: what is opened by others before the mode is set stays open.
@@ -28,4 +32,19 @@ pub(super) fn begin(path: &Path, mode: u32) -> io::Result<File> {
             Ok(file)
         }
     }
+}
+
+/// The pipe that is there, if one is. To open one that nobody reads would wait without limit.
+#[cfg(unix)]
+fn pipe(path: &Path) -> io::Result<Option<File>> {
+    use std::os::unix::fs::FileTypeExt;
+
+    if !std::fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo()) {
+        return Ok(None);
+    }
+    let opened = tokio::net::unix::pipe::OpenOptions::new().open_sender(path).map_err(|e| {
+        // ENXIO, which has no kind.
+        if e.raw_os_error() == Some(6) { io::Error::other("it is a pipe that no program reads") } else { e }
+    })?;
+    opened.into_blocking_fd().map(|pipe| Some(File::from(pipe)))
 }

@@ -63,6 +63,9 @@ fn periods(list: &str) -> Result<Periods, String> {
             let names = known.keys().copied().collect::<Vec<_>>().join(", ");
             return Err(format!("{name:?} is not one of {names}"));
         };
+        if periods.iter().any(|(known, _)| *known == name) {
+            return Err(format!("{name} is there twice"));
+        }
         let time = duration(time).ok_or_else(|| format!("{time:?} is not a time, as 150h or 30d"))?;
         // Its rows must outlive whatever is offered again.
         if name == "ledger" && time <= OFFERED {
@@ -118,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_list_that_means_nothing_is_refused() {
-        for wrong in ["chat", "chat=", "lines=5d", "ledger=7d", "chat=1h;sent=1d"] {
+        for wrong in ["chat", "chat=", "lines=5d", "ledger=7d", "chat=1h;sent=1d", "chat=1d,chat=2d"] {
             assert!(said(wrong).is_err(), "{wrong}");
         }
     }

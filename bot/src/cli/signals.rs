@@ -52,24 +52,41 @@ fn stopped_by([mut interrupt, mut terminate, mut hangup]: [Option<Signal>; 3]) -
     rx
 }
 
-/// What must not end a command that runs for long, from its first moment to its last: SIGHUP, SIGUSR1 and SIGUSR2. One that
-/// comes before the command is set up waits for that.
+/// What must not end a command that runs for long, from its first moment to its last: SIGHUP, SIGUSR1, SIGUSR2 and, where its
+/// number is known, SIGXFSZ. One that comes before the command is set up waits for that.
 pub(super) struct Caught {
     hangup: Option<Signal>,
     unused: [Option<Signal>; 2],
+    too_large: Option<Signal>,
 }
+
+/// SIGXFSZ: a write would make a file larger than this process may (`ulimit -f`). Caught, it is an error of that write.
+const TOO_LARGE: Option<i32> =
+    if cfg!(any(target_arch = "mips", target_arch = "mips64")) { None } else { Some(25) };
 
 impl Caught {
     /// Catches them.
     pub(super) fn new(runtime: &Runtime) -> Self {
         let _within = runtime.enter();
         let unused = [SignalKind::user_defined1(), SignalKind::user_defined2()];
-        Self { hangup: signal(SignalKind::hangup()).ok(), unused: unused.map(|kind| signal(kind).ok()) }
+        Self {
+            hangup: signal(SignalKind::hangup()).ok(),
+            unused: unused.map(|kind| signal(kind).ok()),
+            too_large: TOO_LARGE.and_then(|number| signal(SignalKind::from_raw(number)).ok()),
+        }
     }
 
-    /// From now on SIGHUP reloads, and SIGUSR1 and SIGUSR2 do nothing.
+    /// From now on SIGHUP reloads, SIGUSR1 and SIGUSR2 do nothing, and SIGXFSZ is an error of the write that it came of.
     pub(super) fn stay(self, runtime: &Runtime) {
-        let Self { mut hangup, unused } = self;
+        let Self { mut hangup, unused, mut too_large } = self;
+        // Whoever wrote says which file it is, and goes on to.
+        runtime.spawn(async move {
+            heard(&mut too_large).await;
+            tracing::error!(
+                "a file has reached the largest size that this process may write (ulimit -f, LimitFSIZE= of systemd): raise \
+                 that limit"
+            );
+        });
         runtime.spawn(async move {
             loop {
                 heard(&mut hangup).await;

@@ -30,7 +30,8 @@ pub(super) struct Line {
 /// A timeline that is being written.
 pub(super) struct Timeline {
     stop: oneshot::Sender<()>,
-    running: JoinHandle<()>,
+    /// Whether all was written.
+    running: JoinHandle<bool>,
 }
 
 impl Timeline {
@@ -47,18 +48,20 @@ impl Timeline {
         let (stop, stopped) = oneshot::channel();
         let (shown, write) = (file.display().to_string(), write(opened, every, tally, stopped));
         let running = tokio::spawn(async move {
-            if let Err(e) = write.await {
+            let written = write.await;
+            if let Err(e) = &written {
                 // Whatever it was to show, the bot's work is worth more.
                 tracing::error!("the timeline {shown} ends here, the bot goes on: {e}");
             }
+            written.is_ok()
         });
         Ok(Self { stop, running })
     }
 
-    /// Writes what has ended since the last line, and closes the file.
-    pub(super) async fn finish(self) {
+    /// Writes what has ended since the last line, and closes the file; whether all of it is there.
+    pub(super) async fn finish(self) -> bool {
         let _ = self.stop.send(());
-        let _ = self.running.await;
+        self.running.await.unwrap_or(false)
     }
 }
 

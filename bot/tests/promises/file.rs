@@ -13,8 +13,12 @@ use crate::support::*;
 
 #[path = "file/copies.rs"]
 mod copies;
+#[path = "file/kept_log.rs"]
+mod kept_log;
 #[path = "file/log.rs"]
 mod log;
+#[path = "file/names.rs"]
+mod names;
 #[path = "file/outbox.rs"]
 mod outbox;
 #[path = "file/overwritten.rs"]

@@ -1,7 +1,7 @@
 //! Who may read what the program writes, and what another program can do with its locks: make it say so, and no more.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -196,4 +196,56 @@ async fn a_file_that_is_taken_over_is_private_from_then_on_and_that_is_said_once
     assert_eq!(said.matches("its mode was 0644").count(), 1, "{said}");
     let (_, said) = modes(&file, "022", &[]).await;
     assert!(!said.contains("other users may read") && !said.contains("its mode was"), "{said}");
+}
+
+#[test]
+fn a_pipe_with_nobody_at_its_other_end_is_not_waited_for() {
+    let file = DbFile::new();
+    let url = file.url();
+    let pipe = file.dir().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let run = |arguments: &[&str]| {
+        // The limit is there for a program that waits.
+        let mut command = rosey_through("exec timeout 30 \"$0\" \"$@\"", file.dir());
+        let (code, text) = outcome(command.args(arguments));
+        assert!(code.is_some_and(|code| code > 0 && code < 124), "{arguments:?}: {code:?}: {text}");
+        assert!(text.contains("pipe"), "it names the file: {arguments:?}: {text}");
+    };
+    let database = ["--database-url", &url];
+    run(&[&LINE[..], &["--nats-url", NOWHERE, "--nats-credentials", "pipe"], &database].concat());
+    run(&["outbox", "list", "--outbox", "pipe"]);
+    run(&[&["bot", "--no-nats", "--chat", "jsonl:-", "--outbox", "pipe"], &database[..]].concat());
+    for option in ["--report", "--timeline"] {
+        run(&[&["bot", "--no-nats", "--chat", "jsonl:-", "--outbox", "off", option, "pipe"], &database[..]]
+            .concat());
+    }
+    fs::rename(&pipe, file.dir().join("box-wal")).unwrap();
+    fs::write(file.dir().join("box"), "").unwrap();
+    let (code, text) = outcome(rosey(file.dir()).args(["outbox", "list", "--outbox", "box"]));
+    assert!(code.is_some_and(|code| code > 0), "{text}");
+
+    // With somebody, it is as good as a file.
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut reader = File::options().read(true).write(true).open(&pipe).unwrap();
+    let mut bot = rosey(file.dir());
+    bot.args(["bot", "--no-nats", "--chat", "jsonl:-", "--outbox", "off", "--report", "pipe"]);
+    assert_eq!(outcome(bot.args(database)).0, Some(0));
+    let mut bytes = [0; 4096];
+    let read = reader.read(&mut bytes).unwrap();
+    assert!(String::from_utf8_lossy(&bytes[..read]).contains("summary"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_timeline_that_cannot_be_written_is_a_failure() {
+    let file = DbFile::new();
+    let mut bot = rosey(file.dir());
+    bot.args(["bot", "--no-nats", "--chat", "jsonl:-", "--outbox", "off", "--database-url", &file.url()]);
+    let mut bot = bot.args(["--timeline", "/dev/full"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = bot.stdin.take().unwrap();
+    writeln!(stdin, r#"{{"event":"message","user":"alice","content":"hello"}}"#).unwrap();
+    drop(stdin);
+    let output = bot.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && text.contains("timeline"), "{text}");
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::program::{Ran, Running, json_lines, rosey, write};
+use crate::support::program::{Ran, Running, json_lines, rosey, rosey_through, write};
 use crate::support::*;
 
 /// `serve` in this directory, with this configuration file.
@@ -108,6 +108,51 @@ async fn a_configuration_file_that_is_gone_at_sighup_changes_nothing_and_is_said
             && lines.clone().all(|line| line.contains("ERROR") || line.contains("INFO")),
         "{err}"
     );
+}
+
+#[tokio::test]
+async fn a_limit_on_the_size_of_files_refuses_what_does_not_fit_and_ends_nothing() {
+    let (server, file) = (NatsServer::start().await, DbFile::new());
+    let script = "ulimit -S -f 600; exec \"$0\" \"$@\"";
+    let command = |name: &str| {
+        let mut command = rosey_through(script, file.dir());
+        command.args([name, "--database-url", &file.url()]).env("RUST_LOG", "info");
+        command
+    };
+    let serve = Running::start(command("serve").args(["--nats-url", &server.url()]));
+    serve.says("serving").await;
+    let peer = Peer::connect(&server).await;
+    let line = serde_json::json!({"username": "alice", "message": "m".repeat(20_000)}).to_string();
+    let mut refused = None;
+    for _ in 0..200 {
+        refused = peer.request("rosey.db.message.log", line.clone()).await.refusal();
+        if refused.is_some() {
+            break;
+        }
+    }
+    assert!(refused.is_some_and(|code| code >= 500), "{refused:?}: {}", serve.err());
+    serve.says("ulimit").await;
+    let notices = async || peer.request("rosey.db.ping", "{}").await.json()["notices"].to_string();
+    wait_until("it is a notice", || async { notices().await.contains("nothing can be written") }).await;
+    assert_eq!(peer.request("rosey.db.query.channel_stats", "{}").await.refusal(), None, "it still answers");
+
+    // Its events go to the outbox, which is full as well at last.
+    let outbox = OutboxFile::new();
+    let mut bot = command("bot");
+    bot.args(["--no-nats", "--chat", "jsonl:-", "--outbox"]).arg(outbox.path()).stdin(Stdio::piped());
+    let mut bot = Running::start(&mut bot);
+    let line = serde_json::json!({"event": "message", "user": "alice", "content": "m".repeat(20_000)});
+    let input = (format!("{line}\n")).repeat(60);
+    let mut stdin = bot.input();
+    std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    bot.says("ulimit").await;
+    assert!(bot.ended().is_none());
+    serve.limit_files(None);
+    wait_until("no notice is left", || async { notices().await == "[]" }).await;
+    assert_eq!(peer.request("rosey.db.user.joined", r#"{"username":"bob"}"#).await.refusal(), None);
+    serve.signal("-TERM");
+    let (code, _, err) = serve.ends().await;
+    assert_eq!(code, Some(0), "{err}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::program::{Running, rosey_through};
+use super::program::{Running, rosey};
 use super::{DbFile, Url};
 
 pub(crate) struct ServeProcess {
@@ -63,8 +63,7 @@ impl ServeProcess {
 }
 
 fn spawn(arguments: &[String], dir: &tempfile::TempDir, ahead: Option<i64>) -> Running {
-    // A limit on the size of files is to be an error in the process, not its end.
-    let mut command = rosey_through("trap '' XFSZ; exec \"$0\" \"$@\"", dir.path());
+    let mut command = rosey(dir.path());
     command.args(arguments).env("RUST_LOG", "info");
     command.envs(ahead.map(|ahead| ("ROSEY_TEST_CLOCK_OFFSET_MS", ahead.to_string())));
     Running::start(&mut command)

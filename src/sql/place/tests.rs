@@ -41,6 +41,23 @@ fn every_way_to_exchange_one_of_the_three_files_is_told_from_writing_to_them() {
     assert!(difference().is_err_and(|why| why.contains("symbolic link")));
 }
 
+#[test]
+fn a_second_name_is_borne_for_a_moment_and_no_longer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [file, link] = ["db", "link"].map(|name| folder.path().join(name));
+    fs::write(&file, "x").expect("written");
+    let place = Place::new(&file).expect("a place");
+    fs::hard_link(&file, &link).expect("linked");
+    assert!(place.look().is_ok());
+    std::thread::sleep(LINKED * 2);
+    assert!(place.look().is_err_and(|why| why.contains("hard links")));
+    fs::remove_file(&link).expect("removed");
+    assert!(place.look().is_ok());
+    fs::hard_link(&file, &link).expect("linked");
+    assert!(place.look().is_ok(), "it counts from its own beginning");
+    assert!(Place::new(&file).is_err(), "nothing is begun with it");
+}
+
 /// A file system whose times are coarse, or come late, shows a checkpoint's writing only when it is over and settled.
 #[tokio::test]
 async fn a_checkpoint_whose_time_comes_late_is_no_overwriting() {

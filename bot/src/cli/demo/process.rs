@@ -10,6 +10,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::{net, time};
 
 use super::super::exit::{Exit, Failure};
+use super::super::files::PRIVATE;
 
 /// A process of the demo. Killed when it is dropped.
 pub(super) struct Process {
@@ -25,7 +26,11 @@ impl Process {
     /// Starts a process. Its stderr goes to `NAME.log` in `dir`.
     pub(super) fn start(name: &'static str, command: &mut Command, dir: &Path) -> Result<Self, Failure> {
         let log = dir.join(format!("{name}.log"));
-        let log = File::options().create(true).append(true).open(&log).map_err(|e| failed(name, e))?;
+        let mut options = File::options();
+        // It holds what was said in private.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, PRIVATE);
+        let log = options.create(true).append(true).open(&log).map_err(|e| failed(name, e))?;
         let child = command.stderr(log).kill_on_drop(true).spawn().map_err(|e| failed(name, e))?;
         Ok(Self { name, child })
     }

@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use super::super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
 use super::super::exit::{Exit, Failure};
+use super::super::files;
 use super::lock::Lock;
 use super::process::{Process, Server};
 use super::story::{self, Act};
@@ -161,7 +162,8 @@ impl Stage {
             Some(server) => command.args(["--nats-url", &server.url()]),
             None => command.arg("--no-nats"),
         };
-        command.stdin(Stdio::piped()).stdout(std::fs::File::create(self.file(SAID)).map_err(failed)?);
+        let said = files::begin(&self.file(SAID), files::PRIVATE).map_err(failed)?;
+        command.stdin(Stdio::piped()).stdout(said);
         Process::start("bot", &mut command, &self.dir)
     }
 

@@ -186,3 +186,67 @@ async fn tables_that_are_changed_by_hand_fail_what_needs_them_and_nothing_else()
     assert!(!log.contains("panicked"), "{log}");
     assert_eq!(world.file.number("SELECT count(*) FROM ledger").await, 3 + 3 + 1);
 }
+
+#[tokio::test]
+async fn a_ledger_that_is_changed_by_hand_is_no_fault_of_the_operations() {
+    let store = tempfile::tempdir().unwrap();
+    let world = World::on(NatsServer::with_jetstream(store.path()).await, DbFile::new()).await;
+    for (number, (change, undo)) in [
+        (
+            "ALTER TABLE ledger RENAME TO elsewhere; CREATE TABLE ledger (id TEXT)",
+            "DROP TABLE ledger; ALTER TABLE elsewhere RENAME TO ledger",
+        ),
+        ("ALTER TABLE ledger RENAME COLUMN hash TO print", "ALTER TABLE ledger RENAME COLUMN print TO hash"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let first = 1 + 4 * number as u64;
+        world.file.execute(change).await;
+        for line in first..first + 4 {
+            assert_eq!(world.offer(line).await.refusal(), None, "the stream has it");
+        }
+        // A call is answered by the service itself.
+        let enqueue = r#"{"content":"hello"}"#;
+        let refused = world.peer.request("rosey.db.messages.outbound.enqueue", enqueue).await.refusal();
+        assert!(refused.is_some_and(|code| code >= 500), "{refused:?}");
+        world.noticed("not applied").await;
+        assert_eq!(world.file.buried().await, 0);
+        world.file.execute(undo).await;
+        let all = i64::try_from(first + 3).unwrap();
+        wait_until("all are applied", || async { world.file.number(LINES).await == all }).await;
+        assert_eq!(world.file.buried().await, 0, "{}", world.serve.log());
+    }
+}
+
+#[tokio::test]
+async fn an_older_copy_of_all_three_files_that_is_written_over_them_is_refused() {
+    let mut world = World::core().await;
+    let path = world.file.path();
+    world.say_many(10).await;
+    let [older, right] = [0, 1].map(|_| tempfile::tempdir().unwrap());
+    let all = |from: &Path, to: &Path| {
+        for end in ["", "-wal", "-shm"] {
+            fs::copy(beside(from, end), beside(to, end)).unwrap();
+        }
+    };
+    all(&path, &older.path().join("db"));
+    world.say_many(10).await;
+    all(&path, &right.path().join("db"));
+    // As `cp` does it, but without the moment in which what a process has mapped is not there.
+    for (end, cut) in [("", false), ("-shm", false), ("-wal", true)] {
+        overwrite(&beside(&path, end), &fs::read(beside(&older.path().join("db"), end)).unwrap(), cut);
+    }
+    fs::File::options().write(true).open(&path).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+    assert!(world.say().await.is_err());
+    let perhaps = world.next;
+    world.noticed("is not the file that was opened").await;
+    world.nothing_is_taken_with(&[]).await;
+    for (end, cut) in [("", false), ("-shm", false), ("-wal", true)] {
+        overwrite(&beside(&path, end), &fs::read(beside(&right.path().join("db"), end)).unwrap(), cut);
+    }
+    world.all_is_well().await;
+    assert_eq!(world.offer(perhaps).await.refusal(), None);
+    world.acknowledged += 1;
+    world.goes_on().await;
+}
