@@ -1,6 +1,5 @@
 //! The holder's connection, which outlives its errors, the lock, and whether the file is still the one at its path.
 
-use std::fs::File;
 use std::io::ErrorKind;
 
 use sqlx::Connection as _;
@@ -15,7 +14,7 @@ use crate::sql::{limit, names};
 pub(super) struct Connection {
     /// None after it was lost.
     open: Option<SqliteConnection>,
-    lock: File,
+    lock: file::Lock,
     place: Place,
     /// Whether it was said that the file is not the one at the path.
     missed: bool,
@@ -25,7 +24,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) const fn new(
         open: SqliteConnection,
-        lock: File,
+        lock: file::Lock,
         place: Place,
         options: OutboxOptions,
     ) -> Self {

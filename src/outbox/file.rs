@@ -32,7 +32,7 @@ const WHOSE: &str = "SELECT (SELECT application_id FROM pragma_application_id), 
 pub(super) struct Opened {
     pub(super) connection: SqliteConnection,
     /// Ours for as long as this lives.
-    pub(super) lock: File,
+    pub(super) lock: Lock,
     pub(super) place: Place,
     pub(super) held: Held,
 }
@@ -124,14 +124,26 @@ async fn is_new(path: &Path, connection: &mut SqliteConnection) -> Result<bool, 
     }
 }
 
+/// The lock beside the file, until it is dropped.
+///
+/// It is given back explicitly: a process that this one is just starting has a copy of every open file for a moment, and
+/// closing ours alone would leave the lock with it.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 /// Takes the lock beside the file, or reports that another process holds it. The system releases it when its holder ends,
 /// however it ends.
-fn lock(options: &OutboxOptions) -> Result<File, OutboxError> {
+fn lock(options: &OutboxOptions) -> Result<Lock, OutboxError> {
     let path = options.path();
     let failed = |error| OutboxError::File { path: path.to_owned(), error };
     let file = files::lock(&beside(path, ".lock"), path, options.file_mode).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OutboxError::Held { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
