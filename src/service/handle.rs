@@ -33,7 +33,7 @@ pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, take
         && taken.message.headers.as_ref().is_some_and(|headers| headers.get(wire::LOOK).is_some())
     {
         if let Some(to) = shared.way_to(&taken.message) {
-            send(shared, to, wire::answer_headers(shared.db.database()), Vec::new()).await;
+            send_to(shared, &taken.message, to, wire::answer_headers(shared.db.database()), Vec::new()).await;
         }
         return;
     }
@@ -42,7 +42,7 @@ pub(super) async fn operation<O: Persist>(shared: &Shared<O>, index: usize, take
         Ok(to) => match perform(shared, index, &taken).await {
             Ok(reply) => {
                 count(&counters.done);
-                answer(shared, spec, to, reply).await;
+                answer(shared, spec, &taken.message, to, reply).await;
             }
             Err(cause) => refuse(shared, index, &taken, to, cause).await,
         },
@@ -61,7 +61,7 @@ pub(super) async fn unknown<O: Persist>(shared: &Shared<O>, message: Message) {
     let Some(to) = shared.way_to(&message) else { return };
     let cause = Cause::new(Code::UNKNOWN_OPERATION, "there is no such operation");
     let (headers, body) = refusal(shared, "{}", &cause);
-    send(shared, to, headers, body).await;
+    send_to(shared, &message, to, headers, body).await;
 }
 
 /// Headers and body of a refusal, as long as a message may be.
@@ -83,7 +83,7 @@ pub(super) async fn ping<O: Persist>(shared: &Shared<O>, message: Message) {
                 serde_json::json!({
                 "service": O::SERVICE, "version": version, "database_id": database,
                 "mode": shared.mode().as_str(), "stream": stream,
-                "id_header": wire::OPERATION_ID.to_string(),
+                "id_header": wire::OPERATION_ID.to_string(), "names_operations": true,
                 "instance": shared.instance.id, "seen": shared.instance.seen(),
                 "file_id": shared.db.file_id().unwrap_or_default(),
                 "foreign": shared.foreign.load(Ordering::Relaxed), "takeover": shared.takeover,
@@ -179,7 +179,7 @@ async fn refuse<O: Persist>(shared: &Shared<O>, index: usize, taken: &Taken, to:
     }
     if let Some(to) = to {
         let (headers, body) = refusal(shared, spec.empty, &cause);
-        send(shared, to, headers, body).await;
+        send_to(shared, message, to, headers, body).await;
     }
 }
 
@@ -236,7 +236,13 @@ pub(super) async fn wait(give_up: &watch::Receiver<bool>, pause: &mut Duration) 
     }
 }
 
-async fn answer<O: Persist>(shared: &Shared<O>, spec: &Spec, to: Option<To>, reply: Reply<O::Answer>) {
+async fn answer<O: Persist>(
+    shared: &Shared<O>,
+    spec: &Spec,
+    message: &Message,
+    to: Option<To>,
+    reply: Reply<O::Answer>,
+) {
     let Some(to) = to else { return };
     let database = shared.db.database();
     let most = shared.most();
@@ -265,6 +271,12 @@ async fn answer<O: Persist>(shared: &Shared<O>, spec: &Spec, to: Option<To>, rep
         Ok(body) => (wire::cut_headers(database, omitted), body),
         Err(e) => refusal(shared, spec.empty, &Cause::new(Code::DATABASE, e.0)),
     };
+    send_to(shared, message, to, headers, body).await;
+}
+
+/// Answers a message, and names the operation in it.
+async fn send_to<O>(shared: &Shared<O>, message: &Message, to: To, mut headers: HeaderMap, body: Vec<u8>) {
+    wire::name_operation(&mut headers, message);
     send(shared, to, headers, body).await;
 }
 
