@@ -125,14 +125,8 @@ async fn reply<O: Persist>(shared: &Shared<O>, card: &Card, verb: Verb, question
         }
     }
     let (body, omitted) = fit(body, shared.most());
-    let sent = match omitted {
-        0 => shared.client.publish(to.subject(), body.into()).await,
-        omitted => {
-            let headers = wire::cut_headers(shared.db.database(), omitted);
-            shared.client.publish_with_headers(to.subject(), headers, body.into()).await
-        }
-    };
-    if let Err(e) = sent {
+    let headers = wire::cut_headers(shared.db.database(), omitted);
+    if let Err(e) = shared.client.publish_with_headers(to.subject(), headers, body.into()).await {
         tracing::debug!("a question about the service is not answered: {e}");
     }
 }
