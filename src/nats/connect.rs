@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::inbox::Inbox;
 use super::look::Look;
 use super::probe::Probe;
-use super::reconnect::Refusals;
+use super::reconnect::{Refusals, ShortOnes};
 use super::status::Health;
 use crate::request::Head;
 
@@ -111,7 +111,8 @@ impl NatsOptions {
             None => options,
         };
         let refusals = Arc::new(Refusals::default());
-        let waited = Arc::clone(&refusals);
+        let short = Arc::new(ShortOnes::default());
+        let waited = (Arc::clone(&refusals), Arc::clone(&short));
         options
             .name(self.name)
             .retry_on_initial_connect()
@@ -120,9 +121,14 @@ impl NatsOptions {
             .request_timeout(None)
             .client_capacity(self.queue)
             .subscription_capacity(1 << 16)
-            .reconnect_delay_callback(move |attempt| waited.delay(attempt))
+            .reconnect_delay_callback(move |attempt| waited.0.delay(attempt) + waited.1.delay())
             .event_callback(move |e| {
                 count(&refusals, &e);
+                match e {
+                    Event::Connected => short.up(),
+                    Event::Disconnected => short.down(ended_at_message()),
+                    _ => {}
+                }
                 look.pass(e, event.clone());
                 future::ready(())
             })
@@ -229,6 +235,14 @@ pub(crate) fn refuses_us(event: &Event) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a connection of this process has just ended at a message that cannot be read, as far as that is told.
+fn ended_at_message() -> bool {
+    #[cfg(feature = "sqlite")]
+    return super::unreadable::has_just_ended();
+    #[cfg(not(feature = "sqlite"))]
+    false
 }
 
 /// Counts the refusals in a row: the end of a connection that was refused is none of its own.
