@@ -103,7 +103,7 @@ impl NatsOptions {
         }
         let limit = (self.recognition / 2).max(Duration::from_secs(1));
         let addresses: Vec<&str> = self.url.split(',').map(str::trim).collect();
-        let look = Look::new(&addresses);
+        let look = Look::new(&addresses, &self.name);
         // The client reads user and password of an address, and never sends them.
         options = match addresses.iter().find_map(|address| login(address)) {
             Some((user, Some(password))) => options.user_and_password(user, password),
@@ -192,7 +192,7 @@ fn is_host(text: &str) -> bool {
 }
 
 /// User and password in an address, or a token alone.
-fn login(address: &str) -> Option<(String, Option<String>)> {
+pub(super) fn login(address: &str) -> Option<(String, Option<String>)> {
     let (_, rest) = address.split_once("://").unwrap_or(("", address));
     let (login, _) = rest.rsplit_once('@')?;
     let (user, password) = login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)));

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::support::{
-    BOTH, DbFile, NatsServer, Port, Proxy, Ran, ServeProcess, Url, run, run_with, wait_until,
+    BOTH, DbFile, NatsServer, Peer, Port, Proxy, Ran, ServeProcess, Url, run, run_with, wait_until,
 };
 
 /// An address with a user in it; the password is `x`.
@@ -194,11 +194,18 @@ async fn why_there_is_no_connection_is_said_by_client_and_service() {
     let config = format!("tls {{ cert_file: {:?}, key_file: {:?} }}", cert, key);
     let untrusted = NatsServer::with_config(&config).await;
     let closed = Port::reserve();
+    let full = NatsServer::with_config("max_connections: 1").await;
+    let _only = Peer::connect(&full).await;
+    let old = NatsServer::with_config("no_header_support: true").await;
+    let narrow = NatsServer::with_config("max_control_line: 60").await;
     for (url, expected) in [
         (format!("nats://127.0.0.1:{}", closed.number), "no NATS server answers"),
         ("nats://no-such-host.invalid:4222".to_owned(), "host name of the NATS server is not found"),
         (web, "is no NATS server"),
         (quiet, "no greeting of a NATS server comes"),
+        (full.url(), "refuses this client (it says: maximum connections exceeded)"),
+        (old.url(), "refuses this client (it says: no responders requires headers support)"),
+        (narrow.url(), "refuses this client (it says: maximum control line exceeded)"),
         (untrusted.url(), "by an authority that this machine trusts"),
     ] {
         for said in said(&url).await {
