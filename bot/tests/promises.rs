@@ -26,6 +26,7 @@ mod promises {
     mod same_id;
     mod secrets;
     mod settings;
+    mod shared_inboxes;
     mod shutdown;
     mod signals;
     mod switches;

@@ -16,7 +16,7 @@ use super::inbox::Inbox;
 use super::look::Look;
 use super::names::Names;
 use super::probe::Probe;
-use super::reconnect::Refusals;
+use super::reconnect::{Refusals, ShortOnes};
 use super::status::Health;
 use crate::namespace::{Namespace, NamespaceError};
 use crate::request::Head;
@@ -124,7 +124,7 @@ impl NatsOptions {
         }
         let limit = (self.recognition / 2).max(Duration::from_secs(1));
         let addresses: Vec<&str> = self.url.split(',').map(str::trim).collect();
-        let look = Look::new(&addresses);
+        let look = Look::new(&addresses, &self.name);
         // The client reads user and password of an address, and never sends them.
         options = match addresses.iter().find_map(|address| login(address)) {
             Some((user, Some(password))) => options.user_and_password(user, password),
@@ -132,7 +132,8 @@ impl NatsOptions {
             None => options,
         };
         let refusals = Arc::new(Refusals::default());
-        let waited = Arc::clone(&refusals);
+        let short = Arc::new(ShortOnes::default());
+        let waited = (Arc::clone(&refusals), Arc::clone(&short));
         options
             .name(self.name)
             .retry_on_initial_connect()
@@ -141,9 +142,14 @@ impl NatsOptions {
             .request_timeout(None)
             .client_capacity(self.queue)
             .subscription_capacity(1 << 16)
-            .reconnect_delay_callback(move |attempt| waited.delay(attempt))
+            .reconnect_delay_callback(move |attempt| waited.0.delay(attempt) + waited.1.delay())
             .event_callback(move |e| {
                 count(&refusals, &e);
+                match e {
+                    Event::Connected => short.up(),
+                    Event::Disconnected => short.down(ended_at_message()),
+                    _ => {}
+                }
                 look.pass(e, event.clone());
                 future::ready(())
             })
@@ -214,7 +220,7 @@ fn is_host(text: &str) -> bool {
 }
 
 /// User and password in an address, or a token alone.
-fn login(address: &str) -> Option<(String, Option<String>)> {
+pub(super) fn login(address: &str) -> Option<(String, Option<String>)> {
     let (_, rest) = address.split_once("://").unwrap_or(("", address));
     let (login, _) = rest.rsplit_once('@')?;
     let (user, password) = login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)));
@@ -257,6 +263,14 @@ pub(crate) fn refuses_us(event: &Event) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a connection of this process has just ended at a message that cannot be read, as far as that is told.
+fn ended_at_message() -> bool {
+    #[cfg(feature = "sqlite")]
+    return super::unreadable::has_just_ended();
+    #[cfg(not(feature = "sqlite"))]
+    false
 }
 
 /// Counts the refusals in a row: the end of a connection that was refused is none of its own.

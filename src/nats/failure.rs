@@ -4,6 +4,8 @@ use std::fmt;
 
 use async_nats::{ClientError, ConnectErrorKind, Event};
 
+use super::look::REFUSES;
+
 /// The kinds of connection failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -15,6 +17,8 @@ pub(crate) enum Kind {
     Silent,
     /// The connection must be encrypted, and the TLS handshake fails.
     Untrusted,
+    /// The server answers, and refuses the client for another reason than its user or password.
+    Refused,
     /// The peer does not speak the NATS protocol.
     Foreign,
 }
@@ -32,6 +36,7 @@ impl fmt::Display for Kind {
                 "no encrypted connection to the NATS server; is its certificate made for this name, by an authority that \
                  this machine trusts?"
             }
+            Self::Refused => "the NATS server refuses this client",
             Self::Foreign => "what answers at the address is no NATS server",
         })
     }
@@ -66,7 +71,9 @@ impl Failure {
 /// The kind of an I/O error.
 fn of_io(why: &str) -> Kind {
     let lower = why.to_lowercase();
-    if lower.contains("lookup address") {
+    if why.starts_with(REFUSES) {
+        Kind::Refused
+    } else if lower.contains("lookup address") {
         // The library calls it so where several addresses are given.
         Kind::Unnamed
     } else if lower.contains("os error") || lower.contains("unexpected end") {
@@ -91,6 +98,11 @@ mod tests {
             ("DNS error: failed to lookup address information", Kind::Unnamed, "failed to lookup"),
             ("IO error: failed to lookup address information: x", Kind::Unnamed, "failed to lookup"),
             ("timed out", Kind::Silent, "no greeting"),
+            (
+                "IO error: it says: no TLS here (os error)",
+                Kind::Refused,
+                "refuses this client (it says: no TLS",
+            ),
             ("IO error: expected INFO, got nothing", Kind::Foreign, "expected INFO"),
         ] {
             let failure = Failure::of(&Event::ClientError(ClientError::Other(text.to_owned()))).expect(text);

@@ -16,7 +16,9 @@ use tokio::sync::oneshot;
 
 use super::others::Others;
 use super::stored::PubAck;
+use super::tokens::Tokens;
 use super::wire;
+use crate::request::OpId;
 
 /// Whose reply a waiter expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,7 @@ pub struct InboxCounts {
     pub waiting: usize,
     /// Replies that arrived after their waiter had gone, because the other path had served the request.
     pub late: u64,
-    /// Replies from a sender other than our service or stream.
+    /// Replies from a sender other than our service or stream, and replies to another operation.
     pub foreign: u64,
     /// How often replies arrived faster than they were read, and some were lost. Requests whose reply is lost
     /// fall back to the other path.
@@ -60,12 +62,12 @@ pub struct InboxCounts {
 
 #[derive(Debug)]
 pub(super) struct Inbox {
-    /// `_INBOX.x.`; a waiter's subject is this prefix, its key and its turn.
+    /// `_INBOX.x.`; a waiter's subject is this prefix, its key and its token.
     prefix: String,
     /// The stream whose acknowledgements count.
     stream: String,
     waiters: Mutex<Slab<Waiter>>,
-    turn: AtomicU64,
+    tokens: Tokens,
     late: AtomicU64,
     foreign: AtomicU64,
     overruns: AtomicU64,
@@ -76,11 +78,27 @@ pub(super) struct Inbox {
 
 #[derive(Debug)]
 struct Waiter {
-    /// Slab keys are reused; turns are not.
-    turn: u64,
+    /// Slab keys are reused, and can be guessed; tokens are not, and cannot.
+    token: u64,
     asked: Subject,
     expects: Expects,
+    operation: Option<Asked>,
     tx: oneshot::Sender<Settled>,
+}
+
+/// The operation that a waiter has sent.
+#[derive(Clone, Debug)]
+struct Asked {
+    id: OpId,
+    /// Whether the service names the operation that it answers. One that is older does not.
+    named: bool,
+}
+
+impl Asked {
+    /// Whether this is an answer to this operation, and not to another one that was sent with the same reply subject.
+    fn is_answered_by(&self, answer: &Message) -> bool {
+        wire::answered(answer).map_or(!self.named, |id| id.is_some_and(|id| id == self.id))
+    }
 }
 
 /// A registered waiter. Dropping it removes the waiter.
@@ -88,7 +106,7 @@ struct Waiter {
 pub(super) struct Ticket {
     inbox: Arc<Inbox>,
     key: usize,
-    turn: u64,
+    token: u64,
     pub(super) rx: oneshot::Receiver<Settled>,
 }
 
@@ -98,7 +116,7 @@ impl Inbox {
             prefix: format!("{inbox}."),
             stream,
             waiters: Mutex::default(),
-            turn: AtomicU64::new(0),
+            tokens: Tokens::default(),
             late: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
             overruns: AtomicU64::new(0),
@@ -114,17 +132,33 @@ impl Inbox {
 
     /// Registers a waiter for the reply to a request on the subject `asked`.
     pub(super) fn wait(self: &Arc<Self>, asked: Subject, expects: Expects) -> Ticket {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.register(asked, expects, None)
+    }
+
+    /// As [`wait`](Self::wait), for an operation: an answer to another one does not settle it. `named`: whether the
+    /// service names in its answers what it answers.
+    pub(super) fn wait_for_operation(
+        self: &Arc<Self>,
+        asked: Subject,
+        expects: Expects,
+        id: &OpId,
+        named: bool,
+    ) -> Ticket {
+        self.register(asked, expects, Some(Asked { id: id.clone(), named }))
+    }
+
+    fn register(self: &Arc<Self>, asked: Subject, expects: Expects, operation: Option<Asked>) -> Ticket {
+        let token = self.tokens.next();
         let (tx, rx) = oneshot::channel();
-        let key = self.lock().insert(Waiter { turn, asked, expects, tx });
-        Ticket { inbox: Arc::clone(self), key, turn, rx }
+        let key = self.lock().insert(Waiter { token, asked, expects, operation, tx });
+        Ticket { inbox: Arc::clone(self), key, token, rx }
     }
 
     /// Delivers a message to its waiter, if it counts as an answer.
     pub(super) fn settle(&self, message: Message) {
-        let Some((key, turn)) = self.parse(message.subject.as_str()) else { return };
+        let Some((key, token)) = self.parse(message.subject.as_str()) else { return };
         let mut waiters = self.lock();
-        let Some(waiter) = waiters.get(key).filter(|w| w.turn == turn) else {
+        let Some(waiter) = waiters.get(key).filter(|w| w.token == token) else {
             self.late.fetch_add(1, Ordering::Relaxed);
             drop(waiters);
             self.others.note(&message);
@@ -132,7 +166,10 @@ impl Inbox {
         };
         let settled = if message.status == Some(StatusCode::NO_RESPONDERS) {
             Settled::NobodyThere
-        } else if waiter.expects == Expects::Anybody || wire::is_ours(&message) {
+        } else if waiter.expects == Expects::Anybody
+            || (wire::is_ours(&message)
+                && waiter.operation.as_ref().is_none_or(|asked| asked.is_answered_by(&message)))
+        {
             Settled::Answer(message)
         } else if let Some(ack) = self.our_stream(waiter.expects, &message) {
             Settled::Stored(ack)
@@ -173,8 +210,8 @@ impl Inbox {
     /// Releases the waiters whose request the server has denied: those that asked on this subject, and the
     /// one whose own inbox subject it is.
     pub(super) fn deny(&self, subject: &str) {
-        let own = self.parse(subject).map(|(_, turn)| turn);
-        let denied = |waiter: &Waiter| Some(waiter.turn) == own || waiter.asked.as_str() == subject;
+        let own = self.parse(subject).map(|(_, token)| token);
+        let denied = |waiter: &Waiter| Some(waiter.token) == own || waiter.asked.as_str() == subject;
         self.end(denied, Settled::Denied);
     }
 
@@ -223,6 +260,7 @@ impl Inbox {
         if first {
             let who = match PubAck::read(&message.payload) {
                 Some(ack) => format!("the stream {:?}", ack.stream),
+                None if wire::is_ours(message) => "our database service, to another operation,".to_owned(),
                 None => "a service that is not our database service".to_owned(),
             };
             tracing::warn!(
@@ -233,8 +271,8 @@ impl Inbox {
     }
 
     fn parse(&self, subject: &str) -> Option<(usize, u64)> {
-        let (key, turn) = subject.strip_prefix(self.prefix.as_str())?.split_once('-')?;
-        Some((key.parse().ok()?, turn.parse().ok()?))
+        let (key, token) = subject.strip_prefix(self.prefix.as_str())?.split_once('-')?;
+        Some((key.parse().ok()?, u64::from_str_radix(token, 16).ok()?))
     }
 
     fn lock(&self) -> MutexGuard<'_, Slab<Waiter>> {
@@ -248,7 +286,7 @@ impl Ticket {
         let mut subject = String::with_capacity(self.inbox.prefix.len() + 24);
         subject.push_str(&self.inbox.prefix);
         // Writing into a `String` does not fail.
-        let _ = write!(subject, "{}-{}", self.key, self.turn);
+        let _ = write!(subject, "{}-{:x}", self.key, self.token);
         subject
     }
 }
@@ -256,7 +294,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut waiters = self.inbox.lock();
-        if waiters.get(self.key).is_some_and(|w| w.turn == self.turn) {
+        if waiters.get(self.key).is_some_and(|w| w.token == self.token) {
             waiters.remove(self.key);
         }
     }
@@ -306,6 +344,33 @@ mod tests {
         assert_eq!(inbox.counts().foreign, 2);
         inbox.settle(message(ticket.subject(), true, "{}"));
         assert!(matches!(ticket.rx.try_recv(), Ok(Settled::Answer(_))));
+    }
+
+    #[test]
+    fn an_answer_to_another_operation_settles_nothing() {
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let (id, other) = (OpId::new(), OpId::new());
+        let answer = |ticket: &Ticket, names: Option<&str>| {
+            let mut answer = message(ticket.subject(), true, "{}");
+            if let (Some(headers), Some(names)) = (&mut answer.headers, names) {
+                headers.insert(wire::OPERATION_ID, names);
+            }
+            answer
+        };
+        // `named`: whether the service names what it answers; then what settles the request of `id`.
+        for (named, names, settles) in [
+            (true, Some(&id), true),
+            (true, Some(&other), false),
+            (true, None, false),
+            (false, Some(&id), true),
+            (false, Some(&other), false),
+            (false, None, true),
+        ] {
+            let mut ticket = inbox.wait_for_operation("a".into(), Expects::Stream, &id, named);
+            inbox.settle(answer(&ticket, names.map(ToString::to_string).as_deref()));
+            assert_eq!(matches!(ticket.rx.try_recv(), Ok(Settled::Answer(_))), settles, "{named} {names:?}");
+        }
+        assert_eq!(inbox.counts().foreign, 3);
     }
 
     #[test]

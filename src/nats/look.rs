@@ -5,12 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::{ClientError, ConnectErrorKind, Event, ServerAddr};
-use tokio::io::AsyncReadExt;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time;
 
+use super::connect::login;
+
 /// How long a server may take to accept a connection, and how long to send its greeting.
 const LIMIT: Duration = Duration::from_secs(1);
+/// What a server says to a client that it refuses follows.
+pub(super) const REFUSES: &str = "it says: ";
 /// The shortest interval between two diagnoses while connecting keeps failing.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -18,13 +23,15 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Look {
     addresses: Vec<String>,
+    /// The client's name.
+    name: String,
     last: Mutex<Option<Instant>>,
 }
 
 impl Look {
-    pub(super) fn new(addresses: &[&str]) -> Arc<Self> {
+    pub(super) fn new(addresses: &[&str], name: &str) -> Arc<Self> {
         let addresses = addresses.iter().map(ToString::to_string).collect();
-        Arc::new(Self { addresses, last: Mutex::default() })
+        Arc::new(Self { addresses, name: name.to_owned(), last: Mutex::default() })
     }
 
     /// Forwards an event. An event that says only that the network failed is forwarded with the cause that
@@ -52,7 +59,7 @@ impl Look {
     async fn reason(&self) -> String {
         let mut away = String::new();
         for address in &self.addresses {
-            match look(address).await {
+            match look(address, &self.name).await {
                 Ok(found) => return found,
                 Err(why) => away = why,
             }
@@ -62,20 +69,19 @@ impl Look {
 }
 
 /// What is wrong with the server at an address; `Err` if no server is there.
-async fn look(address: &str) -> Result<String, String> {
+async fn look(address: &str, name: &str) -> Result<String, String> {
     let server: ServerAddr = address.parse().map_err(|e: std::io::Error| e.to_string())?;
     let connect = TcpStream::connect((server.host().to_owned(), server.port()));
     let mut stream = match time::timeout(LIMIT, connect).await {
         Ok(stream) => stream.map_err(|e| e.to_string())?,
         Err(_) => return Err("no connection in time: os error".to_owned()),
     };
-    let mut greeting = [0; 4096];
-    let read = match time::timeout(LIMIT, stream.read(&mut greeting)).await {
-        Ok(Ok(read)) => read,
+    let mut text = String::new();
+    match time::timeout(LIMIT, read(&mut stream, &mut text)).await {
+        Ok(Ok(_)) => {}
         Ok(Err(e)) => return Err(e.to_string()),
         Err(_) => return Err("no greeting in time: os error".to_owned()),
-    };
-    let text = String::from_utf8_lossy(&greeting[..read]);
+    }
     if text.is_empty() {
         return Err("unexpected end of the connection".to_owned());
     }
@@ -86,7 +92,52 @@ async fn look(address: &str) -> Result<String, String> {
     if server.tls_required() || text.contains("\"tls_required\":true") {
         return Ok("the handshake for TLS fails".to_owned());
     }
-    Err("it greets, and then the connection ends: os error".to_owned())
+    match time::timeout(LIMIT, refusal(&mut stream, text, &hello(address, name))).await {
+        Ok(Some(refusal)) => Ok(format!("{REFUSES}{refusal}")),
+        _ => Err("it greets, and then the connection ends: os error".to_owned()),
+    }
+}
+
+/// Reads what comes next, at most 4 KiB; how much it is.
+async fn read(stream: &mut TcpStream, text: &mut String) -> std::io::Result<usize> {
+    let mut bytes = [0; 4096];
+    let read = stream.read(&mut bytes).await?;
+    text.push_str(&String::from_utf8_lossy(&bytes[..read]));
+    Ok(read)
+}
+
+/// What the client library says first: a server judges a client by it.
+fn hello(address: &str, name: &str) -> String {
+    let (user, pass, token) = match login(address) {
+        Some((user, Some(password))) => (Some(user), Some(password), None),
+        Some((token, None)) => (None, None, Some(token)),
+        None => (None, None, None),
+    };
+    let connect = json!({
+        "verbose": false, "pedantic": false, "user_jwt": null, "nkey": null, "sig": null, "name": name, "echo": true,
+        "lang": "rust", "version": "0.0.0", "protocol": 1, "tls_required": false, "user": user, "pass": pass,
+        "auth_token": token, "headers": true, "no_responders": true,
+    });
+    format!("CONNECT {connect}\r\nPING\r\n")
+}
+
+/// Says hello, and waits for the server's word on it; nothing if it lets the client in.
+async fn refusal(stream: &mut TcpStream, mut text: String, hello: &str) -> Option<String> {
+    // A server that has refused already may have closed the connection.
+    let _ = stream.write_all(hello.as_bytes()).await;
+    loop {
+        let said = text.lines().find_map(|line| line.strip_prefix("-ERR "));
+        if let Some(said) = said.filter(|_| text.ends_with('\n')) {
+            let said: String = said.trim().trim_matches('\'').chars().filter(|c| !c.is_control()).collect();
+            // What the client proves with its credentials is not proven here: that it is not let in means nothing.
+            let unproven = said.to_lowercase().contains("authorization violation");
+            return (!unproven).then(|| said.chars().take(200).collect());
+        }
+        let let_in = text.lines().any(|line| line == "PONG");
+        if let_in || text.len() > 1 << 20 || !matches!(read(stream, &mut text).await, Ok(1..)) {
+            return None;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +154,7 @@ mod tests {
             let (mut stream, _) = listener.accept().await.expect("a connection");
             stream.write_all(greeting.as_bytes()).await.expect("sent");
         });
-        let found = look(&address).await;
+        let found = look(&address, "rosey").await;
         server.await.expect("greeted");
         found
     }
@@ -118,7 +169,13 @@ mod tests {
             greets_with("HTTP/1.1 400 Bad Request\r\n\r\n").await,
             Ok("it greets with \"HTTP/1.1 400 Bad Request\"".to_owned())
         );
-        for absent in ["", "INFO {}\r\n"] {
+        assert_eq!(
+            greets_with("INFO {}\r\n-ERR 'maximum connections exceeded'\r\n").await,
+            Ok("it says: maximum connections exceeded".to_owned())
+        );
+        for absent in
+            ["", "INFO {}\r\n", "INFO {}\r\n-ERR 'Authorization Violation'\r\n", "INFO {}\r\nPONG\r\n"]
+        {
             assert!(greets_with(absent).await.is_err(), "{absent:?}");
         }
     }

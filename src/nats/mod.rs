@@ -16,6 +16,7 @@ mod probe;
 mod reconnect;
 mod status;
 pub mod stored;
+pub(crate) mod tokens;
 #[cfg(feature = "sqlite")]
 pub mod unreadable;
 pub mod wire;
@@ -221,7 +222,12 @@ impl<O: Operation> NatsService<O> {
                 Expects::Stream
             }
         };
-        let ticket = shared.inbox.wait(subject.clone(), expects);
+        let ticket = shared.inbox.wait_for_operation(
+            subject.clone(),
+            expects,
+            &request.head.id,
+            shared.health.names_operations(),
+        );
         // Check again: if the service was lost before this ticket was registered, its waiters have been
         // released already.
         if shared.health.way(kind)? != way {

@@ -37,6 +37,8 @@ struct Word {
     stream: String,
     /// The header from which the service reads an operation's id, if it knows more than the stream's.
     id_header: String,
+    /// Whether it names in each answer the operation that it answers.
+    names_operations: bool,
     instance: String,
     seen: i64,
     file_id: String,
@@ -211,6 +213,7 @@ impl Probe {
         let word: Word = serde_json::from_slice(&answer.payload).unwrap_or_default();
         let mode = Mode::named(&word.mode).unwrap_or_default();
         self.health.set_keyed(keys::understood(&word.id_header));
+        self.health.set_names_operations(word.names_operations);
         let stream = (mode == Mode::JetStream && word.stream == self.names.stream).then(|| database.clone());
         Some((Recognition::Ours { database, mode }, stream, word))
     }

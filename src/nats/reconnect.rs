@@ -2,7 +2,8 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The longest back-off in milliseconds, before jitter.
 const LONGEST: u64 = 200;
@@ -29,6 +30,45 @@ const PATIENT: u32 = 5;
 /// The back-off after the first refusal that is answered with one, and the longest.
 const REFUSED: Duration = Duration::from_millis(500);
 const LONGEST_REFUSED: Duration = Duration::from_secs(5);
+
+/// A connection that ends sooner than this is a short one.
+const SHORT: Duration = Duration::from_secs(1);
+/// So many short ones in a row are tried again as soon as a loss.
+const SHORT_ONES: u32 = 20;
+/// What each short one after these adds to the back-off, and the longest.
+const SHORT_STEP: Duration = Duration::from_millis(10);
+const LONGEST_SHORT: Duration = Duration::from_millis(200);
+
+/// How many connections in a row have ended right after they came up, as behind a proxy without a server, or on a server that
+/// closes each one.
+#[derive(Debug, Default)]
+pub(super) struct ShortOnes(Mutex<InARow>);
+
+#[derive(Debug, Default)]
+struct InARow {
+    up: Option<Instant>,
+    ended: u32,
+}
+
+impl ShortOnes {
+    pub(super) fn up(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).up = Some(Instant::now());
+    }
+
+    /// A connection has ended. `at_message`: at a message that cannot be read, of which any peer may send many. Requests are
+    /// answered between them only if the connection is back at once.
+    pub(super) fn down(&self, at_message: bool) {
+        let mut row = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let short = row.up.take().is_some_and(|up| up.elapsed() < SHORT) && !at_message;
+        row.ended = if short { row.ended.saturating_add(1) } else { 0 };
+    }
+
+    /// What they add to the back-off.
+    pub(super) fn delay(&self) -> Duration {
+        let ended = self.0.lock().unwrap_or_else(PoisonError::into_inner).ended;
+        SHORT_STEP.saturating_mul(ended.saturating_sub(SHORT_ONES)).min(LONGEST_SHORT)
+    }
+}
 
 /// How often in a row the server has refused the user or password. Only an operator changes that, and every attempt is a line
 /// in the server's log: the attempts become rarer.
@@ -75,6 +115,26 @@ mod tests {
         assert!(refusals.delay(1_000) >= LONGEST_REFUSED);
         refusals.over();
         assert!(within_a_second(&refusals));
+    }
+
+    #[test]
+    fn connections_that_end_at_once_are_made_less_often_until_one_lasts() {
+        let short = ShortOnes::default();
+        let one = || {
+            short.up();
+            short.down(false);
+            short.delay()
+        };
+        assert!((0..SHORT_ONES).all(|_| one().is_zero()));
+        assert_eq!((0..100).map(|_| one()).last(), Some(LONGEST_SHORT));
+        short.0.lock().expect("no panic").up = Instant::now().checked_sub(SHORT);
+        short.down(false);
+        assert!(short.delay().is_zero());
+        for _ in 0..1_000 {
+            short.up();
+            short.down(true);
+        }
+        assert!(short.delay().is_zero(), "a flood of messages that cannot be read");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -192,6 +192,9 @@ pub(super) struct Health {
     other_database_named: AtomicBool,
     /// Whether the service reads an operation's id from its own header.
     keyed: AtomicBool,
+    /// How many more pings must be answered by a service that names the operation in its answers, until all answers
+    /// must name it.
+    unnamed: AtomicU32,
     /// The subjects that the server denies on this connection.
     denials: Denials,
 }
@@ -212,6 +215,11 @@ pub(super) fn denied(subject: &str) -> Cause {
         ),
     )
 }
+
+/// No ping was answered over this connection.
+const UNKNOWN: u32 = u32::MAX;
+/// How many pings an instance is remembered that does not name the operation in its answers.
+const REMEMBERED: u32 = 20;
 
 const SERVICE: u8 = 0;
 const STREAM: u8 = 1;
@@ -248,6 +256,7 @@ impl Health {
             recheck: Notify::new(),
             other_database_named: AtomicBool::new(false),
             keyed: AtomicBool::new(false),
+            unnamed: AtomicU32::new(UNKNOWN),
             denials: Denials::default(),
         }
     }
@@ -261,6 +270,22 @@ impl Health {
 
     pub(super) fn set_keyed(&self, keyed: bool) {
         self.keyed.store(keyed, Ordering::Release);
+    }
+
+    /// Whether our service names in each answer the operation that it answers.
+    pub(super) fn names_operations(&self) -> bool {
+        self.unnamed.load(Ordering::Acquire) == 0
+    }
+
+    /// Records whether the instance that answered a ping does so. Instances of several versions may share the
+    /// requests while they are upgraded: an older one is remembered for some pings.
+    pub(super) fn set_names_operations(&self, names: bool) {
+        let next = |left| match (names, left) {
+            (false, _) => Some(REMEMBERED),
+            (true, UNKNOWN) => Some(0),
+            (true, left) => Some(left.saturating_sub(1)),
+        };
+        let _ = self.unnamed.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
     }
 
     /// Records that the server denies publishing to this subject.
@@ -277,6 +302,7 @@ impl Health {
     /// Resets what belongs to one connection: the next one may have another user, or another server.
     pub(super) fn begin_again(&self) {
         self.set_keyed(false);
+        self.unnamed.store(UNKNOWN, Ordering::Release);
         self.subjects().clear();
         self.denials.any.store(false, Ordering::Release);
     }

@@ -77,6 +77,12 @@ pub fn ends(cause: String) {
     *END.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), cause));
 }
 
+/// Whether a connection was lost just now because of data that it received.
+pub(super) fn has_just_ended() -> bool {
+    let end = END.lock().unwrap_or_else(PoisonError::into_inner);
+    end.as_ref().is_some_and(|(at, _)| at.elapsed() < SOON)
+}
+
 /// Why a connection was lost just now, if the cause is data that it received.
 pub(crate) fn ended() -> Option<String> {
     let end = END.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -146,6 +146,21 @@ pub fn is_ours(message: &Message) -> bool {
     message.headers.as_ref().is_some_and(|h| h.get(REPLY).is_some())
 }
 
+/// The operation that a reply of our service names: `Some(None)` if it is not a valid id, `None` if it names none.
+#[must_use]
+pub fn answered(message: &Message) -> Option<Option<OpId>> {
+    let id = message.headers.as_ref()?.get(OPERATION_ID)?;
+    Some(OpId::parse(id.as_str()).ok())
+}
+
+/// Names in the headers of an answer the operation that is answered, if the request has our own header for its id.
+pub fn name_operation(answer: &mut HeaderMap, request: &Message) {
+    let id = request.headers.as_ref().and_then(|headers| value(headers, &OPERATION_ID));
+    if let Some(id) = id.and_then(|id| OpId::parse(id).ok()) {
+        answer.insert(OPERATION_ID, id.to_string());
+    }
+}
+
 /// The database that a reply names.
 #[must_use]
 pub fn database(message: &Message) -> Option<&str> {

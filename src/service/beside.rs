@@ -23,6 +23,7 @@ use super::received::UpTo;
 use super::subscription::told;
 use super::{ServeError, Shared, server_time};
 use crate::nats::names::Names;
+use crate::nats::tokens::Tokens;
 use crate::nats::{stored, wire};
 use crate::operation::{Kind, Operation};
 use crate::store::Store;
@@ -40,6 +41,19 @@ const TIME_EVERY: u64 = 5;
 /// So many services are named at the most.
 const NAMED: usize = 16;
 
+/// The questions that are asked: each has a reply subject of its own, which nobody can guess before it is answered.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    /// Who of our own kind is there.
+    Who,
+    /// What services there are.
+    Info,
+    /// What the server's time is.
+    Time,
+    /// The query at this place.
+    Query(usize),
+}
+
 /// What the keys of these notices begin with.
 const PREFIX: &str = "neighbour.";
 /// The key of the notice that the clock is doubtful.
@@ -56,6 +70,9 @@ struct Beside<O, D> {
     shared: Arc<Shared<O, D>>,
     inbox: String,
     answers: Subscriber,
+    tokens: Tokens,
+    /// What was asked under which token, and when.
+    open: HashMap<u64, (Asked, Instant)>,
     /// The queries, with what is asked.
     queries: Vec<(Subject, &'static str)>,
     /// When a stream acknowledged a question on a subject.
@@ -88,6 +105,8 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
     let mut beside = Beside {
         inbox,
         answers,
+        tokens: Tokens::default(),
+        open: HashMap::new(),
         queries: queries.map(|(_, spec, subject)| (subject.clone(), spec.example)).collect(),
         stored: BTreeMap::new(),
         kinds: Found::new(),
@@ -122,22 +141,26 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
 }
 
 impl<O: Operation, D: Store<O>> Beside<O, D> {
+    /// The reply subject of a question. An answer may be as late as it may count.
+    fn reply_to(&mut self, asked: Asked) -> String {
+        let token = self.tokens.next();
+        self.open.insert(token, (asked, Instant::now()));
+        format!("{}.{token:x}", self.inbox)
+    }
+
     async fn ask(&mut self, round: u64, denied: bool, micro_denied: bool) {
         let client = self.shared.client.clone();
+        self.open.retain(|_, (_, at)| at.elapsed() < COUNTS);
         if !denied {
             self.asked = self.shared.progress.received.asked();
             let question = self.shared.instance.question(self.asked.as_ref().map(|up_to| up_to.delivery));
-            let _ = client
-                .publish_with_reply(
-                    who_subject(&self.shared.names),
-                    format!("{}.who", self.inbox),
-                    question.into(),
-                )
-                .await;
+            let reply = self.reply_to(Asked::Who);
+            let _ = client.publish_with_reply(who_subject(&self.shared.names), reply, question.into()).await;
         }
-        if let Some(stream) = self.shared.stream.as_ref().filter(|_| round.is_multiple_of(TIME_EVERY)) {
-            let question = format!("$JS.API.STREAM.INFO.{}", stream.name);
-            let _ = client.publish_with_reply(question, format!("{}.time", self.inbox), "".into()).await;
+        let stream = self.shared.stream.as_ref().filter(|_| round.is_multiple_of(TIME_EVERY));
+        if let Some(question) = stream.map(|stream| format!("$JS.API.STREAM.INFO.{}", stream.name)) {
+            let reply = self.reply_to(Asked::Time);
+            let _ = client.publish_with_reply(question, reply, "".into()).await;
         }
         if !round.is_multiple_of(2) {
             return;
@@ -146,21 +169,21 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
             self.stored.retain(|_, at| at.elapsed() < STORED);
             let mut headers = HeaderMap::new();
             headers.insert(wire::LOOK, "1");
-            for (place, (subject, example)) in self.queries.iter().enumerate() {
-                if self.stored.contains_key(subject) {
+            for (place, (subject, example)) in self.queries.clone().into_iter().enumerate() {
+                if self.stored.contains_key(&subject) {
                     continue;
                 }
                 for _ in 0..TIMES {
-                    let reply = format!("{}.{place}", self.inbox);
-                    let headers = headers.clone();
+                    let (reply, headers) = (self.reply_to(Asked::Query(place)), headers.clone());
                     let _ = client
-                        .publish_with_reply_and_headers(subject.clone(), reply, headers, (*example).into())
+                        .publish_with_reply_and_headers(subject.clone(), reply, headers, example.into())
                         .await;
                 }
             }
         }
         if !micro_denied {
-            let _ = client.publish_with_reply("$SRV.INFO", format!("{}.info", self.inbox), "".into()).await;
+            let reply = self.reply_to(Asked::Info);
+            let _ = client.publish_with_reply("$SRV.INFO", reply, "".into()).await;
         }
     }
 
@@ -187,41 +210,43 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
     async fn read(&mut self) -> Option<ServeError> {
         let now = Instant::now();
         let mut others = Vec::new();
+        let mut streams = HashMap::new();
         for answer in std::mem::take(&mut self.early) {
             if answer.status.is_some() {
                 continue;
             }
-            let Some(kind) = answer.subject.strip_prefix(self.inbox.as_str()).and_then(|rest| rest.get(1..))
-            else {
-                continue;
-            };
-            match (kind, kind.parse::<usize>().ok().and_then(|place| self.queries.get(place))) {
-                ("info", _) => {
+            let token =
+                answer.subject.rsplit('.').next().and_then(|token| u64::from_str_radix(token, 16).ok());
+            let Some((asked, _)) = token.and_then(|token| self.open.get(&token)) else { continue };
+            match *asked {
+                Asked::Info => {
                     if let Some(name) = foreign_service(&self.shared.names, &answer) {
                         note(&mut self.named, name, now);
                     }
                 }
-                ("time", _) => {
+                Asked::Time => {
                     if let Some(at) = server_time::read(&answer.payload) {
                         self.shared.db.hear_time(at, server_time::is_elsewhere(&self.shared.client));
                     }
                 }
-                ("who", _) => {
+                Asked::Who => {
                     let who = who_subject(&self.shared.names);
-                    if self.is_ours(&answer, &who, now) {
+                    if self.is_an_answer(&answer, &who, &mut streams).await
+                        && self.is_ours(&answer, &who, now)
+                    {
                         others.extend(serde_json::from_slice::<Who>(&answer.payload).ok());
                     }
                 }
-                (_, Some((subject, _))) => {
-                    let subject = subject.clone();
-                    if !wire::is_ours(&answer) && stored::PubAck::read(&answer.payload).is_some() {
+                Asked::Query(place) => {
+                    let (subject, _) = self.queries[place].clone();
+                    if !self.is_an_answer(&answer, &subject, &mut streams).await {
+                    } else if !wire::is_ours(&answer) && stored::PubAck::read(&answer.payload).is_some() {
                         // Named elsewhere, as every stream that is not ours.
                         self.stored.insert(subject, now);
                     } else {
                         self.is_ours(&answer, &subject, now);
                     }
                 }
-                _ => {}
             }
         }
         for found in [&mut self.kinds, &mut self.databases, &mut self.named] {
@@ -230,6 +255,29 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
         self.copies.retain(|_, (_, at)| at.elapsed() < COUNTS);
         self.received(&others);
         self.compare(others, now).await
+    }
+
+    /// Whether a message answers what was asked on a subject. Once our own answer is there, a peer that sees it can have
+    /// something else answered to its reply subject: a stream that stores what that peer publishes, or the server. What a
+    /// stream acknowledges counts where it stores that subject. `streams`: what is known of that in this look.
+    async fn is_an_answer(
+        &self,
+        answer: &Message,
+        subject: &str,
+        streams: &mut HashMap<String, Option<Vec<String>>>,
+    ) -> bool {
+        if wire::is_ours(answer) {
+            return true;
+        }
+        let Some(ack) = stored::PubAck::read(&answer.payload) else {
+            // The server's answers and those of services about themselves name their type.
+            return !answer.payload.starts_with(b"{\"type\":\"io.nats.");
+        };
+        if !streams.contains_key(subject) {
+            // Where JetStream may not be asked, any stream may store it.
+            streams.insert(subject.to_owned(), self.shared.api.storing(subject).await.ok());
+        }
+        streams.get(subject).and_then(Option::as_ref).is_none_or(|all| all.contains(&ack.stream))
     }
 
     /// Whether an answer comes from a service on our database; notes it if not.

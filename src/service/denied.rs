@@ -139,15 +139,15 @@ impl Denials {
         subscription
     }
 
-    /// The subjects to which a subscription is denied and is not asked for: they are asked for from now on.
-    fn ask(&self, over: Carries) -> Vec<String> {
+    /// What is denied and is not asked for, each with whether it is a subscription: it is asked for from now on.
+    fn ask(&self, over: Carries) -> Vec<(Does, String)> {
         let mut all = self.lock();
         let denied = all.iter_mut().filter(|(denial, known)| {
-            denial.over == over && denial.does == Does::Subscribe && known.asked.is_none()
+            denial.over == over && denial.may_be_asked_for() && known.asked.is_none()
         });
         let ask = |(denial, known): (&Denial, &mut Known)| {
             known.asked = Some(Instant::now());
-            denial.subject.clone()
+            (denial.does, denial.subject.clone())
         };
         denied.map(ask).collect()
     }
@@ -164,6 +164,12 @@ impl Denials {
 impl Denial {
     fn is_inbox(&self) -> bool {
         self.does == Does::Subscribe && self.subject == INBOXES
+    }
+
+    /// Whether asking for it changes nothing: subscribing once more, and publishing to an inbox of our own on which nobody
+    /// listens.
+    fn may_be_asked_for(&self) -> bool {
+        self.does == Does::Subscribe || self.subject == INBOXES
     }
 
     /// Reads `Permissions Violation for Subscription to "SUBJECT"` with whatever is around it.
@@ -245,9 +251,9 @@ impl Denial {
     fn sentence(&self, consequence: &str) -> String {
         let Self { does, subject, .. } = self;
         let word = does.word();
-        let then = match does {
-            Does::Subscribe => "and reload the server; this service tries again every few seconds",
-            Does::Publish => "reload the server, and restart this service",
+        let then = match self.may_be_asked_for() {
+            true => "and reload the server; this service tries again every few seconds",
+            false => "reload the server, and restart this service",
         };
         format!(
             "the NATS server does not let this service {word} to {subject:?}: {consequence}. Allow it to this user (permissions \
@@ -264,7 +270,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, wa
     }
 }
 
-/// Asks again for the subscriptions that are denied, as long as the service runs. Once one of them is allowed, the connection
+/// Asks again for what is denied, as far as that changes nothing, as long as the service runs. Once one of them is allowed, the connection
 /// is made anew with all that it listens to: `renew` is told which.
 pub(super) async fn retry<O: Operation, D: Store<O>>(
     shared: Arc<Shared<O, D>>,
@@ -282,12 +288,16 @@ pub(super) async fn retry<O: Operation, D: Store<O>>(
             if shared.troubles.denials.lift(*over) {
                 let _ = renew.try_send(*over);
             }
-            for subject in shared.troubles.denials.ask(*over) {
+            for (does, subject) in shared.troubles.denials.ask(*over) {
                 let subject = match subject.as_str() {
                     INBOXES => link.client.new_inbox(),
                     MICRO => "$SRV.PING".to_owned(),
                     _ => subject,
                 };
+                if does == Does::Publish {
+                    let _ = link.client.publish(subject, "".into()).await;
+                    continue;
+                }
                 // The other subscriptions to this subject get the same messages: none is lost with this one.
                 drop(link.client.subscribe(subject).await);
             }
@@ -363,7 +373,8 @@ mod tests {
         assert!(!denials.note(over, complaint), "known");
         time::advance(COMPLAINT).await;
         assert!(!denials.lift(over), "nothing was asked");
-        assert_eq!((denials.ask(over), denials.ask(over)), (vec!["a".to_owned()], vec![]));
+        let asked = vec![(Does::Subscribe, "a".to_owned())];
+        assert_eq!((denials.ask(over), denials.ask(over)), (asked, vec![]));
         denials.note(over, complaint);
         time::advance(COMPLAINT).await;
         assert!(!denials.lift(over), "the server has complained");
@@ -377,5 +388,21 @@ mod tests {
         assert_ne!(denials.summary(), "", "it is not listened to yet");
         denials.listening(over);
         assert_eq!(denials.summary(), "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_denied_inbox_is_published_to_again_and_is_no_notice_once_that_is_allowed() {
+        let denials = Denials::default();
+        let over = Carries::Requests;
+        denials.note(over, r#"Permissions Violation for Publish to "_INBOX.a.b""#);
+        denials.note(over, r#"Permissions Violation for Publish to "rosey.dlq.user_joined""#);
+        assert_eq!(
+            denials.ask(over),
+            vec![(Does::Publish, INBOXES.to_owned())],
+            "a dead letter is not made up"
+        );
+        time::advance(COMPLAINT).await;
+        assert!(!denials.lift(over), "nothing is to be listened to again");
+        assert!(!denials.publish(INBOXES) && denials.publish("rosey.dlq.user_joined"));
     }
 }

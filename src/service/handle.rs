@@ -33,7 +33,7 @@ pub(super) async fn operation<O: Operation, D: Store<O>>(shared: &Shared<O, D>, 
         && taken.message.headers.as_ref().is_some_and(|headers| headers.get(wire::LOOK).is_some())
     {
         if let Some(to) = shared.way_to(&taken.message) {
-            send(shared, to, wire::answer_headers(shared.db.id()), Vec::new()).await;
+            send_to(shared, &taken.message, to, wire::answer_headers(shared.db.id()), Vec::new()).await;
         }
         return;
     }
@@ -42,7 +42,7 @@ pub(super) async fn operation<O: Operation, D: Store<O>>(shared: &Shared<O, D>, 
         Ok(to) => match perform(shared, index, &taken).await {
             Ok(reply) => {
                 count(&counters.done);
-                answer(shared, spec, to, reply).await;
+                answer(shared, spec, &taken.message, to, reply).await;
             }
             Err(cause) => refuse(shared, index, &taken, to, cause).await,
         },
@@ -61,7 +61,7 @@ pub(super) async fn unknown<O: Operation, D: Store<O>>(shared: &Shared<O, D>, me
     let Some(to) = shared.way_to(&message) else { return };
     let cause = Cause::new(Code::UNKNOWN_OPERATION, "there is no such operation");
     let (headers, body) = refusal(shared, "{}", &cause);
-    send(shared, to, headers, body).await;
+    send_to(shared, &message, to, headers, body).await;
 }
 
 /// Headers and body of a refusal, as long as a message may be.
@@ -87,7 +87,7 @@ pub(super) async fn ping<O: Operation, D: Store<O>>(shared: &Shared<O, D>, messa
                 serde_json::json!({
                 "service": shared.names.service, "version": version, "database_id": database,
                 "mode": shared.mode().as_str(), "stream": stream,
-                "id_header": wire::OPERATION_ID.to_string(),
+                "id_header": wire::OPERATION_ID.to_string(), "names_operations": true,
                 "instance": shared.instance.id, "seen": shared.instance.seen(),
                 "file_id": shared.db.file_id().unwrap_or_default(),
                 "foreign": shared.foreign.load(Ordering::Relaxed), "takeover": shared.takeover,
@@ -191,7 +191,7 @@ async fn refuse<O: Operation, D: Store<O>>(
     }
     if let Some(to) = to {
         let (headers, body) = refusal(shared, spec.empty, &cause);
-        send(shared, to, headers, body).await;
+        send_to(shared, message, to, headers, body).await;
     }
 }
 
@@ -256,6 +256,7 @@ pub(super) async fn wait(give_up: &watch::Receiver<bool>, pause: &mut Duration) 
 async fn answer<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     spec: &Spec,
+    message: &Message,
     to: Option<To>,
     reply: Reply<O::Answer>,
 ) {
@@ -287,6 +288,18 @@ async fn answer<O: Operation, D: Store<O>>(
         Ok(body) => (wire::cut_headers(database, omitted), body),
         Err(e) => refusal(shared, spec.empty, &Cause::new(Code::DATABASE, e.0)),
     };
+    send_to(shared, message, to, headers, body).await;
+}
+
+/// Answers a message, and names the operation in it.
+async fn send_to<O, D>(
+    shared: &Shared<O, D>,
+    message: &Message,
+    to: To,
+    mut headers: HeaderMap,
+    body: Vec<u8>,
+) {
+    wire::name_operation(&mut headers, message);
     send(shared, to, headers, body).await;
 }
 

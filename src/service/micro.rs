@@ -126,14 +126,8 @@ async fn reply<O: Operation, D: Store<O>>(shared: &Shared<O, D>, card: &Card, ve
         }
     }
     let (body, omitted) = fit(body, shared.most());
-    let sent = match omitted {
-        0 => shared.client.publish(to.subject(), body.into()).await,
-        omitted => {
-            let headers = wire::cut_headers(shared.db.id(), omitted);
-            shared.client.publish_with_headers(to.subject(), headers, body.into()).await
-        }
-    };
-    if let Err(e) = sent {
+    let headers = wire::cut_headers(shared.db.id(), omitted);
+    if let Err(e) = shared.client.publish_with_headers(to.subject(), headers, body.into()).await {
         tracing::debug!("a question about the service is not answered: {e}");
     }
 }

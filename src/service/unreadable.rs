@@ -136,7 +136,10 @@ impl State {
                 self.last
             ));
         }
-        format!("a peer sends malformed headers; find it, and correct it: {}", parts.join("; "))
+        format!(
+            "a peer sends messages with malformed headers or subjects; find it, and correct it: {}",
+            parts.join("; ")
+        )
     }
 }
 

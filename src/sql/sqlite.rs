@@ -63,6 +63,8 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
     let readers = SqlitePoolOptions::new()
         .max_connections(options.readers)
         .test_before_acquire(false)
+        // The pool would log each wait for a reader, in a flood of them.
+        .acquire_slow_threshold(Duration::MAX)
         .connect_with(options.at(place.said()).reading())
         .await
         .map_err(sqlite)?;

@@ -83,10 +83,17 @@ pub(super) fn database_url(text: &str) -> Result<String, String> {
 
 /// Reads `--nats-inbox-prefix`.
 pub(super) fn inbox_prefix(text: &str) -> Result<String, String> {
-    if is_subject(text) {
-        return Ok(text.to_owned());
+    if !is_subject(text) {
+        return Err("expected a subject without wildcards, such as _INBOX_bot".to_owned());
     }
-    Err("expected a subject without wildcards, such as _INBOX_bot".to_owned())
+    // What the service would not answer to is no inbox: an answer there would be taken for a request.
+    match service::reply_prefix::<Op>(text) {
+        Err(ServeError::ReplyPrefix { why, .. }) => {
+            Err(format!("{why}; expected a subject of its own, such as _INBOX_bot"))
+        }
+        Err(error) => Err(error.to_string()),
+        Ok(()) => Ok(text.to_owned()),
+    }
 }
 
 /// Reads `--namespace` of `serve`: NAME, or NAME=DATABASE, or several of these separated by commas.
@@ -119,6 +126,17 @@ pub(super) fn reply_prefixes(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_inbox_prefix_on_which_work_is_taken_is_refused_with_the_reason() {
+        for own in ["rosey.db", "rosey", "rosey.db.user", "rosey.dlq", "_ROSEY", "$JS"] {
+            let refused = inbox_prefix(own).expect_err(own);
+            assert!(refused.contains("lies there"), "{own}: {refused}");
+        }
+        for good in ["_INBOX", "_INBOX_bot", "rosey.inbox"] {
+            assert_eq!(inbox_prefix(good).as_deref(), Ok(good));
+        }
+    }
 
     #[test]
     fn an_address_of_a_server_is_one_that_can_be_connected_to() {

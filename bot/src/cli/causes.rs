@@ -64,6 +64,8 @@ fn plain(error: &str) -> String {
     match inner.trim_matches('"') {
         "ParseHeaderNameError" => "the name of a header is not valid".to_owned(),
         "ParseHeaderValueError" => "the value of a header is not valid".to_owned(),
+        // Of a header it says so; what else is read as text is the line of a message, with its subjects.
+        text if text.starts_with("Utf8Error") => "a subject is not UTF-8".to_owned(),
         text => text.replace("\\\"", "\""),
     }
 }
@@ -90,6 +92,8 @@ mod tests {
         let logged = |error| format!("Some(Custom {{ kind: InvalidInput, error: {error} }})");
         assert_eq!(plain(&logged("ParseHeaderNameError")), "the name of a header is not valid");
         assert_eq!(plain(&logged(r#""header isn't valid utf-8""#)), "header isn't valid utf-8");
+        let subject = plain(&logged("Utf8Error { valid_up_to: 20, error_len: Some(1) }"));
+        assert_eq!(subject, "a subject is not UTF-8");
         assert_eq!(plain("other"), "other");
     }
 }

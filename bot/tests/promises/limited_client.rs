@@ -1,12 +1,16 @@
 //! Clients with few rights, on slow networks, and before servers that are not what they should be.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::{BOTH, DbFile, NatsServer, Port, Proxy, Ran, ServeProcess, Url, run, run_with};
+use crate::support::{
+    BOTH, DbFile, NatsServer, Peer, Port, Proxy, Ran, ServeProcess, Url, run, run_with, wait_until,
+};
 
 /// An address with a user in it; the password is `x`.
 struct As<'a>(&'a str, &'a NatsServer);
@@ -190,11 +194,18 @@ async fn why_there_is_no_connection_is_said_by_client_and_service() {
     let config = format!("tls {{ cert_file: {:?}, key_file: {:?} }}", cert, key);
     let untrusted = NatsServer::with_config(&config).await;
     let closed = Port::reserve();
+    let full = NatsServer::with_config("max_connections: 1").await;
+    let _only = Peer::connect(&full).await;
+    let old = NatsServer::with_config("no_header_support: true").await;
+    let narrow = NatsServer::with_config("max_control_line: 60").await;
     for (url, expected) in [
         (format!("nats://127.0.0.1:{}", closed.number), "no NATS server answers"),
         ("nats://no-such-host.invalid:4222".to_owned(), "host name of the NATS server is not found"),
         (web, "is no NATS server"),
         (quiet, "no greeting of a NATS server comes"),
+        (full.url(), "refuses this client (it says: maximum connections exceeded)"),
+        (old.url(), "refuses this client (it says: no responders requires headers support)"),
+        (narrow.url(), "refuses this client (it says: maximum control line exceeded)"),
         (untrusted.url(), "by an authority that this machine trusts"),
     ] {
         for said in said(&url).await {
@@ -226,4 +237,35 @@ async fn a_password_in_an_address_is_not_printed_however_broken_it_is() {
             assert!(!ran.err.contains("secret") && !ran.out.contains("secret"), "{url}: {ran:?}");
         }
     }
+}
+
+/// What a server says first; it closes the connection as soon as the client is in.
+const GREETING: &str = r#"INFO {"server_id":"x","server_name":"x","version":"2.10.0","go":"","host":"h","port":1,"headers":true,"max_payload":1048576,"proto":1}"#;
+
+#[tokio::test]
+async fn a_server_that_ends_each_connection_as_it_comes_up_is_not_asked_hundreds_of_times_a_second() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicU64::new(0));
+    let connections = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            connections.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let _ = stream.write_all(format!("{GREETING}\r\n").as_bytes()).await;
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(b"PONG\r\n").await;
+            });
+        }
+    });
+    let file = DbFile::new();
+    let mut serving = ServeProcess::begin(&["serve", "--nats-url", &url, "--database-url", &file.url()]);
+    wait_until("it has met the server", || async { count.load(Ordering::Relaxed) > 60 }).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = count.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let asked = count.load(Ordering::Relaxed) - before;
+    // Two connections, each five times a second.
+    assert!((6..=60).contains(&asked), "{asked} times in three seconds:\n{}", serving.log());
+    serving.kill();
 }
