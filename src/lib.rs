@@ -1,13 +1,67 @@
-//! Persistence as a Tower stack. Every database operation is a request through a stack of Tower layers: it
-//! goes over NATS to a database service, and when that path fails, the *same request* runs on the database
-//! itself. Each operation takes effect exactly once, and the log says which path served it.
+//! Persistence that survives its own message bus, as a Tower stack.
 //!
-//! - [`client::Db`] is the typed client, [`stack::StackBuilder`] builds the standard stack behind it.
-//! - `nats::NatsService` and `stack::Direct` are the two paths, `outbox::OutboxService` is the third one, for
-//!   events.
-//! - `service` is the database service on NATS, `sql` the SQLite database behind both paths.
-//! - [`operation`] defines what an operation is, [`operations!`] makes a set of them.
-//! - [`Error`] carries a [`Class`], which decides what may be done about it.
+//! A program that writes through a message broker loses writes while the broker or the service behind it is down. One that
+//! falls back to the database after a time-out may apply a write twice, because the first attempt may still be delivered.
+//! Here every operation has an id before its first attempt, and keeps it on every path; a ledger in the database, written in
+//! the transaction of the effect, lets an id take effect once. A request goes over NATS to a database service; if that fails,
+//! the *same request* runs on the database itself; an event that neither takes waits in an outbox.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use eitherway::operation::{Definition, Done, Migration, Spec};
+//! use eitherway::Runtime;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Debug, Serialize, Deserialize)]
+//! pub struct Seen {
+//!     name: String,
+//! }
+//!
+//! impl Definition for Seen {
+//!     type Answer = Done;
+//!     const SPEC: Spec = Spec::event("seen", "shop.db.seen");
+//!     // `new` has a row for each operation that the ledger did not know yet.
+//!     const STATEMENTS: &'static [&'static str] = &["INSERT INTO seen SELECT id, at, op ->> 'name' FROM new"];
+//! }
+//!
+//! const TABLES: &[Migration] =
+//!     &[Migration::new(10, "seen", "CREATE TABLE seen (id TEXT PRIMARY KEY, at INTEGER NOT NULL, name TEXT NOT NULL)")];
+//!
+//! eitherway::operations! {
+//!     /// All operations of the shop.
+//!     pub enum Op -> Answer in "shop.db" with TABLES {
+//!         Seen(Seen),
+//!     }
+//! }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::<Op>::builder()
+//!     .nats("nats://127.0.0.1:4222")
+//!     .store("sqlite://shop.db")
+//!     .outbox("shop.outbox")
+//!     .build()
+//!     .await?;
+//! runtime.client().call(Seen { name: "alice".into() }).await?;
+//! runtime.shutdown(Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The modules, in the order in which a request meets them
+//!
+//! - [`operation`]: what an operation is; [`operations!`] makes a set of them, [`client!`] gives them methods.
+//! - [`client`] and [`runtime`]: the typed client, and the value that owns paths, outbox, health and shutdown.
+//! - [`stack`]: the layers in their order, [`stack::StackBuilder`] for a composition of your own.
+//! - [`nats`], [`sql`], [`outbox`]: the three paths. [`health`] says what a path takes and why not.
+//! - [`service`]: the database service on NATS, over any [`store::Store`].
+//! - [`error`]: a failure has a [`Class`], which decides what may be done about it.
+//!
+//! # When not to use it
+//!
+//! - Every writer reaches the database anyway, and no other program listens on NATS: a pool is simpler.
+//! - Operations must be seen in one global order: events here are order-free, and may arrive late.
+//! - The effects are outside of the database (mail, payments): the ledger covers one transaction of one database.
 
 #[cfg(feature = "sqlite")]
 mod answer;
