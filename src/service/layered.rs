@@ -14,7 +14,7 @@ use crate::error::{Cause, Error};
 use crate::operation::Operation;
 use crate::reply::Reply;
 use crate::request::Request;
-use crate::store::{DeadLetter, Enrolled, Instances, Store};
+use crate::store::{Concerns, DeadLetter, Enrolled, Instances, Store};
 
 /// A store whose requests go through a stack over it. What is no request goes to the store itself.
 pub(super) struct Layered<O, D, S> {
@@ -147,6 +147,10 @@ impl<O: Operation, D: Store<O>, S: Stack<O>> Store<O> for Layered<O, D, S> {
 
     fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.store.trouble()
+    }
+
+    fn concerns(&self) -> watch::Receiver<Concerns> {
+        self.store.concerns()
     }
 
     fn future_tolerance(&self) -> Duration {
