@@ -240,7 +240,11 @@ async fn an_older_copy_of_all_three_files_that_is_written_over_them_is_refused()
     fs::File::options().write(true).open(&path).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
     assert!(world.say().await.is_err());
     let perhaps = world.next;
-    world.noticed("is not the file that was opened").await;
+    wait_until("the file, or its log, is named: whichever is looked at first", || async {
+        let notices = world.notices().await;
+        notices.contains("is not the file that was opened") || notices.contains("was overwritten")
+    })
+    .await;
     world.nothing_is_taken_with(&[]).await;
     for (end, cut) in [("", false), ("-shm", false), ("-wal", true)] {
         overwrite(&beside(&path, end), &fs::read(beside(&right.path().join("db"), end)).unwrap(), cut);
