@@ -214,7 +214,6 @@ impl<O: Persist> SqlxService<O> {
     }
 
     /// What else is wrong with the file or its disk, now and on every change.
-    #[cfg(feature = "nats")]
     pub(crate) fn watch_concerns(&self) -> watch::Receiver<crate::store::Concerns> {
         self.shared.place.concerns()
     }
