@@ -267,6 +267,22 @@ async fn a_locked_database_is_an_error_of_class_backend_and_the_same_request_suc
 }
 
 #[tokio::test]
+async fn claims_that_wait_for_a_lock_do_not_wait_one_after_another() {
+    let f = Fixture::new().await;
+    let mut raw = writer(&f).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let (budget, begun) = (std::time::Duration::from_millis(400), std::time::Instant::now());
+    let claim = || f.db.call(rosey::op::OutboundGet { username: None, limit: 10, max_retries: 3 });
+    let claims = (0..30).map(|_| claim());
+    for claimed in futures_util::future::join_all(claims).await {
+        assert_eq!(claimed.unwrap_err().cause().code(), Code::BUSY);
+    }
+    assert!(begun.elapsed() < budget * 15, "each for itself would take thirty times {budget:?}");
+    sqlx::query("COMMIT").execute(&mut raw).await.unwrap();
+    assert!(claim().await.unwrap().answer.is_empty());
+}
+
+#[tokio::test]
 async fn a_caller_who_leaves_cancels_nothing() {
     let f = Fixture::new().await;
     for n in 0..100 {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -49,6 +50,8 @@ pub(super) struct Write {
     pub(super) answer_bytes: usize,
     /// See [`Spec::claim`](crate::operation::Spec::claim).
     pub(super) claim: bool,
+    /// Since when it waits, also for a lock.
+    pub(super) since: Instant,
 }
 
 impl Write {
@@ -73,6 +76,7 @@ impl Write {
             hash: i64::from_be_bytes(first),
             answer_bytes,
             claim: O::SPECS[index].claim,
+            since: Instant::now(),
         }
     }
 }

@@ -61,6 +61,7 @@ pub(super) async fn run(start: Start, mut queue: mpsc::Receiver<Item>) {
         frame,
         repeats,
         batch,
+        locked: None,
         readers,
         place,
         witness,
@@ -114,6 +115,8 @@ pub(super) struct Writer {
     repeats: Repeats,
     /// The number of the last transaction, unlike that of any other process.
     batch: i64,
+    /// Since when another connection has the lock, as far as every try since then has found it.
+    locked: Option<Instant>,
     pub(super) readers: SqlitePool,
     pub(super) place: Arc<Place>,
     pub(super) witness: Witness,
@@ -283,7 +286,10 @@ impl Writer {
     }
 
     async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, Failure> {
-        let since = Instant::now();
+        let begun = Instant::now();
+        // A claim is the last of its transaction: several that wait for a lock must not do so one after another.
+        let youngest = writes.iter().map(|write| write.since).max();
+        let since = self.locked.zip(youngest).map_or(begun, |(locked, youngest)| locked.max(youngest));
         let mut again = true;
         loop {
             self.ready().await.map_err(Failure::Place)?;
@@ -297,7 +303,7 @@ impl Writer {
                 }
                 Err(e) => Err(e),
             };
-            let Some(result) = self.settle(since, result).await else { continue };
+            let Some(result) = self.settle_for(since, begun, result).await else { continue };
             let applied = result.map_err(Failure::Sqlite)?;
             if applied.spoilt {
                 self.held.connection = None;
@@ -397,20 +403,34 @@ impl Writer {
         }
     }
 
-    /// What became of a transaction that was begun at `since`; nothing, if another connection has the lock and there is time
+    /// What became of a transaction that was begun then; nothing, if another connection has the lock and there is time
     /// to try again.
     async fn settle<T>(
         &mut self,
+        begun: Instant,
+        result: Result<T, sqlx::Error>,
+    ) -> Option<Result<T, sqlx::Error>> {
+        self.settle_for(begun, begun, result).await
+    }
+
+    /// The same for writes that wait for the lock since then.
+    async fn settle_for<T>(
+        &mut self,
         since: Instant,
+        begun: Instant,
         result: Result<T, sqlx::Error>,
     ) -> Option<Result<T, sqlx::Error>> {
         let result = self.held.after(result).await;
-        let waited = since.elapsed();
-        if result.as_ref().is_err_and(error::is_busy) && waited < self.held.options.busy_timeout {
-            self.turn.wait(waited).await;
-            return None;
+        if result.as_ref().is_err_and(error::is_busy) {
+            self.locked.get_or_insert(begun);
+            if since.elapsed() < self.held.options.busy_timeout {
+                self.turn.wait(begun.elapsed()).await;
+                return None;
+            }
+        } else {
+            self.locked = None;
         }
-        self.turn.over(since).await;
+        self.turn.over(begun).await;
         Some(result)
     }
 }

@@ -13,10 +13,11 @@ use super::tally::Tally;
 use crate::support::*;
 
 /// Why a service may refuse to start: what is beside it, or in place of its file, at that moment.
-const REFUSALS: [&str; 3] = [
+const REFUSALS: [&str; 4] = [
     "another kind of service already answers",
     "is not this service's",
     "while it was being opened; try again",
+    "unable to open database file",
 ];
 
 /// What has happened so far, for whoever must find out why.
