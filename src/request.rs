@@ -244,7 +244,7 @@ pub struct Request<O> {
     received: Option<Received>,
 }
 
-/// When a request came in, and how long its answer may be: set by whoever takes requests from others and hands them to a
+/// When a request came in, and how long its answer may be: set where requests are taken from others and handed to a
 /// store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {

@@ -155,7 +155,7 @@ async fn every_operation_of_a_service_passes_the_layers_of_its_embedder_and_none
         let server = NatsServer::with_jetstream(dir.path()).await;
         let (store, passed) = (memory(), Arc::new(AtomicU64::new(0)));
         let service = Serving::start(&server, store.clone(), options.layer(counting(&passed, 3))).await;
-        // Nobody would send these again.
+        // No client sends these again.
         let peer = Peer::connect(&server).await;
         for n in 0..5 {
             let line = json!({"username": "alice", "message": format!("line {n}")}).to_string();
@@ -204,7 +204,7 @@ async fn a_runtime_over_a_bus_of_its_embedder_falls_back_to_the_database_when_th
     let health = until(&runtime, "on the database", |health| health.calls.via == Some(Via::DB)).await;
     assert_eq!(
         (health.calls.reasons[0].via, health.why_not(eitherway::operation::Kind::Call)),
-        (LINE, Some("nobody is at the other end"))
+        (LINE, Some("the other end is gone"))
     );
     assert_eq!(db.call(RecentChat { limit: 50 }).await.unwrap().answer.len(), lines.len());
     runtime.shutdown(LIMIT).await;

@@ -96,7 +96,7 @@ async fn a_client_uses_no_service_of_another_namespace() {
     let nats = runtime.nats().unwrap().clone();
     let mut status = nats.status();
     let absent = status.wait_for(|status| status.service == Recognition::Absent);
-    drop(tokio::time::timeout(LIMIT, absent).await.expect("nobody is there").unwrap());
+    drop(tokio::time::timeout(LIMIT, absent).await.expect("no responder, at once").unwrap());
     let refused = nats_only(&nats).call(GetChannelStats {}).await.unwrap_err();
     assert_eq!(refused.class(), Class::NotSent, "{refused}");
     // Its own store is not taken for a wrong one because others serve other databases.

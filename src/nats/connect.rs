@@ -106,7 +106,7 @@ impl NatsOptions {
         if let Some(file) = &self.credentials {
             let failed =
                 |why: &dyn fmt::Display| ConnectError(format!("credentials {}: {why}", file.display()));
-            // A pipe may have nobody at its other end.
+            // A pipe may have no other end.
             options = match time::timeout(CREDENTIALS, options.credentials_file(file)).await {
                 Ok(read) => read.map_err(|e| failed(&e))?,
                 Err(_) => {

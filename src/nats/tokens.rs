@@ -1,4 +1,4 @@
-//! Tokens of reply subjects, which nobody can guess. A peer that subscribes to `_INBOX.>` sees where answers go: if it
+//! Tokens of reply subjects, which no peer can guess. A peer that subscribes to `_INBOX.>` sees where answers go: if it
 //! could tell the next reply subject from the last one, it could name that subject in a request of its own, and our
 //! service or stream would answer there.
 

@@ -41,7 +41,7 @@ const TIME_EVERY: u64 = 5;
 /// So many services are named at the most.
 const NAMED: usize = 16;
 
-/// The questions that are asked: each has a reply subject of its own, which nobody can guess before it is answered.
+/// The questions that are asked: each has a reply subject of its own, which no peer can guess before it is answered.
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     /// Who of our own kind is there.

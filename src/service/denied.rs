@@ -166,8 +166,8 @@ impl Denial {
         self.does == Does::Subscribe && self.subject == INBOXES
     }
 
-    /// Whether asking for it changes nothing: subscribing once more, and publishing to an inbox of our own on which nobody
-    /// listens.
+    /// Whether asking for it changes nothing: subscribing once more, and publishing to an inbox of our own without a
+    /// subscriber.
     fn may_be_asked_for(&self) -> bool {
         self.does == Does::Subscribe || self.subject == INBOXES
     }

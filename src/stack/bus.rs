@@ -10,7 +10,7 @@ use crate::reply::Via;
 /// A way to a database service: a `tower::Service` of requests that tells how it is. Over NATS it is
 /// [`NatsService`](crate::nats::NatsService).
 ///
-/// **`call`** answers once somebody has taken responsibility: the operation is committed, or stored and going to be applied. Its
+/// **`call`** answers once a path has taken responsibility: the operation is committed, or stored and going to be applied. Its
 /// error's class says whether the operation may have taken effect ([`Error`](crate::Error)), and so whether it is tried on the
 /// next path. It need not limit the time; the stack does. Dropping the future stops the waiting.
 pub trait Bus<O: Operation>: Path<O> {

@@ -8,7 +8,7 @@ use std::path::Path;
 pub(super) const PRIVATE: u32 = 0o600;
 
 /// An empty file to write to: a new one with this mode, whatever the umask says, or the one that is there, which keeps its
-/// mode. A pipe is one if somebody reads it.
+/// mode. A pipe is one if it has a reader.
 pub(super) fn begin(path: &Path, mode: u32) -> io::Result<File> {
     #[cfg(unix)]
     if let Some(pipe) = pipe(path)? {
@@ -34,7 +34,7 @@ pub(super) fn begin(path: &Path, mode: u32) -> io::Result<File> {
     }
 }
 
-/// The pipe that is there, if one is. To open one that nobody reads would wait without limit.
+/// The pipe that is there, if one is. To open one without a reader would wait without limit.
 #[cfg(unix)]
 fn pipe(path: &Path) -> io::Result<Option<File>> {
     use std::os::unix::fs::FileTypeExt;

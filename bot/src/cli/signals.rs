@@ -79,7 +79,7 @@ impl Caught {
     /// From now on SIGHUP reloads, SIGUSR1 and SIGUSR2 do nothing, and SIGXFSZ is an error of the write that it came of.
     pub(super) fn stay(self, runtime: &Runtime) {
         let Self { mut hangup, unused, mut too_large } = self;
-        // Whoever wrote says which file it is, and goes on to.
+        // The writer names the file, and continues with it.
         runtime.spawn(async move {
             heard(&mut too_large).await;
             tracing::error!(

@@ -199,7 +199,7 @@ async fn a_file_that_is_taken_over_is_private_from_then_on_and_that_is_said_once
 }
 
 #[test]
-fn a_pipe_with_nobody_at_its_other_end_is_not_waited_for() {
+fn a_pipe_without_another_end_is_not_waited_for() {
     let file = DbFile::new();
     let url = file.url();
     let pipe = file.dir().join("pipe");
@@ -224,7 +224,7 @@ fn a_pipe_with_nobody_at_its_other_end_is_not_waited_for() {
     let (code, text) = outcome(rosey(file.dir()).args(["outbox", "list", "--outbox", "box"]));
     assert!(code.is_some_and(|code| code > 0), "{text}");
 
-    // With somebody, it is as good as a file.
+    // With a reader, it is as good as a file.
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let mut reader = File::options().read(true).write(true).open(&pipe).unwrap();
     let mut bot = rosey(file.dir());

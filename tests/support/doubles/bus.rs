@@ -61,7 +61,7 @@ impl Drop for Served {
         self.health.send_modify(|health| {
             let database = health.database.clone();
             health.follow(
-                Health::of_path(LINE, |_| Some("nobody is at the other end".into())).with_database(database),
+                Health::of_path(LINE, |_| Some("the other end is gone".into())).with_database(database),
             );
         });
     }
@@ -81,7 +81,7 @@ impl<O: Operation> Service<Request<O>> for Line<O> {
         let sent = self.calls.send((request.clone(), tx));
         Box::pin(async move {
             if sent.is_err() {
-                return Err(Error::new(Cause::new(Code::UNAVAILABLE, "nobody is at the other end"), request));
+                return Err(Error::new(Cause::new(Code::UNAVAILABLE, "the other end is gone"), request));
             }
             let gone = |_| Err(Error::new(Cause::new(Code::UNANSWERED, "the other end is gone"), request));
             rx.await.unwrap_or_else(gone)
