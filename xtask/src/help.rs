@@ -58,14 +58,14 @@ Every step runs even if one before it failed; the exit code is that of the first
 
 Some tests are randomised by a seed that they print, and can be run for longer: `schedules` (random
 faults under load; ROSEY_SEED, ROSEY_SCHEDULES, ROSEY_SECONDS) and `durable` (kills; ROSEY_SEED,
-ROSEY_ROUNDS). The comment at the top of each file says how.
+ROSEY_ROUNDS). The comment at the top of each module says how.
 
 Examples:
   cargo xtask test
   cargo xtask test --only tests
   cargo xtask test outage
-  cargo xtask test -- --test outages -- --nocapture
-  ROSEY_SEED=7 ROSEY_SCHEDULES=100 ROSEY_SECONDS=20 cargo xtask test -- --test schedules -- --nocapture
+  cargo xtask test -- --test it outages:: -- --nocapture
+  ROSEY_SEED=7 ROSEY_SCHEDULES=100 ROSEY_SECONDS=20 cargo xtask test -- --test it schedules:: -- --nocapture
 ";
 
 const DEMO: &str = "\
@@ -170,7 +170,7 @@ Usage: cargo xtask nats-server [--debian]
 
 Examples:
   NATS_SERVER_BIN=$(cargo xtask nats-server) cargo test
-  NATS_SERVER_BIN=$(cargo xtask nats-server --debian) cargo test --test nats --test stream --test durable
+  NATS_SERVER_BIN=$(cargo xtask nats-server --debian) cargo test --test it stream::
 ";
 
 const LINES: &str = "\

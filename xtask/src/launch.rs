@@ -69,8 +69,8 @@ pub(crate) fn soak(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
         _ => return Err(Failure::usage("`soak` takes `--minutes N`, a number above 0".to_owned())),
     };
     let mut command = cargo(paths);
-    command.args(["test", "--package", "rosey-bot", "--test", "soak"]);
-    command.args(["--", "--ignored", "--nocapture"]);
+    command.args(["test", "--package", "rosey-bot", "--test", "it"]);
+    command.args(["--", "--ignored", "--nocapture", "soak::"]);
     command.env("ROSEY_MINUTES", minutes).env(server::VARIABLE, server::find_or_fetch(paths)?);
     eprintln!("→ {}", crate::run::shown(&command));
     become_program(command, "is Rust installed as rustup.rs says?")
@@ -80,8 +80,8 @@ pub(crate) fn soak(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
 pub(crate) fn schedules(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
     let [runs, seconds, seed] = schedules_of(args)?;
     let mut command = cargo(paths);
-    command.args(["test", "--package", "rosey-bot", "--test", "schedules"]);
-    command.args(["--", "--nocapture", "whatever_fails"]);
+    command.args(["test", "--package", "rosey-bot", "--test", "it"]);
+    command.args(["--", "--nocapture", "schedules::whatever_fails"]);
     command.env("ROSEY_SCHEDULES", runs).env("ROSEY_SECONDS", seconds).env("ROSEY_SEED", seed);
     command.env(server::VARIABLE, server::find_or_fetch(paths)?);
     eprintln!("→ {}", crate::run::shown(&command));

@@ -11,7 +11,7 @@ use crate::paths::Paths;
 const HOUSES: [&str; 3] = ["src", "bot/src", "layers/src"];
 
 /// Folders that are counted as a whole.
-const ROOMS: [&str; 6] = ["bot", "layers", "tests", "benches", "examples", "xtask"];
+const ROOMS: [&str; 7] = ["bot", "layers", "testkit", "tests", "benches", "examples", "xtask"];
 
 /// Lines of each sort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

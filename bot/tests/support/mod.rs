@@ -1,7 +1,6 @@
 //! The fault kit of the framework's tests, and the program `rosey` as a process.
 #![allow(dead_code, unused_imports)] // each test file uses a part of it
 
-#[path = "../../../tests/support/mod.rs"]
 mod kit;
 mod process;
 pub(crate) mod program;

@@ -1,0 +1,46 @@
+//! Ghosts: requests that were given up and served another way, and are delivered all the same. They have no second effect,
+//! and everybody who meets one counts it.
+
+use std::time::Duration;
+
+use crate::support::*;
+use eitherway::stack::{NO_PATH, StackBuilder, boxed};
+use eitherway::{Db, Via};
+use futures_util::future::join_all;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ghost_is_counted_by_the_service_that_knew_it_and_by_the_client_that_had_given_it_up() {
+    const GHOSTS: u64 = 20;
+    let (server, file) = (NatsServer::start().await, DbFile::new());
+    let service = ServeProcess::start(&server, &file).await;
+    let nats = nats(&server).await;
+    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
+    let builder = StackBuilder::new().nats_timeout(Duration::from_millis(300));
+    let db = Db::new(boxed(builder.over(Some(nats.clone()), direct(&file, &nats).await, NO_PATH).stack));
+    assert_eq!(db.send(joined("first")).await.unwrap().via, Via::NATS);
+
+    service.freeze();
+    let sent = (0..GHOSTS).map(|n| db.send(joined(&format!("user{n}"))));
+    for reply in join_all(sent).await {
+        assert_eq!(reply.unwrap().via, Via::DB);
+    }
+    service.thaw();
+
+    let peer = Peer::connect(&server).await;
+    let joins = async || {
+        let stats = peer.request("$SRV.STATS", "").await.json();
+        assert_eq!(stats["data"]["overruns"], 0);
+        stats["endpoints"][0]["data"].clone()
+    };
+    wait_until("the service has met them", || async { joins().await["done"] == GHOSTS + 1 }).await;
+    assert_eq!(joins().await["repeated"], GHOSTS);
+    // The sign of life that was missed is answered late, too.
+    wait_until("the client has met them", || async { nats.inbox().late >= GHOSTS }).await;
+    assert_exactly_once(&file, GHOSTS + 1).await;
+    let log = service.terminate_and_log().await;
+    assert!(log.contains(&format!(" {GHOSTS} repeated without a second effect")), "{log}");
+}
+
+fn joined(username: &str) -> rosey::op::Request {
+    rosey::op::Request::new(rosey::op::UserJoined { username: username.to_owned() })
+}

@@ -1,0 +1,21 @@
+//! Rosey from end to end: the bot, the program `rosey`, and what they promise. One binary: a test that changes what its whole process
+//! shares (environment, limits, signals, the current directory) does so in a child process.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bot_end_to_end;
+mod cli;
+mod demo;
+mod durable;
+mod ghosts;
+mod handover;
+mod namespaces;
+mod outages;
+mod outbox;
+mod promises;
+mod python_files;
+mod quiet_log;
+mod schedules;
+mod soak;
+#[path = "../support/mod.rs"]
+mod support;
+mod two_processes;

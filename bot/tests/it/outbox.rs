@@ -1,0 +1,8 @@
+//! The outbox, on real files behind real paths: what neither NATS nor the database takes is kept, and applied once when
+//! either returns.
+
+mod file;
+mod kit;
+mod outages;
+mod processes;
+mod retry;

@@ -1,0 +1,428 @@
+//! Files of the Python bot, of both its generations, are taken over with everything in them, and it can still read them.
+
+mod file;
+mod old_bot;
+
+use eitherway::Db;
+use eitherway::sql::{Retention, SqliteOptions, SqlxService, verify};
+use file::PythonFile;
+use rosey::op::{Op, RoseyClient, StatusUpdate};
+
+const H: &str = include_str!("python_files/h.sql");
+const S4: &str = include_str!("python_files/s4.sql");
+const ALEMBIC_000: &str = include_str!("python_files/alembic_000.sql");
+const ALEMBIC_HALF: &str = include_str!("python_files/alembic_half.sql");
+const HOSTILE: &str = include_str!("python_files/hostile.sql");
+
+type Client = Db<SqlxService<Op>>;
+
+async fn taken_over(file: &PythonFile) -> (SqlxService<Op>, Client) {
+    let service = file.file.open().await;
+    (service.clone(), Db::new(service))
+}
+
+/// Everything derived can be worked out again from the baseline and what came after it.
+async fn adds_up(file: &PythonFile) {
+    let verdict = verify::<Op>(&SqliteOptions::new(&file.file.url()).unwrap(), |_| ()).await.unwrap();
+    assert!(verdict.is_clean(), "{verdict:#?}");
+    assert!(verdict.compared.values().sum::<u64>() > 40, "{verdict:?}");
+}
+
+#[tokio::test]
+async fn a_file_of_the_newest_python_bot_is_taken_over_with_everything_in_it() {
+    everything_is_there(&PythonFile::made_by(&[H]).await).await;
+}
+
+#[tokio::test]
+async fn a_file_of_the_older_python_bot_is_taken_over_with_everything_in_it() {
+    everything_is_there(&PythonFile::made_by(&[S4]).await).await;
+}
+
+async fn everything_is_there(file: &PythonFile) {
+    let (_service, db) = taken_over(file).await;
+    let now = file.now;
+    let alice = db.user_stats("alice").await.unwrap().unwrap();
+    assert_eq!((alice.first_seen, alice.last_seen), (Some(now - 900_000), Some(now - 600)));
+    assert_eq!((alice.total_chat_lines, alice.total_time_connected), (Some(120), Some(7200)));
+    assert_eq!(alice.current_session_start, Some(now - 600));
+    assert_eq!(db.user_stats("Bob").await.unwrap().unwrap().total_chat_lines, Some(7), "not the same as bob");
+
+    let channel = db.channel_stats().await.unwrap();
+    assert_eq!((channel.high_water_mark.users, channel.high_water_mark.timestamp), (41, Some(now - 400_000)));
+    assert_eq!(
+        (channel.high_water_connected.users, channel.high_water_connected.timestamp),
+        (57, Some(now - 300_000))
+    );
+    let top: Vec<_> = channel.top_chatters.iter().map(|c| (c.username.as_str(), c.chat_lines)).collect();
+    assert_eq!(top, [("alice", 120), ("bob", 45), ("Bob", 7)]);
+    assert_eq!(channel.total_users_seen, 4);
+
+    let lines = db.recent_chat(50).await.unwrap();
+    let lines: Vec<_> =
+        lines.iter().map(|l| (l.timestamp - now, l.username.as_str(), l.message.as_str())).collect();
+    assert_eq!(
+        lines,
+        [(-500, "alice", "first"), (-500, "bob", "second, in the same second"), (-400, "[server]", "third")]
+    );
+    let sessions = db.open_sessions().await.unwrap();
+    let sessions: Vec<_> =
+        sessions.iter().map(|s| (s.username.as_str(), s.since - now, s.watched_until - now)).collect();
+    assert_eq!(sessions, [("alice", -600, -10), ("müßig 💤", -1000, -10)]);
+    let counts = db.user_count_history(24).await.unwrap();
+    let counts: Vec<_> =
+        counts.iter().map(|c| (c.timestamp - now, c.chat_users, c.connected_users)).collect();
+    assert_eq!(counts, [(-3600, 10, 10), (-3300, 11, 14)]);
+
+    // what waits: not what was sent, given up, tried too often, or tried too short a time ago
+    let claimed = db.outbound_channel_messages(50).await.unwrap();
+    let claimed: Vec<_> = claimed
+        .iter()
+        .map(|m| (m.id, m.content.as_str(), m.retry_count, m.error_message.as_deref(), m.timestamp - now))
+        .collect();
+    assert_eq!(claimed, [(3, "tried twice", 2, Some("network"), -3600), (9, "new", 0, None, -40)]);
+
+    // the status is the baseline of its fields
+    assert_eq!(
+        file.rows("SELECT json_array(bot_name, bot_rank, current_media_title, bot_connected, status) FROM current_status")
+            .await,
+        [r#"["rosey",2.5,"A film",1,"offline"]"#]
+    );
+    assert_eq!(file.number("SELECT count(*) FROM user_actions").await, 1);
+    assert_eq!(file.number("SELECT count(*) FROM dead_letters").await, 0, "nothing was odd");
+    adds_up(file).await;
+}
+
+#[tokio::test]
+async fn what_happens_afterwards_adds_up_with_what_was_there() {
+    for script in [H, S4] {
+        let file = PythonFile::made_by(&[script]).await;
+        let (_service, db) = taken_over(&file).await;
+        let now = file.now;
+        let at = |second: i64| db.at((now + second) * 1000);
+
+        // a session that was open goes on, also over a join that nobody left before
+        at(-300).user_joined("alice").await.unwrap();
+        at(-100).user_left("alice").await.unwrap();
+        at(-50).message_log("alice", "again").await.unwrap();
+        let alice = db.user_stats("alice").await.unwrap().unwrap();
+        assert_eq!(alice.total_time_connected, Some(7200 + 300 + 200));
+        assert_eq!((alice.current_session_start, alice.last_seen), (None, Some(now - 50)));
+        assert_eq!((alice.total_chat_lines, alice.first_seen), (Some(121), Some(now - 900_000)));
+
+        at(-40).high_water(40, Some(60)).await.unwrap();
+        let channel = db.channel_stats().await.unwrap();
+        assert_eq!(
+            (channel.high_water_mark.users, channel.high_water_mark.timestamp),
+            (41, Some(now - 400_000))
+        );
+        assert_eq!(
+            (channel.high_water_connected.users, channel.high_water_connected.timestamp),
+            (60, Some(now - 40))
+        );
+        at(-39).high_water(42, None).await.unwrap();
+        assert_eq!(db.channel_stats().await.unwrap().high_water_mark.users, 42);
+
+        let away: StatusUpdate = serde_json::from_str(
+            r#"{"status":"online","status_data":{"bot_afk":1,"current_media_title":null}}"#,
+        )
+        .unwrap();
+        at(-5).status_update(away).await.unwrap();
+        assert_eq!(
+            file.rows("SELECT json_array(status, bot_name, bot_afk, current_media_title, last_updated - NOW) FROM current_status")
+                .await,
+            [r#"["online","rosey",1,null,-5]"#]
+        );
+
+        at(-20).outbound_mark_sent(9).await.unwrap();
+        at(-20).outbound_mark_failed(3, "gone", true).await.unwrap();
+        assert_eq!(
+            file.rows(
+                "SELECT json_array(id, sent, sent_timestamp - NOW, error_message)
+                 FROM outbound_messages WHERE id IN (1, 2, 3, 9) ORDER BY id"
+            )
+            .await,
+            [
+                r#"[1,1,-89990,null]"#,
+                r#"[2,1,-79000,"no such channel"]"#,
+                r#"[3,1,-20,"gone"]"#,
+                r#"[9,1,-20,null]"#
+            ]
+        );
+        at(-10).user_count(12, 15).await.unwrap();
+        assert_eq!(db.user_count_history(24).await.unwrap().len(), 3);
+        adds_up(&file).await;
+    }
+}
+
+#[tokio::test]
+async fn a_number_of_a_message_is_never_given_again() {
+    for (script, most) in [(H, 9), (S4, 20), (ALEMBIC_000, 7)] {
+        let file = PythonFile::made_by(&[script]).await;
+        let (service, db) = taken_over(&file).await;
+        let first = db.outbound_enqueue(None, "one more").await.unwrap();
+        assert!(first > most, "{first}");
+        // also when all that could be removed is removed
+        db.outbound_mark_sent(first).await.unwrap();
+        service.sweep(&Retention::default(), (file.now + 30 * 86_400) * 1000).await.unwrap();
+        service.close().await;
+        let (_service, db) = taken_over(&file).await;
+        assert!(db.outbound_enqueue(None, "yet another").await.unwrap() > first);
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_taken_over_once() {
+    for script in [H, S4, ALEMBIC_000] {
+        let file = PythonFile::made_by(&[script]).await;
+        let (service, db) = taken_over(&file).await;
+        db.user_left("alice").await.unwrap();
+        let database = service.database().to_owned();
+        service.close().await;
+        let (shape, users) = (
+            file.shape().await,
+            file.rows("SELECT json_array(username, total_time_connected) FROM user_stats").await,
+        );
+        for _ in 0..2 {
+            let (service, _) = taken_over(&file).await;
+            assert_eq!(service.database(), database);
+            service.close().await;
+            assert_eq!(file.shape().await, shape);
+        }
+        assert_eq!(
+            file.rows("SELECT json_array(username, total_time_connected) FROM user_stats").await,
+            users
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_python_bot_still_finds_everything_where_it_looks_for_it() {
+    use old_bot::{BOTH, WHERE_IT_WORKED};
+    for (script, queries) in [
+        (H, &[BOTH, WHERE_IT_WORKED, old_bot::H][..]),
+        (S4, &[BOTH, WHERE_IT_WORKED, old_bot::S4]),
+        (ALEMBIC_000, &[BOTH]),
+    ] {
+        let file = PythonFile::made_by(&[script]).await;
+        let before = file.answers(queries).await;
+        assert!(before.iter().all(|(_, rows)| !rows.is_empty()), "each query has something to find");
+        let (service, db) = taken_over(&file).await;
+        assert_eq!(file.answers(queries).await, before);
+        // nor does it matter what Rosey wrote, once she is stopped
+        db.message_log("alice", "in our time").await.unwrap();
+        service.close().await;
+        let after = file.answers(queries).await;
+        let lines = |answers: &[(String, Vec<String>)]| answers[4].1.len();
+        assert_eq!(lines(&after), lines(&before) + 1);
+    }
+}
+
+#[tokio::test]
+async fn the_older_python_bot_reads_our_errors_under_its_own_name() {
+    let file = PythonFile::made_by(&[S4]).await;
+    let (_service, db) = taken_over(&file).await;
+    db.outbound_mark_failed(9, "flooding", false).await.unwrap();
+    let error = "SELECT json_array(last_error, error_message) FROM outbound_messages WHERE id = 9";
+    assert_eq!(file.rows(error).await, [r#"["flooding","flooding"]"#]);
+    db.outbound_mark_sent(9).await.unwrap();
+    assert_eq!(file.rows(error).await, ["[null,null]"]);
+}
+
+#[tokio::test]
+async fn of_a_file_that_is_in_order_no_table_is_set_aside() {
+    let aside = "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '*_before_rosey'";
+    let file = PythonFile::made_by(&[H]).await;
+    taken_over(&file).await;
+    assert_eq!(file.rows(aside).await, [""; 0]);
+    // the older generation's status lacks what the newest one has
+    let file = PythonFile::made_by(&[S4]).await;
+    taken_over(&file).await;
+    assert_eq!(file.rows(aside).await, ["current_status_before_rosey"]);
+}
+
+#[tokio::test]
+async fn tables_that_no_bot_could_use_are_set_aside_with_their_rows() {
+    let file = PythonFile::made_by(&[ALEMBIC_000]).await;
+    let (_service, db) = taken_over(&file).await;
+    for (table, rows) in
+        [("channel_stats", 1), ("user_count_history", 1), ("current_status", 2), ("outbound_messages", 1)]
+    {
+        assert_eq!(file.number(&format!("SELECT count(*) FROM {table}_before_rosey")).await, rows, "{table}");
+    }
+    assert_eq!(file.number("SELECT stat_value FROM channel_stats_before_rosey").await, 41);
+    assert_eq!(db.outbound_channel_messages(50).await.unwrap(), [], "what waited in vain is not said now");
+    // what worked, works, and what did not does now
+    assert_eq!(db.user_stats("alice").await.unwrap().unwrap().total_chat_lines, Some(120));
+    assert_eq!(db.recent_chat(50).await.unwrap().len(), 2);
+    db.user_left("alice").await.unwrap();
+    db.user_joined("a new one").await.unwrap();
+    db.user_count(1, 2).await.unwrap();
+    db.high_water(5, Some(6)).await.unwrap();
+    db.status_update(serde_json::from_str(r#"{"status":"online"}"#).unwrap()).await.unwrap();
+    assert_eq!(db.channel_stats().await.unwrap().high_water_connected.users, 6);
+    assert_eq!(file.rows("SELECT status FROM current_status").await, ["online"]);
+    adds_up(&file).await;
+    assert_eq!(
+        file.number("SELECT count(*) FROM user_stats_before_rosey").await,
+        2,
+        "they were numbered there"
+    );
+    assert_eq!(
+        file.rows(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '*_before_rosey' ORDER BY name"
+        )
+        .await,
+        [
+            "channel_stats_before_rosey",
+            "current_status_before_rosey",
+            "outbound_messages_before_rosey",
+            "user_count_history_before_rosey",
+            "user_stats_before_rosey"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_table_that_lacks_a_column_or_has_a_rule_of_its_own_keeps_what_can_be_read() {
+    let file = PythonFile::made_by(&[S4, ALEMBIC_HALF]).await;
+    let (_service, db) = taken_over(&file).await;
+    let channel = db.channel_stats().await.unwrap();
+    assert_eq!((channel.high_water_mark.users, channel.high_water_connected.users), (41, 0));
+    assert_eq!(
+        file.rows("SELECT json_array(id, last_updated - NOW, status, connected_users) FROM current_status")
+            .await,
+        [r#"[1,-10,"online",4]"#]
+    );
+    assert_eq!(
+        file.rows("SELECT json_array(id, sent, sent_timestamp - NOW, last_error, error_message) FROM outbound_messages").await,
+        [r#"[3,0,null,null,null]"#, r#"[4,1,-200,"no such channel","no such channel"]"#]
+    );
+    // twice the same text: the rule that forbade it is gone
+    db.outbound_enqueue(None, "new").await.unwrap();
+    assert_eq!(db.outbound_channel_messages(50).await.unwrap().len(), 2);
+    assert_eq!(file.rows("SELECT message FROM waiting").await, ["new", "new"], "the operator's view");
+    assert_eq!(file.rows("SELECT mood FROM current_status_before_rosey ORDER BY id").await, ["fine", "odd"]);
+    adds_up(&file).await;
+}
+
+#[tokio::test]
+async fn a_file_whose_single_rows_were_never_needed_gets_them() {
+    let empty = "DELETE FROM channel_stats; DELETE FROM current_status";
+    for script in [H, S4] {
+        let file = PythonFile::made_by(&[script, empty]).await;
+        let (_service, db) = taken_over(&file).await;
+        assert_eq!(db.channel_stats().await.unwrap().high_water_mark.users, 0);
+        assert_eq!(db.open_sessions().await.unwrap().len(), 2);
+    }
+    // and one that has never known how many are connected
+    let file = PythonFile::made_by(&[H, "UPDATE channel_stats SET max_connected = NULL"]).await;
+    let (_service, db) = taken_over(&file).await;
+    assert_eq!(db.channel_stats().await.unwrap().high_water_connected.users, 0);
+    db.high_water(1, Some(3)).await.unwrap();
+    assert_eq!(db.channel_stats().await.unwrap().high_water_connected.users, 3);
+}
+
+#[tokio::test]
+async fn rows_that_should_not_be_neither_stop_the_taking_over_nor_break_an_answer() {
+    let file = PythonFile::made_by(&[S4, HOSTILE]).await;
+    let (_service, db) = taken_over(&file).await;
+    adds_up(&file).await;
+    let now = file.now;
+
+    for name in ["words", "future", "all future", "unseen", "negative", "empty", "fractions", "huge"] {
+        let user = db.user_stats(name).await.unwrap().unwrap();
+        assert!(user.total_chat_lines >= Some(0) && user.total_time_connected >= Some(0), "{user:?}");
+        db.message_log(name, "hello").await.unwrap();
+        let more = db.user_stats(name).await.unwrap().unwrap();
+        assert_eq!(more.total_chat_lines, user.total_chat_lines.map(|lines| lines + 1));
+        // an impossible beginning is no reason to credit decades
+        db.user_left(name).await.unwrap();
+        let left = db.user_stats(name).await.unwrap().unwrap();
+        let credited = left.total_time_connected.unwrap() - user.total_time_connected.unwrap();
+        assert!((0..=200).contains(&credited), "{name}: {credited}");
+        assert_eq!(left.current_session_start, None, "{name}");
+    }
+    let fractions = db.user_stats("fractions").await.unwrap().unwrap();
+    assert_eq!((fractions.first_seen, fractions.total_chat_lines), (Some(now - 101), Some(3)));
+
+    let long = "x".repeat(300);
+    let sessions = db.open_sessions().await.unwrap();
+    assert!(sessions.iter().any(|s| s.username == long), "{sessions:?}");
+    let channel = db.channel_stats().await.unwrap();
+    assert_eq!(channel.total_users_seen, 4 + 10, "those without a name are no users");
+    assert_eq!((channel.high_water_mark.users, channel.high_water_mark.timestamp), (0, None));
+    db.high_water(2, Some(3)).await.unwrap();
+    let channel = db.channel_stats().await.unwrap();
+    assert_eq!((channel.high_water_mark.users, channel.high_water_connected.users), (2, 3));
+
+    let counts = db.user_count_history(1).await.unwrap();
+    let counts: Vec<_> =
+        counts.iter().map(|c| (c.timestamp - now, c.chat_users, c.connected_users)).collect();
+    assert_eq!(counts[counts.len() - 3..], [(-30, 0, 0), (-20, 5, 2), (-10, -3, 1)]);
+    assert!(db.recent_chat(50).await.unwrap().iter().any(|line| line.message == "no time"));
+
+    let claimed = db.outbound_channel_messages(50).await.unwrap();
+    let claimed: Vec<_> = claimed.iter().map(|m| m.id).collect();
+    assert_eq!(claimed, [30, 3, 9, 34, 31], "as old as can be known");
+    db.outbound_mark_failed(32, "late", false).await.unwrap();
+    assert_eq!(file.number("SELECT sent FROM outbound_messages WHERE id = 32").await, 1, "it was sent");
+
+    assert!(
+        db.open_sessions().await.unwrap().iter().all(|s| s.watched_until <= eitherway::clock::now() / 1000)
+    );
+    adds_up(&file).await;
+
+    // what was put right is kept as it was
+    let letters = file.rows("SELECT subject || ': ' || CAST(payload AS TEXT) FROM dead_letters").await;
+    let kept = |text: &str| letters.iter().filter(|letter| letter.contains(text)).count();
+    assert_eq!(kept("user_stats: NULL"), 2, "{letters:?}");
+    assert_eq!(kept("user_stats: X'00FF'"), 1);
+    assert_eq!(kept("'words', 'abc', 'def', 'ghi', 'jkl', 'mno'"), 1);
+    assert_eq!(kept("channel_stats: 1, 'abc', 'def'"), 1);
+    assert_eq!(kept("outbound_messages: "), 3, "{letters:?}");
+    assert_eq!(kept("'empty'"), 0, "nothing was lost there");
+}
+
+#[tokio::test]
+async fn a_taking_over_that_fails_leaves_the_file_as_it_was_and_the_next_start_goes_on() {
+    // what stands in the way of the first change, of those for older files, and of the last one
+    for (script, obstacle) in [
+        (H, "meta"),
+        (S4, "current_status_before_rosey"),
+        (H, "status_fields"),
+        (S4, "outbound_marks"),
+        (ALEMBIC_000, "outbound_marks"),
+    ] {
+        let file = PythonFile::made_by(&[script, &format!("CREATE TABLE {obstacle} (mine TEXT)")]).await;
+        let queries = &[old_bot::BOTH][..];
+        let before = (file.shape().await, file.answers(queries).await);
+        let options = SqliteOptions::new(&file.file.url()).unwrap();
+        for _ in 0..2 {
+            let error = SqlxService::<Op>::open(&options).await.unwrap_err().to_string();
+            assert!(error.contains("cannot migrate") && error.contains(obstacle), "{error}");
+            assert_eq!((file.shape().await, file.answers(queries).await), before, "{obstacle}");
+        }
+        file.run(&format!("DROP TABLE {obstacle}")).await;
+        let (_service, db) = taken_over(&file).await;
+        assert_eq!(db.user_stats("alice").await.unwrap().unwrap().total_chat_lines, Some(120));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_the_python_bot_is_writing_is_refused_and_left_alone() {
+    for mode in ["PRAGMA journal_mode = DELETE", "PRAGMA journal_mode = WAL"] {
+        let file = PythonFile::made_by(&[S4, mode]).await;
+        let before = file.shape().await;
+        let mut bot = file.file.connect().await;
+        sqlx::raw_sql("BEGIN IMMEDIATE; UPDATE user_stats SET total_chat_lines = 0")
+            .execute(&mut bot)
+            .await
+            .unwrap();
+        let options = SqliteOptions::new(&file.file.url()).unwrap();
+        let error = SqlxService::<Op>::open(&options).await.unwrap_err().to_string();
+        assert!(error.contains("locked"), "{error}");
+        sqlx::raw_sql("ROLLBACK").execute(&mut bot).await.unwrap();
+        assert_eq!(file.shape().await, before);
+        taken_over(&file).await;
+    }
+}

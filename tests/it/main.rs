@@ -1,0 +1,21 @@
+//! The framework from end to end, with real servers, files and processes. One binary: a test that changes what its whole process
+//! shares (environment, limits, signals, the current directory) does so in a child process.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod examples;
+mod golden;
+mod hostile;
+mod migrations;
+mod nats;
+mod notices;
+mod operations;
+mod order_free;
+mod retention;
+mod runtime;
+mod seams;
+mod sqlite;
+mod stack;
+mod stream;
+#[path = "../../bot/tests/support/kit/mod.rs"]
+mod support;
+mod verify;

@@ -1,0 +1,611 @@
+//! The path over NATS, between a real server, a real database service and real files.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+use async_nats::{HeaderMap, jetstream};
+use eitherway::nats::NatsOptions;
+use eitherway::service::{JetStream, ServeError, ServiceOptions};
+use eitherway::stack::{NO_PATH, StackBuilder, boxed};
+use eitherway::{Ack, Cause, Code, Db, Head, Request, Via};
+use eitherway_layers::{Class, Classify};
+use futures_util::future::join_all;
+use rosey::op::{
+    GetChannelStats, MessageLog, Op, OutboundEnqueue, OutboundGet, OutboundMarkSent, RecentChat, UserJoined,
+    UserLeft,
+};
+use tower::{ServiceExt, service_fn};
+
+fn joined(username: &str) -> UserJoined {
+    UserJoined { username: username.to_owned() }
+}
+
+/// A server, a service on a file, a connection that has recognised it.
+struct World {
+    server: NatsServer,
+    file: DbFile,
+    service: DbService,
+    nats: eitherway::nats::NatsService<Op>,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::on(NatsServer::start().await).await
+    }
+
+    async fn on(server: NatsServer) -> Self {
+        Self::with(server, ServiceOptions::default()).await
+    }
+
+    async fn without_stream(server: NatsServer) -> Self {
+        Self::with(server, ServiceOptions { jetstream: JetStream::Off, ..ServiceOptions::default() }).await
+    }
+
+    async fn with(server: NatsServer, options: ServiceOptions) -> Self {
+        let file = DbFile::new();
+        let service = DbService::try_start(&server, &file, options).await.unwrap();
+        let nats = nats(&server).await;
+        recognised(&nats).await;
+        Self { server, file, service, nats }
+    }
+}
+
+async fn recognised(nats: &eitherway::nats::NatsService<Op>) {
+    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
+}
+
+// What goes over NATS.
+
+#[tokio::test]
+async fn user_events_reach_the_database_and_are_acknowledged_when_committed() {
+    let w = World::new().await;
+    let db = nats_only(&w.nats);
+    let base = 1_700_000_000_000;
+    let join = db.at(base).call(joined("alice")).await.unwrap();
+    assert_eq!((join.via, join.ack), (Via::NATS, Ack::Committed));
+    assert_eq!(w.file.number("SELECT count(*) FROM presence WHERE username = 'alice' AND joined").await, 1);
+    let leave = db.at(base + 90_000).call(UserLeft { username: "alice".into() }).await.unwrap();
+    assert_eq!((leave.via, leave.ack), (Via::NATS, Ack::Committed));
+    let alice = db.user_stats("alice").await.unwrap().unwrap();
+    assert_eq!((alice.first_seen, alice.last_seen), (Some(base / 1000), Some(base / 1000 + 90)));
+    assert_eq!((alice.total_time_connected, alice.current_session_start), (Some(90), None));
+}
+
+#[tokio::test]
+async fn messages_are_logged_with_their_own_time_whatever_the_order_of_arrival() {
+    let w = World::new().await;
+    let db = nats_only(&w.nats);
+    for at in [3, 1, 2] {
+        let line = MessageLog { username: "alice".into(), message: format!("line {at} ☃") };
+        assert_eq!(db.at(1_700_000_000_000 + at).call(line).await.unwrap().via, Via::NATS);
+    }
+    let read = db.call(RecentChat { limit: 2 }).await.unwrap();
+    assert_eq!(read.via, Via::NATS);
+    assert_eq!(read.answer.iter().map(|l| l.message.as_str()).collect::<Vec<_>>(), ["line 2 ☃", "line 3 ☃"]);
+}
+
+#[tokio::test]
+async fn a_message_is_enqueued_handed_out_once_and_marked_sent() {
+    let w = World::new().await;
+    let db = nats_only(&w.nats);
+    let enqueue = OutboundEnqueue { username: Some("alice".into()), content: "hello".into() };
+    let enqueued = db.call(enqueue).await.unwrap();
+    assert_eq!((enqueued.via, enqueued.ack), (Via::NATS, Ack::Committed));
+    let get = || OutboundGet { username: Some("alice".into()), limit: 10, max_retries: 3 };
+    let head = Head::now();
+    let claimed = db.with(head.clone()).call(get()).await.unwrap();
+    assert_eq!(claimed.via, Via::NATS);
+    assert_eq!((claimed.answer[0].id, claimed.answer[0].content.as_str()), (enqueued.answer.id, "hello"));
+    assert_eq!(
+        db.with(head).call(get()).await.unwrap().answer,
+        claimed.answer,
+        "the same request, the same rows"
+    );
+    assert_eq!(db.call(get()).await.unwrap().answer, [], "another one: nothing");
+    let mark = OutboundMarkSent { message_id: enqueued.answer.id };
+    assert_eq!(db.call(mark).await.unwrap().via, Via::NATS);
+    assert_eq!(w.file.number("SELECT count(*) FROM outbound_messages WHERE sent").await, 1);
+}
+
+#[tokio::test]
+async fn the_same_request_over_both_paths_takes_effect_once_and_is_answered_the_same() {
+    let w = World::new().await;
+    let (over_nats, over_db) = (nats_only(&w.nats), db_only(&w.file).await);
+    let request = Request::<Op>::new(OutboundEnqueue { username: None, content: "hi".into() });
+    let sends = (0..20)
+        .map(|n| if n % 2 == 0 { over_nats.send(request.clone()) } else { over_db.send(request.clone()) });
+    let replies: Vec<_> = join_all(sends).await.into_iter().map(Result::unwrap).collect();
+    for (n, reply) in replies.iter().enumerate() {
+        assert_eq!(reply.via, if n % 2 == 0 { Via::NATS } else { Via::DB });
+        assert_eq!(format!("{:?}", reply.answer), format!("{:?}", replies[0].answer));
+    }
+    assert_eq!(w.file.number("SELECT count(*) FROM outbound_messages").await, 1);
+}
+
+#[tokio::test]
+async fn nothing_is_left_behind_by_calls_that_are_dropped() {
+    let w = World::new().await;
+    let peer = Peer::connect(&w.server).await;
+    w.service.stop().await;
+    let _pretender = peer.pretend::<Op>("0").await;
+    // Somebody takes the requests and never answers.
+    let _silent = peer.listen("rosey.db.>").await;
+    let db = nats_only(&w.nats);
+    recognised(&w.nats).await;
+    for n in 0..50 {
+        let name = format!("user{n}");
+        let _ = tokio::time::timeout(Duration::from_millis(1), db.user_joined(name)).await;
+    }
+    // The health's own ping is one of them now and then.
+    wait_until("nobody waits", || async { w.nats.inbox().waiting == 0 }).await;
+}
+
+/// What became of many requests that were sent at once.
+#[derive(Debug, Default)]
+struct Sent {
+    timed_out: u64,
+    /// Released by whoever noticed that nobody answers.
+    released: u64,
+    /// Never handed over, because there is no room in the queue.
+    no_room: u64,
+    /// Never handed over, because nobody answers.
+    nobody: u64,
+}
+
+impl Sent {
+    /// Sends them, and gives each 50 ms. Nobody answers.
+    async fn at_once(nats: &eitherway::nats::NatsService<Op>, many: usize, line: &str) -> Self {
+        let requests = (0..many).map(|_| {
+            let message = line.to_owned();
+            let request = Request::<Op>::new(MessageLog { username: "alice".to_owned(), message });
+            tokio::time::timeout(Duration::from_millis(50), nats.clone().oneshot(request))
+        });
+        let all = tokio::time::timeout(LIMIT, join_all(requests)).await.expect("nothing blocks");
+        let mut sent = Self::default();
+        for result in all {
+            match result {
+                Err(_) => sent.timed_out += 1,
+                Ok(Err(error)) if error.class() == Class::Unknown => sent.released += 1,
+                Ok(Err(error)) if error.to_string().contains("queue is full") => sent.no_room += 1,
+                Ok(Err(error)) => {
+                    assert_eq!(error.class(), Class::NotSent);
+                    sent.nobody += 1;
+                }
+                Ok(Ok(reply)) => panic!("nobody can have answered: {reply:?}"),
+            }
+        }
+        sent
+    }
+
+    /// Those that were handed over.
+    const fn handed_over(&self) -> u64 {
+        self.timed_out + self.released
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_and_a_bounded_queue() {
+    const QUEUE: u64 = 256;
+    let server = NatsServer::start().await;
+    let peer = Peer::connect(&server).await;
+    let _pretender = peer.pretend::<Op>("0").await;
+    let _silent = peer.listen("rosey.db.message.log").await;
+    let options = NatsOptions { queue: QUEUE as usize, ..NatsOptions::new(server.url()) };
+    let nats = eitherway::nats::NatsService::<Op>::connect(options).await.unwrap();
+    recognised(&nats).await;
+    let gone = || nats.client().statistics().out_messages.load(Ordering::Relaxed);
+    // Whoever gave up has left, and is not kept until somebody clears up: only the health's own questions may wait.
+    let nobody_waits = || assert!(nats.inbox().waiting <= 3, "{:?}", nats.inbox());
+
+    // Large ones fill what lies between us and the server, and then the queue.
+    let (mut handed_over, begun) = (0, gone());
+    server.freeze();
+    let large = "x".repeat(4000);
+    let filled = Sent::at_once(&nats, 4000, &large).await;
+    handed_over += filled.handed_over();
+    assert!(filled.no_room > 0, "{filled:?}");
+    let waiting = handed_over.saturating_sub(gone() - begun);
+    assert!(waiting <= QUEUE, "{waiting} in the queue: {filled:?}");
+    nobody_waits();
+    server.thaw();
+
+    let mut timed_out = filled.timed_out;
+    while timed_out < 10_000 {
+        recognised(&nats).await;
+        server.freeze();
+        loop {
+            let sent = Sent::at_once(&nats, 200, "hi").await;
+            nobody_waits();
+            handed_over += sent.handed_over();
+            timed_out += sent.timed_out;
+            if sent.nobody > 0 || timed_out >= 10_000 {
+                break;
+            }
+        }
+        server.thaw();
+    }
+
+    // What was given up is not kept back, and whoever comes then is served.
+    wait_until("the queue is empty", || async { gone() - begun >= handed_over }).await;
+    recognised(&nats).await;
+    tokio::time::timeout(LIMIT, nats.client().flush()).await.expect("nothing blocks").unwrap();
+    nobody_waits();
+}
+
+// What counts as an answer.
+
+#[tokio::test]
+async fn somebody_elses_answer_never_settles_a_call() {
+    let server = NatsServer::start().await;
+    let (file, peer, nats) = (DbFile::new(), Peer::connect(&server).await, nats(&server).await);
+    let direct = file.open().await;
+    let _ping = peer.pretend::<Op>(direct.database()).await;
+    recognised(&nats).await;
+    let _event = peer.answer("rosey.db.user.joined", HeaderMap::new(), "{}").await;
+    let _query = peer.answer("rosey.db.stats.recent_chat.get", HeaderMap::new(), "[]").await;
+    let stack = StackBuilder::new()
+        .nats_timeout(Duration::from_millis(400))
+        .over(Some(nats.clone()), direct, NO_PATH)
+        .stack;
+    let db = Db::new(boxed(stack));
+    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::DB);
+    assert_eq!(db.call(RecentChat { limit: 5 }).await.unwrap().via, Via::DB);
+    assert_eq!(nats.inbox().foreign, 2);
+    assert_eq!(file.number("SELECT count(*) FROM presence").await, 1);
+}
+
+#[tokio::test]
+async fn beside_somebody_elses_answer_our_services_answer_is_the_one_that_counts() {
+    let w = World::new().await;
+    let peer = Peer::connect(&w.server).await;
+    let _foreign = peer.answer("rosey.db.stats.recent_chat.get", HeaderMap::new(), r#"[{"wrong":1}]"#).await;
+    let db = nats_only(&w.nats);
+    db.message_log("alice", "hi").await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(db.recent_chat(5).await.unwrap()[0].message, "hi");
+    }
+    wait_until("the foreign answers are counted", || async {
+        let seen = w.nats.inbox();
+        seen.foreign + seen.late >= 20
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_of_somebody_else_over_our_subjects_acknowledges_nothing_of_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let w = World::without_stream(NatsServer::with_jetstream(dir.path()).await).await;
+    let peer = Peer::connect(&w.server).await;
+    declare(&peer, "FOREIGN", "rosey.>").await;
+    let db = nats_only(&w.nats);
+    for n in 0..20 {
+        let reply = db.call(joined(&format!("user{n}"))).await.unwrap();
+        assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Committed));
+        assert_eq!(db.open_sessions().await.unwrap().len(), n + 1, "a query is not answered by the stream");
+    }
+    assert_eq!(w.file.applied().await, 20);
+    let seen = w.nats.inbox();
+    assert!(seen.foreign + seen.late >= 20, "the stream did answer: {seen:?}");
+}
+
+async fn declare(peer: &Peer, name: &str, subject: &str) {
+    let config = jetstream::stream::Config {
+        name: name.to_owned(),
+        subjects: vec![subject.to_owned()],
+        ..Default::default()
+    };
+    jetstream::new(peer.client.clone()).create_stream(config).await.unwrap();
+}
+
+// Where nobody answers.
+
+/// The promise is "at once, not after the time-out of 2 s"; a noisy machine gets half of that.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+async fn served_at_once_by_the_database(db: &Over) {
+    let begun = Instant::now();
+    let read = db.call(GetChannelStats {}).await.unwrap();
+    let write = db.call(OutboundGet { username: None, limit: 5, max_retries: 3 }).await.unwrap();
+    let took = begun.elapsed();
+    assert_eq!((read.via, write.via), (Via::DB, Via::DB));
+    assert!(took < AT_ONCE, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_query_nobody_answers_falls_back_at_once() {
+    let server = NatsServer::start().await;
+    let (file, peer, nats) = (DbFile::new(), Peer::connect(&server).await, nats(&server).await);
+    let database = file.open().await;
+    // A service is recognised, but nobody listens on the subjects of the operations.
+    let _ping = peer.pretend::<Op>(database.database()).await;
+    let db = stack(&nats, &file).await;
+    recognised(&nats).await;
+    served_at_once_by_the_database(&db).await;
+}
+
+#[tokio::test]
+async fn beside_a_monitor_that_hears_everything_a_query_nobody_answers_falls_back_at_once() {
+    let w = World::new().await;
+    let peer = Peer::connect(&w.server).await;
+    let _monitor = peer.listen(">").await;
+    let db = stack(&w.nats, &w.file).await;
+    assert_eq!(db.call(GetChannelStats {}).await.unwrap().via, Via::NATS);
+    w.service.stop().await;
+    // The server says nothing of missing responders now: the silent monitor is one.
+    let begun = Instant::now();
+    let read = db.call(GetChannelStats {}).await.unwrap();
+    assert_eq!(read.via, Via::DB);
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "no caller waits for the time-out: {:?}",
+        begun.elapsed()
+    );
+    wait_until("its absence is noticed", || async { !w.nats.status().borrow().usable() }).await;
+    served_at_once_by_the_database(&db).await;
+}
+
+#[tokio::test]
+async fn without_a_service_the_database_serves_at_once_and_a_service_that_comes_later_is_used() {
+    let server = NatsServer::start().await;
+    let file = DbFile::new();
+    let nats = nats(&server).await;
+    let db = stack(&nats, &file).await;
+    served_at_once_by_the_database(&db).await;
+    let _service = DbService::start(&server, &file).await;
+    wait_until("over NATS", || async { db.call(GetChannelStats {}).await.unwrap().via == Via::NATS }).await;
+}
+
+#[tokio::test]
+async fn without_a_server_nothing_blocks_and_a_server_that_comes_later_is_used() {
+    let mut server = NatsServer::down();
+    let file = DbFile::new();
+    let begun = Instant::now();
+    let nats = nats(&server).await;
+    let db = stack(&nats, &file).await;
+    served_at_once_by_the_database(&db).await;
+    assert!(begun.elapsed() < AT_ONCE * 2, "connecting took {:?}", begun.elapsed());
+    let error = nats_only(&nats).user_joined("bob").await.unwrap_err();
+    assert_eq!(error.class(), Class::NotSent);
+    server.restart().await;
+    let _service = DbService::start(&server, &file).await;
+    wait_until("over NATS", || async { db.call(GetChannelStats {}).await.unwrap().via == Via::NATS }).await;
+}
+
+#[tokio::test]
+async fn beside_a_service_of_another_make_the_database_serves_and_it_gets_nothing_to_write() {
+    let server = NatsServer::start().await;
+    let (file, peer, nats) = (DbFile::new(), Peer::connect(&server).await, nats(&server).await);
+    let mut writes = peer.listen("rosey.db.user.joined").await;
+    let _python = peer.answer("rosey.db.stats.recent_chat.get", HeaderMap::new(), "[]").await;
+    let db = stack(&nats, &file).await;
+    wait_until("connected", || async { nats.status().borrow().connected }).await;
+    for n in 0..10 {
+        assert_eq!(db.call(joined(&format!("user{n}"))).await.unwrap().via, Via::DB);
+    }
+    assert!(silent(&mut writes, Duration::from_millis(200)).await, "it would write what we wrote already");
+}
+
+#[tokio::test]
+async fn what_is_larger_than_the_server_takes_goes_to_the_database() {
+    let w = World::on(NatsServer::with_config("max_payload: 2048").await).await;
+    let line = || MessageLog { username: "alice".into(), message: "x".repeat(4000) };
+    let error = nats_only(&w.nats).call(line()).await.unwrap_err();
+    assert_eq!((error.class(), error.cause().code()), (Class::TooLarge, Code::TOO_LARGE));
+    assert!(error.request().is_some() && error.fallback().is_some());
+    let db = stack(&w.nats, &w.file).await;
+    assert_eq!(db.call(line()).await.unwrap().via, Via::DB);
+    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::NATS, "the path itself is well");
+    assert_eq!(w.file.number("SELECT length(message) FROM recent_chat").await, 4000);
+}
+
+#[tokio::test]
+async fn a_list_longer_than_the_server_takes_comes_without_its_oldest_entries() {
+    let w = World::on(NatsServer::with_config("max_payload: 4096").await).await;
+    let db = stack(&w.nats, &w.file).await;
+    for n in 0..8 {
+        db.message_log("alice", format!("{n}").repeat(900)).await.unwrap();
+    }
+    let read = db.call(RecentChat { limit: 8 }).await.unwrap();
+    assert_eq!((read.via, read.answer.len(), read.omitted), (Via::NATS, 3, 5));
+    assert!(read.answer.iter().map(|line| &line.message[..1]).eq(["5", "6", "7"]));
+    let read = db.call(RecentChat { limit: 2 }).await.unwrap();
+    assert_eq!((read.via, read.answer.len(), read.omitted), (Via::NATS, 2, 0));
+}
+
+#[tokio::test]
+async fn what_the_service_refuses_is_not_tried_on_the_database() {
+    let w = World::new().await;
+    let tried = Arc::new(AtomicU64::new(0));
+    let (counter, database) = (Arc::clone(&tried), w.file.open().await);
+    let direct = service_fn(move |request: Request<Op>| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        database.clone().oneshot(request)
+    });
+    let db = Db::new(boxed(StackBuilder::new().over(Some(w.nats.clone()), direct, NO_PATH).stack));
+    let head = Head::now();
+    db.with(head.clone()).user_joined("alice").await.unwrap();
+    let reused = db.with(head).user_joined("bob").await.unwrap_err();
+    assert_eq!((reused.class(), reused.cause().code()), (Class::Rejected, Code::ID_REUSED));
+    let clock = db.at(eitherway::clock::now() + 2 * 86_400_000).user_joined("zoe").await.unwrap_err();
+    assert_eq!((clock.class(), clock.cause().code()), (Class::Rejected, Code::CLOCK));
+    for error in [reused, clock] {
+        assert!(matches!(error.cause(), Cause::Failed { .. }), "one path was asked: {error}");
+        assert!(error.request().is_some());
+    }
+    assert_eq!(tried.load(Ordering::Relaxed), 0);
+    assert_eq!(w.file.applied().await, 1);
+}
+
+#[tokio::test]
+async fn a_subject_that_the_server_denies_is_served_by_the_database() {
+    let config = r#"
+        authorization { users: [
+            { user: bot, password: x, permissions: { publish: ["rosey.db.ping", "_INBOX.>"], subscribe: ">" } }
+            { user: service, password: x }
+        ] }"#;
+    let server = NatsServer::with_config(config).await;
+    let file = DbFile::new();
+    let service = eitherway::nats::NatsOptions::new(server.url().replace("//", "//service:x@"));
+    let (ready, is_ready) = tokio::sync::oneshot::channel();
+    let database = file.open().await;
+    tokio::spawn(eitherway::service::serve(
+        service,
+        database,
+        ServiceOptions::default(),
+        || ready.send(()).unwrap(),
+        std::future::pending(),
+    ));
+    tokio::time::timeout(LIMIT, is_ready).await.expect("the service starts").unwrap();
+    let nats = eitherway::nats::NatsService::<Op>::connect(eitherway::nats::NatsOptions::new(
+        server.url().replace("//", "//bot:x@"),
+    ))
+    .await
+    .unwrap();
+    recognised(&nats).await;
+    let db = stack(&nats, &file).await;
+    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::DB);
+    wait_until("the denial is known", || async { nats.status().borrow().denied }).await;
+    served_at_once_by_the_database(&db).await;
+    assert_eq!(file.applied().await, 1);
+}
+
+// One database.
+
+#[tokio::test]
+async fn the_direct_path_refuses_while_nats_leads_to_another_database() {
+    let mut w = World::new().await;
+    let other = DbFile::new();
+    let direct = direct(&other, &w.nats).await;
+    let db = Db::new(boxed(StackBuilder::new().over(Some(w.nats.clone()), direct.clone(), NO_PATH).stack));
+    wait_until("the other database is noticed", || async {
+        direct.clone().oneshot(Request::new(GetChannelStats {})).await.is_err()
+    })
+    .await;
+    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::NATS);
+    w.server.kill();
+    let error = db.call(joined("bob")).await.unwrap_err();
+    assert!(error.primary().is_some() && error.fallback().is_some(), "both errors: {error}");
+    assert!(error.request().is_some());
+    assert_eq!((w.file.applied().await, other.applied().await), (1, 0));
+    w.server.restart().await;
+    wait_until("over NATS", || async { db.call(GetChannelStats {}).await.is_ok_and(|r| r.via == Via::NATS) })
+        .await;
+}
+
+// Who may serve.
+
+#[tokio::test]
+async fn a_service_refuses_to_start_beside_another_make_unless_it_takes_over() {
+    let server = NatsServer::start().await;
+    let (file, peer) = (DbFile::new(), Peer::connect(&server).await);
+    let _python = peer.answer("rosey.db.stats.recent_chat.get", HeaderMap::new(), "[]").await;
+    let refused = DbService::try_start(&server, &file, ServiceOptions::default()).await;
+    let error = refused.map(drop).expect_err("refused");
+    assert!(
+        matches!(&error, ServeError::Neighbour { subject, .. } if subject == "rosey.db.stats.recent_chat.get")
+    );
+    assert!(error.to_string().contains("--takeover"), "{error}");
+    let takeover = ServiceOptions { takeover: true, ..ServiceOptions::default() };
+    DbService::try_start(&server, &file, takeover).await.unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn a_service_refuses_to_start_under_somebody_elses_stream_and_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = NatsServer::with_jetstream(dir.path()).await;
+    let (file, peer) = (DbFile::new(), Peer::connect(&server).await);
+    declare(&peer, "FOREIGN", "rosey.>").await;
+    let refused = DbService::try_start(&server, &file, ServiceOptions::default()).await;
+    let error = refused.map(drop).expect_err("refused").to_string();
+    assert!(error.contains("FOREIGN"), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_refuses_to_start_beside_one_on_another_database() {
+    let w = World::new().await;
+    let refused = DbService::try_start(&w.server, &DbFile::new(), ServiceOptions::default()).await;
+    let error = refused.map(drop).expect_err("refused");
+    assert!(matches!(&error, ServeError::OtherDatabase { other, .. } if other == w.service.sqlx.database()));
+}
+
+#[tokio::test]
+async fn a_monitor_that_only_listens_keeps_no_service_from_starting() {
+    let server = NatsServer::start().await;
+    let (file, peer) = (DbFile::new(), Peer::connect(&server).await);
+    let _monitor = peer.listen(">").await;
+    DbService::start(&server, &file).await.stop().await;
+}
+
+#[tokio::test]
+async fn two_services_share_the_load_and_double_nothing() {
+    let w = World::new().await;
+    let second = DbService::start(&w.server, &w.file).await;
+    let db = nats_only(&w.nats);
+    let requests: Vec<_> = (0..600).map(|n| Request::<Op>::new(joined(&format!("user{n}")))).collect();
+    for _ in 0..2 {
+        for reply in join_all(requests.iter().map(|request| db.send(request.clone()))).await {
+            assert_eq!(reply.unwrap().via, Via::NATS);
+        }
+    }
+    let (first, second) = (w.service.stop().await, second.stop().await);
+    assert!(first.done > 0 && second.done > 0, "{first:?} {second:?}");
+    let asked_at_the_start = 5; // the second one asked the first one's queries who answers
+    assert!((1200..=1200 + asked_at_the_start).contains(&(first.done + second.done)), "{first:?} {second:?}");
+    assert_eq!((w.file.applied().await, w.file.number("SELECT count(*) FROM presence").await), (600, 600));
+}
+
+// The end of a service.
+
+#[tokio::test]
+async fn a_service_that_stops_under_load_has_done_and_answered_what_it_took() {
+    let w = World::new().await;
+    let db = nats_only(&w.nats);
+    let calls = join_all((0..3000).map(|n| {
+        let (db, request) = (db.clone(), Request::<Op>::new(joined(&format!("user{n}"))));
+        tokio::spawn(async move { (request.head.id.to_string(), db.send(request).await.is_ok()) })
+    }));
+    let stop = async {
+        wait_until("some are in", || async { w.file.applied().await >= 300 }).await;
+        w.service.stop().await
+    };
+    let (calls, served) = tokio::join!(calls, stop);
+    let answered: Vec<_> =
+        calls.into_iter().map(Result::unwrap).filter(|(_, ok)| *ok).map(|(id, _)| id).collect();
+    let applied: std::collections::HashSet<_> =
+        w.file.texts("SELECT id FROM ledger").await.into_iter().collect();
+    assert!(answered.iter().all(|id| applied.contains(id)), "everything answered is there");
+    assert_eq!((served.failed, served.lost, served.refused), (0, 0, 0), "{served:?}");
+    assert_eq!(served.taken, served.done, "everything taken was done");
+    assert_eq!(u64::try_from(applied.len()).unwrap(), served.done, "everything done is there, once");
+    assert!(answered.len() >= 300);
+}
+
+#[tokio::test]
+async fn a_service_may_be_replaced_under_load_and_no_caller_notices() {
+    let w = World::new().await;
+    let db = stack(&w.nats, &w.file).await;
+    let mut load = Load::start(&db, 16);
+    load.served_by_nats(200).await;
+    let second = DbService::start(&w.server, &w.file).await;
+    w.service.stop().await;
+    load.served_by_nats(200).await;
+    let sent = load.finish().await;
+    load.assert_all_served(sent);
+    second.stop().await;
+    assert_exactly_once(&w.file, sent).await;
+}
+
+#[tokio::test]
+async fn plain_publishes_that_were_taken_are_applied_before_the_service_ends() {
+    let w = World::new().await;
+    let peer = Peer::connect(&w.server).await;
+    for n in 0..500 {
+        peer.publish("rosey.db.user.joined", format!(r#"{{"username":"user{n}"}}"#)).await;
+    }
+    peer.settle().await;
+    let served = w.service.stop().await;
+    assert_eq!((served.taken, served.done, served.lost), (500, 500, 0));
+    assert_eq!(w.file.applied().await, 500);
+}

@@ -1,0 +1,8 @@
+//! Operations of one's own: whatever they say, each request takes effect once, and one that fails fails alone.
+#![allow(unreachable_pub)]
+
+mod answers;
+mod apply;
+mod over_nats;
+mod shop;
+mod statements;

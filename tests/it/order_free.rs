@@ -1,0 +1,148 @@
+//! The proof that operations are order-free on SQLite: whatever the order they arrive in, how often, in how large
+//! batches and through how many writers, the database holds what a naive model makes of the same operations in the
+//! order of their time, each once.
+//!
+//! `ROSEY_CASES` is how many histories are tried (1000 if it is not set), and `ROSEY_MINUTES` for how long, if it is
+//! set: then new ones are tried until the time is over, and their number is printed.
+//! A history that fails is cut down to a small one and printed, and its seed is kept beside this file to be tried
+//! first the next time.
+#![allow(clippy::print_stdout)]
+
+mod delivery;
+mod dump;
+mod files;
+mod history;
+mod model;
+mod plans;
+
+use std::ops::RangeInclusive;
+
+use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
+
+use eitherway::sql::verify;
+use history::Case;
+use model::Model;
+use rosey::op::Op;
+
+#[test]
+fn short_histories_end_the_same_in_any_order() {
+    let half = cases().div_ceil(2);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| for_a_while("short", half, || try_cases(half, 1..=24, 5000)));
+        }
+    });
+}
+
+#[test]
+fn long_histories_end_the_same_in_any_order() {
+    let cases = cases().div_ceil(25);
+    // Cut down by `reduce` alone: one operation after the other takes too long.
+    for_a_while("long", cases, || try_cases(cases, 100..=400, 0));
+}
+
+/// Tries so many, and as many again until the time is over.
+fn for_a_while(what: &str, cases: u32, try_them: impl Fn()) {
+    let minutes = std::env::var("ROSEY_MINUTES").ok();
+    let minutes = minutes.map(|text| text.parse::<f64>().expect("ROSEY_MINUTES is a number"));
+    let (began, mut tried) = (std::time::Instant::now(), 0);
+    loop {
+        try_them();
+        tried += cases;
+        if minutes.is_none_or(|minutes| began.elapsed().as_secs_f64() >= minutes * 60.0) {
+            break;
+        }
+    }
+    if minutes.is_some() {
+        println!("{tried} {what} histories in {:.1} min, all the same", began.elapsed().as_secs_f64() / 60.0);
+    }
+}
+
+#[test]
+fn no_query_reads_through_a_table_that_grows() {
+    plans::check();
+}
+
+fn cases() -> u32 {
+    std::env::var("ROSEY_CASES").map_or(1000, |text| text.parse().expect("ROSEY_CASES is a number"))
+}
+
+fn try_cases(cases: u32, length: RangeInclusive<usize>, max_shrink_iters: u32) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let files = runtime.block_on(files::Files::new());
+    let mut runner = TestRunner::new(Config {
+        cases,
+        max_shrink_iters,
+        max_shrink_time: 60_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "tests/it/order_free/regressions.txt",
+        ))),
+        ..Config::default()
+    });
+    let try_one = |case: &Case| runtime.block_on(try_one(&files, case));
+    match runner.run(&history::cases(length), |case| try_one(&case)) {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, case)) => {
+            let failed = Failed { case, reason: reason.to_string() };
+            let Failed { case, reason } = failed.reduce(|case| try_one(case).err().map(|e| e.to_string()));
+            panic!("{reason}\n{case}");
+        }
+        Err(TestError::Abort(reason)) => panic!("given up: {reason}"),
+    }
+}
+
+struct Failed {
+    case: Case,
+    reason: String,
+}
+
+impl Failed {
+    /// Leaves out operations as long as the case still fails: halves first, single ones last. Then deliveries.
+    fn reduce(mut self, fails: impl Fn(&Case) -> Option<String>) -> Self {
+        let mut size = self.case.events.len();
+        loop {
+            let (before, mut from) = (self.case.events.len(), 0);
+            while from < self.case.events.len() {
+                let mut smaller = self.case.clone();
+                smaller.events.drain(from..(from + size).min(self.case.events.len()));
+                if !self.take(smaller, &fails) {
+                    from += size;
+                }
+            }
+            if size <= 1 && self.case.events.len() == before {
+                break;
+            }
+            size = size.div_ceil(2);
+        }
+        for n in 0..self.case.events.len() {
+            let mut smaller = self.case.clone();
+            smaller.events[n].deliveries.truncate(1);
+            smaller.events[n].deliveries[0].twice = false;
+            self.take(smaller, &fails);
+        }
+        self
+    }
+
+    fn take(&mut self, case: Case, fails: impl Fn(&Case) -> Option<String>) -> bool {
+        let reason = fails(&case);
+        let failed = reason.is_some();
+        if let Some(reason) = reason {
+            *self = Self { case, reason };
+        }
+        failed
+    }
+}
+
+async fn try_one(files: &files::Files, case: &Case) -> Result<(), TestCaseError> {
+    files.clear().await;
+    let delivered = delivery::deliver(case, &files.writers).await.map_err(TestCaseError::fail)?;
+    let verdict = verify::<Op>(&files.options, |_| {}).await.unwrap();
+    if !verdict.is_clean() {
+        return Err(TestCaseError::fail(format!("`verify` disagrees: {:#?}", verdict.findings)));
+    }
+    let found = dump::of(&files.writers[0]).await;
+    match dump::difference(&Model::of(&delivered).dump(), &found) {
+        None => Ok(()),
+        Some(difference) => Err(TestCaseError::fail(difference)),
+    }
+}

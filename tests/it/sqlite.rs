@@ -1,0 +1,484 @@
+//! The path on the database itself, on real files.
+
+use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::{Code, Db, Head, Operation as _, Request};
+use eitherway_layers::{Class, Classify};
+use rosey::op::{Op, RoseyClient, StatusUpdate, UserJoined, UserLeft};
+
+type Sqlx = SqlxService<Op>;
+
+struct Fixture {
+    dir: tempfile::TempDir,
+    service: Sqlx,
+    db: Db<Sqlx>,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let service = open(&dir).await;
+        Self { dir, db: Db::new(service.clone()), service }
+    }
+
+    async fn number(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(self.service.readers()).await.unwrap()
+    }
+}
+
+async fn open(dir: &tempfile::TempDir) -> Sqlx {
+    let path = dir.path().join("rosey.db");
+    let mut options = SqliteOptions::new(path.to_str().unwrap()).unwrap();
+    options.past_tolerance = std::time::Duration::MAX; // the clock of these tests begins at 0
+    Sqlx::open(&options).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_same_request_takes_effect_once_and_is_answered_the_same() {
+    let f = Fixture::new().await;
+    let request = Request::<Op>::new(rosey::op::OutboundEnqueue { username: None, content: "hi".into() });
+    let first = f.db.send(request.clone()).await.unwrap();
+    let second = f.db.send(request.clone()).await.unwrap();
+    assert_eq!(format!("{:?}", first.answer), format!("{:?}", second.answer));
+    // and many at once, in one batch
+    let all = futures_util::future::join_all((0..50).map(|_| f.db.send(request.clone()))).await;
+    assert!(all.into_iter().all(|r| format!("{:?}", r.unwrap().answer) == format!("{:?}", first.answer)));
+    assert_eq!(f.number("SELECT count(*) FROM outbound_messages").await, 1);
+}
+
+#[tokio::test]
+async fn what_came_again_is_counted_by_operation_and_nothing_else_is() {
+    let f = Fixture::new().await;
+    let event = Request::<Op>::new(UserJoined { username: "alice".into() });
+    let call = Request::<Op>::new(rosey::op::OutboundEnqueue { username: None, content: "hi".into() });
+    let counts = || [&event, &call].map(|request| f.service.repeated(request.op.index()));
+    for request in [&event, &call] {
+        f.db.send(request.clone()).await.unwrap();
+    }
+    f.db.user_left("alice").await.unwrap();
+    assert_eq!(counts(), [0, 0]);
+    // one after the other, each beside something new
+    for (request, repeats) in [(&event, [1, 0]), (&call, [1, 1])] {
+        let (again, new) = tokio::join!(f.db.send(request.clone()), f.db.user_left("bob"));
+        assert!(again.is_ok() && new.is_ok());
+        assert_eq!(counts(), repeats);
+    }
+    // and many at once, of which some meet in one batch
+    let again = (0..50).map(|n| f.db.send(if n % 2 == 0 { event.clone() } else { call.clone() }));
+    assert!(futures_util::future::join_all(again).await.iter().all(Result::is_ok));
+    assert_eq!(counts(), [26, 26]);
+    // the same id for something else is no repeat
+    f.db.with(event.head.clone()).user_joined("bob").await.unwrap_err();
+    assert_eq!(counts(), [26, 26]);
+    assert_eq!(f.service.repeated(Request::<Op>::new(UserLeft { username: "x".into() }).op.index()), 0);
+}
+
+#[tokio::test]
+async fn an_id_used_for_something_else_is_refused_and_changes_nothing() {
+    let f = Fixture::new().await;
+    let head = Head::now();
+    f.db.with(head.clone()).user_joined("alice").await.unwrap();
+    for error in [
+        f.db.with(head.clone()).user_joined("bob").await.unwrap_err(),
+        f.db.with(head.clone()).user_left("alice").await.unwrap_err(),
+    ] {
+        assert_eq!(error.cause().code(), Code::ID_REUSED);
+        assert_eq!(error.class(), Class::Rejected);
+        assert!(error.request().is_some());
+    }
+    assert_eq!(f.number("SELECT count(*) FROM presence").await, 1);
+    // inside one batch too
+    let head = Head::now();
+    let (a, b) = (f.db.with(head.clone()), f.db.with(head));
+    let (a, b) = tokio::join!(a.user_joined("x"), b.user_joined("y"));
+    assert!(a.is_ok());
+    assert_eq!(b.unwrap_err().cause().code(), Code::ID_REUSED);
+}
+
+#[tokio::test]
+async fn sessions_add_up_in_the_order_of_events_however_they_arrive() {
+    let f = Fixture::new().await;
+    let base = 1_700_000_000_000;
+    // join 0, join 10, leave 15, leave 20, join 30: 10 + 5 seconds, open since 30
+    for (joined, at) in [(false, 20), (true, 30), (true, 10), (false, 15), (true, 0)] {
+        let db = f.db.at(base + at * 1000);
+        if joined { db.user_joined("alice").await.unwrap() } else { db.user_left("alice").await.unwrap() }
+    }
+    let alice = f.db.user_stats("alice").await.unwrap().unwrap();
+    assert_eq!(alice.total_time_connected, Some(15));
+    assert_eq!(alice.first_seen, Some(base / 1000));
+    assert_eq!(alice.last_seen, Some(base / 1000 + 30));
+    assert_eq!(alice.current_session_start, Some(base / 1000 + 30));
+    let open = f.db.open_sessions().await.unwrap();
+    assert_eq!(open.len(), 1);
+    f.db.at(base + 40_000).user_left("alice").await.unwrap();
+    f.db.at(base + 50_000).user_left("alice").await.unwrap();
+    let alice = f.db.user_stats("alice").await.unwrap().unwrap();
+    assert_eq!((alice.last_seen, alice.current_session_start), (Some(base / 1000 + 40), None));
+    assert_eq!(alice.total_time_connected, Some(25));
+}
+
+#[tokio::test]
+async fn a_user_who_only_left_has_no_row_and_one_who_only_spoke_has_one() {
+    let f = Fixture::new().await;
+    f.db.user_left("ghost").await.unwrap();
+    f.db.message_log("poet", "a line").await.unwrap();
+    assert_eq!(f.db.user_stats("ghost").await.unwrap(), None);
+    let poet = f.db.user_stats("poet").await.unwrap().unwrap();
+    assert_eq!(poet.total_chat_lines, Some(1));
+    assert_eq!(f.db.channel_stats().await.unwrap().total_users_seen, 1);
+}
+
+#[tokio::test]
+async fn lines_are_kept_in_the_order_of_their_time_and_the_server_is_only_counted() {
+    let f = Fixture::new().await;
+    for at in [3, 1, 2] {
+        f.db.at(1_700_000_000_000 + at).message_log("alice", format!("line {at}")).await.unwrap();
+    }
+    f.db.message_log("Server", "restarting").await.unwrap();
+    let lines = f.db.recent_chat(2).await.unwrap();
+    assert_eq!(lines.iter().map(|l| l.message.as_str()).collect::<Vec<_>>(), ["line 2", "line 3"]);
+    assert_eq!(f.db.user_stats("Server").await.unwrap().unwrap().total_chat_lines, Some(1));
+    assert_eq!(f.db.recent_chat(0).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_record_is_the_maximum_with_its_earliest_time() {
+    let f = Fixture::new().await;
+    for (at, chat, connected) in [(50, 7, Some(9)), (20, 7, None), (60, 3, Some(20)), (10, 5, Some(20))] {
+        f.db.at(at * 1000).high_water(chat, connected).await.unwrap();
+    }
+    let stats = f.db.channel_stats().await.unwrap();
+    assert_eq!((stats.high_water_mark.users, stats.high_water_mark.timestamp), (7, Some(20)));
+    assert_eq!((stats.high_water_connected.users, stats.high_water_connected.timestamp), (20, Some(10)));
+    assert_eq!(f.number("SELECT last_updated FROM channel_stats").await, 60);
+}
+
+#[tokio::test]
+async fn of_each_field_of_the_status_the_last_writer_stays() {
+    let f = Fixture::new().await;
+    let status = |json: &str| serde_json::from_str::<StatusUpdate>(json).unwrap();
+    let late = status(r#"{"status":"online","status_data":{"current_media_title":"B","bot_afk":1}}"#);
+    let early = status(
+        r#"{"status":"kicked","details":"d","status_data":{"current_media_title":null,"bot_rank":2.5}}"#,
+    );
+    f.db.at(2_000_000).status_update(late).await.unwrap();
+    f.db.at(1_000_000).status_update(early).await.unwrap();
+    let row: (String, String, String, bool, f64, i64) = sqlx::query_as(
+        "SELECT status, details, current_media_title, bot_afk, bot_rank, last_updated FROM current_status",
+    )
+    .fetch_one(f.service.readers())
+    .await
+    .unwrap();
+    assert_eq!(row, ("online".into(), "d".into(), "B".into(), true, 2.5, 2000));
+    f.db.at(3_000_000)
+        .status_update(status(r#"{"status_data":{"current_media_title":null}}"#))
+        .await
+        .unwrap();
+    assert_eq!(f.number("SELECT current_media_title IS NULL FROM current_status").await, 1);
+}
+
+#[tokio::test]
+async fn a_claim_is_for_one_poller_and_the_same_request_gets_the_same_rows() {
+    let f = Fixture::new().await;
+    for n in 0..3 {
+        f.db.at(1000 + n).outbound_enqueue(Some("alice"), format!("m{n}")).await.unwrap();
+    }
+    f.db.outbound_enqueue(None, "to all").await.unwrap();
+    let head = Head::now();
+    let first = f.db.with(head.clone()).outbound_messages("alice", 2).await.unwrap();
+    assert_eq!(first.iter().map(|m| m.content.as_str()).collect::<Vec<_>>(), ["m0", "m1"]);
+    assert_eq!(f.db.with(head).outbound_messages("alice", 2).await.unwrap(), first);
+    let (one, two) = (f.db.clone(), f.db.clone());
+    let (one, two) = tokio::join!(one.outbound_messages("alice", 5), two.outbound_messages("alice", 5));
+    assert_eq!(one.unwrap().len() + two.unwrap().len(), 1, "the third, once");
+    assert_eq!(f.db.outbound_channel_messages(5).await.unwrap().len(), 1);
+    assert_eq!(f.db.outbound_messages("bob", 5).await.unwrap(), []);
+    assert_eq!(f.number("SELECT count(*) FROM ledger WHERE operation = 'outbound_get'").await, 3);
+}
+
+#[tokio::test]
+async fn sent_wins_over_failed_in_whatever_order_they_are_told() {
+    let f = Fixture::new().await;
+    let id = f.db.outbound_enqueue(Some("alice"), "hi").await.unwrap();
+    f.db.at(5000).outbound_mark_failed(id, "gone", true).await.unwrap();
+    assert_eq!(f.number("SELECT sent AND error_message = 'gone' FROM outbound_messages").await, 1);
+    f.db.at(7000).outbound_mark_sent(id).await.unwrap();
+    f.db.at(6000).outbound_mark_sent(id).await.unwrap();
+    f.db.at(8000).outbound_mark_failed(id, "busy", false).await.unwrap();
+    let row: (bool, i64, Option<String>, i64) =
+        sqlx::query_as("SELECT sent, sent_timestamp, error_message, retry_count FROM outbound_messages")
+            .fetch_one(f.service.readers())
+            .await
+            .unwrap();
+    assert_eq!(row, (true, 6, None, 1));
+    assert_eq!(f.db.outbound_messages("alice", 5).await.unwrap(), []);
+    f.db.outbound_mark_sent(4711).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_that_failed_waits_before_it_is_handed_out_again() {
+    let f = Fixture::new().await;
+    let id = f.db.outbound_enqueue(None, "hi").await.unwrap();
+    assert_eq!(f.db.outbound_channel_messages(5).await.unwrap().len(), 1);
+    f.db.outbound_mark_failed(id, "network", false).await.unwrap();
+    assert_eq!(f.db.outbound_channel_messages(5).await.unwrap(), [], "two minutes have not passed");
+    // an attempt long ago does not stand in the way
+    let other = f.db.at(1000).outbound_enqueue(None, "old").await.unwrap();
+    f.db.at(2000).outbound_mark_failed(other, "network", false).await.unwrap();
+    let again = f.db.outbound_channel_messages(5).await.unwrap();
+    assert_eq!(again.len(), 1);
+    assert_eq!((again[0].retry_count, again[0].error_message.as_deref()), (1, Some("network")));
+}
+
+#[tokio::test]
+async fn a_poisoned_operation_is_refused_alone_and_its_neighbours_commit() {
+    let f = Fixture::new().await;
+    let mut raw = writer(&f).await;
+    sqlx::query(
+        "CREATE TRIGGER poison BEFORE INSERT ON presence WHEN NEW.username = 'poison'
+         BEGIN SELECT raise(ABORT, 'poisoned'); END",
+    )
+    .execute(&mut raw)
+    .await
+    .unwrap();
+    let names: Vec<_> =
+        (0..40).map(|n| if n == 17 { "poison".to_owned() } else { format!("user{n}") }).collect();
+    let results = futures_util::future::join_all(names.iter().map(|n| f.db.user_joined(n.clone()))).await;
+    for (name, result) in names.iter().zip(results) {
+        assert_eq!(result.is_err(), name == "poison", "{name}");
+    }
+    assert_eq!(f.number("SELECT count(*) FROM ledger").await, 39, "the refused one is not in the ledger");
+    assert_eq!(f.number("SELECT count(*) FROM presence").await, 39);
+}
+
+#[tokio::test]
+async fn a_locked_database_is_an_error_of_class_backend_and_the_same_request_succeeds_later() {
+    let f = Fixture::new().await;
+    let mut raw = writer(&f).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let error = f.db.user_joined("alice").await.unwrap_err();
+    assert_eq!((error.class(), error.cause().code()), (Class::Backend, Code::BUSY));
+    let request = error.into_request().expect("the request, to try again");
+    sqlx::query("COMMIT").execute(&mut raw).await.unwrap();
+    f.db.send(request).await.unwrap();
+    assert_eq!(f.number("SELECT count(*) FROM presence").await, 1);
+}
+
+#[tokio::test]
+async fn claims_that_wait_for_a_lock_do_not_wait_one_after_another() {
+    let f = Fixture::new().await;
+    let mut raw = writer(&f).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let (budget, begun) = (std::time::Duration::from_millis(400), std::time::Instant::now());
+    let claim = || f.db.call(rosey::op::OutboundGet { username: None, limit: 10, max_retries: 3 });
+    let claims = (0..30).map(|_| claim());
+    for claimed in futures_util::future::join_all(claims).await {
+        assert_eq!(claimed.unwrap_err().cause().code(), Code::BUSY);
+    }
+    assert!(begun.elapsed() < budget * 15, "each for itself would take thirty times {budget:?}");
+    sqlx::query("COMMIT").execute(&mut raw).await.unwrap();
+    assert!(claim().await.unwrap().answer.is_empty());
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_cancels_nothing() {
+    let f = Fixture::new().await;
+    for n in 0..100 {
+        use futures_util::FutureExt;
+        let db = f.db.clone();
+        // polled once: handed to the writer; then dropped
+        assert!(async move { db.user_joined(format!("user{n}")).await }.boxed().now_or_never().is_none());
+    }
+    f.service.barrier().await.unwrap();
+    assert_eq!(f.number("SELECT count(*) FROM presence").await, 100);
+}
+
+#[tokio::test]
+async fn several_processes_may_open_a_missing_file_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = futures_util::future::join_all((0..8).map(|_| open(&dir))).await;
+    let ids: std::collections::HashSet<_> = opened.iter().map(|s| s.database().to_owned()).collect();
+    assert_eq!(ids.len(), 1, "one database");
+    let joins = opened.iter().enumerate().map(|(n, s)| {
+        let db = Db::new(s.clone());
+        async move { db.user_joined(format!("user{n}")).await }
+    });
+    for result in futures_util::future::join_all(joins).await {
+        result.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_program_is_refused_clearly() {
+    let f = Fixture::new().await;
+    let mut raw = writer(&f).await;
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (77, 'tomorrow', 1, x'00', 0)",
+    )
+    .execute(&mut raw)
+    .await
+    .unwrap();
+    let options = SqliteOptions::new(f.service.shown()).unwrap();
+    let error = Sqlx::open(&options).await.unwrap_err().to_string();
+    assert!(error.contains("newer than this program"), "{error}");
+}
+
+#[tokio::test]
+async fn a_closed_service_has_committed_what_it_took_and_refuses_the_rest() {
+    let f = Fixture::new().await;
+    let joins = futures_util::future::join_all((0..200).map(|n| f.db.user_joined(format!("user{n}"))));
+    let (joined, ()) = tokio::join!(joins, f.service.close());
+    let taken = i64::try_from(joined.iter().filter(|r| r.is_ok()).count()).unwrap();
+    assert!(f.db.user_joined("late").await.is_err());
+    let again = open(&f.dir).await;
+    let stored: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM presence").fetch_one(again.readers()).await.unwrap();
+    assert_eq!(stored, taken);
+}
+
+#[tokio::test]
+async fn hostile_values_are_stored_as_they_are_or_refused_never_executed() {
+    let f = Fixture::new().await;
+    for name in [
+        "Robert'); DROP TABLE presence;--",
+        "\"",
+        "💥",
+        "a\nb",
+        "$[0]",
+        "%s",
+        "\u{202e}evil",
+        "x".repeat(256).as_str(),
+    ] {
+        f.db.user_joined(name).await.unwrap();
+        assert_eq!(f.db.user_stats(name).await.unwrap().unwrap().username, name);
+    }
+    for name in ["", "nul\0", "x".repeat(257).as_str()] {
+        assert_eq!(f.db.user_joined(name).await.unwrap_err().class(), Class::Rejected, "{name:?}");
+    }
+    let error = f.db.message_log("alice", "x".repeat(256 * 1024)).await.unwrap_err();
+    assert!(error.to_string().contains("262144"), "{error}");
+}
+
+#[test]
+fn requests_of_one_kind_convert_into_the_enum() {
+    let join: Request<Op> = Request::new(UserJoined { username: "alice".into() });
+    let leave: Request<Op> = Request::new(UserLeft { username: "alice".into() });
+    assert_ne!(join.head.id, leave.head.id);
+}
+
+async fn writer(f: &Fixture) -> sqlx::SqliteConnection {
+    use sqlx::Connection;
+    sqlx::SqliteConnection::connect(f.dir.path().join("rosey.db").to_str().unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_time_that_cannot_be_is_refused_on_this_path_too() {
+    let f = Fixture::new().await;
+    for at in [i64::MIN, -5000, 0, eitherway::clock::now() + 25 * 3_600_000, i64::MAX] {
+        let error = f.db.at(at).user_joined("alice").await.unwrap_err();
+        assert_eq!((error.class(), error.cause().code()), (Class::Rejected, Code::CLOCK), "{at}");
+    }
+    assert_eq!(f.number("SELECT count(*) FROM ledger").await, 0);
+}
+
+#[tokio::test]
+async fn a_text_that_looks_like_a_number_stays_as_it_is() {
+    let f = Fixture::new().await;
+    let json = r#"{"details":"1e3","status_data":{"bot_name":"007","current_media_title":" 0123 "}}"#;
+    f.db.status_update(serde_json::from_str(json).unwrap()).await.unwrap();
+    let row: (String, String, String) =
+        sqlx::query_as("SELECT details, bot_name, current_media_title FROM current_status")
+            .fetch_one(f.service.readers())
+            .await
+            .unwrap();
+    assert_eq!(row, ("1e3".into(), "007".into(), " 0123 ".into()));
+}
+
+#[tokio::test]
+async fn a_missing_table_is_the_databases_fault_and_not_the_operations() {
+    let f = Fixture::new().await;
+    sqlx::query("ALTER TABLE presence RENAME TO elsewhere").execute(&mut writer(&f).await).await.unwrap();
+    let error = f.db.user_joined("alice").await.unwrap_err();
+    assert_eq!((error.class(), error.cause().code()), (Class::Backend, Code::DATABASE));
+}
+
+#[tokio::test]
+async fn a_claim_that_comes_late_is_refused_and_hands_out_nothing() {
+    let f = Fixture::new().await;
+    f.db.outbound_enqueue(Some("alice"), "hi").await.unwrap();
+    let ghost = f.db.at(eitherway::clock::now() - 60_000);
+    let refused = ghost.outbound_messages("alice", 5).await.unwrap_err();
+    assert_eq!(refused.cause().code(), Code::CLOCK);
+    assert_eq!(f.db.outbound_messages("alice", 5).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn no_more_is_handed_out_than_an_answer_can_carry_and_the_rest_the_next_time() {
+    let f = Fixture::new().await;
+    for _ in 0..10 {
+        f.db.outbound_enqueue(Some("alice"), "\u{1}".repeat(20_000)).await.unwrap();
+    }
+    let mut handed = Vec::new();
+    loop {
+        let some = f.db.outbound_messages("alice", 50).await.unwrap();
+        if some.is_empty() {
+            break;
+        }
+        assert!(serde_json::to_vec(&some).unwrap().len() < 1_000_000);
+        handed.extend(some.iter().map(|message| message.id));
+    }
+    assert_eq!(handed.len(), 10);
+    assert!(handed.is_sorted());
+}
+
+#[tokio::test]
+async fn a_failure_told_by_a_slow_clock_counts_once() {
+    let f = Fixture::new().await;
+    let id = f.db.outbound_enqueue(Some("alice"), "hi").await.unwrap();
+    let slow = || f.db.at(eitherway::clock::now() - 5_000);
+    assert_eq!(slow().outbound_messages("alice", 5).await.unwrap().len(), 1);
+    slow().outbound_mark_failed(id, "no such user", false).await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM outbound_messages WHERE lease_id IS NOT NULL")
+        .fetch_one(f.service.readers())
+        .await
+        .unwrap();
+    assert_eq!(left, 0, "the report ended the lease");
+}
+
+#[tokio::test]
+async fn an_id_is_taken_only_by_what_took_effect() {
+    let f = Fixture::new().await;
+    let mut raw = writer(&f).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let head = Head::now();
+    let (a, b) = (f.db.with(head.clone()), f.db.with(head));
+    let (a, b) = tokio::join!(a.user_joined("x"), b.user_joined("y"));
+    assert_eq!(a.unwrap_err().cause().code(), Code::BUSY);
+    assert_eq!(b.unwrap_err().class(), Class::Backend, "it may still be the one that takes the id");
+}
+
+#[tokio::test]
+async fn every_operation_in_one_batch_is_answered_as_if_it_were_alone() {
+    let f = Fixture::new().await;
+    for n in 0..4 {
+        let (db, id) = (f.db.clone(), i64::from(n));
+        let status = StatusUpdate { status: Some(Some("online".into())), ..StatusUpdate::default() };
+        let (id_of_one, claimed, id_of_other) = tokio::join!(
+            db.outbound_enqueue(None, "one"),
+            db.outbound_channel_messages(10),
+            db.outbound_enqueue(Some("alice"), "other")
+        );
+        let (a, b, c, d, e) = tokio::join!(
+            db.user_joined("alice"),
+            db.message_log("alice", "hello"),
+            db.high_water(3, Some(4)),
+            db.status_update(status),
+            db.outbound_mark_failed(id, "gone", false)
+        );
+        assert_eq!(id_of_one.unwrap() + 1, id_of_other.unwrap());
+        assert_eq!(claimed.unwrap().len(), 1, "what was enqueued beside it");
+        assert!([a, b, c, d, e].iter().all(Result::is_ok));
+        db.user_left("alice").await.unwrap();
+    }
+}

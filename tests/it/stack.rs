@@ -1,0 +1,347 @@
+//! The standard stack over leaves that answer what they are told: who is asked, who is not, and what it costs.
+
+use std::future::{Future, Ready, ready};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use eitherway::operation::{Done, Operation};
+use eitherway::stack::{Built, NO_PATH, Queries, StackBuilder, boxed};
+use eitherway::{Ack, Cause, Class, Classify, Code, Db, Reply, Via};
+use rosey::op::{Answer, Error, OpenSessions, OutboundEnqueue, Request, UserJoined};
+use tower::limit::ConcurrencyLimit;
+use tower::{Service, ServiceExt};
+
+/// A path that answers the same thing always, and counts how often it is asked.
+#[derive(Clone)]
+struct Leaf {
+    via: Via,
+    fails: Option<Code>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Leaf {
+    fn new(via: Via, fails: Option<Code>) -> Self {
+        Self { via, fails, asked: Arc::default() }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Service<Request> for Leaf {
+    type Response = Reply<Answer>;
+    type Error = Error;
+    type Future = Ready<Result<Reply<Answer>, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        ready(match self.fails {
+            Some(code) => Err(Error::new(Cause::new(code, "told so"), request)),
+            None => Ok(Reply {
+                via: self.via,
+                ack: Ack::Committed,
+                answer: Answer::UserJoined(Done {}),
+                omitted: 0,
+            }),
+        })
+    }
+}
+
+fn joins() -> Request {
+    Request::new(UserJoined { username: "alice".into() })
+}
+
+fn sessions() -> Request {
+    Request::new(OpenSessions {})
+}
+
+#[tokio::test]
+async fn the_class_of_an_error_alone_decides_whether_the_database_is_asked() {
+    for (code, asked) in [
+        (Code::UNAVAILABLE, 1),
+        (Code::STOPPING, 1),
+        (Code::UNKNOWN_OPERATION, 1),
+        (Code::TOO_LARGE, 1),
+        (Code::UNANSWERED, 1),
+        (Code::OVERLOADED, 1),
+        (Code::BUSY, 1),
+        (Code::INVALID, 0),
+        (Code::ID_REUSED, 0),
+        (Code::CLOCK, 0),
+    ] {
+        let (nats, db) = (Leaf::new(Via::NATS, Some(code)), Leaf::new(Via::DB, None));
+        let client = Db::new(StackBuilder::new().over(Some(nats), db.clone(), NO_PATH).stack);
+        let result = client.send(joins()).await;
+        assert_eq!((db.asked(), result.is_ok()), (asked, asked == 1), "{}", code.name);
+        if let Ok(reply) = result {
+            assert_eq!(reply.via, Via::DB);
+        }
+    }
+}
+
+/// Takes all kinds in turn, through one instance and through clones, and waits for nobody.
+async fn takes_turns<S: eitherway::Stack<rosey::op::Op>>(mut stack: S, what: &str) {
+    for round in 0..3 {
+        for request in
+            [joins(), Request::new(OutboundEnqueue { username: None, content: "hi".into() }), sessions()]
+        {
+            let name = request.op.spec().name;
+            for mut one in [None, Some(stack.clone())] {
+                let one = one.as_mut().unwrap_or(&mut stack);
+                let ready = tokio::time::timeout(Duration::from_secs(60), one.ready()).await;
+                let ready = ready.unwrap_or_else(|_| panic!("{what}: never ready for {name}, round {round}"));
+                let Ok(ready) = ready else { panic!("{what}: {name}") };
+                let done = tokio::time::timeout(Duration::from_secs(60), ready.call(request.clone())).await;
+                assert!(done.is_ok_and(|done| done.is_ok()), "{what}: {name}, round {round}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_with_room_for_one_is_asked_for_one_place() {
+    for queries in [Queries::Nats, Queries::Db] {
+        for fails in [None, Some(Code::UNAVAILABLE)] {
+            let one = |via, fails| ConcurrencyLimit::new(Leaf::new(via, fails), 1);
+            let (nats, db) = (|| one(Via::NATS, fails), || one(Via::DB, None));
+            let outbox = || one(Via::OUTBOX, None);
+            let builder = StackBuilder::new().queries(queries);
+            takes_turns(builder.over(NO_PATH, db(), NO_PATH).stack, "direct").await;
+            takes_turns(builder.over(Some(nats()), db(), NO_PATH).stack, "both").await;
+            takes_turns(builder.over(Some(nats()), db(), Some(outbox())).stack, "with an outbox").await;
+            takes_turns(builder.over(NO_PATH, db(), Some(outbox())).stack, "direct, with an outbox").await;
+        }
+    }
+}
+
+/// A path that is never ready.
+#[derive(Clone)]
+struct Full;
+
+impl Service<Request> for Full {
+    type Response = Reply<Answer>;
+    type Error = Error;
+    type Future = Ready<Result<Reply<Answer>, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Request) -> Self::Future {
+        panic!("called unready")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_never_ready_keeps_no_event_from_nats_wherever_queries_are_read() {
+    for queries in [Queries::Nats, Queries::Db] {
+        let (nats, outbox) = (Leaf::new(Via::NATS, None), Leaf::new(Via::OUTBOX, None));
+        let client = Db::new(StackBuilder::new().queries(queries).over(Some(nats), Full, Some(outbox)).stack);
+        let begun = tokio::time::Instant::now();
+        assert_eq!(client.send(joins()).await.unwrap().via, Via::NATS, "{queries:?}");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{queries:?}: nobody's patience is tried");
+    }
+}
+
+#[tokio::test]
+async fn queries_are_read_from_the_database_first_where_that_is_wanted_and_nothing_else_is() {
+    let call = || Request::new(OutboundEnqueue { username: None, content: "hi".into() });
+    for (queries, query, rest) in [(Queries::Nats, Via::NATS, Via::NATS), (Queries::Db, Via::DB, Via::NATS)] {
+        let (nats, db) = (Leaf::new(Via::NATS, None), Leaf::new(Via::DB, None));
+        let outbox = Leaf::new(Via::OUTBOX, None);
+        let builder = StackBuilder::new().queries(queries);
+        let (plain, kept) = (
+            boxed(builder.over(Some(nats.clone()), db.clone(), NO_PATH).stack),
+            boxed(builder.over(Some(nats), db, Some(outbox)).stack),
+        );
+        for stack in [plain, kept] {
+            let client = Db::new(stack);
+            for (request, via) in [(sessions(), query), (call(), rest), (joins(), rest)] {
+                let name = request.op.spec().name;
+                assert_eq!(client.send(request).await.unwrap().via, via, "{queries:?} {name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_the_database_fails_is_read_over_nats_unless_it_was_refused() {
+    for (code, asked) in [
+        (Code::UNAVAILABLE, 1),
+        (Code::BUSY, 1),
+        (Code::STORAGE, 1),
+        (Code::UNANSWERED, 1),
+        (Code::OVERLOADED, 1),
+        (Code::INVALID, 0),
+    ] {
+        let (nats, db) = (Leaf::new(Via::NATS, None), Leaf::new(Via::DB, Some(code)));
+        let client = Db::new(
+            StackBuilder::new().queries(Queries::Db).over(Some(nats.clone()), db.clone(), NO_PATH).stack,
+        );
+        let result = client.send(sessions()).await;
+        assert_eq!((db.asked(), nats.asked()), (1, asked), "{}", code.name);
+        assert_eq!(result.map(|reply| reply.via).ok(), (asked == 1).then_some(Via::NATS), "{}", code.name);
+    }
+    let leaf = |via, code| Leaf::new(via, Some(code));
+    let (nats, db) = (leaf(Via::NATS, Code::UNANSWERED), leaf(Via::DB, Code::BUSY));
+    let client = Db::new(StackBuilder::new().queries(Queries::Db).over(Some(nats), db, NO_PATH).stack);
+    let error = client.send(sessions()).await.unwrap_err();
+    assert_eq!((error.primary().unwrap().code(), error.class()), (Code::BUSY, Class::Unknown));
+    assert_eq!(error.fallback().unwrap().code(), Code::UNANSWERED);
+}
+
+#[tokio::test]
+async fn when_both_paths_fail_the_caller_has_both_errors_the_heavier_class_and_his_request() {
+    for (first, second, class) in [
+        (Code::UNANSWERED, Code::BUSY, Class::Unknown),
+        (Code::UNAVAILABLE, Code::STORAGE, Class::Backend),
+        (Code::UNAVAILABLE, Code::ID_REUSED, Class::Rejected),
+    ] {
+        let (nats, db) = (Leaf::new(Via::NATS, Some(first)), Leaf::new(Via::DB, Some(second)));
+        let client = Db::new(StackBuilder::new().over(Some(nats), db, NO_PATH).stack);
+        let request = joins();
+        let error = client.send(request.clone()).await.unwrap_err();
+        assert_eq!(error.class(), class);
+        assert_eq!(error.primary().unwrap().code(), first);
+        assert_eq!(error.fallback().unwrap().code(), second);
+        assert_eq!(error.request().unwrap().head.id, request.head.id);
+    }
+}
+
+#[tokio::test]
+async fn what_neither_path_takes_goes_to_the_outbox_unless_it_was_refused_or_is_no_event() {
+    for (first, second, asked) in [
+        (Code::UNAVAILABLE, Code::UNAVAILABLE, 1),
+        (Code::TOO_LARGE, Code::UNAVAILABLE, 1),
+        (Code::UNAVAILABLE, Code::BUSY, 1),
+        (Code::UNANSWERED, Code::STORAGE, 1),
+        (Code::UNAVAILABLE, Code::UNANSWERED, 1),
+        (Code::UNANSWERED, Code::ID_REUSED, 0),
+        (Code::INVALID, Code::BUSY, 0),
+    ] {
+        let (nats, db) = (Leaf::new(Via::NATS, Some(first)), Leaf::new(Via::DB, Some(second)));
+        let outbox = Leaf::new(Via::OUTBOX, None);
+        let Built { stack, replay, .. } = StackBuilder::new().over(Some(nats), db, Some(outbox.clone()));
+        let result = Db::new(stack.clone()).send(joins()).await;
+        let about = (first.name, second.name);
+        assert_eq!((outbox.asked(), result.is_ok()), (asked, asked == 1), "{about:?}");
+        assert!(Db::new(stack).call(OpenSessions {}).await.is_err());
+        assert!(Db::new(replay).send(joins()).await.is_err());
+        assert_eq!(outbox.asked(), asked, "neither a query nor the replay: {about:?}");
+    }
+}
+
+#[tokio::test]
+async fn when_the_outbox_fails_too_the_caller_hears_of_all_three() {
+    let leaf = |via, code| Leaf::new(via, Some(code));
+    let (nats, db) = (leaf(Via::NATS, Code::UNAVAILABLE), leaf(Via::DB, Code::UNANSWERED));
+    let outbox = leaf(Via::OUTBOX, Code::STORAGE);
+    let stack = StackBuilder::new().over(Some(nats), db, Some(outbox)).stack;
+    let error = Db::new(stack).send(joins()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Unknown);
+    assert_eq!(error.fallback().unwrap().code(), Code::STORAGE);
+    let Some(Cause::Both { primary, fallback }) = error.primary() else { panic!("{error}") };
+    assert_eq!((primary.code(), fallback.code()), (Code::UNAVAILABLE, Code::UNANSWERED));
+    assert!(error.request().is_some());
+}
+
+#[tokio::test]
+async fn the_answer_of_another_operation_is_no_answer() {
+    let client = Db::new(StackBuilder::new().over(NO_PATH, Leaf::new(Via::DB, None), NO_PATH).stack);
+    let error = client.call(OpenSessions {}).await.unwrap_err();
+    assert_eq!(error.class(), Class::Unknown);
+    assert!(error.request().is_some());
+}
+
+#[tokio::test]
+async fn silence_opens_the_circuit_and_refusals_and_failures_of_the_database_do_not() {
+    for (code, opens) in
+        [(Code::UNANSWERED, true), (Code::UNAVAILABLE, false), (Code::BUSY, false), (Code::INVALID, false)]
+    {
+        let (nats, db) = (Leaf::new(Via::NATS, Some(code)), Leaf::new(Via::DB, None));
+        let client = Db::new(StackBuilder::new().over(Some(nats.clone()), db, NO_PATH).stack);
+        for _ in 0..100 {
+            let _ = client.send(joins()).await;
+        }
+        assert_eq!(nats.asked() < 100, opens, "{}: asked {} times", code.name, nats.asked());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_that_never_answers_costs_its_time_out_and_no_more() {
+    #[derive(Clone)]
+    struct Mute;
+    impl Service<Request> for Mute {
+        type Response = Reply<Answer>;
+        type Error = Error;
+        type Future = std::future::Pending<Result<Reply<Answer>, Error>>;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, _: Request) -> Self::Future {
+            std::future::pending()
+        }
+    }
+    let start = tokio::time::Instant::now();
+    let client = Db::new(StackBuilder::new().over(Some(Mute), Leaf::new(Via::DB, None), NO_PATH).stack);
+    assert_eq!(client.send(joins()).await.unwrap().via, Via::DB);
+    assert_eq!(start.elapsed().as_secs(), 2);
+    let client =
+        Db::new(StackBuilder::new().db_timeout(Duration::from_secs(5)).over(Some(Mute), Mute, NO_PATH).stack);
+    let error = client.send(joins()).await.unwrap_err();
+    assert_eq!(start.elapsed().as_secs(), 2 + 2 + 5);
+    assert!(error.is_timeout() && error.request().is_some());
+}
+
+#[tokio::test]
+async fn nothing_is_allocated_on_the_way_through_the_stack() {
+    let success =
+        StackBuilder::new().over(Some(Leaf::new(Via::NATS, None)), Leaf::new(Via::DB, None), NO_PATH).stack;
+    assert_eq!(allocations(success, Via::NATS), 0, "served by the first path");
+    let silent = Leaf::new(Via::NATS, Some(Code::UNANSWERED));
+    let built = StackBuilder::new().over(Some(silent), Leaf::new(Via::DB, None), NO_PATH);
+    let (stack, circuits) = (built.stack, built.circuits.unwrap());
+    circuits.events.force_open();
+    assert_eq!(allocations(stack, Via::DB), 0, "rerouted by an open circuit");
+    let leaves =
+        [(Via::NATS, None), (Via::DB, None), (Via::OUTBOX, None)].map(|(via, code)| Leaf::new(via, code));
+    let [nats, db, outbox] = leaves;
+    let stack = StackBuilder::new().over(Some(nats), db, Some(outbox)).stack;
+    assert_eq!(allocations(stack, Via::NATS), 0, "served by the first path, with an outbox behind");
+    let builder = StackBuilder::new().queries(Queries::Db);
+    let stack = || builder.over(Some(Leaf::new(Via::NATS, None)), Leaf::new(Via::DB, None), NO_PATH).stack;
+    assert_eq!(allocations(stack(), Via::NATS), 0, "an event, while queries are read from the database");
+    assert_eq!(allocations_of(&sessions(), stack(), Via::DB), 0, "a query that is");
+}
+
+fn allocations<S>(stack: S, via: Via) -> u64
+where
+    S: Service<Request, Response = Reply<Answer>, Error: Into<Error>> + Clone,
+{
+    allocations_of(&joins(), stack, via)
+}
+
+/// Allocations of a hundred requests, each on a clone of the stack, as the typed client makes it.
+fn allocations_of<S>(request: &Request, stack: S, via: Via) -> u64
+where
+    S: Service<Request, Response = Reply<Answer>, Error: Into<Error>> + Clone,
+{
+    let once = || {
+        let (mut stack, mut cx) = (stack.clone(), Context::from_waker(Waker::noop()));
+        assert!(stack.poll_ready(&mut cx).is_ready());
+        match pin!(stack.call(request.clone())).poll(&mut cx) {
+            Poll::Ready(reply) => assert_eq!(reply.map_err(Into::into).unwrap().via, via),
+            Poll::Pending => panic!("does not answer at once"),
+        }
+    };
+    once(); // handles of metrics and the line of the switch come first
+    allocation_counter::measure(|| (0..100).for_each(|_| once())).count_total
+}
