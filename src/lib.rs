@@ -65,14 +65,17 @@
 
 #[cfg(feature = "sqlite")]
 mod answer;
+mod cause;
 pub mod client;
 pub mod clock;
 pub mod error;
 #[cfg(feature = "sqlite")]
 mod files;
+mod head;
 pub mod health;
 #[cfg(test)]
 mod heard;
+mod id;
 #[cfg(feature = "sqlite")]
 mod known_time;
 mod namespace;
