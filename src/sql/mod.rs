@@ -45,6 +45,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Row, SqlitePool};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::Service;
 
 pub use audit::Unsound;
@@ -103,7 +104,7 @@ struct Shared {
     database: String,
     shown: String,
     /// Ends with the last clone, and with it the retention task.
-    _running: watch::Sender<()>,
+    _running: DropGuard,
 }
 
 impl<O> Clone for SqlxService<O> {
@@ -157,7 +158,7 @@ impl<O: Persist> SqlxService<O> {
             repeats: repeats.clone(),
         };
         tokio::spawn(writer::run(start, queue));
-        let (running, ended) = watch::channel(());
+        let ended = CancellationToken::new();
         if let Some(retention) = options.retention.clone() {
             let (readers, writes) = (opened.readers.clone(), writes.downgrade());
             let keeper = Arc::clone(&keeper);
@@ -167,7 +168,7 @@ impl<O: Persist> SqlxService<O> {
                 loaded.is_ok(),
                 readers,
                 writes,
-                ended,
+                ended.clone(),
             ));
         }
         let shared = Shared {
@@ -182,7 +183,7 @@ impl<O: Persist> SqlxService<O> {
             questions: audit::questions::<O>(),
             database: opened.database,
             shown: options.path().display().to_string(),
-            _running: running,
+            _running: ended.drop_guard(),
         };
         Ok(Self { shared: Arc::new(shared), operation: PhantomData })
     }
