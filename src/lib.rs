@@ -69,8 +69,6 @@ mod cause;
 pub mod client;
 pub mod clock;
 pub mod error;
-#[cfg(feature = "sqlite")]
-mod files;
 mod head;
 pub mod health;
 #[cfg(test)]
@@ -96,6 +94,8 @@ mod sample;
 pub mod service;
 #[cfg(feature = "sqlite")]
 pub mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 pub mod stack;
 pub mod store;
 

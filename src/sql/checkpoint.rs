@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::place::Place;
-use super::{SqliteOptions, Synchronous, error, limit, sqlite};
+use super::{SqliteOptions, Synchronous, error, sqlite};
+use crate::sqlite::limit;
+use crate::sqlite::place::Place;
 
 /// After about so many pages in the log. Each move syncs log and file.
 const ENOUGH: usize = 2000;

@@ -4,7 +4,6 @@ mod audit;
 mod batch;
 mod checkpoint;
 pub(crate) mod concern;
-mod content;
 mod dead;
 mod error;
 mod future;
@@ -12,12 +11,9 @@ mod held;
 mod holders;
 mod instances;
 mod keeper;
-pub(crate) mod limit;
 mod migrate;
-pub(crate) mod names;
 mod open_error;
 mod options;
-pub(crate) mod place;
 mod queue;
 mod record;
 mod repeats;
@@ -25,14 +21,12 @@ mod retention;
 mod right;
 mod spin;
 mod sqlite;
-pub(crate) mod statements;
 mod store;
 pub mod take_over;
 mod text;
 mod trim;
 mod turn;
 mod verify;
-mod wal;
 mod witness;
 mod writer;
 
@@ -54,13 +48,13 @@ pub use batch::shown::{binds_of, sweep_texts, texts, transaction_of};
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
 use keeper::Keeper;
-use place::Place;
 use repeats::Repeats;
 pub use retention::{Retention, Swept};
-pub use sqlite::{OpenError, SqliteOptions, Synchronous};
+pub use sqlite::{OpenError, SqliteOptions};
 pub use verify::{Finding, Verdict, verify};
 use writer::{Item, Start, Write};
 
+pub use crate::sqlite::Synchronous;
 pub use crate::store::DeadLetter;
 
 use crate::answer::{End, cut};
@@ -69,6 +63,8 @@ use crate::error::{Cause, Code, Error};
 use crate::operation::{Persist, Spec};
 use crate::reply::Reply;
 use crate::request::{Received, Request};
+use crate::sqlite::limit;
+use crate::sqlite::place::Place;
 
 /// Applies operations to the database: writes through one writer that commits whatever waits in one transaction,
 /// reads through a pool that can only read.

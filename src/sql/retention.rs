@@ -9,13 +9,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
+use super::error;
 use super::keeper::{self, Keeper, May};
 use super::text::Statement;
 use super::writer::Item;
-use super::{error, limit};
 use crate::clock;
 use crate::error::Cause;
 use crate::operation::{Persist, Sweep};
+use crate::sqlite::limit;
 
 /// How many keys are looked for at once.
 const FOUND: i64 = 2000;
