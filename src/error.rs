@@ -1,158 +1,12 @@
-//! The error type of the stack: a class that decides what happens next, and the request it belongs to.
+//! The error type of the stack: why an operation failed, and the request it belongs to.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
 
 use eitherway_layers::breaker::Rejected;
 use eitherway_layers::{Class, Classify, Elapsed, FallbackError};
 
-use crate::operation::Refusal;
+pub use crate::cause::{Cause, Code};
 use crate::request::Request;
-
-/// The kind of an error on the wire: a name, a number in the style of HTTP, and the class of both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code {
-    /// The name in an answer's body.
-    pub name: &'static str,
-    /// The number in the header `Nats-Service-Error-Code`.
-    pub status: u16,
-    /// Decides what a caller may do about the error.
-    pub class: Class,
-}
-
-macro_rules! codes {
-    ($($(#[$doc:meta])* $ident:ident = $name:literal, $status:literal, $class:ident;)+) => {
-        impl Code {
-            $($(#[$doc])* pub const $ident: Self = Self { name: $name, status: $status, class: Class::$class };)+
-            const ALL: &'static [Self] = &[$(Self::$ident),+];
-        }
-    };
-}
-
-codes! {
-    /// The payload, a header or the id does not match the operation's contract.
-    INVALID = "invalid", 400, Rejected;
-    /// There is nothing that the operation could answer with, and its answer is not an `Option`.
-    NOT_FOUND = "not_found", 404, Rejected;
-    /// The same id was used for another operation or payload.
-    ID_REUSED = "id_reused", 409, Rejected;
-    /// The time is too far in the future, or before 1970.
-    CLOCK = "clock", 422, Rejected;
-    /// Refused for another reason that will not change.
-    REFUSED = "refused", 499, Rejected;
-    /// Larger than the path can carry.
-    TOO_LARGE = "too_large", 413, TooLarge;
-    /// The queue in front of the database is full.
-    OVERLOADED = "overloaded", 429, Backend;
-    /// The database failed, and not because of this operation.
-    DATABASE = "database", 500, Backend;
-    /// Another connection holds the database's lock.
-    BUSY = "busy", 520, Backend;
-    /// The disk or the database is full, or cannot be written.
-    STORAGE = "storage", 507, Backend;
-    /// The service does not know this operation.
-    UNKNOWN_OPERATION = "unknown_operation", 501, NotSent;
-    /// The service is stopping.
-    STOPPING = "stopping", 503, NotSent;
-    /// The request could not be sent: not connected, no responders, service not recognised, or circuit open.
-    UNAVAILABLE = "unavailable", 521, NotSent;
-    /// The request was sent and not answered: the connection was lost, or the answer cannot be read.
-    UNANSWERED = "unanswered", 522, Unknown;
-}
-
-impl Code {
-    /// The code for a number in an answer. An unknown number keeps its class: other 4xx are refusals,
-    /// anything else is a failure of the service.
-    #[must_use]
-    pub fn from_status(status: u16) -> Self {
-        let unnamed = if (400..500).contains(&status) { Self::REFUSED } else { Self::DATABASE };
-        Self::ALL.iter().copied().find(|c| c.status == status).unwrap_or(unnamed)
-    }
-}
-
-/// Why an operation failed, without the request: see [`Error`].
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Cause {
-    /// No answer in time; the operation may have taken effect.
-    Elapsed(Duration),
-    /// The circuit is open; the request was not sent.
-    CircuitOpen(Rejected),
-    /// Refused, or failed.
-    Failed {
-        /// The kind of the error.
-        code: Code,
-        /// The error as a sentence: what happened, and what to do where something can be done.
-        message: Cow<'static, str>,
-    },
-    /// The operation itself refuses the request, the same on every repeat.
-    Refused(Refusal),
-    /// Both paths failed.
-    Both {
-        /// Why the first path failed.
-        primary: Box<Cause>,
-        /// Why the path that the request was rerouted to failed.
-        fallback: Box<Cause>,
-    },
-}
-
-impl Cause {
-    /// A failure with a message for people.
-    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::Failed { code, message: message.into() }
-    }
-
-    /// The code on the wire.
-    #[must_use]
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Elapsed(_) => Code::UNANSWERED,
-            Self::CircuitOpen(_) => Code::UNAVAILABLE,
-            Self::Refused(_) => Code::REFUSED,
-            Self::Failed { code, .. } => *code,
-            Self::Both { primary, fallback } => {
-                let (first, second) = (primary.code(), fallback.code());
-                if first.class > second.class { first } else { second }
-            }
-        }
-    }
-}
-
-impl Classify for Cause {
-    fn class(&self) -> Class {
-        self.code().class
-    }
-
-    fn is_timeout(&self) -> bool {
-        match self {
-            Self::Elapsed(_) => true,
-            Self::CircuitOpen(_) | Self::Failed { .. } | Self::Refused(_) => false,
-            Self::Both { primary, fallback } => primary.is_timeout() || fallback.is_timeout(),
-        }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Elapsed(after) => write!(f, "no answer within {after:?}"),
-            Self::CircuitOpen(rejected) => fmt::Display::fmt(rejected, f),
-            Self::Failed { code, message } => write!(f, "{message} ({})", code.name),
-            Self::Refused(refusal) => fmt::Display::fmt(refusal, f),
-            Self::Both { primary, fallback } => write!(f, "{primary}; then the fallback: {fallback}"),
-        }
-    }
-}
-
-impl std::error::Error for Cause {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Both { primary, .. } => Some(primary.as_ref()),
-            _ => None,
-        }
-    }
-}
 
 /// A failed operation: the cause, and the request itself, so that a retry keeps its id.
 ///
@@ -288,6 +142,8 @@ impl<O, A: Into<Self>, B: Into<Self>> From<FallbackError<A, B>> for Error<O> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -301,21 +157,5 @@ mod tests {
         assert!(both.is_timeout());
         assert_eq!(both.to_string(), "no answer within 2s; then the fallback: locked (busy)");
         assert!(both.primary().is_some() && both.fallback().is_some());
-    }
-
-    #[test]
-    fn every_status_has_the_class_that_the_contract_gives_it() {
-        for (status, class) in [
-            (400, Class::Rejected),
-            (404, Class::Rejected),
-            (413, Class::TooLarge),
-            (429, Class::Backend),
-            (500, Class::Backend),
-            (501, Class::NotSent),
-            (503, Class::NotSent),
-            (599, Class::Backend),
-        ] {
-            assert_eq!(Code::from_status(status).class, class, "{status}");
-        }
     }
 }

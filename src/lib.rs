@@ -65,14 +65,15 @@
 
 #[cfg(feature = "sqlite")]
 mod answer;
+mod cause;
 pub mod client;
 pub mod clock;
 pub mod error;
-#[cfg(feature = "sqlite")]
-mod files;
+mod head;
 pub mod health;
 #[cfg(test)]
 mod heard;
+mod id;
 #[cfg(feature = "sqlite")]
 mod known_time;
 mod namespace;
@@ -93,6 +94,8 @@ mod sample;
 pub mod service;
 #[cfg(feature = "sqlite")]
 pub mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 pub mod stack;
 pub mod store;
 

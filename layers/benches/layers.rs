@@ -6,8 +6,8 @@
 
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use eitherway_layers::{
-    BreakerLayer, Class, Classify, Elapsed, FallbackExt, Label, LogLayer, MetricsLayer, ServedBy,
-    SwitchLayer, TimeoutLayer, breaker,
+    BreakerLayer, Class, Classify, Elapsed, FallbackExt, KeyedBreakerLayer, Label, LogLayer, MetricsLayer,
+    ServedBy, SwitchLayer, TimeoutLayer, breaker,
 };
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
@@ -150,6 +150,10 @@ fn alone(c: &mut Criterion) {
     measure(&mut group, "bare", works());
     measure(&mut group, "timeout", TimeoutLayer::new(LIMIT).layer(works()));
     measure(&mut group, "breaker", BreakerLayer::default().layer(works()));
+    let keyed = KeyedBreakerLayer::new([breaker::Config::new(), breaker::Config::new()], |req: &Req| {
+        req.0 as usize % 2
+    });
+    measure(&mut group, "keyed breaker", keyed.layer(works()));
     let with_window = breaker::Config::new().failure_rate(0.5, 100, 100);
     measure(&mut group, "breaker with a failure rate", BreakerLayer::new(with_window).layer(works()));
     measure(&mut group, "fallback", works().fallback_to(works()));

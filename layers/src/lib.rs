@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`fallback`] | [`FallbackLayer`] | sends the same request to a second service when the first cannot serve it |
 //! | [`timeout`] | [`TimeoutLayer`] | stops waiting after a limit, and reports the limit |
-//! | [`breaker`] | [`BreakerLayer`] | stops calling a service that fails, and detects its recovery |
+//! | [`breaker`] | [`BreakerLayer`], [`KeyedBreakerLayer`] | stops calling a service that fails, and detects its recovery |
 //! | [`log`] | [`LogLayer`], [`SwitchLayer`] | one event per call; one line when another path takes over |
 #![cfg_attr(
     feature = "metrics",
@@ -31,7 +31,7 @@ pub mod timeout;
 #[cfg(feature = "metrics")]
 pub use self::metrics::{Metrics, MetricsLayer};
 pub use self::{
-    breaker::{Breaker, BreakerLayer},
+    breaker::{Breaker, BreakerLayer, KeyedBreaker, KeyedBreakerLayer},
     classify::{ByError, Class, Classifier, Classify, Failure},
     fallback::{Fallback, FallbackError, FallbackExt, FallbackLayer},
     label::{Label, ServedBy},

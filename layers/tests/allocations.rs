@@ -5,7 +5,7 @@ mod support;
 
 use allocation_counter::measure;
 use eitherway_layers::{
-    BreakerLayer, Class, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer, breaker::Config,
+    BreakerLayer, Class, FallbackExt, KeyedBreakerLayer, LogLayer, SwitchLayer, TimeoutLayer, breaker::Config,
 };
 use std::{
     future::{Future, Ready, ready},
@@ -89,6 +89,15 @@ async fn a_failing_primary_and_the_reroute_allocate_nothing() {
     let (stack, breaker) = stack(Err(Error::Of(Class::Backend)), Ok(Via(1)));
     breaker.handle().force_closed();
     assert_eq!(allocations(stack, Via(1)), 0);
+}
+
+#[tokio::test]
+async fn a_circuit_of_its_own_for_each_key_allocates_nothing() {
+    let layer = KeyedBreakerLayer::new([Config::new(), Config::new()], |req: &Req| usize::from(req.write));
+    let stack = layer.layer(leaf(Ok(Via(0))));
+    assert_eq!(allocations(stack.clone(), Via(0)), 0);
+    layer.handle(1).force_open();
+    assert_eq!(allocations(stack.fallback_to(leaf(Ok(Via(0)))), Via(0)), 0);
 }
 
 #[tokio::test]

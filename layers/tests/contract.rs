@@ -4,7 +4,7 @@
 mod support;
 
 use eitherway_layers::{
-    BreakerLayer, Class, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer,
+    BreakerLayer, Class, FallbackExt, KeyedBreakerLayer, LogLayer, SwitchLayer, TimeoutLayer,
     breaker::Config,
     fallback::{ByClass, Unready},
 };
@@ -135,6 +135,20 @@ async fn breaker_keeps_the_contract_while_closed_opening_and_open() {
         let layer =
             BreakerLayer::new(Config::new().back_off(Duration::ZERO, Duration::ZERO).consecutive_failures(1));
         layer.handle().watch(); // a watch that is dropped at once
+        layer
+    });
+}
+
+#[tokio::test]
+async fn keyed_breaker_keeps_the_contract_while_closed_opening_and_open() {
+    let key = |req: &Req| usize::from(req.id % 2 == 0);
+    keeps_the_contract(|| KeyedBreakerLayer::new([Config::new(), Config::new()], key));
+    keeps_the_contract(|| {
+        KeyedBreakerLayer::new([Config::new(), Config::new().consecutive_failures(1)], key)
+    });
+    keeps_the_contract(|| {
+        let layer = KeyedBreakerLayer::new([Config::new(), Config::new()], key);
+        layer.handle(1).force_open();
         layer
     });
 }

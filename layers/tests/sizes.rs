@@ -3,7 +3,9 @@
 
 mod support;
 
-use eitherway_layers::{BreakerLayer, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer, breaker::Config};
+use eitherway_layers::{
+    BreakerLayer, FallbackExt, KeyedBreakerLayer, LogLayer, SwitchLayer, TimeoutLayer, breaker::Config,
+};
 use std::{future::Ready, mem::size_of_val, time::Duration};
 use support::{Error, Req, Via, read};
 use tower::{Layer, Service, service_fn};
@@ -24,6 +26,7 @@ async fn no_future_is_larger_than_its_bound() {
     let bare = size(leaf());
     let timeout = TimeoutLayer::new(Duration::from_secs(2));
     let breaker = BreakerLayer::new(Config::new());
+    let keyed = KeyedBreakerLayer::new([Config::new(), Config::new()], |req: &Req| usize::from(req.write));
     let log = LogLayer::new("[NATS]");
     #[cfg(feature = "metrics")]
     let metrics = eitherway_layers::MetricsLayer::new("nats");
@@ -32,6 +35,7 @@ async fn no_future_is_larger_than_its_bound() {
         // tokio's `Sleep` accounts for 112 bytes of it.
         ("timeout", size(timeout.layer(leaf())) - bare, 144),
         ("breaker", size(breaker.layer(leaf())) - bare, 48),
+        ("keyed breaker", size(keyed.layer(leaf())) - bare, 48),
         ("log", size(log.layer(leaf())) - bare, 80),
         ("switch", size(SwitchLayer::new().layer(leaf())) - bare, 8),
         // The kept request (16 bytes), the error of the primary, or the clone of the secondary; and its

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use futures_util::future;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time;
+use tokio_util::sync::CancellationToken;
 
 use super::connection::listen;
 use super::failure::Failure;
@@ -287,7 +288,7 @@ fn count(refusals: &Refusals, event: &Event) {
 pub(super) async fn start(
     options: NatsOptions,
     names: &Arc<Names>,
-    ended: watch::Receiver<()>,
+    ended: CancellationToken,
 ) -> Result<(Client, Arc<Inbox>, Arc<Health>), ConnectError> {
     let (tx, events) = mpsc::unbounded_channel();
     let (shown, recognition) = (redact(&options.url), options.recognition);

@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_nats::{Event, Message};
 use eitherway_layers::log::{Past, Trouble};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{self, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::connect::refuses_us;
 use super::failure::{self, Failure};
@@ -24,7 +25,7 @@ pub(super) async fn listen(
     inbox: Arc<Inbox>,
     health: Arc<Health>,
     service: String,
-    mut ended: watch::Receiver<()>,
+    ended: CancellationToken,
 ) {
     let connection = Connection {
         url,
@@ -45,7 +46,7 @@ pub(super) async fn listen(
             Some(message) = replies.next() => connection.inbox.settle(message),
             Some(event) = events.recv() => connection.note(&event),
             _ = look.tick(), if connection.is_troubled() => connection.rest(Trouble::over),
-            _ = ended.changed() => return connection.rest(Trouble::finish),
+            () = ended.cancelled() => return connection.rest(Trouble::finish),
         }
     }
 }
@@ -309,17 +310,24 @@ mod tests {
             Poll::Pending
         });
         let (events, heard) = mpsc::unbounded_channel();
-        let (end, ended) = watch::channel(());
+        let ended = CancellationToken::new();
         let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
         let health = Arc::new(Health::new());
-        let listening =
-            tokio::spawn(listen(replies, heard, String::new(), inbox, health, "rosey.db".to_owned(), ended));
+        let listening = tokio::spawn(listen(
+            replies,
+            heard,
+            String::new(),
+            inbox,
+            health,
+            "rosey.db".to_owned(),
+            ended.clone(),
+        ));
         time::sleep(Duration::from_secs(86_400)).await;
         assert!(events.send(Event::SlowConsumer(1)).is_ok());
         time::sleep(Trouble::CALM * 2).await;
         let turns = turns.load(Relaxed);
         assert!((1..20).contains(&turns), "{turns} turns of the loop in six seconds");
-        drop(end);
+        ended.cancel();
         assert!(listening.await.is_ok());
     }
 }

@@ -35,6 +35,7 @@ use async_nats::{Client, HeaderValue};
 use futures_util::SinkExt;
 use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::Service;
 
 #[cfg(feature = "sqlite")]
@@ -95,7 +96,7 @@ struct Shared {
     /// How far in the past an operation may claim to have happened.
     past_tolerance: Duration,
     /// Dropped with the last clone, which ends the tasks that maintain inbox and health.
-    _running: watch::Sender<()>,
+    _running: DropGuard,
 }
 
 impl<O> Clone for NatsService<O> {
@@ -117,10 +118,10 @@ impl<O: Operation> NatsService<O> {
     /// # Errors
     /// When the address or the credentials cannot be read, or the namespace overlaps another one.
     pub async fn connect(options: NatsOptions) -> Result<Self, ConnectError> {
-        let (running, ended) = watch::channel(());
+        let ended = CancellationToken::new();
         let names = Arc::new(Names::new::<O>(&options.namespace)?);
         let (future_tolerance, past_tolerance) = (options.future_tolerance, options.past_tolerance);
-        let (client, inbox, health) = connect::start(options, &names, ended).await?;
+        let (client, inbox, health) = connect::start(options, &names, ended.clone()).await?;
         let stream = HeaderValue::from(names.stream.as_str());
         let shared = Arc::new(Shared {
             client,
@@ -130,7 +131,7 @@ impl<O: Operation> NatsService<O> {
             stream,
             future_tolerance,
             past_tolerance,
-            _running: running,
+            _running: ended.drop_guard(),
         });
         Ok(Self { shared, operation: PhantomData })
     }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use async_nats::{Client, Message, Subject};
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time;
+use tokio_util::sync::CancellationToken;
 
 use super::inbox::{Expects, Inbox, Settled};
 use super::keys;
@@ -88,7 +89,7 @@ impl Probe {
         }
     }
 
-    pub(super) async fn run(mut self, mut ended: watch::Receiver<()>) {
+    pub(super) async fn run(mut self, ended: CancellationToken) {
         loop {
             let mut pause = SEEK_EVERY;
             if self.health.status().borrow().connected && self.round().await {
@@ -100,7 +101,7 @@ impl Probe {
                     self.round = 0;
                     self.patience.begin();
                 }
-                _ = ended.changed() => return,
+                () = ended.cancelled() => return,
             }
         }
     }

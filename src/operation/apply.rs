@@ -1,11 +1,11 @@
 //! The plain path: an operation that is applied by a function, one request after the other.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use futures_util::future::BoxFuture;
 
-use crate::request::Head;
+use crate::cause::Refusal;
+use crate::head::Head;
 
 /// An operation whose effect is a function instead of statements: for what a statement cannot say, such as a refusal that
 /// depends on the rows.
@@ -145,28 +145,6 @@ impl std::ops::Deref for Tx<'_> {
 impl std::ops::DerefMut for Tx<'_> {
     fn deref_mut(&mut self) -> &mut sqlx::SqliteConnection {
         self.connection
-    }
-}
-
-/// A request that the operation itself refuses: the same on every repeat.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Refusal {
-    /// A word for programs, such as `out_of_stock`.
-    pub code: Cow<'static, str>,
-    /// A sentence for people.
-    pub message: Cow<'static, str>,
-}
-
-impl Refusal {
-    /// A refusal.
-    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: code.into(), message: message.into() }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
     }
 }
 

@@ -10,11 +10,12 @@ mod validate;
 
 use std::borrow::Cow;
 
-use crate::error::{Cause, Code};
+pub use crate::cause::Refusal;
+use crate::cause::{Cause, Code};
 
 #[cfg(feature = "sqlite")]
 pub use apply::Apply;
-pub use apply::{ApplyError, ApplyFn, Refusal, Tx};
+pub use apply::{ApplyError, ApplyFn, Tx};
 pub use definition::{Definition, Done, Member, decode, decode_json, encode, encode_json};
 pub use migration::Migration;
 pub use spec::{Kind, Spec};

@@ -8,8 +8,9 @@ use sqlx::sqlite::SqliteConnection;
 use super::options::OutboxOptions;
 use super::{error, file};
 use crate::error::{Cause, Code};
-use crate::sql::place::{Difference, Place};
-use crate::sql::{limit, names};
+use crate::sqlite::place::{Difference, Place};
+use crate::sqlite::statements::rolled_back;
+use crate::sqlite::{limit, names};
 
 pub(super) struct Connection {
     /// None after it was lost.
@@ -78,7 +79,7 @@ impl Connection {
             }
             let _ = limit::within(open.close()).await;
         }
-        self.open = limit::within(file::connect(&self.options)).await.ok();
+        self.open = limit::within(file::holding(&self.options)).await.ok();
         let Some(open) = &mut self.open else { return false };
         // The log is there once something was read.
         let read = limit::within(sqlx::query("SELECT count(*) FROM sqlite_schema").execute(open)).await;
@@ -117,19 +118,15 @@ impl Connection {
             None if !matches!(self.place.compare(), Ok((difference, _)) if difference.is_of_the_file()) => {
                 return Err(sqlx::Error::Io(ErrorKind::NotFound.into()));
             }
-            None => limit::within(file::connect(&self.options)).await?,
+            None => limit::within(file::holding(&self.options)).await?,
         };
         Ok(self.open.insert(connection))
     }
 
     async fn roll_back(&mut self) {
-        let Some(mut connection) = self.open.take() else { return };
-        let usable = match limit::within(sqlx::query("ROLLBACK").execute(&mut connection)).await {
-            Ok(_) => true,
-            // "no transaction is active": the error came before BEGIN, or ended the transaction itself
-            Err(e) => e.as_database_error().is_some_and(|e| e.message().contains("no transaction is active")),
-        };
-        self.open = usable.then_some(connection);
+        if let Some(connection) = self.open.take() {
+            self.open = rolled_back(connection).await;
+        }
     }
 
     /// Closes the file, and only then gives the lock back.
@@ -147,7 +144,7 @@ impl Connection {
 mod tests {
     use super::*;
     use crate::outbox::store;
-    use crate::sql::limit::tests::{LONG, SOON};
+    use crate::sqlite::limit::tests::{LONG, SOON};
 
     #[tokio::test]
     async fn an_outbox_that_does_not_answer_is_given_up_with_a_sentence_and_opened_again()

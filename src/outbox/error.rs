@@ -3,16 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Cause, Code};
-use crate::sql::limit;
-
-// Primary result codes of SQLite, https://www.sqlite.org/rescode.html
-const BUSY: i32 = 5;
-const READONLY: i32 = 8;
-const IOERR: i32 = 10;
-const CORRUPT: i32 = 11;
-const FULL: i32 = 13;
-const CANTOPEN: i32 = 14;
-const NOTADB: i32 = 26;
+use crate::sqlite::codes::{BUSY, CANTOPEN, CORRUPT, FULL, IOERR, NOTADB, READONLY, primary};
+use crate::sqlite::limit;
 
 /// Why an outbox could not be opened. The file is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -98,10 +90,4 @@ pub(super) fn cause(path: &Path, error: &sqlx::Error) -> Cause {
         _ => (Code::DATABASE, "fails"),
     };
     Cause::new(code, format!("the outbox {} {what}: {error}", path.display()))
-}
-
-/// The primary result code; none if the error is not SQLite's own.
-fn primary(error: &sqlx::Error) -> Option<i32> {
-    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(extended & 0xff)
 }

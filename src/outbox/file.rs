@@ -1,19 +1,17 @@
 //! Opening the file: the lock, the look at what is there, the connection.
 
-use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Connection, Row};
 
 use super::error::OutboxError;
-use super::options::{OutboxOptions, beside};
+use super::options::OutboxOptions;
 use super::store::{self, Held};
-use crate::files;
-use crate::sql::place::Place;
-use crate::sql::{Synchronous, names};
+use crate::sqlite::place::Place;
+use crate::sqlite::{connect, files, names};
 
 /// Of the outbox among SQLite's files: `RsOb`.
 const APPLICATION: i64 = 0x5273_4f62;
@@ -42,9 +40,13 @@ pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError>
     let path = options.path();
     let lock = lock(options)?;
     look(path)?;
-    create(options)?;
-    let place = Place::new(path).map_err(|error| OutboxError::File { path: path.to_owned(), error })?;
-    let connected = connect(options).await;
+    let failed = |error| OutboxError::File { path: path.to_owned(), error };
+    // SQLite would let everybody read it, and what it keeps beside it.
+    if !files::create(path, options.file_mode).map_err(failed)? {
+        files::warn_of_readers(path, options.file_mode);
+    }
+    let place = Place::new(path).map_err(failed)?;
+    let connected = holding(options).await;
     let mut connection = connected.map_err(|error| OutboxError::of_sqlite(path, error))?;
     match begin(path, &mut connection, &place).await {
         Ok(held) => Ok(Opened { connection, lock, place, held }),
@@ -79,19 +81,8 @@ async fn begin(path: &Path, connection: &mut SqliteConnection, place: &Place) ->
 }
 
 /// The holder's connection.
-pub(super) async fn connect(options: &OutboxOptions) -> Result<SqliteConnection, sqlx::Error> {
-    SqliteConnectOptions::new()
-        .filename(options.path())
-        // See `create`.
-        .create_if_missing(false)
-        .synchronous(match options.synchronous {
-            Synchronous::Normal => SqliteSynchronous::Normal,
-            Synchronous::Full => SqliteSynchronous::Full,
-        })
-        .busy_timeout(Duration::from_millis(400))
-        .disable_statement_logging()
-        .connect()
-        .await
+pub(super) async fn holding(options: &OutboxOptions) -> Result<SqliteConnection, sqlx::Error> {
+    connect::writing(options.path(), Duration::from_millis(400), options.synchronous).connect().await
 }
 
 /// A connection that only reads, beside the process that holds the outbox.
@@ -101,8 +92,7 @@ pub(super) async fn read(path: &Path) -> Result<SqliteConnection, OutboxError> {
     }
     names::check(path).map_err(|error| OutboxError::File { path: path.to_owned(), error })?;
     look(path)?;
-    let options = SqliteConnectOptions::new().filename(path).create_if_missing(false).read_only(true);
-    let connected = options.busy_timeout(Duration::from_secs(2)).disable_statement_logging().connect().await;
+    let connected = connect::reading(path, Duration::from_secs(2)).connect().await;
     let mut connection = connected.map_err(|error| OutboxError::of_sqlite(path, error))?;
     if is_new(path, &mut connection).await? {
         return Err(OutboxError::Missing { path: path.to_owned() });
@@ -141,7 +131,7 @@ impl Drop for Lock {
 fn lock(options: &OutboxOptions) -> Result<Lock, OutboxError> {
     let path = options.path();
     let failed = |error| OutboxError::File { path: path.to_owned(), error };
-    let file = files::lock(&beside(path, ".lock"), path, options.file_mode).map_err(failed)?;
+    let file = files::lock(&files::beside(path, ".lock"), path, options.file_mode).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OutboxError::Held { path: path.to_owned() }),
@@ -149,36 +139,15 @@ fn lock(options: &OutboxOptions) -> Result<Lock, OutboxError> {
     }
 }
 
-/// Creates an empty file if there is none: SQLite would let everybody read it, and what it keeps beside it.
-fn create(options: &OutboxOptions) -> Result<(), OutboxError> {
-    let path = options.path();
-    match files::create_new(path, options.file_mode) {
-        Ok(_) => Ok(()),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            files::warn_of_readers(path, options.file_mode);
-            Ok(())
-        }
-        Err(error) => Err(OutboxError::File { path: path.to_owned(), error }),
-    }
-}
-
 /// SQLite starts a new database where it finds an empty file or none, and deletes the log beside it: that must not
 /// happen to events that were acknowledged.
 fn look(path: &Path) -> Result<(), OutboxError> {
-    let bytes = |path: &Path| match fs::metadata(path) {
-        // A pipe, for one, would be waited for without limit.
-        Ok(file) if !file.is_file() => {
-            let error = std::io::Error::new(ErrorKind::InvalidInput, "it is no ordinary file");
-            Err(OutboxError::File { path: path.to_owned(), error })
+    match files::is_log_alone(path) {
+        Ok(false) => Ok(()),
+        Ok(true) => {
+            let why = "its log lies beside it, and the file itself is empty or gone".to_owned();
+            Err(OutboxError::Damaged { path: path.to_owned(), why })
         }
-        Ok(file) => Ok(Some(file.len())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OutboxError::File { path: path.to_owned(), error }),
-    };
-    let (file, log) = (bytes(path)?, bytes(&beside(path, "-wal"))?);
-    if file.unwrap_or(0) == 0 && log.unwrap_or(0) > 0 {
-        let why = "its log lies beside it, and the file itself is empty or gone".to_owned();
-        return Err(OutboxError::Damaged { path: path.to_owned(), why });
     }
-    Ok(())
 }

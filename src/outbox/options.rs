@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::files;
 use crate::request::Head;
-use crate::sql::Synchronous;
+use crate::sqlite::{Synchronous, files};
 
 /// How long an operation is offered again, counted from when it was first taken. The ledger of the database remembers
 /// it for longer: what is offered within this time never takes effect twice.
@@ -55,11 +54,4 @@ impl OutboxOptions {
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// The file beside an outbox that is called like it, and then `end`.
-pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.to_owned().into_os_string();
-    name.push(end);
-    PathBuf::from(name)
 }

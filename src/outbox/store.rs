@@ -8,7 +8,7 @@ use super::Which;
 use super::entry::{Entry, Put};
 use crate::clock;
 use crate::error::Cause;
-use crate::sql::statements::run;
+use crate::sqlite::statements::run;
 
 // `$1`: the events as JSON, `[[seq, id, operation, occurred_at, traceparent, tracestate, payload], …]`.
 const PUT: &str = "

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_nats::Client;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::neighbours::Own;
 use super::run::{Run, Tell};
@@ -104,16 +105,16 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         if let Some(why) = forbidden {
             self.lasting.notices.raise("limits", why);
         }
-        let shared = self.shared(requests, &stream.link, plan, &declaration, &api, requests.stopping());
-        let behind = self.shared(stream, &stream.link, plan, &declaration, &api, stream.stopping());
-        let consume = |declaration, stop| Consume {
+        let shared = self.shared(requests, &stream.link, plan, &declaration, &api, &requests.stop);
+        let behind = self.shared(stream, &stream.link, plan, &declaration, &api, &stream.stop);
+        let consume = |declaration, stop: &CancellationToken| Consume {
             shared: Arc::clone(&behind),
             declaration,
             connection: stream.link.state.clone(),
-            stop,
+            stop: stop.clone(),
         };
         let mut tasks = JoinSet::new();
-        let empty = (plan == Plan::Empty).then(|| consume(declaration.clone().closed(), requests.stopping()));
+        let empty = (plan == Plan::Empty).then(|| consume(declaration.clone().closed(), &requests.stop));
         let taken = match &empty {
             Some(consume) => consume.last().await.map_err(unready)?,
             None => 0,
@@ -129,7 +130,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         }
         let (first, mut over_stream) = (stream.all.is_empty(), JoinSet::new());
         if first && plan == Plan::Stream {
-            over_stream.spawn(consume(declaration, stream.stopping()).run());
+            over_stream.spawn(consume(declaration, &stream.stop).run());
         }
         if let Some(consume) = empty {
             // From here on the stream takes nothing more; what it took since we listen has come to us as well.

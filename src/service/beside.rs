@@ -14,13 +14,12 @@ use async_nats::{HeaderMap, Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 
 use super::instance::Who;
 use super::neighbours::who_subject;
 use super::received::UpTo;
-use super::subscription::told;
 use super::{ServeError, Shared, server_time};
 use crate::nats::names::Names;
 use crate::nats::tokens::Tokens;
@@ -119,9 +118,8 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
         asked: None,
         shared: Arc::clone(&shared),
     };
-    let mut stop = shared.stop.clone();
     let mut round = 0_u64;
-    while !*stop.borrow() {
+    while !shared.stop.is_cancelled() {
         shared.instance.enrol(&shared.db).await;
         let now = *shared.connection.borrow();
         if now.up && !now.lame {
@@ -130,7 +128,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
         round = round.wrapping_add(1);
         // The store has logged it.
         shared.notices.follow(CLOCK, shared.db.doubt());
-        if beside.hear(&mut stop).await {
+        if beside.hear().await {
             return;
         }
         if let Some(error) = beside.read().await {
@@ -189,11 +187,11 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
 
     /// Hears what is answered until it is time to look at it; true when the service is told to stop. What peers send to this
     /// inbox does not pile up.
-    async fn hear(&mut self, stop: &mut watch::Receiver<bool>) -> bool {
+    async fn hear(&mut self) -> bool {
         let until = Instant::now() + LOOK;
         loop {
             tokio::select! {
-                () = told(stop) => return true,
+                () = self.shared.stop.cancelled() => return true,
                 () = time::sleep_until(until) => return false,
                 Some(mut answer) = self.answers.next() => {
                     if answer.length <= LARGEST && self.early.len() < HEARD {

@@ -10,7 +10,6 @@ use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 
 use super::link::{Carries, Link};
-use super::subscription::told;
 use super::{Mode, Shared};
 use crate::nats::names::Names;
 use crate::operation::{Kind, Operation};
@@ -264,8 +263,7 @@ impl Denial {
 
 /// Looks as long as the service runs. `wanted`: whether JetStream is, for what is denied of it.
 pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, wanted: bool) {
-    let mut stop = shared.stop.clone();
-    while time::timeout(LOOK, told(&mut stop)).await.is_err() {
+    while time::timeout(LOOK, shared.stop.cancelled()).await.is_err() {
         look(&shared, wanted);
     }
 }
@@ -277,9 +275,8 @@ pub(super) async fn retry<O: Operation, D: Store<O>>(
     stream: Link,
     renew: mpsc::Sender<Carries>,
 ) {
-    let mut stop = shared.stop.clone();
     let links = [(Carries::Requests, shared.link()), (Carries::Stream, stream)];
-    while time::timeout(RETRY, told(&mut stop)).await.is_err() {
+    while time::timeout(RETRY, shared.stop.cancelled()).await.is_err() {
         for (over, link) in &links {
             // A connection that is down complains of nothing.
             if !link.now().up || link.now().lame {

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use super::Shared;
-use super::subscription::told;
 use crate::operation::Operation;
 use crate::store::Store;
 
@@ -15,7 +14,6 @@ const DISK: &str = "disk";
 
 /// Follows the store for as long as the service runs.
 pub(super) async fn watch<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>) {
-    let mut stop = shared.stop.clone();
     let (mut trouble, mut concerns) = (shared.db.trouble(), shared.db.concerns());
     loop {
         let now = trouble.borrow_and_update().clone();
@@ -26,7 +24,7 @@ pub(super) async fn watch<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>) 
         tokio::select! {
             Ok(()) = trouble.changed() => {}
             Ok(()) = concerns.changed() => {}
-            () = told(&mut stop) => return,
+            () = shared.stop.cancelled() => return,
         }
     }
 }

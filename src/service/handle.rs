@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, Message};
 use eitherway_layers::{Class, Classify};
-use tokio::sync::watch;
 use tokio::time;
+use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::counters::count;
 use super::lanes::Taken;
 use super::replies::To;
-use super::subscription::told;
 use super::waiting::is_cut;
 use crate::answer::{End, cut};
 use crate::error::{Cause, Code};
@@ -243,14 +242,10 @@ pub(super) async fn notice<O, D>(shared: &Shared<O, D>, name: &str, letter: &Dea
 }
 
 /// Waits before the next try; false when the time for finishing is over.
-pub(super) async fn wait(give_up: &watch::Receiver<bool>, pause: &mut Duration) -> bool {
+pub(super) async fn wait(give_up: &CancellationToken, pause: &mut Duration) -> bool {
     let this = *pause;
     *pause = (this * 2).min(RETRY.1);
-    let mut give_up = give_up.clone();
-    tokio::select! {
-        () = time::sleep(this) => true,
-        () = told(&mut give_up) => false,
-    }
+    give_up.run_until_cancelled(time::sleep(this)).await.is_some()
 }
 
 async fn answer<O: Operation, D: Store<O>>(

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use async_nats::Message;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::neighbours::who_subject;
 use super::subscription::Serves;
@@ -34,31 +35,7 @@ pub(super) struct Taken {
     /// The memory that it holds.
     place: Place,
     /// It is being worked on. The sign of life is none of it.
-    _busy: Option<Busy>,
-}
-
-/// A subscription that still takes requests, or a request that was taken and is not done.
-#[derive(Debug)]
-pub(super) struct Busy(Arc<watch::Sender<usize>>);
-
-impl Busy {
-    pub(super) fn new(busy: &Arc<watch::Sender<usize>>) -> Self {
-        busy.send_if_modified(|n| {
-            *n += 1;
-            false
-        });
-        Self(Arc::clone(busy))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        // Only the last one is waited for.
-        self.0.send_if_modified(|n| {
-            *n -= 1;
-            *n == 0
-        });
-    }
+    _busy: Option<TaskTrackerToken>,
 }
 
 /// The lanes. They end with the subscriptions that fill them.
@@ -107,7 +84,7 @@ impl<O: Operation, D: Store<O>> Lanes<O, D> {
                 return;
             }
         }
-        let busy = serves.works().then(|| Busy::new(&self.shared.busy));
+        let busy = serves.works().then(|| self.shared.busy.token());
         let place = self.shared.room.take(&mut message);
         let taken = place.map(|place| Taken {
             message,

@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::time;
 
 use super::stream::ApiError;
-use super::subscription::told;
 use super::{Mode, Shared};
 use crate::nats::stored;
 use crate::operation::Operation;
@@ -55,7 +54,7 @@ impl fmt::Display for Notice {
 
 /// Looks as long as the service runs. `unoffered`: it works without a stream only because the server had none.
 pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, unoffered: bool) {
-    let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
+    let mut connection = shared.connection.clone();
     let mut pause = EVERY;
     loop {
         let times = connection.borrow().times;
@@ -74,7 +73,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, un
         tokio::select! {
             () = time::sleep(pause) => {}
             Ok(_) = connection.wait_for(|c| c.up && c.times != times) => pause = EVERY,
-            () = told(&mut stop) => return,
+            () = shared.stop.cancelled() => return,
         }
     }
 }

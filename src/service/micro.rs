@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{ServeError, Shared, subscription::told};
+use super::{ServeError, Shared};
 use crate::clock;
 use crate::nats::{Mode, wire};
 use crate::operation::{Kind, Operation, Spec};
@@ -79,11 +79,10 @@ async fn answer<O: Operation, D: Store<O>>(
     verb: Verb,
     mut asked: Subscriber,
 ) {
-    let mut stop = shared.stop.clone();
     loop {
         let question = tokio::select! {
             question = asked.next() => question,
-            () = told(&mut stop) => return,
+            () = shared.stop.cancelled() => return,
         };
         let Some(question) = question else { return };
         reply(&shared, &card, verb, question).await;

@@ -41,6 +41,8 @@ use std::sync::atomic::AtomicBool;
 
 use async_nats::{Client, Message};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::Layer;
 
 pub use check::{check, check_for, reply_prefix};
@@ -93,12 +95,13 @@ struct Shared<O, D> {
     troubles: Arc<Troubles>,
     connection: watch::Receiver<Connection>,
     url: Arc<str>,
-    /// How many subscriptions take requests, and how many requests that were taken are not done.
-    busy: Arc<watch::Sender<usize>>,
-    /// Turns true when nothing more is to be taken.
-    stop: watch::Receiver<bool>,
-    /// Turns true when the time for finishing is over.
-    give_up: watch::Receiver<bool>,
+    /// The subscriptions that take requests, and the requests that were taken and are not done. Closed, so that it can be
+    /// waited for at any time.
+    busy: TaskTracker,
+    /// Nothing more is to be taken.
+    stop: CancellationToken,
+    /// The time for finishing is over.
+    give_up: CancellationToken,
 }
 
 impl<O, D> Shared<O, D> {

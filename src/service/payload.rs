@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time;
 
 use super::Shared;
-use super::subscription::told;
 
 /// What the headers of an answer may need.
 const HEADERS: usize = 1024;
@@ -31,7 +30,6 @@ const fn room(max_payload: usize) -> usize {
 
 /// Names a limit that is small, for as long as the service runs: another server, or a reload, may have another one.
 pub(super) async fn watch<O, D>(shared: Arc<Shared<O, D>>) {
-    let mut stop = shared.stop.clone();
     loop {
         if shared.connection.borrow().up {
             match shared.client.max_payload() {
@@ -46,7 +44,7 @@ pub(super) async fn watch<O, D>(shared: Arc<Shared<O, D>>) {
                 _ => shared.notices.clear(KEY),
             }
         }
-        if time::timeout(LOOK, told(&mut stop)).await.is_ok() {
+        if time::timeout(LOOK, shared.stop.cancelled()).await.is_ok() {
             return;
         }
     }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::time::{self, Instant};
 
 use super::received::Received;
-use super::subscription::told;
 use super::{Mode, Served, Shared};
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
@@ -177,8 +176,8 @@ pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>) {
     if shared.mode() == Mode::JetStream {
         return; // the stream's own watch knows more
     }
-    let (mut stop, mut pace) = (shared.stop.clone(), Pace::default());
-    while time::timeout(LOOK, told(&mut stop)).await.is_err() {
+    let mut pace = Pace::default();
+    while time::timeout(LOOK, shared.stop.cancelled()).await.is_err() {
         let worked = pace.look(&shared.total());
         match (shared.progress.stuck(), worked) {
             (Some(stuck), _) if stuck.longest >= PATIENCE => {

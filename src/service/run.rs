@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::link::{Carries, Link};
 use super::stream::{Api, Declaration, Plan};
@@ -83,7 +85,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
     ) -> Result<(), ServeError> {
         loop {
             let link = self.open(Carries::Stream).await?;
-            let mut stream = Tasks::over(link);
+            let mut stream = Tasks::over(link, self.earlier.give_up.clone());
             let ended = loop {
                 match self.listen(&mut stream, ready, shutdown.as_mut()).await {
                     Ok(Over::Again(Carries::Requests)) => {}
@@ -113,7 +115,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         ready: &mut Option<impl FnOnce() + Send>,
         mut shutdown: Pin<&mut (impl Future<Output = ()> + Send)>,
     ) -> Result<Over, ServeError> {
-        let mut requests = Tasks::over(self.open(Carries::Requests).await?);
+        let mut requests = Tasks::over(self.open(Carries::Requests).await?, self.earlier.give_up.clone());
         let troubles = Arc::clone(&self.lasting.troubles);
         let (evict, mut evicted) = mpsc::channel(1);
         let (renew, mut renewals) = mpsc::channel(2);
@@ -170,7 +172,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             tracing::info!("shutting down: finishing what was taken");
         }
         if !matches!(over, Ok(Over::Again(Carries::Requests))) {
-            stream.stop();
+            stream.stop.cancel();
         }
         self.earlier.add(requests);
         over
@@ -184,9 +186,11 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         plan: Plan,
         declaration: &Declaration,
         api: &Api,
-        stop: watch::Receiver<bool>,
+        stop: &CancellationToken,
     ) -> Arc<Shared<O, D>> {
         let Lasting { counters, notices, troubles, instance, progress, replies, names } = &self.lasting;
+        let busy = TaskTracker::new();
+        busy.close();
         Arc::new(Shared {
             client: tasks.link.client.clone(),
             spare: spare.client.clone(),
@@ -207,9 +211,9 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             troubles: Arc::clone(troubles),
             connection: tasks.link.state.clone(),
             url: Arc::clone(&tasks.link.url),
-            busy: Arc::new(watch::Sender::new(0)),
-            stop,
-            give_up: tasks.giving_up(),
+            busy,
+            stop: stop.clone(),
+            give_up: tasks.give_up.clone(),
         })
     }
 }

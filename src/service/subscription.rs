@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_nats::{Client, Message, Subscriber};
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::task::coop::unconstrained;
 use tokio::time;
@@ -171,14 +170,14 @@ const ORDER: &str = "order";
 /// Where the server does not let us listen to everything below our name, each subject is listened to by itself, and an
 /// operator is told what that costs.
 async fn narrow<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, lanes: Arc<Lanes<O, D>>) {
-    let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
+    let mut connection = shared.connection.clone();
     let mut wide = Box::pin(time::sleep(COMPLAINT));
     loop {
         tokio::select! {
             Ok(_) = connection.wait_for(|c| c.narrow) => break,
             // It may have been so over an earlier connection.
             () = &mut wide, if !wide.is_elapsed() => shared.notices.clear(ORDER),
-            () = told(&mut stop) => return,
+            () = shared.stop.cancelled() => return,
         }
     }
     let names = &*shared.names;
@@ -208,7 +207,7 @@ async fn narrow<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, lanes: Arc
         }
     }
     let watch = async {
-        while time::timeout(Duration::from_secs(1), told(&mut stop)).await.is_err() {
+        while time::timeout(Duration::from_secs(1), shared.stop.cancelled()).await.is_err() {
             let now = *connection.borrow();
             match (now.up, now.narrow) {
                 (_, true) => told_so(),
@@ -218,10 +217,4 @@ async fn narrow<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, lanes: Arc
         }
     };
     tokio::join!(watch, async { while tasks.join_next().await.is_some() {} });
-}
-
-/// Waits until the signal is given.
-pub(super) async fn told(signal: &mut watch::Receiver<bool>) {
-    // The sender lives as long as the service: its end is the signal too. The borrowed value must not outlive this.
-    let _ = signal.wait_for(|given| *given).await;
 }

@@ -6,9 +6,9 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::connection::Connection;
-use super::lanes::{Busy, Lanes};
+use super::lanes::Lanes;
 use super::leave::leave;
-use super::subscription::{Serves, Subscription, subscriber, told};
+use super::subscription::{Serves, Subscription, subscriber};
 use crate::operation::Operation;
 use crate::store::Store;
 
@@ -33,9 +33,9 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
     subscription: Subscription,
 ) {
     let Subscription { serves, subject, subscriber: mut messages, early } = subscription;
-    let (mut stop, mut connection) = (shared.stop.clone(), shared.connection.clone());
+    let mut connection = shared.connection.clone();
     early.into_iter().for_each(|message| lanes.take(serves, message));
-    let new_busy = || serves.works().then(|| Busy::new(&shared.busy));
+    let new_busy = || serves.works().then(|| shared.busy.token());
     let (mut taking, mut busy) = (Taking::Yes, new_busy());
     while taking != Taking::Over {
         let next = tokio::select! {
@@ -47,7 +47,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
                 }
                 continue;
             }
-            next = change(&shared, serves, &mut stop, &mut connection, taking) => next,
+            next = change(&shared, serves, &mut connection, taking) => next,
         };
         match next {
             Taking::Yes => match subscriber(&shared.names, &shared.client, serves, &subject).await {
@@ -78,18 +78,17 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
 async fn change<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     serves: Serves,
-    stop: &mut watch::Receiver<bool>,
     connection: &mut watch::Receiver<Connection>,
     taking: Taking,
 ) -> Taking {
     let next = tokio::select! {
-        () = told(stop) => Taking::Over,
+        () = shared.stop.cancelled() => Taking::Over,
         // Who we are is told to the last moment: another instance may be starting.
         next = turn(connection, taking), if serves != Serves::Who => next,
     };
     if serves == Serves::Ping && taking == Taking::Yes {
-        // Until everybody who takes requests has answered them. The sender lives as long as what is shared.
-        let _ = shared.busy.subscribe().wait_for(|busy| *busy == 0).await;
+        // Until everybody who takes requests has answered them.
+        shared.busy.wait().await;
     }
     next
 }

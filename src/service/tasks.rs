@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::link::Link;
-use super::subscription::told;
 
 /// How long giving up may take.
 const GIVING_UP: Duration = Duration::from_secs(1);
@@ -17,40 +16,24 @@ const GIVING_UP: Duration = Duration::from_secs(1);
 pub(super) struct Tasks {
     pub(super) link: Link,
     pub(super) all: JoinSet<()>,
-    /// Turns true when nothing more is to be taken.
-    stop: watch::Sender<bool>,
-    /// Turns true when the time for finishing is over.
-    give_up: watch::Sender<bool>,
+    /// Nothing more is to be taken: so it is, too, when these tasks are dropped.
+    pub(super) stop: CancellationToken,
+    _dropped: DropGuard,
+    /// The time for finishing is over, for those over all connections.
+    pub(super) give_up: CancellationToken,
 }
 
 impl Tasks {
-    pub(super) fn over(link: Link) -> Self {
-        Self {
-            link,
-            all: JoinSet::new(),
-            stop: watch::Sender::new(false),
-            give_up: watch::Sender::new(false),
-        }
-    }
-
-    pub(super) fn stopping(&self) -> watch::Receiver<bool> {
-        self.stop.subscribe()
-    }
-
-    pub(super) fn giving_up(&self) -> watch::Receiver<bool> {
-        self.give_up.subscribe()
-    }
-
-    /// Takes nothing more; what was taken is still done.
-    pub(super) fn stop(&self) {
-        self.stop.send_replace(true);
+    pub(super) fn over(link: Link, give_up: CancellationToken) -> Self {
+        let stop = CancellationToken::new();
+        Self { link, all: JoinSet::new(), _dropped: stop.clone().drop_guard(), stop, give_up }
     }
 
     /// Waits until all is done, or given up; then closes the connection, so that every answer and acknowledgement has left.
     async fn finish(mut self) {
-        let mut give_up = self.giving_up();
+        let give_up = self.give_up.clone();
         let late = async {
-            told(&mut give_up).await;
+            give_up.cancelled().await;
             time::sleep(GIVING_UP).await;
         };
         let done = async { while self.all.join_next().await.is_some() {} };
@@ -69,34 +52,29 @@ impl Tasks {
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
     tasks: JoinSet<()>,
-    giving_up: Vec<watch::Sender<bool>>,
+    /// Whether all are to give up.
+    pub(super) give_up: CancellationToken,
 }
 
 impl Earlier {
     /// Stops these tasks, and finishes what they have taken beside those that follow.
     pub(super) fn add(&mut self, tasks: Tasks) {
-        tasks.stop();
+        tasks.stop.cancel();
         while self.tasks.try_join_next().is_some() {}
-        self.giving_up.retain(|give_up| give_up.receiver_count() > 0);
-        self.giving_up.push(tasks.give_up.clone());
         self.tasks.spawn(tasks.finish());
     }
 
     /// Waits for all, and for what works over the stream's connection, which the others may ask to the last; what is still
     /// tried again after `grace` is told to give up, and counts what it gives up.
     pub(super) async fn finish(mut self, stream: Tasks, grace: Duration) {
-        stream.stop();
-        self.giving_up.push(stream.give_up.clone());
-        let mut tasks = self.tasks;
-        let all = async move {
-            while tasks.join_next().await.is_some() {}
+        stream.stop.cancel();
+        let all = async {
+            while self.tasks.join_next().await.is_some() {}
             stream.finish().await;
         };
         let mut all = std::pin::pin!(all);
         if time::timeout(grace, all.as_mut()).await.is_err() {
-            for give_up in &self.giving_up {
-                give_up.send_replace(true);
-            }
+            self.give_up.cancel();
             all.await;
         }
     }

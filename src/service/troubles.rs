@@ -12,7 +12,6 @@ use super::connection::Said;
 use super::denied::Denials;
 use super::link::Carries;
 use super::sighted::Sighted;
-use super::subscription::told;
 use super::unreadable::Unreadable;
 use crate::error::Cause;
 use crate::nats::losses::Losses;
@@ -220,8 +219,7 @@ fn serves_again(Past { all, lasted, .. }: Past) {
 
 /// Says what is over, for as long as the service runs.
 pub(super) async fn watch<O, D>(shared: Arc<Shared<O, D>>) {
-    let mut stop = shared.stop.clone();
-    while time::timeout(LOOK, told(&mut stop)).await.is_err() {
+    while time::timeout(LOOK, shared.stop.cancelled()).await.is_err() {
         shared.troubles.rest(Trouble::over);
         shared.troubles.unreadable.tell(&shared.notices);
     }

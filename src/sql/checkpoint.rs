@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::place::Place;
-use super::{SqliteOptions, Synchronous, error, limit, sqlite};
+use super::{SqliteOptions, Synchronous, error, sqlite};
+use crate::sqlite::limit;
+use crate::sqlite::place::Place;
 
 /// After about so many pages in the log. Each move syncs log and file.
 const ENOUGH: usize = 2000;
@@ -26,7 +28,7 @@ pub(super) struct Checkpoints {
     enough: usize,
     wake: Arc<Notify>,
     /// Dropped, it ends the task.
-    running: oneshot::Sender<()>,
+    running: DropGuard,
     task: JoinHandle<()>,
 }
 
@@ -37,9 +39,9 @@ impl Checkpoints {
             Synchronous::Full => usize::MAX,
         };
         let wake = Arc::new(Notify::new());
-        let (running, ended) = oneshot::channel();
-        let task = tokio::spawn(run(options, place, Arc::clone(&wake), ended));
-        Self { pages: 0, enough, wake, running, task }
+        let ended = CancellationToken::new();
+        let task = tokio::spawn(run(options, place, Arc::clone(&wake), ended.clone()));
+        Self { pages: 0, enough, wake, running: ended.drop_guard(), task }
     }
 
     /// A transaction with so many operations was committed.
@@ -65,13 +67,9 @@ impl Checkpoints {
     }
 }
 
-async fn run(options: SqliteOptions, place: Arc<Place>, wake: Arc<Notify>, mut ended: oneshot::Receiver<()>) {
+async fn run(options: SqliteOptions, place: Arc<Place>, wake: Arc<Notify>, ended: CancellationToken) {
     let mut connection = None;
-    loop {
-        tokio::select! {
-            () = wake.notified() => {}
-            _ = &mut ended => break,
-        }
+    while ended.run_until_cancelled(wake.notified()).await.is_some() {
         // A log that is damaged, or belongs to another file, must not be moved.
         if place.readable().is_err()
             || !place.compare().is_ok_and(|(difference, _)| difference.is_of_sqlite())

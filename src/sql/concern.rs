@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::place::Place;
 use super::writer::Writer;
-use super::{error, holders, limit};
+use super::{error, holders};
 use crate::error::{Cause, Code};
+use crate::sqlite::limit;
+use crate::sqlite::place::Place;
 use crate::store::Concerns;
 
 /// The log may be this much longer than what was moved into the file: twice as long as it gets by itself.

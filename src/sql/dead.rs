@@ -5,9 +5,10 @@ use serde_json::map::Entry;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
-use super::{SqliteOptions, SqlxService, error, names, sqlite};
+use super::{SqliteOptions, SqlxService, error, sqlite};
 use crate::error::{Cause, Code};
 use crate::operation::Persist;
+use crate::sqlite::names;
 use crate::store::{DROPPED, DeadLetter, UNREAD};
 
 const LIST: &str = "

@@ -2,22 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::limit;
 use crate::error::{Cause, Code};
-
-// Primary result codes of SQLite, https://www.sqlite.org/rescode.html
-const ERROR: i32 = 1;
-const BUSY: i32 = 5;
-const LOCKED: i32 = 6;
-const READONLY: i32 = 8;
-const IOERR: i32 = 10;
-const FULL: i32 = 13;
-const CANTOPEN: i32 = 14;
-const PROTOCOL: i32 = 15;
-const TOOBIG: i32 = 18;
-const CONSTRAINT: i32 = 19;
-const MISMATCH: i32 = 20;
-const RANGE: i32 = 25;
+use crate::sqlite::codes::{
+    BUSY, CANTOPEN, CONSTRAINT, ERROR, FULL, IOERR, LOCKED, MISMATCH, PROTOCOL, RANGE, READONLY, TOOBIG,
+    primary,
+};
+use crate::sqlite::limit;
 
 /// What SQLite calls an error without a code of its own that only values can cause.
 const OF_VALUES: [&str; 3] = ["malformed JSON", "integer overflow", "string or blob too big"];
@@ -26,7 +16,7 @@ const OF_VALUES: [&str; 3] = ["malformed JSON", "integer overflow", "string or b
 /// never.
 pub(super) fn cause(error: &sqlx::Error) -> Cause {
     if limit::is_lost(error) {
-        return limit::silent();
+        return silent();
     }
     let (code, advice) = match primary(error) {
         Some(BUSY | LOCKED | PROTOCOL) => (Code::BUSY, "another process or connection holds the database"),
@@ -45,7 +35,7 @@ pub(super) fn cause(error: &sqlx::Error) -> Cause {
 
 /// The same for a transaction that writes: it may have been committed where nothing came back.
 pub(super) fn of_a_write(error: &sqlx::Error) -> Cause {
-    if limit::is_lost(error) { limit::unclear() } else { cause(error) }
+    if limit::is_lost(error) { unclear() } else { cause(error) }
 }
 
 /// The same for a statement of the framework's own, which no data makes fail.
@@ -106,8 +96,32 @@ pub(super) fn is_unopenable(error: &sqlx::Error) -> bool {
     primary(error) == Some(CANTOPEN)
 }
 
-/// The primary result code; none if the error is not SQLite's own.
-fn primary(error: &sqlx::Error) -> Option<i32> {
-    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(extended & 0xff)
+/// What a thread that is lost means for something that was to be read.
+fn silent() -> Cause {
+    Cause::new(
+        Code::DATABASE,
+        "SQLite's thread in this process has ended, or does not answer: a disk that hangs, as a rule",
+    )
+}
+
+/// What that means for something that was to be written: perhaps it is there.
+fn unclear() -> Cause {
+    Cause::new(
+        Code::UNANSWERED,
+        "perhaps it is done, ask again: SQLite's thread in this process has ended or does not answer (the log says why), and \
+         the database is opened again",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_lost_thread_was_to_write_is_unclear_and_to_read_is_not_answered() {
+        let lost = sqlx::Error::WorkerCrashed;
+        assert_eq!(of_a_write(&lost).code(), Code::UNANSWERED);
+        assert!(cause(&lost).to_string().contains("does not answer"));
+        assert!(spoils(&lost));
+    }
 }

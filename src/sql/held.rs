@@ -6,10 +6,12 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::time;
 
-use super::{SqliteOptions, error, limit, sqlite};
+use super::{SqliteOptions, error, sqlite};
+use crate::sqlite::limit;
+use crate::sqlite::statements::rolled_back;
 
-/// How long SQLite may take to undo a transaction, and to close.
-const UNDO: Duration = Duration::from_secs(5);
+/// How long SQLite may take to close.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// The writer's connection.
 pub(super) struct Held {
@@ -34,31 +36,20 @@ impl Held {
             // What it has open it closes when it ends, and the transaction with it.
             self.connection = None;
         } else if result.is_err()
-            && let Some(mut connection) = self.connection.take()
+            && let Some(connection) = self.connection.take()
         {
-            let open = time::timeout(UNDO, sqlx::query("ROLLBACK").execute(&mut connection)).await;
-            let usable = match &open {
-                Err(_) => false,
-                Ok(Ok(_)) => true,
-                // "no transaction is active": the error came before BEGIN, or ended the transaction itself
-                Ok(Err(e)) => {
-                    e.as_database_error().is_some_and(|e| e.message().contains("no transaction is active"))
-                }
-            };
-            if usable {
-                self.connection = Some(connection);
-            }
+            self.connection = rolled_back(connection).await;
         }
         result
     }
 
     pub(super) async fn close(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        match time::timeout(UNDO, connection.close()).await {
+        match time::timeout(CLOSING, connection.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(e)) => tracing::warn!("closing the database: {e}"),
             Err(_) => {
-                tracing::error!("the database does not close within {UNDO:?}; what was committed stays")
+                tracing::error!("the database does not close within {CLOSING:?}; what was committed stays")
             }
         }
     }

@@ -7,12 +7,12 @@ use std::time::Instant;
 use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 
-use super::limit;
 use super::record::{self, Record};
 use super::writer::Item;
 use crate::clock;
 use crate::error::Cause;
 use crate::known_time::{Doubt, FAR, Judgement, KnownTime, Mark, Reading};
+use crate::sqlite::limit;
 
 /// For how long nothing is removed from a file of the Python bot that was taken over, in milliseconds.
 const FIRST_DAY: i64 = 86_400_000;

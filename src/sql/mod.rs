@@ -4,7 +4,6 @@ mod audit;
 mod batch;
 mod checkpoint;
 pub(crate) mod concern;
-mod content;
 mod dead;
 mod error;
 mod future;
@@ -12,12 +11,9 @@ mod held;
 mod holders;
 mod instances;
 mod keeper;
-pub(crate) mod limit;
 mod migrate;
-pub(crate) mod names;
 mod open_error;
 mod options;
-pub(crate) mod place;
 mod queue;
 mod record;
 mod repeats;
@@ -25,14 +21,12 @@ mod retention;
 mod right;
 mod spin;
 mod sqlite;
-pub(crate) mod statements;
 mod store;
 pub mod take_over;
 mod text;
 mod trim;
 mod turn;
 mod verify;
-mod wal;
 mod witness;
 mod writer;
 
@@ -45,6 +39,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Row, SqlitePool};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::Service;
 
 pub use audit::Unsound;
@@ -53,13 +48,13 @@ pub use batch::shown::{binds_of, sweep_texts, texts, transaction_of};
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
 use keeper::Keeper;
-use place::Place;
 use repeats::Repeats;
 pub use retention::{Retention, Swept};
-pub use sqlite::{OpenError, SqliteOptions, Synchronous};
+pub use sqlite::{OpenError, SqliteOptions};
 pub use verify::{Finding, Verdict, verify};
 use writer::{Item, Start, Write};
 
+pub use crate::sqlite::Synchronous;
 pub use crate::store::DeadLetter;
 
 use crate::answer::{End, cut};
@@ -68,6 +63,8 @@ use crate::error::{Cause, Code, Error};
 use crate::operation::{Persist, Spec};
 use crate::reply::Reply;
 use crate::request::{Received, Request};
+use crate::sqlite::limit;
+use crate::sqlite::place::Place;
 
 /// Applies operations to the database: writes through one writer that commits whatever waits in one transaction,
 /// reads through a pool that can only read.
@@ -103,7 +100,7 @@ struct Shared {
     database: String,
     shown: String,
     /// Ends with the last clone, and with it the retention task.
-    _running: watch::Sender<()>,
+    _running: DropGuard,
 }
 
 impl<O> Clone for SqlxService<O> {
@@ -157,7 +154,7 @@ impl<O: Persist> SqlxService<O> {
             repeats: repeats.clone(),
         };
         tokio::spawn(writer::run(start, queue));
-        let (running, ended) = watch::channel(());
+        let ended = CancellationToken::new();
         if let Some(retention) = options.retention.clone() {
             let (readers, writes) = (opened.readers.clone(), writes.downgrade());
             let keeper = Arc::clone(&keeper);
@@ -167,7 +164,7 @@ impl<O: Persist> SqlxService<O> {
                 loaded.is_ok(),
                 readers,
                 writes,
-                ended,
+                ended.clone(),
             ));
         }
         let shared = Shared {
@@ -182,7 +179,7 @@ impl<O: Persist> SqlxService<O> {
             questions: audit::questions::<O>(),
             database: opened.database,
             shown: options.path().display().to_string(),
-            _running: running,
+            _running: ended.drop_guard(),
         };
         Ok(Self { shared: Arc::new(shared), operation: PhantomData })
     }

@@ -4,23 +4,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 
 use super::Retention;
 use super::open_error::OpenError;
-use crate::files;
 use crate::request::Head;
-
-/// How durable a commit is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Synchronous {
-    /// Survives the end of the process; a power cut may take the last commits.
-    #[default]
-    Normal,
-    /// Survives a power cut; several times slower.
-    Full,
-}
+use crate::sqlite::{Synchronous, connect, files};
 
 /// How to open a SQLite database.
 #[derive(Clone, Debug)]
@@ -115,20 +104,13 @@ impl SqliteOptions {
     }
 
     pub(super) fn beside(&self, ending: &str) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(ending);
-        PathBuf::from(name)
+        files::beside(&self.path, ending)
     }
 
     /// For reading: it leaves the file as it is, its journal too.
     pub(super) fn reading(&self) -> SqliteConnectOptions {
-        SqliteConnectOptions::new()
-            .filename(&self.path)
-            .read_only(true)
-            .busy_timeout(self.busy_timeout)
-            // An answer is one row.
-            .row_buffer_size(4)
-            .disable_statement_logging()
+        // An answer is one row.
+        connect::reading(&self.path, self.busy_timeout).row_buffer_size(4)
     }
 
     pub(super) fn connect(&self) -> SqliteConnectOptions {
@@ -137,23 +119,14 @@ impl SqliteOptions {
 
     /// For writing, in the journal mode that the file has.
     pub(super) fn as_it_is(&self) -> SqliteConnectOptions {
-        SqliteConnectOptions::new()
-            .filename(&self.path)
-            // See `create`: SQLite would let everybody read it.
-            .create_if_missing(false)
+        connect::writing(&self.path, self.busy_timeout, self.synchronous)
             // SQLite's thread must not wait for us in the middle of a transaction.
             .row_buffer_size(1024)
-            .synchronous(match self.synchronous {
-                Synchronous::Normal => SqliteSynchronous::Normal,
-                Synchronous::Full => SqliteSynchronous::Full,
-            })
-            .busy_timeout(self.busy_timeout)
             // A checkpoint syncs the file; at the default of 1000 pages that is the tail of the latency. 32 MiB of log,
             // most of which is moved beside the writer: see `checkpoint`.
             .pragma("wal_autocheckpoint", "8000")
             // A log that a reader has made longer than that is cut when it begins anew.
             .pragma("journal_size_limit", "33554432")
-            .disable_statement_logging()
     }
 }
 

@@ -5,9 +5,9 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::statements::run;
 use super::writer::Item;
 use crate::error::Cause;
+use crate::sqlite::statements::run;
 
 /// Statements over one JSON value.
 #[derive(Debug)]

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, SqlitePool};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time;
+use tokio_util::sync::CancellationToken;
 
+use super::error;
 use super::keeper::{self, Keeper, May};
 use super::text::Statement;
 use super::writer::Item;
-use super::{error, limit};
 use crate::clock;
 use crate::error::Cause;
 use crate::operation::{Persist, Sweep};
+use crate::sqlite::limit;
 
 /// How many keys are looked for at once.
 const FOUND: i64 = 2000;
@@ -188,7 +190,7 @@ pub(super) async fn keep_going<O: Persist>(
     mut loaded: bool,
     readers: SqlitePool,
     writes: mpsc::WeakSender<Item>,
-    mut ended: watch::Receiver<()>,
+    ended: CancellationToken,
 ) {
     let mut due = Instant::now() + retention.every / 10;
     let mut saved: Option<Instant> = None;
@@ -219,11 +221,9 @@ pub(super) async fn keep_going<O: Persist>(
         }
         if let Some(May::Remove { ledger_from }) = may.filter(|_| Instant::now() >= due) {
             due = Instant::now() + retention.every;
-            let round = tokio::select! {
-                round = round::<O>(&retention, clock::now(), ledger_from, &readers, &writes) => round,
-                _ = ended.changed() => return,
-            };
-            match round {
+            let round = round::<O>(&retention, clock::now(), ledger_from, &readers, &writes);
+            let Some(swept) = ended.run_until_cancelled(round).await else { return };
+            match swept {
                 Ok(swept) if swept.values().any(|count| *count > 0) => {
                     let text: Vec<_> = swept
                         .iter()
@@ -236,9 +236,9 @@ pub(super) async fn keep_going<O: Persist>(
                 Err(cause) => tracing::warn!("what is old could not be removed, next time: {cause}"),
             }
         }
-        tokio::select! {
-            () = time::sleep(LOOK.min(due.saturating_duration_since(Instant::now()).max(SHORTEST))) => {}
-            _ = ended.changed() => return,
+        let pause = LOOK.min(due.saturating_duration_since(Instant::now()).max(SHORTEST));
+        if ended.run_until_cancelled(time::sleep(pause)).await.is_none() {
+            return;
         }
     }
 }

@@ -9,11 +9,12 @@ use sqlx::{Connection, Row};
 use tokio::time;
 
 use super::checkpoint::Checkpoints;
-use super::place::Difference;
 use super::witness::Found;
 use super::writer::Writer;
-use super::{error, limit, sqlite};
+use super::{error, sqlite};
 use crate::error::Cause;
+use crate::sqlite::limit;
+use crate::sqlite::place::Difference;
 
 /// The least time between two examinations, while something is wrong.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -1,7 +1,6 @@
 //! Opening a SQLite file: the lock, the file, the connections.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,12 +14,12 @@ use super::holders;
 use super::migrate::migrate;
 use super::open_error::LOCK_PATIENCE;
 pub use super::open_error::OpenError;
-pub use super::options::{SqliteOptions, Synchronous};
-use super::place::Place;
+pub use super::options::SqliteOptions;
 use super::take_over;
 use super::witness::Witness;
-use crate::files;
 use crate::operation::Migration;
+use crate::sqlite::place::Place;
+use crate::sqlite::{content, files};
 
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
@@ -37,7 +36,7 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
     let _lock = lock(options).await?;
     create(options)?;
     let place = Place::new(&options.path).map_err(file)?;
-    let journal = take_over::keeps_journal(&options.path);
+    let journal = content::keeps_journal(&options.path);
     let first = if journal { options.as_it_is() } else { options.connect() };
     let mut writer = first.connect().await.map_err(sqlite)?;
     take_over::may_begin(options, &mut writer).await?;
@@ -79,16 +78,12 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
 fn create(options: &SqliteOptions) -> Result<(), OpenError> {
     let path = &options.path;
     let failed = |error| OpenError::File { path: path.clone(), error };
-    let bytes = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-    // SQLite would begin anew, and throw the log away.
-    if bytes(path) == 0 && bytes(&options.beside("-wal")) > 0 {
+    // What cannot be looked at is told when it is opened.
+    if files::is_log_alone(path).unwrap_or(false) {
         return Err(OpenError::LogAlone { path: path.clone() });
     }
     if options.create {
-        match files::create_new(path, options.file_mode) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-            created => return created.map(drop).map_err(failed),
-        }
+        files::create(path, options.file_mode).map_err(failed)?;
     }
     Ok(())
 }

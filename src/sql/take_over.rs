@@ -9,7 +9,6 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::time;
 
-use super::content;
 use super::holders;
 use super::migrate::RECORD;
 use super::sqlite::{self, OpenError, SqliteOptions};
@@ -46,14 +45,6 @@ pub async fn is_due(options: &SqliteOptions) -> bool {
     let foreign = is_foreign(&mut connection).await.unwrap_or(false);
     let _ = connection.close().await;
     foreign
-}
-
-/// Whether the file keeps a rollback journal, as no file of ours does. Such a file gets a log only after it has been taken over: one
-/// that is refused stays as it is, to the byte.
-pub(super) fn keeps_journal(path: &Path) -> bool {
-    // https://www.sqlite.org/fileformat.html: the versions of the format for writing and for reading, 2 for a log
-    content::header(path)
-        .is_some_and(|header| header.starts_with(b"SQLite format 3\0") && header[18..20] != [2, 2])
 }
 
 /// Refuses to take a file over on the wrong command, or while another program works on it.

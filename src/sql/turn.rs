@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::time;
 
 use super::SqliteOptions;
-use crate::files;
+use crate::sqlite::files;
 
 /// How long a writer may go on before it checks whether another one waits.
 const MINE: Duration = Duration::from_millis(4);

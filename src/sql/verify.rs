@@ -7,9 +7,9 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::migrate::is_current;
-use super::names;
 use super::sqlite::{OpenError, SqliteOptions};
 use crate::operation::{Check, Persist};
+use crate::sqlite::names;
 
 /// How many findings of one check are told one by one.
 const TOLD: i64 = 100;

@@ -14,7 +14,6 @@ use super::batch::{self, Applied, Frames, Outcome};
 use super::checkpoint::Checkpoints;
 use super::concern::Backlog;
 use super::held::Held;
-use super::place::{Difference, Place};
 use super::queue::{Answer, Batch, id_reused};
 pub(super) use super::queue::{Item, Write};
 use super::record::{self, Record};
@@ -23,8 +22,10 @@ use super::retention::Removal;
 use super::spin::Spin;
 use super::turn::Turn;
 use super::witness::Witness;
-use super::{DeadLetter, SqliteOptions, audit, error, limit, trim};
+use super::{DeadLetter, SqliteOptions, audit, error, trim};
 use crate::error::{Cause, Code};
+use crate::sqlite::limit;
+use crate::sqlite::place::{Difference, Place};
 
 /// How often it is looked whether the path still names the file, while there is nothing to write.
 const LOOK: Duration = Duration::from_millis(500);

@@ -1,17 +1,11 @@
 //! Two circuits over one path: a stream may take events while no service answers calls and queries, so
 //! silence on calls and queries must not stop events.
 
-use std::mem;
-use std::task::{Context, Poll, ready};
-
 use eitherway_layers::breaker::Handle;
-use futures_util::future::Either;
 use tokio::sync::watch;
-use tower::Service;
 
 use crate::health::Health;
-use crate::operation::{Kind, Operation};
-use crate::request::Request;
+use crate::operation::Kind;
 
 /// The circuits of a stack.
 #[derive(Clone, Debug)]
@@ -23,6 +17,18 @@ pub struct Circuits {
 }
 
 impl Circuits {
+    pub(super) fn new([events, requests]: [Handle; 2]) -> Self {
+        Self { events, requests }
+    }
+
+    /// The place of the circuit of this kind of operation among the two.
+    pub(super) const fn index(kind: Kind) -> usize {
+        match kind {
+            Kind::Event => 0,
+            Kind::Call | Kind::Query => 1,
+        }
+    }
+
     /// The circuit of this kind of operation.
     #[must_use]
     pub const fn of(&self, kind: Kind) -> &Handle {
@@ -52,63 +58,5 @@ impl Circuits {
                 }
             }
         });
-    }
-}
-
-/// One path behind two circuits. The path is polled ready once; `call` then moves the ready instance,
-/// together with the request, into the circuit of the request's kind. Two ready instances would reserve
-/// capacity twice for a request that uses only one of them.
-#[derive(Clone, Debug)]
-pub(super) struct ByKind<P, E, R> {
-    pub(super) path: P,
-    pub(super) events: E,
-    pub(super) requests: R,
-}
-
-impl<O, P, E, R> Service<Request<O>> for ByKind<P, E, R>
-where
-    O: Operation,
-    P: Service<Request<O>> + Clone,
-    E: Service<(P, Request<O>), Response = P::Response, Error = P::Error>,
-    R: Service<(P, Request<O>), Response = P::Response, Error = P::Error>,
-{
-    type Response = P::Response;
-    type Error = P::Error;
-    type Future = Either<E::Future, R::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), P::Error>> {
-        ready!(self.path.poll_ready(cx))?;
-        ready!(self.events.poll_ready(cx))?;
-        self.requests.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<O>) -> Self::Future {
-        let next = self.path.clone();
-        let ready = mem::replace(&mut self.path, next);
-        match request.op.spec().kind {
-            Kind::Event => Either::Left(self.events.call((ready, request))),
-            Kind::Call | Kind::Query => Either::Right(self.requests.call((ready, request))),
-        }
-    }
-}
-
-/// Calls the ready service that comes with the request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Readied;
-
-impl<P, Req> Service<(P, Req)> for Readied
-where
-    P: Service<Req>,
-{
-    type Response = P::Response;
-    type Error = P::Error;
-    type Future = P::Future;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), P::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, (mut path, request): (P, Req)) -> P::Future {
-        path.call(request)
     }
 }

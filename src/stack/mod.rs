@@ -1,7 +1,7 @@
 //! The standard stack: its layers and their order.
 //!
 //! ```text
-//! gate, limit ─ log, metrics [total] ─ switches ─ Fallback ┬ log, metrics [NATS] ─ circuit breakers ─ timeout ─ NatsService
+//! gate, limit ─ log, metrics [total] ─ switches ─ Fallback ┬ log, metrics [NATS] ─ circuit breaker ─ timeout ─ NatsService
 //!                                                          └ log, metrics [DB] ─ timeout ─ SqlxService
 //! ```
 //!
@@ -36,15 +36,14 @@ use std::time::Duration;
 use eitherway_layers::breaker;
 use eitherway_layers::fallback::{ByClass, CountReroutes};
 use eitherway_layers::{
-    BreakerLayer, Class, Classify, Failure, Fallback, FallbackError, LogLayer, MetricsLayer, SwitchLayer,
-    TimeoutLayer,
+    Class, Classify, Failure, Fallback, FallbackError, KeyedBreakerLayer, LogLayer, MetricsLayer,
+    SwitchLayer, TimeoutLayer,
 };
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 pub use bus::Bus;
 pub use circuits::Circuits;
-use circuits::{ByKind, Readied};
 #[cfg(feature = "sqlite")]
 pub use direct::Direct;
 pub use gate::Gate;
@@ -230,30 +229,25 @@ impl StackBuilder {
         let db = self.direct(db);
         // A request that was never sent is refused at once anyway, and an error of the database is not the
         // path's fault. So only silence opens a circuit, and only an answer closes it.
-        let circuit = |tag| {
-            BreakerLayer::new(self.breaker.clone().tag(tag).unsent_is_neutral()).classify_by(
-                |result: &Result<Reply<O::Answer>, Error<O>>| match result {
-                    Err(error) if matches!(error.class(), Class::Unknown | Class::NotSent) => {
-                        Some(Failure { class: error.class(), timeout: error.is_timeout() })
-                    }
-                    _ => None,
-                },
-            )
+        let failure = |result: &Result<Reply<O::Answer>, Error<O>>| match result {
+            Err(error) if matches!(error.class(), Class::Unknown | Class::NotSent) => {
+                Some(Failure { class: error.class(), timeout: error.is_timeout() })
+            }
+            _ => None,
         };
-        let (events, requests) = match self.bus {
-            Via::NATS => (circuit("[NATS] events"), circuit("[NATS] requests")),
-            bus => (circuit(bus.tag()), circuit(bus.tag())),
+        let tags = match self.bus {
+            Via::NATS => ["[NATS] events", "[NATS] requests"],
+            bus => [bus.tag(); 2],
         };
-        let circuits = Circuits { events: events.handle(), requests: requests.handle() };
-        let timeout = TimeoutLayer::new(self.nats_timeout);
-        let nats = ByKind {
-            path: nats,
-            events: ServiceBuilder::new().layer(events).layer(timeout).service(Readied),
-            requests: ServiceBuilder::new().layer(requests).layer(timeout).service(Readied),
-        };
+        let breaker = tags.map(|tag| self.breaker.clone().tag(tag).unsent_is_neutral());
+        let breaker =
+            KeyedBreakerLayer::new(breaker, |request: &Request<O>| Circuits::index(request.op.spec().kind));
+        let circuits = Circuits::new([breaker.handle(0), breaker.handle(1)]);
         let nats = ServiceBuilder::new()
             .layer(LogLayer::new(self.bus.tag()))
             .layer(MetricsLayer::new(self.bus.as_str()).prefix(self.prefix))
+            .layer(breaker.classify_by(failure))
+            .layer(TimeoutLayer::new(self.nats_timeout))
             .service(nats);
         let policy = || CountReroutes::new(ByClass::new()).prefix(self.prefix);
         let queries = self.apart(|| Fallback::new(db.clone(), nats.clone(), policy()));

@@ -8,8 +8,8 @@ use std::task::Poll;
 use eitherway_layers::log::Trouble;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future};
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::chat::{Received, Unreadable};
@@ -34,16 +34,15 @@ impl<S: Stack<Op>> Bot<S> {
         let Self { db, chat, identity, dispatcher, intervals, concurrency, grace, progress } = self;
         progress.total(chat.size());
         let bot = Context::new(db, chat.voice(), identity, progress);
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = tasks::start(&bot, intervals, &stopped);
+        let stop = CancellationToken::new();
+        let mut tasks = tasks::start(&bot, intervals, &stop);
         let mut chains = FuturesUnordered::new();
         let reader = Reader { bot: &bot, dispatcher: &dispatcher, concurrency };
         let ended = reader.read(chat.listen(), shutdown, &mut chains).await;
         info!("{}: finishing events in progress", ended.as_str());
 
         let deadline = Instant::now() + grace;
-        // A send error means that every task has ended already.
-        let _ = stop.send(true);
+        stop.cancel();
         let chains_done = async { while chains.next().await.is_some() {} };
         let tasks_done = async { while tasks.join_next().await.is_some() {} };
         if timeout_at(deadline, future::join(chains_done, tasks_done)).await.is_err() {

@@ -8,9 +8,9 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::context::Context;
@@ -41,12 +41,12 @@ impl Default for Intervals {
     }
 }
 
-/// Starts the tasks. Each runs first after one interval, and ends when `stop` becomes true or its sender is
-/// dropped: immediately between two runs, otherwise after the current run. Dropping the set aborts the tasks.
+/// Starts the tasks. Each runs first after one interval, and ends when `stop` is cancelled: immediately between two
+/// runs, otherwise after the current run. Dropping the set aborts the tasks.
 pub(super) fn start<S: Stack<Op>>(
     bot: &Context<S>,
     intervals: Intervals,
-    stop: &watch::Receiver<bool>,
+    stop: &CancellationToken,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(every(intervals.messages, "messages", bot.clone(), stop.clone(), handlers::channel_messages));
@@ -67,7 +67,7 @@ async fn every<S, F>(
     interval: Duration,
     name: &'static str,
     bot: Context<S>,
-    mut stop: watch::Receiver<bool>,
+    stop: CancellationToken,
     task: impl Fn(Context<S>) -> F + Send,
 ) where
     S: Stack<Op>,
@@ -81,7 +81,7 @@ async fn every<S, F>(
     loop {
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
         if let Err(panic) = AssertUnwindSafe(task(bot.clone())).catch_unwind().await {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use eitherway_layers::log::{More, Past, Trouble};
-use tokio::sync::watch;
 use tokio::time;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::context::Context;
@@ -85,8 +85,8 @@ impl Troubles {
 }
 
 /// Logs the summary of failures that have stopped, until `stop`.
-pub(super) async fn watch<S>(bot: Context<S>, mut stop: watch::Receiver<bool>) {
-    while time::timeout(LOOK, stop.wait_for(|stop| *stop)).await.is_err() {
+pub(super) async fn watch<S>(bot: Context<S>, stop: CancellationToken) {
+    while time::timeout(LOOK, stop.cancelled()).await.is_err() {
         bot.troubles().rest(Trouble::over);
     }
 }

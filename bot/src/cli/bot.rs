@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{BotArgs, ChatArgs};
 use super::exit::{Exit, Failure};
@@ -39,12 +39,12 @@ pub(super) async fn chat(
     args: &ChatArgs,
     file_mode: u32,
     paths: &Paths,
-    shutdown: watch::Receiver<bool>,
+    shutdown: CancellationToken,
 ) -> Result<Exit, Failure> {
     let source = args.chat.clone().of_channel(args.channel.as_deref()).open().await?;
     tokio::select! {
         () = paths.usable() => {}
-        () = signals::told(shutdown.clone()) => {
+        () = shutdown.cancelled() => {
             let details = serde_json::json!({"summary": null});
             console::ending("stopped before there was a path: nothing was read", Exit::Ok, None, details);
             return Ok(Exit::Ok);
@@ -59,7 +59,7 @@ pub(super) async fn chat(
         None => None,
     };
     let shown = tokio::spawn(show(bot.progress()));
-    let summary = bot.run(signals::told(shutdown)).await;
+    let summary = bot.run(shutdown.cancelled()).await;
     shown.abort();
     let drawn = match timeline {
         Some(timeline) => timeline.finish().await,

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::addresses::named;
 use super::args::{DatabaseArgs, ServeArgs};
 use super::exit::{Exit, Failure};
-use super::{serve, signals};
+use super::serve;
 use eitherway::Namespace;
 use eitherway::nats::NatsOptions;
 use eitherway::service::{Served, ServiceOptions};
@@ -68,7 +68,7 @@ struct Room {
 pub(super) async fn run(
     args: &ServeArgs,
     rooms: Vec<(Namespace, String)>,
-    shutdown: &watch::Receiver<bool>,
+    shutdown: &CancellationToken,
 ) -> Result<Served, Failure> {
     let mut all = JoinSet::new();
     for (namespace, url) in rooms {
@@ -85,7 +85,7 @@ pub(super) async fn run(
 }
 
 impl Room {
-    async fn serve(self, shutdown: watch::Receiver<bool>) -> Served {
+    async fn serve(self, shutdown: CancellationToken) -> Served {
         let namespace = self.namespace.as_str();
         let mut pause = AGAIN.0;
         loop {
@@ -99,7 +99,7 @@ impl Room {
                 pause = AGAIN.0;
             }
             tracing::error!(namespace, "not served, trying again in {pause:?}: {}", failure.message());
-            if time::timeout(pause, signals::told(shutdown.clone())).await.is_ok() {
+            if shutdown.run_until_cancelled(time::sleep(pause)).await.is_none() {
                 return Served::default();
             }
             pause = (pause * 2).min(AGAIN.1);

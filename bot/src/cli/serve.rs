@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
-use tokio::sync::watch;
 
 use super::addresses::reply_prefixes;
 use super::args::{DatabaseArgs, ServeArgs, millis};
@@ -16,6 +15,7 @@ use crate::op::Op;
 use eitherway::nats::NatsOptions;
 use eitherway::service::{self, JetStream, Served, ServiceOptions};
 use eitherway::sql::{SqliteOptions, take_over};
+use tokio_util::sync::CancellationToken;
 
 /// The database service's own.
 #[derive(Clone, Debug, Args)]
@@ -68,21 +68,19 @@ pub(super) async fn one(
     nats: NatsOptions,
     database: &DatabaseArgs,
     options: ServiceOptions,
-    shutdown: &watch::Receiver<bool>,
+    shutdown: &CancellationToken,
 ) -> Result<Served, Failure> {
     let file = database.named_or_usual()?;
     if is_to_come(&file).await {
-        let told = signals::told(shutdown.clone());
-        match service::check::<Op>(nats.clone(), &options, told).await {
+        match service::check::<Op>(nats.clone(), &options, shutdown.cancelled()).await {
             // Another one on the same file may have been quicker to create it, or to take it over.
             Err(refused) if is_to_come(&file).await => return Err(refused.into()),
-            _ if *shutdown.borrow() => return Ok(Served::default()),
+            _ if shutdown.is_cancelled() => return Ok(Served::default()),
             _ => {}
         }
     }
     let db = database.open().await?;
-    let told = signals::told(shutdown.clone());
-    let served = service::serve(nats, db.clone(), options, || {}, told).await;
+    let served = service::serve(nats, db.clone(), options, || {}, shutdown.cancelled()).await;
     db.close().await;
     Ok(served?)
 }

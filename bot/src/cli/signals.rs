@@ -5,24 +5,25 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::reload;
 
-/// A switch that turns true with the first signal. A second one ends the process.
-pub(super) fn shutdown() -> watch::Receiver<bool> {
+/// Cancelled by the first signal. A second one ends the process.
+pub(super) fn shutdown() -> CancellationToken {
     let interrupt = signal(SignalKind::interrupt()).ok();
     stopped_by([interrupt, signal(SignalKind::terminate()).ok(), None])
 }
 
 /// The same for a command with processes of its own: they must not outlive it when its terminal is closed.
-pub(super) fn shutdown_with_terminal() -> watch::Receiver<bool> {
+pub(super) fn shutdown_with_terminal() -> CancellationToken {
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     stopped_by(kinds.map(|kind| signal(kind).ok()))
 }
 
-fn stopped_by([mut interrupt, mut terminate, mut hangup]: [Option<Signal>; 3]) -> watch::Receiver<bool> {
-    let (tx, rx) = watch::channel(false);
+fn stopped_by([mut interrupt, mut terminate, mut hangup]: [Option<Signal>; 3]) -> CancellationToken {
+    let told = CancellationToken::new();
+    let tell = told.clone();
     tokio::spawn(async move {
         if interrupt.is_none() || terminate.is_none() {
             tracing::error!("cannot catch signals: SIGINT and SIGTERM end this process without draining");
@@ -38,7 +39,7 @@ fn stopped_by([mut interrupt, mut terminate, mut hangup]: [Option<Signal>; 3]) -
                 None => {
                     tracing::info!("shutting down; press Ctrl-C again to exit immediately");
                     first = Some(Instant::now());
-                    let _ = tx.send(true);
+                    tell.cancel();
                 }
                 // Some tools signal the process and its group: that is one word, said twice.
                 Some(told) if told.elapsed() < Duration::from_millis(500) => {}
@@ -49,7 +50,7 @@ fn stopped_by([mut interrupt, mut terminate, mut hangup]: [Option<Signal>; 3]) -
             }
         }
     });
-    rx
+    told
 }
 
 /// What must not end a command that runs for long, from its first moment to its last: SIGHUP, SIGUSR1, SIGUSR2 and, where its
@@ -114,14 +115,6 @@ async fn heard(signal: &mut Option<Signal>) {
         None => None,
     };
     if heard.is_none() {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Waits for the switch.
-pub(super) async fn told(mut shutdown: watch::Receiver<bool>) {
-    // A sender that is gone could not catch signals: then there is nothing to wait for but the default action.
-    if shutdown.wait_for(|told| *told).await.is_err() {
         std::future::pending::<()>().await;
     }
 }

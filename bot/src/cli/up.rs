@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time;
+use tokio_util::sync::CancellationToken;
 
 use super::args::UpArgs;
 use super::exit::{Exit, Failure};
@@ -43,16 +43,17 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
         paths.close().await;
         return exit;
     }
-    let (bot_ended, ended) = watch::channel(false);
+    let bot_ended = CancellationToken::new();
+    let ended = bot_ended.clone().cancelled_owned();
     let options = args.service.options();
     let nats = args.paths.service_options();
-    let mut service = tokio::spawn(service::serve(nats, db, options, || {}, signals::told(ended)));
+    let mut service = tokio::spawn(service::serve(nats, db, options, || {}, ended));
     let (exit, served) = tokio::select! {
         // The service ends before the bot only when it must not start.
         served = &mut service => (None, served),
         exit = bot::chat(&args.chat, mode, &paths, shutdown) => {
             paths.applied().await;
-            let _ = bot_ended.send(true);
+            bot_ended.cancel();
             (Some(exit), service.await)
         }
     };

@@ -4,6 +4,7 @@ mod config;
 mod error;
 mod future;
 mod handle;
+mod keyed;
 mod layer;
 mod permit;
 mod shared;
@@ -21,6 +22,7 @@ pub use self::{
     error::Rejected,
     future::BreakerFuture,
     handle::{Changed, Handle, Watch},
+    keyed::{KeyedBreaker, KeyedBreakerLayer},
     layer::BreakerLayer,
     word::State,
 };

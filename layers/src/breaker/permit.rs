@@ -82,20 +82,16 @@ impl Gate {
             self.turn = Turn::Undecided;
             return Err(rejected);
         }
-        let generation = match self.turn {
+        match self.turn {
             Turn::Ready { generation } if self.shared.word.load().generation == generation => {
                 self.turn = Turn::Undecided; // the lease, if any, moves into the permit
-                generation
+                Ok(Permit::new(Arc::clone(&self.shared), generation))
             }
             _ => {
                 self.leave();
-                match self.shared.admit() {
-                    Admission::Pass { generation } => generation,
-                    Admission::Reject(rejected) => return Err(rejected),
-                }
+                Permit::ask(&self.shared)
             }
-        };
-        Ok(Permit::new(Arc::clone(&self.shared), generation))
+        }
     }
 }
 
@@ -117,6 +113,15 @@ pub(super) struct Permit {
 }
 
 impl Permit {
+    /// Asks the circuit for admission of one call.
+    #[inline]
+    pub(super) fn ask(shared: &Arc<Shared>) -> Result<Self, Rejected> {
+        match shared.admit() {
+            Admission::Pass { generation } => Ok(Self::new(Arc::clone(shared), generation)),
+            Admission::Reject(rejected) => Err(rejected),
+        }
+    }
+
     #[inline]
     fn new(shared: Arc<Shared>, generation: u32) -> Self {
         let start = shared.config.slow_calls_fail.then(Instant::now);

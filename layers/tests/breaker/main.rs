@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod handle;
+mod keyed;
 mod open;
 mod opens;
 mod outcomes;

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time;
 
 use super::api::{Api, ApiError};
 use super::consume::Consume;
 use super::declare::Declaration;
 use crate::operation::Operation;
-use crate::service::subscription::told;
 use crate::store::Store;
 
 /// The pause between looks at what is left.
@@ -22,16 +20,14 @@ const LOOK: Duration = Duration::from_millis(50);
 /// effect once; without, [`Overlap`](super::Overlap) passes over it here.
 pub(in crate::service) async fn close<O: Operation, D: Store<O>>(consume: Consume<O, D>) {
     let (api, declaration) = (consume.shared.api.clone(), consume.declaration.clone());
-    let mut stop = consume.stop.clone();
-    let (emptied, until) = watch::channel(false);
-    let running = tokio::spawn(Consume { stop: until, ..consume }.run());
-    tokio::select! {
-        () = empty(&api, &declaration) => {}
-        () = told(&mut stop) => {}
-    }
-    let _ = emptied.send(true);
+    let stop = consume.stop.clone();
+    let taking = stop.child_token();
+    let until = taking.clone().drop_guard();
+    let running = tokio::spawn(Consume { stop: taking, ..consume }.run());
+    stop.run_until_cancelled(empty(&api, &declaration)).await;
+    drop(until);
     let _ = running.await;
-    if *stop.borrow() {
+    if stop.is_cancelled() {
         return;
     }
     match delete(&api, &declaration).await {

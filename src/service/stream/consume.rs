@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_nats::Message;
 use tokio::sync::watch::Receiver;
 use tokio::time::{self, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::api::{ApiError, ConsumerInfo};
 use super::declare::{CONSUMER, Declaration};
@@ -19,7 +20,6 @@ use crate::operation::Operation;
 use crate::service::Shared;
 use crate::service::connection::Connection;
 use crate::service::progress::PATIENCE;
-use crate::service::subscription::told;
 use crate::service::waiting;
 use crate::store::Store;
 
@@ -40,7 +40,7 @@ pub(in crate::service) struct Consume<O, D> {
     pub(in crate::service) shared: Arc<Shared<O, D>>,
     pub(in crate::service) declaration: Declaration,
     pub(in crate::service) connection: Receiver<Connection>,
-    pub(in crate::service) stop: Receiver<bool>,
+    pub(in crate::service) stop: CancellationToken,
 }
 
 /// Why taking ended.
@@ -77,7 +77,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let watching = tokio::spawn(watch::run(shared, declaration, stop));
         work.times = self.connection.borrow().times;
         let mut failing = None;
-        while !*self.stop.borrow() {
+        while !self.stop.is_cancelled() {
             let since = time::Instant::now();
             let taken = match self.declare().await {
                 Ok(consumer) => {
@@ -101,10 +101,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
                 Ended::Walked => {}
                 Ended::Lame => {
                     let mut connection = self.connection.clone();
-                    tokio::select! {
-                        _ = connection.wait_for(|c| !c.lame) => {}
-                        () = told(&mut self.stop) => {}
-                    }
+                    self.stop.run_until_cancelled(connection.wait_for(|c| !c.lame)).await;
                 }
                 Ended::Lost(why) => {
                     let stream = &self.declaration.name;
@@ -176,7 +173,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
             let room = work.alone.is_empty() && !work.is_alone && work.has_room(in_flight);
             tokio::select! {
                 biased;
-                () = told(&mut self.stop), if !stopping => {
+                () = self.stop.cancelled(), if !stopping => {
                     stopping = true;
                     pull.finish();
                 }
@@ -243,7 +240,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
             work.running.spawn(async move {
                 if let Some(message) = message::with_payload(&shared, message, &place, &stop).await {
                     let begun = message::begin(&shared, message, place);
-                    message::apply(&shared, begun, stop, ack_wait).await;
+                    message::apply(&shared, begun, &stop, ack_wait).await;
                 }
                 length
             });
@@ -252,7 +249,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         // In the order of the stream: from here on they run side by side.
         let begun = message::begin(&self.shared, message, place);
         work.running.spawn(async move {
-            message::apply(&shared, begun, stop, ack_wait).await;
+            message::apply(&shared, begun, &stop, ack_wait).await;
             length
         });
     }
@@ -311,19 +308,13 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
     }
 
     /// Waits for a connection, a moment at least.
-    async fn connected(&mut self) {
+    async fn connected(&self) {
         self.pause(Duration::from_millis(20)).await;
         let mut connection = self.connection.clone();
-        tokio::select! {
-            _ = connection.wait_for(|c| c.up) => {}
-            () = told(&mut self.stop) => {}
-        }
+        self.stop.run_until_cancelled(connection.wait_for(|c| c.up)).await;
     }
 
-    async fn pause(&mut self, time: Duration) {
-        tokio::select! {
-            () = time::sleep(time) => {}
-            () = told(&mut self.stop) => {}
-        }
+    async fn pause(&self, time: Duration) {
+        self.stop.run_until_cancelled(time::sleep(time)).await;
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subject};
 use eitherway_layers::{Class, Classify};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::declare::CONSUMER;
 use crate::clock;
@@ -108,7 +108,7 @@ pub(super) async fn with_payload<O, D>(
     shared: &Shared<O, D>,
     mut message: Message,
     place: &Place,
-    stop: &watch::Receiver<bool>,
+    stop: &CancellationToken,
 ) -> Option<Message> {
     let reply = message.reply.clone()?;
     let stored = shared.api.message(&place.stream, place.sequence).await.map_err(|e| e.to_string());
@@ -187,7 +187,7 @@ pub(super) fn begin<O: Operation, D: Store<O>>(
 pub(super) async fn apply<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     begun: Begun<O, D>,
-    mut stop: watch::Receiver<bool>,
+    stop: &CancellationToken,
     ack_wait: Duration,
 ) -> bool {
     let Begun { message, place, since: begun, index, first } = begun;
@@ -199,8 +199,8 @@ pub(super) async fn apply<O: Operation, D: Store<O>>(
     }
     let name = index.map_or("unknown", |index| O::SPECS[index].name);
     let end = match first {
-        Ok(first) => attempt.perform(name, first, &mut stop).await,
-        Err(cause) => attempt.bury(name, cause, &mut stop).await,
+        Ok(first) => attempt.perform(name, first, stop).await,
+        Err(cause) => attempt.bury(name, cause, stop).await,
     };
     let done = !matches!(end, End::Returned);
     if done {
@@ -235,12 +235,7 @@ struct Attempt<'a, O, D> {
 }
 
 impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
-    async fn perform(
-        &mut self,
-        name: &'static str,
-        mut call: D::Future,
-        stop: &mut watch::Receiver<bool>,
-    ) -> End {
+    async fn perform(&mut self, name: &'static str, mut call: D::Future, stop: &CancellationToken) -> End {
         let (mut pause, mut again) = (RETRY.0, self.shared.progress.taken(name));
         loop {
             let error = match call.await {
@@ -268,7 +263,7 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
     }
 
     /// Keeps a message that cannot be applied, before it is acknowledged.
-    async fn bury(&mut self, name: &str, cause: Cause, stop: &mut watch::Receiver<bool>) -> End {
+    async fn bury(&mut self, name: &str, cause: Cause, stop: &CancellationToken) -> End {
         let index = O::SPECS.iter().position(|spec| spec.name == name).unwrap_or(usize::MAX);
         self.shared.troubles.refused(index, &self.message.subject, &cause);
         self.note(name, &cause);
@@ -311,7 +306,7 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
     }
 
     /// Waits before the next try, and keeps the server from delivering the message again meanwhile.
-    async fn wait(&mut self, stop: &mut watch::Receiver<bool>, pause: &mut Duration) -> bool {
+    async fn wait(&mut self, stop: &CancellationToken, pause: &mut Duration) -> bool {
         if self.told.elapsed() > self.ack_wait / 4 {
             say(&self.shared.client, self.reply, PROGRESS).await;
             self.told = Instant::now();

@@ -20,7 +20,6 @@ use crate::nats::wire;
 use crate::operation::Operation;
 use crate::service::counters::count;
 use crate::service::handle::{self, RETRY};
-use crate::service::subscription::told;
 use crate::service::waiting;
 use crate::store::{DROPPED, DeadLetter, Store, UNREAD};
 
@@ -92,7 +91,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
                 reader = Reader::new(1);
             }
             while reader.next() <= last {
-                if *self.stop.borrow() {
+                if self.stop.is_cancelled() {
                     return Ok(Ended::Stopped);
                 }
                 let mut unread = Vec::new();
@@ -121,11 +120,10 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
             if work.running.is_empty() && work.unread.is_none_or(|at| at.elapsed() > CALM) {
                 break;
             }
-            let mut stop = self.stop.clone();
-            tokio::select! {
-                () = told(&mut stop) => return Ok(Ended::Stopped),
-                () = time::sleep(LOOK) => work.reap(),
+            if self.stop.run_until_cancelled(time::sleep(LOOK)).await.is_none() {
+                return Ok(Ended::Stopped);
             }
+            work.reap();
         }
         // What it still waits for was lost with a connection, and is done.
         if api.consumer(&name, CONSUMER).await?.num_ack_pending > 0 {
@@ -139,9 +137,8 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
     async fn has_room(&mut self, work: &mut Work) -> bool {
         work.reap();
         while !work.has_room(self.shared.in_flight) {
-            let mut stop = self.stop.clone();
             tokio::select! {
-                () = told(&mut stop) => return false,
+                () = self.stop.cancelled() => return false,
                 Some(ended) = work.running.join_next() => work.ended(ended),
             }
         }
@@ -157,7 +154,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         work.begins(length);
         let begun = message::begin(&shared, message, place);
         work.running.spawn(async move {
-            if message::apply(&shared, begun, stop, ack_wait).await {
+            if message::apply(&shared, begun, &stop, ack_wait).await {
                 remove(&shared.api, &stream, sequence).await;
             }
             length
@@ -168,7 +165,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
     /// and that has not been done.
     async fn set_aside(&self, raw: Raw, why: String) -> bool {
         let (shared, stream) = (&self.shared, &self.declaration.name);
-        let (sequence, stop) = (raw.place.sequence, self.stop.clone());
+        let sequence = raw.place.sequence;
         let index = shared.names.index(&raw.subject);
         let name = index.map_or("unknown", |index| O::SPECS[index].name);
         let letter = letter(raw, stream, &why);
@@ -178,7 +175,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
                 Ok(new) => break new,
                 Err(e) => shared.troubles.unburied(name, &e),
             }
-            if !handle::wait(&stop, &mut pause).await {
+            if !handle::wait(&self.stop, &mut pause).await {
                 return false;
             }
         };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::watch::Receiver;
 use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::api::{ConsumerInfo, StreamInfo};
 use super::declare::{CONSUMER, Declaration};
@@ -18,7 +18,6 @@ use super::reasons::{self, events, lost, reason, unknown};
 use super::settings;
 use crate::operation::Operation;
 use crate::service::progress::{PATIENCE, Pace};
-use crate::service::subscription::told;
 use crate::service::{Shared, denied};
 use crate::store::Store;
 
@@ -64,21 +63,20 @@ pub(super) struct Watch {
 pub(super) async fn run<O: Operation, D: Store<O>>(
     shared: Arc<Shared<O, D>>,
     declaration: Declaration,
-    mut stop: Receiver<bool>,
+    stop: CancellationToken,
 ) {
     let mut watch = Watch::default();
     loop {
         tokio::select! {
-            () = told(&mut stop) => break,
+            () = stop.cancelled() => break,
             found = watch.look(&shared, &declaration) => shared.notices.replace(PREFIX, found),
         }
-        tokio::select! {
-            () = told(&mut stop) => break,
-            () = time::sleep(EVERY) => {}
+        if stop.run_until_cancelled(time::sleep(EVERY)).await.is_none() {
+            break;
         }
     }
     // At the end of the service nothing is over: what waits still waits.
-    if !*shared.stop.borrow() {
+    if !shared.stop.is_cancelled() {
         shared.notices.replace(PREFIX, BTreeMap::new());
     }
 }

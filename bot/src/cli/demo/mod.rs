@@ -50,7 +50,7 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
     let played = tokio::select! {
         // First: a terminal tells the bot to stop as well, and that is no end of the story.
         biased;
-        () = signals::told(shutdown) => {
+        () = shutdown.cancelled() => {
             return Err(Failure::new(Exit::Failed, "the demo was stopped; its processes are ended"));
         }
         played = play(&args, dir.clone()) => played,

@@ -1,8 +1,8 @@
-//! Files that hold what was said in private, and the locks beside them: who may read them.
+//! Files that hold what was said in private, and what lies beside them: who may read them.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Who may read and write a new file, unless something else is said: its owner.
 pub(crate) const PRIVATE: u32 = 0o600;
@@ -20,6 +20,36 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     #[cfg(not(unix))]
     let _ = mode;
     Ok(file)
+}
+
+/// Creates an empty file if there is none; answers whether it did.
+pub(crate) fn create(path: &Path, mode: u32) -> io::Result<bool> {
+    match create_new(path, mode) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
+        created => created.map(|_| true),
+    }
+}
+
+/// The file beside another one that is called like it, and then `end`.
+pub(crate) fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Whether a log lies beside a file that is empty or gone: SQLite would begin anew, and throw the log away.
+///
+/// # Errors
+/// When one of them cannot be looked at, or is no ordinary file.
+pub(crate) fn is_log_alone(path: &Path) -> io::Result<bool> {
+    let bytes = |path: &Path| match fs::metadata(path) {
+        // A pipe, for one, would be waited for without limit.
+        Ok(file) if !file.is_file() => Err(io::Error::new(ErrorKind::InvalidInput, "it is no ordinary file")),
+        Ok(file) => Ok(file.len()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    };
+    Ok(bytes(path)? == 0 && bytes(&beside(path, "-wal"))? > 0)
 }
 
 /// The file whose lock stands for `guarded`, which may not be there yet: a new one gets the mode of `guarded`, so that the

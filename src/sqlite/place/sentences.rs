@@ -11,7 +11,7 @@ impl Place {
         )
     }
 
-    pub(in crate::sql) fn beside(&self) -> String {
+    pub(crate) fn beside(&self) -> String {
         let file = self.said.display();
         format!(
             "{file}-wal or {file}-shm was deleted or replaced while the database is in use: nothing is taken until that \
@@ -19,11 +19,11 @@ impl Place {
         )
     }
 
-    pub(in crate::sql) fn another(&self) -> String {
+    pub(crate) fn another(&self) -> String {
         self.replaced("another file was put in its place")
     }
 
-    pub(in crate::sql) fn old_log(&self) -> String {
+    pub(crate) fn old_log(&self) -> String {
         let file = self.said.display();
         format!(
             "the database {file} was replaced while it is in use, and the log of the former file still lies beside it \
@@ -32,7 +32,7 @@ impl Place {
         )
     }
 
-    pub(in crate::sql) fn overwritten(&self, how: &str) -> String {
+    pub(crate) fn overwritten(&self, how: &str) -> String {
         let file = self.said.display();
         format!(
             "the database {file} is not the file that was opened: it was overwritten by another program while it is in use \
@@ -41,7 +41,7 @@ impl Place {
         )
     }
 
-    pub(in crate::sql) fn damaged_log(&self, how: &str) -> String {
+    pub(crate) fn damaged_log(&self, how: &str) -> String {
         let file = self.said.display();
         format!(
             "the log of the database, {file}-wal, was overwritten or truncated by another program while it is in use ({how}): what \
@@ -51,7 +51,7 @@ impl Place {
         )
     }
 
-    pub(in crate::sql) fn older(&self) -> String {
+    pub(crate) fn older(&self) -> String {
         self.replaced(
             "what is there now lacks operations that this process has written: an older copy, or one from which they were \
              deleted",
@@ -59,7 +59,7 @@ impl Place {
     }
 
     /// Rows were removed from the right file.
-    pub(in crate::sql) fn edited(&self) -> String {
+    pub(crate) fn edited(&self) -> String {
         format!(
             "rows that this process has written to the database {} are missing there: another program has changed its tables. \
              This process goes on with what is there; an operation whose row in the ledger is gone takes effect again if it \
@@ -69,7 +69,7 @@ impl Place {
     }
 
     /// The right file was given another id.
-    pub(in crate::sql) fn renamed(&self) -> String {
+    pub(crate) fn renamed(&self) -> String {
         format!(
             "the database_id in the database {} was changed or deleted while it is in use: every client would take it for \
              another database. Nothing is taken until the former id is back; to accept the new one, restart this process",
@@ -78,7 +78,7 @@ impl Place {
     }
 
     /// The file is shorter, and reading all of it takes too long.
-    pub(in crate::sql) fn unchecked(&self) -> String {
+    pub(crate) fn unchecked(&self) -> String {
         format!(
             "the database {} was made shorter by another program, by VACUUM as a rule, and it takes too long to read all of it \
              now. This process goes on with it; `rosey verify` checks it",
@@ -86,11 +86,11 @@ impl Place {
         )
     }
 
-    pub(in crate::sql) fn foreign(&self) -> String {
+    pub(crate) fn foreign(&self) -> String {
         self.replaced("what is there now is another database, with another id")
     }
 
-    pub(in crate::sql) fn unreadable(&self, why: &dyn std::fmt::Display) -> String {
+    pub(crate) fn unreadable(&self, why: &dyn std::fmt::Display) -> String {
         self.replaced(&format!("what is there now cannot be read as this database ({why})"))
     }
 

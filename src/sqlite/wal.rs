@@ -122,7 +122,7 @@ mod tests {
     use std::path::Path;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use sqlx::{ConnectOptions, Connection};
+    use sqlx::Connection;
 
     use super::super::place::{Difference, Place};
 
@@ -132,9 +132,7 @@ mod tests {
         const ROUNDS: usize = 1000;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("db");
-        let options = crate::sql::SqliteOptions::new(&path.display().to_string()).expect("options");
-        let options = options.connect().create_if_missing(true);
-        let mut connection = options.connect().await.expect("open");
+        let mut connection = crate::sqlite::connect::new(&path).await;
         sqlx::raw_sql("CREATE TABLE t (n)").execute(&mut connection).await.expect("created");
         let done = AtomicBool::new(false);
         let work = async {

@@ -1,9 +1,15 @@
-//! Strings of several statements.
+//! Strings of several statements, and the transaction that an error leaves open.
+
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Either, Executor};
+use tokio::time;
+
+/// How long SQLite may take to undo a transaction.
+const UNDO: Duration = Duration::from_secs(5);
 
 /// Runs a string of statements to its end (a stream that is dropped early leaves the transaction open); answers all
 /// rows, and of each statement how many rows it changed.
@@ -20,4 +26,15 @@ pub(crate) async fn run(
         }
     }
     Ok((rows, changes))
+}
+
+/// Takes the transaction back that an error has left open. Answers the connection, unless it must not be used again.
+pub(crate) async fn rolled_back(mut connection: SqliteConnection) -> Option<SqliteConnection> {
+    let usable = match time::timeout(UNDO, sqlx::query("ROLLBACK").execute(&mut connection)).await {
+        Err(_) => false,
+        Ok(Ok(_)) => true,
+        // "no transaction is active": the error came before BEGIN, or ended the transaction itself
+        Ok(Err(e)) => e.as_database_error().is_some_and(|e| e.message().contains("no transaction is active")),
+    };
+    usable.then_some(connection)
 }

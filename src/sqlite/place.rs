@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
 use super::content::{self, Content, Files, Moved};
+use super::files::beside;
 use super::names;
 use super::wal::{self, End};
 use crate::error::{Cause, Code};
@@ -94,7 +95,7 @@ pub(crate) enum Difference {
 
 impl Difference {
     /// Whether only SQLite has written to the files that are open.
-    pub(super) const fn is_of_sqlite(self) -> bool {
+    pub(crate) const fn is_of_sqlite(self) -> bool {
         matches!(self, Self::None | Self::Written | Self::Cut)
     }
 
@@ -128,7 +129,7 @@ impl Seen {
     }
 
     /// The file by device and inode, where the system has them.
-    pub(super) fn node(&self) -> Option<(u64, u64)> {
+    pub(crate) fn node(&self) -> Option<(u64, u64)> {
         Some(self.main.name()).filter(|name| *name != (0, 0))
     }
 
@@ -138,7 +139,7 @@ impl Seen {
     }
 
     /// Whether the file itself has become shorter.
-    pub(super) const fn is_main_cut(&self, now: &Self) -> bool {
+    pub(crate) const fn is_main_cut(&self, now: &Self) -> bool {
         now.main.length < self.main.length
     }
 }
@@ -177,14 +178,9 @@ impl Place {
         let file = fs::canonicalize(&said)?;
         names::check(&file)?;
         let main = fs::symlink_metadata(&file)?;
-        let beside = |end: &str| {
-            let mut name = file.clone().into_os_string();
-            name.push(end);
-            PathBuf::from(name)
-        };
         let open =
             Seen { main: Node::of(&main), changed: None, wal: None, shm: None, moved: None, end: None };
-        let (wal, shm) = (beside("-wal"), beside("-shm"));
+        let (wal, shm) = (beside(&file, "-wal"), beside(&file, "-shm"));
         let known = Mutex::new(Known {
             open,
             looked: Instant::now(),
@@ -197,7 +193,7 @@ impl Place {
     }
 
     /// The path from the root.
-    pub(super) fn said(&self) -> &Path {
+    pub(crate) fn said(&self) -> &Path {
         &self.said
     }
 
@@ -315,7 +311,7 @@ impl Place {
     }
 
     /// Whether a look was taken just now.
-    pub(super) fn is_fresh(&self) -> bool {
+    pub(crate) fn is_fresh(&self) -> bool {
         self.known().looked.elapsed() < FRESH
     }
 
@@ -323,7 +319,7 @@ impl Place {
     ///
     /// # Errors
     /// Of class `Backend`.
-    pub(super) fn check(&self) -> Result<(), Cause> {
+    pub(crate) fn check(&self) -> Result<(), Cause> {
         self.readable()?;
         let files = self.known().files.clone();
         match self.compare_files(files.as_ref()) {
@@ -339,7 +335,7 @@ impl Place {
     ///
     /// # Errors
     /// Of class `Backend`.
-    pub(super) fn usable(&self) -> Result<(), Cause> {
+    pub(crate) fn usable(&self) -> Result<(), Cause> {
         match &*self.trouble.borrow() {
             None => Ok(()),
             Some(why) => Err(cause(why.clone())),
@@ -350,7 +346,7 @@ impl Place {
     ///
     /// # Errors
     /// Of class `Backend`.
-    pub(super) fn readable(&self) -> Result<(), Cause> {
+    pub(crate) fn readable(&self) -> Result<(), Cause> {
         self.usable()?;
         if self.closed.load(Ordering::Acquire) {
             return Err(cause(format!("the database {} is being opened again", self.said.display())));
@@ -359,38 +355,38 @@ impl Place {
     }
 
     /// No query begins while this is so.
-    pub(super) fn close(&self, closed: bool) {
+    pub(crate) fn close(&self, closed: bool) {
         self.closed.store(closed, Ordering::Release);
     }
 
     /// Told on every change.
-    pub(super) fn trouble(&self) -> watch::Receiver<Option<String>> {
+    pub(crate) fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.trouble.subscribe()
     }
 
     /// What else is wrong. Told on every change.
-    pub(super) fn concerns(&self) -> watch::Receiver<Concerns> {
+    pub(crate) fn concerns(&self) -> watch::Receiver<Concerns> {
         self.concerns.subscribe()
     }
 
     /// Changes them, if this says that they are changed.
-    pub(super) fn with_concerns(&self, change: impl FnOnce(&mut Concerns) -> bool) {
+    pub(crate) fn with_concerns(&self, change: impl FnOnce(&mut Concerns) -> bool) {
         self.concerns.send_if_modified(change);
     }
 
     /// The index of the log.
-    pub(super) fn index(&self) -> &Path {
+    pub(crate) fn index(&self) -> &Path {
         &self.shm
     }
 
     /// How many bytes of the log are not moved into the file yet, as far as that is known.
-    pub(super) fn backlog(&self) -> Option<u64> {
+    pub(crate) fn backlog(&self) -> Option<u64> {
         let files = self.known().files.clone();
         files.as_ref().and_then(content::backlog)
     }
 
     /// Nothing is read or written from now on. Said when it begins, and when it becomes something else.
-    pub(super) fn raise(&self, why: &str) -> Cause {
+    pub(crate) fn raise(&self, why: &str) -> Cause {
         let is_new = self.trouble.send_if_modified(|trouble| {
             let is_new = trouble.as_deref() != Some(why);
             *trouble = Some(why.to_owned());
@@ -403,7 +399,7 @@ impl Place {
     }
 
     /// All is well.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         if self.trouble.send_if_modified(|trouble| trouble.take().is_some()) {
             tracing::info!("the database {} is the right file again", self.said.display());
         }

@@ -55,6 +55,13 @@ impl Files {
     }
 }
 
+/// Whether the file keeps a rollback journal, as no file of ours does. Such a file gets a log only after it has been taken over: one
+/// that is refused stays as it is, to the byte.
+pub(crate) fn keeps_journal(path: &Path) -> bool {
+    // https://www.sqlite.org/fileformat.html: the versions of the format for writing and for reading, 2 for a log
+    header(path).is_some_and(|header| header.starts_with(MAGIC) && header[18..20] != [2, 2])
+}
+
 /// How far the checkpoints have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moved {
@@ -202,7 +209,7 @@ pub(super) mod keep {
         file(path, (found.dev(), found.ino()))
     }
 
-    pub(in crate::sql) fn read(file: &File, bytes: &mut [u8], at: u64) -> Option<()> {
+    pub(crate) fn read(file: &File, bytes: &mut [u8], at: u64) -> Option<()> {
         file.read_exact_at(bytes, at).ok()
     }
 }
@@ -222,7 +229,7 @@ pub(super) mod keep {
         File::open(path).ok().map(Arc::new)
     }
 
-    pub(in crate::sql) fn read(mut file: &File, bytes: &mut [u8], at: u64) -> Option<()> {
+    pub(crate) fn read(mut file: &File, bytes: &mut [u8], at: u64) -> Option<()> {
         use std::io::{Read, Seek, SeekFrom};
         file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(bytes)).ok()
     }
@@ -232,14 +239,13 @@ pub(super) mod keep {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
-    use sqlx::{ConnectOptions, Connection};
+    use sqlx::Connection;
 
     #[tokio::test]
     async fn a_file_that_is_open_keeps_its_locks_when_it_is_looked_at() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("db");
-        let options = crate::sql::SqliteOptions::new(&path.display().to_string()).expect("options");
-        let mut connection = options.connect().create_if_missing(true).connect().await.expect("open");
+        let mut connection = crate::sqlite::connect::new(&path).await;
         sqlx::raw_sql("CREATE TABLE t (n)").execute(&mut connection).await.expect("created");
         let inode = std::fs::metadata(&path).expect("there").ino();
         let locks = || {
@@ -247,7 +253,7 @@ mod tests {
             all.lines().filter(|line| line.contains(&format!(":{inode} "))).count()
         };
         assert!(locks() > 0, "a connection with an open log holds a lock on the file");
-        assert!(!crate::sql::take_over::keeps_journal(&path));
+        assert!(!super::keeps_journal(&path));
         assert!(locks() > 0, "another process would take itself for the last one, and delete the log");
         connection.close().await.expect("closed");
     }

@@ -61,11 +61,10 @@ fn a_second_name_is_borne_for_a_moment_and_no_longer() {
 /// A file system whose times are coarse, or come late, shows a checkpoint's writing only when it is over and settled.
 #[tokio::test]
 async fn a_checkpoint_whose_time_comes_late_is_no_overwriting() {
-    use sqlx::{ConnectOptions, Connection};
+    use sqlx::Connection;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("db");
-    let options = crate::sql::SqliteOptions::new(&path.display().to_string()).expect("options");
-    let mut connection = options.connect().create_if_missing(true).connect().await.expect("open");
+    let mut connection = crate::sqlite::connect::new(&path).await;
     let mut run = async |sql: &'static str| {
         sqlx::raw_sql(sql).execute(&mut connection).await.expect(sql);
     };

@@ -1,0 +1,119 @@
+//! What travels with every operation beside itself: id, time and trace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cause::{Cause, Code};
+use crate::clock;
+use crate::id::OpId;
+
+/// The W3C trace context of a request, passed on unread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The header `traceparent`.
+    pub parent: String,
+    /// The header `tracestate`, if there was one.
+    pub state: Option<String>,
+}
+
+impl Trace {
+    /// A context, if `parent` has the form of a `traceparent` (version, trace id, span id, flags in
+    /// lower-case hexadecimal). Anything else yields `None` and no error: tracing must not refuse an
+    /// operation.
+    #[must_use]
+    pub fn new(parent: &str, state: Option<&str>) -> Option<Self> {
+        let fields: Vec<&str> = parent.split('-').collect();
+        let form = fields.iter().map(|f| f.len()).eq([2, 32, 16, 2]);
+        let hex = fields.iter().all(|f| f.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
+        (form && hex).then(|| Self {
+            parent: parent.to_owned(),
+            state: state
+                .filter(|s| s.len() <= 512 && s.bytes().all(|b| (b' '..=b'~').contains(&b)))
+                .map(str::to_owned),
+        })
+    }
+}
+
+/// The metadata of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The operation's id; travels as the NATS header `Rosey-Operation-Id`.
+    pub id: OpId,
+    /// When the operation happened, in unix milliseconds; travels as `Rosey-Occurred-At`.
+    pub occurred_at: i64,
+    /// The trace that the operation belongs to, if any; travels as `traceparent` and `tracestate`.
+    pub trace: Option<Arc<Trace>>,
+}
+
+impl Head {
+    /// The head of an operation that happens now: a fresh id, and a time never below the last one issued.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { id: OpId::new(), occurred_at: clock::issue(), trace: None }
+    }
+
+    /// The head of an operation that happened at `occurred_at` (unix milliseconds), with a fresh id.
+    #[must_use]
+    pub fn at(occurred_at: i64) -> Self {
+        Self { id: OpId::new(), occurred_at, trace: None }
+    }
+
+    /// The default limit on how far in the future an operation may claim to have happened.
+    pub const AHEAD: Duration = Duration::from_secs(5 * 60);
+
+    /// The default limit on how long ago an operation may claim to have happened: ten years. A clock that was never set
+    /// starts in 1970, 1980 or 2000; an imported history may be years old.
+    pub const BEHIND: Duration = Duration::from_secs(3650 * 86_400);
+
+    /// Checks the time: not more than `ahead` from now, and not more than `behind` ago. Every path checks it, so that no
+    /// path takes what another one refuses.
+    ///
+    /// # Errors
+    /// `clock`.
+    pub fn check(&self, ahead: Duration, behind: Duration) -> Result<(), Cause> {
+        self.check_of(clock::now(), ahead, behind)
+    }
+
+    /// The same for something that was taken at `taken`, in unix milliseconds: it does not become too old while it waits to
+    /// be applied.
+    ///
+    /// # Errors
+    /// `clock`.
+    pub fn check_of(&self, taken: i64, ahead: Duration, behind: Duration) -> Result<(), Cause> {
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let (at, now) = (self.occurred_at, clock::now());
+        // One that took it by a clock that is ahead of this one has claimed nothing.
+        let taken = taken.min(now);
+        let why = if at < 1 {
+            "before 1970".to_owned()
+        } else if at > now.saturating_add(millis(ahead)) {
+            let most = ahead.as_secs_f64();
+            let by = at.saturating_sub(now) / 1000;
+            format!(
+                "that is {by} s ahead, and at most {most} s are taken (--future-tolerance-ms); is a clock wrong?"
+            )
+        } else if at < taken.saturating_sub(millis(behind)) {
+            let (days, most) = (taken.saturating_sub(at) / 86_400_000, behind.as_secs() / 86_400);
+            format!(
+                "that is {days} days ago, and at most {most} are taken (--past-tolerance-days); is a clock wrong?"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Cause::new(Code::CLOCK, format!("it cannot have happened at {at} (unix milliseconds): {why}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_well_formed_traceparent_is_passed_on() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(Trace::new(good, Some("a=b")).expect("context").state.as_deref(), Some("a=b"));
+        for bad in ["", "00-xyz", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] {
+            assert!(Trace::new(bad, None).is_none(), "{bad}");
+        }
+    }
+}
