@@ -2,6 +2,9 @@
 
 /// Ties operations into one type: an enum of them, an enum of their answers, and everything the stack asks.
 ///
+/// `in "NAME"` is the name of the service, [`Operation::SERVICE`](crate::Operation::SERVICE). Without it, that is
+/// `eitherway.db`.
+///
 /// ```
 /// use eitherway::operation::{Definition, Done, Invalid, Migration, Spec};
 /// use serde::{Deserialize, Serialize};
@@ -32,7 +35,7 @@
 /// ```
 #[macro_export]
 macro_rules! operations {
-    ($(#[$doc:meta])* $vis:vis enum $op:ident -> $answer:ident in $service:literal with $migrations:path { $($name:ident($ty:ty)),+ $(,)? }) => {
+    ($(#[$doc:meta])* $vis:vis enum $op:ident -> $answer:ident $(in $service:literal)? with $migrations:path { $($name:ident($ty:ty)),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug)]
         $vis enum $op { $(#[doc = concat!("The operation [`", stringify!($name), "`].")] $name($ty)),+ }
@@ -83,7 +86,7 @@ macro_rules! operations {
 
             impl Operation for $op {
                 type Answer = $answer;
-                const SERVICE: &'static str = $service;
+                $(const SERVICE: &'static str = $service;)?
                 const SPECS: &'static [Spec] = &[$(<$ty as Definition>::SPEC),+];
                 const NAMES: &'static [&'static str] = &[$(<$ty as Definition>::SPEC.name),+];
 

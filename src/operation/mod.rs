@@ -52,13 +52,22 @@ pub trait Operation: Sized + Send + Sync + 'static {
     type Answer: Send + 'static;
     /// The name of the service that serves it: its queue group, and the first part of its own subjects
     /// (`SERVICE.ping`).
-    const SERVICE: &'static str;
+    const SERVICE: &'static str = "eitherway.db";
     /// The name of the stream that takes its events where JetStream is used: the first part of
-    /// [`SERVICE`](Self::SERVICE) in capitals (`rosey.db` works on `ROSEY`). Two services of one NATS account whose names
+    /// [`SERVICE`](Self::SERVICE) in capitals (`todo.db` works on `TODO`). Two services of one NATS account whose names
     /// begin alike need names of their own here.
     #[must_use]
     fn stream() -> String {
         Self::SERVICE.split('.').next().unwrap_or(Self::SERVICE).to_ascii_uppercase()
+    }
+    /// What the subjects begin with on which its dead letters are announced: beside [`SERVICE`](Self::SERVICE), `todo.dlq` of
+    /// `todo.db`, and `todo-dlq` of `todo`. Nothing below `SERVICE` can be used.
+    #[must_use]
+    fn dead_letters() -> String {
+        match Self::SERVICE.rsplit_once('.') {
+            Some((before, _)) => format!("{before}.dlq"),
+            None => format!("{}-dlq", Self::SERVICE),
+        }
     }
     /// The contract of each operation; [`index`](Self::index) points into it.
     const SPECS: &'static [Spec];
