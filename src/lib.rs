@@ -70,6 +70,7 @@ pub mod clock;
 pub mod error;
 #[cfg(feature = "sqlite")]
 mod files;
+mod headers;
 pub mod health;
 #[cfg(test)]
 mod heard;

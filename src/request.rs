@@ -162,9 +162,9 @@ impl Trace {
 /// The metadata of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The operation's id; travels as the NATS header `Rosey-Operation-Id`.
+    /// The operation's id; travels as the NATS header `Eitherway-Operation-Id`.
     pub id: OpId,
-    /// When the operation happened, in unix milliseconds; travels as `Rosey-Occurred-At`.
+    /// When the operation happened, in unix milliseconds; travels as `Eitherway-Occurred-At`.
     pub occurred_at: i64,
     /// The trace that the operation belongs to, if any; travels as `traceparent` and `tracestate`.
     pub trace: Option<Arc<Trace>>,

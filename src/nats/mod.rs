@@ -57,7 +57,7 @@ use crate::stack::Bus;
 
 /// Sends operations to the database service and waits for its answer.
 ///
-/// **What counts as an answer.** A request is settled only by a reply of our service (header `Rosey-Reply`),
+/// **What counts as an answer.** A request is settled only by a reply of our service (header `Eitherway-Reply`),
 /// or by the server's "no responders". An event to a service that works on a stream is settled by that
 /// stream's acknowledgement ([`Ack::Stored`](crate::Ack::Stored)), and by no other stream's. Any other reply
 /// (from a foreign stream over our subjects, or another kind of service) is counted and logged once per

@@ -212,8 +212,10 @@ impl Probe {
         let database = wire::database(answer)?.to_owned();
         let word: Word = serde_json::from_slice(&answer.payload).unwrap_or_default();
         let mode = Mode::named(&word.mode).unwrap_or_default();
-        self.health.set_keyed(keys::understood(&word.id_header));
-        self.health.set_names_operations(word.names_operations);
+        let understood = keys::understood(&word.id_header);
+        self.health.set_keyed(understood);
+        // A service names the operation that it answers only where it has read its id.
+        self.health.set_names_operations(word.names_operations && understood);
         let stream = (mode == Mode::JetStream && word.stream == self.names.stream).then(|| database.clone());
         Some((Recognition::Ours { database, mode }, stream, word))
     }

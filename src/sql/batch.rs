@@ -22,8 +22,8 @@ use super::retention::{self, Removal};
 use super::statements::run;
 use super::{DeadLetter, dead, limit};
 use crate::error::Cause;
+use crate::headers::UNREAD;
 use crate::operation::{ApplyFn, Persist, Spec, Sweep};
-use crate::store::UNREAD;
 use known::{answered, known};
 use rows::Rows;
 use strings::{Joined, NOTHING_NEW, Strings};
@@ -344,6 +344,6 @@ fn letter(letter: &DeadLetter) -> serde_json::Value {
         headers,
         hex,
         // Found in the stream, by several instances perhaps: kept once.
-        letter.headers.iter().any(|(name, _)| name == UNREAD)
+        letter.headers.iter().any(|(name, _)| UNREAD.is(name))
     ])
 }

@@ -11,8 +11,6 @@ use tokio::sync::watch;
 use tower::Service;
 
 pub use dead_letter::DeadLetter;
-#[cfg(feature = "sqlite")]
-pub(crate) use dead_letter::{DROPPED, UNREAD};
 pub use instances::{Enrolled, Instances};
 
 use crate::error::{Cause, Error};

@@ -109,8 +109,8 @@ impl Peer {
     /// that has been recognised.
     pub(crate) async fn pretend(&self, database: &str) -> JoinHandle<()> {
         let mut headers = HeaderMap::new();
-        headers.insert("Rosey-Reply", "1");
-        headers.insert("Rosey-Database", database);
+        headers.insert("Eitherway-Reply", "1");
+        headers.insert("Eitherway-Database", database);
         self.answer("rosey.db.ping", headers, "{}").await
     }
 }

@@ -27,7 +27,7 @@ mod future_times {
         for ahead in [86_390, 3_600, 320] {
             assert_eq!(status(&peer, ahead, "tomorrow").await.refusal(), Some(422), "{ahead} s");
             let mut headers = HeaderMap::new();
-            headers.insert("Rosey-Occurred-At", ((now() + ahead) * 1000).to_string().as_str());
+            headers.insert("Eitherway-Occurred-At", ((now() + ahead) * 1000).to_string().as_str());
             let said = peer.request_with("rosey.db.status.update", headers, r#"{"status":"tomorrow"}"#).await;
             assert_eq!(said.refusal(), Some(422), "{ahead} s, in a header");
             let millis = format!(r#"{{"status":"tomorrow","timestamp":{}}}"#, (now() + ahead) * 1000);

@@ -90,7 +90,7 @@ async fn a_letter_that_was_kept_before_is_one_letter_and_has_no_new_number() {
         at: 1,
         cause: crate::Cause::new(crate::Code::INVALID, "no"),
         subject: "rosey.db.user.joined".to_owned(),
-        headers: vec![(UNREAD.to_owned(), "/w==".to_owned())],
+        headers: vec![(UNREAD.name.to_owned(), "/w==".to_owned())],
         payload: Vec::new(),
     };
     assert_eq!(bury(connection, std::slice::from_ref(&letter)).await.expect("kept"), 1);
