@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::error::{Cause, Code};
+use crate::hints::option;
 use crate::operation::Operation;
 
 /// The identity of one operation: assigned before the first attempt, kept through every retry, fallback and
@@ -217,12 +218,14 @@ impl Head {
             let most = ahead.as_secs_f64();
             let by = at.saturating_sub(now) / 1000;
             format!(
-                "that is {by} s ahead, and at most {most} s are taken (--future-tolerance-ms); is a clock wrong?"
+                "that is {by} s ahead, and at most {most} s are taken ({}); is a clock wrong?",
+                option("future-tolerance-ms")
             )
         } else if at < taken.saturating_sub(millis(behind)) {
             let (days, most) = (taken.saturating_sub(at) / 86_400_000, behind.as_secs() / 86_400);
             format!(
-                "that is {days} days ago, and at most {most} are taken (--past-tolerance-days); is a clock wrong?"
+                "that is {days} days ago, and at most {most} are taken ({}); is a clock wrong?",
+                option("past-tolerance-days")
             )
         } else {
             return Ok(());
@@ -376,13 +379,13 @@ mod tests {
     fn ids_of_a_stream_are_in_the_order_of_its_sequence() {
         let at = 1_700_000_000_123_456_789;
         let sequences = (1..5_000).chain((1 << 36) - 50..(1 << 36) + 50).chain((1 << 48) - 50..1 << 48);
-        let ids: Vec<_> = sequences.map(|n| OpId::placed("ROSEY", at, n).to_string()).collect();
+        let ids: Vec<_> = sequences.map(|n| OpId::placed("SHOP", at, n).to_string()).collect();
         assert!(ids.is_sorted_by(|a, b| a < b));
-        assert!(OpId::placed("ROSEY", at, 9_999) < OpId::placed("ROSEY", at + 1_000_000, 1));
-        assert_eq!(OpId::placed("ROSEY", at, 7), OpId::placed("ROSEY", at, 7));
-        assert_ne!(OpId::placed("ROSEY", at, 7), OpId::placed("ROSEY", at + 1, 7), "created again");
-        assert_ne!(OpId::placed("ROSEY", at, 7), OpId::placed("OTHER", at, 7));
-        let text = OpId::placed("ROSEY", at, 7).to_string();
+        assert!(OpId::placed("SHOP", at, 9_999) < OpId::placed("SHOP", at + 1_000_000, 1));
+        assert_eq!(OpId::placed("SHOP", at, 7), OpId::placed("SHOP", at, 7));
+        assert_ne!(OpId::placed("SHOP", at, 7), OpId::placed("SHOP", at + 1, 7), "created again");
+        assert_ne!(OpId::placed("SHOP", at, 7), OpId::placed("OTHER", at, 7));
+        let text = OpId::placed("SHOP", at, 7).to_string();
         assert_eq!((&text[14..15], OpId::parse(&text).expect("an id").to_string()), ("8", text.clone()));
     }
 

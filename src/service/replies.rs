@@ -6,6 +6,7 @@ use std::fmt;
 use async_nats::{Message, Subject};
 
 use super::options::ServeError;
+use crate::hints::option;
 use crate::nats::names::{self, Names, is_below};
 use crate::operation::Operation;
 
@@ -94,9 +95,9 @@ impl fmt::Display for NotAnInbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "answers go to inboxes (_INBOX.>) only, not to {:?}: if a client's inboxes are there, start the service with \
-             --reply-prefix",
-            self.0
+            "answers go to inboxes (_INBOX.>) only, not to {:?}: if a client's inboxes are there, start the service with {}",
+            self.0,
+            option("reply-prefix")
         )
     }
 }
@@ -209,7 +210,7 @@ mod tests {
             "_GR_.>",
         ] {
             let refused = replies(&[dangerous]).expect_err(dangerous).to_string();
-            assert!(refused.contains("--reply-prefix"), "{dangerous}: {refused}");
+            assert!(refused.contains("`reply-prefix`"), "{dangerous}: {refused}");
         }
     }
 }

@@ -20,6 +20,7 @@ use super::place::Place;
 use super::take_over;
 use super::witness::Witness;
 use crate::files;
+use crate::hints::option;
 use crate::operation::Migration;
 
 pub(super) struct Opened {
@@ -102,8 +103,9 @@ fn confine(options: &SqliteOptions) {
         let (file, mode) = (options.path.display(), options.file_mode);
         tracing::info!(
             "{file} holds private messages, and its mode was {before:04o}: it is {:04o} from now on. To let other users read \
-             it, chmod it and say --file-mode",
-            before & mode
+             it, chmod it and say {}",
+            before & mode,
+            option("file-mode")
         );
     }
 }

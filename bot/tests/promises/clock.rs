@@ -144,7 +144,7 @@ mod future_times {
         let paths = ["serve", "--nats-url", &nats, "--database-url", &database];
         let late = (10 * DAY * 1000).to_string();
         let arguments = [&paths[..], &days].concat();
-        let mut service = Program::start(&arguments, &[("ROSEY_TEST_CLOCK_OFFSET_MS", late.as_str())]);
+        let mut service = Program::start(&arguments, &[("EITHERWAY_TEST_CLOCK_OFFSET_MS", late.as_str())]);
         service.says("serving").await;
         w.emptied().await;
         assert_eq!(w.file.texts("SELECT username FROM user_stats").await, ["in time"]);
@@ -203,7 +203,8 @@ mod sweeps {
         let (nats, database, offset) = (server.url(), file.url(), (days_off * DAY).to_string());
         let paths = ["serve", "--nats-url", &nats, "--database-url", &database];
         let arguments: Vec<&str> = paths.iter().chain(more).copied().collect();
-        let environment = [("ROSEY_TEST_CLOCK_OFFSET_MS", offset.as_str()), ("ROSEY_SWEEP_EVERY_MS", "50")];
+        let environment =
+            [("EITHERWAY_TEST_CLOCK_OFFSET_MS", offset.as_str()), ("ROSEY_SWEEP_EVERY_MS", "50")];
         Program::start(&arguments, &environment)
     }
 
@@ -310,7 +311,7 @@ mod sweeps {
             let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
             command.args(["bot", "--chat", chat, "--nats-url", nats, "--outbox", outbox.to_str().unwrap()]);
             command.args(database.iter().flat_map(|url| ["--database-url", url]));
-            command.env("ROSEY_TEST_CLOCK_OFFSET_MS", (days_off * DAY).to_string());
+            command.env("EITHERWAY_TEST_CLOCK_OFFSET_MS", (days_off * DAY).to_string());
             let output = command.current_dir(dir.path()).output().unwrap();
             String::from_utf8_lossy(&output.stderr).into_owned()
         };
