@@ -12,6 +12,7 @@ pub(crate) mod losses;
 pub(crate) mod names;
 mod others;
 mod patience;
+mod pending;
 mod probe;
 mod reconnect;
 mod status;
@@ -43,8 +44,9 @@ pub use connect::{ConnectError, NatsOptions, is_subject, redact};
 pub use future::NatsFuture;
 use future::Sent;
 pub use inbox::InboxCounts;
-use inbox::{Expects, Inbox, Ticket};
+use inbox::{Expects, Inbox};
 use names::Names;
+use pending::PendingReply;
 use status::{Health, Way};
 pub use status::{Mode, Recognition, Status};
 
@@ -180,7 +182,7 @@ impl<O: Operation> NatsService<O> {
     }
 
     /// Hands the request to the connection.
-    fn send(&self, request: &Request<O>) -> Result<(Ticket, Sent), Cause> {
+    fn send(&self, request: &Request<O>) -> Result<(PendingReply, Sent), Cause> {
         let shared = &*self.shared;
         let kind = request.op.spec().kind;
         let way = shared.health.way(kind)?;
@@ -222,20 +224,20 @@ impl<O: Operation> NatsService<O> {
                 Expects::Stream
             }
         };
-        let ticket = shared.inbox.wait_for_operation(
+        let pending = shared.inbox.wait_for_operation(
             subject.clone(),
             expects,
             &request.head.id,
             shared.health.names_operations(),
         );
-        // Check again: if the service was lost before this ticket was registered, its waiters have been
+        // Check again: if the service was lost before this wait was registered, its waiters have been
         // released already.
         if shared.health.way(kind)? != way {
             return Err(Cause::new(Code::UNAVAILABLE, "the database service changes how it takes events"));
         }
         let message = OutboundMessage {
             subject,
-            reply: Some(ticket.subject().into()),
+            reply: Some(pending.subject().into()),
             payload: payload.into(),
             headers: Some(headers),
         };
@@ -245,7 +247,7 @@ impl<O: Operation> NatsService<O> {
             }
             _ => Cause::new(Code::UNAVAILABLE, format!("the NATS client refused it: {e}")),
         })?;
-        Ok((ticket, sent))
+        Ok((pending, sent))
     }
 }
 
@@ -271,7 +273,7 @@ impl<O: Operation> Service<Request<O>> for NatsService<O> {
 
     fn call(&mut self, request: Request<O>) -> NatsFuture<O> {
         match self.send(&request) {
-            Ok((ticket, sent)) => NatsFuture::waiting(ticket, sent, Arc::clone(&self.shared.health), request),
+            Ok((pending, sent)) => NatsFuture::waiting(pending, sent, Arc::clone(&self.shared.health), request),
             Err(cause) => NatsFuture::refused(Error::new(cause, request)),
         }
     }

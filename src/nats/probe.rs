@@ -13,6 +13,7 @@ use super::inbox::{Expects, Inbox, Settled};
 use super::keys;
 use super::names::Names;
 use super::patience::Patience;
+use super::pending::PendingReply;
 use super::status::{Health, Mode, Recognition};
 use super::stored::{self, Found};
 use super::wire;
@@ -226,9 +227,9 @@ impl Probe {
         if self.health.denies(self.inbox.prefix()) {
             return self.ask(&self.nobody, Expects::Anybody, Bytes::new()).await;
         }
-        let mut ticket = self.inbox.wait("our own inbox".into(), Expects::Anybody);
-        self.client.publish(ticket.subject(), "".into()).await.ok()?;
-        (&mut ticket.rx).await.ok()
+        let pending = self.inbox.wait("our own inbox".into(), Expects::Anybody);
+        self.client.publish(pending.subject(), "".into()).await.ok()?;
+        Some(pending.await)
     }
 
     /// What the service cannot know: that something else answers what it is not asked itself.
@@ -240,8 +241,6 @@ impl Probe {
     }
 
     async fn ask(&self, subject: &Subject, expects: Expects, payload: Bytes) -> Option<Settled> {
-        let mut ticket = self.inbox.wait(subject.clone(), expects);
-        self.client.publish_with_reply(subject.clone(), ticket.subject(), payload).await.ok()?;
-        (&mut ticket.rx).await.ok()
+        PendingReply::to(&self.client, &self.inbox, subject.clone(), expects, payload).await
     }
 }
