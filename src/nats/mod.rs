@@ -196,11 +196,11 @@ impl<O: Operation> NatsService<O> {
             return Err(status::denied(subject));
         }
         request.head.check(shared.future_tolerance, shared.past_tolerance)?;
-        let mut payload = request.op.encode()?;
+        let payload = request.op.payload()?;
         let key = (way == Way::Stream && shared.health.keyed())
-            .then(|| keys::key(&request.head.id, spec.name, &payload));
+            .then(|| keys::key(&request.head.id, spec.name, payload));
         let sent = Sent { way, keyed: key.is_some() };
-        wire::stamp(&mut payload, &*request.op, request.head.occurred_at);
+        let payload = wire::stamped(payload, spec, request.head.occurred_at);
         // A sink must be ready before it takes an item. It is polled with a no-op waker, because a full queue
         // means that the server has stopped reading: the request is refused instead of waiting. The poll runs
         // outside tokio's cooperative budget, because a task that has used up its budget would see `Pending`
@@ -273,7 +273,9 @@ impl<O: Operation> Service<Request<O>> for NatsService<O> {
 
     fn call(&mut self, request: Request<O>) -> NatsFuture<O> {
         match self.send(&request) {
-            Ok((pending, sent)) => NatsFuture::waiting(pending, sent, Arc::clone(&self.shared.health), request),
+            Ok((pending, sent)) => {
+                NatsFuture::waiting(pending, sent, Arc::clone(&self.shared.health), request)
+            }
             Err(cause) => NatsFuture::refused(Error::new(cause, request)),
         }
     }

@@ -4,12 +4,13 @@ use async_nats::header::HeaderMap;
 use async_nats::{HeaderName, HeaderValue, Message};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use crate::clock;
 use crate::error::{Cause, Code};
 use crate::headers::{self, Header};
-use crate::operation::{Operation, Refusal};
+use crate::operation::{Operation, Refusal, Spec};
 use crate::request::{Head, OpId, Trace};
 
 /// The operation's id.
@@ -41,6 +42,9 @@ pub const REFUSAL: HeaderName = HeaderName::from_static(headers::REFUSAL.name);
 /// The only stream that may store an event; any other stream refuses it.
 pub const EXPECTED_STREAM: HeaderName = HeaderName::from_static("Nats-Expected-Stream");
 
+/// The room for a `timestamp`, its name included.
+const STAMP: usize = 34;
+
 /// A `timestamp` of this value or more is in milliseconds.
 const MILLIS_FROM: f64 = 1e11;
 
@@ -49,17 +53,22 @@ const MILLIS_FROM: f64 = 1e11;
 /// # Errors
 /// `invalid`, when a check refuses the operation.
 pub fn payload<O: Operation>(op: &O, occurred_at: i64) -> Result<Vec<u8>, Cause> {
-    let mut json = op.encode()?;
-    stamp(&mut json, op, occurred_at);
-    Ok(json)
+    Ok(stamped(&op.encode()?, op.spec(), occurred_at))
 }
 
-/// Adds `timestamp` to an encoded operation, where the contract has one.
-pub(super) fn stamp<O: Operation>(json: &mut Vec<u8>, op: &O, occurred_at: i64) {
-    if op.spec().timed && json.pop() == Some(b'}') {
-        let comma = if json.len() > 1 { "," } else { "" };
-        json.extend_from_slice(format!("{comma}\"timestamp\":{}}}", clock::seconds(occurred_at)).as_bytes());
+/// An encoded operation with `timestamp`, where the contract has one.
+pub(super) fn stamped(json: &[u8], spec: &Spec, occurred_at: i64) -> Vec<u8> {
+    let mut stamped = Vec::with_capacity(json.len() + STAMP);
+    match json.split_last() {
+        Some((b'}', fields)) if spec.timed => {
+            stamped.extend_from_slice(fields);
+            let comma = if fields.len() > 1 { "," } else { "" };
+            // Writing into a `Vec` does not fail.
+            let _ = write!(stamped, "{comma}\"timestamp\":{}}}", clock::seconds(occurred_at));
+        }
+        _ => stamped.extend_from_slice(json),
     }
+    stamped
 }
 
 /// The headers of a request.
