@@ -6,6 +6,8 @@ mod operations {
     mod answers;
     mod apply;
     #[cfg(feature = "nats")]
+    mod encoded;
+    #[cfg(feature = "nats")]
     mod over_nats;
     mod shop;
     mod statements;

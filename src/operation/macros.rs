@@ -43,7 +43,9 @@ macro_rules! operations {
         #[doc = concat!("The answer of each operation of [`", stringify!($op), "`].")]
         #[derive(Debug)]
         $vis enum $answer {
-            $(#[doc = concat!("Of [`", stringify!($name), "`].")] $name(<$ty as $crate::operation::Definition>::Answer)),+
+            $(#[doc = concat!("Of [`", stringify!($name), "`].")] $name(<$ty as $crate::operation::Definition>::Answer),)+
+            /// Of a request that is forwarded: as it is written.
+            Forwarded($crate::operation::Forwarded),
         }
 
         $(
@@ -59,6 +61,7 @@ macro_rules! operations {
                 fn answer(whole: $answer) -> Option<Self::Answer> {
                     match whole {
                         $answer::$name(answer) => Some(answer),
+                        $answer::Forwarded(json) => $crate::operation::decode_json(json.get().as_bytes()).ok(),
                         _ => None,
                     }
                 }
@@ -105,8 +108,18 @@ macro_rules! operations {
                     Err("no such operation".into())
                 }
 
-                fn encode_answer(answer: &$answer) -> Result<Vec<u8>, Invalid> {
-                    match answer { $($answer::$name(answer) => $crate::operation::encode_json(answer)),+ }
+                fn encode_answer(answer: $answer) -> Result<Vec<u8>, Invalid> {
+                    match answer {
+                        $($answer::$name(answer) => $crate::operation::encode_json(&answer),)+
+                        $answer::Forwarded(json) => Ok(json.into_bytes()),
+                    }
+                }
+
+                fn forward_answer(
+                    _: usize,
+                    json: Box<$crate::operation::RawValue>,
+                ) -> Result<$answer, Invalid> {
+                    Ok($answer::Forwarded($crate::operation::Forwarded::new(json)))
                 }
 
                 fn decode_answer(index: usize, json: &[u8]) -> Result<$answer, Invalid> {

@@ -10,12 +10,15 @@ mod validate;
 
 use std::borrow::Cow;
 
+#[doc(hidden)]
+pub use serde_json::value::RawValue;
+
 use crate::error::{Cause, Code};
 
 #[cfg(feature = "sqlite")]
 pub use apply::Apply;
 pub use apply::{ApplyError, ApplyFn, Refusal, Tx};
-pub use definition::{Definition, Done, Member, decode, decode_json, encode, encode_json};
+pub use definition::{Definition, Done, Forwarded, Member, decode, decode_json, encode, encode_json};
 pub use migration::Migration;
 pub use spec::{Kind, Spec};
 pub use upkeep::{Check, Sweep};
@@ -97,12 +100,21 @@ pub trait Operation: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// When it cannot be written as JSON.
-    fn encode_answer(answer: &Self::Answer) -> Result<Vec<u8>, Invalid>;
+    fn encode_answer(answer: Self::Answer) -> Result<Vec<u8>, Invalid>;
     /// Reads the answer of the operation `index`.
     ///
     /// # Errors
     /// When it is not such an answer.
     fn decode_answer(index: usize, json: &[u8]) -> Result<Self::Answer, Invalid>;
+    /// The answer of the operation `index` for a requester who forwards it
+    /// ([`Request::received`](crate::Request::received)): as it is written, not read, so that
+    /// [`encode_answer`](Self::encode_answer) gives the same bytes. Without a form for that it is read.
+    ///
+    /// # Errors
+    /// Those of [`decode_answer`](Self::decode_answer), where it is read.
+    fn forward_answer(index: usize, json: Box<RawValue>) -> Result<Self::Answer, Invalid> {
+        Self::decode_answer(index, json.get().as_bytes())
+    }
 }
 
 /// What a database needs of an operation type.

@@ -263,8 +263,7 @@ async fn answer<O: Operation, D: Store<O>>(
     let database = shared.db.id();
     let most = shared.most();
     let mut omitted = reply.omitted;
-    let encoded = O::encode_answer(&reply.answer);
-    drop(reply);
+    let encoded = O::encode_answer(reply.answer);
     let answer = encoded.map(|mut body| {
         // The way may carry less than it did when this was asked.
         if spec.lists() && body.len() > most {
