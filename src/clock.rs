@@ -19,7 +19,7 @@ pub fn now() -> i64 {
 
 /// By how much the clock of this process is wrong on purpose, in milliseconds: for tests of what a wrong clock does.
 static WRONG: LazyLock<i64> = LazyLock::new(|| {
-    std::env::var("ROSEY_TEST_CLOCK_OFFSET_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+    std::env::var("EITHERWAY_TEST_CLOCK_OFFSET_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 });
 
 /// A time for a new request, in unix milliseconds: never below the last one this process issued, so that a

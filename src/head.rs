@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::cause::{Cause, Code};
 use crate::clock;
+use crate::hints::option;
 use crate::id::OpId;
 
 /// The W3C trace context of a request, passed on unread.
@@ -37,9 +38,9 @@ impl Trace {
 /// The metadata of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The operation's id; travels as the NATS header `Rosey-Operation-Id`.
+    /// The operation's id; travels as the NATS header `Eitherway-Operation-Id`.
     pub id: OpId,
-    /// When the operation happened, in unix milliseconds; travels as `Rosey-Occurred-At`.
+    /// When the operation happened, in unix milliseconds; travels as `Eitherway-Occurred-At`.
     pub occurred_at: i64,
     /// The trace that the operation belongs to, if any; travels as `traceparent` and `tracestate`.
     pub trace: Option<Arc<Trace>>,
@@ -90,12 +91,14 @@ impl Head {
             let most = ahead.as_secs_f64();
             let by = at.saturating_sub(now) / 1000;
             format!(
-                "that is {by} s ahead, and at most {most} s are taken (--future-tolerance-ms); is a clock wrong?"
+                "that is {by} s ahead, and at most {most} s are taken ({}); is a clock wrong?",
+                option("future-tolerance-ms")
             )
         } else if at < taken.saturating_sub(millis(behind)) {
             let (days, most) = (taken.saturating_sub(at) / 86_400_000, behind.as_secs() / 86_400);
             format!(
-                "that is {days} days ago, and at most {most} are taken (--past-tolerance-days); is a clock wrong?"
+                "that is {days} days ago, and at most {most} are taken ({}); is a clock wrong?",
+                option("past-tolerance-days")
             )
         } else {
             return Ok(());

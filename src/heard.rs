@@ -35,7 +35,7 @@ impl Heard {
 
 impl Subscriber for Heard {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        ["eitherway", "rosey"].iter().any(|own| metadata.target().starts_with(own))
+        ["eitherway", env!("CARGO_CRATE_NAME")].iter().any(|own| metadata.target().starts_with(own))
             && *metadata.level() <= Level::INFO
     }
     fn new_span(&self, _: &Attributes<'_>) -> Id {

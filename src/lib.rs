@@ -55,7 +55,7 @@
 //! - [`stack`]: the layers in their order, [`stack::StackBuilder`] for a composition of your own.
 //! - [`nats`], [`sql`], [`outbox`]: the three paths. [`health`] says what a path takes and why not.
 //! - [`service`]: the database service on NATS, over any [`store::Store`].
-//! - [`error`]: a failure has a [`Class`], which decides what may be done about it.
+//! - [`error`]: a failure has a [`Class`], which decides what may be done about it. [`hints`]: what messages call your commands.
 //!
 //! # When not to use it
 //!
@@ -70,9 +70,11 @@ pub mod client;
 pub mod clock;
 pub mod error;
 mod head;
+mod headers;
 pub mod health;
 #[cfg(test)]
 mod heard;
+pub mod hints;
 mod id;
 #[cfg(feature = "sqlite")]
 mod known_time;

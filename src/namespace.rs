@@ -12,8 +12,8 @@ use std::str::FromStr;
 /// use eitherway::Namespace;
 ///
 /// let lounge: Namespace = "lounge".parse()?;
-/// assert_eq!(lounge.subject("rosey.db.user.joined"), "lounge.rosey.db.user.joined");
-/// assert_eq!(Namespace::none().subject("rosey.db.user.joined"), "rosey.db.user.joined");
+/// assert_eq!(lounge.subject("todo.add"), "lounge.todo.add");
+/// assert_eq!(Namespace::none().subject("todo.add"), "todo.add");
 /// # Ok::<_, eitherway::NamespaceError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,7 +1,8 @@
 //! A request: the value that travels through every layer.
 
+mod shared;
+
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use eitherway_layers::Label;
 
@@ -9,17 +10,20 @@ use crate::clock;
 pub use crate::head::{Head, Trace};
 pub use crate::id::OpId;
 use crate::operation::Operation;
+#[cfg(feature = "sqlite")]
+pub(crate) use shared::Payload;
+pub use shared::Shared;
 
 /// A request: a head and an operation.
 ///
-/// The operation is behind an `Arc`, so that keeping a copy for a fallback increments a reference count and
-/// allocates nothing.
+/// The operation is [`Shared`], so that keeping a copy for a fallback increments a reference count and allocates nothing,
+/// and the paths encode it once.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request<O> {
     /// Id, time and trace.
     pub head: Head,
     /// The operation.
-    pub op: Arc<O>,
+    pub op: Shared<O>,
     received: Option<Received>,
 }
 
@@ -67,11 +71,11 @@ impl<O> Request<O> {
 
     /// A request with the given head: to repeat an operation, or to say when it happened.
     pub fn with_head(head: Head, op: impl Into<O>) -> Self {
-        Self::from_parts(head, Arc::new(op.into()))
+        Self::from_parts(head, Shared::new(op.into()))
     }
 
     /// A request of its parts, for an operation that is shared already.
-    pub const fn from_parts(head: Head, op: Arc<O>) -> Self {
+    pub const fn from_parts(head: Head, op: Shared<O>) -> Self {
         Self { head, op, received: None }
     }
 
@@ -81,7 +85,8 @@ impl<O> Request<O> {
         Self { received: Some(received), ..self }
     }
 
-    /// When it came in, and how long its answer may be, if it was received from elsewhere.
+    /// When it came in, and how long its answer may be, if it was received from elsewhere. Its answer is forwarded then, and a
+    /// store need not read it: see [`Operation::forward_answer`].
     pub const fn received(&self) -> Option<Received> {
         self.received
     }
@@ -89,7 +94,7 @@ impl<O> Request<O> {
 
 impl<O> Clone for Request<O> {
     fn clone(&self) -> Self {
-        Self { head: self.head.clone(), op: Arc::clone(&self.op), received: self.received }
+        Self { head: self.head.clone(), op: self.op.clone(), received: self.received }
     }
 }
 

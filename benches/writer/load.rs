@@ -1,7 +1,5 @@
 //! The operations that callers send, created before the timing starts.
 
-use std::sync::Arc;
-
 use eitherway::{Head, Request};
 use rosey::op::{
     GetChannelStats, GetUserStats, HighWater, MessageLog, Op, OpenSessions, PmCommand, RecentChat,
@@ -11,7 +9,7 @@ use rosey::op::{
 /// Operations that callers iterate over, each from its own offset. Leaked, because they live as long as the
 /// bench.
 #[derive(Clone, Copy)]
-pub(crate) struct Load(&'static [Arc<Op>]);
+pub(crate) struct Load(&'static [Op]);
 
 /// The number of users of the channel, unless the bench varies it.
 const USERS: usize = 200;
@@ -40,7 +38,7 @@ pub(crate) fn line(number: usize) -> String {
 
 impl Load {
     fn new(ops: Vec<Op>) -> Self {
-        Self(Vec::leak(ops.into_iter().map(Arc::new).collect()))
+        Self(Vec::leak(ops))
     }
 
     pub(crate) fn lines(users: &[String]) -> Self {
@@ -115,14 +113,28 @@ impl Load {
         ]
     }
 
-    fn at(self, place: usize) -> Arc<Op> {
-        Arc::clone(&self.0[place % self.0.len()])
+    /// A copy, which is not encoded yet, as a caller makes one.
+    fn at(self, place: usize) -> Op {
+        match &self.0[place % self.0.len()] {
+            Op::UserJoined(op) => op.clone().into(),
+            Op::UserLeft(op) => op.clone().into(),
+            Op::MessageLog(op) => op.clone().into(),
+            Op::UserCount(op) => op.clone().into(),
+            Op::HighWater(op) => op.clone().into(),
+            Op::StatusUpdate(op) => op.clone().into(),
+            Op::PmCommand(op) => op.clone().into(),
+            Op::RecentChat(op) => op.clone().into(),
+            Op::GetUserStats(op) => op.clone().into(),
+            Op::GetChannelStats(op) => op.clone().into(),
+            Op::OpenSessions(op) => op.clone().into(),
+            other => unreachable!("no caller sends {other:?}"),
+        }
     }
 
     /// The request of this caller in this turn, with a fresh id. Ids sort by time, so they cannot be created
     /// in advance.
     pub(crate) fn request(self, caller: usize, turn: usize) -> Request<Op> {
         // An even step, so that a join comes before its leave.
-        Request::from_parts(Head::now(), self.at(caller * 34 + turn))
+        Request::with_head(Head::now(), self.at(caller * 34 + turn))
     }
 }

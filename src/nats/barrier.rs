@@ -8,6 +8,7 @@ use tokio::time;
 
 use super::NatsService;
 use super::inbox::{Expects, Settled};
+use super::pending::PendingReply;
 use super::status::Way;
 use super::wire;
 use crate::error::{Cause, Code};
@@ -81,12 +82,10 @@ impl<O: Operation> NatsService<O> {
             return None;
         }
         let subject = Subject::from(shared.names.own("applied"));
-        let mut ticket = shared.inbox.wait(subject.clone(), Expects::Service);
-        let body = serde_json::to_vec(&question).ok()?;
-        shared.client.publish_with_reply(subject, ticket.subject(), body.into()).await.ok()?;
-        // If the service is lost, this waiter is released together with all others.
-        match (&mut ticket.rx).await {
-            Ok(Settled::Answer(message)) if wire::refusal(&message).is_none() => {
+        let body = serde_json::to_vec(&question).ok()?.into();
+        // If the service is lost, this wait is ended together with all others.
+        match PendingReply::to(&shared.client, &shared.inbox, subject, Expects::Service, body).await {
+            Some(Settled::Answer(message)) if wire::refusal(&message).is_none() => {
                 serde_json::from_slice(&message.payload).ok()
             }
             _ => None,

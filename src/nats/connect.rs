@@ -75,7 +75,7 @@ impl NatsOptions {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
-            name: "rosey".to_owned(),
+            name: "eitherway".to_owned(),
             credentials: None,
             namespace: Namespace::none(),
             queue: 8192,

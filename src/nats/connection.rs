@@ -270,7 +270,7 @@ mod tests {
             url: String::new(),
             inbox: Arc::clone(inbox),
             health: Arc::new(Health::new()),
-            service: "rosey.db.".to_owned(),
+            service: "shop.db.".to_owned(),
             was_up: AtomicBool::new(false),
             failures: Trouble::new(),
             losses: Losses::default(),
@@ -282,7 +282,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_was_closed_is_not_said_to_be_tried_again() {
         let (heard, _guard) = Heard::catch();
-        let connection = connection(&Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned())));
+        let connection = connection(&Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned())));
         connection.note(&Event::Connected);
         connection.note(&Event::Closed);
         let said = heard.take();
@@ -293,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn replies_that_were_lost_on_the_way_are_counted_however_seldom_that_is_said() {
         let (heard, _guard) = Heard::catch();
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
         let connection = connection(&inbox);
         for _ in 0..5 {
             connection.note(&Event::SlowConsumer(1));
@@ -311,7 +311,7 @@ mod tests {
         });
         let (events, heard) = mpsc::unbounded_channel();
         let ended = CancellationToken::new();
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
         let health = Arc::new(Health::new());
         let listening = tokio::spawn(listen(
             replies,
@@ -319,7 +319,7 @@ mod tests {
             String::new(),
             inbox,
             health,
-            "rosey.db".to_owned(),
+            "shop.db".to_owned(),
             ended.clone(),
         ));
         time::sleep(Duration::from_secs(86_400)).await;

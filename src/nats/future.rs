@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use async_nats::Message;
 
-use super::inbox::{Settled, Ticket};
+use super::inbox::Settled;
+use super::pending::PendingReply;
 use super::status::{self, Health, Way};
 use super::wire;
 use crate::error::{Cause, Code, Error};
@@ -23,7 +24,7 @@ pub struct NatsFuture<O>(State<O>);
 #[derive(Debug)]
 enum State<O> {
     Refused(Error<O>),
-    Waiting { ticket: Ticket, sent: Sent, health: Arc<Health>, request: Request<O> },
+    Waiting { pending: PendingReply, sent: Sent, health: Arc<Health>, request: Request<O> },
     Done,
 }
 
@@ -41,16 +42,16 @@ impl<O> NatsFuture<O> {
     }
 
     pub(super) const fn waiting(
-        ticket: Ticket,
+        pending: PendingReply,
         sent: Sent,
         health: Arc<Health>,
         request: Request<O>,
     ) -> Self {
-        Self(State::Waiting { ticket, sent, health, request })
+        Self(State::Waiting { pending, sent, health, request })
     }
 }
 
-// No field is structurally pinned: the receiver inside the ticket is `Unpin`.
+// No field is structurally pinned: a pending reply is `Unpin`.
 impl<O> Unpin for NatsFuture<O> {}
 
 impl<O: Operation> Future for NatsFuture<O> {
@@ -59,16 +60,16 @@ impl<O: Operation> Future for NatsFuture<O> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let me = &mut self.get_mut().0;
         let settled = match me {
-            State::Waiting { ticket, .. } => Some(ready!(Pin::new(&mut ticket.rx).poll(cx))),
+            State::Waiting { pending, .. } => Some(ready!(Pin::new(pending).poll(cx))),
             State::Refused(_) | State::Done => None,
         };
         match (std::mem::replace(me, State::Done), settled) {
             (State::Waiting { sent: Sent { way, keyed }, health, request, .. }, Some(settled)) => {
                 let result = match settled {
-                    Ok(Settled::Answer(message)) => answer::<O>(&health, request.op.index(), &message),
+                    Settled::Answer(message) => answer::<O>(&health, request.op.index(), &message),
                     // Another operation may have used this id before. The other path can tell, because the
                     // ledger compares payloads.
-                    Ok(Settled::Stored(ack)) if ack.duplicate && !keyed => Err(Cause::new(
+                    Settled::Stored(ack) if ack.duplicate && !keyed => Err(Cause::new(
                         Code::UNANSWERED,
                         format!(
                             "the stream has something under this id already, at its place {}; whether it is the same \
@@ -76,11 +77,11 @@ impl<O: Operation> Future for NatsFuture<O> {
                             ack.seq
                         ),
                     )),
-                    Ok(Settled::Stored(ack)) => {
+                    Settled::Stored(ack) => {
                         ack.stored().and_then(|place| stored::<O>(&health, request.op.index(), place))
                     }
-                    Ok(Settled::Denied(subject)) => Err(status::denied(&subject)),
-                    Ok(Settled::NobodyThere) => {
+                    Settled::Denied(subject) => Err(status::denied(&subject)),
+                    Settled::NobodyThere => {
                         health.nobody_there(way);
                         Err(Cause::new(
                             Code::UNAVAILABLE,
@@ -90,7 +91,7 @@ impl<O: Operation> Future for NatsFuture<O> {
                             },
                         ))
                     }
-                    Ok(Settled::Lost) | Err(_) => Err(Cause::new(
+                    Settled::Lost => Err(Cause::new(
                         Code::UNANSWERED,
                         "the connection or the service was lost before it answered",
                     )),

@@ -5,7 +5,6 @@
 //! and can release all waiters at once.
 
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +14,7 @@ use slab::Slab;
 use tokio::sync::oneshot;
 
 use super::others::Others;
+use super::pending::PendingReply;
 use super::stored::PubAck;
 use super::tokens::Tokens;
 use super::wire;
@@ -101,15 +101,6 @@ impl Asked {
     }
 }
 
-/// A registered waiter. Dropping it removes the waiter.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    inbox: Arc<Inbox>,
-    key: usize,
-    token: u64,
-    pub(super) rx: oneshot::Receiver<Settled>,
-}
-
 impl Inbox {
     pub(super) fn new(inbox: &str, stream: String) -> Self {
         Self {
@@ -131,7 +122,7 @@ impl Inbox {
     }
 
     /// Registers a waiter for the reply to a request on the subject `asked`.
-    pub(super) fn wait(self: &Arc<Self>, asked: Subject, expects: Expects) -> Ticket {
+    pub(super) fn wait(self: &Arc<Self>, asked: Subject, expects: Expects) -> PendingReply {
         self.register(asked, expects, None)
     }
 
@@ -143,15 +134,28 @@ impl Inbox {
         expects: Expects,
         id: &OpId,
         named: bool,
-    ) -> Ticket {
+    ) -> PendingReply {
         self.register(asked, expects, Some(Asked { id: id.clone(), named }))
     }
 
-    fn register(self: &Arc<Self>, asked: Subject, expects: Expects, operation: Option<Asked>) -> Ticket {
+    fn register(
+        self: &Arc<Self>,
+        asked: Subject,
+        expects: Expects,
+        operation: Option<Asked>,
+    ) -> PendingReply {
         let token = self.tokens.next();
         let (tx, rx) = oneshot::channel();
         let key = self.lock().insert(Waiter { token, asked, expects, operation, tx });
-        Ticket { inbox: Arc::clone(self), key, token, rx }
+        PendingReply::new(Arc::clone(self), key, token, rx)
+    }
+
+    /// Frees the slot of a wait that is over, if it is not freed already.
+    pub(super) fn forget(&self, key: usize, token: u64) {
+        let mut waiters = self.lock();
+        if waiters.get(key).is_some_and(|waiter| waiter.token == token) {
+            waiters.remove(key);
+        }
     }
 
     /// Delivers a message to its waiter, if it counts as an answer.
@@ -280,29 +284,16 @@ impl Inbox {
     }
 }
 
-impl Ticket {
-    /// The reply subject.
-    pub(super) fn subject(&self) -> String {
-        let mut subject = String::with_capacity(self.inbox.prefix.len() + 24);
-        subject.push_str(&self.inbox.prefix);
-        // Writing into a `String` does not fail.
-        let _ = write!(subject, "{}-{:x}", self.key, self.token);
-        subject
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let mut waiters = self.inbox.lock();
-        if waiters.get(self.key).is_some_and(|w| w.token == self.token) {
-            waiters.remove(self.key);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    /// How the wait has ended, if it has.
+    fn settled(pending: &mut PendingReply) -> Option<Settled> {
+        pending.now_or_never()
+    }
 
     fn message(subject: String, ours: bool, payload: &'static str) -> Message {
         let headers = ours.then(|| {
@@ -323,10 +314,10 @@ mod tests {
 
     #[test]
     fn a_dropped_call_leaves_nothing_behind_and_its_late_reply_is_counted() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
-        let ticket = inbox.wait("a".into(), Expects::Service);
-        let subject = ticket.subject();
-        drop(ticket);
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
+        let pending = inbox.wait("a".into(), Expects::Service);
+        let subject = pending.subject();
+        drop(pending);
         assert_eq!(inbox.counts().waiting, 0);
         let second = inbox.wait("a".into(), Expects::Service);
         inbox.settle(message(subject, true, "{}"));
@@ -336,22 +327,22 @@ mod tests {
 
     #[test]
     fn only_a_reply_of_our_service_settles_a_call() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
-        let mut ticket = inbox.wait("a".into(), Expects::Service);
-        inbox.settle(message(ticket.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
-        inbox.settle(message(ticket.subject(), false, "{}"));
-        assert!(ticket.rx.try_recv().is_err());
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
+        let mut pending = inbox.wait("a".into(), Expects::Service);
+        inbox.settle(message(pending.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
+        inbox.settle(message(pending.subject(), false, "{}"));
+        assert!(settled(&mut pending).is_none());
         assert_eq!(inbox.counts().foreign, 2);
-        inbox.settle(message(ticket.subject(), true, "{}"));
-        assert!(matches!(ticket.rx.try_recv(), Ok(Settled::Answer(_))));
+        inbox.settle(message(pending.subject(), true, "{}"));
+        assert!(matches!(settled(&mut pending), Some(Settled::Answer(_))));
     }
 
     #[test]
     fn an_answer_to_another_operation_settles_nothing() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
         let (id, other) = (OpId::new(), OpId::new());
-        let answer = |ticket: &Ticket, names: Option<&str>| {
-            let mut answer = message(ticket.subject(), true, "{}");
+        let answer = |pending: &PendingReply, names: Option<&str>| {
+            let mut answer = message(pending.subject(), true, "{}");
             if let (Some(headers), Some(names)) = (&mut answer.headers, names) {
                 headers.insert(wire::OPERATION_ID, names);
             }
@@ -366,56 +357,60 @@ mod tests {
             (false, Some(&other), false),
             (false, None, true),
         ] {
-            let mut ticket = inbox.wait_for_operation("a".into(), Expects::Stream, &id, named);
-            inbox.settle(answer(&ticket, names.map(ToString::to_string).as_deref()));
-            assert_eq!(matches!(ticket.rx.try_recv(), Ok(Settled::Answer(_))), settles, "{named} {names:?}");
+            let mut pending = inbox.wait_for_operation("a".into(), Expects::Stream, &id, named);
+            inbox.settle(answer(&pending, names.map(ToString::to_string).as_deref()));
+            assert_eq!(
+                matches!(settled(&mut pending), Some(Settled::Answer(_))),
+                settles,
+                "{named} {names:?}"
+            );
         }
         assert_eq!(inbox.counts().foreign, 3);
     }
 
     #[test]
     fn only_our_own_stream_settles_an_event_and_nothing_else() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
         let mut event = inbox.wait("a".into(), Expects::Stream);
         let mut query = inbox.wait("b".into(), Expects::Service);
         inbox.settle(message(event.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
-        inbox.settle(message(query.subject(), false, r#"{"stream":"ROSEY","seq":1}"#));
-        assert!(event.rx.try_recv().is_err() && query.rx.try_recv().is_err());
+        inbox.settle(message(query.subject(), false, r#"{"stream":"SHOP","seq":1}"#));
+        assert!(settled(&mut event).is_none() && settled(&mut query).is_none());
         assert_eq!(inbox.counts().foreign, 2);
-        inbox.settle(message(event.subject(), false, r#"{"stream":"ROSEY","seq":7}"#));
-        assert!(matches!(event.rx.try_recv(), Ok(Settled::Stored(ack)) if ack.seq == 7));
+        inbox.settle(message(event.subject(), false, r#"{"stream":"SHOP","seq":7}"#));
+        assert!(matches!(settled(&mut event), Some(Settled::Stored(ack)) if ack.seq == 7));
     }
 
     #[test]
     fn a_service_that_is_lost_releases_nobody_who_waits_for_the_stream() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
         let mut event = inbox.wait("a".into(), Expects::Stream);
         let mut query = inbox.wait("b".into(), Expects::Service);
         inbox.release(Expects::Service);
-        assert!(matches!(query.rx.try_recv(), Ok(Settled::Lost)));
-        assert!(event.rx.try_recv().is_err());
+        assert!(matches!(settled(&mut query), Some(Settled::Lost)));
+        assert!(settled(&mut event).is_none());
         assert_eq!(inbox.counts().waiting, 1);
     }
 
     #[test]
     fn a_denial_ends_the_waiting_on_its_subject_and_on_no_other() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
         let mut denied = inbox.wait("a".into(), Expects::Stream);
         let mut other = inbox.wait("a.b".into(), Expects::Stream);
         let mut own = inbox.wait("ourselves".into(), Expects::Anybody);
         inbox.deny("a");
         inbox.deny(&own.subject());
-        assert!(matches!(denied.rx.try_recv(), Ok(Settled::Denied(_))));
-        assert!(matches!(own.rx.try_recv(), Ok(Settled::Denied(_))));
-        assert!(other.rx.try_recv().is_err());
+        assert!(matches!(settled(&mut denied), Some(Settled::Denied(_))));
+        assert!(matches!(settled(&mut own), Some(Settled::Denied(_))));
+        assert!(settled(&mut other).is_none());
     }
 
     #[test]
     fn a_lost_connection_releases_every_waiter_at_once() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "ROSEY".to_owned()));
-        let mut tickets: Vec<_> = (0..500).map(|_| inbox.wait("a".into(), Expects::Service)).collect();
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
+        let mut all: Vec<_> = (0..500).map(|_| inbox.wait("a".into(), Expects::Service)).collect();
         assert_eq!(inbox.release_all(), 500);
-        assert!(tickets.iter_mut().all(|t| matches!(t.rx.try_recv(), Ok(Settled::Lost))));
+        assert!(all.iter_mut().all(|t| matches!(settled(t), Some(Settled::Lost))));
         assert_eq!(inbox.counts().waiting, 0);
     }
 }

@@ -5,14 +5,14 @@ use std::fmt::Write;
 use std::sync::LazyLock;
 use uuid::Uuid;
 
-use super::wire;
+use crate::headers::OPERATION_ID;
 use crate::request::OpId;
 
-/// Whether a service reads an operation's id from the header that it names in its ping. A service that names
-/// none takes the stream's key for the id.
+/// Whether a service reads an operation's id from the header in which it is sent: it names that header in its ping. A service
+/// that names none, or a former one, takes the stream's key for the id.
 #[must_use]
 pub fn understood(header: &str) -> bool {
-    header == wire::OPERATION_ID.to_string()
+    header == OPERATION_ID.name
 }
 
 /// The secret of this process. Without it, a peer that knows which event is about to be sent could send
@@ -67,6 +67,6 @@ mod tests {
             assert_ne!(one, other);
         }
         assert!(OpId::parse(&one).is_err(), "an older service must refuse it");
-        assert!(understood("Rosey-Operation-Id") && !understood(""));
+        assert!(understood("Eitherway-Operation-Id") && !understood("Rosey-Operation-Id") && !understood(""));
     }
 }

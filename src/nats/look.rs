@@ -154,7 +154,7 @@ mod tests {
             let (mut stream, _) = listener.accept().await.expect("a connection");
             stream.write_all(greeting.as_bytes()).await.expect("sent");
         });
-        let found = look(&address, "rosey").await;
+        let found = look(&address, "shop").await;
         server.await.expect("greeted");
         found
     }

@@ -12,6 +12,7 @@ pub(crate) mod losses;
 pub(crate) mod names;
 mod others;
 mod patience;
+mod pending;
 mod probe;
 mod reconnect;
 mod status;
@@ -44,8 +45,9 @@ pub use connect::{ConnectError, NatsOptions, is_subject, redact};
 pub use future::NatsFuture;
 use future::Sent;
 pub use inbox::InboxCounts;
-use inbox::{Expects, Inbox, Ticket};
+use inbox::{Expects, Inbox};
 use names::Names;
+use pending::PendingReply;
 use status::{Health, Way};
 pub use status::{Mode, Recognition, Status};
 
@@ -58,7 +60,7 @@ use crate::stack::Bus;
 
 /// Sends operations to the database service and waits for its answer.
 ///
-/// **What counts as an answer.** A request is settled only by a reply of our service (header `Rosey-Reply`),
+/// **What counts as an answer.** A request is settled only by a reply of our service (header `Eitherway-Reply`),
 /// or by the server's "no responders". An event to a service that works on a stream is settled by that
 /// stream's acknowledgement ([`Ack::Stored`](crate::Ack::Stored)), and by no other stream's. Any other reply
 /// (from a foreign stream over our subjects, or another kind of service) is counted and logged once per
@@ -181,7 +183,7 @@ impl<O: Operation> NatsService<O> {
     }
 
     /// Hands the request to the connection.
-    fn send(&self, request: &Request<O>) -> Result<(Ticket, Sent), Cause> {
+    fn send(&self, request: &Request<O>) -> Result<(PendingReply, Sent), Cause> {
         let shared = &*self.shared;
         let kind = request.op.spec().kind;
         let way = shared.health.way(kind)?;
@@ -195,11 +197,11 @@ impl<O: Operation> NatsService<O> {
             return Err(status::denied(subject));
         }
         request.head.check(shared.future_tolerance, shared.past_tolerance)?;
-        let mut payload = request.op.encode()?;
+        let payload = request.op.payload()?;
         let key = (way == Way::Stream && shared.health.keyed())
-            .then(|| keys::key(&request.head.id, spec.name, &payload));
+            .then(|| keys::key(&request.head.id, spec.name, payload));
         let sent = Sent { way, keyed: key.is_some() };
-        wire::stamp(&mut payload, &*request.op, request.head.occurred_at);
+        let payload = wire::stamped(payload, spec, request.head.occurred_at);
         // A sink must be ready before it takes an item. It is polled with a no-op waker, because a full queue
         // means that the server has stopped reading: the request is refused instead of waiting. The poll runs
         // outside tokio's cooperative budget, because a task that has used up its budget would see `Pending`
@@ -223,20 +225,20 @@ impl<O: Operation> NatsService<O> {
                 Expects::Stream
             }
         };
-        let ticket = shared.inbox.wait_for_operation(
+        let pending = shared.inbox.wait_for_operation(
             subject.clone(),
             expects,
             &request.head.id,
             shared.health.names_operations(),
         );
-        // Check again: if the service was lost before this ticket was registered, its waiters have been
+        // Check again: if the service was lost before this wait was registered, its waiters have been
         // released already.
         if shared.health.way(kind)? != way {
             return Err(Cause::new(Code::UNAVAILABLE, "the database service changes how it takes events"));
         }
         let message = OutboundMessage {
             subject,
-            reply: Some(ticket.subject().into()),
+            reply: Some(pending.subject().into()),
             payload: payload.into(),
             headers: Some(headers),
         };
@@ -246,7 +248,7 @@ impl<O: Operation> NatsService<O> {
             }
             _ => Cause::new(Code::UNAVAILABLE, format!("the NATS client refused it: {e}")),
         })?;
-        Ok((ticket, sent))
+        Ok((pending, sent))
     }
 }
 
@@ -272,7 +274,9 @@ impl<O: Operation> Service<Request<O>> for NatsService<O> {
 
     fn call(&mut self, request: Request<O>) -> NatsFuture<O> {
         match self.send(&request) {
-            Ok((ticket, sent)) => NatsFuture::waiting(ticket, sent, Arc::clone(&self.shared.health), request),
+            Ok((pending, sent)) => {
+                NatsFuture::waiting(pending, sent, Arc::clone(&self.shared.health), request)
+            }
             Err(cause) => NatsFuture::refused(Error::new(cause, request)),
         }
     }

@@ -5,9 +5,6 @@ use async_nats::Subject;
 use crate::namespace::{Namespace, NamespaceError};
 use crate::operation::{Operation, Spec};
 
-/// What the subjects begin with on which dead letters are announced.
-const DEAD_LETTERS: &str = "rosey.dlq";
-
 /// All of them, made once for a client or a service.
 #[derive(Debug)]
 pub(crate) struct Names {
@@ -32,7 +29,7 @@ impl Names {
     /// # Errors
     /// `Overlap`, where what is sent in this namespace would come to another one as well.
     pub(crate) fn new<O: Operation>(namespace: &Namespace) -> Result<Self, NamespaceError> {
-        overlap(namespace, &names::<O>().collect::<Vec<_>>())?;
+        overlap(namespace, &names::<O>())?;
         let subject = |spec: &Spec| match namespace.is_none() {
             true => Subject::from_static(spec.subject),
             false => namespace.subject(spec.subject).into(),
@@ -54,7 +51,7 @@ impl Names {
                 if namespace.is_none() { own } else { format!("{flat}-{own}") }
             },
             #[cfg(feature = "sqlite")]
-            dead_letters: namespace.subject(DEAD_LETTERS),
+            dead_letters: namespace.subject(&O::dead_letters()),
             #[cfg(feature = "sqlite")]
             specs: O::SPECS,
             subjects: O::SPECS.iter().map(subject).collect(),
@@ -105,8 +102,9 @@ impl Names {
 }
 
 /// What the operations of a type listen and publish to, without a namespace.
-pub(crate) fn names<O: Operation>() -> impl Iterator<Item = &'static str> + Clone {
-    [O::SERVICE, DEAD_LETTERS].into_iter().chain(O::SPECS.iter().map(|spec| spec.subject))
+pub(crate) fn names<O: Operation>() -> Vec<String> {
+    let subjects = O::SPECS.iter().map(|spec| spec.subject.to_owned());
+    [O::SERVICE.to_owned(), O::dead_letters()].into_iter().chain(subjects).collect()
 }
 
 /// Whether `subject` is `above`, or lies below it.
@@ -114,9 +112,9 @@ pub(crate) fn is_below(subject: &str, above: &str) -> bool {
     subject.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Refuses a namespace that a shorter one covers: `rosey.db`, say, whose subjects `rosey.db.rosey.db.…` all lie below
-/// `rosey.db`.
-fn overlap(namespace: &Namespace, names: &[&str]) -> Result<(), NamespaceError> {
+/// Refuses a namespace that a shorter one covers: `todo.db`, say, whose subjects `todo.db.todo.db.…` all lie below
+/// `todo.db`.
+fn overlap(namespace: &Namespace, names: &[String]) -> Result<(), NamespaceError> {
     let tokens = namespace.as_str().match_indices('.').map(|(at, _)| at + 1);
     let shorter = [0].into_iter().chain(tokens).filter(|_| !namespace.is_none());
     for at in shorter {
@@ -144,7 +142,7 @@ mod tests {
         let names = Names::new::<Op>(&Namespace::none()).expect("none");
         assert_eq!((names.service.as_str(), names.stream.as_str()), (Op::SERVICE, "SAMPLE"));
         assert!(Op::SPECS.iter().enumerate().all(|(n, spec)| names.subject(n).as_str() == spec.subject));
-        assert_eq!((names.micro.as_str(), names.dead_letters("x").as_str()), ("sample-db", "rosey.dlq.x"));
+        assert_eq!((names.micro.as_str(), names.dead_letters("x").as_str()), ("sample-db", "sample.dlq.x"));
     }
 
     #[test]
@@ -156,18 +154,18 @@ mod tests {
         assert!(names.subjects.iter().all(|subject| subject.starts_with("irc.my-room.sample.")));
         {
             assert_eq!(names.micro, "irc--my-room-sample-db");
-            assert_eq!(names.dead_letters("user_joined"), "irc.my-room.rosey.dlq.user_joined");
+            assert_eq!(names.dead_letters("user_joined"), "irc.my-room.sample.dlq.user_joined");
         }
     }
 
     #[test]
     fn no_subject_of_a_namespace_lies_below_the_service_of_another() {
-        for good in ["lounge", "sample", "db", "sample.lounge", "sample.dbs", "dlq.rosey", "a.b.c"] {
+        for good in ["lounge", "sample", "db", "sample.lounge", "sample.dbs", "dlq.sample", "a.b.c"] {
             assert!(named(good).is_ok(), "{good}");
         }
         for bad in [
             "sample.db",
-            "rosey.dlq",
+            "sample.dlq",
             "sample.db.user.joined",
             "a.sample.db",
             "a.sample.db.b",

@@ -14,6 +14,7 @@ use super::inbox::{Expects, Inbox, Settled};
 use super::keys;
 use super::names::Names;
 use super::patience::Patience;
+use super::pending::PendingReply;
 use super::status::{Health, Mode, Recognition};
 use super::stored::{self, Found};
 use super::wire;
@@ -213,8 +214,10 @@ impl Probe {
         let database = wire::database(answer)?.to_owned();
         let word: Word = serde_json::from_slice(&answer.payload).unwrap_or_default();
         let mode = Mode::named(&word.mode).unwrap_or_default();
-        self.health.set_keyed(keys::understood(&word.id_header));
-        self.health.set_names_operations(word.names_operations);
+        let understood = keys::understood(&word.id_header);
+        self.health.set_keyed(understood);
+        // A service names the operation that it answers only where it has read its id.
+        self.health.set_names_operations(word.names_operations && understood);
         let stream = (mode == Mode::JetStream && word.stream == self.names.stream).then(|| database.clone());
         Some((Recognition::Ours { database, mode }, stream, word))
     }
@@ -225,9 +228,9 @@ impl Probe {
         if self.health.denies(self.inbox.prefix()) {
             return self.ask(&self.nobody, Expects::Anybody, Bytes::new()).await;
         }
-        let mut ticket = self.inbox.wait("our own inbox".into(), Expects::Anybody);
-        self.client.publish(ticket.subject(), "".into()).await.ok()?;
-        (&mut ticket.rx).await.ok()
+        let pending = self.inbox.wait("our own inbox".into(), Expects::Anybody);
+        self.client.publish(pending.subject(), "".into()).await.ok()?;
+        Some(pending.await)
     }
 
     /// What the service cannot know: that something else answers what it is not asked itself.
@@ -239,8 +242,6 @@ impl Probe {
     }
 
     async fn ask(&self, subject: &Subject, expects: Expects, payload: Bytes) -> Option<Settled> {
-        let mut ticket = self.inbox.wait(subject.clone(), expects);
-        self.client.publish_with_reply(subject.clone(), ticket.subject(), payload).await.ok()?;
-        (&mut ticket.rx).await.ok()
+        PendingReply::to(&self.client, &self.inbox, subject.clone(), expects, payload).await
     }
 }

@@ -118,16 +118,13 @@ mod tests {
     #[test]
     fn a_stream_that_refuses_has_not_stored() {
         let read = |json: &str| PubAck::read(json.as_bytes()).expect(json);
-        assert_eq!(read(r#"{"stream":"ROSEY","seq":7}"#).stored().expect("stored"), 7);
-        assert_eq!(
-            read(r#"{"stream":"ROSEY","seq":7,"duplicate":true}"#).stored().expect("stored before"),
-            7
-        );
+        assert_eq!(read(r#"{"stream":"SHOP","seq":7}"#).stored().expect("stored"), 7);
+        assert_eq!(read(r#"{"stream":"SHOP","seq":7,"duplicate":true}"#).stored().expect("stored before"), 7);
         for (code, expected) in
             [(10054, Code::TOO_LARGE), (10077, Code::UNAVAILABLE), (10060, Code::UNAVAILABLE)]
         {
             let json =
-                format!(r#"{{"error":{{"code":503,"err_code":{code},"description":"x"}},"stream":"ROSEY"}}"#);
+                format!(r#"{{"error":{{"code":503,"err_code":{code},"description":"x"}},"stream":"SHOP"}}"#);
             assert_eq!(read(&json).stored().expect_err("refused").code(), expected, "{code}");
         }
         for not_one in ["", "{}", "[]", r#"{"seq":1}"#, r#"{"stream":""}"#] {
@@ -137,9 +134,9 @@ mod tests {
 
     #[test]
     fn a_stream_without_our_mark_is_somebody_elses() {
-        assert_eq!(marked("rosey.db", &mark("rosey.db", "abc")), Some("abc"));
-        for foreign in ["", "abc", "rosey.db database ", "rosey.other database abc"] {
-            assert_eq!(marked("rosey.db", foreign), None, "{foreign}");
+        assert_eq!(marked("shop.db", &mark("shop.db", "abc")), Some("abc"));
+        for foreign in ["", "abc", "shop.db database ", "shop.other database abc"] {
+            assert_eq!(marked("shop.db", foreign), None, "{foreign}");
         }
     }
 }

@@ -4,41 +4,46 @@ use async_nats::header::HeaderMap;
 use async_nats::{HeaderName, HeaderValue, Message};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use crate::clock;
 use crate::error::{Cause, Code};
-use crate::operation::{Operation, Refusal};
+use crate::headers::{self, Header};
+use crate::operation::{Operation, Refusal, Spec};
 use crate::request::{Head, OpId, Trace};
 
 /// The operation's id.
-pub const OPERATION_ID: HeaderName = HeaderName::from_static("Rosey-Operation-Id");
+pub const OPERATION_ID: HeaderName = HeaderName::from_static(headers::OPERATION_ID.name);
 /// What a stream deduplicates by. Our client sends its [key](super::keys) to our stream, and otherwise the
-/// operation's id. For a peer that sends no `Rosey-Operation-Id`, this header is the operation's id.
-pub const ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
+/// operation's id. For a peer that sends no [`OPERATION_ID`], this header is the operation's id.
+pub const ID: HeaderName = HeaderName::from_static(headers::MSG_ID.name);
 /// When the operation happened, in unix milliseconds.
-pub const OCCURRED_AT: HeaderName = HeaderName::from_static("Rosey-Occurred-At");
+pub const OCCURRED_AT: HeaderName = HeaderName::from_static(headers::OCCURRED_AT.name);
 /// The W3C trace context.
-pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub const TRACEPARENT: HeaderName = HeaderName::from_static(headers::TRACEPARENT.name);
 /// The W3C trace state.
-pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub const TRACESTATE: HeaderName = HeaderName::from_static(headers::TRACESTATE.name);
 /// Marks an answer of our service.
-pub const REPLY: HeaderName = HeaderName::from_static("Rosey-Reply");
+pub const REPLY: HeaderName = HeaderName::from_static(headers::REPLY.name);
 /// The id of the database that answered.
-pub const DATABASE: HeaderName = HeaderName::from_static("Rosey-Database");
+pub const DATABASE: HeaderName = HeaderName::from_static(headers::DATABASE.name);
 /// The number of entries left out of a list because the answer would exceed its size limit.
-pub const TRUNCATED: HeaderName = HeaderName::from_static("Rosey-Truncated");
+pub const TRUNCATED: HeaderName = HeaderName::from_static(headers::TRUNCATED.name);
 /// Marks a query that only discovers which services answer: our service answers it at once, without executing
 /// it.
-pub const LOOK: HeaderName = HeaderName::from_static("Rosey-Look");
+pub const LOOK: HeaderName = HeaderName::from_static(headers::LOOK.name);
 /// Why a request was refused.
 pub const ERROR: HeaderName = HeaderName::from_static("Nats-Service-Error");
 /// The refusal as a number.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("Nats-Service-Error-Code");
 /// The code of a refusal that is the operation's own.
-pub const REFUSAL: HeaderName = HeaderName::from_static("Rosey-Refusal");
+pub const REFUSAL: HeaderName = HeaderName::from_static(headers::REFUSAL.name);
 /// The only stream that may store an event; any other stream refuses it.
 pub const EXPECTED_STREAM: HeaderName = HeaderName::from_static("Nats-Expected-Stream");
+
+/// The room for a `timestamp`, its name included.
+const STAMP: usize = 34;
 
 /// A `timestamp` of this value or more is in milliseconds.
 const MILLIS_FROM: f64 = 1e11;
@@ -48,17 +53,22 @@ const MILLIS_FROM: f64 = 1e11;
 /// # Errors
 /// `invalid`, when a check refuses the operation.
 pub fn payload<O: Operation>(op: &O, occurred_at: i64) -> Result<Vec<u8>, Cause> {
-    let mut json = op.encode()?;
-    stamp(&mut json, op, occurred_at);
-    Ok(json)
+    Ok(stamped(&op.encode()?, op.spec(), occurred_at))
 }
 
-/// Adds `timestamp` to an encoded operation, where the contract has one.
-pub(super) fn stamp<O: Operation>(json: &mut Vec<u8>, op: &O, occurred_at: i64) {
-    if op.spec().timed && json.pop() == Some(b'}') {
-        let comma = if json.len() > 1 { "," } else { "" };
-        json.extend_from_slice(format!("{comma}\"timestamp\":{}}}", clock::seconds(occurred_at)).as_bytes());
+/// An encoded operation with `timestamp`, where the contract has one.
+pub(super) fn stamped(json: &[u8], spec: &Spec, occurred_at: i64) -> Vec<u8> {
+    let mut stamped = Vec::with_capacity(json.len() + STAMP);
+    match json.split_last() {
+        Some((b'}', fields)) if spec.timed => {
+            stamped.extend_from_slice(fields);
+            let comma = if fields.len() > 1 { "," } else { "" };
+            // Writing into a `Vec` does not fail.
+            let _ = write!(stamped, "{comma}\"timestamp\":{}}}", clock::seconds(occurred_at));
+        }
+        _ => stamped.extend_from_slice(json),
     }
+    stamped
 }
 
 /// The headers of a request.
@@ -98,26 +108,38 @@ pub fn head_or(
     arrival: i64,
     id: impl FnOnce() -> OpId,
 ) -> Result<Head, Cause> {
-    let get = |name: HeaderName| headers.and_then(|headers| value(headers, &name));
-    let id = get(OPERATION_ID).or_else(|| get(ID)).map_or_else(|| Ok(id()), OpId::parse)?;
-    let trace = get(TRACEPARENT).and_then(|parent| Trace::new(parent, get(TRACESTATE))).map(Arc::new);
-    let claimed = get(OCCURRED_AT).and_then(|text| text.trim().parse().ok()).filter(|at| *at > 0);
+    let get = |header: Header| headers.and_then(|headers| value(headers, header));
+    let id = id_in(headers).map_or_else(|| Ok(id()), OpId::parse)?;
+    let trace = get(headers::TRACEPARENT).and_then(|parent| Trace::new(parent, get(headers::TRACESTATE)));
+    let claimed = get(headers::OCCURRED_AT).and_then(|text| text.trim().parse().ok()).filter(|at| *at > 0);
     let occurred_at = claimed.unwrap_or_else(|| from_timestamp(payload, arrival));
-    Ok(Head { id, occurred_at, trace })
+    Ok(Head { id, occurred_at, trace: trace.map(Arc::new) })
 }
 
 /// Whether the headers of a request contain an id.
 #[must_use]
 pub fn names_id(headers: Option<&HeaderMap>) -> bool {
-    headers.is_some_and(|headers| [OPERATION_ID, ID].iter().any(|name| value(headers, name).is_some()))
+    id_in(headers).is_some()
 }
 
-/// The value of a header of a request, whatever the case of its name: some clients change it.
-fn value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let wanted: &str = name.as_ref();
-    let alike = || headers.iter().find(|(sent, _)| AsRef::<str>::as_ref(*sent).eq_ignore_ascii_case(wanted));
-    let values = headers.get(name.clone()).or_else(|| alike()?.1.first());
-    values.map(|value| value.as_str())
+/// Whether a query only discovers which services answer: see [`LOOK`].
+#[must_use]
+pub fn is_look(message: &Message) -> bool {
+    message.headers.as_ref().is_some_and(|headers| value(headers, headers::LOOK).is_some())
+}
+
+fn id_in(headers: Option<&HeaderMap>) -> Option<&str> {
+    let get = |header| value(headers?, header);
+    get(headers::OPERATION_ID).or_else(|| get(headers::MSG_ID))
+}
+
+/// The value of a header, under its name or its former one, whatever the case: some clients change it.
+fn value(headers: &HeaderMap, header: Header) -> Option<&str> {
+    let alike = |name: &str| {
+        headers.iter().find(|(sent, _)| AsRef::<str>::as_ref(*sent).eq_ignore_ascii_case(name))?.1.first()
+    };
+    let values = |name| headers.get(HeaderName::from_static(name)).or_else(|| alike(name));
+    header.names().find_map(values).map(|value| value.as_str())
 }
 
 /// The time in a payload's `timestamp`, in unix milliseconds, or the arrival if there is no such number. A
@@ -143,19 +165,24 @@ fn from_timestamp(payload: &[u8], arrival: i64) -> i64 {
 /// Whether this reply is from our service.
 #[must_use]
 pub fn is_ours(message: &Message) -> bool {
-    message.headers.as_ref().is_some_and(|h| h.get(REPLY).is_some())
+    said(message, headers::REPLY).is_some()
 }
 
 /// The operation that a reply of our service names: `Some(None)` if it is not a valid id, `None` if it names none.
 #[must_use]
 pub fn answered(message: &Message) -> Option<Option<OpId>> {
-    let id = message.headers.as_ref()?.get(OPERATION_ID)?;
-    Some(OpId::parse(id.as_str()).ok())
+    Some(OpId::parse(said(message, headers::OPERATION_ID)?).ok())
+}
+
+/// What a reply says in a header. Replies are our own: they have its names as they are written here.
+fn said(message: &Message, header: Header) -> Option<&str> {
+    let headers = message.headers.as_ref()?;
+    header.names().find_map(|name| headers.get(HeaderName::from_static(name))).map(|value| value.as_str())
 }
 
 /// Names in the headers of an answer the operation that is answered, if the request has our own header for its id.
 pub fn name_operation(answer: &mut HeaderMap, request: &Message) {
-    let id = request.headers.as_ref().and_then(|headers| value(headers, &OPERATION_ID));
+    let id = request.headers.as_ref().and_then(|headers| value(headers, headers::OPERATION_ID));
     if let Some(id) = id.and_then(|id| OpId::parse(id).ok()) {
         answer.insert(OPERATION_ID, id.to_string());
     }
@@ -164,7 +191,7 @@ pub fn name_operation(answer: &mut HeaderMap, request: &Message) {
 /// The database that a reply names.
 #[must_use]
 pub fn database(message: &Message) -> Option<&str> {
-    message.headers.as_ref().and_then(|h| h.get(DATABASE)).map(|v| v.as_str())
+    said(message, headers::DATABASE)
 }
 
 /// The refusal in a reply, if it is one. Only the headers decide.
@@ -173,8 +200,8 @@ pub fn refusal(message: &Message) -> Option<Cause> {
     let headers = message.headers.as_ref()?;
     let status = headers.get(ERROR_CODE)?.as_str().parse().unwrap_or(500);
     let reason = headers.get(ERROR).map_or("refused without a reason", |v| v.as_str());
-    if let Some(code) = headers.get(REFUSAL) {
-        return Some(Cause::Refused(Refusal::new(code.as_str().to_owned(), reason.to_owned())));
+    if let Some(code) = said(message, headers::REFUSAL) {
+        return Some(Cause::Refused(Refusal::new(code.to_owned(), reason.to_owned())));
     }
     Some(Cause::new(Code::from_status(status), reason.to_owned()))
 }
@@ -201,8 +228,7 @@ pub fn cut_headers(database: &str, omitted: u64) -> HeaderMap {
 /// The number of entries left out of the answer.
 #[must_use]
 pub fn omitted(message: &Message) -> u64 {
-    let said = message.headers.as_ref().and_then(|h| h.get(TRUNCATED));
-    said.and_then(|count| count.as_str().parse().ok()).unwrap_or_default()
+    said(message, headers::TRUNCATED).and_then(|count| count.parse().ok()).unwrap_or_default()
 }
 
 /// Headers and body of a refusal. The body keeps the form that peers expect which read no headers: a list
@@ -280,9 +306,11 @@ mod tests {
     #[test]
     fn a_header_is_known_in_any_case() {
         for (id, at) in [
+            ("Eitherway-Operation-Id", "Eitherway-Occurred-At"),
+            ("eitherway-operation-id", "EITHERWAY-OCCURRED-AT"),
+            ("nats-msg-id", "eitherway-occurred-at"),
             ("Rosey-Operation-Id", "Rosey-Occurred-At"),
             ("rosey-operation-id", "ROSEY-OCCURRED-AT"),
-            ("nats-msg-id", "rosey-occurred-at"),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(id, "one");

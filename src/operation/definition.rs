@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::{ApplyFn, Check, Invalid, MAX_PAYLOAD, Operation, Spec, Sweep};
 
@@ -67,6 +68,31 @@ pub trait Member: Definition {
 /// The answer of an operation that has nothing to say: `{}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Done {}
+
+/// An answer as its database has written it: of a request that a service forwards, which reads no answer. Its JSON is
+/// valid, and has the form that the operation promises as far as the text of the operation keeps that promise.
+#[derive(Debug)]
+pub struct Forwarded(Box<RawValue>);
+
+impl Forwarded {
+    /// An answer that is forwarded.
+    #[must_use]
+    pub const fn new(json: Box<RawValue>) -> Self {
+        Self(json)
+    }
+
+    /// Its JSON.
+    #[must_use]
+    pub fn get(&self) -> &str {
+        self.0.get()
+    }
+
+    /// The same, without a copy.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        String::from(Box::<str>::from(self.0)).into_bytes()
+    }
+}
 
 /// Writes one operation as JSON, checked. For [`operations!`](crate::operations).
 ///

@@ -2,6 +2,9 @@
 
 /// Ties operations into one type: an enum of them, an enum of their answers, and everything the stack asks.
 ///
+/// `in "NAME"` is the name of the service, [`Operation::SERVICE`](crate::Operation::SERVICE). Without it, that is
+/// `eitherway.db`.
+///
 /// ```
 /// use eitherway::operation::{Definition, Done, Invalid, Migration, Spec};
 /// use serde::{Deserialize, Serialize};
@@ -32,7 +35,7 @@
 /// ```
 #[macro_export]
 macro_rules! operations {
-    ($(#[$doc:meta])* $vis:vis enum $op:ident -> $answer:ident in $service:literal with $migrations:path { $($name:ident($ty:ty)),+ $(,)? }) => {
+    ($(#[$doc:meta])* $vis:vis enum $op:ident -> $answer:ident $(in $service:literal)? with $migrations:path { $($name:ident($ty:ty)),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug)]
         $vis enum $op { $(#[doc = concat!("The operation [`", stringify!($name), "`].")] $name($ty)),+ }
@@ -40,7 +43,9 @@ macro_rules! operations {
         #[doc = concat!("The answer of each operation of [`", stringify!($op), "`].")]
         #[derive(Debug)]
         $vis enum $answer {
-            $(#[doc = concat!("Of [`", stringify!($name), "`].")] $name(<$ty as $crate::operation::Definition>::Answer)),+
+            $(#[doc = concat!("Of [`", stringify!($name), "`].")] $name(<$ty as $crate::operation::Definition>::Answer),)+
+            /// Of a request that is forwarded: as it is written.
+            Forwarded($crate::operation::Forwarded),
         }
 
         $(
@@ -56,6 +61,7 @@ macro_rules! operations {
                 fn answer(whole: $answer) -> Option<Self::Answer> {
                     match whole {
                         $answer::$name(answer) => Some(answer),
+                        $answer::Forwarded(json) => $crate::operation::decode_json(json.get().as_bytes()).ok(),
                         _ => None,
                     }
                 }
@@ -83,7 +89,7 @@ macro_rules! operations {
 
             impl Operation for $op {
                 type Answer = $answer;
-                const SERVICE: &'static str = $service;
+                $(const SERVICE: &'static str = $service;)?
                 const SPECS: &'static [Spec] = &[$(<$ty as Definition>::SPEC),+];
                 const NAMES: &'static [&'static str] = &[$(<$ty as Definition>::SPEC.name),+];
 
@@ -102,8 +108,18 @@ macro_rules! operations {
                     Err("no such operation".into())
                 }
 
-                fn encode_answer(answer: &$answer) -> Result<Vec<u8>, Invalid> {
-                    match answer { $($answer::$name(answer) => $crate::operation::encode_json(answer)),+ }
+                fn encode_answer(answer: $answer) -> Result<Vec<u8>, Invalid> {
+                    match answer {
+                        $($answer::$name(answer) => $crate::operation::encode_json(&answer),)+
+                        $answer::Forwarded(json) => Ok(json.into_bytes()),
+                    }
+                }
+
+                fn forward_answer(
+                    _: usize,
+                    json: Box<$crate::operation::RawValue>,
+                ) -> Result<$answer, Invalid> {
+                    Ok($answer::Forwarded($crate::operation::Forwarded::new(json)))
                 }
 
                 fn decode_answer(index: usize, json: &[u8]) -> Result<$answer, Invalid> {

@@ -6,7 +6,7 @@
 /// with one version, one behind the other in the list, are the parts of one change.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {
-    /// Its place in the order, from 10 on; what is below is Rosey's own.
+    /// Its place in the order, from 10 on; what is below is the framework's own.
     pub version: i64,
     /// What it does.
     pub description: &'static str,

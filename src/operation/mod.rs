@@ -10,13 +10,16 @@ mod validate;
 
 use std::borrow::Cow;
 
+#[doc(hidden)]
+pub use serde_json::value::RawValue;
+
 pub use crate::cause::Refusal;
 use crate::cause::{Cause, Code};
 
 #[cfg(feature = "sqlite")]
 pub use apply::Apply;
 pub use apply::{ApplyError, ApplyFn, Tx};
-pub use definition::{Definition, Done, Member, decode, decode_json, encode, encode_json};
+pub use definition::{Definition, Done, Forwarded, Member, decode, decode_json, encode, encode_json};
 pub use migration::Migration;
 pub use spec::{Kind, Spec};
 pub use upkeep::{Check, Sweep};
@@ -53,13 +56,22 @@ pub trait Operation: Sized + Send + Sync + 'static {
     type Answer: Send + 'static;
     /// The name of the service that serves it: its queue group, and the first part of its own subjects
     /// (`SERVICE.ping`).
-    const SERVICE: &'static str;
+    const SERVICE: &'static str = "eitherway.db";
     /// The name of the stream that takes its events where JetStream is used: the first part of
-    /// [`SERVICE`](Self::SERVICE) in capitals (`rosey.db` works on `ROSEY`). Two services of one NATS account whose names
+    /// [`SERVICE`](Self::SERVICE) in capitals (`todo.db` works on `TODO`). Two services of one NATS account whose names
     /// begin alike need names of their own here.
     #[must_use]
     fn stream() -> String {
         Self::SERVICE.split('.').next().unwrap_or(Self::SERVICE).to_ascii_uppercase()
+    }
+    /// What the subjects begin with on which its dead letters are announced: beside [`SERVICE`](Self::SERVICE), `todo.dlq` of
+    /// `todo.db`, and `todo-dlq` of `todo`. Nothing below `SERVICE` can be used.
+    #[must_use]
+    fn dead_letters() -> String {
+        match Self::SERVICE.rsplit_once('.') {
+            Some((before, _)) => format!("{before}.dlq"),
+            None => format!("{}-dlq", Self::SERVICE),
+        }
     }
     /// The contract of each operation; [`index`](Self::index) points into it.
     const SPECS: &'static [Spec];
@@ -89,12 +101,21 @@ pub trait Operation: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// When it cannot be written as JSON.
-    fn encode_answer(answer: &Self::Answer) -> Result<Vec<u8>, Invalid>;
+    fn encode_answer(answer: Self::Answer) -> Result<Vec<u8>, Invalid>;
     /// Reads the answer of the operation `index`.
     ///
     /// # Errors
     /// When it is not such an answer.
     fn decode_answer(index: usize, json: &[u8]) -> Result<Self::Answer, Invalid>;
+    /// The answer of the operation `index` for a requester who forwards it
+    /// ([`Request::received`](crate::Request::received)): as it is written, not read, so that
+    /// [`encode_answer`](Self::encode_answer) gives the same bytes. Without a form for that it is read.
+    ///
+    /// # Errors
+    /// Those of [`decode_answer`](Self::decode_answer), where it is read.
+    fn forward_answer(index: usize, json: Box<RawValue>) -> Result<Self::Answer, Invalid> {
+        Self::decode_answer(index, json.get().as_bytes())
+    }
 }
 
 /// What a database needs of an operation type.

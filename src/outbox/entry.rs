@@ -28,7 +28,8 @@ impl Put {
     /// When a check refuses it, as every path does.
     pub(super) fn new<O: Operation>(request: &Request<O>, options: &OutboxOptions) -> Result<Self, Cause> {
         request.head.check(options.future_tolerance, options.past_tolerance)?;
-        let payload = String::from_utf8(request.op.encode()?)
+        let payload = std::str::from_utf8(request.op.payload()?)
+            .map(str::to_owned)
             .map_err(|e| Cause::new(Code::INVALID, format!("the payload is not UTF-8: {e}")))?;
         Ok(Self {
             id: request.head.id.to_string(),

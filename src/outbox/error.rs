@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Cause, Code};
+use crate::hints::{hints, option};
 use crate::sqlite::codes::{BUSY, CANTOPEN, CORRUPT, FULL, IOERR, NOTADB, READONLY, primary};
 use crate::sqlite::limit;
 
@@ -13,8 +14,9 @@ pub enum OutboxError {
     /// Another process has it open.
     #[error(
         "the outbox {path} is held by another process: an outbox has one holder at a time, which has the lock of \
-         {path}.lock. Stop the other one (fuser {path}.lock), or name another file with --outbox",
-        path = path.display()
+         {path}.lock. Stop the other one (fuser {path}.lock), or name another file with {outbox}",
+        path = path.display(),
+        outbox = option("outbox")
     )]
     Held {
         /// Which.
@@ -35,13 +37,13 @@ pub enum OutboxError {
         error: std::io::Error,
     },
     /// A SQLite file of another program.
-    #[error("{} is a database, but no outbox; name another file with --outbox", path.display())]
+    #[error("{} is a database, but no outbox; name another file with {}", path.display(), option("outbox"))]
     Another {
         /// Which.
         path: PathBuf,
     },
     /// The file was written by a newer program.
-    #[error("the outbox {} is newer than this program; use a newer rosey", path.display())]
+    #[error("the outbox {} is newer than this program; use a newer {}", path.display(), hints().program)]
     Newer {
         /// Which.
         path: PathBuf,

@@ -65,8 +65,8 @@ use writer::Item;
 /// **Bounded**: beyond [`most_events`](OutboxOptions::most_events) or [`most_bytes`](OutboxOptions::most_bytes) it refuses
 /// as `storage`, beyond its queue as `overloaded`, both of class `Backend`.
 ///
-/// **Watched** through the facade crate `metrics`: the gauges `rosey_outbox_events` (label `state`: `waiting`, `refused`,
-/// `expired`) and `rosey_outbox_bytes`. Install the recorder before it is opened.
+/// **Watched** through the facade crate `metrics`: the gauges `eitherway_outbox_events` (label `state`: `waiting`, `refused`,
+/// `expired`) and `eitherway_outbox_bytes`. Install the recorder before it is opened.
 ///
 /// Always ready. Dropping a future takes back nothing that was handed over. Clones share one file, held under an
 /// exclusive lock until the last clone is dropped or [`close`](Self::close) was called.

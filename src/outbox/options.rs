@@ -29,7 +29,7 @@ pub struct OutboxOptions {
     pub past_tolerance: Duration,
     /// Who may read and write a new file, and what lies beside it: its owner alone, 0600. On Unix.
     pub file_mode: u32,
-    /// What the names of the gauges begin with; `rosey`.
+    /// What the names of the gauges begin with; `eitherway`.
     pub metrics_prefix: &'static str,
 }
 
@@ -45,7 +45,7 @@ impl OutboxOptions {
             future_tolerance: Head::AHEAD,
             past_tolerance: Head::BEHIND,
             file_mode: files::PRIVATE,
-            metrics_prefix: "rosey",
+            metrics_prefix: "eitherway",
         }
     }
 

@@ -23,6 +23,7 @@ use super::{Counts, OFFERED, OutboxService};
 use crate::client::{Db, Stack};
 use crate::clock;
 use crate::error::Cause;
+use crate::hints::hints;
 use crate::operation::Operation;
 use crate::reply::Via;
 
@@ -220,8 +221,9 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
                 round.expired = expired;
                 tracing::warn!(
                     outbox = %self.outbox.path().display(),
-                    "{expired} operations have waited for more than 7 days: they are kept, and not offered any more; \
-                     `rosey outbox` lists them"
+                    "{expired} operations have waited for more than 7 days: they are kept, and not offered any more; {} lists \
+                     them",
+                    hints().outbox
                 );
             }
             Err(cause) => round.stopped = Some(cause),
@@ -300,7 +302,8 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         if let Some(Past { unsaid, .. }) = past.filter(|past| past.unsaid > 0) {
             tracing::warn!(
                 outbox = %self.outbox.path().display(),
-                "{unsaid} more operations were refused and set aside; `rosey outbox` lists them"
+                "{unsaid} more operations were refused and set aside; {} lists them",
+                hints().outbox
             );
         }
     }

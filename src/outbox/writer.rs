@@ -14,6 +14,7 @@ use super::store::{self, Held};
 use super::time::Time;
 use super::{Counts, Retried, Which, replay};
 use crate::error::{Cause, Code};
+use crate::hints::hints;
 
 /// So many bytes must have gone before the file is made smaller.
 const WORTH_SHRINKING: u64 = 1 << 20;
@@ -189,9 +190,10 @@ impl Holder {
         let OutboxOptions { most_events, most_bytes, .. } = self.options;
         let path = self.options.path().display();
         let message = format!(
-            "the outbox {path} is full (at most {most_events} events in {} MiB): bring NATS or the database back, or see \
-             `rosey outbox` for what may be dropped",
-            most_bytes >> 20
+            "the outbox {path} is full (at most {most_events} events in {} MiB): bring NATS or the database back, or see {} \
+             for what may be dropped",
+            most_bytes >> 20,
+            hints().outbox
         );
         Cause::new(Code::STORAGE, message)
     }

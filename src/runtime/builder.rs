@@ -109,7 +109,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
         Builder { bus: Some(bus), store, outbox, namespace, stack, around }
     }
 
-    /// The store, which serves when the bus does not, and alone without a bus: an address (`sqlite://rosey.db`),
+    /// The store, which serves when the bus does not, and alone without a bus: an address (`sqlite://shop.db`),
     /// [`SqliteOptions`](crate::sql::SqliteOptions), a [`SqlxService`] that is open already, or a [`Direct`] to any
     /// [`Store`], open or opened later. While the service on the bus has another file open, also a copy with the same id, the
     /// store refuses.

@@ -8,8 +8,8 @@
 //!
 //! let runtime = Runtime::<Op>::builder()
 //!     .nats("nats://127.0.0.1:4222")
-//!     .store("sqlite://rosey.db")
-//!     .outbox("rosey.outbox")
+//!     .store("sqlite://shop.db")
+//!     .outbox("shop.outbox")
 //!     .build()
 //!     .await?;
 //! let db = runtime.client();

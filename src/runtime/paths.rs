@@ -58,7 +58,7 @@ enum Nats<O> {
     Service(NatsService<O>),
 }
 
-/// The store: an address (`sqlite://rosey.db`), [`SqliteOptions`], a [`SqlxService`] that is open already, or a [`Direct`]
+/// The store: an address (`sqlite://shop.db`), [`SqliteOptions`], a [`SqlxService`] that is open already, or a [`Direct`]
 /// to any other one, open or opened later.
 ///
 /// `D` is the store's type.

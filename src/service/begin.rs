@@ -15,6 +15,7 @@ use super::{
     JetStream, Mode, ServeError, ServiceOptions, Shared, beside, denied, file, lookout, micro, neighbours,
     payload, progress, stream, subscription, troubles,
 };
+use crate::hints::option;
 use crate::nats::names::Names;
 use crate::operation::Operation;
 use crate::store::{Instances, Store};
@@ -212,7 +213,8 @@ async fn allowed(
             Plan::Core,
             Some(format!(
                 "events are taken without a stream, because a limit of the server or the account forbids it: {why}, and \
-                 restart this service; or start it with --jetstream off if no stream is wanted"
+                 restart this service; or start it with {} if no stream is wanted",
+                option("jetstream off")
             )),
         )),
     }

@@ -21,6 +21,7 @@ use super::instance::Who;
 use super::neighbours::who_subject;
 use super::received::UpTo;
 use super::{ServeError, Shared, server_time};
+use crate::hints::option;
 use crate::nats::names::Names;
 use crate::nats::tokens::Tokens;
 use crate::nats::{stored, wire};
@@ -334,8 +335,11 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
     /// Names what there is, and tells our clients to leave these subjects for as long.
     fn tell(&mut self) {
         let listed = |found: &Found| found.keys().cloned().collect::<Vec<_>>().join(", ");
-        let until = "Until it is gone our clients leave NATS and use the database itself. Stop it, or start this service \
-                     with --takeover if both are meant to run";
+        let until = format!(
+            "Until it is gone our clients leave NATS and use the database itself. Stop it, or start this service with {} if \
+             both are meant to run",
+            option("takeover")
+        );
         let mut foreign = BTreeMap::new();
         if !self.kinds.is_empty() {
             let subjects = listed(&self.kinds);
@@ -378,7 +382,7 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
     fn accept(&mut self, foreign: BTreeMap<String, String>) -> BTreeMap<String, String> {
         for (key, sentence) in foreign {
             if self.accepted.insert(key) {
-                tracing::warn!("taking over, as --takeover says: {sentence}");
+                tracing::warn!("taking over, as {} says: {sentence}", option("takeover"));
             }
         }
         BTreeMap::new()
@@ -439,16 +443,16 @@ mod tests {
     #[test]
     fn a_pattern_covers_what_its_subscription_gets() {
         for (pattern, covered) in [
-            ("rosey.db.user.joined", true),
-            ("rosey.db.user.*", true),
-            ("rosey.>", true),
+            ("shop.db.user.joined", true),
+            ("shop.db.user.*", true),
+            ("shop.>", true),
             ("*.db.*.joined", true),
-            ("rosey.db.user", false),
-            ("rosey.db.user.joined.>", false),
-            ("rosey.db.*", false),
+            ("shop.db.user", false),
+            ("shop.db.user.joined.>", false),
+            ("shop.db.*", false),
             ("", false),
         ] {
-            assert_eq!(covers(pattern, "rosey.db.user.joined"), covered, "{pattern}");
+            assert_eq!(covers(pattern, "shop.db.user.joined"), covered, "{pattern}");
         }
     }
 }

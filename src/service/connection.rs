@@ -139,7 +139,7 @@ pub(super) fn note(state: &watch::Sender<Connection>, carries: Carries, troubles
             troubles.server_says(carries, error);
             let said = error.to_string();
             let publish = said.to_lowercase().contains("violation for publish to");
-            let other = || ["\"_INBOX.", "rosey.dlq.", "\"$JS."].iter().any(|subject| said.contains(subject));
+            let other = || ["\"_INBOX.", "dlq.", "\"$JS."].iter().any(|subject| said.contains(subject));
             if said.contains("$JS.API.") {
                 state.send_modify(|s| s.stream_denied = true);
             } else if publish && said.contains("$SRV.") {

@@ -11,6 +11,7 @@ use tokio::time::{self, Instant};
 
 use super::link::{Carries, Link};
 use super::{Mode, Shared};
+use crate::hints::option;
 use crate::nats::names::Names;
 use crate::operation::{Kind, Operation};
 use crate::store::Store;
@@ -226,8 +227,8 @@ impl Denial {
                 "events stay in the stream: they are acknowledged, and not applied".to_owned()
             }
             (Does::Publish, None, _) if subject.starts_with("$JS.") && mode == Mode::Core => {
-                "events are taken by request and reply, without a stream. Start with --jetstream off if that is meant"
-                    .to_owned()
+                let off = option("jetstream off");
+                format!("events are taken by request and reply, without a stream. Start with {off} if that is meant")
             }
             (Does::Publish, None, _) if subject.starts_with("$JS.") => {
                 "the stream cannot be declared, or not be watched".to_owned()
@@ -345,8 +346,8 @@ mod tests {
             |text| Denial::read(Carries::Requests, text).map(|Denial { does, subject, .. }| (does, subject));
         let denied = |does, subject: &str| Some((does, subject.to_owned()));
         assert_eq!(
-            read(r#"nats: Permissions Violation for Subscription to "rosey.db.ping" using queue "rosey.db""#),
-            denied(Does::Subscribe, "rosey.db.ping")
+            read(r#"nats: Permissions Violation for Subscription to "shop.db.ping" using queue "shop.db""#),
+            denied(Does::Subscribe, "shop.db.ping")
         );
         assert_eq!(
             read(r#"nats: permissions violation for publish to "$js.api.INFO""#),
@@ -392,7 +393,7 @@ mod tests {
         let denials = Denials::default();
         let over = Carries::Requests;
         denials.note(over, r#"Permissions Violation for Publish to "_INBOX.a.b""#);
-        denials.note(over, r#"Permissions Violation for Publish to "rosey.dlq.user_joined""#);
+        denials.note(over, r#"Permissions Violation for Publish to "shop.dlq.user_joined""#);
         assert_eq!(
             denials.ask(over),
             vec![(Does::Publish, INBOXES.to_owned())],
@@ -400,6 +401,6 @@ mod tests {
         );
         time::advance(COMPLAINT).await;
         assert!(!denials.lift(over), "nothing is to be listened to again");
-        assert!(!denials.publish(INBOXES) && denials.publish("rosey.dlq.user_joined"));
+        assert!(!denials.publish(INBOXES) && denials.publish("shop.dlq.user_joined"));
     }
 }

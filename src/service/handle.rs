@@ -15,11 +15,12 @@ use super::replies::To;
 use super::waiting::is_cut;
 use crate::answer::{End, cut};
 use crate::error::{Cause, Code};
+use crate::headers::{DROPPED, UNREAD};
 use crate::nats::wire;
 use crate::operation::{MAX_PAYLOAD, Operation, Spec};
 use crate::reply::Reply;
 use crate::request::{Received, Request};
-use crate::store::{DROPPED, DeadLetter, Store, UNREAD};
+use crate::store::{DeadLetter, Store};
 
 /// The pause before something that no client repeats is tried again, first and longest.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -28,9 +29,7 @@ pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Durat
 pub(super) async fn operation<O: Operation, D: Store<O>>(shared: &Shared<O, D>, index: usize, taken: Taken) {
     let begun = Instant::now();
     let (spec, counters) = (&O::SPECS[index], shared.counters.of(index));
-    if !spec.writes()
-        && taken.message.headers.as_ref().is_some_and(|headers| headers.get(wire::LOOK).is_some())
-    {
+    if !spec.writes() && wire::is_look(&taken.message) {
         if let Some(to) = shared.way_to(&taken.message) {
             send_to(shared, &taken.message, to, wire::answer_headers(shared.db.id()), Vec::new()).await;
         }
@@ -225,7 +224,7 @@ pub(super) fn letter(message: &Message, at: i64, cause: &Cause) -> DeadLetter {
         cause: cause.clone(),
         subject: message.subject.to_string(),
         // These names are ours alone.
-        headers: headers.filter(|(name, _)| name != UNREAD && name != DROPPED).collect(),
+        headers: headers.filter(|(name, _)| !UNREAD.is(name) && !DROPPED.is(name)).collect(),
         payload: message.payload.to_vec(),
     }
     .bounded()
@@ -259,8 +258,7 @@ async fn answer<O: Operation, D: Store<O>>(
     let database = shared.db.id();
     let most = shared.most();
     let mut omitted = reply.omitted;
-    let encoded = O::encode_answer(&reply.answer);
-    drop(reply);
+    let encoded = O::encode_answer(reply.answer);
     let answer = encoded.map(|mut body| {
         // The way may carry less than it did when this was asked.
         if spec.lists() && body.len() > most {

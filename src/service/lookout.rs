@@ -11,6 +11,7 @@ use tokio::time;
 
 use super::stream::ApiError;
 use super::{Mode, Shared};
+use crate::hints::option;
 use crate::nats::stored;
 use crate::operation::Operation;
 use crate::store::Store;
@@ -41,12 +42,16 @@ impl fmt::Display for Notice {
             ),
             Self::Ours { stream, subject } => write!(
                 f,
-                "the stream {stream:?} stores {subject}, and this service takes events without one. Restart it: with \
-                 --jetstream on to work on the stream, with --jetstream off to empty and delete it"
+                "the stream {stream:?} stores {subject}, and this service takes events without one. Restart it: with {} \
+                 to work on the stream, with {} to empty and delete it",
+                option("jetstream on"),
+                option("jetstream off")
             ),
-            Self::Offered => f.write_str(
+            Self::Offered => write!(
+                f,
                 "the server offers JetStream by now, and this service began without. Restart it to have events kept \
-                 in a stream, or start it with --jetstream off if that is not wanted",
+                 in a stream, or start it with {} if that is not wanted",
+                option("jetstream off")
             ),
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tower::layer::util::{Identity, Stack};
 
+use crate::hints::option;
 use crate::namespace::{Namespace, NamespaceError};
 use crate::nats::{ConnectError, Mode};
 
@@ -148,7 +149,7 @@ pub enum ServeError {
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
     /// A prefix of reply subjects below which more lies than inboxes.
-    #[error("--reply-prefix {prefix:?} cannot be answered to: {why}")]
+    #[error("{} {prefix:?} cannot be answered to: {why}", option("reply-prefix"))]
     ReplyPrefix {
         /// The prefix.
         prefix: String,
@@ -158,7 +159,7 @@ pub enum ServeError {
     /// Another kind of service answers on our subjects.
     #[error(
         "another kind of service already answers on {subject}: {who}. Two of them would both write; stop it, or start \
-         with --takeover"
+         with {takeover}", takeover = option("takeover")
     )]
     Neighbour {
         /// Where it answered.
@@ -192,7 +193,7 @@ pub enum ServeError {
     /// A service of our kind answers, and takes events in another way.
     #[error(
         "a database service that takes events {} already answers here; stop it first, or start this one with \
-         --jetstream {}", how(*mode), flag(*mode)
+         {}", how(*mode), option(flag(*mode))
     )]
     OtherMode {
         /// Its way.
@@ -224,8 +225,8 @@ pub enum ServeError {
     },
     /// A stream is wanted, and a limit forbids it.
     #[error(
-        "--jetstream on, but a limit of the server or the account forbids the stream: {why}; or start this service with \
-         --jetstream auto, which goes on without a stream"
+        "{on}, but a limit of the server or the account forbids the stream: {why}; or start this service with \
+         {auto}, which goes on without a stream", on = option("jetstream on"), auto = option("jetstream auto")
     )]
     StreamForbidden {
         /// The limit, and what helps.
@@ -233,8 +234,8 @@ pub enum ServeError {
     },
     /// JetStream is wanted, and is not there.
     #[error(
-        "--jetstream on, but {why}. Start the server with JetStream (nats-server -js) and allow it to this account and user, \
-         or start this service with --jetstream auto"
+        "{on}, but {why}. Start the server with JetStream (nats-server -js) and allow it to this account and user, \
+         or start this service with {auto}", on = option("jetstream on"), auto = option("jetstream auto")
     )]
     NoJetStream {
         /// What was found.
@@ -253,7 +254,8 @@ fn instead(stream: &str, in_the_way: bool) -> String {
         )
     } else {
         format!(
-            "Delete it if what is in it is not needed (nats stream rm {stream}), or start with --jetstream off"
+            "Delete it if what is in it is not needed (nats stream rm {stream}), or start with {}",
+            option("jetstream off")
         )
     }
 }
@@ -285,7 +287,7 @@ const fn how(mode: Mode) -> &'static str {
 
 const fn flag(mode: Mode) -> &'static str {
     match mode {
-        Mode::Core => "off",
-        Mode::JetStream => "on",
+        Mode::Core => "jetstream off",
+        Mode::JetStream => "jetstream on",
     }
 }

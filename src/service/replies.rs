@@ -6,6 +6,7 @@ use std::fmt;
 use async_nats::{Message, Subject};
 
 use super::options::ServeError;
+use crate::hints::option;
 use crate::nats::names::{self, Names, is_below};
 use crate::operation::Operation;
 
@@ -41,10 +42,10 @@ impl Replies {
     /// `ReplyPrefix` for one below which more lies than inboxes.
     pub(super) fn new<O: Operation>(names: &Names, prefixes: &[String]) -> Result<Self, ServeError> {
         let mut all = vec![format!("{INBOX}.")];
-        let plain = names::names::<O>().chain(["rosey.db"]);
-        let inside = plain.clone().map(|name| names.namespace.subject(name));
+        let plain = names::names::<O>();
+        let inside = plain.iter().map(|name| names.namespace.subject(name));
         let stream = format!("_{}", names.stream);
-        let own: Vec<String> = plain.clone().map(str::to_owned).chain(inside).chain([stream]).collect();
+        let own: Vec<String> = inside.chain(plain.iter().cloned()).chain([stream]).collect();
         for prefix in prefixes {
             let refuse = |why: String| ServeError::ReplyPrefix { prefix: prefix.clone(), why };
             // `_INBOX_bot`, `_INBOX_bot.` and `_INBOX_bot.>` are the same.
@@ -60,7 +61,7 @@ impl Replies {
             }
             all.push(format!("{plain}."));
         }
-        Ok(Self { prefixes: all, names: plain.map(|name| format!(".{name}")).collect() })
+        Ok(Self { prefixes: all, names: plain.iter().map(|name| format!(".{name}")).collect() })
     }
 
     /// The way to the sender; `None` if no answer is wanted.
@@ -94,9 +95,9 @@ impl fmt::Display for NotAnInbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "answers go to inboxes (_INBOX.>) only, not to {:?}: if a client's inboxes are there, start the service with \
-             --reply-prefix",
-            self.0
+            "answers go to inboxes (_INBOX.>) only, not to {:?}: if a client's inboxes are there, start the service with {}",
+            self.0,
+            option("reply-prefix")
         )
     }
 }
@@ -160,16 +161,16 @@ mod tests {
             "_INBOX_bot",
             "_INBOX_bots.a",
             "inbox.of.bob.1",
-            "inbox.of.alice.rosey.db.user.joined",
-            "_R_.rosey.dlq.user_joined",
-            "$JS.API.STREAM.PURGE.ROSEY",
-            "$JS.ACK.ROSEY.writer.1.1.1.1.0",
+            "inbox.of.alice.sample.db.user.joined",
+            "_R_.sample.dlq.user_joined",
+            "$JS.API.STREAM.PURGE.SAMPLE",
+            "$JS.ACK.SAMPLE.writer.1.1.1.1.0",
             "$SRV.PING",
             "$SYS.REQ.SERVER.PING",
             "$KV.bucket.key",
-            "rosey.db.user.joined",
-            "rosey.dlq.user_joined",
-            "_GR_.c1.s1.$JS.API.STREAM.PURGE.ROSEY",
+            "sample.db.user.joined",
+            "sample.dlq.user_joined",
+            "_GR_.c1.s1.$JS.API.STREAM.PURGE.SAMPLE",
             "_GR_._INBOX.a.b",
             "_GR_.c1._INBOX.a",
         ] {
@@ -198,18 +199,18 @@ mod tests {
             "$SYS",
             "$KV",
             "$anything",
-            "rosey",
-            "rosey.",
-            "rosey.db",
-            "rosey.db.user",
-            "rosey.dlq",
-            "rosey.db.>",
+            "sample",
+            "sample.",
+            "sample.db",
+            "sample.db.user",
+            "sample.dlq",
+            "sample.db.>",
             "_SAMPLE",
             "_GR_",
             "_GR_.>",
         ] {
             let refused = replies(&[dangerous]).expect_err(dangerous).to_string();
-            assert!(refused.contains("--reply-prefix"), "{dangerous}: {refused}");
+            assert!(refused.contains("`reply-prefix`"), "{dangerous}: {refused}");
         }
     }
 }

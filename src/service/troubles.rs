@@ -14,6 +14,7 @@ use super::link::Carries;
 use super::sighted::Sighted;
 use super::unreadable::Unreadable;
 use crate::error::Cause;
+use crate::hints::hints;
 use crate::nats::losses::Losses;
 
 /// How often it is looked what is over.
@@ -177,10 +178,10 @@ impl Troubles {
             let Some(Past { unsaid, lasted, .. }) = unsaid(trouble) else { continue };
             tracing::warn!(
                 operation,
-                "{unsaid} more {} refused, in {:.1} s; those that were to change something are kept: \
-                 `rosey dead list`",
+                "{unsaid} more {} refused, in {:.1} s; those that were to change something are kept: {}",
                 if unsaid == 1 { "message was" } else { "messages were" },
-                lasted.as_secs_f64()
+                lasted.as_secs_f64(),
+                hints().dead_letters
             );
         }
         for (trouble, what) in [
@@ -237,10 +238,10 @@ mod tests {
         let troubles = Troubles::new(&["user_joined", "message_log"]);
         let cause = Cause::new(Code::INVALID, "not JSON");
         for _ in 0..5_000 {
-            troubles.refused(0, "rosey.db.user.joined", &cause);
+            troubles.refused(0, "shop.db.user.joined", &cause);
         }
-        troubles.refused(1, "rosey.db.message.log", &cause);
-        troubles.refused(9, "rosey.db.what", &cause);
+        troubles.refused(1, "shop.db.message.log", &cause);
+        troubles.refused(9, "shop.db.what", &cause);
         let said = heard.take();
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(
@@ -256,7 +257,7 @@ mod tests {
         assert!(
             said[0].contains("4999 more messages were refused")
                 && said[0].contains("user_joined")
-                && said[0].contains("rosey dead list")
+                && said[0].contains("dead_letters")
         );
     }
 

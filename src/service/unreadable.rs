@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use super::notices::Notices;
 use super::progress::counted;
 
+use crate::hints::hints;
+
 /// The key of the notice.
 const KEY: &str = "unreadable";
 /// The shortest time between two lines of the log.
@@ -127,8 +129,10 @@ impl State {
         }
         if self.aside > 0 {
             parts.push(format!(
-                "{} messages of the stream cannot be read, and are dead letters (rosey dead list); the last one: {}",
-                self.aside, self.last
+                "{} messages of the stream cannot be read, and are dead letters ({}); the last one: {}",
+                self.aside,
+                hints().dead_letters,
+                self.last
             ));
         } else if !self.last.is_empty() {
             parts.push(format!(
@@ -156,13 +160,13 @@ mod tests {
         let (unreadable, notices) = (Unreadable::default(), Notices::default());
         for sequence in 1..=2_000 {
             unreadable.ended("not UTF-8".to_owned());
-            unreadable.set_aside("rosey.db.user.joined", "ROSEY", sequence, "not UTF-8", true);
+            unreadable.set_aside("shop.db.user.joined", "SHOP", sequence, "not UTF-8", true);
             unreadable.tell(&notices);
             time::advance(Duration::from_millis(10)).await;
         }
         let said = heard.take();
         assert_eq!(said.len(), 2, "{said:?}");
-        assert!(said[0].contains("sequence 1 of the stream ROSEY on \"rosey.db.user.joined\": not UTF-8"));
+        assert!(said[0].contains("sequence 1 of the stream SHOP on \"shop.db.user.joined\": not UTF-8"));
         assert!(notices.now()[0].contains("2000 messages of the stream"), "{:?}", notices.now());
         time::advance(CALM * 2).await;
         unreadable.tell(&notices);

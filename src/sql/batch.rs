@@ -21,10 +21,10 @@ use super::queue::Write;
 use super::retention::{self, Removal};
 use super::{DeadLetter, dead};
 use crate::error::Cause;
+use crate::headers::UNREAD;
 use crate::operation::{ApplyFn, Persist, Spec, Sweep};
 use crate::sqlite::limit;
 use crate::sqlite::statements::run;
-use crate::store::UNREAD;
 use known::{answered, known};
 use rows::Rows;
 use strings::{Joined, NOTHING_NEW, Strings};
@@ -345,6 +345,6 @@ fn letter(letter: &DeadLetter) -> serde_json::Value {
         headers,
         hex,
         // Found in the stream, by several instances perhaps: kept once.
-        letter.headers.iter().any(|(name, _)| name == UNREAD)
+        letter.headers.iter().any(|(name, _)| UNREAD.is(name))
     ])
 }

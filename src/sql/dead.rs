@@ -7,9 +7,10 @@ use sqlx::{Connection, Row};
 
 use super::{SqliteOptions, SqlxService, error, sqlite};
 use crate::error::{Cause, Code};
+use crate::headers::{DROPPED, UNREAD};
 use crate::operation::Persist;
 use crate::sqlite::names;
-use crate::store::{DROPPED, DeadLetter, UNREAD};
+use crate::store::DeadLetter;
 
 const LIST: &str = "
     SELECT id, at, code, reason, subject, headers, payload FROM dead_letters ORDER BY id DESC LIMIT $1";
@@ -117,19 +118,19 @@ impl BuriedLetter {
     /// How many letters it stands for, if these were dropped because there were too many.
     #[must_use]
     pub fn dropped(&self) -> Option<u64> {
-        let (_, value) = self.headers.iter().find(|(name, _)| name == DROPPED)?;
+        let (_, value) = self.headers.iter().find(|(name, _)| DROPPED.is(name))?;
         value.parse().ok()
     }
 
     /// Its headers, without what stands for those that cannot be read.
     pub fn readable_headers(&self) -> impl Iterator<Item = &(String, String)> {
-        self.headers.iter().filter(|(name, _)| name != UNREAD)
+        self.headers.iter().filter(|(name, _)| !UNREAD.is(name))
     }
 
     /// The bytes of its header in base64, if it cannot be read; [`headers`](Self::headers) are what can be read of it.
     #[must_use]
     pub fn unread_header(&self) -> Option<&str> {
-        self.headers.iter().find(|(name, _)| name == UNREAD).map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(name, _)| UNREAD.is(name)).map(|(_, value)| value.as_str())
     }
 }
 

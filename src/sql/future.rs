@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use crate::error::{Cause, Code, Error};
@@ -62,7 +63,7 @@ impl<O: Operation> Future for SqlxFuture<O> {
         };
         match (std::mem::replace(me, State::Done), json) {
             (State::Writing { request, .. } | State::Reading { request, .. }, Some(json)) => {
-                let answer = json.and_then(|(json, omitted)| Ok((read(&request, &json)?, omitted)));
+                let answer = json.and_then(|(json, omitted)| Ok((answer(&request, json)?, omitted)));
                 Poll::Ready(match answer {
                     Ok((answer, omitted)) => Ok(Reply { via: Via::DB, ack: Ack::Committed, answer, omitted }),
                     Err(cause) => Err(Error::new(cause, request)),
@@ -74,17 +75,25 @@ impl<O: Operation> Future for SqlxFuture<O> {
     }
 }
 
-/// The answer from its JSON. One that has not the form that the operation promises is the fault of the operation's text:
-/// the database has served, and would serve the same on any path.
-fn read<O: Operation>(request: &Request<O>, json: &str) -> Result<O::Answer, Cause> {
-    O::decode_answer(request.op.index(), json.as_bytes()).map_err(|e| {
-        let spec = request.op.spec();
+/// The answer from its JSON: read, unless it is forwarded. One that has not the form that the operation promises is the
+/// fault of the operation's text: the database has served, and would serve the same on any path.
+fn answer<O: Operation>(request: &Request<O>, json: String) -> Result<O::Answer, Cause> {
+    let (index, spec) = (request.op.index(), request.op.spec());
+    let refused = |code, why: &str| {
         let happened = if spec.writes() { "it was applied, and " } else { "" };
-        if json == "null" {
-            let why = "there is nothing to answer with (an operation for which that is no error answers with an `Option`)";
-            return Cause::new(Code::NOT_FOUND, format!("{}: {happened}{why}", spec.name));
-        }
-        let form = if spec.writes() { "the operation's ANSWER must have its form" } else { "the query's ANSWER must have its form" };
-        Cause::new(Code::REFUSED, format!("{}: {happened}{}; {form}", spec.name, e.0))
-    })
+        Cause::new(code, format!("{}: {happened}{why}", spec.name))
+    };
+    let form = |e: &dyn std::fmt::Display| {
+        let whose = if spec.writes() { "operation" } else { "query" };
+        refused(Code::REFUSED, &format!("{e}; the {whose}'s ANSWER must have its form"))
+    };
+    if json == "null" {
+        let why = "there is nothing to answer with (an operation for which that is no error answers with an `Option`)";
+        return O::decode_answer(index, b"null").map_err(|_| refused(Code::NOT_FOUND, why));
+    }
+    if request.received().is_some() {
+        let json = RawValue::from_string(json).map_err(|e| form(&e))?;
+        return O::forward_answer(index, json).map_err(|e| form(&e.0));
+    }
+    O::decode_answer(index, json.as_bytes()).map_err(|e| form(&e.0))
 }

@@ -11,6 +11,7 @@ use super::record::{self, Record};
 use super::writer::Item;
 use crate::clock;
 use crate::error::Cause;
+use crate::hints::option;
 use crate::known_time::{Doubt, FAR, Judgement, KnownTime, Mark, Reading};
 use crate::sqlite::limit;
 
@@ -189,8 +190,9 @@ impl Keeper {
 pub(super) fn sentence(doubt: Doubt) -> String {
     format!(
         "{doubt}: nothing that is old is removed, and no operation id is forgotten. Set the clock right and it goes on by \
-         itself; if the clock is right (the machine was off, say), start once with --trust-clock, or leave it running: a \
-         clock that runs evenly for a day is believed, unless the NATS server says otherwise"
+         itself; if the clock is right (the machine was off, say), start once with {}, or leave it running: a \
+         clock that runs evenly for a day is believed, unless the NATS server says otherwise",
+        option("trust-clock")
     )
 }
 

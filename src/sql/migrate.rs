@@ -126,7 +126,7 @@ async fn run(
     Ok(taken)
 }
 
-/// The versions that are recorded in the file. A file that is not Rosey's yet has no record.
+/// The versions that are recorded in the file. A file that has not been opened yet has no record.
 async fn applied(connection: &mut SqliteConnection) -> Result<HashSet<i64>, MigrateError> {
     let recorded = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1)";
     if !sqlx::query_scalar(recorded).bind(RECORD).fetch_one(&mut *connection).await? {

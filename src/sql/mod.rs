@@ -309,19 +309,20 @@ impl<O: Persist> SqlxService<O> {
         let spec = &O::SPECS[index];
         request.head.check_of(received.at(), self.shared.future_tolerance, self.shared.past_tolerance)?;
         is_fresh(spec, request.head.occurred_at)?;
-        let payload = request.op.encode()?;
+        let payload = request.op.payload()?;
         if spec.writes() {
             let (tx, rx) = oneshot::channel();
-            self.enqueue(Item::Write(Write::new(request, index, payload, most), tx))?;
+            self.enqueue(Item::Write(Write::new(request, index, most)?, tx))?;
             return Ok(SqlxFuture::writing(rx, request.clone()));
         }
         self.shared.place.readable()?;
         let (readers, place) = (self.shared.readers.clone(), Arc::clone(&self.shared.place));
         let question = Arc::clone(&self.shared.questions[index]);
+        let payload = std::str::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
+        let payload = payload.to_owned();
         let (id, at, empty) = (request.head.id.to_string(), request.head.occurred_at, spec.empty);
         let now = self.shared.keeper.now();
         let read = Box::pin(async move {
-            let payload = String::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
             let query = sqlx::query(AssertSqlSafe(question)).bind(payload).bind(now);
             let query = query.bind(i64::try_from(most).unwrap_or(i64::MAX)).bind(id).bind(at);
             let read = async {

@@ -8,6 +8,8 @@ use sqlx::migrate::MigrateError;
 
 use super::error;
 
+use crate::hints::hints;
+
 /// For how long the lock beside a file is waited for: less than an operation on the database may take, so that this is what
 /// is told.
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(4);
@@ -100,7 +102,7 @@ pub enum OpenError {
         by: String,
     },
     /// The file was written by a newer program.
-    #[error("the database {} is newer than this program (it has the change of schema {version}); use a newer rosey", path.display())]
+    #[error("the database {} is newer than this program (it has the change of schema {version}); use a newer {}", path.display(), hints().program)]
     Newer {
         /// Which.
         path: PathBuf,
@@ -108,7 +110,7 @@ pub enum OpenError {
         version: i64,
     },
     /// The file has not been opened by this program for writing yet.
-    #[error("the database {} is not of this program's schema yet; `rosey serve` or `rosey up` brings it there", path.display())]
+    #[error("the database {} is not of this program's schema yet; {} brings it there", path.display(), hints().migrate)]
     Older {
         /// Which.
         path: PathBuf,

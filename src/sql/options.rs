@@ -45,7 +45,7 @@ pub struct SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// The usual options for a `sqlite:` address (`sqlite://rosey.db`, `sqlite:///var/lib/rosey.db`) or a path.
+    /// The usual options for a `sqlite:` address (`sqlite://shop.db`, `sqlite:///var/lib/shop.db`) or a path.
     ///
     /// # Errors
     /// When the address is not SQLite's, or means a database in memory: two connections would see two of them.

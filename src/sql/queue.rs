@@ -13,7 +13,7 @@ use super::record::Record;
 use super::retention::Removal;
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
-use crate::request::{OpId, Request, Trace};
+use crate::request::{OpId, Payload, Request, Trace};
 
 /// The most operations in a transaction: keeps it short.
 const MOST: usize = 512;
@@ -43,7 +43,7 @@ pub(super) struct Write {
     pub(super) occurred_at: i64,
     pub(super) trace: Option<Arc<Trace>>,
     /// A JSON object.
-    pub(super) payload: Vec<u8>,
+    pub(super) payload: Payload,
     /// Of operation and payload: the same id must not come with another one.
     pub(super) hash: i64,
     /// The most bytes of its answer, if that is a list.
@@ -55,19 +55,23 @@ pub(super) struct Write {
 }
 
 impl Write {
+    /// A request, as the batch takes it.
+    ///
+    /// # Errors
+    /// When its payload cannot be encoded.
     pub(super) fn new<O: Operation>(
         request: &Request<O>,
         index: usize,
-        payload: Vec<u8>,
         answer_bytes: usize,
-    ) -> Self {
+    ) -> Result<Self, Cause> {
+        let payload = request.op.kept()?;
         let mut hash = Sha256::new();
         hash.update(O::NAMES[index]);
         hash.update([0]);
-        hash.update(&payload);
+        hash.update(&*payload);
         let mut first = [0; 8];
         first.copy_from_slice(&hash.finalize()[..8]);
-        Self {
+        Ok(Self {
             id: request.head.id.clone(),
             index,
             occurred_at: request.head.occurred_at,
@@ -77,7 +81,7 @@ impl Write {
             answer_bytes,
             claim: O::SPECS[index].claim,
             since: Instant::now(),
-        }
+        })
     }
 }
 

@@ -17,6 +17,7 @@ pub use super::open_error::OpenError;
 pub use super::options::SqliteOptions;
 use super::take_over;
 use super::witness::Witness;
+use crate::hints::option;
 use crate::operation::Migration;
 use crate::sqlite::place::Place;
 use crate::sqlite::{content, files};
@@ -97,8 +98,9 @@ fn confine(options: &SqliteOptions) {
         let (file, mode) = (options.path.display(), options.file_mode);
         tracing::info!(
             "{file} holds private messages, and its mode was {before:04o}: it is {:04o} from now on. To let other users read \
-             it, chmod it and say --file-mode",
-            before & mode
+             it, chmod it and say {}",
+            before & mode,
+            option("file-mode")
         );
     }
 }

@@ -13,13 +13,14 @@ use super::holders;
 use super::migrate::RECORD;
 use super::sqlite::{self, OpenError, SqliteOptions};
 use crate::clock;
+use crate::hints::hints;
 use crate::operation::Migration;
 
 /// The row of `meta` that says when a file was taken over, in unix milliseconds. A file that this program has made has none.
 pub(super) const TAKEN_OVER: &str = "taken_over";
 
-/// What the name of a table that was set aside ends with.
-const ASIDE: &str = "_before_rosey";
+/// What the name of a table has in it that a migration has set aside.
+const ASIDE: &str = "_before_";
 
 /// The tables of a file, without those that belong to SQLite or to other tables.
 const TABLES: &str = "SELECT name FROM pragma_table_list
@@ -124,7 +125,7 @@ impl TakeOver {
             }
         }
         let was = |name: &str| self.tables.iter().any(|(table, ..)| table == name);
-        self.aside = now.into_iter().filter(|name| name.ends_with(ASIDE) && !was(name)).collect();
+        self.aside = now.into_iter().filter(|name| name.contains(ASIDE) && !was(name)).collect();
         self.letters =
             sqlx::query_as("SELECT subject, count(*) FROM dead_letters GROUP BY subject ORDER BY subject")
                 .persistent(false)
@@ -159,8 +160,9 @@ impl TakeOver {
             let tables = list(self.letters.iter().map(|(name, rows)| format!("{name} {rows}")));
             tracing::info!(
                 "{} had values that their columns cannot have ({tables}): they were put right, or left out, and stand as they \
-                 were among the dead letters (`rosey dead list`)",
-                plural(rows, "row")
+                 were among the dead letters ({})",
+                plural(rows, "row"),
+                hints().dead_letters
             );
         }
     }

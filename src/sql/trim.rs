@@ -5,7 +5,8 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::store::{DROPPED, DeadLetter, UNREAD};
+use crate::headers::{DROPPED, UNREAD};
+use crate::store::DeadLetter;
 
 /// How many letters that can never be applied are kept whole, and how many bytes of them.
 const MOST: u64 = 10_000;
@@ -42,8 +43,9 @@ impl Trim {
 
 /// A letter that can never be applied: its payload is at fault, or so is its header, and its payload is no object.
 fn garbage() -> String {
+    let unread = either(UNREAD.names().map(|name| format!("headers LIKE '%\"{name}\":%'")));
     format!(
-        "code IN ('invalid', 'too_large') AND NOT ({}) AND NOT (headers LIKE '%\"{UNREAD}\":%' \
+        "code IN ('invalid', 'too_large') AND NOT {} AND NOT ({unread} \
          AND CASE WHEN json_valid(CAST(payload AS TEXT)) THEN json_type(CAST(payload AS TEXT)) = 'object' ELSE 0 END)",
         summary("headers")
     )
@@ -51,7 +53,11 @@ fn garbage() -> String {
 
 /// One that stands for those that were dropped.
 fn summary(headers: &str) -> String {
-    format!("{headers} LIKE '{{\"{DROPPED}\":%'")
+    either(DROPPED.names().map(|name| format!("{headers} LIKE '{{\"{name}\":%'")))
+}
+
+fn either(conditions: impl Iterator<Item = String>) -> String {
+    format!("({})", conditions.collect::<Vec<_>>().join(" OR "))
 }
 
 /// Drops what is too much.
@@ -75,13 +81,15 @@ pub(super) async fn trim(connection: &mut SqliteConnection) -> Result<(), sqlx::
     }
     let Some(id) = too_much else { return Ok(()) };
     let (is_summary, newer) = (summary("headers"), summary("n.headers"));
-    let number = format!("coalesce(CAST(headers ->> '{DROPPED}' AS INTEGER), 1)");
+    let numbers: String =
+        DROPPED.names().map(|name| format!("CAST(headers ->> '{name}' AS INTEGER), ")).collect();
+    let (dropped, number) = (DROPPED.name, format!("coalesce({numbers}1)"));
     let sql = format!(
         "BEGIN IMMEDIATE;
          INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
          SELECT max(at), code,
              sum(n) || ' letters like it were dropped, because there were too many: ' || reason, subject,
-             json_object('{DROPPED}', CAST(sum(n) AS TEXT)), x''
+             json_object('{dropped}', CAST(sum(n) AS TEXT)), x''
          FROM (SELECT at, code, subject, {is_summary} AS old,
                    CASE WHEN {is_summary} THEN {number} ELSE 1 END AS n,
                    CASE WHEN {is_summary} THEN substr(reason, instr(reason, ': ') + 2) ELSE reason END AS reason

@@ -103,7 +103,7 @@ mod tests {
 
     fn turns<const N: usize>() -> (tempfile::TempDir, [Turn; N]) {
         let dir = tempfile::tempdir().expect("a folder");
-        let options = options(&dir, "rosey.db");
+        let options = options(&dir, "shop.db");
         (dir, std::array::from_fn(|_| Turn::new(&options)))
     }
 
@@ -164,7 +164,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_the_file_nobody_is_polite_and_nobody_fails() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut turn = Turn::new(&options(&dir, "missing/rosey.db"));
+        let mut turn = Turn::new(&options(&dir, "missing/shop.db"));
         turn.wait(Duration::ZERO).await;
         assert_eq!(free_after(&mut turn, MINE).await, Duration::ZERO);
     }

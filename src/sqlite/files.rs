@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use crate::hints::option;
+
 /// Who may read and write a new file, unless something else is said: its owner.
 pub(crate) const PRIVATE: u32 = 0o600;
 
@@ -87,7 +89,8 @@ pub(crate) fn warn_of_readers(path: &Path, mode: u32) {
         let file = path.display();
         tracing::warn!(
             "{file} holds private messages, and other users may read it (its mode is {found:04o}): chmod {mode:04o} \
-             {file}, or say --file-mode {found:04o} if that is meant"
+             {file}, or say {} if that is meant",
+            option(&format!("file-mode {found:04o}"))
         );
     }
 }

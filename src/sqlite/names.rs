@@ -93,9 +93,9 @@ mod tests {
     #[test]
     fn a_mount_point_is_found_whatever_its_name_is() {
         let mounts = b"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
-            57 22 8:1 /data/rosey.db /srv/a\\040b\\134c/rosey.db rw,relatime shared:1 - ext4 /dev/sda1 rw\n";
-        assert!(is_mount_point(mounts, b"/srv/a b\\c/rosey.db"));
+            57 22 8:1 /data/shop.db /srv/a\\040b\\134c/shop.db rw,relatime shared:1 - ext4 /dev/sda1 rw\n";
+        assert!(is_mount_point(mounts, b"/srv/a b\\c/shop.db"));
         assert!(!is_mount_point(mounts, b"/srv/a b\\c"));
-        assert!(!is_mount_point(mounts, b"/data/rosey.db"), "that is what is mounted there");
+        assert!(!is_mount_point(mounts, b"/data/shop.db"), "that is what is mounted there");
     }
 }

@@ -13,6 +13,7 @@ use tower::{Service, ServiceExt};
 
 use super::words::{Words, is_of_a_copy};
 use crate::error::{Cause, Code, Error};
+use crate::hints::option;
 use crate::operation::Operation;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -45,6 +46,9 @@ const RIGHT: u8 = 0;
 const ANOTHER: u8 = 1;
 /// The service writes to another file, and both have the same id.
 const COPY: u8 = 2;
+
+/// The option that names the database of this path.
+const DATABASE: &str = "database-url";
 
 /// How often a file that is not the right one is compared again.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
@@ -214,16 +218,18 @@ impl<O: Operation, D: Store<O>> Direct<O, D> {
             COPY => tracing::error!(
                 file,
                 database = service,
-                "the database service on NATS has another file open than --database-url names, and both have the same \
+                "the database service on NATS has another file open than {} names, and both have the same \
                  id: one is a copy of the other, or the service's own file is not in order (it says so). Operations go over \
-                 NATS only; give both the same file"
+                 NATS only; give both the same file",
+                option(DATABASE)
             ),
             ANOTHER => tracing::error!(
                 file,
                 database = own.id(),
                 service,
-                "the database service on NATS writes to another database than --database-url names: operations go \
-                 over NATS only; give both the same file"
+                "the database service on NATS writes to another database than {} names: operations go \
+                 over NATS only; give both the same file",
+                option(DATABASE)
             ),
             _ => tracing::info!(database = service, "both paths lead to the same database"),
         }
@@ -246,8 +252,9 @@ impl<O: Operation, D: Store<O>> Direct<O, D> {
             RIGHT => None,
             COPY => Some(format!(
                 "the database {} is not the file that the service on NATS has open, though it has the same id: a copy, or the \
-                 service's own file is not in order (it says so). Nothing is taken here; name the same file with --database-url",
-                file()
+                 service's own file is not in order (it says so). Nothing is taken here; name the same file with {}",
+                file(),
+                option(DATABASE)
             )),
             _ => Some(format!("the database {} is not the one that the service on NATS writes to", file())),
         };
@@ -255,7 +262,8 @@ impl<O: Operation, D: Store<O>> Direct<O, D> {
             return Err(Cause::new(Code::UNAVAILABLE, why));
         }
         self.database().ok_or_else(|| {
-            Cause::new(Code::UNAVAILABLE, "no database is open here; name one with --database-url")
+            let why = format!("no database is open here; name one with {}", option(DATABASE));
+            Cause::new(Code::UNAVAILABLE, why)
         })
     }
 }

@@ -126,7 +126,7 @@ impl Default for StackBuilder {
             queries: Queries::Nats,
             breaker: breaker::Config::new(),
             bus: Via::NATS,
-            prefix: "rosey",
+            prefix: "eitherway",
         }
     }
 }
@@ -185,7 +185,7 @@ impl StackBuilder {
         Self { bus, ..self }
     }
 
-    /// The prefix of the metrics' names. Default: `rosey`.
+    /// The prefix of the metrics' names. Default: `eitherway`.
     #[must_use]
     pub fn metrics_prefix(self, prefix: &'static str) -> Self {
         Self { prefix, ..self }
@@ -286,7 +286,7 @@ impl StackBuilder {
         };
         ServiceBuilder::new()
             .layer(gate.limit())
-            .layer(LogLayer::new("[ROSEY]").last())
+            .layer(LogLayer::new("[TOTAL]").last())
             .layer(MetricsLayer::new("total").prefix(self.prefix))
             .layer(SwitchLayer::by(names.iter().copied(), part))
             .service(paths)

@@ -17,14 +17,6 @@ pub struct DeadLetter {
     pub payload: Vec<u8>,
 }
 
-/// The name under which a letter keeps the bytes of a header that cannot be read, in base64.
-#[cfg(feature = "sqlite")]
-pub(crate) const UNREAD: &str = "Rosey-Header-Base64";
-
-/// The name under which a letter that stands for many tells how many.
-#[cfg(feature = "sqlite")]
-pub(crate) const DROPPED: &str = "Rosey-Dropped";
-
 /// A letter with more than this is cut: no operation is as large.
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 const LARGEST: usize = 512 << 10;

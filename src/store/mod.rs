@@ -11,8 +11,6 @@ use tokio::sync::watch;
 use tower::Service;
 
 pub use dead_letter::DeadLetter;
-#[cfg(feature = "sqlite")]
-pub(crate) use dead_letter::{DROPPED, UNREAD};
 pub use instances::{Enrolled, Instances};
 
 use crate::error::{Cause, Error};
@@ -38,7 +36,8 @@ pub struct Concerns {
 /// - An id takes effect once. The same request again gets the same answer; the same id with another operation or payload
 ///   is refused (`id_reused`). That holds over restarts, and for calls that run at the same time.
 /// - Requests are handed over in the order of the calls, before `call` returns.
-/// - [`Request::received`] says since when the request waits and how long its answer may be; both are kept to.
+/// - [`Request::received`] says since when the request waits and how long its answer may be; both are kept to. The answer is
+///   forwarded to a peer, so that a store that has it as JSON gives it as [`Operation::forward_answer`] makes it.
 /// - An error carries the request, and its class says what may be done: see [`Error`]. Whatever the operation itself is not
 ///   the cause of is of class `Backend`, and is tried again.
 /// - **Cancel safety**: dropping the future stops the waiting. What was handed over takes effect all the same.

@@ -93,7 +93,7 @@ async fn what_is_sent_and_answered_on_each_subject_is_byte_by_byte_what_the_file
             head.occurred_at = eitherway::clock::now(); // an old claim hands out nothing
         }
         let at = head.occurred_at.to_string();
-        let request = Request::from_parts(head, Arc::new(op));
+        let request = Request::<Op>::with_head(head, op);
         let mut wire = peer.listen(request.op.spec().subject).await;
         let (reply, sent) = tokio::join!(nats.call(request), next(&mut wire));
         reply.unwrap();

@@ -92,8 +92,8 @@ async fn garbage_on_every_subject_is_refused_with_a_reason_and_the_next_message_
 
 /// A refusal looks like one to whoever reads headers, and keeps the form of an answer for whoever does not.
 fn assert_refused(said: &Said, spec: &Spec, status: u16, at: &str) {
-    assert_eq!(said.header("Rosey-Reply"), Some("1"), "{at}");
-    assert!(said.header("Rosey-Database").is_some_and(|id| id.len() == 32), "{at}");
+    assert_eq!(said.header("Eitherway-Reply"), Some("1"), "{at}");
+    assert!(said.header("Eitherway-Database").is_some_and(|id| id.len() == 32), "{at}");
     assert_eq!(said.refusal(), Some(status), "{at}: {}", said.body);
     let reason = said.header("Nats-Service-Error").unwrap();
     assert!((5..=500).contains(&reason.chars().count()), "{at}: {reason}");
@@ -240,18 +240,18 @@ async fn odd_headers_are_refused_or_mean_nothing_and_never_hurt() {
         ("Nats-Msg-Id", "x".repeat(129).as_str(), 400),
         ("Nats-Msg-Id", "na\u{ef}ve", 400),
         ("Nats-Msg-Id", "tab\there", 400),
-        ("Rosey-Occurred-At", "9999999999999", 422),
-        ("Rosey-Occurred-At", "9223372036854775807", 422),
+        ("Eitherway-Occurred-At", "9999999999999", 422),
+        ("Eitherway-Occurred-At", "9223372036854775807", 422),
     ] {
         assert_refused(&send(name, value, "never").await, spec, status, &format!("{name}: {value}"));
     }
     assert_eq!(w.file.applied().await, 0);
     let from = eitherway::clock::now();
     for (n, (name, value)) in [
-        ("Rosey-Occurred-At", "yesterday"),
-        ("Rosey-Occurred-At", "-5"),
-        ("Rosey-Occurred-At", "99999999999999999999999"),
-        ("Rosey-Occurred-At", ""),
+        ("Eitherway-Occurred-At", "yesterday"),
+        ("Eitherway-Occurred-At", "-5"),
+        ("Eitherway-Occurred-At", "99999999999999999999999"),
+        ("Eitherway-Occurred-At", ""),
         ("traceparent", "00-not-a-trace"),
         ("tracestate", "x"),
         ("Content-Type", "application/octet-stream"),
@@ -386,7 +386,7 @@ async fn headers_that_no_client_would_send_do_not_stop_the_service() {
         &b"NATS/1.0\r\nNats-Msg-Id: \x01\x02\r\n\r\n"[..],
         b"NATS/1.0\r\nNats-Msg-Id:\r\n\r\n",
         b"NATS/1.0\r\nNats-Msg-Id: a\r\nNats-Msg-Id: b\r\n\r\n",
-        b"NATS/1.0\r\nRosey-Occurred-At: \x00\r\n\r\n",
+        b"NATS/1.0\r\nEitherway-Occurred-At: \x00\r\n\r\n",
         b"NATS/1.0\r\n\r\n",
         b"NATS/1.0 999 What\r\n\r\n",
     ] {

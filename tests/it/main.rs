@@ -19,3 +19,4 @@ mod stream;
 #[path = "../../bot/tests/support/kit/mod.rs"]
 mod support;
 mod verify;
+mod versions;

@@ -506,7 +506,7 @@ async fn a_service_refuses_to_start_beside_another_make_unless_it_takes_over() {
     assert!(
         matches!(&error, ServeError::Neighbour { subject, .. } if subject == "rosey.db.stats.recent_chat.get")
     );
-    assert!(error.to_string().contains("--takeover"), "{error}");
+    assert!(error.to_string().contains("the option `takeover`"), "{error}");
     let takeover = ServiceOptions { takeover: true, ..ServiceOptions::default() };
     DbService::try_start(&server, &file, takeover).await.unwrap().stop().await;
 }

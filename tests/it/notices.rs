@@ -114,7 +114,7 @@ async fn a_stream_of_ours_beside_a_service_without_one_is_named_and_settles_noth
     let mark = stored::mark("rosey.db", service.sqlx.database());
     declare(&context, "ROSEY", "rosey.db.user.>", Some(mark)).await;
     let now = noticed(&peer, "\"ROSEY\"").await;
-    assert!(now.len() == 1 && now[0].contains("--jetstream off"), "{now:?}");
+    assert!(now.len() == 1 && now[0].contains("the option `jetstream off`"), "{now:?}");
     committed(&nats_only(&nats), &w.file, "user").await;
     service.stop().await;
     // And the advice is right.

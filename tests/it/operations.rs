@@ -3,6 +3,7 @@
 
 mod answers;
 mod apply;
+mod encoded;
 mod over_nats;
 mod shop;
 mod statements;

@@ -325,7 +325,7 @@ async fn a_peer_that_asks_for_an_answer_to_an_event_gets_the_streams_and_one_eff
     let answer = peer.request("rosey.db.user.joined", r#"{"username":"python"}"#).await;
     assert_eq!((answer.json()["stream"].as_str(), answer.json()["seq"].as_u64()), (Some("ROSEY"), Some(1)));
     let chat = peer.request("rosey.db.stats.recent_chat.get", "{}").await;
-    assert_eq!((chat.header("Rosey-Reply"), chat.body.as_str()), (Some("1"), "[]"));
+    assert_eq!((chat.header("Eitherway-Reply"), chat.body.as_str()), (Some("1"), "[]"));
     w.emptied().await;
     assert_eq!(w.file.number("SELECT count(*) FROM presence").await, 1);
 }
@@ -623,7 +623,7 @@ async fn queries_and_headers_pass_beside_the_stream() {
     let peer = Peer::connect(&w.server).await;
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Msg-Id", "mine");
-    headers.insert("Rosey-Occurred-At", "1700000000000");
+    headers.insert("Eitherway-Occurred-At", "1700000000000");
     peer.request_with("rosey.db.message.log", headers, r#"{"username":"bob","message":"then"}"#).await;
     w.emptied().await;
     assert_eq!(w.file.number("SELECT at FROM recent_chat WHERE op_id = 'mine'").await, 1_700_000_000_000);

@@ -42,9 +42,20 @@ mod words;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
+use eitherway::hints::{self, Hints};
 use exit::{Exit, Failure};
 use resolved::{Resolved, Unresolved};
 use words::Words;
+
+/// What the messages of the framework call our commands and options.
+const HINTS: Hints = Hints {
+    dead_letters: "`rosey dead list`",
+    outbox: "`rosey outbox`",
+    verify: "`rosey verify`",
+    migrate: "`rosey serve` or `rosey up`",
+    program: "rosey",
+    option: |name| format!("--{name}"),
+};
 
 /// Runs the command line of this process, and says how it ended.
 pub fn main() -> ExitCode {
@@ -61,6 +72,7 @@ pub fn main() -> ExitCode {
 }
 
 fn ended() -> ExitCode {
+    hints::set(HINTS);
     let words = Words::of_process();
     let name = words.command().unwrap_or_default();
     console::speak(words.want_json(), words.want_json_log().unwrap_or_default());

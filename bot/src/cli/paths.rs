@@ -259,7 +259,8 @@ impl Paths {
         let stack = StackBuilder::new()
             .nats_timeout(args.nats_timeout_ms)
             .db_timeout(args.db_timeout_ms)
-            .queries(args.queries);
+            .queries(args.queries)
+            .metrics_prefix("rosey");
         let tally = Tally::default();
         let mut builder = Runtime::builder().stack(stack).store(direct).outbox(outbox);
         if let Some(nats) = nats {

@@ -53,7 +53,7 @@ pub(super) async fn run(global: &Global, args: SendArgs) -> Result<Exit, Failure
     let took = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
     paths.close().await;
     let reply = result?;
-    let answer = Op::encode_answer(&reply.answer).map_err(|e| Failure::new(Exit::Failed, e.0))?;
+    let answer = Op::encode_answer(reply.answer).map_err(|e| Failure::new(Exit::Failed, e.0))?;
     let answer = String::from_utf8_lossy(&answer);
     if global.json {
         let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();

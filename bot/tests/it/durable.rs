@@ -175,7 +175,7 @@ fn poison() -> Vec<(&'static str, HeaderMap, Vec<u8>)> {
         ("invalid", plain(&large)),
         ("invalid", (HeaderMap::new(), b"{\"username\":\"\xff\",\"message\":\"x\"}".to_vec())),
         ("invalid", with("Nats-Msg-Id", &"x".repeat(200))),
-        ("clock", with("Rosey-Occurred-At", "99999999999999")),
+        ("clock", with("Eitherway-Occurred-At", "99999999999999")),
         ("id_reused", with("Nats-Msg-Id", "taken")),
     ]
     .into_iter()
@@ -271,7 +271,7 @@ async fn dead_letters_are_shown_offered_again_without_doubling_and_dropped() {
     let peer = Peer::connect(&w.server).await;
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Msg-Id", "ahead");
-    headers.insert("Rosey-Occurred-At", (eitherway::clock::now() + 90_000_000).to_string());
+    headers.insert("Eitherway-Occurred-At", (eitherway::clock::now() + 90_000_000).to_string());
     let early = r#"{"username":"alice","message":"from tomorrow"}"#;
     peer.request_with("rosey.db.message.log", headers, early).await;
     peer.request("rosey.db.user.joined", "garbage").await;
@@ -300,7 +300,7 @@ async fn dead_letters_are_shown_offered_again_without_doubling_and_dropped() {
     assert_eq!(w.file.buried().await, 2);
     // Time passes.
     let mut connection = w.file.connect().await;
-    let earlier = "UPDATE dead_letters SET headers = json_remove(headers, '$.\"Rosey-Occurred-At\"')";
+    let earlier = "UPDATE dead_letters SET headers = json_remove(headers, '$.\"Eitherway-Occurred-At\"')";
     sqlx::query(earlier).execute(&mut connection).await.unwrap();
     let again = "INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
         SELECT at, code, reason, subject, headers, payload FROM dead_letters WHERE code = 'clock'";

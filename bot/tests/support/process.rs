@@ -65,7 +65,7 @@ impl ServeProcess {
 fn spawn(arguments: &[String], dir: &tempfile::TempDir, ahead: Option<i64>) -> Running {
     let mut command = rosey(dir.path());
     command.args(arguments).env("RUST_LOG", "info");
-    command.envs(ahead.map(|ahead| ("ROSEY_TEST_CLOCK_OFFSET_MS", ahead.to_string())));
+    command.envs(ahead.map(|ahead| ("EITHERWAY_TEST_CLOCK_OFFSET_MS", ahead.to_string())));
     Running::start(&mut command)
 }
 

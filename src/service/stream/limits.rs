@@ -1,8 +1,11 @@
 //! Limits of a server or an account: which of them can be met by asking for less, and which forbid the stream.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::api::ApiError;
+
+use crate::hints::option;
 
 // Error codes of JetStream: github.com/nats-io/nats-server, server/errors.json
 const ACCOUNT_RESOURCES: u64 = 10002;
@@ -44,32 +47,34 @@ pub(super) fn smaller(error: &ApiError) -> Option<Smaller> {
 
 /// What would help against a limit that forbids the stream or its consumer; nothing, if the refusal is no limit and may
 /// pass.
-pub(super) fn forbids(error: &ApiError) -> Option<&'static str> {
+pub(super) fn forbids(error: &ApiError) -> Option<Cow<'static, str>> {
     let (code, _) = error.said()?;
-    Some(match code {
-        MAX_BYTES_REQUIRED => "say how large the stream may grow: --stream-max-bytes BYTES",
+    let bytes = || option("stream-max-bytes BYTES");
+    Some(Cow::Borrowed(match code {
+        MAX_BYTES_REQUIRED => return Some(format!("say how large the stream may grow: {}", bytes()).into()),
         MAX_STREAM_BYTES => {
-            "make the stream smaller (--stream-max-bytes BYTES), or raise max_file_store_stream_bytes of the account"
+            let raise = "raise max_file_store_stream_bytes of the account";
+            return Some(format!("make the stream smaller ({}), or {raise}", bytes()).into());
         }
         STORAGE_EXCEEDED | MEMORY_EXCEEDED | ACCOUNT_RESOURCES | INSUFFICIENT_RESOURCES | NO_LIMITS => {
-            "give the account (or the server) more disk storage (max_file), or make the stream smaller \
-             (--stream-max-bytes BYTES)"
+            let give = "give the account (or the server) more disk storage (max_file)";
+            return Some(format!("{give}, or make the stream smaller ({})", bytes()).into());
         }
         MAXIMUM_STREAMS => "allow the account one more stream (max_streams)",
         MAXIMUM_CONSUMERS => "allow the account one more consumer (max_consumers)",
         NO_PEERS => "start the servers of the cluster that are missing, or give them disk storage",
         INVALID_STREAM => "see the limits of the server and of the account",
         _ => return None,
-    })
+    }))
 }
 
 /// What would help against a refusal: a higher limit, or the removal of a foreign consumer on our stream.
-pub(super) fn help(error: &ApiError) -> Option<&'static str> {
+pub(super) fn help(error: &ApiError) -> Option<Cow<'static, str>> {
     forbids(error).or_else(|| {
-        is_taken(error).then_some(
+        is_taken(error).then_some(Cow::Borrowed(
             "delete the other consumer of this stream (nats consumer ls, nats consumer rm): what it \
-         acknowledges is not applied",
-        )
+             acknowledges is not applied",
+        ))
     })
 }
 
@@ -128,7 +133,7 @@ mod tests {
     #[test]
     fn a_limit_that_forbids_the_stream_names_what_helps() {
         let advice = forbids(&refused(10113, "max bytes")).expect("forbids");
-        assert!(advice.contains("--stream-max-bytes"), "{advice}");
+        assert!(advice.contains("`stream-max-bytes BYTES`"), "{advice}");
         assert_eq!(forbids(&refused(10008, "JetStream system temporarily unavailable")), None);
         assert_eq!(forbids(&ApiError::Silent("no answer".to_owned())), None);
         let taken = refused(10099, "multiple non-filtered consumers not allowed on workqueue stream");

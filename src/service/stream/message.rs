@@ -324,28 +324,28 @@ mod tests {
     #[test]
     fn the_place_of_a_message_is_read_from_both_forms() {
         let place = Place {
-            stream: "ROSEY".into(),
+            stream: "SHOP".into(),
             consumer: "writer".into(),
             delivered: 5,
             sequence: 42,
             delivery: 40,
             stored: 1_700_000_000_123_456_789,
         };
-        let old = "$JS.ACK.ROSEY.writer.5.42.40.1700000000123456789.7";
-        let new = "$JS.ACK._.ACCHASH.ROSEY.writer.5.42.40.1700000000123456789.7.token";
+        let old = "$JS.ACK.SHOP.writer.5.42.40.1700000000123456789.7";
+        let new = "$JS.ACK._.ACCHASH.SHOP.writer.5.42.40.1700000000123456789.7.token";
         assert_eq!(Place::read(old), Some(place.clone()));
         assert_eq!(Place::read(new), Some(place.clone()));
         assert_eq!(place.arrival(), 1_700_000_000_123);
         for none in [
             "",
             "_INBOX.x",
-            "$JS.ACK.ROSEY.writer.x.42.40.1.7",
-            "$JS.ACK.ROSEY.writer",
-            "$JS.ACK.ROSEY.writer.5.42.x.1.7",
-            "$JS.ACK.ROSEY.writer.5.42.40.1.>",
-            "$JS.ACK.ROSEY..5.42.40.1.7",
+            "$JS.ACK.SHOP.writer.x.42.40.1.7",
+            "$JS.ACK.SHOP.writer",
+            "$JS.ACK.SHOP.writer.5.42.x.1.7",
+            "$JS.ACK.SHOP.writer.5.42.40.1.>",
+            "$JS.ACK.SHOP..5.42.40.1.7",
             "$JS.ACK.*.writer.5.42.40.1.7",
-            "$JS.API.STREAM.PURGE.ROSEY",
+            "$JS.API.STREAM.PURGE.SHOP",
         ] {
             assert_eq!(Place::read(none), None, "{none}");
         }
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn a_message_without_an_id_has_the_same_one_each_time_it_is_delivered() {
         let place = |delivered, sequence, stored| Place {
-            stream: "ROSEY".into(),
+            stream: "SHOP".into(),
             consumer: "writer".into(),
             delivered,
             sequence,

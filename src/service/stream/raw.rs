@@ -196,13 +196,13 @@ mod tests {
     #[test]
     fn a_message_that_was_read_here_has_the_place_it_would_have_had() {
         let stored = Stored {
-            subject: "rosey.db.user.joined".to_owned(),
+            subject: "shop.db.user.joined".to_owned(),
             seq: 42,
             hdrs: String::new(),
             data: "e30=".to_owned(),
             time: "2023-11-14T22:13:20.123456789Z".to_owned(),
         };
-        let raw = Raw::of("ROSEY", stored).unwrap_or_else(|e| panic!("{e}"));
+        let raw = Raw::of("SHOP", stored).unwrap_or_else(|e| panic!("{e}"));
         let place = raw.place.clone();
         let headers = raw.readable().unwrap_or_else(|e| panic!("{e}"));
         let message = raw.message(headers);

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::hints::option;
+
 /// Settings of a stream that are set once, or an operator's to choose.
 const CHOSEN: [&str; 4] = ["name", "storage", "num_replicas", "retention"];
 /// What a stream of ours does not have, and what may be taken away from it again.
@@ -17,18 +19,8 @@ const NOT_OF_A_STREAM: [&str; 9] = [
     "discard_new_per_subject",
     "subject_delete_marker_ttl",
 ];
-/// How to have a stream anew whose settings no server changes.
-macro_rules! anew {
-    ($meaning:literal) => {
-        concat!(
-            $meaning,
-            ". Start this service once with --jetstream off, which empties and deletes the stream, and then as before: it is \
-             created anew"
-        )
-    };
-}
-/// A setting, whether it is so, what the stream then is, and what follows from it.
-type ForGood = (&'static str, fn(&Value) -> bool, &'static str, &'static str);
+/// A setting, whether it is so, what the stream then is, what follows from it, and whether that is reason to have it anew.
+type ForGood = (&'static str, fn(&Value) -> bool, &'static str, &'static str, bool);
 /// What no server takes back.
 const FOR_GOOD: [ForGood; 7] = [
     (
@@ -36,40 +28,44 @@ const FOR_GOOD: [ForGood; 7] = [
         is_set,
         "is sealed",
         "it takes nothing more, and clients use the database. When everything in it is applied, delete it; it is created anew",
+        false,
     ),
     (
         "retention",
         |retention| !is_nothing(retention) && retention != "workqueue",
         "is no work queue (retention)",
-        anew!(
-            "what is applied stays in it until this service purges it, and what comes while its consumer is not there may be lost"
-        ),
+        "what is applied stays in it until this service purges it, and what comes while its consumer is not there may be lost",
+        true,
     ),
     (
         "storage",
         |storage| storage == "memory",
         "is kept in memory (storage)",
-        anew!("what is acknowledged and not applied is lost when the NATS server ends"),
+        "what is acknowledged and not applied is lost when the NATS server ends",
+        true,
     ),
     (
         "persist_mode",
         |mode| mode == "async",
         "is written to its disk late (persist_mode: async)",
-        anew!("what is acknowledged may be lost when the NATS server is killed"),
+        "what is acknowledged may be lost when the NATS server is killed",
+        true,
     ),
     (
         "allow_msg_ttl",
         is_set,
         "lets messages expire (allow_msg_ttl)",
-        anew!("a sender may let events expire that are acknowledged and not applied"),
+        "a sender may let events expire that are acknowledged and not applied",
+        true,
     ),
     (
         "deny_delete",
         is_set,
         "lets no message be removed (deny_delete)",
         "nothing is lost by it, but a message that cannot be read cannot be removed either",
+        false,
     ),
-    ("deny_purge", is_set, "cannot be purged (deny_purge)", "nothing is lost by it"),
+    ("deny_purge", is_set, "cannot be purged (deny_purge)", "nothing is lost by it", false),
 ];
 /// What a consumer of ours does not have.
 const NOT_OF_A_CONSUMER: [&str; 9] = [
@@ -93,9 +89,17 @@ pub(super) fn of_stream(now: &Value, wanted: &Value) -> Vec<String> {
 }
 
 /// The settings of a stream that cannot be put right, with what the stream is by them and what that means.
-pub(super) fn for_good(now: &Value) -> Vec<(&'static str, &'static str, &'static str)> {
+pub(super) fn for_good(now: &Value) -> Vec<(&'static str, &'static str, String)> {
     let found = FOR_GOOD.into_iter().filter(|(name, is_so, ..)| is_so(&now[*name]));
-    found.map(|(name, _, is, meaning)| (name, is, meaning)).collect()
+    let advised = |meaning: &str| {
+        let off = option("jetstream off");
+        format!(
+            "{meaning}. Start this service once with {off}, which empties and deletes the stream, and then as before: it is \
+             created anew"
+        )
+    };
+    let advice = |meaning: &str, anew| if anew { advised(meaning) } else { meaning.to_owned() };
+    found.map(|(name, _, is, meaning, anew)| (name, is, advice(meaning, anew))).collect()
 }
 
 /// Whether messages stay in a stream after they are acknowledged.
@@ -171,8 +175,8 @@ mod tests {
     #[test]
     fn what_an_operator_may_choose_is_no_difference_and_stays() {
         let wanted =
-            json!({"name": "ROSEY", "discard": "new", "max_msgs": -1, "max_age": 0, "num_replicas": 1});
-        let now = json!({"name": "ROSEY", "discard": "new", "max_msgs": 0, "num_replicas": 3, "metadata": {"a": "b"},
+            json!({"name": "SHOP", "discard": "new", "max_msgs": -1, "max_age": 0, "num_replicas": 1});
+        let now = json!({"name": "SHOP", "discard": "new", "max_msgs": 0, "num_replicas": 3, "metadata": {"a": "b"},
             "consumer_limits": {}, "sealed": false});
         assert_eq!(of_stream(&now, &wanted), Vec::<String>::new());
         let right = right(&now, &wanted);

@@ -15,13 +15,13 @@ use super::message;
 use super::raw::{Raw, Reader};
 use super::work::Work;
 use crate::error::{Cause, Code};
+use crate::headers::{DROPPED, MSG_ID, OPERATION_ID, UNREAD};
 use crate::nats::unreadable;
-use crate::nats::wire;
 use crate::operation::Operation;
 use crate::service::counters::count;
 use crate::service::handle::{self, RETRY};
 use crate::service::waiting;
-use crate::store::{DROPPED, DeadLetter, Store, UNREAD};
+use crate::store::{DeadLetter, Store};
 
 /// After so long without another one the consumer is asked again.
 const CALM: Duration = Duration::from_secs(10);
@@ -198,12 +198,11 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
 fn letter(raw: Raw, stream: &str, why: &str) -> DeadLetter {
     let mut headers = unreadable::salvage(&raw.header);
     // Offered again, it must be the message it was.
-    let named = [wire::OPERATION_ID.to_string(), wire::ID.to_string()];
-    if !headers.iter().any(|(name, _)| named.contains(name)) {
-        headers.push((wire::ID.to_string(), raw.place.id().to_string()));
+    if !headers.iter().any(|(name, _)| OPERATION_ID.is(name) || MSG_ID.is(name)) {
+        headers.push((MSG_ID.name.to_owned(), raw.place.id().to_string()));
     }
-    headers.retain(|(name, _)| name != UNREAD && name != DROPPED);
-    headers.push((UNREAD.to_owned(), super::raw::encode(&raw.header)));
+    headers.retain(|(name, _)| !UNREAD.is(name) && !DROPPED.is(name));
+    headers.push((UNREAD.name.to_owned(), super::raw::encode(&raw.header)));
     let sequence = raw.place.sequence;
     let reason = format!("its header cannot be read: {why}; sequence {sequence} of the stream {stream}");
     DeadLetter {

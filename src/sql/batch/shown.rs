@@ -8,11 +8,8 @@ use crate::sql::queue::Write;
 use crate::sql::{audit, retention};
 
 fn rows_of<O: Persist>(requests: &[Request<O>]) -> Rows {
-    let write = |request: &Request<O>| {
-        let payload = request.op.encode().unwrap_or_default();
-        Write::new(request, request.op.index(), payload, crate::answer::MOST)
-    };
-    let writes: Vec<Write> = requests.iter().map(write).collect();
+    let write = |request: &Request<O>| Write::new(request, request.op.index(), crate::answer::MOST).ok();
+    let writes: Vec<Write> = requests.iter().filter_map(write).collect();
     Rows::of_writes(O::SPECS.len(), writes.iter())
 }
 

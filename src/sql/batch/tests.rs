@@ -21,7 +21,7 @@ const MEANT: [(&str, &str, &str); 1] = [(
 
 async fn migrated() -> (TempDir, sqlite::Opened) {
     let dir = tempfile::tempdir().expect("a folder");
-    let path = dir.path().join("rosey.db");
+    let path = dir.path().join("shop.db");
     let options = SqliteOptions::new(&path.display().to_string()).expect("a path");
     let opened = sqlite::open(&options, Op::MIGRATIONS).await.expect("a new file");
     (dir, opened)
@@ -89,8 +89,8 @@ async fn a_letter_that_was_kept_before_is_one_letter_and_has_no_new_number() {
     let letter = DeadLetter {
         at: 1,
         cause: crate::Cause::new(crate::Code::INVALID, "no"),
-        subject: "rosey.db.user.joined".to_owned(),
-        headers: vec![(UNREAD.to_owned(), "/w==".to_owned())],
+        subject: "shop.db.user.joined".to_owned(),
+        headers: vec![(UNREAD.name.to_owned(), "/w==".to_owned())],
         payload: Vec::new(),
     };
     assert_eq!(bury(connection, std::slice::from_ref(&letter)).await.expect("kept"), 1);

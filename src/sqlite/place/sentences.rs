@@ -2,6 +2,8 @@
 
 use super::Place;
 
+use crate::hints::hints;
+
 impl Place {
     pub(super) fn gone(&self) -> String {
         let file = self.said.display();
@@ -81,8 +83,9 @@ impl Place {
     pub(crate) fn unchecked(&self) -> String {
         format!(
             "the database {} was made shorter by another program, by VACUUM as a rule, and it takes too long to read all of it \
-             now. This process goes on with it; `rosey verify` checks it",
-            self.said.display()
+             now. This process goes on with it; {} checks it",
+            self.said.display(),
+            hints().verify
         )
     }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use eitherway::store::{DeadLetter, Instances, Store};
 use eitherway::{Ack, Cause, Code, Error, Head, OpId, Operation, Received, Reply, Request, Via};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tower::Service;
 
 /// The path of its replies.
@@ -62,7 +63,7 @@ impl<O: Operation> Memory<O> {
         }
         if !request.op.spec().writes() {
             let json = (self.0.answer)(&state.applied, &request.op).to_string();
-            return Ok(O::decode_answer(index, json.as_bytes())?);
+            return answered(request, json);
         }
         let json = match state.ledger.get(&request.head.id) {
             Some((known, same, _)) if (*known, same) != (index, &payload) => {
@@ -79,7 +80,7 @@ impl<O: Operation> Memory<O> {
                 json
             }
         };
-        Ok(O::decode_answer(index, json.as_bytes())?)
+        answered(request, json)
     }
 }
 
@@ -87,6 +88,15 @@ impl<O> fmt::Debug for Memory<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memory").field("id", &self.0.id).finish_non_exhaustive()
     }
+}
+
+/// The answer: as it is written, where it is forwarded.
+fn answered<O: Operation>(request: &Request<O>, json: String) -> Result<O::Answer, Cause> {
+    let index = request.op.index();
+    Ok(match request.received() {
+        Some(_) => O::forward_answer(index, RawValue::from_string(json).unwrap())?,
+        None => O::decode_answer(index, json.as_bytes())?,
+    })
 }
 
 impl<O> Clone for Memory<O> {

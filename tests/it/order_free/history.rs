@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use eitherway::OpId;
+use eitherway::request::Shared;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -60,7 +60,7 @@ pub(crate) struct Delivery {
 
 #[derive(Clone, Debug)]
 pub(crate) enum What {
-    Op(Arc<Op>),
+    Op(Shared<Op>),
     /// What became of the nth message that was enqueued: sent, or an error and whether it is for good. A message
     /// that there is not has a number that nobody knows.
     Mark(usize, Option<(String, bool)>),
@@ -185,7 +185,7 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 fn what() -> impl Strategy<Value = What> {
-    let op = |op: Op| What::Op(Arc::new(op));
+    let op = |op: Op| What::Op(Shared::new(op));
     let mark = prop_oneof![Just(None), (text(), any::<bool>()).prop_map(Some)];
     prop_oneof![
         6 => user().prop_map(move |username| op(UserJoined { username }.into())),

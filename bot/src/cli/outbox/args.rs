@@ -40,6 +40,7 @@ impl OutboxArgs {
         }
         let mut options = OutboxOptions::new(path);
         options.file_mode = file_mode;
+        options.metrics_prefix = "rosey";
         options.most_events = self.outbox_events;
         options.most_bytes = self.outbox_mib.saturating_mul(1 << 20);
         options.synchronous = match self.outbox_synchronous {

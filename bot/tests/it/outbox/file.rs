@@ -59,7 +59,7 @@ async fn a_full_outbox_refuses_clearly_and_takes_again_when_there_is_room() {
     assert_eq!(error.fallback().unwrap().code(), Code::STORAGE);
     assert_eq!(error.class(), Class::Backend);
     let text = error.to_string();
-    assert!(text.contains("is full (at most 100 events") && text.contains("`rosey outbox`"), "{text}");
+    assert!(text.contains("is full (at most 100 events") && text.contains("`outbox::list`"), "{text}");
     assert!(error.request().is_some(), "to try again");
     // What is in it already is safe, full or not.
     store(&w.db, vec![events[0].clone()]).await;
@@ -123,7 +123,7 @@ fn what_waits_is_a_gauge_that_goes_up_and_down_with_it() {
     let gauges = || {
         let all = snapshotter.snapshot().into_vec().into_iter().filter_map(|(key, _, _, value)| {
             let labels: String = key.key().labels().map(|label| format!(" {}", label.value())).collect();
-            let name = key.key().name().strip_prefix("rosey_outbox_")?;
+            let name = key.key().name().strip_prefix("eitherway_outbox_")?;
             let DebugValue::Gauge(value) = value else { panic!("{value:?}") };
             Some((format!("{name}{labels}"), value.into_inner()))
         });

@@ -116,14 +116,15 @@ async fn the_oldest_garbage_is_summed_up_and_what_could_be_applied_yet_is_kept()
     let bytes = file.number("SELECT sum(length(payload)) FROM dead_letters").await;
     assert!(bytes < 80 << 20, "{bytes}");
     assert_eq!(file.number("SELECT count(*) FROM dead_letters WHERE code = 'clock'").await, 1);
-    let summary = file.texts("SELECT reason FROM dead_letters WHERE headers LIKE '%Rosey-Dropped%'").await;
+    let summary =
+        file.texts("SELECT reason FROM dead_letters WHERE headers LIKE '%Eitherway-Dropped%'").await;
     assert!(summary.len() == 1 && summary[0].contains("letters like it were dropped"), "{summary:?}");
 }
 
 /// The garbage that was kept, or is counted.
 async fn taken(file: &DbFile) -> i64 {
     file.number(
-        "SELECT coalesce(sum(coalesce(CAST(headers ->> 'Rosey-Dropped' AS INTEGER), 1)), 0)
+        "SELECT coalesce(sum(coalesce(CAST(headers ->> 'Eitherway-Dropped' AS INTEGER), 1)), 0)
          FROM dead_letters WHERE code = 'invalid'",
     )
     .await

@@ -27,7 +27,7 @@ mod future_times {
         for ahead in [86_390, 3_600, 320] {
             assert_eq!(status(&peer, ahead, "tomorrow").await.refusal(), Some(422), "{ahead} s");
             let mut headers = HeaderMap::new();
-            headers.insert("Rosey-Occurred-At", ((now() + ahead) * 1000).to_string().as_str());
+            headers.insert("Eitherway-Occurred-At", ((now() + ahead) * 1000).to_string().as_str());
             let said = peer.request_with("rosey.db.status.update", headers, r#"{"status":"tomorrow"}"#).await;
             assert_eq!(said.refusal(), Some(422), "{ahead} s, in a header");
             let millis = format!(r#"{{"status":"tomorrow","timestamp":{}}}"#, (now() + ahead) * 1000);
@@ -144,7 +144,7 @@ mod future_times {
         let paths = ["serve", "--nats-url", &nats, "--database-url", &database];
         let late = (10 * DAY * 1000).to_string();
         let arguments = [&paths[..], &days].concat();
-        let mut service = Program::start(&arguments, &[("ROSEY_TEST_CLOCK_OFFSET_MS", late.as_str())]);
+        let mut service = Program::start(&arguments, &[("EITHERWAY_TEST_CLOCK_OFFSET_MS", late.as_str())]);
         service.says("serving").await;
         w.emptied().await;
         assert_eq!(w.file.texts("SELECT username FROM user_stats").await, ["in time"]);
@@ -203,7 +203,8 @@ mod sweeps {
         let (nats, database, offset) = (server.url(), file.url(), (days_off * DAY).to_string());
         let paths = ["serve", "--nats-url", &nats, "--database-url", &database];
         let arguments: Vec<&str> = paths.iter().chain(more).copied().collect();
-        let environment = [("ROSEY_TEST_CLOCK_OFFSET_MS", offset.as_str()), ("ROSEY_SWEEP_EVERY_MS", "50")];
+        let environment =
+            [("EITHERWAY_TEST_CLOCK_OFFSET_MS", offset.as_str()), ("ROSEY_SWEEP_EVERY_MS", "50")];
         Program::start(&arguments, &environment)
     }
 
@@ -310,7 +311,7 @@ mod sweeps {
             let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
             command.args(["bot", "--chat", chat, "--nats-url", nats, "--outbox", outbox.to_str().unwrap()]);
             command.args(database.iter().flat_map(|url| ["--database-url", url]));
-            command.env("ROSEY_TEST_CLOCK_OFFSET_MS", (days_off * DAY).to_string());
+            command.env("EITHERWAY_TEST_CLOCK_OFFSET_MS", (days_off * DAY).to_string());
             let output = command.current_dir(dir.path()).output().unwrap();
             String::from_utf8_lossy(&output.stderr).into_owned()
         };

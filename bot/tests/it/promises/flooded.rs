@@ -164,7 +164,7 @@ async fn a_flood_into_the_services_own_inboxes_is_bounded_and_the_service_goes_o
                 stranger.publish(inbox, b"NATS/1.0 409 Exceeded MaxRequestBatch of 1\r\n\r\n", b"");
                 stranger.publish(
                     inbox,
-                    b"NATS/1.0\r\nRosey-Reply: 1\r\n\r\n",
+                    b"NATS/1.0\r\nEitherway-Reply: 1\r\n\r\n",
                     br#"{"id":"x","database":"y"}"#,
                 );
             }

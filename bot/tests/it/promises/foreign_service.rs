@@ -86,9 +86,9 @@ async fn a_foreign_service_that_comes_later_is_named_and_clients_leave_nats_unti
 #[tokio::test]
 async fn a_foreign_service_is_noticed_however_it_answers() {
     let mut ours_without_database = HeaderMap::new();
-    ours_without_database.insert("Rosey-Reply", "1");
+    ours_without_database.insert("Eitherway-Reply", "1");
     let mut another_database = ours_without_database.clone();
-    another_database.insert("Rosey-Database", "0123");
+    another_database.insert("Eitherway-Database", "0123");
     let slow = Duration::from_millis(400);
     for (group, delay, headers, words) in [
         (None, slow, HeaderMap::new(), "another kind"),
@@ -271,8 +271,8 @@ async fn the_word_of_a_stranger_about_a_copy_ends_no_service() {
     let peer = Peer::connect(&server).await;
     let database = peer.request("rosey.db.ping", "").await.json()["database_id"].as_str().unwrap().to_owned();
     let mut headers = async_nats::HeaderMap::new();
-    headers.insert("Rosey-Reply", "1");
-    headers.insert("Rosey-Database", database.as_str());
+    headers.insert("Eitherway-Reply", "1");
+    headers.insert("Eitherway-Database", database.as_str());
     let forged =
         r#"{"mode":"core","instance":"evil","started":1,"seen":1,"file":"/x","host":"y","knows":false}"#;
     let mut asked = peer.listen("rosey.db.who").await;

@@ -341,11 +341,11 @@ async fn answers_fit_into_the_smallest_messages_and_the_service_names_how_small_
         let lines = chat.json();
         let (last, kept) = (lines.as_array().unwrap().last().unwrap(), lines.as_array().unwrap().len());
         assert_eq!(last["message"], "line 29 of a long talk");
-        assert_eq!(chat.header("Rosey-Truncated"), Some((30 - kept).to_string().as_str()), "{kept}");
+        assert_eq!(chat.header("Eitherway-Truncated"), Some((30 - kept).to_string().as_str()), "{kept}");
         for verb in ["INFO", "STATS"] {
             let answer = peer.request(&format!("$SRV.{verb}.rosey-db"), "").await;
             let kept = answer.json()["endpoints"].as_array().unwrap().len();
-            let cut: usize = answer.header("Rosey-Truncated").unwrap().parse().unwrap();
+            let cut: usize = answer.header("Eitherway-Truncated").unwrap().parse().unwrap();
             assert!(kept + cut >= 16, "{verb}: {kept}, {cut}");
         }
         let long = format!(r#"{{"username":"{}"}}"#, "x".repeat(900));

@@ -227,7 +227,7 @@ async fn a_service_that_may_not_listen_to_everything_serves_and_says_what_that_c
     let peer = Peer { client: options.connect(server.url()).await.unwrap() };
     wait_until("it listens to each subject", || async {
         let asked = peer.client.request("rosey.db.query.channel_stats", "".into()).await;
-        asked.is_ok_and(|answer| answer.headers.is_some_and(|h| h.get("Rosey-Reply").is_some()))
+        asked.is_ok_and(|answer| answer.headers.is_some_and(|h| h.get("Eitherway-Reply").is_some()))
     })
     .await;
     let said = peer.request("rosey.db.user.joined", r#"{"username":"alice"}"#).await;

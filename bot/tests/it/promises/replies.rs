@@ -135,7 +135,7 @@ async fn a_peer_that_wants_an_answer_where_no_inbox_is_gets_none_and_nothing_is_
     let mut wrong = BTreeSet::new();
     loop {
         let message = next(&mut everything).await;
-        let ours = message.headers.as_ref().is_some_and(|h| h.get("Rosey-Reply").is_some())
+        let ours = message.headers.as_ref().is_some_and(|h| h.get("Eitherway-Reply").is_some())
             || String::from_utf8_lossy(&message.payload).contains("io.nats.micro");
         let inbox = message.subject.strip_prefix("_INBOX.").is_some_and(|rest| rest.len() > 20);
         if ours && !inbox {
@@ -331,9 +331,9 @@ async fn lines_that_do_not_fit_into_an_answer_are_left_out_the_oldest_first_and_
     let said = peer.request("rosey.db.stats.recent_chat.get", "{}").await;
     assert_eq!(said.refusal(), None, "{:?}", said.headers);
     assert_eq!(numbers(&said.json()), [4, 5, 6]);
-    assert_eq!(said.header("Rosey-Truncated"), Some("3"));
+    assert_eq!(said.header("Eitherway-Truncated"), Some("3"));
     let said = peer.request("rosey.db.stats.recent_chat.get", r#"{"limit":2}"#).await;
-    assert_eq!((numbers(&said.json()), said.header("Rosey-Truncated")), (vec![5, 6], None));
+    assert_eq!((numbers(&said.json()), said.header("Eitherway-Truncated")), (vec![5, 6], None));
 
     // Over either path it is the same answer.
     let (url, database) = (server.url(), file.url());
@@ -362,7 +362,7 @@ async fn a_list_never_fails_for_its_length_and_a_claim_takes_no_more_than_it_han
     for subject in ["rosey.db.query.open_sessions", "rosey.db.query.user_count_history"] {
         let said = peer.request(subject, "{}").await;
         assert_eq!(said.refusal(), None, "{subject}: {:?}", said.headers);
-        let omitted: usize = said.header("Rosey-Truncated").map_or(0, |count| count.parse().unwrap());
+        let omitted: usize = said.header("Eitherway-Truncated").map_or(0, |count| count.parse().unwrap());
         let entries = said.json().as_array().unwrap().len();
         assert!(entries > 10 && entries + omitted == 400, "{subject}: {entries} and {omitted}");
     }
@@ -434,7 +434,7 @@ async fn each_request_is_answered_once_also_beside_an_instance_that_listens_to_e
     let client = older.client.clone();
     tokio::spawn(async move {
         let mut headers = HeaderMap::new();
-        headers.insert("Rosey-Reply", "1");
+        headers.insert("Eitherway-Reply", "1");
         while let Some(message) = taken.next().await {
             let reply = message.reply.unwrap();
             client.publish_with_headers(reply, headers.clone(), r#"{"older":true}"#.into()).await.unwrap();

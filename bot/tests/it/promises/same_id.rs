@@ -79,7 +79,7 @@ async fn an_id_that_somebody_took_before_keeps_no_event_out_of_the_stream() {
     let peer = Peer::connect(&w.server).await;
     // Garbage of every form under the id, on other subjects and on its own.
     for (n, subject) in ["rosey.db.user.joined", "rosey.db.message.log"].into_iter().enumerate() {
-        for name in ["Nats-Msg-Id", "Rosey-Operation-Id"] {
+        for name in ["Nats-Msg-Id", "Eitherway-Operation-Id"] {
             let said = peer.request_with(subject, headers(&[(name, &format!("squat-{n}"))]), "garbage").await;
             assert!(said.body.contains("\"stream\":\"ROSEY\""), "{said:?}");
         }

@@ -170,16 +170,18 @@ async fn an_answer_names_the_operation_that_was_asked_by_our_own_header_and_no_o
         ("rosey.db.messages.outbound.get", "{}"),
         ("rosey.db.no.such.thing", "{}"),
     ] {
-        for (header, named) in
-            [("Rosey-Operation-Id", Some("one")), ("rosey-operation-id", Some("one")), ("Nats-Msg-Id", None)]
-        {
+        for (header, named) in [
+            ("Eitherway-Operation-Id", Some("one")),
+            ("eitherway-operation-id", Some("one")),
+            ("Nats-Msg-Id", None),
+        ] {
             let mut headers = HeaderMap::new();
             headers.insert(header, "one");
             let said = peer.request_with(subject, headers, payload).await;
-            assert_eq!(said.header("Rosey-Operation-Id"), named, "{subject} {payload} {header}");
+            assert_eq!(said.header("Eitherway-Operation-Id"), named, "{subject} {payload} {header}");
         }
         let said = peer.request(subject, payload).await;
-        assert_eq!(said.header("Rosey-Operation-Id"), None, "{subject} {payload}");
+        assert_eq!(said.header("Eitherway-Operation-Id"), None, "{subject} {payload}");
     }
 }
 

@@ -1,0 +1,93 @@
+//! A reply that is waited for: of a request, a ping, a question to the server.
+
+use std::fmt::Write;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use async_nats::{Client, Subject};
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::inbox::{Expects, Inbox, Settled};
+
+/// The future of a reply: how the wait for it ends. It has a slot in the inbox from its creation on; the slot is freed when
+/// the reply is settled, or when this is dropped. Cancel safe.
+#[derive(Debug)]
+pub(super) struct PendingReply {
+    inbox: Arc<Inbox>,
+    key: usize,
+    token: u64,
+    settled: oneshot::Receiver<Settled>,
+}
+
+impl PendingReply {
+    pub(super) const fn new(
+        inbox: Arc<Inbox>,
+        key: usize,
+        token: u64,
+        settled: oneshot::Receiver<Settled>,
+    ) -> Self {
+        Self { inbox, key, token, settled }
+    }
+
+    /// The reply to a question that is published with it; `None`, if it could not be published.
+    pub(super) async fn to(
+        client: &Client,
+        inbox: &Arc<Inbox>,
+        subject: Subject,
+        expects: Expects,
+        question: Bytes,
+    ) -> Option<Settled> {
+        let pending = inbox.wait(subject.clone(), expects);
+        client.publish_with_reply(subject, pending.subject(), question).await.ok()?;
+        Some(pending.await)
+    }
+
+    /// The reply subject.
+    pub(super) fn subject(&self) -> String {
+        let prefix = self.inbox.prefix();
+        let mut subject = String::with_capacity(prefix.len() + 24);
+        subject.push_str(prefix);
+        // Writing into a `String` does not fail.
+        let _ = write!(subject, "{}-{:x}", self.key, self.token);
+        subject
+    }
+}
+
+impl Future for PendingReply {
+    type Output = Settled;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Settled> {
+        Pin::new(&mut self.settled).poll(cx).map(|settled| settled.unwrap_or(Settled::Lost))
+    }
+}
+
+impl Drop for PendingReply {
+    fn drop(&mut self) {
+        self.inbox.forget(self.key, self.token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_that_is_interrupted_loses_no_reply_and_one_that_is_given_up_leaves_no_slot() {
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut pending = inbox.wait("a".into(), Expects::Service);
+        assert!(Pin::new(&mut pending).poll(&mut cx).is_pending());
+        inbox.deny("a");
+        assert!(matches!(Pin::new(&mut pending).poll(&mut cx), Poll::Ready(Settled::Denied(_))));
+        let mut given_up = inbox.wait("a".into(), Expects::Service);
+        assert!(Pin::new(&mut given_up).poll(&mut cx).is_pending());
+        assert_eq!(inbox.counts().waiting, 1);
+        drop((pending, given_up));
+        assert_eq!(inbox.counts().waiting, 0);
+    }
+}
