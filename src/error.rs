@@ -57,6 +57,9 @@ codes! {
     STOPPING = "stopping", 503, NotSent;
     /// The request could not be sent: not connected, no responders, service not recognised, or circuit open.
     UNAVAILABLE = "unavailable", 521, NotSent;
+    /// Its deadline had passed when it was taken up: this attempt has no effect. An earlier one may have had: ask again with the
+    /// same id and a later deadline.
+    EXPIRED = "expired", 504, NotSent;
     /// The request was sent and not answered: the connection was lost, or the answer cannot be read.
     UNANSWERED = "unanswered", 522, Unknown;
 }
@@ -87,7 +90,7 @@ pub enum Cause {
         message: Cow<'static, str>,
     },
     /// The operation itself refuses the request, the same on every repeat.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// Both paths failed.
     Both {
         /// Why the first path failed.
@@ -301,6 +304,12 @@ mod tests {
         assert!(both.is_timeout());
         assert_eq!(both.to_string(), "no answer within 2s; then the fallback: locked (busy)");
         assert!(both.primary().is_some() && both.fallback().is_some());
+    }
+
+    #[test]
+    fn an_error_is_small_enough_to_be_returned() {
+        // From 128 bytes on, clippy asks everybody who returns one to box it.
+        assert!(size_of::<Error<()>>() < 128, "{}", size_of::<Error<()>>());
     }
 
     #[test]

@@ -67,6 +67,7 @@
 mod answer;
 pub mod client;
 pub mod clock;
+mod deadline;
 pub mod error;
 #[cfg(feature = "sqlite")]
 mod files;
@@ -97,6 +98,7 @@ pub mod stack;
 pub mod store;
 
 pub use client::{Db, Stack};
+pub use deadline::Deadline;
 pub use eitherway_layers::{Class, Classify};
 pub use error::{Cause, Code, Error};
 pub use health::Health;

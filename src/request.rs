@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::clock;
+use crate::deadline::Deadline;
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
 
@@ -142,6 +143,12 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// The trace's id: 32 digits.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.parent.split('-').nth(1).unwrap_or_default()
+    }
+
     /// A context, if `parent` has the form of a `traceparent` (version, trace id, span id, flags in
     /// lower-case hexadecimal). Anything else yields `None` and no error: tracing must not refuse an
     /// operation.
@@ -168,19 +175,21 @@ pub struct Head {
     pub occurred_at: i64,
     /// The trace that the operation belongs to, if any; travels as `traceparent` and `tracestate`.
     pub trace: Option<Arc<Trace>>,
+    /// Until when its answer is of use, if that matters; travels as `Rosey-Deadline`.
+    pub deadline: Option<Deadline>,
 }
 
 impl Head {
     /// The head of an operation that happens now: a fresh id, and a time never below the last one issued.
     #[must_use]
     pub fn now() -> Self {
-        Self { id: OpId::new(), occurred_at: clock::issue(), trace: None }
+        Self { id: OpId::new(), occurred_at: clock::issue(), trace: None, deadline: None }
     }
 
     /// The head of an operation that happened at `occurred_at` (unix milliseconds), with a fresh id.
     #[must_use]
     pub fn at(occurred_at: i64) -> Self {
-        Self { id: OpId::new(), occurred_at, trace: None }
+        Self { id: OpId::new(), occurred_at, trace: None, deadline: None }
     }
 }
 

@@ -193,6 +193,7 @@ impl<O: Operation> NatsService<O> {
         if shared.health.denies(subject) {
             return Err(status::denied(subject));
         }
+        request.head.check_deadline()?;
         request.head.check(shared.future_tolerance, shared.past_tolerance)?;
         let mut payload = request.op.encode()?;
         let key = (way == Way::Stream && shared.health.keyed())

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 
 use crate::clock;
+use crate::deadline::Deadline;
 use crate::error::{Cause, Code};
 use crate::operation::{Operation, Refusal};
 use crate::request::{Head, OpId, Trace};
@@ -18,6 +19,8 @@ pub const OPERATION_ID: HeaderName = HeaderName::from_static("Rosey-Operation-Id
 pub const ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
 /// When the operation happened, in unix milliseconds.
 pub const OCCURRED_AT: HeaderName = HeaderName::from_static("Rosey-Occurred-At");
+/// Until when an answer is of use, in unix milliseconds.
+pub const DEADLINE: HeaderName = HeaderName::from_static("Rosey-Deadline");
 /// The W3C trace context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The W3C trace state.
@@ -69,6 +72,9 @@ pub fn head_to_headers(head: &Head) -> HeaderMap {
     headers.insert(OPERATION_ID, id.clone());
     headers.insert(ID, id);
     headers.insert(OCCURRED_AT, head.occurred_at.to_string());
+    if let Some(deadline) = head.deadline {
+        headers.insert(DEADLINE, deadline.millis().to_string());
+    }
     if let Some(trace) = &head.trace {
         headers.insert(TRACEPARENT, trace.parent.as_str());
         if let Some(state) = &trace.state {
@@ -101,9 +107,9 @@ pub fn head_or(
     let get = |name: HeaderName| headers.and_then(|headers| value(headers, &name));
     let id = get(OPERATION_ID).or_else(|| get(ID)).map_or_else(|| Ok(id()), OpId::parse)?;
     let trace = get(TRACEPARENT).and_then(|parent| Trace::new(parent, get(TRACESTATE))).map(Arc::new);
-    let claimed = get(OCCURRED_AT).and_then(|text| text.trim().parse().ok()).filter(|at| *at > 0);
-    let occurred_at = claimed.unwrap_or_else(|| from_timestamp(payload, arrival));
-    Ok(Head { id, occurred_at, trace })
+    let time = |name| get(name).and_then(|text| text.trim().parse().ok()).filter(|at| *at > 0);
+    let occurred_at = time(OCCURRED_AT).unwrap_or_else(|| from_timestamp(payload, arrival));
+    Ok(Head { id, occurred_at, trace, deadline: time(DEADLINE).map(Deadline::at) })
 }
 
 /// Whether the headers of a request contain an id.
@@ -174,7 +180,8 @@ pub fn refusal(message: &Message) -> Option<Cause> {
     let status = headers.get(ERROR_CODE)?.as_str().parse().unwrap_or(500);
     let reason = headers.get(ERROR).map_or("refused without a reason", |v| v.as_str());
     if let Some(code) = headers.get(REFUSAL) {
-        return Some(Cause::Refused(Refusal::new(code.as_str().to_owned(), reason.to_owned())));
+        let refusal = Refusal::new(code.as_str().to_owned(), reason.to_owned());
+        return Some(Cause::Refused(Box::new(refusal)));
     }
     Some(Cause::new(Code::from_status(status), reason.to_owned()))
 }
@@ -322,6 +329,7 @@ mod tests {
         let sent = Head {
             trace: Trace::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("a=b"))
                 .map(Arc::new),
+            deadline: Some(Deadline::at(1_699_999_999_999)),
             ..Head::at(1_699_999_999_999)
         };
         assert_eq!(head(Some(&head_to_headers(&sent)), b"{}", NOW).expect("head"), sent);
