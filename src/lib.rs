@@ -71,6 +71,7 @@ mod deadline;
 pub mod error;
 #[cfg(feature = "sqlite")]
 mod files;
+mod headers;
 pub mod health;
 #[cfg(test)]
 mod heard;
