@@ -65,6 +65,8 @@
 
 #[cfg(feature = "sqlite")]
 mod answer;
+#[cfg(feature = "axum")]
+mod axum;
 pub mod client;
 pub mod clock;
 mod deadline;
