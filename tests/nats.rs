@@ -133,7 +133,7 @@ async fn nothing_is_left_behind_by_calls_that_are_dropped() {
     let w = World::new().await;
     let peer = Peer::connect(&w.server).await;
     w.service.stop().await;
-    let _pretender = peer.pretend("0").await;
+    let _pretender = peer.pretend::<Op>("0").await;
     // Somebody takes the requests and never answers.
     let _silent = peer.listen("rosey.db.>").await;
     let db = nats_only(&w.nats);
@@ -194,7 +194,7 @@ async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_
     const QUEUE: u64 = 256;
     let server = NatsServer::start().await;
     let peer = Peer::connect(&server).await;
-    let _pretender = peer.pretend("0").await;
+    let _pretender = peer.pretend::<Op>("0").await;
     let _silent = peer.listen("rosey.db.message.log").await;
     let options = NatsOptions { queue: QUEUE as usize, ..NatsOptions::new(server.url()) };
     let nats = eitherway::nats::NatsService::<Op>::connect(options).await.unwrap();
@@ -245,7 +245,7 @@ async fn somebody_elses_answer_never_settles_a_call() {
     let server = NatsServer::start().await;
     let (file, peer, nats) = (DbFile::new(), Peer::connect(&server).await, nats(&server).await);
     let direct = file.open().await;
-    let _ping = peer.pretend(direct.database()).await;
+    let _ping = peer.pretend::<Op>(direct.database()).await;
     recognised(&nats).await;
     let _event = peer.answer("rosey.db.user.joined", HeaderMap::new(), "{}").await;
     let _query = peer.answer("rosey.db.stats.recent_chat.get", HeaderMap::new(), "[]").await;
@@ -323,7 +323,7 @@ async fn a_query_nobody_answers_falls_back_at_once() {
     let (file, peer, nats) = (DbFile::new(), Peer::connect(&server).await, nats(&server).await);
     let database = file.open().await;
     // A service is recognised, but nobody listens on the subjects of the operations.
-    let _ping = peer.pretend(database.database()).await;
+    let _ping = peer.pretend::<Op>(database.database()).await;
     let db = stack(&nats, &file).await;
     recognised(&nats).await;
     served_at_once_by_the_database(&db).await;

@@ -10,7 +10,9 @@ use eitherway::service::{JetStream, ServeError, ServiceOptions};
 use rosey::op::Op;
 use tokio::time;
 
-use super::{DbFile, DbService, LIMIT, NatsServer, Peer, wait_until};
+use eitherway_testkit::{LIMIT, NatsServer, Peer, wait_until};
+
+use super::{DbFile, DbService};
 
 /// A server with JetStream, and a file. No service yet.
 pub(crate) struct Durable {

@@ -247,7 +247,7 @@ async fn paths_that_come_and_go_under_load_lose_nothing_and_double_nothing() {
     let mut w = World::new().await;
     let (_replaying, _task) = w.replay();
     let mut load = Load::start(&w.db, 32);
-    let kept = |load: &Load| load.tally.outbox.load(std::sync::atomic::Ordering::Acquire);
+    let kept = |load: &Load| load.tally.by_outbox();
     wait_until("some are kept", || async { kept(&load) > 200 }).await;
     w.server.restart().await;
     let mut service = DbService::start(&w.server, &w.file).await;
@@ -263,7 +263,7 @@ async fn paths_that_come_and_go_under_load_lose_nothing_and_double_nothing() {
     load.served_by_nats(200).await;
     let sent = load.finish().await;
     w.emptied().await;
-    assert_eq!(load.tally.errors.lock().unwrap().len(), 0, "{:?}", load.tally.errors);
+    assert_eq!(load.tally.errors().len(), 0, "{:?}", load.tally.errors());
     assert_eq!(load.tally.by_nats() + load.tally.by_db() + kept(&load), sent);
     service.stop().await;
     verdict(&w.file, sent).await;

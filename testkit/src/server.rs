@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{LIMIT, Port, Url, holds_within};
+use crate::{LIMIT, Port, Url, holds_within, nats_server, proc};
 
-pub(crate) struct NatsServer {
+/// A server on a port of its own; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct NatsServer {
     port: Port,
     child: Option<Child>,
     arguments: Vec<String>,
@@ -22,22 +24,26 @@ impl Url for NatsServer {
 }
 
 impl NatsServer {
-    pub(crate) async fn start() -> Self {
+    /// Without JetStream. Returns when it takes connections.
+    ///
+    /// # Panics
+    /// There is no nats-server, or it does not start: the message says what to do, or what it logged.
+    pub async fn start() -> Self {
         Self::with(Vec::new(), "").await
     }
 
     /// With JetStream, its files in `dir`.
-    pub(crate) async fn with_jetstream(dir: &Path) -> Self {
+    pub async fn with_jetstream(dir: &Path) -> Self {
         Self::with(vec!["-js".to_owned(), "-sd".to_owned(), dir.display().to_string()], "").await
     }
 
     /// With lines of a configuration file.
-    pub(crate) async fn with_config(config: &str) -> Self {
+    pub async fn with_config(config: &str) -> Self {
         Self::with(Vec::new(), config).await
     }
 
     /// A server that is not running yet, on a port that nobody else takes.
-    pub(crate) fn down() -> Self {
+    pub fn down() -> Self {
         Self::prepare(Vec::new(), "")
     }
 
@@ -56,9 +62,9 @@ impl NatsServer {
     }
 
     /// Starts it, again on the same port, and returns when it takes connections.
-    pub(crate) async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         self.kill();
-        let program = std::env::var_os("NATS_SERVER_BIN").expect("no nats-server: run `cargo xtask test`");
+        let program = nats_server().unwrap_or_else(|e| panic!("{e}"));
         let child = Command::new(&program)
             .args(["-a", "127.0.0.1", "-p", &self.port.number.to_string(), "--name", &self.name()])
             .arg("-l")
@@ -68,9 +74,7 @@ impl NatsServer {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|e| {
-                panic!("no nats-server: run `cargo xtask test` ({}: {e})", program.display())
-            });
+            .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
         self.child = Some(child);
         let ready = holds_within(LIMIT, || {
             let (port, name) = (self.port.number, self.name());
@@ -80,13 +84,13 @@ impl NatsServer {
     }
 
     /// The same with another configuration, whatever it was started with before; without JetStream where that names none.
-    pub(crate) async fn restart_with(&mut self, config: &str) {
+    pub async fn restart_with(&mut self, config: &str) {
         self.arguments = self.configuration(config);
         self.restart().await;
     }
 
     /// SIGKILL, and waits until it is gone.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -94,17 +98,16 @@ impl NatsServer {
     }
 
     /// With JetStream from its next start on.
-    pub(crate) fn will_offer_jetstream(&mut self, dir: &Path) {
+    pub fn will_offer_jetstream(&mut self, dir: &Path) {
         self.arguments.extend(["-js".to_owned(), "-sd".to_owned(), dir.display().to_string()]);
     }
 
     /// SIGHUP, with other lines in its configuration file.
-    pub(crate) fn reload(&self, config: &str) {
+    pub fn reload(&self, config: &str) {
         self.configure(config);
         self.signal("-HUP");
     }
 
-    /// Writes its configuration file. The name stands there too: a server that finds another one than it has reloads nothing.
     /// The arguments for a configuration file with these lines, which is written.
     fn configuration(&self, lines: &str) -> Vec<String> {
         if lines.is_empty() {
@@ -114,18 +117,19 @@ impl NatsServer {
         vec!["-c".to_owned(), self.dir.path().join("nats.conf").display().to_string()]
     }
 
+    /// The name stands there too: a server that finds another one than it has reloads nothing.
     fn configure(&self, config: &str) {
         let named = format!("server_name: {:?}\n{config}", self.name());
         std::fs::write(self.dir.path().join("nats.conf"), named).unwrap();
     }
 
     /// SIGUSR2: it says that it is about to stop, closes its connections one by one, and ends.
-    pub(crate) fn begin_lame_duck(&self) {
+    pub fn begin_lame_duck(&self) {
         self.signal("-USR2");
     }
 
     /// Waits until it has ended.
-    pub(crate) async fn lame_duck_ended(&mut self) {
+    pub async fn lame_duck_ended(&mut self) {
         let mut child = self.child.take().expect("the server runs");
         let ended = holds_within(LIMIT, || {
             let ended = child.try_wait().unwrap().is_some();
@@ -135,27 +139,28 @@ impl NatsServer {
     }
 
     /// SIGSTOP: its connections stay, and nothing moves.
-    pub(crate) fn freeze(&self) {
+    pub fn freeze(&self) {
         self.signal("-STOP");
-        super::proc::wait_until_frozen(self.child.as_ref().expect("the server runs").id());
+        proc::wait_until_frozen(self.child.as_ref().expect("the server runs").id());
     }
 
     /// SIGCONT.
-    pub(crate) fn thaw(&self) {
+    pub fn thaw(&self) {
         self.signal("-CONT");
     }
 
     fn signal(&self, signal: &str) {
-        super::proc::signal(self.child.as_ref().expect("the server runs").id(), signal);
+        proc::signal(self.child.as_ref().expect("the server runs").id(), signal);
     }
 
-    pub(crate) fn log(&self) -> String {
+    /// What it has logged.
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     /// The name by which it greets: whoever else listens on the port has another one.
     fn name(&self) -> String {
-        format!("rosey-test-{}-{}", std::process::id(), self.port.number)
+        format!("test-{}-{}", std::process::id(), self.port.number)
     }
 }
 

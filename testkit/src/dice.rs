@@ -1,13 +1,16 @@
 //! Numbers without a pattern, the same in every run with the same seed.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 /// SplitMix64: good from its first number on, also for seeds that follow each other.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(crate) const fn new(seed: u64) -> Self {
+    /// Dice of this seed.
+    pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -20,17 +23,31 @@ impl Dice {
     }
 
     /// Dice of their own, for whoever throws at moments that others do not know.
-    pub(crate) fn another(&mut self) -> Self {
+    pub fn another(&mut self) -> Self {
         Self(self.next())
     }
 
     /// One of these numbers.
-    pub(crate) fn one_of(&mut self, range: RangeInclusive<u64>) -> u64 {
+    pub fn one_of(&mut self, range: RangeInclusive<u64>) -> u64 {
         range.start() + self.next() % (range.end() - range.start() + 1)
     }
 
     /// Whether something happens that happens in so many of a hundred cases.
-    pub(crate) fn in_a_hundred(&mut self, cases: u64) -> bool {
+    pub fn in_a_hundred(&mut self, cases: u64) -> bool {
         self.next() % 100 < cases
     }
+}
+
+/// A number that the environment names, for whoever wants another seed or a longer run; else the usual one. It is printed as it
+/// is to be set to repeat the run: `SEED=7`.
+///
+/// # Panics
+/// The variable holds something else.
+pub fn knob<T: FromStr + Display>(name: &str, usual: T) -> T {
+    let value = match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is not a number")),
+        Err(_) => usual,
+    };
+    eprintln!("{name}={value}");
+    value
 }

@@ -12,26 +12,28 @@ use tokio::task::JoinSet;
 use tower::Service;
 
 /// The path of its replies.
-pub(crate) const LINE: Via = Via::new("line", "[LINE]");
+pub const LINE: Via = Via::new("line", "[LINE]");
 
 type Answered<O> = Result<Reply<<O as Operation>::Answer>, Error<O>>;
 type Call<O> = (Request<O>, oneshot::Sender<Answered<O>>);
 
 /// Hands requests to a task that has a store. Each waits for its answer; nothing is repeated and nothing is stored.
-pub(crate) struct Line<O: Operation> {
+#[derive(Debug)]
+pub struct Line<O: Operation> {
     calls: mpsc::UnboundedSender<Call<O>>,
     health: watch::Receiver<Health>,
 }
 
 /// The other end. It ends when it is dropped: what waits for an answer is told that there is none.
-pub(crate) struct Served {
+#[derive(Debug)]
+pub struct Served {
     health: watch::Sender<Health>,
     _tasks: JoinSet<()>,
 }
 
 impl<O: Operation> Line<O> {
     /// A line to a store that serves at once.
-    pub(crate) fn to<D: Store<O>>(mut store: D) -> (Self, Served) {
+    pub fn to<D: Store<O>>(mut store: D) -> (Self, Served) {
         let (calls, mut queue) = mpsc::unbounded_channel::<Call<O>>();
         let database = Database { id: store.id().to_owned(), file: store.file_id(), instance: None };
         let (health, heard) = watch::channel(Health::of_path(LINE, |_| None).with_database(Some(database)));

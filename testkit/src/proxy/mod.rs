@@ -13,22 +13,24 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::{Port, Url, wait_until};
+use crate::{Port, Url, wait_until};
 use link::Link;
 
 /// Where bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Towards {
+pub enum Towards {
+    /// From a client to the server.
     Server,
+    /// From the server to a client.
     Client,
 }
 
 /// Both directions.
-pub(crate) const BOTH: [Towards; 2] = [Towards::Server, Towards::Client];
+pub const BOTH: [Towards; 2] = [Towards::Server, Towards::Client];
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// At once, with RST: what was on its way is gone.
     Reset,
     /// With FIN, as by a program that closes it.
@@ -37,7 +39,7 @@ pub(crate) enum End {
 
 /// What becomes of connections that come after a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NewOnes {
+pub enum NewOnes {
     /// Refused, as where nobody listens.
     Refused,
     /// Taken as usual.
@@ -75,7 +77,8 @@ struct Seen {
 }
 
 /// A proxy that listens until it is dropped.
-pub(crate) struct Proxy {
+#[derive(Debug)]
+pub struct Proxy {
     port: Port,
     wanted: watch::Sender<Wanted>,
     seen: watch::Receiver<Seen>,
@@ -90,12 +93,13 @@ impl Url for Proxy {
 
 impl Proxy {
     /// In front of a server, which may be down.
-    pub(crate) async fn before(server: &impl Url) -> Self {
+    pub async fn before(server: &impl Url) -> Self {
         let url = server.url();
         Self::to(url.trim_start_matches("nats://").parse().unwrap()).await
     }
 
-    pub(crate) async fn to(server: SocketAddr) -> Self {
+    /// In front of whatever listens at this address, or will.
+    pub async fn to(server: SocketAddr) -> Self {
         let port = Port::reserve();
         let (wanted, asked) = watch::channel(Wanted::default());
         let (says, seen) = watch::channel(Seen::default());
@@ -109,18 +113,19 @@ impl Proxy {
         proxy
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port.number))
     }
 
     /// How many connections stand, and how many there have been.
-    pub(crate) fn connections(&self) -> (usize, u64) {
+    pub fn connections(&self) -> (usize, u64) {
         let seen = self.seen.borrow();
         (seen.open.len(), seen.taken)
     }
 
-    /// Ends all connections, on both sides. New ones are refused, if they are, until [`heal`](Self::heal).
-    pub(crate) async fn cut(&self, end: End, new_ones: NewOnes) {
+    /// Ends all connections that stand, on both sides. New ones are refused, if they are, until [`heal`](Self::heal).
+    pub async fn cut(&self, end: End, new_ones: NewOnes) {
         let before = self.seen.borrow().open.clone();
         self.wanted.send_modify(|wanted| {
             wanted.cuts += 1;
@@ -134,29 +139,29 @@ impl Proxy {
     }
 
     /// Holds the bytes of a direction, or of both, from now on. Connections stand, and new ones are taken.
-    pub(crate) fn stall(&self, towards: impl IntoIterator<Item = Towards>) {
+    pub fn stall(&self, towards: impl IntoIterator<Item = Towards>) {
         self.change(towards, |weather| weather.stalled = true);
     }
 
     /// Every byte arrives so much later, in order, however many are on their way.
-    pub(crate) fn delay(&self, towards: impl IntoIterator<Item = Towards>, delay: Duration) {
+    pub fn delay(&self, towards: impl IntoIterator<Item = Towards>, delay: Duration) {
         self.change(towards, |weather| weather.delay = delay);
     }
 
     /// No more than so many bytes a second, by each connection and direction.
-    pub(crate) fn throttle(&self, towards: impl IntoIterator<Item = Towards>, bytes_per_second: u64) {
+    pub fn throttle(&self, towards: impl IntoIterator<Item = Towards>, bytes_per_second: u64) {
         assert!(bytes_per_second > 0, "that is `stall`");
         self.change(towards, |weather| weather.bytes_per_second = Some(bytes_per_second));
     }
 
     /// Ends a direction of the connections that stand: who reads there is told that nothing more comes, and what is still
     /// sent there gets lost. The other direction goes on. New connections are whole.
-    pub(crate) fn half_close(&self, towards: Towards) {
+    pub fn half_close(&self, towards: Towards) {
         self.change([towards], |weather| weather.ended += 1);
     }
 
     /// Lets everything pass again, what was held first. A connection that has ended does not come back.
-    pub(crate) async fn heal(&self) {
+    pub async fn heal(&self) {
         self.wanted.send_modify(|wanted| {
             wanted.deaf = false;
             for weather in &mut wanted.weather {

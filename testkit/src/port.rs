@@ -13,14 +13,16 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A free port. A lock beside it keeps it ours while its server is down.
 #[derive(Debug)]
-pub(crate) struct Port {
-    pub(crate) number: u16,
+pub struct Port {
+    /// Its number.
+    pub number: u16,
     _lock: File,
 }
 
 impl Port {
-    pub(crate) fn reserve() -> Self {
-        let locks = std::env::temp_dir().join("rosey-test-ports");
+    /// Takes a free port of the range 20000 to 29999, which systems do not give to outgoing connections.
+    pub fn reserve() -> Self {
+        let locks = std::env::temp_dir().join("eitherway-test-ports");
         std::fs::create_dir_all(&locks).unwrap();
         for _ in 0..COUNT {
             let turn = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(97));

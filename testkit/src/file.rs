@@ -1,39 +1,52 @@
 //! A SQLite file of one test, and a way to count in it that is not the code under test.
 
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use eitherway::operation::Persist;
 use eitherway::sql::{SqliteOptions, SqlxService, Verdict, verify};
-use rosey::op::Op;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 
-use super::rows;
+use crate::rows;
 
-pub(crate) struct DbFile {
+/// A file in a directory of its own, which is removed with it. Nothing is created before somebody opens it.
+#[derive(Debug)]
+pub struct DbFile<O> {
     dir: tempfile::TempDir,
+    operations: PhantomData<fn() -> O>,
 }
 
-impl DbFile {
-    pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+impl<O: Persist> Default for DbFile<O> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<O: Persist> DbFile<O> {
+    /// A directory without a file yet.
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), operations: PhantomData }
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.dir.path().join("rosey.db")
+    /// Where it is: named as the service is.
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join(O::SERVICE)
     }
 
     /// The directory that holds it and nothing else.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// The same as the address of a database.
+    pub fn url(&self) -> String {
         format!("sqlite://{}", self.path().display())
     }
 
     /// How a process opens it.
-    pub(crate) fn options(&self) -> SqliteOptions {
+    pub fn options(&self) -> SqliteOptions {
         let mut options = SqliteOptions::new(&self.url()).unwrap();
         // A test machine may be so slow that a neighbour holds the lock for longer than the usual 400 ms.
         options.busy_timeout = Duration::from_secs(4);
@@ -41,38 +54,39 @@ impl DbFile {
     }
 
     /// Opens it as one more process would.
-    pub(crate) async fn open(&self) -> SqlxService<Op> {
+    pub async fn open(&self) -> SqlxService<O> {
         SqlxService::open(&self.options()).await.unwrap()
     }
 
     /// What `verify` says of it.
-    pub(crate) async fn verdict(&self) -> Verdict {
-        verify::<Op>(&self.options(), |_| {}).await.unwrap()
+    pub async fn verdict(&self) -> Verdict {
+        verify::<O>(&self.options(), |_| {}).await.unwrap()
     }
 
-    /// Fails with everything that is not as it must be.
-    pub(crate) async fn assert_clean(&self) {
+    /// # Panics
+    /// Something is not as it must be; with all of it.
+    pub async fn assert_clean(&self) {
         let verdict = self.verdict().await;
         assert!(verdict.is_clean(), "`verify` disagrees: {:#?}", verdict.findings);
     }
 
     /// Moves the file and what belongs to it away, the file first: without it, nothing beside it is opened.
-    pub(crate) fn move_away(&self) {
+    pub fn move_away(&self) {
         self.move_to("", "moved-");
     }
 
     /// Moves all of it back, the file last.
-    pub(crate) fn move_back(&self) {
+    pub fn move_back(&self) {
         self.move_to("moved-", "");
     }
 
     fn move_to(&self, from: &str, to: &str) {
-        let mut names = vec!["rosey.db", "rosey.db-wal", "rosey.db-shm"];
+        let mut ends = vec!["", "-wal", "-shm"];
         if to.is_empty() {
-            names.reverse();
+            ends.reverse();
         }
-        for name in names {
-            let path = |prefix: &str| self.dir.path().join(format!("{prefix}{name}"));
+        for end in ends {
+            let path = |prefix: &str| self.dir.path().join(format!("{prefix}{}{end}", O::SERVICE));
             if path(from).exists() {
                 std::fs::rename(path(from), path(to)).unwrap();
             }
@@ -80,28 +94,28 @@ impl DbFile {
     }
 
     /// Statements of somebody else's program.
-    pub(crate) async fn execute(&self, sql: &'static str) {
+    pub async fn execute(&self, sql: &'static str) {
         rows::execute(self.connect().await, sql).await;
     }
 
     /// The number that a query answers.
-    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+    pub async fn number(&self, sql: &'static str) -> i64 {
         rows::number(self.connect().await, sql).await
     }
 
     /// The texts that a query answers.
-    pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
+    pub async fn texts(&self, sql: &'static str) -> Vec<String> {
         rows::texts(self.connect().await, sql).await
     }
 
     /// A connection that may write: somebody else's program.
-    pub(crate) async fn connect(&self) -> SqliteConnection {
+    pub async fn connect(&self) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(self.path());
         SqliteConnection::connect_with(&options).await.unwrap()
     }
 
     /// Takes the lock of the file, as somebody else's program: nobody writes until it is dropped.
-    pub(crate) async fn hold(&self) -> Held {
+    pub async fn hold(&self) -> Held {
         let mut connection = self.connect().await;
         sqlx::query("PRAGMA busy_timeout = 4000").execute(&mut connection).await.unwrap();
         sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
@@ -109,7 +123,7 @@ impl DbFile {
     }
 
     /// The same, if it is to be had within so many milliseconds.
-    pub(crate) async fn try_hold(&self, patience: u64) -> Option<Held> {
+    pub async fn try_hold(&self, patience: u64) -> Option<Held> {
         let options = SqliteConnectOptions::new().filename(self.path());
         let options = options.busy_timeout(Duration::from_millis(patience));
         let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
@@ -122,30 +136,34 @@ impl DbFile {
         }
     }
 
-    /// Works out again everything that the database derives: all of it is as it must be.
-    pub(crate) async fn assert_verified(&self) {
-        let options = SqliteOptions::new(&self.url()).unwrap();
-        let verdict = verify::<Op>(&options, |_| {}).await.unwrap();
-        assert!(verdict.is_clean(), "{verdict:?}");
+    /// As [`assert_clean`](Self::assert_clean), of a file that has something to compare.
+    ///
+    /// # Panics
+    /// Something is not as it must be, or there is nothing to compare.
+    pub async fn assert_verified(&self) {
+        let verdict = self.verdict().await;
+        assert!(verdict.is_clean(), "`verify` disagrees: {:#?}", verdict.findings);
         assert!(verdict.compared.values().sum::<u64>() > 0, "something was compared");
     }
 
     /// How many operations have taken effect.
-    pub(crate) async fn applied(&self) -> u64 {
+    pub async fn applied(&self) -> u64 {
         u64::try_from(self.number("SELECT count(*) FROM ledger").await).unwrap()
     }
 
     /// How many messages could not be understood.
-    pub(crate) async fn buried(&self) -> u64 {
+    pub async fn buried(&self) -> u64 {
         u64::try_from(self.number("SELECT count(*) FROM dead_letters").await).unwrap()
     }
 }
 
-/// The lock of a file.
-pub(crate) struct Held(SqliteConnection);
+/// The lock of a file. Dropped, it is released some time later.
+#[derive(Debug)]
+pub struct Held(SqliteConnection);
 
 impl Held {
-    pub(crate) async fn release(mut self) {
+    /// Releases the lock, and returns when it is free.
+    pub async fn release(mut self) {
         sqlx::query("ROLLBACK").execute(&mut self.0).await.unwrap();
         self.0.close().await.unwrap();
     }

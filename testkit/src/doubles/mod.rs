@@ -4,5 +4,5 @@
 mod bus;
 mod store;
 
-pub(crate) use bus::{LINE, Line, Served};
-pub(crate) use store::{MEMORY, Memory};
+pub use bus::{LINE, Line, Served};
+pub use store::{MEMORY, Memory};

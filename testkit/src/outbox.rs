@@ -1,51 +1,67 @@
 //! The file of an outbox of one test.
 
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
+use eitherway::Operation;
 use eitherway::outbox::{OutboxOptions, OutboxService};
-use rosey::op::Op;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 
-use super::rows;
+use crate::rows;
 
-pub(crate) struct OutboxFile {
-    pub(crate) dir: tempfile::TempDir,
+/// A file in a directory of its own, which is removed with it. Nothing is created before somebody opens it.
+#[derive(Debug)]
+pub struct OutboxFile<O> {
+    /// The directory.
+    pub dir: tempfile::TempDir,
+    operations: PhantomData<fn() -> O>,
 }
 
-impl OutboxFile {
-    pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+impl<O: Operation> Default for OutboxFile<O> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<O: Operation> OutboxFile<O> {
+    /// A directory without a file yet.
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), operations: PhantomData }
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
         self.dir.path().join("test.outbox")
     }
 
-    pub(crate) fn options(&self) -> OutboxOptions {
+    /// How a process opens it.
+    pub fn options(&self) -> OutboxOptions {
         OutboxOptions::new(self.path())
     }
 
-    pub(crate) async fn open(&self) -> OutboxService<Op> {
+    /// Opens it, and takes its lock.
+    pub async fn open(&self) -> OutboxService<O> {
         OutboxService::open(&self.options()).await.unwrap()
     }
 
     /// A connection of somebody who knows nothing of us.
-    pub(crate) async fn connect(&self) -> SqliteConnection {
+    pub async fn connect(&self) -> SqliteConnection {
         SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(self.path())).await.unwrap()
     }
 
-    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+    /// The number that a query answers.
+    pub async fn number(&self, sql: &'static str) -> i64 {
         rows::number(self.connect().await, sql).await
     }
 
     /// How many events wait in it; none while it cannot be asked, because it is being made, or was taken away.
-    pub(crate) async fn waiting(&self) -> Option<i64> {
+    pub async fn waiting(&self) -> Option<i64> {
         self.count("").await
     }
 
     /// Whether an event with this text waits in it; as above.
-    pub(crate) async fn holds(&self, text: &str) -> Option<bool> {
+    pub async fn holds(&self, text: &str) -> Option<bool> {
         self.count(text).await.map(|number| number > 0)
     }
 
@@ -58,11 +74,13 @@ impl OutboxFile {
         number.ok()
     }
 
-    pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
+    /// The texts that a query answers.
+    pub async fn texts(&self, sql: &'static str) -> Vec<String> {
         rows::texts(self.connect().await, sql).await
     }
 
-    pub(crate) async fn change(&self, sql: &'static str) {
+    /// Runs statements.
+    pub async fn change(&self, sql: &'static str) {
         rows::execute(self.connect().await, sql).await;
     }
 }

@@ -1,6 +1,7 @@
 //! A store in memory.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,10 +13,10 @@ use serde_json::Value;
 use tower::Service;
 
 /// The path of its replies.
-pub(crate) const MEMORY: Via = Via::new("memory", "[MEMORY]");
+pub const MEMORY: Via = Via::new("memory", "[MEMORY]");
 
 /// Remembers what was applied, and answers from it. Exactly once, until the process ends; an answer is as long as it is.
-pub(crate) struct Memory<O>(Arc<Shared<O>>);
+pub struct Memory<O>(Arc<Shared<O>>);
 
 struct Shared<O> {
     id: String,
@@ -34,7 +35,7 @@ struct State<O> {
 
 impl<O: Operation> Memory<O> {
     /// An empty one. `answer` answers an operation, from what is applied so far, this one included.
-    pub(crate) fn new(id: &str, answer: fn(&[Request<O>], &O) -> Value) -> Self {
+    pub fn new(id: &str, answer: fn(&[Request<O>], &O) -> Value) -> Self {
         let (ledger, applied, letters) = (HashMap::new(), Vec::new(), Vec::new());
         let state = Mutex::new(State { ledger, applied, letters, closed: false });
         let duplicates = O::SPECS.iter().map(|_| AtomicU64::new(0)).collect();
@@ -42,11 +43,12 @@ impl<O: Operation> Memory<O> {
     }
 
     /// What has taken effect, in this order.
-    pub(crate) fn applied(&self) -> Vec<Request<O>> {
+    pub fn applied(&self) -> Vec<Request<O>> {
         self.0.state.lock().unwrap().applied.clone()
     }
 
-    pub(crate) fn letters(&self) -> Vec<DeadLetter> {
+    /// What was put aside.
+    pub fn letters(&self) -> Vec<DeadLetter> {
         self.0.state.lock().unwrap().letters.clone()
     }
 
@@ -78,6 +80,12 @@ impl<O: Operation> Memory<O> {
             }
         };
         Ok(O::decode_answer(index, json.as_bytes())?)
+    }
+}
+
+impl<O> fmt::Debug for Memory<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("id", &self.0.id).finish_non_exhaustive()
     }
 }
 

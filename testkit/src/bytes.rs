@@ -4,14 +4,17 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::{LIMIT, Url};
+use crate::{LIMIT, Url};
 
-pub(crate) struct BytesPeer {
+/// A connection on which a test writes what it likes.
+#[derive(Debug)]
+pub struct BytesPeer {
     reader: BufReader<TcpStream>,
 }
 
 impl BytesPeer {
-    pub(crate) fn connect(server: &impl Url) -> Self {
+    /// Connects, and says who it is.
+    pub fn connect(server: &impl Url) -> Self {
         let address = server.url().trim_start_matches("nats://").to_owned();
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -24,11 +27,12 @@ impl BytesPeer {
     }
 
     /// Publishes with this header block, to be answered nowhere.
-    pub(crate) fn publish(&mut self, subject: &str, header: &[u8], payload: &[u8]) {
+    pub fn publish(&mut self, subject: &str, header: &[u8], payload: &[u8]) {
         self.publish_with_reply(subject, b"", header, payload);
     }
 
-    pub(crate) fn publish_with_reply(&mut self, subject: &str, reply: &[u8], header: &[u8], payload: &[u8]) {
+    /// The same, to be answered there.
+    pub fn publish_with_reply(&mut self, subject: &str, reply: &[u8], header: &[u8], payload: &[u8]) {
         let verb = if header.is_empty() { "PUB" } else { "HPUB" };
         let mut bytes = format!("{verb} {subject} ").into_bytes();
         bytes.extend_from_slice(reply);
@@ -43,7 +47,7 @@ impl BytesPeer {
     }
 
     /// Waits until the server has read all of it, and has complained of none.
-    pub(crate) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         self.line(b"PING");
         loop {
             let mut line = String::new();

@@ -4,22 +4,22 @@ use std::process::Command;
 use std::time::Instant;
 
 /// The memory that it occupies, in bytes.
-pub(crate) fn rss(process: u32) -> u64 {
+pub fn rss(process: u32) -> u64 {
     status(process, "VmRSS:") * 1024
 }
 
 /// The most that it has ever occupied.
-pub(crate) fn rss_peak(process: u32) -> u64 {
+pub fn rss_peak(process: u32) -> u64 {
     status(process, "VmHWM:") * 1024
 }
 
 /// How many files, sockets and pipes it has open.
-pub(crate) fn file_descriptors(process: u32) -> usize {
+pub fn file_descriptors(process: u32) -> usize {
     std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
 }
 
 /// How many threads it has.
-pub(crate) fn threads(process: u32) -> u64 {
+pub fn threads(process: u32) -> u64 {
     status(process, "Threads:")
 }
 
@@ -31,12 +31,12 @@ fn status(process: u32, name: &str) -> u64 {
 }
 
 /// Sends a signal, named as `kill` names it.
-pub(crate) fn signal(process: u32, signal: &str) {
+pub fn signal(process: u32, signal: &str) {
     assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
 }
 
 /// Waits until a process that was sent SIGSTOP has stopped, all of its threads: until then it answers.
-pub(crate) fn wait_until_frozen(process: u32) {
+pub fn wait_until_frozen(process: u32) {
     let since = Instant::now();
     let stopped = |stat: String| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 't']));
     let all = || {
@@ -44,7 +44,7 @@ pub(crate) fn wait_until_frozen(process: u32) {
         threads.flatten().all(|thread| std::fs::read_to_string(thread.path().join("stat")).is_ok_and(stopped))
     };
     while !all() {
-        assert!(since.elapsed() < super::LIMIT, "the process does not stop");
+        assert!(since.elapsed() < crate::LIMIT, "the process does not stop");
         std::thread::yield_now();
     }
 }

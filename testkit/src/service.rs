@@ -1,38 +1,48 @@
 //! The database service, in a task of the test.
 
 use eitherway::nats::NatsOptions;
+use eitherway::operation::Persist;
 use eitherway::service::{ServeError, Served, ServiceOptions, serve};
 use eitherway::sql::SqlxService;
-use rosey::op::Op;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{DbFile, LIMIT, Url};
+use crate::{DbFile, LIMIT, Url};
 
-pub(crate) struct DbService {
-    pub(crate) sqlx: SqlxService<Op>,
+/// A service that ends without a word when it is dropped, and drains when it is stopped.
+#[derive(Debug)]
+pub struct DbService<O> {
+    /// Its store.
+    pub sqlx: SqlxService<O>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<Served, ServeError>>,
 }
 
-impl DbService {
+impl<O: Persist> DbService<O> {
     /// Starts one on the file, and returns when it listens.
-    pub(crate) async fn start(server: &impl Url, file: &DbFile) -> Self {
+    pub async fn start(server: &impl Url, file: &DbFile<O>) -> Self {
         Self::try_start(server, file, ServiceOptions::default()).await.unwrap()
     }
 
-    pub(crate) async fn try_start(
+    /// The same with options.
+    ///
+    /// # Errors
+    /// What the service says at its start.
+    pub async fn try_start(
         server: &impl Url,
-        file: &DbFile,
+        file: &DbFile<O>,
         options: ServiceOptions,
     ) -> Result<Self, ServeError> {
         Self::try_start_at(&server.url(), file, options).await
     }
 
     /// The same, on a server of this address.
-    pub(crate) async fn try_start_at(
+    ///
+    /// # Errors
+    /// What the service says at its start.
+    pub async fn try_start_at(
         url: &str,
-        file: &DbFile,
+        file: &DbFile<O>,
         options: ServiceOptions,
     ) -> Result<Self, ServeError> {
         let sqlx = file.open().await;
@@ -52,7 +62,7 @@ impl DbService {
     }
 
     /// Tells it to stop, and waits until it has.
-    pub(crate) async fn stop(self) -> Served {
+    pub async fn stop(self) -> Served {
         self.stop.send(()).unwrap();
         let served =
             tokio::time::timeout(LIMIT, self.task).await.expect("the service stops").unwrap().unwrap();

@@ -1,14 +1,10 @@
-//! The fault kit's proxy does to a connection what it says: otherwise a test that uses it proves nothing.
-#![cfg(all(feature = "nats", feature = "sqlite"))]
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
+//! The proxy does to a connection what it says: otherwise a test that uses it proves nothing.
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use support::*;
+use eitherway::nats::{NatsOptions, NatsService};
+use eitherway_testkit::{BOTH, End, LIMIT, NatsServer, NewOnes, Proxy, Towards, Url, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -170,7 +166,7 @@ async fn where_nobody_listens_a_connection_is_reset() {
 async fn a_client_of_nats_works_through_it_and_notices_a_cut() {
     let server = NatsServer::start().await;
     let proxy = Proxy::before(&server).await;
-    let nats = nats(&proxy).await;
+    let nats = NatsService::<super::world::Op>::connect(NatsOptions::new(proxy.url())).await.unwrap();
     wait_until("connected", || async { nats.status().borrow().connected }).await;
     proxy.cut(End::Reset, NewOnes::Refused).await;
     wait_until("disconnected", || async { !nats.status().borrow().connected }).await;
