@@ -54,6 +54,9 @@ codes! {
     STOPPING = "stopping", 503, NotSent;
     /// The request could not be sent: not connected, no responders, service not recognised, or circuit open.
     UNAVAILABLE = "unavailable", 521, NotSent;
+    /// Its deadline had passed when it was taken up: this attempt has no effect. An earlier one may have had: ask again with the
+    /// same id and a later deadline.
+    EXPIRED = "expired", 504, NotSent;
     /// The request was sent and not answered: the connection was lost, or the answer cannot be read.
     UNANSWERED = "unanswered", 522, Unknown;
 }
@@ -106,7 +109,7 @@ pub enum Cause {
         message: Cow<'static, str>,
     },
     /// The operation itself refuses the request, the same on every repeat.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// Both paths failed.
     Both {
         /// Why the first path failed.

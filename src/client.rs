@@ -96,14 +96,29 @@ impl<S> Db<S> {
 
     /// Sends a request unchanged; a retry passes the request of the failed attempt.
     ///
+    /// Waits until the [deadline](Head::deadline) at the longest, if the request has one. What was sent until then is dropped by
+    /// whoever holds it.
+    ///
     /// # Errors
-    /// The error of the stack, with the request.
+    /// The error of the stack, with the request. At the deadline `Elapsed` (class `Unknown`); behind it `expired`.
     pub async fn send<O>(&self, request: Request<O>) -> Result<Reply<O::Answer>, Error<O>>
     where
         O: Operation,
         S: Stack<O>,
     {
         let kept = request.clone();
-        self.stack.clone().oneshot(request).await.map_err(|e| e.into().or_request(|| kept))
+        let answer = self.stack.clone().oneshot(request);
+        let Some(deadline) = kept.head.deadline else {
+            return answer.await.map_err(|e| e.into().or_request(|| kept));
+        };
+        if let Err(expired) = deadline.check() {
+            return Err(Error::new(expired, kept));
+        }
+        let time = deadline.remaining();
+        // Waiting for room in the stack counts as well.
+        match tokio::time::timeout(time, answer).await {
+            Ok(result) => result.map_err(|e| e.into().or_request(|| kept)),
+            Err(_) => Err(Error::new(Cause::Elapsed(time), kept)),
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! What travels with every operation beside itself: id, time and trace.
 
+mod http;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cause::{Cause, Code};
 use crate::clock;
+use crate::deadline::Deadline;
 use crate::hints::option;
 use crate::id::OpId;
 
@@ -18,6 +21,12 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// The trace's id: 32 digits.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.parent.split('-').nth(1).unwrap_or_default()
+    }
+
     /// A context, if `parent` has the form of a `traceparent` (version, trace id, span id, flags in
     /// lower-case hexadecimal). Anything else yields `None` and no error: tracing must not refuse an
     /// operation.
@@ -44,19 +53,21 @@ pub struct Head {
     pub occurred_at: i64,
     /// The trace that the operation belongs to, if any; travels as `traceparent` and `tracestate`.
     pub trace: Option<Arc<Trace>>,
+    /// Until when its answer is of use, if that matters; travels as `Eitherway-Deadline`.
+    pub deadline: Option<Deadline>,
 }
 
 impl Head {
     /// The head of an operation that happens now: a fresh id, and a time never below the last one issued.
     #[must_use]
     pub fn now() -> Self {
-        Self { id: OpId::new(), occurred_at: clock::issue(), trace: None }
+        Self { id: OpId::new(), occurred_at: clock::issue(), trace: None, deadline: None }
     }
 
     /// The head of an operation that happened at `occurred_at` (unix milliseconds), with a fresh id.
     #[must_use]
     pub fn at(occurred_at: i64) -> Self {
-        Self { id: OpId::new(), occurred_at, trace: None }
+        Self { id: OpId::new(), occurred_at, trace: None, deadline: None }
     }
 
     /// The default limit on how far in the future an operation may claim to have happened.

@@ -15,7 +15,7 @@ impl Header {
         Self { name, former: Some(former) }
     }
 
-    /// A header that others have named.
+    /// A header that has had one name only.
     #[cfg(feature = "nats")]
     const fn standard(name: &'static str) -> Self {
         Self { name, former: None }
@@ -40,6 +40,7 @@ mod messages {
 
     pub(crate) const OPERATION_ID: Header = Header::new("Eitherway-Operation-Id", "Rosey-Operation-Id");
     pub(crate) const OCCURRED_AT: Header = Header::new("Eitherway-Occurred-At", "Rosey-Occurred-At");
+    pub(crate) const DEADLINE: Header = Header::standard("Eitherway-Deadline");
     pub(crate) const REPLY: Header = Header::new("Eitherway-Reply", "Rosey-Reply");
     pub(crate) const DATABASE: Header = Header::new("Eitherway-Database", "Rosey-Database");
     pub(crate) const TRUNCATED: Header = Header::new("Eitherway-Truncated", "Rosey-Truncated");
@@ -52,7 +53,7 @@ mod messages {
 
 #[cfg(feature = "nats")]
 pub(crate) use messages::{
-    DATABASE, LOOK, MSG_ID, OCCURRED_AT, OPERATION_ID, REFUSAL, REPLY, TRACEPARENT, TRACESTATE, TRUNCATED,
+    DATABASE, DEADLINE, LOOK, MSG_ID, OCCURRED_AT, OPERATION_ID, REFUSAL, REPLY, TRACEPARENT, TRACESTATE, TRUNCATED,
 };
 
 /// Under which a dead letter keeps the bytes of a header that cannot be read, in base64.

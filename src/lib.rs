@@ -65,9 +65,12 @@
 
 #[cfg(feature = "sqlite")]
 mod answer;
+#[cfg(feature = "axum")]
+mod axum;
 mod cause;
 pub mod client;
 pub mod clock;
+mod deadline;
 pub mod error;
 mod head;
 mod headers;
@@ -102,6 +105,7 @@ pub mod stack;
 pub mod store;
 
 pub use client::{Db, Stack};
+pub use deadline::Deadline;
 pub use eitherway_layers::{Class, Classify};
 pub use error::{Cause, Code, Error};
 pub use health::Health;

@@ -196,6 +196,7 @@ impl<O: Operation> NatsService<O> {
         if shared.health.denies(subject) {
             return Err(status::denied(subject));
         }
+        request.head.check_deadline()?;
         request.head.check(shared.future_tolerance, shared.past_tolerance)?;
         let payload = request.op.payload()?;
         let key = (way == Way::Stream && shared.health.keyed())

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use crate::clock;
+use crate::deadline::Deadline;
 use crate::error::{Cause, Code};
 use crate::headers::{self, Header};
 use crate::operation::{Operation, Refusal, Spec};
@@ -20,6 +21,8 @@ pub const OPERATION_ID: HeaderName = HeaderName::from_static(headers::OPERATION_
 pub const ID: HeaderName = HeaderName::from_static(headers::MSG_ID.name);
 /// When the operation happened, in unix milliseconds.
 pub const OCCURRED_AT: HeaderName = HeaderName::from_static(headers::OCCURRED_AT.name);
+/// Until when an answer is of use, in unix milliseconds.
+pub const DEADLINE: HeaderName = HeaderName::from_static(headers::DEADLINE.name);
 /// The W3C trace context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static(headers::TRACEPARENT.name);
 /// The W3C trace state.
@@ -79,6 +82,9 @@ pub fn head_to_headers(head: &Head) -> HeaderMap {
     headers.insert(OPERATION_ID, id.clone());
     headers.insert(ID, id);
     headers.insert(OCCURRED_AT, head.occurred_at.to_string());
+    if let Some(deadline) = head.deadline {
+        headers.insert(DEADLINE, deadline.millis().to_string());
+    }
     if let Some(trace) = &head.trace {
         headers.insert(TRACEPARENT, trace.parent.as_str());
         if let Some(state) = &trace.state {
@@ -111,9 +117,10 @@ pub fn head_or(
     let get = |header: Header| headers.and_then(|headers| value(headers, header));
     let id = id_in(headers).map_or_else(|| Ok(id()), OpId::parse)?;
     let trace = get(headers::TRACEPARENT).and_then(|parent| Trace::new(parent, get(headers::TRACESTATE)));
-    let claimed = get(headers::OCCURRED_AT).and_then(|text| text.trim().parse().ok()).filter(|at| *at > 0);
-    let occurred_at = claimed.unwrap_or_else(|| from_timestamp(payload, arrival));
-    Ok(Head { id, occurred_at, trace: trace.map(Arc::new) })
+    let time = |header| get(header).and_then(|text| text.trim().parse().ok()).filter(|at| *at > 0);
+    let occurred_at = time(headers::OCCURRED_AT).unwrap_or_else(|| from_timestamp(payload, arrival));
+    let deadline = time(headers::DEADLINE).map(Deadline::at);
+    Ok(Head { id, occurred_at, trace: trace.map(Arc::new), deadline })
 }
 
 /// Whether the headers of a request contain an id.
@@ -201,7 +208,8 @@ pub fn refusal(message: &Message) -> Option<Cause> {
     let status = headers.get(ERROR_CODE)?.as_str().parse().unwrap_or(500);
     let reason = headers.get(ERROR).map_or("refused without a reason", |v| v.as_str());
     if let Some(code) = said(message, headers::REFUSAL) {
-        return Some(Cause::Refused(Refusal::new(code.to_owned(), reason.to_owned())));
+        let refusal = Refusal::new(code.to_owned(), reason.to_owned());
+        return Some(Cause::Refused(Box::new(refusal)));
     }
     Some(Cause::new(Code::from_status(status), reason.to_owned()))
 }
@@ -350,6 +358,7 @@ mod tests {
         let sent = Head {
             trace: Trace::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("a=b"))
                 .map(Arc::new),
+            deadline: Some(Deadline::at(1_699_999_999_999)),
             ..Head::at(1_699_999_999_999)
         };
         assert_eq!(head(Some(&head_to_headers(&sent)), b"{}", NOW).expect("head"), sent);

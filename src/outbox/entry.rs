@@ -27,6 +27,7 @@ impl Put {
     /// # Errors
     /// When a check refuses it, as every path does.
     pub(super) fn new<O: Operation>(request: &Request<O>, options: &OutboxOptions) -> Result<Self, Cause> {
+        request.head.check_deadline()?;
         request.head.check(options.future_tolerance, options.past_tolerance)?;
         let payload = std::str::from_utf8(request.op.payload()?)
             .map(str::to_owned)
@@ -89,8 +90,8 @@ impl Entry {
             Cause::new(Code::INVALID, format!("this program knows no operation {}", self.operation))
         })?;
         let trace = self.parent.as_deref().and_then(|parent| Trace::new(parent, self.state.as_deref()));
-        let head =
-            Head { id: OpId::parse(&self.id)?, occurred_at: self.occurred_at, trace: trace.map(Arc::new) };
+        let trace = trace.map(Arc::new);
+        let head = Head { id: OpId::parse(&self.id)?, trace, ..Head::at(self.occurred_at) };
         Ok(Request::with_head(head, O::decode(index, self.payload.as_bytes())?))
     }
 }

@@ -78,6 +78,7 @@ from! {
     NatsPath: NatsOptions => Nats::Options;
     NatsPath: NatsService<O> => Nats::Service;
     OutboxPath: &str => |file: &str| Outbox::Options(OutboxOptions::new(file));
+    OutboxPath: String => |file: String| Outbox::Options(OutboxOptions::new(file));
     OutboxPath: PathBuf => |file: PathBuf| Outbox::Options(OutboxOptions::new(file));
     OutboxPath: OutboxOptions => Outbox::Options;
     OutboxPath: OutboxService<O> => |open| Outbox::Service(Some(open));

@@ -19,6 +19,8 @@ pub struct Served {
     pub repeated: u64,
     /// Of these: refused, because of what they asked.
     pub refused: u64,
+    /// Of these: dropped, because their deadline had passed.
+    pub expired: u64,
     /// Of these: failed, because of the database; the sender was told.
     pub failed: u64,
     /// Of these: given back to the stream at the end, not done; another instance or the next start does them.
@@ -45,6 +47,7 @@ pub(super) struct Operation {
     pub(super) taken: AtomicU64,
     pub(super) done: AtomicU64,
     pub(super) refused: AtomicU64,
+    pub(super) expired: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) returned: AtomicU64,
     pub(super) lost: AtomicU64,
@@ -73,6 +76,7 @@ impl Served {
             done: self.done + other.done,
             repeated: self.repeated + other.repeated,
             refused: self.refused + other.refused,
+            expired: self.expired + other.expired,
             failed: self.failed + other.failed,
             returned: self.returned + other.returned,
             lost: self.lost + other.lost,
@@ -90,6 +94,7 @@ impl Operation {
             taken: read(&self.taken),
             done: read(&self.done),
             refused: read(&self.refused),
+            expired: read(&self.expired),
             failed: read(&self.failed),
             returned: read(&self.returned),
             lost: read(&self.lost),

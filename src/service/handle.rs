@@ -127,6 +127,7 @@ async fn perform<O: Operation, D: Store<O>>(
         return Err(Cause::new(Code::INVALID, why));
     }
     let head = wire::head_or(message.headers.as_ref(), &message.payload, *arrival, || id.clone())?;
+    head.check_deadline()?;
     let op = O::decode(index, &message.payload)?;
     let spec = &O::SPECS[index];
     if message.reply.is_none() && (!spec.writes() || spec.lists()) {
@@ -150,12 +151,13 @@ async fn perform<O: Operation, D: Store<O>>(
             Err(error) => error,
         };
         let cause = error.cause().clone();
+        let over = cause.class() == Class::Rejected || cause.code() == Code::EXPIRED;
         shared.counters.of(index).note(&cause);
-        if cause.class() != Class::Rejected {
+        if !over {
             shared.troubles.database_fails(spec.name, &cause);
         }
         // A caller who waits for an answer is told, and falls back or tries again. A plain publish has no other path.
-        let hopeless = cause.class() == Class::Rejected || message.reply.is_some();
+        let hopeless = over || message.reply.is_some();
         if !hopeless {
             again.because(&cause);
         }
@@ -177,7 +179,9 @@ async fn refuse<O: Operation, D: Store<O>>(
     let (spec, counters) = (&O::SPECS[index], shared.counters.of(index));
     let refused = cause.class() == Class::Rejected;
     counters.note(&cause);
-    if refused {
+    if cause.code() == Code::EXPIRED {
+        count(&counters.expired);
+    } else if refused {
         count(&counters.refused);
         shared.troubles.refused(index, &message.subject, &cause);
         // No client waits any more for a question that came too late.

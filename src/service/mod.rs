@@ -65,6 +65,7 @@ use crate::client::Stack;
 use crate::nats::names::Names;
 use crate::nats::{Mode, NatsOptions};
 use crate::operation::Operation;
+use crate::stack::SpanLayer;
 use crate::store::Store;
 
 /// What all tasks over one connection share.
@@ -174,7 +175,7 @@ where
 {
     let (options, layer) = options.take_layer();
     let names = Arc::new(Names::new::<O>(&options.namespace.or(&nats.namespace)?)?);
-    let stack = layer.layer(db.clone());
+    let stack = SpanLayer.layer(layer.layer(db.clone()));
     let db = Layered::new(db, stack);
     let lasting = Lasting {
         counters: Arc::new(Counters::new(O::SPECS.len())),

@@ -307,6 +307,7 @@ impl<O: Persist> SqlxService<O> {
         let most = received.answer_bytes().min(self.shared.answer_bytes);
         let index = request.op.index();
         let spec = &O::SPECS[index];
+        request.head.check_deadline()?;
         request.head.check_of(received.at(), self.shared.future_tolerance, self.shared.past_tolerance)?;
         is_fresh(spec, request.head.occurred_at)?;
         let payload = request.op.payload()?;

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::DeadLetter;
 use super::record::Record;
 use super::retention::Removal;
+use crate::deadline::Deadline;
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
 use crate::request::{OpId, Payload, Request, Trace};
@@ -42,6 +43,7 @@ pub(super) struct Write {
     pub(super) index: usize,
     pub(super) occurred_at: i64,
     pub(super) trace: Option<Arc<Trace>>,
+    pub(super) deadline: Option<Deadline>,
     /// A JSON object.
     pub(super) payload: Payload,
     /// Of operation and payload: the same id must not come with another one.
@@ -76,6 +78,7 @@ impl Write {
             index,
             occurred_at: request.head.occurred_at,
             trace: request.head.trace.clone(),
+            deadline: request.head.deadline,
             payload,
             hash: i64::from_be_bytes(first),
             answer_bytes,
@@ -127,7 +130,12 @@ impl Batch {
         }
     }
 
+    /// One that nobody waits for any more is dropped, whatever it has waited for.
     fn add_write(&mut self, write: Write, tx: oneshot::Sender<Answer>) {
+        if let Some(Err(expired)) = write.deadline.map(Deadline::check) {
+            let _ = tx.send(Err(expired));
+            return;
+        }
         self.bytes += write.payload.len();
         self.claims |= write.claim;
         match self.by_id.entry(write.id.clone()) {

@@ -27,6 +27,7 @@ mod gate;
 mod outbox;
 mod perhaps;
 mod queries;
+mod span;
 #[cfg(feature = "sqlite")]
 mod words;
 
@@ -51,6 +52,7 @@ use gate::Gated;
 pub use perhaps::{NO_PATH, NoPath, Perhaps};
 use queries::Apart;
 pub use queries::Queries;
+pub use span::{SpanLayer, Spanned};
 
 use crate::client::Stack;
 use crate::error::Error;

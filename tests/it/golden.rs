@@ -73,6 +73,7 @@ fn head(n: usize) -> Head {
         id: OpId::parse(&format!("018bcfe5-687b-7000-8000-{n:012}")).unwrap(),
         occurred_at: AT + i64::try_from(n).unwrap() * 1000,
         trace: trace.map(Arc::new),
+        deadline: None,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::run::{Steps, cargo};
 use crate::server;
 
 /// The features of the package `eitherway` that must each build alone.
-const FEATURES: [&str; 2] = ["nats", "sqlite"];
+const FEATURES: [&str; 3] = ["nats", "sqlite", "axum"];
 
 /// The parts of `cargo xtask test`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -65,7 +65,7 @@ impl Event {
             Identity::Unknown { id } if self.kind().operation() == Some(name) => id.clone(),
             Identity::Unknown { .. } => OpId::new(),
         };
-        Head { id, occurred_at, trace: None }
+        Head { id, ..Head::at(occurred_at) }
     }
 }
 

@@ -123,12 +123,14 @@ impl ServiceArgs {
 
 /// Reports what was served, and what was lost. `before` is how the rest of the command has ended.
 pub(super) fn report(served: &Served, before: Exit) -> Exit {
-    let Served { taken: _, done, repeated, refused, failed, returned, lost, buried, overruns } = served;
+    let Served { taken: _, done, repeated, refused, expired, failed, returned, lost, buried, overruns } =
+        served;
     // A request that was delivered twice was served twice.
     let mut text = format!("stopped: {} served, {lost} lost", counted(*done, "request"));
     for (count, what) in [
         (repeated, "repeated without a second effect"),
         (refused, "refused"),
+        (expired, "dropped after their deadline"),
         (buried, "kept as dead letters"),
         (failed, "failed, and their senders were told"),
         (returned, "returned to the stream"),

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::error::Cause;
 use crate::nats::wire;
 use crate::operation::Operation;
-use crate::request::{OpId, Received, Request};
+use crate::request::{Head, OpId, Received, Request};
 use crate::service::counters::count;
 use crate::service::handle::{self, RETRY};
 use crate::service::{Shared, handle::wait};
@@ -170,7 +170,8 @@ pub(super) fn begin<O: Operation, D: Store<O>>(
         let tolerance = i64::try_from(shared.db.future_tolerance().as_millis()).unwrap_or(i64::MAX);
         let ahead = place.arrival() > clock::now().saturating_add(tolerance);
         let arrival = if ahead { clock::issue() } else { place.arrival() };
-        let head = wire::head_or(headers, payload, arrival, || place.id())?;
+        // It was acknowledged when it was stored: now it is applied, however late.
+        let head = Head { deadline: None, ..wire::head_or(headers, payload, arrival, || place.id())? };
         let received = Received::new(place.arrival(), usize::MAX);
         Ok(Request::with_head(head, O::decode(index, payload)?).with_received(received))
     };

@@ -94,7 +94,8 @@ async fn one(
         hop(connection, sqlx::query(KNOWN)).await?;
         return Ok(());
     }
-    let head = Head { id: write.id.clone(), occurred_at: write.occurred_at, trace: write.trace.clone() };
+    let Write { id, occurred_at, trace, deadline, .. } = write;
+    let head = Head { id: id.clone(), occurred_at: *occurred_at, trace: trace.clone(), deadline: *deadline };
     let mut tx = Tx::new(connection);
     let call = AssertUnwindSafe(function(&write.payload, &mut tx, &head)).catch_unwind();
     let called = time::timeout(LONGEST, call).await;
@@ -120,7 +121,7 @@ async fn one(
             let kept = format!("{REFUSED}{}", serde_json::json!(refusal));
             hop(connection, row(REFUSE).bind(kept)).await.map_err(ended)?;
             done.new += 1;
-            Outcome::Refused(Cause::Refused(refusal))
+            Outcome::Refused(Cause::Refused(Box::new(refusal)))
         }
         Ok(Ok(Err(ApplyError::Sqlite(e)))) if error::is_of_the_environment(&e) => return Err(e.into()),
         undone => {
@@ -141,7 +142,7 @@ async fn one(
 /// A refusal as the ledger has kept it.
 pub(super) fn kept(json: &str) -> Cause {
     match serde_json::from_str::<Refusal>(json) {
-        Ok(refusal) => Cause::Refused(refusal),
+        Ok(refusal) => Cause::Refused(Box::new(refusal)),
         Err(e) => {
             Cause::new(Code::REFUSED, format!("the operation has refused it, and why cannot be read: {e}"))
         }

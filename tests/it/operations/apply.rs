@@ -29,7 +29,7 @@ async fn a_function_is_called_once_a_request_and_its_word_is_given_again() {
     for _ in 0..2 {
         let error = f.db.send(request.clone()).await.unwrap_err();
         let refused = Refusal::new("out_of_stock", "there is no tea left");
-        assert_eq!((error.class(), error.cause()), (Class::Rejected, &Cause::Refused(refused)));
+        assert_eq!((error.class(), error.cause()), (Class::Rejected, &Cause::Refused(Box::new(refused))));
         assert_eq!(error.to_string(), "there is no tea left (out_of_stock)");
         f.db.stock("tea", 1).await.unwrap();
     }

@@ -30,7 +30,7 @@ async fn a_refusal_and_an_answer_of_nothing_are_the_same_over_nats() {
     let (f, server) = (Fixture::new().await, NatsServer::start().await);
     let (db, _stop) = served(&f, &server).await;
     let request = Request::<Shop>::new(Buy { item: "tea".into() });
-    let refused = Cause::Refused(Refusal::new("out_of_stock", "there is no tea left"));
+    let refused = Cause::Refused(Box::new(Refusal::new("out_of_stock", "there is no tea left")));
     for _ in 0..2 {
         for error in
             [db.send(request.clone()).await.unwrap_err(), f.db.send(request.clone()).await.unwrap_err()]

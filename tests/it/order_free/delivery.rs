@@ -84,7 +84,7 @@ pub(crate) async fn deliver(case: &Case, writers: &[SqlxService<Op>; 2]) -> Resu
 }
 
 fn request(event: &Event, numbers: &[i64]) -> Request<Op> {
-    let head = Head { id: event.id.clone(), occurred_at: event.at, trace: None };
+    let head = Head { id: event.id.clone(), ..Head::at(event.at) };
     match &event.what {
         What::Op(op) => Request::from_parts(head, op.clone()),
         What::Mark(message, mark) => {
