@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use eitherway::sql::Synchronous;
-use rusqlite::fallible_iterator::FallibleIterator;
-use rusqlite::{Batch, Connection, Statement};
+use eitherway::sql::{StatementShown, Synchronous};
+use rusqlite::{Connection, Statement};
 use tokio::runtime::Runtime;
 
 use crate::frame;
@@ -43,20 +42,13 @@ fn connect(file: &Path, synchronous: Synchronous) -> Connection {
     connection
 }
 
-/// Prepares the statements of a string.
-fn prepare(connection: &'static Connection, sql: &str) -> Vec<Step> {
-    let statements: Vec<Statement<'static>> = Batch::new(connection, sql).collect().unwrap();
-    let step = |statement: Statement<'static>| Step { title: title(&statement), statement };
+/// Prepares the statements of a transaction.
+fn prepare(connection: &'static Connection, statements: Vec<StatementShown>) -> Vec<Step> {
+    let step = |shown: StatementShown| Step {
+        statement: connection.prepare(&shown.sql).unwrap(),
+        title: shown.title,
+    };
     statements.into_iter().map(step).collect()
-}
-
-/// A short title of a statement: what it does, and to which table.
-fn title(statement: &Statement<'_>) -> String {
-    let sql = statement.expanded_sql().unwrap();
-    // Behind the rows that it works on.
-    let own = sql.rsplit_once("host (now, answer_bytes) AS (").and_then(|(_, rest)| rest.split_once(")\n"));
-    let words: Vec<&str> = own.map_or(sql.as_str(), |(_, own)| own).split_whitespace().take(3).collect();
-    words.join(" ").trim_end_matches([',', ';']).to_owned()
 }
 
 impl Step {
@@ -113,9 +105,10 @@ impl Floor {
         self.turn += operations;
         self.number += 1;
         let (number, at) = (self.number, requests[0].head.occurred_at);
-        let (sql, json) = (frame::string(&requests), frame::binds(&requests));
-        let connection = self.connection;
-        let steps = self.prepared.entry(sql).or_insert_with_key(|sql| prepare(connection, sql));
+        let batch = frame::batch(&requests);
+        let (json, connection) = (batch.rows, self.connection);
+        let sql = batch.statements.iter().map(|statement| statement.sql.as_str()).collect();
+        let steps = self.prepared.entry(sql).or_insert_with(|| prepare(connection, batch.statements));
         steps.iter_mut().map(move |step| {
             let took = step.run(number, &json, at);
             (step.title.as_str(), took)

@@ -1,17 +1,23 @@
-//! The string of statements that the writer runs, and the JSON that it binds.
+//! The transaction that the writer runs, and the JSON that it binds.
 
 use eitherway::Request;
+use eitherway::sql::BatchShown;
 use rosey::op::Op;
 
 /// The largest batch of the writer; equal to its `MOST`.
 pub(crate) const MOST: usize = 512;
 
+/// The transaction of these requests; its numbers are bound elsewhere.
+pub(crate) fn batch(requests: &[Request<Op>]) -> BatchShown {
+    BatchShown::of(requests, 0, 0)
+}
+
 /// The string for these requests.
 pub(crate) fn string(requests: &[Request<Op>]) -> String {
-    eitherway::sql::transaction_of(requests)
+    batch(requests).statements.into_iter().map(|statement| statement.sql).collect()
 }
 
 /// What it binds from `$4` on.
 pub(crate) fn binds(requests: &[Request<Op>]) -> Vec<String> {
-    eitherway::sql::binds_of(requests)
+    batch(requests).rows
 }

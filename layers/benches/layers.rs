@@ -1,149 +1,27 @@
 //! The cost that each layer adds to a service that is ready and answers at once: alone, stacked, failing,
 //! shared by two threads, and beside comparable layers of other crates.
 //!
-//! Stacks are built outside the timed loop. Each iteration does what `oneshot` does: clone the stack, poll it
-//! ready, call it, and drive the future to completion. All rows use the same `service_fn`.
+//! Stacks are built outside the timed loop. All rows use the same `service_fn`.
 
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
+#[path = "layers/drive.rs"]
+mod drive;
+#[path = "layers/peers.rs"]
+mod peers;
+#[path = "layers/recorder.rs"]
+mod recorder;
+#[path = "layers/subject.rs"]
+mod subject;
+
+use criterion::{Criterion, criterion_group, criterion_main};
 use eitherway_layers::{
-    BreakerLayer, Class, Classify, Elapsed, FallbackExt, KeyedBreakerLayer, Label, LogLayer, MetricsLayer,
-    ServedBy, SwitchLayer, TimeoutLayer, breaker,
+    BreakerLayer, FallbackExt, KeyedBreakerLayer, LogLayer, MetricsLayer, SwitchLayer, TimeoutLayer, breaker,
 };
-use metrics::{
-    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
-    SharedString, Unit,
-};
-use std::{
-    fmt,
-    future::{Future, Ready, ready},
-    hint::black_box,
-    pin::pin,
-    sync::{
-        Arc, Barrier,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    task::{Context, Poll, Waker},
-    thread,
-    time::{Duration, Instant},
-};
-use tower::{Layer, Service, ServiceBuilder, service_fn};
+use tower::{Layer, ServiceBuilder};
 use tower_resilience_circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer};
-use tower_resilience_fallback::FallbackLayer as PeerFallbackLayer;
-use tower_resilience_timelimiter::TimeLimiterLayer;
 
-const LIMIT: Duration = Duration::from_secs(2);
-
-#[derive(Clone, Debug)]
-struct Req(u64);
-
-impl Label for Req {
-    const LABELS: &'static [&'static str] = &["read"];
-    type Id = u64;
-    fn label(&self) -> usize {
-        0
-    }
-    fn id(&self) -> u64 {
-        self.0
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Res(usize);
-
-impl ServedBy for Res {
-    fn served_by(&self) -> &'static str {
-        ["[NATS]", "[DB]"][self.0]
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Error {
-    Down,
-    Open(breaker::Rejected),
-    Elapsed(Elapsed),
-}
-
-impl Classify for Error {
-    fn class(&self) -> Class {
-        match self {
-            Self::Down => Class::Backend,
-            Self::Open(rejected) => rejected.class(),
-            Self::Elapsed(elapsed) => elapsed.class(),
-        }
-    }
-}
-
-impl From<Elapsed> for Error {
-    fn from(elapsed: Elapsed) -> Self {
-        Self::Elapsed(elapsed)
-    }
-}
-
-impl From<breaker::Rejected> for Error {
-    fn from(rejected: breaker::Rejected) -> Self {
-        Self::Open(rejected)
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
-    }
-}
-
-impl std::error::Error for Error {}
-
-type Answer = Result<Res, Error>;
-
-fn leaf(
-    answer: Answer,
-) -> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
-    service_fn(move |req: Req| {
-        black_box(req);
-        ready(answer)
-    })
-}
-
-fn works() -> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
-    leaf(Ok(Res(0)))
-}
-
-fn fails() -> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
-    leaf(Err(Error::Down))
-}
-
-/// Sends one request over a fresh clone. A service that yields is polled until it answers.
-fn once<S: Service<Req> + Clone>(service: &S, req: Req) -> Result<S::Response, S::Error> {
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut service = service.clone();
-    loop {
-        match service.poll_ready(&mut cx) {
-            Poll::Ready(Ok(())) => break,
-            Poll::Ready(Err(error)) => return Err(error),
-            Poll::Pending => {}
-        }
-    }
-    let mut call = pin!(service.call(req));
-    loop {
-        if let Poll::Ready(result) = call.as_mut().poll(&mut cx) {
-            return result;
-        }
-    }
-}
-
-fn measure<S: Service<Req> + Clone>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, service: S) {
-    group.bench_function(name, |bencher| {
-        let mut id = 0;
-        bencher.iter(|| {
-            id += 1;
-            black_box(once(&service, black_box(Req(id))).is_ok())
-        });
-    });
-}
-
-fn peer_breaker() -> CircuitBreakerLayer {
-    CircuitBreakerLayer::builder().build().expect("the default configuration is valid")
-}
+use drive::{measure, measure_two, once};
+use peers::{LIMIT, peer_breaker, peer_fallback, peer_limiter};
+use subject::{Error, Req, fails, works};
 
 fn alone(c: &mut Criterion) {
     let mut group = c.benchmark_group("alone");
@@ -163,20 +41,11 @@ fn alone(c: &mut Criterion) {
     measure(&mut group, "metrics disabled", MetricsLayer::disabled().layer(works()));
 
     measure(&mut group, "peer tower timeout", tower::timeout::TimeoutLayer::new(LIMIT).layer(works()));
-    let limiter = TimeLimiterLayer::builder().timeout_duration(LIMIT).build();
-    measure(&mut group, "peer tower-resilience time limiter", limiter.layer(works()));
+    measure(&mut group, "peer tower-resilience time limiter", peer_limiter().layer(works()));
     measure(&mut group, "peer tower-resilience circuit breaker", peer_breaker().layer(works()));
     measure(&mut group, "peer tower-resilience fallback", peer_fallback(works()));
     measure(&mut group, "peer tower-fallback", tower_fallback::Fallback::new(works(), works()));
     group.finish();
-}
-
-fn peer_fallback<S>(primary: S) -> impl Service<Req, Response = Res> + Clone
-where
-    S: Service<Req, Response = Res, Error = Error, Future: Send> + Clone + Send + 'static,
-{
-    PeerFallbackLayer::<Req, Res, Error>::service(|req: Req| async move { once(&works(), req) })
-        .layer(primary)
 }
 
 /// The complete standard stack without a subscriber or recorder. Runs before a subscriber is installed.
@@ -275,84 +144,13 @@ fn outage(c: &mut Criterion) {
     group.finish();
 }
 
-/// Time per request while two threads send requests over a shared service.
-fn both_threads<S: Service<Req> + Clone + Send + Sync>(service: &S, iterations: u64) -> Duration {
-    let barrier = Barrier::new(3);
-    thread::scope(|scope| {
-        let threads = [(); 2].map(|()| {
-            scope.spawn(|| {
-                barrier.wait();
-                for id in 0..iterations {
-                    black_box(once(service, black_box(Req(id))).is_ok());
-                }
-            })
-        });
-        barrier.wait();
-        let start = Instant::now();
-        for thread in threads {
-            thread.join().expect("a thread failed");
-        }
-        start.elapsed()
-    })
-}
-
 fn shared(c: &mut Criterion) {
     let mut group = c.benchmark_group("two threads");
-    let bare = works();
-    group.bench_function("bare", |bencher| bencher.iter_custom(|n| both_threads(&bare, n)));
-    let ours = BreakerLayer::default().layer(works());
-    group.bench_function("one breaker", |bencher| bencher.iter_custom(|n| both_threads(&ours, n)));
+    measure_two(&mut group, "bare", &works());
+    measure_two(&mut group, "one breaker", &BreakerLayer::default().layer(works()));
     let peer = peer_breaker().layer(works());
-    group.bench_function("one peer tower-resilience circuit breaker", |bencher| {
-        bencher.iter_custom(|n| both_threads(&peer, n));
-    });
+    measure_two(&mut group, "one peer tower-resilience circuit breaker", &peer);
     group.finish();
-}
-
-/// The cheapest recorder that records: every handle is an atomic.
-struct Atomic;
-struct Cell(AtomicU64);
-
-impl CounterFn for Cell {
-    fn increment(&self, value: u64) {
-        self.0.fetch_add(value, Relaxed);
-    }
-    fn absolute(&self, value: u64) {
-        self.0.store(value, Relaxed);
-    }
-}
-
-impl GaugeFn for Cell {
-    fn increment(&self, value: f64) {
-        self.0.fetch_add(value as u64, Relaxed);
-    }
-    fn decrement(&self, value: f64) {
-        self.0.fetch_sub(value as u64, Relaxed);
-    }
-    fn set(&self, value: f64) {
-        self.0.store(value as u64, Relaxed);
-    }
-}
-
-impl HistogramFn for Cell {
-    fn record(&self, value: f64) {
-        self.0.store(value.to_bits(), Relaxed);
-    }
-}
-
-impl Recorder for Atomic {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(Arc::new(Cell(AtomicU64::new(0))))
-    }
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::from_arc(Arc::new(Cell(AtomicU64::new(0))))
-    }
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::from_arc(Arc::new(Cell(AtomicU64::new(0))))
-    }
 }
 
 fn layers(c: &mut Criterion) {
@@ -360,7 +158,7 @@ fn layers(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _entered = runtime.enter();
     silent(c);
-    metrics::set_global_recorder(Atomic).ok();
+    metrics::set_global_recorder(recorder::Atomic).ok();
     tracing::subscriber::set_global_default(tracing_subscriber::layer::SubscriberExt::with(
         tracing_subscriber::registry(),
         tracing_subscriber::filter::LevelFilter::INFO,

@@ -44,7 +44,7 @@ use tower::Service;
 
 pub use audit::Unsound;
 #[doc(hidden)]
-pub use batch::shown::{binds_of, sweep_texts, texts, transaction_of};
+pub use batch::shown::{BatchShown, StatementShown, sweep_texts, texts};
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
 use keeper::Keeper;

@@ -1,30 +1,68 @@
 //! What runs, for benches and tests that look at it from outside.
 
 use super::rows::Rows;
-use super::strings::Strings;
+use super::strings::{Part, Strings};
 use crate::operation::Persist;
 use crate::request::Request;
 use crate::sql::queue::Write;
 use crate::sql::{audit, retention};
 
-fn rows_of<O: Persist>(requests: &[Request<O>]) -> Rows {
-    let write = |request: &Request<O>| Write::new(request, request.op.index(), crate::answer::MOST).ok();
-    let writes: Vec<Write> = requests.iter().filter_map(write).collect();
-    Rows::of_writes(O::SPECS.len(), writes.iter())
+/// The transaction in which a batch of requests is applied, if all of them are new. Shown for benches that run it without the
+/// store; it may change in any version.
+#[derive(Debug)]
+pub struct BatchShown {
+    /// In the order in which they run, from `BEGIN` to `COMMIT`.
+    pub statements: Vec<StatementShown>,
+    /// The number of the batch, `$1`.
+    pub number: i64,
+    /// The time in unix milliseconds, `$2`.
+    pub now: i64,
+    /// The most bytes of an answer, `$3`.
+    pub answer_bytes: i64,
+    /// JSON, from `$4` on: for each kind of operation its rows of the ledger, and its payloads. A statement names those that it
+    /// needs.
+    pub rows: Vec<String>,
 }
 
-/// The string of one transaction of these requests.
-#[must_use]
-pub fn transaction_of<O: Persist>(requests: &[Request<O>]) -> String {
-    Strings::of::<O>().transaction(rows_of(requests).kinds())[0].sql.to_string()
+/// One statement of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementShown {
+    /// The operation and the purpose, such as `message_log, statement 1`; the number is that in the operation's list.
+    pub title: String,
+    /// With its semicolon.
+    pub sql: String,
 }
 
-/// What it binds behind the number of the batch, the time and the most bytes of an answer.
-#[must_use]
-pub fn binds_of<O: Persist>(requests: &[Request<O>]) -> Vec<String> {
-    let rows = rows_of(requests);
-    let kinds = rows.kinds().iter().map(|kind| rows.of(*kind));
-    kinds.flat_map(|rows| [rows.ledger.to_string(), rows.payloads.to_string()]).collect()
+impl BatchShown {
+    /// The batch of these requests, with this number.
+    #[must_use]
+    pub fn of<O: Persist>(requests: &[Request<O>], number: i64, now: i64) -> Self {
+        let most = crate::answer::MOST;
+        let write = |request: &Request<O>| Write::new(request, request.op.index(), most).ok();
+        let writes: Vec<Write> = requests.iter().filter_map(write).collect();
+        let rows = Rows::of_writes(O::SPECS.len(), writes.iter());
+        let mut strings = Strings::of::<O>();
+        let joined = match (requests, rows.kinds()) {
+            ([_], [kind]) => strings.single(*kind),
+            (_, kinds) => strings.transaction(kinds).swap_remove(0),
+        };
+        let begins = std::iter::once(0).chain(joined.statements.iter().map(|part| part.end));
+        let statement = |(begin, part): (usize, &Part)| StatementShown {
+            title: part.title.clone(),
+            sql: joined.sql[begin..part.end].to_owned(),
+        };
+        let of_kind = |kind: &usize| {
+            let rows = rows.of(*kind);
+            [rows.ledger.to_string(), rows.payloads.to_string()]
+        };
+        Self {
+            statements: begins.zip(&joined.statements).map(statement).collect(),
+            number,
+            now,
+            answer_bytes: i64::try_from(most).unwrap_or(i64::MAX),
+            rows: rows.kinds().iter().flat_map(of_kind).collect(),
+        }
+    }
 }
 
 /// What each operation runs alone: the string of its transaction, or its query.

@@ -48,6 +48,16 @@ pub(in crate::sql) struct Joined {
     pub(in crate::sql) kinds: Vec<usize>,
     /// Which of its statements insert into the ledger.
     pub(super) ledger: Vec<usize>,
+    pub(super) statements: Vec<Part>,
+}
+
+/// One statement of a string.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// The operation and the purpose, such as `message_log, statement 1`.
+    pub(super) title: String,
+    /// The end of the statement in the string; it begins at the end of the one before.
+    pub(super) end: usize,
 }
 
 impl Strings {
@@ -77,11 +87,11 @@ impl Strings {
             return self.apart(kinds).chain([self.commit()]).collect();
         }
         let mut text = Text::default();
-        text.push(BEGIN);
+        text.push("begin", BEGIN);
         for kind in kinds {
             self.write(&mut text, *kind, true);
         }
-        text.push(COMMIT);
+        text.push("commit", COMMIT);
         let joined = Arc::new(text.finish());
         self.joined.insert(kinds.to_vec(), Arc::clone(&joined));
         vec![joined]
@@ -95,9 +105,9 @@ impl Strings {
             return Arc::clone(joined);
         }
         let mut text = Text::default();
-        text.push(BEGIN);
+        text.push("begin", BEGIN);
         self.write(&mut text, kind, false);
-        text.push(COMMIT);
+        text.push("commit", COMMIT);
         Arc::clone(self.joined.entry(key).or_insert(Arc::new(text.finish())))
     }
 
@@ -132,41 +142,45 @@ impl Strings {
     /// may be new in part.
     fn write(&self, text: &mut Text, kind: usize, several: bool) {
         let spec = &self.specs[kind];
+        let titled = |purpose: &str| format!("{}, {purpose}", spec.name);
         let (rows, payloads) = text.parameters(kind);
         let before = if spec.claim { "total_changes()" } else { "NULL" };
-        text.joined.ledger.push(text.count);
-        text.push(&format!(
+        text.joined.ledger.push(text.joined.statements.len());
+        let ledger = format!(
             "INSERT INTO ledger (id, operation, hash, occurred_at, applied_at, batch, answer)
              SELECT r.value ->> 0, '{}', r.value ->> 2, r.value ->> 1, $2, $1, {before}
              FROM jsonb_each({rows}) r WHERE true {}",
             spec.name,
             if several { "ON CONFLICT (id) DO NOTHING" } else { "" }
-        ));
+        );
+        text.push(titled("ledger"), &ledger);
         if several {
-            text.push(ASK_NEW);
+            text.push(titled("is it new"), ASK_NEW);
         }
         let new = format!("new (id, at, op) AS ({}), {HOST}", of_this_batch(&payloads));
-        for statement in self.statements[kind] {
+        for (number, statement) in (1..).zip(self.statements[kind]) {
             // Those that cannot be read were refused when the database was opened.
             if let Ok(statement) = Statement::read(statement) {
-                text.push(&statement.over(&new));
+                text.push(titled(&format!("statement {number}")), &statement.over(&new));
             }
         }
         if self.answers[kind].is_empty() {
             return;
         }
         if spec.claim {
-            text.push(&self.claims(kind, &payloads));
+            text.push(titled("answer"), &self.claims(kind, &payloads));
             // It has changed nothing if nothing has changed since its row was written.
             let ids = format!("SELECT r.key FROM jsonb_each({payloads}) r");
-            text.push(&format!(
+            let forgotten = format!(
                 "DELETE FROM ledger WHERE batch = $1 AND id IN ({ids})
                  AND total_changes() = answer + (
                      SELECT count(*) FROM jsonb_each({payloads}) r CROSS JOIN ledger l ON l.id = r.key AND l.batch = $1)"
-            ));
-            text.push(&format!("UPDATE ledger SET answer = NULL WHERE batch = $1 AND id IN ({ids})"));
+            );
+            text.push(titled("ledger without effect"), &forgotten);
+            let kept = format!("UPDATE ledger SET answer = NULL WHERE batch = $1 AND id IN ({ids})");
+            text.push(titled("ledger with effect"), &kept);
         } else {
-            text.push(&format!(
+            let answer = format!(
                 "WITH asked (id, at, op) AS ({}), {HOST}, given (id, answer) AS ({}\n)
                  UPDATE ledger SET answer = json(given.answer) FROM given
                  WHERE ledger.id = given.id AND ledger.batch = $1 AND ledger.operation = '{}'
@@ -174,7 +188,8 @@ impl Strings {
                 of_this_batch(&payloads),
                 self.answers[kind],
                 spec.name
-            ));
+            );
+            text.push(titled("answer"), &answer);
         }
     }
 
@@ -194,7 +209,7 @@ impl Strings {
     pub(super) fn again(&self, kind: usize) -> Joined {
         let mut text = Text::default();
         let (_, payloads) = text.parameters(kind);
-        text.push(&self.claims(kind, &payloads));
+        text.push("answer", &self.claims(kind, &payloads));
         text.finish()
     }
 }
@@ -211,15 +226,14 @@ fn of_this_batch(payloads: &str) -> String {
 #[derive(Default)]
 struct Text {
     sql: String,
-    count: usize,
     joined: Joined,
 }
 
 impl Text {
-    fn push(&mut self, statement: &str) {
+    fn push(&mut self, title: impl Into<String>, statement: &str) {
         self.sql.push_str(statement);
         self.sql.push_str(";\n");
-        self.count += 1;
+        self.joined.statements.push(Part { title: title.into(), end: self.sql.len() });
     }
 
     /// The parameters of one more kind: its rows, and its payloads.

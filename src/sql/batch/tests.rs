@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use super::known::KNOWN;
 use super::*;
 use crate::operation::Operation;
-use crate::sample::Sample as Op;
+use crate::request::Request;
+use crate::sample::{Line, Sample as Op};
 use crate::sql::sqlite::{self, SqliteOptions};
 use crate::sql::verify;
 
@@ -103,6 +104,26 @@ async fn a_letter_that_was_kept_before_is_one_letter_and_has_no_new_number() {
     let letters: i64 =
         sqlx::query_scalar("SELECT count(*) FROM dead_letters").fetch_one(connection).await.expect("a count");
     assert_eq!(letters, 1);
+}
+
+#[test]
+fn a_batch_is_shown_statement_by_statement_as_the_writer_runs_it() {
+    let line = || Request::<Op>::new(Line::<0> { text: "a line".to_owned() });
+    let one = shown::BatchShown::of(&[line()], 1, 2);
+    let two = shown::BatchShown::of(&[line(), line()], 1, 2);
+    let text = |shown: &shown::BatchShown| -> String {
+        shown.statements.iter().map(|statement| statement.sql.as_str()).collect()
+    };
+    let mut strings = Strings::of::<Op>();
+    assert_eq!(text(&one), &*strings.single(0).sql);
+    assert_eq!(text(&two), &*strings.transaction(&[0])[0].sql);
+    for shown in [one, two] {
+        let sql = |title: &str| shown.statements.iter().find(|s| s.title == title).map(|s| s.sql.as_str());
+        assert_eq!(sql("commit"), Some("COMMIT;\n"));
+        assert!(sql("line_0, ledger").is_some_and(|sql| sql.starts_with("INSERT INTO ledger")));
+        assert!(sql("line_0, statement 1").is_some_and(|sql| sql.contains("INSERT INTO line ")));
+        assert_eq!(shown.rows.len(), 2);
+    }
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! The service that every row of the benches is about: it is ready and answers at once.
+
+use std::fmt;
+use std::future::{Ready, ready};
+use std::hint::black_box;
+
+use eitherway_layers::{Class, Classify, Elapsed, Label, ServedBy, breaker};
+use tower::{Service, service_fn};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Req(pub(crate) u64);
+
+impl Label for Req {
+    const LABELS: &'static [&'static str] = &["read"];
+    type Id = u64;
+    fn label(&self) -> usize {
+        0
+    }
+    fn id(&self) -> u64 {
+        self.0
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Res(usize);
+
+impl ServedBy for Res {
+    fn served_by(&self) -> &'static str {
+        ["[NATS]", "[DB]"][self.0]
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Error {
+    Down,
+    Open(breaker::Rejected),
+    Elapsed(Elapsed),
+}
+
+impl Classify for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Down => Class::Backend,
+            Self::Open(rejected) => rejected.class(),
+            Self::Elapsed(elapsed) => elapsed.class(),
+        }
+    }
+}
+
+impl From<Elapsed> for Error {
+    fn from(elapsed: Elapsed) -> Self {
+        Self::Elapsed(elapsed)
+    }
+}
+
+impl From<breaker::Rejected> for Error {
+    fn from(rejected: breaker::Rejected) -> Self {
+        Self::Open(rejected)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for Error {}
+
+type Answer = Result<Res, Error>;
+
+pub(crate) fn leaf(
+    answer: Answer,
+) -> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
+    service_fn(move |req: Req| {
+        black_box(req);
+        ready(answer)
+    })
+}
+
+pub(crate) fn works()
+-> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
+    leaf(Ok(Res(0)))
+}
+
+pub(crate) fn fails()
+-> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
+    leaf(Err(Error::Down))
+}
