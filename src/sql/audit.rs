@@ -16,9 +16,9 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::batch::strings::HOST;
-use super::retention;
-use super::text::Statement;
 use crate::operation::{Persist, Spec};
+use crate::store::retention;
+use crate::store::text::Statement;
 
 /// What may not be written to.
 const OURS: [&str; 4] = ["ledger", "meta", "dead_letters", "_sqlx_migrations"];

@@ -16,14 +16,14 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use super::keeper::Keeper;
-use super::queue::Write;
-use super::retention::{self, Removal};
 use super::statements::run;
 use super::{DeadLetter, dead, limit};
 use crate::error::Cause;
 use crate::operation::{ApplyFn, Persist, Spec, Sweep};
 use crate::store::UNREAD;
+use crate::store::keeper::Keeper;
+use crate::store::queue::Write;
+use crate::store::retention::{self, Removal};
 use known::{answered, known};
 use rows::Rows;
 use strings::{Joined, NOTHING_NEW, Strings};

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time;
 
 use super::SqlxService;
-use super::record::{self, Record};
 use crate::clock;
 use crate::error::{Cause, Code};
 use crate::known_time::Reading;
 use crate::operation::Persist;
+use crate::store::record::{self, Record};
 use crate::store::{Enrolled, Instances};
 
 /// Rows stay when an instance ends: an instance that received its last message still finds it here. So many are more

@@ -22,7 +22,7 @@ pub(crate) async fn within<T>(
 }
 
 /// Reads much through a connection of the pool. One that does not answer is given up.
-pub(super) async fn reading<T>(
+pub(crate) async fn reading<T>(
     readers: &SqlitePool,
     read: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
 ) -> Result<T, sqlx::Error> {

@@ -6,29 +6,23 @@ mod checkpoint;
 pub(crate) mod concern;
 mod content;
 mod dead;
-mod error;
+pub(crate) mod error;
 mod future;
 mod held;
 mod holders;
 mod instances;
-mod keeper;
 pub(crate) mod limit;
 mod migrate;
 pub(crate) mod names;
 mod open_error;
 mod options;
 pub(crate) mod place;
-mod queue;
-mod record;
-mod repeats;
-mod retention;
 mod right;
 mod spin;
 mod sqlite;
 pub(crate) mod statements;
 mod store;
 pub mod take_over;
-mod text;
 mod trim;
 mod turn;
 mod verify;
@@ -47,20 +41,21 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tower::Service;
 
+pub use crate::store::{Retention, Swept};
 pub use audit::Unsound;
 #[doc(hidden)]
 pub use batch::shown::{binds_of, sweep_texts, texts, transaction_of};
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
-use keeper::Keeper;
 use place::Place;
-use repeats::Repeats;
-pub use retention::{Retention, Swept};
 pub use sqlite::{OpenError, SqliteOptions, Synchronous};
 pub use verify::{Finding, Verdict, verify};
 use writer::{Item, Start, Write};
 
 pub use crate::store::DeadLetter;
+use crate::store::keeper::Keeper;
+use crate::store::repeats::Repeats;
+use crate::store::retention;
 
 use crate::answer::{End, cut};
 use crate::clock;
@@ -372,7 +367,7 @@ fn is_fresh(spec: &Spec, occurred_at: i64) -> Result<(), Cause> {
     }
 }
 
-fn closed() -> Cause {
+pub(crate) fn closed() -> Cause {
     Cause::new(Code::DATABASE, "the database is closed")
 }
 

@@ -15,16 +15,16 @@ use super::checkpoint::Checkpoints;
 use super::concern::Backlog;
 use super::held::Held;
 use super::place::{Difference, Place};
-use super::queue::{Answer, Batch, id_reused};
-pub(super) use super::queue::{Item, Write};
-use super::record::{self, Record};
-use super::repeats::Repeats;
-use super::retention::Removal;
 use super::spin::Spin;
 use super::turn::Turn;
 use super::witness::Witness;
 use super::{DeadLetter, SqliteOptions, audit, error, limit, trim};
 use crate::error::{Cause, Code};
+use crate::store::queue::{Answer, Batch, id_reused};
+pub(super) use crate::store::queue::{Item, Write};
+use crate::store::record::{self, Record};
+use crate::store::repeats::Repeats;
+use crate::store::retention::Removal;
 
 /// How often it is looked whether the path still names the file, while there is nothing to write.
 const LOOK: Duration = Duration::from_millis(500);

@@ -3,6 +3,18 @@
 
 mod dead_letter;
 mod instances;
+#[cfg(feature = "sqlite")]
+pub(crate) mod keeper;
+#[cfg(feature = "sqlite")]
+pub(crate) mod queue;
+#[cfg(feature = "sqlite")]
+pub(crate) mod record;
+#[cfg(feature = "sqlite")]
+pub(crate) mod repeats;
+#[cfg(feature = "sqlite")]
+pub(crate) mod retention;
+#[cfg(feature = "sqlite")]
+pub(crate) mod text;
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,6 +26,8 @@ pub use dead_letter::DeadLetter;
 #[cfg(feature = "sqlite")]
 pub(crate) use dead_letter::{DROPPED, UNREAD};
 pub use instances::{Enrolled, Instances};
+#[cfg(feature = "sqlite")]
+pub use retention::{Retention, Swept};
 
 use crate::error::{Cause, Error};
 use crate::operation::Operation;

@@ -12,8 +12,8 @@ use super::{Done, Failed, Outcome, REFUSED, Shared, hop};
 use crate::error::{Cause, Code};
 use crate::operation::{ApplyError, ApplyFn, Refusal, Spec, Tx};
 use crate::request::Head;
-use crate::sql::queue::Write;
 use crate::sql::{error, limit};
+use crate::store::queue::Write;
 
 /// How long one call may take: the database is locked meanwhile.
 const LONGEST: Duration = Duration::from_secs(5);

@@ -4,8 +4,9 @@ use super::rows::Rows;
 use super::strings::Strings;
 use crate::operation::Persist;
 use crate::request::Request;
-use crate::sql::queue::Write;
-use crate::sql::{audit, retention};
+use crate::sql::audit;
+use crate::store::queue::Write;
+use crate::store::retention;
 
 fn rows_of<O: Persist>(requests: &[Request<O>]) -> Rows {
     let write = |request: &Request<O>| {

@@ -9,12 +9,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time;
 
 use super::keeper::{self, Keeper, May};
+use super::queue::Item;
 use super::text::Statement;
-use super::writer::Item;
-use super::{error, limit};
 use crate::clock;
 use crate::error::Cause;
 use crate::operation::{Persist, Sweep};
+use crate::sql::{error, limit};
 
 /// How many keys are looked for at once.
 const FOUND: i64 = 2000;
@@ -75,18 +75,18 @@ impl Retention {
 
 /// The operations' sweeps, and the ledger's first: what is derived from rows that the ledger no longer knows may go
 /// in the same round.
-pub(super) fn sweeps<O: Persist>() -> impl Iterator<Item = &'static Sweep> {
+pub(crate) fn sweeps<O: Persist>() -> impl Iterator<Item = &'static Sweep> {
     std::iter::once(&LEDGER).chain(O::SWEEPS.iter().copied().flatten())
 }
 
 /// Something that the writer removes in a transaction of its own.
 #[derive(Debug)]
-pub(super) struct Removal {
-    pub(super) sweep: &'static Sweep,
+pub(crate) struct Removal {
+    pub(crate) sweep: &'static Sweep,
     /// A JSON array.
-    pub(super) keys: String,
-    pub(super) horizon: i64,
-    pub(super) now: i64,
+    pub(crate) keys: String,
+    pub(crate) horizon: i64,
+    pub(crate) now: i64,
 }
 
 /// What a round has removed, by the name of the sweep: rows, or what else a sweep counts.
@@ -97,7 +97,7 @@ pub type Swept = BTreeMap<&'static str, u64>;
 ///
 /// # Errors
 /// The first that SQLite makes, or the queue. What was removed until then stays removed.
-pub(super) async fn round<O: Persist>(
+pub(crate) async fn round<O: Persist>(
     retention: &Retention,
     now: i64,
     ledger_from: Option<i64>,
@@ -133,7 +133,7 @@ pub(super) async fn round<O: Persist>(
 }
 
 /// The statement that answers what is old as a JSON array of keys.
-pub(super) fn finding(sweep: &Sweep) -> String {
+pub(crate) fn finding(sweep: &Sweep) -> String {
     format!(
         "WITH {KNOWN}, sweep (now, horizon, most) AS (SELECT $3, $2, $1), found (key) AS ({}\n)
          SELECT json_group_array(key) FROM found",
@@ -145,7 +145,7 @@ pub(super) fn finding(sweep: &Sweep) -> String {
 const KNOWN: &str = "known (id) AS (SELECT id FROM ledger)";
 
 /// A statement that removes, over what was found.
-pub(super) fn over_gone(sql: &str) -> String {
+pub(crate) fn over_gone(sql: &str) -> String {
     const GONE: &str =
         "gone (key) AS (SELECT value FROM json_each($1)), sweep (now, horizon) AS (SELECT $3, $2)";
     // One that cannot be read was refused when the database was opened.
@@ -168,11 +168,11 @@ async fn find(
 
 async fn remove(removal: Removal, writes: &mpsc::WeakSender<Item>) -> Result<u64, Cause> {
     let (tx, rx) = oneshot::channel();
-    let sender = writes.upgrade().ok_or_else(super::closed)?;
+    let sender = writes.upgrade().ok_or_else(crate::sql::closed)?;
     // Waits for a place in the queue: retention is in no hurry.
-    sender.send(Item::Removal(removal, tx)).await.map_err(|_| super::closed())?;
+    sender.send(Item::Removal(removal, tx)).await.map_err(|_| crate::sql::closed())?;
     drop(sender);
-    rx.await.map_err(|_| super::closed())?
+    rx.await.map_err(|_| crate::sql::closed())?
 }
 
 /// How often it is looked whether the clock agrees with what is known.
@@ -182,7 +182,7 @@ const SAVE: Duration = Duration::from_secs(60);
 
 /// Rounds, for as long as the service is there. What goes wrong is tried again in the next one. While the clock disagrees
 /// with what is known of the time there is none.
-pub(super) async fn keep_going<O: Persist>(
+pub(crate) async fn keep_going<O: Persist>(
     retention: Retention,
     keeper: Arc<Keeper>,
     mut loaded: bool,

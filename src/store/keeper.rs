@@ -7,12 +7,12 @@ use std::time::Instant;
 use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 
-use super::limit;
+use super::queue::Item;
 use super::record::{self, Record};
-use super::writer::Item;
 use crate::clock;
 use crate::error::Cause;
 use crate::known_time::{Doubt, FAR, Judgement, KnownTime, Mark, Reading};
+use crate::sql::limit;
 
 /// For how long nothing is removed from a file of the Python bot that was taken over, in milliseconds.
 const FIRST_DAY: i64 = 86_400_000;
@@ -27,7 +27,7 @@ const KEEP: &str = "
 
 /// Knows the time of one open file. Shared by the writer and the retention task.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     state: Mutex<State>,
     begun: Instant,
     /// The last known time, less what has passed since `begun` when it was known.
@@ -53,7 +53,7 @@ impl Default for Keeper {
 
 /// What may be removed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum May {
+pub(crate) enum May {
     /// What is old by the clock.
     Remove {
         /// When the ledger began anew, if it did: its rows are as old as that at the most.
@@ -67,7 +67,7 @@ pub(super) enum May {
 
 impl Keeper {
     /// Reads what the file knows.
-    pub(super) async fn load(&self, readers: &SqlitePool) -> Result<(), sqlx::Error> {
+    pub(crate) async fn load(&self, readers: &SqlitePool) -> Result<(), sqlx::Error> {
         let facts: Vec<String> =
             limit::reading(readers, async |reader| sqlx::query_scalar(FACTS).fetch_all(reader).await).await?;
         let now = Reading::now();
@@ -89,7 +89,7 @@ impl Keeper {
     }
 
     /// Looks for a last time in what the file holds, if it was told none. Reads all of the ledger.
-    pub(super) async fn look(&self, readers: &SqlitePool) -> Result<(), sqlx::Error> {
+    pub(crate) async fn look(&self, readers: &SqlitePool) -> Result<(), sqlx::Error> {
         if self.lock().known.is_known() {
             return Ok(());
         }
@@ -107,13 +107,13 @@ impl Keeper {
 
     /// The time to write down: the clock's, and never before the last known one. A clock that was set back makes nothing
     /// look older than it is when it is put right.
-    pub(super) fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         let passed = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         clock::now().max(self.floor.load(Ordering::Relaxed).saturating_add(passed))
     }
 
     /// What may be removed now, by what the clock says and by what is known.
-    pub(super) fn may(&self) -> May {
+    pub(crate) fn may(&self) -> May {
         let now = Reading::now();
         let mut state = self.lock();
         let judgement = state.known.judge(&now);
@@ -139,12 +139,12 @@ impl Keeper {
 
     /// A server has told its time.
     #[cfg_attr(not(feature = "nats"), allow(dead_code))]
-    pub(super) fn witness(&self, at: i64, other: bool) {
+    pub(crate) fn witness(&self, at: i64, other: bool) {
         self.lock().known.witness(at, other, &Reading::now());
     }
 
     /// A person says that the clock is right.
-    pub(super) fn trust(&self) {
+    pub(crate) fn trust(&self) {
         let now = Reading::now();
         let mut state = self.lock();
         state.known.trust(&now);
@@ -154,12 +154,12 @@ impl Keeper {
 
     /// Why nothing is removed, if the clock is the cause.
     #[cfg_attr(not(feature = "nats"), allow(dead_code))]
-    pub(super) fn doubt(&self) -> Option<Doubt> {
+    pub(crate) fn doubt(&self) -> Option<Doubt> {
         self.lock().doubt
     }
 
     /// Keeps in the file what is known.
-    pub(super) async fn save(&self, writes: &mpsc::WeakSender<Item>) -> Result<(), Cause> {
+    pub(crate) async fn save(&self, writes: &mpsc::WeakSender<Item>) -> Result<(), Cause> {
         let facts = {
             let state = self.lock();
             let Some(last) = state.known.last(&Reading::now()) else { return Ok(()) };
@@ -186,7 +186,7 @@ impl Keeper {
 }
 
 /// The sentence for an operator.
-pub(super) fn sentence(doubt: Doubt) -> String {
+pub(crate) fn sentence(doubt: Doubt) -> String {
     format!(
         "{doubt}: nothing that is old is removed, and no operation id is forgotten. Set the clock right and it goes on by \
          itself; if the clock is right (the machine was off, say), start once with --trust-clock, or leave it running: a \
