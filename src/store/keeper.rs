@@ -4,26 +4,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 
 use super::queue::Item;
+use super::reader::Reader;
 use super::record::{self, Record};
 use crate::clock;
 use crate::error::Cause;
 use crate::known_time::{Doubt, FAR, Judgement, KnownTime, Mark, Reading};
-use crate::sql::limit;
 
 /// For how long nothing is removed from a file of the Python bot that was taken over, in milliseconds.
 const FIRST_DAY: i64 = 86_400_000;
-
-const FACTS: &str =
-    "SELECT key || ' ' || value FROM meta WHERE key IN ('known_time', 'taken_over', 'ledger_from')";
-/// For a file that was written before the time was kept in it.
-const NEWEST: &str = "SELECT max(applied_at) FROM ledger";
-const KEEP: &str = "
-    INSERT INTO meta (key, value) SELECT key, value FROM json_each($1) WHERE true
-    ON CONFLICT (key) DO UPDATE SET value = excluded.value;";
 
 /// Knows the time of one open file. Shared by the writer and the retention task.
 #[derive(Debug)]
@@ -67,9 +58,8 @@ pub(crate) enum May {
 
 impl Keeper {
     /// Reads what the file knows.
-    pub(crate) async fn load(&self, readers: &SqlitePool) -> Result<(), sqlx::Error> {
-        let facts: Vec<String> =
-            limit::reading(readers, async |reader| sqlx::query_scalar(FACTS).fetch_all(reader).await).await?;
+    pub(crate) async fn load(&self, reader: &dyn Reader) -> Result<(), sqlx::Error> {
+        let facts = reader.look_up(reader.texts().facts.to_owned(), Vec::new()).await?;
         let now = Reading::now();
         let mut state = self.lock();
         for (key, value) in facts.iter().filter_map(|fact| fact.split_once(' ')) {
@@ -89,15 +79,14 @@ impl Keeper {
     }
 
     /// Looks for a last time in what the file holds, if it was told none. Reads all of the ledger.
-    pub(crate) async fn look(&self, readers: &SqlitePool) -> Result<(), sqlx::Error> {
+    pub(crate) async fn look(&self, reader: &dyn Reader) -> Result<(), sqlx::Error> {
         if self.lock().known.is_known() {
             return Ok(());
         }
-        let newest: Option<i64> =
-            limit::reading(readers, async |reader| sqlx::query_scalar(NEWEST).fetch_one(reader).await)
-                .await?;
+        // A file may have been written before the time was kept in it.
+        let newest = reader.look_up(reader.texts().newest.to_owned(), Vec::new()).await?;
         let now = Reading::now();
-        if let Some(at) = newest {
+        if let Some(at) = newest.first().and_then(|text| text.parse().ok()) {
             let mut state = self.lock();
             state.known.begin(Mark { at, up: now.up, boot: now.boot.clone() }, &now);
             self.floor(&state, &now);
@@ -159,7 +148,11 @@ impl Keeper {
     }
 
     /// Keeps in the file what is known.
-    pub(crate) async fn save(&self, writes: &mpsc::WeakSender<Item>) -> Result<(), Cause> {
+    pub(crate) async fn save(
+        &self,
+        reader: &dyn Reader,
+        writes: &mpsc::WeakSender<Item>,
+    ) -> Result<(), Cause> {
         let facts = {
             let state = self.lock();
             let Some(last) = state.known.last(&Reading::now()) else { return Ok(()) };
@@ -171,7 +164,7 @@ impl Keeper {
             facts
         };
         let value = serde_json::Value::Object(facts).to_string();
-        record::hand_over(Record { statements: KEEP, value }, writes).await
+        record::hand_over(Record { statements: reader.texts().keep, value }, writes).await
     }
 
     fn floor(&self, state: &State, now: &Reading) {
@@ -196,20 +189,18 @@ pub(crate) fn sentence(doubt: Doubt) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::sqlite::SqlitePoolOptions;
-
     use super::*;
+    use crate::sql::reader::tests::reading;
 
     #[tokio::test]
     async fn the_word_of_a_person_holds_though_the_file_could_not_be_read_at_first() {
-        let one = SqlitePoolOptions::new().max_connections(1);
-        let readers = one.connect("sqlite::memory:").await.expect("a database");
+        let (pool, reader) = reading().await;
         let keeper = Keeper::default();
-        keeper.load(&readers).await.expect_err("no table yet");
+        keeper.load(&reader).await.expect_err("no table yet");
         keeper.trust();
         let made = "CREATE TABLE meta (key, value); INSERT INTO meta VALUES ('known_time', '1000 0 x')";
-        sqlx::raw_sql(made).execute(&readers).await.expect("made");
-        keeper.load(&readers).await.expect("read");
+        sqlx::raw_sql(made).execute(&pool).await.expect("made");
+        keeper.load(&reader).await.expect("read");
         assert_eq!(keeper.may(), May::Remove { ledger_from: None });
     }
 }

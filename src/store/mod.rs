@@ -8,6 +8,8 @@ pub(crate) mod keeper;
 #[cfg(feature = "sqlite")]
 pub(crate) mod queue;
 #[cfg(feature = "sqlite")]
+pub(crate) mod reader;
+#[cfg(feature = "sqlite")]
 pub(crate) mod record;
 #[cfg(feature = "sqlite")]
 pub(crate) mod repeats;
@@ -15,6 +17,8 @@ pub(crate) mod repeats;
 pub(crate) mod retention;
 #[cfg(feature = "sqlite")]
 pub(crate) mod text;
+#[cfg(feature = "sqlite")]
+pub(crate) mod writer;
 
 use std::future::Future;
 use std::time::Duration;

@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, SqlitePool};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time;
 
 use super::keeper::{self, Keeper, May};
 use super::queue::Item;
-use super::text::Statement;
+use super::reader::{Bind, Reader};
 use crate::clock;
 use crate::error::Cause;
 use crate::operation::{Persist, Sweep};
-use crate::sql::{error, limit};
+use crate::sql::limit;
 
 /// How many keys are looked for at once.
 const FOUND: i64 = 2000;
@@ -101,7 +100,7 @@ pub(crate) async fn round<O: Persist>(
     retention: &Retention,
     now: i64,
     ledger_from: Option<i64>,
-    readers: &SqlitePool,
+    reader: &dyn Reader,
     writes: &mpsc::WeakSender<Item>,
 ) -> Result<Swept, Cause> {
     let mut swept = Swept::new();
@@ -115,7 +114,7 @@ pub(crate) async fn round<O: Persist>(
         // What was found before and is found again has to wait.
         let mut before = Vec::new();
         loop {
-            let keys = find(sweep, horizon, now, readers).await?;
+            let keys = find(sweep, horizon, now, reader).await?;
             let mut removed = 0;
             for keys in keys.chunks(sweep.at_once.max(1)) {
                 let keys = serde_json::Value::from(keys).to_string();
@@ -132,38 +131,16 @@ pub(crate) async fn round<O: Persist>(
     Ok(swept)
 }
 
-/// The statement that answers what is old as a JSON array of keys.
-pub(crate) fn finding(sweep: &Sweep) -> String {
-    format!(
-        "WITH {KNOWN}, sweep (now, horizon, most) AS (SELECT $3, $2, $1), found (key) AS ({}\n)
-         SELECT json_group_array(key) FROM found",
-        sweep.find
-    )
-}
-
-/// What may come again.
-const KNOWN: &str = "known (id) AS (SELECT id FROM ledger)";
-
-/// A statement that removes, over what was found.
-pub(crate) fn over_gone(sql: &str) -> String {
-    const GONE: &str =
-        "gone (key) AS (SELECT value FROM json_each($1)), sweep (now, horizon) AS (SELECT $3, $2)";
-    // One that cannot be read was refused when the database was opened.
-    Statement::read(sql)
-        .map_or_else(|_| sql.to_owned(), |statement| statement.over(&format!("{KNOWN}, {GONE}")))
-}
-
 async fn find(
     sweep: &Sweep,
     horizon: i64,
     now: i64,
-    readers: &SqlitePool,
+    reader: &dyn Reader,
 ) -> Result<Vec<serde_json::Value>, Cause> {
-    let finding = sqlx::query_scalar(AssertSqlSafe(finding(sweep))).bind(FOUND).bind(horizon).bind(now);
-    let json: String = limit::reading(readers, async |reader| finding.fetch_one(reader).await)
-        .await
-        .map_err(|e| error::cause(&e))?;
-    serde_json::from_str(&json).map_err(|e| Cause::new(crate::error::Code::DATABASE, e.to_string()))
+    let binds = [FOUND, horizon, now].map(Bind::Number).to_vec();
+    let json = reader.look_up((reader.texts().finding)(sweep), binds).await.map_err(|e| reader.cause(&e))?;
+    let json = json.first().map_or("[]", String::as_str);
+    serde_json::from_str(json).map_err(|e| Cause::new(crate::error::Code::DATABASE, e.to_string()))
 }
 
 async fn remove(removal: Removal, writes: &mpsc::WeakSender<Item>) -> Result<u64, Cause> {
@@ -186,7 +163,7 @@ pub(crate) async fn keep_going<O: Persist>(
     retention: Retention,
     keeper: Arc<Keeper>,
     mut loaded: bool,
-    readers: SqlitePool,
+    reader: Arc<dyn Reader>,
     writes: mpsc::WeakSender<Item>,
     mut ended: watch::Receiver<()>,
 ) {
@@ -195,15 +172,15 @@ pub(crate) async fn keep_going<O: Persist>(
     let mut said = None;
     let mut looked = false;
     loop {
-        if readers.is_closed() {
+        if reader.is_closed() {
             return;
         }
         // Without what the file knows nothing is removed.
         if !looked {
-            match read(&keeper, &mut loaded, &readers).await {
+            match read(&keeper, &mut loaded, &*reader).await {
                 Ok(()) => looked = true,
                 Err(e) if limit::is_lost(&e) => {
-                    tracing::warn!("nothing that is old is removed: {}", error::cause(&e))
+                    tracing::warn!("nothing that is old is removed: {}", reader.cause(&e))
                 }
                 // The writer meets the same, and says so.
                 Err(e) => tracing::debug!("the known time cannot be read: {e}"),
@@ -213,14 +190,14 @@ pub(crate) async fn keep_going<O: Persist>(
         say(may, &mut said);
         if may.is_some() && saved.is_none_or(|at| at.elapsed() >= SAVE) {
             saved = Some(Instant::now());
-            if let Err(cause) = keeper.save(&writes).await {
+            if let Err(cause) = keeper.save(&*reader, &writes).await {
                 tracing::debug!("the time that is known could not be kept: {cause}");
             }
         }
         if let Some(May::Remove { ledger_from }) = may.filter(|_| Instant::now() >= due) {
             due = Instant::now() + retention.every;
             let round = tokio::select! {
-                round = round::<O>(&retention, clock::now(), ledger_from, &readers, &writes) => round,
+                round = round::<O>(&retention, clock::now(), ledger_from, &*reader, &writes) => round,
                 _ = ended.changed() => return,
             };
             match round {
@@ -243,12 +220,12 @@ pub(crate) async fn keep_going<O: Persist>(
     }
 }
 
-async fn read(keeper: &Keeper, loaded: &mut bool, readers: &SqlitePool) -> Result<(), sqlx::Error> {
+async fn read(keeper: &Keeper, loaded: &mut bool, reader: &dyn Reader) -> Result<(), sqlx::Error> {
     if !*loaded {
-        keeper.load(readers).await?;
+        keeper.load(reader).await?;
         *loaded = true;
     }
-    keeper.look(readers).await
+    keeper.look(reader).await
 }
 
 /// Says why nothing is removed, once, and when that is over.

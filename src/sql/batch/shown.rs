@@ -4,7 +4,7 @@ use super::rows::Rows;
 use super::strings::Strings;
 use crate::operation::Persist;
 use crate::request::Request;
-use crate::sql::audit;
+use crate::sql::{audit, sweep};
 use crate::store::queue::Write;
 use crate::store::retention;
 
@@ -50,7 +50,7 @@ pub fn sweep_texts<O: Persist>() -> Vec<(String, String)> {
     let both = sweeps.flat_map(|sweep| {
         let name = sweep.name;
         [
-            (format!("{name} found"), retention::finding(sweep)),
+            (format!("{name} found"), sweep::finding(sweep)),
             (format!("{name} removed"), super::removing(sweep)),
         ]
     });
