@@ -16,9 +16,9 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::batch::strings::HOST;
-use super::retention;
-use super::text::Statement;
+use super::sweep;
 use crate::operation::{Persist, Spec};
+use crate::store::text::Statement;
 
 /// What may not be written to.
 const OURS: [&str; 4] = ["ledger", "meta", "dead_letters", "_sqlx_migrations"];
@@ -136,7 +136,7 @@ async fn look<O: Persist>(connection: &mut SqliteConnection) -> Result<Option<Un
             for (part, sql) in sweep.remove.iter().enumerate() {
                 let text = || format!("sweep {}, statement {}", number + 1, part + 1);
                 let uses = match Statement::read(sql) {
-                    Ok(_) => explain(connection, &pages, &retention::over_gone(sql)).await?,
+                    Ok(_) => explain(connection, &pages, &sweep::over_gone(sql)).await?,
                     Err(why) => Err(why),
                 };
                 if let Err(why) = uses.and_then(|uses| uses.spares()) {

@@ -16,15 +16,16 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use super::keeper::Keeper;
-use super::queue::Write;
-use super::retention::{self, Removal};
-use super::{DeadLetter, dead};
+use super::{DeadLetter, dead, sweep};
 use crate::error::Cause;
 use crate::headers::UNREAD;
 use crate::operation::{ApplyFn, Persist, Spec, Sweep};
 use crate::sqlite::limit;
 use crate::sqlite::statements::run;
+use crate::store::keeper::Keeper;
+use crate::store::queue::Write;
+use crate::store::retention::Removal;
+use crate::store::writer::Outcome;
 use known::{answered, known};
 use rows::Rows;
 use strings::{Joined, NOTHING_NEW, Strings};
@@ -49,17 +50,6 @@ const REMOVED: &str = "
     INSERT INTO meta (key, value) SELECT 'swept.' || $4, $2 WHERE changes() > 0
     ON CONFLICT (key) DO UPDATE SET value = max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER));
     COMMIT";
-
-/// What became of one operation.
-#[derive(Clone, Debug)]
-pub(super) enum Outcome {
-    /// It is in the database, now or since before; its answer as JSON.
-    Answer(String),
-    /// Its id stands in the ledger for something else.
-    IdReused,
-    /// It was refused, and nothing of it is in the database but that, perhaps.
-    Refused(Cause),
-}
 
 /// What became of a transaction.
 #[derive(Debug, Default)]
@@ -313,7 +303,7 @@ pub(super) async fn bury(
 
 /// The transaction of a sweep.
 fn removing(sweep: &Sweep) -> String {
-    let statements: String = sweep.remove.iter().map(|sql| retention::over_gone(sql) + ";\n").collect();
+    let statements: String = sweep.remove.iter().map(|sql| sweep::over_gone(sql) + ";\n").collect();
     format!("BEGIN IMMEDIATE; {statements} SELECT changes(); {REMOVED}")
 }
 

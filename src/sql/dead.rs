@@ -11,15 +11,13 @@ use crate::headers::{DROPPED, UNREAD};
 use crate::operation::Persist;
 use crate::sqlite::names;
 use crate::store::DeadLetter;
+use crate::store::reader::Bind;
 
 const LIST: &str = "
     SELECT id, at, code, reason, subject, headers, payload FROM dead_letters ORDER BY id DESC LIMIT $1";
 const SHOW: &str = "SELECT id, at, code, reason, subject, headers, payload FROM dead_letters WHERE id = $1";
 const DROP: &str = "DELETE FROM dead_letters WHERE id = $1";
 const IDS: &str = "SELECT id FROM dead_letters ORDER BY id";
-const IS_BURIED: &str = "
-    SELECT EXISTS (SELECT 1 FROM dead_letters WHERE subject = $1 AND headers = $2 AND payload = $3)";
-
 /// A dead letter as it lies in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuriedLetter {
@@ -104,13 +102,14 @@ impl DeadLetters {
 impl<O: Persist> SqlxService<O> {
     /// Whether this very letter is kept already: what was kept and not acknowledged is delivered again.
     pub(super) async fn is_buried(&self, letter: &DeadLetter) -> Result<bool, Cause> {
-        sqlx::query_scalar(IS_BURIED)
-            .bind(letter.subject.as_str())
-            .bind(headers(letter))
-            .bind(letter.payload.as_slice())
-            .fetch_one(self.readers())
-            .await
-            .map_err(|e| error::cause(&e))
+        let reader = &self.shared.reader;
+        let binds = vec![
+            Bind::Text(letter.subject.clone()),
+            Bind::Text(headers(letter)),
+            Bind::Bytes(letter.payload.clone()),
+        ];
+        let found = reader.look_up(reader.texts().is_buried.to_owned(), binds).await;
+        found.map(|found| !found.is_empty()).map_err(|e| reader.cause(&e))
     }
 }
 

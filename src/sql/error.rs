@@ -14,7 +14,7 @@ const OF_VALUES: [&str; 3] = ["malformed JSON", "integer overflow", "string or b
 
 /// The cause that an error stands for: what is the environment's fault may be tried again, what is the data's
 /// never.
-pub(super) fn cause(error: &sqlx::Error) -> Cause {
+pub(crate) fn cause(error: &sqlx::Error) -> Cause {
     if limit::is_lost(error) {
         return silent();
     }

@@ -5,25 +5,21 @@ mod batch;
 mod checkpoint;
 pub(crate) mod concern;
 mod dead;
-mod error;
+pub(crate) mod error;
 mod future;
 mod held;
 mod holders;
 mod instances;
-mod keeper;
 mod migrate;
 mod open_error;
 mod options;
-mod queue;
-mod record;
-mod repeats;
-mod retention;
+pub(crate) mod reader;
 mod right;
 mod spin;
 mod sqlite;
 mod store;
+mod sweep;
 pub mod take_over;
-mod text;
 mod trim;
 mod turn;
 mod verify;
@@ -36,26 +32,30 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Row, SqlitePool};
+use sqlx::SqlitePool;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::Service;
 
+pub use crate::store::{Retention, Swept};
 pub use audit::Unsound;
 #[doc(hidden)]
 pub use batch::shown::{BatchShown, StatementShown, sweep_texts, texts};
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
-use keeper::Keeper;
-use repeats::Repeats;
-pub use retention::{Retention, Swept};
 pub use sqlite::{OpenError, SqliteOptions};
+use reader::SqliteReader;
 pub use verify::{Finding, Verdict, verify};
-use writer::{Item, Start, Write};
+use writer::Start;
 
 pub use crate::sqlite::Synchronous;
 pub use crate::store::DeadLetter;
+use crate::store::keeper::Keeper;
+use crate::store::queue::{Item, Write};
+use crate::store::reader::{Question, Reader};
+use crate::store::repeats::Repeats;
+use crate::store::retention;
 
 use crate::answer::{End, cut};
 use crate::clock;
@@ -64,7 +64,6 @@ use crate::operation::{Persist, Spec};
 use crate::reply::Reply;
 use crate::request::{Received, Request};
 use crate::sqlite::limit;
-use crate::sqlite::place::Place;
 
 /// Applies operations to the database: writes through one writer that commits whatever waits in one transaction,
 /// reads through a pool that can only read.
@@ -87,16 +86,13 @@ const LAST: Duration = Duration::from_secs(15);
 
 struct Shared {
     writes: mpsc::Sender<Item>,
-    readers: SqlitePool,
-    place: Arc<Place>,
+    reader: Arc<dyn Reader>,
     repeats: Repeats,
     future_tolerance: Duration,
     /// The most bytes of a list.
     answer_bytes: usize,
     past_tolerance: Duration,
     keeper: Arc<Keeper>,
-    /// The strings of the queries, in the order of the operations.
-    questions: Vec<Arc<str>>,
     database: String,
     shown: String,
     /// Ends with the last clone, and with it the retention task.
@@ -134,9 +130,11 @@ impl<O: Persist> SqlxService<O> {
         let (writes, queue) = mpsc::channel(options.queue);
         let repeats = Repeats::new(O::SPECS.len());
         let place = Arc::new(opened.place);
+        let reader: Arc<dyn Reader> =
+            Arc::new(SqliteReader::new::<O>(opened.readers.clone(), Arc::clone(&place)));
         let keeper = Arc::new(Keeper::default());
         // What cannot be read now is looked for again before anything is removed.
-        let loaded = keeper.load(&opened.readers).await;
+        let loaded = keeper.load(&*reader).await;
         if options.trust_clock {
             keeper.trust();
         }
@@ -144,39 +142,36 @@ impl<O: Persist> SqlxService<O> {
         frames.keeper = Arc::clone(&keeper);
         let start = Start {
             connection: opened.writer,
-            readers: opened.readers.clone(),
+            readers: opened.readers,
             place: Arc::clone(&place),
             witness: opened.witness,
             // Wherever this process goes, and whatever becomes of its directory.
             options: options.at(place.said()),
             frames,
             frame,
-            repeats: repeats.clone(),
         };
-        tokio::spawn(writer::run(start, queue));
+        tokio::spawn(crate::store::writer::run(start.writer(), repeats.clone(), queue));
         let ended = CancellationToken::new();
         if let Some(retention) = options.retention.clone() {
-            let (readers, writes) = (opened.readers.clone(), writes.downgrade());
+            let (reader, writes) = (Arc::clone(&reader), writes.downgrade());
             let keeper = Arc::clone(&keeper);
             tokio::spawn(retention::keep_going::<O>(
                 retention,
                 keeper,
                 loaded.is_ok(),
-                readers,
+                reader,
                 writes,
                 ended.clone(),
             ));
         }
         let shared = Shared {
             writes,
-            readers: opened.readers,
-            place,
+            reader,
             repeats,
             future_tolerance: options.future_tolerance,
             answer_bytes: options.answer_bytes,
             past_tolerance: options.past_tolerance,
             keeper,
-            questions: audit::questions::<O>(),
             database: opened.database,
             shown: options.path().display().to_string(),
             _running: ended.drop_guard(),
@@ -201,18 +196,18 @@ impl<O: Persist> SqlxService<O> {
     /// at before every answer, and twice a second.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.shared.place.trouble().borrow().clone()
+        self.shared.reader.trouble().borrow().clone()
     }
 
     /// The same, now and on every change.
     #[must_use]
     pub fn watch_trouble(&self) -> watch::Receiver<Option<String>> {
-        self.shared.place.trouble()
+        self.shared.reader.trouble()
     }
 
     /// What else is wrong with the file or its disk, now and on every change.
     pub(crate) fn watch_concerns(&self) -> watch::Receiver<crate::store::Concerns> {
-        self.shared.place.concerns()
+        self.shared.reader.concerns()
     }
 
     /// How often the operation of this index came and had no effect, because the ledger knew it already: as a late delivery
@@ -223,9 +218,12 @@ impl<O: Persist> SqlxService<O> {
     }
 
     /// A pool of connections that can only read, for queries of one's own.
+    ///
+    /// # Panics
+    /// When the database is not SQLite.
     #[must_use]
     pub fn readers(&self) -> &SqlitePool {
-        &self.shared.readers
+        self.shared.reader.sqlite().expect("the database is SQLite")
     }
 
     /// How far in the future something may claim to have happened.
@@ -273,14 +271,14 @@ impl<O: Persist> SqlxService<O> {
     /// The first failure. What was removed until then stays removed.
     pub async fn sweep(&self, retention: &Retention, now: i64) -> Result<Swept, Cause> {
         let writes = self.shared.writes.downgrade();
-        retention::round::<O>(retention, now, None, &self.shared.readers, &writes).await
+        retention::round::<O>(retention, now, None, &*self.shared.reader, &writes).await
     }
 
     /// Ends the writer once everything handed to it is committed, and closes the file, within a limit. Requests from now on are
     /// refused. If no other process has it open, all of it is in the one file then.
     pub async fn close(&self) {
         // The last one to close moves the log into the file, and a reader could not.
-        let _ = tokio::time::timeout(LAST, self.shared.readers.close()).await;
+        let _ = tokio::time::timeout(LAST, self.shared.reader.close()).await;
         let (tx, rx) = oneshot::channel();
         // A writer that has ended already is closed.
         if self.shared.writes.send(Item::Close(tx)).await.is_ok() {
@@ -316,36 +314,19 @@ impl<O: Persist> SqlxService<O> {
             self.enqueue(Item::Write(Write::new(request, index, most)?, tx))?;
             return Ok(SqlxFuture::writing(rx, request.clone()));
         }
-        self.shared.place.readable()?;
-        let (readers, place) = (self.shared.readers.clone(), Arc::clone(&self.shared.place));
-        let question = Arc::clone(&self.shared.questions[index]);
         let payload = std::str::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
-        let payload = payload.to_owned();
-        let (id, at, empty) = (request.head.id.to_string(), request.head.occurred_at, spec.empty);
-        let now = self.shared.keeper.now();
+        let nothing = if spec.lists() { spec.empty } else { "null" };
+        let read = self.shared.reader.ask(Question {
+            index,
+            payload: payload.to_owned(),
+            id: request.head.id.to_string(),
+            occurred_at: request.head.occurred_at,
+            now: self.shared.keeper.now(),
+            most,
+        })?;
         let read = Box::pin(async move {
-            let query = sqlx::query(AssertSqlSafe(question)).bind(payload).bind(now);
-            let query = query.bind(i64::try_from(most).unwrap_or(i64::MAX)).bind(id).bind(at);
-            let read = async {
-                let nothing = if spec.lists() { empty } else { "null" };
-                let mut reader = readers.acquire().await?;
-                let row = limit::within(query.fetch_optional(&mut *reader)).await;
-                if row.as_ref().is_err_and(error::spoils) {
-                    drop(reader.detach());
-                }
-                let Some(row) = row? else {
-                    return Ok((nothing.to_owned(), 0));
-                };
-                let omitted = if row.len() > 1 { row.try_get::<Option<i64>, _>(1)? } else { None };
-                // A number or a text that says what JSON says is as good as JSON.
-                let json =
-                    row.try_get_unchecked::<Option<String>, _>(0)?.unwrap_or_else(|| nothing.to_owned());
-                Ok((json, omitted.unwrap_or_default().unsigned_abs()))
-            };
-            let answer = read.await;
-            // First: a file that is not there any more is why it fails.
-            place.check()?;
-            let (json, omitted) = answer.map_err(|e: sqlx::Error| error::cause(&e))?;
+            let (json, omitted) = read.await?;
+            let json = json.unwrap_or_else(|| nothing.to_owned());
             if !spec.lists() || json.len() <= most {
                 return Ok((json, omitted));
             }
@@ -371,7 +352,7 @@ fn is_fresh(spec: &Spec, occurred_at: i64) -> Result<(), Cause> {
     }
 }
 
-fn closed() -> Cause {
+pub(crate) fn closed() -> Cause {
     Cause::new(Code::DATABASE, "the database is closed")
 }
 

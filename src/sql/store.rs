@@ -54,6 +54,6 @@ impl<O: Persist> Store<O> for SqlxService<O> {
     }
 
     fn doubt(&self) -> Option<String> {
-        self.shared.keeper.doubt().map(super::keeper::sentence)
+        self.shared.keeper.doubt().map(crate::store::keeper::sentence)
     }
 }

@@ -4,9 +4,9 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::writer::Write;
 use crate::operation::{Kind, Spec};
 use crate::sqlite::limit;
+use crate::store::queue::Write;
 
 /// Of the newest event: ids are made in the order of time, mostly. Any event will do; a call may be removed soon after it
 /// was answered.

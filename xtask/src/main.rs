@@ -10,6 +10,7 @@ mod help;
 mod launch;
 mod lines;
 mod paths;
+mod postgres;
 mod ratios;
 mod run;
 mod server;
@@ -56,6 +57,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "soak" => launch::soak(&paths, rest),
         "schedules" => launch::schedules(&paths, rest),
         "nats-server" => server::print(&paths, rest),
+        "postgres" => postgres::print(&paths, rest),
         _ => lines::print(&paths, rest),
     }
 }

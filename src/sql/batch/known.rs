@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::rows::{self, Rows};
 use super::{Applied, Done, Frames, Outcome, REFUSED, Shared, hop, plain};
-use crate::sql::queue::Write;
+use crate::store::queue::Write;
 
 /// What the ledger had of these before: their answers, and whether they stand there for something else. `$2` is
 /// `{"id": [operation, hash], …}`.

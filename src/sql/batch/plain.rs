@@ -13,8 +13,8 @@ use crate::error::{Cause, Code};
 use crate::operation::{ApplyError, ApplyFn, Refusal, Spec, Tx};
 use crate::request::Head;
 use crate::sql::error;
-use crate::sql::queue::Write;
 use crate::sqlite::limit;
+use crate::store::queue::Write;
 
 /// How long one call may take: the database is locked meanwhile.
 const LONGEST: Duration = Duration::from_secs(5);

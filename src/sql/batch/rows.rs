@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::operation::Spec;
-use crate::sql::queue::Write;
+use crate::store::queue::Write;
 
 /// What the statements of one kind bind.
 #[derive(Default)]

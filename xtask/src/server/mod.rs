@@ -1,6 +1,6 @@
 //! Finds a working nats-server, or fetches one.
 
-mod fetch;
+pub(crate) mod fetch;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

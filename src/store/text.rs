@@ -2,7 +2,7 @@
 
 /// One statement, without `;`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Statement<'a> {
+pub(crate) struct Statement<'a> {
     /// What it begins with if that is `WITH`: that it is `RECURSIVE`.
     with: Option<bool>,
     /// What follows that `WITH`; else all of it.
@@ -22,7 +22,7 @@ impl<'a> Statement<'a> {
     ///
     /// # Errors
     /// What it may not have, as the end of a sentence that begins with its name.
-    pub(super) fn read(sql: &'a str) -> Result<Self, String> {
+    pub(crate) fn read(sql: &'a str) -> Result<Self, String> {
         let mut words = 0;
         let (mut with, mut rest) = (None, sql);
         let mut at = 0;
@@ -51,7 +51,7 @@ impl<'a> Statement<'a> {
     }
 
     /// The statement with these row sources (`name (columns) AS (…)`) in front of its own, if it has any.
-    pub(super) fn over(&self, sources: &str) -> String {
+    pub(crate) fn over(&self, sources: &str) -> String {
         let Self { with, rest } = self;
         match with {
             None => format!("WITH {sources}\n{rest}\n"),

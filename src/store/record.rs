@@ -5,29 +5,29 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::writer::Item;
+use super::queue::Item;
 use crate::error::Cause;
 use crate::sqlite::statements::run;
 
 /// Statements over one JSON value.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// Each ended by `;`. `$1` is the value.
-    pub(super) statements: &'static str,
-    pub(super) value: String,
+    pub(crate) statements: &'static str,
+    pub(crate) value: String,
 }
 
 /// Writes it, in one transaction.
-pub(super) async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(), sqlx::Error> {
+pub(crate) async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(), sqlx::Error> {
     let sql = format!("BEGIN IMMEDIATE; {} COMMIT", record.statements);
     run(connection, sqlx::query(AssertSqlSafe(sql)).bind(&record.value)).await.map(drop)
 }
 
 /// Has it written, when its turn comes.
-pub(super) async fn hand_over(record: Record, writes: &mpsc::WeakSender<Item>) -> Result<(), Cause> {
+pub(crate) async fn hand_over(record: Record, writes: &mpsc::WeakSender<Item>) -> Result<(), Cause> {
     let (tx, rx) = oneshot::channel();
-    let sender = writes.upgrade().ok_or_else(super::closed)?;
-    sender.send(Item::Record(record, tx)).await.map_err(|_| super::closed())?;
+    let sender = writes.upgrade().ok_or_else(crate::sql::closed)?;
+    sender.send(Item::Record(record, tx)).await.map_err(|_| crate::sql::closed())?;
     drop(sender);
-    rx.await.map_err(|_| super::closed())?
+    rx.await.map_err(|_| crate::sql::closed())?
 }

@@ -5,18 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many there were of each operation. Clones count together.
 #[derive(Clone, Debug)]
-pub(super) struct Repeats(Arc<[AtomicU64]>);
+pub(crate) struct Repeats(Arc<[AtomicU64]>);
 
 impl Repeats {
-    pub(super) fn new(operations: usize) -> Self {
+    pub(crate) fn new(operations: usize) -> Self {
         Self((0..operations).map(|_| AtomicU64::new(0)).collect())
     }
 
-    pub(super) fn add(&self, index: usize, count: u64) {
+    pub(crate) fn add(&self, index: usize, count: u64) {
         self.0[index].fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(super) fn of(&self, index: usize) -> u64 {
+    pub(crate) fn of(&self, index: usize) -> u64 {
         self.0[index].load(Ordering::Relaxed)
     }
 }

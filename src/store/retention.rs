@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
-use super::error;
 use super::keeper::{self, Keeper, May};
-use super::text::Statement;
-use super::writer::Item;
+use super::queue::Item;
+use super::reader::{Bind, Reader};
 use crate::clock;
 use crate::error::Cause;
 use crate::operation::{Persist, Sweep};
@@ -77,18 +75,18 @@ impl Retention {
 
 /// The operations' sweeps, and the ledger's first: what is derived from rows that the ledger no longer knows may go
 /// in the same round.
-pub(super) fn sweeps<O: Persist>() -> impl Iterator<Item = &'static Sweep> {
+pub(crate) fn sweeps<O: Persist>() -> impl Iterator<Item = &'static Sweep> {
     std::iter::once(&LEDGER).chain(O::SWEEPS.iter().copied().flatten())
 }
 
 /// Something that the writer removes in a transaction of its own.
 #[derive(Debug)]
-pub(super) struct Removal {
-    pub(super) sweep: &'static Sweep,
+pub(crate) struct Removal {
+    pub(crate) sweep: &'static Sweep,
     /// A JSON array.
-    pub(super) keys: String,
-    pub(super) horizon: i64,
-    pub(super) now: i64,
+    pub(crate) keys: String,
+    pub(crate) horizon: i64,
+    pub(crate) now: i64,
 }
 
 /// What a round has removed, by the name of the sweep: rows, or what else a sweep counts.
@@ -99,11 +97,11 @@ pub type Swept = BTreeMap<&'static str, u64>;
 ///
 /// # Errors
 /// The first that SQLite makes, or the queue. What was removed until then stays removed.
-pub(super) async fn round<O: Persist>(
+pub(crate) async fn round<O: Persist>(
     retention: &Retention,
     now: i64,
     ledger_from: Option<i64>,
-    readers: &SqlitePool,
+    reader: &dyn Reader,
     writes: &mpsc::WeakSender<Item>,
 ) -> Result<Swept, Cause> {
     let mut swept = Swept::new();
@@ -117,7 +115,7 @@ pub(super) async fn round<O: Persist>(
         // What was found before and is found again has to wait.
         let mut before = Vec::new();
         loop {
-            let keys = find(sweep, horizon, now, readers).await?;
+            let keys = find(sweep, horizon, now, reader).await?;
             let mut removed = 0;
             for keys in keys.chunks(sweep.at_once.max(1)) {
                 let keys = serde_json::Value::from(keys).to_string();
@@ -134,47 +132,25 @@ pub(super) async fn round<O: Persist>(
     Ok(swept)
 }
 
-/// The statement that answers what is old as a JSON array of keys.
-pub(super) fn finding(sweep: &Sweep) -> String {
-    format!(
-        "WITH {KNOWN}, sweep (now, horizon, most) AS (SELECT $3, $2, $1), found (key) AS ({}\n)
-         SELECT json_group_array(key) FROM found",
-        sweep.find
-    )
-}
-
-/// What may come again.
-const KNOWN: &str = "known (id) AS (SELECT id FROM ledger)";
-
-/// A statement that removes, over what was found.
-pub(super) fn over_gone(sql: &str) -> String {
-    const GONE: &str =
-        "gone (key) AS (SELECT value FROM json_each($1)), sweep (now, horizon) AS (SELECT $3, $2)";
-    // One that cannot be read was refused when the database was opened.
-    Statement::read(sql)
-        .map_or_else(|_| sql.to_owned(), |statement| statement.over(&format!("{KNOWN}, {GONE}")))
-}
-
 async fn find(
     sweep: &Sweep,
     horizon: i64,
     now: i64,
-    readers: &SqlitePool,
+    reader: &dyn Reader,
 ) -> Result<Vec<serde_json::Value>, Cause> {
-    let finding = sqlx::query_scalar(AssertSqlSafe(finding(sweep))).bind(FOUND).bind(horizon).bind(now);
-    let json: String = limit::reading(readers, async |reader| finding.fetch_one(reader).await)
-        .await
-        .map_err(|e| error::cause(&e))?;
-    serde_json::from_str(&json).map_err(|e| Cause::new(crate::error::Code::DATABASE, e.to_string()))
+    let binds = [FOUND, horizon, now].map(Bind::Number).to_vec();
+    let json = reader.look_up((reader.texts().finding)(sweep), binds).await.map_err(|e| reader.cause(&e))?;
+    let json = json.first().map_or("[]", String::as_str);
+    serde_json::from_str(json).map_err(|e| Cause::new(crate::error::Code::DATABASE, e.to_string()))
 }
 
 async fn remove(removal: Removal, writes: &mpsc::WeakSender<Item>) -> Result<u64, Cause> {
     let (tx, rx) = oneshot::channel();
-    let sender = writes.upgrade().ok_or_else(super::closed)?;
+    let sender = writes.upgrade().ok_or_else(crate::sql::closed)?;
     // Waits for a place in the queue: retention is in no hurry.
-    sender.send(Item::Removal(removal, tx)).await.map_err(|_| super::closed())?;
+    sender.send(Item::Removal(removal, tx)).await.map_err(|_| crate::sql::closed())?;
     drop(sender);
-    rx.await.map_err(|_| super::closed())?
+    rx.await.map_err(|_| crate::sql::closed())?
 }
 
 /// How often it is looked whether the clock agrees with what is known.
@@ -184,11 +160,11 @@ const SAVE: Duration = Duration::from_secs(60);
 
 /// Rounds, for as long as the service is there. What goes wrong is tried again in the next one. While the clock disagrees
 /// with what is known of the time there is none.
-pub(super) async fn keep_going<O: Persist>(
+pub(crate) async fn keep_going<O: Persist>(
     retention: Retention,
     keeper: Arc<Keeper>,
     mut loaded: bool,
-    readers: SqlitePool,
+    reader: Arc<dyn Reader>,
     writes: mpsc::WeakSender<Item>,
     ended: CancellationToken,
 ) {
@@ -197,15 +173,15 @@ pub(super) async fn keep_going<O: Persist>(
     let mut said = None;
     let mut looked = false;
     loop {
-        if readers.is_closed() {
+        if reader.is_closed() {
             return;
         }
         // Without what the file knows nothing is removed.
         if !looked {
-            match read(&keeper, &mut loaded, &readers).await {
+            match read(&keeper, &mut loaded, &*reader).await {
                 Ok(()) => looked = true,
                 Err(e) if limit::is_lost(&e) => {
-                    tracing::warn!("nothing that is old is removed: {}", error::cause(&e))
+                    tracing::warn!("nothing that is old is removed: {}", reader.cause(&e))
                 }
                 // The writer meets the same, and says so.
                 Err(e) => tracing::debug!("the known time cannot be read: {e}"),
@@ -215,13 +191,13 @@ pub(super) async fn keep_going<O: Persist>(
         say(may, &mut said);
         if may.is_some() && saved.is_none_or(|at| at.elapsed() >= SAVE) {
             saved = Some(Instant::now());
-            if let Err(cause) = keeper.save(&writes).await {
+            if let Err(cause) = keeper.save(&*reader, &writes).await {
                 tracing::debug!("the time that is known could not be kept: {cause}");
             }
         }
         if let Some(May::Remove { ledger_from }) = may.filter(|_| Instant::now() >= due) {
             due = Instant::now() + retention.every;
-            let round = round::<O>(&retention, clock::now(), ledger_from, &readers, &writes);
+            let round = round::<O>(&retention, clock::now(), ledger_from, &*reader, &writes);
             let Some(swept) = ended.run_until_cancelled(round).await else { return };
             match swept {
                 Ok(swept) if swept.values().any(|count| *count > 0) => {
@@ -243,12 +219,12 @@ pub(super) async fn keep_going<O: Persist>(
     }
 }
 
-async fn read(keeper: &Keeper, loaded: &mut bool, readers: &SqlitePool) -> Result<(), sqlx::Error> {
+async fn read(keeper: &Keeper, loaded: &mut bool, reader: &dyn Reader) -> Result<(), sqlx::Error> {
     if !*loaded {
-        keeper.load(readers).await?;
+        keeper.load(reader).await?;
         *loaded = true;
     }
-    keeper.look(readers).await
+    keeper.look(reader).await
 }
 
 /// Says why nothing is removed, once, and when that is over.

@@ -21,10 +21,10 @@ const MOST: usize = 512;
 /// The most bytes of payload in a transaction.
 const MOST_BYTES: usize = 1 << 20;
 /// The answer as JSON.
-pub(super) type Answer = Result<String, Cause>;
+pub(crate) type Answer = Result<String, Cause>;
 
 /// What is handed to the writer.
-pub(super) enum Item {
+pub(crate) enum Item {
     Write(Write, oneshot::Sender<Answer>),
     DeadLetter(DeadLetter, oneshot::Sender<Result<(), Cause>>),
     Removal(Removal, oneshot::Sender<Result<u64, Cause>>),
@@ -38,22 +38,22 @@ pub(super) enum Item {
 
 /// An operation as the batch takes it.
 #[derive(Debug)]
-pub(super) struct Write {
-    pub(super) id: OpId,
-    pub(super) index: usize,
-    pub(super) occurred_at: i64,
-    pub(super) trace: Option<Arc<Trace>>,
-    pub(super) deadline: Option<Deadline>,
+pub(crate) struct Write {
+    pub(crate) id: OpId,
+    pub(crate) index: usize,
+    pub(crate) occurred_at: i64,
+    pub(crate) trace: Option<Arc<Trace>>,
+    pub(crate) deadline: Option<Deadline>,
     /// A JSON object.
-    pub(super) payload: Payload,
+    pub(crate) payload: Payload,
     /// Of operation and payload: the same id must not come with another one.
-    pub(super) hash: i64,
+    pub(crate) hash: i64,
     /// The most bytes of its answer, if that is a list.
-    pub(super) answer_bytes: usize,
+    pub(crate) answer_bytes: usize,
     /// See [`Spec::claim`](crate::operation::Spec::claim).
-    pub(super) claim: bool,
+    pub(crate) claim: bool,
     /// Since when it waits, also for a lock.
-    pub(super) since: Instant,
+    pub(crate) since: Instant,
 }
 
 impl Write {
@@ -61,7 +61,7 @@ impl Write {
     ///
     /// # Errors
     /// When its payload cannot be encoded.
-    pub(super) fn new<O: Operation>(
+    pub(crate) fn new<O: Operation>(
         request: &Request<O>,
         index: usize,
         answer_bytes: usize,
@@ -90,21 +90,21 @@ impl Write {
 
 /// What is waiting, taken together.
 #[derive(Default)]
-pub(super) struct Batch {
-    pub(super) writes: Vec<Write>,
+pub(crate) struct Batch {
+    pub(crate) writes: Vec<Write>,
     /// Who waits for each of `writes`; several, if the same request came more than once.
-    pub(super) waiting: Vec<Vec<oneshot::Sender<Answer>>>,
+    pub(crate) waiting: Vec<Vec<oneshot::Sender<Answer>>>,
     by_id: HashMap<OpId, usize>,
     /// Who used the id of one of `writes` for something else.
-    pub(super) rivals: Vec<(usize, oneshot::Sender<Answer>)>,
-    pub(super) letters: Vec<DeadLetter>,
-    pub(super) letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
+    pub(crate) rivals: Vec<(usize, oneshot::Sender<Answer>)>,
+    pub(crate) letters: Vec<DeadLetter>,
+    pub(crate) letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
     /// At the most one: its transaction follows that of the operations.
-    pub(super) removal: Option<(Removal, oneshot::Sender<Result<u64, Cause>>)>,
+    pub(crate) removal: Option<(Removal, oneshot::Sender<Result<u64, Cause>>)>,
     /// At the most one, likewise.
-    pub(super) record: Option<(Record, oneshot::Sender<Result<(), Cause>>)>,
-    pub(super) barriers: Vec<oneshot::Sender<()>>,
-    pub(super) close: Option<oneshot::Sender<()>>,
+    pub(crate) record: Option<(Record, oneshot::Sender<Result<(), Cause>>)>,
+    pub(crate) barriers: Vec<oneshot::Sender<()>>,
+    pub(crate) close: Option<oneshot::Sender<()>>,
     bytes: usize,
     /// Whether there is a claim. It is the last of its batch: whether claims have changed something is known of all of a
     /// transaction together.
@@ -112,7 +112,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn add(&mut self, item: Item) {
+    pub(crate) fn add(&mut self, item: Item) {
         match item {
             Item::Write(write, tx) => self.add_write(write, tx),
             Item::DeadLetter(letter, tx) => {
@@ -156,7 +156,7 @@ impl Batch {
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.writes.len() + self.letters.len() >= MOST
             || self.bytes >= MOST_BYTES
             || self.claims
@@ -166,6 +166,6 @@ impl Batch {
     }
 }
 
-pub(super) fn id_reused() -> Cause {
+pub(crate) fn id_reused() -> Cause {
     Cause::new(Code::ID_REUSED, "this id was used for another operation or payload")
 }

@@ -4,31 +4,22 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 
+use super::queue::Item;
+use super::reader::Reader;
 use super::record::{self, Record};
-use super::writer::Item;
 use crate::clock;
 use crate::error::Cause;
 use crate::hints::option;
 use crate::known_time::{Doubt, FAR, Judgement, KnownTime, Mark, Reading};
-use crate::sqlite::limit;
 
 /// For how long nothing is removed from a file of the Python bot that was taken over, in milliseconds.
 const FIRST_DAY: i64 = 86_400_000;
 
-const FACTS: &str =
-    "SELECT key || ' ' || value FROM meta WHERE key IN ('known_time', 'taken_over', 'ledger_from')";
-/// For a file that was written before the time was kept in it.
-const NEWEST: &str = "SELECT max(applied_at) FROM ledger";
-const KEEP: &str = "
-    INSERT INTO meta (key, value) SELECT key, value FROM json_each($1) WHERE true
-    ON CONFLICT (key) DO UPDATE SET value = excluded.value;";
-
 /// Knows the time of one open file. Shared by the writer and the retention task.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     state: Mutex<State>,
     begun: Instant,
     /// The last known time, less what has passed since `begun` when it was known.
@@ -54,7 +45,7 @@ impl Default for Keeper {
 
 /// What may be removed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum May {
+pub(crate) enum May {
     /// What is old by the clock.
     Remove {
         /// When the ledger began anew, if it did: its rows are as old as that at the most.
@@ -68,9 +59,8 @@ pub(super) enum May {
 
 impl Keeper {
     /// Reads what the file knows.
-    pub(super) async fn load(&self, readers: &SqlitePool) -> Result<(), sqlx::Error> {
-        let facts: Vec<String> =
-            limit::reading(readers, async |reader| sqlx::query_scalar(FACTS).fetch_all(reader).await).await?;
+    pub(crate) async fn load(&self, reader: &dyn Reader) -> Result<(), sqlx::Error> {
+        let facts = reader.look_up(reader.texts().facts.to_owned(), Vec::new()).await?;
         let now = Reading::now();
         let mut state = self.lock();
         for (key, value) in facts.iter().filter_map(|fact| fact.split_once(' ')) {
@@ -90,15 +80,14 @@ impl Keeper {
     }
 
     /// Looks for a last time in what the file holds, if it was told none. Reads all of the ledger.
-    pub(super) async fn look(&self, readers: &SqlitePool) -> Result<(), sqlx::Error> {
+    pub(crate) async fn look(&self, reader: &dyn Reader) -> Result<(), sqlx::Error> {
         if self.lock().known.is_known() {
             return Ok(());
         }
-        let newest: Option<i64> =
-            limit::reading(readers, async |reader| sqlx::query_scalar(NEWEST).fetch_one(reader).await)
-                .await?;
+        // A file may have been written before the time was kept in it.
+        let newest = reader.look_up(reader.texts().newest.to_owned(), Vec::new()).await?;
         let now = Reading::now();
-        if let Some(at) = newest {
+        if let Some(at) = newest.first().and_then(|text| text.parse().ok()) {
             let mut state = self.lock();
             state.known.begin(Mark { at, up: now.up, boot: now.boot.clone() }, &now);
             self.floor(&state, &now);
@@ -108,13 +97,13 @@ impl Keeper {
 
     /// The time to write down: the clock's, and never before the last known one. A clock that was set back makes nothing
     /// look older than it is when it is put right.
-    pub(super) fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         let passed = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         clock::now().max(self.floor.load(Ordering::Relaxed).saturating_add(passed))
     }
 
     /// What may be removed now, by what the clock says and by what is known.
-    pub(super) fn may(&self) -> May {
+    pub(crate) fn may(&self) -> May {
         let now = Reading::now();
         let mut state = self.lock();
         let judgement = state.known.judge(&now);
@@ -140,12 +129,12 @@ impl Keeper {
 
     /// A server has told its time.
     #[cfg_attr(not(feature = "nats"), allow(dead_code))]
-    pub(super) fn witness(&self, at: i64, other: bool) {
+    pub(crate) fn witness(&self, at: i64, other: bool) {
         self.lock().known.witness(at, other, &Reading::now());
     }
 
     /// A person says that the clock is right.
-    pub(super) fn trust(&self) {
+    pub(crate) fn trust(&self) {
         let now = Reading::now();
         let mut state = self.lock();
         state.known.trust(&now);
@@ -155,12 +144,16 @@ impl Keeper {
 
     /// Why nothing is removed, if the clock is the cause.
     #[cfg_attr(not(feature = "nats"), allow(dead_code))]
-    pub(super) fn doubt(&self) -> Option<Doubt> {
+    pub(crate) fn doubt(&self) -> Option<Doubt> {
         self.lock().doubt
     }
 
     /// Keeps in the file what is known.
-    pub(super) async fn save(&self, writes: &mpsc::WeakSender<Item>) -> Result<(), Cause> {
+    pub(crate) async fn save(
+        &self,
+        reader: &dyn Reader,
+        writes: &mpsc::WeakSender<Item>,
+    ) -> Result<(), Cause> {
         let facts = {
             let state = self.lock();
             let Some(last) = state.known.last(&Reading::now()) else { return Ok(()) };
@@ -172,7 +165,7 @@ impl Keeper {
             facts
         };
         let value = serde_json::Value::Object(facts).to_string();
-        record::hand_over(Record { statements: KEEP, value }, writes).await
+        record::hand_over(Record { statements: reader.texts().keep, value }, writes).await
     }
 
     fn floor(&self, state: &State, now: &Reading) {
@@ -187,7 +180,7 @@ impl Keeper {
 }
 
 /// The sentence for an operator.
-pub(super) fn sentence(doubt: Doubt) -> String {
+pub(crate) fn sentence(doubt: Doubt) -> String {
     format!(
         "{doubt}: nothing that is old is removed, and no operation id is forgotten. Set the clock right and it goes on by \
          itself; if the clock is right (the machine was off, say), start once with {}, or leave it running: a \
@@ -198,20 +191,18 @@ pub(super) fn sentence(doubt: Doubt) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::sqlite::SqlitePoolOptions;
-
     use super::*;
+    use crate::sql::reader::tests::reading;
 
     #[tokio::test]
     async fn the_word_of_a_person_holds_though_the_file_could_not_be_read_at_first() {
-        let one = SqlitePoolOptions::new().max_connections(1);
-        let readers = one.connect("sqlite::memory:").await.expect("a database");
+        let (pool, reader) = reading().await;
         let keeper = Keeper::default();
-        keeper.load(&readers).await.expect_err("no table yet");
+        keeper.load(&reader).await.expect_err("no table yet");
         keeper.trust();
         let made = "CREATE TABLE meta (key, value); INSERT INTO meta VALUES ('known_time', '1000 0 x')";
-        sqlx::raw_sql(made).execute(&readers).await.expect("made");
-        keeper.load(&readers).await.expect("read");
+        sqlx::raw_sql(made).execute(&pool).await.expect("made");
+        keeper.load(&reader).await.expect("read");
         assert_eq!(keeper.may(), May::Remove { ledger_from: None });
     }
 }

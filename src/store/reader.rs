@@ -1,0 +1,100 @@
+//! What is asked of a database beside its writer.
+
+use futures_util::future::BoxFuture;
+use sqlx::SqlitePool;
+use tokio::sync::watch;
+
+use super::Concerns;
+use crate::error::Cause;
+use crate::operation::Sweep;
+
+/// A query, as it is put to the database.
+pub(crate) struct Question {
+    /// Which operation asks.
+    pub(crate) index: usize,
+    /// JSON.
+    pub(crate) payload: String,
+    pub(crate) id: String,
+    pub(crate) occurred_at: i64,
+    /// The time, in unix milliseconds.
+    pub(crate) now: i64,
+    /// The most bytes of a list.
+    pub(crate) most: usize,
+}
+
+/// The answer of a query as JSON, if it has one, and how many entries its statement has left out.
+pub(crate) type Read = BoxFuture<'static, Result<(Option<String>, u64), Cause>>;
+
+/// A parameter of a statement.
+#[derive(Clone, Debug)]
+pub(crate) enum Bind {
+    Text(String),
+    Number(i64),
+    Bytes(Vec<u8>),
+}
+
+/// The framework's own statements, in the dialect of a database. Those that read answer rows of one text.
+pub(crate) struct Texts {
+    /// What is known of the time: `key value`.
+    pub(crate) facts: &'static str,
+    /// When something was applied last.
+    pub(crate) newest: &'static str,
+    /// Writes down what is known of the time: `$1` is a JSON object.
+    pub(crate) keep: &'static str,
+    /// A dead letter of this subject, these headers and this payload.
+    pub(crate) is_buried: &'static str,
+    /// Writes down an instance: `$1` is a JSON object.
+    pub(crate) enrol: &'static str,
+    pub(crate) secret: &'static str,
+    /// When the instance `$1` was last written down.
+    pub(crate) seen: &'static str,
+    /// The instances that have started since `$1`.
+    pub(crate) started: &'static str,
+    /// The statement that answers what a sweep finds as a JSON array of keys: `$1` how many at most, `$2` its horizon, `$3`
+    /// the time.
+    pub(crate) finding: fn(&Sweep) -> String,
+}
+
+/// A database, for reading.
+pub(crate) trait Reader: Send + Sync + 'static {
+    /// The statements in its dialect.
+    fn texts(&self) -> &'static Texts;
+
+    /// Asks, at once.
+    ///
+    /// # Errors
+    /// Why nothing can be read at present.
+    fn ask(&self, question: Question) -> Result<Read, Cause>;
+
+    /// The texts that one of the framework's statements answers; a row without one is left out.
+    fn look_up(&self, sql: String, binds: Vec<Bind>) -> BoxFuture<'_, Result<Vec<String>, sqlx::Error>>;
+
+    /// What an error of [`look_up`](Self::look_up) means.
+    fn cause(&self, error: &sqlx::Error) -> Cause;
+
+    /// Whether it has been closed.
+    fn is_closed(&self) -> bool;
+
+    /// Closes its connections.
+    fn close(&self) -> BoxFuture<'_, ()>;
+
+    /// See [`Instances::file_id`](super::Instances::file_id).
+    fn file_id(&self) -> Option<String> {
+        None
+    }
+
+    /// See [`Store::trouble`](super::Store::trouble).
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        watch::channel(None).1
+    }
+
+    /// See [`Store::concerns`](super::Store::concerns).
+    fn concerns(&self) -> watch::Receiver<Concerns> {
+        watch::channel(Concerns::default()).1
+    }
+
+    /// Its connections, if it is SQLite.
+    fn sqlite(&self) -> Option<&SqlitePool> {
+        None
+    }
+}
