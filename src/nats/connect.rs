@@ -9,6 +9,7 @@ use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, S
 use futures_util::future;
 use tokio::sync::{mpsc, watch};
 use tokio::time;
+use tracing::Instrument;
 
 use super::connection::listen;
 use super::failure::Failure;
@@ -301,7 +302,7 @@ pub(super) async fn start(
     let health = Arc::new(Health::new());
     let replies =
         client.subscribe(inbox.subject()).await.map_err(|e| ConnectError(format!("the reply inbox: {e}")))?;
-    tokio::spawn(listen(
+    let listen = listen(
         replies,
         events,
         shown,
@@ -309,10 +310,12 @@ pub(super) async fn start(
         Arc::clone(&health),
         names.service.clone(),
         ended.clone(),
-    ));
+    );
+    let span = names.namespace.span();
+    tokio::spawn(listen.instrument(span.clone()));
     let probe =
         Probe::new(client.clone(), Arc::clone(names), Arc::clone(&inbox), Arc::clone(&health), recognition);
-    tokio::spawn(probe.run(ended));
+    tokio::spawn(probe.run(ended).instrument(span));
     Ok((client, inbox, health))
 }
 

@@ -10,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::neighbours::who_subject;
 use super::subscription::Serves;
@@ -82,7 +83,7 @@ impl<O: Operation, D: Store<O>> Lanes<O, D> {
         let beside = [Serves::Who, Serves::Unknown];
         let lanes = served.values().copied().flatten().chain(beside).map(|serves| {
             let (lane, queue) = mpsc::channel(WAITING);
-            tasks.spawn(run(Arc::clone(shared), serves, queue));
+            tasks.spawn(run(Arc::clone(shared), serves, queue).in_current_span());
             (serves, lane)
         });
         let lanes = lanes.collect();

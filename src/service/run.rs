@@ -28,6 +28,7 @@ pub(super) struct Lasting {
     pub(super) progress: Arc<Progress>,
     pub(super) replies: Replies,
     pub(super) names: Arc<Names>,
+    pub(super) room: Room,
 }
 
 /// A service.
@@ -144,9 +145,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         if !serves_nothing && let Some(ready) = ready.take() {
             let mode = self.mode().as_str();
             let (url, database, file) = (&*requests.link.url, self.db.id(), self.db.shown());
-            let namespace = &self.lasting.names.namespace;
-            let namespace = (!namespace.is_none()).then(|| namespace.as_str());
-            tracing::info!(url, mode, database, file, namespace, "serving");
+            tracing::info!(url, mode, database, file, "serving");
             ready();
         }
         let over = tokio::select! {
@@ -186,7 +185,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         api: &Api,
         stop: watch::Receiver<bool>,
     ) -> Arc<Shared<O, D>> {
-        let Lasting { counters, notices, troubles, instance, progress, replies, names } = &self.lasting;
+        let Lasting { counters, notices, troubles, instance, progress, replies, names, room } = &self.lasting;
         Arc::new(Shared {
             client: tasks.link.client.clone(),
             spare: spare.client.clone(),
@@ -201,7 +200,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             instance: Arc::clone(instance),
             takeover: self.options.takeover,
             foreign: AtomicBool::new(false),
-            room: Room::default(),
+            room: room.clone(),
             notices: Arc::clone(notices),
             progress: Arc::clone(progress),
             troubles: Arc::clone(troubles),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
+use tracing::Instrument;
 
 use super::link::Link;
 use super::subscription::told;
@@ -79,7 +80,7 @@ impl Earlier {
         while self.tasks.try_join_next().is_some() {}
         self.giving_up.retain(|give_up| give_up.receiver_count() > 0);
         self.giving_up.push(tasks.give_up.clone());
-        self.tasks.spawn(tasks.finish());
+        self.tasks.spawn(tasks.finish().in_current_span());
     }
 
     /// Waits for all, and for what works over the stream's connection, which the others may ask to the last; what is still

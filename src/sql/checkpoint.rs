@@ -10,6 +10,7 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::place::Place;
 use super::{SqliteOptions, Synchronous, error, limit, sqlite};
@@ -38,7 +39,7 @@ impl Checkpoints {
         };
         let wake = Arc::new(Notify::new());
         let (running, ended) = oneshot::channel();
-        let task = tokio::spawn(run(options, place, Arc::clone(&wake), ended));
+        let task = tokio::spawn(run(options, place, Arc::clone(&wake), ended).in_current_span());
         Self { pages: 0, enough, wake, running, task }
     }
 

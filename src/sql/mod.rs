@@ -27,6 +27,7 @@ mod spin;
 mod sqlite;
 pub(crate) mod statements;
 mod store;
+mod stores;
 pub mod take_over;
 mod text;
 mod trim;
@@ -57,6 +58,8 @@ use place::Place;
 use repeats::Repeats;
 pub use retention::{Retention, Swept};
 pub use sqlite::{OpenError, SqliteOptions, Synchronous};
+pub use stores::SqliteFiles;
+use tracing::Instrument;
 pub use verify::{Finding, Verdict, verify};
 use writer::{Item, Start, Write};
 
@@ -156,19 +159,13 @@ impl<O: Persist> SqlxService<O> {
             frame,
             repeats: repeats.clone(),
         };
-        tokio::spawn(writer::run(start, queue));
+        tokio::spawn(writer::run(start, queue).in_current_span());
         let (running, ended) = watch::channel(());
         if let Some(retention) = options.retention.clone() {
             let (readers, writes) = (opened.readers.clone(), writes.downgrade());
             let keeper = Arc::clone(&keeper);
-            tokio::spawn(retention::keep_going::<O>(
-                retention,
-                keeper,
-                loaded.is_ok(),
-                readers,
-                writes,
-                ended,
-            ));
+            let kept = retention::keep_going::<O>(retention, keeper, loaded.is_ok(), readers, writes, ended);
+            tokio::spawn(kept.in_current_span());
         }
         let shared = Shared {
             writes,

@@ -3,6 +3,7 @@
 
 mod dead_letter;
 mod instances;
+mod stores;
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub use dead_letter::DeadLetter;
 #[cfg(feature = "sqlite")]
 pub(crate) use dead_letter::{DROPPED, UNREAD};
 pub use instances::{Enrolled, Instances};
+pub use stores::Stores;
 
 use crate::error::{Cause, Error};
 use crate::operation::Operation;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time;
+use tracing::Instrument;
 
 use super::api::{Api, ApiError};
 use super::consume::Consume;
@@ -24,7 +25,7 @@ pub(in crate::service) async fn close<O: Operation, D: Store<O>>(consume: Consum
     let (api, declaration) = (consume.shared.api.clone(), consume.declaration.clone());
     let mut stop = consume.stop.clone();
     let (emptied, until) = watch::channel(false);
-    let running = tokio::spawn(Consume { stop: until, ..consume }.run());
+    let running = tokio::spawn(Consume { stop: until, ..consume }.run().in_current_span());
     tokio::select! {
         () = empty(&api, &declaration) => {}
         () = told(&mut stop) => {}
