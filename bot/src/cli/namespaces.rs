@@ -1,51 +1,90 @@
-//! `rosey serve` for several namespaces: a store and a service for each, in one process. One that cannot serve says so and is
-//! tried again; the others do not notice.
+//! `rosey serve` for several namespaces: where their databases are, and how much they may need.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{self, Instant};
+use clap::{ArgAction, Args};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::addresses::named;
-use super::args::{DatabaseArgs, ServeArgs};
+use super::args::{DatabaseArgs, ServeArgs, count, millis};
 use super::exit::{Exit, Failure};
-use super::{serve, signals};
 use eitherway::Namespace;
-use eitherway::nats::NatsOptions;
-use eitherway::service::{Served, ServiceOptions};
+use eitherway::service::{Namespaces, ServiceOptions};
+use eitherway::sql::{SqliteFiles, SqliteOptions};
 
-/// The pause before one is tried again, first and longest.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
-/// What is to be served.
-pub(super) enum Rooms {
-    /// The database that is named, or the usual one.
-    One(Namespace),
-    /// Each of these on a database of its own.
-    Several(Vec<(Namespace, String)>),
+/// The options for several of them.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Namespaces")]
+pub(super) struct NamespacesArgs {
+    /// Serve every NAME.db in this directory as the namespace NAME, those that come later too. NAME is of a-z, 0-9, _ and
+    /// single hyphens, in parts separated by dots, 64 bytes at most; links and other files are passed over
+    #[arg(long, env = "ROSEY_NAMESPACES_DIR", value_name = "DIR")]
+    namespaces_dir: Option<PathBuf>,
+    /// Create NAME.db in that directory when a client asks for the namespace NAME the first time. Whoever may publish to
+    /// `*.rosey.db.ping` creates namespaces then
+    #[arg(long, env = "ROSEY_NAMESPACES_CREATE", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
+    namespaces_create: bool,
+    /// Close a namespace that no client, no request and no message of its stream has needed for this long, in milliseconds
+    #[arg(long, env = "ROSEY_NAMESPACES_IDLE_MS", default_value = "600000", value_name = "MS", value_parser = millis)]
+    namespaces_idle_ms: Duration,
+    /// How many may be open at the same time; each needs up to 6 threads and 16 file descriptors. One more is refused
+    #[arg(long, env = "ROSEY_NAMESPACES_OPEN", default_value = "256", value_name = "N", value_parser = count)]
+    namespaces_open: usize,
+    /// How many there may be, open or not. One more is not served
+    #[arg(long, env = "ROSEY_NAMESPACES_MOST", default_value = "1000", value_name = "N", value_parser = count)]
+    namespaces_most: usize,
+    /// How much memory the requests of all of them may need together. Half of it is divided among those that may be open, so
+    /// that none is without
+    #[arg(long, env = "ROSEY_NAMESPACES_MIB", default_value = "256", value_name = "MIB", value_parser = count)]
+    namespaces_mib: usize,
 }
 
-impl Rooms {
+/// What is to be served.
+pub(super) enum Wanted {
+    /// The database that is named, or the usual one.
+    One(Namespace),
+    /// Each namespace on a database of its own.
+    Several(SqliteFiles),
+}
+
+/// Connections that only read, of each of several namespaces: each is a thread and two files.
+const READERS: u32 = 2;
+
+impl Wanted {
     /// As the options say.
-    pub(super) fn of(args: &ServeArgs) -> Result<Self, Failure> {
+    pub(super) fn by(args: &ServeArgs) -> Result<Self, Failure> {
         let usage = |why: String| Failure::new(Exit::Usage, format!("--namespace: {why}"));
-        let (mut plain, mut rooms) = (Vec::new(), Vec::<(Namespace, String)>::new());
+        let (mut plain, mut files) = (Vec::new(), Vec::<(Namespace, SqliteOptions)>::new());
         for (name, database) in args.namespace.iter().flat_map(|text| text.split(',')).map(named) {
             let namespace = Namespace::new(name).map_err(|e| usage(e.to_string()))?;
             let Some(database) = database else {
                 plain.push(namespace);
                 continue;
             };
-            if rooms.iter().any(|(known, url)| *known == namespace || url == database) {
+            let options = options(args, database)?;
+            if files.iter().any(|(known, other)| *known == namespace || other.path() == options.path()) {
                 return Err(usage(format!("{name}={database}: name and database stand there twice")));
             }
-            rooms.push((namespace, database.to_owned()));
+            files.push((namespace, options));
         }
-        match (plain.pop(), rooms.is_empty()) {
+        let has_database = args.database.database_url.is_some();
+        if let Some(dir) = &args.namespaces.namespaces_dir {
+            let usage = |why: &str| Failure::new(Exit::Usage, format!("--namespaces-dir: {why}"));
+            if has_database || !plain.is_empty() || !files.is_empty() {
+                return Err(usage(
+                    "names and databases are those of the directory; leave --namespace and --database-url out",
+                ));
+            }
+            // Whose path does not count.
+            let like = options(args, &dir.join("NAME.db").display().to_string())?;
+            let files = SqliteFiles::folder(dir, like, args.namespaces.namespaces_create);
+            return Ok(Self::Several(files.map_err(|e| usage(&format!("{}: {e}", dir.display())))?));
+        }
+        match (plain.pop(), files.is_empty()) {
             (None, true) => Ok(Self::One(Namespace::none())),
             (Some(one), true) if plain.is_empty() => Ok(Self::One(one)),
-            (None, false) if args.database.database_url.is_none() => Ok(Self::Several(rooms)),
+            (None, false) if !has_database => Ok(Self::Several(SqliteFiles::named(files))),
             (None, false) => {
                 Err(usage("each has its database, and --database-url names another one".to_owned()))
             }
@@ -56,53 +95,47 @@ impl Rooms {
     }
 }
 
-/// A namespace, and all that its service needs.
-struct Room {
-    namespace: Namespace,
-    nats: NatsOptions,
-    database: DatabaseArgs,
-    options: ServiceOptions,
+/// How the database of one of several is opened.
+fn options(args: &ServeArgs, database: &str) -> Result<SqliteOptions, Failure> {
+    let database = DatabaseArgs { database_url: Some(database.to_owned()), ..args.database.clone() };
+    let mut options = database.keeping(&args.keep).named_or_usual()?;
+    options.readers = READERS;
+    Ok(options)
 }
 
-/// Serves all of them until `shutdown`; what they have done together.
-pub(super) async fn run(
-    args: &ServeArgs,
-    rooms: Vec<(Namespace, String)>,
-    shutdown: &watch::Receiver<bool>,
-) -> Result<Served, Failure> {
-    let mut all = JoinSet::new();
-    for (namespace, url) in rooms {
-        let database = DatabaseArgs { database_url: Some(url), ..args.database.clone().keeping(&args.keep) };
-        let nats = args.nats.options("rosey-serve").namespace(namespace.clone());
-        let room = Room { namespace, nats, database, options: args.service.options() };
-        all.spawn(room.serve(shutdown.clone()));
-    }
-    let mut total = Served::default();
-    while let Some(served) = all.join_next().await {
-        total = total.and(served.map_err(|e| Failure::new(Exit::Failed, format!("a service: {e}")))?);
-    }
-    Ok(total)
-}
+/// What a process needs beside its namespaces, and each of them, in file descriptors.
+const DESCRIPTORS: (u64, u64) = (64, 16);
 
-impl Room {
-    async fn serve(self, shutdown: watch::Receiver<bool>) -> Served {
-        let namespace = self.namespace.as_str();
-        let mut pause = AGAIN.0;
-        loop {
-            let begun = Instant::now();
-            let one = serve::one(self.nats.clone(), &self.database, self.options.clone(), &shutdown);
-            let failure = match one.await {
-                Ok(served) => return served,
-                Err(failure) => failure,
-            };
-            if begun.elapsed() > AGAIN.1 {
-                pause = AGAIN.0;
-            }
-            tracing::error!(namespace, "not served, trying again in {pause:?}: {}", failure.message());
-            if time::timeout(pause, signals::told(shutdown.clone())).await.is_ok() {
-                return Served::default();
-            }
-            pause = (pause * 2).min(AGAIN.1);
+impl NamespacesArgs {
+    /// The bounds, with this service for each. As many may be open as the process may open files.
+    pub(super) fn options(&self, service: ServiceOptions) -> Namespaces {
+        let mut options = Namespaces::new(service);
+        options.idle = self.namespaces_idle_ms;
+        options.most = self.namespaces_most;
+        options.most_open = self.namespaces_open;
+        options.bytes = self.namespaces_mib.saturating_mul(1 << 20);
+        let needed = DESCRIPTORS.0 + DESCRIPTORS.1 * self.namespaces_open.min(self.namespaces_most) as u64;
+        if let Some(allowed) = descriptors(needed).filter(|allowed| *allowed < needed) {
+            let most = usize::try_from(allowed.saturating_sub(DESCRIPTORS.0) / DESCRIPTORS.1)
+                .unwrap_or(usize::MAX)
+                .max(1);
+            tracing::warn!(
+                "this process may have {allowed} files open, which is enough for {most} open namespaces: allow {needed} \
+                 (ulimit -n, LimitNOFILE), or lower --namespaces-open"
+            );
+            options.most_open = most;
         }
+        options
     }
+}
+
+/// Allows this process so many open files, as far as it may; how many that are, if there is a limit.
+fn descriptors(needed: u64) -> Option<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let current = current?;
+    let wanted = needed.min(maximum.unwrap_or(u64::MAX));
+    if wanted > current && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok() {
+        return Some(wanted);
+    }
+    Some(current)
 }

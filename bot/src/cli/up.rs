@@ -12,6 +12,7 @@ use super::paths::Paths;
 use super::{addresses, bot, outbox, serve, signals};
 use crate::op::Op;
 use eitherway::service;
+use eitherway::sql::take_over;
 
 /// How long NATS is asked before a file is created or taken over; the bot has a path without it.
 const ASKED: Duration = Duration::from_secs(2);
@@ -68,13 +69,13 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
 /// start: before anything is created. Returns whether that was asked.
 async fn may_begin(args: &UpArgs) -> Result<bool, Failure> {
     let file = args.paths.database.named_or_usual()?;
-    if !serve::is_to_come(&file).await {
+    if !take_over::is_to_come(&file).await {
         return Ok(false);
     }
     let nats = args.paths.service_options();
     match service::check::<Op>(nats, &args.service.options(), time::sleep(ASKED)).await {
         // Another one on the same file may have been quicker to take it over.
-        Err(refused) if serve::is_to_come(&file).await => Err(refused.into()),
+        Err(refused) if take_over::is_to_come(&file).await => Err(refused.into()),
         _ => Ok(true),
     }
 }
