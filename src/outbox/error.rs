@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Cause, Code};
+use crate::namespace::Namespace;
 use crate::sql::limit;
 
 // Primary result codes of SQLite, https://www.sqlite.org/rescode.html
@@ -48,6 +49,20 @@ pub enum OutboxError {
         /// Which.
         path: PathBuf,
     },
+    /// It is kept for another namespace.
+    #[error(
+        "the outbox {} is kept for {}, and not for {}: what waits in it would be applied to another database. Name another \
+         file with --outbox",
+        path.display(), named(kept), named(wanted)
+    )]
+    Namespace {
+        /// Which.
+        path: PathBuf,
+        /// Whose events it holds.
+        kept: Namespace,
+        /// Whose it was opened for.
+        wanted: Namespace,
+    },
     /// The file was written by a newer program.
     #[error("the outbox {} is newer than this program; use a newer rosey", path.display())]
     Newer {
@@ -74,6 +89,10 @@ pub enum OutboxError {
         /// Why.
         error: sqlx::Error,
     },
+}
+
+fn named(namespace: &Namespace) -> String {
+    if namespace.is_none() { "no namespace".to_owned() } else { format!("the namespace {namespace}") }
 }
 
 impl OutboxError {

@@ -37,7 +37,7 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
         db.close().await;
         return Err(refused);
     }
-    let outbox = outbox::open(&args.outbox, &args.paths.database).await?;
+    let outbox = outbox::open(&args.outbox, &args.paths).await?;
     let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone()), outbox).await?;
     if args.paths.no_nats {
         let exit = bot::chat(&args.chat, mode, &paths, shutdown).await;
