@@ -100,6 +100,16 @@ impl Namespace {
         if self.is_none() { name.to_owned() } else { format!("{self}.{name}") }
     }
 
+    /// What the log says of it: a span with its name, which is on with every level; none without a namespace.
+    #[must_use]
+    pub fn span(&self) -> tracing::Span {
+        if self.is_none() {
+            tracing::Span::none()
+        } else {
+            tracing::error_span!("namespace", namespace = %self)
+        }
+    }
+
     /// The one of two that is named.
     #[cfg(all(feature = "nats", feature = "sqlite"))]
     pub(crate) fn or(&self, other: &Self) -> Result<Self, NamespaceError> {

@@ -10,6 +10,7 @@ use futures_util::future;
 use tokio::sync::mpsc;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::connection::listen;
 use super::failure::Failure;
@@ -302,7 +303,7 @@ pub(super) async fn start(
     let health = Arc::new(Health::new());
     let replies =
         client.subscribe(inbox.subject()).await.map_err(|e| ConnectError(format!("the reply inbox: {e}")))?;
-    tokio::spawn(listen(
+    let listen = listen(
         replies,
         events,
         shown,
@@ -310,10 +311,12 @@ pub(super) async fn start(
         Arc::clone(&health),
         names.service.clone(),
         ended.clone(),
-    ));
+    );
+    let span = names.namespace.span();
+    tokio::spawn(listen.instrument(span.clone()));
     let probe =
         Probe::new(client.clone(), Arc::clone(names), Arc::clone(&inbox), Arc::clone(&health), recognition);
-    tokio::spawn(probe.run(ended));
+    tokio::spawn(probe.run(ended).instrument(span));
     Ok((client, inbox, health))
 }
 

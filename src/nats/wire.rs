@@ -214,12 +214,14 @@ pub fn refusal(message: &Message) -> Option<Cause> {
     Some(Cause::new(Code::from_status(status), reason.to_owned()))
 }
 
-/// The headers of every answer.
+/// The headers of every answer. `database` is empty where none is open: such an answer recognises no service.
 #[must_use]
 pub fn answer_headers(database: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(REPLY, "1");
-    headers.insert(DATABASE, database);
+    if !database.is_empty() {
+        headers.insert(DATABASE, database);
+    }
     headers
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Cause, Code};
 use crate::hints::{hints, option};
+use crate::namespace::Namespace;
 use crate::sqlite::codes::{BUSY, CANTOPEN, CORRUPT, FULL, IOERR, NOTADB, READONLY, primary};
 use crate::sqlite::limit;
 
@@ -42,6 +43,20 @@ pub enum OutboxError {
         /// Which.
         path: PathBuf,
     },
+    /// It is kept for another namespace.
+    #[error(
+        "the outbox {} is kept for {}, and not for {}: what waits in it would be applied to another database. Name another \
+         file with --outbox",
+        path.display(), named(kept), named(wanted)
+    )]
+    Namespace {
+        /// Which.
+        path: PathBuf,
+        /// Whose events it holds.
+        kept: Namespace,
+        /// Whose it was opened for.
+        wanted: Namespace,
+    },
     /// The file was written by a newer program.
     #[error("the outbox {} is newer than this program; use a newer {}", path.display(), hints().program)]
     Newer {
@@ -68,6 +83,10 @@ pub enum OutboxError {
         /// Why.
         error: sqlx::Error,
     },
+}
+
+fn named(namespace: &Namespace) -> String {
+    if namespace.is_none() { "no namespace".to_owned() } else { format!("the namespace {namespace}") }
 }
 
 impl OutboxError {

@@ -10,13 +10,17 @@ use sqlx::{ConnectOptions, Connection, Row};
 use super::error::OutboxError;
 use super::options::OutboxOptions;
 use super::store::{self, Held};
+use crate::namespace::{Namespace, NamespaceError};
 use crate::sqlite::place::Place;
 use crate::sqlite::{connect, files, names};
 
 /// Of the outbox among SQLite's files: `RsOb`.
 const APPLICATION: i64 = 0x5273_4f62;
 const VERSION: i64 = 1;
+/// Of one that is kept for a namespace: a program that does not know what that is does not open it.
+const MARKED: i64 = 2;
 const TABLES: &str = include_str!("../../migrations/outbox/0001_outbox.sql");
+const MARK: &str = include_str!("../../migrations/outbox/0002_kept_for.sql");
 /// Room that is not needed any more can be given back (see `store::shrink`); one sync a commit, and other processes may
 /// read while one writes. Set once, in a file that holds nothing of another program.
 const MODES: &str = "PRAGMA auto_vacuum = incremental; PRAGMA journal_mode = wal;";
@@ -33,6 +37,8 @@ pub(super) struct Opened {
     pub(super) lock: Lock,
     pub(super) place: Place,
     pub(super) held: Held,
+    /// The namespace that it is kept for.
+    pub(super) namespace: Namespace,
 }
 
 /// Opens it for its one holder; creates it if it is missing.
@@ -48,8 +54,8 @@ pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError>
     let place = Place::new(path).map_err(failed)?;
     let connected = holding(options).await;
     let mut connection = connected.map_err(|error| OutboxError::of_sqlite(path, error))?;
-    match begin(path, &mut connection, &place).await {
-        Ok(held) => Ok(Opened { connection, lock, place, held }),
+    match begin(options, &mut connection, &place).await {
+        Ok((held, namespace)) => Ok(Opened { connection, lock, place, held, namespace }),
         Err(error) => {
             // A connection that is dropped closes later, and would remove a log that is put there meanwhile.
             let _ = tokio::time::timeout(CLOSING, connection.close()).await;
@@ -58,13 +64,24 @@ pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError>
     }
 }
 
-/// Looks at what is there, creates the tables of a new file, and reads what is held.
-async fn begin(path: &Path, connection: &mut SqliteConnection, place: &Place) -> Result<Held, OutboxError> {
+/// Looks at what is there and whether it is for this namespace, creates the tables of a new file, and reads what is held.
+async fn begin(
+    options: &OutboxOptions,
+    connection: &mut SqliteConnection,
+    place: &Place,
+) -> Result<(Held, Namespace), OutboxError> {
+    let path = options.path();
     let failed = |error| OutboxError::of_sqlite(path, error);
-    if is_new(path, connection).await? {
-        for sql in [MODES, "BEGIN IMMEDIATE;", TABLES, "COMMIT;"] {
-            sqlx::raw_sql(sql).execute(&mut *connection).await.map_err(failed)?;
+    let kept = match is_there(path, connection).await? {
+        Some(version) => kept_for(path, connection, version).await?,
+        None => {
+            let namespace = options.namespace.clone().unwrap_or_default();
+            create_tables(connection, &namespace).await.map_err(failed)?;
+            namespace
         }
+    };
+    if let Some(wanted) = options.namespace.clone().filter(|wanted| *wanted != kept) {
+        return Err(OutboxError::Namespace { path: path.to_owned(), kept, wanted });
     }
     let check: String =
         sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *connection).await.map_err(failed)?;
@@ -77,7 +94,36 @@ async fn begin(path: &Path, connection: &mut SqliteConnection, place: &Place) ->
         OutboxError::File { path: path.to_owned(), error }
     })?;
     place.settle(now);
-    Ok(held)
+    Ok((held, kept))
+}
+
+async fn create_tables(connection: &mut SqliteConnection, namespace: &Namespace) -> Result<(), sqlx::Error> {
+    for sql in [MODES, "BEGIN IMMEDIATE;", TABLES] {
+        sqlx::raw_sql(sql).execute(&mut *connection).await?;
+    }
+    if !namespace.is_none() {
+        sqlx::raw_sql(MARK).execute(&mut *connection).await?;
+        let kept = sqlx::query("INSERT INTO kept_for (namespace) VALUES ($1)").bind(namespace.as_str());
+        kept.execute(&mut *connection).await?;
+    }
+    sqlx::raw_sql("COMMIT;").execute(connection).await.map(drop)
+}
+
+/// The namespace that a file of this version is kept for: none, of one without a mark.
+async fn kept_for(
+    path: &Path,
+    connection: &mut SqliteConnection,
+    version: i64,
+) -> Result<Namespace, OutboxError> {
+    if version != MARKED {
+        return Ok(Namespace::none());
+    }
+    let kept = sqlx::query_scalar::<_, String>("SELECT namespace FROM kept_for").fetch_one(connection).await;
+    let kept = kept.map_err(|error| OutboxError::of_sqlite(path, error))?;
+    kept.parse().map_err(|error: NamespaceError| OutboxError::Damaged {
+        path: path.to_owned(),
+        why: error.to_string(),
+    })
 }
 
 /// The holder's connection.
@@ -94,21 +140,21 @@ pub(super) async fn read(path: &Path) -> Result<SqliteConnection, OutboxError> {
     look(path)?;
     let connected = connect::reading(path, Duration::from_secs(2)).connect().await;
     let mut connection = connected.map_err(|error| OutboxError::of_sqlite(path, error))?;
-    if is_new(path, &mut connection).await? {
+    if is_there(path, &mut connection).await?.is_none() {
         return Err(OutboxError::Missing { path: path.to_owned() });
     }
     Ok(connection)
 }
 
-/// Whether it has no tables yet.
-async fn is_new(path: &Path, connection: &mut SqliteConnection) -> Result<bool, OutboxError> {
+/// The version of what is there; none, if it has no tables yet.
+async fn is_there(path: &Path, connection: &mut SqliteConnection) -> Result<Option<i64>, OutboxError> {
     let whose = async {
         let row = sqlx::query(WHOSE).fetch_one(connection).await?;
         Ok::<(i64, i64, i64), sqlx::Error>((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
     };
     match whose.await.map_err(|error| OutboxError::of_sqlite(path, error))? {
-        (0, 0, 0) => Ok(true),
-        (APPLICATION, VERSION, _) => Ok(false),
+        (0, 0, 0) => Ok(None),
+        (APPLICATION, version @ (VERSION | MARKED), _) => Ok(Some(version)),
         (APPLICATION, _, _) => Err(OutboxError::Newer { path: path.to_owned() }),
         _ => Err(OutboxError::Another { path: path.to_owned() }),
     }

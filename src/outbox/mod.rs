@@ -46,6 +46,7 @@ pub use replay::Replayer;
 pub use round::{Replayed, Round};
 
 use crate::error::{Cause, Code, Error};
+use crate::namespace::Namespace;
 use crate::operation::{Kind, Operation};
 use crate::reply::Reply;
 use crate::request::Request;
@@ -79,6 +80,7 @@ struct Shared {
     items: mpsc::Sender<Item>,
     counts: watch::Receiver<Counts>,
     options: OutboxOptions,
+    namespace: Namespace,
 }
 
 /// What an outbox holds.
@@ -144,15 +146,16 @@ impl<O> OutboxService<O> {
     /// Opens the outbox, and takes the lock on it; creates the file if it is missing.
     ///
     /// # Errors
-    /// When another process holds it; when the file is damaged, another program's, or newer than this program. Nothing
-    /// is changed then.
+    /// When another process holds it; when the file is damaged, another program's, newer than this program, or kept for
+    /// another namespace. Nothing is changed then.
     pub async fn open(options: &OutboxOptions) -> Result<Self, OutboxError> {
         let opened = file::open(options).await?;
         let store::Held { waiting, refused, expired, bytes, .. } = opened.held;
         let (published, counts) = watch::channel(Counts { waiting, refused, expired, bytes });
+        let namespace = opened.namespace.clone();
         let (items, queue) = mpsc::channel(options.queue);
         tokio::spawn(writer::run(opened, options.clone(), published, queue));
-        let shared = Shared { items, counts, options: options.clone() };
+        let shared = Shared { items, counts, options: options.clone(), namespace };
         Ok(Self { shared: Arc::new(shared), operation: PhantomData })
     }
 
@@ -160,6 +163,12 @@ impl<O> OutboxService<O> {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.shared.options.path()
+    }
+
+    /// The namespace whose events it keeps.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.shared.namespace
     }
 
     /// What it holds now.

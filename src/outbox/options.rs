@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::namespace::Namespace;
 use crate::request::Head;
 use crate::sqlite::{Synchronous, files};
 
@@ -14,6 +15,9 @@ pub const OFFERED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 #[derive(Clone, Debug)]
 pub struct OutboxOptions {
     path: PathBuf,
+    /// The namespace whose events are kept. A new file is marked with it, and refuses every other one from then on; a file without
+    /// a mark is that of no namespace. If none is said, a file is opened whoever it is kept for.
+    pub namespace: Option<Namespace>,
     /// How durable an acknowledgement is; `Full`: it survives a power cut. There is no other copy of what is here.
     pub synchronous: Synchronous,
     /// The most events it holds, those set aside included; 1 000 000. More are refused.
@@ -38,6 +42,7 @@ impl OutboxOptions {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
+            namespace: None,
             synchronous: Synchronous::Full,
             most_events: 1_000_000,
             most_bytes: 1 << 30,

@@ -43,7 +43,7 @@ pub(super) async fn run(
     counts: watch::Sender<Counts>,
     mut queue: mpsc::Receiver<Item>,
 ) {
-    let Opened { connection, lock, place, held } = opened;
+    let Opened { connection, lock, place, held, .. } = opened;
     let file = Connection::new(connection, lock, place, options.clone());
     let gauges = Gauges::new(options.metrics_prefix);
     let mut holder =

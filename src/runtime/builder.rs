@@ -118,8 +118,8 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
         Builder { bus, store: Some(store.into()), outbox, namespace, stack, around }
     }
 
-    /// The namespace of the service on NATS; if none is named, the one that the options of the path over NATS name. Store and
-    /// outbox have none: name files of its own for each.
+    /// The namespace of the service on NATS; if none is named, the one that the options of the path over NATS name. The outbox is
+    /// marked with it, and refused for any other. Store and outbox are files of their own for each.
     pub fn namespace(self, namespace: Namespace) -> Self {
         Self { namespace, ..self }
     }
@@ -242,8 +242,10 @@ async fn open<O: Operation, B: Opens>(
     namespace: &Namespace,
     outbox: Option<OutboxPath<O>>,
 ) -> Result<(Option<B::Path>, Option<OutboxService<O>>), BuildError> {
+    let of_bus = bus.as_ref().map(Opens::namespace).unwrap_or_default();
     let outbox = match outbox {
-        Some(outbox) => outbox.open().await?,
+        // That two are named is the bus's to say.
+        Some(outbox) => outbox.open(&namespace.or(&of_bus).unwrap_or_else(|_| namespace.clone())).await?,
         None => None,
     };
     let bus = match bus {

@@ -10,7 +10,7 @@ use super::builder::BuildError;
 use crate::namespace::{Namespace, NamespaceError};
 use crate::nats::{NatsOptions, NatsService};
 use crate::operation::{Operation, Persist};
-use crate::outbox::{OutboxOptions, OutboxService};
+use crate::outbox::{OutboxError, OutboxOptions, OutboxService};
 use crate::sql::{SqliteOptions, SqlxService};
 use crate::stack::Direct;
 use crate::store::Store;
@@ -19,6 +19,11 @@ use crate::store::Store;
 pub trait Opens {
     /// The bus.
     type Path;
+
+    /// The namespace that it is in by itself.
+    fn namespace(&self) -> Namespace {
+        Namespace::none()
+    }
 
     /// Connects in this namespace, and does not wait for a server.
     ///
@@ -122,6 +127,13 @@ async fn sqlite<O: Persist>(options: &SqliteOptions) -> Result<Direct<O>, BuildE
 impl<O: Operation> Opens for NatsPath<O> {
     type Path = NatsService<O>;
 
+    fn namespace(&self) -> Namespace {
+        match &self.0 {
+            Nats::Options(options) => options.namespace.clone(),
+            Nats::Service(service) => service.namespace().clone(),
+        }
+    }
+
     // In this namespace, or in its own if this is none.
     async fn open(self, namespace: &Namespace) -> Result<NatsService<O>, BuildError> {
         match self.0 {
@@ -152,11 +164,23 @@ impl<O, D> fmt::Debug for StorePath<O, D> {
 }
 
 impl<O: Operation> OutboxPath<O> {
-    pub(super) async fn open(self) -> Result<Option<OutboxService<O>>, BuildError> {
-        Ok(match self.0 {
-            Outbox::Options(options) => Some(OutboxService::open(&options).await?),
+    /// Opens it for this namespace, and for no other.
+    pub(super) async fn open(self, wanted: &Namespace) -> Result<Option<OutboxService<O>>, BuildError> {
+        let outbox = match self.0 {
+            Outbox::Options(mut options) => {
+                options.namespace.get_or_insert_with(|| wanted.clone());
+                Some(OutboxService::open(&options).await?)
+            }
             Outbox::Service(service) => service,
-        })
+        };
+        match outbox {
+            Some(outbox) if outbox.namespace() != wanted => {
+                let (path, kept) = (outbox.path().to_owned(), outbox.namespace().clone());
+                outbox.close().await;
+                Err(OutboxError::Namespace { path, kept, wanted: wanted.clone() }.into())
+            }
+            outbox => Ok(outbox),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Waits a moment for it to become so. What counts is what the server knows: another instance may have taken the message.
 pub(super) async fn applied<O: Operation, D: Store<O>>(shared: &Shared<O, D>, message: Message) {
+    shared.counters.asked();
     let Some(to) = shared.way_to(&message) else { return };
     let database = shared.db.id();
     let (headers, body) = match look(shared, &message.payload).await {

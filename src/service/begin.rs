@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_nats::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::neighbours::Own;
 use super::run::{Run, Tell};
@@ -131,22 +132,22 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         }
         let (first, mut over_stream) = (stream.all.is_empty(), JoinSet::new());
         if first && plan == Plan::Stream {
-            over_stream.spawn(consume(declaration, &stream.stop).run());
+            over_stream.spawn(consume(declaration, &stream.stop).run().in_current_span());
         }
         if let Some(consume) = empty {
             // From here on the stream takes nothing more; what it took since we listen has come to us as well.
             consume.declare().await.map_err(unready)?;
             subscription::settle(&shared.client).await?;
             subscriptions.without(Overlap::read(&shared.api, &consume.declaration.name, taken).await);
-            tasks.spawn(stream::close(consume));
+            tasks.spawn(stream::close(consume).in_current_span());
         }
         subscriptions.serve(&shared, &mut tasks);
-        tasks.spawn(beside::run(Arc::clone(&shared), tell.evict.clone()));
+        tasks.spawn(beside::run(Arc::clone(&shared), tell.evict.clone()).in_current_span());
         micro::start(&shared, &mut tasks).await?;
         subscription::settle(&shared.client).await?;
         let wanted = options.jetstream != JetStream::Off;
         denied::look(&shared, wanted);
-        tasks.spawn(denied::retry(shared, stream.link.clone(), tell.renew.clone()));
+        tasks.spawn(denied::retry(shared, stream.link.clone(), tell.renew.clone()).in_current_span());
         if !first {
             return Ok((plan, tasks, None));
         }
@@ -162,12 +163,12 @@ fn watch<O: Operation, D: Store<O>>(
     unoffered: bool,
     wanted: bool,
 ) {
-    tasks.spawn(lookout::run(Arc::clone(shared), unoffered));
-    tasks.spawn(troubles::watch(Arc::clone(shared)));
-    tasks.spawn(progress::run(Arc::clone(shared)));
-    tasks.spawn(file::watch(Arc::clone(shared)));
-    tasks.spawn(payload::watch(Arc::clone(shared)));
-    tasks.spawn(denied::run(Arc::clone(shared), wanted));
+    tasks.spawn(lookout::run(Arc::clone(shared), unoffered).in_current_span());
+    tasks.spawn(troubles::watch(Arc::clone(shared)).in_current_span());
+    tasks.spawn(progress::run(Arc::clone(shared)).in_current_span());
+    tasks.spawn(file::watch(Arc::clone(shared)).in_current_span());
+    tasks.spawn(payload::watch(Arc::clone(shared)).in_current_span());
+    tasks.spawn(denied::run(Arc::clone(shared), wanted).in_current_span());
 }
 
 /// How events are to be taken, if the service may start at all.

@@ -38,6 +38,8 @@ const COUNTS: Duration = Duration::from_secs(5);
 const STORED: Duration = Duration::from_secs(60);
 /// Every so many looks a server that tells its time is asked for it.
 const TIME_EVERY: u64 = 5;
+/// So many services on `$SRV.INFO` are asked as often as all others; twice as many half as often.
+const CROWD: usize = 4;
 /// So many services are named at the most.
 const NAMED: usize = 16;
 
@@ -86,6 +88,8 @@ struct Beside<O, D> {
     /// What was answered and is not looked at yet.
     early: Vec<Message>,
     accepted: BTreeSet<String>,
+    /// How many services answered on `$SRV.INFO` when they were last asked.
+    crowd: usize,
     /// What the instances were asked last to have received.
     asked: Option<UpTo>,
 }
@@ -116,6 +120,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
         strange: HashSet::new(),
         early: Vec::new(),
         accepted: BTreeSet::new(),
+        crowd: 0,
         asked: None,
         shared: Arc::clone(&shared),
     };
@@ -180,10 +185,16 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
                 }
             }
         }
-        if !micro_denied {
+        if !micro_denied && round.is_multiple_of(2 * self.crowded()) {
             let reply = self.reply_to(Asked::Info);
             let _ = client.publish_with_reply("$SRV.INFO", reply, "".into()).await;
         }
+    }
+
+    /// How many times more seldom services are asked who they are, because all that are there answer each of them: one of many
+    /// namespaces hears more of the others than of anything else.
+    const fn crowded(&self) -> u64 {
+        1 + (self.crowd / CROWD) as u64
     }
 
     /// Hears what is answered until it is time to look at it; true when the service is told to stop. What peers send to this
@@ -210,6 +221,7 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
         let now = Instant::now();
         let mut others = Vec::new();
         let mut streams = HashMap::new();
+        let mut crowd = 0;
         for answer in std::mem::take(&mut self.early) {
             if answer.status.is_some() {
                 continue;
@@ -219,6 +231,7 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
             let Some((asked, _)) = token.and_then(|token| self.open.get(&token)) else { continue };
             match *asked {
                 Asked::Info => {
+                    crowd += 1;
                     if let Some(name) = foreign_service(&self.shared.names, &answer) {
                         note(&mut self.named, name, now);
                     }
@@ -248,9 +261,14 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
                 }
             }
         }
-        for found in [&mut self.kinds, &mut self.databases, &mut self.named] {
+        if crowd > 0 {
+            self.crowd = crowd;
+        }
+        for found in [&mut self.kinds, &mut self.databases] {
             found.retain(|_, at| at.elapsed() < COUNTS);
         }
+        let counts = COUNTS.saturating_mul(u32::try_from(self.crowded()).unwrap_or(u32::MAX));
+        self.named.retain(|_, at| at.elapsed() < counts);
         self.copies.retain(|_, (_, at)| at.elapsed() < COUNTS);
         self.received(&others);
         self.compare(others, now).await

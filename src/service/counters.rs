@@ -39,6 +39,8 @@ pub struct Served {
 #[derive(Debug)]
 pub(super) struct Counters {
     operations: Vec<Operation>,
+    /// Signs of life, and questions what is applied, that clients have asked for.
+    asked: AtomicU64,
 }
 
 /// One operation's part.
@@ -58,7 +60,18 @@ pub(super) struct Operation {
 
 impl Counters {
     pub(super) fn new(operations: usize) -> Self {
-        Self { operations: (0..operations).map(|_| Operation::default()).collect() }
+        Self { operations: (0..operations).map(|_| Operation::default()).collect(), asked: AtomicU64::new(0) }
+    }
+
+    /// A client asks for a sign of life.
+    pub(super) fn asked(&self) {
+        count(&self.asked);
+    }
+
+    /// How often anybody has wanted anything: the same for as long as nobody does.
+    pub(super) fn wanted(&self) -> u64 {
+        let taken = self.operations.iter().map(|operation| operation.taken.load(Ordering::Relaxed));
+        taken.sum::<u64>() + self.asked.load(Ordering::Relaxed)
     }
 
     /// Those of the operation `index`.

@@ -73,6 +73,7 @@ pub(super) fn refusal<O: Operation, D: Store<O>>(
 
 /// Whether the service is well: answered by the writer.
 pub(super) async fn ping<O: Operation, D: Store<O>>(shared: &Shared<O, D>, message: Message) {
+    shared.counters.asked();
     shared.troubles.sighted.note(&shared.names, &message.payload);
     let Some(to) = shared.way_to(&message) else { return };
     let (database, most) = (shared.db.id(), shared.most());

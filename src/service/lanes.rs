@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Instrument;
 
 use super::neighbours::who_subject;
 use super::subscription::Serves;
@@ -59,7 +60,7 @@ impl<O: Operation, D: Store<O>> Lanes<O, D> {
         let beside = [Serves::Who, Serves::Unknown];
         let lanes = served.values().copied().flatten().chain(beside).map(|serves| {
             let (lane, queue) = mpsc::channel(WAITING);
-            tasks.spawn(run(Arc::clone(shared), serves, queue));
+            tasks.spawn(run(Arc::clone(shared), serves, queue).in_current_span());
             (serves, lane)
         });
         let lanes = lanes.collect();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_nats::Client;
 use tokio::sync::watch;
 use tokio::time;
+use tracing::Span;
 
 use super::connection::{Connection, note};
 use super::troubles::Troubles;
@@ -50,8 +51,10 @@ impl Link {
         };
         let url = redact(&nats.url).into();
         let (events, state) = watch::channel(Connection::default());
-        let troubles = Arc::clone(troubles);
-        let client = nats.connect(move |event| note(&events, carries, &troubles, &event)).await?;
+        let (troubles, span) = (Arc::clone(troubles), Span::current());
+        // The client's own task is in no span of ours.
+        let told = move |event| span.in_scope(|| note(&events, carries, &troubles, &event));
+        let client = nats.connect(told).await?;
         Ok(Self { client, state, url })
     }
 

@@ -7,6 +7,7 @@ use async_nats::{Message, Subject, Subscriber};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::{ServeError, Shared};
 use crate::clock;
@@ -67,7 +68,7 @@ pub(super) async fn start<O: Operation, D: Store<O>>(
         for subject in [all, named, single] {
             let subscriber = shared.client.subscribe(subject).await;
             let subscriber = subscriber.map_err(|e| ServeError::Connection(e.to_string()))?;
-            tasks.spawn(answer(Arc::clone(shared), Arc::clone(&card), verb, subscriber));
+            tasks.spawn(answer(Arc::clone(shared), Arc::clone(&card), verb, subscriber).in_current_span());
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ mod leave;
 mod link;
 mod lookout;
 mod micro;
+mod namespaces;
 mod neighbours;
 mod notices;
 mod options;
@@ -44,6 +45,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Layer;
+use tracing::Instrument;
 
 pub use check::{check, check_for, reply_prefix};
 use connection::Connection;
@@ -52,6 +54,7 @@ pub use counters::Served;
 use instance::Instance;
 use layered::Layered;
 use link::Link;
+pub use namespaces::{Namespaces, serve_namespaces};
 use notices::Notices;
 pub use options::{JetStream, ServeError, ServiceOptions};
 use progress::Progress;
@@ -173,12 +176,33 @@ where
     D: Store<O>,
     L: Layer<D, Service: Stack<O>>,
 {
+    let counters = Arc::new(Counters::new(O::SPECS.len()));
+    let room = Room::new(options.bytes, None);
+    let span = options.namespace.or(&nats.namespace)?.span();
+    serve_within(nats, db, options, (counters, room), ready, shutdown).instrument(span).await
+}
+
+/// The same, counted and bounded by what the caller has, in the span of the caller.
+async fn serve_within<O, D, L>(
+    nats: NatsOptions,
+    db: D,
+    options: ServiceOptions<L>,
+    (counters, room): (Arc<Counters>, Room),
+    ready: impl FnOnce() + Send,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<Served, ServeError>
+where
+    O: Operation,
+    D: Store<O>,
+    L: Layer<D, Service: Stack<O>>,
+{
     let (options, layer) = options.take_layer();
     let names = Arc::new(Names::new::<O>(&options.namespace.or(&nats.namespace)?)?);
     let stack = SpanLayer.layer(layer.layer(db.clone()));
     let db = Layered::new(db, stack);
     let lasting = Lasting {
-        counters: Arc::new(Counters::new(O::SPECS.len())),
+        counters,
+        room,
         notices: Arc::default(),
         troubles: Arc::new(Troubles::new(O::NAMES)),
         instance: Arc::new(Instance::new(db.shown())),

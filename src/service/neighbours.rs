@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use async_nats::{Client, Message, StatusCode};
+use async_nats::{Client, HeaderMap, Message, StatusCode};
 use futures_util::StreamExt;
 use tokio::time;
 
@@ -25,7 +25,8 @@ pub(super) fn who_subject(names: &Names) -> String {
     names.own("who")
 }
 
-/// Another kind of service: asks every query, because a query changes nothing, whichever service answers it.
+/// Another kind of service: asks every query, because a query changes nothing, whichever service answers it. Ours answers
+/// without executing it.
 pub(super) async fn other_kinds(names: &Names, client: &Client) -> Result<(), ServeError> {
     let queries = names.operations().filter(|(_, spec, _)| spec.kind == Kind::Query);
     let asked: Vec<_> =
@@ -48,6 +49,12 @@ pub(super) async fn other_kinds(names: &Names, client: &Client) -> Result<(), Se
         return Err(ServeError::Neighbour { subject, who });
     }
     Ok(())
+}
+
+/// Whether an instance of our service is there, on whichever database.
+pub(super) async fn is_served(names: &Names, client: &Client) -> bool {
+    let answers = ask(client, &[(who_subject(names), "{}".to_owned())]).await;
+    answers.is_ok_and(|answers| answers.iter().any(|(_, answer)| wire::is_ours(answer)))
 }
 
 /// This instance, to compare the others with.
@@ -115,12 +122,14 @@ async fn ask(client: &Client, subjects: &[(String, String)]) -> Result<Vec<(Stri
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(format!("{inbox}.*")).await.map_err(|e| failed(&e))?;
     let (tokens, mut open) = (Tokens::default(), HashMap::new());
+    let mut headers = HeaderMap::new();
+    headers.insert(wire::LOOK, "1");
     for (place, (subject, payload)) in subjects.iter().enumerate() {
         let token = format!("{:x}", tokens.next());
         let reply = format!("{inbox}.{token}");
         open.insert(token, place);
         client
-            .publish_with_reply(subject.clone(), reply, payload.clone().into())
+            .publish_with_reply_and_headers(subject.clone(), reply, headers.clone(), payload.clone().into())
             .await
             .map_err(|e| failed(&e))?;
     }

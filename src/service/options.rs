@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tower::layer::util::{Identity, Stack};
 
+use super::waiting;
 use crate::hints::option;
 use crate::namespace::{Namespace, NamespaceError};
 use crate::nats::{ConnectError, Mode};
@@ -55,6 +56,10 @@ pub struct ServiceOptions<L = Identity> {
     /// How many requests of one subject, and how many messages of the stream over all instances, may be worked on at
     /// once; more wait in the connection, or in the stream.
     pub in_flight: usize,
+    /// How many bytes of requests may wait or be worked on over all subjects; 32 MiB. What comes beyond is dropped and counted
+    /// (`overruns`), and a client that waits for it takes another path. A service that shares a process with others is bounded by
+    /// its part of theirs, too: [`Namespaces::bytes`](super::Namespaces::bytes).
+    pub bytes: usize,
     /// After how long without a word the stream's message is given to another instance.
     pub ack_wait: Duration,
     /// How long finishing may take at the end. What is not done then is counted as lost, or stays in the stream.
@@ -79,14 +84,16 @@ impl<L> ServiceOptions<L> {
     #[must_use]
     pub fn layer<T>(self, layer: T) -> ServiceOptions<Stack<L, T>> {
         let (options, around) = self.take_layer();
-        let ServiceOptions { takeover, jetstream, stream_max_bytes, in_flight, ack_wait, grace, .. } =
-            options;
+        let ServiceOptions {
+            takeover, jetstream, stream_max_bytes, in_flight, bytes, ack_wait, grace, ..
+        } = options;
         ServiceOptions {
             namespace: options.namespace,
             takeover,
             jetstream,
             stream_max_bytes,
             in_flight,
+            bytes,
             ack_wait,
             grace,
             reply_prefixes: options.reply_prefixes,
@@ -102,6 +109,7 @@ impl<L> ServiceOptions<L> {
             jetstream,
             stream_max_bytes,
             in_flight,
+            bytes,
             ack_wait,
             grace,
             reply_prefixes,
@@ -113,6 +121,7 @@ impl<L> ServiceOptions<L> {
             jetstream,
             stream_max_bytes,
             in_flight,
+            bytes,
             ack_wait,
             grace,
             reply_prefixes,
@@ -130,6 +139,7 @@ impl Default for ServiceOptions {
             jetstream: JetStream::Auto,
             stream_max_bytes: None,
             in_flight: 1024,
+            bytes: waiting::MOST,
             ack_wait: Duration::from_secs(30),
             grace: Duration::from_secs(10),
             reply_prefixes: Vec::new(),

@@ -30,6 +30,7 @@ pub(super) struct Lasting {
     pub(super) progress: Arc<Progress>,
     pub(super) replies: Replies,
     pub(super) names: Arc<Names>,
+    pub(super) room: Room,
 }
 
 /// A service.
@@ -146,9 +147,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         if !serves_nothing && let Some(ready) = ready.take() {
             let mode = self.mode().as_str();
             let (url, database, file) = (&*requests.link.url, self.db.id(), self.db.shown());
-            let namespace = &self.lasting.names.namespace;
-            let namespace = (!namespace.is_none()).then(|| namespace.as_str());
-            tracing::info!(url, mode, database, file, namespace, "serving");
+            tracing::info!(url, mode, database, file, "serving");
             ready();
         }
         let over = tokio::select! {
@@ -188,7 +187,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         api: &Api,
         stop: &CancellationToken,
     ) -> Arc<Shared<O, D>> {
-        let Lasting { counters, notices, troubles, instance, progress, replies, names } = &self.lasting;
+        let Lasting { counters, notices, troubles, instance, progress, replies, names, room } = &self.lasting;
         let busy = TaskTracker::new();
         busy.close();
         Arc::new(Shared {
@@ -205,7 +204,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             instance: Arc::clone(instance),
             takeover: self.options.takeover,
             foreign: AtomicBool::new(false),
-            room: Room::default(),
+            room: room.clone(),
             notices: Arc::clone(notices),
             progress: Arc::clone(progress),
             troubles: Arc::clone(troubles),

@@ -9,6 +9,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
 use tokio::task::coop::unconstrained;
 use tokio::time;
+use tracing::Instrument;
 
 use super::denied::COMPLAINT;
 use super::lanes::Lanes;
@@ -119,7 +120,7 @@ pub(super) async fn subscribe<O: Operation, D: Store<O>>(
         all.push(Subscription::open(names, client, serves, subject).await?);
     }
     let who = Subscription::open(names, client, Serves::Who, who_subject(names)).await?;
-    tasks.spawn(take::run(Arc::clone(shared), Arc::clone(&lanes), who));
+    tasks.spawn(take::run(Arc::clone(shared), Arc::clone(&lanes), who).in_current_span());
     settle(client).await?;
     Ok(Subscriptions { all, lanes })
 }
@@ -156,10 +157,12 @@ impl<O: Operation, D: Store<O>> Subscriptions<O, D> {
     /// Begins to take what comes.
     pub(super) fn serve(self, shared: &Arc<Shared<O, D>>, tasks: &mut JoinSet<()>) {
         if self.all.iter().any(|subscription| subscription.serves == Serves::Everything) {
-            tasks.spawn(narrow(Arc::clone(shared), Arc::clone(&self.lanes)));
+            tasks.spawn(narrow(Arc::clone(shared), Arc::clone(&self.lanes)).in_current_span());
         }
         for subscription in self.all {
-            tasks.spawn(take::run(Arc::clone(shared), Arc::clone(&self.lanes), subscription));
+            tasks.spawn(
+                take::run(Arc::clone(shared), Arc::clone(&self.lanes), subscription).in_current_span(),
+            );
         }
     }
 }
@@ -202,7 +205,9 @@ async fn narrow<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, lanes: Arc
     let mut tasks = JoinSet::new();
     for (subject, serves) in operations.chain([applied]) {
         match Subscription::open(names, &shared.client, serves, subject).await {
-            Ok(one) => drop(tasks.spawn(take::run(Arc::clone(&shared), Arc::clone(&lanes), one))),
+            Ok(one) => {
+                drop(tasks.spawn(take::run(Arc::clone(&shared), Arc::clone(&lanes), one).in_current_span()))
+            }
             Err(e) => tracing::error!("one of our subjects has no subscription: {e}"),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument;
 
 use super::link::Link;
 
@@ -61,7 +62,7 @@ impl Earlier {
     pub(super) fn add(&mut self, tasks: Tasks) {
         tasks.stop.cancel();
         while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(tasks.finish());
+        self.tasks.spawn(tasks.finish().in_current_span());
     }
 
     /// Waits for all, and for what works over the stream's connection, which the others may ask to the last; what is still

@@ -13,17 +13,42 @@ use crate::operation::MAX_PAYLOAD;
 const LARGEST: usize = 2 * MAX_PAYLOAD;
 /// How much of it.
 const BEGINNING: usize = 4 << 10;
-/// How many bytes may wait or be at work, over all subjects. What comes beyond that is dropped, and counted as an overrun.
-const MOST: usize = 32 << 20;
+/// How many bytes may wait or be at work, over all subjects, unless something else is said. What comes beyond that is dropped,
+/// and counted as an overrun.
+pub(super) const MOST: usize = 32 << 20;
 /// How many bytes of one subject are worked on at once, beside their number.
 pub(super) const AT_WORK: usize = 4 << 20;
 /// What a message costs beside its bytes, and each of its headers.
 const OVERHEAD: usize = 512;
 const HEADER: usize = 192;
 
-/// What waits or is worked on over all subjects, in bytes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Room(Arc<AtomicUsize>);
+/// What waits or is worked on over all subjects of a service, in bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Room(Arc<Bounds>);
+
+#[derive(Debug)]
+struct Bounds {
+    taken: AtomicUsize,
+    most: usize,
+    pool: Option<Arc<Pool>>,
+}
+
+/// What several services in one process hold together, in bytes. Each has a share that no other one can take; beyond it they
+/// take from what is common, for as long as there is something.
+#[derive(Debug)]
+pub(super) struct Pool {
+    share: usize,
+    common: usize,
+    lent: AtomicUsize,
+}
+
+impl Pool {
+    /// Half of `most` is the shares of so many services, half is common.
+    pub(super) const fn new(most: usize, services: usize) -> Self {
+        let share = most / 2 / if services == 0 { 1 } else { services };
+        Self { share, common: most - most / 2, lent: AtomicUsize::new(0) }
+    }
+}
 
 /// The place that one message takes, until it is done.
 #[derive(Debug)]
@@ -33,6 +58,11 @@ pub(super) struct Place {
 }
 
 impl Room {
+    /// Room for so many bytes; of these, what is beyond its share of a pool comes from what is common there.
+    pub(super) fn new(most: usize, pool: Option<Arc<Pool>>) -> Self {
+        Self(Arc::new(Bounds { taken: AtomicUsize::new(0), most, pool }))
+    }
+
     /// Makes room for a message, and leaves only the beginning of one that is too large. None if there is none: it is lost.
     pub(super) fn take(&self, message: &mut Message) -> Option<Place> {
         if is_cut(message) {
@@ -42,8 +72,21 @@ impl Room {
             message.payload = Bytes::copy_from_slice(&message.payload);
         }
         let cost = cost(message);
-        let place = Place { room: self.clone(), cost };
-        (self.0.fetch_add(cost, Ordering::Relaxed) + cost <= MOST).then_some(place)
+        let (bounds, place) = (&*self.0, Place { room: self.clone(), cost });
+        let taken = bounds.taken.fetch_add(cost, Ordering::Relaxed) + cost;
+        let lent = bounds.pool.as_ref().is_none_or(|pool| {
+            let more = pool.beyond(taken - cost, taken);
+            // What is within the share is never refused.
+            pool.lent.fetch_add(more, Ordering::Relaxed) + more <= pool.common || more == 0
+        });
+        (taken <= bounds.most && lent).then_some(place)
+    }
+}
+
+impl Pool {
+    /// How much of what lies between these is beyond the share.
+    const fn beyond(&self, less: usize, more: usize) -> usize {
+        more.saturating_sub(self.share) - less.saturating_sub(self.share)
     }
 }
 
@@ -55,7 +98,11 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.room.0.fetch_sub(self.cost, Ordering::Relaxed);
+        let bounds = &*self.room.0;
+        let taken = bounds.taken.fetch_sub(self.cost, Ordering::Relaxed);
+        if let Some(pool) = &bounds.pool {
+            pool.lent.fetch_sub(pool.beyond(taken - self.cost, taken), Ordering::Relaxed);
+        }
     }
 }
 
@@ -99,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_over_all_subjects_and_what_is_too_large_is_never_kept_whole() {
-        let room = Room::default();
+        let room = Room::new(MOST, None);
         let mut places = Vec::new();
         for _ in 0..1_000 {
             let mut large = message(1 << 20);
@@ -109,10 +156,33 @@ mod tests {
         while let Some(place) = room.take(&mut message(LARGEST - 1)) {
             places.push(place);
         }
-        assert!(room.0.load(Ordering::Relaxed) <= MOST);
+        assert!(room.0.taken.load(Ordering::Relaxed) <= MOST);
         places.pop();
         assert!(room.take(&mut message(LARGEST - 1)).is_some(), "one is done");
         places.clear();
-        assert_eq!(room.0.load(Ordering::Relaxed), 0);
+        assert_eq!(room.0.taken.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn one_service_takes_no_share_of_another_and_together_they_are_bounded() {
+        let pool = Arc::new(Pool::new(8 << 20, 4));
+        let [greedy, modest, late] = [(); 3].map(|()| Room::new(MOST, Some(Arc::clone(&pool))));
+        let fill = |room: &Room| {
+            let mut places = Vec::new();
+            while let Some(place) = room.take(&mut message(64 << 10)) {
+                places.push(place);
+            }
+            places
+        };
+        let held = |places: &[Place]| places.iter().map(Place::cost).sum::<usize>();
+        let all = fill(&greedy);
+        assert!((4 << 20..=5 << 20).contains(&held(&all)), "its share, and what is common: {}", held(&all));
+        let own = fill(&modest);
+        assert!((900 << 10..=1 << 20).contains(&held(&own)), "its share: {}", held(&own));
+        drop(all);
+        assert!(held(&fill(&late)) > 4 << 20, "what was lent is given back");
+        drop(own);
+        let lent = pool.lent.load(Ordering::Relaxed);
+        assert_eq!(lent, 0);
     }
 }

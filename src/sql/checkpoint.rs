@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument;
 
 use super::{SqliteOptions, Synchronous, error, sqlite};
 use crate::sqlite::limit;
@@ -40,7 +41,7 @@ impl Checkpoints {
         };
         let wake = Arc::new(Notify::new());
         let ended = CancellationToken::new();
-        let task = tokio::spawn(run(options, place, Arc::clone(&wake), ended.clone()));
+        let task = tokio::spawn(run(options, place, Arc::clone(&wake), ended.clone()).in_current_span());
         Self { pages: 0, enough, wake, running: ended.drop_guard(), task }
     }
 

@@ -18,6 +18,7 @@ mod right;
 mod spin;
 mod sqlite;
 mod store;
+mod stores;
 mod sweep;
 pub mod take_over;
 mod trim;
@@ -45,7 +46,9 @@ pub use batch::shown::{BatchShown, StatementShown, sweep_texts, texts};
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
 pub use sqlite::{OpenError, SqliteOptions};
+pub use stores::SqliteFiles;
 use reader::SqliteReader;
+use tracing::Instrument;
 pub use verify::{Finding, Verdict, verify};
 use writer::Start;
 
@@ -150,19 +153,21 @@ impl<O: Persist> SqlxService<O> {
             frames,
             frame,
         };
-        tokio::spawn(crate::store::writer::run(start.writer(), repeats.clone(), queue));
+        let run = crate::store::writer::run(start.writer(), repeats.clone(), queue);
+        tokio::spawn(run.in_current_span());
         let ended = CancellationToken::new();
         if let Some(retention) = options.retention.clone() {
             let (reader, writes) = (Arc::clone(&reader), writes.downgrade());
             let keeper = Arc::clone(&keeper);
-            tokio::spawn(retention::keep_going::<O>(
+            let kept = retention::keep_going::<O>(
                 retention,
                 keeper,
                 loaded.is_ok(),
                 reader,
                 writes,
                 ended.clone(),
-            ));
+            );
+            tokio::spawn(kept.in_current_span());
         }
         let shared = Shared {
             writes,

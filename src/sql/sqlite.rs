@@ -1,13 +1,12 @@
 //! Opening a SQLite file: the lock, the file, the connections.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePoolOptions};
 use sqlx::{ConnectOptions, SqlitePool};
-use tokio::sync::oneshot;
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use super::error;
 use super::holders;
@@ -159,28 +158,27 @@ pub(super) async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
     let path = options.lock_path();
     let failed = |error| OpenError::File { path: path.clone(), error };
     let file = files::lock(&path, &options.path, options.file_mode).map_err(failed)?;
-    let (told, mut locked) = oneshot::channel();
-    // Waits in the system's queue, which is fair. In a thread that is not joined: it may wait for long.
-    let waiting = std::thread::Builder::new().name("lock".to_owned()).spawn(move || {
-        // Too late, it is given back at once.
-        let _ = told.send(file.lock().map(|()| file));
-    });
-    waiting.map_err(failed)?;
-    let locked = match time::timeout(PATIENCE, &mut locked).await {
-        Ok(locked) => Ok(locked),
-        Err(_) => {
+    let begun = Instant::now();
+    let mut said = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        // Asked again and again rather than waited for in a thread: one that waits for a lock cannot be called back, and a process
+        // that opens many files, and tries those again that are locked, would keep more of them each time.
+        if begun.elapsed() >= LOCK_PATIENCE {
+            return Err(OpenError::Locked { by: holders::of_lock(&path), path });
+        }
+        if begun.elapsed() >= PATIENCE && !std::mem::replace(&mut said, true) {
             let (file, lock) = (options.path.display(), path.display());
             tracing::warn!(
                 "another process is opening {file}: waiting for its lock {lock}, {LOCK_PATIENCE:?} at the most. Is one \
                  stopped or hanging?"
             );
-            time::timeout(LOCK_PATIENCE - PATIENCE, &mut locked).await
         }
-    };
-    match locked {
-        Ok(Ok(file)) => file.map_err(failed),
-        Ok(Err(ended)) => Err(failed(std::io::Error::other(ended))),
-        Err(_) => Err(OpenError::Locked { by: holders::of_lock(&path), path }),
+        time::sleep(AGAIN).await;
     }
 }
 
@@ -188,3 +186,5 @@ pub(super) async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
 const ONE_PAGE: u64 = 4096;
 /// How long opening may take elsewhere before it is said.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The pause between two tries to take the lock: opening takes longer than that.
+const AGAIN: Duration = Duration::from_millis(5);

@@ -48,6 +48,18 @@ pub async fn is_due(options: &SqliteOptions) -> bool {
     foreign
 }
 
+/// Whether opening would create the file, or take it over from another program: not by a service that must not start.
+pub async fn is_to_come(options: &SqliteOptions) -> bool {
+    is_new(options.path()) || is_due(options).await
+}
+
+/// Whether the file would be created: then a service that must not start shall leave none behind. Where that cannot be
+/// done, opening it says why, and says it at once.
+fn is_new(file: &Path) -> bool {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    !file.exists() && folder.is_none_or(Path::is_dir)
+}
+
 /// Refuses to take a file over on the wrong command, or while another program works on it.
 pub(super) async fn may_begin(
     options: &SqliteOptions,

@@ -15,6 +15,7 @@ pub(crate) mod record;
 pub(crate) mod repeats;
 #[cfg(feature = "sqlite")]
 pub(crate) mod retention;
+mod stores;
 #[cfg(feature = "sqlite")]
 pub(crate) mod text;
 #[cfg(feature = "sqlite")]
@@ -30,6 +31,7 @@ pub use dead_letter::DeadLetter;
 pub use instances::{Enrolled, Instances};
 #[cfg(feature = "sqlite")]
 pub use retention::{Retention, Swept};
+pub use stores::Stores;
 
 use crate::error::{Cause, Error};
 use crate::operation::Operation;

@@ -27,7 +27,7 @@ pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
     let mode = args.paths.database.file_mode;
     args.chat.chat.check()?;
     let shutdown = signals::shutdown();
-    let outbox = outbox::open(&args.outbox, &args.paths.database).await?;
+    let outbox = outbox::open(&args.outbox, &args.paths).await?;
     let paths = Paths::open(&args.paths, "rosey-bot", outbox).await?;
     let exit = chat(&args.chat, mode, &paths, shutdown).await;
     paths.close().await;

@@ -105,9 +105,10 @@ impl From<OpenError> for Failure {
 impl From<OutboxError> for Failure {
     fn from(error: OutboxError) -> Self {
         let exit = match error {
-            OutboxError::Missing { .. } | OutboxError::Another { .. } | OutboxError::File { .. } => {
-                Exit::Usage
-            }
+            OutboxError::Missing { .. }
+            | OutboxError::Another { .. }
+            | OutboxError::File { .. }
+            | OutboxError::Namespace { .. } => Exit::Usage,
             OutboxError::Held { .. } | OutboxError::Damaged { .. } | OutboxError::Newer { .. } => {
                 Exit::MustNotStart
             }

@@ -51,7 +51,7 @@ pub(super) fn start(global: &Global, level: &str) -> Result<(), Failure> {
         .with_ansi(ansi && !json)
         .log_internal_errors(false);
     let lines: Box<dyn Layer<_> + Send + Sync> = if json {
-        Box::new(lines.json().flatten_event(true))
+        Box::new(lines.json().flatten_event(true).with_span_list(false))
     } else {
         Box::new(lines.with_target(false).compact())
     };

@@ -18,13 +18,13 @@ mod known;
 mod logfile;
 #[cfg(unix)]
 mod memory;
+mod namespaces;
 mod number;
 mod outbox;
 mod paths;
 mod query;
 mod reload;
 mod resolved;
-mod rooms;
 mod secrets;
 mod send;
 mod serve;

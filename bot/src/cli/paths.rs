@@ -263,6 +263,7 @@ impl Paths {
             .metrics_prefix("rosey");
         let tally = Tally::default();
         let mut builder = Runtime::builder().stack(stack).store(direct).outbox(outbox);
+        builder = builder.namespace(args.namespace.clone().unwrap_or_default());
         if let Some(nats) = nats {
             builder = builder.nats(nats);
         }

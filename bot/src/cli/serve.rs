@@ -1,20 +1,19 @@
 //! `rosey serve`.
 
-use std::path::Path;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::addresses::reply_prefixes;
-use super::args::{DatabaseArgs, ServeArgs, millis};
+use super::args::{DatabaseArgs, ServeArgs, count, millis};
 use super::exit::{Exit, Failure};
+use super::namespaces::Wanted;
 use super::number::{counted, were};
-use super::rooms::{self, Rooms};
 use super::{console, signals};
 use crate::op::Op;
 use eitherway::nats::NatsOptions;
 use eitherway::service::{self, JetStream, Served, ServiceOptions};
-use eitherway::sql::{SqliteOptions, take_over};
+use eitherway::sql::take_over;
 use tokio_util::sync::CancellationToken;
 
 /// The database service's own.
@@ -37,6 +36,14 @@ pub(super) struct ServiceArgs {
     /// to `_INBOX.>` alone. For clients whose inboxes have a name of their own; nothing but inboxes may lie there
     #[arg(long, env = "ROSEY_REPLY_PREFIX", value_name = "PREFIX", value_parser = reply_prefixes)]
     pub(super) reply_prefix: Vec<String>,
+    /// How many requests of one subject, and how many messages of the stream, are worked on at once; of each namespace,
+    /// where there are several
+    #[arg(long, env = "ROSEY_IN_FLIGHT", default_value = "1024", value_name = "N", value_parser = count)]
+    pub(super) in_flight: usize,
+    /// How much memory the requests may need that wait or are worked on; what comes beyond is dropped and counted, and its
+    /// clients take another path. Of each namespace, where there are several
+    #[arg(long, env = "ROSEY_REQUESTS_MIB", default_value = "32", value_name = "MIB", value_parser = count)]
+    pub(super) requests_mib: usize,
     /// Start even if another kind of service answers on these subjects
     #[arg(long, env = "ROSEY_TAKEOVER", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
     pub(super) takeover: bool,
@@ -50,15 +57,19 @@ pub(super) enum JetStreamArg {
 }
 
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
-    let rooms = Rooms::of(&args)?;
+    let wanted = Wanted::by(&args)?;
     let shutdown = signals::shutdown();
-    let served = match rooms {
-        Rooms::One(namespace) => {
-            let nats = args.nats.options("rosey-serve").namespace(namespace);
+    let nats = args.nats.options("rosey-serve");
+    let served = match wanted {
+        Wanted::One(namespace) => {
             let database = args.database.keeping(&args.keep);
-            one(nats, &database, args.service.options(), &shutdown).await?
+            one(nats.namespace(namespace), &database, args.service.options(), &shutdown).await?
         }
-        Rooms::Several(rooms) => rooms::run(&args, rooms, &shutdown).await?,
+        Wanted::Several(files) => {
+            let options = args.namespaces.options(args.service.options());
+            let told = shutdown.cancelled_owned();
+            service::serve_namespaces::<Op, _, _>(nats, files, options, || {}, told).await?
+        }
     };
     Ok(report(&served, Exit::Ok))
 }
@@ -71,10 +82,10 @@ pub(super) async fn one(
     shutdown: &CancellationToken,
 ) -> Result<Served, Failure> {
     let file = database.named_or_usual()?;
-    if is_to_come(&file).await {
+    if take_over::is_to_come(&file).await {
         match service::check::<Op>(nats.clone(), &options, shutdown.cancelled()).await {
             // Another one on the same file may have been quicker to create it, or to take it over.
-            Err(refused) if is_to_come(&file).await => return Err(refused.into()),
+            Err(refused) if take_over::is_to_come(&file).await => return Err(refused.into()),
             _ if shutdown.is_cancelled() => return Ok(Served::default()),
             _ => {}
         }
@@ -83,18 +94,6 @@ pub(super) async fn one(
     let served = service::serve(nats, db.clone(), options, || {}, shutdown.cancelled()).await;
     db.close().await;
     Ok(served?)
-}
-
-/// Whether the file would be created, or taken over from another program: not by a service that must not start.
-pub(super) async fn is_to_come(options: &SqliteOptions) -> bool {
-    is_new(options.path()) || take_over::is_due(options).await
-}
-
-/// Whether the file would be created: then a service that must not start shall leave none behind. Where that cannot be
-/// done, opening it says why, and says it at once.
-fn is_new(file: &Path) -> bool {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    !file.exists() && folder.is_none_or(Path::is_dir)
 }
 
 impl ServiceArgs {
@@ -115,6 +114,8 @@ impl ServiceArgs {
             },
             stream_max_bytes: self.stream_max_bytes,
             ack_wait: self.stream_ack_wait_ms,
+            in_flight: self.in_flight,
+            bytes: self.requests_mib.saturating_mul(1 << 20),
             reply_prefixes: self.reply_prefixes(),
             ..ServiceOptions::default()
         }

@@ -92,9 +92,14 @@ fn fill_in(command: &str, settings: &mut [Setting]) {
         settings.iter().any(|setting| setting.name == name && setting.value.as_deref() == Some(value))
     };
     let json = is("json", "true") && command != "demo";
+    let several = settings.iter().any(|setting| match setting.name.as_str() {
+        "namespaces-dir" => setting.value.is_some(),
+        "namespace" => setting.value.as_deref().is_some_and(|value| value.contains('=')),
+        _ => false,
+    });
     for setting in settings.iter_mut().filter(|setting| setting.from == DEFAULT) {
         let usual = match setting.name.as_str() {
-            "database-url" if matches!(command, "serve" | "up" | "dead" | "verify") => {
+            "database-url" if !several && matches!(command, "serve" | "up" | "dead" | "verify") => {
                 paths::DEFAULT_DATABASE.to_owned()
             }
             "keep" => keep::usual(),

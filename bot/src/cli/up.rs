@@ -12,6 +12,7 @@ use super::paths::Paths;
 use super::{addresses, bot, outbox, serve, signals};
 use crate::op::Op;
 use eitherway::service;
+use eitherway::sql::take_over;
 
 /// How long NATS is asked before a file is created or taken over; the bot has a path without it.
 const ASKED: Duration = Duration::from_secs(2);
@@ -36,7 +37,7 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
         db.close().await;
         return Err(refused);
     }
-    let outbox = outbox::open(&args.outbox, &args.paths.database).await?;
+    let outbox = outbox::open(&args.outbox, &args.paths).await?;
     let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone()), outbox).await?;
     if args.paths.no_nats {
         let exit = bot::chat(&args.chat, mode, &paths, shutdown).await;
@@ -69,13 +70,13 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
 /// start: before anything is created. Returns whether that was asked.
 async fn may_begin(args: &UpArgs) -> Result<bool, Failure> {
     let file = args.paths.database.named_or_usual()?;
-    if !serve::is_to_come(&file).await {
+    if !take_over::is_to_come(&file).await {
         return Ok(false);
     }
     let nats = args.paths.service_options();
     match service::check::<Op>(nats, &args.service.options(), time::sleep(ASKED)).await {
         // Another one on the same file may have been quicker to take it over.
-        Err(refused) if serve::is_to_come(&file).await => Err(refused.into()),
+        Err(refused) if take_over::is_to_come(&file).await => Err(refused.into()),
         _ => Ok(true),
     }
 }

@@ -1,14 +1,20 @@
 //! Namespaces: several bots, each with a service and a file of its own, in one account of one server.
 
+use std::time::Duration;
+
 use crate::support::program::{dir_of, rosey as program, write};
 use crate::support::*;
 use async_nats::HeaderMap;
 use eitherway::nats::{NatsOptions, NatsService, Recognition};
+use eitherway::outbox::{OutboxError, OutboxOptions, OutboxService};
 use eitherway::runtime::{BuildError, Runtime};
 use eitherway::service::{ServeError, ServiceOptions};
 use eitherway::{Class, Classify, Namespace, Via};
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use rosey::op::{GetChannelStats, Op, UserJoined};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+use tokio::task::JoinSet;
 
 /// None, one, and one of two words. The first is the last word of none of the others, and no name covers another.
 const NAMESPACES: [&str; 3] = ["", "lounge", "irc.den"];
@@ -225,8 +231,6 @@ async fn one_process_serves_several_namespaces_and_a_broken_one_disturbs_no_othe
     let mut arguments = vec!["serve", "--nats-url", &url];
     arguments.extend(rooms.iter().map(String::as_str));
     let process = ServeProcess::begin(&arguments);
-    process.says_times("not served, trying again in", 2).await;
-    assert!(process.log().contains("broken"), "{}", process.log());
     let mut loads = Vec::new();
     let mut clients = Vec::new();
     for name in names {
@@ -237,6 +241,8 @@ async fn one_process_serves_several_namespaces_and_a_broken_one_disturbs_no_othe
         }
         clients.push(nats);
     }
+    process.says_times("not served, trying again in", 2).await;
+    assert!(process.log().contains("broken"), "{}", process.log());
     for load in &loads {
         load.served_by_nats(50).await;
     }
@@ -331,4 +337,360 @@ async fn a_foreign_service_is_named_in_its_namespace_and_in_no_other() {
     for service in services {
         service.stop().await;
     }
+}
+
+/// A service process over a folder of databases.
+struct Folder {
+    dir: tempfile::TempDir,
+    process: ServeProcess,
+}
+
+impl Folder {
+    /// With an empty file for each of these.
+    async fn serve(server: &impl Url, names: &[&str], options: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        names.iter().for_each(|name| write(&dir.path().join(format!("{name}.db")), ""));
+        let (url, path) = (server.url(), dir.path().display().to_string());
+        let arguments = ["serve", "--nats-url", &url, "--namespaces-dir", &path];
+        let mut process = ServeProcess::begin(&[&arguments[..], options].concat());
+        process.serves().await;
+        Self { dir, process }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(format!("{name}.db"))
+    }
+
+    /// The number that a query answers; -1 while its table is not there yet.
+    async fn number(&self, name: &str, sql: &'static str) -> i64 {
+        let file = SqliteConnectOptions::new().filename(self.path(name)).read_only(true);
+        sqlx::query_scalar(sql).fetch_one(&mut file.connect().await.unwrap()).await.unwrap_or(-1)
+    }
+
+    async fn applied(&self, name: &str) -> i64 {
+        self.number(name, "SELECT count(*) FROM ledger").await
+    }
+
+    /// Whether no other process has the file open: only then it can be had alone.
+    async fn is_free(&self, name: &str) -> bool {
+        let alone = SqliteConnectOptions::new()
+            .filename(self.path(name))
+            .locking_mode(sqlx::sqlite::SqliteLockingMode::Exclusive)
+            .busy_timeout(Duration::ZERO);
+        let Ok(mut file) = alone.connect().await else { return false };
+        let wrote = sqlx::raw_sql("BEGIN EXCLUSIVE; PRAGMA user_version; ROLLBACK").execute(&mut file).await;
+        file.close().await.unwrap();
+        wrote.is_ok()
+    }
+
+    /// How often this was said of a namespace.
+    fn said(&self, name: &str, what: &str) -> usize {
+        let of = format!("namespace={name}");
+        let log = self.process.log();
+        log.lines().filter(|line| line.ends_with(&of) && line.contains(what)).count()
+    }
+}
+
+const CLOSED: &str = "nobody needs it";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_namespaces_share_a_process_and_do_not_notice_the_broken_one() {
+    const EACH: usize = 20;
+    let server = NatsServer::start().await;
+    let names: Vec<_> = (0..100).map(|n| format!("room{n}")).collect();
+    let all: Vec<_> = names.iter().map(String::as_str).collect();
+    let (broken, good) = all.split_last().unwrap();
+    let folder = Folder::serve(&server, good, &["--namespaces-idle-ms", "2000"]).await;
+    let id = folder.process.id();
+    let (threads, descriptors) = (proc::threads(id), proc::file_descriptors(id));
+    // Another process is about to open it, and hangs.
+    let lock = std::fs::File::create(folder.dir.path().join(format!("{broken}.db.lock"))).unwrap();
+    lock.lock().unwrap();
+    write(&folder.path(broken), "");
+    let mut clients = Vec::new();
+    for name in &all {
+        clients.push(client(&server, name).await);
+    }
+    let good_ones = || good.iter().zip(&clients);
+    for (name, nats) in good_ones() {
+        tokio::time::timeout(LIMIT, nats.recognised()).await.expect(name);
+    }
+    let mut working = JoinSet::new();
+    for (name, nats) in good_ones() {
+        let (name, db) = ((*name).to_owned(), nats_only(nats));
+        working.spawn(async move {
+            // A pace that two busy cores can follow.
+            let mut pace = tokio::time::interval(Duration::from_millis(150));
+            for n in 0..EACH {
+                pace.tick().await;
+                let reply = db.call(UserJoined { username: format!("{name}-{n}") }).await;
+                assert_eq!(reply.unwrap_or_else(|e| panic!("{name}: {e}")).via, Via::NATS);
+            }
+        });
+    }
+    while let Some(done) = working.join_next().await {
+        done.unwrap();
+    }
+    // All are open, and the broken one was tried more than once.
+    wait_until("it is tried again", || async { folder.said(broken, "not served, trying again in") > 1 })
+        .await;
+    let refused = nats_only(clients.last().unwrap()).call(GetChannelStats {}).await.unwrap_err();
+    assert_eq!(refused.class(), Class::NotSent, "{refused}");
+    let peer = Peer::connect(&server).await;
+    let said = peer.request(&format!("{broken}.rosey.db.stats.recent_chat.get"), "{}").await;
+    assert_eq!(said.refusal(), Some(521));
+    assert!(said.header("Nats-Service-Error").unwrap().contains("has held the lock"), "{said:?}");
+    let stats = peer.request("$SRV.STATS.rosey-db-namespaces", "").await.json();
+    assert_eq!((&stats["data"]["namespaces"], &stats["data"]["open"]), (&100.into(), &99.into()));
+    assert!(stats["data"]["failing"][broken].as_str().unwrap().contains("held the lock"), "{stats}");
+    let open = (proc::threads(id), proc::file_descriptors(id), proc::rss(id));
+    assert!(open.0 < threads + 6 * 100 && open.1 < descriptors + 16 * 100, "{open:?}");
+    assert!(open.2 < 600 << 20, "{open:?}");
+    for name in good {
+        assert_eq!(folder.applied(name).await, EACH as i64, "{name}");
+        assert_eq!(folder.number(name, "SELECT count(*) FROM presence").await, EACH as i64, "{name}");
+    }
+    // Nobody needs them any more: all of it is given back.
+    drop((clients, lock));
+    wait_until("they are closed", || async { proc::file_descriptors(id) < descriptors + 16 }).await;
+    assert!(proc::threads(id) < threads + 10, "{} after {threads}", proc::threads(id));
+    assert!(folder.is_free(good[0]).await);
+    folder.process.terminate_and_log().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_that_nobody_needs_is_closed_and_whatever_comes_opens_it_again() {
+    for jetstream in ["off", "on"] {
+        let w = Durable::new().await;
+        let options = ["--namespaces-idle-ms", "600", "--jetstream", jetstream];
+        let folder = Folder::serve(&w.server, &["lounge", "den"], &options).await;
+        let peer = Peer::connect(&w.server).await;
+        let joined = |n: u32| format!(r#"{{"username":"user{n}"}}"#);
+        assert!(folder.path("lounge").metadata().unwrap().len() == 0, "not opened before it is asked for");
+        for round in 1..=4_u32 {
+            // A plain event of a peer that gives no id: done once, and not again when it was held.
+            peer.publish("lounge.rosey.db.user.joined", joined(round)).await;
+            wait_until("it is applied", || async {
+                folder.path("lounge").metadata().unwrap().len() > 0
+                    && folder.applied("lounge").await == i64::from(round)
+            })
+            .await;
+            // A query opens it as well, and is answered.
+            let said = peer.request("den.rosey.db.query.channel_stats", "{}").await.json();
+            assert_eq!(said["success"], true, "{said}");
+            wait_until("both are closed", || async {
+                ["lounge", "den"].iter().all(|name| folder.said(name, CLOSED) == round as usize)
+            })
+            .await;
+            assert!(folder.is_free("lounge").await);
+        }
+        assert_eq!(folder.applied("lounge").await, 4);
+        // Somebody who is connected needs it, whatever he sends.
+        let nats = client(&w.server, "lounge").await;
+        tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(folder.said("lounge", CLOSED), 4);
+        folder.process.terminate_and_log().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_doubled_while_a_namespace_closes_and_opens_all_the_time() {
+    for jetstream in ["off", "on"] {
+        let w = Durable::new().await;
+        let options = ["--namespaces-idle-ms", "100", "--jetstream", jetstream];
+        let folder = Folder::serve(&w.server, &["lounge"], &options).await;
+        let peer = Peer::connect(&w.server).await;
+        let mut sent = 0;
+        let begun = std::time::Instant::now();
+        while folder.said("lounge", CLOSED) < 8 && begun.elapsed() < Duration::from_secs(25) {
+            // At every moment of its closing and opening. What is refused is sent again, as every client of ours does.
+            sent += 1;
+            let mut headers = HeaderMap::new();
+            headers.insert("Rosey-Operation-Id", format!("op{sent}"));
+            let payload = format!(r#"{{"username":"user{sent}"}}"#);
+            loop {
+                let subject = "lounge.rosey.db.user.joined";
+                let asked =
+                    peer.client.request_with_headers(subject, headers.clone(), payload.clone().into());
+                let Ok(Ok(answer)) = tokio::time::timeout(Duration::from_secs(2), asked).await else {
+                    continue;
+                };
+                let refused = |headers: HeaderMap| headers.get("Nats-Service-Error").is_some();
+                if !answer.headers.is_some_and(refused) {
+                    break;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(90 + 7 * (sent % 30))).await;
+        }
+        assert!(folder.said("lounge", CLOSED) >= 3, "it closed: {}", folder.process.log());
+        wait_until("all is applied", || async { folder.applied("lounge").await >= sent as i64 }).await;
+        assert_eq!(folder.applied("lounge").await, sent as i64);
+        assert_eq!(folder.number("lounge", "SELECT count(*) FROM presence").await, sent as i64);
+        folder.process.terminate_and_log().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_in_a_stream_opens_its_namespace() {
+    let w = Durable::new().await;
+    let options = ["--namespaces-idle-ms", "300", "--jetstream", "on"];
+    let mut folder = Folder::serve(&w.server, &["lounge"], &options).await;
+    let peer = Peer::connect(&w.server).await;
+    peer.publish("lounge.rosey.db.user.joined", r#"{"username":"ann"}"#).await;
+    wait_until("it is closed", || async { folder.said("lounge", CLOSED) == 1 }).await;
+    folder.process.kill();
+    // Acknowledged by the stream, while nobody is there.
+    for n in 0..10 {
+        let payload = format!(r#"{{"username":"user{n}"}}"#);
+        let stored = peer.request("lounge.rosey.db.user.joined", payload).await.json();
+        assert_eq!(stored["stream"], "LOUNGE_ROSEY", "{stored}");
+    }
+    folder.process.restart().await;
+    wait_until("all is applied", || async { folder.applied("lounge").await == 11 }).await;
+    wait_until("it is closed", || async { folder.said("lounge", CLOSED) == 1 }).await;
+    folder.process.terminate_and_log().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_of_namespaces_follows_its_files_and_creates_only_what_it_may() {
+    let server = NatsServer::start().await;
+    let outside = DbFile::new();
+    let folder = Folder::serve(&server, &["lounge", "Upper"], &[]).await;
+    let link = folder.path("link");
+    std::os::unix::fs::symlink(outside.path(), &link).unwrap();
+    folder.process.says("link.db is no namespace: it is no ordinary file").await;
+    folder.process.says("Upper.db is no namespace").await;
+    let clients =
+        [client(&server, "link").await, client(&server, "missing").await, client(&server, "late").await];
+    // One that comes later, and goes.
+    write(&folder.path("late"), "");
+    tokio::time::timeout(LIMIT, clients[2].recognised()).await.unwrap();
+    let reply = nats_only(&clients[2]).call(UserJoined { username: "ann".into() }).await.unwrap();
+    assert_eq!(reply.via, Via::NATS);
+    for client in &clients[..2] {
+        assert!(client.status().borrow().database().is_none());
+    }
+    assert!(!folder.path("missing").exists() && !outside.path().exists());
+    std::fs::rename(folder.path("late"), folder.dir.path().join("gone")).unwrap();
+    folder.process.says("it is gone: not served any more").await;
+    let mut status = clients[2].status();
+    let absent = status.wait_for(|status| status.database().is_none());
+    drop(tokio::time::timeout(LIMIT, absent).await.unwrap().unwrap());
+    folder.process.terminate_and_log().await;
+    // They would create what they ask for.
+    drop(clients);
+
+    let create = ["--namespaces-create", "--namespaces-most", "3"];
+    let folder = Folder::serve(&server, &["UPPER"], &create).await;
+    let twin = client(&server, "upper").await;
+    wait_until("a twin is refused", || async {
+        folder.said("upper", "differs in upper and lower case alone") > 0
+    })
+    .await;
+    for name in ["new", "irc.den"] {
+        let nats = client(&server, name).await;
+        tokio::time::timeout(LIMIT, nats.recognised()).await.expect(name);
+        assert!(folder.path(name).exists());
+    }
+    let _more = client(&server, "more").await;
+    folder.process.says("3 namespaces are served, as many as may be").await;
+    assert!(!folder.path("more").exists() && !folder.path("upper").exists());
+    drop(twin);
+    folder.process.terminate_and_log().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_serve_one_folder_and_either_may_end() {
+    let server = NatsServer::start().await;
+    let idle = ["--namespaces-idle-ms", "500"];
+    let mut one = Folder::serve(&server, &["lounge"], &idle).await;
+    let path = one.dir.path().display().to_string();
+    let url = server.url();
+    let mut arguments = vec!["serve", "--nats-url", &url, "--namespaces-dir", &path];
+    arguments.extend(idle);
+    let mut other = ServeProcess::begin(&arguments);
+    other.serves().await;
+    let nats = client(&server, "lounge").await;
+    tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
+    let mut load = Load::start(&nats_only(&nats), 4);
+    load.served_by_nats(50).await;
+    wait_until("both have opened it", || async {
+        let opened =
+            |log: String| log.lines().any(|line| line.contains("serving url") && line.ends_with("=lounge"));
+        opened(one.process.log()) && opened(other.log())
+    })
+    .await;
+    assert_eq!((*one.process).terminate().await, Some(0));
+    load.served_by_nats(50).await;
+    one.process.begin_again();
+    one.process.serves().await;
+    load.served_by_nats(50).await;
+    let sent = load.finish().await;
+    assert_eq!(one.applied("lounge").await, sent as i64);
+    for process in [one.process, other] {
+        assert_eq!(process.terminate().await, Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_many_are_open_as_may_be_and_those_that_nobody_needs_make_room() {
+    let server = NatsServer::start().await;
+    let folder = Folder::serve(&server, &["a", "b", "c"], &["--namespaces-open", "2"]).await;
+    let [a, b, c] = ["a", "b", "c"].map(|name| client(&server, name));
+    let (a, b) = (a.await, b.await);
+    for nats in [&a, &b] {
+        tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
+    }
+    let c = c.await;
+    wait_until("it is refused", || async { folder.said("c", "2 namespaces are open") > 0 }).await;
+    let reply = nats_only(&a).call(UserJoined { username: "ann".into() }).await.unwrap();
+    assert_eq!(reply.via, Via::NATS);
+    drop(b);
+    tokio::time::timeout(LIMIT, c.recognised()).await.expect("long before ten minutes are over");
+    assert_eq!(folder.said("b", CLOSED), 1);
+    folder.process.terminate_and_log().await;
+}
+
+#[tokio::test]
+async fn an_outbox_is_kept_for_one_namespace_and_an_old_one_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let open = |file: &str, name: Option<&str>| {
+        let mut options = OutboxOptions::new(path(file));
+        options.namespace = name.map(namespace);
+        async move { OutboxService::<Op>::open(&options).await }
+    };
+    // An old one, or one of no namespace: there is no difference.
+    open("old", None).await.unwrap().close().await;
+    open("lounge", Some("lounge")).await.unwrap().close().await;
+    for (file, own, other, says) in [
+        ("old", "", "lounge", "kept for no namespace, and not for the namespace lounge"),
+        ("lounge", "lounge", "den", "kept for the namespace lounge, and not for the namespace den"),
+        ("lounge", "lounge", "", "kept for the namespace lounge, and not for no namespace"),
+    ] {
+        let before = std::fs::read(path(file)).unwrap();
+        let refused = open(file, Some(other)).await.unwrap_err();
+        assert!(matches!(refused, OutboxError::Namespace { .. }), "{refused}");
+        assert!(refused.to_string().contains(says), "{refused}");
+        // One that a runtime is handed open is refused as well.
+        let outbox = open(file, None).await.unwrap();
+        assert_eq!(outbox.namespace(), &namespace(own));
+        let store = DbFile::new();
+        let build = |name| Runtime::builder().store(store.options()).namespace(namespace(name));
+        let refused = build(other).outbox(outbox).build().await.err().unwrap();
+        assert!(refused.to_string().contains(says), "{refused}");
+        assert_eq!(std::fs::read(path(file)).unwrap(), before, "left as it is");
+        let runtime = build(own).outbox(path(file)).build().await.unwrap();
+        let _ = runtime.shutdown(LIMIT).await;
+    }
+    let file = path("lounge").display().to_string();
+    let bot = ["bot", "--chat", "jsonl:-", "--no-nats", "--database-url", "bot.db", "--outbox", &file];
+    for (more, code) in [(&["--namespace", "den"][..], Some(2)), (&["--namespace", "lounge"], Some(0))] {
+        let ran = run(&[&bot, more].concat()).await;
+        assert_eq!(ran.code, code, "{more:?}: {}", ran.all());
+        assert_eq!(ran.err.contains("kept for the namespace lounge"), code == Some(2), "{}", ran.err);
+    }
+    let ran = run(&["outbox", "--replay", "--no-nats", "--database-url", "x.db", "--outbox", &file]).await;
+    assert_eq!(ran.code, Some(2), "{}", ran.all());
 }

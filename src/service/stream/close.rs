@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time;
+use tracing::Instrument;
 
 use super::api::{Api, ApiError};
 use super::consume::Consume;
@@ -23,7 +24,7 @@ pub(in crate::service) async fn close<O: Operation, D: Store<O>>(consume: Consum
     let stop = consume.stop.clone();
     let taking = stop.child_token();
     let until = taking.clone().drop_guard();
-    let running = tokio::spawn(Consume { stop: taking, ..consume }.run());
+    let running = tokio::spawn(Consume { stop: taking, ..consume }.run().in_current_span());
     stop.run_until_cancelled(empty(&api, &declaration)).await;
     drop(until);
     let _ = running.await;

@@ -8,6 +8,7 @@ use async_nats::Message;
 use tokio::sync::watch::Receiver;
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::api::{ApiError, ConsumerInfo};
 use super::declare::{CONSUMER, Declaration};
@@ -74,7 +75,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
     pub(in crate::service) async fn run(mut self) {
         let mut work = Work::default();
         let (shared, declaration, stop) = (self.shared.clone(), self.declaration.clone(), self.stop.clone());
-        let watching = tokio::spawn(watch::run(shared, declaration, stop));
+        let watching = tokio::spawn(watch::run(shared, declaration, stop).in_current_span());
         work.times = self.connection.borrow().times;
         let mut failing = None;
         while !self.stop.is_cancelled() {
@@ -237,21 +238,27 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let length = waiting::cost(&message);
         work.begins(length);
         if message::is_without_payload(&message) {
-            work.running.spawn(async move {
-                if let Some(message) = message::with_payload(&shared, message, &place, &stop).await {
-                    let begun = message::begin(&shared, message, place);
-                    message::apply(&shared, begun, &stop, ack_wait).await;
+            work.running.spawn(
+                async move {
+                    if let Some(message) = message::with_payload(&shared, message, &place, &stop).await {
+                        let begun = message::begin(&shared, message, place);
+                        message::apply(&shared, begun, &stop, ack_wait).await;
+                    }
+                    length
                 }
-                length
-            });
+                .in_current_span(),
+            );
             return;
         }
         // In the order of the stream: from here on they run side by side.
         let begun = message::begin(&self.shared, message, place);
-        work.running.spawn(async move {
-            message::apply(&shared, begun, &stop, ack_wait).await;
-            length
-        });
+        work.running.spawn(
+            async move {
+                message::apply(&shared, begun, &stop, ack_wait).await;
+                length
+            }
+            .in_current_span(),
+        );
     }
 
     fn is_ours(&self, message: &Message) -> bool {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{self, Instant};
+use tracing::Instrument;
 
 use super::api::{Api, ApiError};
 use super::consume::{Consume, Ended};
@@ -153,12 +154,15 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let (length, sequence) = (waiting::cost(&message), place.sequence);
         work.begins(length);
         let begun = message::begin(&shared, message, place);
-        work.running.spawn(async move {
-            if message::apply(&shared, begun, &stop, ack_wait).await {
-                remove(&shared.api, &stream, sequence).await;
+        work.running.spawn(
+            async move {
+                if message::apply(&shared, begun, &stop, ack_wait).await {
+                    remove(&shared.api, &stream, sequence).await;
+                }
+                length
             }
-            length
-        });
+            .in_current_span(),
+        );
     }
 
     /// Keeps a message that cannot be read as a dead letter, and takes it out of the stream. False when it is time to stop

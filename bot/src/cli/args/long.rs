@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::super::addresses::namespaces;
 use super::super::keep::KeepArgs;
+use super::super::namespaces::NamespacesArgs;
 use super::super::outbox::OutboxArgs;
 use super::super::serve::ServiceArgs;
 use super::paths::{DatabaseArgs, NatsArgs, PathArgs};
@@ -22,7 +23,8 @@ pub(in crate::cli) struct ServeArgs {
     pub(in crate::cli) database: DatabaseArgs,
     /// The namespace on NATS: what stands in front of service, subjects and stream, so that one account holds several
     /// [default: none]. Several are served with a database for each: the option several times, or NAME=DATABASE separated by
-    /// commas. One that cannot be served is tried again, and does not disturb the others
+    /// commas. Each is opened when it is first asked for; one that cannot be served is tried again, and does not disturb the
+    /// others
     #[arg(
         long,
         env = "ROSEY_NAMESPACE",
@@ -35,6 +37,8 @@ pub(in crate::cli) struct ServeArgs {
     pub(in crate::cli) keep: KeepArgs,
     #[command(flatten)]
     pub(in crate::cli) service: ServiceArgs,
+    #[command(flatten)]
+    pub(in crate::cli) namespaces: NamespacesArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

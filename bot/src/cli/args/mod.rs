@@ -15,7 +15,7 @@ use super::outbox::OutboxCommand;
 pub(super) use long::{BotArgs, ChatArgs, ServeArgs, UpArgs};
 pub(super) use paths::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
 pub(super) use short::{ConfigArgs, DemoArgs, RecentArgs, SendArgs, StatsArgs, TellArgs};
-pub(super) use values::{millis, yes_or_no};
+pub(super) use values::{count, millis, yes_or_no};
 
 const ABOUT: &str = "A chat bot's memory: every operation goes over NATS, falls back to the database, and takes \
                      effect exactly once.";
@@ -58,6 +58,7 @@ Examples:
   rosey serve                                      nats://127.0.0.1:4222 and ./rosey.db
   rosey serve --nats-url tls://user:password@host --database-url sqlite:///var/lib/rosey/rosey.db
   rosey serve --keep chat=150h,history=30d         what is removed when it is old
+  rosey serve --namespaces-dir /var/lib/rosey      every NAME.db there is a namespace
   rosey config serve                               what is in force, without starting it
 
 The database is created if it does not exist. Several services may share one database. Ctrl-C

@@ -19,6 +19,11 @@ pub(in crate::cli) fn millis(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a number of things of which there is at least one.
+pub(in crate::cli) fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a whole number, at least 1".to_owned())
+}
+
 /// Reads a number of days.
 pub(in crate::cli) fn days(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>().ok().filter(|days| (1..=100_000).contains(days)) {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::args::DatabaseArgs;
+use super::super::args::PathArgs;
 use super::super::exit::Failure;
 use super::super::number::{counted, wait};
 use super::args::OutboxArgs;
@@ -26,9 +26,11 @@ pub(in crate::cli) struct Report {
 /// so: it is better off than not at all.
 pub(in crate::cli) async fn open(
     args: &OutboxArgs,
-    database: &DatabaseArgs,
+    paths: &PathArgs,
 ) -> Result<Option<OutboxService<Op>>, Failure> {
+    let database = &paths.database;
     let Some(mut options) = args.options(database.file_mode) else { return Ok(None) };
+    options.namespace = Some(paths.namespace.clone().unwrap_or_default());
     options.future_tolerance = database.future_tolerance_ms;
     options.past_tolerance = database.past_tolerance_days;
     let outbox = match OutboxService::open(&options).await {

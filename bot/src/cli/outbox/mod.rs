@@ -56,7 +56,9 @@ fn show_missing(global: &Global, file: &Path) -> Exit {
 async fn replay(global: &Global, file: &Path, args: &OutboxCommand) -> Result<Exit, Failure> {
     // Asked for the error: nothing is created here.
     outbox::list(file).await?;
-    let outbox = OutboxService::<Op>::open(&OutboxOptions::new(file)).await?;
+    let mut options = OutboxOptions::new(file);
+    options.namespace = Some(args.paths.namespace.clone().unwrap_or_default());
+    let outbox = OutboxService::<Op>::open(&options).await?;
     // A mistyped address creates no database that would take the events.
     let paths = Paths::open_for_one(&args.paths.clone().asking(), eitherway::operation::Kind::Event).await?;
     let bar = console::bar(Some(outbox.counts().waiting), "operations");

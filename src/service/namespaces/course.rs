@@ -1,0 +1,331 @@
+//! The course of one namespace: waits to be asked for, opens its store, serves, and closes it when nobody needs it any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, Message};
+use tokio::sync::oneshot;
+use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
+use tower::Layer;
+
+use super::door::Listening;
+use super::held::{self, Held};
+use super::host::{Asked, Host};
+use crate::client::Stack;
+use crate::nats::names::Names;
+use crate::nats::stored;
+use crate::operation::Operation;
+use crate::service::counters::{Counters, Served};
+use crate::service::options::{ServeError, ServiceOptions};
+use crate::service::replies::Replies;
+use crate::service::waiting::Room;
+use crate::service::{check, neighbours, serve_within};
+use crate::store::{Store, Stores};
+
+/// The pause before one that cannot be served is tried again, first and longest.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How often it is looked whether the stream of one that is not open holds something.
+const LOOK: Duration = Duration::from_secs(5);
+/// For how long one that opens keeps others from beginning to. What takes longer than that waits for a lock, not for this machine.
+const TURN: Duration = Duration::from_millis(300);
+/// After how long without use one is closed where there are too many.
+const PRESSED: Duration = Duration::from_secs(5);
+
+/// One namespace.
+pub(super) struct Course<O, S, L> {
+    host: Arc<Host<O, S, L>>,
+    names: Arc<Names>,
+    replies: Replies,
+    /// Cancelled when it is not to be served any more.
+    stop: CancellationToken,
+    held: Held,
+    total: Served,
+}
+
+/// How serving ended.
+enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// Nobody needs it.
+    Idle,
+}
+
+impl<O, S, L> Course<O, S, L>
+where
+    O: Operation,
+    S: Stores<O>,
+    L: Layer<S::Store, Service: Stack<O>> + Clone + Send + Sync + 'static,
+{
+    pub(super) fn new(
+        host: Arc<Host<O, S, L>>,
+        names: Names,
+        stop: CancellationToken,
+    ) -> Result<Self, ServeError> {
+        let replies = Replies::new::<O>(&names, &host.options.service.reply_prefixes)?;
+        let held = Held::new(Room::new(held::MOST, Some(Arc::clone(&host.pool))));
+        Ok(Self { host, names: Arc::new(names), replies, stop, held, total: Served::default() })
+    }
+
+    /// Runs until it is told to stop; what was done. `first`: by whom it is asked for already. `heard` is told when it can be asked for.
+    pub(super) async fn run(mut self, first: Asked, heard: oneshot::Sender<()>) -> Served {
+        let mut door = Listening::to(&self.host.links, &self.names).await;
+        door.settle().await;
+        drop(heard);
+        let mut asked = match first {
+            Asked::ByNobody => false,
+            Asked::By(message) => self.held.keep(*message).is_none(),
+        };
+        let mut pause = AGAIN.0;
+        while asked || self.is_asked_for(&mut door).await {
+            asked = false;
+            let begun = Instant::now();
+            match self.open_and_serve(&mut door).await {
+                Ok(Ended::Stopped) => break,
+                Ok(Ended::Idle) => {
+                    pause = AGAIN.0;
+                    tracing::info!("nobody needs it: closed, and opened again when it is asked for");
+                }
+                Err(why) => {
+                    if begun.elapsed() > AGAIN.1 {
+                        pause = AGAIN.0;
+                    }
+                    tracing::error!("not served, trying again in {pause:?}: {why}");
+                    self.host.states.fails(&self.names.namespace, &why);
+                    if !self.refuse_for(pause, &mut door, &why).await {
+                        break;
+                    }
+                    pause = (pause * 2).min(AGAIN.1);
+                }
+            }
+            self.held.stream_is_there(None);
+        }
+        self.host.states.leaves(&self.names.namespace);
+        let (client, why) = (door.link().client, "this service is stopping");
+        for message in door.leave().await {
+            self.hold(message, &client).await;
+        }
+        self.total =
+            self.total.and(self.held.refuse_all::<O>((&self.names, &self.replies, &client), why).await);
+        self.total
+    }
+
+    /// Waits until somebody wants something; false if it is told to stop.
+    async fn is_asked_for(&mut self, door: &mut Listening) -> bool {
+        let mut look = LOOK.mul_f64(0.1);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return false,
+                message = door.next() => {
+                    if self.held.is_asked_by(&self.names, &message) && self.held.keep(message).is_none() {
+                        return true;
+                    }
+                }
+                () = time::sleep(look) => {
+                    if self.waits_in_the_stream(door).await == Some(true) {
+                        return true;
+                    }
+                    look = LOOK;
+                }
+            }
+        }
+    }
+
+    /// Whether the stream of this namespace holds something; none if there is no stream.
+    async fn waits_in_the_stream(&self, door: &Listening) -> Option<bool> {
+        if !door.link().now().up {
+            return None;
+        }
+        let info = door.api().stream(&self.names.stream).await.ok()?;
+        let ours = stored::marked(&self.names.service, info.description()).is_some();
+        Some(ours && !info.state.has_applied(info.state.last()))
+    }
+
+    /// Refuses what comes, for this long; false if it is told to stop.
+    async fn refuse_for(&mut self, pause: Duration, door: &mut Listening, why: &str) -> bool {
+        let client = door.link().client;
+        let until = Instant::now() + pause;
+        let served = self.held.refuse_all::<O>((&self.names, &self.replies, &client), why).await;
+        self.total = self.total.and(served);
+        if neighbours::is_served(&self.names, &client).await {
+            // By another process, which is to get all of it.
+            for message in door.leave().await {
+                let served =
+                    self.held.refuse::<O>((&self.names, &self.replies, &client), &message, why).await;
+                self.total = self.total.and(served);
+            }
+            let go_on = time::timeout_at(until, self.stop.cancelled()).await.is_err();
+            door.listen().await;
+            return go_on;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return false,
+                () = time::sleep_until(until) => return true,
+                message = door.next() => {
+                    let to = (&*self.names, &self.replies, &client);
+                    self.total = self.total.and(self.held.refuse::<O>(to, &message, why).await);
+                }
+            }
+        }
+    }
+
+    /// Opens the store while what comes is held.
+    async fn open(&mut self, door: &mut Listening) -> Option<Result<S::Store, String>> {
+        let (host, names) = (Arc::clone(&self.host), Arc::clone(&self.names));
+        let opening = async {
+            let turn = host.turns.acquire().await;
+            let opening = open::<O, S, L>(&host, &names);
+            let mut opening = std::pin::pin!(opening);
+            match time::timeout(TURN, opening.as_mut()).await {
+                Ok(opened) => opened,
+                Err(_) => {
+                    drop(turn);
+                    opening.await
+                }
+            }
+        };
+        let mut opening = std::pin::pin!(opening);
+        let (api, stream) = (door.api(), self.names.stream.clone());
+        // What it says may be too late for what came before it; never the other way round.
+        let looking = async { api.stream(&stream).await.is_ok() };
+        let mut looking = std::pin::pin!(looking);
+        let mut looked = false;
+        let opened = loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                stored = looking.as_mut(), if !looked => {
+                    looked = true;
+                    self.held.stream_is_there(Some(stored));
+                }
+                opened = opening.as_mut(), if looked => break opened,
+                message = door.next() => {
+                    let client = door.link().client;
+                    self.hold(message, &client).await;
+                }
+            }
+        };
+        Some(opened)
+    }
+
+    /// Holds a message until the namespace is open, or refuses it.
+    async fn hold(&mut self, message: Message, client: &Client) {
+        if self.held.is_asked_by(&self.names, &message)
+            && let Some(message) = self.held.keep(message)
+        {
+            let why = "more is sent than is held while the namespace opens";
+            let to = (&*self.names, &self.replies, client);
+            self.total = self.total.and(self.held.refuse::<O>(to, &message, why).await);
+        }
+    }
+
+    async fn open_and_serve(&mut self, door: &mut Listening) -> Result<Ended, String> {
+        let host = Arc::clone(&self.host);
+        let Some(_place) = host.place() else {
+            return Err(format!(
+                "{} namespaces are open, as many as may be at the same time: allow more, or let them close sooner",
+                host.options.most_open
+            ));
+        };
+        let Some(opened) = self.open(door).await else { return Ok(Ended::Stopped) };
+        let store = opened?;
+        let client = door.link().client;
+        for message in door.leave().await {
+            self.hold(message, &client).await;
+        }
+        let ended = self.serve(&store, door).await;
+        if ended.is_err() {
+            door.listen().await;
+        }
+        store.close().await;
+        ended
+    }
+
+    async fn serve(&mut self, store: &S::Store, door: &mut Listening) -> Result<Ended, String> {
+        let host = Arc::clone(&self.host);
+        let counters = Arc::new(Counters::new(O::SPECS.len()));
+        let finish = CancellationToken::new();
+        let (ready, mut is_ready) = oneshot::channel::<()>();
+        let nats = host.nats.clone().namespace(self.names.namespace.clone());
+        let room = Room::new(host.options.service.bytes, Some(Arc::clone(&host.pool)));
+        let serving = serve_within::<O, _, _>(
+            nats,
+            store.clone(),
+            host.options.service.clone().namespace(self.names.namespace.clone()),
+            (Arc::clone(&counters), room),
+            move || {
+                let _ = ready.send(());
+            },
+            finish.clone().cancelled_owned(),
+        );
+        let mut serving = std::pin::pin!(serving);
+        let (mut last, mut since, mut serves, mut ended) = (0, Instant::now(), false, None);
+        let mut look = time::interval((host.options.idle / 8).clamp(LOOK / 50, LOOK));
+        let served = loop {
+            tokio::select! {
+                biased;
+                served = serving.as_mut() => break served,
+                () = self.stop.cancelled(), if !matches!(ended, Some(Ended::Stopped)) => {
+                    ended = Some(Ended::Stopped);
+                    finish.cancel();
+                }
+                Ok(()) = &mut is_ready, if !serves => {
+                    (serves, since) = (true, Instant::now());
+                    host.states.opens(&self.names.namespace);
+                    let stored = door.api().stream(&self.names.stream).await.is_ok();
+                    self.held.forward(&self.names, &door.link().client, stored).await;
+                }
+                _ = look.tick(), if serves && ended.is_none() => {
+                    let now = counters.wanted();
+                    if now != last {
+                        (last, since) = (now, Instant::now());
+                    } else if since.elapsed() >= host.idle(PRESSED)
+                        && self.waits_in_the_stream(door).await != Some(true)
+                    {
+                        // From here on it can be asked for again; what comes to the service until it stops is done by it.
+                        door.listen().await;
+                        door.settle().await;
+                        ended = Some(Ended::Idle);
+                        finish.cancel();
+                    }
+                }
+            }
+        };
+        if serves {
+            host.states.closes();
+        }
+        match served {
+            Ok(served) => self.total = self.total.and(served),
+            Err(e) => {
+                self.total = (0..O::SPECS.len()).map(|n| counters.of(n).read()).fold(self.total, Served::and);
+                return Err(e.to_string());
+            }
+        }
+        Ok(ended.unwrap_or(Ended::Stopped))
+    }
+}
+
+/// Opens the store of a namespace. Where it would come into being, not beside something that keeps its service from starting.
+async fn open<O, S, L>(host: &Host<O, S, L>, names: &Names) -> Result<S::Store, String>
+where
+    O: Operation,
+    S: Stores<O>,
+    L: Clone + Send + Sync,
+{
+    let namespace = &names.namespace;
+    if host.stores.is_to_come(namespace).await {
+        let options: ServiceOptions = host.options.service.clone().take_layer().0;
+        let nats = host.nats.clone();
+        let asked =
+            check::check::<O>(nats, &options.namespace(namespace.clone()), std::future::pending()).await;
+        match asked {
+            // Another one on the same file may have been quicker to create it, or to take it over.
+            Err(refused) if host.stores.is_to_come(namespace).await => return Err(refused.to_string()),
+            _ => {}
+        }
+    }
+    host.stores.open(namespace).await
+}
