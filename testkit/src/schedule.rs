@@ -1,5 +1,6 @@
 //! What goes wrong, and when: drawn before anything runs, so that a seed always stands for the same schedule.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -22,6 +23,13 @@ impl<F> Spell<F> {
     /// Whether there is a moment at which both are.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.from <= other.until && other.from <= self.until
+    }
+}
+
+impl<F: fmt::Debug> fmt::Display for Spell<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, until) = (self.from.as_secs_f64(), self.until.as_secs_f64());
+        write!(f, "{from:6.2} s to {until:6.2} s  {:?}", self.fault)
     }
 }
 

@@ -46,14 +46,9 @@ impl World {
     async fn with(server: NatsServer, options: ServiceOptions) -> Self {
         let file = DbFile::new();
         let service = DbService::try_start(&server, &file, options).await.unwrap();
-        let nats = nats(&server).await;
-        recognised(&nats).await;
+        let nats = recognised(&server).await;
         Self { server, file, service, nats }
     }
-}
-
-async fn recognised(nats: &eitherway::nats::NatsService<Op>) {
-    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
 }
 
 // What goes over NATS.
@@ -133,7 +128,7 @@ async fn nothing_is_left_behind_by_calls_that_are_dropped() {
     // Somebody takes the requests and never answers.
     let _silent = peer.listen("rosey.db.>").await;
     let db = nats_only(&w.nats);
-    recognised(&w.nats).await;
+    tokio::time::timeout(LIMIT, w.nats.recognised()).await.expect("recognised");
     for n in 0..50 {
         let name = format!("user{n}");
         let _ = tokio::time::timeout(Duration::from_millis(1), db.user_joined(name)).await;
@@ -194,7 +189,7 @@ async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_
     let _silent = peer.listen("rosey.db.message.log").await;
     let options = NatsOptions { queue: QUEUE as usize, ..NatsOptions::new(server.url()) };
     let nats = eitherway::nats::NatsService::<Op>::connect(options).await.unwrap();
-    recognised(&nats).await;
+    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
     let gone = || nats.client().statistics().out_messages.load(Ordering::Relaxed);
     // Whoever gave up has left, and is not kept until somebody clears up: only the health's own questions may wait.
     let nobody_waits = || assert!(nats.inbox().waiting <= 3, "{:?}", nats.inbox());
@@ -213,7 +208,7 @@ async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_
 
     let mut timed_out = filled.timed_out;
     while timed_out < 10_000 {
-        recognised(&nats).await;
+        tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
         server.freeze();
         loop {
             let sent = Sent::at_once(&nats, 200, "hi").await;
@@ -229,7 +224,7 @@ async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_
 
     // What was given up is not kept back, and whoever comes then is served.
     wait_until("the queue is empty", || async { gone() - begun >= handed_over }).await;
-    recognised(&nats).await;
+    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
     tokio::time::timeout(LIMIT, nats.client().flush()).await.expect("nothing blocks").unwrap();
     nobody_waits();
 }
@@ -242,7 +237,7 @@ async fn somebody_elses_answer_never_settles_a_call() {
     let (file, peer, nats) = (DbFile::new(), Peer::connect(&server).await, nats(&server).await);
     let direct = file.open().await;
     let _ping = peer.pretend::<Op>(direct.database()).await;
-    recognised(&nats).await;
+    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
     let _event = peer.answer("rosey.db.user.joined", HeaderMap::new(), "{}").await;
     let _query = peer.answer("rosey.db.stats.recent_chat.get", HeaderMap::new(), "[]").await;
     let stack = StackBuilder::new()
@@ -278,7 +273,7 @@ async fn a_stream_of_somebody_else_over_our_subjects_acknowledges_nothing_of_our
     let dir = tempfile::tempdir().unwrap();
     let w = World::without_stream(NatsServer::with_jetstream(dir.path()).await).await;
     let peer = Peer::connect(&w.server).await;
-    declare(&peer, "FOREIGN", "rosey.>").await;
+    declare(&jetstream::new(peer.client.clone()), "FOREIGN", "rosey.>").await;
     let db = nats_only(&w.nats);
     for n in 0..20 {
         let reply = db.call(joined(&format!("user{n}"))).await.unwrap();
@@ -288,15 +283,6 @@ async fn a_stream_of_somebody_else_over_our_subjects_acknowledges_nothing_of_our
     assert_eq!(w.file.applied().await, 20);
     let seen = w.nats.inbox();
     assert!(seen.foreign + seen.late >= 20, "the stream did answer: {seen:?}");
-}
-
-async fn declare(peer: &Peer, name: &str, subject: &str) {
-    let config = jetstream::stream::Config {
-        name: name.to_owned(),
-        subjects: vec![subject.to_owned()],
-        ..Default::default()
-    };
-    jetstream::new(peer.client.clone()).create_stream(config).await.unwrap();
 }
 
 // Where nobody answers.
@@ -321,7 +307,7 @@ async fn a_query_nobody_answers_falls_back_at_once() {
     // A service is recognised, but nobody listens on the subjects of the operations.
     let _ping = peer.pretend::<Op>(database.database()).await;
     let db = stack(&nats, &file).await;
-    recognised(&nats).await;
+    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
     served_at_once_by_the_database(&db).await;
 }
 
@@ -463,7 +449,7 @@ async fn a_subject_that_the_server_denies_is_served_by_the_database() {
     ))
     .await
     .unwrap();
-    recognised(&nats).await;
+    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
     let db = stack(&nats, &file).await;
     assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::DB);
     wait_until("the denial is known", || async { nats.status().borrow().denied }).await;
@@ -516,7 +502,7 @@ async fn a_service_refuses_to_start_under_somebody_elses_stream_and_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let server = NatsServer::with_jetstream(dir.path()).await;
     let (file, peer) = (DbFile::new(), Peer::connect(&server).await);
-    declare(&peer, "FOREIGN", "rosey.>").await;
+    declare(&jetstream::new(peer.client.clone()), "FOREIGN", "rosey.>").await;
     let refused = DbService::try_start(&server, &file, ServiceOptions::default()).await;
     let error = refused.map(drop).expect_err("refused").to_string();
     assert!(error.contains("FOREIGN"), "{error}");
@@ -591,8 +577,7 @@ async fn a_service_may_be_replaced_under_load_and_no_caller_notices() {
     let second = DbService::start(&w.server, &w.file).await;
     w.service.stop().await;
     load.served_by_nats(200).await;
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     second.stop().await;
     assert_exactly_once(&w.file, sent).await;
 }

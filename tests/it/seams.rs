@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::support::doubles::{LINE, Line, MEMORY, Memory};
 use crate::support::{
-    DbFile, LIMIT, NatsServer, OutboxFile, Peer, Url, nats, nats_only, off, on, wait_until,
+    DbFile, LIMIT, NatsServer, OutboxFile, Peer, Url, nats, nats_only, off, on, recognised, wait_until,
 };
 use eitherway::health::Health;
 use eitherway::nats::NatsOptions;
@@ -116,8 +116,7 @@ async fn the_service_serves_from_a_store_in_memory_exactly_once() {
         let server = NatsServer::with_jetstream(dir.path()).await;
         let store = memory();
         let service = Serving::start(&server, store.clone(), options).await;
-        let nats = nats(&server).await;
-        tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
+        let nats = recognised(&server).await;
         assert_eq!(nats.health().borrow().database.as_ref().unwrap().id, "in memory");
         let db = nats_only(&nats);
         let lines: Vec<_> = (0..20).map(line).collect();

@@ -18,15 +18,6 @@ fn joined(username: &str) -> UserJoined {
     UserJoined { username: username.to_owned() }
 }
 
-async fn declare(context: &jetstream::Context, name: &str, subject: &str) {
-    let config = jetstream::stream::Config {
-        name: name.to_owned(),
-        subjects: vec![subject.to_owned()],
-        ..Default::default()
-    };
-    context.create_stream(config).await.unwrap();
-}
-
 // What is acknowledged, and by whom.
 
 #[tokio::test]
@@ -481,8 +472,7 @@ async fn without_jetstream_auto_goes_without_and_on_says_what_is_missing() {
         "{refused}"
     );
     let _service = DbService::start(&server, &file).await;
-    let nats = nats(&server).await;
-    tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
+    let nats = recognised(&server).await;
     assert!(format!("{:?}", nats.status().borrow().service).contains(&format!("{:?}", Mode::Core)));
     let reply = nats_only(&nats).call(joined("alice")).await.unwrap();
     assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Committed));
@@ -568,8 +558,7 @@ async fn turning_the_stream_off_applies_what_it_holds_and_deletes_it() {
     let service = w.try_serve(off()).await.unwrap();
     wait_until("the stream is deleted", || async { w.stored().await.is_none() }).await;
     load.served_by_nats(200).await;
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     assert_exactly_once(&w.file, sent + 500).await;
     let reply = db.call(UserLeft { username: "user1".into() }).await.unwrap();
     assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Committed));

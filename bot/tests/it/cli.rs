@@ -9,9 +9,6 @@ use crate::support::program::{outcome, rosey};
 use crate::support::*;
 use serde_json::json;
 
-/// A port on which nobody listens.
-const NOWHERE: &str = "nats://127.0.0.1:1";
-
 #[test]
 fn the_exit_code_says_what_became_of_an_operation() {
     let file = DbFile::new();

@@ -12,9 +12,7 @@ use std::time::Duration;
 use crate::support::program::rosey;
 use crate::support::*;
 use async_nats::HeaderMap;
-use eitherway::nats::NatsService;
 use eitherway::service::ServiceOptions;
-use rosey::op::Op;
 
 /// How often something is killed.
 fn rounds() -> u32 {
@@ -26,10 +24,6 @@ fn dice(usual: u64) -> Dice {
     let seed = knob("ROSEY_SEED", usual);
     eprintln!("ROSEY_SEED={seed} ROSEY_ROUNDS={}", rounds());
     Dice::new(seed)
-}
-
-async fn recognised(nats: &NatsService<Op>) {
-    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
 }
 
 /// A peer that sends no ids, and waits for the stream's acknowledgement of each line.
@@ -64,8 +58,7 @@ impl PlainPeer {
 async fn kill_services(options: &[&str], stream: bool) {
     let w = Durable::new().await;
     let mut process = ServeProcess::start_with(&w.server, &w.file, options).await;
-    let nats = nats(&w.server).await;
-    recognised(&nats).await;
+    let nats = recognised(&w.server).await;
     let plain = if stream { Some(PlainPeer::start(&w.server).await) } else { None };
     let mut load = Load::start(&stack(&nats, &w.file).await, 8);
     let mut dice = dice(1);
@@ -117,8 +110,7 @@ async fn services_without_a_stream_killed_at_any_moment_lose_nothing_and_double_
 async fn kill_servers(options: ServiceOptions, stream: bool) {
     let mut w = Durable::new().await;
     let service = w.try_serve(options).await.unwrap();
-    let nats = nats(&w.server).await;
-    recognised(&nats).await;
+    let nats = recognised(&w.server).await;
     let mut load = Load::start(&stack(&nats, &w.file).await, 8);
     let mut dice = dice(2);
     for _ in 0..rounds() {
@@ -128,8 +120,7 @@ async fn kill_servers(options: ServiceOptions, stream: bool) {
         w.server.restart().await;
     }
     load.served_by_nats(50).await;
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     if stream {
         w.emptied().await;
     }
@@ -230,16 +221,14 @@ async fn poison_in_the_stream_is_kept_for_a_person_and_everything_around_it_is_a
 async fn while_the_disk_is_full_nothing_is_given_up_and_nothing_is_taken_for_poison() {
     let w = Durable::new().await;
     let process = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", "on"]).await;
-    let nats = nats(&w.server).await;
-    recognised(&nats).await;
+    let nats = recognised(&w.server).await;
     let db = nats_only(&nats);
     db.user_joined("before").await.unwrap();
     nats.applied(LIMIT).await.unwrap();
     process.limit_files(Some(4096));
     let mut load = Load::start(&db, 4);
     load.served_by_nats(1500).await;
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     // Long enough for everything to have been tried, and to have been tried again.
     wait_until("the database is said to fail", || async {
         db.call(rosey::op::OutboundEnqueue { username: None, content: "x".into() }).await.is_err()

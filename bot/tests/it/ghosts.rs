@@ -13,8 +13,7 @@ async fn a_ghost_is_counted_by_the_service_that_knew_it_and_by_the_client_that_h
     const GHOSTS: u64 = 20;
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let service = ServeProcess::start(&server, &file).await;
-    let nats = nats(&server).await;
-    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
+    let nats = recognised(&server).await;
     let builder = StackBuilder::new().nats_timeout(Duration::from_millis(300));
     let db = Db::new(boxed(builder.over(Some(nats.clone()), direct(&file, &nats).await, NO_PATH).stack));
     assert_eq!(db.send(joined("first")).await.unwrap().via, Via::NATS);

@@ -2,17 +2,12 @@
 //! doubles nothing.
 
 use crate::support::*;
-use eitherway::nats::NatsService;
 use eitherway::service::ServiceOptions;
 use eitherway::stack::{NO_PATH, StackBuilder, boxed};
 use eitherway::{Ack, Db, Via};
 use eitherway_layers::breaker::State;
 use futures_util::future::join_all;
-use rosey::op::{GetChannelStats, Op, UserJoined};
-
-async fn recognised(nats: &NatsService<Op>) {
-    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
-}
+use rosey::op::{GetChannelStats, UserJoined};
 
 // Services.
 
@@ -30,8 +25,7 @@ async fn replace_all(options: &[&str], stream: bool) {
     for _ in 0..3 {
         processes.push(ServeProcess::start_with(&w.server, &w.file, options).await);
     }
-    let nats = nats(&w.server).await;
-    recognised(&nats).await;
+    let nats = recognised(&w.server).await;
     let mut load = Load::mixed(&nats_only(&nats), 16);
     load.served_by_nats(500).await;
     let mut shares = Vec::new();
@@ -42,8 +36,7 @@ async fn replace_all(options: &[&str], stream: bool) {
         shares.push(share(&old.terminate_and_log().await));
         load.served_by_nats(200).await;
     }
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    load.all_served().await;
     let [events, calls, queries] = load.tally.kinds();
     if stream {
         w.emptied().await;
@@ -83,8 +76,7 @@ async fn server_says_goodbye(options: ServiceOptions, stream: bool) {
     let store = tempfile::tempdir().unwrap();
     let (mut server, file) = (polite(store.path()).await, DbFile::new());
     let service = DbService::try_start(&server, &file, options).await.unwrap();
-    let nats = nats(&server).await;
-    recognised(&nats).await;
+    let nats = recognised(&server).await;
     let mut builder = StackBuilder::new();
     if !stream {
         // Nobody loses patience: an answer that does not come is one that was lost.
@@ -100,8 +92,7 @@ async fn server_says_goodbye(options: ServiceOptions, stream: bool) {
     server.lame_duck_ended().await;
     server.restart().await;
     load.served_by_nats(400).await;
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    load.all_served().await;
     let [events, calls, _] = load.tally.kinds();
     nats.all_applied(LIMIT).await.unwrap();
     let served = service.stop().await;
@@ -128,8 +119,7 @@ async fn a_server_without_a_stream_that_says_goodbye_takes_nothing_with_it() {
 async fn a_frozen_service_behind_a_living_stream_costs_questions_their_circuit_and_events_nothing() {
     let w = Durable::new().await;
     let process = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", "on"]).await;
-    let nats = nats(&w.server).await;
-    recognised(&nats).await;
+    let nats = recognised(&w.server).await;
     let direct = direct(&w.file, &nats).await;
     let built = StackBuilder::new().over(Some(nats.clone()), direct, NO_PATH);
     let (stack, circuits) = (built.stack, built.circuits.unwrap());
@@ -160,8 +150,7 @@ async fn a_service_frozen_for_longer_than_the_streams_patience_doubles_nothing_w
     let w = Durable::new().await;
     let options = ["--jetstream", "on", "--stream-ack-wait-ms", "1000"];
     let first = ServeProcess::start_with(&w.server, &w.file, &options).await;
-    let nats = nats(&w.server).await;
-    recognised(&nats).await;
+    let nats = recognised(&w.server).await;
     let peer = Peer::connect(&w.server).await;
     let db = nats_only(&nats);
     // It takes two hundred and can apply none: what it would do with them, it does when it goes on.
@@ -183,8 +172,7 @@ async fn a_service_frozen_for_longer_than_the_streams_patience_doubles_nothing_w
     // It is at it again, and says what it has to say of the two hundred, while new ones come.
     let mut load = Load::start(&db, 8);
     load.served_by_nats(500).await;
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     w.emptied().await;
     let taken = [share(&first.terminate_and_log().await), share(&second.terminate_and_log().await)];
     eprintln!("taken by each instance: {taken:?}");

@@ -66,8 +66,7 @@ async fn what_clients_of_a_namespace_send_lands_in_its_file_and_nowhere_else() {
         }
         for (name, user, file, service, nats, mut load) in rooms {
             load.served_by_nats(50).await;
-            let sent = load.finish().await;
-            load.assert_all_served(sent);
+            let sent = load.all_served().await;
             nats.all_applied(LIMIT).await.unwrap();
             assert_exactly_once(&file, sent).await;
             let users =
@@ -134,8 +133,7 @@ async fn in_a_namespace_no_subject_is_used_that_lies_outside() {
         tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
         let mut load = Load::mixed(&nats_only(&nats), 4);
         load.served_by_nats(40).await;
-        let sent = load.finish().await;
-        load.assert_all_served(sent);
+        let sent = load.all_served().await;
         nats.all_applied(LIMIT).await.unwrap();
         // Refused: kept as a dead letter, and announced.
         let mut announced = peer.listen("lounge.rosey.dlq.user_joined").await;

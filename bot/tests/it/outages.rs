@@ -9,12 +9,7 @@ use std::time::Duration;
 
 use crate::support::*;
 use eitherway::Via;
-use eitherway::nats::NatsService;
-use rosey::op::{GetChannelStats, Op};
-
-async fn recognised(nats: &NatsService<Op>) {
-    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
-}
+use rosey::op::GetChannelStats;
 
 /// How long an operation may take while something hangs: the time-out of the path over NATS, one call of the database,
 /// and as much again for a machine that is busy with other things.
@@ -24,8 +19,7 @@ const BOUND: Duration = Duration::from_secs(4);
 async fn a_server_killed_and_restarted_under_load_loses_nothing_and_doubles_nothing() {
     let (mut server, file) = (NatsServer::start().await, DbFile::new());
     let service = DbService::start(&server, &file).await;
-    let nats = nats(&server).await;
-    recognised(&nats).await;
+    let nats = recognised(&server).await;
     let mut load = Load::start(&stack(&nats, &file).await, 32);
     for _ in 0..3 {
         load.served_by_nats(300).await;
@@ -34,8 +28,7 @@ async fn a_server_killed_and_restarted_under_load_loses_nothing_and_doubles_noth
         server.restart().await;
     }
     load.served_by_nats(300).await;
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     assert!(load.tally.slowest() < BOUND, "{:?}", load.tally.slowest());
     let served = service.stop().await;
     assert_eq!((served.lost, served.refused), (0, 0), "{served:?}");
@@ -46,16 +39,14 @@ async fn a_server_killed_and_restarted_under_load_loses_nothing_and_doubles_noth
 async fn a_frozen_server_costs_a_bounded_wait_and_what_it_held_back_has_no_second_effect() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let service = DbService::start(&server, &file).await;
-    let nats = nats(&server).await;
-    recognised(&nats).await;
+    let nats = recognised(&server).await;
     let mut load = Load::start(&stack(&nats, &file).await, 64);
     load.served_by_nats(300).await;
     server.freeze();
     load.served_by_db(300).await;
     server.thaw();
     load.served_by_nats(300).await;
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     assert!(load.tally.slowest() < BOUND, "{:?}", load.tally.slowest());
     // What was on its way when the server froze came before what was sent after the thaw, and is done by now.
     let served = service.stop().await;
@@ -68,8 +59,7 @@ async fn a_frozen_server_costs_a_bounded_wait_and_what_it_held_back_has_no_secon
 async fn each_single_caller_of_a_frozen_server_waits_for_a_bounded_time() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let _service = DbService::start(&server, &file).await;
-    let nats = nats(&server).await;
-    recognised(&nats).await;
+    let nats = recognised(&server).await;
     let db = stack(&nats, &file).await;
     server.freeze();
     let begun = std::time::Instant::now();
@@ -89,8 +79,7 @@ async fn each_single_caller_of_a_frozen_server_waits_for_a_bounded_time() {
 async fn a_server_that_is_down_for_longer_than_a_time_out_is_used_again_when_it_returns() {
     let (mut server, file) = (NatsServer::start().await, DbFile::new());
     let service = DbService::start(&server, &file).await;
-    let nats = nats(&server).await;
-    recognised(&nats).await;
+    let nats = recognised(&server).await;
     let db = stack(&nats, &file).await;
     server.kill();
     // What falls back now must not be kept somewhere and be sent again later.
@@ -114,8 +103,7 @@ async fn a_server_that_is_down_for_longer_than_a_time_out_is_used_again_when_it_
 async fn a_service_killed_under_load_loses_nothing_and_doubles_nothing() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let mut process = ServeProcess::start(&server, &file).await;
-    let nats = nats(&server).await;
-    recognised(&nats).await;
+    let nats = recognised(&server).await;
     let mut load = Load::start(&stack(&nats, &file).await, 32);
     for _ in 0..2 {
         load.served_by_nats(300).await;
@@ -124,8 +112,7 @@ async fn a_service_killed_under_load_loses_nothing_and_doubles_nothing() {
         process = ServeProcess::start(&server, &file).await;
     }
     load.served_by_nats(300).await;
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     assert!(load.tally.slowest() < BOUND, "{:?}", load.tally.slowest());
     process.terminate().await;
     assert_exactly_once(&file, sent).await;
@@ -135,8 +122,7 @@ async fn a_service_killed_under_load_loses_nothing_and_doubles_nothing() {
 async fn a_frozen_service_costs_a_bounded_wait_and_what_it_does_later_has_no_second_effect() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let process = ServeProcess::start(&server, &file).await;
-    let nats = nats(&server).await;
-    recognised(&nats).await;
+    let nats = recognised(&server).await;
     let db = stack(&nats, &file).await;
     // While it has nothing to do: stopped in the middle of a transaction, it would hold the lock of the file, and
     // nobody at all could write.
@@ -145,8 +131,7 @@ async fn a_frozen_service_costs_a_bounded_wait_and_what_it_does_later_has_no_sec
     load.served_by_db(300).await;
     process.thaw();
     load.served_by_nats(300).await;
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     assert!(load.tally.slowest() < BOUND, "{:?}", load.tally.slowest());
     process.terminate().await;
     assert_exactly_once(&file, sent).await;
@@ -156,8 +141,7 @@ async fn a_frozen_service_costs_a_bounded_wait_and_what_it_does_later_has_no_sec
 async fn sigterm_ends_the_service_with_success_and_everything_answered_is_there() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let process = ServeProcess::start(&server, &file).await;
-    let nats = nats(&server).await;
-    recognised(&nats).await;
+    let nats = recognised(&server).await;
     let mut load = Load::start(&nats_only(&nats), 64);
     load.served_by_nats(500).await;
     let code = process.terminate().await;

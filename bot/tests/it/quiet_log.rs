@@ -36,8 +36,7 @@ fn lines(log: &str, text: &str) -> usize {
 async fn a_full_disk_that_is_read_as_ever_is_not_said_to_serve_again() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let process = ServeProcess::start(&server, &file).await;
-    let nats = nats(&server).await;
-    nats.recognised().await;
+    let nats = recognised(&server).await;
     let db = nats_only(&nats);
     db.user_joined("before").await.unwrap();
     process.limit_files(Some(4096));
@@ -77,8 +76,7 @@ async fn a_connection_that_comes_and_goes_many_times_is_a_few_lines_that_count_e
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let proxy = Proxy::before(&server).await;
     let process = ServeProcess::start(&proxy, &file).await;
-    let nats = nats(&proxy).await;
-    nats.recognised().await;
+    let nats = recognised(&proxy).await;
     let db = Db::new(nats);
     let begun = Instant::now();
     for _ in 0..TIMES {

@@ -36,8 +36,8 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
     let (stream, services) = (seed % 2 == 1, if dice.in_a_hundred(50) { 2 } else { 1 });
     story.say(format_args!("stream: {stream}, services: {services}"));
     let plan = plan::draw(&mut dice, length, services, stream);
-    plan.iter().for_each(|spell| story.say(format_args!("planned: {spell}")));
-    tally.drawn(plan.iter().map(|spell| spell.fault));
+    plan.spells().iter().for_each(|spell| story.say(format_args!("planned: {spell}")));
+    tally.drawn(plan.spells().iter().map(|spell| spell.fault));
     let mut world = World::new(stream, services, story, tally.clone()).await;
     let bots = [Bot::start(&world.proxy, &world.file).await, Bot::start(&world.proxy, &world.file).await];
     let loads = [0, 1].map(|bot| Load::start(&bots[bot].db, bot, dice.another()));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join;
 
-use super::{BOUND, recognised};
+use super::BOUND;
 use crate::support::*;
 
 /// On a stream that gives what a killed service had taken to the next one soon.
@@ -12,8 +12,7 @@ const ON: &[&str] = &["--jetstream", "on", "--stream-ack-wait-ms", "2000"];
 
 /// The verdict on a load over three paths: everything was taken by one of them, and is there once.
 async fn verdict(load: &mut Load, bots: &[&Bot], file: &DbFile) -> u64 {
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     for bot in bots {
         bot.emptied().await;
     }
@@ -81,8 +80,7 @@ async fn service_killed_and_started_again_on_a_full_disk() {
     process.limit_files(Some(4096));
     load.served_by_nats(300).await;
     process.limit_files(None);
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     w.emptied().await;
     assert_eq!(w.file.buried().await, 0, "a full disk makes no dead letters");
     assert_exactly_once(&w.file, sent).await;
@@ -122,8 +120,7 @@ async fn network_half_closed_again_and_again_while_the_service_is_killed() {
         load.served_by_nats(200).await;
         process.restart().await;
     }
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     bot.emptied().await;
     w.emptied().await;
     assert_exactly_once(&w.file, sent).await;
@@ -184,7 +181,6 @@ async fn a_service_behind_a_network_that_is_cut_and_a_database_that_was_locked()
     // This time the service is behind it, and the bot is beside the server.
     let mut process = ServeProcess::start_with(&proxy, &w.file, ON).await;
     let nats = w.client().await;
-    recognised(&nats).await;
     let mut load = Load::start(&nats_only(&nats), 8);
     for _ in 0..2 {
         load.served_by_nats(200).await;
@@ -196,8 +192,7 @@ async fn a_service_behind_a_network_that_is_cut_and_a_database_that_was_locked()
     }
     process.kill();
     process.restart().await;
-    let sent = load.finish().await;
-    load.assert_all_served(sent);
+    let sent = load.all_served().await;
     w.emptied().await;
     assert_exactly_once(&w.file, sent).await;
     assert_eq!(process.terminate().await, Some(0));

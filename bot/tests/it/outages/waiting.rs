@@ -9,7 +9,6 @@ use eitherway::{Db, Stack};
 use futures_util::future::join_all;
 use rosey::op::{GetChannelStats, Op, UserJoined};
 
-use super::recognised;
 use crate::support::*;
 
 /// A stack in which no time-out ever helps anybody.
@@ -32,8 +31,7 @@ async fn one_of_each(db: &Db<impl Stack<Op>>) -> [Via; 3] {
 async fn what_waits_for_a_frozen_server_is_released_when_the_probe_notices() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let _service = DbService::start(&server, &file).await;
-    let nats = nats(&server).await;
-    recognised(&nats).await;
+    let nats = recognised(&server).await;
     let db = patient(&nats, &file).await;
     server.freeze();
     let ways = tokio::time::timeout(LIMIT, one_of_each(&db)).await.expect("released");
@@ -47,8 +45,7 @@ async fn what_waits_for_a_frozen_server_is_released_when_the_probe_notices() {
 async fn what_waits_for_a_frozen_service_is_released_when_the_probe_notices() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let process = ServeProcess::start(&server, &file).await;
-    let nats = nats(&server).await;
-    recognised(&nats).await;
+    let nats = recognised(&server).await;
     let db = patient(&nats, &file).await;
     process.freeze();
     let ways = tokio::time::timeout(LIMIT, one_of_each(&db)).await.expect("released");
@@ -62,8 +59,7 @@ async fn what_waits_for_a_frozen_service_is_released_when_the_probe_notices() {
 async fn ten_thousand_that_wait_when_the_server_freezes_are_all_served_and_none_overflows_the_writer() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let service = DbService::start(&server, &file).await;
-    let nats = nats(&server).await;
-    recognised(&nats).await;
+    let nats = recognised(&server).await;
     let db = stack(&nats, &file).await;
     server.freeze();
     let joins = (0..10_000).map(|n| {

@@ -10,9 +10,6 @@ use super::kit::*;
 use crate::support::program::{outcome, rosey};
 use crate::support::*;
 
-/// A port on which nobody listens.
-const NOWHERE: &str = "nats://127.0.0.1:1";
-
 /// A recording of that many joins and lines, each of a user of its own.
 fn recording(dir: &Path, events: u64) -> String {
     let mut text = String::new();

@@ -2,11 +2,11 @@
 
 /// What others say of the future.
 mod future_times {
-    use std::process::{Command, Stdio};
     use std::time::{SystemTime, UNIX_EPOCH};
 
     use async_nats::HeaderMap;
 
+    use crate::support::program::rosey;
     use crate::support::*;
 
     fn now() -> i64 {
@@ -54,11 +54,8 @@ mod future_times {
     }
 
     fn send(options: &[&str], at: i64) -> Option<i32> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-        command.current_dir(std::env::temp_dir()).env_remove("NATS_URL").env_remove("DATABASE_URL");
         let payload = format!(r#"{{"username":"u{at}","timestamp":{at}}}"#);
-        command.args(["send", "user_joined", &payload]).args(options);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().code()
+        Ran::of(rosey(&std::env::temp_dir()).args(["send", "user_joined", &payload]).args(options)).code
     }
 
     #[tokio::test]
@@ -164,8 +161,7 @@ mod future_times {
 mod sweeps {
     //! Nothing is removed, and no id forgotten, on the word of one clock.
 
-    use std::process::Command;
-
+    use crate::support::program::rosey;
     use crate::support::*;
 
     const DAY: i64 = 86_400_000;
@@ -175,21 +171,11 @@ mod sweeps {
         let file = DbFile::new();
         let old = (eitherway::clock::now() - 10 * DAY).to_string();
         for (id, at) in [("old", Some(&old)), ("new", None)] {
-            let url = file.url();
-            let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-            command.args([
-                "send",
-                "message_log",
-                r#"{"username":"ann","message":"hi"}"#,
-                "--id",
-                id,
-                "--no-nats",
-            ]);
-            command.args(["--database-url", &url]);
-            if let Some(at) = at {
-                command.args(["--at", at]);
-            }
-            assert!(command.output().unwrap().status.success());
+            let mut command = rosey(file.dir());
+            command.args(["send", "message_log", r#"{"username":"ann","message":"hi"}"#, "--id", id]);
+            command.args(["--no-nats", "--database-url", &file.url()]);
+            command.args(at.iter().flat_map(|at| ["--at", at]));
+            assert_eq!(Ran::of(&mut command).code, Some(0));
         }
         assert_eq!(lines(&file).await, 2);
         file
@@ -206,10 +192,6 @@ mod sweeps {
         let environment =
             [("EITHERWAY_TEST_CLOCK_OFFSET_MS", offset.as_str()), ("ROSEY_SWEEP_EVERY_MS", "50")];
         Program::start(&arguments, &environment)
-    }
-
-    async fn notices(peer: &Peer) -> String {
-        peer.request("rosey.db.ping", "").await.json()["notices"].to_string()
     }
 
     #[tokio::test]
@@ -308,24 +290,19 @@ mod sweeps {
         let joined = r#"{"event":"user_join","user":"ann","user_data":{"username":"ann","rank":0}}"#;
         std::fs::write(&input, joined).unwrap();
         let run = |chat: &str, nats: &str, database: Option<&str>, days_off: i64| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
+            let mut command = rosey(dir.path());
             command.args(["bot", "--chat", chat, "--nats-url", nats, "--outbox", outbox.to_str().unwrap()]);
             command.args(database.iter().flat_map(|url| ["--database-url", url]));
             command.env("EITHERWAY_TEST_CLOCK_OFFSET_MS", (days_off * DAY).to_string());
-            let output = command.current_dir(dir.path()).output().unwrap();
-            String::from_utf8_lossy(&output.stderr).into_owned()
+            Ran::of(&mut command).err
         };
         let waiting = || {
-            let output = Command::new(env!("CARGO_BIN_EXE_rosey"))
-                .args(["outbox", "--json", "--outbox", outbox.to_str().unwrap()])
-                .output()
-                .unwrap();
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            let listing: serde_json::Value =
-                serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+            let arguments = ["outbox", "--json", "--outbox", outbox.to_str().unwrap()];
+            let listing = Ran::of(rosey(dir.path()).args(arguments)).out;
+            let listing: serde_json::Value = serde_json::from_str(&listing).unwrap();
             (listing["waiting"].as_u64().unwrap(), listing["expired"].as_u64().unwrap())
         };
-        let (nowhere, chat) = ("nats://127.0.0.1:1", format!("jsonl:{}", input.display()));
+        let (nowhere, chat) = (NOWHERE, format!("jsonl:{}", input.display()));
         let log = run(&chat, nowhere, None, 0);
         let kept = waiting().0;
         assert!(kept > 0, "{log}");

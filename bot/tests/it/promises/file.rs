@@ -4,24 +4,19 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use async_nats::HeaderMap;
 use serde_json::json;
 
+use crate::support::program::outcome as run;
 use crate::support::*;
 
-#[path = "file/copies.rs"]
 mod copies;
-#[path = "file/kept_log.rs"]
 mod kept_log;
-#[path = "file/log.rs"]
 mod log;
-#[path = "file/names.rs"]
 mod names;
-#[path = "file/outbox.rs"]
 mod outbox;
-#[path = "file/overwritten.rs"]
 mod overwritten;
 
 const LINES: &str = "SELECT count(*) FROM recent_chat";
@@ -69,17 +64,16 @@ impl World {
     }
 
     async fn notices(&self) -> String {
-        self.peer.request("rosey.db.ping", "{}").await.json()["notices"].to_string()
+        notices(&self.peer).await
     }
 
     /// Waits until the service says this of its file, without anything being sent.
     async fn noticed(&self, words: &str) {
-        let within = holds_within(SOON, || async { self.notices().await.contains(words) });
-        assert!(within.await, "within {SOON:?} not noticed: {words:?}\n{}", self.serve.log());
+        noticed(&self.peer, words).await;
     }
 
     async fn all_is_well(&self) {
-        wait_until("no notice is left", || async { self.notices().await == "[]" }).await;
+        all_clear(&self.peer).await;
     }
 
     /// What was acknowledged is in the file at the path, once.
@@ -136,15 +130,9 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 }
 
 fn rosey() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.env_remove("NATS_URL").env_remove("DATABASE_URL").env("RUST_LOG", "info");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = program::rosey(Path::new("."));
+    command.env("RUST_LOG", "info");
     command
-}
-
-fn run(command: &mut Command) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    (status.code(), String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr))
 }
 
 /// Copies the database with its log, and removes what was there, so that the copies are other files.

@@ -17,19 +17,6 @@ const QUERY: &str = "rosey.db.stats.recent_chat.get";
 const MODES: [&str; 2] = ["off", "on"];
 
 /// What the service says is in the way.
-async fn notices(peer: &Peer) -> String {
-    peer.request("rosey.db.ping", "").await.json()["notices"].to_string()
-}
-
-async fn noticed(peer: &Peer, words: &str) {
-    let seen = holds_within(SOON, || async { notices(peer).await.contains(words) }).await;
-    assert!(seen, "within {SOON:?} not noticed: {words}; {}", notices(peer).await);
-}
-
-async fn all_clear(peer: &Peer) {
-    wait_until("nothing is in the way", || async { notices(peer).await == "[]" }).await;
-}
-
 /// Sends an operation as an operator would; which path has served it.
 fn path_of_a_line(server: &NatsServer, file: &DbFile, id: &str) -> String {
     let (nats, database) = (server.url(), file.url());

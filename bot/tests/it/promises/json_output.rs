@@ -5,9 +5,6 @@ use serde_json::{Value, json};
 use crate::support::program::{Ran, Running, dir_of, finished, json_lines, rosey, write};
 use crate::support::*;
 
-/// A port on which nothing listens.
-const NOWHERE: &str = "nats://127.0.0.1:1";
-
 /// What a failure says for machines: one object, the last line of stderr; nothing else is on stdout.
 fn failure(ran: &Ran) -> Value {
     json_lines(&ran.out);

@@ -17,18 +17,6 @@ async fn limited(account: &str, server: &str) -> (NatsServer, tempfile::TempDir)
 }
 
 /// The server's address, for the user `service`.
-struct AsUser<'a>(&'a NatsServer);
-
-impl Url for AsUser<'_> {
-    fn url(&self) -> String {
-        self.0.url().replace("//", "//service:x@")
-    }
-}
-
-async fn ping(peer: &Peer) -> serde_json::Value {
-    peer.request("rosey.db.ping", "").await.json()
-}
-
 /// Queries are answered, and an event takes effect.
 async fn serves(peer: &Peer, file: &DbFile) {
     let chat = peer.request("rosey.db.stats.recent_chat.get", "{}").await;
@@ -98,15 +86,12 @@ async fn queries_are_served_while_a_limit_keeps_the_stream_from_being_read() {
     assert_eq!(code, Some(5), "{said}");
     assert!(said.contains("max_consumers"), "{said}");
     let service = ServeProcess::start(&server, &file).await;
-    wait_until("it is named", || async {
-        ping(&peer).await["notices"].to_string().contains("max_consumers")
-    })
-    .await;
+    wait_until("it is named", || async { notices(&peer).await.contains("max_consumers") }).await;
     assert_eq!(peer.request("rosey.db.stats.recent_chat.get", "{}").await.body, "[]");
     peer.publish("rosey.db.user.joined", r#"{"username":"alice"}"#).await;
     stream.delete_consumer("other").await.unwrap();
     wait_until("the event is applied", || async { file.applied().await == 1 }).await;
-    wait_until("it is over", || async { ping(&peer).await["notices"] == serde_json::json!([]) }).await;
+    wait_until("it is over", || async { notices(&peer).await == "[]" }).await;
     assert!(service.log().contains("max_consumers"), "{}", service.log());
 }
 
@@ -172,9 +157,9 @@ async fn a_subscription_that_the_server_denies_is_a_notice_with_what_is_not_serv
         ] }
         no_auth_user: peer"#;
     let (server, file) = (NatsServer::with_config(config).await, DbFile::new());
-    let service = ServeProcess::start(&AsUser(&server), &file).await;
+    let service = ServeProcess::start(&As("service", &server), &file).await;
     let peer = Peer::connect(&server).await;
-    let notices = async || ping(&peer).await["notices"].to_string();
+    let notices = async || notices(&peer).await;
     wait_until("the denials are known", || async {
         let said = notices().await;
         ["rosey.db.user.joined", "rosey.db.query.user_stats", "$SRV.>"]
@@ -218,16 +203,16 @@ async fn what_was_denied_is_served_as_soon_as_the_server_allows_it() {
         let store = tempfile::tempdir().unwrap();
         let server = NatsServer::with_config(&with_permissions(&store, subscribe)).await;
         let file = DbFile::new();
-        let service = ServeProcess::start_with(&AsUser(&server), &file, &["--jetstream", jetstream]).await;
+        let service =
+            ServeProcess::start_with(&As("service", &server), &file, &["--jetstream", jetstream]).await;
         let peer = Peer::connect(&server).await;
         let joined = || peer.request("rosey.db.user.joined", r#"{"username":"alice"}"#);
         wait_until("what is denied is a notice", || async {
-            ping(&peer).await["notices"].to_string().contains("user_stats is not served")
+            notices(&peer).await.contains("user_stats is not served")
         })
         .await;
         server.reload(&with_permissions(&store, r#"">""#));
-        wait_until("no notice is left", || async { ping(&peer).await["notices"] == serde_json::json!([]) })
-            .await;
+        wait_until("no notice is left", || async { notices(&peer).await == "[]" }).await;
         assert_eq!(joined().await.refusal(), None, "{jetstream}");
         wait_until("it is applied", || async { file.applied().await > 0 }).await;
         let stats = peer.request("rosey.db.query.user_stats", r#"{"username":"alice"}"#).await;
@@ -245,7 +230,7 @@ async fn a_service_that_may_listen_to_nothing_says_so_once_and_not_that_it_serve
     let store = tempfile::tempdir().unwrap();
     let server = NatsServer::with_config(&with_permissions(&store, r#"{ deny: "rosey.db.>" }"#)).await;
     let file = DbFile::new();
-    let (url, database) = (AsUser(&server).url(), file.url());
+    let (url, database) = (As("service", &server).url(), file.url());
     let arguments = ["serve", "--nats-url", &url, "--database-url", &database, "--jetstream", "off"];
     let service = ServeProcess::begin(&arguments);
     service.says("nothing is served").await;
@@ -291,7 +276,7 @@ async fn a_wrong_password_is_tried_less_and_less_often_and_a_right_one_is_found(
     let config = |password: &str| format!("authorization {{ user: service, password: {password} }}");
     let server = NatsServer::with_config(&config("another")).await;
     let file = DbFile::new();
-    let (url, database) = (AsUser(&server).url(), file.url());
+    let (url, database) = (As("service", &server).url(), file.url());
     let service = ServeProcess::begin(&["serve", "--nats-url", &url, "--database-url", &database]);
     service.says("refuses our user or password").await;
     wait_until("it has tried often", || async { server.log().matches("authentication error").count() >= 8 })
@@ -308,7 +293,7 @@ async fn a_service_whose_inbox_is_denied_serves_as_soon_as_the_server_allows_it(
     let store = tempfile::tempdir().unwrap();
     let server = NatsServer::with_config(&with_permissions(&store, r#"{ deny: "_INBOX.>" }"#)).await;
     let file = DbFile::new();
-    let (url, database) = (AsUser(&server).url(), file.url());
+    let (url, database) = (As("service", &server).url(), file.url());
     let arguments = ["serve", "--nats-url", &url, "--database-url", &database, "--jetstream", "on"];
     let service = ServeProcess::begin(&arguments);
     service.says("cannot serve yet").await;
@@ -332,7 +317,7 @@ async fn answers_fit_into_the_smallest_messages_and_the_service_names_how_small_
         }
         wait_until("all lines are applied", || async { file.applied().await == 30 }).await;
         wait_until("the limit is named", || async {
-            let notices = ping(&peer).await["notices"].to_string();
+            let notices = notices(&peer).await;
             notices.contains("max_payload") && notices.contains("1024")
         })
         .await;

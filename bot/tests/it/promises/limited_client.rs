@@ -9,17 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::support::{
-    BOTH, DbFile, NatsServer, Peer, Port, Proxy, Ran, ServeProcess, Url, run, run_with, wait_until,
+    As, BOTH, DbFile, NatsServer, Peer, Port, Proxy, Ran, ServeProcess, Url, run, run_with, wait_until,
 };
-
-/// An address with a user in it; the password is `x`.
-struct As<'a>(&'a str, &'a NatsServer);
-
-impl Url for As<'_> {
-    fn url(&self) -> String {
-        self.1.url().replace("//", &format!("//{}:x@", self.0))
-    }
-}
 
 /// A server with JetStream, a user `service` who may do all, and a user `bot` with these permissions.
 async fn server(permissions: &str, store: &Path) -> NatsServer {

@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 use crate::support::program::{outcome, rosey, rosey_through};
 use crate::support::*;
 
-/// A port on which nobody listens.
-const NOWHERE: &str = "nats://127.0.0.1:1";
 const LINE: [&str; 3] = ["send", "message_log", r#"{"username":"alice","message":"hello"}"#];
 
 fn beside(path: &Path, end: &str) -> PathBuf {

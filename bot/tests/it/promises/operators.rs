@@ -6,9 +6,6 @@ use serde_json::json;
 use crate::support::program::{Ran, Running, dir_of, finished, json_lines, rosey, write};
 use crate::support::*;
 
-/// A port on which nothing listens.
-const NOWHERE: &str = "nats://127.0.0.1:1";
-
 /// Whether a text holds a character that a terminal may obey, or that is not to be seen.
 fn hidden(text: &str) -> Option<char> {
     text.chars().find(|c| {

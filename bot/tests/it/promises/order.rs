@@ -222,7 +222,7 @@ async fn a_service_that_may_not_listen_to_everything_serves_and_says_what_that_c
     );
     let server = NatsServer::with_config(&config).await;
     let file = DbFile::new();
-    let service = ServeProcess::start_with(&Login(&server, "service"), &file, &["--jetstream", "off"]).await;
+    let service = ServeProcess::start_with(&As("service", &server), &file, &["--jetstream", "off"]).await;
     let options = async_nats::ConnectOptions::with_user_and_password("peer".into(), "x".into());
     let peer = Peer { client: options.connect(server.url()).await.unwrap() };
     wait_until("it listens to each subject", || async {
@@ -238,13 +238,4 @@ async fn a_service_that_may_not_listen_to_everything_serves_and_says_what_that_c
     assert!(says("subscribe to rosey.db.>: each subject is listened to by itself"), "{ping}");
     assert!(says("message_log is not served") && !says("user_joined is not served"), "{ping}");
     assert_eq!(service.terminate().await, Some(0));
-}
-
-/// The same server under a name and a password.
-struct Login<'a>(&'a NatsServer, &'static str);
-
-impl Url for Login<'_> {
-    fn url(&self) -> String {
-        self.0.url().replace("nats://", &format!("nats://{}:x@", self.1))
-    }
 }

@@ -1,8 +1,8 @@
 //! Whatever bytes a server accepts on our subjects: they cost nobody else anything.
 
-use std::process::Command;
 use std::time::Duration;
 
+use crate::support::program::rosey;
 use crate::support::*;
 
 const SUBJECT: &str = "rosey.db.user.joined";
@@ -40,10 +40,8 @@ fn joined(name: &str) -> Vec<u8> {
 }
 
 fn dead(arguments: &[&str], file: &DbFile) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.args(["dead", "--database-url", &file.url()]).args(arguments);
-    let output = command.env_remove("NATS_URL").output().unwrap();
-    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    let dead = Ran::of(rosey(file.dir()).args(["dead", "--database-url", &file.url()]).args(arguments));
+    (dead.code, dead.out)
 }
 
 async fn users(file: &DbFile, like: &'static str) -> i64 {
@@ -208,7 +206,7 @@ async fn a_dead_letter_that_stays_in_the_stream_is_kept_and_counted_once() {
         store.path().display()
     );
     let (server, file) = (NatsServer::with_config(&config).await, DbFile::new());
-    let url = server.url().replace("//", "//service:x@");
+    let url = As("service", &server).url();
     let arguments = ["serve", "--nats-url", &url, "--database-url", &file.url(), "--jetstream", "on"];
     let mut service = ServeProcess::begin(&arguments);
     service.serves().await;

@@ -104,7 +104,7 @@ async fn a_request_for_more_that_the_server_denies_is_named_with_the_permission(
             { user: peer, password: x }
         ] }
         no_auth_user: peer"#;
-    let w = World::behind("", config, "service:x@").await;
+    let w = World::behind("", config, "service").await;
     let said =
         w.noticed(&["does not let this service publish to \"$JS.API.CONSUMER.MSG.NEXT.ROSEY.writer\""]).await;
     assert!(said.contains("acknowledged, and not applied") && said.contains("allow"), "{said}");
@@ -277,7 +277,7 @@ async fn what_cannot_be_acknowledged_is_named_with_the_permission() {
             { user: peer, password: x }
         ] }
         no_auth_user: peer"#;
-    let w = World::behind("", config, "service:x@").await;
+    let w = World::behind("", config, "service").await;
     w.joined(0..2).await;
     w.noticed(&["does not let this service publish to \"$JS.ACK.>\""]).await;
     w.noticed(&["2 events", "acknowledged and not applied", "publish to \"$JS.ACK.>\""]).await;

@@ -14,15 +14,6 @@ use tokio::task::JoinHandle;
 
 use crate::support::*;
 
-/// An address with a user in it; the password is `x`.
-struct As<'a>(&'a str, &'a NatsServer);
-
-impl Url for As<'_> {
-    fn url(&self) -> String {
-        self.1.url().replace("//", &format!("//{}:x@", self.0))
-    }
-}
-
 /// A server with the users `service` and `bot`, and with `mallory`, who may do no more than a bot must.
 async fn server(store: &Path) -> NatsServer {
     let store = store.display();
@@ -138,8 +129,7 @@ async fn a_peer_that_sees_where_answers_go_settles_no_request_of_another_client(
     let server = server(dir.path()).await;
     let _service = ServeProcess::start_with(&As("service", &server), &file, &["--jetstream", "off"]).await;
     let mallory = Mallory::start(&server, &[("rosey.db.query.open_sessions", "{}")]).await;
-    let nats = nats(&As("bot", &server)).await;
-    nats.recognised().await;
+    let nats = recognised(&As("bot", &server)).await;
     let bot = nats_only(&nats);
     wait_until("answers to the bot are seen", || async { mallory.seen() > 3 }).await;
     // Nothing can be committed.

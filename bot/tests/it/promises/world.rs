@@ -31,8 +31,8 @@ impl World {
         let store = tempfile::tempdir().unwrap();
         let config = format!("jetstream {{ store_dir: {:?}, {limits} }}\n{config}", store.path().display());
         let (server, file) = (NatsServer::with_config(&config).await, DbFile::new());
-        let service = As { server: &server, user };
-        let service = ServeProcess::start_with(&service, &file, &["--stream-ack-wait-ms", "3000"]).await;
+        let service =
+            ServeProcess::start_with(&As(user, &server), &file, &["--stream-ack-wait-ms", "3000"]).await;
         let peer = Peer::connect(&server).await;
         let js = async_nats::jetstream::new(peer.client.clone());
         Self { server, file, service, peer, js, _store: store }
@@ -103,18 +103,6 @@ impl World {
     }
 }
 
-/// The server's address, for one user.
-struct As<'a> {
-    server: &'a NatsServer,
-    user: &'a str,
-}
-
-impl Url for As<'_> {
-    fn url(&self) -> String {
-        self.server.url().replace("//", &format!("//{}", self.user))
-    }
-}
-
 fn change(config: &mut Value, changes: Value) {
     for (name, value) in changes.as_object().unwrap() {
         config[name] = value.clone();
@@ -122,7 +110,7 @@ fn change(config: &mut Value, changes: Value) {
 }
 
 pub(crate) async fn now(peer: &Peer) -> Vec<String> {
-    let answer = peer.request("rosey.db.ping", "").await.json();
+    let answer = ping(peer).await;
     answer["notices"].as_array().into_iter().flatten().map(|n| n.as_str().unwrap().to_owned()).collect()
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::plan::{Edit, Fault, Spell};
+use super::plan::{Edit, Fault};
 use super::strangers::{Foreign, Poisoner};
 use super::tally::Tally;
 use crate::support::*;
@@ -86,20 +86,19 @@ impl World {
     }
 
     /// Lets everything happen, and returns when all of it is over.
-    pub(crate) async fn play(&mut self, plan: &[Spell]) {
-        let begins = plan.iter().map(|spell| (spell.from, true, spell.fault));
-        let ends = plan.iter().map(|spell| (spell.until, false, spell.fault));
-        let mut turns: Vec<_> = begins.chain(ends).collect();
-        turns.sort_by_key(|(at, begins, _)| (*at, *begins));
+    pub(crate) async fn play(&mut self, plan: &Schedule<Fault>) {
         self.begun = Instant::now();
-        for (at, begins, fault) in turns {
-            tokio::time::sleep_until((self.begun + at).into()).await;
+        plan.play(async |turn| {
             self.supervise();
-            let felt = if begins { self.begin(fault).await } else { self.end(fault).await };
+            let (fault, felt) = match turn {
+                Turn::Begins(fault) => (fault, self.begin(fault).await),
+                Turn::Ends(fault) => (fault, self.end(fault).await),
+            };
             if felt {
                 self.tally.felt(fault);
             }
-        }
+        })
+        .await;
     }
 
     /// Returns whether it has an effect from now on.

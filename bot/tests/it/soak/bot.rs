@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{ChildStdin, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::program::rosey;
+use crate::support::program::{Running, rosey};
 use crate::support::*;
 
 pub(crate) struct BotProcess {
-    child: Child,
+    running: Running,
     dir: tempfile::TempDir,
     stop: Arc<AtomicBool>,
     feeder: JoinHandle<Fed>,
@@ -41,22 +41,20 @@ impl BotProcess {
     pub(crate) fn start(world: &Durable, rate: u64) -> Self {
         let (url, file) = (world.server.url(), world.file.url());
         let dir = tempfile::tempdir().unwrap();
-        let mut child = rosey(dir.path())
-            .args(["bot", "--chat", "jsonl:-", "--nats-url", &url, "--database-url", &file])
-            .args(["--outbox", "bot.outbox", "--report", "report.json", "--timeline", "timeline.jsonl"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(dir.path().join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let (input, stop) = (child.stdin.take().unwrap(), Arc::new(AtomicBool::new(false)));
+        let mut running = Running::start(
+            rosey(dir.path())
+                .args(["bot", "--chat", "jsonl:-", "--nats-url", &url, "--database-url", &file])
+                .args(["--outbox", "bot.outbox", "--report", "report.json", "--timeline", "timeline.jsonl"])
+                .stdin(Stdio::piped()),
+        );
+        let (input, stop) = (running.input(), Arc::new(AtomicBool::new(false)));
         let told = Arc::clone(&stop);
         let feeder = std::thread::spawn(move || feed(input, rate, &told));
-        Self { child, dir, stop, feeder }
+        Self { running, dir, stop, feeder }
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.running.id()
     }
 
     /// How many tasks it has, as it says now and then.
@@ -68,16 +66,10 @@ impl BotProcess {
     }
 
     /// Ends its input, and waits until it has ended by itself.
-    pub(crate) async fn finish(mut self) -> (Fed, Report) {
+    pub(crate) async fn finish(self) -> (Fed, Report) {
         self.stop.store(true, Ordering::Release);
         let fed = self.feeder.join().unwrap();
-        let mut ended = None;
-        wait_until("the bot ends", || {
-            ended = self.child.try_wait().unwrap();
-            async move { ended.is_some() }
-        })
-        .await;
-        let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap();
+        let (_, _, log) = self.running.ends().await;
         let report = std::fs::read_to_string(self.dir.path().join("report.json"));
         let report: Value = serde_json::from_str(&report.unwrap_or_else(|e| panic!("{e}:\n{log}"))).unwrap();
         let sum = |way: &str| {

@@ -2,12 +2,13 @@
 
 use std::ops::{Deref, DerefMut};
 
+use async_nats::jetstream::{Context, stream};
 use eitherway::nats::{NatsOptions, NatsService};
 use eitherway::stack::{BoxedStack, Direct, NO_PATH, StackBuilder, boxed};
 use eitherway::{Db, Stack};
 use rosey::op::{GetChannelStats, MessageLog, Op, OutboundEnqueue, UserJoined};
 
-use super::{DbFile, Url};
+use super::{DbFile, LIMIT, NatsServer, Url};
 
 /// A client over one path or both.
 pub(crate) type Over = Db<BoxedStack<Op>>;
@@ -15,6 +16,29 @@ pub(crate) type Over = Db<BoxedStack<Op>>;
 /// A path over NATS. Returns at once, whoever is there.
 pub(crate) async fn nats(server: &impl Url) -> NatsService<Op> {
     NatsService::connect(NatsOptions::new(server.url())).await.unwrap()
+}
+
+/// The same, when it has recognised the service and its stream.
+pub(crate) async fn recognised(server: &impl Url) -> NatsService<Op> {
+    let nats = nats(server).await;
+    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
+    nats
+}
+
+/// A server's address for one of its users, whose password is `x`; without a name, for nobody in particular.
+pub(crate) struct As<'a>(pub(crate) &'a str, pub(crate) &'a NatsServer);
+
+impl Url for As<'_> {
+    fn url(&self) -> String {
+        let login = if self.0.is_empty() { String::new() } else { format!("{}:x@", self.0) };
+        self.1.url().replace("//", &format!("//{login}"))
+    }
+}
+
+/// Makes a stream on a subject, as an operator does.
+pub(crate) async fn declare(context: &Context, name: &str, subject: &str) {
+    let (name, subjects) = (name.to_owned(), vec![subject.to_owned()]);
+    context.create_stream(stream::Config { name, subjects, ..Default::default() }).await.unwrap();
 }
 
 /// The direct path to a file, following what the service on NATS says of its database.
@@ -77,6 +101,13 @@ impl Load {
     /// Lets every caller finish what it has begun. Returns how many operations were sent.
     pub(crate) async fn finish(&mut self) -> u64 {
         self.0.finish().await.all
+    }
+
+    /// The same, if every call was served.
+    pub(crate) async fn all_served(&mut self) -> u64 {
+        let sent = self.finish().await;
+        self.assert_all_served(sent);
+        sent
     }
 
     /// The verdict on the callers' side: every call was served.

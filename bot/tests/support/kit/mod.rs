@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports)] // each test file uses a part of it
 
 mod client;
+mod notices;
 mod stream;
 
 use std::time::Duration;
@@ -9,12 +10,14 @@ use std::time::Duration;
 use rosey::op::Op;
 
 pub(crate) use client::{
-    Load, Over, assert_exactly_once, assert_exactly_once_with, db_only, direct, nats, nats_only, stack,
+    As, Load, Over, assert_exactly_once, assert_exactly_once_with, db_only, declare, direct, nats, nats_only,
+    recognised, stack,
 };
 pub(crate) use eitherway_testkit::{
-    BOTH, BytesPeer, Dice, End, Held, LIMIT, NatsServer, NewOnes, Peer, Port, Proxy, Said, Tally, Towards,
-    Url, doubles, holds_within, knob, next, proc, silent, wait_until,
+    BOTH, BytesPeer, Dice, End, Held, LIMIT, NatsServer, NewOnes, Peer, Port, Proxy, Said, Schedule, Tally,
+    Towards, Turn, Url, doubles, holds_within, knob, next, proc, silent, wait_until,
 };
+pub(crate) use notices::{all_clear, noticed, notices, ping};
 pub(crate) use rosey::op::RoseyClient;
 pub(crate) use stream::{Durable, off, on};
 
@@ -23,5 +26,7 @@ pub(crate) type DbFile = eitherway_testkit::DbFile<Op>;
 pub(crate) type DbService = eitherway_testkit::DbService<Op>;
 pub(crate) type OutboxFile = eitherway_testkit::OutboxFile<Op>;
 
+/// An address at which nobody listens.
+pub(crate) const NOWHERE: &str = "nats://127.0.0.1:1";
 /// Within 5 s something is noticed; twice that, for a machine on which other tests run.
 pub(crate) const SOON: Duration = Duration::from_secs(10);

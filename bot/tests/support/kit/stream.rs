@@ -8,9 +8,8 @@ use async_nats::jetstream::{self, Context};
 use eitherway::nats::NatsService;
 use eitherway::service::{JetStream, ServeError, ServiceOptions};
 use rosey::op::Op;
-use tokio::time;
 
-use eitherway_testkit::{LIMIT, NatsServer, Peer, wait_until};
+use eitherway_testkit::{NatsServer, Peer, wait_until};
 
 use super::{DbFile, DbService};
 
@@ -39,9 +38,7 @@ impl Durable {
 
     /// A client that has recognised the service and its stream.
     pub(crate) async fn client(&self) -> NatsService<Op> {
-        let nats = super::nats(&self.server).await;
-        time::timeout(LIMIT, nats.recognised()).await.expect("service and stream are recognised");
-        nats
+        super::recognised(&self.server).await
     }
 
     pub(crate) async fn context(&self) -> Context {
