@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod operations {
+    mod adversary;
     mod answers;
     mod apply;
     #[cfg(feature = "nats")]

@@ -74,9 +74,7 @@ macro_rules! operations {
                 const CHECKS: &'static [&'static [Check]] = &[$(<$ty as Definition>::CHECKS),+];
             }
 
-            const _: () = $crate::operation::validate(<$op as Operation>::SPECS);
-            $(const _: () = $crate::operation::validate_effect::<$ty>();)+
-            const _: () = $crate::operation::validate_upkeep(<$op as Persist>::SWEEPS, <$op as Persist>::CHECKS);
+            const _: () = $crate::operation::validate_set::<$op>();
 
             #[repr(usize)]
             enum Index { $($name),+ }

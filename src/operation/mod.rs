@@ -4,7 +4,10 @@ mod apply;
 mod definition;
 mod macros;
 mod migration;
+#[cfg(all(doctest, feature = "sqlite"))]
+mod refused;
 mod spec;
+mod tx;
 mod upkeep;
 mod validate;
 
@@ -14,12 +17,13 @@ use crate::error::{Cause, Code};
 
 #[cfg(feature = "sqlite")]
 pub use apply::Apply;
-pub use apply::{ApplyError, ApplyFn, Refusal, Tx};
+pub use apply::{ApplyError, ApplyFn, Refusal};
 pub use definition::{Definition, Done, Member, decode, decode_json, encode, encode_json};
 pub use migration::Migration;
 pub use spec::{Kind, Spec};
+pub use tx::Tx;
 pub use upkeep::{Check, Sweep};
-pub use validate::{validate, validate_effect, validate_upkeep};
+pub use validate::validate_set;
 
 /// The largest payload of an operation, in bytes of JSON.
 pub const MAX_PAYLOAD: usize = 256 * 1024;

@@ -65,7 +65,7 @@ pub use crate::store::DeadLetter;
 use crate::answer::{End, cut};
 use crate::clock;
 use crate::error::{Cause, Code, Error};
-use crate::operation::{Persist, Spec};
+use crate::operation::{Persist, Spec, validate_set};
 use crate::reply::Reply;
 use crate::request::{Received, Request};
 
@@ -126,6 +126,8 @@ impl<O: Persist> SqlxService<O> {
     /// When the file cannot be opened, locked or migrated, or is newer than this program; when a statement of an operation
     /// cannot be prepared, or may not be what it is (see [`Definition::STATEMENTS`](crate::operation::Definition::STATEMENTS)).
     pub async fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
+        const { validate_set::<O>() };
+        audit::migrations(O::MIGRATIONS).map_err(OpenError::Unsound)?;
         let mut opened = sqlite::open(options, O::MIGRATIONS).await?;
         let unsound = limit::within(audit::audit::<O>(&mut opened.writer)).await;
         match unsound.map_err(|error| OpenError::of(options.path(), error))? {
