@@ -91,6 +91,8 @@ pub mod runtime;
 mod sample;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod service;
+#[cfg(any(feature = "nats", feature = "sqlite"))]
+mod setters;
 #[cfg(feature = "sqlite")]
 pub mod sql;
 pub mod stack;

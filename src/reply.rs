@@ -56,6 +56,7 @@ impl fmt::Display for Via {
 
 /// How safe an acknowledged operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Ack {
     /// Committed in the database (for a query: read from it).
     Committed,

@@ -39,6 +39,7 @@ pub struct Listing {
 
 /// Events of one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Rows {
     /// That are going to be offered again.
     pub waiting: u64,
@@ -50,6 +51,7 @@ pub struct Rows {
 
 /// An event that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Refusal {
     /// Its id.
     pub id: String,

@@ -83,6 +83,7 @@ struct Shared {
 
 /// What an outbox holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Counts {
     /// Events that are going to be offered again.
     pub waiting: u64,

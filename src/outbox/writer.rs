@@ -343,8 +343,7 @@ mod tests {
     -> Result<(), Box<dyn std::error::Error>> {
         let (heard, _guard) = Heard::catch();
         let place = tempfile::tempdir()?;
-        let mut options = OutboxOptions::new(place.path().join("outbox"));
-        options.most_events = 1;
+        let options = OutboxOptions::new(place.path().join("outbox")).most_events(1);
         let outbox = OutboxService::<Op>::open(&options).await?;
         let event = |name: &str| Request::<Op>::new(Line::<0> { text: name.to_owned() });
         let (first, other) = (event("ann"), event("bob"));

@@ -10,6 +10,7 @@ use crate::error::Cause;
 
 /// What a database service has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Served {
     /// Requests, plain publishes and messages of the stream that were taken.
     pub taken: u64,

@@ -25,6 +25,7 @@ pub(super) const OURS: [&str; 4] = ["ledger", "meta", "dead_letters", "_sqlx_mig
 
 /// A text that will not do: an operation's, or a trigger of the file's.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unsound {
     /// Which, as the beginning of a sentence: "the operation hit: its statement 2".
     pub what: String,

@@ -20,6 +20,7 @@ const IS_BURIED: &str = "
 
 /// A dead letter as it lies in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BuriedLetter {
     /// Its number.
     pub id: i64,

@@ -34,6 +34,7 @@ pub struct Finding {
 
 /// What [`verify`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Verdict {
     /// Values that were compared, by check.
     pub compared: BTreeMap<&'static str, u64>,

@@ -37,7 +37,7 @@ impl KeepArgs {
     pub(super) fn retention(&self) -> Retention {
         let mut retention = Retention::default();
         if let Some(every) = self.sweep_every_ms {
-            retention.every = every;
+            retention = retention.every(every);
         }
         self.keep.iter().fold(retention, |retention, (name, time)| retention.keep(*name, *time))
     }

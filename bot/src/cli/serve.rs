@@ -108,24 +108,23 @@ impl ServiceArgs {
     }
 
     pub(super) fn options(&self) -> ServiceOptions {
-        ServiceOptions {
-            takeover: self.takeover,
-            jetstream: match self.jetstream {
-                JetStreamArg::Auto => JetStream::Auto,
-                JetStreamArg::On => JetStream::On,
-                JetStreamArg::Off => JetStream::Off,
-            },
-            stream_max_bytes: self.stream_max_bytes,
-            ack_wait: self.stream_ack_wait_ms,
-            reply_prefixes: self.reply_prefixes(),
-            ..ServiceOptions::default()
-        }
+        let jetstream = match self.jetstream {
+            JetStreamArg::Auto => JetStream::Auto,
+            JetStreamArg::On => JetStream::On,
+            JetStreamArg::Off => JetStream::Off,
+        };
+        ServiceOptions::default()
+            .takeover(self.takeover)
+            .jetstream(jetstream)
+            .stream_max_bytes(self.stream_max_bytes)
+            .ack_wait(self.stream_ack_wait_ms)
+            .reply_prefixes(self.reply_prefixes())
     }
 }
 
 /// Reports what was served, and what was lost. `before` is how the rest of the command has ended.
 pub(super) fn report(served: &Served, before: Exit) -> Exit {
-    let Served { taken: _, done, repeated, refused, failed, returned, lost, buried, overruns } = served;
+    let Served { done, repeated, refused, failed, returned, lost, buried, overruns, .. } = served;
     // A request that was delivered twice was served twice.
     let mut text = format!("stopped: {} served, {lost} lost", counted(*done, "request"));
     for (count, what) in [
