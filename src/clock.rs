@@ -1,4 +1,12 @@
 //! Unix milliseconds, and the one clock of this process that never goes back.
+//!
+//! ```
+//! use eitherway::clock;
+//!
+//! let (first, second) = (clock::issue(), clock::issue());
+//! assert!(first <= second);
+//! assert_eq!(clock::seconds(1999), 1);
+//! ```
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,4 +1,13 @@
 //! Which path serves what, since when, and why not a better one: one value for a single path, and for all paths of a runtime.
+//!
+//! ```
+//! use eitherway::operation::Kind;
+//! use eitherway::{Health, Via};
+//!
+//! let health = Health::of_path(Via::NATS, |kind| (kind == Kind::Query).then(|| "no service answers".to_owned()));
+//! assert!(health.takes(Kind::Event));
+//! assert_eq!(health.why_not(Kind::Query), Some("no service answers"));
+//! ```
 
 use std::fmt;
 

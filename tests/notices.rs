@@ -7,7 +7,7 @@ mod support;
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::RetentionPolicy::{Limits, WorkQueue};
-use eitherway::nats::stored;
+use eitherway::__private::stored;
 use eitherway::service::{JetStream, ServiceOptions};
 use eitherway::{Ack, Via};
 use rosey::op::{OutboundEnqueue, UserJoined};

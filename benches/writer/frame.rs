@@ -8,10 +8,10 @@ pub(crate) const MOST: usize = 512;
 
 /// The string for these requests.
 pub(crate) fn string(requests: &[Request<Op>]) -> String {
-    eitherway::sql::transaction_of(requests)
+    eitherway::__private::shown::transaction_of(requests)
 }
 
 /// What it binds from `$4` on.
 pub(crate) fn binds(requests: &[Request<Op>]) -> Vec<String> {
-    eitherway::sql::binds_of(requests)
+    eitherway::__private::shown::binds_of(requests)
 }

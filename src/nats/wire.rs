@@ -13,7 +13,7 @@ use crate::request::{Head, OpId, Trace};
 
 /// The operation's id.
 pub const OPERATION_ID: HeaderName = HeaderName::from_static("Rosey-Operation-Id");
-/// What a stream deduplicates by. Our client sends its [key](super::keys) to our stream, and otherwise the
+/// What a stream deduplicates by. Our client sends its key to our stream, and otherwise the
 /// operation's id. For a peer that sends no `Rosey-Operation-Id`, this header is the operation's id.
 pub const ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
 /// When the operation happened, in unix milliseconds.

@@ -68,7 +68,7 @@ pub trait Member: Definition {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Done {}
 
-/// Writes one operation as JSON, checked. For [`operations!`](crate::operations).
+/// Writes one operation as JSON, checked.
 ///
 /// # Errors
 /// As [`Operation::encode`].
@@ -79,7 +79,7 @@ pub fn encode<D: Definition>(op: &D) -> Result<Vec<u8>, Invalid> {
     Ok(json)
 }
 
-/// Reads one operation from JSON, checked. Nothing at all counts as `{}`. For [`operations!`](crate::operations).
+/// Reads one operation from JSON, checked. Nothing at all counts as `{}`.
 ///
 /// # Errors
 /// As [`Operation::decode`].
@@ -102,7 +102,7 @@ fn within_limit(name: &str, bytes: usize) -> Result<(), Invalid> {
     Err(Invalid(format!("{name}: {bytes} bytes of payload, at most {MAX_PAYLOAD} are taken").into()))
 }
 
-/// JSON of an answer. For [`operations!`](crate::operations).
+/// JSON of an answer.
 ///
 /// # Errors
 /// When it cannot be written as JSON.
@@ -110,7 +110,7 @@ pub fn encode_json<T: Serialize>(answer: &T) -> Result<Vec<u8>, Invalid> {
     serde_json::to_vec(answer).map_err(|e| Invalid(e.to_string().into()))
 }
 
-/// An answer from JSON. For [`operations!`](crate::operations).
+/// An answer from JSON.
 ///
 /// # Errors
 /// When it is not such an answer.

@@ -74,7 +74,7 @@ macro_rules! operations {
                 const CHECKS: &'static [&'static [Check]] = &[$(<$ty as Definition>::CHECKS),+];
             }
 
-            const _: () = $crate::operation::validate_set::<$op>();
+            const _: () = $crate::__private::validate_set::<$op>();
 
             #[repr(usize)]
             enum Index { $($name),+ }
@@ -90,23 +90,23 @@ macro_rules! operations {
                 }
 
                 fn encode(&self) -> Result<Vec<u8>, Invalid> {
-                    match self { $(Self::$name(op) => $crate::operation::encode(op)),+ }
+                    match self { $(Self::$name(op) => $crate::__private::encode(op)),+ }
                 }
 
                 fn decode(index: usize, payload: &[u8]) -> Result<Self, Invalid> {
                     $(if index == Index::$name as usize {
-                        return $crate::operation::decode::<$ty>(payload).map(Self::$name);
+                        return $crate::__private::decode::<$ty>(payload).map(Self::$name);
                     })+
                     Err("no such operation".into())
                 }
 
                 fn encode_answer(answer: &$answer) -> Result<Vec<u8>, Invalid> {
-                    match answer { $($answer::$name(answer) => $crate::operation::encode_json(answer)),+ }
+                    match answer { $($answer::$name(answer) => $crate::__private::encode_json(answer)),+ }
                 }
 
                 fn decode_answer(index: usize, json: &[u8]) -> Result<$answer, Invalid> {
                     $(if index == Index::$name as usize {
-                        return $crate::operation::decode_json(json).map($answer::$name);
+                        return $crate::__private::decode_json(json).map($answer::$name);
                     })+
                     Err("no such operation".into())
                 }

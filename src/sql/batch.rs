@@ -4,7 +4,7 @@
 mod known;
 mod plain;
 mod rows;
-pub(super) mod shown;
+pub(crate) mod shown;
 pub(super) mod strings;
 #[cfg(test)]
 mod tests;

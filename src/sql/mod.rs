@@ -1,7 +1,20 @@
 //! The path on the database itself: [`SqlxService`], and the ledger that makes every operation take effect once.
+//!
+//! ```no_run
+//! use eitherway::Db;
+//! use eitherway::sql::{SqliteOptions, SqlxService};
+//! # use rosey::op::{Op, UserJoined};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = SqlxService::<Op>::open(&SqliteOptions::new("sqlite://app.db")?).await?;
+//! Db::new(store.clone()).call(UserJoined { username: "alice".into() }).await?;
+//! store.close().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod audit;
-mod batch;
+pub(crate) mod batch;
 mod checkpoint;
 pub(crate) mod concern;
 mod content;
@@ -48,8 +61,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tower::Service;
 
 pub use audit::Unsound;
-#[doc(hidden)]
-pub use batch::shown::{binds_of, sweep_texts, texts, transaction_of};
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
 use keeper::Keeper;
