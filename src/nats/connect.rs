@@ -63,7 +63,7 @@ impl fmt::Debug for NatsOptions {
 }
 
 impl NatsOptions {
-    /// How long recognition may take, if nothing is said.
+    /// How long recognition may take, by default.
     pub const RECOGNITION: Duration = Duration::from_secs(2);
 
     /// The usual options for this address, or for several separated by commas. It may hold user and password.
@@ -260,7 +260,7 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether this is the server's word that it does not let us in. While connecting, the client tells it as a text.
+/// Whether the server refuses the login. While connecting, the client reports it as a string.
 pub(crate) fn refuses_us(event: &Event) -> bool {
     match event {
         Event::ServerError(ServerError::AuthorizationViolation) => true,

@@ -182,7 +182,7 @@ pub(super) enum Way {
 #[derive(Debug)]
 pub(super) struct Health {
     status: watch::Sender<Status>,
-    /// What the status means for whoever wants to send requests.
+    /// What the status means for requests.
     told: watch::Sender<health::Health>,
     /// The route of events.
     events: AtomicU8,

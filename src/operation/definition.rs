@@ -43,7 +43,7 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// applied its effect.
     const CHECKS: &'static [Check] = &[];
 
-    /// Whether its values may be taken: lengths, ranges, no NUL. If nothing is said they may.
+    /// Whether its values are accepted: lengths, ranges, no NUL. The default accepts all of them.
     ///
     /// # Errors
     /// A sentence that says what is wrong with which field.
@@ -58,7 +58,7 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
 
 /// An operation that an enum of operations knows: lets the typed client take the answer out again.
 pub trait Member: Definition {
-    /// The enum.
+    /// The set that it belongs to.
     type Whole: Operation + From<Self>;
     /// This operation's answer, if it is one.
     fn answer(whole: <Self::Whole as Operation>::Answer) -> Option<Self::Answer>;

@@ -25,33 +25,33 @@ pub enum OutboxError {
         path = path.display()
     )]
     Held {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// There is none.
     #[error("there is no outbox {}", path.display())]
     Missing {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// The file, or the lock beside it, cannot be opened.
     #[error("cannot open the outbox {}: {error}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: std::io::Error,
     },
     /// A SQLite file of another program.
     #[error("{} is a database, but no outbox; name another file with --outbox", path.display())]
     Another {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// The file was written by a newer program.
     #[error("the outbox {} is newer than this program; use a newer rosey", path.display())]
     Newer {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// The file cannot be read to its end.
@@ -61,7 +61,7 @@ pub enum OutboxError {
         path = path.display()
     )]
     Damaged {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// How it shows.
         why: String,
@@ -69,9 +69,9 @@ pub enum OutboxError {
     /// SQLite says no, for another reason.
     #[error("cannot open the outbox {}: {error}", path.display())]
     Sqlite {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: sqlx::Error,
     },
 }

@@ -149,7 +149,7 @@ fn lock(options: &OutboxOptions) -> Result<Lock, OutboxError> {
     }
 }
 
-/// Creates an empty file if there is none: SQLite would let everybody read it, and what it keeps beside it.
+/// Creates an empty file if there is none: SQLite would let all users read it, and what it keeps beside it.
 fn create(options: &OutboxOptions) -> Result<(), OutboxError> {
     let path = options.path();
     match files::create_new(path, options.file_mode) {

@@ -33,7 +33,7 @@ pub struct Listing {
     pub oldest: Option<i64>,
     /// The same by operation.
     pub operations: BTreeMap<String, Rows>,
-    /// The last refusals, the newest first, 20 at the most.
+    /// The last refusals, the newest first, 20 at most.
     pub refusals: Vec<Refusal>,
 }
 
@@ -53,7 +53,7 @@ pub struct Rows {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// Its id.
+    /// The id of the event.
     pub id: String,
     /// What it was to do.
     pub operation: String,

@@ -15,7 +15,7 @@ use super::time::Time;
 use super::{Counts, Retried, Which, replay};
 use crate::error::{Cause, Code};
 
-/// So many bytes must have gone before the file is made smaller.
+/// How many bytes must be free before the file is made smaller.
 const WORTH_SHRINKING: u64 = 1 << 20;
 
 type Told<T> = oneshot::Sender<Result<T, Cause>>;
@@ -99,7 +99,7 @@ struct Holder {
 }
 
 impl Holder {
-    /// Stores what there is room for, and tells everybody who waits.
+    /// Stores what there is room for, and tells all waiters.
     async fn keep(&mut self, mut batch: Batch) {
         if let Err(cause) = self.file.is_at_its_path().await {
             let outcomes = vec![Err(cause); batch.puts.len()];

@@ -36,9 +36,9 @@ const TIMES: usize = 2;
 const COUNTS: Duration = Duration::from_secs(5);
 /// A subject that a stream stores is not asked for as long.
 const STORED: Duration = Duration::from_secs(60);
-/// Every so many looks a server that tells its time is asked for it.
+/// After this many looks a server that tells its time is asked for it again.
 const TIME_EVERY: u64 = 5;
-/// So many services are named at the most.
+/// The most services that are named.
 const NAMED: usize = 16;
 
 /// The questions that are asked: each has a reply subject of its own, which no peer can guess before it is answered.

@@ -203,7 +203,7 @@ pub enum ServeError {
          --jetstream {}", how(*mode), flag(*mode)
     )]
     OtherMode {
-        /// Its way.
+        /// How the other service takes events.
         mode: Mode,
     },
     /// A stream that is not ours stores what is sent to us.
@@ -212,7 +212,7 @@ pub enum ServeError {
          it (nats stream rm {stream}), or change its subjects"
     )]
     ForeignStream {
-        /// Its name.
+        /// The name of the stream.
         stream: String,
         /// One of our subjects that it stores.
         subject: String,
@@ -223,7 +223,7 @@ pub enum ServeError {
         instead(stream, *in_the_way)
     )]
     NotOurStream {
-        /// Its name.
+        /// The name of the stream.
         stream: String,
         /// How that is known.
         why: String,

@@ -88,7 +88,7 @@ async fn change<O: Operation, D: Store<O>>(
         next = turn(connection, taking), if serves != Serves::Who => next,
     };
     if serves == Serves::Ping && taking == Taking::Yes {
-        // Until everybody who takes requests has answered them. The sender lives as long as what is shared.
+        // Until every worker has answered its requests. The sender lives as long as what is shared.
         let _ = shared.busy.subscribe().wait_for(|busy| *busy == 0).await;
     }
     next

@@ -23,7 +23,7 @@ use crate::operation::{Migration, Persist, Spec};
 /// What may not be written to.
 pub(super) const OURS: [&str; 4] = ["ledger", "meta", "dead_letters", "_sqlx_migrations"];
 
-/// A text that will not do: an operation's, or a trigger of the file's.
+/// SQL that is refused: a statement of an operation, or a trigger of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unsound {
@@ -104,7 +104,7 @@ pub(super) fn questions<O: Persist>() -> Vec<Arc<str>> {
     O::SPECS.iter().zip(O::ANSWERS).map(question).collect()
 }
 
-/// Looks at all texts of all operations.
+/// Looks at all statements of all operations.
 ///
 /// # Errors
 /// The first that will not do; or what SQLite says of anything else.

@@ -298,7 +298,7 @@ async fn undo(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     }
 }
 
-/// Keeps dead letters; answers the number of the last one, 0 if all were kept before.
+/// Keeps dead letters; returns the number of the last one, 0 if all were kept before.
 pub(super) async fn bury(
     connection: &mut SqliteConnection,
     letters: &[DeadLetter],
@@ -316,7 +316,7 @@ fn removing(sweep: &Sweep) -> String {
     format!("BEGIN IMMEDIATE; {statements} SELECT changes(); {REMOVED}")
 }
 
-/// Removes what is old, in one transaction; answers how many rows, or what else the sweep counts.
+/// Removes what is old, in one transaction; returns how many rows, or what else the sweep counts.
 pub(super) async fn remove(connection: &mut SqliteConnection, removal: &Removal) -> Result<u64, sqlx::Error> {
     let sweep = removal.sweep;
     let query = sqlx::query(AssertSqlSafe(removing(sweep)))

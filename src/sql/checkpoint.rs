@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::place::Place;
 use super::{SqliteOptions, Synchronous, error, limit, sqlite};
 
-/// After about so many pages in the log. Each move syncs log and file.
+/// A checkpoint is due after about this many pages in the log. Each move syncs log and file.
 const ENOUGH: usize = 2000;
 
 /// What is to be moved is moved, until this is closed.
@@ -42,7 +42,7 @@ impl Checkpoints {
         Self { pages: 0, enough, wake, running, task }
     }
 
-    /// A transaction with so many operations was committed.
+    /// A transaction with this many operations was committed.
     pub(super) fn committed(&mut self, operations: usize) {
         // Measured on lines of chat: one alone writes some six pages, many share them.
         self.pages = self.pages.saturating_add(6 + operations / 4);

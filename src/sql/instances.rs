@@ -13,7 +13,7 @@ use crate::known_time::Reading;
 use crate::operation::Persist;
 use crate::store::{Enrolled, Instances};
 
-/// Rows stay when an instance ends: an instance that received its last message still finds it here. So many are more
+/// Rows stay when an instance ends: an instance that received its last message still finds it here. This many are more
 /// than ever run at the same time.
 const ENROL: &str = "
     INSERT INTO meta (key, value) VALUES ('secret', lower(hex(randomblob(16)))) ON CONFLICT (key) DO NOTHING;

@@ -43,7 +43,7 @@ pub(crate) const fn is_lost(error: &sqlx::Error) -> bool {
 pub(super) fn silent() -> Cause {
     Cause::new(
         Code::DATABASE,
-        "SQLite's thread in this process has ended, or does not answer: a disk that hangs, as a rule",
+        "SQLite's thread in this process has ended, or does not answer: usually because a disk hangs",
     )
 }
 

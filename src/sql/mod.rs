@@ -250,7 +250,7 @@ impl<O: Persist> SqlxService<O> {
         self.shared.future_tolerance
     }
 
-    /// Waits for a sign of life of the writer: at the most for the transaction it is in. Says nothing of the disk
+    /// Waits for a sign of life of the writer: at most for the transaction it is in. Says nothing of the disk
     /// or of locks, which operations tell. Cancel safe.
     ///
     /// # Errors

@@ -169,7 +169,7 @@ impl SqliteOptions {
     pub(super) fn as_it_is(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(&self.path)
-            // See `create`: SQLite would let everybody read it.
+            // See `create`: SQLite would let all users read it.
             .create_if_missing(false)
             // SQLite's thread must not wait for us in the middle of a transaction.
             .row_buffer_size(1024)

@@ -92,9 +92,9 @@ pub(super) struct Batch {
     pub(super) rivals: Vec<(usize, oneshot::Sender<Answer>)>,
     pub(super) letters: Vec<DeadLetter>,
     pub(super) letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
-    /// At the most one: its transaction follows that of the operations.
+    /// At most one: its transaction follows that of the operations.
     pub(super) removal: Option<(Removal, oneshot::Sender<Result<u64, Cause>>)>,
-    /// At the most one, likewise.
+    /// At most one, likewise.
     pub(super) record: Option<(Record, oneshot::Sender<Result<(), Cause>>)>,
     pub(super) barriers: Vec<oneshot::Sender<()>>,
     pub(super) close: Option<oneshot::Sender<()>>,

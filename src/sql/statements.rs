@@ -5,7 +5,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Either, Executor};
 
-/// Runs a string of statements to its end (a stream that is dropped early leaves the transaction open); answers all
+/// Runs a string of statements to its end (a stream that is dropped early leaves the transaction open); returns all
 /// rows, and of each statement how many rows it changed.
 pub(crate) async fn run(
     connection: &mut SqliteConnection,

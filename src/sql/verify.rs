@@ -26,9 +26,9 @@ pub struct Finding {
     pub row: String,
     /// The column.
     pub column: String,
-    /// What stands there; nothing, if it is null or there is no such row.
+    /// The value found; `None` if it is NULL or there is no such row.
     pub stands: Option<String>,
-    /// What must stand there.
+    /// The value expected.
     pub must_stand: Option<String>,
 }
 

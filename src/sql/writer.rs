@@ -155,7 +155,7 @@ impl Failure {
 }
 
 impl Writer {
-    /// Commits the batch and tells everybody who waits. A waiter that is gone is no reason to stop.
+    /// Commits the batch and tells all waiters. A waiter that is gone is no reason to stop.
     async fn commit(&mut self, batch: Batch) {
         let Batch { writes, waiting, rivals, letters, letters_waiting, removal, record, barriers, .. } =
             batch;

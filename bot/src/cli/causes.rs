@@ -1,4 +1,4 @@
-//! Why the NATS client has ended a connection: it tells its log, and nobody else.
+//! Why the NATS client has ended a connection: it tells only its log.
 
 use std::fmt;
 use std::panic;

@@ -43,7 +43,7 @@ impl KeepArgs {
     }
 }
 
-/// The periods that are in force if nothing is said, as `--keep` takes them.
+/// The periods that are in force by default, as `--keep` takes them.
 pub(super) fn usual() -> String {
     let said = |(name, time): (&str, Duration)| {
         let hours = time.as_secs() / 3600;

@@ -284,7 +284,7 @@ impl Paths {
         Ok(paths)
     }
 
-    /// Waits until requests of this kind are sent over NATS; answers whether they are. Not longer than that may take, and
+    /// Waits until requests of this kind are sent over NATS; returns whether they are. Not longer than that may take, and
     /// only for a moment where it is known that there is no way.
     async fn recognised(&self, nats: &NatsService<Op>, kind: Kind) -> bool {
         let hopeless = async {
@@ -298,8 +298,9 @@ impl Paths {
         }
     }
 
-    /// Waits until there is a path at all: a database, the service on NATS, or its stream. Whoever cannot keep what he
-    /// reads must not begin to read; with an outbox he can, and waits only for as long as a service needs that is there.
+    /// Waits until there is a path at all: a database, the service on NATS, or its stream. A
+    /// bot that cannot keep what it reads must not begin to read; with an outbox it can, and waits only for a service that is
+    /// starting.
     ///
     /// With a database, until it is known whether a service is there: nothing is written to a copy of its file.
     pub(super) async fn usable(&self) {
@@ -325,7 +326,7 @@ impl Paths {
         nats.takes(Kind::Event).await;
     }
 
-    /// Waits until what the stream has taken from us is in the database; for whoever ends the service that applies it.
+    /// Waits until what the stream has taken from us is in the database; for the process that ends the service that applies it.
     pub(super) async fn applied(&self) {
         let Some(nats) = self.runtime.nats() else { return };
         if let Err(cause) = nats.applied(APPLIED).await {
@@ -333,7 +334,7 @@ impl Paths {
         }
     }
 
-    /// Ends the replay of the outbox; answers its file and what became of it, if there is one. Nothing is sent after it.
+    /// Ends the replay of the outbox; returns its file and what became of it, if there is one. Nothing is sent after it.
     pub(super) async fn replayed(&self) -> Option<(String, Report)> {
         let outbox = self.runtime.outbox()?;
         let drained = self.runtime.drain(GRACE).await;

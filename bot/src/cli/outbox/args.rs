@@ -50,7 +50,7 @@ impl OutboxArgs {
         Some(options)
     }
 
-    /// Whether somebody has said which.
+    /// Whether the outbox was named.
     pub(super) const fn is_named(&self) -> bool {
         self.outbox.is_some()
     }

@@ -34,7 +34,7 @@ pub(super) async fn run(global: &Global, args: OutboxCommand) -> Result<Exit, Fa
         return replay(global, file, &args).await;
     }
     let listing = match outbox::list(file).await {
-        // Nobody has needed one yet.
+        // None was needed yet.
         Err(OutboxError::Missing { .. }) => return Ok(show_missing(global, file)),
         listing => listing?,
     };
