@@ -1,4 +1,24 @@
 //! The typed client: the callers' view of the stack.
+//!
+//! ```
+//! use eitherway::{Class, Classify, Db, Stack};
+//! # use rosey::op::{Op, UserJoined};
+//!
+//! # async fn example(db: Db<impl Stack<Op>>) -> Result<(), eitherway::Error<Op>> {
+//! let reply = db.call(UserJoined { username: "alice".into() }).await;
+//! match reply {
+//!     Ok(reply) => println!("served by {}", reply.via.as_str()),
+//!     // The error carries the request: sent again, it keeps its id.
+//!     Err(error) if error.class() != Class::Rejected => {
+//!         if let Some(request) = error.into_request() {
+//!             db.send(request).await?;
+//!         }
+//!     }
+//!     Err(error) => return Err(error),
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use tower::{Service, ServiceExt};
 

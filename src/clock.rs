@@ -1,4 +1,12 @@
 //! Unix milliseconds, and the one clock of this process that never goes back.
+//!
+//! ```
+//! use eitherway::clock;
+//!
+//! let (first, second) = (clock::issue(), clock::issue());
+//! assert!(first <= second);
+//! assert_eq!(clock::seconds(1999), 1);
+//! ```
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,7 +18,7 @@ pub use crate::rfc3339::format as rfc3339;
 
 static LAST: AtomicI64 = AtomicI64::new(0);
 
-/// The system's time in unix milliseconds. It may jump when somebody sets the clock.
+/// The system's time in unix milliseconds. It may jump when the clock is set.
 #[must_use]
 pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,4 +1,12 @@
 //! The error type of the stack: why an operation failed, and the request it belongs to.
+//!
+//! ```
+//! use eitherway::{Cause, Class, Classify, Code};
+//!
+//! let full = Cause::new(Code::OVERLOADED, "4096 writes wait already");
+//! assert_eq!(full.class(), Class::Backend);
+//! assert_eq!(Cause::new(Code::INVALID, "text: is empty").class(), Class::Rejected);
+//! ```
 
 use std::fmt;
 

@@ -53,7 +53,8 @@ mod messages {
 
 #[cfg(feature = "nats")]
 pub(crate) use messages::{
-    DATABASE, DEADLINE, LOOK, MSG_ID, OCCURRED_AT, OPERATION_ID, REFUSAL, REPLY, TRACEPARENT, TRACESTATE, TRUNCATED,
+    DATABASE, DEADLINE, LOOK, MSG_ID, OCCURRED_AT, OPERATION_ID, REFUSAL, REPLY, TRACEPARENT, TRACESTATE,
+    TRUNCATED,
 };
 
 /// Under which a dead letter keeps the bytes of a header that cannot be read, in base64.

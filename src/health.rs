@@ -1,4 +1,13 @@
 //! Which path serves what, since when, and why not a better one: one value for a single path, and for all paths of a runtime.
+//!
+//! ```
+//! use eitherway::operation::Kind;
+//! use eitherway::{Health, Via};
+//!
+//! let health = Health::of_path(Via::NATS, |kind| (kind == Kind::Query).then(|| "no service answers".to_owned()));
+//! assert!(health.takes(Kind::Event));
+//! assert_eq!(health.why_not(Kind::Query), Some("no service answers"));
+//! ```
 
 use std::fmt;
 
@@ -29,11 +38,11 @@ use crate::reply::Via;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Health {
-    /// Of events.
+    /// What serves events.
     pub events: Serving,
-    /// Of calls.
+    /// What serves calls.
     pub calls: Serving,
-    /// Of queries.
+    /// What serves queries.
     pub queries: Serving,
     /// The database that operations reach, as far as it is known.
     #[serde(serialize_with = "id")]
@@ -69,14 +78,14 @@ pub struct Reason {
     /// The path.
     #[serde(serialize_with = "name")]
     pub via: Via,
-    /// Why.
+    /// The reason, as a sentence.
     pub why: String,
 }
 
 /// A database, as the service in front of it tells of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Database {
-    /// Its id.
+    /// The id that it was given at its creation.
     pub id: String,
     /// The instance that answered last, and when it was last written down in its database
     /// ([`Instances::enrol`](crate::store::Instances::enrol)), in unix milliseconds; none if it does not say.
@@ -140,7 +149,7 @@ impl Health {
         }
     }
 
-    /// Takes the place of what was known before; what has not changed stays since then. Answers whether anything has. For the
+    /// Takes the place of what was known before; what has not changed stays since then. Returns whether anything has. For the
     /// sender of a watch channel.
     pub fn follow(&mut self, mut now: Self) -> bool {
         for kind in [Kind::Event, Kind::Call, Kind::Query] {

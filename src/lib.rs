@@ -51,11 +51,20 @@
 //! # The modules, in the order in which a request meets them
 //!
 //! - [`operation`]: what an operation is; [`operations!`] makes a set of them, [`client!`] gives them methods.
-//! - [`client`] and [`runtime`]: the typed client, and the value that owns paths, outbox, health and shutdown.
+//! - [`mod@client`] and [`runtime`]: the typed client, and the value that owns paths, outbox, health and shutdown.
 //! - [`stack`]: the layers in their order, [`stack::StackBuilder`] for a composition of your own.
 //! - [`nats`], [`sql`], [`outbox`]: the three paths. [`health`] says what a path takes and why not.
-//! - [`service`]: the database service on NATS, over any [`store::Store`].
+//! - [`service`]: the database service on NATS, over any [`store`].
+//! - [`request`], [`reply`]: what travels through the stack. [`clock`]: the time that it carries.
 //! - [`error`]: a failure has a [`Class`], which decides what may be done about it. [`hints`]: what messages call your commands.
+//!
+//! The handbook is in [`docs`]: [operations](docs::operations), the [wire](docs::wire), what happens in
+//! [outages](docs::outages), the [outbox](docs::outbox), the [database](docs::database), the [architecture](docs::architecture).
+//!
+//! # Features
+//!
+//! - `nats` (default): the path over NATS, and with `sqlite` the database service and the [`Runtime`].
+//! - `sqlite` (default): the path on a SQLite file, and the outbox.
 //!
 //! # When not to use it
 //!
@@ -63,6 +72,9 @@
 //! - Operations must be seen in one global order: events here are order-free, and may arrive late.
 //! - The effects are outside of the database (mail, payments): the ledger covers one transaction of one database.
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 #[cfg(feature = "sqlite")]
 mod answer;
 #[cfg(feature = "axum")]
@@ -71,6 +83,8 @@ mod cause;
 pub mod client;
 pub mod clock;
 mod deadline;
+#[cfg(doc)]
+pub mod docs;
 pub mod error;
 mod head;
 mod headers;
@@ -97,6 +111,8 @@ pub mod runtime;
 mod sample;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod service;
+#[cfg(any(feature = "nats", feature = "sqlite"))]
+mod setters;
 #[cfg(feature = "sqlite")]
 pub mod sql;
 #[cfg(feature = "sqlite")]

@@ -30,13 +30,13 @@ pub enum NamespaceError {
         Namespace::LONGEST
     )]
     Form {
-        /// The name.
+        /// The refused name.
         name: String,
     },
     /// What is sent there belongs to another namespace as well.
     #[error("namespace {name:?}: {subject} lies below {other} of another namespace; choose another name")]
     Overlap {
-        /// The name.
+        /// The refused name.
         name: String,
         /// One of its subjects.
         subject: String,
@@ -46,9 +46,9 @@ pub enum NamespaceError {
     /// Two were named where one is meant.
     #[error("two namespaces are named, {one:?} and {other:?}: name one of them, or the same in both places")]
     Two {
-        /// The one.
+        /// The first name.
         one: String,
-        /// And the other.
+        /// The second name.
         other: String,
     },
 }

@@ -1,4 +1,14 @@
 //! The reply to a request: the answer, the path that served it, and how safe the operation is.
+//!
+//! ```
+//! use eitherway::{Ack, Reply, Via};
+//!
+//! fn log<A>(reply: &Reply<A>) {
+//!     let applied = reply.ack == Ack::Committed;
+//!     println!("{} {}", reply.via.as_str(), if applied { "applied" } else { "stored, and going to be applied" });
+//! }
+//! # log(&Reply { answer: (), via: Via::DB, ack: Ack::Committed, omitted: 0 });
+//! ```
 
 use std::fmt;
 
@@ -56,6 +66,7 @@ impl fmt::Display for Via {
 
 /// How safe an acknowledged operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Ack {
     /// Committed in the database (for a query: read from it).
     Committed,

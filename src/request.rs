@@ -1,4 +1,15 @@
 //! A request: the value that travels through every layer.
+//!
+//! ```
+//! use eitherway::{Head, OpId, Request};
+//! # use rosey::op::{Op, UserJoined};
+//!
+//! // One event of a source has one id, however often the source sends it.
+//! let id = OpId::derived(1_700_000_000_000, "irc", "message 7");
+//! let head = Head { id, ..Head::at(1_700_000_000_000) };
+//! let request = Request::<Op>::with_head(head, UserJoined { username: "alice".into() });
+//! assert_eq!(request.head.occurred_at, 1_700_000_000_000);
+//! ```
 
 mod shared;
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use eitherway::sql::{StatementShown, Synchronous};
+use eitherway::__private::shown::StatementShown;
+use eitherway::sql::Synchronous;
 use rusqlite::{Connection, Statement};
 use tokio::runtime::Runtime;
 

@@ -1,7 +1,7 @@
 //! The transaction that the writer runs, and the JSON that it binds.
 
+use eitherway::__private::shown::BatchShown;
 use eitherway::Request;
-use eitherway::sql::BatchShown;
 use rosey::op::Op;
 
 /// The largest batch of the writer; equal to its `MOST`.

@@ -21,8 +21,7 @@ pub(crate) fn file(dir: &Path, name: &str) -> PathBuf {
 
 /// The service over this file, with the options of a user.
 pub(crate) fn service(runtime: &Runtime, file: &Path, synchronous: Synchronous) -> SqlxService<Op> {
-    let mut options = SqliteOptions::new(file.to_str().unwrap()).unwrap();
-    options.synchronous = synchronous;
+    let options = SqliteOptions::new(file.to_str().unwrap()).unwrap().synchronous(synchronous);
     runtime.block_on(SqlxService::open(&options)).unwrap()
 }
 

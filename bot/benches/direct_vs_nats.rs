@@ -229,7 +229,7 @@ async fn main() {
     })
     .await
     .unwrap();
-    let payload: bytes::Bytes = eitherway::nats::wire::payload(&Op::from(line()), 0).unwrap().into();
+    let payload: bytes::Bytes = eitherway::__private::wire::payload(&Op::from(line()), 0).unwrap().into();
 
     println!(
         "{} rounds of {} ms a row; ratios are medians of the ratios within a round. synchronous=normal.",

@@ -11,6 +11,20 @@
     doc = "| [`metrics`] | [`MetricsLayer`] | counters, durations and an in-flight gauge for calls |"
 )]
 //!
+//! ```
+//! use std::convert::Infallible;
+//! use std::time::Duration;
+//!
+//! use eitherway_layers::{Elapsed, FallbackExt, Timeout};
+//! use tower::service_fn;
+//!
+//! let remote = service_fn(|n: u32| async move { Ok::<_, Elapsed>(n + 1) });
+//! let local = service_fn(|n: u32| async move { Ok::<_, Infallible>(n + 1) });
+//! // The same request goes to `local` if `remote` fails, or does not answer in time.
+//! let both = Timeout::new(remote, Duration::from_secs(2)).fallback_to(local);
+//! # drop(both);
+//! ```
+//!
 //! Every layer is generic over any [`Service<Req>`](tower_service::Service), keeps errors typed, has a named
 //! future and does not allocate per call. The error type itself defines what an error *means*: see
 //! [`Classify`].

@@ -22,34 +22,30 @@ use super::reconnect::{Refusals, ShortOnes};
 use super::status::Health;
 use crate::namespace::{Namespace, NamespaceError};
 use crate::request::Head;
+use crate::setters::setters;
 
 /// How long reading the credentials may take.
 const CREDENTIALS: Duration = Duration::from_secs(5);
 
-/// How to connect to NATS.
+/// How to connect to NATS: a builder.
+///
+/// ```
+/// use eitherway::nats::NatsOptions;
+///
+/// let options = NatsOptions::new("nats://127.0.0.1:4222").name("shop").inbox_prefix(Some("_INBOX_shop".to_owned()));
+/// # drop(options);
+/// ```
 #[derive(Clone)]
 pub struct NatsOptions {
-    /// Address of the server, or several separated by commas. May hold user and password.
-    pub url: String,
-    /// The name under which the server lists this client.
-    pub name: String,
-    /// A credentials file, if the server wants one.
-    pub credentials: Option<PathBuf>,
-    /// In which namespace the service is asked, and is found: that of the service.
-    pub namespace: Namespace,
-    /// How many messages may wait for the connection to take them. More are refused.
-    pub queue: usize,
-    /// What the subjects begin with on which this client is answered; `_INBOX` if none is named. One of its own keeps
-    /// what it is answered from clients that have another one.
-    pub inbox_prefix: Option<String>,
-    /// How long it may take to recognise the service: an answer to its ping, over a way of which nothing is known yet.
-    /// Also what connecting may take: half of it, and a second at least.
-    pub recognition: Duration,
-    /// How far in the future something may claim to have happened; what claims more is refused, and not sent. The same as
-    /// the service's, so that it takes what is sent.
-    pub future_tolerance: Duration,
-    /// How long ago something may claim to have happened, likewise.
-    pub past_tolerance: Duration,
+    pub(crate) url: String,
+    pub(crate) name: String,
+    credentials: Option<PathBuf>,
+    pub(crate) namespace: Namespace,
+    queue: usize,
+    pub(super) inbox_prefix: Option<String>,
+    pub(super) recognition: Duration,
+    pub(super) future_tolerance: Duration,
+    pub(super) past_tolerance: Duration,
 }
 
 impl fmt::Debug for NatsOptions {
@@ -69,10 +65,10 @@ impl fmt::Debug for NatsOptions {
 }
 
 impl NatsOptions {
-    /// How long recognition may take, if nothing is said.
+    /// How long recognition may take, by default.
     pub const RECOGNITION: Duration = Duration::from_secs(2);
 
-    /// The usual options for this address.
+    /// The usual options for this address, or for several separated by commas. It may hold user and password.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -87,16 +83,26 @@ impl NatsOptions {
         }
     }
 
-    /// The same under another client name.
-    #[must_use]
-    pub fn name(self, name: impl Into<String>) -> Self {
-        Self { name: name.into(), ..self }
-    }
-
-    /// The same in this namespace.
-    #[must_use]
-    pub fn namespace(self, namespace: Namespace) -> Self {
-        Self { namespace, ..self }
+    setters! {
+        /// The name under which the server lists this client. Default: `rosey`.
+        name: impl Into<String>,
+        /// A credentials file, if the server wants one.
+        credentials: Option<PathBuf>,
+        /// The namespace of the service. Default: none.
+        namespace: Namespace,
+        /// How many messages may wait for the connection to take them; more are refused. Default: 8192.
+        queue: usize,
+        /// What the subjects begin with on which this client is answered. Default: `_INBOX`. One of its own keeps its answers
+        /// from clients that have another one.
+        inbox_prefix: Option<String>,
+        /// How long it may take to recognise the service: an answer to its ping, over a way of which nothing is known yet.
+        /// Connecting may take half of it, and a second at least. Default: [`RECOGNITION`](Self::RECOGNITION).
+        recognition: Duration,
+        /// How far in the future an operation may claim to have happened; one that claims more is refused, and not sent. The
+        /// same as the service's, so that it takes what is sent. Default: [`Head::AHEAD`].
+        future_tolerance: Duration,
+        /// How long ago an operation may claim to have happened. Default: [`Head::BEHIND`].
+        past_tolerance: Duration,
     }
 
     /// Connects with these options; reports what happens to `event`. Returns at once, connected or not.
@@ -256,7 +262,7 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether this is the server's word that it does not let us in. While connecting, the client tells it as a text.
+/// Whether the server refuses the login. While connecting, the client reports it as a string.
 pub(crate) fn refuses_us(event: &Event) -> bool {
     match event {
         Event::ServerError(ServerError::AuthorizationViolation) => true,

@@ -94,7 +94,7 @@ impl Connection {
         }
     }
 
-    /// Nothing goes over it any more. Answers how many were waiting.
+    /// Nothing goes over it any more. Returns how many were waiting.
     fn is_down(&self) -> usize {
         self.health.update(|status| {
             status.connected = false;
@@ -234,7 +234,7 @@ impl Connection {
             return inbox.deny(subject);
         }
         health.deny(subject);
-        // Then the service's word has to do: see `Probe`.
+        // Then the service's answer has to do: see `Probe`.
         if subject.starts_with("$JS.API.") {
             tracing::debug!(url, "the NATS server does not let us look at the stream: {said}");
             return inbox.deny(subject);

@@ -48,6 +48,7 @@ pub(super) enum Settled {
 
 /// The counters of a reply inbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct InboxCounts {
     /// Requests that are waiting for a reply now.
     pub waiting: usize,

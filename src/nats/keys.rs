@@ -11,7 +11,7 @@ use crate::request::OpId;
 /// Whether a service reads an operation's id from the header in which it is sent: it names that header in its ping. A service
 /// that names none, or a former one, takes the stream's key for the id.
 #[must_use]
-pub fn understood(header: &str) -> bool {
+pub(crate) fn understood(header: &str) -> bool {
     header == OPERATION_ID.name
 }
 
@@ -32,7 +32,7 @@ static SECRET: LazyLock<[u8; 32]> = LazyLock::new(|| {
 /// The key contains a tab, so that a service that knows only `Nats-Msg-Id` refuses it instead of taking it
 /// for an id.
 #[must_use]
-pub fn key(id: &OpId, name: &str, payload: &[u8]) -> String {
+pub(crate) fn key(id: &OpId, name: &str, payload: &[u8]) -> String {
     let id = id.to_string();
     let mut hash = Sha256::new();
     hash.update(*SECRET);

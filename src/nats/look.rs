@@ -121,7 +121,7 @@ fn hello(address: &str, name: &str) -> String {
     format!("CONNECT {connect}\r\nPING\r\n")
 }
 
-/// Says hello, and waits for the server's word on it; nothing if it lets the client in.
+/// Sends the greeting and waits for the server's refusal; `None` if it lets the client in.
 async fn refusal(stream: &mut TcpStream, mut text: String, hello: &str) -> Option<String> {
     // A server that has refused already may have closed the connection.
     let _ = stream.write_all(hello.as_bytes()).await;

@@ -1,4 +1,17 @@
 //! The path over NATS: [`NatsService`], the client side of the database service.
+//!
+//! ```no_run
+//! use eitherway::nats::{NatsOptions, NatsService};
+//! use eitherway::operation::Kind;
+//! # use rosey::op::Op;
+//!
+//! # async fn example() -> Result<(), eitherway::nats::ConnectError> {
+//! let nats = NatsService::<Op>::connect(NatsOptions::new("nats://127.0.0.1:4222")).await?;
+//! // It connects in the background; until a service is recognised, every request is refused at once.
+//! nats.health().wait_for(|health| health.takes(Kind::Event)).await.ok();
+//! # Ok(())
+//! # }
+//! ```
 
 pub(crate) mod barrier;
 mod connect;
@@ -6,7 +19,7 @@ mod connection;
 pub(crate) mod failure;
 mod future;
 mod inbox;
-pub mod keys;
+pub(crate) mod keys;
 mod look;
 pub(crate) mod losses;
 pub(crate) mod names;
@@ -16,11 +29,11 @@ mod pending;
 mod probe;
 mod reconnect;
 mod status;
-pub mod stored;
+pub(crate) mod stored;
 pub(crate) mod tokens;
 #[cfg(feature = "sqlite")]
-pub mod unreadable;
-pub mod wire;
+pub(crate) mod unreadable;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -67,7 +80,7 @@ use crate::stack::Bus;
 /// subject, and the request keeps waiting.
 ///
 /// **Duplicates.** A message that a stream drops as a duplicate counts as stored only where its key
-/// identifies exactly this operation: see [`keys`]. A service that does not know such keys gets the id
+/// identifies exactly this operation: id, name and payload. A service that does not know such keys gets the id
 /// itself; a duplicate then settles nothing (class `Unknown`), so that the other path decides.
 ///
 /// **Immediate refusal** (class `NotSent`, nothing was sent) happens while the connection is down, while

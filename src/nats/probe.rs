@@ -24,7 +24,7 @@ const PING_EVERY: Duration = Duration::from_millis(300);
 /// The pause between pings that are not answered.
 const SEEK_EVERY: Duration = Duration::from_millis(100);
 /// After this many consecutive pings without an answer, the log reports that no service answers.
-const NOBODY: u32 = 20;
+const UNANSWERED: u32 = 20;
 /// A stream that is known to exist is looked at once in this many rounds.
 const LOOK_EVERY: u32 = 4;
 /// A stream that is known to exist counts as gone after this many looks without a reply. The server may only
@@ -200,7 +200,7 @@ impl Probe {
             Some(_) => self.unanswered = 0,
             None => {
                 self.unanswered += 1;
-                if self.unanswered == NOBODY && server {
+                if self.unanswered == UNANSWERED && server {
                     let service = self.names.service.as_str();
                     tracing::info!(service, "connected to NATS, but no database service answers there");
                 }

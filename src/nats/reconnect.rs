@@ -33,7 +33,7 @@ const LONGEST_REFUSED: Duration = Duration::from_secs(5);
 
 /// A connection that ends sooner than this is a short one.
 const SHORT: Duration = Duration::from_secs(1);
-/// So many short ones in a row are tried again as soon as a loss.
+/// This many short connections in a row are retried as soon as a loss.
 const SHORT_ONES: u32 = 20;
 /// What each short one after these adds to the back-off, and the longest.
 const SHORT_STEP: Duration = Duration::from_millis(10);

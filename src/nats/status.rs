@@ -15,6 +15,7 @@ use crate::reply::Via;
 
 /// How a service takes events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mode {
     /// By request and reply: an event is acknowledged when it is committed.
     #[default]
@@ -42,6 +43,7 @@ impl Mode {
 
 /// Who serves our subjects, as far as the client knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Recognition {
     /// Not known yet, or no longer known.
     #[default]
@@ -59,6 +61,7 @@ pub enum Recognition {
 
 /// The state of the connection, of the service behind it, and of its stream: what [`health`](Self::health) is concluded from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Status {
     /// Whether the connection is up.
     pub connected: bool,
@@ -179,7 +182,7 @@ pub(super) enum Way {
 #[derive(Debug)]
 pub(super) struct Health {
     status: watch::Sender<Status>,
-    /// What the status means for whoever wants to send requests.
+    /// What the status means for requests.
     told: watch::Sender<health::Health>,
     /// The route of events.
     events: AtomicU8,

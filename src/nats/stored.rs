@@ -25,6 +25,7 @@ pub fn marked<'a>(service: &str, description: &'a str) -> Option<&'a str> {
 
 /// The reply of a stream to a publish.
 #[derive(Debug, Deserialize)]
+#[non_exhaustive]
 pub struct PubAck {
     /// The name of the stream.
     #[serde(default)]

@@ -16,7 +16,7 @@ use crate::request::{Head, OpId, Trace};
 
 /// The operation's id.
 pub const OPERATION_ID: HeaderName = HeaderName::from_static(headers::OPERATION_ID.name);
-/// What a stream deduplicates by. Our client sends its [key](super::keys) to our stream, and otherwise the
+/// What a stream deduplicates by. Our client sends its key to our stream, and otherwise the
 /// operation's id. For a peer that sends no [`OPERATION_ID`], this header is the operation's id.
 pub const ID: HeaderName = HeaderName::from_static(headers::MSG_ID.name);
 /// When the operation happened, in unix milliseconds.

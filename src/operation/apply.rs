@@ -1,9 +1,8 @@
 //! The plain path: an operation that is applied by a function, one request after the other.
 
-use std::fmt;
-
 use futures_util::future::BoxFuture;
 
+use super::Tx;
 use crate::cause::Refusal;
 use crate::head::Head;
 
@@ -26,11 +25,11 @@ use crate::head::Head;
 ///     type Answer = i64;
 ///     const SPEC: Spec = Spec::call("buy", "shop.buy");
 ///     async fn apply(&self, tx: &mut Tx<'_>, _: &Head) -> Result<i64, ApplyError> {
-///         sqlx::query_scalar("UPDATE shelf SET count = count - 1 WHERE item = $1 AND count > 0 RETURNING count")
-///             .bind(&self.item)
-///             .fetch_optional(&mut **tx)
-///             .await?
-///             .ok_or_else(|| Refusal::new("out_of_stock", format!("there is no {} left", self.item)).into())
+///         let take = "UPDATE shelf SET count = count - 1 WHERE item = $1 AND count > 0 RETURNING count";
+///         match tx.fetch_optional(sqlx::query(take).bind(&self.item)).await? {
+///             Some((left,)) => Ok(left),
+///             None => Err(Refusal::new("out_of_stock", format!("there is no {} left", self.item)).into()),
+///         }
 ///     }
 /// }
 /// # }
@@ -41,8 +40,9 @@ use crate::head::Head;
 /// error of SQLite undoes what this call has done, and the request is not applied; a [`Refusal`] undoes it too and is
 /// kept as the answer, so that every repeat is refused the same.
 ///
-/// The transaction stays the framework's: `COMMIT` and `ROLLBACK`, and writing to the ledger, are refused, and the request
-/// with them.
+/// The transaction stays the framework's: a statement other than `SELECT`, `INSERT`, `UPDATE` and `DELETE` refuses the
+/// request, and one that writes to the framework's tables fails. What a function does without its `tx`, such as a message
+/// or a connection of its own, is outside of that transaction: it happens again when the request has to be tried again.
 ///
 /// It costs some hops to SQLite's thread a request, where statements cost one a batch, and the database is locked
 /// meanwhile: wait for nothing but the database in here.
@@ -110,43 +110,6 @@ fn apply_payload<'a, T: Apply>(
 /// How a request is applied from its payload; for [`operations!`](crate::operations).
 pub type ApplyFn =
     for<'a> fn(&'a [u8], &'a mut Tx<'_>, &'a Head) -> BoxFuture<'a, Result<Vec<u8>, ApplyError>>;
-
-/// The transaction in which [`Apply::apply`] runs: a connection for queries, which cannot end it.
-pub struct Tx<'c> {
-    #[cfg(feature = "sqlite")]
-    connection: &'c mut sqlx::SqliteConnection,
-    #[cfg(not(feature = "sqlite"))]
-    _never: &'c std::convert::Infallible,
-}
-
-impl fmt::Debug for Tx<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tx").finish_non_exhaustive()
-    }
-}
-
-#[cfg(feature = "sqlite")]
-impl<'c> Tx<'c> {
-    pub(crate) fn new(connection: &'c mut sqlx::SqliteConnection) -> Self {
-        Self { connection }
-    }
-}
-
-#[cfg(feature = "sqlite")]
-impl std::ops::Deref for Tx<'_> {
-    type Target = sqlx::SqliteConnection;
-
-    fn deref(&self) -> &sqlx::SqliteConnection {
-        self.connection
-    }
-}
-
-#[cfg(feature = "sqlite")]
-impl std::ops::DerefMut for Tx<'_> {
-    fn deref_mut(&mut self) -> &mut sqlx::SqliteConnection {
-        self.connection
-    }
-}
 
 /// Why a request was not applied.
 #[derive(Debug)]

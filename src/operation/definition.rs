@@ -44,7 +44,7 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// applied its effect.
     const CHECKS: &'static [Check] = &[];
 
-    /// Whether its values may be taken: lengths, ranges, no NUL. If nothing is said they may.
+    /// Whether its values are accepted: lengths, ranges, no NUL. The default accepts all of them.
     ///
     /// # Errors
     /// A sentence that says what is wrong with which field.
@@ -59,7 +59,7 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
 
 /// An operation that an enum of operations knows: lets the typed client take the answer out again.
 pub trait Member: Definition {
-    /// The enum.
+    /// The set that it belongs to.
     type Whole: Operation + From<Self>;
     /// This operation's answer, if it is one.
     fn answer(whole: <Self::Whole as Operation>::Answer) -> Option<Self::Answer>;
@@ -94,7 +94,7 @@ impl Forwarded {
     }
 }
 
-/// Writes one operation as JSON, checked. For [`operations!`](crate::operations).
+/// Writes one operation as JSON, checked.
 ///
 /// # Errors
 /// As [`Operation::encode`].
@@ -105,7 +105,7 @@ pub fn encode<D: Definition>(op: &D) -> Result<Vec<u8>, Invalid> {
     Ok(json)
 }
 
-/// Reads one operation from JSON, checked. Nothing at all counts as `{}`. For [`operations!`](crate::operations).
+/// Reads one operation from JSON, checked. Nothing at all counts as `{}`.
 ///
 /// # Errors
 /// As [`Operation::decode`].
@@ -128,7 +128,7 @@ fn within_limit(name: &str, bytes: usize) -> Result<(), Invalid> {
     Err(Invalid(format!("{name}: {bytes} bytes of payload, at most {MAX_PAYLOAD} are taken").into()))
 }
 
-/// JSON of an answer. For [`operations!`](crate::operations).
+/// JSON of an answer.
 ///
 /// # Errors
 /// When it cannot be written as JSON.
@@ -136,7 +136,7 @@ pub fn encode_json<T: Serialize>(answer: &T) -> Result<Vec<u8>, Invalid> {
     serde_json::to_vec(answer).map_err(|e| Invalid(e.to_string().into()))
 }
 
-/// An answer from JSON. For [`operations!`](crate::operations).
+/// An answer from JSON.
 ///
 /// # Errors
 /// When it is not such an answer.

@@ -61,7 +61,7 @@ macro_rules! operations {
                 fn answer(whole: $answer) -> Option<Self::Answer> {
                     match whole {
                         $answer::$name(answer) => Some(answer),
-                        $answer::Forwarded(json) => $crate::operation::decode_json(json.get().as_bytes()).ok(),
+                        $answer::Forwarded(json) => $crate::__private::decode_json(json.get().as_bytes()).ok(),
                         _ => None,
                     }
                 }
@@ -80,9 +80,7 @@ macro_rules! operations {
                 const CHECKS: &'static [&'static [Check]] = &[$(<$ty as Definition>::CHECKS),+];
             }
 
-            const _: () = $crate::operation::validate(<$op as Operation>::SPECS);
-            $(const _: () = $crate::operation::validate_effect::<$ty>();)+
-            const _: () = $crate::operation::validate_upkeep(<$op as Persist>::SWEEPS, <$op as Persist>::CHECKS);
+            const _: () = $crate::__private::validate_set::<$op>();
 
             #[repr(usize)]
             enum Index { $($name),+ }
@@ -98,19 +96,19 @@ macro_rules! operations {
                 }
 
                 fn encode(&self) -> Result<Vec<u8>, Invalid> {
-                    match self { $(Self::$name(op) => $crate::operation::encode(op)),+ }
+                    match self { $(Self::$name(op) => $crate::__private::encode(op)),+ }
                 }
 
                 fn decode(index: usize, payload: &[u8]) -> Result<Self, Invalid> {
                     $(if index == Index::$name as usize {
-                        return $crate::operation::decode::<$ty>(payload).map(Self::$name);
+                        return $crate::__private::decode::<$ty>(payload).map(Self::$name);
                     })+
                     Err("no such operation".into())
                 }
 
                 fn encode_answer(answer: $answer) -> Result<Vec<u8>, Invalid> {
                     match answer {
-                        $($answer::$name(answer) => $crate::operation::encode_json(&answer),)+
+                        $($answer::$name(answer) => $crate::__private::encode_json(&answer),)+
                         $answer::Forwarded(json) => Ok(json.into_bytes()),
                     }
                 }
@@ -124,7 +122,7 @@ macro_rules! operations {
 
                 fn decode_answer(index: usize, json: &[u8]) -> Result<$answer, Invalid> {
                     $(if index == Index::$name as usize {
-                        return $crate::operation::decode_json(json).map($answer::$name);
+                        return $crate::__private::decode_json(json).map($answer::$name);
                     })+
                     Err("no such operation".into())
                 }

@@ -32,7 +32,7 @@ impl Migration {
         Self { only_if: Some(query), ..self }
     }
 
-    /// The same, and this query says whose file it is, for the log, when one that another program has made is taken over: a text, or
+    /// The same, and this query says whose file it is, for the log, when one that another program has made is taken over: a string, or
     /// NULL if it does not know. It is asked before anything is changed; the first of several that knows is believed.
     #[must_use]
     pub const fn tells(self, query: &'static str) -> Self {

@@ -1,12 +1,35 @@
-//! What the stack asks of an operation type: its name, its way, its JSON.
+//! What an operation is: its contract, its checks, and its effect.
+//!
+//! An operation is a type that implements [`Definition`] (statements) or `Apply` (a function). A set of them is an enum
+//! made by [`operations!`](crate::operations).
+//!
+//! ```
+//! use eitherway::operation::{Definition, Done, Spec};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Debug, Serialize, Deserialize)]
+//! pub struct Add {
+//!     text: String,
+//! }
+//!
+//! impl Definition for Add {
+//!     type Answer = Done;
+//!     const SPEC: Spec = Spec::event("add", "todo.add");
+//!     const STATEMENTS: &'static [&'static str] =
+//!         &["INSERT INTO todo (op_id, text) SELECT id, op ->> 'text' FROM new"];
+//! }
+//! ```
 
 mod apply;
-mod definition;
+pub(crate) mod definition;
 mod macros;
 mod migration;
+#[cfg(all(doctest, feature = "sqlite"))]
+mod refused;
 mod spec;
+mod tx;
 mod upkeep;
-mod validate;
+pub(crate) mod validate;
 
 use std::borrow::Cow;
 
@@ -18,12 +41,16 @@ use crate::cause::{Cause, Code};
 
 #[cfg(feature = "sqlite")]
 pub use apply::Apply;
-pub use apply::{ApplyError, ApplyFn, Tx};
-pub use definition::{Definition, Done, Forwarded, Member, decode, decode_json, encode, encode_json};
+pub use apply::{ApplyError, ApplyFn};
+pub use definition::{Definition, Done, Forwarded, Member};
+#[cfg(feature = "sqlite")]
+pub(crate) use definition::{decode, encode_json};
 pub use migration::Migration;
 pub use spec::{Kind, Spec};
+pub use tx::Tx;
 pub use upkeep::{Check, Sweep};
-pub use validate::{validate, validate_effect, validate_upkeep};
+#[cfg(feature = "sqlite")]
+pub(crate) use validate::validate_set;
 
 /// The largest payload of an operation, in bytes of JSON.
 pub const MAX_PAYLOAD: usize = 256 * 1024;

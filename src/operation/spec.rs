@@ -9,7 +9,7 @@ pub enum Kind {
     Event,
     /// Changes state and answers after the commit. Never stored in a stream.
     Call,
-    /// Reads only.
+    /// Reads, and changes nothing.
     Query,
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub struct Sweep {
     /// The name under which its time is set. Several sweeps may share one.
     pub name: &'static str,
-    /// How long rows are kept if nothing else is said.
+    /// How long rows are kept by default.
     pub keep: Duration,
     /// One `SELECT` of one column, the keys of rows that are too old, over `sweep (now, horizon, most)`: at most `most`
     /// of them, of a time before `horizon` (unix milliseconds, as `now`). `known (id)` are the ids of the operations that
@@ -20,12 +20,12 @@ pub struct Sweep {
     /// Statements that remove the rows whose keys are in `gone (key)`, and add to a baseline what is derived from them;
     /// `sweep` and `known` as above. The last one changes something if, and only if, something was removed.
     pub remove: &'static [&'static str],
-    /// How many keys are removed in one transaction: so many that it stays within some milliseconds.
+    /// How many keys are removed in one transaction. Choose it so that one takes a few milliseconds.
     pub at_once: usize,
 }
 
 impl Sweep {
-    /// Rows that are kept for so many hours.
+    /// Rows that are kept for this many hours.
     #[must_use]
     pub const fn hours(
         name: &'static str,
@@ -36,7 +36,7 @@ impl Sweep {
         Self { name, keep: Duration::from_secs(hours * 3600), find, remove, at_once: 200 }
     }
 
-    /// The same with so many keys in a transaction.
+    /// The same with this many keys in a transaction.
     #[must_use]
     pub const fn at_once(self, at_once: usize) -> Self {
         Self { at_once, ..self }
@@ -46,16 +46,16 @@ impl Sweep {
 /// What a table must hold, worked out again from what it is derived from.
 #[derive(Clone, Copy, Debug)]
 pub struct Check {
-    /// What is checked, in a word: usually the table.
+    /// The name of what is checked, usually the table.
     pub name: &'static str,
-    /// One `SELECT` of four columns: what it is about (the row's key), which column, what stands there, what must
-    /// stand there. Rows in which the last two are the same are no finding. It has no parameters. `applied (id, at, answer)`
+    /// One `SELECT` of four columns: what it is about (the row's key), which column, the value found, the value
+    /// expected. Rows in which the last two are the same are no finding. It has no parameters. `applied (id, at, answer)`
     /// are the requests of the operation that were applied and may still come again.
     pub sql: &'static str,
 }
 
 impl Check {
-    /// A check.
+    /// A check of this name, by this query.
     #[must_use]
     pub const fn new(name: &'static str, sql: &'static str) -> Self {
         Self { name, sql }

@@ -53,7 +53,7 @@ impl Batch {
         self.puts.len() >= MOST || self.bytes >= MOST_BYTES
     }
 
-    /// Tells everybody who waits. A waiter that is gone is no reason to stop.
+    /// Tells all waiters. A waiter that is gone is no reason to stop.
     pub(super) fn tell(self, outcomes: &[Result<(), Cause>]) {
         for (first, waiter) in self.rivals {
             // The id is taken only if the first one took it; otherwise this one has failed with it.

@@ -20,27 +20,27 @@ pub enum OutboxError {
         outbox = option("outbox")
     )]
     Held {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// There is none.
     #[error("there is no outbox {}", path.display())]
     Missing {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// The file, or the lock beside it, cannot be opened.
     #[error("cannot open the outbox {}: {error}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: std::io::Error,
     },
     /// A SQLite file of another program.
     #[error("{} is a database, but no outbox; name another file with {}", path.display(), option("outbox"))]
     Another {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// It is kept for another namespace.
@@ -60,7 +60,7 @@ pub enum OutboxError {
     /// The file was written by a newer program.
     #[error("the outbox {} is newer than this program; use a newer {}", path.display(), hints().program)]
     Newer {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// The file cannot be read to its end.
@@ -70,7 +70,7 @@ pub enum OutboxError {
         path = path.display()
     )]
     Damaged {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// How it shows.
         why: String,
@@ -78,9 +78,9 @@ pub enum OutboxError {
     /// SQLite says no, for another reason.
     #[error("cannot open the outbox {}: {error}", path.display())]
     Sqlite {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: sqlx::Error,
     },
 }

@@ -33,12 +33,13 @@ pub struct Listing {
     pub oldest: Option<i64>,
     /// The same by operation.
     pub operations: BTreeMap<String, Rows>,
-    /// The last refusals, the newest first, 20 at the most.
+    /// The last refusals, the newest first, 20 at most.
     pub refusals: Vec<Refusal>,
 }
 
 /// Events of one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Rows {
     /// That are going to be offered again.
     pub waiting: u64,
@@ -50,8 +51,9 @@ pub struct Rows {
 
 /// An event that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Refusal {
-    /// Its id.
+    /// The id of the event.
     pub id: String,
     /// What it was to do.
     pub operation: String,

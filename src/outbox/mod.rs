@@ -85,6 +85,7 @@ struct Shared {
 
 /// What an outbox holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Counts {
     /// Events that are going to be offered again.
     pub waiting: u64,
@@ -107,7 +108,7 @@ impl Counts {
 /// A part of what an outbox holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Which {
-    /// Everything.
+    /// All events.
     #[default]
     All,
     /// What is going to be offered again.
@@ -201,7 +202,7 @@ impl<O> OutboxService<O> {
         self.ask(|told| Item::Retry(id.map(str::to_owned), told)).await
     }
 
-    /// Removes events for good; answers how many. They are never applied then. A call that is dropped may have done it.
+    /// Removes events for good; returns how many. They are never applied then. A call that is dropped may have done it.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -235,7 +236,7 @@ impl<O> OutboxService<O> {
         self.ask(|told| Item::Refuse(entry.seq, cause, told)).await
     }
 
-    /// Sets aside what was taken until a time; answers how many.
+    /// Sets aside what was taken until a time; returns how many.
     async fn expire(&self, horizon: i64) -> Result<u64, Cause> {
         self.ask(|told| Item::Expire(horizon, told)).await
     }

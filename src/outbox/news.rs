@@ -26,7 +26,7 @@ struct Unsaid {
 }
 
 impl News {
-    /// So many were replayed.
+    /// This many were replayed.
     pub(super) fn add(&self, replayed: u64, oldest: Option<i64>) {
         let mut unsaid = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         unsaid.replayed += replayed;

@@ -5,36 +5,33 @@ use std::time::Duration;
 
 use crate::namespace::Namespace;
 use crate::request::Head;
+use crate::setters::setters;
 use crate::sqlite::{Synchronous, files};
 
 /// How long an operation is offered again, counted from when it was first taken. The ledger of the database remembers
 /// it for longer: what is offered within this time never takes effect twice.
 pub const OFFERED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// How an outbox is kept.
+/// How an outbox is kept: a builder.
+///
+/// ```
+/// use eitherway::outbox::OutboxOptions;
+///
+/// let options = OutboxOptions::new("shop.outbox").most_events(100_000).metrics_prefix("shop");
+/// # drop(options);
+/// ```
 #[derive(Clone, Debug)]
 pub struct OutboxOptions {
     path: PathBuf,
-    /// The namespace whose events are kept. A new file is marked with it, and refuses every other one from then on; a file without
-    /// a mark is that of no namespace. If none is said, a file is opened whoever it is kept for.
-    pub namespace: Option<Namespace>,
-    /// How durable an acknowledgement is; `Full`: it survives a power cut. There is no other copy of what is here.
-    pub synchronous: Synchronous,
-    /// The most events it holds, those set aside included; 1 000 000. More are refused.
-    pub most_events: u64,
-    /// The most bytes they may need; 1 GiB. More are refused.
-    pub most_bytes: u64,
-    /// How many events may wait to be written; more are refused as `overloaded`.
-    pub queue: usize,
-    /// How far in the future an event may claim to have happened; what claims more is refused. The same as of the paths
-    /// before it.
-    pub future_tolerance: Duration,
-    /// How long ago an event may claim to have happened, likewise.
-    pub past_tolerance: Duration,
-    /// Who may read and write a new file, and what lies beside it: its owner alone, 0600. On Unix.
-    pub file_mode: u32,
-    /// What the names of the gauges begin with; `eitherway`.
-    pub metrics_prefix: &'static str,
+    pub(crate) namespace: Option<Namespace>,
+    pub(super) synchronous: Synchronous,
+    pub(super) most_events: u64,
+    pub(super) most_bytes: u64,
+    pub(super) queue: usize,
+    pub(super) future_tolerance: Duration,
+    pub(super) past_tolerance: Duration,
+    pub(super) file_mode: u32,
+    pub(super) metrics_prefix: &'static str,
 }
 
 impl OutboxOptions {
@@ -52,6 +49,34 @@ impl OutboxOptions {
             file_mode: files::PRIVATE,
             metrics_prefix: "eitherway",
         }
+    }
+
+    /// The namespace whose events are kept. A new file is marked with it, and refuses every other one from then on; a file
+    /// without a mark is that of no namespace. Default: a file is opened whichever namespace it is kept for.
+    #[must_use]
+    pub fn namespace(self, namespace: Namespace) -> Self {
+        Self { namespace: Some(namespace), ..self }
+    }
+
+    setters! {
+        /// How durable an acknowledgement is. Default: `Full`, which survives a power cut; there is no other copy of what is
+        /// here.
+        synchronous: Synchronous,
+        /// The most events it holds, those set aside included; more are refused. Default: 1 000 000.
+        most_events: u64,
+        /// The most bytes they may need; more are refused. Default: 1 GiB.
+        most_bytes: u64,
+        /// How many events may wait to be written; more are refused as `overloaded`. Default: 4096.
+        queue: usize,
+        /// How far in the future an event may claim to have happened; one that claims more is refused. The same as of the
+        /// paths before it. Default: [`Head::AHEAD`].
+        future_tolerance: Duration,
+        /// How long ago an event may claim to have happened. Default: [`Head::BEHIND`].
+        past_tolerance: Duration,
+        /// The mode of a new file and of those beside it, on Unix. Default: 0600.
+        file_mode: u32,
+        /// What the names of the gauges begin with. Default: `eitherway`.
+        metrics_prefix: &'static str,
     }
 
     /// The file.

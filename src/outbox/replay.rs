@@ -147,7 +147,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         self.say(true);
     }
 
-    /// Waits until something waits, and for the pause; answers whether that was cut short because a path has returned.
+    /// Waits until something waits, and for the pause; returns whether that was cut short because a path has returned.
     async fn due(&self, counts: &mut watch::Receiver<Counts>, pause: Duration) -> bool {
         let mut due = pin!(async {
             // An outbox that is closed has nothing to offer any more.

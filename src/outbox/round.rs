@@ -6,6 +6,7 @@ use crate::error::Cause;
 
 /// What one round has done.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Round {
     /// Events that a path took.
     pub replayed: u64,
@@ -23,6 +24,7 @@ pub struct Round {
 
 /// What a replayer has done since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Replayed {
     /// Events that a path took.
     pub replayed: u64,

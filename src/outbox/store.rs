@@ -117,7 +117,7 @@ pub(super) fn rows(puts: &[Put], first: i64) -> String {
     serde_json::Value::from_iter((first..).zip(puts).map(row)).to_string()
 }
 
-/// Stores events; answers how many were not there yet.
+/// Stores events; returns how many were not there yet.
 pub(super) async fn put(connection: &mut SqliteConnection, rows: &str) -> Result<u64, sqlx::Error> {
     let (_, changes) = run(connection, sqlx::query(PUT).bind(rows).bind(clock::now())).await?;
     Ok(changes.get(1).copied().unwrap_or_default())
@@ -154,7 +154,7 @@ pub(super) async fn forget(connection: &mut SqliteConnection, seqs: &[i64]) -> R
     Ok(changes.get(1).copied().unwrap_or_default())
 }
 
-/// Sets an event aside that was refused; answers whether it was there.
+/// Sets an event aside that was refused; returns whether it was there.
 pub(super) async fn refuse(
     connection: &mut SqliteConnection,
     seq: i64,
@@ -167,7 +167,7 @@ pub(super) async fn refuse(
 }
 
 /// Puts what was refused back to what waits, if it was taken after `horizon`, under numbers from `first` on: all of it, or
-/// what has this id. Answers how many, and how many are too old.
+/// what has this id. Returns how many, and how many are too old.
 pub(super) async fn retry(
     connection: &mut SqliteConnection,
     first: i64,
@@ -180,7 +180,7 @@ pub(super) async fn retry(
     Ok((changes.get(2).copied().unwrap_or_default(), too_old.unsigned_abs()))
 }
 
-/// Sets aside what was taken until `horizon`; answers how many.
+/// Sets aside what was taken until `horizon`; returns how many.
 pub(super) async fn expire(connection: &mut SqliteConnection, horizon: i64) -> Result<u64, sqlx::Error> {
     // Most of the time there is none: looking takes no lock and costs no sync.
     let any: bool = sqlx::query_scalar(ANY_EXPIRED).bind(horizon).fetch_one(&mut *connection).await?;
@@ -204,7 +204,7 @@ pub(super) async fn held(connection: &mut SqliteConnection) -> Result<Held, sqlx
     })
 }
 
-/// Removes for good; answers how many.
+/// Removes for good; returns how many.
 pub(super) async fn drop(connection: &mut SqliteConnection, which: Which) -> Result<u64, sqlx::Error> {
     let all: &[&'static str] = match which {
         Which::All => &[DROP_WAITING, DROP_REFUSED, DROP_EXPIRED],

@@ -16,7 +16,7 @@ use super::{Counts, Retried, Which, replay};
 use crate::error::{Cause, Code};
 use crate::hints::hints;
 
-/// So many bytes must have gone before the file is made smaller.
+/// How many bytes must be free before the file is made smaller.
 const WORTH_SHRINKING: u64 = 1 << 20;
 
 type Told<T> = oneshot::Sender<Result<T, Cause>>;
@@ -100,7 +100,7 @@ struct Holder {
 }
 
 impl Holder {
-    /// Stores what there is room for, and tells everybody who waits.
+    /// Stores what there is room for, and tells all waiters.
     async fn keep(&mut self, mut batch: Batch) {
         if let Err(cause) = self.file.is_at_its_path().await {
             let outcomes = vec![Err(cause); batch.puts.len()];
@@ -345,8 +345,7 @@ mod tests {
     -> Result<(), Box<dyn std::error::Error>> {
         let (heard, _guard) = Heard::catch();
         let place = tempfile::tempdir()?;
-        let mut options = OutboxOptions::new(place.path().join("outbox"));
-        options.most_events = 1;
+        let options = OutboxOptions::new(place.path().join("outbox")).most_events(1);
         let outbox = OutboxService::<Op>::open(&options).await?;
         let event = |name: &str| Request::<Op>::new(Line::<0> { text: name.to_owned() });
         let (first, other) = (event("ann"), event("bob"));

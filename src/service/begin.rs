@@ -73,7 +73,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         let (db, options) = (&self.db, &self.options);
         let declaration = Declaration::new(&self.lasting.names, db.id(), options);
         let api = Api::new(stream.link.client.clone());
-        // Before anybody is asked, or asks.
+        // Before any other instance is asked, or asks.
         self.lasting.instance.enrol(db).await;
         let (plan, forbidden) = match self.plan {
             // It was emptied and deleted over an earlier connection; or the server has no streams any more.

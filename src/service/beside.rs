@@ -36,11 +36,11 @@ const TIMES: usize = 2;
 const COUNTS: Duration = Duration::from_secs(5);
 /// A subject that a stream stores is not asked for as long.
 const STORED: Duration = Duration::from_secs(60);
-/// Every so many looks a server that tells its time is asked for it.
+/// After this many looks a server that tells its time is asked for it again.
 const TIME_EVERY: u64 = 5;
-/// So many services on `$SRV.INFO` are asked as often as all others; twice as many half as often.
+/// This many services on `$SRV.INFO` are asked as often as all others; twice as many half as often.
 const CROWD: usize = 4;
-/// So many services are named at the most.
+/// The most services that are named.
 const NAMED: usize = 16;
 
 /// The questions that are asked: each has a reply subject of its own, which no peer can guess before it is answered.

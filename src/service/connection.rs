@@ -50,7 +50,7 @@ struct Sayings {
 }
 
 impl Said {
-    /// The service cannot begin although it is connected. Answers whether that is to be said.
+    /// The service cannot begin although it is connected. Returns whether that is to be said.
     pub(super) fn cannot_serve(&self) -> bool {
         !std::mem::replace(&mut self.sayings().cannot_serve, true)
     }
@@ -59,7 +59,7 @@ impl Said {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection is up. Answers whether it is the first one of all, and whether it is the last one of those that were lost.
+    /// A connection is up. Returns whether it is the first one of all, and whether it is the last one of those that were lost.
     fn up(&self, carries: Carries) -> (bool, bool) {
         let mut said = self.sayings();
         (said.refused, said.lame, said.failure) = (false, false, None);
@@ -68,7 +68,7 @@ impl Said {
         (!std::mem::replace(&mut said.connected, true), was_lost && said.lost.is_empty())
     }
 
-    /// A connection is lost. Answers whether it is the first one.
+    /// A connection is lost. Returns whether it is the first one.
     fn lost(&self, carries: Carries) -> bool {
         let mut said = self.sayings();
         let known = said.lost.contains(&carries);

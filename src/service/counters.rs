@@ -10,10 +10,11 @@ use crate::error::Cause;
 
 /// What a database service has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Served {
     /// Requests, plain publishes and messages of the stream that were taken.
     pub taken: u64,
-    /// Of these: done, and answered or acknowledged if anybody waits for that.
+    /// Of these: done, and answered or acknowledged if a peer waits for that.
     pub done: u64,
     /// Repeats that came to this database here, over NATS or not, and had no second effect: the ledger knew their ids.
     pub repeated: u64,

@@ -69,7 +69,7 @@ impl Does {
 }
 
 impl Denials {
-    /// Reads a complaint of the server. Answers whether it is to be logged as it is: a denial becomes a notice.
+    /// Reads a complaint of the server. Returns whether it is to be logged as it is: a denial becomes a notice.
     pub(super) fn note(&self, over: Carries, complaint: &str) -> bool {
         let Some(denial) = Denial::read(over, complaint) else { return true };
         let mut all = self.lock();
@@ -125,7 +125,7 @@ impl Denials {
         named.collect::<Vec<_>>().join(", ")
     }
 
-    /// Lifts what was asked for and is not complained of. Answers whether a subscription is among it.
+    /// Lifts what was asked for and is not complained of. Returns whether a subscription is among it.
     fn lift(&self, over: Carries) -> bool {
         let mut subscription = false;
         self.lock().retain(|denial, known| {

@@ -198,7 +198,7 @@ async fn refuse<O: Operation, D: Store<O>>(
     }
 }
 
-/// Keeps what was refused, before anybody is told; tries until it is kept or the time for finishing is over.
+/// Keeps what was refused, before the peer is told; tries until it is kept or the time for finishing is over.
 async fn bury<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     spec: &Spec,

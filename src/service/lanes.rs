@@ -130,7 +130,7 @@ async fn run<O: Operation, D: Store<O>>(
     while working.next().await.is_some() {}
 }
 
-/// Works on one message; answers how many bytes it took.
+/// Works on one message; returns how many bytes it took.
 async fn work<O: Operation, D: Store<O>>(shared: &Shared<O, D>, serves: Serves, taken: Taken) -> usize {
     let cost = taken.place.cost();
     match serves {

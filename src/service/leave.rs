@@ -13,7 +13,7 @@ use tokio::time;
 
 use super::subscription::settle;
 
-/// "After so many messages" is how a client says both that it wants no more and how many it still takes. A server counts
+/// "After N messages" is how a client says both that it wants no more and how many it still takes. A server counts
 /// to nine digits, reads anything longer as no number at all, and sends nothing more from that moment on; the client library
 /// counts so far, and hands over what was sent before.
 const NO_MORE: u64 = u64::MAX;

@@ -132,7 +132,7 @@ async fn reply<O: Operation, D: Store<O>>(shared: &Shared<O, D>, card: &Card, ve
     }
 }
 
-/// The answer in so many bytes at most, and how many endpoints and notices were left out for that.
+/// The answer in at most this many bytes, and how many endpoints and notices were left out for that.
 fn fit(mut body: Value, most: usize) -> (String, u64) {
     let (mut text, mut omitted) = (body.to_string(), 0);
     while text.len() > most {

@@ -1,4 +1,19 @@
 //! The database service: subjects in, a [`Store`] behind layers in the middle, answers out.
+//!
+//! ```no_run
+//! use eitherway::nats::NatsOptions;
+//! use eitherway::service::{self, ServiceOptions};
+//! use eitherway::sql::{SqliteOptions, SqlxService};
+//! # use rosey::op::Op;
+//!
+//! # async fn example(stop: impl Future<Output = ()> + Send) -> Result<(), Box<dyn std::error::Error>> {
+//! let store = SqlxService::<Op>::open(&SqliteOptions::new("sqlite://app.db")?).await?;
+//! let nats = NatsOptions::new("nats://127.0.0.1:4222");
+//! let served = service::serve(nats, store, ServiceOptions::default(), || {}, stop).await?;
+//! println!("{} requests", served.done);
+//! # Ok(())
+//! # }
+//! ```
 
 mod barrier;
 mod begin;

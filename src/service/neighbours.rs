@@ -77,7 +77,7 @@ pub(super) async fn ours<D: Instances>(
     if strange.is_none() {
         return Ok(mode);
     }
-    // Once more: by now everybody has written down that it is there.
+    // Once more: by now every instance has written down that it is there.
     time::sleep(WAIT).await;
     let (mode, strange) = ask_ours(names, client, database, own.as_ref()).await?;
     let error = own.zip(strange).and_then(|(Own { instance, serves, .. }, other)| {
@@ -116,7 +116,7 @@ async fn ask_ours<D: Instances>(
     Ok((mode, strange))
 }
 
-/// Asks on some subjects, and collects what comes back from anybody.
+/// Asks on some subjects, and collects all answers.
 async fn ask(client: &Client, subjects: &[(String, String)]) -> Result<Vec<(String, Message)>, ServeError> {
     let failed = |e: &dyn std::fmt::Display| ServeError::Connection(e.to_string());
     let inbox = client.new_inbox();
@@ -134,13 +134,13 @@ async fn ask(client: &Client, subjects: &[(String, String)]) -> Result<Vec<(Stri
             .map_err(|e| failed(&e))?;
     }
     let mut collected = Vec::new();
-    let mut nobody = 0;
+    let mut silent = 0;
     let all = async {
-        while nobody < subjects.len()
+        while silent < subjects.len()
             && let Some(answer) = answers.next().await
         {
             if answer.status == Some(StatusCode::NO_RESPONDERS) {
-                nobody += 1;
+                silent += 1;
                 continue;
             }
             let place = answer.subject.rsplit('.').next().and_then(|token| open.get(token));

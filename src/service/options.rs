@@ -8,9 +8,11 @@ use super::waiting;
 use crate::hints::option;
 use crate::namespace::{Namespace, NamespaceError};
 use crate::nats::{ConnectError, Mode};
+use crate::setters::setters;
 
 /// Whether the service works on a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JetStream {
     /// If the server offers JetStream, and if no instance beside this one does otherwise.
     #[default]
@@ -21,7 +23,7 @@ pub enum JetStream {
     Off,
 }
 
-/// How the database service runs.
+/// How the database service runs: a builder.
 ///
 /// `L` is what stands around the store: every operation goes through it, from requests and from the stream alike, inside the
 /// service's own retries and its limits of what is worked on at once.
@@ -34,7 +36,8 @@ pub enum JetStream {
 /// # async fn example(db: SqlxService<Op>) -> Result<(), service::ServeError> {
 /// use eitherway_layers::{LogLayer, TimeoutLayer};
 ///
-/// let options = ServiceOptions { in_flight: 256, ..ServiceOptions::default() }
+/// let options = ServiceOptions::default()
+///     .in_flight(256)
 ///     .layer(TimeoutLayer::new(Duration::from_secs(20)))
 ///     .layer(LogLayer::new("[STORE]"));
 /// let nats = NatsOptions::new("nats://127.0.0.1:4222");
@@ -44,38 +47,44 @@ pub enum JetStream {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ServiceOptions<L = Identity> {
-    /// The namespace that is served; if none is named, the one that the options for NATS name.
-    pub namespace: Namespace,
-    /// Start even beside another kind of service on the same subjects.
-    pub takeover: bool,
-    /// Whether events come from a stream.
-    pub jetstream: JetStream,
-    /// How large the stream may grow, in bytes; what does not fit is refused, and goes to the database. No limit but the
-    /// server's, if nothing is said.
-    pub stream_max_bytes: Option<i64>,
-    /// How many requests of one subject, and how many messages of the stream over all instances, may be worked on at
-    /// once; more wait in the connection, or in the stream.
-    pub in_flight: usize,
-    /// How many bytes of requests may wait or be worked on over all subjects; 32 MiB. What comes beyond is dropped and counted
-    /// (`overruns`), and a client that waits for it takes another path. A service that shares a process with others is bounded by
-    /// its part of theirs, too: [`Namespaces::bytes`](super::Namespaces::bytes).
-    pub bytes: usize,
-    /// After how long without a word the stream's message is given to another instance.
-    pub ack_wait: Duration,
-    /// How long finishing may take at the end. What is not done then is counted as lost, or stays in the stream.
-    pub grace: Duration,
-    /// What the subjects begin with that are answered to, beside `_INBOX`. Nothing may lie there but inboxes: an answer is
-    /// published under this service's rights, wherever a peer wants it.
-    pub reply_prefixes: Vec<String>,
-    /// What stands around the store: see [`layer`](Self::layer).
-    pub around: L,
+    pub(super) namespace: Namespace,
+    pub(super) takeover: bool,
+    pub(super) jetstream: JetStream,
+    pub(super) stream_max_bytes: Option<i64>,
+    pub(super) in_flight: usize,
+    pub(super) bytes: usize,
+    pub(super) ack_wait: Duration,
+    pub(super) grace: Duration,
+    pub(super) reply_prefixes: Vec<String>,
+    around: L,
 }
 
 impl<L> ServiceOptions<L> {
-    /// The same in this namespace.
-    #[must_use]
-    pub fn namespace(self, namespace: Namespace) -> Self {
-        Self { namespace, ..self }
+    setters! {
+        /// The namespace that is served. Default: the one that the options for NATS name.
+        namespace: Namespace,
+        /// Whether it starts even beside another kind of service on the same subjects. Default: no.
+        takeover: bool,
+        /// Whether events come from a stream. Default: [`JetStream::Auto`].
+        jetstream: JetStream,
+        /// How large the stream may grow, in bytes; an event that does not fit is refused, and goes to the database. Default:
+        /// the server's limit.
+        stream_max_bytes: Option<i64>,
+        /// How many requests of one subject, and how many messages of the stream over all instances, are worked on at once;
+        /// more wait in the connection, or in the stream. Default: 1024.
+        in_flight: usize,
+        /// How many bytes of requests may wait or be worked on over all subjects. A request beyond them is dropped and counted
+        /// (`overruns`), and a client that waits for it takes another path. A service that shares a process with others is
+        /// bounded by its part of theirs, too: [`Namespaces::bytes`](super::Namespaces::bytes). Default: 32 MiB.
+        bytes: usize,
+        /// After how long without a word a message of the stream is given to another instance. Default: 30 s.
+        ack_wait: Duration,
+        /// How long finishing may take at the end. Requests that are not done then are counted as lost, messages stay in the
+        /// stream. Default: 10 s.
+        grace: Duration,
+        /// Prefixes of reply subjects that are answered to, beside `_INBOX`. Nothing but inboxes may lie there: an answer is
+        /// published under this service's rights, wherever a peer wants it.
+        reply_prefixes: Vec<String>,
     }
 
     /// A layer around the store, and around the layers that were named before. An error that it makes itself needs no request:
@@ -206,7 +215,7 @@ pub enum ServeError {
          {}", how(*mode), option(flag(*mode))
     )]
     OtherMode {
-        /// Its way.
+        /// How the other service takes events.
         mode: Mode,
     },
     /// A stream that is not ours stores what is sent to us.
@@ -215,7 +224,7 @@ pub enum ServeError {
          it (nats stream rm {stream}), or change its subjects"
     )]
     ForeignStream {
-        /// Its name.
+        /// The name of the stream.
         stream: String,
         /// One of our subjects that it stores.
         subject: String,
@@ -226,7 +235,7 @@ pub enum ServeError {
         instead(stream, *in_the_way)
     )]
     NotOurStream {
-        /// Its name.
+        /// The name of the stream.
         stream: String,
         /// How that is known.
         why: String,

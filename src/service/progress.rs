@@ -14,7 +14,7 @@ use crate::error::{Cause, Code};
 use crate::operation::Operation;
 use crate::store::Store;
 
-/// What is acknowledged, or taken without anybody waiting for an answer, is a notice after so long.
+/// What is acknowledged, or taken without a peer that waits for an answer, is a notice after this time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(500);
@@ -144,7 +144,7 @@ impl Stuck {
     }
 }
 
-/// So many of something, in words.
+/// A number and its noun, in words.
 pub(super) fn counted(count: u64, what: &str) -> String {
     let many = if count == 1 { "" } else { "s" };
     format!("{count} {what}{many}")

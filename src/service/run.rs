@@ -168,7 +168,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             }
         };
         if !matches!(over, Ok(Over::Again(_))) {
-            tracing::info!("shutting down: finishing what was taken");
+            tracing::info!("shutting down: draining in-flight requests");
         }
         if !matches!(over, Ok(Over::Again(Carries::Requests))) {
             stream.stop.cancel();

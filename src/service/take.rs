@@ -87,7 +87,7 @@ async fn change<O: Operation, D: Store<O>>(
         next = turn(connection, taking), if serves != Serves::Who => next,
     };
     if serves == Serves::Ping && taking == Taking::Yes {
-        // Until everybody who takes requests has answered them.
+        // Until every worker has answered its requests.
         shared.busy.wait().await;
     }
     next

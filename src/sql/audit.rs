@@ -17,14 +17,15 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::batch::strings::HOST;
 use super::sweep;
-use crate::operation::{Persist, Spec};
-use crate::store::text::Statement;
+use crate::operation::{Migration, Persist, Spec};
+use crate::store::text::{self, Statement};
 
 /// What may not be written to.
-const OURS: [&str; 4] = ["ledger", "meta", "dead_letters", "_sqlx_migrations"];
+pub(super) const OURS: [&str; 4] = ["ledger", "meta", "dead_letters", "_sqlx_migrations"];
 
-/// A text that will not do: an operation's, or a trigger of the file's.
+/// SQL that is refused: a statement of an operation, or a trigger of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unsound {
     /// Which, as the beginning of a sentence: "the operation hit: its statement 2".
     pub what: String,
@@ -38,13 +39,32 @@ impl fmt::Display for Unsound {
     }
 }
 
-/// Stands for the rows of a batch while statements are looked at.
-const ROWS: &str = "CREATE TEMP TABLE IF NOT EXISTS rows_of_a_batch (id TEXT, at INTEGER, op BLOB)";
+/// Stands for the rows of a batch while statements are looked at: a temporary table that no statement can name.
+struct Stand(String);
 
-const NO_ROWS: &str = "DROP TABLE temp.rows_of_a_batch";
+impl Stand {
+    async fn create(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
+        let name = format!("rows_{}", uuid::Uuid::new_v4().simple());
+        let sql = format!("CREATE TEMP TABLE {name} (id TEXT, at INTEGER, op BLOB)");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+        Ok(Self(name))
+    }
+
+    fn source(&self, name: &str) -> String {
+        format!("{name} (id, at, op) AS (SELECT id, at, op FROM temp.{}), {HOST}", self.0)
+    }
+
+    async fn drop(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        let sql = format!("DROP TABLE temp.{}", self.0);
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+    }
+}
 
 /// Every table of the file, with the pages at which it and its indices begin.
 const PAGES: &str = "SELECT tbl_name, rootpage FROM main.sqlite_schema WHERE rootpage > 0";
+
+/// The page of the list of what is temporary, which is not the rows of a batch.
+const LIST: i64 = 1;
 
 /// The number of the file among the databases of a connection, and that of what is temporary.
 const FILE: i64 = 0;
@@ -64,9 +84,14 @@ const FRAME: &str = "
     SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10) ORDER BY type, name), '')
     FROM main.sqlite_schema WHERE lower(tbl_name) IN ('ledger', 'meta', 'dead_letters')";
 
-/// A trigger before an insert fires for a row that is not inserted, too.
-const ON_LEDGER: &str =
-    "SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = 'ledger' LIMIT 1";
+/// A trigger on the ledger fires for a row that is not inserted, too; one on the others, as often as the framework writes.
+const ON_OURS: &str = "
+    SELECT name, lower(tbl_name) FROM main.sqlite_schema
+    WHERE type = 'trigger' AND lower(tbl_name) IN ('ledger', 'meta', 'dead_letters', '_sqlx_migrations') LIMIT 1";
+
+/// Whether the ledger takes an id once. One that is not there at all fails where it is used.
+const LEDGER: &str = "
+    SELECT count(*) = 0 OR (sum(pk) = 1 AND max(name = 'id' AND pk = 1)) FROM pragma_table_info('ledger', 'main')";
 
 /// The queries as they run, in the order of the operations; empty for what is none.
 pub(super) fn questions<O: Persist>() -> Vec<Arc<str>> {
@@ -79,7 +104,7 @@ pub(super) fn questions<O: Persist>() -> Vec<Arc<str>> {
     O::SPECS.iter().zip(O::ANSWERS).map(question).collect()
 }
 
-/// Looks at all texts of all operations.
+/// Looks at all statements of all operations.
 ///
 /// # Errors
 /// The first that will not do; or what SQLite says of anything else.
@@ -92,9 +117,9 @@ pub(super) async fn audit<O: Persist>(
     if sound().contains(&looked_at) {
         return Ok(None);
     }
-    sqlx::query(ROWS).execute(&mut *connection).await?;
-    let unsound = look::<O>(connection).await;
-    sqlx::query(NO_ROWS).execute(connection).await?;
+    let stand = Stand::create(connection).await?;
+    let unsound = look::<O>(connection, &stand).await;
+    stand.drop(connection).await?;
     if let Ok(None) = &unsound {
         let mut sound = sound();
         if sound.len() >= KEPT {
@@ -105,17 +130,36 @@ pub(super) async fn audit<O: Persist>(
     unsound
 }
 
-async fn look<O: Persist>(connection: &mut SqliteConnection) -> Result<Option<Unsound>, sqlx::Error> {
-    let trigger: Option<String> = sqlx::query_scalar(ON_LEDGER).fetch_optional(&mut *connection).await?;
-    if let Some(name) = trigger {
-        let why =
-            "fires on the ledger, which is the framework's, and for requests that are there already: drop it";
-        return Ok(Some(Unsound { what: format!("the trigger {name}"), why: why.to_owned() }));
+/// What the changes of schema say, before any of them is made.
+pub(super) fn migrations(tables: &[Migration]) -> Result<(), Unsound> {
+    for part in tables {
+        let texts = [Some(part.sql), part.only_if, part.tells];
+        if texts.iter().flatten().any(|sql| text::names(sql, "ledger")) {
+            let what = format!("the migration {} ({})", part.version, part.description);
+            return Err(Unsound { what, why: "names the ledger, which is the framework's".to_owned() });
+        }
+    }
+    Ok(())
+}
+
+async fn look<O: Persist>(
+    connection: &mut SqliteConnection,
+    stand: &Stand,
+) -> Result<Option<Unsound>, sqlx::Error> {
+    let trigger: Option<(String, String)> = sqlx::query_as(ON_OURS).fetch_optional(&mut *connection).await?;
+    if let Some((name, table)) = trigger {
+        let why = format!(
+            "fires on the {table}, which is the framework's, and for requests that are there already: drop it"
+        );
+        return Ok(Some(Unsound { what: format!("the trigger {name}"), why }));
+    }
+    let takes_ids_once: i64 = sqlx::query_scalar(LEDGER).fetch_one(&mut *connection).await?;
+    if takes_ids_once == 0 {
+        let why = "has lost its primary key, the id: restore a backup of the file".to_owned();
+        return Ok(Some(Unsound { what: "the table ledger".to_owned(), why }));
     }
     let pages = Pages::of(connection).await?;
-    let source =
-        |name| format!("{name} (id, at, op) AS (SELECT id, at, op FROM temp.rows_of_a_batch), {HOST}");
-    let (new, asked) = (source("new"), source("asked"));
+    let (new, asked) = (stand.source("new"), stand.source("asked"));
     for (kind, spec) in O::SPECS.iter().enumerate() {
         let unsound = |text: String, why| {
             Ok(Some(Unsound { what: format!("the operation {}: its {text}", spec.name), why }))
@@ -279,8 +323,8 @@ async fn explain(
         let (opcode, p1, p2, p3): (&str, i64, i64, i64) =
             (row.try_get("opcode")?, row.try_get("p1")?, row.try_get("p2")?, row.try_get("p3")?);
         match opcode {
-            "OpenRead" if p3 == TEMPORARY => uses.batch = true,
-            "OpenRead" => uses.reads.push(pages.table(p3, p2)),
+            "OpenRead" if p3 == TEMPORARY && p2 != LIST => uses.batch = true,
+            "OpenRead" | "ReopenIdx" => uses.reads.push(pages.table(p3, p2)),
             "OpenWrite" => uses.writes.push(pages.table(p3, p2)),
             "Clear" => uses.writes.push(pages.table(p2, p1)),
             "VUpdate" => uses.writes.push("a virtual table".to_owned()),

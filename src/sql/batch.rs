@@ -4,7 +4,7 @@
 mod known;
 mod plain;
 mod rows;
-pub(super) mod shown;
+pub(crate) mod shown;
 pub(super) mod strings;
 #[cfg(test)]
 mod tests;
@@ -289,7 +289,7 @@ async fn undo(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     }
 }
 
-/// Keeps dead letters; answers the number of the last one, 0 if all were kept before.
+/// Keeps dead letters; returns the number of the last one, 0 if all were kept before.
 pub(super) async fn bury(
     connection: &mut SqliteConnection,
     letters: &[DeadLetter],
@@ -307,7 +307,7 @@ fn removing(sweep: &Sweep) -> String {
     format!("BEGIN IMMEDIATE; {statements} SELECT changes(); {REMOVED}")
 }
 
-/// Removes what is old, in one transaction; answers how many rows, or what else the sweep counts.
+/// Removes what is old, in one transaction; returns how many rows, or what else the sweep counts.
 pub(super) async fn remove(connection: &mut SqliteConnection, removal: &Removal) -> Result<u64, sqlx::Error> {
     let sweep = removal.sweep;
     let query = sqlx::query(AssertSqlSafe(removing(sweep)))

@@ -17,7 +17,7 @@ use super::{SqliteOptions, Synchronous, error, sqlite};
 use crate::sqlite::limit;
 use crate::sqlite::place::Place;
 
-/// After about so many pages in the log. Each move syncs log and file.
+/// A checkpoint is due after about this many pages in the log. Each move syncs log and file.
 const ENOUGH: usize = 2000;
 
 /// What is to be moved is moved, until this is closed.
@@ -45,7 +45,7 @@ impl Checkpoints {
         Self { pages: 0, enough, wake, running: ended.drop_guard(), task }
     }
 
-    /// A transaction with so many operations was committed.
+    /// A transaction with this many operations was committed.
     pub(super) fn committed(&mut self, operations: usize) {
         // Measured on lines of chat: one alone writes some six pages, many share them.
         self.pages = self.pages.saturating_add(6 + operations / 4);

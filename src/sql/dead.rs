@@ -20,8 +20,9 @@ const DROP: &str = "DELETE FROM dead_letters WHERE id = $1";
 const IDS: &str = "SELECT id FROM dead_letters ORDER BY id";
 /// A dead letter as it lies in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BuriedLetter {
-    /// Its number.
+    /// The number of its row.
     pub id: i64,
     /// When it was first taken, in unix milliseconds.
     pub at: i64,
@@ -31,9 +32,9 @@ pub struct BuriedLetter {
     pub reason: String,
     /// The subject it came on.
     pub subject: String,
-    /// Its headers.
+    /// The headers of the message.
     pub headers: Vec<(String, String)>,
-    /// Its bytes.
+    /// The bytes of the message.
     pub payload: Vec<u8>,
 }
 
@@ -45,7 +46,7 @@ impl DeadLetters {
     /// Opens them. The database must be there, and have been opened by [`SqlxService`] once.
     ///
     /// # Errors
-    /// SQLite's.
+    /// An error of SQLite.
     pub async fn open(options: &SqliteOptions) -> Result<Self, Cause> {
         if let Err(e) = names::check(options.path()) {
             let file = options.path().display();
@@ -57,7 +58,7 @@ impl DeadLetters {
     /// The newest `limit` of them, newest first.
     ///
     /// # Errors
-    /// SQLite's.
+    /// An error of SQLite.
     pub async fn list(&mut self, limit: u32) -> Result<Vec<BuriedLetter>, Cause> {
         let rows = sqlx::query(LIST).bind(i64::from(limit)).fetch_all(&mut self.0).await;
         let rows = rows.map_err(|e| error::cause(&e))?;
@@ -67,7 +68,7 @@ impl DeadLetters {
     /// The numbers of all of them, oldest first.
     ///
     /// # Errors
-    /// SQLite's.
+    /// An error of SQLite.
     pub async fn ids(&mut self) -> Result<Vec<i64>, Cause> {
         sqlx::query_scalar(IDS).fetch_all(&mut self.0).await.map_err(|e| error::cause(&e))
     }
@@ -75,7 +76,7 @@ impl DeadLetters {
     /// The one of this number.
     ///
     /// # Errors
-    /// SQLite's.
+    /// An error of SQLite.
     pub async fn show(&mut self, id: i64) -> Result<Option<BuriedLetter>, Cause> {
         let row =
             sqlx::query(SHOW).bind(id).fetch_optional(&mut self.0).await.map_err(|e| error::cause(&e))?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// At the most so many are named.
+/// The largest number of processes that are named.
 #[cfg(target_os = "linux")]
 const NAMED: usize = 5;
 

@@ -19,7 +19,7 @@ const LEDGER: Migration =
 /// Where sqlx keeps what was applied.
 pub(super) const RECORD: &str = "_sqlx_migrations";
 
-/// Applies the ledger's migration and `tables`, as far as the file lacks them: all, or none. Answers whether it was another
+/// Applies the ledger's migration and `tables`, as far as the file lacks them: all, or none. Returns whether it was another
 /// program's file until then.
 pub(super) async fn migrate(
     file: &Path,
@@ -89,7 +89,7 @@ fn joined(parts: &[&Migration]) -> String {
     parts.iter().map(|part| part.sql).collect::<Vec<_>>().join("\n;\n")
 }
 
-/// Answers what was taken over, if another program had made the file.
+/// Returns what was taken over, if another program had made the file.
 async fn run(
     path: &Path,
     tables: &[Migration],

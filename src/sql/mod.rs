@@ -1,7 +1,20 @@
 //! The path on the database itself: [`SqlxService`], and the ledger that makes every operation take effect once.
+//!
+//! ```no_run
+//! use eitherway::Db;
+//! use eitherway::sql::{SqliteOptions, SqlxService};
+//! # use rosey::op::{Op, UserJoined};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = SqlxService::<Op>::open(&SqliteOptions::new("sqlite://app.db")?).await?;
+//! Db::new(store.clone()).call(UserJoined { username: "alice".into() }).await?;
+//! store.close().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod audit;
-mod batch;
+pub(crate) mod batch;
 mod checkpoint;
 pub(crate) mod concern;
 mod dead;
@@ -41,13 +54,11 @@ use tower::Service;
 
 pub use crate::store::{Retention, Swept};
 pub use audit::Unsound;
-#[doc(hidden)]
-pub use batch::shown::{BatchShown, StatementShown, sweep_texts, texts};
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
+use reader::SqliteReader;
 pub use sqlite::{OpenError, SqliteOptions};
 pub use stores::SqliteFiles;
-use reader::SqliteReader;
 use tracing::Instrument;
 pub use verify::{Finding, Verdict, verify};
 use writer::Start;
@@ -63,7 +74,7 @@ use crate::store::retention;
 use crate::answer::{End, cut};
 use crate::clock;
 use crate::error::{Cause, Code, Error};
-use crate::operation::{Persist, Spec};
+use crate::operation::{Persist, Spec, validate_set};
 use crate::reply::Reply;
 use crate::request::{Received, Request};
 use crate::sqlite::limit;
@@ -122,6 +133,8 @@ impl<O: Persist> SqlxService<O> {
     /// When the file cannot be opened, locked or migrated, or is newer than this program; when a statement of an operation
     /// cannot be prepared, or may not be what it is (see [`Definition::STATEMENTS`](crate::operation::Definition::STATEMENTS)).
     pub async fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
+        const { validate_set::<O>() };
+        audit::migrations(O::MIGRATIONS).map_err(OpenError::Unsound)?;
         let mut opened = sqlite::open(options, O::MIGRATIONS).await?;
         let unsound = limit::within(audit::audit::<O>(&mut opened.writer)).await;
         match unsound.map_err(|error| OpenError::of(options.path(), error))? {
@@ -159,14 +172,8 @@ impl<O: Persist> SqlxService<O> {
         if let Some(retention) = options.retention.clone() {
             let (reader, writes) = (Arc::clone(&reader), writes.downgrade());
             let keeper = Arc::clone(&keeper);
-            let kept = retention::keep_going::<O>(
-                retention,
-                keeper,
-                loaded.is_ok(),
-                reader,
-                writes,
-                ended.clone(),
-            );
+            let kept =
+                retention::keep_going::<O>(retention, keeper, loaded.is_ok(), reader, writes, ended.clone());
             tokio::spawn(kept.in_current_span());
         }
         let shared = Shared {
@@ -237,7 +244,7 @@ impl<O: Persist> SqlxService<O> {
         self.shared.future_tolerance
     }
 
-    /// Waits for a sign of life of the writer: at the most for the transaction it is in. Says nothing of the disk
+    /// Waits for a sign of life of the writer: at most for the transaction it is in. Says nothing of the disk
     /// or of locks, which operations tell. Cancel safe.
     ///
     /// # Errors

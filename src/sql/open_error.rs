@@ -24,9 +24,9 @@ pub enum OpenError {
     /// The file, or the lock beside it, cannot be opened.
     #[error("cannot open {}: {error}{}", path.display(), advice(error))]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: std::io::Error,
     },
     /// Another process has the lock beside the file, and keeps it.
@@ -49,24 +49,24 @@ pub enum OpenError {
         path = path.display()
     )]
     LogAlone {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
-    /// A text of an operation, or a trigger of the file, must not be what it is.
+    /// A statement of an operation, a migration, or a trigger of the file is refused.
     #[error("{0}")]
     Unsound(super::Unsound),
     /// The file was exchanged in the moment of opening.
     #[error("the database {} was deleted or replaced while it was being opened; try again", path.display())]
     Exchanged {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// SQLite says no.
     #[error("cannot open the database {}: {error}{}", path.display(), sqlite_advice(error))]
     Sqlite {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: sqlx::Error,
     },
     /// The file, or what SQLite keeps beside it, cannot be written.
@@ -76,7 +76,7 @@ pub enum OpenError {
         path.display()
     )]
     ReadOnly {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// Another program holds the file's lock.
@@ -86,7 +86,7 @@ pub enum OpenError {
         path.display()
     )]
     Busy {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// The file would be taken over, and another program has it open.
@@ -96,15 +96,15 @@ pub enum OpenError {
         path.display()
     )]
     InUse {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// The processes.
+        /// The processes that have it open.
         by: String,
     },
     /// The file was written by a newer program.
     #[error("the database {} is newer than this program (it has the change of schema {version}); use a newer {}", path.display(), hints().program)]
     Newer {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// The change that this program does not know.
         version: i64,
@@ -112,7 +112,7 @@ pub enum OpenError {
     /// The file has not been opened by this program for writing yet.
     #[error("the database {} is not of this program's schema yet; {} brings it there", path.display(), hints().migrate)]
     Older {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// A table is not there that every file of this schema has.
@@ -120,7 +120,7 @@ pub enum OpenError {
         "the database {} lacks the table {table}: another program has removed it. Restore a backup of the file", path.display()
     )]
     Lacks {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// The table.
         table: String,
@@ -128,9 +128,9 @@ pub enum OpenError {
     /// A change of schema failed; the file is as it was before the first one of this start.
     #[error("cannot migrate the database {}: {error}. The file is as it was", path.display())]
     Migrate {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: MigrateError,
     },
 }

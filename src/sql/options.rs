@@ -9,39 +9,39 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use super::Retention;
 use super::open_error::OpenError;
 use crate::request::Head;
+use crate::setters::setters;
 use crate::sqlite::{Synchronous, connect, files};
 
-/// How to open a SQLite database.
+/// How to open a SQLite database: a builder.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use eitherway::sql::{SqliteOptions, Synchronous};
+///
+/// # fn main() -> Result<(), eitherway::sql::OpenError> {
+/// let options = SqliteOptions::new("sqlite://shop.db")?
+///     .synchronous(Synchronous::Full)
+///     .busy_timeout(Duration::from_secs(1));
+/// # drop(options);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
     pub(super) path: PathBuf,
-    /// How durable a commit is.
-    pub synchronous: Synchronous,
-    /// How long an operation waits for a lock that another connection holds before it fails as `busy`.
-    pub busy_timeout: Duration,
-    /// How many writes may wait; more are refused as `overloaded`.
-    pub queue: usize,
-    /// Connections for reading.
-    pub readers: u32,
-    /// Whether a missing file is created.
-    pub create: bool,
-    /// Whether a file that another program has made, and that has none of our tables, is brought to our schema.
-    pub take_over: bool,
-    /// Who may read and write a new file, and what lies beside it: its owner alone, 0600. On Unix.
-    pub file_mode: u32,
-    /// How long what is kept, if what is old is to be removed.
-    pub retention: Option<Retention>,
-    /// How far in the future something may claim to have happened; what claims more is refused. A service takes what its
-    /// database takes.
-    pub future_tolerance: Duration,
-    /// How long ago something may claim to have happened, likewise.
-    pub past_tolerance: Duration,
-    /// The most bytes of an answer that is a list: of a longer one the oldest entries are left out. 1 MB, so that it is the
-    /// same over NATS.
-    pub answer_bytes: usize,
-    /// Whether the clock is right at the opening, whatever the file or a server knows of the time: an operator's word. It
-    /// is of that moment, and not of later leaps.
-    pub trust_clock: bool,
+    pub(super) synchronous: Synchronous,
+    pub(super) busy_timeout: Duration,
+    pub(super) queue: usize,
+    pub(super) readers: u32,
+    pub(super) create: bool,
+    pub(super) take_over: bool,
+    pub(super) file_mode: u32,
+    pub(super) retention: Option<Retention>,
+    pub(super) future_tolerance: Duration,
+    pub(super) past_tolerance: Duration,
+    pub(super) answer_bytes: usize,
+    pub(super) trust_clock: bool,
 }
 
 impl SqliteOptions {
@@ -79,6 +79,36 @@ impl SqliteOptions {
             answer_bytes: crate::answer::MOST,
             trust_clock: false,
         })
+    }
+
+    setters! {
+        /// How durable a commit is. Default: [`Synchronous::Normal`].
+        synchronous: Synchronous,
+        /// How long an operation waits for a lock that another connection holds before it fails as `busy`. Default: 400 ms.
+        busy_timeout: Duration,
+        /// How many writes may wait; more are refused as `overloaded`. Default: 4096.
+        queue: usize,
+        /// The number of connections for reading. Default: 4.
+        readers: u32,
+        /// Whether a missing file is created. Default: yes.
+        create: bool,
+        /// Whether a file that another program has made, and that has none of our tables, is migrated. Default: yes.
+        take_over: bool,
+        /// The mode of a new file and of those beside it, on Unix. Default: 0600.
+        file_mode: u32,
+        /// Retention periods, or `None` if nothing is to be removed. Default: those of the operations.
+        retention: Option<Retention>,
+        /// How far in the future an operation may claim to have happened; one that claims more is refused. A service takes
+        /// what its database takes. Default: [`Head::AHEAD`].
+        future_tolerance: Duration,
+        /// How long ago an operation may claim to have happened. Default: [`Head::BEHIND`].
+        past_tolerance: Duration,
+        /// The largest answer that is a list, in bytes; the oldest entries of a longer one are left out. Default: 1 MB, so
+        /// that the answer is the same over NATS.
+        answer_bytes: usize,
+        /// Whether the clock is right at the opening, whatever the file or a server knows of the time: an operator's word. It
+        /// does not cover later leaps. Default: no.
+        trust_clock: bool,
     }
 
     /// The file.

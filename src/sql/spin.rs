@@ -10,7 +10,7 @@ use tokio::task;
 
 /// For how long: a small transaction is over by then. A large one takes milliseconds, and is slept through.
 const AWAKE: Duration = Duration::from_micros(120);
-/// How many in a row are slept through at the most.
+/// The most waits in a row that are slept through.
 const MOST: u32 = 16;
 
 /// Stays awake for a transaction that is likely to be over in a moment.

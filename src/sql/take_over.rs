@@ -194,7 +194,7 @@ fn plural(number: i64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// So many are named in a line; of the rest, how many there are.
+/// How many are named in a line; the rest is counted.
 const NAMED: usize = 20;
 
 fn list(parts: impl ExactSizeIterator<Item = String>) -> String {

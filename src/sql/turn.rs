@@ -23,7 +23,7 @@ const SOON: Duration = Duration::from_millis(100);
 /// The pause after that: a writer that holds the lock does not check.
 const LATER: Duration = Duration::from_millis(5);
 /// For how long a hint is believed. No writer waits for longer; another program that has taken the lock may, and would make
-/// everybody slow.
+/// all of them slow.
 const BELIEVED: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -117,7 +117,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_lock_is_left_free_after_a_while_if_somebody_waits_and_only_then() {
         let (_dir, [mut writes, mut waits]) = turns();
-        assert_eq!(free_after(&mut writes, MINE).await, Duration::ZERO, "nobody waits");
+        assert_eq!(free_after(&mut writes, MINE).await, Duration::ZERO, "no process waits");
         waits.wait(Duration::ZERO).await;
         assert_eq!(free_after(&mut writes, MINE / 4).await, Duration::ZERO, "it has only begun");
         assert_eq!(free_after(&mut writes, MINE).await, YOURS);

@@ -26,14 +26,15 @@ pub struct Finding {
     pub row: String,
     /// The column.
     pub column: String,
-    /// What stands there; nothing, if it is null or there is no such row.
+    /// The value found; `None` if it is NULL or there is no such row.
     pub stands: Option<String>,
-    /// What must stand there.
+    /// The value expected.
     pub must_stand: Option<String>,
 }
 
 /// What [`verify`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Verdict {
     /// Values that were compared, by check.
     pub compared: BTreeMap<&'static str, u64>,

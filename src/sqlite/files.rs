@@ -95,7 +95,7 @@ pub(crate) fn warn_of_readers(path: &Path, mode: u32) {
     }
 }
 
-/// Takes the right to read and write from those that a new file would not give it to; answers the mode that it had, if that
+/// Takes the right to read and write from those that a new file would not give it to; returns the mode that it had, if that
 /// was another one.
 pub(crate) fn confine(path: &Path, mode: u32) -> Option<u32> {
     let found = mode_of(path).filter(|found| found & !mode != 0)?;

@@ -11,7 +11,7 @@ use tokio::time;
 /// How long SQLite may take to undo a transaction.
 const UNDO: Duration = Duration::from_secs(5);
 
-/// Runs a string of statements to its end (a stream that is dropped early leaves the transaction open); answers all
+/// Runs a string of statements to its end (a stream that is dropped early leaves the transaction open); returns all
 /// rows, and of each statement how many rows it changed.
 pub(crate) async fn run(
     connection: &mut SqliteConnection,

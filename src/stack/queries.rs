@@ -12,6 +12,7 @@ use crate::request::Request;
 /// Which path queries take first; the other one serves when the first cannot. Calls and events always go over
 /// NATS first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Queries {
     /// NATS first: the database work happens in the service's process.
     #[default]

@@ -11,9 +11,9 @@ pub struct DeadLetter {
     pub cause: Cause,
     /// The subject it came on.
     pub subject: String,
-    /// Its headers.
+    /// The headers of the message.
     pub headers: Vec<(String, String)>,
-    /// Its bytes.
+    /// The bytes of the message.
     pub payload: Vec<u8>,
 }
 

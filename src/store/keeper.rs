@@ -48,7 +48,7 @@ impl Default for Keeper {
 pub(crate) enum May {
     /// What is old by the clock.
     Remove {
-        /// When the ledger began anew, if it did: its rows are as old as that at the most.
+        /// When the ledger began anew, if it did: its rows are as old as that at most.
         ledger_from: Option<i64>,
     },
     /// Nothing: the clock is doubtful.

@@ -1,5 +1,14 @@
 //! What a database is to the rest of this crate: the trait [`Store`]. The database service, the guard of the direct path
-//! and the runtime know only this trait; SQLite behind it is in [`sql`](crate::sql).
+//! and the runtime know only this trait; SQLite behind it is in `sql`.
+//!
+//! ```
+//! use eitherway::operation::Operation;
+//! use eitherway::store::Store;
+//!
+//! async fn is_alive<O: Operation>(store: &impl Store<O>) -> bool {
+//!     store.ping().await.is_ok()
+//! }
+//! ```
 
 mod dead_letter;
 mod instances;

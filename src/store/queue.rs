@@ -99,9 +99,9 @@ pub(crate) struct Batch {
     pub(crate) rivals: Vec<(usize, oneshot::Sender<Answer>)>,
     pub(crate) letters: Vec<DeadLetter>,
     pub(crate) letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
-    /// At the most one: its transaction follows that of the operations.
+    /// At most one: its transaction follows that of the operations.
     pub(crate) removal: Option<(Removal, oneshot::Sender<Result<u64, Cause>>)>,
-    /// At the most one, likewise.
+    /// At most one, likewise.
     pub(crate) record: Option<(Record, oneshot::Sender<Result<(), Cause>>)>,
     pub(crate) barriers: Vec<oneshot::Sender<()>>,
     pub(crate) close: Option<oneshot::Sender<()>>,

@@ -37,15 +37,14 @@ const LEDGER: Sweep = Sweep::hours(
     ],
 );
 
-/// How long what is kept, and how often that is looked after.
+/// Retention periods, and how often they are enforced.
 ///
 /// Every sweep has a time of its own (see [`Sweep`]); `ledger` is that of the ledger, counted from when an operation was
 /// applied. Whatever can offer an operation again must have stopped doing so before its row in the ledger goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
     keep: BTreeMap<String, Duration>,
-    /// The pause between two rounds; the first comes a tenth of it after the start.
-    pub every: Duration,
+    every: Duration,
 }
 
 impl Default for Retention {
@@ -60,6 +59,12 @@ impl Retention {
     pub fn keep(mut self, name: impl Into<String>, time: Duration) -> Self {
         self.keep.insert(name.into(), time);
         self
+    }
+
+    /// The pause between two rounds; the first comes a tenth of it after the start. Default: one hour.
+    #[must_use]
+    pub fn every(self, every: Duration) -> Self {
+        Self { every, ..self }
     }
 
     /// The names that `O` has, each with the time that is kept.

@@ -12,6 +12,8 @@ pub(crate) struct Statement<'a> {
 /// A word, a parameter or a `;`, and where it ends.
 enum Token<'a> {
     Word(&'a str),
+    /// A name or a string, without its quotes.
+    Quoted(&'a str),
     Parameter(&'a str),
     Semicolon,
     Other,
@@ -43,7 +45,7 @@ impl<'a> Statement<'a> {
                 {
                     (with, rest) = (Some(true), &sql[at..]);
                 }
-                Token::Word(_) | Token::Other => {}
+                Token::Word(_) | Token::Quoted(_) | Token::Other => {}
             }
             words += 1;
         }
@@ -59,6 +61,46 @@ impl<'a> Statement<'a> {
                 let recursive = if *recursive { "RECURSIVE " } else { "" };
                 format!("WITH {recursive}{sources},\n{rest}\n")
             }
+        }
+    }
+}
+
+/// Whether each statement of this text reads or changes rows, and does nothing else.
+///
+/// # Errors
+/// What it is otherwise, as the end of a sentence that begins with its name.
+pub(crate) fn is_of_rows(sql: &str) -> Result<(), String> {
+    const OF_ROWS: [&str; 7] = ["SELECT", "VALUES", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE"];
+    let (mut at, mut first) = (0, true);
+    while let Some((token, end)) = next(sql, at)? {
+        at = end;
+        match token {
+            Token::Semicolon => first = true,
+            Token::Word(word) if OF_ROWS.iter().any(|other| word.eq_ignore_ascii_case(other)) => {
+                first = false
+            }
+            _ if first => return Err("is not SELECT, INSERT, UPDATE or DELETE".to_owned()),
+            // SQLite reads `$a(…)` as one name, whatever is between the brackets.
+            Token::Parameter(name) if sql[at..].starts_with('(') => {
+                return Err(format!("has a bracket behind the parameter {name}"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a table of this name may be meant somewhere in the text; also where the text has no end.
+pub(crate) fn names(sql: &str, table: &str) -> bool {
+    let mut at = 0;
+    loop {
+        match next(sql, at) {
+            Ok(Some((Token::Word(word) | Token::Quoted(word), _))) if word.eq_ignore_ascii_case(table) => {
+                return true;
+            }
+            Ok(Some((_, end))) => at = end,
+            Ok(None) => return false,
+            Err(_) => return true,
         }
     }
 }
@@ -90,9 +132,12 @@ fn next(sql: &str, mut at: usize) -> Result<Option<(Token<'_>, usize)>, String> 
             // Doubled, it stands for itself: the same as two, one behind the other.
             let quote = &sql[at..=at];
             let end = find(at + 1, quote).ok_or_else(|| format!("has a {quote} that is not closed"))?;
-            (Token::Other, end + 1)
+            (Token::Quoted(&sql[at + 1..end]), end + 1)
         }
-        b'[' => (Token::Other, find(at, "]").ok_or("has a [ that is not closed")? + 1),
+        b'[' => {
+            let end = find(at, "]").ok_or("has a [ that is not closed")?;
+            (Token::Quoted(&sql[at + 1..end]), end + 1)
+        }
         b'?' | b'$' | b':' | b'@' | b'#' => {
             let end = word_end(at + 1);
             (Token::Parameter(&sql[at..end]), end)
@@ -122,6 +167,52 @@ mod tests {
             "WITH RECURSIVE new AS (x), a AS (y) SELECT 1"
         });
         assert_eq!(over("INSERT INTO t SELECT 'WITH'"), "WITH new AS (x) INSERT INTO t SELECT 'WITH'");
+    }
+
+    #[test]
+    fn a_function_can_only_read_and_change_rows() {
+        for sql in [
+            "SELECT 1",
+            " /* a */ with a AS (SELECT $1) DELETE FROM t",
+            "SELECT ';COMMIT'; UPDATE t SET a = $1;",
+        ] {
+            assert_eq!(is_of_rows(sql), Ok(()), "{sql:?}");
+        }
+        for sql in [
+            "COMMIT",
+            "SELECT 1; COMMIT",
+            ";END",
+            "SELECT 1;/**/ROLLBACK",
+            "SELECT 1;-- no\nSAVEPOINT a",
+            "SELECT $a('); COMMIT; SELECT $a(')",
+            "SELECT $a::('); COMMIT; SELECT $a::(')",
+            "SELECT 'a",
+            "SELECT 1\0; COMMIT",
+            "\u{feff}COMMIT",
+            "PRAGMA writable_schema = 1",
+            "EXPLAIN COMMIT",
+            "\"SELECT\"",
+        ] {
+            assert!(is_of_rows(sql).is_err(), "{sql:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_is_named_however_it_is_quoted() {
+        for sql in [
+            "DROP TABLE ledger",
+            "x main.Ledger",
+            "\"LEDGER\"",
+            "[ledger]",
+            "`ledger`",
+            "'ledger'",
+            "x 'open",
+        ] {
+            assert!(names(sql, "ledger"), "{sql:?}");
+        }
+        for sql in ["CREATE TABLE ledgers (a)", "-- ledger\nSELECT 'the ledger'"] {
+            assert!(!names(sql, "ledger"), "{sql:?}");
+        }
     }
 
     #[test]

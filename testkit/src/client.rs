@@ -30,8 +30,7 @@ impl<O: Persist> Client<O> {
         let nats = NatsService::connect(NatsOptions::new(server.url())).await.unwrap();
         tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
         // A lock that lasts is to be an error soon.
-        let mut options = file.options();
-        options.busy_timeout = Duration::from_millis(100);
+        let options = file.options().busy_timeout(Duration::from_millis(100));
         let kept = OutboxFile::new();
         let outbox = kept.open().await;
         let builder = Runtime::builder().nats(nats.clone()).store(options).outbox(outbox.clone());

@@ -47,10 +47,8 @@ impl<O: Persist> DbFile<O> {
 
     /// How a process opens it.
     pub fn options(&self) -> SqliteOptions {
-        let mut options = SqliteOptions::new(&self.url()).unwrap();
         // A test machine may be so slow that a neighbour holds the lock for longer than the usual 400 ms.
-        options.busy_timeout = Duration::from_secs(4);
-        options
+        SqliteOptions::new(&self.url()).unwrap().busy_timeout(Duration::from_secs(4))
     }
 
     /// Opens it as one more process would.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, Message, Subscriber};
 use bytes::Bytes;
+use eitherway::__private::wire;
 use eitherway::Operation;
-use eitherway::nats::wire;
 use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 

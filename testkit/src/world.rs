@@ -40,7 +40,7 @@ impl<O: Persist> World<O> {
             JetStream::Off => NatsServer::start().await,
             _ => NatsServer::with_jetstream(store.path()).await,
         };
-        let options = ServiceOptions { jetstream, ..ServiceOptions::default() };
+        let options = ServiceOptions::default().jetstream(jetstream);
         let service = DbService::try_start(&server, &file, options).await.unwrap();
         let client = Client::start(&server, &file).await;
         Self { client, service, server, file, _store: store }

@@ -40,7 +40,7 @@ impl World {
     }
 
     async fn without_stream(server: NatsServer) -> Self {
-        Self::with(server, ServiceOptions { jetstream: JetStream::Off, ..ServiceOptions::default() }).await
+        Self::with(server, ServiceOptions::default().jetstream(JetStream::Off)).await
     }
 
     async fn with(server: NatsServer, options: ServiceOptions) -> Self {
@@ -187,7 +187,7 @@ async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_
     let peer = Peer::connect(&server).await;
     let _pretender = peer.pretend::<Op>("0").await;
     let _silent = peer.listen("rosey.db.message.log").await;
-    let options = NatsOptions { queue: QUEUE as usize, ..NatsOptions::new(server.url()) };
+    let options = NatsOptions::new(server.url()).queue(QUEUE as usize);
     let nats = eitherway::nats::NatsService::<Op>::connect(options).await.unwrap();
     tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
     let gone = || nats.client().statistics().out_messages.load(Ordering::Relaxed);
@@ -493,7 +493,7 @@ async fn a_service_refuses_to_start_beside_another_make_unless_it_takes_over() {
         matches!(&error, ServeError::Neighbour { subject, .. } if subject == "rosey.db.stats.recent_chat.get")
     );
     assert!(error.to_string().contains("the option `takeover`"), "{error}");
-    let takeover = ServiceOptions { takeover: true, ..ServiceOptions::default() };
+    let takeover = ServiceOptions::default().takeover(true);
     DbService::try_start(&server, &file, takeover).await.unwrap().stop().await;
 }
 

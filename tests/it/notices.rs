@@ -4,7 +4,7 @@
 use crate::support::*;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::RetentionPolicy::{Limits, WorkQueue};
-use eitherway::nats::stored;
+use eitherway::__private::stored;
 use eitherway::service::{JetStream, ServiceOptions};
 use eitherway::{Ack, Via};
 use rosey::op::{OutboundEnqueue, UserJoined};
@@ -81,7 +81,7 @@ async fn notices_or_nothing(peer: &Peer) -> bool {
 async fn a_foreign_stream_that_comes_later_is_named_once_and_settles_nothing_until_it_is_gone() {
     for jetstream in [JetStream::Off, JetStream::On] {
         let w = Durable::new().await;
-        let options = ServiceOptions { jetstream, ..ServiceOptions::default() };
+        let options = ServiceOptions::default().jetstream(jetstream);
         let service = w.try_serve(options).await.unwrap();
         let (nats, peer, context) = (w.client().await, Peer::connect(&w.server).await, w.context().await);
         assert_eq!(notices(&peer).await, (vec![], 0));

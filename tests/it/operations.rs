@@ -1,6 +1,7 @@
 //! Operations of one's own: whatever they say, each request takes effect once, and one that fails fails alone.
 #![allow(unreachable_pub)]
 
+mod adversary;
 mod answers;
 mod apply;
 mod encoded;

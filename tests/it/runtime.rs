@@ -26,15 +26,12 @@ async fn via<S: Stack<Op>>(db: &Db<S>, user: &str) -> Via {
 
 /// A store that says soon that it is locked.
 fn impatient(file: &DbFile) -> SqliteOptions {
-    let mut options = file.options();
-    options.busy_timeout = Duration::from_millis(50);
-    options
+    file.options().busy_timeout(Duration::from_millis(50))
 }
 
 /// A store that waits for a lock for as long as a test may last.
 fn patient(file: &DbFile) -> Builder<Op> {
-    let mut options = file.options();
-    options.busy_timeout = LIMIT;
+    let options = file.options().busy_timeout(LIMIT);
     Runtime::builder().store(options).stack(StackBuilder::new().db_timeout(LIMIT))
 }
 
@@ -274,8 +271,7 @@ async fn a_runtime_that_cannot_be_built_says_why_and_leaves_nothing_open() {
     assert!(matches!(held, BuildError::Outbox(_)), "{held}");
     assert!(!is_open(&file));
     holder.close().await;
-    let mut nats = eitherway::nats::NatsOptions::new("nats://127.0.0.1:1");
-    nats.inbox_prefix = Some("a.*".to_owned());
+    let nats = eitherway::nats::NatsOptions::new("nats://127.0.0.1:1").inbox_prefix(Some("a.*".to_owned()));
     let prefix = builder().nats(nats).outbox(kept.options()).build().await.map(drop).unwrap_err();
     assert!(matches!(prefix, BuildError::Nats(_)), "{prefix}");
     wait_until("the outbox is given back", || async {

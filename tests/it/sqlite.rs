@@ -27,8 +27,8 @@ impl Fixture {
 
 async fn open(dir: &tempfile::TempDir) -> Sqlx {
     let path = dir.path().join("rosey.db");
-    let mut options = SqliteOptions::new(path.to_str().unwrap()).unwrap();
-    options.past_tolerance = std::time::Duration::MAX; // the clock of these tests begins at 0
+    let options =
+        SqliteOptions::new(path.to_str().unwrap()).unwrap().past_tolerance(std::time::Duration::MAX); // the clock of these tests begins at 0
     Sqlx::open(&options).await.unwrap()
 }
 

@@ -222,7 +222,7 @@ async fn an_id_that_comes_with_something_else_is_refused_and_kept_for_a_person()
 #[tokio::test]
 async fn what_a_full_stream_refuses_goes_to_the_database() {
     let w = Durable::new().await;
-    let options = ServiceOptions { stream_max_bytes: Some(4096), ..on() };
+    let options = on().stream_max_bytes(Some(4096));
     w.try_serve(options).await.unwrap().stop().await;
     let nats = nats(&w.server).await;
     tokio::time::timeout(LIMIT, nats.takes(Kind::Event)).await.expect("the stream is recognised");
@@ -235,7 +235,7 @@ async fn what_a_full_stream_refuses_goes_to_the_database() {
     assert!(by[0] > 0 && by[1] > 0, "{by:?}");
     let refused = nats_only(&nats).call(joined("zoe")).await.unwrap_err();
     assert_eq!((refused.class(), refused.cause().code()), (Class::NotSent, Code::UNAVAILABLE), "{refused}");
-    let service = w.try_serve(ServiceOptions { stream_max_bytes: Some(4096), ..on() }).await.unwrap();
+    let service = w.try_serve(on().stream_max_bytes(Some(4096))).await.unwrap();
     w.emptied().await;
     assert_exactly_once(&w.file, 100).await;
     service.stop().await;
@@ -452,7 +452,7 @@ async fn a_service_refuses_to_start_over_a_foreign_stream_in_every_mode_and_name
     let w = Durable::new().await;
     declare(&w.context().await, "FOREIGN", "rosey.db.user.>").await;
     for jetstream in [JetStream::Auto, JetStream::On, JetStream::Off] {
-        let options = ServiceOptions { jetstream, ..ServiceOptions::default() };
+        let options = ServiceOptions::default().jetstream(jetstream);
         let refused = w.try_serve(options).await.map(drop).unwrap_err();
         assert!(
             matches!(&refused, ServeError::ForeignStream { stream, subject }
@@ -519,7 +519,7 @@ async fn two_services_share_the_stream_and_double_nothing() {
 async fn a_service_that_stops_under_load_leaves_the_rest_to_the_next_one_at_once() {
     let w = Durable::new().await;
     // Whoever had to wait for the stream's patience would wait for half an hour.
-    let options = || ServiceOptions { ack_wait: Duration::from_secs(1800), ..on() };
+    let options = || on().ack_wait(Duration::from_secs(1800));
     let service = w.try_serve(options()).await.unwrap();
     let nats = w.client().await;
     let db = nats_only(&nats);

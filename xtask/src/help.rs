@@ -156,9 +156,9 @@ or doubled.
 
 Usage: cargo xtask schedules [--runs N] [--seconds N] [--seed N]
 
-  --runs N      how many schedules; 25 if nothing is said
-  --seconds N   how long each lasts; 20 if nothing is said: some eleven minutes in all
-  --seed N      the seed of the first; 1 if nothing is said
+  --runs N      how many schedules; 25 by default
+  --seconds N   how long each lasts; 20 by default: some eleven minutes in all
+  --seed N      the seed of the first; 1 by default
 
 Examples:
   cargo xtask schedules

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::shown::clean;
 use eitherway::sql::{Finding, Verdict};
 
-/// So many rows are named in a sentence.
+/// How many rows are named in a sentence.
 const NAMED: usize = 5;
 
 /// What happened to a row.

@@ -102,12 +102,12 @@ async fn show(progress: Arc<Progress>) {
     }
 }
 
-/// What there is to say of answers that nobody waited for any more, if there were any.
+/// A sentence about answers that arrived when no request waited for them any more, if there were any.
 fn late(inbox: &InboxCounts) -> Option<String> {
     let InboxCounts { late, foreign, overruns, .. } = inbox;
     (late + foreign + overruns > 0).then(|| {
         format!(
-            "NATS: {late} answers came too late, {foreign} were somebody else's, {overruns} times answers came faster than \
+            "NATS: {late} answers came too late, {foreign} were for another client, {overruns} times answers came faster than \
              they were taken"
         )
     })

@@ -1,4 +1,4 @@
-//! Why the NATS client has ended a connection: it tells its log, and nobody else.
+//! Why the NATS client has ended a connection: it tells only its log.
 
 use std::fmt;
 use std::panic;
@@ -9,7 +9,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{FilterFn, LevelFilter, filter_fn};
 use tracing_subscriber::layer::Context;
 
-use eitherway::nats::unreadable;
+use eitherway::__private::unreadable;
 
 /// The client's crate, as it names itself in logs and in paths.
 const TARGET: &str = "async_nats";

@@ -105,7 +105,7 @@ fn contents(file: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Reads the file. What is wrong with it is said with line and column, and never with what stands there: that may be a
+/// Reads the file. What is wrong with it is said with line and column, and never with its value: that may be a
 /// password.
 fn read(command: &Command, file: PathBuf, text: fn(&Path) -> io::Result<String>) -> Source {
     let shown = file.display().to_string();

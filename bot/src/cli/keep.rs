@@ -37,13 +37,13 @@ impl KeepArgs {
     pub(super) fn retention(&self) -> Retention {
         let mut retention = Retention::default();
         if let Some(every) = self.sweep_every_ms {
-            retention.every = every;
+            retention = retention.every(every);
         }
         self.keep.iter().fold(retention, |retention, (name, time)| retention.keep(*name, *time))
     }
 }
 
-/// The periods that are in force if nothing is said, as `--keep` takes them.
+/// The periods that are in force by default, as `--keep` takes them.
 pub(super) fn usual() -> String {
     let said = |(name, time): (&str, Duration)| {
         let hours = time.as_secs() / 3600;

@@ -132,7 +132,7 @@ pub(super) fn reopen() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes a line to the file; answers whether it is there. A file that cannot be written, on a disk that is full say, ends
+/// Writes a line to the file; returns whether it is there. A file that cannot be written, on a disk that is full say, ends
 /// nothing: it is said once, and what could not be written is for stderr.
 pub(super) fn append(line: &str) -> bool {
     let mut held = file();

@@ -46,31 +46,30 @@ pub(super) struct Paths {
 
 impl NatsArgs {
     pub(super) fn options(&self, name: &str) -> NatsOptions {
-        NatsOptions {
-            credentials: self.nats_credentials.clone(),
-            inbox_prefix: self.nats_inbox_prefix.clone().filter(|prefix| !prefix.trim().is_empty()),
-            recognition: self.recognition_timeout_ms,
-            ..NatsOptions::new(&self.nats_url).name(name)
-        }
+        NatsOptions::new(&self.nats_url)
+            .name(name)
+            .credentials(self.nats_credentials.clone())
+            .inbox_prefix(self.nats_inbox_prefix.clone().filter(|prefix| !prefix.trim().is_empty()))
+            .recognition(self.recognition_timeout_ms)
     }
 }
 
 impl DatabaseArgs {
     fn options(&self, url: &str) -> Result<SqliteOptions, Failure> {
-        let mut options = SqliteOptions::new(url)?;
-        options.create = !self.existing;
-        // The way back is long: not by the way, by a command that asks or sends one thing.
-        options.take_over = self.retention.is_some();
-        options.file_mode = self.file_mode;
-        options.retention.clone_from(&self.retention);
-        options.future_tolerance = self.future_tolerance_ms;
-        options.past_tolerance = self.past_tolerance_days;
-        options.trust_clock = self.trust_clock;
-        options.synchronous = match self.synchronous {
+        let synchronous = match self.synchronous {
             SynchronousArg::Normal => Synchronous::Normal,
             SynchronousArg::Full => Synchronous::Full,
         };
-        Ok(options)
+        Ok(SqliteOptions::new(url)?
+            .create(!self.existing)
+            // The way back is long: not by the way, by a command that asks or sends one thing.
+            .take_over(self.retention.is_some())
+            .file_mode(self.file_mode)
+            .retention(self.retention.clone())
+            .future_tolerance(self.future_tolerance_ms)
+            .past_tolerance(self.past_tolerance_days)
+            .trust_clock(self.trust_clock)
+            .synchronous(synchronous))
     }
 
     /// The database that is named, or the usual one.
@@ -130,9 +129,8 @@ impl DatabaseArgs {
     /// and never creates it.
     async fn open_known(self, database: String) -> Result<SqlxService<Op>, Cause> {
         let unavailable = |why: String| Cause::new(Code::UNAVAILABLE, why);
-        let mut options =
-            self.named_or_usual().map_err(|failure| unavailable(failure.message().to_owned()))?;
-        options.create = false;
+        let options =
+            self.named_or_usual().map_err(|failure| unavailable(failure.message().to_owned()))?.create(false);
         if self.database_url.is_none() && !options.path().is_file() {
             return Err(unavailable("no database is open here; name one with --database-url".to_owned()));
         }
@@ -151,8 +149,7 @@ impl DatabaseArgs {
     }
 
     async fn find(&self, database: &str) -> Option<SqlxService<Op>> {
-        let mut options = self.options(DEFAULT_DATABASE).ok()?;
-        options.create = false;
+        let options = self.options(DEFAULT_DATABASE).ok()?.create(false);
         if !options.path().is_file() {
             return None;
         }
@@ -177,12 +174,10 @@ impl PathArgs {
     }
 
     fn nats_options(&self, name: &str) -> NatsOptions {
-        NatsOptions {
-            namespace: self.namespace.clone().unwrap_or_default(),
-            future_tolerance: self.database.future_tolerance_ms,
-            past_tolerance: self.database.past_tolerance_days,
-            ..self.nats.options(name)
-        }
+        let options = self.nats.options(name).namespace(self.namespace.clone().unwrap_or_default());
+        options
+            .future_tolerance(self.database.future_tolerance_ms)
+            .past_tolerance(self.database.past_tolerance_days)
     }
 }
 
@@ -291,7 +286,7 @@ impl Paths {
         Ok(paths)
     }
 
-    /// Waits until requests of this kind are sent over NATS; answers whether they are. Not longer than that may take, and
+    /// Waits until requests of this kind are sent over NATS; returns whether they are. Not longer than that may take, and
     /// only for a moment where it is known that there is no way.
     async fn recognised(&self, nats: &NatsService<Op>, kind: Kind) -> bool {
         let hopeless = async {
@@ -305,8 +300,9 @@ impl Paths {
         }
     }
 
-    /// Waits until there is a path at all: a database, the service on NATS, or its stream. Whoever cannot keep what he
-    /// reads must not begin to read; with an outbox he can, and waits only for as long as a service needs that is there.
+    /// Waits until there is a path at all: a database, the service on NATS, or its stream. A
+    /// bot that cannot keep what it reads must not begin to read; with an outbox it can, and waits only for a service that is
+    /// starting.
     ///
     /// With a database, until it is known whether a service is there: nothing is written to a copy of its file.
     pub(super) async fn usable(&self) {
@@ -332,7 +328,7 @@ impl Paths {
         nats.takes(Kind::Event).await;
     }
 
-    /// Waits until what the stream has taken from us is in the database; for whoever ends the service that applies it.
+    /// Waits until what the stream has taken from us is in the database; for the process that ends the service that applies it.
     pub(super) async fn applied(&self) {
         let Some(nats) = self.runtime.nats() else { return };
         if let Err(cause) = nats.applied(APPLIED).await {
@@ -340,7 +336,7 @@ impl Paths {
         }
     }
 
-    /// Ends the replay of the outbox; answers its file and what became of it, if there is one. Nothing is sent after it.
+    /// Ends the replay of the outbox; returns its file and what became of it, if there is one. Nothing is sent after it.
     pub(super) async fn replayed(&self) -> Option<(String, Report)> {
         let outbox = self.runtime.outbox()?;
         let drained = self.runtime.drain(GRACE).await;

@@ -9,8 +9,8 @@ use super::paths::Paths;
 use super::tally::millis;
 use super::{console, shown};
 use crate::op::{Op, Request};
+use eitherway::__private::wire;
 use eitherway::clock;
-use eitherway::nats::wire;
 use eitherway::operation::Operation;
 use eitherway::request::OpId;
 

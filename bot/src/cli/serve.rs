@@ -105,27 +105,25 @@ impl ServiceArgs {
     }
 
     pub(super) fn options(&self) -> ServiceOptions {
-        ServiceOptions {
-            takeover: self.takeover,
-            jetstream: match self.jetstream {
-                JetStreamArg::Auto => JetStream::Auto,
-                JetStreamArg::On => JetStream::On,
-                JetStreamArg::Off => JetStream::Off,
-            },
-            stream_max_bytes: self.stream_max_bytes,
-            ack_wait: self.stream_ack_wait_ms,
-            in_flight: self.in_flight,
-            bytes: self.requests_mib.saturating_mul(1 << 20),
-            reply_prefixes: self.reply_prefixes(),
-            ..ServiceOptions::default()
-        }
+        let jetstream = match self.jetstream {
+            JetStreamArg::Auto => JetStream::Auto,
+            JetStreamArg::On => JetStream::On,
+            JetStreamArg::Off => JetStream::Off,
+        };
+        ServiceOptions::default()
+            .takeover(self.takeover)
+            .jetstream(jetstream)
+            .stream_max_bytes(self.stream_max_bytes)
+            .ack_wait(self.stream_ack_wait_ms)
+            .reply_prefixes(self.reply_prefixes())
+            .in_flight(self.in_flight)
+            .bytes(self.requests_mib.saturating_mul(1 << 20))
     }
 }
 
 /// Reports what was served, and what was lost. `before` is how the rest of the command has ended.
 pub(super) fn report(served: &Served, before: Exit) -> Exit {
-    let Served { taken: _, done, repeated, refused, expired, failed, returned, lost, buried, overruns } =
-        served;
+    let Served { done, repeated, refused, expired, failed, returned, lost, buried, overruns, .. } = served;
     // A request that was delivered twice was served twice.
     let mut text = format!("stopped: {} served, {lost} lost", counted(*done, "request"));
     for (count, what) in [

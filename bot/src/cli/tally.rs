@@ -137,7 +137,7 @@ impl Tally {
         let State { rows, stretch } = &mut *state;
         let (Some(counts), Some(spec)) = (rows.get_mut(index), Op::SPECS.get(index)) else { return };
         counts.served.add(via, micros);
-        // It grows as it must: an operation takes hours at the most.
+        // It grows as it must: an operation takes hours at most.
         let _ = counts.took.record(micros);
         match spec.kind {
             Kind::Event => stretch.events.add(via, micros),

@@ -1,4 +1,4 @@
-//! What was served over which path, stretch by stretch, as lines of a file: for whoever wants to see an outage.
+//! What was served over which path, stretch by stretch, as lines of a file: to look at an outage.
 
 use std::path::Path;
 use std::time::Duration;

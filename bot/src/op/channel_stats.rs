@@ -21,19 +21,19 @@ pub struct ChannelStats {
     pub success: bool,
 }
 
-/// A maximum.
+/// A maximum, and when it was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peak {
-    /// How many.
+    /// The number of users.
     pub users: i64,
     /// When that was first reached, in unix seconds.
     pub timestamp: Option<i64>,
 }
 
-/// How much somebody said.
+/// How many lines a user wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chatter {
-    /// Who.
+    /// The name of the user.
     pub username: String,
     /// How many lines.
     pub chat_lines: i64,

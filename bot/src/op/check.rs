@@ -13,7 +13,7 @@ pub(super) const LONG: usize = eitherway::operation::MAX_PAYLOAD;
 /// The largest `limit` of a list.
 pub(super) const MOST: u32 = 10_000;
 
-/// A text that must be there.
+/// A string that must not be empty.
 pub(super) fn text(field: &str, value: &str, longest: usize) -> Result<(), Invalid> {
     if value.is_empty() {
         return Err(format!("{field}: is empty").into());
@@ -21,7 +21,7 @@ pub(super) fn text(field: &str, value: &str, longest: usize) -> Result<(), Inval
     optional_text(field, value, longest)
 }
 
-/// A text that may be empty.
+/// A string that may be empty.
 pub(super) fn optional_text(field: &str, value: &str, longest: usize) -> Result<(), Invalid> {
     if value.len() > longest {
         return Err(format!("{field}: {} bytes, at most {longest} are taken", value.len()).into());

@@ -39,7 +39,7 @@ eitherway::client! {
             OutboundMarkFailed { message_id, error: error.into(), permanent }, drop;
         /// The newest `limit` lines, oldest first.
         recent_chat(limit: u32) -> Vec<Line> => RecentChat { limit };
-        /// What is known of a user; nothing, if he was never seen.
+        /// What is known of a user; nothing about one who was never seen.
         user_stats(username: impl Into<String>) -> Option<UserStats> =>
             GetUserStats { username: username.into() }, |stats| stats.found.then_some(stats);
         /// What is known of the channel.

@@ -9,17 +9,17 @@ pub struct OpenSessions {}
 /// A session that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// Who.
+    /// The name of the user.
     pub username: String,
     /// Since when, in unix seconds.
     pub since: i64,
     /// Until when a bot is known to have watched, in unix seconds: its last status, or `since` if that is later.
-    /// Whoever has gone unseen was here until then.
+    /// Users who left unseen were here until then.
     #[serde(default)]
     pub watched_until: i64,
 }
 
-/// The joins and leaves of a user that are too old to be kept one by one, and that nobody can offer again: those
+/// The joins and leaves of a user that are too old to be kept one by one, and that cannot be offered again: those
 /// before the first that may still come again. The last of them stays, so that what comes next finds its neighbour.
 /// At most 32 at a time: a transaction stays short whatever was imported.
 macro_rules! old {

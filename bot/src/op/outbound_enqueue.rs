@@ -6,10 +6,10 @@ use eitherway::operation::{Check, Definition, Invalid, Spec};
 /// A message that the bot is to deliver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboundEnqueue {
-    /// To whom; nobody means the whole channel.
+    /// The recipient; `None` means the whole channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// What.
+    /// The message.
     pub content: String,
 }
 

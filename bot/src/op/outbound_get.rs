@@ -6,18 +6,18 @@ use eitherway::operation::{Check, Definition, Invalid, Spec};
 /// Claims messages that wait for a user, or for the whole channel, oldest first.
 ///
 /// What is handed out is leased to the request's id for 30 s of the database host's clock: the same request
-/// asked again gets the same messages, nobody else does. A claim that arrives more than 10 s late is refused: whoever
-/// asked has long been answered otherwise. So many are handed out as fit into an answer; the rest waits as before. A lease that ends without a mark counts as an attempt;
+/// asked again gets the same messages, no other request does. A claim that arrives more than 10 s late is refused: its
+/// sender has long been answered otherwise. As many are handed out as fit into an answer; the rest waits as before. A lease that ends without a mark counts as an attempt;
 /// the next one has to wait 2 minutes, then 4, and so on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboundGet {
-    /// Whose; nobody means the channel's only.
+    /// The recipient; `None` means messages to the channel only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// How many at most; 50 if nothing is said.
+    /// How many at most; 50 by default.
     #[serde(default = "check::number::<50>", deserialize_with = "check::number_or::<50, _>")]
     pub limit: u32,
-    /// Messages that failed this often are not handed out; 3 if nothing is said.
+    /// Messages that failed this often are not handed out; 3 by default.
     #[serde(default = "check::number::<3>", deserialize_with = "check::number_or::<3, _>")]
     pub max_retries: u32,
 }
@@ -27,9 +27,9 @@ pub struct OutboundGet {
 pub struct OutboundMessage {
     /// Its number, for the marks.
     pub id: i64,
-    /// To whom; nobody means the whole channel.
+    /// The recipient; `None` means the whole channel.
     pub username: Option<String>,
-    /// What.
+    /// The message.
     pub content: String,
     /// The same as `content`, under the name that Python peers read.
     pub message: String,

@@ -9,7 +9,7 @@ pub struct OutboundMarkFailed {
     /// The message's number.
     #[serde(deserialize_with = "check::integer")]
     pub message_id: i64,
-    /// Why.
+    /// The reason.
     #[serde(default)]
     pub error: String,
     /// Whether to give it up; else it is handed out again later.

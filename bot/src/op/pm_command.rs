@@ -6,9 +6,9 @@ use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
 /// A moderator gave the bot a command in a private message: the audit trail.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PmCommand {
-    /// Who.
+    /// The name of the user.
     pub username: String,
-    /// Which command.
+    /// The command.
     pub command: String,
     /// What followed it.
     #[serde(default)]

@@ -6,7 +6,7 @@ use eitherway::operation::{Check, Definition, Invalid, Spec, Sweep};
 /// The newest lines, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecentChat {
-    /// How many at most; 50 if nothing is said.
+    /// How many at most; 50 by default.
     #[serde(default = "check::number::<50>", deserialize_with = "check::number_or::<50, _>")]
     pub limit: u32,
 }

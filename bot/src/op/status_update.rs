@@ -50,7 +50,7 @@ status_data! {
     /// Users in the chat.
     #[serde(deserialize_with = "check::present")]
     current_chat_users: u32,
-    /// Connections.
+    /// The number of connections.
     #[serde(deserialize_with = "check::present")]
     current_connected_users: u32,
     /// Length of the playlist.
@@ -59,7 +59,7 @@ status_data! {
     /// What is playing.
     #[serde(deserialize_with = "check::present")]
     current_media_title: String,
-    /// How long that is: seconds, or a text such as `03:12`.
+    /// How long that is: seconds, or a string such as `03:12`.
     #[serde(deserialize_with = "check::present")]
     current_media_duration: Duration,
     /// When the bot started, in unix seconds.
@@ -78,7 +78,7 @@ pub enum Duration {
     Seconds(i64),
     /// Seconds with a fraction.
     Fraction(f64),
-    /// A text.
+    /// A string.
     Text(String),
 }
 

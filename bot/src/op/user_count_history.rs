@@ -6,7 +6,7 @@ use eitherway::operation::{Check, Definition, Invalid, Spec, Sweep};
 /// How many were in the channel, over the last hours of the database host's clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserCountHistory {
-    /// How many hours back; 24 if nothing is said.
+    /// How many hours back; 24 by default.
     #[serde(default = "check::number::<24>", deserialize_with = "check::number_or::<24, _>")]
     pub hours: u32,
 }
@@ -18,7 +18,7 @@ pub struct Count {
     pub timestamp: i64,
     /// Users in the chat.
     pub chat_users: i64,
-    /// Connections.
+    /// The number of connections.
     pub connected_users: i64,
 }
 

@@ -6,7 +6,7 @@ use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
 /// A user joined the channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserJoined {
-    /// Who.
+    /// The name of the user.
     pub username: String,
 }
 

@@ -6,14 +6,14 @@ use eitherway::operation::{Check, Definition, Invalid, Spec};
 /// What is known of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetUserStats {
-    /// Who.
+    /// The name of the user.
     pub username: String,
 }
 
 /// What is known of a user. Times are unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserStats {
-    /// Who.
+    /// The name of the user.
     pub username: String,
     /// The first join or line.
     pub first_seen: Option<i64>,
@@ -23,7 +23,7 @@ pub struct UserStats {
     pub total_chat_lines: Option<i64>,
     /// Seconds in the channel, over the sessions that have ended.
     pub total_time_connected: Option<i64>,
-    /// Since when the user has been here, if he is.
+    /// Since when the user has been here, if present.
     pub current_session_start: Option<i64>,
     /// Always true: a failure has no such answer.
     pub success: bool,

@@ -133,7 +133,7 @@ async fn kill_servers(options: ServiceOptions, stream: bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_with_a_stream_killed_at_any_moment_loses_nothing_and_doubles_nothing() {
     // What was on its way when the server died is not waited for: that would take half an hour.
-    kill_servers(ServiceOptions { ack_wait: Duration::from_secs(1800), ..on() }, true).await;
+    kill_servers(on().ack_wait(Duration::from_secs(1800)), true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -417,7 +417,7 @@ async fn what_cannot_be_acknowledged_is_delivered_again_and_has_no_second_effect
     let (server, file) = (NatsServer::with_config(&config).await, DbFile::new());
     let service = eitherway::nats::NatsOptions::new(server.url().replace("//", "//service:x@"));
     let (ready, is_ready) = tokio::sync::oneshot::channel();
-    let options = ServiceOptions { ack_wait: Duration::from_millis(200), ..on() };
+    let options = on().ack_wait(Duration::from_millis(200));
     tokio::spawn(eitherway::service::serve(
         service,
         file.open().await,
@@ -458,7 +458,7 @@ async fn what_cannot_be_acknowledged_is_delivered_again_and_has_no_second_effect
 async fn what_is_delivered_for_the_fifth_time_is_tried_with_nothing_beside_it() {
     let w = Durable::new().await;
     // Only a word brings it back, never the stream's patience.
-    let options = || ServiceOptions { ack_wait: Duration::from_secs(1800), ..on() };
+    let options = || on().ack_wait(Duration::from_secs(1800));
     w.try_serve(options()).await.unwrap().stop().await;
     let peer = Peer::connect(&w.server).await;
     let line = async |id: &str| {

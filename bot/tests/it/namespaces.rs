@@ -655,8 +655,8 @@ async fn an_outbox_is_kept_for_one_namespace_and_an_old_one_for_none() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let open = |file: &str, name: Option<&str>| {
-        let mut options = OutboxOptions::new(path(file));
-        options.namespace = name.map(namespace);
+        let options = OutboxOptions::new(path(file));
+        let options = name.map(namespace).into_iter().fold(options, OutboxOptions::namespace);
         async move { OutboxService::<Op>::open(&options).await }
     };
     // An old one, or one of no namespace: there is no difference.

@@ -12,6 +12,7 @@ use std::{error::Error, fmt, time::Duration};
 /// assert_eq!(rejected.class(), Class::NotSent);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Rejected {
     retry_after: Option<Duration>,
 }

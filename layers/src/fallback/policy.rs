@@ -14,6 +14,7 @@ pub enum Repeat {
 
 /// What happens to a request while the primary is not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Unready {
     /// The request waits, without a limit.
     Wait,

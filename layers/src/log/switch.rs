@@ -34,7 +34,7 @@ const PATHS: usize = 8;
 const OTHERS: &str = "[OTHERS]";
 
 /// No path has served yet.
-const NOBODY: usize = usize::MAX;
+const NONE: usize = usize::MAX;
 
 /// Applies a [`Switch`] to services. All of them, and all their clones, share one state.
 ///
@@ -224,7 +224,7 @@ impl Default for State {
         Self {
             what: "",
             tags: [const { OnceLock::new() }; PATHS],
-            named: AtomicUsize::new(NOBODY),
+            named: AtomicUsize::new(NONE),
             failing: AtomicBool::new(false),
             calls: [const { AtomicU64::new(0) }; PATHS + 1],
             failed: AtomicU64::new(0),

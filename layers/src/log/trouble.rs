@@ -78,6 +78,7 @@ impl fmt::Display for More {
 
 /// A period of failure that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Past {
     /// The number of occurrences.
     pub all: u64,

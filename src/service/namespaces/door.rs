@@ -33,7 +33,8 @@ impl Door {
     /// # Errors
     /// When connecting cannot even begin.
     pub(super) async fn open(nats: NatsOptions) -> Result<Self, ConnectError> {
-        let nats = NatsOptions { name: format!("{}-door", nats.name), ..nats };
+        let name = format!("{}-door", nats.name);
+        let nats = nats.name(name);
         let troubles = Arc::new(Troubles::new(&[]));
         let link = Link::open(nats.clone(), Carries::Requests, &troubles).await?;
         Ok(Self { nats, troubles, links: watch::Sender::new(link) })

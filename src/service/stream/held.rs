@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// After so many times of `ack_wait` the consumer is replaced, and the queue hands out all it holds again.
+/// After this many times `ack_wait` the consumer is replaced, and the queue hands out all it holds again.
 pub(super) const HELD: u32 = 2;
 
 /// For which message the consumer was replaced, and how often.

@@ -184,7 +184,7 @@ pub(super) fn begin<O: Operation, D: Store<O>>(
 }
 
 /// Applies a message, or keeps it as a dead letter; then acknowledges it. What the database's environment refuses is
-/// tried again until it is applied, or until `stop`: then the stream gets it back. Answers whether it is done.
+/// tried again until it is applied, or until `stop`: then the stream gets it back. Returns whether it is done.
 pub(super) async fn apply<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     begun: Begun<O, D>,

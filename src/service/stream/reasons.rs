@@ -63,7 +63,7 @@ pub(super) fn reason<O: Operation, D: Store<O>>(
     "the consumer hands out nothing, and no cause is known; it is replaced if that lasts. See the log of the NATS server".to_owned()
 }
 
-/// So many events, in words.
+/// A number of events, in words.
 pub(super) fn events(count: u64) -> String {
     counted(count, "event")
 }

@@ -1,10 +1,11 @@
 //! Operations that are applied by a function, one by one, each under a savepoint.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 use tokio::time;
 
@@ -12,34 +13,53 @@ use super::{Done, Failed, Outcome, REFUSED, Shared, hop};
 use crate::error::{Cause, Code};
 use crate::operation::{ApplyError, ApplyFn, Refusal, Spec, Tx};
 use crate::request::Head;
+use crate::sql::audit::OURS;
 use crate::sql::error;
 use crate::sqlite::limit;
 use crate::store::queue::Write;
+use crate::store::text;
 
 /// How long one call may take: the database is locked meanwhile.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// What keeps the ledger from the functions: its triggers refuse as long as there is a row in `applying`.
-const GUARD: &str = "
-    CREATE TEMP TABLE IF NOT EXISTS applying (id TEXT);
-    CREATE TEMP TRIGGER IF NOT EXISTS ledger_inserted BEFORE INSERT ON main.ledger WHEN EXISTS (SELECT 1 FROM applying)
-    BEGIN SELECT raise(ABORT, 'the ledger is the framework''s, and no operation writes to it'); END;
-    CREATE TEMP TRIGGER IF NOT EXISTS ledger_updated BEFORE UPDATE ON main.ledger WHEN EXISTS (SELECT 1 FROM applying)
-    BEGIN SELECT raise(ABORT, 'the ledger is the framework''s, and no operation writes to it'); END;
-    CREATE TEMP TRIGGER IF NOT EXISTS ledger_deleted BEFORE DELETE ON main.ledger WHEN EXISTS (SELECT 1 FROM applying)
-    BEGIN SELECT raise(ABORT, 'the ledger is the framework''s, and no operation writes to it'); END";
+/// What keeps the framework's tables from the functions: these triggers refuse as long as there is a row in this table.
+const APPLYING: &str = "eitherway_applying";
+
+static GUARD: LazyLock<String> = LazyLock::new(|| {
+    let mut sql = format!("CREATE TEMP TABLE IF NOT EXISTS {APPLYING} (id TEXT);\n");
+    for (table, change) in
+        OURS.iter().flat_map(|table| ["INSERT", "UPDATE", "DELETE"].map(|change| (table, change)))
+    {
+        sql += &format!(
+            "CREATE TEMP TRIGGER IF NOT EXISTS {table}_{change} BEFORE {change} ON main.{table}
+             WHEN EXISTS (SELECT 1 FROM {APPLYING})
+             BEGIN SELECT raise(ABORT, 'the table {table} is the framework''s, and no operation writes to it'); END;\n"
+        );
+    }
+    sql
+});
+
+/// What a function may run; the rest would end its transaction, or change what later ones work on.
+fn forbids(sql: &str) -> Result<(), String> {
+    text::is_of_rows(sql)?;
+    if text::names(sql, APPLYING) {
+        Err(format!("names {APPLYING}, which is the framework's"))
+    } else {
+        Ok(())
+    }
+}
 
 const BEGIN: &str = "
     SAVEPOINT operation;
     INSERT INTO ledger (id, operation, hash, occurred_at, applied_at, batch)
     VALUES ($4, $5, $6, $7, $2, $1) ON CONFLICT (id) DO NOTHING;
-    INSERT INTO applying (id) VALUES ($4)";
+    INSERT INTO eitherway_applying (id) VALUES ($4)";
 
 const KNOWN: &str = "ROLLBACK TO operation; RELEASE operation";
 
 /// The row is still there, and of this transaction.
 const END: &str = "
-    DELETE FROM applying;
+    DELETE FROM eitherway_applying;
     UPDATE ledger SET answer = json($5) WHERE id = $4 AND batch = $1;
     RELEASE operation";
 
@@ -61,7 +81,7 @@ pub(super) async fn apply(
     places: &[usize],
     done: &mut Done,
 ) -> Result<(), Failed> {
-    limit::within(sqlx::raw_sql(GUARD).execute(&mut *connection)).await?;
+    limit::within(sqlx::raw_sql(AssertSqlSafe(GUARD.as_str())).execute(&mut *connection)).await?;
     // A commit becomes a rollback, and an error.
     limit::within(connection.lock_handle()).await?.set_commit_hook(|| false);
     let mut result = Ok(());
@@ -96,9 +116,10 @@ async fn one(
     }
     let Write { id, occurred_at, trace, deadline, .. } = write;
     let head = Head { id: id.clone(), occurred_at: *occurred_at, trace: trace.clone(), deadline: *deadline };
-    let mut tx = Tx::new(connection);
+    let mut tx = Tx::new(connection, forbids);
     let call = AssertUnwindSafe(function(&write.payload, &mut tx, &head)).catch_unwind();
     let called = time::timeout(LONGEST, call).await;
+    let forbidden = tx.forbidden();
     let name = spec.name;
     let without = || {
         let why = "it has ended the transaction that it is applied in, or released its savepoint; that is the framework's";
@@ -106,6 +127,12 @@ async fn one(
     };
     let ended = |e| if error::is_of_the_environment(&e) { Failed::Sqlite(e) } else { without() };
     let failed = |why: String| Outcome::Refused(Cause::new(Code::REFUSED, format!("{name}: {why}")));
+    if let Some(why) = forbidden.filter(|_| matches!(called, Ok(Ok(_)))) {
+        hop(connection, sqlx::query(KNOWN)).await.map_err(ended)?;
+        done.failed += 1;
+        done.plain.push((place, failed(why)));
+        return Ok(());
+    }
     let outcome = match called {
         Ok(Ok(Ok(answer))) => {
             let answer = String::from_utf8(answer).unwrap_or_default();
@@ -123,7 +150,7 @@ async fn one(
             done.new += 1;
             Outcome::Refused(Cause::Refused(Box::new(refusal)))
         }
-        Ok(Ok(Err(ApplyError::Sqlite(e)))) if error::is_of_the_environment(&e) => return Err(e.into()),
+        Ok(Ok(Err(ApplyError::Sqlite(e)))) if is_of_the_environment(&e) => return Err(e.into()),
         undone => {
             hop(connection, sqlx::query(KNOWN)).await.map_err(ended)?;
             done.failed += 1;
@@ -137,6 +164,13 @@ async fn one(
     };
     done.plain.push((place, outcome));
     Ok(())
+}
+
+/// Whether all of the batch fails with this, and not only the call that returns it.
+fn is_of_the_environment(error: &sqlx::Error) -> bool {
+    let of_sqlite =
+        matches!(error, sqlx::Error::Database(_) | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed);
+    of_sqlite && error::is_of_the_environment(error)
 }
 
 /// A refusal as the ledger has kept it.

@@ -82,7 +82,7 @@ impl Place {
     /// The file is shorter, and reading all of it takes too long.
     pub(crate) fn unchecked(&self) -> String {
         format!(
-            "the database {} was made shorter by another program, by VACUUM as a rule, and it takes too long to read all of it \
+            "the database {} was made shorter by another program, usually by VACUUM, and it takes too long to read all of it \
              now. This process goes on with it; {} checks it",
             self.said.display(),
             hints().verify

@@ -70,16 +70,13 @@ impl Apply for Buy {
 
     async fn apply(&self, tx: &mut Tx<'_>, head: &Head) -> Result<i64, ApplyError> {
         CALLED.fetch_add(1, Ordering::SeqCst);
-        sqlx::query("INSERT INTO sales (op_id, item) VALUES ($1, $2)")
-            .bind(head.id.to_string())
-            .bind(&self.item)
-            .execute(&mut **tx)
-            .await?;
-        sqlx::query_scalar("UPDATE shelf SET count = count - 1 WHERE item = $1 AND count > 0 RETURNING count")
-            .bind(&self.item)
-            .fetch_optional(&mut **tx)
-            .await?
-            .ok_or_else(|| Refusal::new("out_of_stock", format!("there is no {} left", self.item)).into())
+        let sale = sqlx::query("INSERT INTO sales (op_id, item) VALUES ($1, $2)");
+        tx.execute(sale.bind(head.id.to_string()).bind(&self.item)).await?;
+        let take = "UPDATE shelf SET count = count - 1 WHERE item = $1 AND count > 0 RETURNING count";
+        match tx.fetch_optional(sqlx::query(take).bind(&self.item)).await? {
+            Some((left,)) => Ok(left),
+            None => Err(Refusal::new("out_of_stock", format!("there is no {} left", self.item)).into()),
+        }
     }
 }
 
@@ -98,9 +95,9 @@ impl Apply for Misbehave {
     const SPEC: Spec = Spec::call("misbehave", "shop.misbehave");
 
     async fn apply(&self, tx: &mut Tx<'_>, _: &Head) -> Result<Done, ApplyError> {
-        sqlx::query("UPDATE counters SET n = n + 1000").execute(&mut **tx).await?;
+        tx.execute(sqlx::query("UPDATE counters SET n = n + 1000")).await?;
         for sql in &self.sql {
-            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone())).execute(&mut **tx).await;
+            let done = tx.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone()))).await;
             if self.fails {
                 done?;
             }

@@ -60,13 +60,13 @@ impl Files {
 }
 
 fn options(path: &Path) -> SqliteOptions {
-    let mut options = SqliteOptions::new(path.to_str().unwrap()).unwrap();
-    options.readers = 1;
-    options.retention = None; // removing is part of the cases
-    options.past_tolerance = Duration::MAX; // their clock begins at 1
-    // Waiting for the other writer is no failure here.
-    options.busy_timeout = Duration::from_secs(30);
-    options
+    SqliteOptions::new(path.to_str().unwrap())
+        .unwrap()
+        .readers(1)
+        .retention(None) // removing is part of the cases
+        .past_tolerance(Duration::MAX) // their clock begins at 1
+        // Waiting for the other writer is no failure here.
+        .busy_timeout(Duration::from_secs(30))
 }
 
 async fn open(options: &SqliteOptions) -> SqlxService<Op> {

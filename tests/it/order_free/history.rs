@@ -165,7 +165,7 @@ fn time() -> impl Strategy<Value = i64> {
         // a peer that sends seconds: the arrival, moved into that second
         2 => (0i64..8, 0i64..8000).prop_map(|(second, arrival)| {
             let payload = format!(r#"{{"timestamp":{}}}"#, STARTS[0] / 1000 + second);
-            let head = eitherway::nats::wire::head(None, payload.as_bytes(), STARTS[0] + arrival).unwrap();
+            let head = eitherway::__private::wire::head(None, payload.as_bytes(), STARTS[0] + arrival).unwrap();
             head.occurred_at - STARTS[0]
         }),
     ]

@@ -60,8 +60,9 @@ fn reads_through(line: &str, plan: &[String]) -> bool {
 
 async fn statements(connection: &mut SqliteConnection) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let texts = eitherway::sql::texts::<Op>().into_iter().map(|(name, sql)| (name.to_owned(), sql));
-    for (name, sql) in texts.chain(eitherway::sql::sweep_texts::<Op>()) {
+    let texts =
+        eitherway::__private::shown::texts::<Op>().into_iter().map(|(name, sql)| (name.to_owned(), sql));
+    for (name, sql) in texts.chain(eitherway::__private::shown::sweep_texts::<Op>()) {
         let own = split(&sql)
             .filter(|statement| !statement.starts_with("BEGIN") && !statement.starts_with("COMMIT"));
         found.extend(own.map(|statement| (name.clone(), statement)));

@@ -8,11 +8,8 @@ use tokio::runtime::Handle;
 use super::*;
 
 fn often(file: &DbFile) -> SqliteOptions {
-    let mut options = file.options();
-    let mut retention = Retention::default();
-    retention.every = Duration::from_millis(20);
-    options.retention = Some(retention);
-    options
+    let retention = Retention::default().every(Duration::from_millis(20));
+    file.options().retention(Some(retention))
 }
 
 fn tasks() -> usize {
@@ -52,16 +49,14 @@ async fn a_service_that_is_closed_removes_no_more() {
 #[tokio::test]
 async fn a_schedule_that_is_not_wanted_is_none() {
     let file = DbFile::new();
-    let mut options = often(&file);
-    let mut added = async || {
+    let added = async |options: SqliteOptions| {
         let (before, service) = (tasks(), SqlxService::<Op>::open(&options).await.unwrap());
         let added = tasks() - before;
         drop(service);
         wait_until("its tasks end", || async { tasks() <= before }).await;
-        options.retention = None;
         added
     };
-    assert_eq!(added().await, added().await + 1);
+    assert_eq!(added(often(&file)).await, added(often(&file).retention(None)).await + 1);
 }
 
 #[tokio::test]
@@ -72,9 +67,7 @@ async fn while_somebody_else_holds_the_lock_nothing_is_taken_and_the_next_round_
         w.says("alice", second * 10 + 1).await;
     }
     let known = w.known(&["alice"]).await;
-    let mut options = w.file.options();
-    options.busy_timeout = Duration::from_millis(50);
-    options.retention = None;
+    let options = w.file.options().busy_timeout(Duration::from_millis(50)).retention(None);
     let hasty = SqlxService::<Op>::open(&options).await.unwrap();
     let mut other = w.file.connect().await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();

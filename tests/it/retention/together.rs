@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use eitherway::Stack;
-use eitherway::sql::SqliteOptions;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
@@ -70,9 +69,8 @@ async fn a_large_round_lets_others_write_all_the_time() {
     const LINES: i64 = 20_000;
     let w = World::new().await;
     old_lines(&w.db, w.old, LINES).await;
-    let mut options = w.file.options();
-    // what everybody else has
-    options.busy_timeout = SqliteOptions::new(&w.file.url()).unwrap().busy_timeout;
+    // the default
+    let options = w.file.options().busy_timeout(std::time::Duration::from_millis(400));
     let other = SqlxService::<Op>::open(&options).await.unwrap();
     let db = Db::new(other.clone());
 

@@ -100,7 +100,7 @@ async fn a_count_goes_into_the_history_and_the_record() {
     assert_eq!(told.fake.names(), ["user_count", "high_water", "user_count", "high_water"]);
     assert_eq!((&seen[0].payload, &seen[1].payload), (&both, &both));
     assert_eq!(seen[2].payload, json!({"chat_count": 3, "connected_count": 3}));
-    assert_eq!(seen[3].payload, json!({"chat_count": 3}), "connections that nobody counted set no record");
+    assert_eq!(seen[3].payload, json!({"chat_count": 3}), "connections that were not counted set no record");
     assert!(seen[..2].iter().all(|seen| seen.at == 5_000) && seen[0].id != seen[1].id);
 }
 

@@ -62,7 +62,7 @@ Examples:
   rosey config serve                               what is in force, without starting it
 
 The database is created if it does not exist. Several services may share one database. Ctrl-C
-finishes what was taken and ends; a second Ctrl-C ends at once.";
+finishes the requests in flight and ends; a second Ctrl-C ends at once.";
 
 const DEAD: &str = "\
 Examples:
@@ -168,7 +168,7 @@ impl Cli {
 }
 
 impl Command {
-    /// What is logged if nothing is said: those that run for long tell what they do.
+    /// The default log level: commands that run for long log what they do.
     pub(super) fn log(&self) -> &'static str {
         usual_log(match self {
             Self::Up(_) => "up",
@@ -180,7 +180,7 @@ impl Command {
     }
 }
 
-/// What the command of this name logs if nothing is said.
+/// What the command of this name logs by default.
 pub(super) fn usual_log(command: &str) -> &'static str {
     match command {
         "up" | "serve" | "bot" => "info",

@@ -66,7 +66,7 @@ pub(in crate::cli) struct DatabaseArgs {
     /// Retention periods, for a command that runs for long.
     #[arg(skip)]
     pub(in crate::cli) retention: Option<Retention>,
-    /// Whether the clock is right, by an operator's word.
+    /// Whether the clock is right, as the operator says.
     #[arg(skip)]
     pub(in crate::cli) trust_clock: bool,
 }

@@ -21,9 +21,9 @@ pub(super) struct Expected {
     pub(super) counts: Vec<Effect>,
     pub(super) most_users: i64,
     pub(super) most_connected: i64,
-    /// Everybody who joined or spoke.
+    /// All users who joined or spoke.
     pub(super) users: BTreeSet<String>,
-    /// Milliseconds in the channel, over sessions that ended, of everybody together.
+    /// Milliseconds in the channel, summed over all users' ended sessions.
     pub(super) connected_ms: i64,
     /// Sessions that never ended.
     pub(super) open_sessions: i64,
@@ -34,7 +34,7 @@ pub(super) struct Expected {
 impl Expected {
     /// How many operations the bot makes of it, but for a few.
     pub(super) fn operations(&self) -> u64 {
-        // Whoever joins is asked for, a count is noted and compared with the highest.
+        // Each user who joins is looked up, a count is noted and compared with the highest.
         let operations = 2 * self.joins.len() + self.leaves.len() + self.lines.len() + 2 * self.counts.len();
         operations as u64
     }

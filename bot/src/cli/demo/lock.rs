@@ -1,4 +1,4 @@
-//! Somebody else, who holds the lock of the database.
+//! Another process, which holds the lock of the database.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::super::exit::{Exit, Failure};
 
-/// How long to try: whoever writes leaves the lock free again and again.
+/// How long to try: a writer leaves the lock free between its transactions.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The write lock of a SQLite file, held until it is released or dropped.

@@ -218,7 +218,7 @@ mod tests {
     use super::super::story::{UNDER_WAY, WITH_NATS};
     use super::*;
 
-    /// Everything is well, but for so many calls that failed at the end; a bot that ended with this code, and so.
+    /// Everything is well, but for this many calls that failed at the end; a bot that ended with this code, and so.
     fn wrong(failed: u64, bot_ended: Option<i32>, ended: &str) -> Vec<String> {
         let row = json!({"operation": "outbound_get", "sent": failed, "nats": 0, "db": 0, "outbox": 0, "failed": failed,
                          "p50_us": 0, "p99_us": 0, "max_us": 0});

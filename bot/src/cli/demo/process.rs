@@ -35,7 +35,7 @@ impl Process {
         Ok(Self { name, child })
     }
 
-    /// Its input, for whoever asks first, if it was started with one.
+    /// Its input, for the first caller that asks, if it was started with one.
     pub(super) fn input(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
     }

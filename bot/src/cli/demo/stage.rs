@@ -106,7 +106,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until what the stream has acknowledged is applied, and ends the service in order; answers whether it had
+    /// Waits until what the stream has acknowledged is applied, and ends the service in order; returns whether it had
     /// lost nothing.
     pub(super) async fn close(&mut self) -> Result<bool, Failure> {
         self.mend().await?;
@@ -157,7 +157,7 @@ impl Stage {
         command.args(["bot", "--chat", "jsonl:-", "--database-url", &self.database, "--outbox", OUTBOX]);
         command.args(["--report", REPORT, "--timeline", TIMELINE, "--timeline-ms", "10"]);
         command.args(["--concurrency", &story::UNDER_WAY.to_string()]);
-        command.args(["--log", "debug"]); // every operation with its path, for whoever keeps the logs
+        command.args(["--log", "debug"]); // every operation with its path, for readers of the logs
         match &self.server {
             Some(server) => command.args(["--nats-url", &server.url()]),
             None => command.arg("--no-nats"),

@@ -55,7 +55,7 @@ impl Act {
     }
 }
 
-/// So many operations must have ended in a certain way: the number of a thousand that the recording leads to, and at
+/// How many operations must have ended in a certain way: the number of a thousand that the recording leads to, and at
 /// least one.
 type Shows = (u64, fn(&Stretch) -> u64);
 

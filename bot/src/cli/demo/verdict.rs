@@ -142,11 +142,11 @@ async fn values(
     messages: &Messages,
     readers: &SqlitePool,
 ) -> Result<Vec<Compared>, Failure> {
-    let everybody = i64::try_from(expected.users.len()).unwrap_or_default();
+    let users = i64::try_from(expected.users.len()).unwrap_or_default();
     let lines = count(&expected.lines);
     let mut values = Vec::new();
     for (value, recorded, sql) in [
-        ("users ever seen", everybody, "SELECT count(*) FROM user_stats"),
+        ("users ever seen", users, "SELECT count(*) FROM user_stats"),
         (
             "sessions still open",
             expected.open_sessions,

@@ -38,19 +38,19 @@ impl OutboxArgs {
         if path == OFF {
             return None;
         }
-        let mut options = OutboxOptions::new(path);
-        options.file_mode = file_mode;
-        options.metrics_prefix = "rosey";
-        options.most_events = self.outbox_events;
-        options.most_bytes = self.outbox_mib.saturating_mul(1 << 20);
-        options.synchronous = match self.outbox_synchronous {
+        let synchronous = match self.outbox_synchronous {
             SynchronousArg::Normal => Synchronous::Normal,
             SynchronousArg::Full => Synchronous::Full,
         };
+        let options = OutboxOptions::new(path)
+            .file_mode(file_mode)
+            .most_events(self.outbox_events)
+            .most_bytes(self.outbox_mib.saturating_mul(1 << 20))
+            .synchronous(synchronous);
         Some(options)
     }
 
-    /// Whether somebody has said which.
+    /// Whether the outbox was named.
     pub(super) const fn is_named(&self) -> bool {
         self.outbox.is_some()
     }

@@ -29,10 +29,11 @@ pub(in crate::cli) async fn open(
     paths: &PathArgs,
 ) -> Result<Option<OutboxService<Op>>, Failure> {
     let database = &paths.database;
-    let Some(mut options) = args.options(database.file_mode) else { return Ok(None) };
-    options.namespace = Some(paths.namespace.clone().unwrap_or_default());
-    options.future_tolerance = database.future_tolerance_ms;
-    options.past_tolerance = database.past_tolerance_days;
+    let Some(options) = args.options(database.file_mode) else { return Ok(None) };
+    let options = options
+        .namespace(paths.namespace.clone().unwrap_or_default())
+        .future_tolerance(database.future_tolerance_ms)
+        .past_tolerance(database.past_tolerance_days);
     let outbox = match OutboxService::open(&options).await {
         Ok(outbox) => outbox,
         Err(error) if args.is_named() => return Err(error.into()),
@@ -68,7 +69,7 @@ impl Report {
 
     /// What there is to say at the end, if there is anything.
     pub(in crate::cli) fn line(&self, file: &str) -> Option<String> {
-        let Self { replayed: Replayed { replayed, refused }, left } = self;
+        let Self { replayed: Replayed { replayed, refused, .. }, left } = self;
         if replayed + refused == 0 && left.is_empty() {
             return None;
         }

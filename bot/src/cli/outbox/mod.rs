@@ -34,7 +34,7 @@ pub(super) async fn run(global: &Global, args: OutboxCommand) -> Result<Exit, Fa
         return replay(global, file, &args).await;
     }
     let listing = match outbox::list(file).await {
-        // Nobody has needed one yet.
+        // None was needed yet.
         Err(OutboxError::Missing { .. }) => return Ok(show_missing(global, file)),
         listing => listing?,
     };
@@ -56,8 +56,7 @@ fn show_missing(global: &Global, file: &Path) -> Exit {
 async fn replay(global: &Global, file: &Path, args: &OutboxCommand) -> Result<Exit, Failure> {
     // Asked for the error: nothing is created here.
     outbox::list(file).await?;
-    let mut options = OutboxOptions::new(file);
-    options.namespace = Some(args.paths.namespace.clone().unwrap_or_default());
+    let options = OutboxOptions::new(file).namespace(args.paths.namespace.clone().unwrap_or_default());
     let outbox = OutboxService::<Op>::open(&options).await?;
     // A mistyped address creates no database that would take the events.
     let paths = Paths::open_for_one(&args.paths.clone().asking(), eitherway::operation::Kind::Event).await?;

@@ -46,7 +46,7 @@ pub(super) async fn run(global: &Global, file: &Path, args: &OutboxCommand) -> R
     Err(Failure::new(Exit::Failed, old.into_iter().chain(none).collect::<Vec<_>>().join("; ")))
 }
 
-/// Does it; answers also the ids of which there is none.
+/// Does it; returns also the ids of which there is none.
 async fn retry(outbox: &OutboxService<Op>, args: &OutboxCommand) -> Result<(Retried, Vec<String>), Failure> {
     let failed = |cause: eitherway::Cause| Failure::of(Exit::Unserved, &cause);
     if args.retry_refused {

@@ -48,8 +48,7 @@ async fn calls_and_queries_are_not_kept_and_their_refusal_weighs_nothing() {
 #[tokio::test]
 async fn a_full_outbox_refuses_clearly_and_takes_again_when_there_is_room() {
     let kept = OutboxFile::new();
-    let mut options = kept.options();
-    options.most_events = 100;
+    let options = kept.options().most_events(100);
     let w = World::with(kept, &options).await;
     let events: Vec<Request> = (0..150).map(event).collect();
     let results = send(&w.db, events.clone()).await;
@@ -72,8 +71,7 @@ async fn a_full_outbox_refuses_clearly_and_takes_again_when_there_is_room() {
 #[tokio::test]
 async fn the_room_that_events_need_is_bounded_too() {
     let kept = OutboxFile::new();
-    let mut options = kept.options();
-    options.most_bytes = 10_000;
+    let options = kept.options().most_bytes(10_000);
     let outbox = OutboxService::open(&options).await.unwrap();
     let db = Db::new(outbox.clone());
     let mut stored = 0;

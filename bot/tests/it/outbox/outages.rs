@@ -82,8 +82,8 @@ async fn what_waits_is_offered_the_oldest_first_with_the_id_the_time_and_the_tra
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_locked_sends_events_to_the_outbox_and_they_are_applied_when_the_lock_goes() {
     let w = World::new().await;
-    let mut options = SqliteOptions::new(&w.file.url()).unwrap();
-    options.busy_timeout = std::time::Duration::from_millis(50);
+    let options =
+        SqliteOptions::new(&w.file.url()).unwrap().busy_timeout(std::time::Duration::from_millis(50));
     w.direct.provide(SqlxService::open(&options).await.unwrap());
     let (_replaying, _task) = w.replay();
     let mut stranger = w.file.connect().await;

@@ -14,8 +14,7 @@ async fn two_services_under_constant_load_take_turns() {
     const CALLERS: u64 = 64;
     const EACH: u64 = 100;
     let file = DbFile::new();
-    let mut options = file.options();
-    options.busy_timeout = Duration::from_millis(400);
+    let options = file.options().busy_timeout(Duration::from_millis(400));
     let done = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     let mut callers = JoinSet::new();
     for side in 0..2 {
@@ -71,8 +70,7 @@ async fn one_caller_gets_through_beside_a_crowd() {
     const CROWD: u64 = 2000;
     const EACH: u64 = 8;
     let file = DbFile::new();
-    let mut options = file.options();
-    options.busy_timeout = Duration::from_millis(400);
+    let options = file.options().busy_timeout(Duration::from_millis(400));
     let [crowded, quiet] = [
         SqlxService::<rosey::op::Op>::open(&options).await.unwrap(),
         SqlxService::<rosey::op::Op>::open(&options).await.unwrap(),

@@ -77,7 +77,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Line, String> {
 
 impl Fields<'_> {
     fn body(&self) -> Result<Body, String> {
-        let event: String = required("event", self.event, "a text")?;
+        let event: String = required("event", self.event, "a string")?;
         Ok(match event.as_str() {
             "connect" | "connected" => Body::Connect,
             "disconnect" | "disconnected" => Body::Disconnect { reason: self.reason()? },
@@ -87,7 +87,7 @@ impl Fields<'_> {
                     optional("user_data", self.user_data, "an object with a username")?;
                 let user = match (self.user, &data) {
                     (None, Some(data)) => name("user_data", data.username.clone())?,
-                    (user, _) => name("user", required("user", user, "a text")?)?,
+                    (user, _) => name("user", required("user", user, "a string")?)?,
                 };
                 let user_data = data.unwrap_or_else(|| UserData::named(&user));
                 Body::UserJoin { user, user_data }
@@ -116,15 +116,15 @@ impl Fields<'_> {
     }
 
     fn user(&self) -> Result<String, String> {
-        name("user", required("user", self.user, "a text")?)
+        name("user", required("user", self.user, "a string")?)
     }
 
     fn content(&self) -> Result<String, String> {
-        without_nul("content", required("content", self.content, "a text")?)
+        without_nul("content", required("content", self.content, "a string")?)
     }
 
     fn reason(&self) -> Result<Option<String>, String> {
-        optional("reason", self.reason, "a text")?.map(|reason| without_nul("reason", reason)).transpose()
+        optional("reason", self.reason, "a string")?.map(|reason| without_nul("reason", reason)).transpose()
     }
 
     /// The id: a string, or the digits of a number. Parsing the number could make two long ids equal. An
@@ -134,7 +134,7 @@ impl Fields<'_> {
         if raw.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
             return Ok(Some(raw.to_owned()));
         }
-        let text: Option<String> = optional("id", self.id, "a text or a number")?;
+        let text: Option<String> = optional("id", self.id, "a string or a number")?;
         Ok(text.filter(|text| !text.is_empty()))
     }
 }
@@ -250,12 +250,12 @@ mod tests {
             (b"[1]", "not a JSON object"),
             (b"null", "not a JSON object"),
             (b"{}", "event: is missing"),
-            (b"{\"event\":7}", "event: expected a text"),
+            (b"{\"event\":7}", "event: expected a string"),
             (b"{\"event\":\"explode\"}", "unknown event `explode`"),
             (b"{\"event\":\"error\"}", "unknown event `error`"),
             (b"{\"event\":\"user_join\"}", "user: is missing"),
             (b"{\"event\":\"user_join\",\"user\":\"\"}", "user: a name is empty"),
-            (b"{\"event\":\"user_leave\",\"user\":7}", "user: expected a text, not 7"),
+            (b"{\"event\":\"user_leave\",\"user\":7}", "user: expected a string, not 7"),
             (b"{\"event\":\"user_leave\",\"user\":null}", "user: is missing"),
             (b"{\"event\":\"message\",\"user\":\"a\"}", "content: is missing"),
             (b"{\"event\":\"message\",\"user\":\"a\",\"content\":{}}", "content: expected"),

@@ -99,9 +99,7 @@ async fn a_day_later(folder: &Folder, retention: Retention) {
 }
 
 fn options(folder: &Folder, retention: Option<Retention>) -> SqliteOptions {
-    let mut options = SqliteOptions::new(folder.file().to_str().unwrap()).unwrap();
-    options.retention = retention;
-    options
+    SqliteOptions::new(folder.file().to_str().unwrap()).unwrap().retention(retention)
 }
 
 /// An operator who forgets the line `keep` has a day to notice.
@@ -109,8 +107,7 @@ fn options(folder: &Folder, retention: Option<Retention>) -> SqliteOptions {
 async fn nothing_is_removed_in_the_first_day_whatever_was_said_or_not() {
     let folder = Folder::made_by(&[H, HUNDRED_DAYS]).await;
     let before = folder.history().await;
-    let mut often = Retention::default();
-    often.every = Duration::from_millis(50);
+    let often = Retention::default().every(Duration::from_millis(50));
     let service = SqlxService::<Op>::open(&options(&folder, Some(often))).await.unwrap();
     // Several rounds would have passed; it is the absence of something that is waited for.
     tokio::time::sleep(Duration::from_millis(400)).await;

@@ -1,0 +1,29 @@
+//! For the macros of this crate and the other packages of its repository. It is no part of the public interface and changes
+//! without notice.
+
+pub use crate::operation::definition::{decode, decode_json, encode, encode_json};
+pub use crate::operation::validate::validate_set;
+
+/// The headers and bodies of the wire.
+#[cfg(feature = "nats")]
+pub mod wire {
+    pub use crate::nats::wire::*;
+}
+
+/// How a stream names its database.
+#[cfg(feature = "nats")]
+pub mod stored {
+    pub use crate::nats::stored::*;
+}
+
+/// Messages that end a connection.
+#[cfg(all(feature = "nats", feature = "sqlite"))]
+pub mod unreadable {
+    pub use crate::nats::unreadable::*;
+}
+
+/// The SQL that runs, for benches and tests that look at it from outside.
+#[cfg(feature = "sqlite")]
+pub mod shown {
+    pub use crate::sql::batch::shown::*;
+}
