@@ -87,6 +87,7 @@ mod deadline;
 pub mod docs;
 pub mod error;
 mod head;
+#[cfg(any(feature = "nats", feature = "sqlite"))]
 mod headers;
 pub mod health;
 #[cfg(test)]

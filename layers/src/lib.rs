@@ -15,13 +15,14 @@
 //! use std::convert::Infallible;
 //! use std::time::Duration;
 //!
-//! use eitherway_layers::{Elapsed, FallbackExt, Timeout};
+//! use eitherway_layers::{Elapsed, FallbackError, FallbackExt, Timeout};
 //! use tower::service_fn;
 //!
 //! let remote = service_fn(|n: u32| async move { Ok::<_, Elapsed>(n + 1) });
 //! let local = service_fn(|n: u32| async move { Ok::<_, Infallible>(n + 1) });
 //! // The same request goes to `local` if `remote` fails, or does not answer in time.
-//! let both = Timeout::new(remote, Duration::from_secs(2)).fallback_to(local);
+//! let both = Timeout::new(remote, Duration::from_secs(2))
+//!     .fallback_to::<_, FallbackError<Elapsed, Infallible>>(local);
 //! # drop(both);
 //! ```
 //!

@@ -140,6 +140,7 @@ pub trait Operation: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// Those of [`decode_answer`](Self::decode_answer), where it is read.
+    #[allow(clippy::boxed_local)] // what is forwarded keeps the box
     fn forward_answer(index: usize, json: Box<RawValue>) -> Result<Self::Answer, Invalid> {
         Self::decode_answer(index, json.get().as_bytes())
     }

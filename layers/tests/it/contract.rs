@@ -1,8 +1,6 @@
 //! The contract of every layer with its inner service and with its caller.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Error, Req, Via, read, strict::Strict};
 use eitherway_layers::{
     BreakerLayer, Class, FallbackExt, KeyedBreakerLayer, LogLayer, SwitchLayer, TimeoutLayer,
     breaker::Config,
@@ -16,7 +14,6 @@ use std::{
     task::{Context, Poll, Wake},
     time::Duration,
 };
-use support::{Error, Req, Via, read, strict::Strict};
 use tower::{Layer, Service, ServiceExt};
 
 /// Records whether it was woken.
@@ -110,7 +107,7 @@ async fn timeout_keeps_the_contract() {
 
 #[tokio::test]
 async fn log_keeps_the_contract() {
-    let (_events, _guard) = support::events::Events::catch(tracing::Level::TRACE);
+    let (_events, _guard) = crate::support::events::Events::catch(tracing::Level::TRACE);
     keeps_the_contract(|| LogLayer::new("[NATS]"));
     keeps_the_contract(|| LogLayer::new("[TOTAL]").last());
 }

@@ -1,11 +1,8 @@
 //! The layers together, in the order of the standard stack.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Error, Req, Via, read};
 use eitherway_layers::{Class, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer};
 use std::{future::ready, time::Duration};
-use support::{Error, Req, Via, read};
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,4 @@
 //! Runs each example, and checks its output.
-#![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 

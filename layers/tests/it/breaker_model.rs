@@ -1,9 +1,7 @@
 //! The breaker against a naive model: any history of calls, answers, drops, time and signals ends in the same
 //! state.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Error, Req, Via, read};
 use eitherway_layers::{
     Breaker, Class,
     breaker::{Config, State},
@@ -15,7 +13,6 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use support::{Error, Req, Via, read};
 use tokio::{sync::oneshot, time::advance};
 use tokio_test::task;
 use tower::{Service, ServiceExt, service_fn};

@@ -1,13 +1,12 @@
 //! Promises of `Fallback`.
-#![allow(clippy::unwrap_used, clippy::type_complexity)]
+#![allow(clippy::type_complexity)]
 
 mod drops;
 mod errors;
 mod readiness;
 mod reroute;
-#[path = "../support/mod.rs"]
-mod support;
 
+use crate::support::{Error, Req, Via, read, strict::Strict, write};
 use eitherway_layers::{
     Class, Classify, Elapsed, Fallback, FallbackError, FallbackExt, FallbackLayer,
     breaker::Rejected,
@@ -26,7 +25,6 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use support::{Error, Req, Via, read, strict::Strict, write};
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt, service_fn};

@@ -1,5 +1,4 @@
 //! Promises of `Breaker`.
-#![allow(clippy::unwrap_used)]
 
 mod handle;
 mod keyed;
@@ -7,9 +6,8 @@ mod open;
 mod opens;
 mod outcomes;
 mod probes;
-#[path = "../support/mod.rs"]
-mod support;
 
+use crate::support::{Error, Req, Via, read, strict::Strict};
 use eitherway_layers::{
     Breaker, BreakerLayer, Class, Failure,
     breaker::{Config, Rejected, State},
@@ -19,7 +17,6 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use support::{Error, Req, Via, read, strict::Strict};
 use tokio::{sync::oneshot, time::advance};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt, service_fn};

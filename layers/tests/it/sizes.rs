@@ -1,13 +1,11 @@
 //! The memory cost of a call: the future of each layer is the inner one and a few words.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::print_stdout)]
 
-mod support;
-
+use crate::support::{Error, Req, Via, read};
 use eitherway_layers::{
     BreakerLayer, FallbackExt, KeyedBreakerLayer, LogLayer, SwitchLayer, TimeoutLayer, breaker::Config,
 };
 use std::{future::Ready, mem::size_of_val, time::Duration};
-use support::{Error, Req, Via, read};
 use tower::{Layer, Service, service_fn};
 
 type Answer = Result<Via, Error>;

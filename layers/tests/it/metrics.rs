@@ -1,9 +1,6 @@
 //! Promises of `Metrics` and `CountReroutes`.
-#![cfg(feature = "metrics")]
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Error, Req, Via, read, write};
 use eitherway_layers::{
     Class, FallbackExt, MetricsLayer,
     fallback::{ByClass, CountReroutes, Unready},
@@ -14,7 +11,6 @@ use std::{
     future::{Future, pending, ready},
     time::Duration,
 };
-use support::{Error, Req, Via, read, write};
 use tokio::time::{advance, sleep};
 use tokio_test::{assert_pending, task};
 use tower::{Layer, ServiceExt, service_fn};

@@ -1,8 +1,7 @@
 //! Promises of `Timeout`.
-#![allow(clippy::unwrap_used, clippy::type_complexity)]
+#![allow(clippy::type_complexity)]
 
-mod support;
-
+use crate::support::{Error, Req, Via, read, write};
 use eitherway_layers::{Elapsed, Timeout, TimeoutLayer};
 use proptest::prelude::*;
 use std::{
@@ -10,7 +9,6 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use support::{Error, Req, Via, read, write};
 use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::{Service, ServiceExt, service_fn};

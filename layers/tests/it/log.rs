@@ -1,19 +1,16 @@
 //! Promises of `Log` and `Switch`.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{
+    Error, Req, Via,
+    events::{Events, Guard},
+    read, write,
+};
 use eitherway_layers::{
     Breaker, Class, Elapsed, Failure, LogLayer, ServedBy, SwitchLayer, breaker::Config, log::Trouble,
 };
 use std::{
     future::{pending, ready},
     time::Duration,
-};
-use support::{
-    Error, Req, Via,
-    events::{Events, Guard},
-    read, write,
 };
 use tokio::time::{advance, sleep};
 use tokio_test::{assert_pending, task};

@@ -2,7 +2,7 @@
 
 use super::*;
 use eitherway_layers::KeyedBreakerLayer;
-use support::write;
+use crate::support::write;
 use tower::limit::ConcurrencyLimitLayer;
 
 fn of_reads_and_writes() -> KeyedBreakerLayer<impl Fn(&Req) -> usize + Clone> {

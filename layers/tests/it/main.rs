@@ -1,0 +1,17 @@
+//! The layers as their users see them. One binary; what measures allocations has one of its own, because a subscriber that another test
+//! installs makes the whole process look at its events anew.
+#![allow(clippy::unwrap_used)]
+
+mod breaker;
+mod breaker_model;
+mod contract;
+mod examples;
+mod fallback;
+mod log;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod sizes;
+mod stack;
+#[path = "../support/mod.rs"]
+mod support;
+mod timeout;
