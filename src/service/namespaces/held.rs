@@ -126,8 +126,10 @@ impl Held {
             }
         }
         let Some(spec) = operation else { return Served::default() };
-        let lost = u64::from(message.reply.is_none() && spec.writes());
-        Served { taken: 1, failed: 1 - lost, lost, ..Served::default() }
+        let failed = u64::from(message.reply.is_some());
+        // Where it is not known whether a stream has it, it may be there.
+        let lost = u64::from(failed == 0 && spec.writes() && self.stored == Some(false));
+        Served { taken: failed + lost, failed, lost, ..Served::default() }
     }
 }
 

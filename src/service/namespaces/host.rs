@@ -31,6 +31,8 @@ use crate::store::Stores;
 
 /// How often it is looked which namespaces there are.
 const LIST: Duration = Duration::from_secs(1);
+/// How long that may take, on a disk that hangs.
+const SLOW: Duration = Duration::from_secs(5);
 /// One that is missing so often in a row is not served any more: a file that is exchanged is missing for a moment.
 const MISSING: u32 = 3;
 /// The same of one that was never there: what was asked for could not be created.
@@ -197,9 +199,13 @@ where
     /// Looks which there are: begins those that are new, and ends those that are gone.
     async fn look(&mut self) {
         self.begun.clear();
-        let listed = match self.host.stores.list().await {
-            Ok(listed) => listed,
-            Err(why) => return self.say(&Namespace::none(), why),
+        let listed = match time::timeout(SLOW, self.host.stores.list()).await {
+            Ok(Ok(listed)) => listed,
+            Ok(Err(why)) => return self.say(&Namespace::none(), why),
+            Err(_) => {
+                let why = format!("which namespaces there are is not told within {SLOW:?}");
+                return self.say(&Namespace::none(), why);
+            }
         };
         self.said.remove(&Namespace::none());
         for known in self.known.values_mut() {
