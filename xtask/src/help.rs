@@ -107,7 +107,7 @@ Usage: cargo xtask bench NAME [ARGS]
   NAME   the name of the file there without its ending; left out, the names are listed
   ARGS   for the bench
 
-Criterion measures `direct_vs_nats`, `layers`, `service` and `writer`. It takes, among others:
+Criterion measures `direct_vs_nats`, `layers`, `service`, `writer` and `yours`. It takes, among others:
 
   FILTER                 only rows whose group/name matches this regular expression
   --save-baseline NAME   keeps the result under this name
@@ -119,6 +119,7 @@ are met. Ratios hold on any machine; nanoseconds need an idle one.
 
   layers           the cost of every layer, beside the bare service and beside layers of other crates;
                    draws docs/layers-bench.svg if the whole bench ran
+  yours            a layer of your own beside ours and others: docs/own-layer.md
   writer           the cost of a write to the database beside a bare INSERT with its own commit, and where
                    the time goes: groups `lines`, `kinds`, `hops`, `statements`
   direct_vs_nats   one operation over each path, beside its bare parts
