@@ -8,14 +8,12 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlitePool};
 use tokio::runtime::Runtime;
 
-use crate::load;
-use crate::measure::{Round, Side, callers};
+use crate::{Group, Place, load, ours, rows};
 
 pub(crate) struct Bare<'a> {
-    name: &'static str,
     runtime: &'a Runtime,
     pool: SqlitePool,
-    rows: &'static [(String, String)],
+    lines: &'static [(String, String)],
 }
 
 /// The settings of `SqlxService`, so that settings do not differ; but a long limit for locks, because no call
@@ -35,16 +33,9 @@ pub(crate) fn options(file: &Path, synchronous: Synchronous) -> SqliteConnectOpt
 }
 
 impl<'a> Bare<'a> {
-    pub(crate) fn open(
-        runtime: &'a Runtime,
-        dir: &Path,
-        name: &'static str,
-        connections: u32,
-        synchronous: Synchronous,
-    ) -> Self {
-        let file = crate::ours::file(dir, "bare");
-        let options = options(&file, synchronous);
-        let pool = runtime.block_on(async {
+    pub(crate) fn open(place: &Place<'a>, connections: u32) -> Self {
+        let options = options(&ours::file(place.dir, "bare"), place.synchronous);
+        let pool = place.runtime.block_on(async {
             let pool = SqlitePoolOptions::new()
                 .max_connections(connections)
                 .min_connections(connections)
@@ -62,21 +53,15 @@ impl<'a> Bare<'a> {
             .unwrap();
             pool
         });
-        let rows = Vec::leak((0..1000).map(|i| (load::name(i * 7 % 200), load::line(i))).collect());
-        Self { name, runtime, pool, rows }
-    }
-}
-
-impl Side for Bare<'_> {
-    fn name(&self) -> &'static str {
-        self.name
+        let lines = Vec::leak((0..1000).map(|i| (load::name(i * 7 % 200), load::line(i))).collect());
+        Self { runtime: place.runtime, pool, lines }
     }
 
-    fn run(&mut self, count: usize, time: Duration) -> Round {
-        let (pool, rows) = (self.pool.clone(), self.rows);
-        callers(self.runtime, count, time, move |caller, turn| {
+    pub(crate) fn row(&self, group: &mut Group<'_>, name: &str, callers: usize) {
+        let (pool, lines) = (self.pool.clone(), self.lines);
+        rows::row(group, self.runtime, name, callers, move |caller, turn| {
             let pool = pool.clone();
-            let (username, message) = &rows[(caller * 34 + turn) % rows.len()];
+            let (username, message) = &lines[(caller * 34 + turn) % lines.len()];
             async move {
                 sqlx::query("INSERT INTO chat (at, username, message) VALUES (?, ?, ?)")
                     .bind(1_700_000_000_000_i64)
@@ -86,6 +71,6 @@ impl Side for Bare<'_> {
                     .await
                     .unwrap();
             }
-        })
+        });
     }
 }

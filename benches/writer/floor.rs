@@ -1,39 +1,33 @@
 //! The writer's statements on the calling thread: no task, no other thread, only SQLite.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use eitherway::__private::shown::StatementShown;
+use eitherway::__private::shown::{BatchShown, StatementShown};
 use eitherway::sql::Synchronous;
-use rusqlite::{Connection, Statement};
-use tokio::runtime::Runtime;
+use rusqlite::{CachedStatement, Connection};
 
-use crate::frame;
+use crate::callers::median;
 use crate::load::Load;
-use crate::measure::{Round, Side, latencies};
+use crate::{Group, Place, ours, rows};
+
+/// The largest batch of the writer; equal to its `MOST`.
+const MOST: usize = 512;
 
 /// The service's tables, open on this thread.
 pub(crate) struct Floor {
-    name: &'static str,
     load: Load,
-    file: PathBuf,
-    connection: &'static Connection,
-    prepared: HashMap<String, Vec<Step>>,
+    connection: Connection,
     number: i64,
     turn: usize,
-}
-
-/// One statement of the string.
-struct Step {
-    title: String,
-    statement: Statement<'static>,
 }
 
 /// Opens a file with the writer's settings.
 fn connect(file: &Path, synchronous: Synchronous) -> Connection {
     let connection = Connection::open(file).unwrap();
-    let name = crate::table::short(synchronous);
+    // Every statement of every batch stays prepared.
+    connection.set_prepared_statement_cache_capacity(256);
+    let name = crate::short(synchronous);
     connection
         .execute_batch(&format!(
             "PRAGMA journal_mode = wal; PRAGMA synchronous = {name}; PRAGMA wal_autocheckpoint = 8000;
@@ -43,111 +37,66 @@ fn connect(file: &Path, synchronous: Synchronous) -> Connection {
     connection
 }
 
-/// Prepares the statements of a transaction.
-fn prepare(connection: &'static Connection, statements: Vec<StatementShown>) -> Vec<Step> {
-    let step = |shown: StatementShown| Step {
-        statement: connection.prepare(&shown.sql).unwrap(),
-        title: shown.title,
-    };
-    statements.into_iter().map(step).collect()
-}
-
-impl Step {
-    fn run(&mut self, number: i64, json: &[String], at: i64) -> Duration {
-        let statement = &mut self.statement;
-        let places = ["$1", "$2", "$3"].map(|name| statement.parameter_index(name).unwrap());
-        let texts: Vec<_> = (4..)
-            .zip(json)
-            .map(|(n, text)| (statement.parameter_index(&format!("${n}")).unwrap(), text))
-            .collect();
-        let start = Instant::now();
-        if let Some(place) = places[0] {
-            statement.raw_bind_parameter(place, number).unwrap();
+/// Binds and steps a statement. Returns how long that takes.
+fn run(statement: &mut CachedStatement<'_>, batch: &BatchShown) -> Duration {
+    let place = |n: usize| statement.parameter_index(&format!("${n}")).unwrap();
+    let places: Vec<_> = (1..=3 + batch.rows.len()).map(place).collect();
+    let start = Instant::now();
+    for (place, number) in places.iter().zip([batch.number, batch.now, batch.answer_bytes]) {
+        if let Some(place) = place {
+            statement.raw_bind_parameter(*place, number).unwrap();
         }
-        if let Some(place) = places[1] {
-            statement.raw_bind_parameter(place, at).unwrap();
-        }
-        if let Some(place) = places[2] {
-            statement.raw_bind_parameter(place, 1_000_000).unwrap();
-        }
-        for (place, text) in texts {
-            if let Some(place) = place {
-                statement.raw_bind_parameter(place, text).unwrap();
-            }
-        }
-        let mut rows = statement.raw_query();
-        while rows.next().unwrap().is_some() {}
-        drop(rows); // resets the statement
-        start.elapsed()
     }
+    for (place, rows) in places[3..].iter().zip(&batch.rows) {
+        if let Some(place) = place {
+            statement.raw_bind_parameter(*place, rows).unwrap();
+        }
+    }
+    let mut rows = statement.raw_query();
+    while rows.next().unwrap().is_some() {}
+    drop(rows); // resets the statement
+    start.elapsed()
 }
 
 impl Floor {
-    pub(crate) fn open(
-        runtime: &Runtime,
-        dir: &Path,
-        name: &'static str,
-        load: Load,
-        synchronous: Synchronous,
-    ) -> Self {
-        let file = crate::ours::file(dir, "floor");
+    pub(crate) fn open(place: &Place<'_>, load: Load) -> Self {
+        let file = ours::file(place.dir, "floor");
         // The service creates the tables.
-        let service = crate::ours::service(runtime, &file, synchronous);
-        runtime.block_on(service.close());
-        // Leaked, because the statements borrow it.
-        let connection = Box::leak(Box::new(connect(&file, synchronous)));
-        Self { name, load, file, connection, prepared: HashMap::new(), number: 0, turn: 0 }
+        let service = ours::service(place.runtime, &file, place.synchronous);
+        place.runtime.block_on(service.close());
+        Self { load, connection: connect(&file, place.synchronous), number: 0, turn: 0 }
     }
 
     /// Runs one transaction of this many operations. Returns its statements, with the time of each to bind
     /// and to step.
-    pub(crate) fn transaction(&mut self, operations: usize) -> impl Iterator<Item = (&str, Duration)> {
+    pub(crate) fn transaction(&mut self, operations: usize) -> Vec<(String, Duration)> {
         let requests: Vec<_> = (0..operations).map(|i| self.load.request(0, self.turn + i)).collect();
         self.turn += operations;
         self.number += 1;
-        let (number, at) = (self.number, requests[0].head.occurred_at);
-        let batch = frame::batch(&requests);
-        let (json, connection) = (batch.rows, self.connection);
-        let sql = batch.statements.iter().map(|statement| statement.sql.as_str()).collect();
-        let steps = self.prepared.entry(sql).or_insert_with(|| prepare(connection, batch.statements));
-        steps.iter_mut().map(move |step| {
-            let took = step.run(number, &json, at);
-            (step.title.as_str(), took)
-        })
+        let mut batch = BatchShown::of(&requests, self.number, requests[0].head.occurred_at);
+        let statements = std::mem::take(&mut batch.statements);
+        let timed = |statement: StatementShown| {
+            let mut prepared = self.connection.prepare_cached(&statement.sql).unwrap();
+            (statement.title, run(&mut prepared, &batch))
+        };
+        statements.into_iter().map(timed).collect()
     }
-}
 
-impl Floor {
-    /// How many pages a transaction of this many operations writes to the log.
-    pub(crate) fn pages(&mut self, operations: usize) -> f64 {
-        // Few enough that the log does not wrap.
-        const TRANSACTIONS: usize = 20;
-        let mut log = self.file.clone().into_os_string();
-        log.push("-wal");
-        let checkpoint = "PRAGMA wal_checkpoint(truncate)";
-        self.connection.query_row(checkpoint, (), |_| Ok(())).unwrap();
-        for _ in 0..TRANSACTIONS {
-            self.transaction(operations).for_each(drop);
-        }
-        // A frame is a page of 4096 bytes and a header of 24.
-        std::fs::metadata(log).unwrap().len() as f64 / 4120.0 / TRANSACTIONS as f64
-    }
-}
-
-impl Side for Floor {
-    fn name(&self) -> &'static str {
-        self.name
+    /// The time of one transaction of this many operations.
+    pub(crate) fn time(&mut self, operations: usize) -> Duration {
+        self.transaction(operations).iter().map(|(_, took)| *took).sum()
     }
 
     /// Each transaction holds as many operations as the writer would find waiting.
-    fn run(&mut self, callers: usize, time: Duration) -> Round {
-        let operations = callers.min(frame::MOST);
-        let start = Instant::now();
-        let mut took: Vec<Duration> = Vec::new();
-        while start.elapsed() < time {
-            took.push(self.transaction(operations).map(|(_, time)| time).sum());
-        }
-        let busy: Duration = took.iter().sum();
-        Round { rate: (took.len() * operations) as f64 / busy.as_secs_f64(), ..latencies(took) }
+    pub(crate) fn row(&mut self, group: &mut Group<'_>, name: &str, callers: usize) {
+        let operations = callers.min(MOST);
+        rows::timed(group, name, |turns| {
+            let transactions = turns * (callers / operations) as u64;
+            let took: Vec<Duration> = (0..transactions).map(|_| self.time(operations)).collect();
+            if callers == 1 {
+                return median(took);
+            }
+            took.iter().sum::<Duration>().as_secs_f64() / (transactions * operations as u64) as f64
+        });
     }
 }

@@ -1,82 +1,54 @@
 //! The time of one caller, from the inside out.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use eitherway::sql::Synchronous;
+use criterion::Criterion;
+use eitherway::__private::shown::BatchShown;
 use futures_util::TryStreamExt;
 use rusqlite::Connection;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor, Sqlite};
-use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use crate::callers::median;
 use crate::floor::Floor;
 use crate::load::{self, Load};
-use crate::measure::{Boxed, Plan, Round, Side, callers, latencies, measure};
-use crate::ours::Ours;
-use crate::table::{self, Table};
-use crate::{bare, frame};
+use crate::{Group, Ours, Place, bare, ours, rows};
 
-pub(crate) fn print(runtime: &Runtime, dir: &Path, plan: &Plan) {
+pub(crate) fn hops(criterion: &mut Criterion, place: &Place<'_>) {
     let chat = Load::lines(&load::users());
-    for synchronous in [Synchronous::Normal, Synchronous::Full] {
-        let held = |name, what| -> Boxed<'_> { Box::new(Held::open(runtime, dir, name, what, synchronous)) };
-        let mut sides: Vec<Boxed<'_>> = vec![
-            Box::new(Floor::open(runtime, dir, "the writer's statements, SQLite alone", chat, synchronous)),
-            Box::new(Task { runtime, tx: answering(runtime) }),
-            held("sqlx, one connection: a ping", What::Ping),
-            held("sqlx: one statement that does nothing", What::Counts(1, 1)),
-            held("sqlx: six of them in one string", What::Counts(6, 1)),
-            Box::new(Counting(Connection::open_in_memory().unwrap())),
-            held("sqlx: the same", What::Counts(1, FAR)),
-            held("sqlx: six statements, as far together", What::Counts(6, FAR / 6)),
-            held("sqlx: the writer's statements", What::Batch(chat)),
-            Box::new(Ours::open(runtime, dir, "hops", synchronous).row("the service", chat)),
-        ];
-        let series = measure(&mut sides, plan, 1);
-        let title = format!("where it goes: a chat line, {}", table::heading(1, synchronous));
-        // Ratios to SQLite alone.
-        Table::new(&series, 1).print(&title);
-    }
+    let mut group = place.group(criterion, "hops of a chat line", 1);
+    let group = &mut group;
+    Floor::open(place, chat).row(group, "the writer's statements, SQLite alone", 1);
+    task(group, place);
+    let held = Held::open(place);
+    held.row(group, "sqlx, one connection: a ping", What::Ping);
+    held.row(group, "sqlx: one statement that does nothing", What::Counts(1, 1));
+    held.row(group, "sqlx: six of them in one string", What::Counts(6, 1));
+    counting(group);
+    held.row(group, "sqlx: the same", What::Counts(1, FAR));
+    held.row(group, "sqlx: six statements, as far together", What::Counts(6, FAR / 6));
+    held.row(group, "sqlx: the writer's statements", What::Batch(chat));
+    Ours::open(place, "hops").row(group, "the service", 1, chat);
 }
 
 /// A task that answers like the writer, but without a database.
-fn answering(runtime: &Runtime) -> mpsc::Sender<oneshot::Sender<()>> {
+fn task(group: &mut Group<'_>, place: &Place<'_>) {
     let (tx, mut rx) = mpsc::channel::<oneshot::Sender<()>>(4096);
-    runtime.spawn(async move {
+    place.runtime.spawn(async move {
         while let Some(tx) = rx.recv().await {
             let _ = tx.send(());
         }
     });
-    tx
+    rows::row(group, place.runtime, "a task that answers at once", 1, move |_, _| {
+        let (answer, rx) = oneshot::channel();
+        tx.try_send(answer).unwrap();
+        async move { rx.await.unwrap() }
+    });
 }
-
-struct Task<'a> {
-    runtime: &'a Runtime,
-    tx: mpsc::Sender<oneshot::Sender<()>>,
-}
-
-impl Side for Task<'_> {
-    fn name(&self) -> &'static str {
-        "a task that answers at once"
-    }
-
-    fn run(&mut self, count: usize, time: Duration) -> Round {
-        let queue = self.tx.clone();
-        callers(self.runtime, count, time, move |_, _| {
-            let (tx, rx) = oneshot::channel();
-            queue.try_send(tx).unwrap();
-            async move { rx.await.unwrap() }
-        })
-    }
-}
-
-/// The number of the last transaction.
-static NUMBER: AtomicI64 = AtomicI64::new(1);
 
 /// A count that takes about as long as the writer's statements.
 const FAR: usize = 300;
@@ -90,24 +62,17 @@ fn far(to: usize) -> String {
 }
 
 /// The count on the calling thread.
-struct Counting(Connection);
-
-impl Side for Counting {
-    fn name(&self) -> &'static str {
-        "a statement that counts, SQLite alone"
-    }
-
-    fn run(&mut self, _: usize, time: Duration) -> Round {
-        let mut statement = self.0.prepare(&far(FAR)).unwrap();
-        let start = Instant::now();
-        let mut took = Vec::new();
-        while start.elapsed() < time {
+fn counting(group: &mut Group<'_>) {
+    let connection = Connection::open_in_memory().unwrap();
+    let mut statement = connection.prepare(&far(FAR)).unwrap();
+    rows::timed(group, "a statement that counts, SQLite alone", |turns| {
+        let once = |_| {
             let begin = Instant::now();
             assert!(!statement.exists(()).unwrap());
-            took.push(begin.elapsed());
-        }
-        Round { rate: took.len() as f64 / start.elapsed().as_secs_f64(), ..latencies(took) }
-    }
+            begin.elapsed()
+        };
+        median((0..turns).map(once).collect())
+    });
 }
 
 /// What to send to a connection.
@@ -122,59 +87,48 @@ enum What {
 
 /// A connection of sqlx, used like the writer's.
 struct Held<'a> {
-    name: &'static str,
-    what: What,
-    runtime: &'a Runtime,
+    place: Place<'a>,
     /// The lock is never contended.
     connection: Arc<Mutex<SqliteConnection>>,
 }
 
 impl<'a> Held<'a> {
-    fn open(
-        runtime: &'a Runtime,
-        dir: &Path,
-        name: &'static str,
-        what: What,
-        synchronous: Synchronous,
-    ) -> Self {
-        let file = crate::ours::file(dir, "held");
-        runtime.block_on(crate::ours::service(runtime, &file, synchronous).close());
-        let connection = runtime.block_on(bare::options(&file, synchronous).connect()).unwrap();
-        Self { name, what, runtime, connection: Arc::new(Mutex::new(connection)) }
-    }
-}
-
-impl Side for Held<'_> {
-    fn name(&self) -> &'static str {
-        self.name
+    fn open(place: &Place<'a>) -> Self {
+        let file = ours::file(place.dir, "held");
+        place.runtime.block_on(ours::service(place.runtime, &file, place.synchronous).close());
+        let connection = place.runtime.block_on(bare::options(&file, place.synchronous).connect()).unwrap();
+        Self { place: *place, connection: Arc::new(Mutex::new(connection)) }
     }
 
-    fn run(&mut self, count: usize, time: Duration) -> Round {
-        let (connection, what) = (Arc::clone(&self.connection), self.what);
+    fn row(&self, group: &mut Group<'_>, name: &str, what: What) {
+        let connection = Arc::clone(&self.connection);
+        let number = Arc::new(AtomicI64::new(1));
         let sql: Arc<str> = match what {
             What::Ping => "".into(),
             What::Counts(times, to) => far(to).repeat(times).into(),
-            What::Batch(load) => frame::string(&[load.request(0, 0)]).into(),
+            What::Batch(load) => {
+                let statements = BatchShown::of(&[load.request(0, 0)], 0, 0).statements;
+                statements.into_iter().map(|statement| statement.sql).collect::<String>().into()
+            }
         };
-        callers(self.runtime, count, time, move |caller, turn| {
-            let (connection, sql) = (Arc::clone(&connection), Arc::clone(&sql));
+        rows::row(group, self.place.runtime, name, 1, move |caller, turn| {
+            let (connection, sql, number) = (Arc::clone(&connection), Arc::clone(&sql), Arc::clone(&number));
             async move {
                 let mut connection = connection.lock().await;
+                let query = sqlx::query(AssertSqlSafe(sql));
                 match what {
                     What::Ping => connection.ping().await.unwrap(),
-                    What::Counts(..) => run(&mut connection, sqlx::query(AssertSqlSafe(sql))).await,
+                    What::Counts(..) => run(&mut connection, query).await,
                     What::Batch(load) => {
                         let request = load.request(caller, turn);
                         let at = request.head.occurred_at;
-                        let json = frame::binds(&[request]);
-                        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-                        let query = sqlx::query(AssertSqlSafe(sql)).bind(number).bind(at).bind(1_000_000);
-                        let query = json.into_iter().fold(query, Query::bind);
-                        run(&mut connection, query).await;
+                        let batch = BatchShown::of(&[request], number.fetch_add(1, Ordering::Relaxed), at);
+                        let query = query.bind(batch.number).bind(batch.now).bind(batch.answer_bytes);
+                        run(&mut connection, batch.rows.into_iter().fold(query, Query::bind)).await;
                     }
                 }
             }
-        })
+        });
     }
 }
 

@@ -2,8 +2,7 @@
 
 use eitherway::{Head, Request};
 use rosey::op::{
-    GetChannelStats, GetUserStats, HighWater, MessageLog, Op, OpenSessions, PmCommand, RecentChat,
-    StatusData, StatusUpdate, UserCount, UserJoined, UserLeft,
+    HighWater, MessageLog, Op, PmCommand, StatusData, StatusUpdate, UserCount, UserJoined, UserLeft,
 };
 
 /// Operations that callers iterate over, each from its own offset. Leaked, because they live as long as the
@@ -37,7 +36,7 @@ pub(crate) fn line(number: usize) -> String {
 }
 
 impl Load {
-    fn new(ops: Vec<Op>) -> Self {
+    pub(crate) fn new(ops: Vec<Op>) -> Self {
         Self(Vec::leak(ops))
     }
 
@@ -101,16 +100,6 @@ impl Load {
             }
         };
         Self(Vec::leak((0..4000).map(pick).collect()))
-    }
-
-    pub(crate) fn queries(users: &[String]) -> [(&'static str, Self); 4] {
-        let ask = |user: &String| GetUserStats { username: user.clone() }.into();
-        [
-            ("recent_chat 50", Self::new(vec![RecentChat { limit: 50 }.into()])),
-            ("user_stats", Self::new(users.iter().map(ask).collect())),
-            ("channel_stats", Self::new(vec![GetChannelStats {}.into()])),
-            ("open_sessions", Self::new(vec![OpenSessions {}.into()])),
-        ]
     }
 
     /// A copy, which is not encoded yet, as a caller makes one.

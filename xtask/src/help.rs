@@ -104,35 +104,48 @@ faults (printed at the start).
 ";
 
 const BENCH: &str = "\
-Runs one bench: those of benches/ and bot/benches/, with NATS_SERVER_BIN set to a nats-server where they
-need one, and `layers`.
+Runs one bench: those of benches/, bot/benches/ and layers/benches/, with NATS_SERVER_BIN set to a
+nats-server where they need one.
 
 Usage: cargo xtask bench NAME [ARGS]
 
-  NAME   `layers`, or the file there without its ending; left out, the names are listed
-  ARGS   for `cargo bench`; after `--`, for the bench itself
+  NAME   the name of the file there without its ending; left out, the names are listed
+  ARGS   for the bench
 
-`layers` prints the cost of every layer, beside the bare service and beside comparable layers of other
-crates, with the bars and whether they are met, and draws docs/layers-bench.svg if the whole bench ran.
-Ratios hold on any machine; nanoseconds need an idle one.
+Criterion measures `direct_vs_nats`, `layers`, `service`, `writer` and `yours`. It takes, among others:
 
-`writer` prints the cost of a write to the database beside a bare INSERT with its own commit, the bars and
-whether they are met, a breakdown of the time, and the cost as the file grows. After `--` it takes
-`--quick` and the names of its tables: lines, kinds, hops, statements, growth. ROSEY_GROWTH=none, small or
-full sets how far the file grows.
+  FILTER                 only rows whose group/name matches this regular expression
+  --save-baseline NAME   keeps the result under this name
+  --baseline NAME        compares with the result of this name
+  --quick                a short run
 
-`outage` puts a steady load on the stack, kills and freezes the server and the service, and takes both paths
-down. It prints how long it takes until another path serves, how soon NATS serves again, and how much is lost
-or doubled, beside two designs without ids. Takes about 4 minutes, or one with `-- --quick`;
-`-- --svg docs/outage.svg` draws the chart.
+Then the medians are printed as tables, with the ratio to the row beside each, the bars, and whether they
+are met. Ratios hold on any machine; nanoseconds need an idle one.
+
+  layers           the cost of every layer, beside the bare service and beside layers of other crates;
+                   draws docs/layers-bench.svg if the whole bench ran
+  yours            a layer of your own beside ours and others: docs/own-layer.md
+  writer           the cost of a write to the database beside a bare INSERT with its own commit, and where
+                   the time goes: groups `lines`, `kinds`, `hops`, `statements`
+  direct_vs_nats   one operation over each path, beside its bare parts
+  service          what `rosey serve` acknowledges and applies in a second
+
+Two benches measure themselves:
+
+  growth           the cost of writes and queries as the file grows; ROSEY_GROWTH=full is a file of 4 GB;
+                   --quick is one small file
+  outage           a steady load while server and service are killed and frozen and both paths go: how
+                   long until another path serves and NATS serves again, and what is lost or doubled,
+                   beside two designs without ids; 4 minutes, or one with --quick;
+                   --svg docs/outage.svg draws the chart
 
 Examples:
+  cargo xtask bench layers --save-baseline before
+  cargo xtask bench layers --baseline before '^alone'
+  cargo xtask bench writer '^lines' --quick
   cargo xtask bench direct_vs_nats
-  cargo xtask bench writer -- --quick
-  ROSEY_GROWTH=full cargo xtask bench writer -- growth
-  cargo xtask bench outage -- --svg docs/outage.svg
-  cargo xtask bench layers
-  cargo xtask bench layers -- --measurement-time 1 --warm-up-time 0.5
+  ROSEY_GROWTH=full cargo xtask bench growth
+  cargo xtask bench outage --svg docs/outage.svg
 ";
 
 const CI: &str = "\

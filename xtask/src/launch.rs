@@ -29,28 +29,32 @@ pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
     become_program(run, "is Rust installed as rustup.rs says?")
 }
 
-/// The bench of the package `eitherway-layers`: it needs no nats-server and prints ratios.
-const LAYERS: &str = "layers";
-/// The bench of the database alone, which needs no nats-server.
-const WRITER: &str = "writer";
+/// The folders of benches, and their packages.
+const FOLDERS: [(&str, &str); 3] =
+    [("benches", "eitherway"), ("bot/benches", BOT), ("layers/benches", "eitherway-layers")];
+/// The package whose benches need a nats-server.
+const BOT: &str = "rosey-bot";
+/// The benches that Criterion does not measure: they print tables of their own.
+const OWN_TABLES: [&str; 2] = ["growth", "outage"];
 
-/// Runs one bench, with a nats-server if it needs one.
+/// Runs one bench, with a nats-server if it needs one. All arguments are the bench's.
 pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
-    let names = bench_names(paths);
-    let listed = names.join(", ");
+    let benches = benches(paths);
+    let listed = benches.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     let Some((name, rest)) = args.split_first().filter(|(name, _)| !name.starts_with('-')) else {
         return Err(Failure::usage(format!("`bench` wants the name of a bench ({listed})")));
     };
-    if !names.contains(name) {
+    let Some((_, package)) = benches.iter().find(|(known, _)| known == name) else {
         return Err(Failure::usage(format!("there is no bench `{name}` ({listed})")));
-    }
-    if name == LAYERS {
-        return ratios::bench(paths, rest);
-    }
+    };
     let mut command = cargo(paths);
-    command.args(["bench", "--all-features", "--bench", name]).args(rest);
-    if name != WRITER {
+    command.args(["bench", "--package", package, "--all-features", "--bench", name, "--"]);
+    command.args(rest.iter().filter(|arg| *arg != "--"));
+    if *package == BOT {
         command.env(server::VARIABLE, server::find_or_fetch(paths)?);
+    }
+    if !OWN_TABLES.contains(&name.as_str()) {
+        return ratios::bench(paths, name, command);
     }
     eprintln!("→ {}", crate::run::shown(&command));
     become_program(command, "is Rust installed as rustup.rs says?")
@@ -109,18 +113,16 @@ fn schedules_of(args: &[String]) -> Result<[String; 3], Failure> {
     Ok(found)
 }
 
-/// The names of the benches, sorted.
-fn bench_names(paths: &Paths) -> Vec<String> {
-    let folders = ["benches", "bot/benches"].map(|folder| paths.root().join(folder));
-    let mut names: Vec<String> = folders
-        .iter()
-        .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten())
-        .filter_map(|file| file.ok()?.file_name().into_string().ok())
-        .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
-        .chain([LAYERS.to_owned()])
-        .collect();
-    names.sort();
-    names
+/// The names of the benches, sorted, and their packages.
+fn benches(paths: &Paths) -> Vec<(String, &'static str)> {
+    let of_folder = |(folder, package)| {
+        let files = std::fs::read_dir(paths.root().join(folder)).into_iter().flatten();
+        let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+        names.filter_map(move |name| Some((name.strip_suffix(".rs")?.to_owned(), package)))
+    };
+    let mut found: Vec<_> = FOLDERS.into_iter().flat_map(of_folder).collect();
+    found.sort();
+    found
 }
 
 #[cfg(test)]

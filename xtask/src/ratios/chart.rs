@@ -1,7 +1,6 @@
 //! The table as a chart: one bar for each side of a row.
 
-use super::Line;
-use super::rows::Section;
+use super::table::{Line, Section};
 
 const WIDTH: f64 = 760.0;
 /// The left end of the bars.
@@ -63,26 +62,24 @@ impl Page {
 }
 
 /// The chart as SVG. Every section has its own scale.
-pub(super) fn draw(lines: &[Line], machine: &str) -> String {
+pub(super) fn draw(sections: &[Section], machine: &str) -> String {
     let mut page = Page { y: 16.0, body: String::new() };
-    for section in [Section::Stack, Section::Peers] {
-        let lines: Vec<&Line> = lines.iter().filter(|line| line.row.section == section).collect();
-        let longest =
-            |line: &&Line| line.ours.max(line.other).max(line.row.allowed(line.other).unwrap_or(0.0));
-        let scale = LONGEST / lines.iter().map(longest).fold(1.0, f64::max);
-        page.text(16.0, "head", &format!("{}, ns a call", section.title()));
+    for section in sections {
+        let longest = |line: &Line| line.own.middle.max(line.other).max(line.allowed().unwrap_or(0.0));
+        let scale = LONGEST / section.lines.iter().map(longest).fold(1.0, f64::max);
+        page.text(16.0, "head", &format!("{}, ns a call", section.title));
         page.y += THICK + 12.0;
-        for Line { row, ours, other, .. } in lines {
-            page.text(16.0, "", row.what);
+        for line in &section.lines {
+            let (ours, other) = (line.own.middle, line.other);
+            page.text(16.0, "", &line.what);
             let top = page.y;
-            match section {
-                Section::Stack => page.bar("ours", ours * scale, &format!("{ours:.0}")),
-                Section::Peers => {
-                    page.bar("ours", ours * scale, &format!("{ours:.0} ours, {:.2} ×", ours / other));
-                    page.bar("peer", other * scale, &format!("{other:.0} {}", row.beside));
-                }
+            if section.base().is_some() {
+                page.bar("ours", ours * scale, &format!("{ours:.0}"));
+            } else {
+                page.bar("ours", ours * scale, &format!("{ours:.0} ours, {:.2} ×", ours / other));
+                page.bar("peer", other * scale, &format!("{other:.0} {}", line.beside));
             }
-            if let Some(most) = row.allowed(*other) {
+            if let Some(most) = line.allowed() {
                 page.limit(most * scale, top);
             }
             page.y += 8.0;

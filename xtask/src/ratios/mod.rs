@@ -1,11 +1,13 @@
-//! `cargo xtask bench layers`: the cost of the layers, beside the bare service and beside comparable layers.
+//! `cargo xtask bench` for benches that Criterion measures: ratios of rows that were measured in one run.
 //!
-//! Criterion stores its medians in the target directory. This module reads them, prints them as ratios with
-//! the bars, and draws a chart.
+//! Criterion stores its estimates in the target directory. This module reads them, prints them as ratios with
+//! the bars, and draws a chart of the layers.
 
+mod bar;
 mod chart;
-mod median;
-mod rows;
+mod layers;
+mod measured;
+mod table;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -13,55 +15,53 @@ use std::time::SystemTime;
 
 use crate::failure::Failure;
 use crate::paths::Paths;
-use crate::run::{cargo, step};
-use median::Medians;
-use rows::{ROWS, Row, Section};
+use crate::run::step;
+use measured::Measured;
+use table::{Line, Section, table};
 
-/// The path of the chart, relative to the root of the workspace.
-const CHART: &str = "docs/layers-bench.svg";
-
-/// A measured row of the table.
-struct Line {
-    row: &'static Row,
-    ours: f64,
-    other: f64,
-    met: Option<bool>,
-}
-
-/// Runs the bench, prints the table, and draws the chart if the whole bench ran.
-pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
+/// Runs the command of a bench, and prints its table.
+pub(crate) fn bench(paths: &Paths, name: &str, mut command: Command) -> Result<ExitCode, Failure> {
     let machine = machine(paths.root());
     let start = SystemTime::now();
     let home = paths.target().join("criterion");
-    let mut command = cargo(paths);
-    command
-        .args(["bench", "--package", "eitherway-layers", "--all-features", "--bench", "layers"])
-        .args(args);
     command.env("CRITERION_HOME", &home);
     step(command, "the message is above")?;
-
-    let medians = Medians::since(&home, start);
-    let lines: Vec<Line> = ROWS.iter().filter_map(|row| measured(row, &medians)).collect();
-    if lines.is_empty() {
-        return Err(Failure::new("nothing was measured of which there is a table"));
+    let measured = measured::since(&home, start);
+    let sections = if name == layers::BENCH { layers::sections(&measured) } else { groups(&measured) };
+    if sections.is_empty() {
+        println!("Nothing was measured of which there is a table.");
+        return Ok(ExitCode::SUCCESS);
     }
-    print!("\n{}", table(&lines, &machine));
-    if lines.len() == ROWS.len() {
-        let file = paths.root().join(CHART);
-        std::fs::write(&file, chart::draw(&lines, &machine))
-            .map_err(|e| Failure::io(format!("write {}", file.display()), &e))?;
-        println!("The chart is in {CHART}.");
-    } else {
-        println!("Not everything was measured; {CHART} stays as it was.");
+    print!("\n{}", table(&sections, &machine));
+    println!("Criterion's report: {}", home.join("report/index.html").display());
+    if name == layers::BENCH {
+        layers::chart(paths, &sections, &machine)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The row with its numbers, if both of its sides ran.
-fn measured(row: &'static Row, medians: &Medians) -> Option<Line> {
-    let ours = medians.get(row.ours)?;
-    let other = medians.get(row.other)?;
-    Some(Line { row, ours, other, met: row.allowed(other).map(|most| ours <= most) })
+/// Every group as a section. Its rows stand beside its base: the fastest of those that are bare INSERTs, or else
+/// the first.
+fn groups(measured: &[Measured]) -> Vec<Section> {
+    let mut sections: Vec<Section> = Vec::new();
+    for row in measured {
+        if sections.iter().any(|section| section.title == row.group) {
+            continue;
+        }
+        let rows: Vec<&Measured> = measured.iter().filter(|other| other.group == row.group).collect();
+        let bare = rows.iter().filter(|row| row.name.starts_with("bare INSERT"));
+        let base = bare.min_by(|a, b| a.time.middle.total_cmp(&b.time.middle)).unwrap_or(&rows[0]);
+        let line = |row: &&Measured| Line {
+            what: row.name.clone(),
+            own: row.time,
+            beside: base.name.clone(),
+            other: base.time.middle,
+            bars: if row.name == base.name { Vec::new() } else { bar::bars(&row.group, &row.name) },
+        };
+        let lines = rows.iter().map(line).collect();
+        sections.push(Section { title: row.group.clone(), is_rate: row.is_rate, lines });
+    }
+    sections
 }
 
 /// Cores, compiler and platform, and if the system provides it, the load before the run.
@@ -75,86 +75,4 @@ fn machine(root: &Path) -> String {
     let load =
         load.split_whitespace().next().map_or_else(String::new, |load| format!(", load before {load}"));
     format!("{cores} cores, rustc {version}, {}-{}{load}", std::env::consts::ARCH, std::env::consts::OS)
-}
-
-/// The table as text.
-fn table(lines: &[Line], machine: &str) -> String {
-    let width = |text: fn(&Row) -> &str, name: &str| {
-        lines.iter().map(|line| text(line.row).chars().count()).max().unwrap_or(0).max(name.chars().count())
-    };
-    let mut out = String::new();
-    for section in [Section::Stack, Section::Peers] {
-        let lines: Vec<&Line> = lines.iter().filter(|line| line.row.section == section).collect();
-        if lines.is_empty() {
-            continue;
-        }
-        let what = width(|row| row.what, section.title());
-        let beside = width(|row| row.beside, "beside");
-        out += &format!(
-            "{:what$}  {:>7}  {:beside$}  {:>7}  {:>7}  {:14}  met\n",
-            section.title(),
-            "ns",
-            "beside",
-            "ns",
-            "ratio",
-            "bar"
-        );
-        for Line { row, ours, other, met } in lines {
-            let bar = row.bar.map_or_else(String::new, |bar| bar.to_string());
-            let met = met.map_or("", |met| if met { "yes" } else { "NO" });
-            let text = format!(
-                "{:what$}  {ours:>7.1}  {:beside$}  {other:>7.1}  {:>7.2}  {bar:14}  {met}",
-                row.what,
-                row.beside,
-                ours / other
-            );
-            out += text.trim_end();
-            out.push('\n');
-        }
-        out.push('\n');
-    }
-    let bars = lines.iter().filter_map(|line| line.met);
-    let (met, all) = (bars.clone().filter(|met| *met).count(), bars.count());
-    out += &format!("{met} of {all} bars met. Medians; ratio is ours / the one beside. {machine}.\n");
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines() -> Vec<Line> {
-        ROWS.iter().map(|row| Line { row, ours: 40.0, other: 100.0, met: row.bar.map(|_| true) }).collect()
-    }
-
-    #[test]
-    fn every_row_is_in_the_table_with_its_ratio_and_its_bar() {
-        let text = table(&lines(), "2 cores");
-        for row in ROWS {
-            let start = format!("{}  ", row.what);
-            let line = text.lines().find(|line| line.starts_with(&start) && line.contains(row.beside));
-            let line = line.expect("a line");
-            assert!(line.contains("0.40"), "{line}");
-            assert_eq!(line.ends_with("yes"), row.bar.is_some(), "{line}");
-        }
-        assert!(text.ends_with("2 cores.\n"), "{text}");
-    }
-
-    #[test]
-    fn a_bar_that_is_not_met_is_said() {
-        let mut lines = lines();
-        lines[0].met = Some(false);
-        let text = table(&lines, "2 cores");
-        assert_eq!(text.matches(" NO\n").count(), 1, "{text}");
-    }
-
-    #[test]
-    fn the_chart_names_every_row_and_both_colour_schemes() {
-        let svg = chart::draw(&lines(), "2 cores");
-        for row in ROWS {
-            assert!(svg.contains(row.what), "{}", row.what);
-        }
-        assert!(svg.contains("prefers-color-scheme: dark") && svg.ends_with("</svg>\n"), "{svg}");
-        assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
-    }
 }

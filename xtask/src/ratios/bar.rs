@@ -1,0 +1,56 @@
+//! The limits that rows are held to.
+
+use std::fmt;
+
+/// The limit of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bar {
+    /// At most this many nanoseconds more than the row beside it.
+    Over(f64),
+    /// At most this share of the time of the row beside it.
+    Share(f64),
+    /// At least this many times the rate of the row beside it.
+    Times(f64),
+    /// At least this many a second.
+    Rate(f64),
+}
+
+impl Bar {
+    /// The longest time of one operation, in nanoseconds, beside a row that takes `other`.
+    pub(super) fn allowed(self, other: f64) -> f64 {
+        match self {
+            Self::Over(most) => other + most,
+            Self::Share(most) => other * most,
+            Self::Times(least) => other / least,
+            Self::Rate(least) => 1e9 / least,
+        }
+    }
+}
+
+impl fmt::Display for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Over(most) => write!(f, "≤ {most} ns more"),
+            Self::Share(most) => write!(f, "≤ {most} ×"),
+            Self::Times(least) => write!(f, "≥ {least} ×"),
+            Self::Rate(least) => write!(f, "≥ {least}/s"),
+        }
+    }
+}
+
+/// The bars of rows that stand beside the base of their group: group, name, bar.
+const BARS: &[(&str, &str, Bar)] = &[
+    ("lines, 1 caller, synchronous=normal", CHAT, Bar::Share(1.0)),
+    ("lines, 1 caller, synchronous=full", CHAT, Bar::Share(1.0)),
+    ("lines, 256 callers, synchronous=normal", CHAT, Bar::Times(6.0)),
+    ("lines, 256 callers, synchronous=normal", CHAT, Bar::Rate(60_000.0)),
+    ("lines, 256 callers, synchronous=full", CHAT, Bar::Times(6.0)),
+    ("kinds, 256 callers, synchronous=normal", "joins and leaves", Bar::Rate(30_000.0)),
+];
+
+const CHAT: &str = "chat lines (ledger, line, user)";
+
+/// The bars of this row.
+pub(super) fn bars(group: &str, name: &str) -> Vec<Bar> {
+    BARS.iter().filter(|(of, row, _)| *of == group && *row == name).map(|(.., bar)| *bar).collect()
+}

@@ -1,0 +1,79 @@
+//! Reads Criterion's results.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// A time in nanoseconds: the median of the samples, and its confidence interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Spread {
+    pub(super) low: f64,
+    pub(super) middle: f64,
+    pub(super) high: f64,
+}
+
+/// One row that was measured.
+#[derive(Clone, Debug)]
+pub(super) struct Measured {
+    pub(super) group: String,
+    pub(super) name: String,
+    pub(super) time: Spread,
+    /// Whether the row is about a rate: its group has a throughput.
+    pub(super) is_rate: bool,
+    when: SystemTime,
+}
+
+/// What was measured since `start`, in that order, of the results in this directory.
+pub(super) fn since(home: &Path, start: SystemTime) -> Vec<Measured> {
+    let files = |dir: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
+    };
+    let rows = files(home).into_iter().flat_map(|group| files(&group));
+    let mut all: Vec<Measured> = rows.filter_map(|row| read(&row.join("new"), start)).collect();
+    all.sort_by_key(|measured| measured.when);
+    all
+}
+
+/// The row in this directory, unless it is older than `start`.
+fn read(dir: &Path, start: SystemTime) -> Option<Measured> {
+    let file = dir.join("estimates.json");
+    let when = file.metadata().ok()?.modified().ok().filter(|written| *written >= start)?;
+    let time = median(&std::fs::read_to_string(file).ok()?)?;
+    let json = std::fs::read_to_string(dir.join("benchmark.json")).ok()?;
+    let text = |key: &str| Some(after(&json, key)?.strip_prefix('"')?.split_once('"')?.0.to_owned());
+    let is_rate = !after(&json, "throughput")?.starts_with("null");
+    Some(Measured { group: text("group_id")?, name: text("function_id")?, time, is_rate, when })
+}
+
+/// The median in a file of estimates.
+fn median(json: &str) -> Option<Spread> {
+    let median = after(json, "median")?;
+    let number = |key: &str| {
+        let rest = after(median, key)?;
+        rest[..rest.find([',', '}'])?].trim().parse().ok()
+    };
+    Some(Spread {
+        low: number("lower_bound")?,
+        middle: number("point_estimate")?,
+        high: number("upper_bound")?,
+    })
+}
+
+/// The rest of the text behind the first key of this name.
+fn after<'a>(json: &'a str, key: &str) -> Option<&'a str> {
+    json.split_once(&format!("\"{key}\":")).map(|(_, rest)| rest.trim_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_found_among_the_estimates() {
+        let json = r#"{"mean":{"confidence_interval":{"lower_bound":1.0},"point_estimate":2.5},
+            "median":{"confidence_interval":{"lower_bound":40.0,"upper_bound":43.0},"point_estimate":41.25,
+            "standard_error":0.1}}"#;
+        assert_eq!(median(json), Some(Spread { low: 40.0, middle: 41.25, high: 43.0 }));
+        assert_eq!(median(r#"{"mean":{"point_estimate":2.5}}"#), None);
+        assert_eq!(median("{"), None);
+    }
+}
