@@ -114,10 +114,28 @@ impl Cause {
             Self::CircuitOpen(_) => Code::UNAVAILABLE,
             Self::Refused(_) => Code::REFUSED,
             Self::Failed { code, .. } => *code,
+            Self::Both { .. } => self.decisive().code(),
+        }
+    }
+
+    /// The cause that decides what may be done: of two paths that failed, the one of the heavier class; otherwise this one.
+    #[must_use]
+    pub fn decisive(&self) -> &Self {
+        match self {
             Self::Both { primary, fallback } => {
-                let (first, second) = (primary.code(), fallback.code());
-                if first.class > second.class { first } else { second }
+                let (first, second) = (primary.decisive(), fallback.decisive());
+                if first.class() > second.class() { first } else { second }
             }
+            one => one,
+        }
+    }
+
+    /// Why the operation itself refuses the request, if it does, on whichever path.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self.decisive() {
+            Self::Refused(refusal) => Some(refusal),
+            _ => None,
         }
     }
 }
@@ -304,6 +322,17 @@ mod tests {
         assert!(both.is_timeout());
         assert_eq!(both.to_string(), "no answer within 2s; then the fallback: locked (busy)");
         assert!(both.primary().is_some() && both.fallback().is_some());
+    }
+
+    #[test]
+    fn a_refusal_is_found_behind_a_path_that_was_down() {
+        let refusal = Refusal::new("out_of_stock", "none left");
+        let both = Cause::Both {
+            primary: Box::new(Cause::new(Code::UNAVAILABLE, "nobody there")),
+            fallback: Box::new(Cause::Refused(Box::new(refusal.clone()))),
+        };
+        assert_eq!((both.refusal(), both.class()), (Some(&refusal), Class::Rejected));
+        assert_eq!(both.decisive().to_string(), "none left (out_of_stock)");
     }
 
     #[test]
