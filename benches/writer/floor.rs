@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use eitherway::sql::Synchronous;
 use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization, TransactionOperation};
 use rusqlite::{Batch, Connection, Statement};
 use tokio::runtime::Runtime;
 
@@ -45,18 +47,35 @@ fn connect(file: &Path, synchronous: Synchronous) -> Connection {
 
 /// Prepares the statements of a string.
 fn prepare(connection: &'static Connection, sql: &str) -> Vec<Step> {
-    let statements: Vec<Statement<'static>> = Batch::new(connection, sql).collect().unwrap();
-    let step = |statement: Statement<'static>| Step { title: title(&statement), statement };
-    statements.into_iter().map(step).collect()
+    // SQLite names what a statement does while it prepares it.
+    let first = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&first);
+    let authorizer = move |context: AuthContext<'_>| {
+        let mut first = seen.lock().unwrap();
+        *first = first.take().or_else(|| title(context.action));
+        Authorization::Allow
+    };
+    connection.authorizer(Some(authorizer)).unwrap();
+    let mut statements = Batch::new(connection, sql);
+    let mut steps = Vec::new();
+    while let Some(statement) = statements.next().unwrap() {
+        let title = first.lock().unwrap().take().unwrap_or_else(|| "SELECT".to_owned());
+        steps.push(Step { title, statement });
+    }
+    connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>).unwrap();
+    steps
 }
 
-/// A short title of a statement: what it does, and to which table.
-fn title(statement: &Statement<'_>) -> String {
-    let sql = statement.expanded_sql().unwrap();
-    // Behind the rows that it works on.
-    let own = sql.rsplit_once("host (now, answer_bytes) AS (").and_then(|(_, rest)| rest.split_once(")\n"));
-    let words: Vec<&str> = own.map_or(sql.as_str(), |(_, own)| own).split_whitespace().take(3).collect();
-    words.join(" ").trim_end_matches([',', ';']).to_owned()
+/// What a statement does first, if that is more than reading.
+fn title(action: AuthAction<'_>) -> Option<String> {
+    match action {
+        AuthAction::Insert { table_name } => Some(format!("INSERT INTO {table_name}")),
+        AuthAction::Update { table_name, .. } => Some(format!("UPDATE {table_name}")),
+        AuthAction::Delete { table_name } => Some(format!("DELETE FROM {table_name}")),
+        AuthAction::Transaction { operation: TransactionOperation::Begin } => Some("BEGIN".to_owned()),
+        AuthAction::Transaction { .. } => Some("COMMIT".to_owned()),
+        _ => None,
+    }
 }
 
 impl Step {

@@ -4,142 +4,30 @@
 //! Stacks are built outside the timed loop. Each iteration does what `oneshot` does: clone the stack, poll it
 //! ready, call it, and drive the future to completion. All rows use the same `service_fn`.
 
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
+mod support;
+
+use criterion::{Criterion, criterion_group, criterion_main};
 use eitherway_layers::{
-    BreakerLayer, Class, Classify, Elapsed, FallbackExt, Label, LogLayer, MetricsLayer, ServedBy,
-    SwitchLayer, TimeoutLayer, breaker,
+    BreakerLayer, FallbackExt, LogLayer, MetricsLayer, SwitchLayer, TimeoutLayer, breaker,
 };
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
 };
 use std::{
-    fmt,
-    future::{Future, Ready, ready},
     hint::black_box,
-    pin::pin,
     sync::{
         Arc, Barrier,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll, Waker},
     thread,
     time::{Duration, Instant},
 };
-use tower::{Layer, Service, ServiceBuilder, service_fn};
+use support::{Error, LIMIT, Req, Res, fails, measure, once, standard, works};
+use tower::{Layer, Service, ServiceBuilder};
 use tower_resilience_circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer};
 use tower_resilience_fallback::FallbackLayer as PeerFallbackLayer;
 use tower_resilience_timelimiter::TimeLimiterLayer;
-
-const LIMIT: Duration = Duration::from_secs(2);
-
-#[derive(Clone, Debug)]
-struct Req(u64);
-
-impl Label for Req {
-    const LABELS: &'static [&'static str] = &["read"];
-    type Id = u64;
-    fn label(&self) -> usize {
-        0
-    }
-    fn id(&self) -> u64 {
-        self.0
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Res(usize);
-
-impl ServedBy for Res {
-    fn served_by(&self) -> &'static str {
-        ["[NATS]", "[DB]"][self.0]
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Error {
-    Down,
-    Open(breaker::Rejected),
-    Elapsed(Elapsed),
-}
-
-impl Classify for Error {
-    fn class(&self) -> Class {
-        match self {
-            Self::Down => Class::Backend,
-            Self::Open(rejected) => rejected.class(),
-            Self::Elapsed(elapsed) => elapsed.class(),
-        }
-    }
-}
-
-impl From<Elapsed> for Error {
-    fn from(elapsed: Elapsed) -> Self {
-        Self::Elapsed(elapsed)
-    }
-}
-
-impl From<breaker::Rejected> for Error {
-    fn from(rejected: breaker::Rejected) -> Self {
-        Self::Open(rejected)
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
-    }
-}
-
-impl std::error::Error for Error {}
-
-type Answer = Result<Res, Error>;
-
-fn leaf(
-    answer: Answer,
-) -> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
-    service_fn(move |req: Req| {
-        black_box(req);
-        ready(answer)
-    })
-}
-
-fn works() -> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
-    leaf(Ok(Res(0)))
-}
-
-fn fails() -> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
-    leaf(Err(Error::Down))
-}
-
-/// Sends one request over a fresh clone. A service that yields is polled until it answers.
-fn once<S: Service<Req> + Clone>(service: &S, req: Req) -> Result<S::Response, S::Error> {
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut service = service.clone();
-    loop {
-        match service.poll_ready(&mut cx) {
-            Poll::Ready(Ok(())) => break,
-            Poll::Ready(Err(error)) => return Err(error),
-            Poll::Pending => {}
-        }
-    }
-    let mut call = pin!(service.call(req));
-    loop {
-        if let Poll::Ready(result) = call.as_mut().poll(&mut cx) {
-            return result;
-        }
-    }
-}
-
-fn measure<S: Service<Req> + Clone>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, service: S) {
-    group.bench_function(name, |bencher| {
-        let mut id = 0;
-        bencher.iter(|| {
-            id += 1;
-            black_box(once(&service, black_box(Req(id))).is_ok())
-        });
-    });
-}
 
 fn peer_breaker() -> CircuitBreakerLayer {
     CircuitBreakerLayer::builder().build().expect("the default configuration is valid")
@@ -179,24 +67,7 @@ where
 fn silent(c: &mut Criterion) {
     let mut group = c.benchmark_group("silent");
     measure(&mut group, "bare", works());
-    let timeout = TimeoutLayer::new(LIMIT);
-    let second = ServiceBuilder::new()
-        .layer(LogLayer::new("[DB]"))
-        .layer(MetricsLayer::disabled())
-        .layer(timeout)
-        .service(works());
-    let first = ServiceBuilder::new()
-        .layer(LogLayer::new("[NATS]"))
-        .layer(MetricsLayer::disabled())
-        .layer(BreakerLayer::default())
-        .layer(timeout)
-        .service(works());
-    let stack = ServiceBuilder::new()
-        .layer(SwitchLayer::new())
-        .layer(LogLayer::new("[TOTAL]").last())
-        .layer(MetricsLayer::disabled())
-        .service(first.fallback_to(second));
-    measure(&mut group, "standard stack", stack);
+    measure(&mut group, "standard stack", standard(works(), works()));
     group.finish();
 }
 
