@@ -122,7 +122,10 @@ mod tests {
                 for later in schedule.spells()[n + 1..].iter().filter(|later| later.overlaps(spell)) {
                     pairs += 1;
                     let (a, b) = (spell.fault, later.fault);
-                    assert!(a != b && (a.is_multiple_of(2) || b.is_multiple_of(2)), "{spell:?} and {later:?}");
+                    assert!(
+                        a != b && (a.is_multiple_of(2) || b.is_multiple_of(2)),
+                        "{spell:?} and {later:?}"
+                    );
                 }
             }
         }
