@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let var = |name, usual: &str| env::var(name).unwrap_or_else(|_| usual.to_owned());
     tracing_subscriber::fmt().with_env_filter(var("RUST_LOG", "info,eitherway_layers=debug")).init();
     let (nats, file) = (var("NATS_URL", "nats://127.0.0.1:4222"), var("SHOP_DB", "sqlite://shop.db"));
-    let outbox = var("SHOP_OUTBOX", "shop.outbox");
+    let outbox = var("SHOP_OUTBOX", "shop-grpc.outbox");
     let runtime = Runtime::builder().nats(nats).store(file).outbox(outbox).build().await?.boxed();
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = async move {
