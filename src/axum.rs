@@ -41,7 +41,8 @@ impl<A: Serialize> IntoResponse for Reply<A> {
     }
 }
 
-/// `{"error": …, "code": …}`, where the code is that of the operation's own refusal or of the [`Code`], and a status of
+/// `{"error": …, "code": …}` of the [decisive](Cause::decisive) cause. The code is that of the operation's own refusal, or of
+/// the [`Code`]. The status is
 ///
 /// | error | status |
 /// |---|---|
@@ -67,11 +68,8 @@ impl<O> IntoResponse for Error<O> {
 }
 
 fn failure(status: StatusCode, cause: &Cause) -> Response {
-    let code = match cause {
-        Cause::Refused(refusal) => refusal.code.as_ref(),
-        _ => cause.code().name,
-    };
-    let body = serde_json::json!({"error": cause.to_string(), "code": code}).to_string();
+    let code = cause.refusal().map_or(cause.code().name, |refusal| &refusal.code);
+    let body = serde_json::json!({"error": cause.decisive().to_string(), "code": code}).to_string();
     let later = status == StatusCode::SERVICE_UNAVAILABLE;
     let later = later.then_some([(RETRY_AFTER, HeaderValue::from_static("1"))]);
     (status, later, [json()], Body::from(body)).into_response()

@@ -133,10 +133,28 @@ impl Cause {
             Self::CircuitOpen(_) => Code::UNAVAILABLE,
             Self::Refused(_) => Code::REFUSED,
             Self::Failed { code, .. } => *code,
+            Self::Both { .. } => self.decisive().code(),
+        }
+    }
+
+    /// The cause that decides what may be done: of two paths that failed, the one of the heavier class; otherwise this one.
+    #[must_use]
+    pub fn decisive(&self) -> &Self {
+        match self {
             Self::Both { primary, fallback } => {
-                let (first, second) = (primary.code(), fallback.code());
-                if first.class > second.class { first } else { second }
+                let (first, second) = (primary.decisive(), fallback.decisive());
+                if first.class() > second.class() { first } else { second }
             }
+            one => one,
+        }
+    }
+
+    /// Why the operation itself refuses the request, if it does, on whichever path.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self.decisive() {
+            Self::Refused(refusal) => Some(refusal),
+            _ => None,
         }
     }
 }

@@ -153,6 +153,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::cause::Refusal;
 
     #[test]
     fn of_two_errors_the_heavier_decides_and_both_are_told() {
@@ -165,6 +166,17 @@ mod tests {
         assert!(both.is_timeout());
         assert_eq!(both.to_string(), "no answer within 2s; then the fallback: locked (busy)");
         assert!(both.primary().is_some() && both.fallback().is_some());
+    }
+
+    #[test]
+    fn a_refusal_is_found_behind_a_path_that_was_down() {
+        let refusal = Refusal::new("out_of_stock", "none left");
+        let both = Cause::Both {
+            primary: Box::new(Cause::new(Code::UNAVAILABLE, "nobody there")),
+            fallback: Box::new(Cause::Refused(Box::new(refusal.clone()))),
+        };
+        assert_eq!((both.refusal(), both.class()), (Some(&refusal), Class::Rejected));
+        assert_eq!(both.decisive().to_string(), "none left (out_of_stock)");
     }
 
     #[test]

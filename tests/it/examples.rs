@@ -45,14 +45,6 @@ fn todo_does_everything_once() {
 }
 
 #[test]
-fn axum_state_answers_over_http() {
-    let output = run("axum_state");
-    assert!(output.contains("POST /users/alice/joined: HTTP/1.1 200 OK"), "{output}");
-    assert!(output.contains(r#"{"username":"alice""#), "{output}");
-    assert!(output.contains("GET /users/nobody: HTTP/1.1 404 Not Found"), "{output}");
-}
-
-#[test]
 fn custom_stack_serves_all_calls_in_another_order_of_layers() {
     let output = run("custom_stack");
     assert!(output.contains("200 of 200 joined"), "{output}");

@@ -1,0 +1,34 @@
+//! The shop over gRPC (`shop-tonic ADDRESS`). Its database service is `shop serve`, of the package `eitherway-shop`.
+//!
+//! `NATS_URL`, `SHOP_DB` and `SHOP_OUTBOX` say where the server and the files are.
+
+use std::env;
+use std::time::Duration;
+
+use eitherway::Runtime;
+use eitherway_shop_tonic::Grpc;
+use eitherway_shop_tonic::proto::shop_server::ShopServer;
+use tokio::signal::unix::{SignalKind, signal};
+use tonic::transport::Server;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let var = |name, usual: &str| env::var(name).unwrap_or_else(|_| usual.to_owned());
+    tracing_subscriber::fmt().with_env_filter(var("RUST_LOG", "info,eitherway_layers=debug")).init();
+    let (nats, file) = (var("NATS_URL", "nats://127.0.0.1:4222"), var("SHOP_DB", "sqlite://shop.db"));
+    let outbox = var("SHOP_OUTBOX", "shop-grpc.outbox");
+    let runtime = Runtime::builder().nats(nats).store(file).outbox(outbox).build().await?.boxed();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = tokio::signal::ctrl_c() => {} }
+    };
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:50051".into()).parse()?;
+    Server::builder()
+        .concurrency_limit_per_connection(256)
+        .timeout(Duration::from_secs(10))
+        .add_service(ShopServer::new(Grpc(runtime.client())))
+        .serve_with_shutdown(address, stop)
+        .await?;
+    runtime.shutdown(Duration::from_secs(5)).await;
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! The shop over HTTP (`shop http ADDRESS`), and its database service (`shop serve`).
+//!
+//! `NATS_URL`, `SHOP_DB` and `SHOP_OUTBOX` say where the server and the files are.
+
+use std::env;
+use std::time::Duration;
+
+use axum::extract::{Json, Path, State};
+use axum::routing::{get, post};
+use axum::{Router, serve};
+use eitherway::nats::NatsOptions;
+use eitherway::operation::Member;
+use eitherway::service::{self, ServiceOptions};
+use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::stack::BoxedStack;
+use eitherway::{Db, Error, Head, Reply, Runtime};
+use eitherway_layers::LogLayer;
+use eitherway_shop::{GetOrder, Order, PlaceOrder, Shop, StockChanged};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+type Client = Db<BoxedStack<Shop>>;
+type Answer<A> = Result<Reply<A>, Error<Shop>>;
+
+/// Any operation whose fields are the body.
+async fn ask<M: Member<Whole = Shop>>(db: State<Client>, head: Head, op: Json<M>) -> Answer<M::Answer> {
+    db.with(head).call(op.0).await
+}
+
+async fn get_order(db: State<Client>, head: Head, id: Path<String>) -> Answer<Order> {
+    db.with(head).call(GetOrder { id: id.0 }).await
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let var = |name, usual: &str| env::var(name).unwrap_or_else(|_| usual.to_owned());
+    tracing_subscriber::fmt().with_env_filter(var("RUST_LOG", "info,eitherway_layers=debug")).init();
+    let (nats, file) = (var("NATS_URL", "nats://127.0.0.1:4222"), var("SHOP_DB", "sqlite://shop.db"));
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = tokio::signal::ctrl_c() => {} }
+    };
+    match env::args().nth(1).as_deref() {
+        Some("serve") => {
+            let database = SqlxService::<Shop>::open(&SqliteOptions::new(&file)?).await?;
+            let options = ServiceOptions::default().layer(LogLayer::new("[STORE]"));
+            service::serve(NatsOptions::new(nats), database.clone(), options, || {}, stop).await?;
+            database.close().await;
+        }
+        Some("http") => {
+            let outbox = var("SHOP_OUTBOX", "shop.outbox");
+            let runtime = Runtime::builder().nats(nats).store(file).outbox(outbox).build().await?.boxed();
+            let shop = Router::new()
+                .route("/orders", post(ask::<PlaceOrder>))
+                .route("/orders/{id}", get(get_order))
+                .route("/stock", post(ask::<StockChanged>))
+                .with_state(runtime.client());
+            let address = env::args().nth(2).unwrap_or("127.0.0.1:8080".into());
+            serve(TcpListener::bind(address).await?, shop).with_graceful_shutdown(stop).await?;
+            runtime.shutdown(Duration::from_secs(5)).await;
+        }
+        _ => return Err("shop http [ADDRESS] | shop serve".into()),
+    }
+    Ok(())
+}
