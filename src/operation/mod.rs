@@ -2,6 +2,7 @@
 
 mod apply;
 mod definition;
+mod dialect;
 mod macros;
 mod migration;
 mod spec;
@@ -16,6 +17,7 @@ use crate::error::{Cause, Code};
 pub use apply::Apply;
 pub use apply::{ApplyError, ApplyFn, Refusal, Tx};
 pub use definition::{Definition, Done, Member, decode, decode_json, encode, encode_json};
+pub use dialect::{Dialect, Keys};
 pub use migration::Migration;
 pub use spec::{Kind, Spec};
 pub use upkeep::{Check, Sweep};
@@ -110,4 +112,8 @@ pub trait Persist: Operation {
     const SWEEPS: &'static [&'static [Sweep]];
     /// What each operation knows of how its tables must be; see [`Definition::CHECKS`].
     const CHECKS: &'static [&'static [Check]];
+    /// The tables on PostgreSQL: the same statements, if nothing else is said.
+    const POSTGRES_MIGRATIONS: &'static [Migration] = Self::MIGRATIONS;
+    /// What each operation says otherwise there; see [`Definition::POSTGRES`].
+    const POSTGRES: &'static [Dialect];
 }

@@ -1,0 +1,67 @@
+//! Dead letters as PostgreSQL takes them: a column each.
+
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+
+use crate::sql::headers_of;
+use crate::store::{DeadLetter, UNREAD};
+
+/// What was found in the stream, by several instances perhaps, is kept once.
+pub(super) const BURY: &str = "
+    INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
+    SELECT r.at, r.code, r.reason, r.subject, r.headers, r.payload
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::boolean[])
+        WITH ORDINALITY r (at, code, reason, subject, headers, payload, once, place)
+    WHERE NOT r.once OR NOT EXISTS (
+        SELECT 1 FROM dead_letters d
+        WHERE d.id > (SELECT max(id) FROM dead_letters) - 5000 AND d.at = r.at AND d.subject = r.subject
+            AND d.headers = r.headers AND d.payload = r.payload)
+    ORDER BY r.place";
+
+/// Letters, column by column.
+#[derive(Default)]
+pub(super) struct Columns {
+    at: Vec<i64>,
+    code: Vec<String>,
+    reason: Vec<String>,
+    subject: Vec<String>,
+    headers: Vec<String>,
+    payload: Vec<Vec<u8>>,
+    once: Vec<bool>,
+}
+
+impl Columns {
+    pub(super) fn of(letters: &[DeadLetter]) -> Self {
+        let mut columns = Self::default();
+        for letter in letters {
+            columns.at.push(letter.at);
+            columns.code.push(letter.cause.code().name.to_owned());
+            columns.reason.push(text(&letter.cause.to_string()));
+            columns.subject.push(text(&letter.subject));
+            columns.headers.push(text(&headers_of(letter)));
+            columns.payload.push(letter.payload.clone());
+            columns.once.push(letter.headers.iter().any(|(name, _)| name == UNREAD));
+        }
+        columns
+    }
+
+    pub(super) fn bind<'q>(
+        &'q self,
+        query: Query<'q, Postgres, PgArguments>,
+    ) -> Query<'q, Postgres, PgArguments> {
+        query
+            .bind(&self.at)
+            .bind(&self.code)
+            .bind(&self.reason)
+            .bind(&self.subject)
+            .bind(&self.headers)
+            .bind(&self.payload)
+            .bind(&self.once)
+    }
+}
+
+/// PostgreSQL has no texts with NUL in them.
+pub(super) fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
