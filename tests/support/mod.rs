@@ -11,6 +11,8 @@ mod file;
 mod outbox;
 mod peer;
 mod port;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub(crate) mod proc;
 mod proxy;
 mod rows;
@@ -31,6 +33,8 @@ pub(crate) use file::{DbFile, Held};
 pub(crate) use outbox::OutboxFile;
 pub(crate) use peer::{Peer, Said, next, silent};
 pub(crate) use port::Port;
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::Postgres;
 pub(crate) use proxy::{BOTH, End, NewOnes, Proxy, Towards};
 pub(crate) use rosey::op::RoseyClient;
 pub(crate) use server::NatsServer;
