@@ -21,6 +21,7 @@ mod memory;
 mod number;
 mod outbox;
 mod paths;
+mod place;
 mod query;
 mod reload;
 mod resolved;

@@ -1,6 +1,5 @@
 //! `rosey serve`.
 
-use std::path::Path;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
@@ -15,7 +14,6 @@ use super::{console, signals};
 use crate::op::Op;
 use eitherway::nats::NatsOptions;
 use eitherway::service::{self, JetStream, Served, ServiceOptions};
-use eitherway::sql::{SqliteOptions, take_over};
 
 /// The database service's own.
 #[derive(Clone, Debug, Args)]
@@ -70,12 +68,12 @@ pub(super) async fn one(
     options: ServiceOptions,
     shutdown: &watch::Receiver<bool>,
 ) -> Result<Served, Failure> {
-    let file = database.named_or_usual()?;
-    if is_to_come(&file).await {
+    let place = database.named_or_usual()?;
+    if place.is_to_come().await {
         let told = signals::told(shutdown.clone());
         match service::check::<Op>(nats.clone(), &options, told).await {
             // Another one on the same file may have been quicker to create it, or to take it over.
-            Err(refused) if is_to_come(&file).await => return Err(refused.into()),
+            Err(refused) if place.is_to_come().await => return Err(refused.into()),
             _ if *shutdown.borrow() => return Ok(Served::default()),
             _ => {}
         }
@@ -85,18 +83,6 @@ pub(super) async fn one(
     let served = service::serve(nats, db.clone(), options, || {}, told).await;
     db.close().await;
     Ok(served?)
-}
-
-/// Whether the file would be created, or taken over from another program: not by a service that must not start.
-pub(super) async fn is_to_come(options: &SqliteOptions) -> bool {
-    is_new(options.path()) || take_over::is_due(options).await
-}
-
-/// Whether the file would be created: then a service that must not start shall leave none behind. Where that cannot be
-/// done, opening it says why, and says it at once.
-fn is_new(file: &Path) -> bool {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    !file.exists() && folder.is_none_or(Path::is_dir)
 }
 
 impl ServiceArgs {
