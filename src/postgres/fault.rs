@@ -9,6 +9,8 @@ pub(super) enum Fault {
     NotConnected(sqlx::Error),
     /// Connecting has taken too long: nothing was sent.
     NoConnection,
+    /// Connecting has failed for this reason a moment ago: nothing was sent.
+    Before(Cause),
     /// The server says no, or the connection was lost.
     Server(sqlx::Error),
     /// The server does not answer.
@@ -55,13 +57,13 @@ impl Fault {
                         | sqlx::Error::RowNotFound
                 ),
             },
-            Self::NotConnected(_) | Self::NoConnection => false,
+            Self::NotConnected(_) | Self::NoConnection | Self::Before(_) => false,
         }
     }
 
     /// Whether there is no connection.
     pub(super) const fn is_unconnected(&self) -> bool {
-        matches!(self, Self::NotConnected(_) | Self::NoConnection)
+        matches!(self, Self::NotConnected(_) | Self::NoConnection | Self::Before(_))
     }
 
     /// Whether the connection must not be used again.
@@ -96,6 +98,7 @@ impl Fault {
     /// What it means for an operation.
     pub(super) fn cause(&self) -> Cause {
         let (code, advice) = match self {
+            Self::Before(cause) => return cause.clone(),
             Self::NoConnection => (Code::UNAVAILABLE, "no connection to PostgreSQL in time"),
             Self::NotConnected(_) if self.is_of(&["53"]) => {
                 (Code::OVERLOADED, "PostgreSQL takes no more connections")

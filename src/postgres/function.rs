@@ -175,7 +175,7 @@ fn claim(kind: &OfKind) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Op;
+    use crate::sample::Sample as Op;
 
     #[test]
     fn the_same_operations_have_one_name_for_their_function() {

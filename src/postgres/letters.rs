@@ -5,7 +5,8 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
 use crate::sql::headers_of;
-use crate::store::{DeadLetter, UNREAD};
+use crate::sql::trim::{MOST, MOST_BYTES};
+use crate::store::{DROPPED, DeadLetter, UNREAD};
 
 /// What was found in the stream, by several instances perhaps, is kept once.
 pub(super) const BURY: &str = "
@@ -18,6 +19,34 @@ pub(super) const BURY: &str = "
         WHERE d.id > (SELECT max(id) FROM dead_letters) - 5000 AND d.at = r.at AND d.subject = r.subject
             AND d.headers = r.headers AND d.payload = r.payload)
     ORDER BY r.place";
+
+/// Drops what is too much of letters that can never be applied, the oldest; one of each code and subject says how many there
+/// were. As on SQLite, but a letter whose header could not be read is never dropped.
+pub(super) fn trim() -> String {
+    let summary = format!("headers LIKE '{{\"{DROPPED}\":%'");
+    format!(
+        "WITH garbage AS (
+             SELECT id, row_number() OVER letters AS place,
+                    sum(length(payload) + octet_length(headers)) OVER letters AS bytes
+             FROM dead_letters
+             WHERE code IN ('invalid', 'too_large') AND NOT {summary} AND headers NOT LIKE '%\"{UNREAD}\":%'
+             WINDOW letters AS (ORDER BY id DESC)),
+         gone AS (
+             DELETE FROM dead_letters d USING garbage g
+             WHERE d.id = g.id AND (g.place > {MOST} OR g.bytes > {MOST_BYTES})
+             RETURNING d.at, d.code, d.subject, d.reason),
+         before AS (
+             DELETE FROM dead_letters d
+             WHERE {summary} AND EXISTS (SELECT 1 FROM gone g WHERE g.code = d.code AND g.subject = d.subject)
+             RETURNING d.at, d.code, d.subject, d.reason, (d.headers::jsonb ->> '{DROPPED}')::bigint AS n)
+         INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
+         SELECT max(at), code, sum(n) || ' letters like it were dropped, because there were too many: ' || min(reason),
+                subject, '{{\"{DROPPED}\":\"' || sum(n) || '\"}}', ''
+         FROM (SELECT at, code, subject, reason, 1 AS n FROM gone
+               UNION ALL SELECT at, code, subject, substr(reason, strpos(reason, ': ') + 2), n FROM before) l
+         GROUP BY code, subject"
+    )
+}
 
 /// Letters, column by column.
 #[derive(Default)]

@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
+use tokio::sync::watch;
 use tokio::time;
 
 use super::fault::Fault;
 use super::options::PostgresOptions;
+use crate::error::Cause;
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -53,12 +55,26 @@ pub(super) async fn settle(
 pub(super) struct Link {
     options: PostgresOptions,
     connection: Option<PgConnection>,
-    failed: Option<Instant>,
+    /// When connecting has failed, and why.
+    failed: Option<(Instant, Cause)>,
+    /// The same, for whoever asks why nothing is served.
+    trouble: watch::Sender<Option<String>>,
 }
 
 impl Link {
-    pub(super) fn new(options: PostgresOptions, connection: PgConnection) -> Self {
-        Self { options, connection: Some(connection), failed: None }
+    pub(super) fn new(
+        options: PostgresOptions,
+        connection: PgConnection,
+        trouble: watch::Sender<Option<String>>,
+    ) -> Self {
+        Self { options, connection: Some(connection), failed: None, trouble }
+    }
+
+    /// Tries to connect, if connecting has failed: the server may be there again while nobody writes.
+    pub(super) async fn look(&mut self) {
+        if self.failed.is_some() && self.connection.is_none() {
+            self.connection = self.again().await.ok();
+        }
     }
 
     /// The connection, taken out: whoever drops it in the middle of something drops that as well.
@@ -89,16 +105,24 @@ impl Link {
     }
 
     async fn again(&mut self) -> Result<PgConnection, Fault> {
-        if self.failed.is_some_and(|at| at.elapsed() < PAUSE) {
-            return Err(Fault::NoConnection);
+        if let Some((_, cause)) = self.failed.as_ref().filter(|(at, _)| at.elapsed() < PAUSE) {
+            return Err(Fault::Before(cause.clone()));
         }
         match connect(&self.options).await {
             Ok(connection) => {
-                self.failed = None;
+                if self.failed.take().is_some() {
+                    tracing::info!("PostgreSQL serves again: {}", self.options.shown());
+                    self.trouble.send_replace(None);
+                }
                 Ok(connection)
             }
             Err(fault) => {
-                self.failed = Some(Instant::now());
+                let cause = fault.cause();
+                if self.failed.is_none() {
+                    tracing::warn!("{}: {cause}", self.options.shown());
+                    self.trouble.send_replace(Some(format!("{}: {cause}", self.options.shown())));
+                }
+                self.failed = Some((Instant::now(), cause));
                 Err(fault)
             }
         }

@@ -17,6 +17,8 @@ mod sweep;
 mod verify;
 mod writer;
 
+use tokio::sync::watch;
+
 use crate::error::Cause;
 use crate::operation::Persist;
 use crate::sql::{OpenError, Parts, SqlxService};
@@ -36,8 +38,9 @@ impl<O: Persist> SqlxService<O> {
         let mut connection = link::connect(options).await.map_err(|fault| options.failed(fault))?;
         let function = function::Function::of::<O>();
         let opened = migrate::open::<O>(options, &function, &mut connection).await?;
-        let reader = reader::PostgresReader::new::<O>(options);
-        let writer = writer::PostgresWriter::new::<O>(options, connection, &function);
+        let (trouble, troubles) = watch::channel(None);
+        let reader = reader::PostgresReader::new::<O>(options, troubles);
+        let writer = writer::PostgresWriter::new::<O>(options, connection, &function, trouble);
         let parts = Parts {
             database: opened.database,
             shown: options.shown().to_owned(),

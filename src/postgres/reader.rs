@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Row, TypeInfo, ValueRef};
+use tokio::sync::watch;
 use tokio::time;
 
 use super::fault::Fault;
@@ -56,6 +57,7 @@ pub(super) struct PostgresReader {
     limit: Duration,
     /// How often something is asked, if the connection turns out to be dead.
     tries: u32,
+    trouble: watch::Receiver<Option<String>>,
     /// The statements of the queries, in the order of the operations.
     questions: Vec<Arc<str>>,
     sweeps: Vec<&'static Sweep>,
@@ -78,7 +80,10 @@ pub(super) fn questions<O: Persist>() -> Vec<Arc<str>> {
 }
 
 impl PostgresReader {
-    pub(super) fn new<O: Persist>(options: &PostgresOptions) -> Self {
+    pub(super) fn new<O: Persist>(
+        options: &PostgresOptions,
+        trouble: watch::Receiver<Option<String>>,
+    ) -> Self {
         let settle = options.clone();
         let pool = PgPoolOptions::new()
             .max_connections(options.readers.max(1))
@@ -97,6 +102,7 @@ impl PostgresReader {
             pool,
             limit: options.statement_timeout,
             tries: options.readers.max(1) + 1,
+            trouble,
             questions: questions::<O>(),
             sweeps: sweep::sweeps::<O>(),
         }
@@ -219,5 +225,18 @@ impl Reader for PostgresReader {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.pool.close())
+    }
+
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_transaction_is_begun_on_a_connection_of_the_pool() {
+        let (code, _) = include_str!("reader.rs").split_once("#[cfg(test)]").expect("this test");
+        assert!(!code.contains("begin(") && !code.contains("BEGIN"), "dropped in flight, it would stay open");
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgRow};
+use tokio::sync::watch;
 use tokio::time;
 
 use super::fault::Fault;
@@ -14,6 +15,7 @@ use super::options::PostgresOptions;
 use super::{batch, sweep};
 use crate::error::Cause;
 use crate::operation::{Persist, Spec};
+use crate::sql::trim::Trim;
 use crate::store::DeadLetter;
 use crate::store::queue::Write;
 use crate::store::record::Record;
@@ -30,6 +32,7 @@ pub(super) struct PostgresWriter {
     silences: Vec<&'static str>,
     /// For how long what is unknown is repeated.
     limit: Duration,
+    trim: Trim,
 }
 
 impl PostgresWriter {
@@ -37,14 +40,24 @@ impl PostgresWriter {
         options: &PostgresOptions,
         connection: PgConnection,
         function: &Function,
+        trouble: watch::Sender<Option<String>>,
     ) -> Self {
         Self {
-            link: Link::new(options.clone(), connection),
+            link: Link::new(options.clone(), connection, trouble),
             call: function.call(),
             specs: O::SPECS,
             silences: batch::silences::<O>(),
             limit: options.repeat_timeout,
+            trim: Trim::new(),
         }
+    }
+
+    /// Drops dead letters that are too many.
+    async fn trim(&mut self) -> Result<(), Fault> {
+        let mut connection = self.link.take().await?;
+        let trimmed = sqlx::query(AssertSqlSafe(letters::trim())).execute(&mut connection);
+        let trimmed = self.link.within(trimmed).await;
+        self.link.keep(connection, trimmed).map(drop)
     }
 
     /// One call of the function.
@@ -110,7 +123,9 @@ async fn remove(connection: &mut PgConnection, removal: &Removal) -> Result<u64,
 impl Backend for PostgresWriter {
     type Failure = Fault;
 
-    async fn look(&mut self) {}
+    async fn look(&mut self) {
+        self.link.look().await;
+    }
 
     async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, Fault> {
         let json = batch::json(self.specs, writes);
@@ -142,7 +157,14 @@ impl Backend for PostgresWriter {
             let buried = self.link.within(buried).await;
             self.link.keep(connection, buried)
         };
-        buried.await.map(drop).map_err(|fault| fault.cause_of_the_frame())
+        buried.await.map_err(|fault| fault.cause_of_the_frame())?;
+        if self.trim.is_due(letters)
+            && let Err(fault) = self.trim().await
+        {
+            // What fails is done with the next ones.
+            tracing::debug!("too many dead letters are not dropped: {}", fault.cause());
+        }
+        Ok(())
     }
 
     async fn remove(&mut self, removal: &Removal) -> Result<u64, Cause> {

@@ -25,7 +25,7 @@ pub(crate) mod statements;
 mod store;
 mod sweep;
 pub mod take_over;
-mod trim;
+pub(crate) mod trim;
 mod turn;
 mod verify;
 mod wal;
