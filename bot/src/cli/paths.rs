@@ -68,7 +68,7 @@ impl DatabaseArgs {
             options.future_tolerance = self.future_tolerance_ms;
             options.past_tolerance = self.past_tolerance_days;
             options.trust_clock = self.trust_clock;
-            return Ok(Place::Postgres(options));
+            return Ok(Place::Postgres(Box::new(options)));
         }
         let mut options = SqliteOptions::new(url)?;
         options.create = !self.existing;

@@ -12,7 +12,7 @@ use eitherway::sql::{self, DeadLetters, OpenError, SqliteOptions, SqlxService, V
 #[derive(Clone, Debug)]
 pub(super) enum Place {
     Sqlite(SqliteOptions),
-    Postgres(PostgresOptions),
+    Postgres(Box<PostgresOptions>),
 }
 
 impl Place {
