@@ -64,6 +64,7 @@ fn histories_end_the_same_on_postgresql_with_four_writers_at_once() {
             let runtime = runtime();
             let both = runtime.block_on(server::Both::new());
             run(cases, length, 0, |case| runtime.block_on(both.try_one(case)));
+            assert_eq!(runtime.block_on(both.deadlocks()), 0, "deadlocks");
         }
     });
 }
@@ -174,8 +175,11 @@ impl Failed {
     }
 }
 
-/// Delivers a case, and compares what it makes with the model. Answers the content.
-async fn try_one(base: &impl Base, case: &Case) -> Result<dump::Dump, TestCaseError> {
+/// Delivers a case, and compares what it makes with the model. Answers the content, and which message has the highest number.
+async fn try_one(
+    base: &impl Base,
+    case: &Case,
+) -> Result<(dump::Dump, Option<eitherway::OpId>), TestCaseError> {
     base.clear().await;
     let delivered = delivery::deliver(case, base).await.map_err(TestCaseError::fail)?;
     let verdict = base.verdict().await;
@@ -184,7 +188,7 @@ async fn try_one(base: &impl Base, case: &Case) -> Result<dump::Dump, TestCaseEr
     }
     let found = base.dump().await;
     match dump::difference(&Model::of(&delivered).dump(), &found) {
-        None => Ok(found),
+        None => Ok((found, delivered.newest())),
         Some(difference) => Err(TestCaseError::fail(difference)),
     }
 }

@@ -200,6 +200,37 @@ async fn dead_letters_are_kept_listed_and_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_that_are_too_many_are_counted_and_dropped() {
+    let url = Postgres::shared().database().await;
+    let mut raw = PgConnection::connect(&url).await.unwrap();
+    let many = "INSERT INTO rosey.dead_letters (at, code, reason, subject, headers, payload)
+         SELECT n, 'invalid', 'no JSON', 'a', '{}', 'x' FROM generate_series(1, 10200) n";
+    sqlx::query(many).execute(&mut raw).await.unwrap();
+    let db = open(&url).await;
+    let letter = |n: i64| DeadLetter {
+        at: n,
+        cause: Cause::new(Code::INVALID, "no JSON"),
+        subject: "a".to_owned(),
+        headers: Vec::new(),
+        payload: vec![b'x'],
+    };
+    // It looks with the first one.
+    Store::<Op>::dead_letter(&db, letter(20_000), false).await.unwrap();
+    Db::new(db.clone()).stack().barrier().await.unwrap();
+    let mut letters = DeadLetters::open_postgres(&options(&url)).await.unwrap();
+    assert_eq!(letters.ids().await.unwrap().len(), 10_001);
+    let summary = &letters.list(1).await.unwrap()[0];
+    assert_eq!(summary.dropped(), Some(201), "{summary:?}");
+    // The next ones are added to it.
+    for n in 0..500 {
+        Store::<Op>::dead_letter(&db, letter(30_000 + n), false).await.unwrap();
+    }
+    db.barrier().await.unwrap();
+    let summary = &letters.list(1).await.unwrap()[0];
+    assert_eq!((summary.dropped(), letters.ids().await.unwrap().len()), (Some(701), 10_001), "{summary:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_instance_is_found_where_it_is_written_down() {
     let url = Postgres::shared().database().await;
     let db = open(&url).await;

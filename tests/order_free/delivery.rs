@@ -31,6 +31,14 @@ pub(crate) struct Removed {
     pub(crate) forgotten: bool,
 }
 
+impl Delivered {
+    /// The message with the highest number.
+    pub(crate) fn newest(&self) -> Option<OpId> {
+        let newest = self.messages.iter().max_by_key(|(number, _)| **number);
+        newest.map(|(_, id)| id.clone())
+    }
+}
+
 /// A number of a message that there is not.
 const NOBODYS: i64 = 1_000_000;
 

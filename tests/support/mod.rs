@@ -11,7 +11,6 @@ mod file;
 mod outbox;
 mod peer;
 mod port;
-#[cfg(feature = "postgres")]
 mod postgres;
 pub(crate) mod proc;
 mod proxy;
@@ -33,7 +32,6 @@ pub(crate) use file::{DbFile, Held};
 pub(crate) use outbox::OutboxFile;
 pub(crate) use peer::{Peer, Said, next, silent};
 pub(crate) use port::Port;
-#[cfg(feature = "postgres")]
 pub(crate) use postgres::Postgres;
 pub(crate) use proxy::{BOTH, End, NewOnes, Proxy, Towards};
 pub(crate) use rosey::op::RoseyClient;

@@ -128,13 +128,13 @@ impl Postgres {
     /// All of its processes stop, and nothing moves.
     pub(crate) fn freeze(&self) {
         for process in self.all() {
-            let _ = Command::new("kill").args(["-STOP", &process.to_string()]).status();
+            let _ = Command::new("kill").args(["-STOP", &process.to_string()]).stderr(Stdio::null()).status();
         }
     }
 
     pub(crate) fn thaw(&self) {
         for process in self.all() {
-            let _ = Command::new("kill").args(["-CONT", &process.to_string()]).status();
+            let _ = Command::new("kill").args(["-CONT", &process.to_string()]).stderr(Stdio::null()).status();
         }
     }
 
@@ -149,16 +149,25 @@ impl Postgres {
     /// Ends it by a signal, and waits until it is gone. Its data stays.
     pub(crate) fn stop(&mut self, signal: &str) {
         std::fs::write(self.dir.join("keep"), "").unwrap();
-        let process = self.process();
         self.signal(signal);
         let mut keeper = self.keeper.take().expect("it runs");
         let since = Instant::now();
-        while Path::new(&format!("/proc/{process}/exe")).exists() {
+        // One that was killed leaves its children, which notice it.
+        while self.is_in_use() {
             assert!(since.elapsed() < LIMIT, "PostgreSQL does not end");
             std::thread::sleep(Duration::from_millis(2));
         }
         drop(keeper.stdin.take());
         keeper.wait().unwrap();
+    }
+
+    /// Whether a process has its data as its directory, as all of the server's have.
+    fn is_in_use(&self) -> bool {
+        let data = self.dir.join("data");
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .into_iter()
+            .any(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == data))
     }
 
     pub(crate) fn url(&self, database: &str) -> String {
