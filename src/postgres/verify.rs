@@ -28,8 +28,12 @@ pub async fn verify<O: Persist>(
 ) -> Result<Verdict, OpenError> {
     options.check()?;
     let mut connection = link::connect(options).await.map_err(|fault| options.failed(fault))?;
-    migrate::is_current::<O>(options, &mut connection).await?;
-    sqlx::raw_sql(BEGIN).execute(&mut connection).await.map_err(|e| options.failed(e.into()))?;
+    let begun = time::timeout(options.statement_timeout, async {
+        migrate::is_current::<O>(options, &mut connection).await?;
+        let begun = sqlx::raw_sql(BEGIN).execute(&mut connection).await;
+        begun.map(drop).map_err(|e| options.failed(e.into()))
+    });
+    begun.await.unwrap_or_else(|_| Err(options.failed(Fault::Silent)))?;
     let mut verdict = Verdict::default();
     for (kind, name) in O::NAMES.iter().enumerate() {
         for check in O::POSTGRES[kind].checks.unwrap_or(O::CHECKS[kind]) {
