@@ -102,6 +102,8 @@ pub mod nats;
 pub mod operation;
 #[cfg(feature = "sqlite")]
 pub mod outbox;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod reply;
 pub mod request;
 #[cfg(all(feature = "nats", feature = "sqlite"))]

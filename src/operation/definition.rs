@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{ApplyFn, Check, Invalid, MAX_PAYLOAD, Operation, Spec, Sweep};
+use super::{ApplyFn, Check, Dialect, Invalid, MAX_PAYLOAD, Operation, Spec, Sweep};
 
 /// One operation: everything about it, in one file.
 pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -43,6 +43,8 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// How its tables must be, for `verify`: derived columns worked out again, and for each request that was
     /// applied its effect.
     const CHECKS: &'static [Check] = &[];
+    /// What of this PostgreSQL is told otherwise, and which rows it shares with others there.
+    const POSTGRES: Dialect = Dialect::SAME;
 
     /// Whether its values are accepted: lengths, ranges, no NUL. The default accepts all of them.
     ///

@@ -33,9 +33,11 @@
 ///     pub enum Todo -> TodoAnswer in "todo" with TABLES { Add(Add) }
 /// }
 /// ```
+///
+/// Where PostgreSQL needs other statements for the tables, they are named behind the others: `with TABLES, postgres PG_TABLES`.
 #[macro_export]
 macro_rules! operations {
-    ($(#[$doc:meta])* $vis:vis enum $op:ident -> $answer:ident $(in $service:literal)? with $migrations:path { $($name:ident($ty:ty)),+ $(,)? }) => {
+    ($(#[$doc:meta])* $vis:vis enum $op:ident -> $answer:ident $(in $service:literal)? with $migrations:path $(, postgres $postgres:path)? { $($name:ident($ty:ty)),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug)]
         $vis enum $op { $(#[doc = concat!("The operation [`", stringify!($name), "`].")] $name($ty)),+ }
@@ -69,7 +71,7 @@ macro_rules! operations {
         )+
 
         const _: () = {
-            use $crate::operation::{ApplyFn, Check, Definition, Invalid, Migration, Operation, Persist, Spec, Sweep};
+            use $crate::operation::{ApplyFn, Check, Definition, Dialect, Invalid, Migration, Operation, Persist, Spec, Sweep};
 
             impl Persist for $op {
                 const MIGRATIONS: &'static [Migration] = $migrations;
@@ -78,6 +80,8 @@ macro_rules! operations {
                 const APPLY: &'static [Option<ApplyFn>] = &[$(<$ty as Definition>::APPLY),+];
                 const SWEEPS: &'static [&'static [Sweep]] = &[$(<$ty as Definition>::SWEEPS),+];
                 const CHECKS: &'static [&'static [Check]] = &[$(<$ty as Definition>::CHECKS),+];
+                $(const POSTGRES_MIGRATIONS: &'static [Migration] = $postgres;)?
+                const POSTGRES: &'static [Dialect] = &[$(<$ty as Definition>::POSTGRES),+];
             }
 
             const _: () = $crate::__private::validate_set::<$op>();

@@ -22,6 +22,7 @@
 
 mod apply;
 pub(crate) mod definition;
+mod dialect;
 mod macros;
 mod migration;
 #[cfg(all(doctest, feature = "sqlite"))]
@@ -45,6 +46,7 @@ pub use apply::{ApplyError, ApplyFn};
 pub use definition::{Definition, Done, Forwarded, Member};
 #[cfg(feature = "sqlite")]
 pub(crate) use definition::{decode, encode_json};
+pub use dialect::{Dialect, Keys};
 pub use migration::Migration;
 pub use spec::{Kind, Spec};
 pub use tx::Tx;
@@ -160,4 +162,8 @@ pub trait Persist: Operation {
     const SWEEPS: &'static [&'static [Sweep]];
     /// What each operation knows of how its tables must be; see [`Definition::CHECKS`].
     const CHECKS: &'static [&'static [Check]];
+    /// The tables on PostgreSQL: the same statements, if nothing else is said.
+    const POSTGRES_MIGRATIONS: &'static [Migration] = Self::MIGRATIONS;
+    /// What each operation says otherwise there; see [`Definition::POSTGRES`].
+    const POSTGRES: &'static [Dialect];
 }

@@ -11,6 +11,8 @@ use crate::namespace::{Namespace, NamespaceError};
 use crate::nats::{NatsOptions, NatsService};
 use crate::operation::{Operation, Persist};
 use crate::outbox::{OutboxError, OutboxOptions, OutboxService};
+#[cfg(feature = "postgres")]
+use crate::postgres::PostgresOptions;
 use crate::sql::{SqliteOptions, SqlxService};
 use crate::stack::Direct;
 use crate::store::Store;
@@ -98,7 +100,20 @@ impl<O: Persist> From<&str> for StorePath<O> {
 
 impl<O: Persist> From<String> for StorePath<O> {
     fn from(address: String) -> Self {
-        Self(Box::pin(async move { sqlite(&SqliteOptions::new(&address)?).await }))
+        Self(Box::pin(async move {
+            #[cfg(feature = "postgres")]
+            if PostgresOptions::is_address(&address) {
+                return postgres(&PostgresOptions::new(&address)?).await;
+            }
+            sqlite(&SqliteOptions::new(&address)?).await
+        }))
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl<O: Persist> From<PostgresOptions> for StorePath<O> {
+    fn from(options: PostgresOptions) -> Self {
+        Self(Box::pin(async move { postgres(&options).await }))
     }
 }
 
@@ -118,6 +133,11 @@ impl<O: Operation, D: Store<O>> From<Direct<O, D>> for StorePath<O, D> {
     fn from(direct: Direct<O, D>) -> Self {
         Self(Box::pin(ready(Ok(direct))))
     }
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres<O: Persist>(options: &PostgresOptions) -> Result<Direct<O>, BuildError> {
+    Ok(Direct::open(SqlxService::open_postgres(options).await?))
 }
 
 async fn sqlite<O: Persist>(options: &SqliteOptions) -> Result<Direct<O>, BuildError> {

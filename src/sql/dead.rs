@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 use serde_json::map::Entry;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Connection, Row};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{ColumnIndex, Connection, Decode, Row, Type};
 
 use super::{SqliteOptions, SqlxService, error, sqlite};
 use crate::error::{Cause, Code};
 use crate::headers::{DROPPED, UNREAD};
 use crate::operation::Persist;
-use crate::sqlite::names;
+use crate::sqlite::{limit, names};
 use crate::store::DeadLetter;
 use crate::store::reader::Bind;
 
@@ -40,7 +40,27 @@ pub struct BuriedLetter {
 
 /// The dead letters of a database, over a connection of their own.
 #[derive(Debug)]
-pub struct DeadLetters(SqliteConnection);
+pub struct DeadLetters(Letters);
+
+#[derive(Debug)]
+enum Letters {
+    Sqlite(SqliteConnection),
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::postgres::PgConnection),
+}
+
+/// Does the same on a connection to either, within a limit.
+macro_rules! on {
+    ($me:expr, $connection:ident => $job:expr) => {
+        match &mut $me.0 {
+            Letters::Sqlite($connection) => limit::within(async { $job }).await.map_err(|e| error::cause(&e)),
+            #[cfg(feature = "postgres")]
+            Letters::Postgres($connection) => {
+                limit::within(async { $job }).await.map_err(crate::postgres::cause)
+            }
+        }
+    };
+}
 
 impl DeadLetters {
     /// Opens them. The database must be there, and have been opened by [`SqlxService`] once.
@@ -52,49 +72,65 @@ impl DeadLetters {
             let file = options.path().display();
             return Err(Cause::new(Code::STORAGE, format!("cannot open {file}: {e}")));
         }
-        sqlite::beside(options).await.map(Self).map_err(|e| error::cause(&e))
+        let connection = sqlite::beside(options).await.map_err(|e| error::cause(&e))?;
+        Ok(Self(Letters::Sqlite(connection)))
+    }
+
+    /// The same on PostgreSQL.
+    ///
+    /// # Errors
+    /// The server's.
+    #[cfg(feature = "postgres")]
+    pub async fn open_postgres(options: &crate::postgres::PostgresOptions) -> Result<Self, Cause> {
+        crate::postgres::connect(options).await.map(|connection| Self(Letters::Postgres(connection)))
     }
 
     /// The newest `limit` of them, newest first.
     ///
     /// # Errors
-    /// An error of SQLite.
+    /// The database's.
     pub async fn list(&mut self, limit: u32) -> Result<Vec<BuriedLetter>, Cause> {
-        let rows = sqlx::query(LIST).bind(i64::from(limit)).fetch_all(&mut self.0).await;
-        let rows = rows.map_err(|e| error::cause(&e))?;
-        rows.iter().map(read).collect::<Result<_, _>>().map_err(|e| error::cause(&e))
+        on!(self, c => {
+            let rows = sqlx::query(LIST).bind(i64::from(limit)).fetch_all(c).await?;
+            rows.iter().map(read).collect()
+        })
     }
 
     /// The numbers of all of them, oldest first.
     ///
     /// # Errors
-    /// An error of SQLite.
+    /// The database's.
     pub async fn ids(&mut self) -> Result<Vec<i64>, Cause> {
-        sqlx::query_scalar(IDS).fetch_all(&mut self.0).await.map_err(|e| error::cause(&e))
+        on!(self, c => sqlx::query_scalar(IDS).fetch_all(c).await)
     }
 
     /// The one of this number.
     ///
     /// # Errors
-    /// An error of SQLite.
+    /// The database's.
     pub async fn show(&mut self, id: i64) -> Result<Option<BuriedLetter>, Cause> {
-        let row =
-            sqlx::query(SHOW).bind(id).fetch_optional(&mut self.0).await.map_err(|e| error::cause(&e))?;
-        row.as_ref().map(read).transpose().map_err(|e| error::cause(&e))
+        on!(self, c => {
+            let row = sqlx::query(SHOW).bind(id).fetch_optional(c).await?;
+            row.as_ref().map(read).transpose()
+        })
     }
 
     /// Removes one; false if there is none of this number.
     ///
     /// # Errors
-    /// SQLite's: it is still there then.
+    /// The database's: it is still there then, as a rule.
     pub async fn drop_letter(&mut self, id: i64) -> Result<bool, Cause> {
-        let done = sqlx::query(DROP).bind(id).execute(&mut self.0).await.map_err(|e| error::cause(&e))?;
-        Ok(done.rows_affected() > 0)
+        on!(self, c => sqlx::query(DROP).bind(id).execute(c).await.map(|done| done.rows_affected() > 0))
     }
 
     /// Closes the connection. Dropping does too, later.
     pub async fn close(self) {
-        if let Err(e) = self.0.close().await {
+        let closed = match self.0 {
+            Letters::Sqlite(connection) => limit::within(connection.close()).await,
+            #[cfg(feature = "postgres")]
+            Letters::Postgres(connection) => limit::within(connection.close()).await,
+        };
+        if let Err(e) = closed {
             tracing::debug!("closing the dead letters: {e}");
         }
     }
@@ -135,7 +171,7 @@ impl BuriedLetter {
 }
 
 /// The headers of a letter, as they are written: a JSON object, with an array for a name that comes more than once.
-pub(super) fn headers(letter: &DeadLetter) -> String {
+pub(crate) fn headers(letter: &DeadLetter) -> String {
     let mut headers = serde_json::Map::new();
     for (name, value) in &letter.headers {
         match headers.entry(name) {
@@ -149,7 +185,13 @@ pub(super) fn headers(letter: &DeadLetter) -> String {
     Value::from(headers).to_string()
 }
 
-fn read(row: &SqliteRow) -> Result<BuriedLetter, sqlx::Error> {
+fn read<R: Row>(row: &R) -> Result<BuriedLetter, sqlx::Error>
+where
+    usize: ColumnIndex<R>,
+    for<'r> i64: Decode<'r, R::Database> + Type<R::Database>,
+    for<'r> String: Decode<'r, R::Database> + Type<R::Database>,
+    for<'r> Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
+{
     let headers: String = row.try_get(5)?;
     let headers: serde_json::Map<String, Value> = serde_json::from_str(&headers).unwrap_or_default();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -34,7 +34,7 @@ mod store;
 mod stores;
 mod sweep;
 pub mod take_over;
-mod trim;
+pub(crate) mod trim;
 mod turn;
 mod verify;
 mod witness;
@@ -54,12 +54,16 @@ use tower::Service;
 
 pub use crate::store::{Retention, Swept};
 pub use audit::Unsound;
+#[cfg(feature = "postgres")]
+pub(crate) use dead::headers as headers_of;
 pub use dead::{BuriedLetter, DeadLetters};
 pub use future::SqlxFuture;
 use reader::SqliteReader;
 pub use sqlite::{OpenError, SqliteOptions};
 pub use stores::SqliteFiles;
 use tracing::Instrument;
+#[cfg(feature = "postgres")]
+pub(crate) use verify::TOLD;
 pub use verify::{Finding, Verdict, verify};
 use writer::Start;
 
@@ -70,6 +74,7 @@ use crate::store::queue::{Item, Write};
 use crate::store::reader::{Question, Reader};
 use crate::store::repeats::Repeats;
 use crate::store::retention;
+use crate::store::writer::Backend;
 
 use crate::answer::{End, cut};
 use crate::clock;
@@ -113,6 +118,18 @@ struct Shared {
     _running: DropGuard,
 }
 
+/// What is known of a database that was opened, whatever it is.
+pub(crate) struct Parts {
+    pub(crate) database: String,
+    pub(crate) shown: String,
+    pub(crate) queue: usize,
+    pub(crate) retention: Option<Retention>,
+    pub(crate) future_tolerance: Duration,
+    pub(crate) past_tolerance: Duration,
+    pub(crate) answer_bytes: usize,
+    pub(crate) trust_clock: bool,
+}
+
 impl<O> Clone for SqlxService<O> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), operation: PhantomData }
@@ -143,17 +160,9 @@ impl<O: Persist> SqlxService<O> {
         }
         let frame = limit::within(audit::frame(&mut opened.writer)).await;
         let frame = frame.map_err(|error| OpenError::of(options.path(), error))?;
-        let (writes, queue) = mpsc::channel(options.queue);
-        let repeats = Repeats::new(O::SPECS.len());
         let place = Arc::new(opened.place);
-        let reader: Arc<dyn Reader> =
-            Arc::new(SqliteReader::new::<O>(opened.readers.clone(), Arc::clone(&place)));
+        let reader = SqliteReader::new::<O>(opened.readers.clone(), Arc::clone(&place));
         let keeper = Arc::new(Keeper::default());
-        // What cannot be read now is looked for again before anything is removed.
-        let loaded = keeper.load(&*reader).await;
-        if options.trust_clock {
-            keeper.trust();
-        }
         let mut frames = batch::Frames::of::<O>();
         frames.keeper = Arc::clone(&keeper);
         let start = Start {
@@ -166,29 +175,56 @@ impl<O: Persist> SqlxService<O> {
             frames,
             frame,
         };
-        let run = crate::store::writer::run(start.writer(), repeats.clone(), queue);
+        let parts = Parts {
+            database: opened.database,
+            shown: options.path().display().to_string(),
+            queue: options.queue,
+            retention: options.retention.clone(),
+            future_tolerance: options.future_tolerance,
+            past_tolerance: options.past_tolerance,
+            answer_bytes: options.answer_bytes,
+            trust_clock: options.trust_clock,
+        };
+        Ok(Self::begin(parts, Arc::new(reader), keeper, start.writer()).await)
+    }
+
+    /// Starts the writer and what is to be done on a schedule.
+    pub(crate) async fn begin(
+        parts: Parts,
+        reader: Arc<dyn Reader>,
+        keeper: Arc<Keeper>,
+        backend: impl Backend,
+    ) -> Self {
+        let (writes, queue) = mpsc::channel(parts.queue);
+        let repeats = Repeats::new(O::SPECS.len());
+        // What cannot be read now is looked for again before anything is removed.
+        let loaded = keeper.load(&*reader).await;
+        if parts.trust_clock {
+            keeper.trust();
+        }
+        let run = crate::store::writer::run(backend, repeats.clone(), queue);
         tokio::spawn(run.in_current_span());
         let ended = CancellationToken::new();
-        if let Some(retention) = options.retention.clone() {
+        if let Some(retention) = parts.retention {
             let (reader, writes) = (Arc::clone(&reader), writes.downgrade());
             let keeper = Arc::clone(&keeper);
             let kept =
-                retention::keep_going::<O>(retention, keeper, loaded.is_ok(), reader, writes, ended.clone());
+                retention::keep_going(retention, keeper, loaded.is_ok(), reader, writes, ended.clone());
             tokio::spawn(kept.in_current_span());
         }
         let shared = Shared {
             writes,
             reader,
             repeats,
-            future_tolerance: options.future_tolerance,
-            answer_bytes: options.answer_bytes,
-            past_tolerance: options.past_tolerance,
+            future_tolerance: parts.future_tolerance,
+            answer_bytes: parts.answer_bytes,
+            past_tolerance: parts.past_tolerance,
             keeper,
-            database: opened.database,
-            shown: options.path().display().to_string(),
+            database: parts.database,
+            shown: parts.shown,
             _running: ended.drop_guard(),
         };
-        Ok(Self { shared: Arc::new(shared), operation: PhantomData })
+        Self { shared: Arc::new(shared), operation: PhantomData }
     }
 
     /// The id that this database was given at its creation.
@@ -197,7 +233,7 @@ impl<O: Persist> SqlxService<O> {
         &self.shared.database
     }
 
-    /// The file, for people.
+    /// The file or the server, for people.
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shared.shown
@@ -283,7 +319,7 @@ impl<O: Persist> SqlxService<O> {
     /// The first failure. What was removed until then stays removed.
     pub async fn sweep(&self, retention: &Retention, now: i64) -> Result<Swept, Cause> {
         let writes = self.shared.writes.downgrade();
-        retention::round::<O>(retention, now, None, &*self.shared.reader, &writes).await
+        retention::round(retention, now, None, &*self.shared.reader, &writes).await
     }
 
     /// Ends the writer once everything handed to it is committed, and closes the file, within a limit. Requests from now on are

@@ -125,6 +125,14 @@ pub enum OpenError {
         /// The table.
         table: String,
     },
+    /// The server of the database says no, or there is none.
+    #[error("cannot open the database {server}: {cause}")]
+    Server {
+        /// Its address, without a password.
+        server: String,
+        /// Why, and what to do.
+        cause: String,
+    },
     /// A change of schema failed; the file is as it was before the first one of this start.
     #[error("cannot migrate the database {}: {error}. The file is as it was", path.display())]
     Migrate {

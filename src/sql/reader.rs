@@ -9,11 +9,12 @@ use tokio::sync::watch;
 use super::{audit, error, sweep};
 use crate::error::Cause;
 use crate::known_time;
-use crate::operation::Persist;
+use crate::operation::{Persist, Sweep};
 use crate::sqlite::limit;
 use crate::sqlite::place::Place;
 use crate::store::Concerns;
 use crate::store::reader::{Bind, Question, Read, Reader, Texts};
+use crate::store::retention;
 
 /// The framework's statements on SQLite.
 pub(super) static TEXTS: Texts = Texts {
@@ -45,17 +46,22 @@ pub(crate) struct SqliteReader {
     place: Arc<Place>,
     /// The strings of the queries, in the order of the operations.
     questions: Vec<Arc<str>>,
+    sweeps: Vec<&'static Sweep>,
 }
 
 impl SqliteReader {
     pub(super) fn new<O: Persist>(pool: SqlitePool, place: Arc<Place>) -> Self {
-        Self { pool, place, questions: audit::questions::<O>() }
+        Self { pool, place, questions: audit::questions::<O>(), sweeps: retention::sweeps::<O>().collect() }
     }
 }
 
 impl Reader for SqliteReader {
     fn texts(&self) -> &'static Texts {
         &TEXTS
+    }
+
+    fn sweeps(&self) -> Vec<&'static Sweep> {
+        self.sweeps.clone()
     }
 
     fn ask(&self, question: Question) -> Result<Read, Cause> {
@@ -145,6 +151,6 @@ pub(crate) mod tests {
         let file = folder.path().join("rosey.db");
         std::fs::write(&file, "").expect("a file");
         let place = Arc::new(Place::new(&file).expect("a place"));
-        (pool.clone(), SqliteReader { pool, place, questions: Vec::new() })
+        (pool.clone(), SqliteReader { pool, place, questions: Vec::new(), sweeps: Vec::new() })
     }
 }

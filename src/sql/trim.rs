@@ -9,8 +9,8 @@ use crate::headers::{DROPPED, UNREAD};
 use crate::store::DeadLetter;
 
 /// How many letters that can never be applied are kept whole, and how many bytes of them.
-const MOST: u64 = 10_000;
-const MOST_BYTES: u64 = 64 << 20;
+pub(crate) const MOST: u64 = 10_000;
+pub(crate) const MOST_BYTES: u64 = 64 << 20;
 
 /// After how many letters, or bytes of them, it is looked again.
 const LOOK: u64 = 500;
@@ -18,19 +18,19 @@ const LOOK_BYTES: u64 = 8 << 20;
 
 /// What has been buried since it was looked.
 #[derive(Debug)]
-pub(super) struct Trim {
+pub(crate) struct Trim {
     letters: u64,
     bytes: u64,
 }
 
 impl Trim {
     /// Looks at the first letter: another process may have left many.
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { letters: LOOK, bytes: 0 }
     }
 
     /// Whether it is time to look, with these.
-    pub(super) fn is_due(&mut self, letters: &[DeadLetter]) -> bool {
+    pub(crate) fn is_due(&mut self, letters: &[DeadLetter]) -> bool {
         self.letters += letters.len() as u64;
         self.bytes += letters.iter().map(|letter| letter.size() as u64).sum::<u64>();
         let due = self.letters >= LOOK || self.bytes >= LOOK_BYTES;

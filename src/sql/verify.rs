@@ -12,7 +12,7 @@ use crate::operation::{Check, Persist};
 use crate::sqlite::names;
 
 /// How many findings of one check are told one by one.
-const TOLD: i64 = 100;
+pub(crate) const TOLD: i64 = 100;
 
 /// The file itself, before anything in it.
 const FILE: &str = "SELECT 'file', 'integrity', integrity_check, 'ok' FROM pragma_integrity_check";
@@ -49,6 +49,27 @@ impl Verdict {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.wrong.is_empty()
+    }
+
+    /// What a check has compared, and what of it is wrong: row, column, what stands there, what must stand there.
+    pub(crate) fn take(
+        &mut self,
+        check: &'static str,
+        compared: u64,
+        wrong: u64,
+        found: impl IntoIterator<Item = [Option<String>; 4]>,
+    ) {
+        *self.compared.entry(check).or_default() += compared;
+        if wrong > 0 {
+            *self.wrong.entry(check).or_default() += wrong;
+        }
+        self.findings.extend(found.into_iter().map(|[row, column, stands, must_stand]| Finding {
+            check,
+            row: row.unwrap_or_default(),
+            column: column.unwrap_or_default(),
+            stands,
+            must_stand,
+        }));
     }
 }
 
@@ -111,18 +132,10 @@ async fn run(
         sqlx::query(AssertSqlSafe(comparing(operation, check))).fetch_all(connection).await?;
     let Some((counts, findings)) = rows.split_first() else { return Ok(()) };
     let [compared, wrong] = [counts.try_get::<i64, _>(0)?, counts.try_get::<i64, _>(1)?];
-    *verdict.compared.entry(check.name).or_default() += compared.unsigned_abs();
-    if wrong > 0 {
-        *verdict.wrong.entry(check.name).or_default() += wrong.unsigned_abs();
-    }
+    let mut found = Vec::with_capacity(findings.len());
     for row in findings {
-        verdict.findings.push(Finding {
-            check: check.name,
-            row: row.try_get::<Option<String>, _>(0)?.unwrap_or_default(),
-            column: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
-            stands: row.try_get(2)?,
-            must_stand: row.try_get(3)?,
-        });
+        found.push([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?]);
     }
+    verdict.take(check.name, compared.unsigned_abs(), wrong.unsigned_abs(), found);
     Ok(())
 }

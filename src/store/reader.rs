@@ -60,6 +60,9 @@ pub(crate) trait Reader: Send + Sync + 'static {
     /// The statements in its dialect.
     fn texts(&self) -> &'static Texts;
 
+    /// The sweeps in its dialect, the ledger's first.
+    fn sweeps(&self) -> Vec<&'static Sweep>;
+
     /// Asks, at once.
     ///
     /// # Errors

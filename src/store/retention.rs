@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The ledger's own. A clock that was ahead has written times that do not come to pass: those rows begin anew.
-const LEDGER: Sweep = Sweep::hours(
+pub(crate) const LEDGER: Sweep = Sweep::hours(
     "ledger",
     14 * 24,
     "SELECT id FROM ledger
@@ -102,7 +102,7 @@ pub type Swept = BTreeMap<&'static str, u64>;
 ///
 /// # Errors
 /// The first that SQLite makes, or the queue. What was removed until then stays removed.
-pub(crate) async fn round<O: Persist>(
+pub(crate) async fn round(
     retention: &Retention,
     now: i64,
     ledger_from: Option<i64>,
@@ -110,7 +110,7 @@ pub(crate) async fn round<O: Persist>(
     writes: &mpsc::WeakSender<Item>,
 ) -> Result<Swept, Cause> {
     let mut swept = Swept::new();
-    for sweep in sweeps::<O>() {
+    for sweep in reader.sweeps() {
         let keep = i64::try_from(retention.of(sweep).as_millis()).unwrap_or(i64::MAX);
         let horizon = now.saturating_sub(keep);
         if sweep.name == LEDGER.name && ledger_from.is_some_and(|from| horizon < from) {
@@ -165,7 +165,7 @@ const SAVE: Duration = Duration::from_secs(60);
 
 /// Rounds, for as long as the service is there. What goes wrong is tried again in the next one. While the clock disagrees
 /// with what is known of the time there is none.
-pub(crate) async fn keep_going<O: Persist>(
+pub(crate) async fn keep_going(
     retention: Retention,
     keeper: Arc<Keeper>,
     mut loaded: bool,
@@ -202,7 +202,7 @@ pub(crate) async fn keep_going<O: Persist>(
         }
         if let Some(May::Remove { ledger_from }) = may.filter(|_| Instant::now() >= due) {
             due = Instant::now() + retention.every;
-            let round = round::<O>(&retention, clock::now(), ledger_from, &*reader, &writes);
+            let round = round(&retention, clock::now(), ledger_from, &*reader, &writes);
             let Some(swept) = ended.run_until_cancelled(round).await else { return };
             match swept {
                 Ok(swept) if swept.values().any(|count| *count > 0) => {

@@ -139,6 +139,10 @@ fn next(sql: &str, mut at: usize) -> Result<Option<(Token<'_>, usize)>, String> 
             (Token::Quoted(&sql[at + 1..end]), end + 1)
         }
         b'?' | b'$' | b':' | b'@' | b'#' => {
+            // A cast of PostgreSQL's.
+            if sql[at..].starts_with("::") {
+                return Ok(Some((Token::Other, at + 2)));
+            }
             let end = word_end(at + 1);
             (Token::Parameter(&sql[at..end]), end)
         }

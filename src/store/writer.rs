@@ -39,7 +39,7 @@ pub(crate) struct Applied {
 /// What a database does for its writer.
 pub(crate) trait Backend: Send + 'static {
     /// Why a transaction failed.
-    type Failure: Send;
+    type Failure: Send + Sync;
 
     /// Looks at the database, twice a second.
     fn look(&mut self) -> impl Future<Output = ()> + Send;

@@ -2,6 +2,7 @@
 //! shares (environment, limits, signals, the current directory) does so in a child process.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod deadline;
 mod examples;
 mod golden;
 mod hostile;
@@ -10,6 +11,10 @@ mod nats;
 mod notices;
 mod operations;
 mod order_free;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_faults;
 mod retention;
 mod runtime;
 mod seams;

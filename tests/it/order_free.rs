@@ -8,21 +8,23 @@
 //! first the next time.
 #![allow(clippy::print_stdout)]
 
+mod base;
 mod delivery;
 mod dump;
 mod files;
 mod history;
 mod model;
 mod plans;
+#[cfg(feature = "postgres")]
+mod server;
 
 use std::ops::RangeInclusive;
 
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
 
-use eitherway::sql::verify;
+use base::Base;
 use history::Case;
 use model::Model;
-use rosey::op::Op;
 
 #[test]
 fn short_histories_end_the_same_in_any_order() {
@@ -39,6 +41,21 @@ fn long_histories_end_the_same_in_any_order() {
     let cases = cases().div_ceil(25);
     // Cut down by `reduce` alone: one operation after the other takes too long.
     for_a_while("long", cases, || try_cases(cases, 100..=400, 0));
+}
+
+/// SQLite says what must come of it, PostgreSQL does it with four writers at the same time.
+#[cfg(feature = "postgres")]
+#[test]
+fn histories_end_the_same_on_postgresql_with_four_writers_at_once() {
+    let cases = cases();
+    for_a_while("PostgreSQL", cases, || {
+        for (cases, length) in [(cases.div_ceil(2), 1..=24), (cases.div_ceil(20), 100..=400)] {
+            let runtime = runtime();
+            let both = runtime.block_on(server::Both::new());
+            run(cases, length, 0, |case| runtime.block_on(both.try_one(case)));
+            assert_eq!(runtime.block_on(both.deadlocks()), 0, "deadlocks");
+        }
+    });
 }
 
 /// Tries so many, and as many again until the time is over.
@@ -68,8 +85,23 @@ fn cases() -> u32 {
 }
 
 fn try_cases(cases: u32, length: RangeInclusive<usize>, max_shrink_iters: u32) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = runtime();
     let files = runtime.block_on(files::Files::new());
+    run(cases, length, max_shrink_iters, |case| {
+        runtime.block_on(async { try_one(&files, case).await.map(drop) })
+    });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn run(
+    cases: u32,
+    length: RangeInclusive<usize>,
+    max_shrink_iters: u32,
+    try_one: impl Fn(&Case) -> Result<(), TestCaseError>,
+) {
     let mut runner = TestRunner::new(Config {
         cases,
         max_shrink_iters,
@@ -79,7 +111,6 @@ fn try_cases(cases: u32, length: RangeInclusive<usize>, max_shrink_iters: u32) {
         ))),
         ..Config::default()
     });
-    let try_one = |case: &Case| runtime.block_on(try_one(&files, case));
     match runner.run(&history::cases(length), |case| try_one(&case)) {
         Ok(()) => {}
         Err(TestError::Fail(reason, case)) => {
@@ -133,16 +164,20 @@ impl Failed {
     }
 }
 
-async fn try_one(files: &files::Files, case: &Case) -> Result<(), TestCaseError> {
-    files.clear().await;
-    let delivered = delivery::deliver(case, &files.writers).await.map_err(TestCaseError::fail)?;
-    let verdict = verify::<Op>(&files.options, |_| {}).await.unwrap();
+/// Delivers a case, and compares what it makes with the model. Answers the content, and which message has the highest number.
+async fn try_one(
+    base: &impl Base,
+    case: &Case,
+) -> Result<(dump::Dump, Option<eitherway::OpId>), TestCaseError> {
+    base.clear().await;
+    let delivered = delivery::deliver(case, base).await.map_err(TestCaseError::fail)?;
+    let verdict = base.verdict().await;
     if !verdict.is_clean() {
         return Err(TestCaseError::fail(format!("`verify` disagrees: {:#?}", verdict.findings)));
     }
-    let found = dump::of(&files.writers[0]).await;
+    let found = base.dump().await;
     match dump::difference(&Model::of(&delivered).dump(), &found) {
-        None => Ok(()),
+        None => Ok((found, delivered.newest())),
         Some(difference) => Err(TestCaseError::fail(difference)),
     }
 }

@@ -6,6 +6,7 @@ use async_nats::ServerAddr;
 use crate::op::Op;
 use eitherway::Namespace;
 use eitherway::nats::is_subject;
+use eitherway::postgres::PostgresOptions;
 use eitherway::service::{self, ServeError};
 use eitherway::sql::{OpenError, SqliteOptions};
 
@@ -53,19 +54,19 @@ fn has_port_that_is_no_number(host: &str) -> bool {
     host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_err())
 }
 
-/// Reads `--database-url`: `sqlite://FILE`, `sqlite:FILE`, or the path of a file.
+/// Reads `--database-url`: `sqlite://FILE`, `sqlite:FILE`, the path of a file, or `postgres://…`.
 pub(super) fn database_url(text: &str) -> Result<String, String> {
-    const EXPECTED: &str = "expected sqlite://FILE or the path of a file";
+    const EXPECTED: &str = "expected sqlite://FILE, the path of a file, or postgres://USER@HOST/DATABASE";
+    if PostgresOptions::is_address(text) {
+        return PostgresOptions::new(text).map(|_| text.to_owned()).map_err(|e| e.to_string());
+    }
     let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {
-        Some("postgres" | "postgresql") => {
-            return Err(format!("PostgreSQL is not supported; {EXPECTED}"));
-        }
-        Some("sqlite") if !text.starts_with("sqlite:") => {
+        Some("sqlite" | "postgres" | "postgresql") if !text.starts_with("sqlite:") => {
             return Err(format!("the scheme is written in lower case; {EXPECTED}"));
         }
         Some("mysql" | "mariadb" | "mssql" | "file" | "http" | "https" | "nats" | "tls") => {
-            return Err(format!("only SQLite is supported; {EXPECTED}"));
+            return Err(format!("only SQLite and PostgreSQL are supported; {EXPECTED}"));
         }
         Some(_) if text.contains('@') && !text.starts_with("sqlite:") => {
             return Err(format!(
@@ -172,14 +173,21 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_a_database_is_a_file_of_sqlite() {
-        for right in ["sqlite://rosey.db", "sqlite:rosey.db", "rosey.db", "./a:b.db", "/srv/me@home/rosey.db"]
-        {
+    fn an_address_of_a_database_is_a_file_or_a_server() {
+        for right in [
+            "sqlite://rosey.db",
+            "sqlite:rosey.db",
+            "rosey.db",
+            "./a:b.db",
+            "/srv/me@home/rosey.db",
+            "postgres://me:secret@host/db?sslmode=verify-full",
+            "postgresql://host/db?schema=channel_2",
+        ] {
             assert_eq!(database_url(right), Ok(right.to_owned()));
         }
         for (wrong, says) in [
-            ("postgres://me:secret@host/db", "PostgreSQL is not supported"),
-            ("PostgreSQL://host", "PostgreSQL is not supported"),
+            ("PostgreSQL://host", "lower case"),
+            ("postgres://me:secret@host/db?schema=A-b", "a name has"),
             ("mysql://host", "only SQLite"),
             ("file:rosey.db", "only SQLite"),
             ("SQLITE://rosey.db", "lower case"),

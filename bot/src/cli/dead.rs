@@ -1,5 +1,5 @@
 //! `rosey dead`: what could not be understood or applied, for a person to look at, to offer again, or to drop. Works on
-//! the database file, beside a service that runs.
+//! the database itself, beside a service that runs.
 
 use async_nats::HeaderMap;
 use base64::Engine;
@@ -79,8 +79,7 @@ const OLDEST: i64 = 7 * 24 * 60 * 60 * 1000;
 pub(super) async fn run(global: &Global, args: DeadArgs) -> Result<Exit, Failure> {
     let database = args.database.asking();
     let db = database.open().await?;
-    let options = database.named_or_usual()?;
-    let exit = match DeadLetters::open(&options).await {
+    let exit = match database.named_or_usual()?.letters().await {
         Ok(mut letters) => {
             let exit = command(global, &db, &mut letters, &args.command).await;
             letters.close().await;

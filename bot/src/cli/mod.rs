@@ -22,6 +22,7 @@ mod namespaces;
 mod number;
 mod outbox;
 mod paths;
+mod place;
 mod query;
 mod reload;
 mod resolved;

@@ -9,6 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::addresses::named;
 use super::args::{DatabaseArgs, ServeArgs, count, millis};
 use super::exit::{Exit, Failure};
+use super::place::Place;
 use eitherway::Namespace;
 use eitherway::service::{Namespaces, ServiceOptions};
 use eitherway::sql::{SqliteFiles, SqliteOptions};
@@ -98,7 +99,15 @@ impl Wanted {
 /// How the database of one of several is opened.
 fn options(args: &ServeArgs, database: &str) -> Result<SqliteOptions, Failure> {
     let database = DatabaseArgs { database_url: Some(database.to_owned()), ..args.database.clone() };
-    Ok(database.keeping(&args.keep).named_or_usual()?.readers(READERS))
+    match database.keeping(&args.keep).named_or_usual()? {
+        Place::Sqlite(options) => Ok(options.readers(READERS)),
+        Place::Postgres(_) => Err(Failure::new(
+            Exit::Usage,
+            "namespaces that share a process have SQLite files. On PostgreSQL, start a service for each: --namespace NAME with \
+             --database-url 'postgres://…?schema=NAME'"
+                .to_owned(),
+        )),
+    }
 }
 
 /// What a process needs beside its namespaces, and each of them, in file descriptors.

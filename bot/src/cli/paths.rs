@@ -1,6 +1,5 @@
 //! The paths of a command, made from its options: the stack over NATS and the database.
 
-use std::io::ErrorKind;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -12,6 +11,7 @@ use super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
 use super::exit::{Exit, Failure};
 use super::keep::KeepArgs;
 use super::outbox::Report;
+use super::place::Place;
 use super::tally::Tally;
 use crate::op::Op;
 use eitherway::client::Db;
@@ -19,6 +19,7 @@ use eitherway::error::{Cause, Code};
 use eitherway::nats::{InboxCounts, NatsOptions, NatsService, Status};
 use eitherway::operation::Kind;
 use eitherway::outbox::OutboxService;
+use eitherway::postgres::PostgresOptions;
 use eitherway::runtime::Runtime;
 use eitherway::sql::{SqliteOptions, SqlxService, Synchronous};
 use eitherway::stack::{BoxedStack, Direct, StackBuilder, boxed};
@@ -55,12 +56,24 @@ impl NatsArgs {
 }
 
 impl DatabaseArgs {
-    fn options(&self, url: &str) -> Result<SqliteOptions, Failure> {
+    fn place(&self, url: &str) -> Result<Place, Failure> {
+        if PostgresOptions::is_address(url) {
+            let mut options = PostgresOptions::new(url)?;
+            if let Some(file) = &self.database_password_file {
+                options = options.password_file(file)?;
+            }
+            options.create = !self.existing;
+            options.retention.clone_from(&self.retention);
+            options.future_tolerance = self.future_tolerance_ms;
+            options.past_tolerance = self.past_tolerance_days;
+            options.trust_clock = self.trust_clock;
+            return Ok(Place::Postgres(Box::new(options)));
+        }
         let synchronous = match self.synchronous {
             SynchronousArg::Normal => Synchronous::Normal,
             SynchronousArg::Full => Synchronous::Full,
         };
-        Ok(SqliteOptions::new(url)?
+        let options = SqliteOptions::new(url)?
             .create(!self.existing)
             // The way back is long: not by the way, by a command that asks or sends one thing.
             .take_over(self.retention.is_some())
@@ -69,17 +82,18 @@ impl DatabaseArgs {
             .future_tolerance(self.future_tolerance_ms)
             .past_tolerance(self.past_tolerance_days)
             .trust_clock(self.trust_clock)
-            .synchronous(synchronous))
+            .synchronous(synchronous);
+        Ok(Place::Sqlite(options))
     }
 
     /// The database that is named, or the usual one.
-    pub(super) fn named_or_usual(&self) -> Result<SqliteOptions, Failure> {
-        self.options(self.database_url.as_deref().unwrap_or(DEFAULT_DATABASE))
+    pub(super) fn named_or_usual(&self) -> Result<Place, Failure> {
+        self.place(self.database_url.as_deref().unwrap_or(DEFAULT_DATABASE))
     }
 
     /// Opens it.
     pub(super) async fn open(&self) -> Result<SqlxService<Op>, Failure> {
-        Ok(SqlxService::open(&self.named_or_usual()?).await?)
+        Ok(self.named_or_usual()?.open().await?)
     }
 
     /// The same for a command that runs for long: it removes what is old.
@@ -92,8 +106,7 @@ impl DatabaseArgs {
     /// Whether a database is named, and there is nothing in its file.
     fn is_missing(&self) -> Result<bool, Failure> {
         let Some(url) = &self.database_url else { return Ok(false) };
-        let file = std::fs::metadata(self.options(url)?.path());
-        Ok(file.map_or_else(|e| e.kind() == ErrorKind::NotFound, |file| file.is_file() && file.len() == 0))
+        Ok(self.place(url)?.is_empty_file())
     }
 
     /// Opens the database of the service on NATS for the first operation that needs it. `known`: which one that is, before it
@@ -129,12 +142,12 @@ impl DatabaseArgs {
     /// and never creates it.
     async fn open_known(self, database: String) -> Result<SqlxService<Op>, Cause> {
         let unavailable = |why: String| Cause::new(Code::UNAVAILABLE, why);
-        let options =
-            self.named_or_usual().map_err(|failure| unavailable(failure.message().to_owned()))?.create(false);
-        if self.database_url.is_none() && !options.path().is_file() {
+        let place = self.named_or_usual().map_err(|failure| unavailable(failure.message().to_owned()))?;
+        let place = place.existing();
+        if self.database_url.is_none() && place.lacks_file() {
             return Err(unavailable("no database is open here; name one with --database-url".to_owned()));
         }
-        let found = SqlxService::open(&options).await.map_err(|e| unavailable(e.to_string()))?;
+        let found = place.open().await.map_err(|e| unavailable(e.to_string()))?;
         if found.database() == database {
             return Ok(found);
         }
@@ -149,11 +162,11 @@ impl DatabaseArgs {
     }
 
     async fn find(&self, database: &str) -> Option<SqlxService<Op>> {
-        let options = self.options(DEFAULT_DATABASE).ok()?.create(false);
-        if !options.path().is_file() {
+        let place = self.place(DEFAULT_DATABASE).ok()?.existing();
+        if place.lacks_file() {
             return None;
         }
-        match SqlxService::open(&options).await {
+        match place.open().await {
             Ok(found) if found.database() == database => Some(found),
             Ok(found) => {
                 found.close().await;
@@ -220,7 +233,7 @@ impl Paths {
                     database = known,
                     "{} is not there, and the service on NATS has a database: nothing is created. Operations go over NATS \
                      only until its file is at that path",
-                    args.database.named_or_usual()?.path().display()
+                    args.database.named_or_usual()?.shown()
                 );
                 Direct::when_needed(args.database.opener(&nats, Some(known)))
             }

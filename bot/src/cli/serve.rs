@@ -13,7 +13,6 @@ use super::{console, signals};
 use crate::op::Op;
 use eitherway::nats::NatsOptions;
 use eitherway::service::{self, JetStream, Served, ServiceOptions};
-use eitherway::sql::take_over;
 use tokio_util::sync::CancellationToken;
 
 /// The database service's own.
@@ -81,11 +80,11 @@ pub(super) async fn one(
     options: ServiceOptions,
     shutdown: &CancellationToken,
 ) -> Result<Served, Failure> {
-    let file = database.named_or_usual()?;
-    if take_over::is_to_come(&file).await {
+    let place = database.named_or_usual()?;
+    if place.is_to_come().await {
         match service::check::<Op>(nats.clone(), &options, shutdown.cancelled()).await {
             // Another one on the same file may have been quicker to create it, or to take it over.
-            Err(refused) if take_over::is_to_come(&file).await => return Err(refused.into()),
+            Err(refused) if place.is_to_come().await => return Err(refused.into()),
             _ if shutdown.is_cancelled() => return Ok(Served::default()),
             _ => {}
         }

@@ -12,7 +12,6 @@ use super::paths::Paths;
 use super::{addresses, bot, outbox, serve, signals};
 use crate::op::Op;
 use eitherway::service;
-use eitherway::sql::take_over;
 
 /// How long NATS is asked before a file is created or taken over; the bot has a path without it.
 const ASKED: Duration = Duration::from_secs(2);
@@ -69,14 +68,14 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
 /// Refuses where the file would be created, or taken over from another program, and something on NATS does not let the service
 /// start: before anything is created. Returns whether that was asked.
 async fn may_begin(args: &UpArgs) -> Result<bool, Failure> {
-    let file = args.paths.database.named_or_usual()?;
-    if !take_over::is_to_come(&file).await {
+    let place = args.paths.database.named_or_usual()?;
+    if !place.is_to_come().await {
         return Ok(false);
     }
     let nats = args.paths.service_options();
     match service::check::<Op>(nats, &args.service.options(), time::sleep(ASKED)).await {
         // Another one on the same file may have been quicker to take it over.
-        Err(refused) if take_over::is_to_come(&file).await => Err(refused.into()),
+        Err(refused) if place.is_to_come().await => Err(refused.into()),
         _ => Ok(true),
     }
 }

@@ -7,17 +7,16 @@ use super::exit::{Exit, Failure};
 use super::number::are;
 use super::shown::clean;
 use super::{advice, console, query};
-use crate::op::Op;
-use eitherway::sql::{self, Finding, Verdict};
+use eitherway::sql::{Finding, Verdict};
 
 pub(super) async fn run(global: &Global, database: DatabaseArgs) -> Result<Exit, Failure> {
-    let options = database.named_or_usual()?;
+    let place = database.named_or_usual()?;
     let bar = console::bar(None, "checks");
-    let verdict = sql::verify::<Op>(&options, |check| {
+    let verdict = place.verify(|check| {
         bar.set_message(check);
         bar.inc(1);
-    })
-    .await;
+    });
+    let verdict = verdict.await;
     bar.finish_and_clear();
     let verdict = verdict?;
     let advice = advice::on(&verdict);

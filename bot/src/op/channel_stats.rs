@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use eitherway::operation::{Check, Definition, Spec};
+use eitherway::operation::{Check, Definition, Dialect, Spec};
 
 /// What is known of the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,4 +73,19 @@ impl Definition for GetChannelStats {
          UNION ALL SELECT 'channel', 'last_updated', s.last_updated, h.count
          FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'updated'",
     )];
+    const POSTGRES: Dialect = Dialect::SAME.answer(
+        "SELECT json_build_object(
+             'high_water_mark', json_build_object('users', max_users, 'timestamp', max_users_timestamp),
+             'high_water_connected', json_build_object('users', max_connected, 'timestamp', max_connected_timestamp),
+             'top_chatters', (
+                 SELECT coalesce(json_agg(json_build_object('username', username, 'chat_lines', total_chat_lines)
+                            ORDER BY total_chat_lines DESC, username), '[]')
+                 FROM (SELECT username, total_chat_lines FROM user_stats
+                       WHERE total_chat_lines > 0 AND lower(username) NOT IN ('server', '[server]')
+                       ORDER BY total_chat_lines DESC, username LIMIT 10) t),
+             'total_users_seen', (SELECT count(*) FROM user_stats WHERE lower(username) NOT IN ('server', '[server]')),
+             'success', true)
+         FROM channel_stats WHERE id = 1",
+    );
+
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use eitherway::operation::{Definition, Done, Spec};
+use eitherway::operation::{Definition, Dialect, Done, Keys, Spec};
 
 /// How many are in the channel, for the record: the maximum is kept, with the earliest time it was reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,4 +28,19 @@ impl Definition for HighWater {
          WHERE excluded.count > high_water.count
             OR (excluded.count = high_water.count AND excluded.at < coalesce(high_water.at, excluded.at + 1))",
     ];
+    const POSTGRES: Dialect = Dialect::SAME
+        .statements(&["
+            INSERT INTO high_water AS h (kind, count, at)
+            SELECT DISTINCT ON (k.kind) k.kind, k.count, new.at / 1000
+            FROM new CROSS JOIN LATERAL (VALUES
+                ('chat', CAST(op ->> 'chat_count' AS bigint)),
+                ('connected', CAST(op ->> 'connected_count' AS bigint)),
+                ('updated', new.at / 1000)) k (kind, count)
+            WHERE k.count > 0 OR k.kind = 'chat'
+            ORDER BY k.kind, k.count DESC, new.at
+            ON CONFLICT (kind) DO UPDATE SET count = excluded.count, at = excluded.at
+            WHERE excluded.count > h.count
+               OR (excluded.count = h.count AND excluded.at < coalesce(h.at, excluded.at + 1))"])
+        .keys(Keys::Of("SELECT 'high water' FROM new"));
+
 }

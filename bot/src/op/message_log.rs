@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
+use eitherway::operation::{Check, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A line was said in the channel. What `server` or `[server]` says, which is the channel itself, is counted, and not kept among the recent lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +31,22 @@ impl Definition for MessageLog {
         "lines",
         "SELECT l.id, 'at', coalesce(c.at, s.at), l.at
          FROM applied l LEFT JOIN recent_chat c ON c.op_id = l.id LEFT JOIN server_lines s ON s.op_id = l.id
-         WHERE l.at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.chat'), 0)",
+         WHERE l.at >= coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'swept.chat'), 0)",
     )];
+    const POSTGRES: Dialect = Dialect::SAME
+        .statements(&[
+            "INSERT INTO recent_chat (timestamp, username, message, at, op_id)
+             SELECT at / 1000, op ->> 'username', op ->> 'message', at, id FROM new",
+            "INSERT INTO user_stats AS u (username, first_seen, last_seen, total_chat_lines, last_line)
+             SELECT op ->> 'username', min(at) / 1000, max(at) / 1000, count(*), max(at) / 1000
+             FROM new GROUP BY 1 ORDER BY 1
+             ON CONFLICT (username) DO UPDATE SET
+                 first_seen = least(u.first_seen, excluded.first_seen),
+                 last_seen = greatest(u.last_seen, excluded.last_seen),
+                 last_line = greatest(u.last_line, excluded.last_line),
+                 total_chat_lines = u.total_chat_lines + excluded.total_chat_lines",
+        ])
+        .keys(Keys::Of("SELECT op ->> 'username' FROM new"));
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)?;

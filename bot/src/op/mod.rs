@@ -43,6 +43,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration::new(15, "the channel speaks", include_str!("../../migrations/sqlite/0015_server.sql")),
 ];
 
+/// The same tables on PostgreSQL, where there is no file of the Python bot's to take over.
+const ON_POSTGRES: &[Migration] =
+    &[Migration::new(10, "channel", include_str!("../../migrations/postgres/0010_channel.sql"))];
+
 /// Declares the files and ties their operations together.
 macro_rules! files {
     ($($file:ident :: $name:ident),+ $(,)?) => {
@@ -53,7 +57,7 @@ macro_rules! files {
 
         eitherway::operations! {
             /// Everything that the bot asks of its memory.
-            pub enum Op -> Answer in "rosey.db" with MIGRATIONS { $($name($file::$name)),+ }
+            pub enum Op -> Answer in "rosey.db" with MIGRATIONS, postgres ON_POSTGRES { $($name($file::$name)),+ }
         }
     };
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use eitherway::operation::{Definition, Spec, Sweep};
+use eitherway::operation::{Definition, Dialect, Spec, Sweep};
 
 /// Who is here, as far as the database knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,55 @@ const FOLD: Sweep = Sweep::hours(
 )
 .at_once(16);
 
+/// As [`old`], on PostgreSQL.
+macro_rules! old_on_postgres {
+    () => {
+        "WITH first AS (
+             SELECT k.username, e.at, e.id, e.joined
+             FROM (SELECT DISTINCT key AS username FROM gone) k CROSS JOIN LATERAL (
+                 SELECT at, id, joined FROM presence WHERE username = k.username AND at < (SELECT horizon FROM sweep)
+                 ORDER BY at, id LIMIT 33) e),
+         seen AS (
+             SELECT f.*, bool_or(EXISTS (SELECT 1 FROM known WHERE known.id = f.id)) OVER (
+                        PARTITION BY f.username ORDER BY f.at, f.id) AS is_known
+             FROM first f),
+         old AS (
+             SELECT username, at, id, joined, lead(at) OVER (PARTITION BY username ORDER BY at, id) AS next
+             FROM seen WHERE NOT is_known)"
+    };
+}
+
+const FOLD_ON_POSTGRES: Sweep = Sweep {
+    find: "
+        SELECT username FROM (
+            SELECT p.username, row_number() OVER events AS place,
+                   bool_or(EXISTS (SELECT 1 FROM known WHERE known.id = p.id)) OVER events AS is_known
+            FROM presence p WHERE p.at < (SELECT horizon FROM sweep)
+            WINDOW events AS (PARTITION BY p.username ORDER BY p.at, p.id)) f
+        WHERE NOT is_known AND place % 32 = 2 ORDER BY place, username LIMIT (SELECT most FROM sweep)",
+    remove: &[
+        concat!(
+            old_on_postgres!(),
+            "INSERT INTO user_baseline AS b (username, first_seen, last_session, connected_ms, folded_at, folded_id)
+             SELECT username, min(CASE WHEN joined = 1 AND next IS NOT NULL THEN at END) / 1000,
+                    max(CASE WHEN joined = 1 THEN next END) / 1000,
+                    coalesce(sum(CASE WHEN joined = 1 THEN next - at END), 0),
+                    max(at), max(CASE WHEN next IS NULL THEN id END)
+             FROM old GROUP BY username HAVING count(*) > 1 ORDER BY username
+             ON CONFLICT (username) DO UPDATE SET
+                 first_seen = least(b.first_seen, excluded.first_seen),
+                 last_session = greatest(b.last_session, excluded.last_session),
+                 connected_ms = b.connected_ms + excluded.connected_ms,
+                 folded_at = excluded.folded_at, folded_id = excluded.folded_id"
+        ),
+        concat!(
+            old_on_postgres!(),
+            "DELETE FROM presence WHERE (username, at, id) IN (SELECT username, at, id FROM old WHERE next IS NOT NULL)"
+        ),
+    ],
+    ..FOLD
+};
+
 impl Definition for OpenSessions {
     type Answer = Vec<Session>;
     const SPEC: Spec = Spec::query("open_sessions", "rosey.db.query.open_sessions").list();
@@ -78,4 +127,14 @@ impl Definition for OpenSessions {
         FROM user_stats CROSS JOIN (SELECT last_updated FROM current_status WHERE id = 1)
         WHERE current_session_start IS NOT NULL";
     const SWEEPS: &'static [Sweep] = &[FOLD];
+    const POSTGRES: Dialect = Dialect::SAME
+        .answer(
+            "SELECT coalesce(json_agg(json_build_object(
+                 'username', username, 'since', current_session_start,
+                 'watched_until', greatest(current_session_start, last_updated)) ORDER BY username), '[]')
+             FROM user_stats CROSS JOIN (SELECT last_updated FROM current_status WHERE id = 1) s
+             WHERE current_session_start IS NOT NULL",
+        )
+        .sweeps(&[FOLD_ON_POSTGRES]);
+
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Invalid, Spec};
+use eitherway::operation::{Check, Definition, Dialect, Invalid, Keys, Spec};
 
 /// A message that the bot is to deliver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +34,14 @@ impl Definition for OutboundEnqueue {
         "enqueued messages",
         "SELECT l.id, 'id', o.id, l.answer ->> 'id'
          FROM applied l LEFT JOIN outbound_messages o ON o.op_id = l.id
-         WHERE l.at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.sent'), 0)",
+         WHERE l.at >= coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'swept.sent'), 0)",
     )];
+    const POSTGRES: Dialect = Dialect::SAME
+        .answer(
+            "SELECT asked.id, json_build_object('id', o.id)
+             FROM asked JOIN outbound_messages o ON o.op_id = asked.id",
+        )
+        .keys(Keys::Own);
 
     fn check(&self) -> Result<(), Invalid> {
         if let Some(username) = &self.username {

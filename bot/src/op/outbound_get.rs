@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Invalid, Spec};
+use eitherway::operation::{Check, Definition, Dialect, Invalid, Keys, Spec};
 
 /// Claims messages that wait for a user, or for the whole channel, oldest first.
 ///
@@ -40,6 +40,31 @@ pub struct OutboundMessage {
     /// Why it failed last.
     pub error_message: Option<String>,
 }
+
+/// The check of the messages, a row of them as a document whose fields are compared.
+const ON_POSTGRES: &str = "
+    WITH marks AS (
+        SELECT message, min(at) FILTER (WHERE kind = 'sent') AS delivered_at,
+               min(at) FILTER (WHERE kind = 'failed') AS failed_at,
+               count(*) FILTER (WHERE kind IN ('retry', 'expired')) AS retries, max(at) AS last_attempt,
+               bool_or(kind IN ('retry', 'failed')) AS has_error
+        FROM outbound_marks GROUP BY message),
+    whole AS (
+        SELECT o.id, to_jsonb(o) AS stands, jsonb_build_object(
+            'timestamp', o.at / 1000,
+            'sent', CASE WHEN coalesce(m.delivered_at, m.failed_at) IS NULL THEN 0 ELSE 1 END,
+            'sent_timestamp', coalesce(m.delivered_at, m.failed_at) / 1000,
+            'retry_count', o.origin_retries + coalesce(m.retries, 0),
+            'delivered_at', m.delivered_at, 'failed_at', m.failed_at, 'last_attempt', m.last_attempt,
+            'error_message', CASE WHEN m.delivered_at IS NOT NULL THEN NULL
+                                  WHEN m.has_error THEN latest.error ELSE o.error_message END,
+            'error_at', latest.at, 'error_id', latest.op_id) AS must_stand
+        FROM outbound_messages o LEFT JOIN marks m ON m.message = o.id
+        LEFT JOIN LATERAL (
+            SELECT at, op_id, error FROM outbound_marks WHERE message = o.id AND kind IN ('retry', 'failed')
+            ORDER BY at DESC, op_id DESC LIMIT 1) latest ON true)
+    SELECT id, f.key, stands ->> f.key, f.value FROM whole CROSS JOIN LATERAL jsonb_each_text(must_stand) f
+    UNION ALL SELECT id, 'op_id', CASE WHEN op_id IS NULL THEN '0' ELSE '1' END, '1' FROM outbound_messages";
 
 impl Definition for OutboundGet {
     type Answer = Vec<OutboundMessage>;
@@ -112,6 +137,53 @@ impl Definition for OutboundGet {
          UNION ALL SELECT id, 'error_at', error_at, latest ->> 0 FROM whole
          UNION ALL SELECT id, 'error_id', error_id, latest ->> 1 FROM whole",
     )];
+    const POSTGRES: Dialect = Dialect::SAME
+        .statements(&[
+            "INSERT INTO outbound_marks (op_id, message, at, kind)
+             SELECT ' ' || lease_id || ' ' || id, id, lease_until, 'expired'
+             FROM host CROSS JOIN outbound_messages
+             WHERE (lease_until <= now OR lease_until > now + 3600000) AND EXISTS (SELECT 1 FROM new)",
+            "UPDATE outbound_messages
+             SET lease_id = claim.id, lease_at = claim.at, lease_until = claim.now + 30000
+             FROM (
+                 SELECT DISTINCT ON (c.message) c.message, c.id, c.at, c.now FROM (
+                     SELECT o.id AS message, new.id, new.at, now, answer_bytes,
+                            sum(o.bytes) OVER (PARTITION BY new.id ORDER BY o.at, o.id) AS bytes
+                     FROM host CROSS JOIN new CROSS JOIN LATERAL (
+                         SELECT w.id, w.at, 2 * octet_length(CAST(to_json(w.message) AS text))
+                                + coalesce(octet_length(CAST(to_json(w.username) AS text)), 4)
+                                + coalesce(octet_length(CAST(to_json(w.error_message) AS text)), 4) + 200 AS bytes
+                         FROM outbound_messages w
+                         WHERE w.username IS NOT DISTINCT FROM op ->> 'username' AND w.sent = 0
+                           AND w.lease_id IS NULL
+                           AND w.retry_count < CAST(op ->> 'max_retries' AS bigint)
+                           AND 2 * octet_length(CAST(to_json(w.message) AS text))
+                               + coalesce(octet_length(CAST(to_json(w.username) AS text)), 4)
+                               + coalesce(octet_length(CAST(to_json(w.error_message) AS text)), 4) + 200
+                               <= answer_bytes
+                           AND (w.retry_count = 0
+                                OR coalesce(w.last_attempt, w.timestamp * 1000)
+                                   + (CAST(60000 AS bigint) << w.retry_count) <= now
+                                -- by a clock that was ahead, as the lease above
+                                OR coalesce(w.last_attempt, w.timestamp * 1000) > now + 3600000)
+                         ORDER BY w.at, w.id LIMIT CAST(op ->> 'limit' AS bigint)
+                         -- what another claim is about to take is taken
+                         FOR UPDATE SKIP LOCKED) o) c
+                 WHERE c.bytes <= c.answer_bytes
+                 ORDER BY c.message, c.id COLLATE \"C\") AS claim
+             WHERE outbound_messages.id = claim.message",
+        ])
+        .answer(
+            "SELECT asked.id, (
+                 SELECT coalesce(json_agg(json_build_object(
+                     'id', o.id, 'username', o.username, 'content', o.message, 'message', o.message,
+                     'timestamp', o.timestamp, 'retry_count', o.retry_count, 'error_message', o.error_message)
+                     ORDER BY o.at, o.id), '[]')
+                 FROM outbound_messages o WHERE o.lease_id = asked.id AND o.sent = 0)
+             FROM asked",
+        )
+        .checks(&[Check::new("outbound_messages", ON_POSTGRES)])
+        .keys(Keys::Of("SELECT 'outbound' FROM new"));
 
     fn check(&self) -> Result<(), Invalid> {
         if let Some(username) = &self.username {

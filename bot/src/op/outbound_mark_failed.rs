@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
+use eitherway::operation::{Check, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A message could not be delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +28,18 @@ impl Definition for OutboundMarkFailed {
     ];
     const CHECKS: &'static [Check] = &[Check::new(
         "failure marks",
-        "SELECT l.id, 'kind', m.kind, iif(m.kind = 'failed', 'failed', 'retry')
+        "SELECT l.id, 'kind', m.kind, CASE WHEN m.kind = 'failed' THEN 'failed' ELSE 'retry' END
          FROM applied l LEFT JOIN outbound_marks m ON m.op_id = l.id
-         WHERE l.at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.sent'), 0)",
+         WHERE l.at >= coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'swept.sent'), 0)",
     )];
+    const POSTGRES: Dialect = Dialect::SAME
+        .statements(&["
+            INSERT INTO outbound_marks (op_id, message, at, kind, error)
+            SELECT id, coalesce((
+                       SELECT o.id FROM outbound_messages o WHERE o.id = CAST(op ->> 'message_id' AS bigint)), 0), at,
+                   CASE WHEN CAST(op ->> 'permanent' AS boolean) THEN 'failed' ELSE 'retry' END, op ->> 'error'
+            FROM new"])
+        .keys(Keys::Of("SELECT 'outbound' FROM new"));
 
     fn check(&self) -> Result<(), Invalid> {
         check::optional_text("error", &self.error, check::LONG)

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Done, Spec, Sweep};
+use eitherway::operation::{Check, Definition, Dialect, Done, Keys, Spec, Sweep};
 
 /// A message was delivered. An unknown number changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +10,20 @@ pub struct OutboundMarkSent {
     #[serde(deserialize_with = "check::integer")]
     pub message_id: i64,
 }
+
+/// As on SQLite, where keys are numbers.
+const REMOVE: &[&str] = &[
+    "DELETE FROM outbound_marks WHERE message IN (
+         SELECT CAST(key AS bigint) FROM gone WHERE NOT EXISTS (
+             SELECT 1 FROM outbound_marks m
+             WHERE m.message = CAST(gone.key AS bigint) AND m.at >= (SELECT horizon FROM sweep)))",
+    "DELETE FROM outbound_messages
+     WHERE id IN (SELECT CAST(key AS bigint) FROM gone)
+       AND NOT EXISTS (SELECT 1 FROM outbound_marks m WHERE m.message = outbound_messages.id)",
+];
+
+const ON_POSTGRES: &[Sweep] =
+    &[Sweep { remove: REMOVE, ..OutboundMarkSent::SWEEPS[0] }, OutboundMarkSent::SWEEPS[1]];
 
 impl Definition for OutboundMarkSent {
     type Answer = Done;
@@ -53,6 +67,16 @@ impl Definition for OutboundMarkSent {
     const CHECKS: &'static [Check] = &[Check::new(
         "sent marks",
         "SELECT l.id, 'kind', m.kind, 'sent' FROM applied l LEFT JOIN outbound_marks m ON m.op_id = l.id
-         WHERE l.at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.sent'), 0)",
+         WHERE l.at >= coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'swept.sent'), 0)",
     )];
+    const POSTGRES: Dialect = Dialect::SAME
+        .statements(&["
+            INSERT INTO outbound_marks (op_id, message, at, kind)
+            SELECT id, coalesce((
+                       SELECT o.id FROM outbound_messages o WHERE o.id = CAST(op ->> 'message_id' AS bigint)), 0), at,
+                   'sent'
+            FROM new"])
+        .sweeps(ON_POSTGRES)
+        .keys(Keys::Of("SELECT 'outbound' FROM new"));
+
 }

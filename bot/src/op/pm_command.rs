@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
+use eitherway::operation::{Check, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A moderator gave the bot a command in a private message: the audit trail.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +37,9 @@ impl Definition for PmCommand {
             "SELECT l.id, 'timestamp', a.timestamp, l.at / 1000
              FROM applied l LEFT JOIN user_actions a ON a.op_id = l.id",
         ),
-        Check::new("user_actions", "SELECT id, 'op_id', op_id IS NOT NULL, 1 FROM user_actions"),
+        Check::new("user_actions", "SELECT id, 'op_id', CASE WHEN op_id IS NULL THEN 0 ELSE 1 END, 1 FROM user_actions"),
     ];
+    const POSTGRES: Dialect = Dialect::SAME.keys(Keys::Own);
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)?;

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Invalid, Spec, Sweep};
+use eitherway::operation::{Check, Definition, Dialect, Invalid, Spec, Sweep};
 
 /// The newest lines, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,39 @@ pub struct Line {
     /// What was said.
     pub message: String,
 }
+
+/// What goes from the lines of users, on PostgreSQL.
+const REMOVE: &[&str] = &[
+    "INSERT INTO user_baseline AS b (username, first_seen, last_line, chat_lines)
+     SELECT c.username, min(c.at) / 1000, max(c.at) / 1000, count(*)
+     FROM gone JOIN recent_chat c ON c.id = CAST(gone.key AS bigint)
+     WHERE c.at < (SELECT horizon FROM sweep)
+     GROUP BY c.username ORDER BY c.username
+     ON CONFLICT (username) DO UPDATE SET
+         first_seen = least(b.first_seen, excluded.first_seen),
+         last_line = greatest(b.last_line, excluded.last_line),
+         chat_lines = b.chat_lines + excluded.chat_lines",
+    "DELETE FROM recent_chat
+     WHERE id IN (SELECT CAST(key AS bigint) FROM gone) AND at < (SELECT horizon FROM sweep)",
+];
+
+/// The same for those of the channel itself.
+const REMOVE_SERVER: &[&str] = &[
+    "INSERT INTO user_baseline AS b (username, first_seen, last_line, chat_lines)
+     SELECT s.username, min(s.at) / 1000, max(s.at) / 1000, count(*)
+     FROM gone JOIN server_lines s ON s.op_id = gone.key
+     GROUP BY s.username ORDER BY s.username
+     ON CONFLICT (username) DO UPDATE SET
+         first_seen = least(b.first_seen, excluded.first_seen),
+         last_line = greatest(b.last_line, excluded.last_line),
+         chat_lines = b.chat_lines + excluded.chat_lines",
+    "DELETE FROM server_lines WHERE op_id IN (SELECT key FROM gone)",
+];
+
+const ON_POSTGRES: &[Sweep] = &[
+    Sweep { remove: REMOVE, ..RecentChat::SWEEPS[0] },
+    Sweep { remove: REMOVE_SERVER, ..RecentChat::SWEEPS[1] },
+];
 
 impl Definition for RecentChat {
     type Answer = Vec<Line>;
@@ -74,6 +107,19 @@ impl Definition for RecentChat {
     ];
     const CHECKS: &'static [Check] =
         &[Check::new("recent_chat", "SELECT id, 'timestamp', timestamp, at / 1000 FROM recent_chat")];
+    const POSTGRES: Dialect = Dialect::SAME
+        .answer(
+            "SELECT coalesce(json_agg(json_build_object('timestamp', timestamp, 'username', username, 'message', message)
+                        ORDER BY at, op_id) FILTER (WHERE bytes <= answer_bytes), '[]'),
+                    count(*) FILTER (WHERE bytes > answer_bytes)
+             FROM host CROSS JOIN (
+                 SELECT timestamp, username, message, at, op_id,
+                        sum(octet_length(CAST(to_json(username) AS text)) + octet_length(CAST(to_json(message) AS text)) + 64)
+                        OVER (ORDER BY at DESC, op_id DESC ROWS UNBOUNDED PRECEDING) AS bytes
+                 FROM (SELECT * FROM recent_chat ORDER BY at DESC, op_id DESC
+                       LIMIT (SELECT CAST(op ->> 'limit' AS bigint) FROM asked)) newest) l",
+        )
+        .sweeps(ON_POSTGRES);
 
     fn check(&self) -> Result<(), Invalid> {
         check::limit(self.limit)

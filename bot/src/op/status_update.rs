@@ -1,7 +1,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
+use eitherway::operation::{Check, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A field of a status: absent is "keep what is there", `Some(None)` clears it.
 pub type Field<T> = Option<Option<T>>;
@@ -146,6 +146,35 @@ impl Definition for StatusUpdate {
              FROM status_fields f LEFT JOIN current_status s ON s.id = 1)
          SELECT 'status', field, stands, must_stand FROM whole",
     )];
+    const POSTGRES: Dialect = Dialect::SAME
+        .statements(&["
+            INSERT INTO status_fields AS s (field, at, id, value)
+            SELECT DISTINCT ON (f.field) f.field, f.at, f.id,
+                   CASE jsonb_typeof(f.value)
+                        WHEN 'boolean' THEN to_jsonb(CAST(CAST(f.value AS boolean) AS integer))
+                        WHEN 'null' THEN NULL
+                        ELSE f.value END
+            FROM (
+                SELECT d.key, new.at, new.id, d.value
+                FROM new CROSS JOIN LATERAL jsonb_each(coalesce(op -> 'status_data', '{}')) d
+                UNION ALL
+                SELECT d.key, new.at, new.id, d.value FROM new CROSS JOIN LATERAL jsonb_each(op) d
+                WHERE d.key IN ('status', 'details')
+                UNION ALL
+                SELECT 'last_updated', at, id, to_jsonb(at / 1000) FROM new) f (field, at, id, value)
+            ORDER BY f.field, f.at DESC, f.id COLLATE \"C\" DESC
+            ON CONFLICT (field) DO UPDATE SET at = excluded.at, id = excluded.id, value = excluded.value
+            WHERE (excluded.at, excluded.id) > (s.at, s.id)"])
+        .checks(&[Check::new(
+            "current_status",
+            "SELECT 'status', f.field, to_jsonb(s) ->> f.field,
+                    CASE WHEN f.field = 'status' THEN coalesce(f.value ->> 0, 'offline')
+                         WHEN f.field = 'bot_rank' THEN to_jsonb(CAST(f.value ->> 0 AS double precision)) ->> 0
+                         ELSE f.value ->> 0 END
+             FROM (SELECT field, jsonb_build_array(value) AS value FROM status_fields) f
+             LEFT JOIN current_status s ON s.id = 1",
+        )])
+        .keys(Keys::Of("SELECT 'status' FROM new"));
 
     fn check(&self) -> Result<(), Invalid> {
         let mut texts = vec![("status", &self.status), ("details", &self.details)];

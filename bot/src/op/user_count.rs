@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use eitherway::operation::{Check, Definition, Done, Spec};
+use eitherway::operation::{Check, Definition, Dialect, Done, Keys, Spec};
 
 /// How many are in the channel, for the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,14 @@ impl Definition for UserCount {
         "user counts",
         "SELECT l.id, 'timestamp', h.timestamp, l.at / 1000
          FROM applied l LEFT JOIN user_count_history h ON h.op_id = l.id
-         WHERE l.at >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept.history'), 0)",
+         WHERE l.at >= coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'swept.history'), 0)",
     )];
+    const POSTGRES: Dialect = Dialect::SAME
+        .statements(&["
+            INSERT INTO user_count_history (timestamp, chat_users, connected_users, op_id)
+            SELECT at / 1000, CAST(op ->> 'chat_count' AS bigint),
+                   greatest(CAST(op ->> 'chat_count' AS bigint), CAST(op ->> 'connected_count' AS bigint)), id
+            FROM new"])
+        .keys(Keys::Own);
+
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Invalid, Spec, Sweep};
+use eitherway::operation::{Check, Definition, Dialect, Invalid, Spec, Sweep};
 
 /// How many were in the channel, over the last hours of the database host's clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,12 @@ pub struct Count {
     /// The number of connections.
     pub connected_users: i64,
 }
+
+const ON_POSTGRES: &[Sweep] = &[Sweep {
+    remove: &["DELETE FROM user_count_history
+               WHERE id IN (SELECT CAST(key AS bigint) FROM gone) AND timestamp < (SELECT horizon / 1000 FROM sweep)"],
+    ..UserCountHistory::SWEEPS[0]
+}];
 
 impl Definition for UserCountHistory {
     type Answer = Vec<Count>;
@@ -42,7 +48,16 @@ impl Definition for UserCountHistory {
            WHERE id IN (SELECT key FROM gone) AND timestamp < (SELECT horizon / 1000 FROM sweep)"],
     )];
     const CHECKS: &'static [Check] =
-        &[Check::new("user_count_history", "SELECT id, 'op_id', op_id IS NOT NULL, 1 FROM user_count_history")];
+        &[Check::new("user_count_history", "SELECT id, 'op_id', CASE WHEN op_id IS NULL THEN 0 ELSE 1 END, 1 FROM user_count_history")];
+    const POSTGRES: Dialect = Dialect::SAME
+        .answer(
+            "SELECT coalesce(json_agg(json_build_object(
+                 'timestamp', timestamp, 'chat_users', chat_users, 'connected_users', connected_users)
+                 ORDER BY timestamp, op_id), '[]')
+             FROM user_count_history
+             WHERE timestamp >= (SELECT now / 1000 - CAST(op ->> 'hours' AS bigint) * 3600 FROM host, asked)",
+        )
+        .sweeps(ON_POSTGRES);
 
     fn check(&self) -> Result<(), Invalid> {
         check::at_most("hours", self.hours, 24 * 366)

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
+use eitherway::operation::{Check, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A user joined the channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +20,10 @@ impl Definition for UserJoined {
         "joins",
         // Materialised, because SQLite looks up an id in the table itself by reading all of it.
         "WITH p AS MATERIALIZED (SELECT id, at, joined FROM presence)
-         SELECT l.id, 'at', iif(p.joined, p.at, NULL), l.at FROM applied l LEFT JOIN p ON p.id = l.id",
+         SELECT l.id, 'at', CASE WHEN p.joined = 1 THEN p.at END, l.at FROM applied l LEFT JOIN p ON p.id = l.id",
     )];
+    // Who joins and leaves has a row in `user_stats`, which may not exist yet.
+    const POSTGRES: Dialect = Dialect::SAME.keys(Keys::Of("SELECT op ->> 'username' FROM new"));
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Done, Invalid, Spec};
+use eitherway::operation::{Check, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A user left the channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +20,9 @@ impl Definition for UserLeft {
         "leaves",
         // As of the joins.
         "WITH p AS MATERIALIZED (SELECT id, at, joined FROM presence)
-         SELECT l.id, 'at', iif(p.joined, NULL, p.at), l.at FROM applied l LEFT JOIN p ON p.id = l.id",
+         SELECT l.id, 'at', CASE WHEN p.joined = 0 THEN p.at END, l.at FROM applied l LEFT JOIN p ON p.id = l.id",
     )];
+    const POSTGRES: Dialect = Dialect::SAME.keys(Keys::Of("SELECT op ->> 'username' FROM new"));
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

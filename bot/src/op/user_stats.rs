@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Invalid, Spec};
+use eitherway::operation::{Check, Definition, Dialect, Invalid, Spec};
 
 /// What is known of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,33 @@ pub struct UserStats {
     /// Whether the user was ever seen.
     pub found: bool,
 }
+
+/// The check of the users, a row of them as a document whose fields are compared.
+const ON_POSTGRES: &str = "
+    WITH gaps AS (
+        SELECT username, at, joined, lead(at) OVER (PARTITION BY username ORDER BY at, id) AS next FROM presence),
+    facts (username, first_seen, last_line, last_session, lines, ms, open) AS (
+        SELECT username, first_seen, last_line, last_session, chat_lines, connected_ms, CAST(NULL AS bigint)
+        FROM user_baseline
+        UNION ALL
+        SELECT username, min(at) / 1000, NULL, max(coalesce(next, at)) / 1000, 0, sum(coalesce(next - at, 0)),
+               max(CASE WHEN next IS NULL THEN at END) / 1000
+        FROM gaps WHERE joined = 1 GROUP BY username
+        UNION ALL
+        SELECT username, min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL FROM recent_chat GROUP BY username
+        UNION ALL
+        SELECT username, min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL FROM server_lines GROUP BY username),
+    derived AS (
+        SELECT username, min(first_seen) AS first_seen,
+               greatest(max(last_line), max(last_session), 0) AS last_seen,
+               sum(lines) AS total_chat_lines, div(sum(ms), 1000) AS total_time_connected, sum(ms) AS connected_ms,
+               max(last_line) AS last_line, max(open) AS current_session_start
+        FROM facts GROUP BY username HAVING min(first_seen) IS NOT NULL)
+    SELECT coalesce(u.username, d.username), f.key, to_jsonb(u) ->> f.key, f.value
+    FROM derived d CROSS JOIN LATERAL jsonb_each_text(to_jsonb(d)) f LEFT JOIN user_stats u ON u.username = d.username
+    UNION ALL
+    SELECT u.username, 'username', u.username, NULL
+    FROM user_stats u LEFT JOIN derived d ON d.username = u.username WHERE d.username IS NULL";
 
 impl Definition for GetUserStats {
     type Answer = UserStats;
@@ -82,6 +109,16 @@ impl Definition for GetUserStats {
          UNION ALL SELECT name, 'last_line', last_line, line FROM whole WHERE stands = must_stand
          UNION ALL SELECT name, 'current_session_start', current_session_start, open FROM whole WHERE stands = must_stand",
     )];
+    const POSTGRES: Dialect = Dialect::SAME
+        .answer(
+            "SELECT json_build_object(
+                 'username', name, 'first_seen', first_seen, 'last_seen', last_seen,
+                 'total_chat_lines', total_chat_lines, 'total_time_connected', total_time_connected,
+                 'current_session_start', current_session_start,
+                 'success', true, 'found', u.username IS NOT NULL)
+             FROM (SELECT op ->> 'username' AS name FROM asked) a LEFT JOIN user_stats u ON u.username = name",
+        )
+        .checks(&[Check::new("user_stats", ON_POSTGRES)]);
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

@@ -11,6 +11,7 @@ mod handover;
 mod namespaces;
 mod outages;
 mod outbox;
+mod postgres;
 mod promises;
 mod python_files;
 mod quiet_log;

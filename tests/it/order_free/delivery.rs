@@ -1,4 +1,4 @@
-//! Delivers a case to two writers on one file.
+//! Delivers a case to the writers of one database.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use rosey::op::{
     PmCommand, StatusUpdate, UserCount, UserJoined, UserLeft,
 };
 
+use super::base::Base;
 use super::history::{Batch, Case, Event, Forget, Sweep, What};
 
 /// What the database was given, in the order of the history.
@@ -30,6 +31,14 @@ pub(crate) struct Removed {
     pub(crate) forgotten: bool,
 }
 
+impl Delivered {
+    /// The message with the highest number.
+    pub(crate) fn newest(&self) -> Option<OpId> {
+        let newest = self.messages.iter().max_by_key(|(number, _)| **number);
+        newest.map(|(_, id)| id.clone())
+    }
+}
+
 /// A number of a message that there is not.
 const NOBODYS: i64 = 1_000_000;
 
@@ -38,12 +47,13 @@ const NOBODYS: i64 = 1_000_000;
 ///
 /// # Errors
 /// When an operation fails, or is answered differently the second time, or its id is taken for something else.
-pub(crate) async fn deliver(case: &Case, writers: &[SqlxService<Op>; 2]) -> Result<Delivered, String> {
+pub(crate) async fn deliver<B: Base>(case: &Case, base: &B) -> Result<Delivered, String> {
     let enqueues =
         |event: &&Event| matches!(&event.what, What::Op(op) if matches!(**op, Op::OutboundEnqueue(_)));
     let messages: Vec<&Event> = case.events.iter().filter(enqueues).collect();
     let mut post = Post {
-        writers: writers.clone().map(Db::new),
+        base,
+        writers: base.writers().iter().cloned().map(Db::new).collect(),
         answers: HashMap::new(),
         earlier: None,
         forgotten: HashSet::new(),
@@ -120,29 +130,32 @@ fn ordered(placed: Vec<(u16, Request<Op>)>) -> Vec<Request<Op>> {
     placed.into_iter().map(|(_, request)| request).collect()
 }
 
-struct Post {
-    writers: [Db<SqlxService<Op>>; 2],
+struct Post<'a, B> {
+    base: &'a B,
+    writers: Vec<Db<SqlxService<Op>>>,
     answers: HashMap<OpId, Answer>,
     /// Until when the database had applied something at the sweep before.
     earlier: Option<i64>,
     forgotten: HashSet<OpId>,
 }
 
-impl Post {
+impl<B: Base> Post<'_, B> {
     async fn send(&mut self, requests: Vec<Request<Op>>, batches: &[Batch]) -> Result<(), String> {
         let mut rest = requests.as_slice();
         let mut batches = batches.iter().cycle();
         while !rest.is_empty() {
             let Some(batch) = batches.next() else { return Err("no batches".to_owned()) };
-            let beside = if batch.alongside { batches.next() } else { None };
-            let one = take(&mut rest, batch.size);
-            let other = take(&mut rest, beside.map_or(0, |beside| beside.size));
-            let (one, other) = tokio::join!(
-                send(&self.writers[batch.writer], one),
-                send(&self.writers[1 - batch.writer], other)
-            );
-            for (request, answer) in one?.into_iter().chain(other?) {
-                self.keep(&request, answer)?;
+            // Two writers write at the same time now and then; more of them always.
+            let writers = self.writers.len();
+            let together = if writers > 2 || batch.alongside { writers } else { 1 };
+            let sizes = std::iter::once(batch.size).chain(batches.by_ref().map(|batch| batch.size));
+            let parts: Vec<_> = sizes.take(together).map(|size| take(&mut rest, size)).collect();
+            let sent = parts.into_iter().enumerate();
+            let sent = sent.map(|(n, part)| send(&self.writers[(batch.writer + n) % writers], part));
+            for answered in join_all(sent).await {
+                for (request, answer) in answered? {
+                    self.keep(&request, answer)?;
+                }
             }
         }
         Ok(())
@@ -198,15 +211,12 @@ impl Post {
     }
 
     async fn last_applied(&self) -> Result<i64, String> {
-        let last = sqlx::query_scalar("SELECT coalesce(max(applied_at), 0) FROM ledger");
-        last.fetch_one(self.writers[0].stack().readers()).await.map_err(|e| e.to_string())
+        self.base.last_applied().await
     }
 
     /// What the ledger forgets with everything that was applied before `until`.
     async fn applied_before(&self, until: i64) -> Result<HashSet<OpId>, String> {
-        let ids = sqlx::query_scalar("SELECT id FROM ledger WHERE applied_at < $1").bind(until);
-        let ids: Vec<String> =
-            ids.fetch_all(self.writers[0].stack().readers()).await.map_err(|e| e.to_string())?;
+        let ids = self.base.applied_before(until).await?;
         ids.iter().map(|id| OpId::parse(id).map_err(|e| e.to_string())).collect()
     }
 

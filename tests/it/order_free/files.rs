@@ -3,13 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::sql::{SqliteOptions, SqlxService, Verdict, verify};
 use rosey::op::Op;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-/// One file, used for many cases: opening and migrating it for each would take most of the time.
+use super::base::{APPLIED_BEFORE, Base, LAST_APPLIED};
+use super::dump::{self, Dump};
+
+/// One file.
 pub(crate) struct Files {
     pub(crate) writers: [SqlxService<Op>; 2],
     /// A connection past the service.
@@ -51,11 +54,34 @@ impl Files {
         clear.push_str("COMMIT");
         Self { writers, raw: Mutex::new(raw), options, clear, _folder: folder }
     }
+}
 
-    /// Makes the database what it was when it was new.
-    pub(crate) async fn clear(&self) {
+impl Base for Files {
+    fn writers(&self) -> &[SqlxService<Op>] {
+        &self.writers
+    }
+
+    async fn clear(&self) {
         let mut raw = self.raw.lock().await;
         sqlx::raw_sql(AssertSqlSafe(self.clear.as_str())).execute(&mut *raw).await.unwrap();
+    }
+
+    async fn verdict(&self) -> Verdict {
+        verify::<Op>(&self.options, |_| {}).await.unwrap()
+    }
+
+    async fn dump(&self) -> Dump {
+        dump::of(&self.writers[0]).await
+    }
+
+    async fn last_applied(&self) -> Result<i64, String> {
+        let last = sqlx::query_scalar(LAST_APPLIED).fetch_one(self.writers[0].readers());
+        last.await.map_err(|e| e.to_string())
+    }
+
+    async fn applied_before(&self, until: i64) -> Result<Vec<String>, String> {
+        let ids = sqlx::query_scalar(APPLIED_BEFORE).bind(until).fetch_all(self.writers[0].readers());
+        ids.await.map_err(|e| e.to_string())
     }
 }
 

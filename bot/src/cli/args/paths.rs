@@ -41,10 +41,13 @@ pub(in crate::cli) struct NatsArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Paths")]
 pub(in crate::cli) struct DatabaseArgs {
-    /// The database: sqlite://FILE, or the path of a file. Defaults to sqlite://rosey.db for serve, up, dead and verify; other commands discover
+    /// The database: sqlite://FILE, the path of a file, or postgres://USER@HOST/DATABASE. Defaults to sqlite://rosey.db for serve, up, dead and verify; other commands discover
     /// the database from the service
     #[arg(long, env = "ROSEY_DATABASE_URL", value_name = "URL", value_parser = database_url)]
     pub(in crate::cli) database_url: Option<String>,
+    /// A file that holds the password for a database on PostgreSQL [default: what PGPASSFILE or ~/.pgpass has]
+    #[arg(long, env = "ROSEY_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    pub(in crate::cli) database_password_file: Option<PathBuf>,
     /// How durable a commit is: `normal` survives the end of the process, `full` a power cut
     #[arg(long, env = "ROSEY_SYNCHRONOUS", default_value = "normal", value_name = "LEVEL")]
     pub(in crate::cli) synchronous: SynchronousArg,

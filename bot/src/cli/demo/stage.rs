@@ -136,6 +136,7 @@ impl Stage {
                 future_tolerance_ms: Head::AHEAD,
                 past_tolerance_days: Head::BEHIND,
                 database_url: Some(self.database.clone()),
+                database_password_file: None,
                 synchronous: SynchronousArg::Normal,
                 existing: false,
                 file_mode: crate::cli::files::PRIVATE,

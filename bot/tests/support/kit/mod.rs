@@ -3,6 +3,7 @@
 
 mod client;
 mod notices;
+mod postgres;
 mod stream;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub(crate) use eitherway_testkit::{
     Towards, Turn, Url, doubles, holds_within, knob, next, proc, silent, wait_until,
 };
 pub(crate) use notices::{all_clear, noticed, notices, ping};
+pub(crate) use postgres::Postgres;
 pub(crate) use rosey::op::RoseyClient;
 pub(crate) use stream::{Durable, off, on};
 

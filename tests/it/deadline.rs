@@ -1,16 +1,12 @@
 //! A deadline: nobody waits longer, and what is taken up later has no effect.
-#![cfg(all(feature = "nats", feature = "sqlite"))]
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::*;
 use async_nats::HeaderMap;
 use eitherway::outbox::{OutboxOptions, OutboxService};
 use eitherway::{Class, Classify, Code, Db, Deadline, Head, Reply, Via, clock};
 use rosey::op::{Error, Op, Request, UserJoined};
-use support::*;
 use tower::{ServiceExt, service_fn};
 
 fn joined(name: &str, head: Head) -> Request {

@@ -1,0 +1,74 @@
+//! `rosey` on a PostgreSQL server, as processes: two services over one database, and the commands of an operator.
+
+use crate::support::program::{outcome, rosey, run_with};
+use crate::support::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_services_share_a_database_and_one_that_is_killed_loses_nothing() {
+    for jetstream in ["off", "on"] {
+        let (files, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let server = NatsServer::with_jetstream(store.path()).await;
+        let url = Postgres::shared().database().await;
+        let nats = server.url();
+        let serve = ["serve", "--nats-url", &nats, "--database-url", &url, "--jetstream", jetstream];
+        let mut services = [ServeProcess::begin(&serve), ServeProcess::begin(&serve)];
+        for service in &mut services {
+            service.serves().await;
+        }
+        let of = |arguments: &[&str]| {
+            let paths = ["--nats-url", &nats, "--database-url", &url];
+            outcome(rosey(files.path()).args(arguments).args(paths))
+        };
+        for n in 0..10 {
+            if n == 5 {
+                services[0].kill();
+            }
+            let (code, text) =
+                of(&["send", "message_log", &format!(r#"{{"username":"alice","message":"line {n}"}}"#)]);
+            assert_eq!(code, Some(0), "{text}");
+        }
+        wait_until("all lines are applied", || async {
+            let (_, text) = of(&["recent", "-n", "20", "--json"]);
+            text.matches("line ").count() == 10
+        })
+        .await;
+        let (code, text) = of(&["stats", "alice", "--json"]);
+        assert!(code == Some(0) && text.contains(r#""total_chat_lines":10"#), "{text}");
+        let (code, text) = outcome(rosey(files.path()).args(["verify", "--database-url", &url]));
+        assert!(code == Some(0) && text.contains("clean: "), "{text}");
+        // What cannot be understood is a row for a person to look at.
+        let peer = Peer::connect(&server).await;
+        peer.publish("rosey.db.message.log", "no JSON").await;
+        let listed = || outcome(rosey(files.path()).args(["dead", "list", "--database-url", &url])).1;
+        wait_until("the letter is kept", || async { listed().contains("message_log") }).await;
+        let (code, text) = outcome(rosey(files.path()).args(["dead", "drop", "1", "--database-url", &url]));
+        assert_eq!(code, Some(0), "{text}");
+        assert!(listed().contains("no dead letters"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bot_and_its_service_begin_with_an_address_alone() {
+    let url = Postgres::shared().empty().await;
+    let input = r#"{"event":"message","user":"alice","content":"hello"}"#;
+    let arguments = ["up", "--no-nats", "--chat", "jsonl:-", "--database-url", &url];
+    let ran = run_with(&arguments, &format!("{input}\n")).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.all());
+    let ran = run_with(&["recent", "--no-nats", "--json", "--database-url", &url], "").await;
+    assert!(ran.code == Some(0) && ran.out.contains("hello"), "{}", ran.all());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keeps_a_database_from_being_opened_is_said_in_one_sentence_and_at_once() {
+    let server = Postgres::shared();
+    let nobody = "postgres://postgres@127.0.0.1:1/rosey";
+    for (url, says) in [
+        (nobody.to_owned(), "no connection to PostgreSQL"),
+        (server.url("no_such_database"), "does not exist"),
+        (server.url("postgres").replace("postgres@", "no_such_role:s3cret@"), "no_such_role"),
+    ] {
+        let ran = run_with(&["serve", "--database-url", &url], "").await;
+        assert_eq!(ran.code, Some(4), "{}", ran.all());
+        assert!(ran.err.contains(says) && !ran.all().contains("s3cret"), "{}", ran.all());
+    }
+}

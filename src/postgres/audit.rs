@@ -1,0 +1,211 @@
+//! What is looked at when a database is opened: that every statement of every operation can be planned, reads the rows that it
+//! is given, and works on nothing that is the framework's.
+//!
+//! What a statement reads and writes is asked of PostgreSQL itself, whose plan names the tables. What a trigger or a function
+//! does is not in it.
+
+use std::any::TypeId;
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use super::{function, sweep};
+use crate::operation::{Keys, Persist};
+use crate::sql::Unsound;
+use crate::store::text::Statement;
+
+/// What may not be written to.
+const OURS: [&str; 4] = ["ledger", "meta", "dead_letters", "_sqlx_migrations"];
+
+/// What this process has found sound: operations in a database. It takes some milliseconds.
+static SOUND: LazyLock<Mutex<HashSet<(TypeId, String)>>> = LazyLock::new(Mutex::default);
+
+/// The database and its tables, as far as a change of them shows here.
+const SCHEMA: &str = "
+    SELECT current_schema() || ' ' || (SELECT max(version) FROM _sqlx_migrations) || ' ' ||
+        (SELECT string_agg(attrelid::text || attname || atttypid::text, ',' ORDER BY attrelid, attnum) FROM pg_attribute
+         WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = to_regnamespace(current_schema())))";
+
+/// Looks at all texts of all operations.
+///
+/// # Errors
+/// The first that will not do; or what PostgreSQL says of anything else.
+pub(super) async fn audit<O: Persist>(connection: &mut PgConnection) -> Result<Option<Unsound>, sqlx::Error> {
+    let schema: Option<String> = sqlx::query_scalar(SCHEMA).fetch_one(&mut *connection).await?;
+    let looked_at = (TypeId::of::<O>(), schema.unwrap_or_default());
+    let sound = || SOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if sound().contains(&looked_at) {
+        return Ok(None);
+    }
+    let unsound = look::<O>(connection).await?;
+    if unsound.is_none() {
+        sound().insert(looked_at);
+    }
+    Ok(unsound)
+}
+
+/// Rows of a batch, of which the plan tells whether they are read.
+fn source(name: &str) -> String {
+    format!(
+        "{name} (id, at, op) AS MATERIALIZED (SELECT ''::text, 0::bigint, '{{}}'::jsonb),
+         host (now, answer_bytes) AS (SELECT 0::bigint, 0::bigint)"
+    )
+}
+
+async fn look<O: Persist>(connection: &mut PgConnection) -> Result<Option<Unsound>, sqlx::Error> {
+    for (index, kind) in function::kinds::<O>().enumerate() {
+        let name = kind.spec.name;
+        let unsound = |text: String, why: String| {
+            Ok(Some(Unsound { what: format!("the operation {name}, on PostgreSQL: its {text}"), why }))
+        };
+        if O::APPLY[index].is_some() {
+            let why =
+                "is one that is applied by a function, which is for SQLite: give it STATEMENTS".to_owned();
+            return unsound("effect".to_owned(), why);
+        }
+        for (number, sql) in kind.statements.iter().enumerate() {
+            let uses = uses(connection, sql, "new").await?;
+            if let Err(why) = uses.and_then(|uses| uses.changes()) {
+                return unsound(format!("statement {}", number + 1), why);
+            }
+        }
+        if !kind.answer.is_empty() {
+            let uses = uses(connection, kind.answer, "asked").await?;
+            if let Err(why) = uses.and_then(|uses| uses.answers(kind.spec.writes())) {
+                return unsound("answer".to_owned(), why);
+            }
+        }
+        if let Keys::Of(sql) = kind.keys {
+            let uses = uses(connection, sql, "new").await?;
+            if let Err(why) = uses.and_then(|uses| uses.answers(true)) {
+                return unsound("keys".to_owned(), why);
+            }
+        }
+    }
+    for sweep in sweep::sweeps::<O>().into_iter().skip(1) {
+        for (number, sql) in sweep.remove.iter().enumerate() {
+            let over =
+                sweep::over_gone(sql).replace("$1::", "'[]'::").replace("$2::", "0::").replace("$3::", "0::");
+            let uses = match Statement::read(sql) {
+                Ok(_) => plan(connection, &over).await?,
+                Err(why) => Err(why),
+            };
+            if let Err(why) = uses.and_then(|uses| uses.spares()) {
+                let what = format!("the sweep {}, on PostgreSQL: its statement {}", sweep.name, number + 1);
+                return Ok(Some(Unsound { what, why }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What a statement does.
+#[derive(Default)]
+struct Uses {
+    reads: Vec<String>,
+    writes: Vec<String>,
+    /// It reads the rows of the batch.
+    batch: bool,
+    rows: bool,
+}
+
+impl Uses {
+    /// Nothing of what is the framework's is changed.
+    fn spares(&self) -> Result<(), String> {
+        match self.writes.iter().find(|table| OURS.contains(&table.as_str())) {
+            Some(table) => Err(format!("changes the table {table}, which is the framework's")),
+            None => Ok(()),
+        }
+    }
+
+    fn reads_no_ledger(&self) -> Result<(), String> {
+        let ledger = self.reads.iter().any(|table| table == "ledger");
+        if ledger { Err("reads the ledger, which is the framework's".to_owned()) } else { Ok(()) }
+    }
+
+    /// As an effect.
+    fn changes(&self) -> Result<(), String> {
+        self.spares()?;
+        self.reads_no_ledger()?;
+        if self.writes.is_empty() {
+            return Err("changes nothing: a statement is one INSERT, UPDATE or DELETE".to_owned());
+        }
+        if self.rows {
+            return Err("returns rows: what is answered is said by ANSWER".to_owned());
+        }
+        if !self.batch {
+            return Err(
+                "does not read `new`: it would do the same however many requests there are".to_owned()
+            );
+        }
+        Ok(())
+    }
+
+    /// As an answer.
+    fn answers(&self, of_each: bool) -> Result<(), String> {
+        self.reads_no_ledger()?;
+        if let Some(table) = self.writes.first() {
+            return Err(format!("changes the table {table}: it must be one SELECT"));
+        }
+        if of_each && !self.batch {
+            return Err("does not read its rows: it would say the same of all requests".to_owned());
+        }
+        Ok(())
+    }
+
+    fn walk(&mut self, node: &Value, top: bool) {
+        let text = |field: &str| node[field].as_str().unwrap_or_default();
+        let table = node["Relation Name"].as_str().map(str::to_owned);
+        if text("Node Type") == "ModifyTable" {
+            self.writes.extend(table);
+            self.rows |= top && node.get("Output").is_some();
+        } else {
+            self.reads.extend(table);
+        }
+        let is_batch =
+            |text: &str| text.strip_prefix("CTE ").is_some_and(|cte| cte == "new" || cte == "asked");
+        self.batch |= is_batch(text("Subplan Name"));
+        for child in node["Plans"].as_array().into_iter().flatten() {
+            self.walk(child, false);
+        }
+    }
+}
+
+/// What a statement over these rows does; or why it cannot be one.
+async fn uses(
+    connection: &mut PgConnection,
+    sql: &str,
+    name: &str,
+) -> Result<Result<Uses, String>, sqlx::Error> {
+    match Statement::read(sql) {
+        Ok(statement) => plan(connection, &statement.over(&source(name))).await,
+        Err(why) => Ok(Err(why)),
+    }
+}
+
+async fn plan(connection: &mut PgConnection, sql: &str) -> Result<Result<Uses, String>, sqlx::Error> {
+    let explain = AssertSqlSafe(format!("EXPLAIN (VERBOSE, FORMAT JSON) {sql}"));
+    let rows = sqlx::raw_sql(explain).fetch_all(connection).await;
+    let text: String = match rows {
+        Ok(rows) => match rows.first() {
+            Some(row) => sqlx::Row::try_get_unchecked(row, 0)?,
+            None => return Ok(Err("has no plan".to_owned())),
+        },
+        Err(e) => match e.as_database_error() {
+            // Of the statement's, not of the server's.
+            Some(said)
+                if said.code().is_some_and(|code| code.starts_with("42") || code.starts_with("22")) =>
+            {
+                return Ok(Err(format!("cannot be planned: {}", said.message())));
+            }
+            _ => return Err(e),
+        },
+    };
+    let plan: Value = serde_json::from_str(&text).unwrap_or_default();
+    let mut uses = Uses::default();
+    uses.walk(&plan[0]["Plan"], true);
+    Ok(Ok(uses))
+}

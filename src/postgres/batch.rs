@@ -1,0 +1,68 @@
+//! A batch as JSON, and what the function says of it.
+
+use std::collections::HashMap;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::operation::{Persist, Spec};
+use crate::store::queue::Write;
+use crate::store::writer::{Applied, Outcome};
+
+/// `{"operation": [[id, occurred_at, payload, hash], …], …}`
+pub(super) fn json(specs: &[Spec], writes: &[Write]) -> String {
+    let mut kinds: Vec<Vec<u8>> = vec![Vec::new(); specs.len()];
+    for write in writes {
+        let rows = &mut kinds[write.index];
+        let id = serde_json::Value::from(write.id.to_string());
+        rows.extend_from_slice(if rows.is_empty() { b"[" } else { b",[" });
+        rows.extend_from_slice(format!("{id},{},", write.occurred_at).as_bytes());
+        rows.extend_from_slice(&write.payload);
+        rows.extend_from_slice(format!(",{}]", write.hash).as_bytes());
+    }
+    let mut json = Vec::with_capacity(kinds.iter().map(Vec::len).sum::<usize>() + 64);
+    for (spec, rows) in specs.iter().zip(&kinds).filter(|(_, rows)| !rows.is_empty()) {
+        json.extend_from_slice(if json.is_empty() { b"{" } else { b"," });
+        json.extend_from_slice(format!("\"{}\":[", spec.name).as_bytes());
+        json.extend_from_slice(rows);
+        json.push(b']');
+    }
+    json.push(b'}');
+    // Made of JSON that serde wrote: always UTF-8.
+    String::from_utf8(json).unwrap_or_default()
+}
+
+/// The answers of operations that have none of their own.
+pub(super) fn silences<O: Persist>() -> Vec<&'static str> {
+    let silence = |(spec, answer): (&Spec, &&str)| {
+        if spec.lists() || answer.is_empty() { spec.empty } else { "null" }
+    };
+    O::SPECS.iter().zip(O::ANSWERS).map(silence).collect()
+}
+
+/// What became of each write. The function says nothing of what is new and has no answer.
+pub(super) fn outcomes(rows: &[PgRow], writes: &[Write], silences: &[&str]) -> Result<Applied, sqlx::Error> {
+    let mut applied = Applied::default();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut outcomes: Vec<Option<Outcome>> = vec![None; writes.len()];
+    if !rows.is_empty() {
+        places = writes.iter().enumerate().map(|(place, write)| (write.id.to_string(), place)).collect();
+    }
+    for row in rows {
+        let Some(place) = places.get(row.try_get::<&str, _>(0)?).copied() else { continue };
+        if row.try_get(3)? {
+            outcomes[place] = Some(Outcome::IdReused);
+            continue;
+        }
+        if row.try_get(2)? {
+            applied.repeats.push(writes[place].index);
+        }
+        if let Some(answer) = row.try_get::<Option<String>, _>(1)? {
+            outcomes[place] = Some(Outcome::Answer(answer));
+        }
+    }
+    let silence = |write: &Write| Outcome::Answer(silences[write.index].to_owned());
+    let all = outcomes.into_iter().zip(writes);
+    applied.outcomes = all.map(|(outcome, write)| outcome.unwrap_or_else(|| silence(write))).collect();
+    Ok(applied)
+}

@@ -1,0 +1,182 @@
+//! What an error of PostgreSQL means.
+
+use crate::error::{Cause, Code};
+
+/// Why something was not done, or is not known to be.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// No connection: nothing was sent.
+    NotConnected(sqlx::Error),
+    /// Connecting has taken too long: nothing was sent.
+    NoConnection,
+    /// Connecting has failed for this reason a moment ago: nothing was sent.
+    Before(Cause),
+    /// The server says no, or the connection was lost.
+    Server(sqlx::Error),
+    /// The server does not answer.
+    Silent,
+    /// It was sent, its fate is not known, and it could not be repeated for this reason.
+    Unrepeated(Box<Fault>),
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl Fault {
+    /// The error's code, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+    fn state(&self) -> Option<String> {
+        match self {
+            Self::Server(error) | Self::NotConnected(error) => {
+                Some(error.as_database_error()?.code()?.into_owned())
+            }
+            _ => None,
+        }
+    }
+
+    fn is_of(&self, classes: &[&str]) -> bool {
+        self.state().is_some_and(|state| classes.iter().any(|class| state.starts_with(class)))
+    }
+
+    /// Whether what was sent may have been done.
+    pub(super) fn is_unknown(&self) -> bool {
+        match self {
+            Self::Silent | Self::Unrepeated(_) => true,
+            Self::Server(error) => match error.as_database_error() {
+                // ended by an administrator or a crash; a connection's
+                Some(_) => self.is_of(&["57P01", "57P02", "57P04", "57P05", "08"]),
+                None => !matches!(
+                    error,
+                    sqlx::Error::ColumnDecode { .. }
+                        | sqlx::Error::ColumnNotFound(_)
+                        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+                        | sqlx::Error::Decode(_)
+                        | sqlx::Error::Encode(_)
+                        | sqlx::Error::RowNotFound
+                ),
+            },
+            Self::NotConnected(_) | Self::NoConnection | Self::Before(_) => false,
+        }
+    }
+
+    /// Whether there is no connection.
+    pub(super) const fn is_unconnected(&self) -> bool {
+        matches!(self, Self::NotConnected(_) | Self::NoConnection | Self::Before(_))
+    }
+
+    /// Whether the connection must not be used again.
+    pub(super) fn spoils(&self) -> bool {
+        self.is_unknown() || self.is_read_only() || self.is_of(&["57P03", "0A000", "26", "42P05"])
+    }
+
+    /// Whether the server undid it because of what another one did at the same time.
+    pub(super) fn is_conflict(&self) -> bool {
+        self.is_of(&["40"])
+    }
+
+    /// A standby, or what was the primary before.
+    fn is_read_only(&self) -> bool {
+        self.is_of(&["25006"])
+    }
+
+    /// Whether it may come of some operation in a batch, whatever the server calls that, so that the rest could be applied without
+    /// it.
+    pub(super) fn is_of_an_operation(&self) -> bool {
+        let environment =
+            ["08", "25", "26", "28", "3D", "40", "42P05", "42501", "53", "55", "57", "58", "F0"];
+        matches!(self, Self::Server(error) if error.as_database_error().is_some())
+            && !self.is_of(&environment)
+    }
+
+    /// Whether the values are at fault, if it is alone.
+    fn is_of_the_values(&self) -> bool {
+        self.is_of(&["21", "22", "23", "44", "54", "P0"])
+    }
+
+    /// What it means for an operation.
+    pub(super) fn cause(&self) -> Cause {
+        let (code, advice) = match self {
+            Self::Before(cause) => return cause.clone(),
+            Self::NoConnection => (Code::UNAVAILABLE, "no connection to PostgreSQL in time"),
+            Self::NotConnected(_) if self.is_of(&["53"]) => {
+                (Code::OVERLOADED, "PostgreSQL takes no more connections")
+            }
+            Self::NotConnected(_) => (Code::UNAVAILABLE, "no connection to PostgreSQL"),
+            Self::Silent => (Code::UNANSWERED, "perhaps it is done, ask again: PostgreSQL does not answer"),
+            Self::Unrepeated(why) => {
+                let why = why.cause();
+                return Cause::new(Code::UNANSWERED, format!("perhaps it is done, ask again: {why}"));
+            }
+            Self::Server(_) if self.is_unknown() => {
+                (Code::UNANSWERED, "perhaps it is done, ask again: the connection to PostgreSQL was lost")
+            }
+            Self::Server(_) if self.is_of(&["57014", "55P03"]) || self.is_conflict() => {
+                (Code::BUSY, "another connection holds the rows")
+            }
+            Self::Server(_) if self.is_of(&["57P03"]) => {
+                (Code::UNAVAILABLE, "PostgreSQL is starting or stopping")
+            }
+            Self::Server(_) if self.is_read_only() => {
+                (Code::STORAGE, "this PostgreSQL only reads: a standby, or the primary of before")
+            }
+            Self::Server(_) if self.is_of(&["53100", "58"]) => {
+                (Code::STORAGE, "PostgreSQL's disk is full or fails")
+            }
+            Self::Server(_) if self.is_of_the_values() => (Code::REFUSED, "the database refuses the values"),
+            Self::Server(_) if self.is_of(&["42P01", "42883", "42703", "3F000"]) => (
+                Code::DATABASE,
+                "PostgreSQL lacks a table or function of ours: it was changed by hand, or is being migrated; open it anew",
+            ),
+            Self::Server(_) if self.is_of(&["26", "42P05"]) => (
+                Code::DATABASE,
+                "a pooler exchanges connections between statements: let it pool sessions, or track prepared statements",
+            ),
+            Self::Server(_) => (Code::DATABASE, "PostgreSQL reports an error"),
+        };
+        match self {
+            Self::Server(error) | Self::NotConnected(error) => {
+                Cause::new(code, format!("{advice}: {}", said(error)))
+            }
+            _ => Cause::new(code, advice),
+        }
+    }
+
+    /// The same for what is the framework's own, which no data makes fail.
+    pub(super) fn cause_of_the_frame(&self) -> Cause {
+        match self.cause() {
+            refused if refused.code() == Code::REFUSED => {
+                Cause::new(Code::DATABASE, format!("PostgreSQL reports an error: {refused}"))
+            }
+            cause => cause,
+        }
+    }
+
+    /// The same at the opening, with what can be done.
+    pub(super) fn at_start(&self) -> String {
+        let advice = match self.state().as_deref() {
+            Some("3D000") => "; create it: CREATE DATABASE …",
+            Some("28000" | "28P01") => {
+                "; the role or its password is wrong: a password may also stand in the file that PGPASSFILE names"
+            }
+            Some("42501") => {
+                "; the role may not create what is missing here. Run as the owner of the database: \
+                 GRANT CREATE ON DATABASE … TO …; or open it once as a role that may (rosey verify --database-url …)"
+            }
+            _ => "",
+        };
+        format!("{}{advice}", self.cause())
+    }
+}
+
+/// The message of an error, without the words of the library around it.
+fn said(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(
+        || error.to_string(),
+        |said| match said.code() {
+            Some(code) => format!("{} ({code})", said.message()),
+            None => said.message().to_owned(),
+        },
+    )
+}

@@ -1,0 +1,136 @@
+//! A connection, with a limit of ours on everything that is waited for: a frozen server never gives an error.
+
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgConnection;
+use sqlx::{ConnectOptions, Connection};
+use tokio::sync::watch;
+use tokio::time;
+
+use super::fault::Fault;
+use super::options::PostgresOptions;
+use crate::error::Cause;
+
+/// How long closing may take.
+const CLOSING: Duration = Duration::from_secs(2);
+/// For how long after a connection has failed none is tried: what waits in the queue does not wait for the same again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a connection is told once: where its tables are, and limits a little below ours, so that the server's locks are free
+/// when we give up.
+const SETTINGS: &str = "
+    SELECT set_config('search_path', $1, false), set_config('statement_timeout', $2, false),
+           set_config('lock_timeout', $3, false), set_config('default_transaction_isolation', 'read committed', false),
+           set_config('idle_in_transaction_session_timeout', $2, false)";
+
+/// Connects.
+pub(super) async fn connect(options: &PostgresOptions) -> Result<PgConnection, Fault> {
+    let connecting = async {
+        let mut connection = options.connecting().connect().await?;
+        settle(options, &mut connection).await?;
+        Ok(connection)
+    };
+    match time::timeout(options.connect_timeout, connecting).await {
+        Ok(connected) => connected.map_err(Fault::NotConnected),
+        Err(_) => Err(Fault::NoConnection),
+    }
+}
+
+/// Tells a new connection what it must know.
+pub(super) async fn settle(
+    options: &PostgresOptions,
+    connection: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
+    let ms = |time: Duration| time.as_millis().to_string();
+    sqlx::query(SETTINGS)
+        .bind(options.in_schema())
+        .bind(ms(options.statement_timeout.mul_f32(0.9)))
+        .bind(ms(options.lock_timeout))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// The writer's connection, which is made again after it was lost.
+pub(super) struct Link {
+    options: PostgresOptions,
+    connection: Option<PgConnection>,
+    /// When connecting has failed, and why.
+    failed: Option<(Instant, Cause)>,
+    /// The same, for whoever asks why nothing is served.
+    trouble: watch::Sender<Option<String>>,
+}
+
+impl Link {
+    pub(super) fn new(
+        options: PostgresOptions,
+        connection: PgConnection,
+        trouble: watch::Sender<Option<String>>,
+    ) -> Self {
+        Self { options, connection: Some(connection), failed: None, trouble }
+    }
+
+    /// Tries to connect, if connecting has failed: the server may be there again while nobody writes.
+    pub(super) async fn look(&mut self) {
+        if self.failed.is_some() && self.connection.is_none() {
+            self.connection = self.again().await.ok();
+        }
+    }
+
+    /// The connection, taken out: whoever drops it in the middle of something drops that as well.
+    pub(super) async fn take(&mut self) -> Result<PgConnection, Fault> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.again().await,
+        }
+    }
+
+    /// Waits for an answer, within the limit for a statement.
+    pub(super) async fn within<T>(
+        &self,
+        answer: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, Fault> {
+        match time::timeout(self.options.statement_timeout, answer).await {
+            Ok(answer) => answer.map_err(Fault::Server),
+            Err(_) => Err(Fault::Silent),
+        }
+    }
+
+    /// Puts the connection back, unless it must not be used again after this.
+    pub(super) fn keep<T>(&mut self, connection: PgConnection, done: Result<T, Fault>) -> Result<T, Fault> {
+        if !done.as_ref().is_err_and(Fault::spoils) {
+            self.connection = Some(connection);
+        }
+        done
+    }
+
+    async fn again(&mut self) -> Result<PgConnection, Fault> {
+        if let Some((_, cause)) = self.failed.as_ref().filter(|(at, _)| at.elapsed() < PAUSE) {
+            return Err(Fault::Before(cause.clone()));
+        }
+        match connect(&self.options).await {
+            Ok(connection) => {
+                if self.failed.take().is_some() {
+                    tracing::info!("PostgreSQL serves again: {}", self.options.shown());
+                    self.trouble.send_replace(None);
+                }
+                Ok(connection)
+            }
+            Err(fault) => {
+                let cause = fault.cause();
+                if self.failed.is_none() {
+                    tracing::warn!("{}: {cause}", self.options.shown());
+                    self.trouble.send_replace(Some(format!("{}: {cause}", self.options.shown())));
+                }
+                self.failed = Some((Instant::now(), cause));
+                Err(fault)
+            }
+        }
+    }
+
+    pub(super) async fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let _ = time::timeout(CLOSING, connection.close()).await;
+        }
+    }
+}

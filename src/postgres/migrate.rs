@@ -1,0 +1,218 @@
+//! Bringing a schema to what this program needs: all that it lacks, in one transaction, under a lock.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use sqlx::migrate::{Migrate, MigrateError, MigrationType, Migrator};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
+use tokio::time::{self, Duration};
+
+use super::audit;
+use super::fault::Fault;
+use super::function::Function;
+use super::options::PostgresOptions;
+use crate::operation::{Migration, Persist};
+use crate::sql::OpenError;
+
+/// What every database has: its id, the ledger, the dead letters.
+const LEDGER: Migration =
+    Migration::new(1, "ledger", include_str!("../../migrations/postgres/0001_ledger.sql"));
+
+/// Where sqlx keeps what was applied.
+const RECORD: &str = "_sqlx_migrations";
+
+const OLDEST: i32 = 150_000;
+
+/// How long it may take to open a database, the wait for another one who migrates it included.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Waits for those who migrate the same schema. Of the transaction, not the session: a pooler may exchange sessions.
+const LOCK: &str =
+    "SELECT pg_advisory_xact_lock(hashtext('eitherway migrates ' || current_setting('search_path')))";
+
+/// The name stands in the setting that every connection of ours has.
+const CREATE_SCHEMA: &str = "
+    DO $$ BEGIN
+        IF to_regnamespace(current_setting('search_path')) IS NULL THEN
+            EXECUTE format('CREATE SCHEMA %I', current_setting('search_path'));
+        END IF;
+    END $$";
+
+const HAS_FUNCTION: &str = "
+    SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = $1 AND pronamespace = to_regnamespace(current_setting('search_path')))";
+
+/// A database that was opened.
+pub(super) struct Opened {
+    pub(super) database: String,
+}
+
+/// Why a database was not opened.
+enum Refused {
+    Fault(Fault),
+    Open(OpenError),
+}
+
+impl From<sqlx::Error> for Refused {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Fault(Fault::Server(error))
+    }
+}
+
+/// Brings the schema to what these operations need, and looks at their texts.
+pub(super) async fn open<O: Persist>(
+    options: &PostgresOptions,
+    function: &Function,
+    connection: &mut PgConnection,
+) -> Result<Opened, OpenError> {
+    let opened = time::timeout(LIMIT, open_in_time::<O>(options, function, connection)).await;
+    match opened.unwrap_or(Err(Refused::Fault(Fault::Silent))) {
+        Ok(opened) => Ok(opened),
+        Err(Refused::Open(error)) => Err(error),
+        Err(Refused::Fault(fault)) => Err(options.failed(fault)),
+    }
+}
+
+async fn open_in_time<O: Persist>(
+    options: &PostgresOptions,
+    function: &Function,
+    connection: &mut PgConnection,
+) -> Result<Opened, Refused> {
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+        .fetch_one(&mut *connection)
+        .await?;
+    let refuse =
+        |cause: String| Refused::Open(OpenError::Server { server: options.shown().to_owned(), cause });
+    if version < OLDEST {
+        return Err(refuse(format!(
+            "it is PostgreSQL {}, and 15 is the oldest that is served",
+            version / 10_000
+        )));
+    }
+    let state = state::<O>(options, function, connection).await?;
+    if !state.is_whole() {
+        if !options.create {
+            return Err(refuse(format!(
+                "the schema {} has no such database, or an older one",
+                options.in_schema()
+            )));
+        }
+        make::<O>(options, function, connection).await?;
+    }
+    // They were prepared on the schema before.
+    connection.clear_cached_statements().await?;
+    if let Some(unsound) = audit::audit::<O>(connection).await? {
+        return Err(Refused::Open(OpenError::Unsound(unsound)));
+    }
+    let database =
+        sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'").fetch_one(connection);
+    Ok(Opened { database: database.await? })
+}
+
+/// What is there.
+struct State {
+    missing: bool,
+    function: bool,
+}
+
+impl State {
+    const fn is_whole(&self) -> bool {
+        !self.missing && self.function
+    }
+}
+
+async fn state<O: Persist>(
+    options: &PostgresOptions,
+    function: &Function,
+    connection: &mut PgConnection,
+) -> Result<State, Refused> {
+    let known: HashSet<i64> = versions::<O>().iter().map(|version| version.version).collect();
+    let made = applied(connection).await?;
+    if let Some(version) = made.difference(&known).max() {
+        let server = options.shown().to_owned();
+        let cause = format!(
+            "the schema {} is newer than this program: it has the version {version}. Use a newer program",
+            options.in_schema()
+        );
+        return Err(Refused::Open(OpenError::Server { server, cause }));
+    }
+    let has = sqlx::query_scalar(HAS_FUNCTION).bind(&function.name).fetch_one(connection).await?;
+    Ok(State { missing: made.len() < known.len(), function: has })
+}
+
+/// Whether all changes of schema that this program knows have been made, and no other.
+pub(super) async fn is_current<O: Persist>(
+    options: &PostgresOptions,
+    connection: &mut PgConnection,
+) -> Result<(), OpenError> {
+    match state::<O>(options, &Function::of::<O>(), connection).await {
+        Ok(state) if !state.missing => Ok(()),
+        Ok(_) => Err(OpenError::Server {
+            server: options.shown().to_owned(),
+            cause: format!(
+                "the schema {} has no such database, or one of an older program: open it once",
+                options.in_schema()
+            ),
+        }),
+        Err(Refused::Open(error)) => Err(error),
+        Err(Refused::Fault(fault)) => Err(options.failed(fault)),
+    }
+}
+
+/// The versions that are recorded.
+async fn applied(connection: &mut PgConnection) -> Result<HashSet<i64>, sqlx::Error> {
+    let recorded: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(RECORD)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !recorded {
+        return Ok(HashSet::new());
+    }
+    let versions = sqlx::query_scalar("SELECT version FROM _sqlx_migrations").fetch_all(connection);
+    Ok(versions.await?.into_iter().collect())
+}
+
+fn versions<O: Persist>() -> Vec<sqlx::migrate::Migration> {
+    let mut parts: Vec<&Migration> = std::iter::once(&LEDGER).chain(O::POSTGRES_MIGRATIONS).collect();
+    parts.sort_by_key(|part| part.version); // stable: parts stay in the order of the list
+    let versions = parts.chunk_by(|one, other| one.version == other.version);
+    let whole = |parts: &[&Migration]| {
+        let text = parts.iter().map(|part| part.sql).collect::<Vec<_>>().join("\n;\n");
+        let description = Cow::Borrowed(parts[0].description);
+        let text = AssertSqlSafe(text).into_sql_str();
+        sqlx::migrate::Migration::new(parts[0].version, description, MigrationType::Simple, text, false)
+    };
+    versions.map(whole).collect()
+}
+
+/// Makes what is missing: all of it, or nothing.
+async fn make<O: Persist>(
+    options: &PostgresOptions,
+    function: &Function,
+    connection: &mut PgConnection,
+) -> Result<(), Refused> {
+    // A connection of its own, not one of a pool: what is dropped in the middle is gone with it.
+    let mut whole = connection.begin().await?;
+    sqlx::query(LOCK).execute(&mut *whole).await?;
+    // Another one may have done it meanwhile.
+    let state = state::<O>(options, function, &mut whole).await?;
+    if state.missing {
+        sqlx::raw_sql(CREATE_SCHEMA).execute(&mut *whole).await?;
+        let mut migrator = Migrator::with_migrations(versions::<O>());
+        migrator.set_locking(false);
+        whole.ensure_migrations_table(RECORD).await.map_err(migration)?;
+        migrator.run_direct(None, &mut *whole, false).await.map_err(migration)?;
+    }
+    if !state.function {
+        sqlx::raw_sql(AssertSqlSafe(function.text.clone())).execute(&mut *whole).await?;
+    }
+    whole.commit().await?;
+    Ok(())
+}
+
+fn migration(error: MigrateError) -> Refused {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+        error => sqlx::Error::Migrate(Box::new(error)).into(),
+    }
+}

@@ -1,0 +1,66 @@
+//! The path on PostgreSQL: [`SqlxService`] over a server, for more than one machine.
+//!
+//! A batch is one call of a function, which is made from constants when the database is opened and named by their hash, so that
+//! several versions of a program work side by side. It writes the ledger in the order of ids, takes locks on the
+//! [keys](crate::operation::Keys) of what is new, and runs the operations' statements over that.
+
+mod audit;
+mod batch;
+mod fault;
+mod function;
+mod letters;
+mod link;
+mod migrate;
+mod options;
+mod reader;
+mod sweep;
+mod verify;
+mod writer;
+
+use tokio::sync::watch;
+
+use crate::error::Cause;
+use crate::operation::Persist;
+use crate::sql::{OpenError, Parts, SqlxService};
+
+pub use options::PostgresOptions;
+pub use verify::verify;
+
+impl<O: Persist> SqlxService<O> {
+    /// Opens a database on PostgreSQL: creates schema, tables and function where they are missing, under a lock (two processes
+    /// may start at once), and starts the writer.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses the role; when something is missing that the role may not create; when the
+    /// database is newer than this program; when a statement of an operation cannot be prepared, or may not be what it is.
+    pub async fn open_postgres(options: &PostgresOptions) -> Result<Self, OpenError> {
+        options.check()?;
+        let mut connection = link::connect(options).await.map_err(|fault| options.failed(fault))?;
+        let function = function::Function::of::<O>();
+        let opened = migrate::open::<O>(options, &function, &mut connection).await?;
+        let (trouble, troubles) = watch::channel(None);
+        let reader = reader::PostgresReader::new::<O>(options, troubles);
+        let writer = writer::PostgresWriter::new::<O>(options, connection, &function, trouble);
+        let parts = Parts {
+            database: opened.database,
+            shown: options.shown().to_owned(),
+            queue: options.queue,
+            retention: options.retention.clone(),
+            future_tolerance: options.future_tolerance,
+            past_tolerance: options.past_tolerance,
+            answer_bytes: options.answer_bytes,
+            trust_clock: options.trust_clock,
+        };
+        Ok(Self::begin(parts, std::sync::Arc::new(reader), std::sync::Arc::default(), writer).await)
+    }
+}
+
+/// A connection for what is done beside the store.
+pub(crate) async fn connect(options: &PostgresOptions) -> Result<sqlx::postgres::PgConnection, Cause> {
+    link::connect(options).await.map_err(|fault| fault.cause())
+}
+
+/// What an error of such a connection means.
+pub(crate) fn cause(error: sqlx::Error) -> Cause {
+    fault::Fault::from(error).cause()
+}

@@ -1,0 +1,208 @@
+//! How a database on PostgreSQL is opened.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+
+use super::fault::Fault;
+use crate::request::Head;
+use crate::sql::{OpenError, Retention};
+
+/// How to open a database on PostgreSQL, 15 or later.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    connect: PgConnectOptions,
+    schema: String,
+    shown: String,
+    /// How long connecting may take. After that nothing was sent: class `NotSent`.
+    pub connect_timeout: Duration,
+    /// How long the server may take to answer. After that it is not known whether it has done what it was to do: class
+    /// `Unknown`. The server itself gives up a little sooner.
+    pub statement_timeout: Duration,
+    /// How long is waited for a lock that another connection holds, before an operation fails as `busy`.
+    pub lock_timeout: Duration,
+    /// For how long the writer repeats a batch whose fate is unknown, on new connections. The ledger makes that harmless.
+    pub repeat_timeout: Duration,
+    /// How many writes may wait; more are refused as `overloaded`.
+    pub queue: usize,
+    /// Connections for reading, at the most. They are opened when they are needed, and closed when they are not.
+    pub readers: u32,
+    /// Whether schema, tables and function are created where they are missing.
+    pub create: bool,
+    /// How long what is kept, if what is old is to be removed.
+    pub retention: Option<Retention>,
+    /// How far in the future something may claim to have happened; what claims more is refused.
+    pub future_tolerance: Duration,
+    /// How long ago something may claim to have happened, likewise.
+    pub past_tolerance: Duration,
+    /// The most bytes of an answer that is a list: of a longer one the oldest entries are left out.
+    pub answer_bytes: usize,
+    /// Whether the clock is right at the opening: an operator's word.
+    pub trust_clock: bool,
+}
+
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("server", &self.shown)
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PostgresOptions {
+    /// The usual options for an address: `postgres://USER@HOST:PORT/DATABASE`, with `?sslmode=verify-full&sslrootcert=FILE`
+    /// for TLS, and `?schema=NAME` for another schema than `rosey`. A password that it does not hold is looked for in the file that `PGPASSFILE` names, or in `~/.pgpass`.
+    ///
+    /// # Errors
+    /// When the address is not PostgreSQL's.
+    pub fn new(url: &str) -> Result<Self, OpenError> {
+        if !is_address(url) {
+            return Err(OpenError::Address(shown(url), "expected postgres://USER@HOST/DATABASE".to_owned()));
+        }
+        let (url, schema) = without_schema(url);
+        let url = url.as_str();
+        let connect: PgConnectOptions =
+            url.parse().map_err(|e: sqlx::Error| OpenError::Address(shown(url), e.to_string()))?;
+        let options = Self {
+            connect: connect.application_name("eitherway").disable_statement_logging(),
+            schema: schema.unwrap_or_else(|| "rosey".to_owned()),
+            shown: shown(url),
+            connect_timeout: Duration::from_secs(3),
+            statement_timeout: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(3),
+            repeat_timeout: Duration::from_secs(5),
+            queue: 4096,
+            readers: 2,
+            create: true,
+            retention: Some(Retention::default()),
+            future_tolerance: Head::AHEAD,
+            past_tolerance: Head::BEHIND,
+            answer_bytes: crate::answer::MOST,
+            trust_clock: false,
+        };
+        options.check().map(|()| options)
+    }
+
+    /// In this schema; `rosey` if nothing is said. Two namespaces of one database have a schema each.
+    #[must_use]
+    pub fn schema(mut self, name: impl Into<String>) -> Self {
+        self.schema = name.into();
+        self
+    }
+
+    /// With the password that is in this file, without the end of its line.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn password_file(mut self, path: &Path) -> Result<Self, OpenError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| OpenError::File { path: path.to_owned(), error })?;
+        self.connect = self.connect.password(text.trim_end_matches(['\r', '\n']));
+        Ok(self)
+    }
+
+    /// The address without its password.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Whether an address is PostgreSQL's.
+    #[must_use]
+    pub fn is_address(url: &str) -> bool {
+        is_address(url)
+    }
+
+    pub(super) const fn connecting(&self) -> &PgConnectOptions {
+        &self.connect
+    }
+
+    pub(super) fn in_schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// Whether the name of the schema will do.
+    pub(super) fn check(&self) -> Result<(), OpenError> {
+        let mut letters = self.schema.bytes();
+        let first = letters.next().is_some_and(|c| c.is_ascii_lowercase() || c == b'_');
+        let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+        if first && letters.all(plain) && self.schema.len() <= 63 && !self.schema.starts_with("pg_") {
+            return Ok(());
+        }
+        let why = format!("the schema {:?}: a name has a-z, 0-9 and _, at most 63 of them", self.schema);
+        Err(OpenError::Address(self.shown.clone(), why))
+    }
+
+    pub(super) fn failed(&self, fault: Fault) -> OpenError {
+        OpenError::Server { server: self.shown.clone(), cause: fault.at_start() }
+    }
+}
+
+impl FromStr for PostgresOptions {
+    type Err = OpenError;
+
+    fn from_str(url: &str) -> Result<Self, OpenError> {
+        Self::new(url)
+    }
+}
+
+fn is_address(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+/// An address without the schema, which is ours, and that.
+fn without_schema(url: &str) -> (String, Option<String>) {
+    let Some((place, parameters)) = url.split_once('?') else { return (url.to_owned(), None) };
+    let (ours, others): (Vec<&str>, Vec<&str>) =
+        parameters.split('&').partition(|parameter| parameter.starts_with("schema="));
+    let schema = ours.last().map(|parameter| parameter["schema=".len()..].to_owned());
+    let url = if others.is_empty() { place.to_owned() } else { format!("{place}?{}", others.join("&")) };
+    (url, schema)
+}
+
+/// An address without password and parameters.
+fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "the address".to_owned() };
+    let (place, _) = rest.split_once('?').unwrap_or((rest, ""));
+    match place.rsplit_once('@') {
+        Some((user, host)) => format!("{scheme}://{}@{host}", user.split(':').next().unwrap_or_default()),
+        None => format!("{scheme}://{place}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_shown_nowhere() {
+        let options =
+            PostgresOptions::new("postgres://bot:s3:cret@db/rosey?password=s3cret").expect("an address");
+        assert_eq!(options.shown(), "postgres://bot@db/rosey");
+        assert!(!format!("{options:?}").contains("cret"));
+        let refused = PostgresOptions::new("mysql://bot:s3cret@db/rosey").expect_err("not ours");
+        assert!(!refused.to_string().contains("s3cret"), "{refused}");
+    }
+
+    #[test]
+    fn an_address_may_name_the_schema() {
+        let url = "postgres://db/rosey?sslmode=disable&schema=channel_2";
+        let options = PostgresOptions::new(url).expect("an address");
+        assert_eq!(options.in_schema(), "channel_2");
+        assert!(PostgresOptions::new("postgres://db/rosey?schema=a;b").is_err());
+    }
+
+    #[test]
+    fn a_schema_is_a_plain_name() {
+        let options = PostgresOptions::new("postgres://db/rosey").expect("an address");
+        assert!(options.clone().schema("channel_7").check().is_ok());
+        for name in ["", "7", "A", "a-b", "a\"b", "pg_x", &"a".repeat(64)] {
+            assert!(options.clone().schema(name).check().is_err(), "{name}");
+        }
+    }
+}

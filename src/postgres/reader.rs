@@ -1,0 +1,241 @@
+//! Reading from PostgreSQL, beside the writer: a small pool, whose connections are opened when they are needed. A transaction
+//! is never begun on one: what is dropped in the middle would leave it open for whoever comes next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
+use sqlx::{AssertSqlSafe, Row, TypeInfo, ValueRef};
+use tokio::sync::watch;
+use tokio::time;
+
+use super::fault::Fault;
+use super::letters::text;
+use super::options::PostgresOptions;
+use super::{function, link, sweep};
+use crate::error::{Cause, Code};
+use crate::operation::{Persist, Sweep};
+use crate::store::reader::{Bind, Question, Read, Reader, Texts};
+use crate::store::text::Statement;
+
+/// How long a connection that nobody uses stays open.
+const IDLE: Duration = Duration::from_secs(60);
+/// For what may read a table from end to end.
+const READING: Duration = Duration::from_secs(60);
+
+/// The framework's statements on PostgreSQL.
+static TEXTS: Texts = Texts {
+    facts: "SELECT key || ' ' || value FROM meta WHERE key IN ('known_time', 'taken_over', 'ledger_from')",
+    newest: "SELECT max(applied_at)::text FROM ledger",
+    keep: "
+        INSERT INTO meta (key, value) SELECT key, value FROM jsonb_each_text($1::jsonb) ORDER BY key
+        ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    is_buried: "
+        SELECT id::text FROM dead_letters WHERE subject = $1 AND headers = $2 AND payload = $3 LIMIT 1",
+    // As on SQLite: rows stay when an instance ends, so many that those which run are among them.
+    enrol: "
+        WITH secret AS (
+            INSERT INTO meta (key, value) VALUES ('secret', replace(gen_random_uuid()::text, '-', ''))
+            ON CONFLICT (key) DO NOTHING),
+        old AS (
+            DELETE FROM meta WHERE key > 'instance.' AND key < 'instance/' AND key NOT IN (
+                SELECT key FROM meta WHERE key > 'instance.' AND key < 'instance/'
+                ORDER BY (value::jsonb ->> 'seen')::bigint DESC LIMIT 1000))
+        INSERT INTO meta (key, value) VALUES ('instance.' || ($1::jsonb ->> 'id'), $1)
+        ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    secret: "SELECT value FROM meta WHERE key = 'secret'",
+    seen: "SELECT value::jsonb ->> 'seen' FROM meta WHERE key = 'instance.' || $1",
+    started: "
+        SELECT substr(key, 10) FROM meta
+        WHERE key > 'instance.' AND key < 'instance/' AND (value::jsonb ->> 'started')::bigint >= $1",
+    finding: sweep::finding,
+};
+
+pub(super) struct PostgresReader {
+    pool: PgPool,
+    limit: Duration,
+    /// How often something is asked, if the connection turns out to be dead.
+    tries: u32,
+    trouble: watch::Receiver<Option<String>>,
+    /// The statements of the queries, in the order of the operations.
+    questions: Vec<Arc<str>>,
+    sweeps: Vec<&'static Sweep>,
+}
+
+/// The queries as they run: `$1` the payload, `$2` the time, `$3` the most bytes, `$4` the id, `$5` when it was asked.
+pub(super) fn questions<O: Persist>() -> Vec<Arc<str>> {
+    let question = |kind: function::OfKind| {
+        match Statement::read(kind.answer) {
+        Ok(statement) if !kind.spec.writes() => statement
+            .over(
+                "asked (id, at, op) AS (SELECT $4::text, $5::bigint, $1::jsonb),
+                 host (now, answer_bytes) AS (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint, $3::bigint)",
+            )
+            .into(),
+        _ => Arc::from(""),
+    }
+    };
+    function::kinds::<O>().map(question).collect()
+}
+
+impl PostgresReader {
+    pub(super) fn new<O: Persist>(
+        options: &PostgresOptions,
+        trouble: watch::Receiver<Option<String>>,
+    ) -> Self {
+        let settle = options.clone();
+        let pool = PgPoolOptions::new()
+            .max_connections(options.readers.max(1))
+            .min_connections(0)
+            .idle_timeout(IDLE)
+            .acquire_timeout(options.connect_timeout)
+            .test_before_acquire(false)
+            // The pool would log each wait for a reader, in a flood of them.
+            .acquire_slow_threshold(Duration::MAX)
+            .after_connect(move |connection, _| {
+                let settle = settle.clone();
+                Box::pin(async move { link::settle(&settle, connection).await })
+            })
+            .connect_lazy_with(options.connecting().clone());
+        Self {
+            pool,
+            limit: options.statement_timeout,
+            tries: options.readers.max(1) + 1,
+            trouble,
+            questions: questions::<O>(),
+            sweeps: sweep::sweeps::<O>(),
+        }
+    }
+}
+
+/// Reads through a connection of the pool. One that does not answer is given up, and what was lost with one is asked again:
+/// the others may be as dead as it was.
+async fn read(
+    pool: &PgPool,
+    tries: u32,
+    limit: Duration,
+    sql: Arc<str>,
+    binds: Vec<Bind>,
+) -> Result<Vec<PgRow>, Fault> {
+    let mut left = tries;
+    loop {
+        left -= 1;
+        let mut reader = match pool.acquire().await {
+            Ok(reader) => reader,
+            Err(sqlx::Error::PoolTimedOut) => return Err(Fault::NoConnection),
+            Err(e) => return Err(Fault::NotConnected(e)),
+        };
+        let query =
+            binds.iter().fold(sqlx::query(AssertSqlSafe(Arc::clone(&sql))), |query, bind| match bind {
+                Bind::Text(value) => query.bind(text(value)),
+                Bind::Number(number) => query.bind(*number),
+                Bind::Bytes(bytes) => query.bind(bytes.as_slice()),
+            });
+        let rows = match time::timeout(limit, query.fetch_all(&mut *reader)).await {
+            Ok(rows) => rows.map_err(Fault::Server),
+            Err(_) => Err(Fault::Silent),
+        };
+        match rows {
+            Err(fault) if fault.spoils() => {
+                drop(reader.detach());
+                if left == 0 || matches!(fault, Fault::Silent) {
+                    return Err(fault);
+                }
+            }
+            rows => return rows,
+        }
+    }
+}
+
+/// JSON of a column of type `json`, `jsonb` or text.
+fn json(row: &PgRow) -> Result<Option<String>, sqlx::Error> {
+    let value = row.try_get_raw(0)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    let jsonb = value.type_info().name() == "JSONB";
+    let bytes = value.as_bytes().map_err(sqlx::Error::Decode)?;
+    // Its binary form has a number in front, of its version.
+    let bytes = if jsonb { bytes.get(1..).unwrap_or_default() } else { bytes };
+    String::from_utf8(bytes.to_vec()).map(Some).map_err(|e| sqlx::Error::Decode(e.into()))
+}
+
+/// Something that was to be read has no unknown fate.
+fn unread(fault: &Fault) -> Cause {
+    match fault.cause() {
+        unknown if unknown.code() == Code::UNANSWERED => {
+            Cause::new(Code::UNAVAILABLE, "the connection to PostgreSQL was lost, or does not answer")
+        }
+        cause => cause,
+    }
+}
+
+impl Reader for PostgresReader {
+    fn texts(&self) -> &'static Texts {
+        &TEXTS
+    }
+
+    fn sweeps(&self) -> Vec<&'static Sweep> {
+        self.sweeps.clone()
+    }
+
+    fn ask(&self, question: Question) -> Result<Read, Cause> {
+        let (pool, tries, limit) = (self.pool.clone(), self.tries, self.limit);
+        let sql = Arc::clone(&self.questions[question.index]);
+        Ok(Box::pin(async move {
+            let Question { payload, id, occurred_at, now, most, .. } = question;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let (most, at) = (Bind::Number(most), Bind::Number(occurred_at));
+            let binds = vec![Bind::Text(payload), Bind::Number(now), most, Bind::Text(id), at];
+            let rows = read(&pool, tries, limit, sql, binds).await.map_err(|fault| unread(&fault))?;
+            let Some(row) = rows.first() else { return Ok((None, 0)) };
+            let of_the_form = |e: sqlx::Error| Cause::new(Code::DATABASE, e.to_string());
+            let omitted =
+                if row.len() > 1 { row.try_get::<Option<i64>, _>(1).map_err(of_the_form)? } else { None };
+            Ok((json(row).map_err(of_the_form)?, omitted.unwrap_or_default().unsigned_abs()))
+        }))
+    }
+
+    fn look_up(&self, sql: String, binds: Vec<Bind>) -> BoxFuture<'_, Result<Vec<String>, sqlx::Error>> {
+        Box::pin(async move {
+            let rows = read(&self.pool, self.tries, READING, sql.into(), binds).await;
+            let rows = rows.map_err(|fault| match fault {
+                Fault::Server(error) | Fault::NotConnected(error) => error,
+                _ => sqlx::Error::WorkerCrashed,
+            })?;
+            let texts = rows.iter().map(|row| row.try_get::<Option<String>, _>(0));
+            Ok(texts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        })
+    }
+
+    fn cause(&self, error: &sqlx::Error) -> Cause {
+        match error.as_database_error() {
+            Some(said) => {
+                Cause::new(Code::DATABASE, format!("PostgreSQL reports an error: {}", said.message()))
+            }
+            None => Cause::new(Code::UNAVAILABLE, "PostgreSQL cannot be reached, or does not answer"),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.pool.is_closed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.pool.close())
+    }
+
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_transaction_is_begun_on_a_connection_of_the_pool() {
+        let (code, _) = include_str!("reader.rs").split_once("#[cfg(test)]").expect("this test");
+        assert!(!code.contains("begin(") && !code.contains("BEGIN"), "dropped in flight, it would stay open");
+    }
+}

@@ -1,0 +1,37 @@
+//! The statements of sweeps on PostgreSQL.
+
+use crate::operation::{Persist, Sweep};
+use crate::store::retention;
+use crate::store::text::Statement;
+
+/// What may come again.
+const KNOWN: &str = "known (id) AS (SELECT id FROM ledger)";
+
+/// Until when it was removed: `$1` is the name of the sweep, `$2` its horizon.
+pub(super) const REMOVED: &str = "
+    INSERT INTO meta AS m (key, value) SELECT 'swept.' || $1, $2::text
+    ON CONFLICT (key) DO UPDATE SET value = greatest(m.value::bigint, excluded.value::bigint)::text";
+
+/// The operations' sweeps in this dialect, the ledger's first.
+pub(super) fn sweeps<O: Persist>() -> Vec<&'static Sweep> {
+    let own = O::SWEEPS.iter().zip(O::POSTGRES).flat_map(|(same, dialect)| dialect.sweeps.unwrap_or(same));
+    std::iter::once(&retention::LEDGER).chain(own).collect()
+}
+
+/// The statement that answers what is old as a JSON array of keys.
+pub(super) fn finding(sweep: &Sweep) -> String {
+    format!(
+        "WITH {KNOWN}, sweep (now, horizon, most) AS (SELECT $3::bigint, $2::bigint, $1::bigint), found (key) AS ({}\n)
+         SELECT coalesce(json_agg(key), '[]')::text FROM found",
+        sweep.find
+    )
+}
+
+/// A statement that removes, over what was found: `$1` the keys, `$2` the horizon, `$3` the time.
+pub(super) fn over_gone(sql: &str) -> String {
+    const GONE: &str = "gone (key) AS (SELECT jsonb_array_elements_text($1::jsonb)),
+        sweep (now, horizon) AS (SELECT $3::bigint, $2::bigint)";
+    // One that cannot be read was refused when the database was opened.
+    Statement::read(sql)
+        .map_or_else(|_| sql.to_owned(), |statement| statement.over(&format!("{KNOWN}, {GONE}")))
+}

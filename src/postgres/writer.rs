@@ -1,0 +1,193 @@
+//! What the writer does on PostgreSQL: one connection of its own, and one call of the function for a batch.
+
+use std::time::{Duration, Instant};
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgConnection, PgRow};
+use tokio::sync::watch;
+use tokio::time;
+
+use super::fault::Fault;
+use super::function::{ALL, Function};
+use super::letters::{self, BURY};
+use super::link::Link;
+use super::options::PostgresOptions;
+use super::{batch, sweep};
+use crate::error::Cause;
+use crate::operation::{Persist, Spec};
+use crate::sql::trim::Trim;
+use crate::store::DeadLetter;
+use crate::store::queue::Write;
+use crate::store::record::Record;
+use crate::store::retention::Removal;
+use crate::store::writer::{Applied, Backend};
+
+/// The pause before something is repeated.
+const PAUSE: Duration = Duration::from_millis(30);
+
+pub(super) struct PostgresWriter {
+    link: Link,
+    call: String,
+    specs: &'static [Spec],
+    silences: Vec<&'static str>,
+    /// For how long what is unknown is repeated.
+    limit: Duration,
+    trim: Trim,
+}
+
+impl PostgresWriter {
+    pub(super) fn new<O: Persist>(
+        options: &PostgresOptions,
+        connection: PgConnection,
+        function: &Function,
+        trouble: watch::Sender<Option<String>>,
+    ) -> Self {
+        Self {
+            link: Link::new(options.clone(), connection, trouble),
+            call: function.call(),
+            specs: O::SPECS,
+            silences: batch::silences::<O>(),
+            limit: options.repeat_timeout,
+            trim: Trim::new(),
+        }
+    }
+
+    /// Drops dead letters that are too many.
+    async fn trim(&mut self) -> Result<(), Fault> {
+        let mut connection = self.link.take().await?;
+        let trimmed = sqlx::query(AssertSqlSafe(letters::trim())).execute(&mut connection);
+        let trimmed = self.link.within(trimmed).await;
+        self.link.keep(connection, trimmed).map(drop)
+    }
+
+    /// One call of the function.
+    async fn call(&mut self, json: &str, answer_bytes: i64) -> Result<Vec<PgRow>, Fault> {
+        let mut connection = self.link.take().await?;
+        let call = sqlx::query(AssertSqlSafe(self.call.as_str())).bind(json).bind(answer_bytes);
+        let rows = self.link.within(call.fetch_all(&mut connection)).await;
+        self.link.keep(connection, rows)
+    }
+}
+
+/// Whether something that may be done twice is done once more: while its fate is unknown, or another transaction was in the way.
+struct Tries {
+    begun: Instant,
+    limit: Duration,
+    unknown: bool,
+}
+
+impl Tries {
+    fn new(limit: Duration) -> Self {
+        Self { begun: Instant::now(), limit, unknown: false }
+    }
+
+    /// Waits a moment for the next try.
+    ///
+    /// # Errors
+    /// There is none: what is told instead.
+    async fn again(&mut self, fault: Fault) -> Result<(), Fault> {
+        self.unknown |= fault.is_unknown();
+        let repeats = self.unknown && (fault.is_unknown() || fault.is_unconnected());
+        if !(repeats || fault.is_conflict()) || self.begun.elapsed() >= self.limit {
+            return Err(if self.unknown { Fault::Unrepeated(Box::new(fault)) } else { fault });
+        }
+        tracing::debug!("once more: {}", fault.cause());
+        if !fault.is_conflict() {
+            time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}
+
+/// Removes in one transaction, while no other one with keys runs.
+async fn remove(connection: &mut PgConnection, removal: &Removal) -> Result<u64, sqlx::Error> {
+    sqlx::query("BEGIN").execute(&mut *connection).await?;
+    let lock = format!("SELECT pg_advisory_xact_lock({ALL})");
+    sqlx::query(AssertSqlSafe(lock)).execute(&mut *connection).await?;
+    let mut removed = 0;
+    for statement in removal.sweep.remove {
+        let statement = sqlx::query(AssertSqlSafe(sweep::over_gone(statement)))
+            .bind(&removal.keys)
+            .bind(removal.horizon)
+            .bind(removal.now);
+        removed = statement.execute(&mut *connection).await?.rows_affected();
+    }
+    if removed > 0 {
+        let until = sqlx::query(sweep::REMOVED).bind(removal.sweep.name).bind(removal.horizon);
+        until.execute(&mut *connection).await?;
+    }
+    sqlx::query("COMMIT").execute(connection).await?;
+    Ok(removed)
+}
+
+impl Backend for PostgresWriter {
+    type Failure = Fault;
+
+    async fn look(&mut self) {
+        self.link.look().await;
+    }
+
+    async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, Fault> {
+        let json = batch::json(self.specs, writes);
+        // One limit for the batch: what a list leaves out is claimed by the next request.
+        let answer_bytes = writes.iter().map(|write| write.answer_bytes).min().unwrap_or_default();
+        let answer_bytes = i64::try_from(answer_bytes).unwrap_or(i64::MAX);
+        let mut tries = Tries::new(self.limit);
+        loop {
+            match self.call(&json, answer_bytes).await {
+                Ok(rows) => return Ok(batch::outcomes(&rows, writes, &self.silences)?),
+                Err(fault) => tries.again(fault).await?,
+            }
+        }
+    }
+
+    async fn is_of_some(&mut self, failure: &Fault, _: &[Write]) -> bool {
+        failure.is_of_an_operation()
+    }
+
+    async fn cause(&mut self, failure: Fault, _: &[Write]) -> Cause {
+        failure.cause()
+    }
+
+    async fn bury(&mut self, letters: &[DeadLetter]) -> Result<(), Cause> {
+        let columns = letters::Columns::of(letters);
+        let buried = async {
+            let mut connection = self.link.take().await?;
+            let buried = columns.bind(sqlx::query(BURY)).execute(&mut connection);
+            let buried = self.link.within(buried).await;
+            self.link.keep(connection, buried)
+        };
+        buried.await.map_err(|fault| fault.cause_of_the_frame())?;
+        if self.trim.is_due(letters)
+            && let Err(fault) = self.trim().await
+        {
+            // What fails is done with the next ones.
+            tracing::debug!("too many dead letters are not dropped: {}", fault.cause());
+        }
+        Ok(())
+    }
+
+    async fn remove(&mut self, removal: &Removal) -> Result<u64, Cause> {
+        let removed = async {
+            let mut connection = self.link.take().await?;
+            let removed = self.link.within(remove(&mut connection, removal)).await?;
+            // Only then: after an error the transaction is still open.
+            self.link.keep(connection, Ok(removed))
+        };
+        removed.await.map_err(|fault: Fault| fault.cause())
+    }
+
+    async fn record(&mut self, record: &Record) -> Result<(), Cause> {
+        let written = async {
+            let mut connection = self.link.take().await?;
+            let written = sqlx::query(record.statements).bind(&record.value).execute(&mut connection);
+            let written = self.link.within(written).await;
+            self.link.keep(connection, written)
+        };
+        written.await.map(drop).map_err(|fault| fault.cause_of_the_frame())
+    }
+
+    async fn close(mut self) {
+        self.link.close().await;
+    }
+}

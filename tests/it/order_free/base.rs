@@ -1,0 +1,28 @@
+//! A database that is used for many cases: opening and migrating it for each would take most of the time.
+
+use eitherway::sql::{SqlxService, Verdict};
+use rosey::op::Op;
+
+use super::dump::Dump;
+
+pub(crate) trait Base {
+    /// Those that write to it.
+    fn writers(&self) -> &[SqlxService<Op>];
+
+    /// Makes the database what it was when it was new.
+    async fn clear(&self);
+
+    async fn verdict(&self) -> Verdict;
+
+    /// Its canonical content.
+    async fn dump(&self) -> Dump;
+
+    /// When something was applied last.
+    async fn last_applied(&self) -> Result<i64, String>;
+
+    /// The ids that were applied before.
+    async fn applied_before(&self, until: i64) -> Result<Vec<String>, String>;
+}
+
+pub(crate) const LAST_APPLIED: &str = "SELECT coalesce(max(applied_at), 0) FROM ledger";
+pub(crate) const APPLIED_BEFORE: &str = "SELECT id FROM ledger WHERE applied_at < $1";

@@ -1,0 +1,191 @@
+//! A database on PostgreSQL with four writers, beside a file as its oracle.
+
+use std::time::Duration;
+
+use eitherway::postgres::{self, PostgresOptions};
+use eitherway::sql::{SqlxService, Verdict};
+use proptest::test_runner::TestCaseError;
+use rosey::op::Op;
+use serde_json::Value;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection};
+use tokio::sync::Mutex;
+
+use super::base::{APPLIED_BEFORE, Base, LAST_APPLIED};
+use super::dump::{self, Dump};
+use super::files::Files;
+use super::history::Case;
+use crate::support::Postgres;
+
+const WRITERS: usize = 4;
+
+/// The content, column by column as SQLite has it.
+const CONTENT: &str = "
+    SELECT jsonb_build_array('user_stats', username, first_seen, last_seen, total_chat_lines, total_time_connected,
+                             current_session_start, connected_ms, last_line)
+    FROM user_stats
+    UNION ALL SELECT jsonb_build_array('user_baseline', username, first_seen, last_line, last_session, chat_lines,
+                                       connected_ms, folded_at, folded_id)
+    FROM user_baseline
+    UNION ALL SELECT jsonb_build_array('server_lines', op_id, at, username) FROM server_lines
+    UNION ALL SELECT jsonb_build_array('high_water', kind, count, at) FROM high_water
+    UNION ALL SELECT jsonb_build_array('presence', username, at, id, joined) FROM presence
+    UNION ALL SELECT jsonb_build_array('recent_chat', op_id, at, timestamp, username, message) FROM recent_chat
+    UNION ALL SELECT jsonb_build_array('user_count_history', op_id, timestamp, chat_users, connected_users)
+    FROM user_count_history
+    UNION ALL SELECT jsonb_build_array('channel_stats', id, max_users, max_users_timestamp, max_connected,
+                                       max_connected_timestamp, last_updated)
+    FROM channel_stats
+    UNION ALL SELECT jsonb_build_array('current_status', id, last_updated, status, details, bot_name,
+                                       -- with the fraction that a number of SQLite's has
+                                       CASE WHEN bot_rank = floor(bot_rank) THEN (bot_rank || '.0')::jsonb
+                                            ELSE to_jsonb(bot_rank) END, bot_afk,
+                                       channel_name, current_chat_users, current_connected_users, playlist_items,
+                                       current_media_title,
+                                       -- SQLite's column holds a number wherever the text is one
+                                       CASE WHEN current_media_duration ~ '^[0-9]+(\\.0)?$'
+                                            THEN to_jsonb(current_media_duration::numeric::bigint)
+                                            WHEN current_media_duration ~ '^[0-9]+\\.[0-9]+$'
+                                            THEN to_jsonb(current_media_duration::numeric)
+                                            ELSE to_jsonb(current_media_duration) END,
+                                       bot_start_time, bot_connected, current_users, connected_users)
+    FROM current_status
+    UNION ALL SELECT jsonb_build_array('status_fields', field, at, id, value) FROM status_fields
+    UNION ALL SELECT jsonb_build_array('user_actions', op_id, timestamp, username, action_type, details)
+    FROM user_actions
+    UNION ALL SELECT jsonb_build_array('outbound_messages', op_id, at, timestamp, username, message, sent,
+                                       sent_timestamp, delivered_at, failed_at, retry_count, last_attempt, error_at,
+                                       error_id, error_message)
+    FROM outbound_messages
+    UNION ALL SELECT jsonb_build_array('outbound_marks', m.op_id, o.op_id, m.at, m.kind, m.error)
+    FROM outbound_marks m LEFT JOIN outbound_messages o ON o.id = m.message
+    UNION ALL SELECT jsonb_build_array('ledger', l.id, l.operation, l.hash, l.occurred_at, o.op_id)
+    FROM ledger l LEFT JOIN outbound_messages o
+        ON l.operation = 'outbound_enqueue' AND o.id = (l.answer::jsonb ->> 'id')::bigint
+    WHERE l.operation <> 'outbound_get'
+    UNION ALL SELECT jsonb_build_array('dead_letters', id, reason) FROM dead_letters";
+
+/// To the writers it stays the database that they know.
+const CLEAR: &str = "
+    BEGIN;
+    DELETE FROM user_stats; DELETE FROM user_baseline; DELETE FROM server_lines; DELETE FROM presence;
+    DELETE FROM recent_chat; DELETE FROM user_count_history; DELETE FROM user_actions; DELETE FROM outbound_marks;
+    DELETE FROM outbound_messages; DELETE FROM ledger; DELETE FROM dead_letters; DELETE FROM high_water;
+    DELETE FROM status_fields; DELETE FROM channel_stats; DELETE FROM current_status;
+    DELETE FROM meta WHERE key LIKE 'swept.%';
+    INSERT INTO high_water (kind, count, at) VALUES ('chat', 0, NULL), ('connected', 0, NULL), ('updated', 0, 0);
+    INSERT INTO channel_stats (id) VALUES (1);
+    INSERT INTO current_status (id) VALUES (1);
+    INSERT INTO status_fields (field, at, id, value) SELECT field, 0, '', value FROM status_fields_of_old;
+    COMMIT";
+
+pub(crate) struct Server {
+    writers: Vec<SqlxService<Op>>,
+    raw: Mutex<PgConnection>,
+    options: PostgresOptions,
+}
+
+impl Server {
+    pub(crate) async fn new() -> Self {
+        let url = Postgres::shared().database().await;
+        let mut options = PostgresOptions::new(&url).unwrap();
+        options.readers = 1;
+        options.retention = None; // removing is part of the cases
+        options.past_tolerance = Duration::MAX; // their clock begins at 1
+        // Waiting for the others is no failure here.
+        options.lock_timeout = Duration::from_secs(30);
+        options.statement_timeout = Duration::from_secs(40);
+        let mut writers = Vec::new();
+        for _ in 0..WRITERS {
+            writers.push(SqlxService::open_postgres(&options).await.unwrap());
+        }
+        let mut raw = PgConnection::connect(&url).await.unwrap();
+        let copy =
+            "SET search_path = rosey; CREATE TABLE status_fields_of_old AS SELECT * FROM status_fields";
+        sqlx::raw_sql(copy).execute(&mut raw).await.unwrap();
+        Self { writers, raw: Mutex::new(raw), options }
+    }
+}
+
+impl Base for Server {
+    fn writers(&self) -> &[SqlxService<Op>] {
+        &self.writers
+    }
+
+    async fn clear(&self) {
+        sqlx::raw_sql(CLEAR).execute(&mut *self.raw.lock().await).await.unwrap();
+    }
+
+    async fn verdict(&self) -> Verdict {
+        postgres::verify::<Op>(&self.options, |_| {}).await.unwrap()
+    }
+
+    async fn dump(&self) -> Dump {
+        let text = AssertSqlSafe(format!("SELECT row::text FROM ({CONTENT}) c (row)"));
+        let rows: Vec<String> =
+            sqlx::query_scalar(text).fetch_all(&mut *self.raw.lock().await).await.unwrap();
+        rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
+    }
+
+    async fn last_applied(&self) -> Result<i64, String> {
+        let last = sqlx::query_scalar(LAST_APPLIED);
+        last.fetch_one(&mut *self.raw.lock().await).await.map_err(|e| e.to_string())
+    }
+
+    async fn applied_before(&self, until: i64) -> Result<Vec<String>, String> {
+        let ids = sqlx::query_scalar(APPLIED_BEFORE).bind(until);
+        ids.fetch_all(&mut *self.raw.lock().await).await.map_err(|e| e.to_string())
+    }
+}
+
+/// A row of the ledger without the hash of a mark, whose payload has the number of a message: that is each database's own.
+fn without_number(mut row: Value) -> Value {
+    if row[0] == "ledger" && row[2].as_str().is_some_and(|name| name.starts_with("outbound_mark")) {
+        row[3] = Value::Null;
+    }
+    row
+}
+
+/// The database, and the file that says what it must be.
+pub(crate) struct Both {
+    file: Files,
+    server: Server,
+}
+
+impl Both {
+    pub(crate) async fn new() -> Self {
+        Self { file: Files::new().await, server: Server::new().await }
+    }
+
+    /// Closes it, and counts the deadlocks that there were.
+    pub(crate) async fn deadlocks(self) -> i64 {
+        for writer in &self.server.writers {
+            writer.close().await;
+        }
+        // A connection has counted its own when it is gone.
+        let mut raw = self.server.raw.lock().await;
+        let others = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut *raw).await.unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        sqlx::query_scalar(deadlocks).fetch_one(&mut *raw).await.unwrap()
+    }
+
+    pub(crate) async fn try_one(&self, case: &Case) -> Result<(), TestCaseError> {
+        let (expected, newest) = super::try_one(&self.file, case).await?;
+        let (found, newest_here) = super::try_one(&self.server, case).await?;
+        // Of messages that came at the same time either may have the highest number, and that one is never removed.
+        if newest != newest_here {
+            return Ok(());
+        }
+        let alike = |rows: Dump| rows.into_iter().map(without_number).collect::<Dump>();
+        match dump::difference(&alike(expected), &alike(found)) {
+            None => Ok(()),
+            Some(difference) => {
+                Err(TestCaseError::fail(format!("PostgreSQL is not what SQLite is: {difference}")))
+            }
+        }
+    }
+}
