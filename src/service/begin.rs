@@ -11,7 +11,7 @@ use super::neighbours::Own;
 use super::run::{Run, Tell};
 use super::stream::{Api, ApiError, Consume, Declaration, Declared, Overlap, Plan};
 use super::tasks::Tasks;
-use super::tries::Tries;
+use super::tries::StartupRetries;
 use super::{
     JetStream, Mode, ServeError, ServiceOptions, Shared, beside, denied, file, lookout, micro, neighbours,
     payload, progress, stream, subscription, troubles,
@@ -41,7 +41,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         let links = [requests.link.clone(), stream.link.clone()];
         let links = [&links[0], &links[1]];
         let troubles = Arc::clone(&self.lasting.troubles);
-        let mut tries = Tries::new(&links, &troubles);
+        let mut tries = StartupRetries::new(&links, &troubles);
         loop {
             tries.begin().await;
             match tries.end(self.start(requests, stream, &tell)).await {
@@ -137,14 +137,14 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         if let Some(consume) = empty {
             // From here on the stream takes nothing more; what it took since we listen has come to us as well.
             consume.declare().await.map_err(unready)?;
-            subscription::settle(&shared.client).await?;
+            subscription::flush_subscriptions(&shared.client).await?;
             subscriptions.without(Overlap::read(&shared.api, &consume.declaration.name, taken).await);
             tasks.spawn(stream::close(consume).in_current_span());
         }
         subscriptions.serve(&shared, &mut tasks);
         tasks.spawn(beside::run(Arc::clone(&shared), tell.evict.clone()).in_current_span());
         micro::start(&shared, &mut tasks).await?;
-        subscription::settle(&shared.client).await?;
+        subscription::flush_subscriptions(&shared.client).await?;
         let wanted = options.jetstream != JetStream::Off;
         denied::look(&shared, wanted);
         tasks.spawn(denied::retry(shared, stream.link.clone(), tell.renew.clone()).in_current_span());

@@ -121,13 +121,13 @@ pub(super) async fn subscribe<O: Operation, D: Store<O>>(
     }
     let who = Subscription::open(names, client, Serves::Who, who_subject(names)).await?;
     tasks.spawn(take::run(Arc::clone(shared), Arc::clone(&lanes), who).in_current_span());
-    settle(client).await?;
+    flush_subscriptions(client).await?;
     Ok(Subscriptions { all, lanes })
 }
 
 /// Waits until the server has taken note of what was sent before. It reads in order: what comes back to us was sent
 /// after all subscriptions.
-pub(super) async fn settle(client: &Client) -> Result<(), ServeError> {
+pub(super) async fn flush_subscriptions(client: &Client) -> Result<(), ServeError> {
     let failed = |e: &dyn std::fmt::Display| ServeError::Connection(e.to_string());
     let inbox = client.new_inbox();
     let mut echo = client.subscribe(inbox.clone()).await.map_err(|e| failed(&e))?;

@@ -5,7 +5,7 @@ use serde_json::map::Entry;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
-use super::{SqliteOptions, SqlxService, error, sqlite};
+use super::{SqlService, SqliteOptions, error, sqlite};
 use crate::error::{Cause, Code};
 use crate::headers::{DROPPED, UNREAD};
 use crate::operation::Persist;
@@ -21,7 +21,7 @@ const IDS: &str = "SELECT id FROM dead_letters ORDER BY id";
 /// A dead letter as it lies in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct BuriedLetter {
+pub struct StoredDeadLetter {
     /// The number of its row.
     pub id: i64,
     /// When it was first taken, in unix milliseconds.
@@ -43,7 +43,7 @@ pub struct BuriedLetter {
 pub struct DeadLetters(SqliteConnection);
 
 impl DeadLetters {
-    /// Opens them. The database must be there, and have been opened by [`SqlxService`] once.
+    /// Opens them. The database must be there, and have been opened by [`SqlService`] once.
     ///
     /// # Errors
     /// An error of SQLite.
@@ -59,7 +59,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// An error of SQLite.
-    pub async fn list(&mut self, limit: u32) -> Result<Vec<BuriedLetter>, Cause> {
+    pub async fn list(&mut self, limit: u32) -> Result<Vec<StoredDeadLetter>, Cause> {
         let rows = sqlx::query(LIST).bind(i64::from(limit)).fetch_all(&mut self.0).await;
         let rows = rows.map_err(|e| error::cause(&e))?;
         rows.iter().map(read).collect::<Result<_, _>>().map_err(|e| error::cause(&e))
@@ -77,7 +77,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// An error of SQLite.
-    pub async fn show(&mut self, id: i64) -> Result<Option<BuriedLetter>, Cause> {
+    pub async fn show(&mut self, id: i64) -> Result<Option<StoredDeadLetter>, Cause> {
         let row =
             sqlx::query(SHOW).bind(id).fetch_optional(&mut self.0).await.map_err(|e| error::cause(&e))?;
         row.as_ref().map(read).transpose().map_err(|e| error::cause(&e))
@@ -100,21 +100,21 @@ impl DeadLetters {
     }
 }
 
-impl<O: Persist> SqlxService<O> {
+impl<O: Persist> SqlService<O> {
     /// Whether this very letter is kept already: what was kept and not acknowledged is delivered again.
-    pub(super) async fn is_buried(&self, letter: &DeadLetter) -> Result<bool, Cause> {
+    pub(super) async fn has_dead_letter(&self, letter: &DeadLetter) -> Result<bool, Cause> {
         let reader = &self.shared.reader;
         let binds = vec![
             Bind::Text(letter.subject.clone()),
             Bind::Text(headers(letter)),
             Bind::Bytes(letter.payload.clone()),
         ];
-        let found = reader.look_up(reader.texts().is_buried.to_owned(), binds).await;
+        let found = reader.look_up(reader.texts().has_dead_letter.to_owned(), binds).await;
         found.map(|found| !found.is_empty()).map_err(|e| reader.cause(&e))
     }
 }
 
-impl BuriedLetter {
+impl StoredDeadLetter {
     /// How many letters it stands for, if these were dropped because there were too many.
     #[must_use]
     pub fn dropped(&self) -> Option<u64> {
@@ -149,7 +149,7 @@ pub(super) fn headers(letter: &DeadLetter) -> String {
     Value::from(headers).to_string()
 }
 
-fn read(row: &SqliteRow) -> Result<BuriedLetter, sqlx::Error> {
+fn read(row: &SqliteRow) -> Result<StoredDeadLetter, sqlx::Error> {
     let headers: String = row.try_get(5)?;
     let headers: serde_json::Map<String, Value> = serde_json::from_str(&headers).unwrap_or_default();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -157,7 +157,7 @@ fn read(row: &SqliteRow) -> Result<BuriedLetter, sqlx::Error> {
         Value::Array(values) => values.iter().map(|value| (name.clone(), text(value))).collect(),
         value => vec![(name.clone(), text(value))],
     };
-    Ok(BuriedLetter {
+    Ok(StoredDeadLetter {
         id: row.try_get(0)?,
         at: row.try_get(1)?,
         code: row.try_get(2)?,

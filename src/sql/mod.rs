@@ -1,12 +1,12 @@
-//! The path on the database itself: [`SqlxService`], and the ledger that makes every operation take effect once.
+//! The path on the database itself: [`SqlService`], and the ledger that makes every operation take effect once.
 //!
 //! ```no_run
 //! use eitherway::Db;
-//! use eitherway::sql::{SqliteOptions, SqlxService};
+//! use eitherway::sql::{SqliteOptions, SqlService};
 //! # use rosey::op::{Op, UserJoined};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let store = SqlxService::<Op>::open(&SqliteOptions::new("sqlite://app.db")?).await?;
+//! let store = SqlService::<Op>::open(&SqliteOptions::new("sqlite://app.db")?).await?;
 //! Db::new(store.clone()).call(UserJoined { username: "alice".into() }).await?;
 //! store.close().await;
 //! # Ok(())
@@ -52,10 +52,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::Service;
 
-pub use crate::store::{Retention, Swept};
+pub use crate::store::{Purged, Retention};
 pub use audit::Unsound;
-pub use dead::{BuriedLetter, DeadLetters};
-pub use future::SqlxFuture;
+pub use dead::{DeadLetters, StoredDeadLetter};
+pub use future::SqlFuture;
 use reader::SqliteReader;
 pub use sqlite::{OpenError, SqliteOptions};
 pub use stores::SqliteFiles;
@@ -68,7 +68,7 @@ pub use crate::store::DeadLetter;
 use crate::store::keeper::Keeper;
 use crate::store::queue::{Item, Write};
 use crate::store::reader::{Question, Reader};
-use crate::store::repeats::Repeats;
+use crate::store::repeats::Duplicates;
 use crate::store::retention;
 
 use crate::answer::{End, cut};
@@ -90,7 +90,7 @@ use crate::sqlite::limit;
 ///
 /// Clones share writer and pool. The writer ends when the last clone is dropped; [`close`](Self::close) waits for
 /// that.
-pub struct SqlxService<O> {
+pub struct SqlService<O> {
     shared: Arc<Shared>,
     operation: PhantomData<fn(O)>,
 }
@@ -101,7 +101,7 @@ const LAST: Duration = Duration::from_secs(15);
 struct Shared {
     writes: mpsc::Sender<Item>,
     reader: Arc<dyn Reader>,
-    repeats: Repeats,
+    repeats: Duplicates,
     future_tolerance: Duration,
     /// The most bytes of a list.
     answer_bytes: usize,
@@ -113,19 +113,19 @@ struct Shared {
     _running: DropGuard,
 }
 
-impl<O> Clone for SqlxService<O> {
+impl<O> Clone for SqlService<O> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), operation: PhantomData }
     }
 }
 
-impl<O> fmt::Debug for SqlxService<O> {
+impl<O> fmt::Debug for SqlService<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqlxService").field("database", &self.shared.database).finish_non_exhaustive()
+        f.debug_struct("SqlService").field("database", &self.shared.database).finish_non_exhaustive()
     }
 }
 
-impl<O: Persist> SqlxService<O> {
+impl<O: Persist> SqlService<O> {
     /// Opens the database: creates the file if it is missing, migrates it under a lock (two processes may start
     /// at once), starts the writer.
     ///
@@ -144,7 +144,7 @@ impl<O: Persist> SqlxService<O> {
         let frame = limit::within(audit::frame(&mut opened.writer)).await;
         let frame = frame.map_err(|error| OpenError::of(options.path(), error))?;
         let (writes, queue) = mpsc::channel(options.queue);
-        let repeats = Repeats::new(O::SPECS.len());
+        let repeats = Duplicates::new(O::SPECS.len());
         let place = Arc::new(opened.place);
         let reader: Arc<dyn Reader> =
             Arc::new(SqliteReader::new::<O>(opened.readers.clone(), Arc::clone(&place)));
@@ -154,7 +154,7 @@ impl<O: Persist> SqlxService<O> {
         if options.trust_clock {
             keeper.trust();
         }
-        let mut frames = batch::Frames::of::<O>();
+        let mut frames = batch::BatchSql::of::<O>();
         frames.keeper = Arc::clone(&keeper);
         let start = Start {
             connection: opened.writer,
@@ -269,7 +269,7 @@ impl<O: Persist> SqlxService<O> {
     ///
     /// # Errors
     /// Those of a write: nothing is kept then.
-    pub async fn bury(&self, letter: DeadLetter) -> Result<(), Cause> {
+    pub async fn keep_dead_letter(&self, letter: DeadLetter) -> Result<(), Cause> {
         let (tx, rx) = oneshot::channel();
         self.enqueue(Item::DeadLetter(letter, tx))?;
         rx.await.map_err(|_| vanished())?
@@ -281,7 +281,7 @@ impl<O: Persist> SqlxService<O> {
     ///
     /// # Errors
     /// The first failure. What was removed until then stays removed.
-    pub async fn sweep(&self, retention: &Retention, now: i64) -> Result<Swept, Cause> {
+    pub async fn sweep(&self, retention: &Retention, now: i64) -> Result<Purged, Cause> {
         let writes = self.shared.writes.downgrade();
         retention::round::<O>(retention, now, None, &*self.shared.reader, &writes).await
     }
@@ -312,7 +312,7 @@ impl<O: Persist> SqlxService<O> {
         })
     }
 
-    fn start(&self, request: &Request<O>) -> Result<SqlxFuture<O>, Cause> {
+    fn start(&self, request: &Request<O>) -> Result<SqlFuture<O>, Cause> {
         let received = request.received().unwrap_or_else(Received::now);
         let most = received.answer_bytes().min(self.shared.answer_bytes);
         let index = request.op.index();
@@ -324,7 +324,7 @@ impl<O: Persist> SqlxService<O> {
         if spec.writes() {
             let (tx, rx) = oneshot::channel();
             self.enqueue(Item::Write(Write::new(request, index, most)?, tx))?;
-            return Ok(SqlxFuture::writing(rx, request.clone()));
+            return Ok(SqlFuture::writing(rx, request.clone()));
         }
         let payload = std::str::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
         let nothing = if spec.lists() { spec.empty } else { "null" };
@@ -348,7 +348,7 @@ impl<O: Persist> SqlxService<O> {
                 None => Ok((json, omitted)),
             }
         });
-        Ok(SqlxFuture::reading(read, request.clone()))
+        Ok(SqlFuture::reading(read, request.clone()))
     }
 }
 
@@ -383,18 +383,18 @@ fn vanished() -> Cause {
     Cause::new(Code::UNANSWERED, "the database was closed before it answered")
 }
 
-impl<O: Persist> Service<Request<O>> for SqlxService<O> {
+impl<O: Persist> Service<Request<O>> for SqlService<O> {
     type Response = Reply<O::Answer>;
     type Error = Error<O>;
-    type Future = SqlxFuture<O>;
+    type Future = SqlFuture<O>;
 
     /// Always ready: what cannot be taken is refused by `call`.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<O>) -> SqlxFuture<O> {
+    fn call(&mut self, request: Request<O>) -> SqlFuture<O> {
         let started = self.start(&request);
-        started.unwrap_or_else(|cause| SqlxFuture::refused(Error::new(cause, request)))
+        started.unwrap_or_else(|cause| SqlFuture::refused(Error::new(cause, request)))
     }
 }

@@ -39,7 +39,7 @@ use tower::Service;
 pub use dead_letter::DeadLetter;
 pub use instances::{Enrolled, Instances};
 #[cfg(feature = "sqlite")]
-pub use retention::{Retention, Swept};
+pub use retention::{Purged, Retention};
 pub use stores::Stores;
 
 use crate::error::{Cause, Error};

@@ -98,7 +98,7 @@ impl Wanted {
 /// How the database of one of several is opened.
 fn options(args: &ServeArgs, database: &str) -> Result<SqliteOptions, Failure> {
     let database = DatabaseArgs { database_url: Some(database.to_owned()), ..args.database.clone() };
-    Ok(database.keeping(&args.keep).named_or_usual()?.readers(READERS))
+    Ok(database.with_retention(&args.keep).named_or_usual()?.readers(READERS))
 }
 
 /// What a process needs beside its namespaces, and each of them, in file descriptors.

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use eitherway::operation::{Definition, Spec, Sweep};
+use eitherway::operation::{Definition, Spec, RetentionRule};
 
 /// Who is here, as far as the database knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ macro_rules! old {
 }
 
 // A user is found once for every 32.
-const FOLD: Sweep = Sweep::hours(
+const FOLD: RetentionRule = RetentionRule::hours(
     "history",
     30 * 24,
     "SELECT username FROM (
@@ -66,7 +66,7 @@ const FOLD: Sweep = Sweep::hours(
         "DELETE FROM presence WHERE (username, at, id) IN (SELECT username, at, id FROM old WHERE next IS NOT NULL)"
     )],
 )
-.at_once(16);
+.batch_size(16);
 
 impl Definition for OpenSessions {
     type Answer = Vec<Session>;
@@ -77,5 +77,5 @@ impl Definition for OpenSessions {
             'watched_until', max(current_session_start, last_updated)) ORDER BY username)
         FROM user_stats CROSS JOIN (SELECT last_updated FROM current_status WHERE id = 1)
         WHERE current_session_start IS NOT NULL";
-    const SWEEPS: &'static [Sweep] = &[FOLD];
+    const SWEEPS: &'static [RetentionRule] = &[FOLD];
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Invalid, Spec, Sweep};
+use eitherway::operation::{Invariant, Definition, Invalid, Spec, RetentionRule};
 
 /// How many were in the channel, over the last hours of the database host's clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ impl Definition for UserCountHistory {
         FROM user_count_history
         WHERE timestamp >= (SELECT now / 1000 - (op ->> 'hours') * 3600 FROM host, asked)
           AND typeof(timestamp) = 'integer'";
-    const SWEEPS: &'static [Sweep] = &[Sweep::hours(
+    const SWEEPS: &'static [RetentionRule] = &[RetentionRule::hours(
         "history",
         30 * 24,
         "SELECT id FROM user_count_history WHERE timestamp < (SELECT horizon / 1000 FROM sweep)
@@ -41,8 +41,8 @@ impl Definition for UserCountHistory {
         &["DELETE FROM user_count_history
            WHERE id IN (SELECT key FROM gone) AND timestamp < (SELECT horizon / 1000 FROM sweep)"],
     )];
-    const CHECKS: &'static [Check] =
-        &[Check::new("user_count_history", "SELECT id, 'op_id', op_id IS NOT NULL, 1 FROM user_count_history")];
+    const CHECKS: &'static [Invariant] =
+        &[Invariant::new("user_count_history", "SELECT id, 'op_id', op_id IS NOT NULL, 1 FROM user_count_history")];
 
     fn check(&self) -> Result<(), Invalid> {
         check::at_most("hours", self.hours, 24 * 366)

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Invalid, Spec};
+use eitherway::operation::{Invariant, Definition, Invalid, Spec};
 
 /// What is known of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl Definition for GetUserStats {
             'current_session_start', current_session_start,
             'success', json('true'), 'found', json(iif(u.username IS NULL, 'false', 'true')))
         FROM (SELECT op ->> 'username' AS name FROM asked) LEFT JOIN user_stats u ON u.username = name";
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "user_stats",
         "WITH gaps AS (
              SELECT username, at, joined, lead(at) OVER (PARTITION BY username ORDER BY at, id) AS next

@@ -70,7 +70,7 @@ where
     /// Runs until it is told to stop; what was done. `first`: by whom it is asked for already. `heard` is told when it can be asked for.
     pub(super) async fn run(mut self, first: Asked, heard: oneshot::Sender<()>) -> Served {
         let mut door = Listening::to(&self.host.links, &self.names).await;
-        door.settle().await;
+        door.flush_subscriptions().await;
         drop(heard);
         let mut asked = match first {
             Asked::ByNobody => false,
@@ -138,7 +138,7 @@ where
             return None;
         }
         let info = door.api().stream(&self.names.stream).await.ok()?;
-        let ours = stored::marked(&self.names.service, info.description()).is_some();
+        let ours = stored::tagged_database(&self.names.service, info.description()).is_some();
         Some(ours && !info.state.has_applied(info.state.last()))
     }
 
@@ -287,7 +287,7 @@ where
                     {
                         // From here on it can be asked for again; what comes to the service until it stops is done by it.
                         door.listen().await;
-                        door.settle().await;
+                        door.flush_subscriptions().await;
                         ended = Some(Ended::Idle);
                         finish.cancel();
                     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use eitherway::sql::{Retention, SqlxService};
+use eitherway::sql::{Retention, SqlService};
 use eitherway::{Code, Db, Head, OpId, Operation, Request, clock};
 use futures_util::future::join_all;
 use rosey::op::{
@@ -38,7 +38,7 @@ const NOBODYS: i64 = 1_000_000;
 ///
 /// # Errors
 /// When an operation fails, or is answered differently the second time, or its id is taken for something else.
-pub(crate) async fn deliver(case: &Case, writers: &[SqlxService<Op>; 2]) -> Result<Delivered, String> {
+pub(crate) async fn deliver(case: &Case, writers: &[SqlService<Op>; 2]) -> Result<Delivered, String> {
     let enqueues =
         |event: &&Event| matches!(&event.what, What::Op(op) if matches!(**op, Op::OutboundEnqueue(_)));
     let messages: Vec<&Event> = case.events.iter().filter(enqueues).collect();
@@ -121,7 +121,7 @@ fn ordered(placed: Vec<(u16, Request<Op>)>) -> Vec<Request<Op>> {
 }
 
 struct Post {
-    writers: [Db<SqlxService<Op>>; 2],
+    writers: [Db<SqlService<Op>>; 2],
     answers: HashMap<OpId, Answer>,
     /// Until when the database had applied something at the sweep before.
     earlier: Option<i64>,
@@ -295,7 +295,7 @@ fn take<'a, T>(rest: &mut &'a [T], most: usize) -> &'a [T] {
 
 /// All at once: they wait together in the writer's queue and are committed in one transaction.
 async fn send(
-    writer: &Db<SqlxService<Op>>,
+    writer: &Db<SqlService<Op>>,
     requests: &[Request<Op>],
 ) -> Result<Vec<(Request<Op>, Answer)>, String> {
     let sent = join_all(requests.iter().map(|request| send_one(writer, request))).await;
@@ -307,7 +307,7 @@ async fn send(
 }
 
 async fn send_one(
-    writer: &Db<SqlxService<Op>>,
+    writer: &Db<SqlService<Op>>,
     request: &Request<Op>,
 ) -> Result<eitherway::Reply<Answer>, rosey::op::Error> {
     if !matches!(*request.op, Op::OutboundGet(_)) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::sql::{SqlService, SqliteOptions};
 use rosey::op::Op;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 /// One file, used for many cases: opening and migrating it for each would take most of the time.
 pub(crate) struct Files {
-    pub(crate) writers: [SqlxService<Op>; 2],
+    pub(crate) writers: [SqlService<Op>; 2],
     /// A connection past the service.
     pub(crate) raw: Mutex<SqliteConnection>,
     pub(crate) options: SqliteOptions,
@@ -69,6 +69,6 @@ fn options(path: &Path) -> SqliteOptions {
         .busy_timeout(Duration::from_secs(30))
 }
 
-async fn open(options: &SqliteOptions) -> SqlxService<Op> {
-    SqlxService::open(options).await.unwrap()
+async fn open(options: &SqliteOptions) -> SqlService<Op> {
+    SqlService::open(options).await.unwrap()
 }

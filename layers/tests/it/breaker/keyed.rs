@@ -1,8 +1,8 @@
 //! Promises of several circuits around one service.
 
 use super::*;
-use eitherway_layers::KeyedBreakerLayer;
 use crate::support::write;
+use eitherway_layers::KeyedBreakerLayer;
 use tower::limit::ConcurrencyLimitLayer;
 
 fn of_reads_and_writes() -> KeyedBreakerLayer<impl Fn(&Req) -> usize + Clone> {
