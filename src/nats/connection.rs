@@ -12,9 +12,9 @@ use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::connect::refuses_us;
+use super::connection_log::{ConnectionLog, Up};
 use super::failure::{self, Failure};
 use super::inbox::Inbox;
-use super::losses::{ConnectionLog, Up};
 use super::status::{Health, Recognition};
 
 /// Takes replies and events until the service is gone.

@@ -16,12 +16,12 @@
 pub(crate) mod barrier;
 mod connect;
 mod connection;
+pub(crate) mod connection_log;
 pub(crate) mod failure;
 mod future;
 mod inbox;
 pub(crate) mod keys;
 mod look;
-pub(crate) mod losses;
 pub(crate) mod names;
 mod others;
 mod patience;

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::link::Carries;
 use super::troubles::LogThrottle;
+use crate::nats::connection_log::Up;
 use crate::nats::failure::{self, Failure};
-use crate::nats::losses::Up;
 use crate::nats::{refuses_us, unreadable};
 
 /// The connection, as its events tell.

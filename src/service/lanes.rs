@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
-use super::neighbours::who_subject;
+use super::peers::who_subject;
 use super::subscription::Serves;
 use super::waiting::{AT_WORK, QueuePosition};
 use super::{Shared, barrier, handle};

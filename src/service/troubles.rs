@@ -15,7 +15,7 @@ use super::sighted::Sighted;
 use super::unreadable::Unreadable;
 use crate::error::Cause;
 use crate::hints::hints;
-use crate::nats::losses::ConnectionLog;
+use crate::nats::connection_log::ConnectionLog;
 
 /// How often it is looked what is over.
 const LOOK: Duration = Duration::from_secs(1);

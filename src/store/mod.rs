@@ -11,6 +11,8 @@
 //! ```
 
 mod dead_letter;
+#[cfg(feature = "sqlite")]
+pub(crate) mod duplicates;
 mod instances;
 #[cfg(feature = "sqlite")]
 pub(crate) mod keeper;
@@ -20,8 +22,6 @@ pub(crate) mod queue;
 pub(crate) mod reader;
 #[cfg(feature = "sqlite")]
 pub(crate) mod record;
-#[cfg(feature = "sqlite")]
-pub(crate) mod repeats;
 #[cfg(feature = "sqlite")]
 pub(crate) mod retention;
 mod stores;

@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use tokio::time;
 
 use super::DeadLetter;
+use super::duplicates::Duplicates;
 use super::queue::{Answer, Batch, Item, Write, id_reused};
 use super::record::Record;
-use super::repeats::Duplicates;
 use super::retention::Removal;
 use crate::error::Cause;
 

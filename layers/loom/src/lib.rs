@@ -9,19 +9,19 @@ mod sync {
     pub(super) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 
+#[path = "../../src/breaker/state.rs"]
+mod state;
 #[path = "../../src/breaker/window.rs"]
 mod window;
-#[path = "../../src/breaker/word.rs"]
-mod word;
 
-pub use word::State;
+pub use state::State;
 
 #[cfg(test)]
 mod tests {
     use super::{
+        state::{AtomicState, State},
         sync::{AtomicU64, AtomicUsize, Ordering::*},
         window::{Seen, Window},
-        word::{AtomicState, State},
     };
     use loom::{sync::Arc, thread};
 

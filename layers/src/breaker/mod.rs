@@ -8,9 +8,9 @@ mod keyed;
 mod layer;
 mod permit;
 mod shared;
+mod state;
 mod waiters;
 mod window;
-mod word;
 
 /// The atomics of `word` and `window`.
 mod sync {
@@ -24,7 +24,7 @@ pub use self::{
     handle::{Changed, Handle, Watch},
     keyed::{KeyedBreaker, KeyedBreakerLayer},
     layer::BreakerLayer,
-    word::State,
+    state::State,
 };
 
 use self::{

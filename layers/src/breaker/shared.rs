@@ -6,10 +6,10 @@
 use super::{
     Config, Rejected, State,
     config::Rate,
+    state::{AtomicState, Snapshot},
     sync::{AtomicU64, Ordering::Relaxed},
     waiters::Waiters,
     window::Window,
-    word::{AtomicState, Snapshot},
 };
 use crate::log::TARGET;
 use std::{

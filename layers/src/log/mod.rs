@@ -3,15 +3,15 @@
 mod future;
 mod gate;
 mod layer;
+mod path_change;
+mod rate_limit;
 mod record;
-mod switch;
-mod trouble;
 
 pub use self::{
     future::LogFuture,
     layer::LogLayer,
-    switch::{Parts, PathChangeLog, PathChangeLogLayer, SwitchFuture, Whole},
-    trouble::{RateLimitedLog, Summary, Suppressed},
+    path_change::{Parts, PathChangeLog, PathChangeLogLayer, SwitchFuture, Whole},
+    rate_limit::{RateLimitedLog, Summary, Suppressed},
 };
 
 use self::record::CallLog;

@@ -2,7 +2,7 @@
 
 use super::{
     TARGET, gate,
-    trouble::{RateLimitedLog, Summary, Suppressed},
+    rate_limit::{RateLimitedLog, Summary, Suppressed},
 };
 use crate::{Class, Failure, Label};
 use std::{

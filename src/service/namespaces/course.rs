@@ -20,7 +20,7 @@ use crate::service::counters::{Counters, Served};
 use crate::service::options::{ServeError, ServiceOptions};
 use crate::service::replies::Replies;
 use crate::service::waiting::Room;
-use crate::service::{check, neighbours, serve_within};
+use crate::service::{check, peers, serve_within};
 use crate::store::{Store, Stores};
 
 /// The pause before one that cannot be served is tried again, first and longest.
@@ -102,7 +102,7 @@ where
         }
         self.host.states.leaves(&self.names.namespace);
         let (client, why) = (door.link().client, "this service is stopping");
-        for message in door.leave().await {
+        for message in door.stop_listening().await {
             self.hold(message, &client).await;
         }
         self.total =
@@ -148,9 +148,9 @@ where
         let until = Instant::now() + pause;
         let served = self.held.refuse_all::<O>((&self.names, &self.replies, &client), why).await;
         self.total = self.total.and(served);
-        if neighbours::is_served(&self.names, &client).await {
+        if peers::is_served(&self.names, &client).await {
             // By another process, which is to get all of it.
-            for message in door.leave().await {
+            for message in door.stop_listening().await {
                 let served =
                     self.held.refuse::<O>((&self.names, &self.replies, &client), &message, why).await;
                 self.total = self.total.and(served);
@@ -233,7 +233,7 @@ where
         let Some(opened) = self.open(door).await else { return Ok(Ended::Stopped) };
         let store = opened?;
         let client = door.link().client;
-        for message in door.leave().await {
+        for message in door.stop_listening().await {
             self.hold(message, &client).await;
         }
         let ended = self.serve(&store, door).await;

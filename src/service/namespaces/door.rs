@@ -14,7 +14,7 @@ use tokio::time;
 
 use crate::nats::names::Names;
 use crate::nats::{ConnectError, NatsOptions};
-use crate::service::leave::leave;
+use crate::service::drain::drain_subscription;
 use crate::service::link::{Carries, Link};
 use crate::service::stream::Api;
 use crate::service::subscription::flush_subscriptions;
@@ -159,10 +159,10 @@ impl Listening {
     }
 
     /// Ends it; what the server had sent until then.
-    pub(super) async fn leave(&mut self) -> Vec<Message> {
+    pub(super) async fn stop_listening(&mut self) -> Vec<Message> {
         let (client, mut rest) = (self.link().client, Vec::new());
         for mut subscriber in self.subscribers.take().into_iter().flatten() {
-            rest.extend(leave(&client, &mut subscriber).await);
+            rest.extend(drain_subscription(&client, &mut subscriber).await);
         }
         rest
     }

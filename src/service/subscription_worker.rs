@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::connection::Connection;
+use super::drain::drain_subscription;
 use super::lanes::Lanes;
-use super::leave::leave;
 use super::subscription::{Serves, Subscription, subscriber};
 use crate::operation::Operation;
 use crate::store::Store;
@@ -61,7 +61,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
                 }
             },
             _ if taking == Intake::Yes => {
-                for message in leave(&shared.client, &mut messages).await {
+                for message in drain_subscription(&shared.client, &mut messages).await {
                     lanes.take(serves, message);
                 }
                 // What was handed on is busy by itself.
