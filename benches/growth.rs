@@ -19,7 +19,7 @@ mod ours;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use eitherway::sql::{SqlxService, Synchronous};
+use eitherway::sql::{SqlService, Synchronous};
 use rosey::op::{GetChannelStats, GetUserStats, Op, OpenSessions, RecentChat};
 use tokio::runtime::Runtime;
 
@@ -64,7 +64,7 @@ struct Plan {
 
 impl Plan {
     /// The median of the rounds: microseconds of an operation.
-    fn micros(self, runtime: &Runtime, service: &SqlxService<Op>, load: Load, callers: usize) -> f64 {
+    fn micros(self, runtime: &Runtime, service: &SqlService<Op>, load: Load, callers: usize) -> f64 {
         let service = service.clone();
         let step = move |caller, turn| ask(service.clone(), load.request(caller, turn));
         // As many turns as take so long; what finds that out is the warm-up.

@@ -27,7 +27,7 @@ use std::path::Path;
 
 use criterion::Criterion;
 use criterion::measurement::WallTime;
-use eitherway::sql::{SqlxService, Synchronous};
+use eitherway::sql::{SqlService, Synchronous};
 use rosey::op::Op;
 use tokio::runtime::Runtime;
 
@@ -46,7 +46,7 @@ struct Place<'a> {
 /// The service over a file of its own.
 struct Ours<'a> {
     runtime: &'a Runtime,
-    service: SqlxService<Op>,
+    service: SqlService<Op>,
 }
 
 impl<'a> Ours<'a> {

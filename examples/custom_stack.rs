@@ -8,9 +8,9 @@ use std::future::{Ready, ready};
 use std::time::Duration;
 
 use eitherway::nats::{NatsOptions, NatsService};
-use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::{Cause, Class, Classify, Code, Db, Reply};
-use eitherway_layers::{BreakerLayer, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer};
+use eitherway_layers::{BreakerLayer, FallbackExt, LogLayer, PathChangeLogLayer, TimeoutLayer};
 use rosey::op::{Error, Op, Request, RoseyClient};
 use tower::retry::Policy;
 use tower::{BoxError, ServiceBuilder};
@@ -45,7 +45,7 @@ fn unbox(error: BoxError) -> Error {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("rosey.db");
-    let database = SqlxService::<Op>::open(&SqliteOptions::new(&file.to_string_lossy())?).await?;
+    let database = SqlService::<Op>::open(&SqliteOptions::new(&file.to_string_lossy())?).await?;
     let nats = NatsService::<Op>::connect(NatsOptions::new("nats://127.0.0.1:1")).await?;
 
     // Here the breaker is outside the log, so that rejected calls are not logged at all.
@@ -59,7 +59,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map_err(unbox)
         .load_shed()
         .buffer(512)
-        .layer(SwitchLayer::new())
+        .layer(PathChangeLogLayer::new())
         .map_err(Error::from)
         .service(primary.fallback_to(secondary));
 

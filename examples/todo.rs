@@ -12,7 +12,7 @@ use std::time::Duration;
 use eitherway::nats::NatsOptions;
 use eitherway::operation::{Definition, Done, Invalid, Migration, Spec};
 use eitherway::service::{ServiceOptions, serve};
-use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::{Request, Runtime};
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +69,7 @@ eitherway::client! {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("todo.db");
-    let database = SqlxService::<Todo>::open(&SqliteOptions::new(&file.to_string_lossy())?).await?;
+    let database = SqlService::<Todo>::open(&SqliteOptions::new(&file.to_string_lossy())?).await?;
     let url = std::env::var("NATS_URL");
     let nats = url.as_deref().unwrap_or("nats://127.0.0.1:1");
     let runtime = Runtime::builder().nats(nats).store(database.clone()).build().await?;

@@ -23,7 +23,7 @@
 use tower::{Service, ServiceExt};
 
 use crate::error::{Cause, Code, Error};
-use crate::operation::{Member, Operation};
+use crate::operation::{Operation, OperationOf};
 use crate::reply::Reply;
 use crate::request::{Head, Request};
 
@@ -94,10 +94,10 @@ impl<S> Db<S> {
     ///
     /// # Errors
     /// The error of the stack, with the request.
-    pub async fn call<M>(&self, op: M) -> Result<Reply<M::Answer>, Error<M::Whole>>
+    pub async fn call<M>(&self, op: M) -> Result<Reply<M::Answer>, Error<M::Set>>
     where
-        M: Member,
-        S: Stack<M::Whole>,
+        M: OperationOf,
+        S: Stack<M::Set>,
     {
         let request = Request::with_head(self.head.clone().unwrap_or_else(Head::now), op);
         let reply = self.send(request.clone()).await?;

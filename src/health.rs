@@ -239,7 +239,7 @@ fn state<S: Serializer>(state: &Option<State>, to: S) -> Result<S::Ok, S::Error>
         State::Closed => "closed",
         State::Open => "open",
         State::HalfOpen => "half_open",
-        State::Held => "held",
+        State::OpenUntilHealthy => "held",
         State::ForcedOpen => "forced_open",
         State::ForcedClosed => "forced_closed",
     });

@@ -10,7 +10,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 /// The log events of this thread, one line per event: `LEVEL message key=value …`.
 #[derive(Clone, Default)]
-pub(crate) struct Heard(Arc<Mutex<Vec<String>>>);
+pub(crate) struct CapturedLogs(Arc<Mutex<Vec<String>>>);
 
 /// Allows one subscriber at a time, because tracing caches callsites for the whole process.
 pub(crate) struct Guard {
@@ -18,7 +18,7 @@ pub(crate) struct Guard {
     _turn: MutexGuard<'static, ()>,
 }
 
-impl Heard {
+impl CapturedLogs {
     /// Captures events of the default levels until the guard is dropped.
     pub(crate) fn catch() -> (Self, Guard) {
         static TURN: Mutex<()> = Mutex::new(());
@@ -33,7 +33,7 @@ impl Heard {
     }
 }
 
-impl Subscriber for Heard {
+impl Subscriber for CapturedLogs {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         ["eitherway", env!("CARGO_CRATE_NAME")].iter().any(|own| metadata.target().starts_with(own))
             && *metadata.level() <= Level::INFO

@@ -37,7 +37,7 @@ impl Hints {
         dead_letters: "the table `dead_letters`",
         outbox: "`outbox::list`",
         verify: "`sql::verify`",
-        migrate: "`SqlxService::open`",
+        migrate: "`SqlService::open`",
         program: "release of this program",
         option: |name| format!("the option `{name}`"),
     };

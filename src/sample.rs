@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::operation::{Check, Definition, Done, Migration, Spec, Sweep};
+use crate::operation::{Definition, Done, Invariant, Migration, RetentionRule, Spec};
 
 const TABLES: &[Migration] = &[Migration::new(
     10,
@@ -33,7 +33,7 @@ impl<const N: usize> Definition for Line<N> {
     const SPEC: Spec = Spec::event(NAMES[N][0], NAMES[N][1]);
     const STATEMENTS: &'static [&'static str] =
         &["INSERT INTO line (op_id, at, text) SELECT id, at, op ->> 'text' FROM new"];
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "lines",
         "SELECT l.id, 'at', line.at, l.at FROM applied l LEFT JOIN line ON line.op_id = l.id",
     )];
@@ -59,7 +59,7 @@ impl Definition for Count {
     type Answer = u64;
     const SPEC: Spec = Spec::query("count", "sample.count");
     const ANSWER: &'static str = "SELECT (SELECT count(*) FROM line) FROM asked";
-    const SWEEPS: &'static [Sweep] = &[Sweep::hours(
+    const SWEEPS: &'static [RetentionRule] = &[RetentionRule::hours(
         "lines",
         24,
         "SELECT op_id FROM line WHERE at < (SELECT horizon FROM sweep) ORDER BY at LIMIT (SELECT most FROM sweep)",

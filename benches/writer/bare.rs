@@ -16,7 +16,7 @@ pub(crate) struct Bare<'a> {
     lines: &'static [(String, String)],
 }
 
-/// The settings of `SqlxService`, so that settings do not differ; but a long limit for locks, because no call
+/// The settings of `SqlService`, so that settings do not differ; but a long limit for locks, because no call
 /// may fail here.
 pub(crate) fn options(file: &Path, synchronous: Synchronous) -> SqliteConnectOptions {
     SqliteConnectOptions::new()

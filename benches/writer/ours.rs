@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use eitherway::Request;
-use eitherway::sql::{SqliteOptions, SqlxService, Synchronous};
+use eitherway::sql::{SqlService, SqliteOptions, Synchronous};
 use rosey::op::Op;
 use tokio::runtime::Runtime;
 use tower::Service;
@@ -16,12 +16,12 @@ pub(crate) fn file(dir: &Path, name: &str) -> PathBuf {
 }
 
 /// The service over this file, with the options of a user.
-pub(crate) fn service(runtime: &Runtime, file: &Path, synchronous: Synchronous) -> SqlxService<Op> {
+pub(crate) fn service(runtime: &Runtime, file: &Path, synchronous: Synchronous) -> SqlService<Op> {
     let options = SqliteOptions::new(file.to_str().unwrap()).unwrap().synchronous(synchronous);
-    runtime.block_on(SqlxService::open(&options)).unwrap()
+    runtime.block_on(SqlService::open(&options)).unwrap()
 }
 
-pub(crate) async fn ask(mut service: SqlxService<Op>, request: Request<Op>) {
+pub(crate) async fn ask(mut service: SqlService<Op>, request: Request<Op>) {
     // The service is always ready.
     service.call(request).await.unwrap();
 }

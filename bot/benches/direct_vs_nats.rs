@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use eitherway::nats::{NatsOptions, NatsService};
-use eitherway::sql::{SqliteOptions, SqlxService};
-use eitherway::stack::{BoxedStack, Direct, NO_PATH, StackBuilder, boxed};
+use eitherway::sql::{SqlService, SqliteOptions};
+use eitherway::stack::{BoxedStack, GuardedStore, NO_PATH, StackBuilder, boxed};
 use eitherway::{Db, Request, Via};
 use futures_util::StreamExt;
 use rosey::op::{MessageLog, Op, RecentChat};
@@ -47,7 +47,7 @@ impl Parts {
         let service = NatsService::<Op>::connect(NatsOptions::new(url)).await.unwrap();
         service.recognised().await;
         let own = SqliteOptions::new(dir.join("direct.db").to_str().unwrap()).unwrap();
-        let direct = SqlxService::<Op>::open(&own).await.unwrap();
+        let direct = SqlService::<Op>::open(&own).await.unwrap();
         let client = async_nats::connect(url).await.unwrap();
         let mut echo = client.subscribe("bench.echo").await.unwrap();
         let answering = client.clone();
@@ -71,7 +71,9 @@ impl Parts {
             js,
             payload: eitherway::__private::wire::payload(&Op::from(line()), 0).unwrap().into(),
             direct: Db::new(boxed(StackBuilder::new().over(NO_PATH, direct, NO_PATH).stack)),
-            nats: Db::new(boxed(StackBuilder::new().over(Some(service), Direct::closed(), NO_PATH).stack)),
+            nats: Db::new(boxed(
+                StackBuilder::new().over(Some(service), GuardedStore::closed(), NO_PATH).stack,
+            )),
         }
     }
 

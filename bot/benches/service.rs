@@ -20,7 +20,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
 use eitherway::nats::{NatsOptions, NatsService};
 use eitherway::operation::Kind;
-use eitherway::stack::{BoxedStack, Direct, NO_PATH, StackBuilder, boxed};
+use eitherway::stack::{BoxedStack, GuardedStore, NO_PATH, StackBuilder, boxed};
 use eitherway::{Db, Request};
 use rosey::op::{MessageLog, Op};
 use tokio::runtime::Runtime;
@@ -92,8 +92,9 @@ impl<'a> World<'a> {
             tokio::time::sleep(Duration::from_millis(700)).await;
             nats
         });
-        let db =
-            Db::new(boxed(StackBuilder::new().over(Some(nats.clone()), Direct::closed(), NO_PATH).stack));
+        let db = Db::new(boxed(
+            StackBuilder::new().over(Some(nats.clone()), GuardedStore::closed(), NO_PATH).stack,
+        ));
         Self { runtime, row, dir, url, nats, db, services, sent: 0, _server: server }
     }
 

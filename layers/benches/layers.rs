@@ -14,7 +14,8 @@ mod subject;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use eitherway_layers::{
-    BreakerLayer, FallbackExt, KeyedBreakerLayer, LogLayer, MetricsLayer, SwitchLayer, TimeoutLayer, breaker,
+    BreakerLayer, FallbackExt, KeyedBreakerLayer, LogLayer, MetricsLayer, PathChangeLogLayer, TimeoutLayer,
+    breaker,
 };
 use tower::{Layer, ServiceBuilder};
 use tower_resilience_circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer};
@@ -36,7 +37,7 @@ fn alone(c: &mut Criterion) {
     measure(&mut group, "breaker with a failure rate", BreakerLayer::new(with_window).layer(works()));
     measure(&mut group, "fallback", works().fallback_to(works()));
     measure(&mut group, "log", LogLayer::new("[NATS]").layer(works()));
-    measure(&mut group, "switch", SwitchLayer::new().layer(works()));
+    measure(&mut group, "switch", PathChangeLogLayer::new().layer(works()));
     measure(&mut group, "metrics", MetricsLayer::new("nats").layer(works()));
     measure(&mut group, "metrics disabled", MetricsLayer::disabled().layer(works()));
 
@@ -65,7 +66,7 @@ fn silent(c: &mut Criterion) {
         .layer(timeout)
         .service(works());
     let stack = ServiceBuilder::new()
-        .layer(SwitchLayer::new())
+        .layer(PathChangeLogLayer::new())
         .layer(LogLayer::new("[TOTAL]").last())
         .layer(MetricsLayer::disabled())
         .service(first.fallback_to(second));
@@ -98,7 +99,7 @@ fn cumulative(c: &mut Criterion) {
     measure(&mut group, "6 metrics of all", stack.clone());
     let stack = LogLayer::new("[TOTAL]").last().layer(stack);
     measure(&mut group, "7 log of all", stack.clone());
-    measure(&mut group, "8 switch, the standard stack", SwitchLayer::new().layer(stack));
+    measure(&mut group, "8 switch, the standard stack", PathChangeLogLayer::new().layer(stack));
 
     let peers = tower::timeout::TimeoutLayer::new(LIMIT).layer(works());
     let peers = tower::util::MapErr::new(peers, |_: tower::BoxError| Error::Down);

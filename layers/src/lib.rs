@@ -5,7 +5,7 @@
 //! | [`fallback`] | [`FallbackLayer`] | sends the same request to a second service when the first cannot serve it |
 //! | [`timeout`] | [`TimeoutLayer`] | stops waiting after a limit, and reports the limit |
 //! | [`breaker`] | [`BreakerLayer`], [`KeyedBreakerLayer`] | stops calling a service that fails, and detects its recovery |
-//! | [`log`] | [`LogLayer`], [`SwitchLayer`] | one event per call; one line when another path takes over |
+//! | [`log`] | [`LogLayer`], [`PathChangeLogLayer`] | one event per call; one line when another path takes over |
 #![cfg_attr(
     feature = "metrics",
     doc = "| [`metrics`] | [`MetricsLayer`] | counters, durations and an in-flight gauge for calls |"
@@ -50,7 +50,7 @@ pub use self::{
     classify::{ByError, Class, Classifier, Classify, Failure},
     fallback::{Fallback, FallbackError, FallbackExt, FallbackLayer},
     label::{Label, ServedBy},
-    log::{Log, LogLayer, Switch, SwitchLayer},
+    log::{Log, LogLayer, PathChangeLog, PathChangeLogLayer},
     timeout::{Elapsed, Timeout, TimeoutLayer},
 };
 

@@ -5,7 +5,8 @@ mod support;
 
 use allocation_counter::measure;
 use eitherway_layers::{
-    BreakerLayer, Class, FallbackExt, KeyedBreakerLayer, LogLayer, SwitchLayer, TimeoutLayer, breaker::Config,
+    BreakerLayer, Class, FallbackExt, KeyedBreakerLayer, LogLayer, PathChangeLogLayer, TimeoutLayer,
+    breaker::Config,
 };
 use std::{
     future::{Future, Ready, ready},
@@ -50,7 +51,7 @@ fn stack(
         eitherway_layers::MetricsLayer::new("nats").layer(first),
         eitherway_layers::MetricsLayer::new("db").layer(second),
     );
-    let both = SwitchLayer::new().layer(first.fallback_to(second));
+    let both = PathChangeLogLayer::new().layer(first.fallback_to(second));
     #[cfg(feature = "metrics")]
     let both = eitherway_layers::MetricsLayer::new("total").layer(both);
     (LogLayer::new("[TOTAL]").last().layer(both), breaker)

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time;
 
 use super::NatsService;
-use super::inbox::{Expects, Settled};
+use super::inbox::{Completion, ReplyFrom};
 use super::pending::PendingReply;
-use super::status::Way;
+use super::status::Route;
 use super::wire;
 use crate::error::{Cause, Code};
 use crate::operation::{Kind, Operation};
@@ -78,14 +78,14 @@ impl<O: Operation> NatsService<O> {
 
     async fn ask(&self, question: Question) -> Option<Answer> {
         let shared = &*self.shared;
-        if shared.health.way(Kind::Query).ok()? != Way::Service {
+        if shared.health.way(Kind::Query).ok()? != Route::Service {
             return None;
         }
         let subject = Subject::from(shared.names.own("applied"));
         let body = serde_json::to_vec(&question).ok()?.into();
         // If the service is lost, this wait is ended together with all others.
-        match PendingReply::to(&shared.client, &shared.inbox, subject, Expects::Service, body).await {
-            Some(Settled::Answer(message)) if wire::refusal(&message).is_none() => {
+        match PendingReply::to(&shared.client, &shared.inbox, subject, ReplyFrom::Service, body).await {
+            Some(Completion::Answer(message)) if wire::refusal(&message).is_none() => {
                 serde_json::from_slice(&message.payload).ok()
             }
             _ => None,

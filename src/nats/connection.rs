@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::{Event, Message};
-use eitherway_layers::log::{Past, Trouble};
+use eitherway_layers::log::{RateLimitedLog, Summary};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::connect::refuses_us;
+use super::connection_log::{ConnectionLog, Up};
 use super::failure::{self, Failure};
 use super::inbox::Inbox;
-use super::losses::{Losses, Up};
 use super::status::{Health, Recognition};
 
 /// Takes replies and events until the service is gone.
@@ -33,10 +33,10 @@ pub(super) async fn listen(
         health,
         service: format!("{service}."),
         was_up: AtomicBool::new(false),
-        failures: Trouble::new(),
-        losses: Losses::default(),
-        denials: Trouble::new(),
-        overruns: Trouble::new(),
+        failures: RateLimitedLog::new(),
+        losses: ConnectionLog::default(),
+        denials: RateLimitedLog::new(),
+        overruns: RateLimitedLog::new(),
     };
     let mut look = time::interval(LOOK);
     // There is no look while all is well: a quiet day is not made up for with its 86 400 looks at once.
@@ -45,8 +45,8 @@ pub(super) async fn listen(
         tokio::select! {
             Some(message) = replies.next() => connection.inbox.settle(message),
             Some(event) = events.recv() => connection.note(&event),
-            _ = look.tick(), if connection.is_troubled() => connection.rest(Trouble::over),
-            () = ended.cancelled() => return connection.rest(Trouble::finish),
+            _ = look.tick(), if connection.is_troubled() => connection.rest(RateLimitedLog::over),
+            () = ended.cancelled() => return connection.rest(RateLimitedLog::finish),
         }
     }
 }
@@ -63,10 +63,10 @@ struct Connection {
     service: String,
     /// Whether there was a connection already.
     was_up: AtomicBool,
-    failures: Trouble,
-    losses: Losses,
-    denials: Trouble,
-    overruns: Trouble,
+    failures: RateLimitedLog,
+    losses: ConnectionLog,
+    denials: RateLimitedLog,
+    overruns: RateLimitedLog,
 }
 
 impl Connection {
@@ -78,7 +78,7 @@ impl Connection {
     }
 
     /// Says what no line stands for yet.
-    fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
+    fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
         let url = self.url.as_str();
         if let Some(lost) = self.losses.rest(&end) {
             tracing::warn!(url, "{lost}");
@@ -88,7 +88,7 @@ impl Connection {
             (&self.denials, "subjects denied by the NATS server"),
             (&self.overruns, "times replies were lost"),
         ] {
-            if let Some(Past { unsaid, lasted, .. }) = end(trouble).filter(|past| past.unsaid > 0) {
+            if let Some(Summary { unsaid, lasted, .. }) = end(trouble).filter(|past| past.unsaid > 0) {
                 tracing::warn!(url, "{unsaid} more {what}, in {:.1} s", lasted.as_secs_f64());
             }
         }
@@ -263,7 +263,7 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
-    use crate::heard::Heard;
+    use crate::heard::CapturedLogs;
 
     fn connection(inbox: &Arc<Inbox>) -> Connection {
         Connection {
@@ -272,16 +272,16 @@ mod tests {
             health: Arc::new(Health::new()),
             service: "shop.db.".to_owned(),
             was_up: AtomicBool::new(false),
-            failures: Trouble::new(),
-            losses: Losses::default(),
-            denials: Trouble::new(),
-            overruns: Trouble::new(),
+            failures: RateLimitedLog::new(),
+            losses: ConnectionLog::default(),
+            denials: RateLimitedLog::new(),
+            overruns: RateLimitedLog::new(),
         }
     }
 
     #[tokio::test]
     async fn a_connection_that_was_closed_is_not_said_to_be_tried_again() {
-        let (heard, _guard) = Heard::catch();
+        let (heard, _guard) = CapturedLogs::catch();
         let connection = connection(&Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned())));
         connection.note(&Event::Connected);
         connection.note(&Event::Closed);
@@ -292,7 +292,7 @@ mod tests {
 
     #[tokio::test]
     async fn replies_that_were_lost_on_the_way_are_counted_however_seldom_that_is_said() {
-        let (heard, _guard) = Heard::catch();
+        let (heard, _guard) = CapturedLogs::catch();
         let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
         let connection = connection(&inbox);
         for _ in 0..5 {
@@ -324,7 +324,7 @@ mod tests {
         ));
         time::sleep(Duration::from_secs(86_400)).await;
         assert!(events.send(Event::SlowConsumer(1)).is_ok());
-        time::sleep(Trouble::CALM * 2).await;
+        time::sleep(RateLimitedLog::CALM * 2).await;
         let turns = turns.load(Relaxed);
         assert!((1..20).contains(&turns), "{turns} turns of the loop in six seconds");
         ended.cancel();

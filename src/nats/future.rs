@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use async_nats::Message;
 
-use super::inbox::Settled;
+use super::inbox::Completion;
 use super::pending::PendingReply;
-use super::status::{self, Health, Way};
+use super::status::{self, Health, Route};
 use super::wire;
 use crate::error::{Cause, Code, Error};
 use crate::operation::Operation;
@@ -31,7 +31,7 @@ enum State<O> {
 /// How a request was sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
-    pub(super) way: Way,
+    pub(super) way: Route,
     /// Whether the stream's key identifies this operation alone: see [`key`](super::keys::key).
     pub(super) keyed: bool,
 }
@@ -66,10 +66,10 @@ impl<O: Operation> Future for NatsFuture<O> {
         match (std::mem::replace(me, State::Done), settled) {
             (State::Waiting { sent: Sent { way, keyed }, health, request, .. }, Some(settled)) => {
                 let result = match settled {
-                    Settled::Answer(message) => answer::<O>(&health, request.op.index(), &message),
+                    Completion::Answer(message) => answer::<O>(&health, request.op.index(), &message),
                     // Another operation may have used this id before. The other path can tell, because the
                     // ledger compares payloads.
-                    Settled::Stored(ack) if ack.duplicate && !keyed => Err(Cause::new(
+                    Completion::Stored(ack) if ack.duplicate && !keyed => Err(Cause::new(
                         Code::UNANSWERED,
                         format!(
                             "the stream has something under this id already, at its place {}; whether it is the same \
@@ -77,21 +77,21 @@ impl<O: Operation> Future for NatsFuture<O> {
                             ack.seq
                         ),
                     )),
-                    Settled::Stored(ack) => {
+                    Completion::Stored(ack) => {
                         ack.stored().and_then(|place| stored::<O>(&health, request.op.index(), place))
                     }
-                    Settled::Denied(subject) => Err(status::denied(&subject)),
-                    Settled::NobodyThere => {
-                        health.nobody_there(way);
+                    Completion::Denied(subject) => Err(status::denied(&subject)),
+                    Completion::NobodyThere => {
+                        health.no_responders(way);
                         Err(Cause::new(
                             Code::UNAVAILABLE,
                             match way {
-                                Way::Service => "no database service listens on NATS",
-                                Way::Stream => "no stream on NATS takes events",
+                                Route::Service => "no database service listens on NATS",
+                                Route::Stream => "no stream on NATS takes events",
                             },
                         ))
                     }
-                    Settled::Lost => Err(Cause::new(
+                    Completion::Lost => Err(Cause::new(
                         Code::UNANSWERED,
                         "the connection or the service was lost before it answered",
                     )),

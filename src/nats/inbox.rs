@@ -22,7 +22,7 @@ use crate::request::OpId;
 
 /// Whose reply a waiter expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expects {
+pub(super) enum ReplyFrom {
     /// A reply of our service only.
     Service,
     /// A reply of our stream, or of our service, which has then committed what the stream would have stored.
@@ -33,7 +33,7 @@ pub(super) enum Expects {
 
 /// How the wait for a reply ends.
 #[derive(Debug)]
-pub(super) enum Settled {
+pub(super) enum Completion {
     /// The expected party answered.
     Answer(Message),
     /// The acknowledgement of our stream: the message is stored, or the reason why it is not.
@@ -82,9 +82,9 @@ struct Waiter {
     /// Slab keys are reused, and can be guessed; tokens are not, and cannot.
     token: u64,
     asked: Subject,
-    expects: Expects,
+    expects: ReplyFrom,
     operation: Option<Asked>,
-    tx: oneshot::Sender<Settled>,
+    tx: oneshot::Sender<Completion>,
 }
 
 /// The operation that a waiter has sent.
@@ -123,7 +123,7 @@ impl Inbox {
     }
 
     /// Registers a waiter for the reply to a request on the subject `asked`.
-    pub(super) fn wait(self: &Arc<Self>, asked: Subject, expects: Expects) -> PendingReply {
+    pub(super) fn wait(self: &Arc<Self>, asked: Subject, expects: ReplyFrom) -> PendingReply {
         self.register(asked, expects, None)
     }
 
@@ -132,7 +132,7 @@ impl Inbox {
     pub(super) fn wait_for_operation(
         self: &Arc<Self>,
         asked: Subject,
-        expects: Expects,
+        expects: ReplyFrom,
         id: &OpId,
         named: bool,
     ) -> PendingReply {
@@ -142,7 +142,7 @@ impl Inbox {
     fn register(
         self: &Arc<Self>,
         asked: Subject,
-        expects: Expects,
+        expects: ReplyFrom,
         operation: Option<Asked>,
     ) -> PendingReply {
         let token = self.tokens.next();
@@ -170,14 +170,14 @@ impl Inbox {
             return;
         };
         let settled = if message.status == Some(StatusCode::NO_RESPONDERS) {
-            Settled::NobodyThere
-        } else if waiter.expects == Expects::Anybody
+            Completion::NobodyThere
+        } else if waiter.expects == ReplyFrom::Anybody
             || (wire::is_ours(&message)
                 && waiter.operation.as_ref().is_none_or(|asked| asked.is_answered_by(&message)))
         {
-            Settled::Answer(message)
+            Completion::Answer(message)
         } else if let Some(ack) = self.our_stream(waiter.expects, &message) {
-            Settled::Stored(ack)
+            Completion::Stored(ack)
         } else {
             let asked = waiter.asked.clone();
             drop(waiters);
@@ -190,8 +190,8 @@ impl Inbox {
     }
 
     /// The acknowledgement of our stream, if the message is one and the waiter expects it.
-    fn our_stream(&self, expects: Expects, message: &Message) -> Option<PubAck> {
-        if expects != Expects::Stream {
+    fn our_stream(&self, expects: ReplyFrom, message: &Message) -> Option<PubAck> {
+        if expects != ReplyFrom::Stream {
             return None;
         }
         PubAck::read(&message.payload).filter(|ack| ack.stream == self.stream)
@@ -202,14 +202,14 @@ impl Inbox {
         let waiters = std::mem::take(&mut *self.lock());
         let count = waiters.len();
         for (_, waiter) in waiters {
-            let _ = waiter.tx.send(Settled::Lost);
+            let _ = waiter.tx.send(Completion::Lost);
         }
         count
     }
 
     /// Releases the waiters that expect this kind of reply.
-    pub(super) fn release(&self, expects: Expects) {
-        self.end(|waiter| waiter.expects == expects, |_| Settled::Lost);
+    pub(super) fn release(&self, expects: ReplyFrom) {
+        self.end(|waiter| waiter.expects == expects, |_| Completion::Lost);
     }
 
     /// Releases the waiters whose request the server has denied: those that asked on this subject, and the
@@ -217,10 +217,10 @@ impl Inbox {
     pub(super) fn deny(&self, subject: &str) {
         let own = self.parse(subject).map(|(_, token)| token);
         let denied = |waiter: &Waiter| Some(waiter.token) == own || waiter.asked.as_str() == subject;
-        self.end(denied, Settled::Denied);
+        self.end(denied, Completion::Denied);
     }
 
-    fn end(&self, which: impl Fn(&Waiter) -> bool, how: impl Fn(Subject) -> Settled) {
+    fn end(&self, which: impl Fn(&Waiter) -> bool, how: impl Fn(Subject) -> Completion) {
         let mut waiters = self.lock();
         let keys: Vec<usize> =
             waiters.iter().filter(|(_, waiter)| which(waiter)).map(|(key, _)| key).collect();
@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     /// How the wait has ended, if it has.
-    fn settled(pending: &mut PendingReply) -> Option<Settled> {
+    fn settled(pending: &mut PendingReply) -> Option<Completion> {
         pending.now_or_never()
     }
 
@@ -316,11 +316,11 @@ mod tests {
     #[test]
     fn a_dropped_call_leaves_nothing_behind_and_its_late_reply_is_counted() {
         let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let pending = inbox.wait("a".into(), Expects::Service);
+        let pending = inbox.wait("a".into(), ReplyFrom::Service);
         let subject = pending.subject();
         drop(pending);
         assert_eq!(inbox.counts().waiting, 0);
-        let second = inbox.wait("a".into(), Expects::Service);
+        let second = inbox.wait("a".into(), ReplyFrom::Service);
         inbox.settle(message(subject, true, "{}"));
         assert_eq!(inbox.counts(), InboxCounts { waiting: 1, late: 1, ..InboxCounts::default() });
         drop(second);
@@ -329,13 +329,13 @@ mod tests {
     #[test]
     fn only_a_reply_of_our_service_settles_a_call() {
         let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let mut pending = inbox.wait("a".into(), Expects::Service);
+        let mut pending = inbox.wait("a".into(), ReplyFrom::Service);
         inbox.settle(message(pending.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
         inbox.settle(message(pending.subject(), false, "{}"));
         assert!(settled(&mut pending).is_none());
         assert_eq!(inbox.counts().foreign, 2);
         inbox.settle(message(pending.subject(), true, "{}"));
-        assert!(matches!(settled(&mut pending), Some(Settled::Answer(_))));
+        assert!(matches!(settled(&mut pending), Some(Completion::Answer(_))));
     }
 
     #[test]
@@ -358,10 +358,10 @@ mod tests {
             (false, Some(&other), false),
             (false, None, true),
         ] {
-            let mut pending = inbox.wait_for_operation("a".into(), Expects::Stream, &id, named);
+            let mut pending = inbox.wait_for_operation("a".into(), ReplyFrom::Stream, &id, named);
             inbox.settle(answer(&pending, names.map(ToString::to_string).as_deref()));
             assert_eq!(
-                matches!(settled(&mut pending), Some(Settled::Answer(_))),
+                matches!(settled(&mut pending), Some(Completion::Answer(_))),
                 settles,
                 "{named} {names:?}"
             );
@@ -372,23 +372,23 @@ mod tests {
     #[test]
     fn only_our_own_stream_settles_an_event_and_nothing_else() {
         let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let mut event = inbox.wait("a".into(), Expects::Stream);
-        let mut query = inbox.wait("b".into(), Expects::Service);
+        let mut event = inbox.wait("a".into(), ReplyFrom::Stream);
+        let mut query = inbox.wait("b".into(), ReplyFrom::Service);
         inbox.settle(message(event.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
         inbox.settle(message(query.subject(), false, r#"{"stream":"SHOP","seq":1}"#));
         assert!(settled(&mut event).is_none() && settled(&mut query).is_none());
         assert_eq!(inbox.counts().foreign, 2);
         inbox.settle(message(event.subject(), false, r#"{"stream":"SHOP","seq":7}"#));
-        assert!(matches!(settled(&mut event), Some(Settled::Stored(ack)) if ack.seq == 7));
+        assert!(matches!(settled(&mut event), Some(Completion::Stored(ack)) if ack.seq == 7));
     }
 
     #[test]
     fn a_service_that_is_lost_releases_nobody_who_waits_for_the_stream() {
         let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let mut event = inbox.wait("a".into(), Expects::Stream);
-        let mut query = inbox.wait("b".into(), Expects::Service);
-        inbox.release(Expects::Service);
-        assert!(matches!(settled(&mut query), Some(Settled::Lost)));
+        let mut event = inbox.wait("a".into(), ReplyFrom::Stream);
+        let mut query = inbox.wait("b".into(), ReplyFrom::Service);
+        inbox.release(ReplyFrom::Service);
+        assert!(matches!(settled(&mut query), Some(Completion::Lost)));
         assert!(settled(&mut event).is_none());
         assert_eq!(inbox.counts().waiting, 1);
     }
@@ -396,22 +396,22 @@ mod tests {
     #[test]
     fn a_denial_ends_the_waiting_on_its_subject_and_on_no_other() {
         let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let mut denied = inbox.wait("a".into(), Expects::Stream);
-        let mut other = inbox.wait("a.b".into(), Expects::Stream);
-        let mut own = inbox.wait("ourselves".into(), Expects::Anybody);
+        let mut denied = inbox.wait("a".into(), ReplyFrom::Stream);
+        let mut other = inbox.wait("a.b".into(), ReplyFrom::Stream);
+        let mut own = inbox.wait("ourselves".into(), ReplyFrom::Anybody);
         inbox.deny("a");
         inbox.deny(&own.subject());
-        assert!(matches!(settled(&mut denied), Some(Settled::Denied(_))));
-        assert!(matches!(settled(&mut own), Some(Settled::Denied(_))));
+        assert!(matches!(settled(&mut denied), Some(Completion::Denied(_))));
+        assert!(matches!(settled(&mut own), Some(Completion::Denied(_))));
         assert!(settled(&mut other).is_none());
     }
 
     #[test]
     fn a_lost_connection_releases_every_waiter_at_once() {
         let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let mut all: Vec<_> = (0..500).map(|_| inbox.wait("a".into(), Expects::Service)).collect();
+        let mut all: Vec<_> = (0..500).map(|_| inbox.wait("a".into(), ReplyFrom::Service)).collect();
         assert_eq!(inbox.release_all(), 500);
-        assert!(all.iter_mut().all(|t| matches!(settled(t), Some(Settled::Lost))));
+        assert!(all.iter_mut().all(|t| matches!(settled(t), Some(Completion::Lost))));
         assert_eq!(inbox.counts().waiting, 0);
     }
 }

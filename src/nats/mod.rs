@@ -16,12 +16,12 @@
 pub(crate) mod barrier;
 mod connect;
 mod connection;
+pub(crate) mod connection_log;
 pub(crate) mod failure;
 mod future;
 mod inbox;
 pub(crate) mod keys;
 mod look;
-pub(crate) mod losses;
 pub(crate) mod names;
 mod others;
 mod patience;
@@ -58,10 +58,10 @@ pub use connect::{ConnectError, NatsOptions, is_subject, redact};
 pub use future::NatsFuture;
 use future::Sent;
 pub use inbox::InboxCounts;
-use inbox::{Expects, Inbox};
+use inbox::{Inbox, ReplyFrom};
 use names::Names;
 use pending::PendingReply;
-use status::{Health, Way};
+use status::{Health, Route};
 pub use status::{Mode, Recognition, Status};
 
 use crate::error::{Cause, Code, Error};
@@ -212,7 +212,7 @@ impl<O: Operation> NatsService<O> {
         request.head.check_deadline()?;
         request.head.check(shared.future_tolerance, shared.past_tolerance)?;
         let payload = request.op.payload()?;
-        let key = (way == Way::Stream && shared.health.keyed())
+        let key = (way == Route::Stream && shared.health.keyed())
             .then(|| keys::key(&request.head.id, spec.name, payload));
         let sent = Sent { way, keyed: key.is_some() };
         let payload = wire::stamped(payload, spec, request.head.occurred_at);
@@ -230,13 +230,13 @@ impl<O: Operation> NatsService<O> {
         let subject = subject.clone();
         let mut headers = wire::head_to_headers(&request.head);
         let expects = match way {
-            Way::Service => Expects::Service,
-            Way::Stream => {
+            Route::Service => ReplyFrom::Service,
+            Route::Stream => {
                 headers.insert(wire::EXPECTED_STREAM, shared.stream.clone());
                 if let Some(key) = key {
                     headers.insert(wire::ID, key);
                 }
-                Expects::Stream
+                ReplyFrom::Stream
             }
         };
         let pending = shared.inbox.wait_for_operation(

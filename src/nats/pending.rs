@@ -10,7 +10,7 @@ use async_nats::{Client, Subject};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::inbox::{Expects, Inbox, Settled};
+use super::inbox::{Completion, Inbox, ReplyFrom};
 
 /// The future of a reply: how the wait for it ends. It has a slot in the inbox from its creation on; the slot is freed when
 /// the reply is settled, or when this is dropped. Cancel safe.
@@ -19,7 +19,7 @@ pub(super) struct PendingReply {
     inbox: Arc<Inbox>,
     key: usize,
     token: u64,
-    settled: oneshot::Receiver<Settled>,
+    settled: oneshot::Receiver<Completion>,
 }
 
 impl PendingReply {
@@ -27,7 +27,7 @@ impl PendingReply {
         inbox: Arc<Inbox>,
         key: usize,
         token: u64,
-        settled: oneshot::Receiver<Settled>,
+        settled: oneshot::Receiver<Completion>,
     ) -> Self {
         Self { inbox, key, token, settled }
     }
@@ -37,9 +37,9 @@ impl PendingReply {
         client: &Client,
         inbox: &Arc<Inbox>,
         subject: Subject,
-        expects: Expects,
+        expects: ReplyFrom,
         question: Bytes,
-    ) -> Option<Settled> {
+    ) -> Option<Completion> {
         let pending = inbox.wait(subject.clone(), expects);
         client.publish_with_reply(subject, pending.subject(), question).await.ok()?;
         Some(pending.await)
@@ -57,10 +57,10 @@ impl PendingReply {
 }
 
 impl Future for PendingReply {
-    type Output = Settled;
+    type Output = Completion;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Settled> {
-        Pin::new(&mut self.settled).poll(cx).map(|settled| settled.unwrap_or(Settled::Lost))
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Completion> {
+        Pin::new(&mut self.settled).poll(cx).map(|settled| settled.unwrap_or(Completion::Lost))
     }
 }
 
@@ -80,11 +80,11 @@ mod tests {
     fn a_wait_that_is_interrupted_loses_no_reply_and_one_that_is_given_up_leaves_no_slot() {
         let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
         let mut cx = Context::from_waker(Waker::noop());
-        let mut pending = inbox.wait("a".into(), Expects::Service);
+        let mut pending = inbox.wait("a".into(), ReplyFrom::Service);
         assert!(Pin::new(&mut pending).poll(&mut cx).is_pending());
         inbox.deny("a");
-        assert!(matches!(Pin::new(&mut pending).poll(&mut cx), Poll::Ready(Settled::Denied(_))));
-        let mut given_up = inbox.wait("a".into(), Expects::Service);
+        assert!(matches!(Pin::new(&mut pending).poll(&mut cx), Poll::Ready(Completion::Denied(_))));
+        let mut given_up = inbox.wait("a".into(), ReplyFrom::Service);
         assert!(Pin::new(&mut given_up).poll(&mut cx).is_pending());
         assert_eq!(inbox.counts().waiting, 1);
         drop((pending, given_up));

@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
-use super::inbox::{Expects, Inbox, Settled};
+use super::inbox::{Completion, Inbox, ReplyFrom};
 use super::keys;
 use super::names::Names;
 use super::patience::Patience;
 use super::pending::PendingReply;
 use super::status::{Health, Mode, Recognition};
-use super::stored::{self, Found};
+use super::stored::{self, StreamMatch};
 use super::wire;
 
 /// The pause between pings that are answered.
@@ -34,7 +34,7 @@ const LATE: u32 = 3;
 /// The service's reply to a ping.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Word {
+struct PingReply {
     mode: String,
     stream: String,
     /// The header from which the service reads an operation's id, if it knows more than the stream's.
@@ -63,7 +63,7 @@ pub(super) struct Probe {
     unanswered: u32,
     round: u32,
     late: u32,
-    last: Option<Found>,
+    last: Option<StreamMatch>,
 }
 
 impl Probe {
@@ -127,10 +127,10 @@ impl Probe {
             (settled, begun.elapsed())
         };
         let ping = async {
-            let (settled, took) = ask(&self.ping, Expects::Service, self.sighted()).await;
+            let (settled, took) = ask(&self.ping, ReplyFrom::Service, self.sighted()).await;
             let was_heard = settled.is_some();
             let word = match settled {
-                Some(Settled::Answer(answer)) => self.read(&answer),
+                Some(Completion::Answer(answer)) => self.read(&answer),
                 _ => None,
             };
             // Evaluated before the service counts as found, because that is what lets requests through.
@@ -147,13 +147,14 @@ impl Probe {
                 }
                 None => {
                     self.health.found(Recognition::Absent);
-                    self.inbox.release(Expects::Service);
+                    self.inbox.release(ReplyFrom::Service);
                 }
             }
             (word, was_heard.then_some(took))
         };
-        let stream =
-            async { if look { Some(ask(&self.look, Expects::Anybody, Bytes::new()).await.0) } else { None } };
+        let stream = async {
+            if look { Some(ask(&self.look, ReplyFrom::Anybody, Bytes::new()).await.0) } else { None }
+        };
         let server = async {
             tokio::select! {
                 biased;
@@ -177,14 +178,14 @@ impl Probe {
         match looked {
             None if may_look => {}
             None => self.health.stream_of(word.as_ref().and_then(|(_, stream, _)| stream.clone())),
-            Some(Some(Settled::Answer(answer))) => {
+            Some(Some(Completion::Answer(answer))) => {
                 self.late = 0;
                 let found = stored::found(&self.names.service, &answer);
                 self.health.found_stream(found, &mut self.last);
             }
-            Some(Some(Settled::NobodyThere)) => self.health.stream_of(None),
+            Some(Some(Completion::NobodyThere)) => self.health.stream_of(None),
             // The server denies looking at the stream: treated like a server without JetStream.
-            Some(Some(Settled::Denied(_))) => {
+            Some(Some(Completion::Denied(_))) => {
                 self.health.stream_of(word.as_ref().and_then(|(_, stream, _)| stream.clone()));
             }
             Some(_) => {
@@ -210,9 +211,9 @@ impl Probe {
     }
 
     /// What a ping's answer says about the service, and about the database of its stream if it works on ours.
-    fn read(&self, answer: &Message) -> Option<(Recognition, Option<String>, Word)> {
+    fn read(&self, answer: &Message) -> Option<(Recognition, Option<String>, PingReply)> {
         let database = wire::database(answer)?.to_owned();
-        let word: Word = serde_json::from_slice(&answer.payload).unwrap_or_default();
+        let word: PingReply = serde_json::from_slice(&answer.payload).unwrap_or_default();
         let mode = Mode::named(&word.mode).unwrap_or_default();
         let understood = keys::understood(&word.id_header);
         self.health.set_keyed(understood);
@@ -224,11 +225,11 @@ impl Probe {
 
     /// A round trip to this client's own inbox, made only if no reply has come for a while. A denial is an
     /// answer too; after one, a subject without subscribers is used instead.
-    async fn echo(&self) -> Option<Settled> {
+    async fn echo(&self) -> Option<Completion> {
         if self.health.denies(self.inbox.prefix()) {
-            return self.ask(&self.nobody, Expects::Anybody, Bytes::new()).await;
+            return self.ask(&self.nobody, ReplyFrom::Anybody, Bytes::new()).await;
         }
-        let pending = self.inbox.wait("our own inbox".into(), Expects::Anybody);
+        let pending = self.inbox.wait("our own inbox".into(), ReplyFrom::Anybody);
         self.client.publish(pending.subject(), "".into()).await.ok()?;
         Some(pending.await)
     }
@@ -241,7 +242,7 @@ impl Probe {
         serde_json::json!({ "others_answer": self.inbox.answered_by_someone_else() }).to_string().into()
     }
 
-    async fn ask(&self, subject: &Subject, expects: Expects, payload: Bytes) -> Option<Settled> {
+    async fn ask(&self, subject: &Subject, expects: ReplyFrom, payload: Bytes) -> Option<Completion> {
         PendingReply::to(&self.client, &self.inbox, subject.clone(), expects, payload).await
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use super::stored::Found;
+use super::stored::StreamMatch;
 use crate::error::{Cause, Code};
 use crate::health::{self, Database};
 use crate::operation::Kind;
@@ -171,7 +171,7 @@ impl Status {
 
 /// Where a request is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Route {
     /// To the service, which answers.
     Service,
     /// To the service's stream, which stores the event.
@@ -341,11 +341,11 @@ impl Health {
     }
 
     /// Where a request of this kind may be sent. Takes no lock.
-    pub(super) fn way(&self, kind: Kind) -> Result<Way, Cause> {
+    pub(super) fn way(&self, kind: Kind) -> Result<Route, Cause> {
         let gate = if kind == Kind::Event { &self.events } else { &self.others };
         match gate.load(Ordering::Acquire) {
-            SERVICE => Ok(Way::Service),
-            STREAM => Ok(Way::Stream),
+            SERVICE => Ok(Route::Service),
+            STREAM => Ok(Route::Stream),
             DISCONNECTED => Err(self.disconnected()),
             gate => Err(Cause::new(Code::UNAVAILABLE, reason(gate))),
         }
@@ -402,7 +402,7 @@ impl Health {
     }
 
     /// Records the result of looking for the stream on a live connection.
-    pub(super) fn found_stream(&self, stream: Option<Found>, last: &mut Option<Found>) {
+    pub(super) fn found_stream(&self, stream: Option<StreamMatch>, last: &mut Option<StreamMatch>) {
         if let Some(found) = stream.as_ref().filter(|found| last.as_ref() != Some(found)) {
             // A stream that was created again starts at sequence 1: waiting for an old number would never
             // end.
@@ -431,10 +431,10 @@ impl Health {
     }
 
     /// Records that a request found no responders: further requests are refused until a ping succeeds.
-    pub(super) fn nobody_there(&self, way: Way) {
+    pub(super) fn no_responders(&self, way: Route) {
         match way {
-            Way::Service => self.found(Recognition::Absent),
-            Way::Stream => self.stream_of(None),
+            Route::Service => self.found(Recognition::Absent),
+            Route::Stream => self.stream_of(None),
         }
         self.recheck.notify_one();
     }
@@ -463,7 +463,7 @@ impl Health {
                     "two database services on different databases answer on NATS; stop one of them"
                 );
             }
-            self.nobody_there(Way::Service);
+            self.no_responders(Route::Service);
         }
         same
     }

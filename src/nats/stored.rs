@@ -13,13 +13,13 @@ const STORE_FAILED: u64 = 10077;
 /// description is not ours. (Stream metadata would be the natural place, but servers before 2.10 do not have
 /// it.)
 #[must_use]
-pub fn mark(service: &str, database: &str) -> String {
+pub fn stream_tag(service: &str, database: &str) -> String {
     format!("{service} database {database}")
 }
 
-/// The database named in a description written by [`mark`].
+/// The database named in a description written by [`stream_tag`].
 #[must_use]
-pub fn marked<'a>(service: &str, description: &'a str) -> Option<&'a str> {
+pub fn tagged_database<'a>(service: &str, description: &'a str) -> Option<&'a str> {
     description.strip_prefix(service)?.strip_prefix(" database ").filter(|id| !id.is_empty())
 }
 
@@ -97,7 +97,7 @@ struct State {
 
 /// Our stream, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct StreamMatch {
     /// The database whose events the stream holds.
     pub(super) database: String,
     /// When the stream was created. A stream that is created again starts at sequence 1 again.
@@ -105,10 +105,10 @@ pub(super) struct Found {
 }
 
 /// Our stream, if the reply describes one whose events are going to be applied.
-pub(super) fn found(service: &str, message: &Message) -> Option<Found> {
+pub(super) fn found(service: &str, message: &Message) -> Option<StreamMatch> {
     let info: Info = serde_json::from_slice(&message.payload).ok()?;
-    let database = marked(service, &info.config.description)?.to_owned();
-    (info.state.consumer_count > 0).then_some(Found { database, created: info.created })
+    let database = tagged_database(service, &info.config.description)?.to_owned();
+    (info.state.consumer_count > 0).then_some(StreamMatch { database, created: info.created })
 }
 
 #[cfg(test)]
@@ -135,9 +135,9 @@ mod tests {
 
     #[test]
     fn a_stream_without_our_mark_is_somebody_elses() {
-        assert_eq!(marked("shop.db", &mark("shop.db", "abc")), Some("abc"));
+        assert_eq!(tagged_database("shop.db", &stream_tag("shop.db", "abc")), Some("abc"));
         for foreign in ["", "abc", "shop.db database ", "shop.other database abc"] {
-            assert_eq!(marked("shop.db", foreign), None, "{foreign}");
+            assert_eq!(tagged_database("shop.db", foreign), None, "{foreign}");
         }
     }
 }

@@ -53,9 +53,9 @@ pub trait Apply: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 
     /// Name, subject, kind: an event or a call.
     const SPEC: super::Spec;
     /// As of [`Definition`](super::Definition::SWEEPS).
-    const SWEEPS: &'static [super::Sweep] = &[];
+    const SWEEPS: &'static [super::RetentionRule] = &[];
     /// As of [`Definition`](super::Definition::CHECKS).
-    const CHECKS: &'static [super::Check] = &[];
+    const CHECKS: &'static [super::Invariant] = &[];
 
     /// Applies one request.
     ///
@@ -80,8 +80,8 @@ pub trait Apply: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 
 impl<T: Apply> super::Definition for T {
     type Answer = T::Answer;
     const SPEC: super::Spec = T::SPEC;
-    const SWEEPS: &'static [super::Sweep] = T::SWEEPS;
-    const CHECKS: &'static [super::Check] = T::CHECKS;
+    const SWEEPS: &'static [super::RetentionRule] = T::SWEEPS;
+    const CHECKS: &'static [super::Invariant] = T::CHECKS;
     const APPLY: Option<ApplyFn> = Some(apply_payload::<T>);
 
     fn check(&self) -> Result<(), super::Invalid> {

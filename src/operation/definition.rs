@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{ApplyFn, Check, Dialect, Invalid, MAX_PAYLOAD, Operation, Spec, Sweep};
+use super::{ApplyFn, Dialect, Invalid, Invariant, MAX_PAYLOAD, Operation, RetentionRule, Spec};
 
 /// One operation: everything about it, in one file.
 pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -39,10 +39,10 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// error `not_found`.
     const ANSWER: &'static str = "";
     /// What is kept for a time only, of the tables that this operation is the keeper of.
-    const SWEEPS: &'static [Sweep] = &[];
+    const SWEEPS: &'static [RetentionRule] = &[];
     /// How its tables must be, for `verify`: derived columns worked out again, and for each request that was
     /// applied its effect.
-    const CHECKS: &'static [Check] = &[];
+    const CHECKS: &'static [Invariant] = &[];
     /// What of this PostgreSQL is told otherwise, and which rows it shares with others there.
     const POSTGRES: Dialect = Dialect::SAME;
 
@@ -60,11 +60,11 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
 }
 
 /// An operation that an enum of operations knows: lets the typed client take the answer out again.
-pub trait Member: Definition {
+pub trait OperationOf: Definition {
     /// The set that it belongs to.
-    type Whole: Operation + From<Self>;
+    type Set: Operation + From<Self>;
     /// This operation's answer, if it is one.
-    fn answer(whole: <Self::Whole as Operation>::Answer) -> Option<Self::Answer>;
+    fn answer(whole: <Self::Set as Operation>::Answer) -> Option<Self::Answer>;
 }
 
 /// The answer of an operation that has nothing to say: `{}`.

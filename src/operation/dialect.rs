@@ -1,6 +1,6 @@
 //! What an operation says to PostgreSQL where that is not what it says to SQLite.
 
-use super::{Check, Sweep};
+use super::{Invariant, RetentionRule};
 
 /// Which rows an operation shares with others, and so which writers wait for each other.
 ///
@@ -50,8 +50,8 @@ pub enum Keys {
 pub struct Dialect {
     pub(crate) statements: Option<&'static [&'static str]>,
     pub(crate) answer: Option<&'static str>,
-    pub(crate) sweeps: Option<&'static [Sweep]>,
-    pub(crate) checks: Option<&'static [Check]>,
+    pub(crate) sweeps: Option<&'static [RetentionRule]>,
+    pub(crate) checks: Option<&'static [Invariant]>,
     pub(crate) keys: Keys,
 }
 
@@ -75,13 +75,13 @@ impl Dialect {
 
     /// With these sweeps, of the same names and times.
     #[must_use]
-    pub const fn sweeps(self, sweeps: &'static [Sweep]) -> Self {
+    pub const fn sweeps(self, sweeps: &'static [RetentionRule]) -> Self {
         Self { sweeps: Some(sweeps), ..self }
     }
 
     /// With these checks.
     #[must_use]
-    pub const fn checks(self, checks: &'static [Check]) -> Self {
+    pub const fn checks(self, checks: &'static [Invariant]) -> Self {
         Self { checks: Some(checks), ..self }
     }
 

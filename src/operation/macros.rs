@@ -57,8 +57,8 @@ macro_rules! operations {
                 }
             }
 
-            impl $crate::operation::Member for $ty {
-                type Whole = $op;
+            impl $crate::operation::OperationOf for $ty {
+                type Set = $op;
                 #[allow(unreachable_patterns)]
                 fn answer(whole: $answer) -> Option<Self::Answer> {
                     match whole {
@@ -71,15 +71,15 @@ macro_rules! operations {
         )+
 
         const _: () = {
-            use $crate::operation::{ApplyFn, Check, Definition, Dialect, Invalid, Migration, Operation, Persist, Spec, Sweep};
+            use $crate::operation::{ApplyFn, Invariant, Definition, Dialect, Invalid, Migration, Operation, Persist, Spec, RetentionRule};
 
             impl Persist for $op {
                 const MIGRATIONS: &'static [Migration] = $migrations;
                 const STATEMENTS: &'static [&'static [&'static str]] = &[$(<$ty as Definition>::STATEMENTS),+];
                 const ANSWERS: &'static [&'static str] = &[$(<$ty as Definition>::ANSWER),+];
                 const APPLY: &'static [Option<ApplyFn>] = &[$(<$ty as Definition>::APPLY),+];
-                const SWEEPS: &'static [&'static [Sweep]] = &[$(<$ty as Definition>::SWEEPS),+];
-                const CHECKS: &'static [&'static [Check]] = &[$(<$ty as Definition>::CHECKS),+];
+                const SWEEPS: &'static [&'static [RetentionRule]] = &[$(<$ty as Definition>::SWEEPS),+];
+                const CHECKS: &'static [&'static [Invariant]] = &[$(<$ty as Definition>::CHECKS),+];
                 $(const POSTGRES_MIGRATIONS: &'static [Migration] = $postgres;)?
                 const POSTGRES: &'static [Dialect] = &[$(<$ty as Definition>::POSTGRES),+];
             }

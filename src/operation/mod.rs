@@ -43,14 +43,14 @@ use crate::cause::{Cause, Code};
 #[cfg(feature = "sqlite")]
 pub use apply::Apply;
 pub use apply::{ApplyError, ApplyFn};
-pub use definition::{Definition, Done, Forwarded, Member};
+pub use definition::{Definition, Done, Forwarded, OperationOf};
 #[cfg(feature = "sqlite")]
 pub(crate) use definition::{decode, encode_json};
 pub use dialect::{Dialect, Keys};
 pub use migration::Migration;
 pub use spec::{Kind, Spec};
 pub use tx::Tx;
-pub use upkeep::{Check, Sweep};
+pub use upkeep::{Invariant, RetentionRule};
 #[cfg(feature = "sqlite")]
 pub(crate) use validate::validate_set;
 
@@ -159,9 +159,9 @@ pub trait Persist: Operation {
     /// How each operation without statements is applied; see [`Apply`].
     const APPLY: &'static [Option<ApplyFn>];
     /// What each operation keeps for a time only; see [`Definition::SWEEPS`].
-    const SWEEPS: &'static [&'static [Sweep]];
+    const SWEEPS: &'static [&'static [RetentionRule]];
     /// What each operation knows of how its tables must be; see [`Definition::CHECKS`].
-    const CHECKS: &'static [&'static [Check]];
+    const CHECKS: &'static [&'static [Invariant]];
     /// The tables on PostgreSQL: the same statements, if nothing else is said.
     const POSTGRES_MIGRATIONS: &'static [Migration] = Self::MIGRATIONS;
     /// What each operation says otherwise there; see [`Definition::POSTGRES`].

@@ -97,11 +97,11 @@
 //! #     const STATEMENTS: &'static [&'static [&'static str]] = &[&["DELETE FROM t WHERE id IN (SELECT id FROM new)"]];
 //! #     const ANSWERS: &'static [&'static str] = &[""];
 //! #     const APPLY: &'static [Option<eitherway::operation::ApplyFn>] = &[None];
-//! #     const SWEEPS: &'static [&'static [eitherway::operation::Sweep]] = &[&[]];
-//! #     const CHECKS: &'static [&'static [eitherway::operation::Check]] = &[&[]];
+//! #     const SWEEPS: &'static [&'static [eitherway::operation::RetentionRule]] = &[&[]];
+//! #     const CHECKS: &'static [&'static [eitherway::operation::Invariant]] = &[&[]];
 //! # }
 //! async fn open(options: &eitherway::sql::SqliteOptions) {
-//!     let _ = eitherway::sql::SqlxService::<Op>::open(options).await;
+//!     let _ = eitherway::sql::SqlService::<Op>::open(options).await;
 //! }
 //! fn main() { drop(open(&"sqlite://a.db".parse().unwrap())); }
 //! ```

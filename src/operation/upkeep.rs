@@ -8,7 +8,7 @@ use std::time::Duration;
 /// only read, `remove` in short transactions of the writer, over some of the keys at a time. Another process may
 /// sweep at the same time: `remove` takes what is still there.
 #[derive(Clone, Copy, Debug)]
-pub struct Sweep {
+pub struct RetentionRule {
     /// The name under which its time is set. Several sweeps may share one.
     pub name: &'static str,
     /// How long rows are kept by default.
@@ -21,10 +21,10 @@ pub struct Sweep {
     /// `sweep` and `known` as above. The last one changes something if, and only if, something was removed.
     pub remove: &'static [&'static str],
     /// How many keys are removed in one transaction. Choose it so that one takes a few milliseconds.
-    pub at_once: usize,
+    pub batch_size: usize,
 }
 
-impl Sweep {
+impl RetentionRule {
     /// Rows that are kept for this many hours.
     #[must_use]
     pub const fn hours(
@@ -33,19 +33,19 @@ impl Sweep {
         find: &'static str,
         remove: &'static [&'static str],
     ) -> Self {
-        Self { name, keep: Duration::from_secs(hours * 3600), find, remove, at_once: 200 }
+        Self { name, keep: Duration::from_secs(hours * 3600), find, remove, batch_size: 200 }
     }
 
     /// The same with this many keys in a transaction.
     #[must_use]
-    pub const fn at_once(self, at_once: usize) -> Self {
-        Self { at_once, ..self }
+    pub const fn batch_size(self, batch_size: usize) -> Self {
+        Self { batch_size, ..self }
     }
 }
 
 /// What a table must hold, worked out again from what it is derived from.
 #[derive(Clone, Copy, Debug)]
-pub struct Check {
+pub struct Invariant {
     /// The name of what is checked, usually the table.
     pub name: &'static str,
     /// One `SELECT` of four columns: what it is about (the row's key), which column, the value found, the value
@@ -54,7 +54,7 @@ pub struct Check {
     pub sql: &'static str,
 }
 
-impl Check {
+impl Invariant {
     /// A check of this name, by this query.
     #[must_use]
     pub const fn new(name: &'static str, sql: &'static str) -> Self {

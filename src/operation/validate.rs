@@ -1,6 +1,6 @@
 //! What the compiler refuses: operations that could be taken for each other, or would have no effect.
 
-use super::{Check, Kind, Persist, Spec, Sweep};
+use super::{Invariant, Kind, Persist, RetentionRule, Spec};
 
 /// Fails to compile where a set of operations, made by [`operations!`](crate::operations) or by hand, is none.
 ///
@@ -78,7 +78,7 @@ const fn validate_parts(spec: &Spec, statements: bool, applies: bool, answers: b
 }
 
 /// The same for what a database does by itself: a sweep has a name and removes something, a check has no parameters.
-const fn validate_upkeep(sweeps: &[&[Sweep]], checks: &[&[Check]]) {
+const fn validate_upkeep(sweeps: &[&[RetentionRule]], checks: &[&[Invariant]]) {
     let mut i = 0;
     while i < sweeps.len() {
         let mut j = 0;

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use tokio::sync::oneshot;
 
-use super::entry::Put;
+use super::entry::NewEntry;
 use super::store;
 use crate::error::{Cause, Code};
 
@@ -20,17 +20,17 @@ pub(super) type Waiter = oneshot::Sender<Result<(), Cause>>;
 /// What is waiting, taken together.
 #[derive(Default)]
 pub(super) struct Batch {
-    pub(super) puts: Vec<Put>,
+    pub(super) puts: Vec<NewEntry>,
     /// Who waits for each of `puts`; several, if the same request came more than once.
     waiting: Vec<Vec<Waiter>>,
     by_id: HashMap<String, usize>,
     /// Who used the id of one of `puts` for something else.
-    rivals: Vec<(usize, Waiter)>,
+    id_conflicts: Vec<(usize, Waiter)>,
     bytes: u64,
 }
 
 impl Batch {
-    pub(super) fn add(&mut self, put: Put, waiter: Waiter) {
+    pub(super) fn add(&mut self, put: NewEntry, waiter: Waiter) {
         self.bytes += store::bytes(&put);
         match self.by_id.entry(put.id.clone()) {
             Entry::Vacant(place) => {
@@ -43,7 +43,7 @@ impl Batch {
                 if self.puts[first].same(&put) {
                     self.waiting[first].push(waiter);
                 } else {
-                    self.rivals.push((first, waiter));
+                    self.id_conflicts.push((first, waiter));
                 }
             }
         }
@@ -55,7 +55,7 @@ impl Batch {
 
     /// Tells all waiters. A waiter that is gone is no reason to stop.
     pub(super) fn tell(self, outcomes: &[Result<(), Cause>]) {
-        for (first, waiter) in self.rivals {
+        for (first, waiter) in self.id_conflicts {
             // The id is taken only if the first one took it; otherwise this one has failed with it.
             let _ = waiter.send(outcomes[first].clone().and_then(|()| Err(id_reused())));
         }

@@ -12,7 +12,7 @@ use crate::request::{Head, OpId, Request, Trace};
 
 /// An event to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Put {
+pub(super) struct NewEntry {
     pub(super) id: String,
     pub(super) operation: &'static str,
     pub(super) occurred_at: i64,
@@ -21,7 +21,7 @@ pub(super) struct Put {
     pub(super) payload: String,
 }
 
-impl Put {
+impl NewEntry {
     /// The event as it is kept.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Put {
 
 /// An event that waits.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct StoredEntry {
     pub(super) seq: i64,
     pub(super) id: String,
     pub(super) operation: String,
@@ -60,7 +60,7 @@ pub(super) struct Entry {
     pub(super) taken_at: i64,
 }
 
-impl Entry {
+impl StoredEntry {
     /// A row of the table.
     pub(super) fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
         Ok(Self {

@@ -27,7 +27,7 @@ pub struct Listing {
     pub waiting: u64,
     /// Events that the database refused.
     pub refused: u64,
-    /// Events that waited for longer than [`OFFERED`](super::OFFERED).
+    /// Events that waited for longer than [`MAX_REPLAY_AGE`](super::MAX_REPLAY_AGE).
     pub expired: u64,
     /// When the oldest one that waits was taken, in unix milliseconds.
     pub oldest: Option<i64>,

@@ -41,16 +41,16 @@ use tower::Service;
 pub use error::OutboxError;
 pub use future::OutboxFuture;
 pub use list::{Listing, Refusal, Rows, list};
-pub use options::{OFFERED, OutboxOptions};
+pub use options::{MAX_REPLAY_AGE, OutboxOptions};
 pub use replay::Replayer;
-pub use round::{Replayed, Round};
+pub use round::{ReplayPass, Replayed};
 
 use crate::error::{Cause, Code, Error};
 use crate::namespace::Namespace;
 use crate::operation::{Kind, Operation};
 use crate::reply::Reply;
 use crate::request::Request;
-use entry::{Entry, Put};
+use entry::{NewEntry, StoredEntry};
 use writer::Item;
 
 /// Keeps events in a file until a path returns. A path of its own: answers [`Ack::Stored`](crate::Ack::Stored) by way of
@@ -91,7 +91,7 @@ pub struct Counts {
     pub waiting: u64,
     /// Events that the database refused.
     pub refused: u64,
-    /// Events that waited for longer than [`OFFERED`].
+    /// Events that waited for longer than [`MAX_REPLAY_AGE`].
     pub expired: u64,
     /// What all of them need.
     pub bytes: u64,
@@ -124,7 +124,7 @@ pub enum Which {
 pub struct Retried {
     /// Events that wait again.
     pub waiting: u64,
-    /// Events that were taken longer ago than [`OFFERED`]: they stay set aside.
+    /// Events that were taken longer ago than [`MAX_REPLAY_AGE`]: they stay set aside.
     pub too_old: u64,
 }
 
@@ -193,7 +193,7 @@ impl<O> OutboxService<O> {
     }
 
     /// Puts what was refused back to what waits, to be offered again under the same id, behind what waits already: all of it,
-    /// or the event of this id. What is older than [`OFFERED`], counted from when it was first taken, stays where it is. A
+    /// or the event of this id. What is older than [`MAX_REPLAY_AGE`], counted from when it was first taken, stays where it is. A
     /// call that is dropped may have done it.
     ///
     /// # Errors
@@ -220,19 +220,19 @@ impl<O> OutboxService<O> {
     }
 
     /// The oldest events behind a number that were taken after a time.
-    async fn next(&self, after: i64, horizon: i64, most: u32) -> Result<Vec<Entry>, Cause> {
+    async fn next(&self, after: i64, horizon: i64, most: u32) -> Result<Vec<StoredEntry>, Cause> {
         self.ask(|told| Item::Next(after, horizon, most, told)).await
     }
 
     /// Removes events that a path has taken.
-    async fn forget(&self, entries: &[Entry]) -> Result<(), Cause> {
+    async fn forget(&self, entries: &[StoredEntry]) -> Result<(), Cause> {
         let seqs = entries.iter().map(|entry| entry.seq).collect();
-        let bytes = entries.iter().map(Entry::bytes).sum();
+        let bytes = entries.iter().map(StoredEntry::bytes).sum();
         self.ask(|told| Item::Forget(seqs, bytes, told)).await
     }
 
     /// Sets an event aside that was refused.
-    async fn refuse(&self, entry: &Entry, cause: Cause) -> Result<(), Cause> {
+    async fn refuse(&self, entry: &StoredEntry, cause: Cause) -> Result<(), Cause> {
         self.ask(|told| Item::Refuse(entry.seq, cause, told)).await
     }
 
@@ -255,14 +255,15 @@ impl<O: Operation> OutboxService<O> {
             return Err(Cause::new(Code::UNAVAILABLE, why));
         }
         let (tx, rx) = oneshot::channel();
-        self.shared.items.try_send(Item::Put(Put::new(request, &self.shared.options)?, tx)).map_err(|e| {
-            match e {
+        self.shared
+            .items
+            .try_send(Item::NewEntry(NewEntry::new(request, &self.shared.options)?, tx))
+            .map_err(|e| match e {
                 TrySendError::Full(_) => {
                     Cause::new(Code::OVERLOADED, "the queue in front of the outbox is full")
                 }
                 TrySendError::Closed(_) => closed(),
-            }
-        })?;
+            })?;
         Ok(rx)
     }
 }

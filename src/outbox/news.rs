@@ -13,7 +13,7 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// What was replayed and not said yet.
 #[derive(Debug, Default)]
-pub(super) struct News(Mutex<Unsaid>);
+pub(super) struct ReplayLog(Mutex<Unsaid>);
 
 #[derive(Debug, Default)]
 struct Unsaid {
@@ -25,7 +25,7 @@ struct Unsaid {
     last_line: Option<Instant>,
 }
 
-impl News {
+impl ReplayLog {
     /// This many were replayed.
     pub(super) fn add(&self, replayed: u64, oldest: Option<i64>) {
         let mut unsaid = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,7 @@ use crate::sqlite::{Synchronous, files};
 
 /// How long an operation is offered again, counted from when it was first taken. The ledger of the database remembers
 /// it for longer: what is offered within this time never takes effect twice.
-pub const OFFERED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub const MAX_REPLAY_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How an outbox is kept: a builder.
 ///

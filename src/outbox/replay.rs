@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use eitherway_layers::log::{Past, Trouble};
+use eitherway_layers::log::{RateLimitedLog, Summary};
 use eitherway_layers::{Class, Classify};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Notify, watch};
 use tokio::time;
 
-use super::entry::Entry;
-use super::news::News;
+use super::entry::StoredEntry;
+use super::news::ReplayLog;
 use super::pace::{Backoff, Width};
-use super::round::{Replayed, Round};
-use super::walk::Walk;
-use super::{Counts, OFFERED, OutboxService};
+use super::round::{ReplayPass, Replayed};
+use super::walk::Cursor;
+use super::{Counts, MAX_REPLAY_AGE, OutboxService};
 use crate::client::{Db, Stack};
 use crate::clock;
 use crate::error::Cause;
@@ -43,7 +43,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// | class `Rejected` | set aside with the reason, logged; the others go on |
 /// | class `TooLarge` | stays, and is passed over in this round: another path may take it |
 /// | any other error | the round stops; the next one comes after a pause of 250 ms, longer each time, up to 30 s |
-/// | waited for more than [`OFFERED`] | set aside, never offered again |
+/// | waited for more than [`MAX_REPLAY_AGE`] | set aside, never offered again |
 ///
 /// A round begins behind the one at which the last round stopped, and turns back to it at the end: one that always fails
 /// does not hold up the others.
@@ -60,8 +60,8 @@ pub struct Replayer<O, S> {
     failed: AtomicI64,
     /// When the last look for those that are too old was.
     swept: Mutex<Option<Instant>>,
-    news: News,
-    refusals: Trouble,
+    news: ReplayLog,
+    refusals: RateLimitedLog,
 }
 
 impl<O, S> fmt::Debug for Replayer<O, S> {
@@ -85,8 +85,8 @@ impl<O, S> Replayer<O, S> {
             refused: AtomicU64::new(0),
             failed: AtomicI64::new(0),
             swept: Mutex::default(),
-            news: News::default(),
-            refusals: Trouble::new(),
+            news: ReplayLog::default(),
+            refusals: RateLimitedLog::new(),
         }
     }
 
@@ -113,7 +113,7 @@ impl<O, S> Replayer<O, S> {
 
 /// What was taken until then is not offered any more.
 pub(super) fn horizon() -> i64 {
-    clock::now() - i64::try_from(OFFERED.as_millis()).unwrap_or(i64::MAX)
+    clock::now() - i64::try_from(MAX_REPLAY_AGE.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl<O: Operation, S: Stack<O>> Replayer<O, S> {
@@ -170,11 +170,11 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
 
     /// Offers everything that waits once, until a path fails. Dropping the future leaves what was not acknowledged, and
     /// perhaps some of what was: both are offered again.
-    pub async fn once(&self) -> Round {
-        let mut round = Round::default();
+    pub async fn once(&self) -> ReplayPass {
+        let mut round = ReplayPass::default();
         let horizon = horizon();
         self.sweep(horizon, &mut round).await;
-        let mut walk = Walk::new(self.failed.swap(0, Ordering::Relaxed), horizon);
+        let mut walk = Cursor::new(self.failed.swap(0, Ordering::Relaxed), horizon);
         let mut width = Width::new(self.in_flight);
         let mut flying = FuturesUnordered::new();
         loop {
@@ -207,7 +207,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
     }
 
     /// Sets aside what is too old, now and then: looking for it reads everything.
-    async fn sweep(&self, horizon: i64, round: &mut Round) {
+    async fn sweep(&self, horizon: i64, round: &mut ReplayPass) {
         {
             let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
             if swept.is_some_and(|at| at.elapsed() < SWEEP) {
@@ -230,7 +230,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         }
     }
 
-    async fn offer(&self, entry: Entry) -> (Entry, Result<Via, Cause>) {
+    async fn offer(&self, entry: StoredEntry) -> (StoredEntry, Result<Via, Cause>) {
         let result = match entry.request::<O>() {
             Ok(request) => self.db.send(request).await.map(|reply| reply.via).map_err(|e| e.into_cause()),
             Err(cause) => Err(cause),
@@ -238,7 +238,12 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         (entry, result)
     }
 
-    async fn settle(&self, answered: Vec<(Entry, Result<Via, Cause>)>, width: &mut Width, round: &mut Round) {
+    async fn settle(
+        &self,
+        answered: Vec<(StoredEntry, Result<Via, Cause>)>,
+        width: &mut Width,
+        round: &mut ReplayPass,
+    ) {
         let mut taken = Vec::with_capacity(answered.len());
         for (entry, result) in answered {
             match result {
@@ -278,7 +283,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         }
     }
 
-    async fn set_aside(&self, entry: &Entry, cause: Cause, round: &mut Round) {
+    async fn set_aside(&self, entry: &StoredEntry, cause: Cause, round: &mut ReplayPass) {
         if let Some(more) = self.refusals.again() {
             tracing::warn!(
                 operation = entry.operation,
@@ -299,7 +304,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
     fn say(&self, at_the_end: bool) {
         self.news.say(self.outbox.path(), self.outbox.counts().waiting, at_the_end);
         let past = if at_the_end { self.refusals.finish() } else { self.refusals.over() };
-        if let Some(Past { unsaid, .. }) = past.filter(|past| past.unsaid > 0) {
+        if let Some(Summary { unsaid, .. }) = past.filter(|past| past.unsaid > 0) {
             tracing::warn!(
                 outbox = %self.outbox.path().display(),
                 "{unsaid} more operations were refused and set aside; {} lists them",

@@ -7,7 +7,7 @@ use crate::error::Cause;
 /// What one round has done.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Round {
+pub struct ReplayPass {
     /// Events that a path took.
     pub replayed: u64,
     /// Events that were refused, and set aside.
@@ -32,7 +32,7 @@ pub struct Replayed {
     pub refused: u64,
 }
 
-impl Round {
+impl ReplayPass {
     /// Whether nothing was left that could have been offered.
     #[must_use]
     pub const fn is_done(&self) -> bool {

@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::Which;
-use super::entry::{Entry, Put};
+use super::entry::{NewEntry, StoredEntry};
 use crate::clock;
 use crate::error::Cause;
 use crate::sqlite::statements::run;
@@ -81,7 +81,7 @@ const SHRINK: &str = "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)
 pub(super) const ROW: usize = 64;
 
 /// How many bytes are counted for an event; as in `HELD`.
-pub(super) fn bytes(put: &Put) -> u64 {
+pub(super) fn bytes(put: &NewEntry) -> u64 {
     let trace = put.trace.as_ref().map_or(0, |t| t.parent.len() + t.state.as_ref().map_or(0, String::len));
     (put.payload.len() + 2 * put.id.len() + put.operation.len() + trace + ROW) as u64
 }
@@ -108,8 +108,8 @@ pub(super) struct Known {
 }
 
 /// The events as the statements take them; the first gets the number `first`.
-pub(super) fn rows(puts: &[Put], first: i64) -> String {
-    let row = |(seq, put): (i64, &Put)| {
+pub(super) fn rows(puts: &[NewEntry], first: i64) -> String {
+    let row = |(seq, put): (i64, &NewEntry)| {
         let (parent, state) =
             put.trace.as_ref().map_or((None, None), |t| (Some(&t.parent), t.state.as_ref()));
         json!([seq, put.id, put.operation, put.occurred_at, parent, state, put.payload])
@@ -143,9 +143,9 @@ pub(super) async fn next(
     after: i64,
     horizon: i64,
     most: u32,
-) -> Result<Vec<Entry>, sqlx::Error> {
+) -> Result<Vec<StoredEntry>, sqlx::Error> {
     let (rows, _) = run(connection, sqlx::query(NEXT).bind(after).bind(horizon).bind(most)).await?;
-    rows.iter().map(Entry::read).collect()
+    rows.iter().map(StoredEntry::read).collect()
 }
 
 /// Removes events that a path has taken; returns how many were there.

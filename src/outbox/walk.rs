@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 
 use super::OutboxService;
-use super::entry::Entry;
+use super::entry::StoredEntry;
 use crate::error::Cause;
 
 /// How many events are read at a time.
 const PAGE: u32 = 256;
 
 /// From some place to the end, and then, if that was not the beginning, once more from the beginning.
-pub(super) struct Walk {
-    page: VecDeque<Entry>,
+pub(super) struct Cursor {
+    page: VecDeque<StoredEntry>,
     horizon: i64,
     after: i64,
     /// Whether there may be more behind `after`.
@@ -20,14 +20,14 @@ pub(super) struct Walk {
     whole: bool,
 }
 
-impl Walk {
+impl Cursor {
     /// Behind the number `after`, through what was taken after `horizon`.
     pub(super) const fn new(after: i64, horizon: i64) -> Self {
         Self { page: VecDeque::new(), horizon, after, more: true, whole: after == 0 }
     }
 
     /// The next one.
-    pub(super) async fn next<O>(&mut self, outbox: &OutboxService<O>) -> Result<Option<Entry>, Cause> {
+    pub(super) async fn next<O>(&mut self, outbox: &OutboxService<O>) -> Result<Option<StoredEntry>, Cause> {
         if self.page.is_empty() && self.more {
             let page = outbox.next(self.after, self.horizon, PAGE).await?;
             self.more = page.len() == PAGE as usize;

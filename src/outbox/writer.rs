@@ -1,12 +1,12 @@
 //! The holder of the file: one task, one connection. It takes what is waiting, never waits for more, and commits it in
 //! one transaction and one sync.
 
-use eitherway_layers::log::{Past, Trouble};
+use eitherway_layers::log::{RateLimitedLog, Summary};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{self, Batch, Waiter};
 use super::connection::Connection;
-use super::entry::{Entry, Put};
+use super::entry::{NewEntry, StoredEntry};
 use super::file::Opened;
 use super::gauge::Gauges;
 use super::options::OutboxOptions;
@@ -23,9 +23,9 @@ type Told<T> = oneshot::Sender<Result<T, Cause>>;
 
 /// What is handed to the holder.
 pub(super) enum Item {
-    Put(Put, Waiter),
+    NewEntry(NewEntry, Waiter),
     /// The oldest behind a number, taken after a time, and how many of them.
-    Next(i64, i64, u32, Told<Vec<Entry>>),
+    Next(i64, i64, u32, Told<Vec<StoredEntry>>),
     /// Numbers, and their bytes.
     Forget(Vec<i64>, u64, Told<()>),
     Refuse(i64, Cause, Told<()>),
@@ -46,8 +46,16 @@ pub(super) async fn run(
     let Opened { connection, lock, place, held, .. } = opened;
     let file = Connection::new(connection, lock, place, options.clone());
     let gauges = Gauges::new(options.metrics_prefix);
-    let mut holder =
-        Holder { file, options, held, counts, gauges, gone: 0, time: Time::default(), full: Trouble::new() };
+    let mut holder = Holder {
+        file,
+        options,
+        held,
+        counts,
+        gauges,
+        gone: 0,
+        time: Time::default(),
+        full: RateLimitedLog::new(),
+    };
     holder.publish();
     let mut next = None;
     loop {
@@ -59,12 +67,12 @@ pub(super) async fn run(
             },
         };
         match item {
-            Item::Put(put, waiter) => {
+            Item::NewEntry(put, waiter) => {
                 let mut batch = Batch::default();
                 batch.add(put, waiter);
                 while !batch.is_full() {
                     match queue.try_recv() {
-                        Ok(Item::Put(put, waiter)) => batch.add(put, waiter),
+                        Ok(Item::NewEntry(put, waiter)) => batch.add(put, waiter),
                         Ok(other) => {
                             next = Some(other);
                             break;
@@ -96,7 +104,7 @@ struct Holder {
     gone: u64,
     time: Time,
     /// What the log knows of its being full.
-    full: Trouble,
+    full: RateLimitedLog,
 }
 
 impl Holder {
@@ -124,11 +132,11 @@ impl Holder {
     }
 
     /// How many of them there is room for.
-    fn room(&self, puts: &[Put]) -> usize {
+    fn room(&self, puts: &[NewEntry]) -> usize {
         let (most, most_bytes) = (self.options.most_events, self.options.most_bytes);
         let (mut events, mut bytes) =
             (self.held.waiting + self.held.refused + self.held.expired, self.held.bytes);
-        let fits = |put: &&Put| {
+        let fits = |put: &&NewEntry| {
             events += 1;
             bytes += store::bytes(put);
             events <= most && bytes <= most_bytes
@@ -136,7 +144,7 @@ impl Holder {
         puts.iter().take_while(fits).count()
     }
 
-    async fn store(&mut self, puts: &[Put]) -> Vec<Result<(), Cause>> {
+    async fn store(&mut self, puts: &[NewEntry]) -> Vec<Result<(), Cause>> {
         if puts.is_empty() {
             return Vec::new();
         }
@@ -163,7 +171,7 @@ impl Holder {
     }
 
     /// What was here before is safe, or refused, whether or not there is room.
-    async fn without_room(&mut self, puts: &[Put]) -> Vec<Result<(), Cause>> {
+    async fn without_room(&mut self, puts: &[NewEntry]) -> Vec<Result<(), Cause>> {
         // Numbers that nothing in the file has.
         let (first, rows) = (self.held.last + 1, store::rows(puts, self.held.last + 1));
         let known = self.known(puts, &rows, first).await;
@@ -179,7 +187,7 @@ impl Holder {
         full
     }
 
-    fn has_room(&self, Past { all, lasted, .. }: Past) {
+    fn has_room(&self, Summary { all, lasted, .. }: Summary) {
         let (path, lasted) = (self.options.path().display(), lasted.as_secs_f64());
         tracing::info!(
             "the outbox {path} has room again; before, {all} events were refused in {lasted:.1} s"
@@ -199,7 +207,7 @@ impl Holder {
     }
 
     /// For each of them what became of it, if it was here before it came with a number from `first` on.
-    async fn known(&mut self, puts: &[Put], rows: &str, first: i64) -> Vec<Option<Result<(), Cause>>> {
+    async fn known(&mut self, puts: &[NewEntry], rows: &str, first: i64) -> Vec<Option<Result<(), Cause>>> {
         let known = match self.file.with(async |c| store::known(c, rows).await).await {
             Ok(known) => known,
             // They may be there, or not: a repeat of the request finds out.
@@ -207,7 +215,7 @@ impl Holder {
         };
         let by_id: std::collections::HashMap<&str, &store::Known> =
             known.iter().map(|known| (known.id.as_str(), known)).collect();
-        let outcome = |put: &Put| {
+        let outcome = |put: &NewEntry| {
             let known = by_id.get(put.id.as_str())?;
             match known {
                 store::Known { seq: Some(seq), .. } if *seq >= first => None,
@@ -271,7 +279,7 @@ impl Holder {
                 let dropped = self.drop(which).await;
                 let _ = told.send(dropped);
             }
-            Item::Put(..) | Item::Close(_) => {}
+            Item::NewEntry(..) | Item::Close(_) => {}
         }
     }
 
@@ -313,7 +321,7 @@ impl Holder {
     }
 
     async fn close(self) {
-        if let Some(Past { all, lasted, .. }) = self.full.finish() {
+        if let Some(Summary { all, lasted, .. }) = self.full.finish() {
             let (path, lasted) = (self.options.path().display(), lasted.as_secs_f64());
             tracing::warn!(
                 "the outbox {path} is closed; while it was full, {all} events were refused in {lasted:.1} s"
@@ -333,7 +341,7 @@ impl Holder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heard::Heard;
+    use crate::heard::CapturedLogs;
     use crate::outbox::OutboxService;
     use crate::request::Request;
     use crate::sample::{Line, Sample as Op};
@@ -343,7 +351,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_outbox_counts_the_refused_alone_and_tells_how_many_there_were_when_it_is_closed()
     -> Result<(), Box<dyn std::error::Error>> {
-        let (heard, _guard) = Heard::catch();
+        let (heard, _guard) = CapturedLogs::catch();
         let place = tempfile::tempdir()?;
         let options = OutboxOptions::new(place.path().join("outbox")).most_events(1);
         let outbox = OutboxService::<Op>::open(&options).await?;

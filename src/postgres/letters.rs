@@ -10,7 +10,7 @@ use crate::sql::trim::{MOST, MOST_BYTES};
 use crate::store::DeadLetter;
 
 /// What was found in the stream, by several instances perhaps, is kept once.
-pub(super) const BURY: &str = "
+pub(super) const DEAD_LETTER_INSERT: &str = "
     INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
     SELECT r.at, r.code, r.reason, r.subject, r.headers, r.payload
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::boolean[])

@@ -1,4 +1,4 @@
-//! The path on PostgreSQL: [`SqlxService`] over a server, for more than one machine.
+//! The path on PostgreSQL: [`SqlService`] over a server, for more than one machine.
 //!
 //! A batch is one call of a function, which is made from constants when the database is opened and named by their hash, so that
 //! several versions of a program work side by side. It writes the ledger in the order of ids, takes locks on the
@@ -21,12 +21,12 @@ use tokio::sync::watch;
 
 use crate::error::Cause;
 use crate::operation::Persist;
-use crate::sql::{OpenError, Parts, SqlxService};
+use crate::sql::{OpenError, Parts, SqlService};
 
 pub use options::PostgresOptions;
 pub use verify::verify;
 
-impl<O: Persist> SqlxService<O> {
+impl<O: Persist> SqlService<O> {
     /// Opens a database on PostgreSQL: creates schema, tables and function where they are missing, under a lock (two processes
     /// may start at once), and starts the writer.
     ///

@@ -15,7 +15,7 @@ use super::letters::text;
 use super::options::PostgresOptions;
 use super::{function, link, sweep};
 use crate::error::{Cause, Code};
-use crate::operation::{Persist, Sweep};
+use crate::operation::{Persist, RetentionRule};
 use crate::store::reader::{Bind, Question, Read, Reader, Texts};
 use crate::store::text::Statement;
 
@@ -31,7 +31,7 @@ static TEXTS: Texts = Texts {
     keep: "
         INSERT INTO meta (key, value) SELECT key, value FROM jsonb_each_text($1::jsonb) ORDER BY key
         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-    is_buried: "
+    has_dead_letter: "
         SELECT id::text FROM dead_letters WHERE subject = $1 AND headers = $2 AND payload = $3 LIMIT 1",
     // As on SQLite: rows stay when an instance ends, so many that those which run are among them.
     enrol: "
@@ -60,7 +60,7 @@ pub(super) struct PostgresReader {
     trouble: watch::Receiver<Option<String>>,
     /// The statements of the queries, in the order of the operations.
     questions: Vec<Arc<str>>,
-    sweeps: Vec<&'static Sweep>,
+    sweeps: Vec<&'static RetentionRule>,
 }
 
 /// The queries as they run: `$1` the payload, `$2` the time, `$3` the most bytes, `$4` the id, `$5` when it was asked.
@@ -176,7 +176,7 @@ impl Reader for PostgresReader {
         &TEXTS
     }
 
-    fn sweeps(&self) -> Vec<&'static Sweep> {
+    fn sweeps(&self) -> Vec<&'static RetentionRule> {
         self.sweeps.clone()
     }
 

@@ -1,6 +1,6 @@
 //! The statements of sweeps on PostgreSQL.
 
-use crate::operation::{Persist, Sweep};
+use crate::operation::{Persist, RetentionRule};
 use crate::store::retention;
 use crate::store::text::Statement;
 
@@ -13,13 +13,13 @@ pub(super) const REMOVED: &str = "
     ON CONFLICT (key) DO UPDATE SET value = greatest(m.value::bigint, excluded.value::bigint)::text";
 
 /// The operations' sweeps in this dialect, the ledger's first.
-pub(super) fn sweeps<O: Persist>() -> Vec<&'static Sweep> {
+pub(super) fn sweeps<O: Persist>() -> Vec<&'static RetentionRule> {
     let own = O::SWEEPS.iter().zip(O::POSTGRES).flat_map(|(same, dialect)| dialect.sweeps.unwrap_or(same));
     std::iter::once(&retention::LEDGER).chain(own).collect()
 }
 
 /// The statement that answers what is old as a JSON array of keys.
-pub(super) fn finding(sweep: &Sweep) -> String {
+pub(super) fn finding(sweep: &RetentionRule) -> String {
     format!(
         "WITH {KNOWN}, sweep (now, horizon, most) AS (SELECT $3::bigint, $2::bigint, $1::bigint), found (key) AS ({}\n)
          SELECT coalesce(json_agg(key), '[]')::text FROM found",

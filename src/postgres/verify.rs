@@ -7,7 +7,7 @@ use tokio::time::{self, Duration};
 use super::fault::Fault;
 use super::options::PostgresOptions;
 use super::{link, migrate};
-use crate::operation::{Check, Persist};
+use crate::operation::{Invariant, Persist};
 use crate::sql::{OpenError, TOLD, Verdict};
 
 /// How long one check may take.
@@ -51,7 +51,7 @@ pub async fn verify<O: Persist>(
 }
 
 /// The statement of a check: counts in the first row, then what is wrong.
-fn comparing(operation: &str, check: &Check) -> String {
+fn comparing(operation: &str, check: &Invariant) -> String {
     format!(
         "WITH applied (id, at, answer) AS (
              SELECT id, occurred_at, CASE WHEN answer NOT LIKE '!%' THEN answer::jsonb END
@@ -68,7 +68,7 @@ fn comparing(operation: &str, check: &Check) -> String {
 
 async fn run(
     operation: &str,
-    check: &Check,
+    check: &Invariant,
     connection: &mut PgConnection,
     verdict: &mut Verdict,
 ) -> Result<(), Fault> {

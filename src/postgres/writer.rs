@@ -9,7 +9,7 @@ use tokio::time;
 
 use super::fault::Fault;
 use super::function::{ALL, Function};
-use super::letters::{self, BURY};
+use super::letters::{self, DEAD_LETTER_INSERT};
 use super::link::Link;
 use super::options::PostgresOptions;
 use super::{batch, sweep};
@@ -149,11 +149,11 @@ impl Backend for PostgresWriter {
         failure.cause()
     }
 
-    async fn bury(&mut self, letters: &[DeadLetter]) -> Result<(), Cause> {
+    async fn keep_dead_letter(&mut self, letters: &[DeadLetter]) -> Result<(), Cause> {
         let columns = letters::Columns::of(letters);
         let buried = async {
             let mut connection = self.link.take().await?;
-            let buried = columns.bind(sqlx::query(BURY)).execute(&mut connection);
+            let buried = columns.bind(sqlx::query(DEAD_LETTER_INSERT)).execute(&mut connection);
             let buried = self.link.within(buried).await;
             self.link.keep(connection, buried)
         };

@@ -14,8 +14,8 @@ use crate::namespace::{Namespace, NamespaceError};
 use crate::nats::ConnectError;
 use crate::operation::{Kind, Operation};
 use crate::outbox::{OutboxError, OutboxService};
-use crate::sql::{OpenError, SqlxService};
-use crate::stack::{Bus, Direct, NO_PATH, NoPath, Path, Perhaps, StackBuilder};
+use crate::sql::{OpenError, SqlService};
+use crate::stack::{Bus, GuardedStore, NO_PATH, NoPath, Path, Perhaps, StackBuilder};
 use crate::store::Store;
 
 /// Makes a [`Runtime`] over one path or several.
@@ -24,7 +24,7 @@ use crate::store::Store;
 /// makes the bus, and `T` is the type of the store: NATS and SQLite, if no others are named.
 #[derive(Debug)]
 #[must_use = "a builder does nothing before it is built"]
-pub struct Builder<O, N = Identity, D = Identity, X = NoPath, B = NatsPath<O>, T = SqlxService<O>> {
+pub struct Builder<O, N = Identity, D = Identity, X = NoPath, B = NatsPath<O>, T = SqlService<O>> {
     bus: Option<B>,
     store: Option<StorePath<O, T>>,
     outbox: Option<OutboxPath<O>>,
@@ -110,7 +110,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
     }
 
     /// The store, which serves when the bus does not, and alone without a bus: an address (`sqlite://shop.db`),
-    /// [`SqliteOptions`](crate::sql::SqliteOptions), a [`SqlxService`] that is open already, or a [`Direct`] to any
+    /// [`SqliteOptions`](crate::sql::SqliteOptions), a [`SqlService`] that is open already, or a [`GuardedStore`] to any
     /// [`Store`], open or opened later. While the service on the bus has another file open, also a copy with the same id, the
     /// store refuses.
     pub fn store<P>(self, store: impl Into<StorePath<O, P>>) -> Builder<O, N, D, X, B, P> {
@@ -158,7 +158,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
     where
         O: Operation,
         N: Layer<B::Path, Service: Path<O>>,
-        D: Layer<Direct<O, T>, Service: Path<O>>,
+        D: Layer<GuardedStore<O, T>, Service: Path<O>>,
         X: Behind<O>,
         B: Opens<Path: Bus<O>>,
         T: Store<O>,
@@ -168,7 +168,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
         }
         let direct = match self.store {
             Some(store) => store.open().await?,
-            None => Direct::without(),
+            None => GuardedStore::without(),
         };
         let (bus, outbox) = match open(self.bus, &self.namespace, self.outbox).await {
             Ok(opened) => opened,

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! Everything that it puts together is public, for other compositions: [`StackBuilder`](crate::stack::StackBuilder),
-//! [`NatsService`], [`Direct`], [`OutboxService`], [`Replayer`](crate::outbox::Replayer).
+//! [`NatsService`], [`GuardedStore`], [`OutboxService`], [`Replayer`](crate::outbox::Replayer).
 
 mod builder;
 mod observer;
@@ -46,8 +46,8 @@ use crate::client::{Db, Stack};
 use crate::nats::NatsService;
 use crate::operation::Operation;
 use crate::outbox::{Counts, OutboxService, Replayed};
-use crate::sql::SqlxService;
-use crate::stack::{BoxedStack, Bus, Circuits, Direct, Gate, boxed};
+use crate::sql::SqlService;
+use crate::stack::{BoxedStack, Bus, Circuits, Gate, GuardedStore, boxed};
 use crate::store::Store;
 
 /// The least time that closing the files has, however little of the grace is left.
@@ -59,7 +59,7 @@ const LEAST: Duration = Duration::from_secs(1);
 /// | it | by |
 /// |---|---|
 /// | connects to NATS, and probes the service there; or does so over another [`Bus`] | [`NatsService`] |
-/// | keeps the store from being used while the service writes to another database | [`Direct::guard`] |
+/// | keeps the store from being used while the service writes to another database | [`GuardedStore::guard`] |
 /// | closes the circuits, and wakes the replay, as soon as the bus takes requests again | [`Circuits::follow`] |
 /// | replays the outbox | [`Replayer`](crate::outbox::Replayer) |
 /// | says which path serves, and why | [`Health`] |
@@ -72,7 +72,7 @@ const LEAST: Duration = Duration::from_secs(1);
 /// for the next start. The connection to NATS ends, and the files are closed, when the last clone of the client is dropped.
 ///
 /// `B` is the bus, and `D` the store.
-pub struct Runtime<O: Operation, S = BoxedStack<O>, B = NatsService<O>, D = SqlxService<O>> {
+pub struct Runtime<O: Operation, S = BoxedStack<O>, B = NatsService<O>, D = SqlService<O>> {
     client: Db<S>,
     parts: Parts<O, B, D>,
 }
@@ -82,7 +82,7 @@ struct Parts<O: Operation, B, D> {
     gate: Gate,
     circuits: Option<Circuits>,
     bus: Option<B>,
-    direct: Direct<O, D>,
+    direct: GuardedStore<O, D>,
     outbox: Option<OutboxService<O>>,
     replay: Option<Replay>,
     observer: Observer<O, D>,
@@ -153,7 +153,7 @@ impl<O: Operation, S, B, D> Runtime<O, S, B, D> {
 
     /// The path on the store. Without one it refuses, until it is given one.
     #[must_use]
-    pub fn direct(&self) -> &Direct<O, D> {
+    pub fn direct(&self) -> &GuardedStore<O, D> {
         &self.parts.direct
     }
 

@@ -12,7 +12,7 @@ use crate::health::{Database, Health, Serving};
 use crate::operation::{Kind, Operation};
 use crate::outbox::{Counts, OutboxService};
 use crate::reply::Via;
-use crate::stack::{Bus, Circuits, Direct, Queries};
+use crate::stack::{Bus, Circuits, GuardedStore, Queries};
 use crate::store::Store;
 
 /// How often is looked at what tells no change by itself.
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) struct Observer<O, D> {
     bus: Option<(Via, watch::Receiver<Health>)>,
     circuits: Option<Circuits>,
-    direct: Direct<O, D>,
+    direct: GuardedStore<O, D>,
     outbox: Option<watch::Receiver<Counts>>,
     queries: Queries,
     told: Arc<watch::Sender<Health>>,
@@ -45,7 +45,7 @@ impl<O: Operation, D: Store<O>> Observer<O, D> {
     pub(super) fn new(
         bus: Option<&impl Bus<O>>,
         circuits: Option<&Circuits>,
-        direct: &Direct<O, D>,
+        direct: &GuardedStore<O, D>,
         outbox: Option<&OutboxService<O>>,
         queries: Queries,
     ) -> Self {
@@ -148,7 +148,7 @@ fn open(state: State) -> Option<String> {
     let why = match state {
         State::Closed | State::HalfOpen | State::ForcedClosed => return None,
         State::Open => "its circuit is open: too many requests had no answer",
-        State::Held => "its circuit is open until the service is well",
+        State::OpenUntilHealthy => "its circuit is open until the service is well",
         State::ForcedOpen => "its circuit was opened by hand",
     };
     Some(why.to_owned())

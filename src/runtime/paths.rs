@@ -13,8 +13,8 @@ use crate::operation::{Operation, Persist};
 use crate::outbox::{OutboxError, OutboxOptions, OutboxService};
 #[cfg(feature = "postgres")]
 use crate::postgres::PostgresOptions;
-use crate::sql::{SqliteOptions, SqlxService};
-use crate::stack::Direct;
+use crate::sql::{SqlService, SqliteOptions};
+use crate::stack::GuardedStore;
 use crate::store::Store;
 
 /// What the bus of a runtime is made of: [`NatsPath`] or [`Connected`].
@@ -65,11 +65,11 @@ enum Nats<O> {
     Service(NatsService<O>),
 }
 
-/// The store: an address (`sqlite://shop.db`), [`SqliteOptions`], a [`SqlxService`] that is open already, or a [`Direct`]
+/// The store: an address (`sqlite://shop.db`), [`SqliteOptions`], a [`SqlService`] that is open already, or a [`GuardedStore`]
 /// to any other one, open or opened later.
 ///
 /// `D` is the store's type.
-pub struct StorePath<O, D = SqlxService<O>>(BoxFuture<'static, Result<Direct<O, D>, BuildError>>);
+pub struct StorePath<O, D = SqlService<O>>(BoxFuture<'static, Result<GuardedStore<O, D>, BuildError>>);
 
 /// The outbox: a file, [`OutboxOptions`], an [`OutboxService`] that is open already, or an `Option` of one.
 pub struct OutboxPath<O>(Outbox<O>);
@@ -123,25 +123,25 @@ impl<O: Persist> From<SqliteOptions> for StorePath<O> {
     }
 }
 
-impl<O: Persist> From<SqlxService<O>> for StorePath<O> {
-    fn from(open: SqlxService<O>) -> Self {
-        Direct::open(open).into()
+impl<O: Persist> From<SqlService<O>> for StorePath<O> {
+    fn from(open: SqlService<O>) -> Self {
+        GuardedStore::open(open).into()
     }
 }
 
-impl<O: Operation, D: Store<O>> From<Direct<O, D>> for StorePath<O, D> {
-    fn from(direct: Direct<O, D>) -> Self {
+impl<O: Operation, D: Store<O>> From<GuardedStore<O, D>> for StorePath<O, D> {
+    fn from(direct: GuardedStore<O, D>) -> Self {
         Self(Box::pin(ready(Ok(direct))))
     }
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres<O: Persist>(options: &PostgresOptions) -> Result<Direct<O>, BuildError> {
-    Ok(Direct::open(SqlxService::open_postgres(options).await?))
+async fn postgres<O: Persist>(options: &PostgresOptions) -> Result<GuardedStore<O>, BuildError> {
+    Ok(GuardedStore::open(SqlService::open_postgres(options).await?))
 }
 
-async fn sqlite<O: Persist>(options: &SqliteOptions) -> Result<Direct<O>, BuildError> {
-    Ok(Direct::open(SqlxService::open(options).await?))
+async fn sqlite<O: Persist>(options: &SqliteOptions) -> Result<GuardedStore<O>, BuildError> {
+    Ok(GuardedStore::open(SqlService::open(options).await?))
 }
 
 impl<O: Operation> Opens for NatsPath<O> {
@@ -172,7 +172,7 @@ impl<O: Operation> Opens for NatsPath<O> {
 }
 
 impl<O, D> StorePath<O, D> {
-    pub(super) async fn open(self) -> Result<Direct<O, D>, BuildError> {
+    pub(super) async fn open(self) -> Result<GuardedStore<O, D>, BuildError> {
         self.0.await
     }
 }

@@ -7,14 +7,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::neighbours::Own;
+use super::peers::Own;
 use super::run::{Run, Tell};
 use super::stream::{Api, ApiError, Consume, Declaration, Declared, Overlap, Plan};
 use super::tasks::Tasks;
-use super::tries::Tries;
+use super::tries::StartupRetries;
 use super::{
-    JetStream, Mode, ServeError, ServiceOptions, Shared, beside, denied, file, lookout, micro, neighbours,
-    payload, progress, stream, subscription, troubles,
+    JetStream, Mode, ServeError, ServiceOptions, Shared, beside, config_monitor, denied, file, micro,
+    payload, peers, progress, stream, subscription, troubles,
 };
 use crate::hints::option;
 use crate::nats::names::Names;
@@ -41,7 +41,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         let links = [requests.link.clone(), stream.link.clone()];
         let links = [&links[0], &links[1]];
         let troubles = Arc::clone(&self.lasting.troubles);
-        let mut tries = Tries::new(&links, &troubles);
+        let mut tries = StartupRetries::new(&links, &troubles);
         loop {
             tries.begin().await;
             match tries.end(self.start(requests, stream, &tell)).await {
@@ -125,7 +125,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         if self.plan.is_none() {
             // Once more: another one may have started at the same moment. Later no time is to be lost with it.
             let own = Own { instance: &shared.instance, db, serves: true };
-            let running = neighbours::ours(&shared.names, &shared.client, db.id(), Some(own)).await?;
+            let running = peers::ours(&shared.names, &shared.client, db.id(), Some(own)).await?;
             if let Some(mode) = running.filter(|mode| *mode != shared.mode()) {
                 return Err(ServeError::OtherMode { mode });
             }
@@ -137,14 +137,14 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         if let Some(consume) = empty {
             // From here on the stream takes nothing more; what it took since we listen has come to us as well.
             consume.declare().await.map_err(unready)?;
-            subscription::settle(&shared.client).await?;
+            subscription::flush_subscriptions(&shared.client).await?;
             subscriptions.without(Overlap::read(&shared.api, &consume.declaration.name, taken).await);
             tasks.spawn(stream::close(consume).in_current_span());
         }
         subscriptions.serve(&shared, &mut tasks);
         tasks.spawn(beside::run(Arc::clone(&shared), tell.evict.clone()).in_current_span());
         micro::start(&shared, &mut tasks).await?;
-        subscription::settle(&shared.client).await?;
+        subscription::flush_subscriptions(&shared.client).await?;
         let wanted = options.jetstream != JetStream::Off;
         denied::look(&shared, wanted);
         tasks.spawn(denied::retry(shared, stream.link.clone(), tell.renew.clone()).in_current_span());
@@ -163,7 +163,7 @@ fn watch<O: Operation, D: Store<O>>(
     unoffered: bool,
     wanted: bool,
 ) {
-    tasks.spawn(lookout::run(Arc::clone(shared), unoffered).in_current_span());
+    tasks.spawn(config_monitor::run(Arc::clone(shared), unoffered).in_current_span());
     tasks.spawn(troubles::watch(Arc::clone(shared)).in_current_span());
     tasks.spawn(progress::run(Arc::clone(shared)).in_current_span());
     tasks.spawn(file::watch(Arc::clone(shared)).in_current_span());
@@ -183,13 +183,13 @@ pub(super) async fn plan<D: Instances>(
     options: &ServiceOptions,
     denied: impl Fn() -> bool + Send + Sync,
 ) -> Result<Plan, ServeError> {
-    match neighbours::other_kinds(names, client).await {
+    match peers::other_kinds(names, client).await {
         Err(neighbour @ ServeError::Neighbour { .. }) if options.takeover => {
             tracing::warn!("taking over: {neighbour}");
         }
         found => found?,
     }
-    let running = neighbours::ours(names, client, database, own).await?;
+    let running = peers::ours(names, client, database, own).await?;
     declaration.plan(names, client, api, options.jetstream, running, denied).await
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 
 use super::instance::Who;
-use super::neighbours::who_subject;
+use super::peers::who_subject;
 use super::received::UpTo;
 use super::{ServeError, Shared, server_time};
 use crate::hints::option;

@@ -6,8 +6,8 @@ use super::begin::plan;
 use super::link::{Carries, Link};
 use super::replies::Replies;
 use super::stream::{Api, Declaration, Plan};
-use super::tries::Tries;
-use super::troubles::Troubles;
+use super::tries::StartupRetries;
+use super::troubles::LogThrottle;
 use super::{ServeError, ServiceOptions};
 use crate::namespace::Namespace;
 use crate::nats::NatsOptions;
@@ -55,7 +55,7 @@ pub async fn check_for<O: Operation>(
 ) -> Result<(), ServeError> {
     let names = Names::new::<O>(&options.namespace.or(&nats.namespace)?)?;
     Replies::new::<O>(&names, &options.reply_prefixes)?;
-    let troubles = Arc::new(Troubles::new(O::NAMES));
+    let troubles = Arc::new(LogThrottle::new(O::NAMES));
     let asked = async {
         loop {
             if let Some(planned) = ask(&names, &nats, options, database, &troubles).await {
@@ -75,7 +75,7 @@ async fn ask(
     nats: &NatsOptions,
     options: &ServiceOptions,
     database: &str,
-    troubles: &Arc<Troubles>,
+    troubles: &Arc<LogThrottle>,
 ) -> Option<Result<Plan, ServeError>> {
     // It listens to no subject of ours: one connection is enough.
     let link = match Link::open(nats.clone(), Carries::Requests, troubles).await {
@@ -84,7 +84,7 @@ async fn ask(
     };
     let (declaration, api) = (Declaration::new(names, database, options), Api::new(link.client.clone()));
     let links = [&link];
-    let mut tries = Tries::new(&links, troubles);
+    let mut tries = StartupRetries::new(&links, troubles);
     loop {
         tries.begin().await;
         let denied = || link.now().stream_denied;

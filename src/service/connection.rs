@@ -7,9 +7,9 @@ use async_nats::Event;
 use tokio::sync::watch;
 
 use super::link::Carries;
-use super::troubles::Troubles;
+use super::troubles::LogThrottle;
+use crate::nats::connection_log::Up;
 use crate::nats::failure::{self, Failure};
-use crate::nats::losses::Up;
 use crate::nats::{refuses_us, unreadable};
 
 /// The connection, as its events tell.
@@ -79,7 +79,12 @@ impl Said {
     }
 }
 
-pub(super) fn note(state: &watch::Sender<Connection>, carries: Carries, troubles: &Troubles, event: &Event) {
+pub(super) fn note(
+    state: &watch::Sender<Connection>,
+    carries: Carries,
+    troubles: &LogThrottle,
+    event: &Event,
+) {
     let said = &troubles.said;
     match event {
         Event::Connected => {
@@ -174,7 +179,8 @@ mod tests {
 
     #[tokio::test]
     async fn requests_that_were_lost_on_the_way_are_counted() {
-        let (state, troubles) = (watch::Sender::new(Connection::default()), Troubles::new(&["user_joined"]));
+        let (state, troubles) =
+            (watch::Sender::new(Connection::default()), LogThrottle::new(&["user_joined"]));
         for _ in 0..5 {
             note(&state, Carries::Requests, &troubles, &Event::SlowConsumer(1));
         }
@@ -183,8 +189,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_both_connections_lose_and_find_is_said_once() {
-        let (heard, _guard) = crate::heard::Heard::catch();
-        let troubles = Troubles::new(&["user_joined"]);
+        let (heard, _guard) = crate::heard::CapturedLogs::catch();
+        let troubles = LogThrottle::new(&["user_joined"]);
         let both = [Carries::Requests, Carries::Stream]
             .map(|carries| (carries, watch::Sender::new(Connection::default())));
         let all =

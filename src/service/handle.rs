@@ -187,7 +187,11 @@ async fn refuse<O: Operation, D: Store<O>>(
         shared.troubles.refused(index, &message.subject, &cause);
         // No client waits any more for a question that came too late.
         if spec.writes() && !(spec.fresh.is_some() && cause.code() == Code::CLOCK) {
-            count(if bury(shared, spec, taken, &cause).await { &counters.buried } else { &counters.lost });
+            count(if keep_dead_letter(shared, spec, taken, &cause).await {
+                &counters.buried
+            } else {
+                &counters.lost
+            });
         }
     } else {
         count(if message.reply.is_some() { &counters.failed } else { &counters.lost });
@@ -199,7 +203,7 @@ async fn refuse<O: Operation, D: Store<O>>(
 }
 
 /// Keeps what was refused, before the peer is told; tries until it is kept or the time for finishing is over.
-async fn bury<O: Operation, D: Store<O>>(
+async fn keep_dead_letter<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     spec: &Spec,
     taken: &Taken,

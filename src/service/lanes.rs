@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
-use super::neighbours::who_subject;
+use super::peers::who_subject;
 use super::subscription::Serves;
-use super::waiting::{AT_WORK, Place};
+use super::waiting::{AT_WORK, QueuePosition};
 use super::{Shared, barrier, handle};
 use crate::clock;
 use crate::operation::Operation;
@@ -34,7 +34,7 @@ pub(super) struct Taken {
     /// A fresh id, behind that of the one that was read before.
     pub(super) id: OpId,
     /// The memory that it holds.
-    place: Place,
+    place: QueuePosition,
     /// It is being worked on. The sign of life is none of it.
     _busy: Option<TaskTrackerToken>,
 }

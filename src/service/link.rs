@@ -11,7 +11,7 @@ use tokio::time;
 use tracing::Span;
 
 use super::connection::{Connection, note};
-use super::troubles::Troubles;
+use super::troubles::LogThrottle;
 use crate::nats::{ConnectError, NatsOptions, failure, redact, unreadable};
 
 /// What a connection is for.
@@ -40,7 +40,7 @@ impl Link {
     pub(super) async fn open(
         nats: NatsOptions,
         carries: Carries,
-        troubles: &Arc<Troubles>,
+        troubles: &Arc<LogThrottle>,
     ) -> Result<Self, ConnectError> {
         let nats = match carries {
             Carries::Requests => nats,
@@ -88,7 +88,7 @@ impl Link {
     }
 
     /// Waits until the client library's own task has ended without a goodbye: the connection never comes back then.
-    pub(super) async fn ended(&self, troubles: &Troubles) {
+    pub(super) async fn ended(&self, troubles: &LogThrottle) {
         if self.state.clone().wait_for(|s| s.closed).await.is_ok() {
             return std::future::pending().await;
         }

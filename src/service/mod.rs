@@ -3,11 +3,11 @@
 //! ```no_run
 //! use eitherway::nats::NatsOptions;
 //! use eitherway::service::{self, ServiceOptions};
-//! use eitherway::sql::{SqliteOptions, SqlxService};
+//! use eitherway::sql::{SqliteOptions, SqlService};
 //! # use rosey::op::Op;
 //!
 //! # async fn example(stop: impl Future<Output = ()> + Send) -> Result<(), Box<dyn std::error::Error>> {
-//! let store = SqlxService::<Op>::open(&SqliteOptions::new("sqlite://app.db")?).await?;
+//! let store = SqlService::<Op>::open(&SqliteOptions::new("sqlite://app.db")?).await?;
 //! let nats = NatsOptions::new("nats://127.0.0.1:4222");
 //! let served = service::serve(nats, store, ServiceOptions::default(), || {}, stop).await?;
 //! println!("{} requests", served.done);
@@ -19,23 +19,23 @@ mod barrier;
 mod begin;
 mod beside;
 mod check;
+mod config_monitor;
 mod connection;
 mod counters;
 mod denied;
+mod drain;
 mod file;
 mod handle;
 mod instance;
 mod lanes;
 mod layered;
-mod leave;
 mod link;
-mod lookout;
 mod micro;
 mod namespaces;
-mod neighbours;
 mod notices;
 mod options;
 mod payload;
+mod peers;
 mod progress;
 mod received;
 mod replies;
@@ -44,7 +44,7 @@ mod server_time;
 mod sighted;
 mod stream;
 mod subscription;
-mod take;
+mod subscription_worker;
 mod tasks;
 mod tries;
 mod troubles;
@@ -76,7 +76,7 @@ use progress::Progress;
 use replies::{Replies, To};
 use run::{Lasting, Run};
 use stream::{Api, Declaration};
-use troubles::Troubles;
+use troubles::LogThrottle;
 use waiting::Room;
 
 use crate::client::Stack;
@@ -111,7 +111,7 @@ struct Shared<O, D> {
     room: Room,
     notices: Arc<Notices>,
     progress: Arc<Progress>,
-    troubles: Arc<Troubles>,
+    troubles: Arc<LogThrottle>,
     connection: watch::Receiver<Connection>,
     url: Arc<str>,
     /// The subscriptions that take requests, and the requests that were taken and are not done. Closed, so that it can be
@@ -162,7 +162,7 @@ impl<O: Operation, D: Store<O>> Shared<O, D> {
 }
 
 /// What was done of all operations.
-fn total<O: Operation>(db: &impl Store<O>, counters: &Counters, troubles: &Troubles) -> Served {
+fn total<O: Operation>(db: &impl Store<O>, counters: &Counters, troubles: &LogThrottle) -> Served {
     let all = Served { overruns: troubles.overruns(), ..Served::default() };
     let served = |index| Served { repeated: db.duplicates(index), ..counters.of(index).read() };
     (0..O::SPECS.len()).map(served).fold(all, Served::and)
@@ -219,7 +219,7 @@ where
         counters,
         room,
         notices: Arc::default(),
-        troubles: Arc::new(Troubles::new(O::NAMES)),
+        troubles: Arc::new(LogThrottle::new(O::NAMES)),
         instance: Arc::new(Instance::new(db.shown())),
         progress: Arc::default(),
         replies: Replies::new::<O>(&names, &options.reply_prefixes)?,

@@ -74,11 +74,11 @@ impl Notices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heard::Heard;
+    use crate::heard::CapturedLogs;
 
     #[test]
     fn a_notice_is_said_when_it_begins_and_when_it_is_over() {
-        let (heard, _guard) = Heard::catch();
+        let (heard, _guard) = CapturedLogs::catch();
         let notices = Notices::default();
         notices.raise("progress", "3 events wait");
         notices.raise("progress", "4 events wait");

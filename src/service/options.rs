@@ -31,9 +31,9 @@ pub enum JetStream {
 /// ```
 /// # use std::time::Duration;
 /// # use rosey::op::Op;
-/// # use eitherway::{Request, nats::NatsOptions, service::{self, ServiceOptions}, sql::SqlxService};
+/// # use eitherway::{Request, nats::NatsOptions, service::{self, ServiceOptions}, sql::SqlService};
 /// # use tower::util::MapRequestLayer;
-/// # async fn example(db: SqlxService<Op>) -> Result<(), service::ServeError> {
+/// # async fn example(db: SqlService<Op>) -> Result<(), service::ServeError> {
 /// use eitherway_layers::{LogLayer, TimeoutLayer};
 ///
 /// let options = ServiceOptions::default()

@@ -14,7 +14,7 @@ use super::stream::{Api, Declaration, Plan};
 use super::tasks::{Earlier, Tasks};
 use super::waiting::Room;
 use super::{
-    Counters, Instance, Mode, Notices, Progress, Replies, ServeError, ServiceOptions, Shared, Troubles,
+    Counters, Instance, LogThrottle, Mode, Notices, Progress, Replies, ServeError, ServiceOptions, Shared,
 };
 use crate::nats::NatsOptions;
 use crate::nats::names::Names;
@@ -25,7 +25,7 @@ use crate::store::Store;
 pub(super) struct Lasting {
     pub(super) counters: Arc<Counters>,
     pub(super) notices: Arc<Notices>,
-    pub(super) troubles: Arc<Troubles>,
+    pub(super) troubles: Arc<LogThrottle>,
     pub(super) instance: Arc<Instance>,
     pub(super) progress: Arc<Progress>,
     pub(super) replies: Replies,

@@ -13,9 +13,9 @@ use tracing::Instrument;
 
 use super::denied::COMPLAINT;
 use super::lanes::Lanes;
-use super::neighbours::who_subject;
+use super::peers::who_subject;
 use super::stream::Overlap;
-use super::{ServeError, Shared, take};
+use super::{ServeError, Shared, subscription_worker};
 use crate::nats::Mode;
 use crate::nats::names::Names;
 use crate::operation::{Kind, Operation, Spec};
@@ -120,14 +120,14 @@ pub(super) async fn subscribe<O: Operation, D: Store<O>>(
         all.push(Subscription::open(names, client, serves, subject).await?);
     }
     let who = Subscription::open(names, client, Serves::Who, who_subject(names)).await?;
-    tasks.spawn(take::run(Arc::clone(shared), Arc::clone(&lanes), who).in_current_span());
-    settle(client).await?;
+    tasks.spawn(subscription_worker::run(Arc::clone(shared), Arc::clone(&lanes), who).in_current_span());
+    flush_subscriptions(client).await?;
     Ok(Subscriptions { all, lanes })
 }
 
 /// Waits until the server has taken note of what was sent before. It reads in order: what comes back to us was sent
 /// after all subscriptions.
-pub(super) async fn settle(client: &Client) -> Result<(), ServeError> {
+pub(super) async fn flush_subscriptions(client: &Client) -> Result<(), ServeError> {
     let failed = |e: &dyn std::fmt::Display| ServeError::Connection(e.to_string());
     let inbox = client.new_inbox();
     let mut echo = client.subscribe(inbox.clone()).await.map_err(|e| failed(&e))?;
@@ -161,7 +161,8 @@ impl<O: Operation, D: Store<O>> Subscriptions<O, D> {
         }
         for subscription in self.all {
             tasks.spawn(
-                take::run(Arc::clone(shared), Arc::clone(&self.lanes), subscription).in_current_span(),
+                subscription_worker::run(Arc::clone(shared), Arc::clone(&self.lanes), subscription)
+                    .in_current_span(),
             );
         }
     }
@@ -205,9 +206,9 @@ async fn narrow<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, lanes: Arc
     let mut tasks = JoinSet::new();
     for (subject, serves) in operations.chain([applied]) {
         match Subscription::open(names, &shared.client, serves, subject).await {
-            Ok(one) => {
-                drop(tasks.spawn(take::run(Arc::clone(&shared), Arc::clone(&lanes), one).in_current_span()))
-            }
+            Ok(one) => drop(tasks.spawn(
+                subscription_worker::run(Arc::clone(&shared), Arc::clone(&lanes), one).in_current_span(),
+            )),
             Err(e) => tracing::error!("one of our subjects has no subscription: {e}"),
         }
     }

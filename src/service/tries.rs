@@ -7,18 +7,18 @@ use tokio::time;
 
 use super::ServeError;
 use super::link::Link;
-use super::troubles::Troubles;
+use super::troubles::LogThrottle;
 
 /// One try after the other.
-pub(super) struct Tries<'a> {
+pub(super) struct StartupRetries<'a> {
     links: &'a [&'a Link],
-    troubles: &'a Troubles,
+    troubles: &'a LogThrottle,
     /// How often each connection had come up when this try began.
     times: Vec<u64>,
 }
 
-impl<'a> Tries<'a> {
-    pub(super) const fn new(links: &'a [&'a Link], troubles: &'a Troubles) -> Self {
+impl<'a> StartupRetries<'a> {
+    pub(super) const fn new(links: &'a [&'a Link], troubles: &'a LogThrottle) -> Self {
         Self { links, troubles, times: Vec::new() }
     }
 

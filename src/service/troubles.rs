@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use eitherway_layers::log::{Past, Trouble};
+use eitherway_layers::log::{RateLimitedLog, Summary};
 use tokio::time;
 
 use super::Shared;
@@ -15,53 +15,53 @@ use super::sighted::Sighted;
 use super::unreadable::Unreadable;
 use crate::error::Cause;
 use crate::hints::hints;
-use crate::nats::losses::Losses;
+use crate::nats::connection_log::ConnectionLog;
 
 /// How often it is looked what is over.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Whatever may be wrong for many messages.
 #[derive(Debug)]
-pub(super) struct Troubles {
+pub(super) struct LogThrottle {
     /// By operation; the last one is for what is none.
-    refused: Vec<(&'static str, Trouble)>,
-    database: Trouble,
+    refused: Vec<(&'static str, RateLimitedLog)>,
+    database: RateLimitedLog,
     /// Whether the database has failed since it last wrote something.
     database_down: AtomicBool,
-    unburied: Trouble,
-    unanswered: Trouble,
-    overrun: Trouble,
+    unburied: RateLimitedLog,
+    unanswered: RateLimitedLog,
+    overrun: RateLimitedLog,
     overruns: AtomicU64,
-    server: Trouble,
-    not_inbox: Trouble,
+    server: RateLimitedLog,
+    not_inbox: RateLimitedLog,
     not_inboxes: AtomicU64,
-    unknown: Trouble,
+    unknown: RateLimitedLog,
     unknowns: AtomicU64,
     pub(super) said: Said,
-    pub(super) losses: Losses,
+    pub(super) losses: ConnectionLog,
     pub(super) denials: Denials,
     pub(super) unreadable: Unreadable,
     pub(super) sighted: Sighted,
 }
 
-impl Troubles {
+impl LogThrottle {
     pub(super) fn new(operations: &[&'static str]) -> Self {
         let names = operations.iter().copied().chain(["unknown"]);
         Self {
-            refused: names.map(|name| (name, Trouble::new())).collect(),
-            database: Trouble::new(),
+            refused: names.map(|name| (name, RateLimitedLog::new())).collect(),
+            database: RateLimitedLog::new(),
             database_down: AtomicBool::new(false),
-            unburied: Trouble::new(),
-            unanswered: Trouble::new(),
-            overrun: Trouble::new(),
+            unburied: RateLimitedLog::new(),
+            unanswered: RateLimitedLog::new(),
+            overrun: RateLimitedLog::new(),
             overruns: AtomicU64::new(0),
-            server: Trouble::new(),
-            not_inbox: Trouble::new(),
+            server: RateLimitedLog::new(),
+            not_inbox: RateLimitedLog::new(),
             not_inboxes: AtomicU64::new(0),
-            unknown: Trouble::new(),
+            unknown: RateLimitedLog::new(),
             unknowns: AtomicU64::new(0),
             said: Said::default(),
-            losses: Losses::default(),
+            losses: ConnectionLog::default(),
             denials: Denials::default(),
             unreadable: Unreadable::default(),
             sighted: Sighted::default(),
@@ -169,13 +169,13 @@ impl Troubles {
     }
 
     /// Says what no line stands for yet, of everything that is over; of everything, at the end.
-    fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
+    fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
         if let Some(lost) = self.losses.rest(&end) {
             tracing::warn!("{lost}");
         }
         let unsaid = |trouble| end(trouble).filter(|past| past.unsaid > 0);
         for (operation, trouble) in &self.refused {
-            let Some(Past { unsaid, lasted, .. }) = unsaid(trouble) else { continue };
+            let Some(Summary { unsaid, lasted, .. }) = unsaid(trouble) else { continue };
             tracing::warn!(
                 operation,
                 "{unsaid} more {} refused, in {:.1} s; those that were to change something are kept: {}",
@@ -192,7 +192,7 @@ impl Troubles {
             (&self.not_inbox, "messages wanted an answer where no inbox is"),
             (&self.unknown, "messages came for operations that do not exist"),
         ] {
-            if let Some(Past { unsaid, lasted, .. }) = unsaid(trouble) {
+            if let Some(Summary { unsaid, lasted, .. }) = unsaid(trouble) {
                 tracing::warn!("{unsaid} more {what}, in {:.1} s", lasted.as_secs_f64());
             }
         }
@@ -200,12 +200,12 @@ impl Troubles {
 
     /// The last word.
     pub(super) fn finish(&self) {
-        self.rest(Trouble::finish);
+        self.rest(RateLimitedLog::finish);
         let Some(past) = self.database.finish() else { return };
         if !self.database_down.load(Ordering::Relaxed) {
             serves_again(past);
         } else if past.unsaid > 0 {
-            let Past { all, lasted, .. } = past;
+            let Summary { all, lasted, .. } = past;
             tracing::warn!(
                 "the database failed {all} times in {:.1} s, and was still failing at the end",
                 lasted.as_secs_f64()
@@ -214,14 +214,14 @@ impl Troubles {
     }
 }
 
-fn serves_again(Past { all, lasted, .. }: Past) {
+fn serves_again(Summary { all, lasted, .. }: Summary) {
     tracing::info!("the database serves again; before, {all} tries failed in {:.1} s", lasted.as_secs_f64());
 }
 
 /// Says what is over, for as long as the service runs.
 pub(super) async fn watch<O, D>(shared: Arc<Shared<O, D>>) {
     while time::timeout(LOOK, shared.stop.cancelled()).await.is_err() {
-        shared.troubles.rest(Trouble::over);
+        shared.troubles.rest(RateLimitedLog::over);
         shared.troubles.unreadable.tell(&shared.notices);
     }
 }
@@ -230,12 +230,12 @@ pub(super) async fn watch<O, D>(shared: Arc<Shared<O, D>>) {
 mod tests {
     use super::*;
     use crate::error::Code;
-    use crate::heard::Heard;
+    use crate::heard::CapturedLogs;
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_garbage_is_a_line_and_a_count_and_hides_no_other_operation() {
-        let (heard, _guard) = Heard::catch();
-        let troubles = Troubles::new(&["user_joined", "message_log"]);
+        let (heard, _guard) = CapturedLogs::catch();
+        let troubles = LogThrottle::new(&["user_joined", "message_log"]);
         let cause = Cause::new(Code::INVALID, "not JSON");
         for _ in 0..5_000 {
             troubles.refused(0, "shop.db.user.joined", &cause);
@@ -248,10 +248,10 @@ mod tests {
             said[0].contains("refused: not JSON (invalid)") && said[0].contains("user_joined"),
             "{said:?}"
         );
-        troubles.rest(Trouble::over);
+        troubles.rest(RateLimitedLog::over);
         assert_eq!(heard.take(), Vec::<String>::new(), "it may go on");
-        time::advance(Trouble::CALM).await;
-        troubles.rest(Trouble::over);
+        time::advance(RateLimitedLog::CALM).await;
+        troubles.rest(RateLimitedLog::over);
         let said = heard.take();
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(
@@ -263,15 +263,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_database_that_fails_is_said_once_and_its_return_tells_how_often_it_failed() {
-        let (heard, _guard) = Heard::catch();
-        let troubles = Troubles::new(&["user_joined"]);
+        let (heard, _guard) = CapturedLogs::catch();
+        let troubles = LogThrottle::new(&["user_joined"]);
         let busy = Cause::new(Code::BUSY, "the database is locked");
         for _ in 0..400 {
             troubles.database_fails("user_joined", &busy);
             time::advance(Duration::from_millis(10)).await;
         }
         troubles.database_serves();
-        time::advance(Trouble::CALM).await;
+        time::advance(RateLimitedLog::CALM).await;
         troubles.database_serves();
         troubles.database_serves();
         let said = heard.take();
@@ -285,8 +285,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_database_that_fails_and_serves_in_turns_is_two_lines_in_ten_seconds_at_most() {
-        let (heard, _guard) = Heard::catch();
-        let troubles = Troubles::new(&["user_joined"]);
+        let (heard, _guard) = CapturedLogs::catch();
+        let troubles = LogThrottle::new(&["user_joined"]);
         let full = Cause::new(Code::STORAGE, "the disk is full");
         for _ in 0..1_000 {
             troubles.database_fails("user_joined", &full);
@@ -301,8 +301,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_not_said_comes_out_at_the_end() {
-        let (heard, _guard) = Heard::catch();
-        let troubles = Troubles::new(&["user_joined"]);
+        let (heard, _guard) = CapturedLogs::catch();
+        let troubles = LogThrottle::new(&["user_joined"]);
         for _ in 0..3 {
             troubles.overrun();
             troubles.database_fails("user_joined", &Cause::new(Code::BUSY, "locked"));
@@ -318,8 +318,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_database_that_wrote_at_last_did_not_fail_to_the_end() {
-        let (heard, _guard) = Heard::catch();
-        let troubles = Troubles::new(&["user_joined"]);
+        let (heard, _guard) = CapturedLogs::catch();
+        let troubles = LogThrottle::new(&["user_joined"]);
         for _ in 0..3 {
             troubles.database_fails("user_joined", &Cause::new(Code::BUSY, "locked"));
         }

@@ -152,11 +152,11 @@ mod tests {
     use tokio::time;
 
     use super::*;
-    use crate::heard::Heard;
+    use crate::heard::CapturedLogs;
 
     #[tokio::test(start_paused = true)]
     async fn thousands_are_one_line_in_ten_seconds_that_names_the_last_one() {
-        let (heard, _guard) = Heard::catch();
+        let (heard, _guard) = CapturedLogs::catch();
         let (unreadable, notices) = (Unreadable::default(), Notices::default());
         for sequence in 1..=2_000 {
             unreadable.ended("not UTF-8".to_owned());

@@ -52,7 +52,7 @@ impl Pool {
 
 /// The place that one message takes, until it is done.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct QueuePosition {
     room: Room,
     cost: usize,
 }
@@ -64,7 +64,7 @@ impl Room {
     }
 
     /// Makes room for a message, and leaves only the beginning of one that is too large. None if there is none: it is lost.
-    pub(super) fn take(&self, message: &mut Message) -> Option<Place> {
+    pub(super) fn take(&self, message: &mut Message) -> Option<QueuePosition> {
         if is_cut(message) {
             cut(message);
         } else {
@@ -72,7 +72,7 @@ impl Room {
             message.payload = Bytes::copy_from_slice(&message.payload);
         }
         let cost = cost(message);
-        let (bounds, place) = (&*self.0, Place { room: self.clone(), cost });
+        let (bounds, place) = (&*self.0, QueuePosition { room: self.clone(), cost });
         let taken = bounds.taken.fetch_add(cost, Ordering::Relaxed) + cost;
         let lent = bounds.pool.as_ref().is_none_or(|pool| {
             let more = pool.beyond(taken - cost, taken);
@@ -90,13 +90,13 @@ impl Pool {
     }
 }
 
-impl Place {
+impl QueuePosition {
     pub(super) const fn cost(&self) -> usize {
         self.cost
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuePosition {
     fn drop(&mut self) {
         let bounds = &*self.room.0;
         let taken = bounds.taken.fetch_sub(self.cost, Ordering::Relaxed);
@@ -174,7 +174,7 @@ mod tests {
             }
             places
         };
-        let held = |places: &[Place]| places.iter().map(Place::cost).sum::<usize>();
+        let held = |places: &[QueuePosition]| places.iter().map(QueuePosition::cost).sum::<usize>();
         let all = fill(&greedy);
         assert!((4 << 20..=5 << 20).contains(&held(&all)), "its share, and what is common: {}", held(&all));
         let own = fill(&modest);

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{DeadLetter, dead, sweep};
 use crate::error::Cause;
 use crate::headers::UNREAD;
-use crate::operation::{ApplyFn, Persist, Spec, Sweep};
+use crate::operation::{ApplyFn, Persist, RetentionRule, Spec};
 use crate::sqlite::limit;
 use crate::sqlite::statements::run;
 use crate::store::keeper::Keeper;
@@ -36,7 +36,7 @@ const REFUSED: char = '!';
 /// How often a batch is begun again: each time something in it was found to be in the ledger, or was refused.
 const TRIES: usize = 64;
 
-const BURY: &str = "
+const DEAD_LETTER_INSERT: &str = "
     INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
     SELECT r.value ->> 0, r.value ->> 1, r.value ->> 2, r.value ->> 3, r.value ->> 4, unhex(r.value ->> 5)
     FROM json_each($1) r
@@ -67,7 +67,7 @@ pub(super) struct Applied {
 }
 
 /// What batches are made of.
-pub(super) struct Frames {
+pub(super) struct BatchSql {
     pub(super) specs: &'static [Spec],
     answers: &'static [&'static str],
     applies: &'static [Option<ApplyFn>],
@@ -76,7 +76,7 @@ pub(super) struct Frames {
     pub(super) keeper: Arc<Keeper>,
 }
 
-impl Frames {
+impl BatchSql {
     pub(super) fn of<O: Persist>() -> Self {
         Self {
             specs: O::SPECS,
@@ -176,7 +176,7 @@ fn is_nothing_new(error: &sqlx::Error) -> bool {
 /// SQLite's. The transaction may still be open then.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
-    frames: &mut Frames,
+    frames: &mut BatchSql,
     number: i64,
     writes: &[Write],
 ) -> Result<Applied, sqlx::Error> {
@@ -218,7 +218,7 @@ pub(super) async fn apply(
 
 impl Applied {
     /// With these outcomes; those that are not there have nothing to say.
-    fn of(mut self, frames: &Frames, writes: &[Write], outcomes: Vec<Option<Outcome>>) -> Self {
+    fn of(mut self, frames: &BatchSql, writes: &[Write], outcomes: Vec<Option<Outcome>>) -> Self {
         let silence = |write: &Write| Outcome::Answer(frames.silence(write.index).to_owned());
         let outcomes = outcomes.into_iter().zip(writes);
         self.outcomes = outcomes.map(|(outcome, write)| outcome.unwrap_or_else(|| silence(write))).collect();
@@ -229,7 +229,7 @@ impl Applied {
 /// Tries to apply those of `writes` that are `left`.
 async fn transaction(
     connection: &mut SqliteConnection,
-    frames: &mut Frames,
+    frames: &mut BatchSql,
     shared: Shared,
     writes: &[Write],
     left: &[usize],
@@ -290,19 +290,19 @@ async fn undo(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
 }
 
 /// Keeps dead letters; returns the number of the last one, 0 if all were kept before.
-pub(super) async fn bury(
+pub(super) async fn keep_dead_letter(
     connection: &mut SqliteConnection,
     letters: &[DeadLetter],
 ) -> Result<i64, sqlx::Error> {
     let rows: Vec<_> = letters.iter().map(letter).collect();
     let json = serde_json::Value::from(rows).to_string();
-    let done = sqlx::query(BURY).bind(json).execute(connection).await?;
+    let done = sqlx::query(DEAD_LETTER_INSERT).bind(json).execute(connection).await?;
     // Where all were there already, SQLite still tells the row of an earlier insert, into whichever table.
     Ok(if done.rows_affected() > 0 { done.last_insert_rowid() } else { 0 })
 }
 
 /// The transaction of a sweep.
-fn removing(sweep: &Sweep) -> String {
+fn removing(sweep: &RetentionRule) -> String {
     let statements: String = sweep.remove.iter().map(|sql| sweep::over_gone(sql) + ";\n").collect();
     format!("BEGIN IMMEDIATE; {statements} SELECT changes(); {REMOVED}")
 }

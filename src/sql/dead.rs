@@ -5,7 +5,7 @@ use serde_json::map::Entry;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ColumnIndex, Connection, Decode, Row, Type};
 
-use super::{SqliteOptions, SqlxService, error, sqlite};
+use super::{SqlService, SqliteOptions, error, sqlite};
 use crate::error::{Cause, Code};
 use crate::headers::{DROPPED, UNREAD};
 use crate::operation::Persist;
@@ -21,7 +21,7 @@ const IDS: &str = "SELECT id FROM dead_letters ORDER BY id";
 /// A dead letter as it lies in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct BuriedLetter {
+pub struct StoredDeadLetter {
     /// The number of its row.
     pub id: i64,
     /// When it was first taken, in unix milliseconds.
@@ -63,7 +63,7 @@ macro_rules! on {
 }
 
 impl DeadLetters {
-    /// Opens them. The database must be there, and have been opened by [`SqlxService`] once.
+    /// Opens them. The database must be there, and have been opened by [`SqlService`] once.
     ///
     /// # Errors
     /// An error of SQLite.
@@ -89,7 +89,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The database's.
-    pub async fn list(&mut self, limit: u32) -> Result<Vec<BuriedLetter>, Cause> {
+    pub async fn list(&mut self, limit: u32) -> Result<Vec<StoredDeadLetter>, Cause> {
         on!(self, c => {
             let rows = sqlx::query(LIST).bind(i64::from(limit)).fetch_all(c).await?;
             rows.iter().map(read).collect()
@@ -108,7 +108,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The database's.
-    pub async fn show(&mut self, id: i64) -> Result<Option<BuriedLetter>, Cause> {
+    pub async fn show(&mut self, id: i64) -> Result<Option<StoredDeadLetter>, Cause> {
         on!(self, c => {
             let row = sqlx::query(SHOW).bind(id).fetch_optional(c).await?;
             row.as_ref().map(read).transpose()
@@ -136,21 +136,21 @@ impl DeadLetters {
     }
 }
 
-impl<O: Persist> SqlxService<O> {
+impl<O: Persist> SqlService<O> {
     /// Whether this very letter is kept already: what was kept and not acknowledged is delivered again.
-    pub(super) async fn is_buried(&self, letter: &DeadLetter) -> Result<bool, Cause> {
+    pub(super) async fn has_dead_letter(&self, letter: &DeadLetter) -> Result<bool, Cause> {
         let reader = &self.shared.reader;
         let binds = vec![
             Bind::Text(letter.subject.clone()),
             Bind::Text(headers(letter)),
             Bind::Bytes(letter.payload.clone()),
         ];
-        let found = reader.look_up(reader.texts().is_buried.to_owned(), binds).await;
+        let found = reader.look_up(reader.texts().has_dead_letter.to_owned(), binds).await;
         found.map(|found| !found.is_empty()).map_err(|e| reader.cause(&e))
     }
 }
 
-impl BuriedLetter {
+impl StoredDeadLetter {
     /// How many letters it stands for, if these were dropped because there were too many.
     #[must_use]
     pub fn dropped(&self) -> Option<u64> {
@@ -185,7 +185,7 @@ pub(crate) fn headers(letter: &DeadLetter) -> String {
     Value::from(headers).to_string()
 }
 
-fn read<R: Row>(row: &R) -> Result<BuriedLetter, sqlx::Error>
+fn read<R: Row>(row: &R) -> Result<StoredDeadLetter, sqlx::Error>
 where
     usize: ColumnIndex<R>,
     for<'r> i64: Decode<'r, R::Database> + Type<R::Database>,
@@ -199,7 +199,7 @@ where
         Value::Array(values) => values.iter().map(|value| (name.clone(), text(value))).collect(),
         value => vec![(name.clone(), text(value))],
     };
-    Ok(BuriedLetter {
+    Ok(StoredDeadLetter {
         id: row.try_get(0)?,
         at: row.try_get(1)?,
         code: row.try_get(2)?,

@@ -15,8 +15,8 @@ use crate::request::Request;
 
 type Read = Pin<Box<dyn Future<Output = Result<(String, u64), Cause>> + Send>>;
 
-/// The future of [`SqlxService`](super::SqlxService). Dropping it cancels no write.
-pub struct SqlxFuture<O>(State<O>);
+/// The future of [`SqlService`](super::SqlService). Dropping it cancels no write.
+pub struct SqlFuture<O>(State<O>);
 
 enum State<O> {
     Refused(Error<O>),
@@ -25,7 +25,7 @@ enum State<O> {
     Done,
 }
 
-impl<O> SqlxFuture<O> {
+impl<O> SqlFuture<O> {
     pub(super) const fn refused(error: Error<O>) -> Self {
         Self(State::Refused(error))
     }
@@ -40,15 +40,15 @@ impl<O> SqlxFuture<O> {
 }
 
 // Nothing in it is pinned: the receiver and the box are `Unpin`.
-impl<O> Unpin for SqlxFuture<O> {}
+impl<O> Unpin for SqlFuture<O> {}
 
-impl<O> fmt::Debug for SqlxFuture<O> {
+impl<O> fmt::Debug for SqlFuture<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqlxFuture").finish_non_exhaustive()
+        f.debug_struct("SqlFuture").finish_non_exhaustive()
     }
 }
 
-impl<O: Operation> Future for SqlxFuture<O> {
+impl<O: Operation> Future for SqlFuture<O> {
     type Output = Result<Reply<O::Answer>, Error<O>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -70,7 +70,7 @@ impl<O: Operation> Future for SqlxFuture<O> {
                 })
             }
             (State::Refused(error), _) => Poll::Ready(Err(error)),
-            _ => panic!("`SqlxFuture` polled after it was ready"),
+            _ => panic!("`SqlFuture` polled after it was ready"),
         }
     }
 }

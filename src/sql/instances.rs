@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time;
 
-use super::SqlxService;
+use super::SqlService;
 use crate::clock;
 use crate::error::{Cause, Code};
 use crate::operation::Persist;
@@ -16,7 +16,7 @@ use crate::store::{Enrolled, Instances};
 /// How long the database may take to tell its secret.
 const LIMIT: Duration = Duration::from_secs(1);
 
-impl<O: Persist> Instances for SqlxService<O> {
+impl<O: Persist> Instances for SqlService<O> {
     fn file_id(&self) -> Option<String> {
         self.shared.reader.file_id()
     }

@@ -1,12 +1,12 @@
-//! The path on the database itself: [`SqlxService`], and the ledger that makes every operation take effect once.
+//! The path on the database itself: [`SqlService`], and the ledger that makes every operation take effect once.
 //!
 //! ```no_run
 //! use eitherway::Db;
-//! use eitherway::sql::{SqliteOptions, SqlxService};
+//! use eitherway::sql::{SqliteOptions, SqlService};
 //! # use rosey::op::{Op, UserJoined};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let store = SqlxService::<Op>::open(&SqliteOptions::new("sqlite://app.db")?).await?;
+//! let store = SqlService::<Op>::open(&SqliteOptions::new("sqlite://app.db")?).await?;
 //! Db::new(store.clone()).call(UserJoined { username: "alice".into() }).await?;
 //! store.close().await;
 //! # Ok(())
@@ -17,10 +17,11 @@ mod audit;
 pub(crate) mod batch;
 mod checkpoint;
 pub(crate) mod concern;
+mod connection;
 mod dead;
 pub(crate) mod error;
+mod fairness;
 mod future;
-mod held;
 mod holders;
 mod instances;
 mod migrate;
@@ -35,7 +36,6 @@ mod stores;
 mod sweep;
 pub mod take_over;
 pub(crate) mod trim;
-mod turn;
 mod verify;
 mod witness;
 mod writer;
@@ -52,12 +52,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::Service;
 
-pub use crate::store::{Retention, Swept};
+pub use crate::store::{Purged, Retention};
 pub use audit::Unsound;
 #[cfg(feature = "postgres")]
 pub(crate) use dead::headers as headers_of;
-pub use dead::{BuriedLetter, DeadLetters};
-pub use future::SqlxFuture;
+pub use dead::{DeadLetters, StoredDeadLetter};
+pub use future::SqlFuture;
 use reader::SqliteReader;
 pub use sqlite::{OpenError, SqliteOptions};
 pub use stores::SqliteFiles;
@@ -69,10 +69,10 @@ use writer::Start;
 
 pub use crate::sqlite::Synchronous;
 pub use crate::store::DeadLetter;
+use crate::store::duplicates::Duplicates;
 use crate::store::keeper::Keeper;
 use crate::store::queue::{Item, Write};
 use crate::store::reader::{Question, Reader};
-use crate::store::repeats::Repeats;
 use crate::store::retention;
 use crate::store::writer::Backend;
 
@@ -95,7 +95,7 @@ use crate::sqlite::limit;
 ///
 /// Clones share writer and pool. The writer ends when the last clone is dropped; [`close`](Self::close) waits for
 /// that.
-pub struct SqlxService<O> {
+pub struct SqlService<O> {
     shared: Arc<Shared>,
     operation: PhantomData<fn(O)>,
 }
@@ -106,7 +106,7 @@ const LAST: Duration = Duration::from_secs(15);
 struct Shared {
     writes: mpsc::Sender<Item>,
     reader: Arc<dyn Reader>,
-    repeats: Repeats,
+    repeats: Duplicates,
     future_tolerance: Duration,
     /// The most bytes of a list.
     answer_bytes: usize,
@@ -130,19 +130,19 @@ pub(crate) struct Parts {
     pub(crate) trust_clock: bool,
 }
 
-impl<O> Clone for SqlxService<O> {
+impl<O> Clone for SqlService<O> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), operation: PhantomData }
     }
 }
 
-impl<O> fmt::Debug for SqlxService<O> {
+impl<O> fmt::Debug for SqlService<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqlxService").field("database", &self.shared.database).finish_non_exhaustive()
+        f.debug_struct("SqlService").field("database", &self.shared.database).finish_non_exhaustive()
     }
 }
 
-impl<O: Persist> SqlxService<O> {
+impl<O: Persist> SqlService<O> {
     /// Opens the database: creates the file if it is missing, migrates it under a lock (two processes may start
     /// at once), starts the writer.
     ///
@@ -163,7 +163,7 @@ impl<O: Persist> SqlxService<O> {
         let place = Arc::new(opened.place);
         let reader = SqliteReader::new::<O>(opened.readers.clone(), Arc::clone(&place));
         let keeper = Arc::new(Keeper::default());
-        let mut frames = batch::Frames::of::<O>();
+        let mut frames = batch::BatchSql::of::<O>();
         frames.keeper = Arc::clone(&keeper);
         let start = Start {
             connection: opened.writer,
@@ -196,7 +196,7 @@ impl<O: Persist> SqlxService<O> {
         backend: impl Backend,
     ) -> Self {
         let (writes, queue) = mpsc::channel(parts.queue);
-        let repeats = Repeats::new(O::SPECS.len());
+        let repeats = Duplicates::new(O::SPECS.len());
         // What cannot be read now is looked for again before anything is removed.
         let loaded = keeper.load(&*reader).await;
         if parts.trust_clock {
@@ -305,7 +305,7 @@ impl<O: Persist> SqlxService<O> {
     ///
     /// # Errors
     /// Those of a write: nothing is kept then.
-    pub async fn bury(&self, letter: DeadLetter) -> Result<(), Cause> {
+    pub async fn keep_dead_letter(&self, letter: DeadLetter) -> Result<(), Cause> {
         let (tx, rx) = oneshot::channel();
         self.enqueue(Item::DeadLetter(letter, tx))?;
         rx.await.map_err(|_| vanished())?
@@ -317,7 +317,7 @@ impl<O: Persist> SqlxService<O> {
     ///
     /// # Errors
     /// The first failure. What was removed until then stays removed.
-    pub async fn sweep(&self, retention: &Retention, now: i64) -> Result<Swept, Cause> {
+    pub async fn sweep(&self, retention: &Retention, now: i64) -> Result<Purged, Cause> {
         let writes = self.shared.writes.downgrade();
         retention::round(retention, now, None, &*self.shared.reader, &writes).await
     }
@@ -348,7 +348,7 @@ impl<O: Persist> SqlxService<O> {
         })
     }
 
-    fn start(&self, request: &Request<O>) -> Result<SqlxFuture<O>, Cause> {
+    fn start(&self, request: &Request<O>) -> Result<SqlFuture<O>, Cause> {
         let received = request.received().unwrap_or_else(Received::now);
         let most = received.answer_bytes().min(self.shared.answer_bytes);
         let index = request.op.index();
@@ -360,7 +360,7 @@ impl<O: Persist> SqlxService<O> {
         if spec.writes() {
             let (tx, rx) = oneshot::channel();
             self.enqueue(Item::Write(Write::new(request, index, most)?, tx))?;
-            return Ok(SqlxFuture::writing(rx, request.clone()));
+            return Ok(SqlFuture::writing(rx, request.clone()));
         }
         let payload = std::str::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
         let nothing = if spec.lists() { spec.empty } else { "null" };
@@ -384,7 +384,7 @@ impl<O: Persist> SqlxService<O> {
                 None => Ok((json, omitted)),
             }
         });
-        Ok(SqlxFuture::reading(read, request.clone()))
+        Ok(SqlFuture::reading(read, request.clone()))
     }
 }
 
@@ -419,18 +419,18 @@ fn vanished() -> Cause {
     Cause::new(Code::UNANSWERED, "the database was closed before it answered")
 }
 
-impl<O: Persist> Service<Request<O>> for SqlxService<O> {
+impl<O: Persist> Service<Request<O>> for SqlService<O> {
     type Response = Reply<O::Answer>;
     type Error = Error<O>;
-    type Future = SqlxFuture<O>;
+    type Future = SqlFuture<O>;
 
     /// Always ready: what cannot be taken is refused by `call`.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<O>) -> SqlxFuture<O> {
+    fn call(&mut self, request: Request<O>) -> SqlFuture<O> {
         let started = self.start(&request);
-        started.unwrap_or_else(|cause| SqlxFuture::refused(Error::new(cause, request)))
+        started.unwrap_or_else(|cause| SqlFuture::refused(Error::new(cause, request)))
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{audit, error, sweep};
 use crate::error::Cause;
 use crate::known_time;
-use crate::operation::{Persist, Sweep};
+use crate::operation::{Persist, RetentionRule};
 use crate::sqlite::limit;
 use crate::sqlite::place::Place;
 use crate::store::Concerns;
@@ -23,7 +23,7 @@ pub(super) static TEXTS: Texts = Texts {
     keep: "
         INSERT INTO meta (key, value) SELECT key, value FROM json_each($1) WHERE true
         ON CONFLICT (key) DO UPDATE SET value = excluded.value;",
-    is_buried: "
+    has_dead_letter: "
         SELECT CAST(id AS TEXT) FROM dead_letters WHERE subject = $1 AND headers = $2 AND payload = $3 LIMIT 1",
     // Rows stay when an instance ends: an instance that received its last message still finds it here. So many are more
     // than ever run at the same time.
@@ -46,7 +46,7 @@ pub(crate) struct SqliteReader {
     place: Arc<Place>,
     /// The strings of the queries, in the order of the operations.
     questions: Vec<Arc<str>>,
-    sweeps: Vec<&'static Sweep>,
+    sweeps: Vec<&'static RetentionRule>,
 }
 
 impl SqliteReader {
@@ -60,7 +60,7 @@ impl Reader for SqliteReader {
         &TEXTS
     }
 
-    fn sweeps(&self) -> Vec<&'static Sweep> {
+    fn sweeps(&self) -> Vec<&'static RetentionRule> {
         self.sweeps.clone()
     }
 

@@ -20,14 +20,14 @@ const MOST: u32 = 16;
 /// letting other tasks run, no thread is woken: that saves a third of the time of a single operation. Where it was in vain
 /// (a large transaction, a slow disk, no core to spare) the next ones are slept through, twice as many each time.
 #[derive(Debug, Default)]
-pub(super) struct Spin {
+pub(super) struct AdaptiveSpin {
     /// How many are to be slept through.
     skip: u32,
     /// How often in a row it was in vain.
     vain: u32,
 }
 
-impl Spin {
+impl AdaptiveSpin {
     /// Waits for `future`. Cancel safe if the future is.
     pub(super) async fn wait<F: Future>(&mut self, future: F) -> F::Output {
         let mut future = pin!(future);

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::SqlxService;
+use super::SqlService;
 use crate::error::Cause;
 use crate::operation::Persist;
 use crate::store::{Concerns, DeadLetter, Store};
 
-impl<O: Persist> Store<O> for SqlxService<O> {
+impl<O: Persist> Store<O> for SqlService<O> {
     fn id(&self) -> &str {
         self.database()
     }
@@ -19,10 +19,10 @@ impl<O: Persist> Store<O> for SqlxService<O> {
     }
 
     async fn dead_letter(&self, letter: DeadLetter, again: bool) -> Result<bool, Cause> {
-        if again && self.is_buried(&letter).await? {
+        if again && self.has_dead_letter(&letter).await? {
             return Ok(false);
         }
-        self.bury(letter).await.map(|()| true)
+        self.keep_dead_letter(letter).await.map(|()| true)
     }
 
     fn duplicates(&self, index: usize) -> u64 {

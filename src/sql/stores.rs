@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{SqliteOptions, SqlxService, take_over};
+use super::{SqlService, SqliteOptions, take_over};
 use crate::namespace::Namespace;
 use crate::operation::Persist;
 use crate::store::Stores;
@@ -132,7 +132,7 @@ impl Folder {
 }
 
 impl<O: Persist> Stores<O> for SqliteFiles {
-    type Store = SqlxService<O>;
+    type Store = SqlService<O>;
 
     async fn list(&self) -> Result<Vec<Namespace>, String> {
         let files = Arc::clone(&self.0);
@@ -143,8 +143,8 @@ impl<O: Persist> Stores<O> for SqliteFiles {
         listed.await.unwrap_or_else(|e| Err(e.to_string()))
     }
 
-    async fn open(&self, namespace: &Namespace) -> Result<SqlxService<O>, String> {
-        SqlxService::open(&self.options(namespace)?).await.map_err(|e| e.to_string())
+    async fn open(&self, namespace: &Namespace) -> Result<SqlService<O>, String> {
+        SqlService::open(&self.options(namespace)?).await.map_err(|e| e.to_string())
     }
 
     async fn is_to_come(&self, namespace: &Namespace) -> bool {

@@ -1,13 +1,13 @@
 //! The statements of sweeps on SQLite.
 
-use crate::operation::Sweep;
+use crate::operation::RetentionRule;
 use crate::store::text::Statement;
 
 /// What may come again.
 const KNOWN: &str = "known (id) AS (SELECT id FROM ledger)";
 
 /// The statement that answers what is old as a JSON array of keys.
-pub(super) fn finding(sweep: &Sweep) -> String {
+pub(super) fn finding(sweep: &RetentionRule) -> String {
     format!(
         "WITH {KNOWN}, sweep (now, horizon, most) AS (SELECT $3, $2, $1), found (key) AS ({}\n)
          SELECT json_group_array(key) FROM found",

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::migrate::is_current;
 use super::sqlite::{OpenError, SqliteOptions};
-use crate::operation::{Check, Persist};
+use crate::operation::{Invariant, Persist};
 use crate::sqlite::names;
 
 /// How many findings of one check are told one by one.
@@ -96,7 +96,7 @@ pub async fn verify<O: Persist>(
     is_current(&path, O::MIGRATIONS, &mut connection).await?;
     // One transaction: every check sees the same state.
     sqlx::query("BEGIN").execute(&mut connection).await.map_err(failed)?;
-    let file = ("", Check::new("file", FILE));
+    let file = ("", Invariant::new("file", FILE));
     let mut verdict = Verdict::default();
     let checks =
         O::NAMES.iter().zip(O::CHECKS).flat_map(|(name, checks)| checks.iter().map(|check| (*name, *check)));
@@ -109,7 +109,7 @@ pub async fn verify<O: Persist>(
 }
 
 /// The statement of a check that an operation has: counts in the first row, then what is wrong.
-pub(super) fn comparing(operation: &str, check: &Check) -> String {
+pub(super) fn comparing(operation: &str, check: &Invariant) -> String {
     format!(
         "WITH applied (id, at, answer) AS (SELECT id, occurred_at, answer FROM ledger WHERE operation = '{operation}'),
               compared (about, field, stands, must_stand) AS MATERIALIZED ({}\n),
@@ -124,7 +124,7 @@ pub(super) fn comparing(operation: &str, check: &Check) -> String {
 
 async fn run(
     operation: &str,
-    check: &Check,
+    check: &Invariant,
     connection: &mut SqliteConnection,
     verdict: &mut Verdict,
 ) -> Result<(), sqlx::Error> {

@@ -6,12 +6,12 @@ use std::time::Instant;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
 
-use super::batch::{self, Applied, Frames};
+use super::batch::{self, Applied, BatchSql};
 use super::checkpoint::Checkpoints;
 use super::concern::Backlog;
-use super::held::Held;
-use super::spin::Spin;
-use super::turn::Turn;
+use super::connection::WriterConnection;
+use super::fairness::WriteFairness;
+use super::spin::AdaptiveSpin;
 use super::witness::Witness;
 use super::{DeadLetter, SqliteOptions, audit, error, trim};
 use crate::error::{Cause, Code};
@@ -31,7 +31,7 @@ pub(super) struct Start {
     pub(super) place: Arc<Place>,
     pub(super) witness: Witness,
     pub(super) options: SqliteOptions,
-    pub(super) frames: Frames,
+    pub(super) frames: BatchSql,
     /// See [`audit::frame`].
     pub(super) frame: String,
 }
@@ -41,11 +41,11 @@ impl Start {
     pub(super) fn writer(self) -> Writer {
         let Self { connection, readers, place, witness, options, frames, frame } = self;
         Writer {
-            turn: Turn::new(&options),
+            turn: WriteFairness::new(&options),
             checkpoints: Checkpoints::start(options.clone(), Arc::clone(&place)),
-            held: Held { connection: Some(connection), options },
+            held: WriterConnection { connection: Some(connection), options },
             batch: batch::first_number(),
-            spin: Spin::default(),
+            spin: AdaptiveSpin::default(),
             trim: trim::Trim::new(),
             frames,
             frame,
@@ -62,12 +62,12 @@ impl Start {
 }
 
 pub(super) struct Writer {
-    pub(super) held: Held,
+    pub(super) held: WriterConnection,
     pub(super) checkpoints: Checkpoints,
     trim: trim::Trim,
-    turn: Turn,
-    spin: Spin,
-    frames: Frames,
+    turn: WriteFairness,
+    spin: AdaptiveSpin,
+    frames: BatchSql,
     /// The framework's own tables, as they were when the database was opened.
     frame: String,
     /// The number of the last transaction, unlike that of any other process.
@@ -272,12 +272,12 @@ impl Backend for Writer {
         cause
     }
 
-    async fn bury(&mut self, letters: &[DeadLetter]) -> Result<(), Cause> {
+    async fn keep_dead_letter(&mut self, letters: &[DeadLetter]) -> Result<(), Cause> {
         let since = Instant::now();
         loop {
             self.ready().await?;
             let result = match self.held.get().await {
-                Ok(connection) => limit::within(batch::bury(connection, letters)).await,
+                Ok(connection) => limit::within(batch::keep_dead_letter(connection, letters)).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {

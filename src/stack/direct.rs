@@ -17,14 +17,14 @@ use crate::hints::option;
 use crate::operation::Operation;
 use crate::reply::Reply;
 use crate::request::Request;
-use crate::sql::SqlxService;
+use crate::sql::SqlService;
 use crate::store::Store;
 
 /// The path to the database itself. It serves only while this is the database that the service on NATS writes
 /// to: two paths to two databases would split the channel's data between them.
 ///
 /// It refuses with class `NotSent` until it has a database, and while the service names another one.
-pub struct Direct<O, D = SqlxService<O>> {
+pub struct GuardedStore<O, D = SqlService<O>> {
     shared: Arc<Shared<D>>,
     operation: PhantomData<fn(O)>,
 }
@@ -69,28 +69,28 @@ impl<D> Default for Shared<D> {
     }
 }
 
-impl<O, D> Clone for Direct<O, D> {
+impl<O, D> Clone for GuardedStore<O, D> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), operation: PhantomData }
     }
 }
 
-impl<O, D> fmt::Debug for Direct<O, D> {
+impl<O, D> fmt::Debug for GuardedStore<O, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Direct")
+        f.debug_struct("GuardedStore")
             .field("open", &self.shared.database.get().is_some())
             .field("right", &(self.shared.verdict.load(Ordering::Acquire) == RIGHT))
             .finish()
     }
 }
 
-impl<O> Default for Direct<O> {
+impl<O> Default for GuardedStore<O> {
     fn default() -> Self {
         Self::closed()
     }
 }
 
-impl<O> Direct<O> {
+impl<O> GuardedStore<O> {
     /// A path without a database.
     #[must_use]
     pub fn closed() -> Self {
@@ -98,8 +98,8 @@ impl<O> Direct<O> {
     }
 }
 
-impl<O, D> Direct<O, D> {
-    /// As [`closed`](Direct::closed), for any store.
+impl<O, D> GuardedStore<O, D> {
+    /// As [`closed`](GuardedStore::closed), for any store.
     pub(crate) fn without() -> Self {
         Self::with(Shared::default())
     }
@@ -149,7 +149,7 @@ impl<O, D> Direct<O, D> {
     }
 }
 
-impl<O: Operation, D: Store<O>> Direct<O, D> {
+impl<O: Operation, D: Store<O>> GuardedStore<O, D> {
     /// Watches the service on NATS until the channel closes: while the service names another database than
     /// this path's, or has a copy of its file open, this path refuses, and logs that once.
     ///
@@ -268,7 +268,7 @@ impl<O: Operation, D: Store<O>> Direct<O, D> {
     }
 }
 
-impl<O: Operation, D: Store<O>> Direct<O, D> {
+impl<O: Operation, D: Store<O>> GuardedStore<O, D> {
     /// The database, opened if necessary; callers that wait meanwhile share the result.
     async fn opened(&self) -> Result<D, Cause> {
         if let Some(opener) = &self.shared.opener {
@@ -281,7 +281,7 @@ impl<O: Operation, D: Store<O>> Direct<O, D> {
     }
 }
 
-impl<O: Operation, D: Store<O>> Service<Request<O>> for Direct<O, D> {
+impl<O: Operation, D: Store<O>> Service<Request<O>> for GuardedStore<O, D> {
     type Response = Reply<O::Answer>;
     type Error = Error<O>;
     type Future = Either<

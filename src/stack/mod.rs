@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! gate, limit ─ log, metrics [total] ─ switches ─ Fallback ┬ log, metrics [NATS] ─ circuit breaker ─ timeout ─ NatsService
-//!                                                          └ log, metrics [DB] ─ timeout ─ SqlxService
+//!                                                          └ log, metrics [DB] ─ timeout ─ SqlService
 //! ```
 //!
 //! There are two circuits to NATS: one for events, which a stream may take while no service answers, and one
@@ -38,7 +38,7 @@ use eitherway_layers::breaker;
 use eitherway_layers::fallback::{ByClass, CountReroutes};
 use eitherway_layers::{
     Class, Classify, Failure, Fallback, FallbackError, KeyedBreakerLayer, LogLayer, MetricsLayer,
-    SwitchLayer, TimeoutLayer,
+    PathChangeLogLayer, TimeoutLayer,
 };
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder, ServiceExt};
@@ -46,12 +46,12 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 pub use bus::Bus;
 pub use circuits::Circuits;
 #[cfg(feature = "sqlite")]
-pub use direct::Direct;
+pub use direct::GuardedStore;
 pub use gate::Gate;
 use gate::Gated;
 pub use perhaps::{NO_PATH, NoPath, Perhaps};
-use queries::Apart;
 pub use queries::Queries;
+use queries::SplitQueries;
 pub use span::{SpanLayer, Spanned};
 
 use crate::client::Stack;
@@ -253,7 +253,7 @@ impl StackBuilder {
             .service(nats);
         let policy = || CountReroutes::new(ByClass::new()).prefix(self.prefix);
         let queries = self.apart(|| Fallback::new(db.clone(), nats.clone(), policy()));
-        (Apart::new(Fallback::new(nats, db, policy()), queries), circuits)
+        (SplitQueries::new(Fallback::new(nats, db, policy()), queries), circuits)
     }
 
     /// The separate stack for queries, if they go to the database first.
@@ -290,7 +290,7 @@ impl StackBuilder {
             .layer(gate.limit())
             .layer(LogLayer::new("[TOTAL]").last())
             .layer(MetricsLayer::new("total").prefix(self.prefix))
-            .layer(SwitchLayer::by(names.iter().copied(), part))
+            .layer(PathChangeLogLayer::by(names.iter().copied(), part))
             .service(paths)
     }
 }

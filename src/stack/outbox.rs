@@ -1,6 +1,6 @@
 //! The third path of the stack: the outbox.
 
-use eitherway_layers::fallback::{ByClass, Repeat, RepeatRule};
+use eitherway_layers::fallback::{ByClass, Idempotency, IdempotencyRule};
 use eitherway_layers::{Fallback, FallbackError, LogLayer, MetricsLayer, TimeoutLayer};
 use tower::ServiceBuilder;
 
@@ -16,19 +16,19 @@ use crate::request::Request;
 #[derive(Clone, Copy, Debug)]
 struct EventsOnly;
 
-impl<O: Operation> RepeatRule<Request<O>> for EventsOnly {
-    fn repeat(&self, request: &Request<O>) -> Repeat {
+impl<O: Operation> IdempotencyRule<Request<O>> for EventsOnly {
+    fn repeat(&self, request: &Request<O>) -> Idempotency {
         match request.op.spec().kind {
             // Even if the event may have taken effect already: the ledger knows its id.
-            Kind::Event => Repeat::Always,
-            Kind::Call | Kind::Query => Repeat::Never,
+            Kind::Event => Idempotency::Always,
+            Kind::Call | Kind::Query => Idempotency::Never,
         }
     }
 }
 
 impl StackBuilder {
     /// The paths, with the outbox and its layers behind them.
-    pub(super) fn third<O, S, X>(
+    pub(super) fn with_outbox<O, S, X>(
         &self,
         paths: S,
         outbox: X,

@@ -50,7 +50,7 @@ impl<O: Operation, L: Path<O>> Perhaps<O> for Option<L> {
 
     fn behind<P: Paths<O>>(self, paths: P, stack: StackBuilder) -> impl Paths<O> {
         match self {
-            Some(outbox) => Either::Left(stack.third(paths, outbox)),
+            Some(outbox) => Either::Left(stack.with_outbox(paths, outbox)),
             None => Either::Right(paths.map_err(FallbackError::Primary as fn(_) -> _)),
         }
     }

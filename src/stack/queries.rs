@@ -23,18 +23,18 @@ pub enum Queries {
 
 /// A separate stack for queries, if there is one. All other requests, and queries without one, go to `rest`.
 #[derive(Clone, Debug)]
-pub(super) struct Apart<R, Q> {
+pub(super) struct SplitQueries<R, Q> {
     rest: R,
     queries: Option<Q>,
 }
 
-impl<R, Q> Apart<R, Q> {
+impl<R, Q> SplitQueries<R, Q> {
     pub(super) const fn new(rest: R, queries: Option<Q>) -> Self {
         Self { rest, queries }
     }
 }
 
-impl<O, R, Q> Service<Request<O>> for Apart<R, Q>
+impl<O, R, Q> Service<Request<O>> for SplitQueries<R, Q>
 where
     O: Operation,
     R: Service<Request<O>> + Clone,

@@ -11,6 +11,8 @@
 //! ```
 
 mod dead_letter;
+#[cfg(feature = "sqlite")]
+pub(crate) mod duplicates;
 mod instances;
 #[cfg(feature = "sqlite")]
 pub(crate) mod keeper;
@@ -20,8 +22,6 @@ pub(crate) mod queue;
 pub(crate) mod reader;
 #[cfg(feature = "sqlite")]
 pub(crate) mod record;
-#[cfg(feature = "sqlite")]
-pub(crate) mod repeats;
 #[cfg(feature = "sqlite")]
 pub(crate) mod retention;
 mod stores;
@@ -39,7 +39,7 @@ use tower::Service;
 pub use dead_letter::DeadLetter;
 pub use instances::{Enrolled, Instances};
 #[cfg(feature = "sqlite")]
-pub use retention::{Retention, Swept};
+pub use retention::{Purged, Retention};
 pub use stores::Stores;
 
 use crate::error::{Cause, Error};

@@ -96,7 +96,7 @@ pub(crate) struct Batch {
     pub(crate) waiting: Vec<Vec<oneshot::Sender<Answer>>>,
     by_id: HashMap<OpId, usize>,
     /// Who used the id of one of `writes` for something else.
-    pub(crate) rivals: Vec<(usize, oneshot::Sender<Answer>)>,
+    pub(crate) id_conflicts: Vec<(usize, oneshot::Sender<Answer>)>,
     pub(crate) letters: Vec<DeadLetter>,
     pub(crate) letters_waiting: Vec<oneshot::Sender<Result<(), Cause>>>,
     /// At most one: its transaction follows that of the operations.
@@ -150,7 +150,7 @@ impl Batch {
                 if (known.index, known.hash) == (write.index, write.hash) {
                     self.waiting[first].push(tx);
                 } else {
-                    self.rivals.push((first, tx));
+                    self.id_conflicts.push((first, tx));
                 }
             }
         }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::Concerns;
 use crate::error::Cause;
-use crate::operation::Sweep;
+use crate::operation::RetentionRule;
 
 /// A query, as it is put to the database.
 pub(crate) struct Question {
@@ -42,7 +42,7 @@ pub(crate) struct Texts {
     /// Writes down what is known of the time: `$1` is a JSON object.
     pub(crate) keep: &'static str,
     /// A dead letter of this subject, these headers and this payload.
-    pub(crate) is_buried: &'static str,
+    pub(crate) has_dead_letter: &'static str,
     /// Writes down an instance: `$1` is a JSON object.
     pub(crate) enrol: &'static str,
     pub(crate) secret: &'static str,
@@ -52,7 +52,7 @@ pub(crate) struct Texts {
     pub(crate) started: &'static str,
     /// The statement that answers what a sweep finds as a JSON array of keys: `$1` how many at most, `$2` its horizon, `$3`
     /// the time.
-    pub(crate) finding: fn(&Sweep) -> String,
+    pub(crate) finding: fn(&RetentionRule) -> String,
 }
 
 /// A database, for reading.
@@ -61,7 +61,7 @@ pub(crate) trait Reader: Send + Sync + 'static {
     fn texts(&self) -> &'static Texts;
 
     /// The sweeps in its dialect, the ledger's first.
-    fn sweeps(&self) -> Vec<&'static Sweep>;
+    fn sweeps(&self) -> Vec<&'static RetentionRule>;
 
     /// Asks, at once.
     ///

@@ -13,7 +13,7 @@ use super::queue::Item;
 use super::reader::{Bind, Reader};
 use crate::clock;
 use crate::error::Cause;
-use crate::operation::{Persist, Sweep};
+use crate::operation::{Persist, RetentionRule};
 use crate::sqlite::limit;
 
 /// How many keys are looked for at once.
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The ledger's own. A clock that was ahead has written times that do not come to pass: those rows begin anew.
-pub(crate) const LEDGER: Sweep = Sweep::hours(
+pub(crate) const LEDGER: RetentionRule = RetentionRule::hours(
     "ledger",
     14 * 24,
     "SELECT id FROM ledger
@@ -39,7 +39,7 @@ pub(crate) const LEDGER: Sweep = Sweep::hours(
 
 /// Retention periods, and how often they are enforced.
 ///
-/// Every sweep has a time of its own (see [`Sweep`]); `ledger` is that of the ledger, counted from when an operation was
+/// Every sweep has a time of its own (see [`RetentionRule`]); `ledger` is that of the ledger, counted from when an operation was
 /// applied. Whatever can offer an operation again must have stopped doing so before its row in the ledger goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -73,21 +73,21 @@ impl Retention {
         sweeps::<O>().map(|sweep| (sweep.name, self.of(sweep))).collect()
     }
 
-    fn of(&self, sweep: &Sweep) -> Duration {
+    fn of(&self, sweep: &RetentionRule) -> Duration {
         self.keep.get(sweep.name).copied().unwrap_or(sweep.keep)
     }
 }
 
 /// The operations' sweeps, and the ledger's first: what is derived from rows that the ledger no longer knows may go
 /// in the same round.
-pub(crate) fn sweeps<O: Persist>() -> impl Iterator<Item = &'static Sweep> {
+pub(crate) fn sweeps<O: Persist>() -> impl Iterator<Item = &'static RetentionRule> {
     std::iter::once(&LEDGER).chain(O::SWEEPS.iter().copied().flatten())
 }
 
 /// Something that the writer removes in a transaction of its own.
 #[derive(Debug)]
 pub(crate) struct Removal {
-    pub(crate) sweep: &'static Sweep,
+    pub(crate) sweep: &'static RetentionRule,
     /// A JSON array.
     pub(crate) keys: String,
     pub(crate) horizon: i64,
@@ -95,7 +95,7 @@ pub(crate) struct Removal {
 }
 
 /// What a round has removed, by the name of the sweep: rows, or what else a sweep counts.
-pub type Swept = BTreeMap<&'static str, u64>;
+pub type Purged = BTreeMap<&'static str, u64>;
 
 /// One round of all sweeps, at the time `now` in unix milliseconds. What the ledger holds counts as applied not before
 /// `ledger_from`, if that is known.
@@ -108,8 +108,8 @@ pub(crate) async fn round(
     ledger_from: Option<i64>,
     reader: &dyn Reader,
     writes: &mpsc::WeakSender<Item>,
-) -> Result<Swept, Cause> {
-    let mut swept = Swept::new();
+) -> Result<Purged, Cause> {
+    let mut swept = Purged::new();
     for sweep in reader.sweeps() {
         let keep = i64::try_from(retention.of(sweep).as_millis()).unwrap_or(i64::MAX);
         let horizon = now.saturating_sub(keep);
@@ -122,7 +122,7 @@ pub(crate) async fn round(
         loop {
             let keys = find(sweep, horizon, now, reader).await?;
             let mut removed = 0;
-            for keys in keys.chunks(sweep.at_once.max(1)) {
+            for keys in keys.chunks(sweep.batch_size.max(1)) {
                 let keys = serde_json::Value::from(keys).to_string();
                 removed += remove(Removal { sweep, keys, horizon, now }, writes).await?;
                 time::sleep(PAUSE).await;
@@ -138,7 +138,7 @@ pub(crate) async fn round(
 }
 
 async fn find(
-    sweep: &Sweep,
+    sweep: &RetentionRule,
     horizon: i64,
     now: i64,
     reader: &dyn Reader,

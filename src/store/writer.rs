@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use tokio::time;
 
 use super::DeadLetter;
+use super::duplicates::Duplicates;
 use super::queue::{Answer, Batch, Item, Write, id_reused};
 use super::record::Record;
-use super::repeats::Repeats;
 use super::retention::Removal;
 use crate::error::Cause;
 
@@ -57,7 +57,7 @@ pub(crate) trait Backend: Send + 'static {
     fn cause(&mut self, failure: Self::Failure, writes: &[Write]) -> impl Future<Output = Cause> + Send;
 
     /// Keeps dead letters: all, or none.
-    fn bury(&mut self, letters: &[DeadLetter]) -> impl Future<Output = Result<(), Cause>> + Send;
+    fn keep_dead_letter(&mut self, letters: &[DeadLetter]) -> impl Future<Output = Result<(), Cause>> + Send;
 
     /// Removes what is old; answers how many rows, or what else the sweep counts.
     fn remove(&mut self, removal: &Removal) -> impl Future<Output = Result<u64, Cause>> + Send;
@@ -70,7 +70,7 @@ pub(crate) trait Backend: Send + 'static {
 }
 
 /// Runs until [`Item::Close`] comes, or all senders are dropped.
-pub(crate) async fn run<B: Backend>(backend: B, repeats: Repeats, mut queue: mpsc::Receiver<Item>) {
+pub(crate) async fn run<B: Backend>(backend: B, repeats: Duplicates, mut queue: mpsc::Receiver<Item>) {
     let mut writer = Writer { backend, repeats };
     let mut looked = Instant::now();
     loop {
@@ -106,16 +106,17 @@ pub(crate) async fn run<B: Backend>(backend: B, repeats: Repeats, mut queue: mps
 
 struct Writer<B> {
     backend: B,
-    repeats: Repeats,
+    repeats: Duplicates,
 }
 
 impl<B: Backend> Writer<B> {
     /// Commits the batch and tells everybody who waits. A waiter that is gone is no reason to stop.
     async fn commit(&mut self, batch: Batch) {
-        let Batch { writes, waiting, rivals, letters, letters_waiting, removal, record, barriers, .. } =
-            batch;
+        let Batch {
+            writes, waiting, id_conflicts, letters, letters_waiting, removal, record, barriers, ..
+        } = batch;
         let outcomes = self.apply(&writes).await;
-        for (first, tx) in rivals {
+        for (first, tx) in id_conflicts {
             // The id is taken only if the first one took it; otherwise this one has failed with it.
             let _ = tx.send(outcomes[first].clone().and(Err(id_reused())));
         }
@@ -134,7 +135,7 @@ impl<B: Backend> Writer<B> {
         if !letters.is_empty() {
             let kept = match busy {
                 Some(cause) => Err(cause),
-                None => self.backend.bury(&letters).await,
+                None => self.backend.keep_dead_letter(&letters).await,
             };
             for tx in letters_waiting {
                 let _ = tx.send(kept.clone());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eitherway::operation::Persist;
-use eitherway::sql::{SqliteOptions, SqlxService, Verdict, verify};
+use eitherway::sql::{SqlService, SqliteOptions, Verdict, verify};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 
@@ -52,8 +52,8 @@ impl<O: Persist> DbFile<O> {
     }
 
     /// Opens it as one more process would.
-    pub async fn open(&self) -> SqlxService<O> {
-        SqlxService::open(&self.options()).await.unwrap()
+    pub async fn open(&self) -> SqlService<O> {
+        SqlService::open(&self.options()).await.unwrap()
     }
 
     /// What `verify` says of it.

@@ -3,7 +3,7 @@
 use eitherway::nats::NatsOptions;
 use eitherway::operation::Persist;
 use eitherway::service::{ServeError, Served, ServiceOptions, serve};
-use eitherway::sql::SqlxService;
+use eitherway::sql::SqlService;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -13,7 +13,7 @@ use crate::{DbFile, LIMIT, Url};
 #[derive(Debug)]
 pub struct DbService<O> {
     /// Its store.
-    pub sqlx: SqlxService<O>,
+    pub sqlx: SqlService<O>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<Served, ServeError>>,
 }

@@ -2,7 +2,7 @@
 #![allow(unreachable_pub)]
 
 use eitherway::operation::{Definition, Done, Migration, Spec};
-use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::sql::{SqlService, SqliteOptions};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
@@ -96,14 +96,14 @@ impl Made {
 
     async fn open(&self) -> Result<(), String> {
         let options = SqliteOptions::new(&self.path()).unwrap();
-        let service = SqlxService::<Todo>::open(&options).await.map_err(|e| e.to_string())?;
+        let service = SqlService::<Todo>::open(&options).await.map_err(|e| e.to_string())?;
         service.close().await;
         Ok(())
     }
 
     async fn open_later(&self) -> Result<(), String> {
         let options = SqliteOptions::new(&self.path()).unwrap();
-        let service = SqlxService::<later::Todo>::open(&options).await.map_err(|e| e.to_string())?;
+        let service = SqlService::<later::Todo>::open(&options).await.map_err(|e| e.to_string())?;
         service.close().await;
         Ok(())
     }

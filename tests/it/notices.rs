@@ -111,8 +111,8 @@ async fn a_stream_of_ours_beside_a_service_without_one_is_named_and_settles_noth
     let service = w.try_serve(off()).await.unwrap();
     let (nats, peer, context) = (w.client().await, Peer::connect(&w.server).await, w.context().await);
     // As it looks when somebody brings it back from a backup: name, mark, consumer.
-    let mark = stored::mark("rosey.db", service.sqlx.database());
-    declare(&context, "ROSEY", "rosey.db.user.>", Some(mark)).await;
+    let stream_tag = stored::stream_tag("rosey.db", service.sqlx.database());
+    declare(&context, "ROSEY", "rosey.db.user.>", Some(stream_tag)).await;
     let now = noticed(&peer, "\"ROSEY\"").await;
     assert!(now.len() == 1 && now[0].contains("the option `jetstream off`"), "{now:?}");
     committed(&nats_only(&nats), &w.file, "user").await;

@@ -2,7 +2,7 @@
 
 use crate::support::Postgres;
 use eitherway::postgres::{self, PostgresOptions};
-use eitherway::sql::{DeadLetters, Retention, SqlxService};
+use eitherway::sql::{DeadLetters, Retention, SqlService};
 use eitherway::store::{DeadLetter, Instances, Store};
 use eitherway::{Cause, Class, Classify, Code, Db, Head, OpId, Request};
 use futures_util::future::join_all;
@@ -17,8 +17,8 @@ fn options(url: &str) -> PostgresOptions {
     options
 }
 
-async fn open(url: &str) -> SqlxService<Op> {
-    SqlxService::open_postgres(&options(url)).await.unwrap()
+async fn open(url: &str) -> SqlService<Op> {
+    SqlService::open_postgres(&options(url)).await.unwrap()
 }
 
 fn line(id: &str, text: &str) -> Request<Op> {
@@ -149,7 +149,7 @@ async fn every_code_of_the_server_has_its_class() {
     sqlx::raw_sql(says).execute(&mut raw).await.unwrap();
     let mut soon = options(&url);
     soon.repeat_timeout = std::time::Duration::from_millis(100);
-    let db = Db::new(SqlxService::<Op>::open_postgres(&soon).await.unwrap());
+    let db = Db::new(SqlService::<Op>::open_postgres(&soon).await.unwrap());
     for (state, class, code) in CLASSES {
         let told = db.send(line(state, state)).await.unwrap_err();
         assert_eq!((told.class(), told.cause().code()), (class, code), "{state}: {told}");
@@ -206,7 +206,7 @@ async fn two_that_open_an_empty_database_at_the_same_time_make_it_once() {
     let url = Postgres::shared().empty().await;
     let opened = join_all((0..4).map(|_| open(&url))).await;
     assert!(opened.iter().all(|db| db.database() == opened[0].database()));
-    let other = SqlxService::<Op>::open_postgres(&options(&url).schema("channel_2")).await.unwrap();
+    let other = SqlService::<Op>::open_postgres(&options(&url).schema("channel_2")).await.unwrap();
     assert_ne!(other.database(), opened[0].database(), "a namespace has a schema of its own");
     Db::new(other.clone()).message_log("bob", "there").await.unwrap();
     assert!(Db::new(opened[0].clone()).recent_chat(10).await.unwrap().is_empty());
@@ -219,7 +219,7 @@ async fn a_role_that_may_not_create_is_told_what_to_run_and_serves_what_is_there
     let mut raw = PgConnection::connect(&url).await.unwrap();
     let _ = sqlx::query("CREATE ROLE bot LOGIN").execute(&mut raw).await;
     let bot = url.replace("postgres@", "bot@");
-    let refused = SqlxService::<Op>::open_postgres(&options(&bot)).await.unwrap_err().to_string();
+    let refused = SqlService::<Op>::open_postgres(&options(&bot)).await.unwrap_err().to_string();
     assert!(refused.contains("GRANT CREATE ON DATABASE"), "{refused}");
     open(&url).await.close().await;
     let grant = "GRANT USAGE ON SCHEMA rosey TO bot; GRANT ALL ON ALL TABLES IN SCHEMA rosey TO bot;
@@ -337,7 +337,7 @@ async fn an_answer_is_bounded_and_says_what_it_leaves_out() {
     let url = Postgres::shared().database().await;
     let mut small = options(&url);
     small.answer_bytes = 1000;
-    let db = Db::new(SqlxService::<Op>::open_postgres(&small).await.unwrap());
+    let db = Db::new(SqlService::<Op>::open_postgres(&small).await.unwrap());
     for n in 0..30 {
         db.message_log("alice", format!("line {n}")).await.unwrap();
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{End, LIMIT, NewOnes, Postgres, Proxy, Towards, wait_until};
 use eitherway::postgres::{self, PostgresOptions};
-use eitherway::sql::SqlxService;
+use eitherway::sql::SqlService;
 use eitherway::{Class, Classify, Code, Db, Request};
 use rosey::op::{MessageLog, Op, RoseyClient};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -25,8 +25,8 @@ fn options(url: &str) -> PostgresOptions {
     options
 }
 
-async fn open(url: &str) -> Db<SqlxService<Op>> {
-    Db::new(SqlxService::open_postgres(&options(url)).await.unwrap())
+async fn open(url: &str) -> Db<SqlService<Op>> {
+    Db::new(SqlService::open_postgres(&options(url)).await.unwrap())
 }
 
 /// Callers on two writers, until they are told to stop. Each repeats a line until it is confirmed.
@@ -38,7 +38,7 @@ struct Load {
     /// The longest that one call took, in milliseconds.
     longest: Arc<AtomicU64>,
     callers: Vec<JoinHandle<u64>>,
-    writers: [Db<SqlxService<Op>>; 2],
+    writers: [Db<SqlService<Op>>; 2],
 }
 
 impl Load {
@@ -226,7 +226,7 @@ async fn a_lock_of_another_program_is_waited_for_within_a_limit() {
     let url = Postgres::shared().database().await;
     let mut short = options(&url);
     short.lock_timeout = Duration::from_millis(200);
-    let db = Db::new(SqlxService::<Op>::open_postgres(&short).await.unwrap());
+    let db = Db::new(SqlService::<Op>::open_postgres(&short).await.unwrap());
     let mut other = PgConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE rosey.user_stats").execute(&mut other).await.unwrap();
     let since = Instant::now();

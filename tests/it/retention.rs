@@ -8,7 +8,7 @@ mod together;
 use std::time::Duration;
 
 use crate::support::*;
-use eitherway::sql::{Retention, SqlxService, Swept};
+use eitherway::sql::{Purged, Retention, SqlService};
 use eitherway::{Db, clock};
 use rosey::op::{ChannelStats, Op, Session, UserStats};
 
@@ -19,8 +19,8 @@ const DAYS: Duration = Duration::from_secs(86_400);
 /// A file with one service, and events long ago.
 struct World {
     file: DbFile,
-    service: SqlxService<Op>,
-    db: Db<SqlxService<Op>>,
+    service: SqlService<Op>,
+    db: Db<SqlService<Op>>,
     /// Long before anything that is kept.
     old: i64,
 }
@@ -59,12 +59,12 @@ impl World {
         assert_eq!(self.file.applied().await, 0);
     }
 
-    async fn sweep(&self, retention: &Retention, now: i64) -> Swept {
+    async fn sweep(&self, retention: &Retention, now: i64) -> Purged {
         self.service.sweep(retention, now).await.unwrap()
     }
 
     /// The usual round, when all that is there now is old.
-    async fn sweep_all(&self) -> Swept {
+    async fn sweep_all(&self) -> Purged {
         self.sweep(&Retention::default(), clock::now() + 400 * DAY).await
     }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use eitherway::runtime::{BuildError, Builder, Drained, Health, Runtime};
-use eitherway::sql::{SqliteOptions, SqlxService};
-use eitherway::stack::{Direct, StackBuilder};
+use eitherway::sql::{SqlService, SqliteOptions};
+use eitherway::stack::{GuardedStore, StackBuilder};
 use eitherway::{Class, Classify, Db, Stack, Via};
 use rosey::op::{Op, OpenSessions, Request, UserJoined};
 use tower::ServiceExt as _;
@@ -143,7 +143,7 @@ async fn a_shutdown_is_over_soon_after_its_grace_whatever_hangs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_replays_what_a_path_takes_by_then() {
     let (file, kept) = (DbFile::new(), OutboxFile::new());
-    let direct = Direct::closed();
+    let direct = GuardedStore::closed();
     let builder = Runtime::<Op>::builder().store(direct.clone()).outbox(kept.path());
     let runtime = builder.build().await.unwrap();
     assert_eq!(runtime.health().events.via, Some(Via::OUTBOX));
@@ -230,17 +230,17 @@ async fn the_store_is_left_alone_while_the_service_writes_to_another_database() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_is_refused_from_its_first_request_however_late_the_store_is_opened() {
     let (server, file, copy) = (NatsServer::start().await, DbFile::new(), DbFile::new());
-    SqlxService::<Op>::open(&file.options()).await.unwrap().close().await;
+    SqlService::<Op>::open(&file.options()).await.unwrap().close().await;
     std::fs::copy(file.path(), copy.path()).unwrap();
     let service = DbService::start(&server, &file).await;
     let (needed, named) = (copy.options(), copy.options());
-    let needed = Direct::when_needed(move || {
+    let needed = GuardedStore::when_needed(move || {
         let options = needed.clone();
-        Box::pin(async move { Ok(SqlxService::open(&options).await.unwrap()) })
+        Box::pin(async move { Ok(SqlService::open(&options).await.unwrap()) })
     });
-    let named = Direct::when_named(move |_| {
+    let named = GuardedStore::when_named(move |_| {
         let options = named.clone();
-        Box::pin(async move { SqlxService::open(&options).await.ok() })
+        Box::pin(async move { SqlService::open(&options).await.ok() })
     });
     for (direct, opens_itself) in [(needed, false), (named, true)] {
         let runtime = Runtime::<Op>::builder().nats(server.url()).store(direct).build().await.unwrap();

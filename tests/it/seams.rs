@@ -14,7 +14,7 @@ use eitherway::nats::NatsOptions;
 use eitherway::operation::Operation;
 use eitherway::runtime::Runtime;
 use eitherway::service::{ServeError, ServiceOptions, serve};
-use eitherway::stack::{Bus, Direct, Path};
+use eitherway::stack::{Bus, GuardedStore, Path};
 use eitherway::store::Store;
 use eitherway::{Ack, Cause, Code, Db, Error, Head, Reply, Request, Via};
 use futures_util::future::Either;
@@ -232,7 +232,7 @@ async fn a_runtime_serves_from_any_store_and_replays_its_outbox_there() {
     let (store, kept) = (memory(), OutboxFile::new());
     let outbox = kept.open().await;
     Db::new(outbox.clone()).send(line(0)).await.unwrap();
-    let builder = Runtime::<Op>::builder().store(Direct::open(store.clone())).outbox(outbox);
+    let builder = Runtime::<Op>::builder().store(GuardedStore::open(store.clone())).outbox(outbox);
     let runtime = builder.build().await.unwrap();
     assert_eq!(runtime.client().send(line(1)).await.unwrap().via, MEMORY);
     wait_until("it is replayed", || async { store.applied().len() == 2 }).await;

@@ -1,11 +1,11 @@
 //! The path on the database itself, on real files.
 
-use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::{Code, Db, Head, Operation as _, Request};
 use eitherway_layers::{Class, Classify};
 use rosey::op::{Op, RoseyClient, StatusUpdate, UserJoined, UserLeft};
 
-type Sqlx = SqlxService<Op>;
+type Sqlx = SqlService<Op>;
 
 struct Fixture {
     dir: tempfile::TempDir,

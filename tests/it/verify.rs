@@ -67,7 +67,7 @@ async fn full() -> DbFile {
     assert_eq!(db.outbound_messages("alice", 1).await.unwrap().len(), 1);
     let cause = Cause::new(Code::INVALID, "no");
     let (subject, headers, payload) = ("rosey.db.user.joined".to_owned(), Vec::new(), vec![0, 255]);
-    service.bury(DeadLetter { at: AT * 1000, cause, subject, headers, payload }).await.unwrap();
+    service.keep_dead_letter(DeadLetter { at: AT * 1000, cause, subject, headers, payload }).await.unwrap();
     service.close().await;
     file
 }

@@ -11,8 +11,8 @@ use super::chat::Voice;
 use super::delivery::Deliveries;
 use super::event::Event;
 use super::progress::Progress;
-use super::room::Room;
-use super::troubles::{Troubles, Wrong};
+use super::room::ChannelState;
+use super::troubles::{FailureKind, Troubles};
 use crate::op::{Error, Op, RoseyClient};
 use eitherway::client::{Db, Stack};
 use eitherway::clock;
@@ -26,12 +26,12 @@ pub struct Context<S> {
 struct Inner<S> {
     db: Db<S>,
     voice: Arc<dyn Voice>,
-    room: Room,
+    room: ChannelState,
     progress: Arc<Progress>,
     deliveries: Deliveries,
     troubles: Troubles,
     identity: Identity,
-    sign_of_life: OnceCell<Option<i64>>,
+    last_heartbeat: OnceCell<Option<i64>>,
 }
 
 /// The identity of a bot.
@@ -56,12 +56,12 @@ impl<S> Context<S> {
         let inner = Inner {
             db,
             voice,
-            room: Room::default(),
+            room: ChannelState::default(),
             progress,
             deliveries: Deliveries::default(),
             troubles: Troubles::default(),
             identity,
-            sign_of_life: OnceCell::new(),
+            last_heartbeat: OnceCell::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -86,7 +86,7 @@ impl<S> Context<S> {
     }
 
     /// The channel as the last event left it.
-    pub fn room(&self) -> &Room {
+    pub fn room(&self) -> &ChannelState {
         &self.inner.room
     }
 
@@ -117,9 +117,9 @@ impl<S> Context<S> {
     /// Logs the consequence of a failed operation.
     pub(super) fn tell(&self, what: fmt::Arguments<'_>, error: &Error) {
         let (wrong, then) = match error.class() {
-            Class::Rejected => (Wrong::Refused, "refused, and not tried again"),
-            Class::Unknown => (Wrong::Unknown, "may be lost"),
-            Class::NotSent | Class::TooLarge | Class::Backend => (Wrong::Lost, "lost"),
+            Class::Rejected => (FailureKind::Refused, "refused, and not tried again"),
+            Class::Unknown => (FailureKind::Unknown, "may be lost"),
+            Class::NotSent | Class::TooLarge | Class::Backend => (FailureKind::Lost, "lost"),
         };
         let Some(more) = self.troubles().again(wrong) else { return };
         let operation = error.request().map_or("an operation", |r| r.op.spec().name);
@@ -147,14 +147,14 @@ impl<S: Stack<Op>> Context<S> {
     /// This bot's status overwrites that time, so every sender of a status awaits this method first. The
     /// first caller reads it from the database; a failure is not retried, because by then the time may be
     /// this bot's own.
-    pub(super) async fn sign_of_life(&self) -> Option<i64> {
+    pub(super) async fn last_heartbeat(&self) -> Option<i64> {
         let ask = || async {
             let sessions = self.counted(self.db().open_sessions().await);
             let unknown =
                 |error: &Error| warn!("cannot determine until when the previous bot was watching: {error}");
             sessions.inspect_err(unknown).ok()?.iter().map(|session| session.watched_until).min()
         };
-        *self.inner.sign_of_life.get_or_init(ask).await
+        *self.inner.last_heartbeat.get_or_init(ask).await
     }
 }
 

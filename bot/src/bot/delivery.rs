@@ -12,7 +12,7 @@ use eitherway_layers::{Class, Classify};
 use tracing::{debug, warn};
 
 use super::context::{Context, brief};
-use super::troubles::Wrong;
+use super::troubles::FailureKind;
 use crate::op::{Error, Op, OutboundMessage, Request, RoseyClient};
 use eitherway::client::Stack;
 
@@ -124,7 +124,7 @@ impl<S: Stack<Op>> Context<S> {
                 None => self.db().outbound_channel_messages(CLAIM).await,
             };
             let none = |error: &Error| {
-                if let Some(more) = self.troubles().again(Wrong::Unclaimed) {
+                if let Some(more) = self.troubles().again(FailureKind::Unclaimed) {
                     let user = brief(user.unwrap_or("the channel"));
                     warn!("cannot read the messages for {user}; they stay queued: {error}{more}");
                 }
@@ -158,7 +158,7 @@ impl<S: Stack<Op>> Context<S> {
             }
             Err(unsent) => {
                 self.progress().message_undelivered();
-                if let Some(more) = self.troubles().again(Wrong::Undelivered) {
+                if let Some(more) = self.troubles().again(FailureKind::Undelivered) {
                     warn!(message = message.id, "a message could not be delivered: {unsent}{more}");
                 }
                 let marked = self
@@ -181,17 +181,17 @@ impl<S: Stack<Op>> Context<S> {
         if error.class() == Class::Rejected {
             return self.tell(what, &error);
         }
-        if let Some(more) = self.troubles().again(Wrong::Unmarked) {
+        if let Some(more) = self.troubles().again(FailureKind::Unmarked) {
             warn!("{what}: not recorded yet, will retry: {error}{more}");
         }
         let given_up = error.into_request().is_some_and(|request| self.deliveries().owe(request));
-        if given_up && let Some(more) = self.troubles().again(Wrong::GivenUp) {
+        if given_up && let Some(more) = self.troubles().again(FailureKind::GivenUp) {
             warn!("more than {OWED} delivery reports wait to be retried; dropped the oldest{more}");
         }
     }
 
     /// Repeats the failed marks, oldest first, until one fails again. Dropping the future loses none of them.
-    pub(super) async fn repay(&self) {
+    pub(super) async fn retry_pending_marks(&self) {
         // Marks that are queued from here on are left for the next call.
         for _ in 0..self.deliveries().owed() {
             let Some(request) = self.deliveries().first_owed() else { return };

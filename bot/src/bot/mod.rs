@@ -3,7 +3,7 @@
 //! ```text
 //! chat ── Event ──► Dispatcher ── handlers ──► Db (the typed client)
 //!   ▲                                │
-//!   └──────────── Voice ◄────────────┘        Room, background tasks
+//!   └──────────── Voice ◄────────────┘        ChannelState, background tasks
 //! ```
 //!
 //! | file | contains |
@@ -46,7 +46,7 @@ pub use context::{Context, Identity};
 pub use dispatch::{BoxError, Dispatcher, Flow, Handler};
 pub use event::{Body, Event, Kind, Stamp, UserData};
 pub use progress::Progress;
-pub use room::{Counts, Room};
+pub use room::{ChannelState, Counts};
 pub use summary::{Ended, Summary};
 pub use tasks::Intervals;
 

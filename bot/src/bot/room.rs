@@ -11,7 +11,7 @@ use super::event::{Body, Event};
 
 /// The channel as the last event left it.
 #[derive(Debug, Default)]
-pub struct Room {
+pub struct ChannelState {
     state: Mutex<State>,
 }
 
@@ -37,7 +37,7 @@ pub struct Counts {
     pub connected: Option<u32>,
 }
 
-impl Room {
+impl ChannelState {
     /// Whether the bot is in the channel; `None` before the first event about it.
     pub fn online(&self) -> Option<bool> {
         self.state().online
@@ -112,8 +112,8 @@ mod tests {
     use super::*;
     use crate::bot::event::{Stamp, UserData};
 
-    fn after(events: &[(i64, Body)]) -> Room {
-        let room = Room::default();
+    fn after(events: &[(i64, Body)]) -> ChannelState {
+        let room = ChannelState::default();
         for (at, body) in events {
             room.state().apply(&Event::new(body.clone(), Stamp::at(*at)));
         }

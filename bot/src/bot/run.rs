@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use eitherway_layers::log::Trouble;
+use eitherway_layers::log::RateLimitedLog;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future};
 use tokio::time::{Instant, timeout_at};
@@ -17,7 +17,7 @@ use super::context::Context;
 use super::dispatch::Dispatcher;
 use super::event::Event;
 use super::summary::{Ended, Summary};
-use super::troubles::Wrong;
+use super::troubles::FailureKind;
 use super::{Bot, handlers, tasks};
 use crate::op::Op;
 use eitherway::client::Stack;
@@ -54,7 +54,7 @@ impl<S: Stack<Op>> Bot<S> {
         // The rest of the grace period, but at least a quarter of it.
         let deadline = deadline.max(Instant::now() + grace / 4);
         let farewell = async {
-            bot.repay().await;
+            bot.retry_pending_marks().await;
             handlers::say_offline(&bot, ended.as_str()).await;
             if let Err(unsent) = bot.voice().flush().await {
                 warn!("some of the output could not be written: {unsent}");
@@ -63,7 +63,7 @@ impl<S: Stack<Op>> Bot<S> {
         if timeout_at(deadline, farewell).await.is_err() {
             warn!("the last status or the output could not be written in time");
         }
-        bot.troubles().rest(Trouble::finish);
+        bot.troubles().rest(RateLimitedLog::finish);
         Summary::new(ended, bot.progress(), abandoned, bot.deliveries().owed() as u64)
     }
 }
@@ -98,7 +98,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
                 Ok(event) => self.begin(event, chains).await,
                 Err(unreadable @ Unreadable::Line { .. }) => {
                     self.bot.progress().bad_line();
-                    if let Some(more) = self.bot.troubles().again(Wrong::Unreadable) {
+                    if let Some(more) = self.bot.troubles().again(FailureKind::Unreadable) {
                         warn!("skipped {unreadable}{more}");
                     }
                 }

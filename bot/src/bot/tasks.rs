@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::context::Context;
 use super::dispatch::panic_message;
-use super::troubles::Wrong;
+use super::troubles::FailureKind;
 use super::{handlers, troubles};
 use crate::op::{Op, RoseyClient};
 use eitherway::client::Stack;
@@ -86,7 +86,7 @@ async fn every<S, F>(
         }
         if let Err(panic) = AssertUnwindSafe(task(bot.clone())).catch_unwind().await {
             bot.progress().handler_panic();
-            if let Some(more) = bot.troubles().again(Wrong::Handler) {
+            if let Some(more) = bot.troubles().again(FailureKind::Handler) {
                 let message = panic_message(&*panic);
                 warn!(task = name, "a background task panicked and continues: {message}{more}");
             }

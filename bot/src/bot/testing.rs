@@ -23,7 +23,7 @@ use eitherway::{Ack, Db, Reply, Via};
 
 /// A stack that records every request and answers `{}` or `[]` by default.
 #[derive(Clone, Default)]
-pub(super) struct Fake {
+pub(super) struct MockStack {
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Seen {
     pub(super) id: String,
 }
 
-impl Fake {
+impl MockStack {
     /// A stack on which every operation fails.
     pub(super) fn failing(code: Code) -> Self {
         let fake = Self::default();
@@ -133,7 +133,7 @@ impl Fake {
     }
 }
 
-impl Service<Request> for Fake {
+impl Service<Request> for MockStack {
     type Response = Reply<Answer>;
     type Error = Error<Op>;
     type Future = BoxFuture<'static, Result<Reply<Answer>, Error<Op>>>;
@@ -149,7 +149,7 @@ impl Service<Request> for Fake {
 
 /// A voice that records what was said: `say TEXT`, `pm USER TEXT`.
 #[derive(Clone, Default)]
-pub(super) struct Ears {
+pub(super) struct RecordingVoice {
     said: Arc<Mutex<Vec<String>>>,
     fault: Arc<Mutex<Option<Fault>>>,
 }
@@ -161,7 +161,7 @@ pub(super) enum Fault {
     Panic,
 }
 
-impl Ears {
+impl RecordingVoice {
     pub(super) fn said(&self) -> Vec<String> {
         self.said.lock().expect("said").clone()
     }
@@ -181,7 +181,7 @@ impl Ears {
     }
 }
 
-impl Voice for Ears {
+impl Voice for RecordingVoice {
     fn say<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>> {
         async move { self.hear(format!("say {text}")) }.boxed()
     }
@@ -195,7 +195,7 @@ impl Voice for Ears {
 pub(super) struct Script {
     pub(super) events: Vec<Event>,
     pub(super) ends: bool,
-    pub(super) ears: Ears,
+    pub(super) ears: RecordingVoice,
 }
 
 impl Chat for Script {
@@ -211,16 +211,16 @@ impl Chat for Script {
 }
 
 /// A bot that handles events one by one.
-pub(super) struct Told {
-    pub(super) fake: Fake,
-    pub(super) ears: Ears,
-    pub(super) bot: Context<Fake>,
-    dispatcher: Dispatcher<Fake>,
+pub(super) struct TestBot {
+    pub(super) fake: MockStack,
+    pub(super) ears: RecordingVoice,
+    pub(super) bot: Context<MockStack>,
+    dispatcher: Dispatcher<MockStack>,
 }
 
-impl Told {
-    pub(super) fn new(fake: Fake) -> Self {
-        let ears = Ears::default();
+impl TestBot {
+    pub(super) fn new(fake: MockStack) -> Self {
+        let ears = RecordingVoice::default();
         let identity = Identity { channel: Some("lounge".into()), started_at: 1_000, ..Identity::default() };
         let bot = Context::new(Db::new(fake.clone()), Arc::new(ears.clone()), identity, Arc::default());
         let mut dispatcher = Dispatcher::new();

@@ -8,20 +8,20 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::event::Stamp;
-use super::testing::{Ears, Fake, Fault, Script, join, leave, line, until, waiting};
+use super::testing::{Fault, MockStack, RecordingVoice, Script, join, leave, line, until, waiting};
 use super::*;
 use eitherway::error::Code;
 
 const OFF: Intervals =
     Intervals { messages: Duration::ZERO, user_counts: Duration::ZERO, status: Duration::ZERO };
 
-fn script(events: Vec<Body>, ends: bool) -> (Box<Script>, Ears) {
-    let ears = Ears::default();
+fn script(events: Vec<Body>, ends: bool) -> (Box<Script>, RecordingVoice) {
+    let ears = RecordingVoice::default();
     let events = events.into_iter().map(|body| Event::new(body, Stamp::at(5_000))).collect();
     (Box::new(Script { events, ends, ears: ears.clone() }), ears)
 }
 
-fn bot(fake: &Fake, events: Vec<Body>, ends: bool) -> Bot<Fake> {
+fn bot(fake: &MockStack, events: Vec<Body>, ends: bool) -> Bot<MockStack> {
     Bot::new(Db::new(fake.clone()), script(events, ends).0).intervals(OFF)
 }
 
@@ -31,7 +31,7 @@ fn lines(count: usize) -> Vec<Body> {
 
 #[tokio::test]
 async fn at_the_end_of_the_input_everything_taken_is_finished_and_the_last_word_is_offline() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     let events = vec![Body::Connect, join("alice"), line("alice", "hi"), line("alice", ""), leave("alice")];
     let bot = bot(&fake, events, true);
     let progress = bot.progress();
@@ -49,7 +49,7 @@ async fn at_the_end_of_the_input_everything_taken_is_finished_and_the_last_word_
 
 #[tokio::test]
 async fn one_slow_operation_does_not_stop_the_channel() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     let gate = fake.hold("user_joined");
     let running = tokio::spawn(
         bot(&fake, vec![join("alice"), line("alice", "hi"), leave("alice")], true).run(pending()),
@@ -63,7 +63,7 @@ async fn one_slow_operation_does_not_stop_the_channel() {
 
 #[tokio::test]
 async fn no_more_events_are_in_flight_than_allowed() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     let gate = fake.hold("message_log");
     let running = tokio::spawn(bot(&fake, lines(10), true).concurrency(3).run(pending()));
     until(|| fake.seen().len() == 3).await;
@@ -78,13 +78,14 @@ async fn no_more_events_are_in_flight_than_allowed() {
 
 #[tokio::test]
 async fn chains_start_in_the_order_of_events_and_the_room_is_as_the_last_event_left_it() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     let gate = fake.hold("user_joined");
     let seen = Arc::new(Mutex::new(Vec::new()));
     let note = Arc::clone(&seen);
     let bot = bot(&fake, vec![join("alice"), line("a", "1"), leave("alice"), line("a", "2")], true);
-    let look =
-        move |bot: Context<Fake>, _: Arc<Event>| note.lock().expect("seen").push(bot.room().has("alice"));
+    let look = move |bot: Context<MockStack>, _: Arc<Event>| {
+        note.lock().expect("seen").push(bot.room().has("alice"))
+    };
     // Registered before all other handlers, as the room's own handler is.
     let mut dispatcher = Dispatcher::new();
     dispatcher.on(Kind::Message, look);
@@ -99,7 +100,7 @@ async fn chains_start_in_the_order_of_events_and_the_room_is_as_the_last_event_l
 
 #[tokio::test]
 async fn told_to_stop_the_bot_takes_nothing_more_and_finishes_what_it_took() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     let gate = fake.hold("message_log");
     let (stop, stopped) = oneshot::channel::<()>();
     let bot = bot(&fake, lines(10), false).concurrency(2);
@@ -117,7 +118,7 @@ async fn told_to_stop_the_bot_takes_nothing_more_and_finishes_what_it_took() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_finished_within_the_grace_period_is_abandoned_and_counted() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     let _never = fake.hold("message_log");
     let begun = tokio::time::Instant::now();
     let summary = bot(&fake, lines(3), true).grace(Duration::from_secs(4)).run(pending()).await;
@@ -128,7 +129,7 @@ async fn what_cannot_be_finished_within_the_grace_period_is_abandoned_and_counte
 
 #[tokio::test(start_paused = true)]
 async fn a_memory_that_never_answers_does_not_keep_the_bot_from_ending() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     let (_never, _either) = (fake.hold("status_update"), fake.hold("open_sessions"));
     let begun = tokio::time::Instant::now();
     bot(&fake, vec![Body::Connect], true).grace(Duration::from_secs(4)).run(pending()).await;
@@ -137,7 +138,7 @@ async fn a_memory_that_never_answers_does_not_keep_the_bot_from_ending() {
 
 #[tokio::test(start_paused = true)]
 async fn the_background_tasks_keep_their_intervals_and_end_with_the_bot() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     let counted = Body::UserCount { usercount: 4, connected: Some(6) };
     let bot = Bot::new(Db::new(fake.clone()), script(vec![counted], false).0).channel("lounge");
     bot.run(tokio::time::sleep(Duration::from_secs(601))).await;
@@ -158,7 +159,7 @@ async fn the_background_tasks_keep_their_intervals_and_end_with_the_bot() {
 
 #[tokio::test(start_paused = true)]
 async fn missed_ticks_are_skipped_and_a_task_never_runs_beside_itself() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     let gate = fake.hold("outbound_get");
     let intervals = Intervals { messages: Duration::from_secs(2), ..OFF };
     let (chat, _) = script(vec![], false);
@@ -173,7 +174,7 @@ async fn missed_ticks_are_skipped_and_a_task_never_runs_beside_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_background_task_costs_one_tick() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     fake.answer("outbound_get", json!([waiting(1, None, "one")]));
     let (chat, ears) = script(vec![], false);
     ears.fault(Some(Fault::Panic));
@@ -190,7 +191,7 @@ async fn a_panic_in_a_background_task_costs_one_tick() {
 #[tokio::test(start_paused = true)]
 async fn marks_that_failed_are_repeated_at_the_end_and_what_stays_unmarked_is_counted() {
     for (recovers, lost) in [(true, 0), (false, 1)] {
-        let fake = Fake::default();
+        let fake = MockStack::default();
         fake.answer("outbound_get", json!([waiting(1, Some("alice"), "hi")]));
         fake.fail("outbound_mark_sent", Code::UNAVAILABLE);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -207,7 +208,7 @@ async fn marks_that_failed_are_repeated_at_the_end_and_what_stays_unmarked_is_co
 
 #[tokio::test]
 async fn with_everything_failing_a_whole_session_is_lived_through() {
-    let fake = Fake::failing(Code::UNAVAILABLE);
+    let fake = MockStack::failing(Code::UNAVAILABLE);
     let events = vec![Body::Connect, join("alice"), line("alice", "hi"), leave("alice")];
     let summary = bot(&fake, events, true).run(pending()).await;
     assert_eq!(summary.events.values().sum::<u64>(), 4);
@@ -217,23 +218,23 @@ async fn with_everything_failing_a_whole_session_is_lived_through() {
 
 #[tokio::test]
 async fn handlers_of_ones_own_come_behind_and_cannot_take_the_bot_down() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     let bot = bot(&fake, lines(2), true)
-        .on(Kind::Message, |_: Context<Fake>, _: Arc<Event>| -> Flow { panic!("mine") });
+        .on(Kind::Message, |_: Context<MockStack>, _: Arc<Event>| -> Flow { panic!("mine") });
     let summary = bot.run(pending()).await;
     assert_eq!((summary.handler_panics, fake.of("message_log").len()), (2, 2));
 }
 
 #[tokio::test]
 async fn a_bot_told_to_stop_before_it_begins_only_says_that_it_is_offline() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     bot(&fake, lines(3), true).run(ready(())).await;
     assert_eq!(fake.names(), ["status_update"]);
 }
 
 #[tokio::test]
 async fn the_summary_reads_well_for_people_and_machines() {
-    let fake = Fake::default();
+    let fake = MockStack::default();
     let summary = bot(&fake, vec![join("alice"), line("alice", "hi")], true).run(pending()).await;
     let text = "end of input: 2 events (message 1, user_join 1), 0 bad lines skipped\n\
                 4 operations, 0 failed (0 of them refused)\n\

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eitherway_layers::log::{More, Past, Trouble};
+use eitherway_layers::log::{RateLimitedLog, Summary, Suppressed};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Kinds of failure that may affect many events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(super) enum FailureKind {
     /// An operation was refused.
     Refused,
     /// An operation may or may not have taken effect.
@@ -35,7 +35,7 @@ pub(super) enum Wrong {
     Handler,
 }
 
-impl Wrong {
+impl FailureKind {
     const COUNT: usize = Self::Handler as usize + 1;
     const ALL: [Self; Self::COUNT] = [
         Self::Refused,
@@ -66,18 +66,18 @@ impl Wrong {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Troubles([Trouble; Wrong::COUNT]);
+pub(super) struct Troubles([RateLimitedLog; FailureKind::COUNT]);
 
 impl Troubles {
     /// Records a failure. Returns `Some` if it is to be logged.
-    pub(super) fn again(&self, wrong: Wrong) -> Option<More> {
+    pub(super) fn again(&self, wrong: FailureKind) -> Option<Suppressed> {
         self.0[wrong as usize].again()
     }
 
     /// Logs the failures that no line has reported yet.
-    pub(super) fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
-        for (wrong, trouble) in Wrong::ALL.into_iter().zip(&self.0) {
-            if let Some(Past { unsaid, lasted, .. }) = end(trouble).filter(|past| past.unsaid > 0) {
+    pub(super) fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
+        for (wrong, trouble) in FailureKind::ALL.into_iter().zip(&self.0) {
+            if let Some(Summary { unsaid, lasted, .. }) = end(trouble).filter(|past| past.unsaid > 0) {
                 warn!("{unsaid} more {}, in {:.1} s", wrong.many(), lasted.as_secs_f64());
             }
         }
@@ -87,7 +87,7 @@ impl Troubles {
 /// Logs the summary of failures that have stopped, until `stop`.
 pub(super) async fn watch<S>(bot: Context<S>, stop: CancellationToken) {
     while time::timeout(LOOK, stop.cancelled()).await.is_err() {
-        bot.troubles().rest(Trouble::over);
+        bot.troubles().rest(RateLimitedLog::over);
     }
 }
 
@@ -95,19 +95,19 @@ pub(super) async fn watch<S>(bot: Context<S>, stop: CancellationToken) {
 mod tests {
     use super::*;
     use crate::bot::event::Body;
-    use crate::bot::testing::{Fake, Told, join, line};
-    use crate::heard::Heard;
+    use crate::bot::testing::{MockStack, TestBot, join, line};
+    use crate::heard::CapturedLogs;
     use eitherway::error::Code;
 
     #[test]
     fn every_kind_has_its_place() {
-        assert!(Wrong::ALL.into_iter().enumerate().all(|(place, wrong)| wrong as usize == place));
+        assert!(FailureKind::ALL.into_iter().enumerate().all(|(place, wrong)| wrong as usize == place));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_thousand_lost_events_are_a_few_lines_that_count_them_all() {
-        let (heard, _guard) = Heard::catch();
-        let told = Told::new(Fake::failing(Code::UNAVAILABLE));
+        let (heard, _guard) = CapturedLogs::catch();
+        let told = TestBot::new(MockStack::failing(Code::UNAVAILABLE));
         for user in 0..1_000 {
             told.tell(5_000, join(&format!("user {user}"))).await;
         }
@@ -119,8 +119,8 @@ mod tests {
         assert!(said[0].starts_with("WARN the join of user 0: lost: made to fail"), "{said:?}");
         assert!(said[2].starts_with("WARN a line of ann: refused, and not tried again"), "{said:?}");
         told.fake.recover();
-        time::advance(Trouble::CALM).await;
-        told.bot.troubles().rest(Trouble::over);
+        time::advance(RateLimitedLog::CALM).await;
+        told.bot.troubles().rest(RateLimitedLog::over);
         let said = heard.take();
         assert!(said.contains(&"WARN 1000 more operations are lost, in 0.0 s".to_owned()), "{said:?}");
         assert_eq!(said.len(), 2, "{said:?}");
@@ -128,8 +128,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_handler_that_always_fails_is_said_once_in_a_while() {
-        let (heard, _guard) = Heard::catch();
-        let told = Told::new(Fake::default());
+        let (heard, _guard) = CapturedLogs::catch();
+        let told = TestBot::new(MockStack::default());
         told.ears.fault(Some(crate::bot::testing::Fault::Panic));
         for _ in 0..50 {
             told.fake.answer(
@@ -140,7 +140,7 @@ mod tests {
         }
         assert_eq!(heard.take().len(), 1);
         told.tell(5_000, Body::Connect).await;
-        told.bot.troubles().rest(Trouble::finish);
+        told.bot.troubles().rest(RateLimitedLog::finish);
         assert_eq!(heard.take(), ["WARN 49 more handlers failed, in 0.0 s"]);
     }
 }

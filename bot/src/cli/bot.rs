@@ -22,7 +22,7 @@ pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
     args.paths.queries = args.chat.queries.into();
     if args.paths.no_nats {
         // Beside a service, the service removes what is old.
-        args.paths.database = args.paths.database.keeping(&args.keep);
+        args.paths.database = args.paths.database.with_retention(&args.keep);
     }
     let mode = args.paths.database.file_mode;
     args.chat.chat.check()?;

@@ -22,7 +22,7 @@ use eitherway::clock;
 use eitherway::error::{Cause, Code};
 use eitherway::operation::Operation;
 use eitherway::request::OpId;
-use eitherway::sql::{BuriedLetter, DeadLetters, SqlxService};
+use eitherway::sql::{DeadLetters, SqlService, StoredDeadLetter};
 
 #[derive(Debug, Args)]
 pub(super) struct DeadArgs {
@@ -93,7 +93,7 @@ pub(super) async fn run(global: &Global, args: DeadArgs) -> Result<Exit, Failure
 
 async fn command(
     global: &Global,
-    db: &SqlxService<Op>,
+    db: &SqlService<Op>,
     letters: &mut DeadLetters,
     command: &DeadCommand,
 ) -> Result<Exit, Failure> {
@@ -177,7 +177,7 @@ async fn chosen(letters: &mut DeadLetters, which: &DeadWhich) -> Result<Vec<i64>
 }
 
 /// Offers a letter again, as the service would read it. However often: it has one id. False if there is no such letter.
-async fn retry(db: &SqlxService<Op>, letters: &mut DeadLetters, id: i64) -> Result<bool, Cause> {
+async fn retry(db: &SqlService<Op>, letters: &mut DeadLetters, id: i64) -> Result<bool, Cause> {
     let invalid = |why: String| Cause::new(Code::INVALID, why);
     let Some(letter) = letters.show(id).await? else { return Ok(false) };
     if letter.at < clock::now() - OLDEST {
@@ -234,12 +234,12 @@ fn say(global: &Global, id: i64, what: &str, cause: Option<&Cause>) {
     }
 }
 
-fn line(letter: &BuriedLetter) -> String {
+fn line(letter: &StoredDeadLetter) -> String {
     let name = name(letter);
     format!("{:>6}  {}  {name:<20}  {}", letter.id, time(clock::seconds(letter.at)), clean(&letter.reason))
 }
 
-fn whole(letter: &BuriedLetter) -> String {
+fn whole(letter: &StoredDeadLetter) -> String {
     let mut text = format!(
         "letter      {}\ntaken       {}\noperation   {}\nsubject     {}\nreason      {}",
         letter.id,
@@ -259,11 +259,11 @@ fn whole(letter: &BuriedLetter) -> String {
     text
 }
 
-fn name(letter: &BuriedLetter) -> &'static str {
+fn name(letter: &StoredDeadLetter) -> &'static str {
     Op::SPECS.iter().find(|spec| spec.is_subject(&letter.subject)).map_or("(unknown)", |spec| spec.name)
 }
 
-fn as_json(letter: &BuriedLetter) -> Value {
+fn as_json(letter: &StoredDeadLetter) -> Value {
     let mut headers = serde_json::Map::new();
     for (name, value) in letter.readable_headers() {
         match headers.entry(name) {

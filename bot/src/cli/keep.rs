@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 
 use super::args::millis;
 use crate::op::Op;
-use eitherway::outbox::OFFERED;
+use eitherway::outbox::MAX_REPLAY_AGE;
 use eitherway::sql::Retention;
 
 /// What is removed when it is old.
@@ -68,7 +68,7 @@ fn periods(list: &str) -> Result<Periods, String> {
         }
         let time = duration(time).ok_or_else(|| format!("{time:?} is not a time, as 150h or 30d"))?;
         // Its rows must outlive whatever is offered again.
-        if name == "ledger" && time <= OFFERED {
+        if name == "ledger" && time <= MAX_REPLAY_AGE {
             return Err("the ledger is kept for at least 8d: an operation may come again for 7d".to_owned());
         }
         periods.push((name, time));

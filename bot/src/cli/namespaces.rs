@@ -99,7 +99,7 @@ impl Wanted {
 /// How the database of one of several is opened.
 fn options(args: &ServeArgs, database: &str) -> Result<SqliteOptions, Failure> {
     let database = DatabaseArgs { database_url: Some(database.to_owned()), ..args.database.clone() };
-    match database.keeping(&args.keep).named_or_usual()? {
+    match database.with_retention(&args.keep).named_or_usual()? {
         Place::Sqlite(options) => Ok(options.readers(READERS)),
         Place::Postgres(_) => Err(Failure::new(
             Exit::Usage,

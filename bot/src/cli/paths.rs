@@ -12,7 +12,7 @@ use super::exit::{Exit, Failure};
 use super::keep::KeepArgs;
 use super::outbox::Report;
 use super::place::Place;
-use super::tally::Tally;
+use super::tally::PathStats;
 use crate::op::Op;
 use eitherway::client::Db;
 use eitherway::error::{Cause, Code};
@@ -21,8 +21,8 @@ use eitherway::operation::Kind;
 use eitherway::outbox::OutboxService;
 use eitherway::postgres::PostgresOptions;
 use eitherway::runtime::Runtime;
-use eitherway::sql::{SqliteOptions, SqlxService, Synchronous};
-use eitherway::stack::{BoxedStack, Direct, StackBuilder, boxed};
+use eitherway::sql::{SqlService, SqliteOptions, Synchronous};
+use eitherway::stack::{BoxedStack, GuardedStore, StackBuilder, boxed};
 
 /// The database of `serve` and `up`, if none is named.
 pub(super) const DEFAULT_DATABASE: &str = "sqlite://rosey.db";
@@ -39,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// A client over its paths.
 pub(super) struct Paths {
     pub(super) db: Db<BoxedStack<Op>>,
-    pub(super) tally: Tally,
+    pub(super) tally: PathStats,
     runtime: Runtime<Op>,
     /// How long it may take to recognise the service.
     recognition: Duration,
@@ -92,12 +92,12 @@ impl DatabaseArgs {
     }
 
     /// Opens it.
-    pub(super) async fn open(&self) -> Result<SqlxService<Op>, Failure> {
+    pub(super) async fn open(&self) -> Result<SqlService<Op>, Failure> {
         Ok(self.named_or_usual()?.open().await?)
     }
 
     /// The same for a command that runs for long: it removes what is old.
-    pub(super) fn keeping(mut self, keep: &KeepArgs) -> Self {
+    pub(super) fn with_retention(mut self, keep: &KeepArgs) -> Self {
         self.retention = Some(keep.retention());
         self.trust_clock = keep.trust_clock;
         self
@@ -115,7 +115,7 @@ impl DatabaseArgs {
         &self,
         nats: &NatsService<Op>,
         known: Option<String>,
-    ) -> impl FnMut() -> BoxFuture<'static, Result<SqlxService<Op>, Cause>> + Send + 'static {
+    ) -> impl FnMut() -> BoxFuture<'static, Result<SqlService<Op>, Cause>> + Send + 'static {
         let (status, database) = (nats.status(), self.clone());
         move || {
             let service = status.borrow().database().map(str::to_owned).or_else(|| known.clone());
@@ -131,7 +131,7 @@ impl DatabaseArgs {
     }
 
     /// Opens the database that is named, if one is.
-    async fn open_named(&self) -> Result<Option<SqlxService<Op>>, Failure> {
+    async fn open_named(&self) -> Result<Option<SqlService<Op>>, Failure> {
         match &self.database_url {
             Some(_) => self.open().await.map(Some),
             None => Ok(None),
@@ -140,7 +140,7 @@ impl DatabaseArgs {
 
     /// Opens the database that is named, or the usual one, for an operation that NATS has not served: the one with this id,
     /// and never creates it.
-    async fn open_known(self, database: String) -> Result<SqlxService<Op>, Cause> {
+    async fn open_known(self, database: String) -> Result<SqlService<Op>, Cause> {
         let unavailable = |why: String| Cause::new(Code::UNAVAILABLE, why);
         let place = self.named_or_usual().map_err(|failure| unavailable(failure.message().to_owned()))?;
         let place = place.existing();
@@ -157,11 +157,11 @@ impl DatabaseArgs {
     }
 
     /// The usual database, if it lies here and is the one with this id. Never creates one.
-    fn open_if(self, database: String) -> BoxFuture<'static, Option<SqlxService<Op>>> {
+    fn open_if(self, database: String) -> BoxFuture<'static, Option<SqlService<Op>>> {
         async move { self.find(&database).await }.boxed()
     }
 
-    async fn find(&self, database: &str) -> Option<SqlxService<Op>> {
+    async fn find(&self, database: &str) -> Option<SqlService<Op>> {
         let place = self.place(DEFAULT_DATABASE).ok()?.existing();
         if place.lacks_file() {
             return None;
@@ -227,7 +227,7 @@ impl Paths {
         .await;
         let known = nats.status().borrow().database().map(str::to_owned);
         let direct = match known {
-            None => args.database.open_named().await?.map_or_else(Direct::closed, Direct::open),
+            None => args.database.open_named().await?.map_or_else(GuardedStore::closed, GuardedStore::open),
             Some(known) => {
                 tracing::warn!(
                     database = known,
@@ -235,7 +235,7 @@ impl Paths {
                      only until its file is at that path",
                     args.database.named_or_usual()?.shown()
                 );
-                Direct::when_needed(args.database.opener(&nats, Some(known)))
+                GuardedStore::when_needed(args.database.opener(&nats, Some(known)))
             }
         };
         Self::of(args, Some(nats), direct, outbox).await
@@ -245,15 +245,15 @@ impl Paths {
     pub(super) async fn over(
         args: &PathArgs,
         name: &str,
-        database: Option<SqlxService<Op>>,
+        database: Option<SqlService<Op>>,
         outbox: Option<OutboxService<Op>>,
     ) -> Result<Self, Failure> {
         let nats =
             if args.no_nats { None } else { Some(NatsService::connect(args.nats_options(name)).await?) };
         let usual = args.database.clone();
         let direct = match database {
-            Some(database) => Direct::open(database),
-            None => Direct::when_named(move |database| usual.clone().open_if(database)),
+            Some(database) => GuardedStore::open(database),
+            None => GuardedStore::when_named(move |database| usual.clone().open_if(database)),
         };
         Self::of(args, nats, direct, outbox).await
     }
@@ -261,7 +261,7 @@ impl Paths {
     async fn of(
         args: &PathArgs,
         nats: Option<NatsService<Op>>,
-        direct: Direct<Op>,
+        direct: GuardedStore<Op>,
         outbox: Option<OutboxService<Op>>,
     ) -> Result<Self, Failure> {
         let stack = StackBuilder::new()
@@ -269,7 +269,7 @@ impl Paths {
             .db_timeout(args.db_timeout_ms)
             .queries(args.queries)
             .metrics_prefix("rosey");
-        let tally = Tally::default();
+        let tally = PathStats::default();
         let mut builder = Runtime::builder().stack(stack).store(direct).outbox(outbox);
         builder = builder.namespace(args.namespace.clone().unwrap_or_default());
         if let Some(nats) = nats {
@@ -287,7 +287,7 @@ impl Paths {
             return Self::open(args, "rosey-send", None).await;
         }
         let nats = NatsService::connect(args.nats_options("rosey-send")).await?;
-        let direct = Direct::when_needed(args.database.opener(&nats, None));
+        let direct = GuardedStore::when_needed(args.database.opener(&nats, None));
         let paths = Self::of(args, Some(nats.clone()), direct, None).await?;
         // Too late is no error: the database serves, or both paths say why not.
         let _ = paths.recognised(&nats, kind).await;

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use crate::op::Op;
 use eitherway::Cause;
 use eitherway::postgres::{self, PostgresOptions};
-use eitherway::sql::{self, DeadLetters, OpenError, SqliteOptions, SqlxService, Verdict, take_over};
+use eitherway::sql::{self, DeadLetters, OpenError, SqlService, SqliteOptions, Verdict, take_over};
 
 /// Where a database is, and how it is opened.
 #[derive(Clone, Debug)]
@@ -16,10 +16,10 @@ pub(super) enum Place {
 
 impl Place {
     /// Opens it.
-    pub(super) async fn open(&self) -> Result<SqlxService<Op>, OpenError> {
+    pub(super) async fn open(&self) -> Result<SqlService<Op>, OpenError> {
         match self {
-            Self::Sqlite(options) => SqlxService::open(options).await,
-            Self::Postgres(options) => SqlxService::open_postgres(options).await,
+            Self::Sqlite(options) => SqlService::open(options).await,
+            Self::Postgres(options) => SqlService::open_postgres(options).await,
         }
     }
 

@@ -61,7 +61,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let nats = args.nats.options("rosey-serve");
     let served = match wanted {
         Wanted::One(namespace) => {
-            let database = args.database.keeping(&args.keep);
+            let database = args.database.with_retention(&args.keep);
             one(nats.namespace(namespace), &database, args.service.options(), &shutdown).await?
         }
         Wanted::Several(files) => {

@@ -16,7 +16,7 @@ use eitherway::stack::BoxedStack;
 
 /// Counts the operations that go through a stack. Clones count together.
 #[derive(Clone, Debug)]
-pub(super) struct Tally {
+pub(super) struct PathStats {
     state: Arc<Mutex<State>>,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Tally {
 struct State {
     rows: Vec<Counts>,
     /// Since it was last taken.
-    stretch: Stretch,
+    stretch: Window,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub(super) struct Served {
 
 /// What has ended in a stretch of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stretch {
+pub(super) struct Window {
     /// What needs an acknowledgement.
     pub(super) events: Served,
     /// What needs an answer: calls and queries.
@@ -81,7 +81,7 @@ impl Served {
     }
 }
 
-impl Stretch {
+impl Window {
     pub(super) fn all(self) -> Served {
         self.events.and(self.requests)
     }
@@ -107,16 +107,16 @@ pub(super) struct Row {
     pub(super) max_us: u64,
 }
 
-impl Default for Tally {
+impl Default for PathStats {
     fn default() -> Self {
         // An auto-sizing histogram of two digits cannot fail to be made; an empty one would only lose percentiles.
         let took = Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are valid"));
         let rows = vec![Counts { served: Served::default(), took }; Op::SPECS.len()];
-        Self { state: Arc::new(Mutex::new(State { rows, stretch: Stretch::default() })) }
+        Self { state: Arc::new(Mutex::new(State { rows, stretch: Window::default() })) }
     }
 }
 
-impl Tally {
+impl PathStats {
     /// The same stack, counted.
     pub(super) fn over(&self, stack: BoxedStack<Op>) -> BoxedStack<Op> {
         let tally = self.clone();
@@ -150,7 +150,7 @@ impl Tally {
     }
 
     /// What has ended since this was last asked.
-    pub(super) fn stretch(&self) -> Stretch {
+    pub(super) fn stretch(&self) -> Window {
         std::mem::take(&mut self.state().stretch)
     }
 

@@ -13,7 +13,7 @@ use tokio::time::{self, MissedTickBehavior};
 
 use super::exit::{Exit, Failure};
 use super::files;
-use super::tally::{Stretch, Tally};
+use super::tally::{PathStats, Window};
 use eitherway::clock;
 
 /// One line. Stretches in which nothing ended have none.
@@ -24,7 +24,7 @@ pub(super) struct Line {
     /// How many tasks there are: what an outage leaves behind would show here.
     pub(super) tasks: usize,
     #[serde(flatten)]
-    pub(super) ended: Stretch,
+    pub(super) ended: Window,
 }
 
 /// A timeline that is being written.
@@ -40,7 +40,7 @@ impl Timeline {
         file: &Path,
         mode: u32,
         every: Duration,
-        tally: Tally,
+        tally: PathStats,
     ) -> Result<Self, Failure> {
         let opened = files::begin(file, mode).map(File::from_std).map_err(|e| {
             Failure::new(Exit::Usage, format!("the timeline {} cannot be written: {e}", file.display()))
@@ -68,7 +68,7 @@ impl Timeline {
 async fn write(
     mut file: File,
     every: Duration,
-    tally: Tally,
+    tally: PathStats,
     mut stopped: oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
     let mut ticks = time::interval(every);

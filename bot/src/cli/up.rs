@@ -20,7 +20,7 @@ const ASKED: Duration = Duration::from_secs(2);
 const LISTENS: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
-    args.paths.database = args.paths.database.keeping(&args.keep);
+    args.paths.database = args.paths.database.with_retention(&args.keep);
     args.paths.queries = args.chat.queries.into();
     let mode = args.paths.database.file_mode;
     args.chat.chat.check()?;

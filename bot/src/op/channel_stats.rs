@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use eitherway::operation::{Check, Definition, Dialect, Spec};
+use eitherway::operation::{Invariant, Definition, Dialect, Spec};
 
 /// What is known of the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ impl Definition for GetChannelStats {
                   AND lower(username) IN ('server', '[server]')),
             'success', json('true'))
         FROM channel_stats WHERE id = 1";
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "channel_stats",
         "SELECT 'channel', 'max_users', s.max_users, h.count
          FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'chat'

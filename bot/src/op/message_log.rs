@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Dialect, Done, Invalid, Keys, Spec};
+use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A line was said in the channel. What `server` or `[server]` says, which is the channel itself, is counted, and not kept among the recent lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ impl Definition for MessageLog {
              last_line = max(coalesce(last_line, 0), excluded.last_line),
              total_chat_lines = total_chat_lines + excluded.total_chat_lines",
     ];
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "lines",
         "SELECT l.id, 'at', coalesce(c.at, s.at), l.at
          FROM applied l LEFT JOIN recent_chat c ON c.op_id = l.id LEFT JOIN server_lines s ON s.op_id = l.id

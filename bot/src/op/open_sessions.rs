@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use eitherway::operation::{Definition, Dialect, Spec, Sweep};
+use eitherway::operation::{Definition, Dialect, Spec, RetentionRule};
 
 /// Who is here, as far as the database knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ macro_rules! old {
 }
 
 // A user is found once for every 32.
-const FOLD: Sweep = Sweep::hours(
+const FOLD: RetentionRule = RetentionRule::hours(
     "history",
     30 * 24,
     "SELECT username FROM (
@@ -66,7 +66,7 @@ const FOLD: Sweep = Sweep::hours(
         "DELETE FROM presence WHERE (username, at, id) IN (SELECT username, at, id FROM old WHERE next IS NOT NULL)"
     )],
 )
-.at_once(16);
+.batch_size(16);
 
 /// As [`old`], on PostgreSQL.
 macro_rules! old_on_postgres {
@@ -86,7 +86,7 @@ macro_rules! old_on_postgres {
     };
 }
 
-const FOLD_ON_POSTGRES: Sweep = Sweep {
+const FOLD_ON_POSTGRES: RetentionRule = RetentionRule {
     find: "
         SELECT username FROM (
             SELECT p.username, row_number() OVER events AS place,
@@ -126,7 +126,7 @@ impl Definition for OpenSessions {
             'watched_until', max(current_session_start, last_updated)) ORDER BY username)
         FROM user_stats CROSS JOIN (SELECT last_updated FROM current_status WHERE id = 1)
         WHERE current_session_start IS NOT NULL";
-    const SWEEPS: &'static [Sweep] = &[FOLD];
+    const SWEEPS: &'static [RetentionRule] = &[FOLD];
     const POSTGRES: Dialect = Dialect::SAME
         .answer(
             "SELECT coalesce(json_agg(json_build_object(

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Dialect, Invalid, Keys, Spec};
+use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Keys, Spec};
 
 /// A message that the bot is to deliver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ impl Definition for OutboundEnqueue {
     const ANSWER: &'static str = "
         SELECT asked.id, json_object('id', o.id)
         FROM asked CROSS JOIN outbound_messages o ON o.op_id = asked.id";
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "enqueued messages",
         "SELECT l.id, 'id', o.id, l.answer ->> 'id'
          FROM applied l LEFT JOIN outbound_messages o ON o.op_id = l.id

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Dialect, Invalid, Keys, Spec};
+use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Keys, Spec};
 
 /// Claims messages that wait for a user, or for the whole channel, oldest first.
 ///
@@ -105,7 +105,7 @@ impl Definition for OutboundGet {
                 ORDER BY o.at, o.id)
             FROM outbound_messages o WHERE o.lease_id = asked.id AND o.sent = 0)
         FROM asked";
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "outbound_messages",
         "WITH marks AS (
              SELECT message, min(iif(kind = 'sent', at, NULL)) AS delivered_at,
@@ -182,7 +182,7 @@ impl Definition for OutboundGet {
                  FROM outbound_messages o WHERE o.lease_id = asked.id AND o.sent = 0)
              FROM asked",
         )
-        .checks(&[Check::new("outbound_messages", ON_POSTGRES)])
+        .checks(&[Invariant::new("outbound_messages", ON_POSTGRES)])
         .keys(Keys::Of("SELECT 'outbound' FROM new"));
 
     fn check(&self) -> Result<(), Invalid> {

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Dialect, Done, Invalid, Keys, Spec};
+use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A message could not be delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ impl Definition for OutboundMarkFailed {
                 CASE WHEN op ->> 'permanent' THEN 'failed' ELSE 'retry' END, op ->> 'error'
          FROM new",
     ];
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "failure marks",
         "SELECT l.id, 'kind', m.kind, CASE WHEN m.kind = 'failed' THEN 'failed' ELSE 'retry' END
          FROM applied l LEFT JOIN outbound_marks m ON m.op_id = l.id

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Dialect, Done, Keys, Spec, Sweep};
+use eitherway::operation::{Invariant, Definition, Dialect, Done, Keys, Spec, RetentionRule};
 
 /// A message was delivered. An unknown number changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +22,8 @@ const REMOVE: &[&str] = &[
        AND NOT EXISTS (SELECT 1 FROM outbound_marks m WHERE m.message = outbound_messages.id)",
 ];
 
-const ON_POSTGRES: &[Sweep] =
-    &[Sweep { remove: REMOVE, ..OutboundMarkSent::SWEEPS[0] }, OutboundMarkSent::SWEEPS[1]];
+const ON_POSTGRES: &[RetentionRule] =
+    &[RetentionRule { remove: REMOVE, ..OutboundMarkSent::SWEEPS[0] }, OutboundMarkSent::SWEEPS[1]];
 
 impl Definition for OutboundMarkSent {
     type Answer = Done;
@@ -36,8 +36,8 @@ impl Definition for OutboundMarkSent {
          FROM new",
     ];
     // The highest number stays: the next one is counted from it, and numbers are never given twice.
-    const SWEEPS: &'static [Sweep] = &[
-        Sweep::hours(
+    const SWEEPS: &'static [RetentionRule] = &[
+        RetentionRule::hours(
             "sent",
             7 * 24,
             "SELECT o.id FROM outbound_messages o
@@ -55,7 +55,7 @@ impl Definition for OutboundMarkSent {
                AND NOT EXISTS (SELECT 1 FROM outbound_marks m WHERE m.message = outbound_messages.id)"],
         ),
         // reports on unknown messages
-        Sweep::hours(
+        RetentionRule::hours(
             "sent",
             7 * 24,
             "SELECT m.op_id FROM outbound_marks m
@@ -64,7 +64,7 @@ impl Definition for OutboundMarkSent {
             &["DELETE FROM outbound_marks WHERE op_id IN (SELECT key FROM gone)"],
         ),
     ];
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "sent marks",
         "SELECT l.id, 'kind', m.kind, 'sent' FROM applied l LEFT JOIN outbound_marks m ON m.op_id = l.id
          WHERE l.at >= coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'swept.sent'), 0)",

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Dialect, Done, Invalid, Keys, Spec};
+use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A moderator gave the bot a command in a private message: the audit trail.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,13 +31,13 @@ impl Definition for PmCommand {
                 || coalesce(', error: ' || (op ->> 'error'), ''), id
          FROM new ORDER BY at, id",
     ];
-    const CHECKS: &'static [Check] = &[
-        Check::new(
+    const CHECKS: &'static [Invariant] = &[
+        Invariant::new(
             "commands",
             "SELECT l.id, 'timestamp', a.timestamp, l.at / 1000
              FROM applied l LEFT JOIN user_actions a ON a.op_id = l.id",
         ),
-        Check::new("user_actions", "SELECT id, 'op_id', CASE WHEN op_id IS NULL THEN 0 ELSE 1 END, 1 FROM user_actions"),
+        Invariant::new("user_actions", "SELECT id, 'op_id', CASE WHEN op_id IS NULL THEN 0 ELSE 1 END, 1 FROM user_actions"),
     ];
     const POSTGRES: Dialect = Dialect::SAME.keys(Keys::Own);
 

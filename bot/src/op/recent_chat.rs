@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Dialect, Invalid, Spec, Sweep};
+use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Spec, RetentionRule};
 
 /// The newest lines, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +50,9 @@ const REMOVE_SERVER: &[&str] = &[
     "DELETE FROM server_lines WHERE op_id IN (SELECT key FROM gone)",
 ];
 
-const ON_POSTGRES: &[Sweep] = &[
-    Sweep { remove: REMOVE, ..RecentChat::SWEEPS[0] },
-    Sweep { remove: REMOVE_SERVER, ..RecentChat::SWEEPS[1] },
+const ON_POSTGRES: &[RetentionRule] = &[
+    RetentionRule { remove: REMOVE, ..RecentChat::SWEEPS[0] },
+    RetentionRule { remove: REMOVE_SERVER, ..RecentChat::SWEEPS[1] },
 ];
 
 impl Definition for RecentChat {
@@ -72,8 +72,8 @@ impl Definition for RecentChat {
                        iif(typeof(username) = 'text', username, quote(username)) AS username,
                        iif(typeof(message) = 'text', message, quote(message)) AS message
                 FROM recent_chat ORDER BY at DESC, op_id DESC LIMIT (SELECT op ->> 'limit' FROM asked)))";
-    const SWEEPS: &'static [Sweep] = &[
-        Sweep::hours(
+    const SWEEPS: &'static [RetentionRule] = &[
+        RetentionRule::hours(
             "chat",
             150,
             "SELECT id FROM recent_chat WHERE at < (SELECT horizon FROM sweep) ORDER BY at LIMIT (SELECT most FROM sweep)",
@@ -89,7 +89,7 @@ impl Definition for RecentChat {
                  chat_lines = chat_lines + excluded.chat_lines",
             "DELETE FROM recent_chat WHERE id IN (SELECT key FROM gone) AND at < (SELECT horizon FROM sweep)"],
         ),
-        Sweep::hours(
+        RetentionRule::hours(
             "chat",
             150,
             "SELECT op_id FROM server_lines WHERE at < (SELECT horizon FROM sweep) LIMIT (SELECT most FROM sweep)",
@@ -105,8 +105,8 @@ impl Definition for RecentChat {
             "DELETE FROM server_lines WHERE op_id IN (SELECT key FROM gone)"],
         ),
     ];
-    const CHECKS: &'static [Check] =
-        &[Check::new("recent_chat", "SELECT id, 'timestamp', timestamp, at / 1000 FROM recent_chat")];
+    const CHECKS: &'static [Invariant] =
+        &[Invariant::new("recent_chat", "SELECT id, 'timestamp', timestamp, at / 1000 FROM recent_chat")];
     const POSTGRES: Dialect = Dialect::SAME
         .answer(
             "SELECT coalesce(json_agg(json_build_object('timestamp', timestamp, 'username', username, 'message', message)

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Dialect, Done, Invalid, Keys, Spec};
+use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A field of a status: absent is "keep what is there", `Some(None)` clears it.
 pub type Field<T> = Option<Option<T>>;
@@ -120,7 +120,7 @@ impl Definition for StatusUpdate {
          ON CONFLICT (field) DO UPDATE SET at = excluded.at, id = excluded.id, value = excluded.value
          WHERE (excluded.at, excluded.id) > (status_fields.at, status_fields.id)",
     ];
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "current_status",
         "WITH whole AS (
              SELECT f.field, CASE f.field
@@ -165,7 +165,7 @@ impl Definition for StatusUpdate {
             ORDER BY f.field, f.at DESC, f.id COLLATE \"C\" DESC
             ON CONFLICT (field) DO UPDATE SET at = excluded.at, id = excluded.id, value = excluded.value
             WHERE (excluded.at, excluded.id) > (s.at, s.id)"])
-        .checks(&[Check::new(
+        .checks(&[Invariant::new(
             "current_status",
             "SELECT 'status', f.field, to_jsonb(s) ->> f.field,
                     CASE WHEN f.field = 'status' THEN coalesce(f.value ->> 0, 'offline')

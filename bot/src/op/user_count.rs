@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use eitherway::operation::{Check, Definition, Dialect, Done, Keys, Spec};
+use eitherway::operation::{Invariant, Definition, Dialect, Done, Keys, Spec};
 
 /// How many are in the channel, for the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ impl Definition for UserCount {
         "INSERT INTO user_count_history (timestamp, chat_users, connected_users, op_id)
          SELECT at / 1000, op ->> 'chat_count', max(op ->> 'chat_count', op ->> 'connected_count'), id FROM new",
     ];
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "user counts",
         "SELECT l.id, 'timestamp', h.timestamp, l.at / 1000
          FROM applied l LEFT JOIN user_count_history h ON h.op_id = l.id

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Dialect, Invalid, Spec, Sweep};
+use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Spec, RetentionRule};
 
 /// How many were in the channel, over the last hours of the database host's clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct Count {
     pub connected_users: i64,
 }
 
-const ON_POSTGRES: &[Sweep] = &[Sweep {
+const ON_POSTGRES: &[RetentionRule] = &[RetentionRule {
     remove: &["DELETE FROM user_count_history
                WHERE id IN (SELECT CAST(key AS bigint) FROM gone) AND timestamp < (SELECT horizon / 1000 FROM sweep)"],
     ..UserCountHistory::SWEEPS[0]
@@ -39,7 +39,7 @@ impl Definition for UserCountHistory {
         FROM user_count_history
         WHERE timestamp >= (SELECT now / 1000 - (op ->> 'hours') * 3600 FROM host, asked)
           AND typeof(timestamp) = 'integer'";
-    const SWEEPS: &'static [Sweep] = &[Sweep::hours(
+    const SWEEPS: &'static [RetentionRule] = &[RetentionRule::hours(
         "history",
         30 * 24,
         "SELECT id FROM user_count_history WHERE timestamp < (SELECT horizon / 1000 FROM sweep)
@@ -47,8 +47,8 @@ impl Definition for UserCountHistory {
         &["DELETE FROM user_count_history
            WHERE id IN (SELECT key FROM gone) AND timestamp < (SELECT horizon / 1000 FROM sweep)"],
     )];
-    const CHECKS: &'static [Check] =
-        &[Check::new("user_count_history", "SELECT id, 'op_id', CASE WHEN op_id IS NULL THEN 0 ELSE 1 END, 1 FROM user_count_history")];
+    const CHECKS: &'static [Invariant] =
+        &[Invariant::new("user_count_history", "SELECT id, 'op_id', CASE WHEN op_id IS NULL THEN 0 ELSE 1 END, 1 FROM user_count_history")];
     const POSTGRES: Dialect = Dialect::SAME
         .answer(
             "SELECT coalesce(json_agg(json_build_object(

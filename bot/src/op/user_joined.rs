@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Dialect, Done, Invalid, Keys, Spec};
+use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A user joined the channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ impl Definition for UserJoined {
     const STATEMENTS: &'static [&'static str] = &[
         "INSERT INTO presence (username, at, id, joined) SELECT op ->> 'username', at, id, 1 FROM new",
     ];
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "joins",
         // Materialised, because SQLite looks up an id in the table itself by reading all of it.
         "WITH p AS MATERIALIZED (SELECT id, at, joined FROM presence)

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Dialect, Done, Invalid, Keys, Spec};
+use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A user left the channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ impl Definition for UserLeft {
     const STATEMENTS: &'static [&'static str] = &[
         "INSERT INTO presence (username, at, id, joined) SELECT op ->> 'username', at, id, 0 FROM new",
     ];
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "leaves",
         // As of the joins.
         "WITH p AS MATERIALIZED (SELECT id, at, joined FROM presence)

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Check, Definition, Dialect, Invalid, Spec};
+use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Spec};
 
 /// What is known of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl Definition for GetUserStats {
             'current_session_start', current_session_start,
             'success', json('true'), 'found', json(iif(u.username IS NULL, 'false', 'true')))
         FROM (SELECT op ->> 'username' AS name FROM asked) LEFT JOIN user_stats u ON u.username = name";
-    const CHECKS: &'static [Check] = &[Check::new(
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
         "user_stats",
         "WITH gaps AS (
              SELECT username, at, joined, lead(at) OVER (PARTITION BY username ORDER BY at, id) AS next
@@ -118,7 +118,7 @@ impl Definition for GetUserStats {
                  'success', true, 'found', u.username IS NOT NULL)
              FROM (SELECT op ->> 'username' AS name FROM asked) a LEFT JOIN user_stats u ON u.username = name",
         )
-        .checks(&[Check::new("user_stats", ON_POSTGRES)]);
+        .checks(&[Invariant::new("user_stats", ON_POSTGRES)]);
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

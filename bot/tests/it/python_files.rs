@@ -4,7 +4,7 @@ mod file;
 mod old_bot;
 
 use eitherway::Db;
-use eitherway::sql::{Retention, SqliteOptions, SqlxService, verify};
+use eitherway::sql::{Retention, SqlService, SqliteOptions, verify};
 use file::PythonFile;
 use rosey::op::{Op, RoseyClient, StatusUpdate};
 
@@ -14,9 +14,9 @@ const ALEMBIC_000: &str = include_str!("python_files/alembic_000.sql");
 const ALEMBIC_HALF: &str = include_str!("python_files/alembic_half.sql");
 const HOSTILE: &str = include_str!("python_files/hostile.sql");
 
-type Client = Db<SqlxService<Op>>;
+type Client = Db<SqlService<Op>>;
 
-async fn taken_over(file: &PythonFile) -> (SqlxService<Op>, Client) {
+async fn taken_over(file: &PythonFile) -> (SqlService<Op>, Client) {
     let service = file.file.open().await;
     (service.clone(), Db::new(service))
 }
@@ -398,7 +398,7 @@ async fn a_taking_over_that_fails_leaves_the_file_as_it_was_and_the_next_start_g
         let before = (file.shape().await, file.answers(queries).await);
         let options = SqliteOptions::new(&file.file.url()).unwrap();
         for _ in 0..2 {
-            let error = SqlxService::<Op>::open(&options).await.unwrap_err().to_string();
+            let error = SqlService::<Op>::open(&options).await.unwrap_err().to_string();
             assert!(error.contains("cannot migrate") && error.contains(obstacle), "{error}");
             assert_eq!((file.shape().await, file.answers(queries).await), before, "{obstacle}");
         }
@@ -419,7 +419,7 @@ async fn a_file_that_the_python_bot_is_writing_is_refused_and_left_alone() {
             .await
             .unwrap();
         let options = SqliteOptions::new(&file.file.url()).unwrap();
-        let error = SqlxService::<Op>::open(&options).await.unwrap_err().to_string();
+        let error = SqlService::<Op>::open(&options).await.unwrap_err().to_string();
         assert!(error.contains("locked"), "{error}");
         sqlx::raw_sql("ROLLBACK").execute(&mut bot).await.unwrap();
         assert_eq!(file.shape().await, before);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::support::*;
 use eitherway::Db;
-use eitherway_layers::log::Trouble;
+use eitherway_layers::log::RateLimitedLog;
 use rosey::op::GetChannelStats;
 
 /// What this thread logs.
@@ -42,7 +42,7 @@ async fn a_full_disk_that_is_read_as_ever_is_not_said_to_serve_again() {
     process.limit_files(Some(4096));
     db.user_joined("while").await.unwrap_err();
     let failed = Instant::now();
-    while failed.elapsed() < Trouble::CALM * 3 / 2 {
+    while failed.elapsed() < RateLimitedLog::CALM * 3 / 2 {
         db.call(GetChannelStats {}).await.unwrap();
     }
     let log = process.log();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::support::program::{Running, rosey};
 use crate::support::*;
 use eitherway::clock;
-use eitherway::sql::{Retention, SqlxService};
+use eitherway::sql::{Retention, SqlService};
 use serde_json::{Value, json};
 
 /// A bot as a process, on a recording of its own.

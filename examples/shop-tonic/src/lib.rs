@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eitherway::operation::Member;
+use eitherway::operation::OperationOf;
 use eitherway::stack::BoxedStack;
 use eitherway::{Ack, Class, Classify, Code, Db, Error, Head, Reply};
 use eitherway_layers::{BreakerLayer, Failure, TimeoutLayer};
@@ -41,7 +41,7 @@ pub struct Grpc(pub Db<BoxedStack<Shop>>);
 
 impl Grpc {
     /// Key, deadline (`grpc-timeout`) and trace are in the metadata, as they are in the headers of HTTP.
-    async fn ask<T, M: Member<Whole = Shop>>(
+    async fn ask<T, M: OperationOf<Set = Shop>>(
         &self,
         asked: Request<T>,
         op: impl FnOnce(T) -> M,

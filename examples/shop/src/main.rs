@@ -9,9 +9,9 @@ use axum::extract::{Json, Path, State};
 use axum::routing::{get, post};
 use axum::{Router, serve};
 use eitherway::nats::NatsOptions;
-use eitherway::operation::Member;
+use eitherway::operation::OperationOf;
 use eitherway::service::{self, ServiceOptions};
-use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::stack::BoxedStack;
 use eitherway::{Db, Error, Head, Reply, Runtime};
 use eitherway_layers::LogLayer;
@@ -23,7 +23,7 @@ type Client = Db<BoxedStack<Shop>>;
 type Answer<A> = Result<Reply<A>, Error<Shop>>;
 
 /// Any operation whose fields are the body.
-async fn ask<M: Member<Whole = Shop>>(db: State<Client>, head: Head, op: Json<M>) -> Answer<M::Answer> {
+async fn ask<M: OperationOf<Set = Shop>>(db: State<Client>, head: Head, op: Json<M>) -> Answer<M::Answer> {
     db.with(head).call(op.0).await
 }
 
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     match env::args().nth(1).as_deref() {
         Some("serve") => {
-            let database = SqlxService::<Shop>::open(&SqliteOptions::new(&file)?).await?;
+            let database = SqlService::<Shop>::open(&SqliteOptions::new(&file)?).await?;
             let options = ServiceOptions::default().layer(LogLayer::new("[STORE]"));
             service::serve(NatsOptions::new(nats), database.clone(), options, || {}, stop).await?;
             database.close().await;

@@ -9,19 +9,19 @@ mod sync {
     pub(super) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 
+#[path = "../../src/breaker/state.rs"]
+mod state;
 #[path = "../../src/breaker/window.rs"]
 mod window;
-#[path = "../../src/breaker/word.rs"]
-mod word;
 
-pub use word::State;
+pub use state::State;
 
 #[cfg(test)]
 mod tests {
     use super::{
+        state::{AtomicState, State},
         sync::{AtomicU64, AtomicUsize, Ordering::*},
         window::{Seen, Window},
-        word::{State, Word},
     };
     use loom::{sync::Arc, thread};
 
@@ -51,8 +51,8 @@ mod tests {
     }
 
     /// A word in its first half-open generation.
-    fn half_open() -> (Word, AtomicUsize) {
-        let word = Word::new();
+    fn half_open() -> (AtomicState, AtomicUsize) {
+        let word = AtomicState::new();
         assert!(word.change(0, State::Open) && word.change(1, State::HalfOpen));
         (word, AtomicUsize::new(0))
     }
@@ -60,11 +60,11 @@ mod tests {
 
     #[test]
     fn a_single_lease_is_never_held_twice_and_always_comes_back() {
-        fn probe((word, holders): &(Word, AtomicUsize)) {
+        fn probe((word, holders): &(AtomicState, AtomicUsize)) {
             if word.lease(HALF_OPEN, 1) {
                 assert_eq!(holders.fetch_add(1, SeqCst), 0, "two probes at once");
                 holders.fetch_sub(1, SeqCst);
-                word.give_back(HALF_OPEN);
+                word.release(HALF_OPEN);
             }
         }
         beside(half_open, &[probe, probe, probe], |(word, _)| {
@@ -75,13 +75,13 @@ mod tests {
 
     #[test]
     fn of_failures_at_once_exactly_one_opens_the_circuit() {
-        fn fail((word, opened): &(Word, AtomicUsize)) {
+        fn fail((word, opened): &(AtomicState, AtomicUsize)) {
             if word.fail(0).is_some_and(|failures| failures >= 2) && word.change(0, State::Open) {
                 opened.fetch_add(1, SeqCst);
             }
         }
         beside(
-            || (Word::new(), AtomicUsize::new(0)),
+            || (AtomicState::new(), AtomicUsize::new(0)),
             &[fail, fail, fail],
             |(word, opened)| {
                 assert_eq!(opened.load(SeqCst), 1);
@@ -93,14 +93,14 @@ mod tests {
 
     #[test]
     fn of_two_changes_at_once_exactly_one_happens() {
-        fn open((word, changes): &(Word, AtomicUsize)) {
+        fn open((word, changes): &(AtomicState, AtomicUsize)) {
             changes.fetch_add(usize::from(word.change(0, State::Open)), SeqCst);
         }
-        fn hold((word, changes): &(Word, AtomicUsize)) {
-            changes.fetch_add(usize::from(word.change(0, State::Held)), SeqCst);
+        fn hold((word, changes): &(AtomicState, AtomicUsize)) {
+            changes.fetch_add(usize::from(word.change(0, State::OpenUntilHealthy)), SeqCst);
         }
         beside(
-            || (Word::new(), AtomicUsize::new(0)),
+            || (AtomicState::new(), AtomicUsize::new(0)),
             &[open, hold],
             |(word, changes)| assert_eq!((changes.load(SeqCst), word.load().generation), (1, 1)),
         );
@@ -109,9 +109,9 @@ mod tests {
     #[test]
     fn an_outcome_beside_a_change_is_counted_before_it_or_not_at_all() {
         beside(
-            Word::new,
+            AtomicState::new,
             &[
-                |word: &Word| assert!(word.change(0, State::Open)),
+                |word: &AtomicState| assert!(word.change(0, State::Open)),
                 |word| ignore(word.fail(0)),
                 |word| word.succeed(0),
             ],
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_returns_beside_a_new_generation_takes_nothing_from_it() {
-        fn set_up() -> (Word, AtomicUsize) {
+        fn set_up() -> (AtomicState, AtomicUsize) {
             let state = half_open();
             assert!(state.0.lease(HALF_OPEN, 1));
             state
@@ -137,8 +137,8 @@ mod tests {
                     assert!(word.change(HALF_OPEN, State::HalfOpen));
                     assert!(word.lease(HALF_OPEN + 1, 1));
                 },
-                |(word, _)| word.give_back(HALF_OPEN),
-                |(word, _)| ignore(word.prove(HALF_OPEN)),
+                |(word, _)| word.release(HALF_OPEN),
+                |(word, _)| ignore(word.record_probe_success(HALF_OPEN)),
             ],
             |(word, _)| {
                 let now = word.load();
@@ -149,15 +149,15 @@ mod tests {
 
     #[test]
     fn of_probes_that_succeed_at_once_exactly_one_is_the_last_that_was_needed() {
-        fn set_up() -> (Word, AtomicUsize) {
+        fn set_up() -> (AtomicState, AtomicUsize) {
             let state = half_open();
             assert!(state.0.lease(HALF_OPEN, 2) && state.0.lease(HALF_OPEN, 2));
             state
         }
-        fn prove((word, last): &(Word, AtomicUsize)) {
-            last.fetch_add(usize::from(word.prove(HALF_OPEN) == Some(2)), SeqCst);
+        fn record_probe_success((word, last): &(AtomicState, AtomicUsize)) {
+            last.fetch_add(usize::from(word.record_probe_success(HALF_OPEN) == Some(2)), SeqCst);
         }
-        beside(set_up, &[prove, prove], |(word, last)| {
+        beside(set_up, &[record_probe_success, record_probe_success], |(word, last)| {
             assert_eq!((last.load(SeqCst), word.load().count), (1, 0));
         });
     }
@@ -165,22 +165,24 @@ mod tests {
     #[test]
     fn no_failure_and_no_success_is_lost_between_two_threads() {
         beside(
-            Word::new,
-            &[|word: &Word| ignore(word.fail(0)), |word| ignore(word.fail(0)), |word| word.succeed(0)],
+            AtomicState::new,
+            &[|word: &AtomicState| ignore(word.fail(0)), |word| ignore(word.fail(0)), |word| word.succeed(0)],
             // The success came before, between or after the failures.
             |word| assert!(word.load().count <= 2),
         );
-        beside(Word::new, &[|word: &Word| ignore(word.fail(0)), |word| ignore(word.fail(0))], |word| {
-            assert_eq!(word.load().count, 2)
-        });
+        beside(
+            AtomicState::new,
+            &[|word: &AtomicState| ignore(word.fail(0)), |word| ignore(word.fail(0))],
+            |word| assert_eq!(word.load().count, 2),
+        );
     }
 
     #[test]
     fn whoever_sees_the_change_sees_the_deadline_that_was_stored_before_it() {
         beside(
-            || (Word::new(), AtomicU64::new(0)),
+            || (AtomicState::new(), AtomicU64::new(0)),
             &[
-                |(word, due): &(Word, AtomicU64)| {
+                |(word, due): &(AtomicState, AtomicU64)| {
                     due.store(7, Relaxed);
                     word.change(0, State::Open);
                 },

@@ -1,4 +1,4 @@
-use super::{Rejected, permit::Permit};
+use super::{Rejected, permit::CallPermit};
 use crate::Classifier;
 use pin_project::pin_project;
 use std::{
@@ -22,7 +22,7 @@ enum State<F, C> {
         #[pin]
         call: F,
         /// Dropped with the future, it returns its lease and counts a slow call as failed.
-        permit: Option<Permit>,
+        permit: Option<CallPermit>,
         classifier: C,
     },
 }
@@ -32,7 +32,7 @@ impl<F, C> BreakerFuture<F, C> {
         Self { state: State::Rejected(rejected) }
     }
 
-    pub(super) const fn running(call: F, permit: Permit, classifier: C) -> Self {
+    pub(super) const fn running(call: F, permit: CallPermit, classifier: C) -> Self {
         Self { state: State::Running { call, permit: Some(permit), classifier } }
     }
 }

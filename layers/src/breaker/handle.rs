@@ -13,7 +13,7 @@ use std::{
 ///
 /// let handle = BreakerLayer::default().handle();
 /// handle.set_healthy(false);
-/// assert_eq!(handle.state(), State::Held);
+/// assert_eq!(handle.state(), State::OpenUntilHealthy);
 /// handle.force_closed();
 /// handle.set_healthy(false); // ignored: the operator's decision has precedence
 /// assert_eq!(handle.state(), State::ForcedClosed);
@@ -62,10 +62,10 @@ impl Handle {
     pub fn set_healthy(&self, healthy: bool) {
         if healthy {
             self.shared.change(State::Closed, |now| {
-                matches!(now.state, State::Open | State::HalfOpen | State::Held)
+                matches!(now.state, State::Open | State::HalfOpen | State::OpenUntilHealthy)
             });
         } else {
-            self.shared.change(State::Held, |now| {
+            self.shared.change(State::OpenUntilHealthy, |now| {
                 matches!(now.state, State::Closed | State::Open | State::HalfOpen)
             });
         }

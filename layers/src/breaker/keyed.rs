@@ -1,4 +1,4 @@
-use super::{BreakerFuture, Config, Handle, Rejected, permit::Permit, shared::Shared};
+use super::{BreakerFuture, Config, Handle, Rejected, permit::CallPermit, shared::Shared};
 use crate::{ByError, Classifier};
 use std::{
     fmt,
@@ -99,7 +99,7 @@ where
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let KeyedBreakerLayer { circuits, key, classifier } = &self.circuits;
-        match Permit::ask(of(circuits, key(&req))) {
+        match CallPermit::ask(of(circuits, key(&req))) {
             Ok(permit) => BreakerFuture::running(self.inner.call(req), permit, classifier.clone()),
             Err(rejected) => BreakerFuture::rejected(rejected),
         }

@@ -8,9 +8,9 @@ mod keyed;
 mod layer;
 mod permit;
 mod shared;
+mod state;
 mod waiters;
 mod window;
-mod word;
 
 /// The atomics of `word` and `window`.
 mod sync {
@@ -24,11 +24,11 @@ pub use self::{
     handle::{Changed, Handle, Watch},
     keyed::{KeyedBreaker, KeyedBreakerLayer},
     layer::BreakerLayer,
-    word::State,
+    state::State,
 };
 
 use self::{
-    permit::{Gate, Turn},
+    permit::{Readiness, Reservation},
     shared::Shared,
 };
 use crate::{ByError, Classifier};
@@ -95,7 +95,7 @@ use tower_service::Service;
 #[derive(Debug)]
 pub struct Breaker<S, C = ByError> {
     inner: S,
-    gate: Gate,
+    gate: Reservation,
     classifier: C,
 }
 
@@ -108,7 +108,7 @@ impl<S> Breaker<S> {
 
 impl<S, C> Breaker<S, C> {
     const fn from_shared(inner: S, shared: Arc<Shared>, classifier: C) -> Self {
-        Self { inner, gate: Gate::new(shared), classifier }
+        Self { inner, gate: Reservation::new(shared), classifier }
     }
 
     /// A handle to watch and operate the circuit.
@@ -135,16 +135,16 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         loop {
             let generation = match self.gate.turn {
-                Turn::Ready { .. } | Turn::Rejected(_) => return Poll::Ready(Ok(())),
-                Turn::Waits { generation } if self.gate.shared.word.load().generation == generation => {
+                Readiness::Ready { .. } | Readiness::Rejected(_) => return Poll::Ready(Ok(())),
+                Readiness::Waits { generation } if self.gate.shared.word.load().generation == generation => {
                     generation
                 }
                 // The circuit has changed while the inner service was pending.
-                Turn::Waits { .. } => {
+                Readiness::Waits { .. } => {
                     self.gate.leave();
                     continue;
                 }
-                Turn::Undecided => {
+                Readiness::Undecided => {
                     self.gate.enter();
                     continue;
                 }

@@ -11,18 +11,18 @@ use tokio::time::Instant;
 
 /// The state of one instance between `poll_ready` and `call`.
 ///
-/// In a half-open generation, an admitted turn holds a lease, from [`Gate::enter`] until the permit or the
+/// In a half-open generation, an admitted turn holds a lease, from [`Reservation::enter`] until the permit or the
 /// gate is dropped.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct Reservation {
     pub(super) shared: Arc<Shared>,
-    pub(super) turn: Turn,
+    pub(super) turn: Readiness,
     /// The slot among the waiters, while the inner service is pending.
     key: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Readiness {
     Undecided,
     /// Admitted; the inner service is not ready yet.
     Waits {
@@ -36,17 +36,17 @@ pub(super) enum Turn {
     Rejected(Rejected),
 }
 
-impl Gate {
+impl Reservation {
     pub(super) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, turn: Turn::Undecided, key: None }
+        Self { shared, turn: Readiness::Undecided, key: None }
     }
 
     /// Asks the circuit for admission. Must not be called while a turn exists, because it may hold a lease.
     #[inline]
     pub(super) fn enter(&mut self) {
         self.turn = match self.shared.admit() {
-            Admission::Pass { generation } => Turn::Waits { generation },
-            Admission::Reject(rejected) => Turn::Rejected(rejected),
+            Admission::Pass { generation } => Readiness::Waits { generation },
+            Admission::Reject(rejected) => Readiness::Rejected(rejected),
         };
     }
 
@@ -54,8 +54,8 @@ impl Gate {
     #[inline]
     pub(super) fn leave(&mut self) {
         self.shared.waiters.release(&mut self.key);
-        if let Turn::Waits { generation } | Turn::Ready { generation } =
-            mem::replace(&mut self.turn, Turn::Undecided)
+        if let Readiness::Waits { generation } | Readiness::Ready { generation } =
+            mem::replace(&mut self.turn, Readiness::Undecided)
         {
             self.shared.neutral(generation);
         }
@@ -72,30 +72,30 @@ impl Gate {
     #[inline]
     pub(super) fn ready(&mut self, generation: u32) {
         self.shared.waiters.release(&mut self.key);
-        self.turn = Turn::Ready { generation };
+        self.turn = Readiness::Ready { generation };
     }
 
     /// Turns the turn into a permit for one call. If the circuit has changed since, asks it again.
     #[inline]
-    pub(super) fn pass(&mut self) -> Result<Permit, Rejected> {
-        if let Turn::Rejected(rejected) = self.turn {
-            self.turn = Turn::Undecided;
+    pub(super) fn pass(&mut self) -> Result<CallPermit, Rejected> {
+        if let Readiness::Rejected(rejected) = self.turn {
+            self.turn = Readiness::Undecided;
             return Err(rejected);
         }
         match self.turn {
-            Turn::Ready { generation } if self.shared.word.load().generation == generation => {
-                self.turn = Turn::Undecided; // the lease, if any, moves into the permit
-                Ok(Permit::new(Arc::clone(&self.shared), generation))
+            Readiness::Ready { generation } if self.shared.word.load().generation == generation => {
+                self.turn = Readiness::Undecided; // the lease, if any, moves into the permit
+                Ok(CallPermit::new(Arc::clone(&self.shared), generation))
             }
             _ => {
                 self.leave();
-                Permit::ask(&self.shared)
+                CallPermit::ask(&self.shared)
             }
         }
     }
 }
 
-impl Drop for Gate {
+impl Drop for Reservation {
     #[inline]
     fn drop(&mut self) {
         self.leave();
@@ -105,14 +105,14 @@ impl Drop for Gate {
 /// The right of one call to report its outcome. Dropped without an outcome, it counts as a failure if the
 /// call was slow, and otherwise not at all.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(super) struct CallPermit {
     shared: Arc<Shared>,
     generation: u32,
     start: Option<Instant>,
     settled: bool,
 }
 
-impl Permit {
+impl CallPermit {
     /// Asks the circuit for admission of one call.
     #[inline]
     pub(super) fn ask(shared: &Arc<Shared>) -> Result<Self, Rejected> {
@@ -156,7 +156,7 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for CallPermit {
     #[inline]
     fn drop(&mut self) {
         if self.settled {

@@ -6,10 +6,10 @@
 use super::{
     Config, Rejected, State,
     config::Rate,
+    state::{AtomicState, Snapshot},
     sync::{AtomicU64, Ordering::Relaxed},
     waiters::Waiters,
     window::Window,
-    word::{Snapshot, Word},
 };
 use crate::log::TARGET;
 use std::{
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: Config,
-    pub(super) word: Word,
+    pub(super) word: AtomicState,
     pub(super) waiters: Waiters,
     window: Option<Window>,
     epoch: Instant,
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     due: AtomicU64,
     /// How often the circuit has opened since it was last closed. Locked for every change of state.
     openings: Mutex<u32>,
-    dice: AtomicU64,
+    rng: AtomicU64,
 }
 
 /// The circuit's decision about a call.
@@ -48,13 +48,13 @@ impl Shared {
     pub(super) fn new(config: Config) -> Self {
         let seed = config.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
         Self {
-            word: Word::new(),
+            word: AtomicState::new(),
             waiters: Waiters::default(),
             window: config.rate.map(|rate| Window::new(rate.calls)),
             epoch: Instant::now(),
             due: AtomicU64::new(0),
             openings: Mutex::new(0),
-            dice: AtomicU64::new(seed),
+            rng: AtomicU64::new(seed),
             config,
         }
     }
@@ -67,7 +67,7 @@ impl Shared {
             let Snapshot { state, generation, .. } = self.word.load();
             match state {
                 State::Closed | State::ForcedClosed => return Admission::Pass { generation },
-                State::Held | State::ForcedOpen => return Admission::Reject(Rejected::new(None)),
+                State::OpenUntilHealthy | State::ForcedOpen => return Admission::Reject(Rejected::new(None)),
                 State::HalfOpen if self.word.lease(generation, self.config.probes) => {
                     return Admission::Pass { generation };
                 }
@@ -103,7 +103,7 @@ impl Shared {
             }
             // ## HalfOpen => Closed
             State::HalfOpen => {
-                let proven = self.word.prove(generation);
+                let proven = self.word.record_probe_success(generation);
                 if proven.is_some_and(|successes| successes >= self.config.successes) {
                     self.change(State::Closed, |now| now.generation == generation);
                 }
@@ -129,7 +129,7 @@ impl Shared {
             _ => false,
         };
         if opens {
-            let open = if self.config.by_signal { State::Held } else { State::Open };
+            let open = if self.config.by_signal { State::OpenUntilHealthy } else { State::Open };
             self.change(open, |now| now.generation == generation);
         }
     }
@@ -137,7 +137,7 @@ impl Shared {
     /// Records a call that ended without information about the service.
     #[inline]
     pub(super) fn neutral(&self, generation: u32) {
-        self.word.give_back(generation);
+        self.word.release(generation);
     }
 
     /// Records a failure in the window, if there is one, and evaluates the rate.
@@ -170,7 +170,7 @@ impl Shared {
                 *openings = 0;
                 Duration::ZERO
             }
-            State::Held | State::ForcedOpen => Duration::ZERO,
+            State::OpenUntilHealthy | State::ForcedOpen => Duration::ZERO,
         };
         let due = self.epoch.elapsed().saturating_add(wait);
         self.due.store(u64::try_from(due.as_nanos()).unwrap_or(u64::MAX), Relaxed);
@@ -193,7 +193,7 @@ impl Shared {
                 tracing::debug!(target: TARGET, ?from, "{tag} circuit opened for {wait:.0?}");
             }
             State::Open => tracing::warn!(target: TARGET, ?from, "{tag} circuit opened for {wait:.0?}"),
-            State::Held => {
+            State::OpenUntilHealthy => {
                 tracing::warn!(target: TARGET, ?from, "{tag} circuit opened until the service is well")
             }
             State::ForcedOpen => tracing::warn!(target: TARGET, ?from, "{tag} circuit forced open"),
@@ -213,7 +213,7 @@ impl Shared {
     /// A pseudo-random number in [0, 1): a Weyl sequence with mixed bits. Any seed works, and no lock is
     /// needed.
     fn throw_dice(&self) -> f64 {
-        let mut bits = self.dice.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
+        let mut bits = self.rng.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
         bits = (bits ^ (bits >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
         bits = (bits ^ (bits >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
         ((bits ^ (bits >> 32)) >> 11) as f64 / (1_u64 << 53) as f64

@@ -79,9 +79,9 @@ where
         self.policy.rerouted(req, result);
     }
 
-    fn went_around(&self, req: &Req) {
+    fn bypassed(&self, req: &Req) {
         self.count(req, Class::NotSent as usize);
-        self.policy.went_around(req);
+        self.policy.bypassed(req);
     }
 
     fn unready(&self) -> Unready {

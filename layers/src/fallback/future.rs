@@ -1,4 +1,4 @@
-use super::{FallbackError, Policy, Spare};
+use super::{FallbackError, Policy, Shared};
 use pin_project::pin_project;
 use std::{
     fmt,
@@ -26,10 +26,10 @@ enum State<PF, S, SF, C, Req> {
     Primary {
         #[pin]
         call: PF,
-        kept: Option<(Req, Arc<Spare<S, C>>)>,
+        kept: Option<(Req, Arc<Shared<S, C>>)>,
     },
     /// The primary's future has been dropped, and the secondary has not been cloned yet.
-    Around { kept: Option<(Req, Arc<Spare<S, C>>)> },
+    Around { kept: Option<(Req, Arc<Shared<S, C>>)> },
     /// The call's own clone of the secondary is becoming ready.
     Ready { secondary: S, req: Option<Req> },
     /// The secondary runs.
@@ -40,7 +40,7 @@ enum State<PF, S, SF, C, Req> {
 }
 
 impl<P: Service<Req>, S: Service<Req>, C, Req> FallbackFuture<P, S, C, Req> {
-    pub(super) fn primary(call: P::Future, kept: Req, spare: Arc<Spare<S, C>>) -> Self {
+    pub(super) fn primary(call: P::Future, kept: Req, spare: Arc<Shared<S, C>>) -> Self {
         Self { state: State::Primary { call, kept: Some((kept, spare)) }, first: None }
     }
 
@@ -48,7 +48,7 @@ impl<P: Service<Req>, S: Service<Req>, C, Req> FallbackFuture<P, S, C, Req> {
         Self { state: State::Primary { call, kept: None }, first: None }
     }
 
-    pub(super) fn around(first: Option<P::Error>, req: Req, spare: Arc<Spare<S, C>>) -> Self {
+    pub(super) fn around(first: Option<P::Error>, req: Req, spare: Arc<Shared<S, C>>) -> Self {
         Self { state: State::Around { kept: Some((req, spare)) }, first }
     }
 }

@@ -1,4 +1,4 @@
-use super::{ByClass, Fallback, Spare};
+use super::{ByClass, Fallback, Shared};
 use std::{fmt, marker::PhantomData, sync::Arc};
 use tower_layer::Layer;
 
@@ -19,14 +19,14 @@ use tower_layer::Layer;
 /// # }
 /// ```
 pub struct FallbackLayer<S, C, E> {
-    spare: Arc<Spare<S, C>>,
+    spare: Arc<Shared<S, C>>,
     error: PhantomData<fn() -> E>,
 }
 
 impl<S, C, E> FallbackLayer<S, C, E> {
     /// Falls back to `secondary` according to `policy`. `E` is the error of the primaries, and is inferred.
     pub fn new(secondary: S, policy: C) -> Self {
-        Self { spare: Arc::new(Spare { secondary, policy }), error: PhantomData }
+        Self { spare: Arc::new(Shared { secondary, policy }), error: PhantomData }
     }
 }
 

@@ -13,7 +13,7 @@ pub use self::{
     error::FallbackError,
     future::FallbackFuture,
     layer::{FallbackExt, FallbackLayer},
-    policy::{ByClass, Policy, Repeat, RepeatRule, Unready},
+    policy::{ByClass, Idempotency, IdempotencyRule, Policy, Unready},
 };
 
 use std::{
@@ -70,7 +70,7 @@ use tower_service::Service;
 pub struct Fallback<P, S, C, E> {
     primary: P,
     /// One allocation for what all clones share and only some calls need.
-    spare: Arc<Spare<S, C>>,
+    spare: Arc<Shared<S, C>>,
     /// Set by `poll_ready`, taken by `call`.
     route: Route<E>,
     /// Runs while the primary is pending and the policy's patience is limited.
@@ -78,7 +78,7 @@ pub struct Fallback<P, S, C, E> {
 }
 
 /// What a call to the primary holds on to, in case it has to be rerouted.
-struct Spare<S, C> {
+struct Shared<S, C> {
     secondary: S,
     policy: C,
 }
@@ -91,16 +91,16 @@ enum Route<E> {
     /// Around the primary, whose `poll_ready` failed.
     Failed(E),
     /// Around the primary, which was not ready in time.
-    Late,
+    PrimaryNotReady,
 }
 
 impl<P, S, C, E> Fallback<P, S, C, E> {
     /// Sends requests to `primary`, and to `secondary` when `policy` says so.
     pub fn new(primary: P, secondary: S, policy: C) -> Self {
-        Self::from_shared(primary, Arc::new(Spare { secondary, policy }))
+        Self::from_shared(primary, Arc::new(Shared { secondary, policy }))
     }
 
-    fn from_shared(primary: P, spare: Arc<Spare<S, C>>) -> Self {
+    fn from_shared(primary: P, spare: Arc<Shared<S, C>>) -> Self {
         Self { primary, spare, route: Route::Undecided, patience: None }
     }
 
@@ -155,7 +155,7 @@ where
                         // is one.
                         return Poll::Pending;
                     }
-                    Route::Late
+                    Route::PrimaryNotReady
                 }
             };
             self.patience = None;
@@ -178,8 +178,8 @@ where
                 self.spare.policy.rerouted(&req, &result);
                 FallbackFuture::around(result.err(), req, Arc::clone(&self.spare))
             }
-            Route::Late => {
-                self.spare.policy.went_around(&req);
+            Route::PrimaryNotReady => {
+                self.spare.policy.bypassed(&req);
                 FallbackFuture::around(None, req, Arc::clone(&self.spare))
             }
         }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 /// How far a request may be repeated on another path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Repeat {
+pub enum Idempotency {
     /// Never once it was given to a service. No copy of it is made.
     Never,
     /// Only after an error which says that the request was not carried anywhere ([`Class::was_not_carried`]).
@@ -61,7 +61,7 @@ pub trait Policy<Req, Res, Err> {
     }
 
     /// Called when a request goes to the secondary because the primary was not ready in time.
-    fn went_around(&self, req: &Req) {
+    fn bypassed(&self, req: &Req) {
         let _ = req;
     }
 
@@ -86,21 +86,21 @@ where
     }
 }
 
-/// How far one request may be repeated. Implemented by [`Repeat`] (the same for all) and by closures over the
+/// How far one request may be repeated. Implemented by [`Idempotency`] (the same for all) and by closures over the
 /// request.
-pub trait RepeatRule<Req> {
+pub trait IdempotencyRule<Req> {
     /// How far this request may be repeated.
-    fn repeat(&self, req: &Req) -> Repeat;
+    fn repeat(&self, req: &Req) -> Idempotency;
 }
 
-impl<Req> RepeatRule<Req> for Repeat {
-    fn repeat(&self, _: &Req) -> Repeat {
+impl<Req> IdempotencyRule<Req> for Idempotency {
+    fn repeat(&self, _: &Req) -> Idempotency {
         *self
     }
 }
 
-impl<Req, F: Fn(&Req) -> Repeat> RepeatRule<Req> for F {
-    fn repeat(&self, req: &Req) -> Repeat {
+impl<Req, F: Fn(&Req) -> Idempotency> IdempotencyRule<Req> for F {
+    fn repeat(&self, req: &Req) -> Idempotency {
         self(req)
     }
 }
@@ -108,18 +108,18 @@ impl<Req, F: Fn(&Req) -> Repeat> RepeatRule<Req> for F {
 /// The default policy: repeats every request, after errors of every [`Class`] except [`Class::Rejected`].
 ///
 /// ```
-/// use eitherway_layers::{Class, fallback::{ByClass, Repeat, Unready}};
+/// use eitherway_layers::{Class, fallback::{ByClass, Idempotency, Unready}};
 /// use std::time::Duration;
 ///
 /// struct Order { id: u64, cash: bool }
 ///
 /// let policy = ByClass::new()
-///     .repeat(|order: &Order| if order.cash { Repeat::IfNotSent } else { Repeat::Always })
+///     .repeat(|order: &Order| if order.cash { Idempotency::IfNotSent } else { Idempotency::Always })
 ///     .except(Class::Backend)
 ///     .unready(Unready::After(Duration::from_millis(20)));
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct ByClass<R = Repeat> {
+pub struct ByClass<R = Idempotency> {
     repeat: R,
     /// Bit `1 << class` is set if errors of this class reroute.
     classes: u8,
@@ -138,7 +138,7 @@ impl ByClass {
     /// The default policy.
     pub const fn new() -> Self {
         let classes = bit(Class::NotSent) | bit(Class::TooLarge) | bit(Class::Backend) | bit(Class::Unknown);
-        Self { repeat: Repeat::Always, classes, unready: Unready::After(Self::PATIENCE) }
+        Self { repeat: Idempotency::Always, classes, unready: Unready::After(Self::PATIENCE) }
     }
 }
 
@@ -149,7 +149,7 @@ impl Default for ByClass {
 }
 
 impl<R> ByClass<R> {
-    /// Sets how far requests may be repeated: a [`Repeat`] for all, or a closure over the request.
+    /// Sets how far requests may be repeated: a [`Idempotency`] for all, or a closure over the request.
     pub fn repeat<R2>(self, repeat: R2) -> ByClass<R2> {
         ByClass { repeat, classes: self.classes, unready: self.unready }
     }
@@ -171,12 +171,12 @@ impl<Req, Res, Err, R> Policy<Req, Res, Err> for ByClass<R>
 where
     Req: Clone,
     Err: Classify,
-    R: RepeatRule<Req>,
+    R: IdempotencyRule<Req>,
 {
     fn keep(&self, req: &Req) -> Option<Req> {
         match self.repeat.repeat(req) {
-            Repeat::Never => None,
-            Repeat::IfNotSent | Repeat::Always => Some(req.clone()),
+            Idempotency::Never => None,
+            Idempotency::IfNotSent | Idempotency::Always => Some(req.clone()),
         }
     }
 
@@ -185,9 +185,9 @@ where
         let class = error.class();
         self.classes & bit(class) != 0
             && match self.repeat.repeat(req) {
-                Repeat::Never => false,
-                Repeat::IfNotSent => class.was_not_carried(),
-                Repeat::Always => true,
+                Idempotency::Never => false,
+                Idempotency::IfNotSent => class.was_not_carried(),
+                Idempotency::Always => true,
             }
     }
 

@@ -1,4 +1,4 @@
-use super::Record;
+use super::CallLog;
 use crate::Classifier;
 use pin_project::pin_project;
 use std::{
@@ -16,13 +16,13 @@ pub struct LogFuture<F, Id: Display, C> {
     inner: F,
     /// `None` if no event of this call can be enabled. A record that is dropped unsettled logs a cancelled
     /// call.
-    record: Option<Record<Id>>,
+    record: Option<CallLog<Id>>,
     classifier: C,
 }
 
 impl<F, Id: Display, C> LogFuture<F, Id, C> {
     #[inline(always)]
-    pub(super) const fn new(inner: F, record: Option<Record<Id>>, classifier: C) -> Self {
+    pub(super) const fn new(inner: F, record: Option<CallLog<Id>>, classifier: C) -> Self {
         Self { inner, record, classifier }
     }
 }

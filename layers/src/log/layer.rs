@@ -1,4 +1,4 @@
-use super::{Log, record::Account, record::Place};
+use super::{Log, record::LogState, record::Position};
 use crate::ByError;
 use std::sync::Arc;
 use tower_layer::Layer;
@@ -17,14 +17,14 @@ use tower_layer::Layer;
 /// ```
 #[derive(Clone, Debug)]
 pub struct LogLayer<C = ByError> {
-    pub(super) account: Arc<Account>,
+    pub(super) account: Arc<LogState>,
     pub(super) classifier: C,
 }
 
 impl LogLayer {
     /// Logs the calls of one path. Every message starts with `tag`.
     pub fn new(tag: &'static str) -> Self {
-        Self { account: Arc::new(Account::new(tag, Place::Path)), classifier: ByError }
+        Self { account: Arc::new(LogState::new(tag, Position::Path)), classifier: ByError }
     }
 }
 
@@ -32,7 +32,7 @@ impl<C> LogLayer<C> {
     /// Marks this log as the outermost one. No outer layer recovers from an error, so errors are logged at
     /// `ERROR`; successes are not logged, because a path has logged them.
     pub fn last(self) -> Self {
-        Self { account: Arc::new(Account::new(self.account.tag, Place::Last)), ..self }
+        Self { account: Arc::new(LogState::new(self.account.tag, Position::Outermost)), ..self }
     }
 
     /// Sets what counts as a failure: a [`Classifier`](crate::Classifier), or a closure over the result.

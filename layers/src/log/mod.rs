@@ -3,18 +3,18 @@
 mod future;
 mod gate;
 mod layer;
+mod path_change;
+mod rate_limit;
 mod record;
-mod switch;
-mod trouble;
 
 pub use self::{
     future::LogFuture,
     layer::LogLayer,
-    switch::{Parts, Switch, SwitchFuture, SwitchLayer, Whole},
-    trouble::{More, Past, Trouble},
+    path_change::{Parts, PathChangeLog, PathChangeLogLayer, SwitchFuture, Whole},
+    rate_limit::{RateLimitedLog, Summary, Suppressed},
 };
 
-use self::record::Record;
+use self::record::CallLog;
 use crate::{ByError, Classifier, Label};
 use std::{
     fmt::Display,
@@ -37,7 +37,7 @@ pub const TARGET: &str = "eitherway_layers";
 /// Fields: `id`; `took`, the duration of the call; for errors `class`. The message starts with the tag, the
 /// target is [`TARGET`].
 ///
-/// **Rate limiting.** Repeated warnings and errors are counted by class (see [`Trouble`]): the first one is
+/// **Rate limiting.** Repeated warnings and errors are counted by class (see [`RateLimitedLog`]): the first one is
 /// logged, then one in 10 s with the number of those suppressed, and a summary when they have stopped: `WARN
 /// [NATS] 2047 more operations timed out, in 2.1 s`. The suppressed ones are logged at `DEBUG`. The next call
 /// with any other outcome detects that they have stopped, including a rejection by an open circuit; a success
@@ -78,7 +78,7 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        let record = Record::begin(&self.layer.account, &req);
+        let record = CallLog::begin(&self.layer.account, &req);
         let classifier = self.layer.classifier.clone();
         LogFuture::new(self.inner.call(req), record, classifier)
     }

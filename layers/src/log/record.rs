@@ -2,7 +2,7 @@
 
 use super::{
     TARGET, gate,
-    trouble::{More, Past, Trouble},
+    rate_limit::{RateLimitedLog, Summary, Suppressed},
 };
 use crate::{Class, Failure, Label};
 use std::{
@@ -21,30 +21,30 @@ use tracing::{Level, event, field::display};
 
 /// The position of a log in its stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Position {
     /// Around one path: an outer layer may still recover from an error.
     Path,
     /// The outermost log.
-    Last,
+    Outermost,
 }
 
 /// The state shared by all clones of a log: its name, and the failures that it has not logged yet.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(super) struct LogState {
     pub(super) tag: &'static str,
-    place: Place,
+    place: Position,
     /// By class; in each pair, failures without and with a time-out.
-    troubles: [[Trouble; 2]; Class::ALL.len()],
+    troubles: [[RateLimitedLog; 2]; Class::ALL.len()],
     /// Whether any failure may still have to be reported. The only thing that a call without a failure reads.
     troubled: AtomicBool,
 }
 
-impl Account {
-    pub(super) const fn new(tag: &'static str, place: Place) -> Self {
+impl LogState {
+    pub(super) const fn new(tag: &'static str, place: Position) -> Self {
         Self {
             tag,
             place,
-            troubles: [const { [const { Trouble::new() }; 2] }; Class::ALL.len()],
+            troubles: [const { [const { RateLimitedLog::new() }; 2] }; Class::ALL.len()],
             troubled: AtomicBool::new(false),
         }
     }
@@ -52,17 +52,17 @@ impl Account {
     /// Whether this failure is logged above `DEBUG`.
     const fn is_loud(&self, failure: Failure) -> bool {
         match self.place {
-            Place::Last => true,
-            Place::Path => failure.timeout || matches!(failure.class, Class::Backend),
+            Position::Outermost => true,
+            Position::Path => failure.timeout || matches!(failure.class, Class::Backend),
         }
     }
 
-    const fn trouble(&self, failure: Failure) -> &Trouble {
+    const fn trouble(&self, failure: Failure) -> &RateLimitedLog {
         &self.troubles[failure.class as usize][failure.timeout as usize]
     }
 
     /// Records a failure. Returns `Some` if it is to be logged above `DEBUG`.
-    fn again(&self, failure: Failure) -> Option<More> {
+    fn again(&self, failure: Failure) -> Option<Suppressed> {
         if !self.is_loud(failure) {
             // A path whose circuit is open has no successes, so its quiet failures also trigger the summary
             // of earlier loud ones.
@@ -78,13 +78,13 @@ impl Account {
     #[inline]
     fn look(&self) {
         if self.troubled.load(Relaxed) {
-            self.rest(Trouble::over);
+            self.rest(RateLimitedLog::over);
         }
     }
 
     /// Logs the failures that no line has reported yet.
     #[cold]
-    fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) {
+    fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
         for class in Class::ALL {
             for timeout in [false, true] {
                 let failure = Failure { class, timeout };
@@ -93,7 +93,7 @@ impl Account {
                 }
             }
         }
-        let goes_on = || self.troubles.iter().flatten().any(Trouble::is_going_on);
+        let goes_on = || self.troubles.iter().flatten().any(RateLimitedLog::is_going_on);
         // Cleared only when all failures have stopped, so that concurrent calls share the flag; the second
         // check catches a failure that is recorded in between.
         if !goes_on() {
@@ -105,26 +105,26 @@ impl Account {
     }
 
     #[cold]
-    fn say(&self, failure: Failure, Past { unsaid, lasted, .. }: Past) {
+    fn say(&self, failure: Failure, Summary { unsaid, lasted, .. }: Summary) {
         if unsaid == 0 {
             return;
         }
         let (tag, class) = (self.tag, failure.class.as_str());
         let (verb, lasted) = (ended(failure), lasted.as_secs_f64());
         match self.place {
-            Place::Last => {
+            Position::Outermost => {
                 tracing::error!(target: TARGET, class, "{tag} {unsaid} more operations {verb}, in {lasted:.1} s");
             }
-            Place::Path => {
+            Position::Path => {
                 tracing::warn!(target: TARGET, class, "{tag} {unsaid} more operations {verb}, in {lasted:.1} s");
             }
         }
     }
 }
 
-impl Drop for Account {
+impl Drop for LogState {
     fn drop(&mut self) {
-        self.rest(Trouble::finish);
+        self.rest(RateLimitedLog::finish);
     }
 }
 
@@ -133,21 +133,21 @@ const fn ended(failure: Failure) -> &'static str {
 }
 
 #[derive(Debug)]
-pub(super) struct Record<Id: Display> {
-    account: Arc<Account>,
+pub(super) struct CallLog<Id: Display> {
+    account: Arc<LogState>,
     operation: &'static str,
     id: Id,
     start: Option<Instant>,
     settled: bool,
 }
 
-impl<Id: Display> Record<Id> {
+impl<Id: Display> CallLog<Id> {
     /// Returns `None` if no outcome of the call would be logged.
-    pub(super) fn begin<Req: Label<Id = Id>>(account: &Arc<Account>, req: &Req) -> Option<Self> {
+    pub(super) fn begin<Req: Label<Id = Id>>(account: &Arc<LogState>, req: &Req) -> Option<Self> {
         let every_call = gate::DEBUG.is_open();
         let loud_ends = || match account.place {
-            Place::Path => gate::WARN.is_open(),
-            Place::Last => gate::ERROR.is_open(),
+            Position::Path => gate::WARN.is_open(),
+            Position::Outermost => gate::ERROR.is_open(),
         };
         (every_call || loud_ends()).then(|| Self {
             account: Arc::clone(account),
@@ -172,7 +172,7 @@ impl<Id: Display> Record<Id> {
                 if self.start.is_some() {
                     self.account.look();
                 }
-                if self.account.place == Place::Path {
+                if self.account.place == Position::Path {
                     let (tag, operation, id) = (self.account.tag, self.operation, display(&self.id));
                     event!(target: TARGET, Level::DEBUG, id, took = took(self.start), "{tag} {operation} ok");
                 }
@@ -186,7 +186,7 @@ impl<Id: Display> Record<Id> {
         let (tag, operation, end) = (self.account.tag, self.operation, ended(failure));
         let reason = Reason(error);
         let said = self.account.again(failure);
-        let more = said.unwrap_or(More(0));
+        let more = said.unwrap_or(Suppressed(0));
         macro_rules! failed {
             ($level:ident) => {
                 event!(
@@ -201,13 +201,13 @@ impl<Id: Display> Record<Id> {
         }
         match (said, self.account.place) {
             (None, _) => failed!(DEBUG),
-            (Some(_), Place::Last) => failed!(ERROR),
-            (Some(_), Place::Path) => failed!(WARN),
+            (Some(_), Position::Outermost) => failed!(ERROR),
+            (Some(_), Position::Path) => failed!(WARN),
         }
     }
 }
 
-impl<Id: Display> Drop for Record<Id> {
+impl<Id: Display> Drop for CallLog<Id> {
     fn drop(&mut self) {
         if !self.settled {
             let (tag, operation, id) = (self.account.tag, self.operation, display(&self.id));

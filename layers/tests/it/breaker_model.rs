@@ -115,7 +115,7 @@ impl Model {
             }
             State::HalfOpen => self.due = self.now + LEASE,
             State::Closed | State::ForcedClosed => self.openings = 0,
-            State::Held | State::ForcedOpen => {}
+            State::OpenUntilHealthy | State::ForcedOpen => {}
         }
         (self.state, self.in_a_row, self.probes_out, self.proven) = (state, 0, 0, 0);
         self.window.clear();
@@ -126,7 +126,7 @@ impl Model {
     fn call(&mut self) -> bool {
         match self.state {
             State::Closed | State::ForcedClosed => true,
-            State::Held | State::ForcedOpen => false,
+            State::OpenUntilHealthy | State::ForcedOpen => false,
             State::HalfOpen if self.probes_out < self.setting.probes => {
                 self.probes_out += 1;
                 true
@@ -238,8 +238,12 @@ async fn compare(setting: Setting, steps: Vec<Step>) -> Result<(), TestCaseError
             Step::Healthy(healthy) => {
                 handle.set_healthy(healthy);
                 match (healthy, model.state) {
-                    (true, State::Open | State::HalfOpen | State::Held) => model.become_(State::Closed),
-                    (false, State::Open | State::HalfOpen | State::Closed) => model.become_(State::Held),
+                    (true, State::Open | State::HalfOpen | State::OpenUntilHealthy) => {
+                        model.become_(State::Closed)
+                    }
+                    (false, State::Open | State::HalfOpen | State::Closed) => {
+                        model.become_(State::OpenUntilHealthy)
+                    }
                     _ => {}
                 }
             }

@@ -2,7 +2,7 @@
 
 use crate::support::{Error, Req, Via, read, strict::Strict};
 use eitherway_layers::{
-    BreakerLayer, Class, FallbackExt, KeyedBreakerLayer, LogLayer, SwitchLayer, TimeoutLayer,
+    BreakerLayer, Class, FallbackExt, KeyedBreakerLayer, LogLayer, PathChangeLogLayer, TimeoutLayer,
     breaker::Config,
     fallback::{ByClass, Unready},
 };
@@ -114,7 +114,7 @@ async fn log_keeps_the_contract() {
 
 #[tokio::test]
 async fn switch_keeps_the_contract() {
-    keeps_the_contract(SwitchLayer::new);
+    keeps_the_contract(PathChangeLogLayer::new);
 }
 
 #[cfg(feature = "metrics")]
@@ -173,7 +173,7 @@ async fn the_whole_stack_keeps_the_contract() {
             let primary = BreakerLayer::new(Config::new().consecutive_failures(1)).layer(primary);
             let primary = LogLayer::new("[NATS]").layer(primary);
             let stack = primary.fallback_to(LogLayer::new("[DB]").layer(secondary.clone()));
-            LogLayer::new("[TOTAL]").last().layer(SwitchLayer::new().layer(stack))
+            LogLayer::new("[TOTAL]").last().layer(PathChangeLogLayer::new().layer(stack))
         })
     });
 }

@@ -10,7 +10,7 @@ use crate::support::{Error, Req, Via, read, strict::Strict, write};
 use eitherway_layers::{
     Class, Classify, Elapsed, Fallback, FallbackError, FallbackExt, FallbackLayer,
     breaker::Rejected,
-    fallback::{ByClass, Policy, Repeat, Unready},
+    fallback::{ByClass, Idempotency, Policy, Unready},
 };
 use std::{
     cell::Cell,

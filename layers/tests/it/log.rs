@@ -1,4 +1,4 @@
-//! Promises of `Log` and `Switch`.
+//! Promises of `Log` and `PathChangeLog`.
 
 use crate::support::{
     Error, Req, Via,
@@ -6,7 +6,8 @@ use crate::support::{
     read, write,
 };
 use eitherway_layers::{
-    Breaker, Class, Elapsed, Failure, LogLayer, ServedBy, SwitchLayer, breaker::Config, log::Trouble,
+    Breaker, Class, Elapsed, Failure, LogLayer, PathChangeLogLayer, ServedBy, breaker::Config,
+    log::RateLimitedLog,
 };
 use std::{
     future::{pending, ready},
@@ -181,13 +182,13 @@ async fn of_thousands_of_time_outs_one_is_said_whole_then_one_in_ten_seconds_and
     // Recovered, and for long enough: the rest is reported once.
     calls.end(Ok(Via(0))).await;
     assert_eq!(calls.events.take(), Vec::<String>::new(), "a single success may be chance");
-    advance(Trouble::CALM).await;
+    advance(RateLimitedLog::CALM).await;
     for _ in 0..3 {
         calls.end(Ok(Via(0))).await;
     }
     assert_eq!(calls.events.take(), ["WARN [NATS] 999 more operations timed out, in 15.0 s class=unknown"]);
     // The next failure is logged, unless it comes within ten seconds of that line.
-    advance(Trouble::EVERY).await;
+    advance(RateLimitedLog::EVERY).await;
     calls.end(TOO_LATE).await;
     assert_eq!(calls.events.take().len(), 1);
 }
@@ -202,7 +203,7 @@ async fn trouble_that_comes_and_goes_for_an_hour_is_at_most_two_lines_in_ten_sec
         advance(Duration::from_millis(3_500)).await;
         calls.end(Ok(Via(0))).await;
     }
-    advance(Trouble::EVERY).await;
+    advance(RateLimitedLog::EVERY).await;
     calls.end(Ok(Via(0))).await;
     let said = calls.events.take();
     assert!(said.len() <= 700, "{} lines", said.len());
@@ -235,7 +236,7 @@ async fn a_success_that_came_at_once_does_not_look_whether_trouble_is_over() {
     for _ in 0..5 {
         calls.end(TOO_LATE).await;
     }
-    advance(Trouble::CALM).await;
+    advance(RateLimitedLog::CALM).await;
     calls.events.take();
     calls.end_at_once(Ok(Via(0))).await;
     assert_eq!(calls.events.take(), Vec::<String>::new());
@@ -269,7 +270,7 @@ async fn what_was_not_said_comes_out_with_the_end_of_the_log() {
 // ## Which path serves
 
 struct Paths {
-    layer: SwitchLayer,
+    layer: PathChangeLogLayer,
     events: Events,
     _guard: Guard,
 }
@@ -277,7 +278,7 @@ struct Paths {
 impl Paths {
     fn new() -> Self {
         let (events, _guard) = Events::catch(Level::INFO);
-        Self { layer: SwitchLayer::new(), events, _guard }
+        Self { layer: PathChangeLogLayer::new(), events, _guard }
     }
     /// One call that this path serves, over a new service.
     async fn serve(&self, path: usize) {
@@ -374,7 +375,7 @@ async fn the_end_of_an_outage_is_news_and_tells_how_many_failed_while_nothing_se
 #[tokio::test(start_paused = true)]
 async fn a_switch_by_parts_of_the_calls_names_them_and_knows_them_apart() {
     let (events, _guard) = Events::catch(Level::INFO);
-    let layer = SwitchLayer::by(["reads", "writes"], |req: &Req| if req.write { 7 } else { 0 });
+    let layer = PathChangeLogLayer::by(["reads", "writes"], |req: &Req| if req.write { 7 } else { 0 });
     for _ in 0..3 {
         for (req, path) in [(write(1), 0), (read(1), 1)] {
             let inner = service_fn(move |_: Req| ready(Ok::<_, Error>(Via(path))));
@@ -416,7 +417,7 @@ async fn alternating_paths_do_not_spam_and_the_last_line_becomes_true() {
 
 #[test]
 fn many_threads_that_change_together_write_one_line() {
-    let layer = SwitchLayer::new();
+    let layer = PathChangeLogLayer::new();
     let (events, _guard) = Events::catch(Level::INFO);
     let dispatch = tracing::dispatcher::get_default(Clone::clone);
     std::thread::scope(|scope| {

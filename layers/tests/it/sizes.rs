@@ -3,7 +3,7 @@
 
 use crate::support::{Error, Req, Via, read};
 use eitherway_layers::{
-    BreakerLayer, FallbackExt, KeyedBreakerLayer, LogLayer, SwitchLayer, TimeoutLayer, breaker::Config,
+    BreakerLayer, FallbackExt, KeyedBreakerLayer, LogLayer, PathChangeLogLayer, TimeoutLayer, breaker::Config,
 };
 use std::{future::Ready, mem::size_of_val, time::Duration};
 use tower::{Layer, Service, service_fn};
@@ -35,7 +35,7 @@ async fn no_future_is_larger_than_its_bound() {
         ("breaker", size(breaker.layer(leaf())) - bare, 48),
         ("keyed breaker", size(keyed.layer(leaf())) - bare, 48),
         ("log", size(log.layer(leaf())) - bare, 80),
-        ("switch", size(SwitchLayer::new().layer(leaf())) - bare, 8),
+        ("switch", size(PathChangeLogLayer::new().layer(leaf())) - bare, 8),
         // The kept request (16 bytes), the error of the primary, or the clone of the secondary; and its
         // future.
         ("fallback", size(leaf().fallback_to(leaf())) - bare, 72),
@@ -46,7 +46,7 @@ async fn no_future_is_larger_than_its_bound() {
     let path = || log.layer(breaker.layer(timeout.layer(leaf())));
     #[cfg(feature = "metrics")]
     let path = || metrics.layer(path());
-    let stack = log.clone().last().layer(SwitchLayer::new().layer(path().fallback_to(path())));
+    let stack = log.clone().last().layer(PathChangeLogLayer::new().layer(path().fallback_to(path())));
     seen.push(("standard stack", size(stack) - bare, 520));
 
     for (name, bytes, bound) in seen {

@@ -1,7 +1,7 @@
 //! The layers together, in the order of the standard stack.
 
 use crate::support::{Error, Req, Via, read};
-use eitherway_layers::{Class, FallbackExt, LogLayer, SwitchLayer, TimeoutLayer};
+use eitherway_layers::{Class, FallbackExt, LogLayer, PathChangeLogLayer, TimeoutLayer};
 use std::{future::ready, time::Duration};
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
@@ -14,7 +14,7 @@ async fn a_request_whose_primary_times_out_is_served_by_the_fallback_after_the_l
     let second = ServiceBuilder::new().layer(LogLayer::new("[DB]")).layer(limit).service(works);
     let stack = ServiceBuilder::new()
         .layer(LogLayer::new("[TOTAL]").last())
-        .layer(SwitchLayer::new())
+        .layer(PathChangeLogLayer::new())
         .service(primary.fallback_to(second));
 
     let start = tokio::time::Instant::now();

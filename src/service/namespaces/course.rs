@@ -20,7 +20,7 @@ use crate::service::counters::{Counters, Served};
 use crate::service::options::{ServeError, ServiceOptions};
 use crate::service::replies::Replies;
 use crate::service::waiting::Room;
-use crate::service::{check, neighbours, serve_within};
+use crate::service::{check, peers, serve_within};
 use crate::store::{Store, Stores};
 
 /// The pause before one that cannot be served is tried again, first and longest.
@@ -70,7 +70,7 @@ where
     /// Runs until it is told to stop; what was done. `first`: by whom it is asked for already. `heard` is told when it can be asked for.
     pub(super) async fn run(mut self, first: Asked, heard: oneshot::Sender<()>) -> Served {
         let mut door = Listening::to(&self.host.links, &self.names).await;
-        door.settle().await;
+        door.flush_subscriptions().await;
         drop(heard);
         let mut asked = match first {
             Asked::ByNobody => false,
@@ -102,7 +102,7 @@ where
         }
         self.host.states.leaves(&self.names.namespace);
         let (client, why) = (door.link().client, "this service is stopping");
-        for message in door.leave().await {
+        for message in door.stop_listening().await {
             self.hold(message, &client).await;
         }
         self.total =
@@ -138,7 +138,7 @@ where
             return None;
         }
         let info = door.api().stream(&self.names.stream).await.ok()?;
-        let ours = stored::marked(&self.names.service, info.description()).is_some();
+        let ours = stored::tagged_database(&self.names.service, info.description()).is_some();
         Some(ours && !info.state.has_applied(info.state.last()))
     }
 
@@ -148,9 +148,9 @@ where
         let until = Instant::now() + pause;
         let served = self.held.refuse_all::<O>((&self.names, &self.replies, &client), why).await;
         self.total = self.total.and(served);
-        if neighbours::is_served(&self.names, &client).await {
+        if peers::is_served(&self.names, &client).await {
             // By another process, which is to get all of it.
-            for message in door.leave().await {
+            for message in door.stop_listening().await {
                 let served =
                     self.held.refuse::<O>((&self.names, &self.replies, &client), &message, why).await;
                 self.total = self.total.and(served);
@@ -233,7 +233,7 @@ where
         let Some(opened) = self.open(door).await else { return Ok(Ended::Stopped) };
         let store = opened?;
         let client = door.link().client;
-        for message in door.leave().await {
+        for message in door.stop_listening().await {
             self.hold(message, &client).await;
         }
         let ended = self.serve(&store, door).await;
@@ -287,7 +287,7 @@ where
                     {
                         // From here on it can be asked for again; what comes to the service until it stops is done by it.
                         door.listen().await;
-                        door.settle().await;
+                        door.flush_subscriptions().await;
                         ended = Some(Ended::Idle);
                         finish.cancel();
                     }

@@ -14,16 +14,16 @@ use tokio::time;
 
 use crate::nats::names::Names;
 use crate::nats::{ConnectError, NatsOptions};
-use crate::service::leave::leave;
+use crate::service::drain::drain_subscription;
 use crate::service::link::{Carries, Link};
 use crate::service::stream::Api;
-use crate::service::subscription::settle;
-use crate::service::troubles::Troubles;
+use crate::service::subscription::flush_subscriptions;
+use crate::service::troubles::LogThrottle;
 
 /// The connection, which is made anew when it has ended for good.
 pub(super) struct Door {
     nats: NatsOptions,
-    troubles: Arc<Troubles>,
+    troubles: Arc<LogThrottle>,
     links: watch::Sender<Link>,
 }
 
@@ -35,7 +35,7 @@ impl Door {
     pub(super) async fn open(nats: NatsOptions) -> Result<Self, ConnectError> {
         let name = format!("{}-door", nats.name);
         let nats = nats.name(name);
-        let troubles = Arc::new(Troubles::new(&[]));
+        let troubles = Arc::new(LogThrottle::new(&[]));
         let link = Link::open(nats.clone(), Carries::Requests, &troubles).await?;
         Ok(Self { nats, troubles, links: watch::Sender::new(link) })
     }
@@ -133,10 +133,10 @@ impl Listening {
     }
 
     /// Waits until the server has taken note of it, if there is one.
-    pub(super) async fn settle(&self) {
+    pub(super) async fn flush_subscriptions(&self) {
         let link = self.link();
         if link.now().up
-            && let Err(e) = settle(&link.client).await
+            && let Err(e) = flush_subscriptions(&link.client).await
         {
             tracing::debug!("at the door: {e}");
         }
@@ -159,10 +159,10 @@ impl Listening {
     }
 
     /// Ends it; what the server had sent until then.
-    pub(super) async fn leave(&mut self) -> Vec<Message> {
+    pub(super) async fn stop_listening(&mut self) -> Vec<Message> {
         let (client, mut rest) = (self.link().client, Vec::new());
         for mut subscriber in self.subscribers.take().into_iter().flatten() {
-            rest.extend(leave(&client, &mut subscriber).await);
+            rest.extend(drain_subscription(&client, &mut subscriber).await);
         }
         rest
     }

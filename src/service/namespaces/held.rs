@@ -8,7 +8,7 @@ use crate::nats::wire;
 use crate::operation::{Kind, Operation};
 use crate::service::counters::Served;
 use crate::service::replies::Replies;
-use crate::service::waiting::{Place, Room};
+use crate::service::waiting::{QueuePosition, Room};
 
 /// How many bytes are held of one namespace, at most.
 pub(super) const MOST: usize = 1 << 20;
@@ -27,7 +27,7 @@ enum Wants {
 /// The messages.
 pub(super) struct Held {
     room: Room,
-    messages: Vec<(Message, Place, Since)>,
+    messages: Vec<(Message, QueuePosition, Since)>,
     /// Whether the stream takes events, as far as it is known: then they are there, and come from there.
     stored: Option<bool>,
 }

@@ -112,8 +112,8 @@ impl StreamState {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 pub(in crate::service) struct ConsumerInfo {
-    pub(super) delivered: Place,
-    pub(super) ack_floor: Place,
+    pub(super) delivered: Sequence,
+    pub(super) ack_floor: Sequence,
     pub(super) num_pending: u64,
     pub(super) num_ack_pending: u64,
     pub(super) num_waiting: u64,
@@ -125,7 +125,7 @@ pub(in crate::service) struct ConsumerInfo {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
-pub(in crate::service) struct Place {
+pub(in crate::service) struct Sequence {
     pub(super) consumer_seq: u64,
     pub(super) stream_seq: u64,
 }

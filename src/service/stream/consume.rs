@@ -13,7 +13,7 @@ use tracing::Instrument;
 use super::api::{ApiError, ConsumerInfo};
 use super::declare::{CONSUMER, Declaration};
 use super::limits;
-use super::message::{self, NAK, Place};
+use super::message::{self, AckInfo, NAK};
 use super::pull::{Came, Pull};
 use super::watch;
 use super::work::Work;
@@ -195,7 +195,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
                             self.shared.progress.pull(None);
                         }
                         work.came += 1;
-                        let place = Place::of(&message, &self.declaration.name);
+                        let place = AckInfo::of(&message, &self.declaration.name);
                         if let Some(place) = &place {
                             received.note(place.delivery, place.sequence, place.delivered);
                         }
@@ -232,7 +232,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
     }
 
     fn start(&self, work: &mut Work, message: Message) {
-        let Some(place) = Place::of(&message, &self.declaration.name) else { return self.stray(&message) };
+        let Some(place) = AckInfo::of(&message, &self.declaration.name) else { return self.stray(&message) };
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         let ack_wait = self.declaration.ack_wait;
         let length = waiting::cost(&message);
@@ -262,7 +262,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
     }
 
     fn is_ours(&self, message: &Message) -> bool {
-        Place::of(message, &self.declaration.name).is_some()
+        AckInfo::of(message, &self.declaration.name).is_some()
     }
 
     /// What is no message of our stream is neither applied nor acknowledged: that would be said to whatever its sender

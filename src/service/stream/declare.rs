@@ -29,7 +29,7 @@ const MAX_MSG_SIZE: usize = 2 * MAX_PAYLOAD;
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Declaration {
     pub(in crate::service) name: String,
-    mark: String,
+    stream_tag: String,
     pub(super) subjects: Vec<String>,
     max_bytes: i64,
     pub(super) ack_wait: Duration,
@@ -56,7 +56,7 @@ impl Declaration {
         let events = names.operations().filter(|(_, spec, _)| spec.kind == Kind::Event);
         Self {
             name: names.stream.clone(),
-            mark: stored::mark(&names.service, database),
+            stream_tag: stored::stream_tag(&names.service, database),
             subjects: events.map(|(_, _, subject)| subject.to_string()).collect(),
             max_bytes: options.stream_max_bytes.unwrap_or(-1),
             ack_wait: options.ack_wait,
@@ -83,7 +83,7 @@ impl Declaration {
     pub(super) fn stream(&self) -> Value {
         json!({
             "name": self.name,
-            "description": self.mark,
+            "description": self.stream_tag,
             "subjects": self.subjects,
             "retention": "workqueue",
             "storage": "file",
@@ -116,7 +116,7 @@ impl Declaration {
 
     /// Whether this is our stream, for our database.
     pub(super) fn is_ours(&self, info: &StreamInfo) -> bool {
-        info.config.description == self.mark
+        info.config.description == self.stream_tag
     }
 
     pub(super) fn foreign(&self, info: &StreamInfo, in_the_way: bool) -> ServeError {

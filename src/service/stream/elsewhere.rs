@@ -174,7 +174,7 @@ impl Took {
 
 #[cfg(test)]
 mod tests {
-    use super::super::api::Place;
+    use super::super::api::Sequence;
     use super::*;
 
     fn share(epoch: u64, count: u64, again: u64) -> Share {
@@ -191,7 +191,7 @@ mod tests {
         if let Some(asked) = received.asked() {
             received.answered(asked, shares.iter().map(|(id, share)| ((*id).to_owned(), *share)).collect());
         }
-        let ack_floor = Place { consumer_seq: floor, stream_seq: floor };
+        let ack_floor = Sequence { consumer_seq: floor, stream_seq: floor };
         let consumer = ConsumerInfo { ack_floor, delivered: ack_floor, ..ConsumerInfo::default() };
         elsewhere.look(&consumer, received, "a").map(|(took, _)| took.count)
     }
@@ -228,7 +228,7 @@ mod tests {
                 let count = asked.delivery.saturating_sub(3).max(10);
                 received.answered(asked, [("a".to_owned(), Some(share(1, count, 0)))].into_iter().collect());
             }
-            let ack_floor = Place { consumer_seq: floor, stream_seq: floor };
+            let ack_floor = Sequence { consumer_seq: floor, stream_seq: floor };
             let consumer = ConsumerInfo { ack_floor, ..ConsumerInfo::default() };
             said.extend(elsewhere.look(&consumer, &received, "a").map(|(took, _)| took.count));
         }
@@ -244,7 +244,7 @@ mod tests {
             if let Some(asked) = received.asked() {
                 received.answered(asked, [("a".to_owned(), Some(share))].into_iter().collect());
             }
-            let place = |seq| Place { consumer_seq: seq, stream_seq: seq };
+            let place = |seq| Sequence { consumer_seq: seq, stream_seq: seq };
             let consumer =
                 ConsumerInfo { ack_floor: place(floor), delivered: place(last), ..ConsumerInfo::default() };
             elsewhere.look(&consumer, &received, "a").map(|(took, _)| took.count)

@@ -105,13 +105,13 @@ impl Gone {
 
 #[cfg(test)]
 mod tests {
-    use super::super::api::{Place, StreamState};
+    use super::super::api::{Sequence, StreamState};
     use super::*;
 
     fn look(gone: &mut Gone, ends: (u64, u64), messages: u64, pending: u64, handed_out: u64) -> Option<Went> {
         let state = StreamState { messages, first_seq: 0, last_seq: ends.1 };
         let stream = StreamInfo { state, created: "a".to_owned(), ..StreamInfo::default() };
-        let delivered = Place { consumer_seq: handed_out, stream_seq: 0 };
+        let delivered = Sequence { consumer_seq: handed_out, stream_seq: 0 };
         let consumer = ConsumerInfo { delivered, num_pending: pending, ..ConsumerInfo::default() };
         gone.look(ends.0, &stream, Some(&consumer), 0)
     }

@@ -20,7 +20,7 @@ use crate::store::{DeadLetter, Store};
 
 /// What the subject to which a message is acknowledged tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct AckInfo {
     pub(super) stream: String,
     pub(super) consumer: String,
     /// How often it was delivered, with this time.
@@ -32,7 +32,7 @@ pub(super) struct Place {
     pub(super) stored: i64,
 }
 
-impl Place {
+impl AckInfo {
     /// Reads `$JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.CONSUMER_SEQUENCE.TIME.PENDING`, or the newer form that has the
     /// domain and the account before the stream.
     pub(super) fn read(reply: &str) -> Option<Self> {
@@ -107,7 +107,7 @@ pub(super) fn is_without_payload(message: &Message) -> bool {
 pub(super) async fn with_payload<O, D>(
     shared: &Shared<O, D>,
     mut message: Message,
-    place: &Place,
+    place: &AckInfo,
     stop: &CancellationToken,
 ) -> Option<Message> {
     let reply = message.reply.clone()?;
@@ -148,7 +148,7 @@ enum End {
 /// A message that is begun.
 pub(super) struct Begun<O: Operation, D: Store<O>> {
     message: Message,
-    place: Place,
+    place: AckInfo,
     since: Instant,
     /// Which operation it is, if it is one.
     index: Option<usize>,
@@ -160,7 +160,7 @@ pub(super) struct Begun<O: Operation, D: Store<O>> {
 pub(super) fn begin<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     message: Message,
-    place: Place,
+    place: AckInfo,
 ) -> Begun<O, D> {
     let since = Instant::now();
     let index = shared.names.index(&message.subject);
@@ -201,7 +201,7 @@ pub(super) async fn apply<O: Operation, D: Store<O>>(
     let name = index.map_or("unknown", |index| O::SPECS[index].name);
     let end = match first {
         Ok(first) => attempt.perform(name, first, stop).await,
-        Err(cause) => attempt.bury(name, cause, stop).await,
+        Err(cause) => attempt.keep_dead_letter(name, cause, stop).await,
     };
     let done = !matches!(end, End::Returned);
     if done {
@@ -228,7 +228,7 @@ pub(super) async fn apply<O: Operation, D: Store<O>>(
 struct Attempt<'a, O, D> {
     shared: &'a Shared<O, D>,
     message: &'a Message,
-    place: Place,
+    place: AckInfo,
     reply: &'a Subject,
     ack_wait: Duration,
     /// When the stream last heard of this message.
@@ -248,7 +248,7 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
             };
             let cause = error.cause().clone();
             if cause.class() == Class::Rejected {
-                return self.bury(name, cause, stop).await;
+                return self.keep_dead_letter(name, cause, stop).await;
             }
             tracing::debug!(operation = name, sequence = self.place.sequence, "later: {cause}");
             self.shared.troubles.database_fails(name, &cause);
@@ -264,7 +264,7 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
     }
 
     /// Keeps a message that cannot be applied, before it is acknowledged.
-    async fn bury(&mut self, name: &str, cause: Cause, stop: &CancellationToken) -> End {
+    async fn keep_dead_letter(&mut self, name: &str, cause: Cause, stop: &CancellationToken) -> End {
         let index = O::SPECS.iter().position(|spec| spec.name == name).unwrap_or(usize::MAX);
         self.shared.troubles.refused(index, &self.message.subject, &cause);
         self.note(name, &cause);
@@ -320,11 +320,11 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
 
 #[cfg(test)]
 mod tests {
-    use super::Place;
+    use super::AckInfo;
 
     #[test]
     fn the_place_of_a_message_is_read_from_both_forms() {
-        let place = Place {
+        let place = AckInfo {
             stream: "SHOP".into(),
             consumer: "writer".into(),
             delivered: 5,
@@ -334,8 +334,8 @@ mod tests {
         };
         let old = "$JS.ACK.SHOP.writer.5.42.40.1700000000123456789.7";
         let new = "$JS.ACK._.ACCHASH.SHOP.writer.5.42.40.1700000000123456789.7.token";
-        assert_eq!(Place::read(old), Some(place.clone()));
-        assert_eq!(Place::read(new), Some(place.clone()));
+        assert_eq!(AckInfo::read(old), Some(place.clone()));
+        assert_eq!(AckInfo::read(new), Some(place.clone()));
         assert_eq!(place.arrival(), 1_700_000_000_123);
         for none in [
             "",
@@ -348,13 +348,13 @@ mod tests {
             "$JS.ACK.*.writer.5.42.40.1.7",
             "$JS.API.STREAM.PURGE.SHOP",
         ] {
-            assert_eq!(Place::read(none), None, "{none}");
+            assert_eq!(AckInfo::read(none), None, "{none}");
         }
     }
 
     #[test]
     fn a_message_without_an_id_has_the_same_one_each_time_it_is_delivered() {
-        let place = |delivered, sequence, stored| Place {
+        let place = |delivered, sequence, stored| AckInfo {
             stream: "SHOP".into(),
             consumer: "writer".into(),
             delivered,

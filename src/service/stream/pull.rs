@@ -13,7 +13,7 @@ use tokio::time::{self, Instant};
 
 use super::declare::CONSUMER;
 use super::pull_limits::Limits;
-use crate::service::leave::leave;
+use crate::service::drain::drain_subscription;
 
 /// How many bytes are asked for at once.
 const BYTES: u64 = 2 << 20;
@@ -259,7 +259,7 @@ impl Pull {
     /// Asks for nothing more, and hands over what is on its way already. What is lost here all the same, because there is
     /// no connection, is delivered again.
     pub(super) async fn close(mut self) -> Vec<Message> {
-        let mut rest = leave(&self.client, &mut self.subscriber).await;
+        let mut rest = drain_subscription(&self.client, &mut self.subscriber).await;
         rest.retain(|message| !self.is_own(message));
         rest
     }

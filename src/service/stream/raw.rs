@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, MESSAGE_NOT_FOUND};
 use super::declare::CONSUMER;
-use super::message::Place;
+use super::message::AckInfo;
 use crate::nats::unreadable;
 use crate::rfc3339;
 
@@ -38,7 +38,7 @@ struct Stored {
 #[derive(Debug)]
 pub(super) struct Raw {
     pub(super) subject: String,
-    pub(super) place: Place,
+    pub(super) place: AckInfo,
     pub(super) header: Vec<u8>,
     pub(super) payload: Vec<u8>,
 }
@@ -53,7 +53,7 @@ impl Raw {
             payload: decode(&stored.data)?,
             subject: stored.subject,
             // As one that may have been taken before.
-            place: Place {
+            place: AckInfo {
                 stream: stream.to_owned(),
                 consumer: CONSUMER.to_owned(),
                 delivered: 2,
@@ -85,7 +85,7 @@ impl Raw {
 
     /// The message as the consumer would have delivered it.
     pub(super) fn message(self, headers: Option<HeaderMap>) -> Message {
-        let Place { stream, consumer, delivered, sequence, delivery, stored } = &self.place;
+        let AckInfo { stream, consumer, delivered, sequence, delivery, stored } = &self.place;
         let reply = format!("$JS.ACK.{stream}.{consumer}.{delivered}.{sequence}.{delivery}.{stored}.0");
         Message {
             length: self.length(),
@@ -206,7 +206,7 @@ mod tests {
         let place = raw.place.clone();
         let headers = raw.readable().unwrap_or_else(|e| panic!("{e}"));
         let message = raw.message(headers);
-        assert_eq!(message.reply.and_then(|reply| Place::read(&reply)), Some(place));
+        assert_eq!(message.reply.and_then(|reply| AckInfo::read(&reply)), Some(place));
         assert_eq!(message.payload.as_ref(), b"{}");
     }
 }

@@ -6,12 +6,12 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::rows::{self, Rows};
-use super::{Applied, Done, Frames, Outcome, REFUSED, Shared, hop, plain};
+use super::{Applied, BatchSql, Done, Outcome, REFUSED, Shared, hop, plain};
 use crate::store::queue::Write;
 
 /// What the ledger had of these before: their answers, and whether they stand there for something else. `$2` is
 /// `{"id": [operation, hash], …}`.
-pub(super) const KNOWN: &str = "
+pub(super) const PRIOR_ANSWERS: &str = "
     SELECT l.id, l.answer, l.operation <> r.value ->> 0 OR l.hash <> r.value ->> 1
     FROM jsonb_each($2) r CROSS JOIN ledger l ON l.id = r.key
     WHERE l.batch <> $1";
@@ -42,7 +42,7 @@ pub(super) fn answered(
 /// Takes what the ledger had before to the writes that it had it of, and counts them.
 pub(super) async fn known(
     connection: &mut SqliteConnection,
-    frames: &Frames,
+    frames: &BatchSql,
     shared: Shared,
     writes: &[Write],
     left: &[usize],
@@ -50,7 +50,7 @@ pub(super) async fn known(
     applied: &mut Applied,
 ) -> Result<(), sqlx::Error> {
     let ids = rows::ids(frames.specs, left.iter().map(|n| &writes[*n]));
-    let (rows, _) = hop(connection, sqlx::query(KNOWN).bind(shared.number).bind(ids)).await?;
+    let (rows, _) = hop(connection, sqlx::query(PRIOR_ANSWERS).bind(shared.number).bind(ids)).await?;
     let places: HashMap<String, usize> = left.iter().map(|n| (writes[*n].id.to_string(), *n)).collect();
     let mut claims = Vec::new();
     for row in &rows {

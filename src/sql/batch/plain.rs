@@ -49,7 +49,7 @@ fn forbids(sql: &str) -> Result<(), String> {
     }
 }
 
-const BEGIN: &str = "
+const LEDGER_INSERT: &str = "
     SAVEPOINT operation;
     INSERT INTO ledger (id, operation, hash, occurred_at, applied_at, batch)
     VALUES ($4, $5, $6, $7, $2, $1) ON CONFLICT (id) DO NOTHING;
@@ -109,7 +109,7 @@ async fn one(
         let query = shared.query(&Arc::from(sql)).bind(write.id.to_string()).bind(spec.name);
         query.bind(write.hash).bind(write.occurred_at)
     };
-    let (_, changes) = hop(connection, row(BEGIN)).await?;
+    let (_, changes) = hop(connection, row(LEDGER_INSERT)).await?;
     if changes.get(1) != Some(&1) {
         hop(connection, sqlx::query(KNOWN)).await?;
         return Ok(());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tempfile::TempDir;
 
-use super::known::KNOWN;
+use super::known::PRIOR_ANSWERS;
 use super::*;
 use crate::operation::Operation;
 use crate::request::Request;
@@ -32,7 +32,7 @@ fn writing() -> Vec<usize> {
     (0..Op::SPECS.len()).filter(|kind| Op::SPECS[*kind].writes()).collect()
 }
 
-fn checks() -> impl Iterator<Item = (&'static str, &'static crate::operation::Check)> {
+fn checks() -> impl Iterator<Item = (&'static str, &'static crate::operation::Invariant)> {
     Op::NAMES.iter().zip(Op::CHECKS).flat_map(|(name, checks)| checks.iter().map(|check| (*name, check)))
 }
 
@@ -80,7 +80,7 @@ async fn every_string_runs_from_beginning_to_end() {
         let (rows, _) = run(connection, query).await.unwrap_or_else(|e| panic!("{}: {e}", check.name));
         assert_eq!(rows.len(), 1, "{}: nothing is wrong", check.name);
     }
-    run(connection, sqlx::query(BURY).bind("[]")).await.expect("no letters");
+    run(connection, sqlx::query(DEAD_LETTER_INSERT).bind("[]")).await.expect("no letters");
 }
 
 #[tokio::test]
@@ -94,13 +94,13 @@ async fn a_letter_that_was_kept_before_is_one_letter_and_has_no_new_number() {
         headers: vec![(UNREAD.name.to_owned(), "/w==".to_owned())],
         payload: Vec::new(),
     };
-    assert_eq!(bury(connection, std::slice::from_ref(&letter)).await.expect("kept"), 1);
+    assert_eq!(keep_dead_letter(connection, std::slice::from_ref(&letter)).await.expect("kept"), 1);
     // A row of another table has a higher number.
     for sql in ["CREATE TABLE other (id INTEGER PRIMARY KEY)", "INSERT INTO other VALUES (100)"] {
         sqlx::query(sql).execute(&mut *connection).await.expect("a row");
     }
     // As the number of a letter it would make the right file an older copy.
-    assert_eq!(bury(connection, &[letter]).await.expect("known"), 0);
+    assert_eq!(keep_dead_letter(connection, &[letter]).await.expect("known"), 0);
     let letters: i64 =
         sqlx::query_scalar("SELECT count(*) FROM dead_letters").fetch_one(connection).await.expect("a count");
     assert_eq!(letters, 1);
@@ -163,14 +163,16 @@ fn nothing_asks_for_a_parameter_that_nobody_binds() {
     for (owner, sql) in shown::sweep_texts::<Op>() {
         assert!(most(&sql) <= if owner.ends_with("found") { 3 } else { 4 }, "{owner}");
     }
-    assert!(most(BURY) <= 1 && most(KNOWN) <= 2);
+    assert!(most(DEAD_LETTER_INSERT) <= 1 && most(PRIOR_ANSWERS) <= 2);
     for question in crate::sql::audit::questions::<Op>() {
         assert!(most(&question) <= 5, "{question}");
     }
     // and it has the one form that is counted here
     let checks = checks().map(|(name, check)| verify::comparing(name, check));
     let all = of_batches().into_iter().map(|(_, sql)| sql.to_string());
-    let all = all.chain(shown::sweep_texts::<Op>().into_iter().map(|(_, sql)| sql)).chain([BURY.to_owned()]);
+    let all = all
+        .chain(shown::sweep_texts::<Op>().into_iter().map(|(_, sql)| sql))
+        .chain([DEAD_LETTER_INSERT.to_owned()]);
     for sql in all.chain(checks.inspect(|sql| assert!(!sql.contains('$'), "{sql}"))) {
         assert!(!sql.contains('?'), "{sql}");
     }
@@ -185,7 +187,7 @@ fn number(rest: &str) -> Option<u32> {
 #[tokio::test]
 async fn the_frame_and_the_sweeps_read_through_no_table_that_grows() {
     let (_dir, mut opened) = migrated().await;
-    let frames = [KNOWN, BURY].map(|sql| ("frame".to_owned(), sql.to_owned()));
+    let frames = [PRIOR_ANSWERS, DEAD_LETTER_INSERT].map(|sql| ("frame".to_owned(), sql.to_owned()));
     let mut scans = BTreeSet::new();
     for (owner, string) in frames.into_iter().chain(shown::sweep_texts::<Op>()) {
         for statement in string.split(';').map(str::trim).filter(|s| !s.is_empty()) {

@@ -2,7 +2,7 @@
 //! `src/operation/tx.rs` and `src/operation/refused.rs`), when the database is opened, or with the request.
 
 use eitherway::operation::{Apply, ApplyError, Definition, Done, Migration, Persist, Spec, Tx};
-use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::{Code, Db, Head, Request};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, SqliteConnection};
@@ -56,10 +56,10 @@ sets! {
     meta: HIT, "CREATE TRIGGER twice AFTER UPDATE ON meta BEGIN INSERT INTO hits VALUES ('x', 1); END";
 }
 
-async fn open<O: Persist>() -> Result<(tempfile::TempDir, SqlxService<O>), String> {
+async fn open<O: Persist>() -> Result<(tempfile::TempDir, SqlService<O>), String> {
     let dir = tempfile::tempdir().unwrap();
     let options = SqliteOptions::new(dir.path().join("site.db").to_str().unwrap()).unwrap();
-    let opened = SqlxService::<O>::open(&options).await;
+    let opened = SqlService::<O>::open(&options).await;
     opened.map(|service| (dir, service)).map_err(|e| e.to_string())
 }
 
@@ -105,7 +105,7 @@ async fn a_file_whose_ledger_was_made_anew_is_refused() {
     sqlx::raw_sql(anew).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let options = SqliteOptions::new(path.to_str().unwrap()).unwrap();
-    let why = SqlxService::<sound::Site>::open(&options).await.unwrap_err().to_string();
+    let why = SqlService::<sound::Site>::open(&options).await.unwrap_err().to_string();
     assert!(why.starts_with("the table ledger has lost its primary key"), "{why}");
 }
 

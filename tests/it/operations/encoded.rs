@@ -8,8 +8,8 @@ use eitherway::nats::{NatsOptions, NatsService};
 use eitherway::operation::{Definition, Done, Migration, Operation, Spec};
 use eitherway::outbox::{OutboxOptions, OutboxService};
 use eitherway::service::{ServiceOptions, serve};
-use eitherway::sql::{SqliteOptions, SqlxService};
-use eitherway::stack::{Direct, NO_PATH, StackBuilder, boxed};
+use eitherway::sql::{SqlService, SqliteOptions};
+use eitherway::stack::{GuardedStore, NO_PATH, StackBuilder, boxed};
 use eitherway::{Db, Received, Request, Via};
 use serde::{Deserialize, Serialize, Serializer};
 use tower::ServiceExt;
@@ -61,9 +61,9 @@ fn note() -> Request<Notes> {
     Request::new(Note { text: "hi".into() })
 }
 
-async fn open(dir: &tempfile::TempDir) -> SqlxService<Notes> {
+async fn open(dir: &tempfile::TempDir) -> SqlService<Notes> {
     let path = dir.path().join("notes.db");
-    SqlxService::open(&SqliteOptions::new(path.to_str().unwrap()).unwrap()).await.unwrap()
+    SqlService::open(&SqliteOptions::new(path.to_str().unwrap()).unwrap()).await.unwrap()
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn an_event_is_encoded_once_for_all_paths_and_once_for_the_ledger_of_the_s
     let closed = open(&dir).await;
     closed.close().await;
     let outbox = OutboxService::open(&OutboxOptions::new(dir.path().join("outbox"))).await.unwrap();
-    let stack = StackBuilder::new().over(Some(nats), Direct::open(closed), Some(outbox)).stack;
+    let stack = StackBuilder::new().over(Some(nats), GuardedStore::open(closed), Some(outbox)).stack;
     let reply = Db::new(boxed(stack)).send(note()).await.unwrap();
     assert_eq!((reply.via, WRITTEN.swap(0, Ordering::SeqCst)), (Via::OUTBOX, 1));
     // And a real one.
@@ -92,7 +92,7 @@ async fn an_event_is_encoded_once_for_all_paths_and_once_for_the_ledger_of_the_s
     tokio::time::timeout(LIMIT, is_ready).await.expect("it starts").unwrap();
     let nats = NatsService::<Notes>::connect(at).await.unwrap();
     tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
-    let db = Db::new(boxed(StackBuilder::new().over(Some(nats), Direct::closed(), NO_PATH).stack));
+    let db = Db::new(boxed(StackBuilder::new().over(Some(nats), GuardedStore::closed(), NO_PATH).stack));
     assert_eq!(db.send(note()).await.unwrap().via, Via::NATS);
     assert_eq!(WRITTEN.load(Ordering::SeqCst), 2);
     // What the database says goes to the socket as it is.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use eitherway::operation::{Apply, ApplyError, Definition, Done, Migration, Refusal, Spec, Tx};
-use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::{Db, Head};
 use serde::{Deserialize, Serialize};
 use sqlx::Connection;
@@ -179,15 +179,15 @@ eitherway::client! {
 
 pub(super) struct Fixture {
     pub(super) dir: tempfile::TempDir,
-    pub(super) service: SqlxService<Shop>,
-    pub(super) db: Db<SqlxService<Shop>>,
+    pub(super) service: SqlService<Shop>,
+    pub(super) db: Db<SqlService<Shop>>,
 }
 
 impl Fixture {
     pub(super) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("shop.db");
-        let service = SqlxService::open(&SqliteOptions::new(path.to_str().unwrap()).unwrap()).await.unwrap();
+        let service = SqlService::open(&SqliteOptions::new(path.to_str().unwrap()).unwrap()).await.unwrap();
         Self { dir, db: Db::new(service.clone()), service }
     }
 

@@ -1,5 +1,5 @@
 use eitherway::operation::{Definition, Done, Migration, Spec};
-use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::{Code, Request};
 use eitherway_layers::{Class, Classify};
 use serde::{Deserialize, Serialize};
@@ -137,7 +137,7 @@ async fn opening<O: eitherway::operation::Persist>() -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("site.db");
     let options = SqliteOptions::new(path.to_str().unwrap()).unwrap();
-    SqlxService::<O>::open(&options).await.map(drop).unwrap_err().to_string()
+    SqlService::<O>::open(&options).await.map(drop).unwrap_err().to_string()
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn a_faulty_statement_is_named_at_the_opening() {
     let f = Fixture::new().await;
     f.execute("CREATE TRIGGER twice BEFORE INSERT ON ledger BEGIN UPDATE counters SET n = n + 1; END").await;
     let options = SqliteOptions::new(f.dir.path().join("shop.db").to_str().unwrap()).unwrap();
-    let error = SqlxService::<Shop>::open(&options).await.map(drop).unwrap_err().to_string();
+    let error = SqlService::<Shop>::open(&options).await.map(drop).unwrap_err().to_string();
     assert!(error.starts_with("the trigger twice fires on the ledger"), "{error}");
     let error = opening::<no_rows::Site>().await;
     assert!(error.starts_with("the operation hit: its statement 2 does not read `new`"), "{error}");

@@ -1,13 +1,13 @@
 //! A database that is used for many cases: opening and migrating it for each would take most of the time.
 
-use eitherway::sql::{SqlxService, Verdict};
+use eitherway::sql::{SqlService, Verdict};
 use rosey::op::Op;
 
 use super::dump::Dump;
 
 pub(crate) trait Base {
     /// Those that write to it.
-    fn writers(&self) -> &[SqlxService<Op>];
+    fn writers(&self) -> &[SqlService<Op>];
 
     /// Makes the database what it was when it was new.
     async fn clear(&self);

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use eitherway::sql::{Retention, SqlxService};
+use eitherway::sql::{Retention, SqlService};
 use eitherway::{Code, Db, Head, OpId, Operation, Request, clock};
 use futures_util::future::join_all;
 use rosey::op::{
@@ -132,7 +132,7 @@ fn ordered(placed: Vec<(u16, Request<Op>)>) -> Vec<Request<Op>> {
 
 struct Post<'a, B> {
     base: &'a B,
-    writers: Vec<Db<SqlxService<Op>>>,
+    writers: Vec<Db<SqlService<Op>>>,
     answers: HashMap<OpId, Answer>,
     /// Until when the database had applied something at the sweep before.
     earlier: Option<i64>,
@@ -305,7 +305,7 @@ fn take<'a, T>(rest: &mut &'a [T], most: usize) -> &'a [T] {
 
 /// All at once: they wait together in the writer's queue and are committed in one transaction.
 async fn send(
-    writer: &Db<SqlxService<Op>>,
+    writer: &Db<SqlService<Op>>,
     requests: &[Request<Op>],
 ) -> Result<Vec<(Request<Op>, Answer)>, String> {
     let sent = join_all(requests.iter().map(|request| send_one(writer, request))).await;
@@ -317,7 +317,7 @@ async fn send(
 }
 
 async fn send_one(
-    writer: &Db<SqlxService<Op>>,
+    writer: &Db<SqlService<Op>>,
     request: &Request<Op>,
 ) -> Result<eitherway::Reply<Answer>, rosey::op::Error> {
     if !matches!(*request.op, Op::OutboundGet(_)) {

@@ -1,6 +1,6 @@
 //! The canonical content of a database: without surrogate ids, leases, and the ledger's own times and batches.
 
-use eitherway::sql::SqlxService;
+use eitherway::sql::SqlService;
 use rosey::op::Op;
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ const CONTENT: &str = "
     WHERE l.operation <> 'outbound_get' -- a claim is a lease: who got which depends on who came first
     UNION ALL SELECT json_array('dead_letters', id, reason) FROM dead_letters";
 
-pub(crate) async fn of(service: &SqlxService<Op>) -> Dump {
+pub(crate) async fn of(service: &SqlService<Op>) -> Dump {
     let rows: Vec<String> = sqlx::query_scalar(CONTENT).fetch_all(service.readers()).await.unwrap();
     rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use eitherway::sql::{SqliteOptions, SqlxService, Verdict, verify};
+use eitherway::sql::{SqlService, SqliteOptions, Verdict, verify};
 use rosey::op::Op;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
@@ -14,7 +14,7 @@ use super::dump::{self, Dump};
 
 /// One file.
 pub(crate) struct Files {
-    pub(crate) writers: [SqlxService<Op>; 2],
+    pub(crate) writers: [SqlService<Op>; 2],
     /// A connection past the service.
     pub(crate) raw: Mutex<SqliteConnection>,
     pub(crate) options: SqliteOptions,
@@ -57,7 +57,7 @@ impl Files {
 }
 
 impl Base for Files {
-    fn writers(&self) -> &[SqlxService<Op>] {
+    fn writers(&self) -> &[SqlService<Op>] {
         &self.writers
     }
 
@@ -95,6 +95,6 @@ fn options(path: &Path) -> SqliteOptions {
         .busy_timeout(Duration::from_secs(30))
 }
 
-async fn open(options: &SqliteOptions) -> SqlxService<Op> {
-    SqlxService::open(options).await.unwrap()
+async fn open(options: &SqliteOptions) -> SqlService<Op> {
+    SqlService::open(options).await.unwrap()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eitherway::postgres::{self, PostgresOptions};
-use eitherway::sql::{SqlxService, Verdict};
+use eitherway::sql::{SqlService, Verdict};
 use proptest::test_runner::TestCaseError;
 use rosey::op::Op;
 use serde_json::Value;
@@ -80,7 +80,7 @@ const CLEAR: &str = "
     COMMIT";
 
 pub(crate) struct Server {
-    writers: Vec<SqlxService<Op>>,
+    writers: Vec<SqlService<Op>>,
     raw: Mutex<PgConnection>,
     options: PostgresOptions,
 }
@@ -97,7 +97,7 @@ impl Server {
         options.statement_timeout = Duration::from_secs(40);
         let mut writers = Vec::new();
         for _ in 0..WRITERS {
-            writers.push(SqlxService::open_postgres(&options).await.unwrap());
+            writers.push(SqlService::open_postgres(&options).await.unwrap());
         }
         let mut raw = PgConnection::connect(&url).await.unwrap();
         let copy =
@@ -108,7 +108,7 @@ impl Server {
 }
 
 impl Base for Server {
-    fn writers(&self) -> &[SqlxService<Op>] {
+    fn writers(&self) -> &[SqlService<Op>] {
         &self.writers
     }
 

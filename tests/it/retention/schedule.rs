@@ -21,7 +21,7 @@ async fn the_schedule_removes_by_itself_and_ends_with_the_service() {
     let w = World::new().await;
     w.says("alice", 0).await;
     let tasks_before = tasks();
-    let service = SqlxService::<Op>::open(&often(&w.file)).await.unwrap();
+    let service = SqlService::<Op>::open(&often(&w.file)).await.unwrap();
     let gone = async || w.file.number("SELECT count(*) FROM recent_chat").await == 0;
     wait_until("the first round", &gone).await;
     w.says("alice", 1).await;
@@ -40,7 +40,7 @@ async fn the_schedule_removes_by_itself_and_ends_with_the_service() {
 async fn a_service_that_is_closed_removes_no_more() {
     let file = DbFile::new();
     let tasks_before = tasks();
-    let service = SqlxService::<Op>::open(&often(&file)).await.unwrap();
+    let service = SqlService::<Op>::open(&often(&file)).await.unwrap();
     service.close().await;
     wait_until("its tasks end, though somebody holds it", || async { tasks() <= tasks_before }).await;
     drop(service);
@@ -50,7 +50,7 @@ async fn a_service_that_is_closed_removes_no_more() {
 async fn a_schedule_that_is_not_wanted_is_none() {
     let file = DbFile::new();
     let added = async |options: SqliteOptions| {
-        let (before, service) = (tasks(), SqlxService::<Op>::open(&options).await.unwrap());
+        let (before, service) = (tasks(), SqlService::<Op>::open(&options).await.unwrap());
         let added = tasks() - before;
         drop(service);
         wait_until("its tasks end", || async { tasks() <= before }).await;
@@ -68,7 +68,7 @@ async fn while_somebody_else_holds_the_lock_nothing_is_taken_and_the_next_round_
     }
     let known = w.known(&["alice"]).await;
     let options = w.file.options().busy_timeout(Duration::from_millis(50)).retention(None);
-    let hasty = SqlxService::<Op>::open(&options).await.unwrap();
+    let hasty = SqlService::<Op>::open(&options).await.unwrap();
     let mut other = w.file.connect().await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     let later = clock::now() + 400 * DAY;

@@ -71,7 +71,7 @@ async fn a_large_round_lets_others_write_all_the_time() {
     old_lines(&w.db, w.old, LINES).await;
     // the default
     let options = w.file.options().busy_timeout(std::time::Duration::from_millis(400));
-    let other = SqlxService::<Op>::open(&options).await.unwrap();
+    let other = SqlService::<Op>::open(&options).await.unwrap();
     let db = Db::new(other.clone());
 
     let (stop, stopped) = watch::channel(());

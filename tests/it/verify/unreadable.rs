@@ -29,7 +29,7 @@ async fn a_file_that_was_never_migrated_is_left_as_it_is() {
         let before = std::fs::read(file.path()).unwrap();
         let error = error(&file).await;
         assert!(matches!(error, OpenError::Older { .. }), "{sql}: {error:?}");
-        assert!(error.to_string().contains("`SqlxService::open` brings it there"), "{error}");
+        assert!(error.to_string().contains("`SqlService::open` brings it there"), "{error}");
         assert_eq!(std::fs::read(file.path()).unwrap(), before);
     }
 }

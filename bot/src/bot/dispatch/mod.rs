@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::context::Context;
 use super::event::{Body, Event, Kind};
-use super::troubles::Wrong;
+use super::troubles::FailureKind;
 use handler::Registered;
 pub use handler::{Call, Handler, form};
 
@@ -143,7 +143,7 @@ async fn run<S>(handler: &Registered<S>, bot: &Context<S>, event: &Arc<Event>) -
         Ok(Err(error)) => {
             let message = error.to_string();
             bot.progress().handler_error();
-            if let Some(more) = bot.troubles().again(Wrong::Handler) {
+            if let Some(more) = bot.troubles().again(FailureKind::Handler) {
                 warn!(event = %event.kind(), handler = handler.name, "a handler failed: {message}{more}");
             }
             Err(message)
@@ -151,7 +151,7 @@ async fn run<S>(handler: &Registered<S>, bot: &Context<S>, event: &Arc<Event>) -
         Err(panic) => {
             let message = panic_message(&*panic);
             bot.progress().handler_panic();
-            if let Some(more) = bot.troubles().again(Wrong::Handler) {
+            if let Some(more) = bot.troubles().again(FailureKind::Handler) {
                 warn!(event = %event.kind(), handler = handler.name, "a handler panicked: {message}{more}");
             }
             Err(message)

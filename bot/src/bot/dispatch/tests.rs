@@ -1,14 +1,17 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::bot::testing::{Fake, Told, join, line};
+use crate::bot::testing::{MockStack, TestBot, join, line};
 
 type Steps = Arc<Mutex<Vec<String>>>;
-type Bot = Context<Fake>;
+type Bot = Context<MockStack>;
 
 /// Dispatches one event, and returns what the handlers noted.
-async fn steps_of(register: impl FnOnce(&mut Dispatcher<Fake>, Steps), event: Body) -> (Vec<String>, Told) {
-    let told = Told::new(Fake::default());
+async fn steps_of(
+    register: impl FnOnce(&mut Dispatcher<MockStack>, Steps),
+    event: Body,
+) -> (Vec<String>, TestBot) {
+    let told = TestBot::new(MockStack::default());
     let (mut dispatcher, steps) = (Dispatcher::new(), Steps::default());
     register(&mut dispatcher, Arc::clone(&steps));
     dispatcher.dispatch(&told.bot, Arc::new(Event::now(event))).await;
@@ -22,7 +25,7 @@ fn note(steps: &Steps, step: impl Into<String>) {
 
 #[tokio::test]
 async fn handlers_run_in_the_order_of_registration_whether_synchronous_or_not() {
-    let register = |dispatcher: &mut Dispatcher<Fake>, steps: Steps| {
+    let register = |dispatcher: &mut Dispatcher<MockStack>, steps: Steps| {
         let (a, b, c, d) = (steps.clone(), steps.clone(), steps.clone(), steps);
         dispatcher
             .on(Kind::Message, move |_: Bot, _: Arc<Event>| {
@@ -53,7 +56,7 @@ async fn handlers_run_in_the_order_of_registration_whether_synchronous_or_not() 
 #[tokio::test]
 async fn a_handler_can_stop_the_rest() {
     for asynchronous in [false, true] {
-        let register = |dispatcher: &mut Dispatcher<Fake>, steps: Steps| {
+        let register = |dispatcher: &mut Dispatcher<MockStack>, steps: Steps| {
             let first = steps.clone();
             if asynchronous {
                 dispatcher.on(Kind::Message, move |_: Bot, _: Arc<Event>| {
@@ -75,7 +78,7 @@ async fn a_handler_can_stop_the_rest() {
 
 #[tokio::test]
 async fn an_error_or_a_panic_is_raised_as_an_event_and_the_rest_still_run() {
-    let register = |dispatcher: &mut Dispatcher<Fake>, steps: Steps| {
+    let register = |dispatcher: &mut Dispatcher<MockStack>, steps: Steps| {
         let raised = steps.clone();
         dispatcher
             .on(Kind::UserJoin, |_: Bot, _: Arc<Event>| -> Result<(), &str> { Err("sync error") })
@@ -110,7 +113,7 @@ async fn an_error_or_a_panic_is_raised_as_an_event_and_the_rest_still_run() {
 
 #[tokio::test]
 async fn a_failure_while_handling_an_error_raises_nothing_more() {
-    let register = |dispatcher: &mut Dispatcher<Fake>, steps: Steps| {
+    let register = |dispatcher: &mut Dispatcher<MockStack>, steps: Steps| {
         let second = steps.clone();
         dispatcher
             .on(Kind::Message, |_: Bot, _: Arc<Event>| -> Result<(), &str> { Err("first") })

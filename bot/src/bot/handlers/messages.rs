@@ -27,7 +27,7 @@ pub async fn pending_messages<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) 
 /// #17, every 2 s: repeats the marks that failed, then claims, sends and marks the messages for the whole
 /// channel. Claims nothing after the bot has lost the channel, because nothing could be said there.
 pub async fn channel_messages<S: Stack<Op>>(bot: Context<S>) {
-    bot.repay().await;
+    bot.retry_pending_marks().await;
     if bot.room().online() != Some(false) {
         bot.deliver(None).await;
     }

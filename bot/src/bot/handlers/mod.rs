@@ -34,7 +34,7 @@ use super::room;
 use crate::op::Op;
 use eitherway::client::Stack;
 
-/// Registers the handlers above in this order, after the one that updates the [`Room`](super::Room).
+/// Registers the handlers above in this order, after the one that updates the [`ChannelState`](super::ChannelState).
 pub fn register<S: Stack<Op>>(dispatcher: &mut Dispatcher<S>) {
     for kind in Kind::ALL {
         dispatcher.on(*kind, room::observe::<S>);

@@ -24,7 +24,7 @@ pub async fn users_listed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::UserList { users } = &event.body else { return };
     let watched_here = bot.room().watched_before_list();
     let present: BTreeSet<&str> = users.iter().map(|user| user.username.as_str()).collect();
-    let watched_before = bot.sign_of_life().await.map(|seconds| seconds.saturating_mul(1000));
+    let watched_before = bot.last_heartbeat().await.map(|seconds| seconds.saturating_mul(1000));
     let sessions = bot.counted(bot.db().open_sessions().await).inspect_err(|error| {
         warn!("cannot read the open sessions; all listed users join, and no user leaves: {error}");
     });

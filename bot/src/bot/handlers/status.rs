@@ -19,7 +19,7 @@ pub async fn status_changed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     };
     let db = bot.of(&event, "status_update");
     // Read first, because the new status overwrites it.
-    bot.sign_of_life().await;
+    bot.last_heartbeat().await;
     let mut update = changed(&bot, status, reason, matches!(event.body, Body::Connect));
     if event.is_identified() {
         // Another process that reads the same event must produce the same operation, so the start time of
@@ -31,7 +31,7 @@ pub async fn status_changed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
 
 /// Every 10 s: records what the bot knows about itself and the channel. Serves as a heartbeat.
 pub(in crate::bot) async fn heartbeat<S: Stack<Op>>(bot: Context<S>) {
-    bot.sign_of_life().await;
+    bot.last_heartbeat().await;
     let counts = bot.room().counts();
     let status_data = StatusData {
         current_chat_users: counts.map(|c| Some(c.chat)),

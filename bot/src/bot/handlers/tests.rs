@@ -4,11 +4,11 @@ use serde_json::json;
 
 use crate::bot::chat::Unsent;
 use crate::bot::event::Body;
-use crate::bot::testing::{Fake, Fault, Told, join, leave, line, list, waiting};
+use crate::bot::testing::{Fault, MockStack, TestBot, join, leave, line, list, waiting};
 use eitherway::error::Code;
 
-fn answering() -> Told {
-    Told::new(Fake::default())
+fn answering() -> TestBot {
+    TestBot::new(MockStack::default())
 }
 
 fn counted() -> Body {
@@ -19,7 +19,7 @@ fn counted() -> Body {
 /// otherwise unaffected.
 async fn carries_on(event: Body, tried: &[&str]) {
     for code in [Code::UNAVAILABLE, Code::UNANSWERED, Code::DATABASE, Code::INVALID] {
-        let told = Told::new(Fake::failing(code));
+        let told = TestBot::new(MockStack::failing(code));
         told.tell(5_000, event.clone()).await;
         assert_eq!(told.fake.names(), tried, "{}", code.name);
         let progress = told.bot.progress();
@@ -160,7 +160,7 @@ async fn what_waits_for_the_channel_is_said_and_marked() {
 
 #[tokio::test]
 async fn messages_that_cannot_be_asked_for_are_none_and_come_later() {
-    let told = Told::new(Fake::failing(Code::UNAVAILABLE));
+    let told = TestBot::new(MockStack::failing(Code::UNAVAILABLE));
     super::channel_messages(told.bot.clone()).await;
     assert!(told.ears.said().is_empty());
     told.fake.recover();

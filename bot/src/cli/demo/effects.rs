@@ -13,7 +13,7 @@ use eitherway::operation::Definition;
 pub(super) type Effect = (String, i64, String);
 
 /// What an operation must leave.
-pub(super) struct Must<'a> {
+pub(super) struct ExpectedEffects<'a> {
     pub(super) operation: &'static str,
     pub(super) effects: &'a [Effect],
     /// Where they are; nowhere, if the operation has no rows of its own.
@@ -34,8 +34,8 @@ pub(super) struct Difference {
 }
 
 /// Everything that the recording, and the messages that were left before it, must leave.
-pub(super) fn all<'a>(expected: &'a Expected, told: &'a [Effect]) -> [Must<'a>; 7] {
-    let must = |operation, effects, rows| Must { operation, effects, rows, before: false };
+pub(super) fn all<'a>(expected: &'a Expected, told: &'a [Effect]) -> [ExpectedEffects<'a>; 7] {
+    let must = |operation, effects, rows| ExpectedEffects { operation, effects, rows, before: false };
     [
         must(
             UserJoined::SPEC.name,
@@ -64,7 +64,7 @@ pub(super) fn all<'a>(expected: &'a Expected, told: &'a [Effect]) -> [Must<'a>; 
             ),
         ),
         must(HighWater::SPEC.name, &expected.counts, None),
-        Must {
+        ExpectedEffects {
             operation: OutboundEnqueue::SPEC.name,
             effects: told,
             rows: Some("SELECT coalesce(username, ''), 0, message FROM outbound_messages"),
@@ -80,7 +80,7 @@ pub(super) fn all<'a>(expected: &'a Expected, told: &'a [Effect]) -> [Must<'a>; 
     ]
 }
 
-impl Must<'_> {
+impl ExpectedEffects<'_> {
     /// Compares with what is there.
     pub(super) async fn compare(&self, readers: &SqlitePool) -> Result<Option<Difference>, Failure> {
         let Some(sql) = self.rows else { return Ok(None) };

@@ -20,7 +20,7 @@ use self::expected::Expected;
 use self::feed::Feed;
 use self::outcome::{Outcome, Report};
 use self::process::Server;
-use self::stage::Stage;
+use self::stage::Env;
 use self::story::Phase;
 use self::verdict::{Messages, Verdict};
 use self::watch::Watch;
@@ -30,7 +30,7 @@ use super::paths::Paths;
 use super::{console, query, signals};
 use crate::op::{Op, RoseyClient};
 use eitherway::operation::Kind;
-use eitherway::sql::{self, SqlxService};
+use eitherway::sql::{self, SqlService};
 
 /// Messages that are left for users before the session begins: one for each of the first who join.
 const TOLD: usize = 24;
@@ -80,7 +80,7 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
     let expected = Expected::of(&recording);
     let server = server(args, &dir)?;
     let story = if server.is_some() { story::WITH_NATS } else { story::WITHOUT_NATS };
-    let mut stage = Stage::new(dir, server);
+    let mut stage = Env::new(dir, server);
     for file in [stage::DATABASE, stage::OUTBOX, stage::TIMELINE].map(|name| stage.file(name)) {
         if file.exists() {
             let why = format!("{} is there already; the demo wants a directory without it", file.display());
@@ -114,7 +114,7 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
 
     let report = Report::read(&stage.file(stage::REPORT))?;
     let messages = Messages { told, heard: lines(&stage.file(stage::SAID)) };
-    let database = SqlxService::<Op>::open(&stage.database().parse()?).await?;
+    let database = SqlService::<Op>::open(&stage.database().parse()?).await?;
     let verdict = Verdict::find(&expected, &messages, &report.operations, database.readers()).await;
     database.close().await;
     let outcome = Outcome {
@@ -134,7 +134,7 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
 /// Breaks one thing after another, and tells of it. Ends only with an error: the recording goes on.
 async fn tell(
     story: &'static [Phase],
-    stage: &mut Stage,
+    stage: &mut Env,
     feed: &Feed,
     watch: &mut Watch,
 ) -> Result<std::convert::Infallible, Failure> {
@@ -166,7 +166,7 @@ fn result(watch: &Watch, number: usize) {
 }
 
 /// Leaves a message for each of the first who join.
-async fn leave_messages(stage: &Stage, expected: &Expected) -> Result<Vec<Effect>, Failure> {
+async fn leave_messages(stage: &Env, expected: &Expected) -> Result<Vec<Effect>, Failure> {
     let paths = Paths::open_for_one(&stage.path_args(), Kind::Call).await?;
     let mut told = Vec::new();
     for user in expected.newcomers.iter().take(TOLD) {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::exit::{Exit, Failure};
-use super::super::tally::{Row, Served, Stretch, millis};
+use super::super::tally::{Row, Served, Window, millis};
 use super::verdict::Verdict;
 use super::watch::Seen;
 use crate::bot::Ended;
@@ -182,7 +182,7 @@ impl Outcome<'_> {
             "{:<18}{:>12}{:>10}{:>8}{:>12}{:>8}{:>10}",
             "phase", "operations", "via NATS", "via DB", "via outbox", "failed", "slowest"
         );
-        let all = self.seen.iter().fold(Stretch::default(), |all, seen| all.and(seen.ended));
+        let all = self.seen.iter().fold(Window::default(), |all, seen| all.and(seen.ended));
         let rows = self.seen.iter().map(|seen| (seen.phase.name, seen.ended)).chain([("all", all)]);
         for (name, ended) in rows {
             let all = ended.all();

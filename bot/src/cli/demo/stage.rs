@@ -11,7 +11,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::files;
 use super::lock::Lock;
 use super::process::{Process, Server};
-use super::story::{self, Act};
+use super::story::{self, Fault};
 use crate::op::Op;
 use eitherway::nats::{NatsOptions, NatsService};
 use eitherway::request::Head;
@@ -32,7 +32,7 @@ const APPLIED: Duration = Duration::from_secs(20);
 const ACK_WAIT_MS: &str = "2000";
 
 /// The processes, and where their files are.
-pub(super) struct Stage {
+pub(super) struct Env {
     dir: PathBuf,
     database: String,
     server: Option<Server>,
@@ -41,7 +41,7 @@ pub(super) struct Stage {
     lock: Option<Lock>,
 }
 
-impl Stage {
+impl Env {
     /// Nothing runs yet. Without a server there is the database alone.
     pub(super) fn new(dir: PathBuf, server: Option<Server>) -> Self {
         let database = format!("sqlite://{}", dir.join(DATABASE).display());
@@ -66,27 +66,27 @@ impl Stage {
     }
 
     /// Does what begins a phase, and returns when it has taken effect.
-    pub(super) async fn act(&mut self, act: Act) -> Result<(), Failure> {
+    pub(super) async fn act(&mut self, act: Fault) -> Result<(), Failure> {
         match act {
-            Act::Nothing => Ok(()),
-            Act::KillServer => kill(&mut self.nats).await,
-            Act::StartServer => self.start_server().await,
-            Act::FreezeServer => match &self.nats {
+            Fault::Nothing => Ok(()),
+            Fault::KillServer => kill(&mut self.nats).await,
+            Fault::StartServer => self.start_server().await,
+            Fault::FreezeServer => match &self.nats {
                 Some(nats) => nats.freeze().await,
                 None => Ok(()),
             },
-            Act::ThawServer => match &self.nats {
+            Fault::ThawServer => match &self.nats {
                 Some(nats) => nats.thaw().await,
                 None => Ok(()),
             },
-            Act::KillService => kill(&mut self.service).await,
-            Act::StartService => self.start_service().await,
-            Act::Lock => {
+            Fault::KillService => kill(&mut self.service).await,
+            Fault::StartService => self.start_service().await,
+            Fault::Lock => {
                 self.lock = Some(Lock::take(&self.database).await?);
                 Ok(())
             }
-            Act::Unlock => self.unlock().await,
-            Act::UnlockAndStartServer => {
+            Fault::Unlock => self.unlock().await,
+            Fault::UnlockAndStartServer => {
                 self.unlock().await?;
                 self.start_server().await
             }

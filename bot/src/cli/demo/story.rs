@@ -1,20 +1,20 @@
 //! The story: what breaks when, what is told of it, and what must have been seen before it goes on.
 
-use super::super::tally::Stretch;
+use super::super::tally::Window;
 
 /// A part of the story.
 #[derive(Debug)]
 pub(super) struct Phase {
     /// As it stands in the table.
     pub(super) name: &'static str,
-    pub(super) act: Act,
+    pub(super) act: Fault,
     /// What is broken, what Rosey does about it, what to look at.
     pub(super) told: &'static [&'static str],
     /// How much of the recording it may use, in thousandths. It goes on earlier when it has shown enough, and slowly when
     /// it has not.
     pub(super) part: usize,
     /// What must have been seen before the next one begins.
-    shows: &'static [Shows],
+    shows: &'static [Expectation],
     /// How many calls and queries may find no path.
     may_fail: u64,
 }
@@ -27,7 +27,7 @@ const ALL: u64 = u64::MAX;
 
 /// What happens at the beginning of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Act {
+pub(super) enum Fault {
     Nothing,
     KillServer,
     StartServer,
@@ -40,7 +40,7 @@ pub(super) enum Act {
     UnlockAndStartServer,
 }
 
-impl Act {
+impl Fault {
     /// Whether something is put right. What ends meanwhile belongs to the new phase; while something is being broken, to
     /// the old one.
     pub(super) const fn heals(self) -> bool {
@@ -57,16 +57,16 @@ impl Act {
 
 /// How many operations must have ended in a certain way: the number of a thousand that the recording leads to, and at
 /// least one.
-type Shows = (u64, fn(&Stretch) -> u64);
+type Expectation = (u64, fn(&Window) -> u64);
 
 impl Phase {
     /// Whether what there is to see has been seen, in a recording that leads to `total` operations.
-    pub(super) fn is_seen(&self, ended: &Stretch, total: u64) -> bool {
+    pub(super) fn is_seen(&self, ended: &Window, total: u64) -> bool {
         self.shows.iter().all(|(permille, of)| of(ended) >= (permille * total / 1000).max(1))
     }
 
     /// How many operations have failed that must not in this phase.
-    pub(super) const fn unexpected(&self, ended: &Stretch) -> u64 {
+    pub(super) const fn unexpected(&self, ended: &Window) -> u64 {
         ended.events.failed + ended.requests.failed.saturating_sub(self.may_fail)
     }
 }
@@ -75,7 +75,7 @@ impl Phase {
 pub(super) const WITH_NATS: &[Phase] = &[
     Phase {
         name: "all well",
-        act: Act::Nothing,
+        act: Fault::Nothing,
         told: &[
             "Every operation goes over NATS. An event is acknowledged when it is in",
             "the server's stream, a call when the database service has answered.",
@@ -87,7 +87,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
     },
     Phase {
         name: "server killed",
-        act: Act::KillServer,
+        act: Fault::KillServer,
         told: &[
             "nats-server was killed (SIGKILL). What was under way goes to the database",
             "under the same id, everything after it goes there at once.",
@@ -99,7 +99,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
     },
     Phase {
         name: "server back",
-        act: Act::StartServer,
+        act: Fault::StartServer,
         told: &[
             "nats-server is started again. Bot and service find it by themselves.",
             "Look: via NATS again; only the first ones went to the database.",
@@ -110,7 +110,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
     },
     Phase {
         name: "server frozen",
-        act: Act::FreezeServer,
+        act: Fault::FreezeServer,
         told: &[
             "nats-server was frozen (SIGSTOP): connected, and silent. What was under",
             "way waits until the probes notice; then the database serves it all.",
@@ -122,7 +122,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
     },
     Phase {
         name: "server thawed",
-        act: Act::ThawServer,
+        act: Fault::ThawServer,
         told: &[
             "The server goes on (SIGCONT), and delivers what it had taken before: the",
             "database has done that meanwhile. The ledger knows the ids.",
@@ -134,7 +134,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
     },
     Phase {
         name: "service killed",
-        act: Act::KillService,
+        act: Fault::KillService,
         told: &[
             "`rosey serve` was killed (SIGKILL), the server lives. Events are still",
             "accepted, and wait in its stream. Calls need an answer: the database.",
@@ -146,7 +146,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
     },
     Phase {
         name: "service back",
-        act: Act::StartService,
+        act: Fault::StartService,
         told: &[
             "`rosey serve` is started again, and applies what waits in the stream.",
             "Look: calls via NATS again.",
@@ -157,7 +157,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
     },
     Phase {
         name: "database locked",
-        act: Act::Lock,
+        act: Fault::Lock,
         told: &[
             "Another program holds the lock of the file (BEGIN IMMEDIATE). The stream",
             "still accepts events. Calls fail on both paths, and the caller is told.",
@@ -169,7 +169,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
     },
     Phase {
         name: "both down",
-        act: Act::KillServer,
+        act: Fault::KillServer,
         told: &[
             "The file is still locked, and nats-server was killed again: there is no",
             "path. Events go to the outbox, a file of the bot's own.",
@@ -181,7 +181,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
     },
     Phase {
         name: "all back",
-        act: Act::UnlockAndStartServer,
+        act: Fault::UnlockAndStartServer,
         told: &[
             "The lock is given back, nats-server started. The service applies what",
             "waits in the stream, the bot replays its outbox; on to the end.",
@@ -197,7 +197,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
 pub(super) const WITHOUT_NATS: &[Phase] = &[
     Phase {
         name: "all well",
-        act: Act::Nothing,
+        act: Fault::Nothing,
         told: &["Without NATS: the bot works on the database itself.", "Look: via DB, and how fast."],
         part: 350,
         shows: &[(250, |ended| ended.events.db)],
@@ -205,7 +205,7 @@ pub(super) const WITHOUT_NATS: &[Phase] = &[
     },
     Phase {
         name: "database locked",
-        act: Act::Lock,
+        act: Fault::Lock,
         told: &[
             "Another program holds the lock of the file (BEGIN IMMEDIATE); there is",
             "no other path. Events go to the outbox, a file of the bot's own.",
@@ -217,7 +217,7 @@ pub(super) const WITHOUT_NATS: &[Phase] = &[
     },
     Phase {
         name: "all back",
-        act: Act::Unlock,
+        act: Fault::Unlock,
         told: &[
             "The lock is given back. The bot replays its outbox; on to the end.",
             "Look: via DB again, and what `lost` says.",
@@ -241,7 +241,7 @@ mod tests {
     fn a_phase_is_over_when_its_own_path_has_served_enough_and_no_other_path_counts() {
         let killed = phase("server killed");
         let [(permille, _)] = killed.shows else { panic!("one thing to see") };
-        let mut ended = Stretch::default();
+        let mut ended = Window::default();
         ended.events.nats = 5_000;
         ended.requests.db = 5_000;
         assert!(phase("all well").is_seen(&ended, 10_000));
@@ -253,20 +253,20 @@ mod tests {
 
     #[test]
     fn a_phase_with_two_things_to_see_needs_both_and_a_short_recording_needs_one_of_each() {
-        let mut ended = Stretch::default();
+        let mut ended = Window::default();
         ended.events.nats = 5_000;
         assert!(!phase("service killed").is_seen(&ended, 10), "no call has gone to the database");
         ended.requests.db = 1;
         assert!(phase("service killed").is_seen(&ended, 10));
-        assert!(!phase("all well").is_seen(&Stretch::default(), 0));
+        assert!(!phase("all well").is_seen(&Window::default(), 0));
     }
 
     #[test]
     fn no_event_may_fail_and_a_call_only_where_there_is_no_path() {
         let failed = Served { failed: 1, ..Served::default() };
         let (event, call) = (
-            Stretch { events: failed, ..Stretch::default() },
-            Stretch { requests: failed, ..Stretch::default() },
+            Window { events: failed, ..Window::default() },
+            Window { requests: failed, ..Window::default() },
         );
         for phase in WITH_NATS.iter().chain(WITHOUT_NATS) {
             assert_eq!(phase.unexpected(&event), 1, "{}", phase.name);
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(phase("server frozen").unexpected(&call), 1);
         assert_eq!(phase("both down").unexpected(&call), 0);
         let under_way =
-            Stretch { requests: Served { failed: UNDER_WAY, ..Served::default() }, ..Stretch::default() };
+            Window { requests: Served { failed: UNDER_WAY, ..Served::default() }, ..Window::default() };
         assert_eq!(phase("all back").unexpected(&under_way), 0);
         assert_eq!(phase("all back").unexpected(&under_way.and(call)), 1);
     }

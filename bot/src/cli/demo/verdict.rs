@@ -221,7 +221,7 @@ mod tests {
     use eitherway::client::Db;
     use eitherway::clock;
     use eitherway::request::Head;
-    use eitherway::sql::{SqliteOptions, SqlxService};
+    use eitherway::sql::{SqlService, SqliteOptions};
 
     /// Recorded, sent and acknowledged a hundred times.
     fn hundred(ledger: i64, (missing, surplus): (i64, i64)) -> (i64, i64) {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     /// What a short recording leads to, done; and it.
-    async fn finished(file: &std::path::Path) -> (SqlxService<Op>, Expected) {
+    async fn finished(file: &std::path::Path) -> (SqlService<Op>, Expected) {
         let at = clock::now() - 60_000;
         let line = |n: i64, user: &str, text: &str| json!({"event": "message", "user": user, "content": text, "timestamp": (at + 1_000 * n) as f64 / 1000.0});
         let recording = [
@@ -273,7 +273,7 @@ mod tests {
             json!({"event": "user_leave", "user": "alice", "timestamp": (at + 9_000) as f64 / 1000.0}),
         ];
         let options = SqliteOptions::new(&format!("sqlite://{}", file.display())).expect("an address");
-        let service = SqlxService::<Op>::open(&options).await.expect("a database");
+        let service = SqlService::<Op>::open(&options).await.expect("a database");
         let db = |n: i64| Db::new(service.clone()).with(Head::at(at + 1_000 * n));
         db(0).user_joined("alice").await.expect("alice");
         for (n, user, text) in

@@ -10,7 +10,7 @@ use tokio::time;
 
 use super::super::console;
 use super::super::exit::{Exit, Failure};
-use super::super::tally::{Stretch, millis};
+use super::super::tally::{Window, millis};
 use super::super::timeline::Line;
 use super::story::Phase;
 use eitherway::clock;
@@ -29,7 +29,7 @@ pub(super) struct Seen {
     since: i64,
     began: Instant,
     pub(super) took: Duration,
-    pub(super) ended: Stretch,
+    pub(super) ended: Window,
     /// Whether what there is to see has been seen.
     pub(super) shown: bool,
 }
@@ -157,7 +157,7 @@ fn wrong(e: &dyn std::fmt::Display) -> Failure {
 impl Seen {
     /// A phase that begins now, in which counts what ends from `since` on.
     pub(super) fn new(phase: &'static Phase, since: i64) -> Self {
-        let (took, ended) = (Duration::ZERO, Stretch::default());
+        let (took, ended) = (Duration::ZERO, Window::default());
         Self { phase, since, began: Instant::now(), took, ended, shown: false }
     }
 
@@ -181,7 +181,7 @@ impl Seen {
             let slowest = millis(served.slowest_us);
             (served.sent() > 0).then(|| format!("       → {what} {}; slowest {slowest}", paths.join(", ")))
         };
-        let Stretch { events, requests } = self.ended;
+        let Window { events, requests } = self.ended;
         let lines = line("events:", events).into_iter().chain(line("calls: ", requests));
         lines.collect::<Vec<_>>().join("\n")
     }

@@ -14,7 +14,9 @@ use super::shown::clean;
 use super::{confirm, console, query};
 use crate::op::Op;
 use eitherway::clock;
-use eitherway::outbox::{self, Listing, OutboxError, OutboxOptions, OutboxService, Replayer, Round, Which};
+use eitherway::outbox::{
+    self, Listing, OutboxError, OutboxOptions, OutboxService, ReplayPass, Replayer, Which,
+};
 
 pub(super) use args::{OutboxArgs, OutboxCommand, USUAL};
 pub(super) use kept::{Report, open};
@@ -76,7 +78,7 @@ async fn replay(global: &Global, file: &Path, args: &OutboxCommand) -> Result<Ex
     let waiting = outbox.counts().waiting;
     outbox.close().await;
     paths.close().await;
-    let Round { replayed, refused, expired, stopped, .. } = &round;
+    let ReplayPass { replayed, refused, expired, stopped, .. } = &round;
     let stopped = stopped.as_ref().map(ToString::to_string);
     let json = serde_json::json!({"replayed": replayed, "refused": refused, "expired": expired, "waiting": waiting,
                                   "stopped": stopped});

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eitherway::nats::NatsService;
 use eitherway::outbox::{OutboxOptions, OutboxService, Replayer};
-use eitherway::stack::{BoxedStack, Direct, StackBuilder, boxed};
+use eitherway::stack::{BoxedStack, GuardedStore, StackBuilder, boxed};
 use eitherway::{Ack, Db, Via};
 use futures_util::{StreamExt, stream};
 use rosey::op::{Error, MessageLog, Op, Request, UserJoined};
@@ -17,7 +17,7 @@ use crate::support::*;
 pub(crate) struct World {
     pub(crate) server: NatsServer,
     pub(crate) nats: NatsService<Op>,
-    pub(crate) direct: Direct<Op>,
+    pub(crate) direct: GuardedStore<Op>,
     pub(crate) file: DbFile,
     pub(crate) kept: OutboxFile,
     pub(crate) outbox: OutboxService<Op>,
@@ -34,7 +34,7 @@ impl World {
 
     pub(crate) async fn with(kept: OutboxFile, options: &OutboxOptions) -> Self {
         let (server, file) = (NatsServer::down(), DbFile::new());
-        let (nats, direct) = (nats(&server).await, Direct::closed());
+        let (nats, direct) = (nats(&server).await, GuardedStore::closed());
         direct.guard(nats.health());
         let outbox = OutboxService::open(options).await.unwrap();
         let built = StackBuilder::new().over(Some(nats.clone()), direct.clone(), Some(outbox.clone()));

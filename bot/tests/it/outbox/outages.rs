@@ -1,7 +1,7 @@
 //! Both paths go, and come back.
 
 use eitherway::outbox::Replayer;
-use eitherway::sql::{SqliteOptions, SqlxService};
+use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::stack::{StackBuilder, boxed};
 use eitherway::{Ack, Class, Classify, Code, Db, Head, Trace, Via};
 use rosey::op::{GetChannelStats, MessageLog, OutboundEnqueue, Request, UserJoined};
@@ -84,7 +84,7 @@ async fn a_database_that_is_locked_sends_events_to_the_outbox_and_they_are_appli
     let w = World::new().await;
     let options =
         SqliteOptions::new(&w.file.url()).unwrap().busy_timeout(std::time::Duration::from_millis(50));
-    w.direct.provide(SqlxService::open(&options).await.unwrap());
+    w.direct.provide(SqlService::open(&options).await.unwrap());
     let (_replaying, _task) = w.replay();
     let mut stranger = w.file.connect().await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut stranger).await.unwrap();

@@ -13,7 +13,7 @@ async fn sweeping<T>(file: &DbFile, running: impl Future<Output = T>) -> (T, u64
     wait_until("one of them has made the file", || async { file.path().exists() }).await;
     // The usual budget, as everybody else.
     let options = file.options().busy_timeout(Duration::from_millis(400));
-    let service = SqlxService::<rosey::op::Op>::open(&options).await.unwrap();
+    let service = SqlService::<rosey::op::Op>::open(&options).await.unwrap();
     let (stop, stopped) = watch::channel(());
     let rounds = async {
         let mut rounds = 0;

@@ -18,7 +18,7 @@ async fn two_services_under_constant_load_take_turns() {
     let done = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     let mut callers = JoinSet::new();
     for side in 0..2 {
-        let service = SqlxService::<rosey::op::Op>::open(&options).await.unwrap();
+        let service = SqlService::<rosey::op::Op>::open(&options).await.unwrap();
         for caller in 0..CALLERS {
             let (db, done) = (Db::new(service.clone()), Arc::clone(&done));
             callers.spawn(async move {
@@ -72,8 +72,8 @@ async fn one_caller_gets_through_beside_a_crowd() {
     let file = DbFile::new();
     let options = file.options().busy_timeout(Duration::from_millis(400));
     let [crowded, quiet] = [
-        SqlxService::<rosey::op::Op>::open(&options).await.unwrap(),
-        SqlxService::<rosey::op::Op>::open(&options).await.unwrap(),
+        SqlService::<rosey::op::Op>::open(&options).await.unwrap(),
+        SqlService::<rosey::op::Op>::open(&options).await.unwrap(),
     ];
     let mut crowd = JoinSet::new();
     for caller in 0..CROWD {

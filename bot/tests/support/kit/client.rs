@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use async_nats::jetstream::{Context, stream};
 use eitherway::nats::{NatsOptions, NatsService};
-use eitherway::stack::{BoxedStack, Direct, NO_PATH, StackBuilder, boxed};
+use eitherway::stack::{BoxedStack, GuardedStore, NO_PATH, StackBuilder, boxed};
 use eitherway::{Db, Stack};
 use rosey::op::{GetChannelStats, MessageLog, Op, OutboundEnqueue, UserJoined};
 
@@ -42,8 +42,8 @@ pub(crate) async fn declare(context: &Context, name: &str, subject: &str) {
 }
 
 /// The direct path to a file, following what the service on NATS says of its database.
-pub(crate) async fn direct(file: &DbFile, nats: &NatsService<Op>) -> Direct<Op> {
-    let direct = Direct::open(file.open().await);
+pub(crate) async fn direct(file: &DbFile, nats: &NatsService<Op>) -> GuardedStore<Op> {
+    let direct = GuardedStore::open(file.open().await);
     direct.guard(nats.health());
     direct
 }
@@ -56,7 +56,7 @@ pub(crate) async fn stack(nats: &NatsService<Op>, file: &DbFile) -> Over {
 
 /// The standard stack with nothing behind NATS.
 pub(crate) fn nats_only(nats: &NatsService<Op>) -> Over {
-    Db::new(boxed(StackBuilder::new().over(Some(nats.clone()), Direct::closed(), NO_PATH).stack))
+    Db::new(boxed(StackBuilder::new().over(Some(nats.clone()), GuardedStore::closed(), NO_PATH).stack))
 }
 
 /// The standard stack on the file alone.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use eitherway::postgres::PostgresOptions;
-use eitherway::sql::SqlxService;
+use eitherway::sql::SqlService;
 use rosey::op::Op;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
@@ -192,7 +192,7 @@ impl Postgres {
                 let mut raw = self.connect("postgres").await;
                 sqlx::query("CREATE DATABASE rosey_template").execute(&mut raw).await.unwrap();
                 let options = PostgresOptions::new(&self.url("rosey_template")).unwrap();
-                SqlxService::<Op>::open_postgres(&options).await.unwrap().close().await;
+                SqlService::<Op>::open_postgres(&options).await.unwrap().close().await;
                 *template = true;
             }
         }

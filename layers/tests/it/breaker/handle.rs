@@ -37,13 +37,13 @@ async fn the_health_signal_opens_and_closes_the_circuit_and_no_caller_pays_for_a
     assert_pending!(call.poll());
     puppet.answer(0, DOWN);
     assert_eq!(assert_ready!(call.poll()), DOWN);
-    assert_eq!(handle.state(), State::Held);
+    assert_eq!(handle.state(), State::OpenUntilHealthy);
     advance(Duration::from_secs(3600)).await;
     assert_eq!(rejected(breaker.clone().oneshot(read(1)).await).retry_after(), None);
     handle.set_healthy(true);
     assert_eq!(handle.state(), State::Closed);
     handle.set_healthy(false);
-    assert_eq!(handle.state(), State::Held);
+    assert_eq!(handle.state(), State::OpenUntilHealthy);
     assert_eq!(puppet.calls(), 0);
 }
 
@@ -55,7 +55,7 @@ async fn a_watch_tells_every_change_once_and_misses_none() {
     assert_pending!(changed.poll());
     handle.set_healthy(false);
     assert!(changed.is_woken());
-    assert_eq!(assert_ready!(changed.poll()), State::Held);
+    assert_eq!(assert_ready!(changed.poll()), State::OpenUntilHealthy);
     drop(changed);
     // A change without a waiter is reported to the next one.
     handle.set_healthy(true);

@@ -103,7 +103,7 @@ impl Policy<Req, Via, Error> for Notes {
         assert!(result.is_err() && req.id == 1);
         self.0.set((self.0.get().0 + 1, self.0.get().1));
     }
-    fn went_around(&self, _: &Req) {
+    fn bypassed(&self, _: &Req) {
         self.0.set((self.0.get().0, self.0.get().1 + 1));
     }
     fn unready(&self) -> Unready {

@@ -55,7 +55,7 @@ impl Clone for Counted {
     }
 }
 
-async fn copies(repeat: Repeat, class: Class) -> (usize, bool) {
+async fn copies(repeat: Idempotency, class: Class) -> (usize, bool) {
     let copies = Rc::new(Cell::new(0));
     let primary = service_fn(move |_: Counted| ready(Err::<Via, _>(Error::Of(class))));
     let secondary = service_fn(|_: Counted| ready(Ok::<_, Error>(Via(1))));
@@ -67,7 +67,7 @@ async fn copies(repeat: Repeat, class: Class) -> (usize, bool) {
 #[tokio::test]
 async fn what_must_never_be_repeated_is_never_repeated_and_never_copied() {
     for class in Class::ALL {
-        assert_eq!(copies(Repeat::Never, class).await, (0, false), "{class}");
+        assert_eq!(copies(Idempotency::Never, class).await, (0, false), "{class}");
     }
 }
 
@@ -75,18 +75,18 @@ async fn what_must_never_be_repeated_is_never_repeated_and_never_copied() {
 async fn what_may_be_repeated_if_not_sent_is_repeated_only_where_it_had_no_effect() {
     for class in Class::ALL {
         let no_effect = matches!(class, Class::NotSent | Class::TooLarge);
-        assert_eq!(copies(Repeat::IfNotSent, class).await, (1, no_effect), "{class}");
+        assert_eq!(copies(Idempotency::IfNotSent, class).await, (1, no_effect), "{class}");
     }
 }
 
 #[tokio::test]
 async fn a_rerouted_request_is_copied_once() {
-    assert_eq!(copies(Repeat::Always, Class::Unknown).await, (1, true));
+    assert_eq!(copies(Idempotency::Always, Class::Unknown).await, (1, true));
 }
 
 #[tokio::test]
 async fn a_closure_decides_request_by_request() {
-    let by_kind = |req: &Req| if req.write { Repeat::IfNotSent } else { Repeat::Always };
+    let by_kind = |req: &Req| if req.write { Idempotency::IfNotSent } else { Idempotency::Always };
     let policy = ByClass::new().repeat(by_kind);
     let stack = fails(Class::Unknown).fallback_with(answers(Ok(Via(1))), policy);
     assert_eq!(stack.clone().oneshot(read(1)).await, Ok(Via(1)));
@@ -98,7 +98,7 @@ async fn a_request_that_must_not_be_repeated_may_still_go_around_a_primary_that_
     let (primary, mut handle) = mock::pair::<Req, Via>();
     handle.allow(0);
     let primary = primary.map_err(Error::from);
-    let policy = ByClass::new().repeat(Repeat::Never).unready(Unready::Reroute);
+    let policy = ByClass::new().repeat(Idempotency::Never).unready(Unready::Reroute);
     let stack = primary.fallback_with(answers(Ok(Via(1))), policy);
     assert_eq!(stack.oneshot(read(1)).await, Ok(Via(1)));
 }

@@ -6,12 +6,15 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::bot::event::{Body, Kind};
-use crate::bot::testing::{Ears, Fake};
+use crate::bot::testing::{MockStack, RecordingVoice};
 use crate::bot::{Bot, Intervals};
 use eitherway::{Db, clock};
 
 fn play(text: impl Into<Vec<u8>>) -> Jsonl<BufReader<std::io::Cursor<Vec<u8>>>> {
-    Jsonl::new(BufReader::with_capacity(64, std::io::Cursor::new(text.into())), Arc::new(Ears::default()))
+    Jsonl::new(
+        BufReader::with_capacity(64, std::io::Cursor::new(text.into())),
+        Arc::new(RecordingVoice::default()),
+    )
 }
 
 async fn all(chat: Jsonl<impl AsyncBufRead + Send + Unpin + 'static>) -> Vec<Result<Event, Unreadable>> {
@@ -161,7 +164,7 @@ async fn a_line_torn_by_a_dropped_future_does_not_spoil_the_next_one() {
 async fn a_closed_output_leaves_the_message_to_be_tried_again_and_the_bot_goes_on() {
     let (writer, reader) = tokio::io::duplex(64);
     drop(reader);
-    let fake = Fake::default();
+    let fake = MockStack::default();
     let waiting = crate::bot::testing::waiting(3, Some("alice"), "hi");
     fake.answer("outbound_get", json!([waiting]));
     let text = r#"{"event":"user_join","user":"alice"}
@@ -183,7 +186,7 @@ async fn a_read_error_ends_the_input_and_is_told() {
         .read(b"{\"event\":\"connect\"}\n")
         .read_error(std::io::Error::other("the disk is gone"))
         .build();
-    let read = all(Jsonl::new(BufReader::new(input), Arc::new(Ears::default()))).await;
+    let read = all(Jsonl::new(BufReader::new(input), Arc::new(RecordingVoice::default()))).await;
     assert_eq!(read[0].as_ref().map(|event| &event.body), Ok(&Body::Connect));
     assert_eq!(read[1].as_ref().err(), Some(&Unreadable::Lost("the disk is gone".into())));
     assert_eq!(read.len(), 2);
@@ -197,7 +200,7 @@ async fn the_input_can_arrive_in_pieces() {
         tokio::task::yield_now().await;
         writer.write_all(b"\"kicked\"}\n").await.expect("written");
     });
-    let events = all(Jsonl::new(BufReader::new(reader), Arc::new(Ears::default()))).await;
+    let events = all(Jsonl::new(BufReader::new(reader), Arc::new(RecordingVoice::default()))).await;
     assert_eq!(
         events.iter().map(|event| event.as_ref().expect("event").kind()).collect::<Vec<_>>(),
         [Kind::Connect, Kind::Kicked]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eitherway::sql::{Retention, SqliteOptions, SqlxService};
+use eitherway::sql::{Retention, SqlService, SqliteOptions};
 use rosey::op::Op;
 
 use super::folder::Folder;
@@ -92,7 +92,7 @@ async fn the_steps_are_followed_word_for_word_and_nothing_of_a_hundred_days_is_g
 /// What a service with these options for what it keeps makes of the file, in the same state a day after the take-over.
 async fn a_day_later(folder: &Folder, retention: Retention) {
     folder.execute("UPDATE meta SET value = value - 86400001 WHERE key = 'taken_over'").await;
-    let service = SqlxService::<Op>::open(&options(folder, None)).await.unwrap();
+    let service = SqlService::<Op>::open(&options(folder, None)).await.unwrap();
     // Rows are of whole seconds: one that is as old as what is kept is older a second later, whenever this runs.
     service.sweep(&retention, eitherway::clock::now() + 1000).await.unwrap();
     service.close().await;
@@ -108,7 +108,7 @@ async fn nothing_is_removed_in_the_first_day_whatever_was_said_or_not() {
     let folder = Folder::made_by(&[H, HUNDRED_DAYS]).await;
     let before = folder.history().await;
     let often = Retention::default().every(Duration::from_millis(50));
-    let service = SqlxService::<Op>::open(&options(&folder, Some(often))).await.unwrap();
+    let service = SqlService::<Op>::open(&options(&folder, Some(often))).await.unwrap();
     // Several rounds would have passed; it is the absence of something that is waited for.
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(folder.history().await, before);
@@ -134,7 +134,7 @@ async fn with_the_line_keep_of_the_document_all_that_the_python_bot_kept_stays_a
     }
     let folder = Folder::made_by(&[H, HUNDRED_DAYS]).await;
     let before = folder.history().await;
-    SqlxService::<Op>::open(&options(&folder, None)).await.unwrap().close().await;
+    SqlService::<Op>::open(&options(&folder, None)).await.unwrap().close().await;
     a_day_later(&folder, retention).await;
     assert_eq!(folder.history().await, before);
 }

@@ -27,7 +27,7 @@ const LATER: Duration = Duration::from_millis(5);
 const BELIEVED: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct WriteFairness {
     /// None where the file cannot be opened: then no writer yields.
     hint: Option<File>,
     /// Whether our hint is up.
@@ -38,7 +38,7 @@ pub(super) struct Turn {
     waits: Option<time::Instant>,
 }
 
-impl Turn {
+impl WriteFairness {
     pub(super) fn new(options: &SqliteOptions) -> Self {
         let path = options.turn_path();
         let hint = files::lock(&path, options.path(), options.file_mode);
@@ -101,14 +101,14 @@ mod tests {
         SqliteOptions::new(&dir.path().join(name).display().to_string()).expect("a path")
     }
 
-    fn turns<const N: usize>() -> (tempfile::TempDir, [Turn; N]) {
+    fn turns<const N: usize>() -> (tempfile::TempDir, [WriteFairness; N]) {
         let dir = tempfile::tempdir().expect("a folder");
         let options = options(&dir, "shop.db");
-        (dir, std::array::from_fn(|_| Turn::new(&options)))
+        (dir, std::array::from_fn(|_| WriteFairness::new(&options)))
     }
 
     /// How long the lock is left free after a transaction of this length, on a clock that only sleeping moves.
-    async fn free_after(turn: &mut Turn, length: Duration) -> Duration {
+    async fn free_after(turn: &mut WriteFairness, length: Duration) -> Duration {
         let before = time::Instant::now();
         turn.over(Instant::now() - length).await;
         before.elapsed()
@@ -164,7 +164,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_the_file_nobody_is_polite_and_nobody_fails() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut turn = Turn::new(&options(&dir, "missing/shop.db"));
+        let mut turn = WriteFairness::new(&options(&dir, "missing/shop.db"));
         turn.wait(Duration::ZERO).await;
         assert_eq!(free_after(&mut turn, MINE).await, Duration::ZERO);
     }

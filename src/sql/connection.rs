@@ -14,13 +14,13 @@ use crate::sqlite::statements::rolled_back;
 const CLOSING: Duration = Duration::from_secs(5);
 
 /// The writer's connection.
-pub(super) struct Held {
+pub(super) struct WriterConnection {
     /// None after it was lost.
     pub(super) connection: Option<SqliteConnection>,
     pub(super) options: SqliteOptions,
 }
 
-impl Held {
+impl WriterConnection {
     /// The connection; opened again, if it was lost.
     pub(super) async fn get(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
         let connection = match self.connection.take() {

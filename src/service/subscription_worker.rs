@@ -6,15 +6,15 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::connection::Connection;
+use super::drain::drain_subscription;
 use super::lanes::Lanes;
-use super::leave::leave;
 use super::subscription::{Serves, Subscription, subscriber};
 use crate::operation::Operation;
 use crate::store::Store;
 
 /// Whether more is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taking {
+enum Intake {
     Yes,
     /// The server is about to stop: not until the next connection.
     Paused,
@@ -36,21 +36,21 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
     let mut connection = shared.connection.clone();
     early.into_iter().for_each(|message| lanes.take(serves, message));
     let new_busy = || serves.works().then(|| shared.busy.token());
-    let (mut taking, mut busy) = (Taking::Yes, new_busy());
-    while taking != Taking::Over {
+    let (mut taking, mut busy) = (Intake::Yes, new_busy());
+    while taking != Intake::Over {
         let next = tokio::select! {
             biased;
-            message = futures_util::StreamExt::next(&mut messages), if taking == Taking::Yes => {
+            message = futures_util::StreamExt::next(&mut messages), if taking == Intake::Yes => {
                 match message {
                     Some(message) => lanes.take(serves, message),
-                    None => taking = Taking::Over,
+                    None => taking = Intake::Over,
                 }
                 continue;
             }
             next = change(&shared, serves, &mut connection, taking) => next,
         };
         match next {
-            Taking::Yes => match subscriber(&shared.names, &shared.client, serves, &subject).await {
+            Intake::Yes => match subscriber(&shared.names, &shared.client, serves, &subject).await {
                 Ok(again) => {
                     messages = again;
                     busy = new_busy();
@@ -60,8 +60,8 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
                     break;
                 }
             },
-            _ if taking == Taking::Yes => {
-                for message in leave(&shared.client, &mut messages).await {
+            _ if taking == Intake::Yes => {
+                for message in drain_subscription(&shared.client, &mut messages).await {
                     lanes.take(serves, message);
                 }
                 // What was handed on is busy by itself.
@@ -79,14 +79,14 @@ async fn change<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     serves: Serves,
     connection: &mut watch::Receiver<Connection>,
-    taking: Taking,
-) -> Taking {
+    taking: Intake,
+) -> Intake {
     let next = tokio::select! {
-        () = shared.stop.cancelled() => Taking::Over,
+        () = shared.stop.cancelled() => Intake::Over,
         // Who we are is told to the last moment: another instance may be starting.
         next = turn(connection, taking), if serves != Serves::Who => next,
     };
-    if serves == Serves::Ping && taking == Taking::Yes {
+    if serves == Serves::Ping && taking == Intake::Yes {
         // Until every worker has answered its requests.
         shared.busy.wait().await;
     }
@@ -94,11 +94,11 @@ async fn change<O: Operation, D: Store<O>>(
 }
 
 /// Waits until the server says that it is about to stop; or, after that, for the next connection.
-async fn turn(connection: &mut watch::Receiver<Connection>, taking: Taking) -> Taking {
-    let yes = taking == Taking::Yes;
+async fn turn(connection: &mut watch::Receiver<Connection>, taking: Intake) -> Intake {
+    let yes = taking == Intake::Yes;
     if connection.wait_for(|c| if yes { c.lame } else { c.up && !c.lame }).await.is_err() {
         // The client is gone, and nothing will be said any more.
         std::future::pending::<()>().await;
     }
-    if yes { Taking::Paused } else { Taking::Yes }
+    if yes { Intake::Paused } else { Intake::Yes }
 }

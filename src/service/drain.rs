@@ -11,7 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::task::coop::unconstrained;
 use tokio::time;
 
-use super::subscription::settle;
+use super::subscription::flush_subscriptions;
 
 /// "After N messages" is how a client says both that it wants no more and how many it still takes. A server counts
 /// to nine digits, reads anything longer as no number at all, and sends nothing more from that moment on; the client library
@@ -23,11 +23,11 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 /// Ends a subscription; returns what the server had sent until it knew. Without a connection nothing says that this was
 /// all: then it is what has arrived already.
-pub(super) async fn leave(client: &Client, subscriber: &mut Subscriber) -> Vec<Message> {
+pub(super) async fn drain_subscription(client: &Client, subscriber: &mut Subscriber) -> Vec<Message> {
     let told = subscriber.unsubscribe_after(NO_MORE).await.is_ok();
     if told && client.connection_state() == State::Connected {
         // What was sent before comes before this comes back.
-        let _ = time::timeout(LIMIT, settle(client)).await;
+        let _ = time::timeout(LIMIT, flush_subscriptions(client)).await;
     }
     let mut rest = Vec::new();
     // Outside of tokio's budget: it would say "nothing more" in the middle.

@@ -26,13 +26,13 @@ const PREFIX: &str = "stream.";
 
 /// What is in the way, or would be better otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Notice {
+enum Warning {
     Foreign { stream: String, subject: String },
     Ours { stream: String, subject: String },
     Offered,
 }
 
-impl fmt::Display for Notice {
+impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign { stream, subject } => write!(
@@ -65,7 +65,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, un
         let times = connection.borrow().times;
         match look(&shared, unoffered).await {
             Ok(found) => {
-                let keyed = |notice: Notice| (format!("{PREFIX}{notice:?}"), notice.to_string());
+                let keyed = |notice: Warning| (format!("{PREFIX}{notice:?}"), notice.to_string());
                 shared.notices.replace(PREFIX, found.into_iter().map(keyed).collect::<BTreeMap<_, _>>());
                 pause = EVERY;
             }
@@ -86,7 +86,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, un
 async fn look<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     unoffered: bool,
-) -> Result<BTreeSet<Notice>, ApiError> {
+) -> Result<BTreeSet<Warning>, ApiError> {
     let mut found = BTreeSet::new();
     match shared.api.account().await {
         Ok(()) => {}
@@ -94,26 +94,26 @@ async fn look<O: Operation, D: Store<O>>(
         Err(e) => return Err(e),
     }
     if unoffered {
-        found.insert(Notice::Offered);
+        found.insert(Warning::Offered);
     }
     let names = &shared.names;
     for (_, _, subject) in names.operations() {
         for stream in shared.api.storing(subject).await? {
             // One of its subjects is enough to name a stream.
             let named = found.iter().any(|notice| match notice {
-                Notice::Foreign { stream: named, .. } | Notice::Ours { stream: named, .. } => {
+                Warning::Foreign { stream: named, .. } | Warning::Ours { stream: named, .. } => {
                     *named == stream
                 }
-                Notice::Offered => false,
+                Warning::Offered => false,
             });
             // On a stream, whether it is ours is looked at when it is declared.
             let ours =
                 stream == names.stream && (shared.mode() != Mode::Core || is_marked(shared, &stream).await?);
             let subject = subject.to_string();
             if !named && !ours {
-                found.insert(Notice::Foreign { stream, subject });
+                found.insert(Warning::Foreign { stream, subject });
             } else if !named && shared.mode() == Mode::Core {
-                found.insert(Notice::Ours { stream, subject });
+                found.insert(Warning::Ours { stream, subject });
             }
         }
     }
@@ -122,6 +122,6 @@ async fn look<O: Operation, D: Store<O>>(
 
 /// Whether a stream is for this database.
 async fn is_marked<O: Operation, D: Store<O>>(shared: &Shared<O, D>, stream: &str) -> Result<bool, ApiError> {
-    let mark = stored::mark(&shared.names.service, shared.db.id());
-    Ok(shared.api.stream(stream).await?.description() == mark)
+    let stream_tag = stored::stream_tag(&shared.names.service, shared.db.id());
+    Ok(shared.api.stream(stream).await?.description() == stream_tag)
 }

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many there were of each operation. Clones count together.
 #[derive(Clone, Debug)]
-pub(crate) struct Repeats(Arc<[AtomicU64]>);
+pub(crate) struct Duplicates(Arc<[AtomicU64]>);
 
-impl Repeats {
+impl Duplicates {
     pub(crate) fn new(operations: usize) -> Self {
         Self((0..operations).map(|_| AtomicU64::new(0)).collect())
     }

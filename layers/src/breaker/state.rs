@@ -24,15 +24,21 @@ pub enum State {
     /// A few calls pass as probes; the others are rejected.
     HalfOpen,
     /// Calls are rejected until the health signal reports that the service is healthy.
-    Held,
+    OpenUntilHealthy,
     /// Calls are rejected because an operator forced the circuit open.
     ForcedOpen,
     /// Calls pass, whatever their outcomes, because an operator forced the circuit closed.
     ForcedClosed,
 }
 
-const STATES: [State; 6] =
-    [State::Closed, State::Open, State::HalfOpen, State::Held, State::ForcedOpen, State::ForcedClosed];
+const STATES: [State; 6] = [
+    State::Closed,
+    State::Open,
+    State::HalfOpen,
+    State::OpenUntilHealthy,
+    State::ForcedOpen,
+    State::ForcedClosed,
+];
 
 /// The decoded word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +77,9 @@ impl Snapshot {
 }
 
 #[derive(Debug)]
-pub(crate) struct Word(AtomicU64);
+pub(crate) struct AtomicState(AtomicU64);
 
-impl Word {
+impl AtomicState {
     pub(crate) fn new() -> Self {
         let closed = Snapshot { generation: 0, state: State::Closed, successes: 0, count: 0 };
         Self(AtomicU64::new(closed.pack()))
@@ -127,7 +133,7 @@ impl Word {
 
     /// Returns a probe that learned nothing.
     #[inline]
-    pub(crate) fn give_back(&self, generation: u32) {
+    pub(crate) fn release(&self, generation: u32) {
         self.update(|now| {
             let mine = now.is(State::HalfOpen, generation) && now.count > 0;
             mine.then(|| Snapshot { count: now.count - 1, ..now })
@@ -135,7 +141,7 @@ impl Word {
     }
 
     /// Records a successful probe. Returns the number of successes, or `None` for a late outcome.
-    pub(crate) fn prove(&self, generation: u32) -> Option<u16> {
+    pub(crate) fn record_probe_success(&self, generation: u32) -> Option<u16> {
         self.update(|now| {
             let mine = now.is(State::HalfOpen, generation) && now.count > 0;
             let successes = now.successes.saturating_add(1);

@@ -4,13 +4,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use eitherway_layers::log::{More, Past, Trouble};
+use eitherway_layers::log::{RateLimitedLog, Summary, Suppressed};
 use tokio::time::Instant;
 
 /// The losses of one connection.
 #[derive(Debug, Default)]
-pub(crate) struct Losses {
-    trouble: Trouble,
+pub(crate) struct ConnectionLog {
+    trouble: RateLimitedLog,
     down: Mutex<Option<Down>>,
 }
 
@@ -31,9 +31,9 @@ pub(crate) enum Up {
     Unsaid(Duration),
 }
 
-impl Losses {
+impl ConnectionLog {
     /// Records a loss. Returns `Some` if the loss is to be logged.
-    pub(crate) fn lost(&self) -> Option<More> {
+    pub(crate) fn lost(&self) -> Option<Suppressed> {
         let mut down = self.down();
         let more = self.trouble.again();
         let down = down.get_or_insert_with(|| Down { since: Instant::now(), said: false });
@@ -56,9 +56,9 @@ impl Losses {
 
     /// A sentence about the losses that no log line has reported, with the current state, because the last
     /// line may describe an earlier state.
-    pub(crate) fn rest(&self, end: impl Fn(&Trouble) -> Option<Past>) -> Option<String> {
+    pub(crate) fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) -> Option<String> {
         let mut down = self.down();
-        let Past { unsaid, lasted, .. } = end(&self.trouble).filter(|past| past.unsaid > 0)?;
+        let Summary { unsaid, lasted, .. } = end(&self.trouble).filter(|past| past.unsaid > 0)?;
         let now = match down.as_mut() {
             Some(down) => {
                 down.said = true;
@@ -84,19 +84,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_was_lost_unsaid_and_stays_down_is_said_to_be_down_and_then_to_be_back() {
-        let losses = Losses::default();
+        let losses = ConnectionLog::default();
         assert_eq!(losses.up(), Up::First);
-        assert_eq!(losses.lost(), Some(More(0)));
+        assert_eq!(losses.lost(), Some(Suppressed(0)));
         assert_eq!(losses.up(), Up::Again(Duration::ZERO));
         for _ in 0..7 {
             assert_eq!(losses.lost(), None);
             assert_eq!(losses.up(), Up::Unsaid(Duration::ZERO));
         }
         assert_eq!(losses.lost(), None);
-        time::advance(Trouble::CALM).await;
-        let said = losses.rest(Trouble::over);
+        time::advance(RateLimitedLog::CALM).await;
+        let said = losses.rest(RateLimitedLog::over);
         assert_eq!(said.as_deref(), Some("lost the connection to NATS 8 more times, in 0.0 s; it is down"));
-        assert_eq!(losses.up(), Up::Again(Trouble::CALM));
-        assert!(!losses.are_going_on() && losses.rest(Trouble::over).is_none());
+        assert_eq!(losses.up(), Up::Again(RateLimitedLog::CALM));
+        assert!(!losses.are_going_on() && losses.rest(RateLimitedLog::over).is_none());
     }
 }

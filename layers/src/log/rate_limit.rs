@@ -19,13 +19,13 @@ use tokio::time::Instant;
 /// failure that comes and goes thus causes at most two lines per interval: one while it lasts and one when it
 /// has stopped.
 ///
-/// `Trouble` writes no log itself: it says when to log, and how many occurrences to report.
+/// `RateLimitedLog` writes no log itself: it says when to log, and how many occurrences to report.
 ///
 /// ```
-/// use eitherway_layers::log::Trouble;
+/// use eitherway_layers::log::RateLimitedLog;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-/// let refused = Trouble::new();
+/// let refused = RateLimitedLog::new();
 /// for reason in ["too long", "empty", "too long"] {
 ///     if let Some(more) = refused.again() {
 ///         println!("refused: {reason}{more}");    // once: "refused: too long"
@@ -39,7 +39,7 @@ use tokio::time::Instant;
 ///
 /// *Cost*: a lock per failure. [`over`](Self::over), which successes may call, is one load while the failure
 /// does not occur; otherwise a clock read and a `try_lock`.
-pub struct Trouble {
+pub struct RateLimitedLog {
     every: Duration,
     calm: Duration,
     going_on: AtomicBool,
@@ -64,9 +64,9 @@ struct Current {
 /// The number of messages suppressed since the previous line. Its `Display` form follows a sentence: empty,
 /// or ` (17 similar messages suppressed)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct More(pub u64);
+pub struct Suppressed(pub u64);
 
-impl fmt::Display for More {
+impl fmt::Display for Suppressed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => Ok(()),
@@ -79,7 +79,7 @@ impl fmt::Display for More {
 /// A period of failure that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Past {
+pub struct Summary {
     /// The number of occurrences.
     pub all: u64,
     /// The number of occurrences that no line has reported yet.
@@ -88,7 +88,7 @@ pub struct Past {
     pub lasted: Duration,
 }
 
-impl Trouble {
+impl RateLimitedLog {
     /// The default minimum time between two lines.
     pub const EVERY: Duration = Duration::from_secs(10);
     /// The time without an occurrence after which the failure counts as ended.
@@ -111,7 +111,7 @@ impl Trouble {
     }
 
     /// Records an occurrence. Returns `Some` if it is to be logged.
-    pub fn again(&self) -> Option<More> {
+    pub fn again(&self) -> Option<Suppressed> {
         let now = Instant::now();
         let mut state = self.lock();
         let quiet = self.is_quiet(&state, now);
@@ -122,7 +122,7 @@ impl Trouble {
             current.unsaid += 1;
             None
         } else {
-            Some(More(std::mem::take(&mut current.unsaid)))
+            Some(Suppressed(std::mem::take(&mut current.unsaid)))
         };
         if said.is_some() {
             state.said = Some(now);
@@ -135,12 +135,12 @@ impl Trouble {
     /// [`CALM`](Self::CALM) ago. May be called after a success or at any other time. Failures that alternate
     /// with successes count as one period.
     #[inline]
-    pub fn over(&self) -> Option<Past> {
+    pub fn over(&self) -> Option<Summary> {
         if self.is_going_on() { self.calmed() } else { None }
     }
 
     /// Ends the period immediately, for example at shutdown.
-    pub fn finish(&self) -> Option<Past> {
+    pub fn finish(&self) -> Option<Summary> {
         self.end(&mut self.lock(), Instant::now())
     }
 
@@ -151,7 +151,7 @@ impl Trouble {
     }
 
     #[cold]
-    fn calmed(&self) -> Option<Past> {
+    fn calmed(&self) -> Option<Summary> {
         // The holder of the lock is about to report the period, or to record another occurrence.
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
@@ -167,13 +167,13 @@ impl Trouble {
         self.end(&mut state, now)
     }
 
-    fn end(&self, state: &mut State, now: Instant) -> Option<Past> {
+    fn end(&self, state: &mut State, now: Instant) -> Option<Summary> {
         let Current { began, last, all, unsaid } = state.now.take()?;
         if unsaid > 0 {
             state.said = Some(now);
         }
         self.going_on.store(false, Relaxed);
-        Some(Past { all, unsaid, lasted: last.duration_since(began) })
+        Some(Summary { all, unsaid, lasted: last.duration_since(began) })
     }
 
     /// Whether the last line is more recent than the interval.
@@ -186,14 +186,14 @@ impl Trouble {
     }
 }
 
-impl Default for Trouble {
+impl Default for RateLimitedLog {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl fmt::Debug for Trouble {
+impl fmt::Debug for RateLimitedLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trouble").field("going_on", &self.going_on).finish_non_exhaustive()
+        f.debug_struct("RateLimitedLog").field("going_on", &self.going_on).finish_non_exhaustive()
     }
 }

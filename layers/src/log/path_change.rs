@@ -36,17 +36,17 @@ const OTHERS: &str = "[OTHERS]";
 /// No path has served yet.
 const NONE: usize = usize::MAX;
 
-/// Applies a [`Switch`] to services. All of them, and all their clones, share one state.
+/// Applies a [`PathChangeLog`] to services. All of them, and all their clones, share one state.
 ///
 /// ```
-/// use eitherway_layers::SwitchLayer;
+/// use eitherway_layers::PathChangeLogLayer;
 ///
-/// let layer = SwitchLayer::new();
+/// let layer = PathChangeLogLayer::new();
 /// // Reads and writes may be served by different paths at the same time: each has its own lines.
-/// let apart = SwitchLayer::by(["reads", "writes"], |request: &&str| usize::from(*request != "GET"));
+/// let apart = PathChangeLogLayer::by(["reads", "writes"], |request: &&str| usize::from(*request != "GET"));
 /// ```
 #[derive(Clone, Debug)]
-pub struct SwitchLayer<P = Whole> {
+pub struct PathChangeLogLayer<P = Whole> {
     states: States,
     parts: P,
 }
@@ -54,20 +54,20 @@ pub struct SwitchLayer<P = Whole> {
 /// One state per part.
 type States = Arc<[Arc<State>]>;
 
-impl Default for SwitchLayer {
+impl Default for PathChangeLogLayer {
     fn default() -> Self {
         Self { states: Arc::new([Arc::default()]), parts: Whole }
     }
 }
 
-impl SwitchLayer {
+impl PathChangeLogLayer {
     /// A layer that has not seen a path serve yet.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-impl<P> SwitchLayer<P> {
+impl<P> PathChangeLogLayer<P> {
     /// Tracks parts of the calls separately. `names` are the names of the parts in the log, and `part`
     /// returns the index of a request's part. Parts that different paths may serve at the same time need
     /// separate states: a shared state would report a change with almost every call.
@@ -80,11 +80,11 @@ impl<P> SwitchLayer<P> {
     }
 }
 
-impl<S, P: Clone> Layer<S> for SwitchLayer<P> {
-    type Service = Switch<S, P>;
+impl<S, P: Clone> Layer<S> for PathChangeLogLayer<P> {
+    type Service = PathChangeLog<S, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Switch { inner, states: Arc::clone(&self.states), parts: self.parts.clone() }
+        PathChangeLog { inner, states: Arc::clone(&self.states), parts: self.parts.clone() }
     }
 }
 
@@ -131,13 +131,13 @@ impl<Req, F: Fn(&Req) -> usize> Parts<Req> for F {
 ///
 /// *Errors* pass through and are counted. *Drop*: drops the inner future; nothing is counted.
 #[derive(Clone, Debug)]
-pub struct Switch<S, P = Whole> {
+pub struct PathChangeLog<S, P = Whole> {
     inner: S,
     states: States,
     parts: P,
 }
 
-impl<S, P, Req> Service<Req> for Switch<S, P>
+impl<S, P, Req> Service<Req> for PathChangeLog<S, P>
 where
     S: Service<Req>,
     P: Parts<Req>,
@@ -154,14 +154,14 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        // `states` is never empty: see `SwitchLayer`.
+        // `states` is never empty: see `PathChangeLogLayer`.
         let part = self.parts.of(&req).min(self.states.len() - 1);
         let state = Arc::clone(&self.states[part]);
         SwitchFuture { inner: self.inner.call(req), state }
     }
 }
 
-/// Response future of [`Switch`].
+/// Response future of [`PathChangeLog`].
 #[pin_project]
 #[derive(Debug)]
 pub struct SwitchFuture<F> {
