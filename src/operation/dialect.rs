@@ -47,6 +47,7 @@ pub enum Keys {
 /// }
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "postgres"), allow(dead_code))]
 pub struct Dialect {
     pub(crate) statements: Option<&'static [&'static str]>,
     pub(crate) answer: Option<&'static str>,
