@@ -33,7 +33,7 @@ static GUARD: LazyLock<String> = LazyLock::new(|| {
         sql += &format!(
             "CREATE TEMP TRIGGER IF NOT EXISTS {table}_{change} BEFORE {change} ON main.{table}
              WHEN EXISTS (SELECT 1 FROM {APPLYING})
-             LEDGER_INSERT SELECT raise(ABORT, 'the table {table} is the framework''s, and no operation writes to it'); END;\n"
+             BEGIN SELECT raise(ABORT, 'the table {table} is the framework''s, and no operation writes to it'); END;\n"
         );
     }
     sql
