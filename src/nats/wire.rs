@@ -117,8 +117,9 @@ pub fn head_or(
     let get = |header: Header| headers.and_then(|headers| value(headers, header));
     let id = id_in(headers).map_or_else(|| Ok(id()), OpId::parse)?;
     let trace = get(headers::TRACEPARENT).and_then(|parent| Trace::new(parent, get(headers::TRACESTATE)));
-    let time = |header| get(header).and_then(|text| text.trim().parse().ok()).filter(|at| *at > 0);
-    let occurred_at = time(headers::OCCURRED_AT).unwrap_or_else(|| from_timestamp(payload, arrival));
+    let time = |header| get(header).and_then(|text| text.trim().parse().ok());
+    let occurred_at =
+        time(headers::OCCURRED_AT).filter(|at| *at > 0).unwrap_or_else(|| from_timestamp(payload, arrival));
     let deadline = time(headers::DEADLINE).map(Deadline::at);
     Ok(Head { id, occurred_at, trace: trace.map(Arc::new), deadline })
 }
@@ -364,6 +365,21 @@ mod tests {
             ..Head::at(1_699_999_999_999)
         };
         assert_eq!(head(Some(&head_to_headers(&sent)), b"{}", NOW).expect("head"), sent);
+    }
+
+    #[test]
+    fn a_deadline_before_1970_has_passed_and_one_that_cannot_be_read_is_none() {
+        let deadline = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(DEADLINE, text);
+            head(Some(&headers), b"{}", NOW).expect("head").deadline
+        };
+        for past in ["0", "-5", "-9223372036854775808"] {
+            assert!(deadline(past).expect(past).check().is_err(), "{past}");
+        }
+        for none in ["", "soon", "1e308", "99999999999999999999"] {
+            assert_eq!(deadline(none), None, "{none}");
+        }
     }
 
     #[test]

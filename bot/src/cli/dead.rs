@@ -21,7 +21,7 @@ use eitherway::__private::wire;
 use eitherway::clock;
 use eitherway::error::{Cause, Code};
 use eitherway::operation::Operation;
-use eitherway::request::OpId;
+use eitherway::request::{Head, OpId};
 use eitherway::sql::{DeadLetters, SqlService, StoredDeadLetter};
 
 #[derive(Debug, Args)]
@@ -203,7 +203,8 @@ async fn retry(db: &SqlService<Op>, letters: &mut DeadLetters, id: i64) -> Resul
         headers.append(name, value);
     }
     let own_id = || OpId::derived(letter.at, "dead letter", &format!("{} {id}", db.database()));
-    let head = wire::head_or(Some(&headers), &letter.payload, letter.at, own_id)?;
+    // Whoever retries it wants it done: nobody waits for its answer.
+    let head = Head { deadline: None, ..wire::head_or(Some(&headers), &letter.payload, letter.at, own_id)? };
     let request = Request::with_head(head, Op::decode(index, &letter.payload)?);
     db.clone().oneshot(request).await.map_err(|error| error.cause().clone())?;
     // Dying here leaves the letter, and what it asks for done: offered again, it has no second effect.

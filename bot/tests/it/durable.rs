@@ -261,6 +261,8 @@ async fn dead_letters_are_shown_offered_again_without_doubling_and_dropped() {
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Msg-Id", "ahead");
     headers.insert("Eitherway-Occurred-At", (eitherway::clock::now() + 90_000_000).to_string());
+    // Its sender waits no longer: it was stored, and is done whenever it is offered again.
+    headers.insert("Eitherway-Deadline", eitherway::clock::now().to_string());
     let early = r#"{"username":"alice","message":"from tomorrow"}"#;
     peer.request_with("rosey.db.message.log", headers, early).await;
     peer.request("rosey.db.user.joined", "garbage").await;
