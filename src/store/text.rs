@@ -80,8 +80,12 @@ pub(crate) fn is_of_rows(sql: &str) -> Result<(), String> {
                 first = false
             }
             _ if first => return Err("is not SELECT, INSERT, UPDATE or DELETE".to_owned()),
-            // SQLite reads `$a(…)` as one name, whatever is between the brackets.
-            Token::Parameter(name) if sql[at..].starts_with('(') => {
+            // SQLite reads `$a(…)` as one name, whatever is between the brackets, and `$a::b(…)` as well.
+            Token::Parameter(name)
+                if sql[at..]
+                    .trim_start_matches(|c: char| c == ':' || c == '_' || c == '$' || c.is_alphanumeric())
+                    .starts_with('(') =>
+            {
                 return Err(format!("has a bracket behind the parameter {name}"));
             }
             _ => {}
@@ -190,6 +194,7 @@ mod tests {
             "SELECT 1;-- no\nSAVEPOINT a",
             "SELECT $a('); COMMIT; SELECT $a(')",
             "SELECT $a::('); COMMIT; SELECT $a::(')",
+            "SELECT $a::b('); COMMIT; SELECT $a::b(')",
             "SELECT 'a",
             "SELECT 1\0; COMMIT",
             "\u{feff}COMMIT",
