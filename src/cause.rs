@@ -57,8 +57,10 @@ codes! {
     /// Its deadline had passed when it was taken up: this attempt has no effect. An earlier one may have had: ask again with the
     /// same id and a later deadline.
     EXPIRED = "expired", 504, NotSent;
-    /// The request was sent and not answered: the connection was lost, or the answer cannot be read.
+    /// The request was sent and not answered: the connection was lost.
     UNANSWERED = "unanswered", 522, Unknown;
+    /// The request was answered, and the answer has not the form of the operation's type `Answer`.
+    UNREADABLE = "unreadable", 523, Unknown;
 }
 
 impl Code {

@@ -111,7 +111,7 @@ fn answer<O: Operation>(health: &Health, index: usize, message: &Message) -> Res
     if !health.served_by(wire::database(message)) {
         return Err(Cause::new(Code::UNANSWERED, "a service on another database answered"));
     }
-    let answer = O::decode_answer(index, &message.payload).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?;
+    let answer = O::decode_answer(index, &message.payload).map_err(|e| Cause::new(Code::UNREADABLE, e.0))?;
     Ok(Reply { via: Via::NATS, ack: Ack::Committed, answer, omitted: wire::omitted(message) })
 }
 

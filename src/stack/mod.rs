@@ -55,7 +55,7 @@ use queries::SplitQueries;
 pub use span::{SpanLayer, Spanned};
 
 use crate::client::Stack;
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::operation::{Kind, Operation};
 use crate::reply::{Reply, Via};
 use crate::request::Request;
@@ -230,8 +230,9 @@ impl StackBuilder {
     {
         let db = self.direct(db);
         // A request that was never sent is refused at once anyway, and an error of the database is not the
-        // path's fault. So only silence opens a circuit, and only an answer closes it.
+        // path's fault. So only silence opens a circuit, and only an answer closes it: also one that cannot be read.
         let failure = |result: &Result<Reply<O::Answer>, Error<O>>| match result {
+            Err(error) if error.cause().code() == Code::UNREADABLE => None,
             Err(error) if matches!(error.class(), Class::Unknown | Class::NotSent) => {
                 Some(Failure { class: error.class(), timeout: error.is_timeout() })
             }

@@ -263,9 +263,13 @@ async fn the_answer_of_another_operation_is_no_answer() {
 
 #[tokio::test]
 async fn silence_opens_the_circuit_and_refusals_and_failures_of_the_database_do_not() {
-    for (code, opens) in
-        [(Code::UNANSWERED, true), (Code::UNAVAILABLE, false), (Code::BUSY, false), (Code::INVALID, false)]
-    {
+    for (code, opens) in [
+        (Code::UNANSWERED, true),
+        (Code::UNREADABLE, false),
+        (Code::UNAVAILABLE, false),
+        (Code::BUSY, false),
+        (Code::INVALID, false),
+    ] {
         let (nats, db) = (Leaf::new(Via::NATS, Some(code)), Leaf::new(Via::DB, None));
         let client = Db::new(StackBuilder::new().over(Some(nats.clone()), db, NO_PATH).stack);
         for _ in 0..100 {
