@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use super::{LIMIT, Port, proc};
 
 /// Runs the server until its own input ends, which it does with the test, however that ends; then removes the data.
-const KEEPER: &str = r#"dir="$1"; shift; "$@" & server=$!; echo $server > "$dir/pid"; read -r _; kill -INT $server; wait $server; [ -e "$dir/keep" ] || rm -rf "$dir""#;
+const KEEPER: &str = r#"trap : INT TERM HUP; dir="$1"; shift; "$@" & server=$!; echo $server > "$dir/pid"; read -r _; kill -INT $server; wait $server; [ -e "$dir/keep" ] || rm -rf "$dir""#;
 
 pub(crate) struct Postgres {
     port: Port,
