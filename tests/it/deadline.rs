@@ -85,7 +85,7 @@ async fn every_path_drops_what_comes_too_late_and_the_service_counts_it() {
     // Sent in time, and taken too late.
     let peer = Peer::connect(&server).await;
     let mut headers = HeaderMap::new();
-    headers.insert("Rosey-Deadline", (clock::now() - 1).to_string());
+    headers.insert("Eitherway-Deadline", (clock::now() - 1).to_string());
     let refused = peer.request_with("rosey.db.user.joined", headers, r#"{"username":"d"}"#).await;
     assert_eq!(refused.refusal(), Some(504), "{refused:?}");
     assert!(refused.body.contains("expired"), "{refused:?}");
@@ -107,7 +107,7 @@ async fn an_event_that_the_stream_has_acknowledged_is_applied_however_late() {
     service.stop().await;
     let peer = Peer::connect(&durable.server).await;
     let mut headers = HeaderMap::new();
-    headers.insert("Rosey-Deadline", (clock::now() - 1).to_string());
+    headers.insert("Eitherway-Deadline", (clock::now() - 1).to_string());
     let stored = peer.request_with("rosey.db.user.joined", headers, r#"{"username":"alice"}"#).await;
     assert_eq!(stored.json()["stream"], "ROSEY", "{stored:?}");
     let service = durable.serve().await;
