@@ -138,7 +138,7 @@ impl Holder {
             (self.held.waiting + self.held.refused + self.held.expired, self.held.bytes);
         let fits = |put: &&NewEntry| {
             events += 1;
-            bytes += store::bytes(put);
+            bytes += put.bytes();
             events <= most && bytes <= most_bytes
         };
         puts.iter().take_while(fits).count()
@@ -161,12 +161,12 @@ impl Holder {
             self.has_room(past);
         }
         if new == puts.len() as u64 {
-            self.held.bytes += puts.iter().map(store::bytes).sum::<u64>();
+            self.held.bytes += puts.iter().map(NewEntry::bytes).sum::<u64>();
             return vec![Ok(()); puts.len()];
         }
         let outcomes = self.known(puts, &rows, first).await;
         let stored = puts.iter().zip(&outcomes).filter(|(_, known)| known.is_none());
-        self.held.bytes += stored.map(|(put, _)| store::bytes(put)).sum::<u64>();
+        self.held.bytes += stored.map(|(put, _)| put.bytes()).sum::<u64>();
         outcomes.into_iter().map(|known| known.unwrap_or(Ok(()))).collect()
     }
 
