@@ -6,9 +6,9 @@ use std::time::Instant;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
 
+use super::backlog::Backlog;
 use super::batch::{self, Applied, BatchSql};
 use super::checkpoint::Checkpoints;
-use super::concern::Backlog;
 use super::connection::WriterConnection;
 use super::fairness::WriteFairness;
 use super::spin::AdaptiveSpin;
@@ -19,8 +19,7 @@ use crate::sqlite::limit;
 use crate::sqlite::place::{Difference, Place};
 use crate::store;
 use crate::store::queue::Write;
-use crate::store::record::{self, Record};
-use crate::store::retention::Removal;
+use crate::store::record::{self, Record, Removal};
 use crate::store::writer::Backend;
 
 /// What the writer begins with.
@@ -194,7 +193,7 @@ impl Writer {
                 }
                 // The files were exchanged meanwhile, and are put right: the ledger decides.
                 Ok(false) if std::mem::take(&mut again) => {}
-                Ok(false) => return Err(Failure::Place(super::unclear())),
+                Ok(false) => return Err(Failure::Place(error::replaced())),
                 Err(cause) => return Err(Failure::Place(cause)),
             }
         }
@@ -289,7 +288,7 @@ impl Backend for Writer {
                     }
                     Ok(())
                 } else {
-                    Err(super::unclear())
+                    Err(error::replaced())
                 };
             }
         }
@@ -319,7 +318,7 @@ impl Backend for Writer {
             };
             if let Some(result) = self.settle(since, result).await {
                 result.map_err(|e| error::of_a_write(&e))?;
-                return if self.kept().await? { Ok(()) } else { Err(super::unclear()) };
+                return if self.kept().await? { Ok(()) } else { Err(error::replaced()) };
             }
         }
     }
