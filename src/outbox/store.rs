@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::Which;
+use super::counts::Which;
 use super::entry::{NewEntry, StoredEntry};
 use crate::clock;
 use crate::error::Cause;

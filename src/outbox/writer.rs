@@ -6,13 +6,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{self, Batch, Waiter};
 use super::connection::Connection;
+use super::counts::{Counts, Retried, Which};
 use super::entry::{NewEntry, StoredEntry};
 use super::file::Opened;
 use super::gauge::Gauges;
-use super::options::OutboxOptions;
+use super::options::{OutboxOptions, horizon};
 use super::store::{self, Held};
 use super::time::Time;
-use super::{Counts, Retried, Which, replay};
 use crate::error::{Cause, Code};
 use crate::hints::hints;
 
@@ -287,7 +287,7 @@ impl Holder {
         let first = self.held.last + 1;
         // Also if it fails, as above.
         self.held.last += i64::try_from(self.held.refused).unwrap_or_default();
-        let horizon = replay::horizon();
+        let horizon = horizon();
         let (waiting, too_old) = self.file.with(async |c| store::retry(c, first, horizon, id).await).await?;
         self.held.refused = self.held.refused.saturating_sub(waiting);
         self.held.waiting += waiting;

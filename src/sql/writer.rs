@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, SqlitePool};
 
 use super::backlog::Backlog;
 use super::batch::{self, Applied, BatchSql};
@@ -17,9 +17,10 @@ use super::{DeadLetter, SqliteOptions, audit, error, trim};
 use crate::error::{Cause, Code};
 use crate::sqlite::limit;
 use crate::sqlite::place::{Difference, Place};
+use crate::sqlite::statements::run;
 use crate::store;
 use crate::store::queue::Write;
-use crate::store::record::{self, Record, Removal};
+use crate::store::record::{Record, Removal};
 use crate::store::writer::Backend;
 
 /// What the writer begins with.
@@ -313,7 +314,7 @@ impl Backend for Writer {
         loop {
             self.ready().await?;
             let result = match self.held.get().await {
-                Ok(connection) => limit::within(record::write(connection, record)).await,
+                Ok(connection) => limit::within(write_record(connection, record)).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
@@ -333,4 +334,10 @@ impl Backend for Writer {
         }
         self.held.close().await;
     }
+}
+
+/// Writes facts about the file, in one transaction.
+async fn write_record(connection: &mut SqliteConnection, record: &Record) -> Result<(), sqlx::Error> {
+    let sql = format!("BEGIN IMMEDIATE; {} COMMIT", record.statements);
+    run(connection, sqlx::query(AssertSqlSafe(sql)).bind(&record.value)).await.map(drop)
 }

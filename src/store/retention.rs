@@ -15,7 +15,6 @@ use super::record::Removal;
 use crate::clock;
 use crate::error::Cause;
 use crate::operation::{Persist, RetentionRule};
-use crate::sqlite::limit;
 
 /// How many keys are looked for at once.
 const FOUND: i64 = 2000;
@@ -168,7 +167,7 @@ pub(crate) async fn keep_going<O: Persist>(
         if !looked {
             match read(&keeper, &mut loaded, &*reader).await {
                 Ok(()) => looked = true,
-                Err(e) if limit::is_lost(&e) => {
+                Err(e @ sqlx::Error::WorkerCrashed) => {
                     tracing::warn!("nothing that is old is removed: {}", reader.cause(&e))
                 }
                 // The writer meets the same, and says so.
