@@ -11,7 +11,7 @@ use tower::layer::layer_fn;
 use super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
 use super::exit::{Exit, Failure};
 use super::keep::KeepArgs;
-use super::outbox::Report;
+use super::outbox::kept::Report;
 use super::tally::PathStats;
 use crate::op::Op;
 use eitherway::client::Db;
