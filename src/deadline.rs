@@ -3,9 +3,8 @@
 use std::num::NonZeroI64;
 use std::time::Duration;
 
+use crate::cause::{Cause, Code};
 use crate::clock;
-use crate::error::{Cause, Code};
-use crate::request::Head;
 
 /// Until when the answer to a request is of use: a point in time, by the clocks of all who hold the request.
 ///
@@ -59,21 +58,5 @@ impl Deadline {
             ..0 => Ok(()),
             late => Err(Cause::new(Code::EXPIRED, format!("its deadline has passed {late} ms ago"))),
         }
-    }
-}
-
-impl Head {
-    /// The same head with a [deadline](Deadline) this long from now.
-    #[must_use]
-    pub fn within(self, time: Duration) -> Self {
-        Self { deadline: Some(Deadline::after(time)), ..self }
-    }
-
-    /// Checks the deadline, if it has one. Every path does, whenever it takes a request up.
-    ///
-    /// # Errors
-    /// `expired`.
-    pub fn check_deadline(&self) -> Result<(), Cause> {
-        self.deadline.map_or(Ok(()), Deadline::check)
     }
 }

@@ -70,6 +70,20 @@ impl Head {
         Self { id: OpId::new(), occurred_at, trace: None, deadline: None }
     }
 
+    /// The same head with a [deadline](Deadline) this long from now.
+    #[must_use]
+    pub fn within(self, time: Duration) -> Self {
+        Self { deadline: Some(Deadline::after(time)), ..self }
+    }
+
+    /// Checks the deadline, if it has one. Every path does, whenever it takes a request up.
+    ///
+    /// # Errors
+    /// `expired`.
+    pub fn check_deadline(&self) -> Result<(), Cause> {
+        self.deadline.map_or(Ok(()), Deadline::check)
+    }
+
     /// The default limit on how far in the future an operation may claim to have happened.
     pub const AHEAD: Duration = Duration::from_secs(5 * 60);
 

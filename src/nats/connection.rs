@@ -11,9 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::refuses_us;
 use super::connection_log::{ConnectionLog, Up};
-use super::failure::{self, Failure};
+use super::failure::{self, Failure, refuses_us};
 use super::inbox::Inbox;
 use super::status::{Health, Recognition};
 

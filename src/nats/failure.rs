@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use async_nats::{ClientError, ConnectErrorKind, Event};
+use async_nats::{ClientError, ConnectErrorKind, Event, ServerError};
 
-use super::look::REFUSES;
+/// What a server says to a client that it refuses follows.
+pub(super) const REFUSES: &str = "it says: ";
 
 /// The kinds of connection failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,17 @@ impl fmt::Display for Kind {
             Self::Refused => "the NATS server refuses this client",
             Self::Foreign => "what answers at the address is no NATS server",
         })
+    }
+}
+
+/// Whether the server refuses the login. While connecting, the client reports it as a string.
+pub(crate) fn refuses_us(event: &Event) -> bool {
+    match event {
+        Event::ServerError(ServerError::AuthorizationViolation) => true,
+        Event::ClientError(ClientError::Other(text)) => {
+            *text == ConnectErrorKind::AuthorizationViolation.to_string()
+        }
+        _ => false,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_nats::{Message, StatusCode, Subject};
 use serde::Serialize;
@@ -14,7 +14,6 @@ use slab::Slab;
 use tokio::sync::oneshot;
 
 use super::others::Others;
-use super::pending::PendingReply;
 use super::stored::PubAck;
 use super::tokens::Tokens;
 use super::wire;
@@ -89,10 +88,10 @@ struct Waiter {
 
 /// The operation that a waiter has sent.
 #[derive(Clone, Debug)]
-struct Asked {
-    id: OpId,
+pub(super) struct Asked {
+    pub(super) id: OpId,
     /// Whether the service names the operation that it answers. One that is older does not.
-    named: bool,
+    pub(super) named: bool,
 }
 
 impl Asked {
@@ -122,33 +121,17 @@ impl Inbox {
         format!("{}*", self.prefix)
     }
 
-    /// Registers a waiter for the reply to a request on the subject `asked`.
-    pub(super) fn wait(self: &Arc<Self>, asked: Subject, expects: ReplyFrom) -> PendingReply {
-        self.register(asked, expects, None)
-    }
-
-    /// As [`wait`](Self::wait), for an operation: an answer to another one does not settle it. `named`: whether the
-    /// service names in its answers what it answers.
-    pub(super) fn wait_for_operation(
-        self: &Arc<Self>,
-        asked: Subject,
-        expects: ReplyFrom,
-        id: &OpId,
-        named: bool,
-    ) -> PendingReply {
-        self.register(asked, expects, Some(Asked { id: id.clone(), named }))
-    }
-
-    fn register(
-        self: &Arc<Self>,
+    /// Takes a slot: its key, its token, and how the wait ends.
+    pub(super) fn register(
+        &self,
         asked: Subject,
         expects: ReplyFrom,
         operation: Option<Asked>,
-    ) -> PendingReply {
+    ) -> (usize, u64, oneshot::Receiver<Completion>) {
         let token = self.tokens.next();
         let (tx, rx) = oneshot::channel();
         let key = self.lock().insert(Waiter { token, asked, expects, operation, tx });
-        PendingReply::new(Arc::clone(self), key, token, rx)
+        (key, token, rx)
     }
 
     /// Frees the slot of a wait that is over, if it is not freed already.
@@ -287,9 +270,12 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::nats::pending::PendingReply;
 
     /// How the wait has ended, if it has.
     fn settled(pending: &mut PendingReply) -> Option<Completion> {

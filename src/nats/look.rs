@@ -10,12 +10,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time;
 
-use super::connect::login;
+use super::address::login;
+use super::failure::REFUSES;
 
 /// How long a server may take to accept a connection, and how long to send its greeting.
 const LIMIT: Duration = Duration::from_secs(1);
-/// What a server says to a client that it refuses follows.
-pub(super) const REFUSES: &str = "it says: ";
 /// The shortest interval between two diagnoses while connecting keeps failing.
 const EVERY: Duration = Duration::from_secs(1);
 

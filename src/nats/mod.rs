@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+mod address;
 pub(crate) mod barrier;
 mod connect;
 mod connection;
@@ -52,9 +53,10 @@ use tokio::task::coop::unconstrained;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::Service;
 
+pub use address::redact;
+pub use connect::{ConnectError, NatsOptions, is_subject};
 #[cfg(feature = "sqlite")]
-pub(crate) use connect::refuses_us;
-pub use connect::{ConnectError, NatsOptions, is_subject, redact};
+pub(crate) use failure::refuses_us;
 pub use future::NatsFuture;
 use future::Sent;
 pub use inbox::InboxCounts;

@@ -10,7 +10,8 @@ use async_nats::{Client, Subject};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::inbox::{Completion, Inbox, ReplyFrom};
+use super::inbox::{Asked, Completion, Inbox, ReplyFrom};
+use crate::request::OpId;
 
 /// The future of a reply: how the wait for it ends. It has a slot in the inbox from its creation on; the slot is freed when
 /// the reply is settled, or when this is dropped. Cancel safe.
@@ -22,14 +23,29 @@ pub(super) struct PendingReply {
     settled: oneshot::Receiver<Completion>,
 }
 
+impl Inbox {
+    /// Registers a waiter for the reply to a request on the subject `asked`.
+    pub(super) fn wait(self: &Arc<Self>, asked: Subject, expects: ReplyFrom) -> PendingReply {
+        PendingReply::new(self, asked, expects, None)
+    }
+
+    /// As [`wait`](Self::wait), for an operation: an answer to another one does not settle it. `named`: whether the
+    /// service names in its answers what it answers.
+    pub(super) fn wait_for_operation(
+        self: &Arc<Self>,
+        asked: Subject,
+        expects: ReplyFrom,
+        id: &OpId,
+        named: bool,
+    ) -> PendingReply {
+        PendingReply::new(self, asked, expects, Some(Asked { id: id.clone(), named }))
+    }
+}
+
 impl PendingReply {
-    pub(super) const fn new(
-        inbox: Arc<Inbox>,
-        key: usize,
-        token: u64,
-        settled: oneshot::Receiver<Completion>,
-    ) -> Self {
-        Self { inbox, key, token, settled }
+    fn new(inbox: &Arc<Inbox>, asked: Subject, expects: ReplyFrom, operation: Option<Asked>) -> Self {
+        let (key, token, settled) = inbox.register(asked, expects, operation);
+        Self { inbox: Arc::clone(inbox), key, token, settled }
     }
 
     /// The reply to a question that is published with it; `None`, if it could not be published.

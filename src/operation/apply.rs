@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
-use super::Tx;
+use super::tx::{ApplyError, ApplyFn, Tx};
 use crate::cause::Refusal;
 use crate::head::Head;
 
@@ -46,7 +46,6 @@ use crate::head::Head;
 ///
 /// It costs some hops to SQLite's thread a request, where statements cost one a batch, and the database is locked
 /// meanwhile: wait for nothing but the database in here.
-#[cfg(feature = "sqlite")]
 pub trait Apply: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static {
     /// What comes back: [`Done`](super::Done) for an acknowledgement.
     type Answer: serde::Serialize + serde::de::DeserializeOwned + Send + 'static;
@@ -76,7 +75,6 @@ pub trait Apply: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 
     }
 }
 
-#[cfg(feature = "sqlite")]
 impl<T: Apply> super::Definition for T {
     type Answer = T::Answer;
     const SPEC: super::Spec = T::SPEC;
@@ -90,7 +88,6 @@ impl<T: Apply> super::Definition for T {
 }
 
 /// [`Apply::apply`] from the payload to the answer as JSON.
-#[cfg(feature = "sqlite")]
 fn apply_payload<'a, T: Apply>(
     payload: &'a [u8],
     tx: &'a mut Tx<'_>,
@@ -105,32 +102,4 @@ fn apply_payload<'a, T: Apply>(
         let answer = op.apply(tx, head).await?;
         encode_json(&answer).map_err(invalid)
     })
-}
-
-/// How a request is applied from its payload; for [`operations!`](crate::operations).
-pub type ApplyFn =
-    for<'a> fn(&'a [u8], &'a mut Tx<'_>, &'a Head) -> BoxFuture<'a, Result<Vec<u8>, ApplyError>>;
-
-/// Why a request was not applied.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ApplyError {
-    /// The operation refuses it.
-    Refused(Refusal),
-    /// SQLite refuses a query.
-    #[cfg(feature = "sqlite")]
-    Sqlite(sqlx::Error),
-}
-
-impl From<Refusal> for ApplyError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-#[cfg(feature = "sqlite")]
-impl From<sqlx::Error> for ApplyError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Sqlite(error)
-    }
 }

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{ApplyFn, Dialect, Invalid, Invariant, MAX_PAYLOAD, Operation, RetentionRule, Spec};
+use super::tx::ApplyFn;
+use super::{Dialect, Invalid, Invariant, MAX_PAYLOAD, Operation, RetentionRule, Spec};
 
 /// One operation: everything about it, in one file.
 pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {

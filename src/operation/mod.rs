@@ -20,6 +20,7 @@
 //! }
 //! ```
 
+#[cfg(feature = "sqlite")]
 mod apply;
 pub(crate) mod definition;
 mod dialect;
@@ -42,14 +43,13 @@ use crate::cause::{Cause, Code};
 
 #[cfg(feature = "sqlite")]
 pub use apply::Apply;
-pub use apply::{ApplyError, ApplyFn};
 pub use definition::{Definition, Done, Forwarded, OperationOf};
 #[cfg(feature = "sqlite")]
 pub(crate) use definition::{decode, encode_json};
 pub use dialect::{Dialect, Keys};
 pub use migration::Migration;
 pub use spec::{Kind, Spec};
-pub use tx::Tx;
+pub use tx::{ApplyError, ApplyFn, Tx};
 pub use upkeep::{Invariant, RetentionRule};
 #[cfg(feature = "sqlite")]
 pub(crate) use validate::validate_set;

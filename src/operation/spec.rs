@@ -36,49 +36,27 @@ pub struct Spec {
 }
 
 impl Spec {
+    const fn new(kind: Kind, name: &'static str, subject: &'static str) -> Self {
+        let timed = !matches!(kind, Kind::Query);
+        Self { name, subject, kind, timed, fresh: None, claim: false, empty: "{}", example: "{}" }
+    }
+
     /// An event: acknowledged, timed.
     #[must_use]
     pub const fn event(name: &'static str, subject: &'static str) -> Self {
-        Self {
-            name,
-            subject,
-            kind: Kind::Event,
-            timed: true,
-            fresh: None,
-            claim: false,
-            empty: "{}",
-            example: "{}",
-        }
+        Self::new(Kind::Event, name, subject)
     }
 
     /// A call: answered after the commit, timed.
     #[must_use]
     pub const fn call(name: &'static str, subject: &'static str) -> Self {
-        Self {
-            name,
-            subject,
-            kind: Kind::Call,
-            timed: true,
-            fresh: None,
-            claim: false,
-            empty: "{}",
-            example: "{}",
-        }
+        Self::new(Kind::Call, name, subject)
     }
 
     /// A query: reads only, not timed.
     #[must_use]
     pub const fn query(name: &'static str, subject: &'static str) -> Self {
-        Self {
-            name,
-            subject,
-            kind: Kind::Query,
-            timed: false,
-            fresh: None,
-            claim: false,
-            empty: "{}",
-            example: "{}",
-        }
+        Self::new(Kind::Query, name, subject)
     }
 
     /// The same without `timestamp` in the payload.

@@ -1,6 +1,11 @@
-//! The transaction in which a function applies its request.
+//! The transaction in which a function applies its request, and why it does not.
 
 use std::fmt;
+
+use futures_util::future::BoxFuture;
+
+use crate::cause::Refusal;
+use crate::head::Head;
 
 /// The transaction in which [`Apply::apply`](super::Apply::apply) runs. It reads and changes rows, and does nothing else.
 ///
@@ -125,4 +130,32 @@ mod sqlite {
     }
 
     type Allowed = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
+}
+
+/// How a request is applied from its payload; for [`operations!`](crate::operations).
+pub type ApplyFn =
+    for<'a> fn(&'a [u8], &'a mut Tx<'_>, &'a Head) -> BoxFuture<'a, Result<Vec<u8>, ApplyError>>;
+
+/// Why a request was not applied.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// The operation refuses it.
+    Refused(Refusal),
+    /// SQLite refuses a query.
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlx::Error),
+}
+
+impl From<Refusal> for ApplyError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl From<sqlx::Error> for ApplyError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sqlite(error)
+    }
 }

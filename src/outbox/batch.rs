@@ -6,7 +6,6 @@ use std::collections::hash_map::Entry;
 use tokio::sync::oneshot;
 
 use super::entry::NewEntry;
-use super::store;
 use crate::error::{Cause, Code};
 
 /// The most events in a transaction: keeps it short.
@@ -31,7 +30,7 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn add(&mut self, put: NewEntry, waiter: Waiter) {
-        self.bytes += store::bytes(&put);
+        self.bytes += put.bytes();
         match self.by_id.entry(put.id.clone()) {
             Entry::Vacant(place) => {
                 place.insert(self.puts.len());

@@ -10,6 +10,9 @@ use crate::error::{Cause, Code};
 use crate::operation::Operation;
 use crate::request::{Head, OpId, Request, Trace};
 
+/// What an event costs beside its texts: a row, its entry in the index of ids, and their share of pages.
+const ROW: usize = 64;
+
 /// An event to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NewEntry {
@@ -39,6 +42,13 @@ impl NewEntry {
             trace: request.head.trace.clone(),
             payload,
         })
+    }
+
+    /// How many bytes are counted for it; as in `store::HELD`.
+    pub(super) fn bytes(&self) -> u64 {
+        let trace =
+            self.trace.as_ref().map_or(0, |t| t.parent.len() + t.state.as_ref().map_or(0, String::len));
+        (self.payload.len() + 2 * self.id.len() + self.operation.len() + trace + ROW) as u64
     }
 
     /// Whether it is the same operation with the same payload.
@@ -75,10 +85,10 @@ impl StoredEntry {
         })
     }
 
-    /// How many bytes it was counted for; as `store::bytes` counts.
+    /// How many bytes it was counted for; as [`NewEntry::bytes`] counts.
     pub(super) fn bytes(&self) -> u64 {
         let trace = self.parent.as_ref().map_or(0, String::len) + self.state.as_ref().map_or(0, String::len);
-        (self.payload.len() + 2 * self.id.len() + self.operation.len() + trace + super::store::ROW) as u64
+        (self.payload.len() + 2 * self.id.len() + self.operation.len() + trace + ROW) as u64
     }
 
     /// The request that it was: the same id, time, trace and payload.

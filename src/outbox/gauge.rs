@@ -2,7 +2,7 @@
 
 use metrics::{Gauge, Unit};
 
-use super::Counts;
+use super::counts::Counts;
 
 /// The gauges `{prefix}_outbox_events{state}` and `{prefix}_outbox_bytes`.
 pub(super) struct Gauges {

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::error::OutboxError;
 use super::file;
-use super::replay::horizon;
+use super::options::horizon;
 
 // `$1`: what was taken until then is too old, even if it is not set aside yet.
 const WAITING: &str =

@@ -11,6 +11,7 @@
 
 mod batch;
 mod connection;
+mod counts;
 mod entry;
 mod error;
 mod file;
@@ -33,11 +34,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use serde::Serialize;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tower::Service;
 
+pub use counts::{Counts, Retried, Which};
 pub use error::OutboxError;
 pub use future::OutboxFuture;
 pub use list::{Listing, Refusal, Rows, list};
@@ -81,51 +82,6 @@ struct Shared {
     counts: watch::Receiver<Counts>,
     options: OutboxOptions,
     namespace: Namespace,
-}
-
-/// What an outbox holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Events that are going to be offered again.
-    pub waiting: u64,
-    /// Events that the database refused.
-    pub refused: u64,
-    /// Events that waited for longer than [`MAX_REPLAY_AGE`].
-    pub expired: u64,
-    /// What all of them need.
-    pub bytes: u64,
-}
-
-impl Counts {
-    /// Whether there is nothing in it.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.waiting + self.refused + self.expired == 0
-    }
-}
-
-/// A part of what an outbox holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Which {
-    /// All events.
-    #[default]
-    All,
-    /// What is going to be offered again.
-    Waiting,
-    /// What the database refused.
-    Refused,
-    /// What waited for too long.
-    Expired,
-}
-
-/// What became of a second try of what was refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Retried {
-    /// Events that wait again.
-    pub waiting: u64,
-    /// Events that were taken longer ago than [`MAX_REPLAY_AGE`]: they stay set aside.
-    pub too_old: u64,
 }
 
 impl<O> Clone for OutboxService<O> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::clock;
 use crate::namespace::Namespace;
 use crate::request::Head;
 use crate::setters::setters;
@@ -11,6 +12,11 @@ use crate::sqlite::{Synchronous, files};
 /// How long an operation is offered again, counted from when it was first taken. The ledger of the database remembers
 /// it for longer: what is offered within this time never takes effect twice.
 pub const MAX_REPLAY_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What was taken until then is not offered any more.
+pub(super) fn horizon() -> i64 {
+    clock::now() - i64::try_from(MAX_REPLAY_AGE.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// How an outbox is kept: a builder.
 ///

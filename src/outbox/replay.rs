@@ -16,12 +16,12 @@ use tokio::time;
 
 use super::entry::StoredEntry;
 use super::news::ReplayLog;
+use super::options::horizon;
 use super::pace::{Backoff, Width};
 use super::round::{ReplayPass, Replayed};
 use super::walk::Cursor;
-use super::{Counts, MAX_REPLAY_AGE, OutboxService};
+use super::{Counts, OutboxService};
 use crate::client::{Db, Stack};
-use crate::clock;
 use crate::error::Cause;
 use crate::hints::hints;
 use crate::operation::Operation;
@@ -43,7 +43,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// | class `Rejected` | set aside with the reason, logged; the others go on |
 /// | class `TooLarge` | stays, and is passed over in this round: another path may take it |
 /// | any other error | the round stops; the next one comes after a pause of 250 ms, longer each time, up to 30 s |
-/// | waited for more than [`MAX_REPLAY_AGE`] | set aside, never offered again |
+/// | waited for more than [`MAX_REPLAY_AGE`](super::MAX_REPLAY_AGE) | set aside, never offered again |
 ///
 /// A round begins behind the one at which the last round stopped, and turns back to it at the end: one that always fails
 /// does not hold up the others.
@@ -109,11 +109,6 @@ impl<O, S> Replayer<O, S> {
             refused: self.refused.load(Ordering::Relaxed),
         }
     }
-}
-
-/// What was taken until then is not offered any more.
-pub(super) fn horizon() -> i64 {
-    clock::now() - i64::try_from(MAX_REPLAY_AGE.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl<O: Operation, S: Stack<O>> Replayer<O, S> {

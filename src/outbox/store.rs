@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::Which;
+use super::counts::Which;
 use super::entry::{NewEntry, StoredEntry};
 use crate::clock;
 use crate::error::Cause;
@@ -76,15 +76,6 @@ const DROP_WAITING: &str = "DELETE FROM waiting;";
 const DROP_REFUSED: &str = "DELETE FROM aside WHERE code <> 'expired';";
 const DROP_EXPIRED: &str = "DELETE FROM aside WHERE code = 'expired';";
 const SHRINK: &str = "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);";
-
-/// What an event costs beside its texts: a row, its entry in the index of ids, and their share of pages.
-pub(super) const ROW: usize = 64;
-
-/// How many bytes are counted for an event; as in `HELD`.
-pub(super) fn bytes(put: &NewEntry) -> u64 {
-    let trace = put.trace.as_ref().map_or(0, |t| t.parent.len() + t.state.as_ref().map_or(0, String::len));
-    (put.payload.len() + 2 * put.id.len() + put.operation.len() + trace + ROW) as u64
-}
 
 /// What an outbox holds.
 #[derive(Clone, Copy, Debug, Default)]

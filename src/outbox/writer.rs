@@ -6,13 +6,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{self, Batch, Waiter};
 use super::connection::Connection;
+use super::counts::{Counts, Retried, Which};
 use super::entry::{NewEntry, StoredEntry};
 use super::file::Opened;
 use super::gauge::Gauges;
-use super::options::OutboxOptions;
+use super::options::{OutboxOptions, horizon};
 use super::store::{self, Held};
 use super::time::Time;
-use super::{Counts, Retried, Which, replay};
 use crate::error::{Cause, Code};
 use crate::hints::hints;
 
@@ -138,7 +138,7 @@ impl Holder {
             (self.held.waiting + self.held.refused + self.held.expired, self.held.bytes);
         let fits = |put: &&NewEntry| {
             events += 1;
-            bytes += store::bytes(put);
+            bytes += put.bytes();
             events <= most && bytes <= most_bytes
         };
         puts.iter().take_while(fits).count()
@@ -161,12 +161,12 @@ impl Holder {
             self.has_room(past);
         }
         if new == puts.len() as u64 {
-            self.held.bytes += puts.iter().map(store::bytes).sum::<u64>();
+            self.held.bytes += puts.iter().map(NewEntry::bytes).sum::<u64>();
             return vec![Ok(()); puts.len()];
         }
         let outcomes = self.known(puts, &rows, first).await;
         let stored = puts.iter().zip(&outcomes).filter(|(_, known)| known.is_none());
-        self.held.bytes += stored.map(|(put, _)| store::bytes(put)).sum::<u64>();
+        self.held.bytes += stored.map(|(put, _)| put.bytes()).sum::<u64>();
         outcomes.into_iter().map(|known| known.unwrap_or(Ok(()))).collect()
     }
 
@@ -287,7 +287,7 @@ impl Holder {
         let first = self.held.last + 1;
         // Also if it fails, as above.
         self.held.last += i64::try_from(self.held.refused).unwrap_or_default();
-        let horizon = replay::horizon();
+        let horizon = horizon();
         let (waiting, too_old) = self.file.with(async |c| store::retry(c, first, horizon, id).await).await?;
         self.held.refused = self.held.refused.saturating_sub(waiting);
         self.held.waiting += waiting;

@@ -5,7 +5,6 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
 use crate::headers::{DROPPED, UNREAD};
-use crate::sql::headers_of;
 use crate::sql::trim::{MOST, MOST_BYTES};
 use crate::store::DeadLetter;
 
@@ -70,7 +69,7 @@ impl Columns {
             columns.code.push(letter.cause.code().name.to_owned());
             columns.reason.push(text(&letter.cause.to_string()));
             columns.subject.push(text(&letter.subject));
-            columns.headers.push(text(&headers_of(letter)));
+            columns.headers.push(text(&letter.headers_json()));
             columns.payload.push(letter.payload.clone());
             columns.once.push(letter.headers.iter().any(|(name, _)| UNREAD.is(name)));
         }

@@ -19,7 +19,7 @@ use crate::sql::trim::Trim;
 use crate::store::DeadLetter;
 use crate::store::queue::Write;
 use crate::store::record::Record;
-use crate::store::retention::Removal;
+use crate::store::record::Removal;
 use crate::store::writer::{Applied, Backend};
 
 /// The pause before something is repeated.

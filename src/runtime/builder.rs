@@ -1,20 +1,20 @@
-//! Making a runtime: which paths, which layers around them, and what may go wrong.
+//! Making a runtime: which paths, and which layers around them.
 
 use tokio::task::JoinSet;
 use tower::Layer;
 use tower::layer::util::{Identity, Stack as Layers};
 
+use super::error::BuildError;
 use super::observer::Observer;
 use super::paths::{Connected, NatsPath, Opens, OutboxPath, StorePath};
 use super::replay::Replay;
 use super::{Parts, Runtime};
 use crate::client::{Db, Stack};
 use crate::error::Error;
-use crate::namespace::{Namespace, NamespaceError};
-use crate::nats::ConnectError;
+use crate::namespace::Namespace;
 use crate::operation::{Kind, Operation};
-use crate::outbox::{OutboxError, OutboxService};
-use crate::sql::{OpenError, SqlService};
+use crate::outbox::OutboxService;
+use crate::sql::SqlService;
 use crate::stack::{Bus, GuardedStore, NO_PATH, NoPath, Path, Perhaps, StackBuilder};
 use crate::store::Store;
 
@@ -57,27 +57,6 @@ where
     fn path(self, outbox: Option<OutboxService<O>>) -> impl Perhaps<O> {
         outbox.map(|outbox| self.0.layer(outbox))
     }
-}
-
-/// Why a runtime was not built.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// It was given nothing that could serve.
-    #[error("a runtime needs a path: name a NATS server (`nats`), a database (`store`), or both")]
-    NoPath,
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] OpenError),
-    /// The outbox cannot be opened.
-    #[error(transparent)]
-    Outbox(#[from] OutboxError),
-    /// The NATS address or the credentials cannot be read.
-    #[error(transparent)]
-    Nats(#[from] ConnectError),
-    /// The path over NATS is in another namespace.
-    #[error(transparent)]
-    Namespace(#[from] NamespaceError),
 }
 
 impl<O> Default for Builder<O> {

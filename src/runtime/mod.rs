@@ -23,6 +23,7 @@
 //! [`NatsService`], [`GuardedStore`], [`OutboxService`], [`Replayer`](crate::outbox::Replayer).
 
 mod builder;
+mod error;
 mod observer;
 mod paths;
 mod replay;
@@ -35,7 +36,8 @@ use tokio::task::JoinSet;
 use tokio::time::{self, Instant};
 use tower::Layer;
 
-pub use builder::{Around, Behind, BuildError, Builder};
+pub use builder::{Around, Behind, Builder};
+pub use error::BuildError;
 use observer::Observer;
 pub use paths::{Connected, NatsPath, Opens, OutboxPath, StorePath};
 use replay::Replay;

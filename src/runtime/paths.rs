@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
 
-use super::builder::BuildError;
+use super::error::BuildError;
 use crate::namespace::{Namespace, NamespaceError};
 use crate::nats::{NatsOptions, NatsService};
 use crate::operation::{Operation, Persist};

@@ -13,8 +13,8 @@ use super::stream::{Api, ApiError, Consume, Declaration, Declared, Overlap, Plan
 use super::tasks::Tasks;
 use super::tries::StartupRetries;
 use super::{
-    JetStream, Mode, ServeError, ServiceOptions, Shared, beside, config_monitor, denied, file, micro,
-    payload, peers, progress, stream, subscription, troubles,
+    JetStream, Mode, ServeError, ServiceOptions, Shared, beside, config_monitor, file, listen, micro,
+    payload, peers, permissions, stream, subscription, watch,
 };
 use crate::hints::option;
 use crate::nats::names::Names;
@@ -121,7 +121,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             Some(consume) => consume.last().await.map_err(unready)?,
             None => 0,
         };
-        let mut subscriptions = subscription::subscribe(&shared, &mut tasks).await?;
+        let mut subscriptions = listen::subscribe(&shared, &mut tasks).await?;
         if self.plan.is_none() {
             // Once more: another one may have started at the same moment. Later no time is to be lost with it.
             let own = Own { instance: &shared.instance, db, serves: true };
@@ -146,8 +146,8 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         micro::start(&shared, &mut tasks).await?;
         subscription::flush_subscriptions(&shared.client).await?;
         let wanted = options.jetstream != JetStream::Off;
-        denied::look(&shared, wanted);
-        tasks.spawn(denied::retry(shared, stream.link.clone(), tell.renew.clone()).in_current_span());
+        permissions::look(&shared, wanted);
+        tasks.spawn(permissions::retry(shared, stream.link.clone(), tell.renew.clone()).in_current_span());
         if !first {
             return Ok((plan, tasks, None));
         }
@@ -164,11 +164,11 @@ fn watch<O: Operation, D: Store<O>>(
     wanted: bool,
 ) {
     tasks.spawn(config_monitor::run(Arc::clone(shared), unoffered).in_current_span());
-    tasks.spawn(troubles::watch(Arc::clone(shared)).in_current_span());
-    tasks.spawn(progress::run(Arc::clone(shared)).in_current_span());
+    tasks.spawn(watch::over(Arc::clone(shared)).in_current_span());
+    tasks.spawn(watch::progress(Arc::clone(shared)).in_current_span());
     tasks.spawn(file::watch(Arc::clone(shared)).in_current_span());
     tasks.spawn(payload::watch(Arc::clone(shared)).in_current_span());
-    tasks.spawn(denied::run(Arc::clone(shared), wanted).in_current_span());
+    tasks.spawn(permissions::run(Arc::clone(shared), wanted).in_current_span());
 }
 
 /// How events are to be taken, if the service may start at all.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::begin::plan;
-use super::link::{Carries, Link};
+use super::connection::Carries;
+use super::link::Link;
 use super::replies::Replies;
 use super::stream::{Api, Declaration, Plan};
 use super::tries::StartupRetries;

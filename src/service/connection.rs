@@ -1,16 +1,17 @@
-//! The state of a connection, as its events tell, and what is said of them. What both connections meet, which mostly lose and
-//! find one server together, is said once.
+//! The state of a connection, as its events tell, and what has been said of the server.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use async_nats::Event;
-use tokio::sync::watch;
+use crate::nats::failure;
 
-use super::link::Carries;
-use super::troubles::LogThrottle;
-use crate::nats::connection_log::Up;
-use crate::nats::failure::{self, Failure};
-use crate::nats::{refuses_us, unreadable};
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Carries {
+    /// Requests and their answers.
+    Requests,
+    /// The stream: messages, acknowledgements, and what JetStream is asked.
+    Stream,
+}
 
 /// The connection, as its events tell.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,12 +40,12 @@ pub(super) struct Connection {
 pub(super) struct Said(Mutex<Sayings>);
 
 #[derive(Debug, Default)]
-struct Sayings {
+pub(super) struct Sayings {
     connected: bool,
-    refused: bool,
-    lame: bool,
+    pub(super) refused: bool,
+    pub(super) lame: bool,
     cannot_serve: bool,
-    failure: Option<failure::Kind>,
+    pub(super) failure: Option<failure::Kind>,
     /// Which connections are lost.
     lost: Vec<Carries>,
 }
@@ -55,12 +56,12 @@ impl Said {
         !std::mem::replace(&mut self.sayings().cannot_serve, true)
     }
 
-    fn sayings(&self) -> MutexGuard<'_, Sayings> {
+    pub(super) fn sayings(&self) -> MutexGuard<'_, Sayings> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection is up. Returns whether it is the first one of all, and whether it is the last one of those that were lost.
-    fn up(&self, carries: Carries) -> (bool, bool) {
+    pub(super) fn up(&self, carries: Carries) -> (bool, bool) {
         let mut said = self.sayings();
         (said.refused, said.lame, said.failure) = (false, false, None);
         let was_lost = said.lost.contains(&carries);
@@ -69,142 +70,12 @@ impl Said {
     }
 
     /// A connection is lost. Returns whether it is the first one.
-    fn lost(&self, carries: Carries) -> bool {
+    pub(super) fn lost(&self, carries: Carries) -> bool {
         let mut said = self.sayings();
         let known = said.lost.contains(&carries);
         if !known {
             said.lost.push(carries);
         }
         !known && said.lost.len() == 1
-    }
-}
-
-pub(super) fn note(
-    state: &watch::Sender<Connection>,
-    carries: Carries,
-    troubles: &LogThrottle,
-    event: &Event,
-) {
-    let said = &troubles.said;
-    match event {
-        Event::Connected => {
-            troubles.denials.connected(carries);
-            state.send_modify(|s| {
-                (s.up, s.refused, s.lame, s.narrow) = (true, false, false, false);
-                (s.asking_denied, s.micro_denied) = (false, false);
-                s.failure = None;
-                s.times += 1;
-            });
-            match said.up(carries) {
-                (true, _) => tracing::info!("connected to NATS"),
-                (_, true) => match troubles.losses.up() {
-                    Up::Again(lost) => {
-                        tracing::info!("connected to NATS again, after {:.1} s", lost.as_secs_f64());
-                    }
-                    Up::First | Up::Unsaid(_) => tracing::debug!("connected to NATS again"),
-                },
-                _ => tracing::debug!(?carries, "connected to NATS"),
-            }
-        }
-        Event::Disconnected => {
-            state.send_modify(|s| s.up = false);
-            if let Some(cause) = unreadable::ended() {
-                // Back in a moment, and counted: the message is reported, the loss is not.
-                return troubles.unreadable.ended(cause);
-            }
-            if !said.lost(carries) {
-                return tracing::debug!(?carries, "lost a connection to NATS");
-            }
-            match troubles.losses.lost() {
-                Some(more) => tracing::warn!(
-                    "lost the connection to NATS: nothing comes in until it is back; retrying indefinitely{more}"
-                ),
-                None => tracing::debug!("lost the connection to NATS again"),
-            }
-        }
-        Event::Closed => state.send_modify(|s| s.closed = true),
-        Event::LameDuckMode => {
-            if !std::mem::replace(&mut said.sayings().lame, true) {
-                tracing::info!("the NATS server is about to stop: nothing more is taken from its stream");
-            }
-            state.send_modify(|s| s.lame = true);
-        }
-        Event::SlowConsumer(_) => {
-            troubles.overrun();
-        }
-        refusal if refuses_us(refusal) => {
-            state.send_modify(|s| s.refused = true);
-            if !std::mem::replace(&mut said.sayings().refused, true) {
-                tracing::error!(
-                    "the NATS server refuses our user or password; retrying indefinitely, without further lines"
-                );
-            }
-        }
-        Event::ServerError(error) => {
-            troubles.server_says(carries, error);
-            let said = error.to_string();
-            let publish = said.to_lowercase().contains("violation for publish to");
-            let other = || ["\"_INBOX.", "dlq.", "\"$JS."].iter().any(|subject| said.contains(subject));
-            if said.contains("$JS.API.") {
-                state.send_modify(|s| s.stream_denied = true);
-            } else if publish && said.contains("$SRV.") {
-                state.send_modify(|s| s.micro_denied = true);
-            } else if publish && !other() {
-                state.send_modify(|s| s.asking_denied = true);
-            }
-            if said.contains("Subscription to \"") && said.contains(".>\"") {
-                state.send_modify(|s| s.narrow = true);
-            }
-        }
-        other => match Failure::of(other) {
-            Some(failure) => failed(state, said, &failure),
-            None => tracing::debug!("NATS: {other}"),
-        },
-    }
-}
-
-/// A try to connect has failed. That no server is there is said by [`Link::connected`](super::link::Link::connected), at the
-/// beginning, and after that a loss has been said; anything else is news.
-fn failed(state: &watch::Sender<Connection>, said: &Said, failure: &Failure) {
-    let new = state.send_if_modified(|s| !s.up && s.failure.replace(failure.kind) != Some(failure.kind));
-    let news = new && said.sayings().failure.replace(failure.kind) != Some(failure.kind);
-    if news && failure.kind != failure::Kind::Absent {
-        tracing::warn!("cannot connect to NATS, retrying indefinitely: {}", failure.said);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn requests_that_were_lost_on_the_way_are_counted() {
-        let (state, troubles) =
-            (watch::Sender::new(Connection::default()), LogThrottle::new(&["user_joined"]));
-        for _ in 0..5 {
-            note(&state, Carries::Requests, &troubles, &Event::SlowConsumer(1));
-        }
-        assert_eq!(troubles.overruns(), 5);
-    }
-
-    #[tokio::test]
-    async fn a_server_that_both_connections_lose_and_find_is_said_once() {
-        let (heard, _guard) = crate::heard::CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined"]);
-        let both = [Carries::Requests, Carries::Stream]
-            .map(|carries| (carries, watch::Sender::new(Connection::default())));
-        let all =
-            |event: Event| both.iter().for_each(|(carries, state)| note(state, *carries, &troubles, &event));
-        for event in [Event::Connected, Event::LameDuckMode, Event::Disconnected, Event::Connected] {
-            all(event);
-        }
-        let heard = heard.take();
-        let said: Vec<_> = heard.iter().filter(|line| !line.starts_with("DEBUG")).collect();
-        let begins =
-            ["INFO connected", "INFO the NATS server", "WARN lost the", "INFO connected to NATS again"];
-        assert!(
-            said.len() == 4 && said.iter().zip(begins).all(|(line, begin)| line.starts_with(begin)),
-            "{heard:?}"
-        );
     }
 }

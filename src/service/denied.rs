@@ -1,37 +1,28 @@
 //! What the server does not let us do. A subscription that is denied is no error to the client library: the service would
-//! go on, and serve less than it says. The permissions of a running server may be changed without a word to its clients; so
-//! a denied subject is subscribed to again.
+//! go on, and serve less than it says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::time::{self, Instant};
+use tokio::time::Instant;
 
-use super::link::{Carries, Link};
-use super::{Mode, Shared};
+use super::connection::Carries;
 use crate::hints::option;
+use crate::nats::Mode;
 use crate::nats::names::Names;
-use crate::operation::{Kind, Operation};
-use crate::store::Store;
+use crate::operation::Kind;
 
-/// How often the denials are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often a subscription that is denied is asked for again.
-const RETRY: Duration = Duration::from_secs(3);
 /// How long a server may take to complain; what it does not complain of by then it allows.
 pub(super) const COMPLAINT: Duration = Duration::from_secs(2);
-/// What the keys of these notices begin with.
-const PREFIX: &str = "denied.";
 /// How many denials are kept: each reply subject is another one.
 const MOST: usize = 64;
 
 /// Every acknowledgement has a subject of its own: this stands for all.
 pub(super) const ACKS: &str = "$JS.ACK.>";
 /// The same for inboxes, and for the questions about the service.
-const INBOXES: &str = "_INBOX.>";
-const MICRO: &str = "$SRV.>";
+pub(super) const INBOXES: &str = "_INBOX.>";
+pub(super) const MICRO: &str = "$SRV.>";
 
 /// What is denied, and what is known of each by now.
 #[derive(Debug, Default)]
@@ -46,21 +37,21 @@ struct Known {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Denial {
+pub(super) struct Denial {
     /// Over which connection.
     over: Carries,
-    does: Does,
-    subject: String,
+    pub(super) does: Does,
+    pub(super) subject: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Does {
+pub(super) enum Does {
     Subscribe,
     Publish,
 }
 
 impl Does {
-    const fn word(self) -> &'static str {
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Subscribe => "subscribe",
             Self::Publish => "publish",
@@ -126,7 +117,7 @@ impl Denials {
     }
 
     /// Lifts what was asked for and is not complained of. Returns whether a subscription is among it.
-    fn lift(&self, over: Carries) -> bool {
+    pub(super) fn lift(&self, over: Carries) -> bool {
         let mut subscription = false;
         self.lock().retain(|denial, known| {
             let allowed = denial.over == over && known.asked.is_some_and(|at| at.elapsed() >= COMPLAINT);
@@ -140,7 +131,7 @@ impl Denials {
     }
 
     /// What is denied and is not asked for, each with whether it is a subscription: it is asked for from now on.
-    fn ask(&self, over: Carries) -> Vec<(Does, String)> {
+    pub(super) fn ask(&self, over: Carries) -> Vec<(Does, String)> {
         let mut all = self.lock();
         let denied = all.iter_mut().filter(|(denial, known)| {
             denial.over == over && denial.may_be_asked_for() && known.asked.is_none()
@@ -152,7 +143,7 @@ impl Denials {
         denied.map(ask).collect()
     }
 
-    fn all(&self) -> BTreeSet<Denial> {
+    pub(super) fn all(&self) -> BTreeSet<Denial> {
         self.lock().keys().cloned().collect()
     }
 
@@ -189,7 +180,7 @@ impl Denial {
     }
 
     /// What is missing because of it; nothing, if that is nothing that an operator has to know.
-    fn consequence(&self, names: &Names, mode: Mode) -> Option<String> {
+    pub(super) fn consequence(&self, names: &Names, mode: Mode) -> Option<String> {
         let subject = self.subject.as_str();
         let own = names.word(subject);
         let spec = names.operations().find(|(_, _, own)| own.as_str() == subject).map(|(_, spec, _)| spec);
@@ -243,12 +234,12 @@ impl Denial {
     }
 
     /// Whether this is a subscription that the service needs for its own subjects.
-    fn is_own(&self, names: &Names) -> bool {
+    pub(super) fn is_own(&self, names: &Names) -> bool {
         let own = names.word(&self.subject).is_some() || names.index(&self.subject).is_some();
         self.does == Does::Subscribe && own
     }
 
-    fn sentence(&self, consequence: &str) -> String {
+    pub(super) fn sentence(&self, consequence: &str) -> String {
         let Self { does, subject, .. } = self;
         let word = does.word();
         let then = match self.may_be_asked_for() {
@@ -262,82 +253,10 @@ impl Denial {
     }
 }
 
-/// Looks as long as the service runs. `wanted`: whether JetStream is, for what is denied of it.
-pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, wanted: bool) {
-    while time::timeout(LOOK, shared.stop.cancelled()).await.is_err() {
-        look(&shared, wanted);
-    }
-}
-
-/// Asks again for what is denied, as far as that changes nothing, as long as the service runs. Once one of them is allowed, the connection
-/// is made anew with all that it listens to: `renew` is told which.
-pub(super) async fn retry<O: Operation, D: Store<O>>(
-    shared: Arc<Shared<O, D>>,
-    stream: Link,
-    renew: mpsc::Sender<Carries>,
-) {
-    let links = [(Carries::Requests, shared.link()), (Carries::Stream, stream)];
-    while time::timeout(RETRY, shared.stop.cancelled()).await.is_err() {
-        for (over, link) in &links {
-            // A connection that is down complains of nothing.
-            if !link.now().up || link.now().lame {
-                continue;
-            }
-            if shared.troubles.denials.lift(*over) {
-                let _ = renew.try_send(*over);
-            }
-            for (does, subject) in shared.troubles.denials.ask(*over) {
-                let subject = match subject.as_str() {
-                    INBOXES => link.client.new_inbox(),
-                    MICRO => "$SRV.PING".to_owned(),
-                    _ => subject,
-                };
-                if does == Does::Publish {
-                    let _ = link.client.publish(subject, "".into()).await;
-                    continue;
-                }
-                // The other subscriptions to this subject get the same messages: none is lost with this one.
-                drop(link.client.subscribe(subject).await);
-            }
-        }
-    }
-}
-
-/// States what is denied now.
-pub(super) fn look<O: Operation, D: Store<O>>(shared: &Shared<O, D>, wanted: bool) {
-    let (names, mode) = (&*shared.names, shared.mode());
-    let relevant = |denial: &Denial| wanted || mode == Mode::JetStream || !denial.subject.starts_with("$JS.");
-    let keyed = |denial: Denial| {
-        let consequence = denial.consequence(names, mode)?;
-        // Over either connection it is the same user who is denied it.
-        Some((format!("{PREFIX}{} {}", denial.does.word(), denial.subject), denial.sentence(&consequence)))
-    };
-    let everything = shared.troubles.denials.deny_everything(names, mode);
-    let all = shared.troubles.denials.all().into_iter().filter(relevant);
-    // One sentence for all of them, where it is all of them.
-    let all = all.filter(|denial| !(everything && denial.is_own(names)));
-    let mut notices: BTreeMap<_, _> = all.filter_map(keyed).collect();
-    if everything {
-        notices.insert(format!("{PREFIX}everything"), nothing_served(names, mode));
-    }
-    shared.notices.replace(PREFIX, notices);
-}
-
-fn nothing_served(names: &Names, mode: Mode) -> String {
-    let (subjects, consequence) = match mode {
-        Mode::Core => ("any of its subjects", "nothing is served"),
-        Mode::JetStream => ("the subjects of queries and calls", "none of these is served"),
-    };
-    let below = names.own(">");
-    format!(
-        "the NATS server does not let this service subscribe to {subjects}: {consequence}. Clients with a database of their own \
-         fall back to it. Allow {below:?} to this user (permissions {{ subscribe: {{ allow: [{below:?}] }} }}), and reload \
-         the server; this service tries again every few seconds"
-    )
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::time;
+
     use super::*;
 
     #[test]

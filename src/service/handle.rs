@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::counters::count;
-use super::lanes::Taken;
 use super::replies::To;
+use super::taken::Taken;
 use super::waiting::is_cut;
 use crate::answer::{End, cut};
 use crate::error::{Cause, Code};

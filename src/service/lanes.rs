@@ -10,12 +10,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
 use super::peers::who_subject;
-use super::subscription::Serves;
-use super::waiting::{AT_WORK, QueuePosition};
+use super::taken::{Serves, Taken};
+use super::waiting::AT_WORK;
 use super::{Shared, barrier, handle};
 use crate::clock;
 use crate::operation::Operation;
@@ -24,20 +23,6 @@ use crate::store::Store;
 
 /// How many messages may wait in a lane: as many as in a subscription.
 const WAITING: usize = 1 << 16;
-
-/// A message, and what it is known by if it says nothing itself.
-#[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) message: Message,
-    /// When it arrived, in unix milliseconds; never before the one that was read before.
-    pub(super) arrival: i64,
-    /// A fresh id, behind that of the one that was read before.
-    pub(super) id: OpId,
-    /// The memory that it holds.
-    place: QueuePosition,
-    /// It is being worked on. The sign of life is none of it.
-    _busy: Option<TaskTrackerToken>,
-}
 
 /// The lanes. They end with the subscriptions that fill them.
 pub(super) struct Lanes<O, D> {

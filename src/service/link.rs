@@ -10,18 +10,10 @@ use tokio::sync::watch;
 use tokio::time;
 use tracing::Span;
 
-use super::connection::{Connection, note};
+use super::connection::{Carries, Connection};
+use super::events::note;
 use super::troubles::LogThrottle;
 use crate::nats::{ConnectError, NatsOptions, failure, redact, unreadable};
-
-/// What a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Carries {
-    /// Requests and their answers.
-    Requests,
-    /// The stream: messages, acknowledgements, and what JetStream is asked.
-    Stream,
-}
 
 /// A connection and what is known of it.
 #[derive(Clone, Debug)]

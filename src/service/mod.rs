@@ -24,58 +24,56 @@ mod connection;
 mod counters;
 mod denied;
 mod drain;
+mod events;
 mod file;
 mod handle;
 mod instance;
 mod lanes;
 mod layered;
 mod link;
+mod listen;
 mod micro;
 mod namespaces;
 mod notices;
 mod options;
 mod payload;
 mod peers;
+mod permissions;
 mod progress;
 mod received;
 mod replies;
 mod run;
 mod server_time;
+mod shared;
 mod sighted;
 mod stream;
 mod subscription;
 mod subscription_worker;
+mod taken;
 mod tasks;
 mod tries;
 mod troubles;
 mod unreadable;
 mod waiting;
+mod watch;
 
-use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use async_nats::{Client, Message};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::Layer;
 use tracing::Instrument;
 
 pub use check::{check, check_for, reply_prefix};
-use connection::Connection;
 use counters::Counters;
 pub use counters::Served;
 use instance::Instance;
 use layered::Layered;
-use link::Link;
 pub use namespaces::{Namespaces, serve_namespaces};
 use notices::Notices;
 pub use options::{JetStream, ServeError, ServiceOptions};
 use progress::Progress;
-use replies::{Replies, To};
+use replies::Replies;
 use run::{Lasting, Run};
-use stream::{Api, Declaration};
+use shared::{Shared, total};
 use troubles::LogThrottle;
 use waiting::Room;
 
@@ -85,88 +83,6 @@ use crate::nats::{Mode, NatsOptions};
 use crate::operation::Operation;
 use crate::stack::SpanLayer;
 use crate::store::Store;
-
-/// What all tasks over one connection share.
-struct Shared<O, D> {
-    /// The connection that they work over.
-    client: Client,
-    /// The one for the stream: answers leave over it when that one has ended for good.
-    spare: Client,
-    db: D,
-    operation: PhantomData<fn(O)>,
-    names: Arc<Names>,
-    counters: Arc<Counters>,
-    /// JetStream, over the connection for the stream.
-    api: Api,
-    /// The stream that events come from, if they do.
-    stream: Option<Declaration>,
-    in_flight: usize,
-    replies: Replies,
-    instance: Arc<Instance>,
-    /// Whether another kind of service may be there.
-    takeover: bool,
-    /// Whether something answers beside us that must not: our clients are told.
-    foreign: AtomicBool,
-    /// What waits on all subjects together.
-    room: Room,
-    notices: Arc<Notices>,
-    progress: Arc<Progress>,
-    troubles: Arc<LogThrottle>,
-    connection: watch::Receiver<Connection>,
-    url: Arc<str>,
-    /// The subscriptions that take requests, and the requests that were taken and are not done. Closed, so that it can be
-    /// waited for at any time.
-    busy: TaskTracker,
-    /// Nothing more is to be taken.
-    stop: CancellationToken,
-    /// The time for finishing is over.
-    give_up: CancellationToken,
-}
-
-impl<O, D> Shared<O, D> {
-    const fn mode(&self) -> Mode {
-        if self.stream.is_some() { Mode::JetStream } else { Mode::Core }
-    }
-
-    /// The connection that these tasks work over.
-    fn link(&self) -> Link {
-        Link { client: self.client.clone(), state: self.connection.clone(), url: Arc::clone(&self.url) }
-    }
-
-    /// The connection for answers.
-    fn answering(&self) -> &Client {
-        // Its events end with the client's own task.
-        if self.connection.has_changed().is_ok() { &self.client } else { &self.spare }
-    }
-
-    /// The way to the sender of this, if there is one: a question from nowhere, and one that is to be answered where no
-    /// inbox is, have none.
-    fn way_to(&self, question: &Message) -> Option<To> {
-        self.replies.of(question).unwrap_or_else(|why| {
-            self.troubles.not_inbox(&question.subject, &why);
-            None
-        })
-    }
-}
-
-impl<O: Operation, D: Store<O>> Shared<O, D> {
-    /// What was done of the operation `index`.
-    fn served(&self, index: usize) -> Served {
-        Served { repeated: self.db.duplicates(index), ..self.counters.of(index).read() }
-    }
-
-    /// What was done of all.
-    fn total(&self) -> Served {
-        total(&self.db, &self.counters, &self.troubles)
-    }
-}
-
-/// What was done of all operations.
-fn total<O: Operation>(db: &impl Store<O>, counters: &Counters, troubles: &LogThrottle) -> Served {
-    let all = Served { overruns: troubles.overruns(), ..Served::default() };
-    let served = |index| Served { repeated: db.duplicates(index), ..counters.of(index).read() };
-    (0..O::SPECS.len()).map(served).fold(all, Served::and)
-}
 
 /// Serves the subjects of `O` until `shutdown`: then takes nothing more, finishes and commits what it took,
 /// answers, acknowledges, and closes its connections.

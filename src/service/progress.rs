@@ -3,21 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{self, Instant};
+use tokio::time::Instant;
 
+use super::counters::Served;
 use super::received::Received;
-use super::{Mode, Served, Shared};
 use crate::error::{Cause, Code};
-use crate::operation::Operation;
-use crate::store::Store;
 
 /// What is acknowledged, or taken without a peer that waits for an answer, is a notice after this time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked.
-const LOOK: Duration = Duration::from_millis(500);
 /// For how long a request for more that was refused explains why nothing comes.
 const FRESH: Duration = Duration::from_secs(6);
 
@@ -60,7 +56,7 @@ pub(super) struct Again<'a> {
 /// The messages that are tried again, together.
 #[derive(Debug)]
 pub(super) struct Stuck {
-    count: usize,
+    pub(super) count: usize,
     pub(super) longest: Duration,
     operation: &'static str,
     cause: Cause,
@@ -170,35 +166,6 @@ impl Pace {
     }
 }
 
-/// Watches what comes without a stream, as long as the service runs.
-pub(super) async fn run<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>) {
-    const KEY: &str = "waiting";
-    if shared.mode() == Mode::JetStream {
-        return; // the stream's own watch knows more
-    }
-    let mut pace = Pace::default();
-    while time::timeout(LOOK, shared.stop.cancelled()).await.is_err() {
-        let worked = pace.look(&shared.total());
-        match (shared.progress.stuck(), worked) {
-            (Some(stuck), _) if stuck.longest >= PATIENCE => {
-                let (count, seconds) = (stuck.count as u64, stuck.longest.as_secs());
-                let reason = stuck.reason();
-                shared.notices.raise(
-                    KEY,
-                    format!(
-                        "{} taken and not applied, for {seconds} s by now: {reason}",
-                        counted(count, "message")
-                    ),
-                );
-            }
-            (None, Some((open, time))) if time >= PATIENCE => {
-                shared.notices.raise(KEY, worker(open, time));
-            }
-            _ => shared.notices.clear(KEY),
-        }
-    }
-}
-
 /// That the database answers nothing at all.
 pub(super) fn worker(open: u64, time: Duration) -> String {
     let seconds = time.as_secs();
@@ -211,6 +178,8 @@ pub(super) fn worker(open: u64, time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::link::{Carries, Link};
+use super::connection::Carries;
+use super::link::Link;
 use super::stream::{Api, Declaration, Plan};
 use super::tasks::{Earlier, Tasks};
 use super::waiting::Room;

@@ -8,7 +8,8 @@ use super::Shared;
 use super::connection::Connection;
 use super::drain::drain_subscription;
 use super::lanes::Lanes;
-use super::subscription::{Serves, Subscription, subscriber};
+use super::subscription::{Subscription, subscriber};
+use super::taken::Serves;
 use crate::operation::Operation;
 use crate::store::Store;
 

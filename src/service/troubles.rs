@@ -1,24 +1,16 @@
 //! What would be said for every message as long as something is wrong: said once, and then counted.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use eitherway_layers::log::{RateLimitedLog, Summary};
-use tokio::time;
 
-use super::Shared;
-use super::connection::Said;
+use super::connection::{Carries, Said};
 use super::denied::Denials;
-use super::link::Carries;
 use super::sighted::Sighted;
 use super::unreadable::Unreadable;
 use crate::error::Cause;
 use crate::hints::hints;
 use crate::nats::connection_log::ConnectionLog;
-
-/// How often it is looked what is over.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Whatever may be wrong for many messages.
 #[derive(Debug)]
@@ -169,7 +161,7 @@ impl LogThrottle {
     }
 
     /// Says what no line stands for yet, of everything that is over; of everything, at the end.
-    fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
+    pub(super) fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
         if let Some(lost) = self.losses.rest(&end) {
             tracing::warn!("{lost}");
         }
@@ -218,16 +210,12 @@ fn serves_again(Summary { all, lasted, .. }: Summary) {
     tracing::info!("the database serves again; before, {all} tries failed in {:.1} s", lasted.as_secs_f64());
 }
 
-/// Says what is over, for as long as the service runs.
-pub(super) async fn watch<O, D>(shared: Arc<Shared<O, D>>) {
-    while time::timeout(LOOK, shared.stop.cancelled()).await.is_err() {
-        shared.troubles.rest(RateLimitedLog::over);
-        shared.troubles.unreadable.tell(&shared.notices);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time;
+
     use super::*;
     use crate::error::Code;
     use crate::heard::CapturedLogs;

@@ -8,30 +8,25 @@ pub(crate) mod shown;
 pub(super) mod strings;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
-use std::sync::Arc;
-
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use super::{DeadLetter, dead, sweep};
-use crate::error::Cause;
+use super::{DeadLetter, sweep};
 use crate::headers::UNREAD;
-use crate::operation::{ApplyFn, Persist, RetentionRule, Spec};
+use crate::operation::RetentionRule;
 use crate::sqlite::limit;
 use crate::sqlite::statements::run;
-use crate::store::keeper::Keeper;
 use crate::store::queue::Write;
-use crate::store::retention::Removal;
+use crate::store::record::Removal;
 use crate::store::writer::Outcome;
 use known::{answered, known};
 use rows::Rows;
-use strings::{Joined, NOTHING_NEW, Strings};
-
-/// What stands before a refusal in the ledger, in the place of an answer. No JSON begins with it.
-const REFUSED: char = '!';
+use strings::NOTHING_NEW;
+pub(super) use transaction::{Applied, BatchSql};
+use transaction::{Done, Failed, Shared};
 
 /// How often a batch is begun again: each time something in it was found to be in the ledger, or was refused.
 const TRIES: usize = 64;
@@ -51,115 +46,10 @@ const REMOVED: &str = "
     ON CONFLICT (key) DO UPDATE SET value = max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER));
     COMMIT";
 
-/// What became of a transaction.
-#[derive(Debug, Default)]
-pub(super) struct Applied {
-    /// In the order of the writes.
-    pub(super) outcomes: Vec<Outcome>,
-    /// Kinds of operations that the ledger knew already, one for each of them.
-    pub(super) repeats: Vec<usize>,
-    /// How many the ledger did not know.
-    pub(super) new: u64,
-    /// When they were applied, as the ledger has it, in unix milliseconds.
-    pub(super) at: i64,
-    /// Whether the connection must not be used again: see [`spoils`](super::error::spoils).
-    pub(super) spoilt: bool,
-}
-
-/// What batches are made of.
-pub(super) struct BatchSql {
-    pub(super) specs: &'static [Spec],
-    answers: &'static [&'static str],
-    applies: &'static [Option<ApplyFn>],
-    pub(super) strings: Strings,
-    /// What time it is.
-    pub(super) keeper: Arc<Keeper>,
-}
-
-impl BatchSql {
-    pub(super) fn of<O: Persist>() -> Self {
-        Self {
-            specs: O::SPECS,
-            answers: O::ANSWERS,
-            applies: O::APPLY,
-            strings: Strings::of::<O>(),
-            keeper: Arc::default(),
-        }
-    }
-
-    /// What an operation of this kind changes.
-    pub(super) fn statements(&self, kind: usize) -> &'static [&'static str] {
-        self.strings.statements[kind]
-    }
-
-    /// What an operation of this kind answers; empty if it has nothing to say.
-    pub(super) fn answer(&self, kind: usize) -> &'static str {
-        self.answers[kind]
-    }
-
-    /// The answer of an operation of this kind that has none of its own.
-    fn silence(&self, kind: usize) -> &'static str {
-        let spec = &self.specs[kind];
-        if spec.lists() || (self.answers[kind].is_empty() && self.applies[kind].is_none()) {
-            spec.empty
-        } else {
-            "null"
-        }
-    }
-}
-
 /// Where the numbers of batches begin: two processes may write to one file, and must not use the same ones.
 pub(super) fn first_number() -> i64 {
     let (high, _) = Uuid::new_v4().as_u64_pair();
     i64::from_be_bytes(high.to_be_bytes())
-}
-
-/// What all statements of a batch share.
-#[derive(Clone, Copy)]
-struct Shared {
-    number: i64,
-    now: i64,
-    answer_bytes: i64,
-}
-
-impl Shared {
-    fn query(self, sql: &Arc<str>) -> Query<'static, Sqlite, SqliteArguments> {
-        sqlx::query(AssertSqlSafe(Arc::clone(sql))).bind(self.number).bind(self.now).bind(self.answer_bytes)
-    }
-
-    fn bind(self, joined: &Joined, rows: &Rows) -> Query<'static, Sqlite, SqliteArguments> {
-        joined.kinds.iter().fold(self.query(&joined.sql), |query, kind| {
-            let rows = rows.of(*kind);
-            query.bind(Arc::clone(&rows.ledger)).bind(Arc::clone(&rows.payloads))
-        })
-    }
-}
-
-/// What one transaction has done.
-#[derive(Default)]
-struct Done {
-    new: u64,
-    answers: Vec<SqliteRow>,
-    /// Of those that are applied one by one and were not there before: which, and what became of it.
-    plain: Vec<(usize, Outcome)>,
-    /// How many of them have failed, and left nothing.
-    failed: u64,
-    /// Whether one of them may have left a statement that sqlx cannot take up again.
-    spoilt: bool,
-}
-
-/// Why a transaction has not been.
-enum Failed {
-    /// All of it, for a reason of SQLite's.
-    Sqlite(sqlx::Error),
-    /// It must be begun again without this one.
-    Without(usize, Cause),
-}
-
-impl From<sqlx::Error> for Failed {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Sqlite(error)
-    }
 }
 
 /// Whether some kind of operation in the batch has brought nothing new: its statements must not run. No statement but the
@@ -258,29 +148,6 @@ async fn transaction(
     Ok(done)
 }
 
-impl Done {
-    async fn run(
-        &mut self,
-        connection: &mut SqliteConnection,
-        shared: Shared,
-        joined: &Joined,
-        rows: &Rows,
-    ) -> Result<(), sqlx::Error> {
-        let (answers, changes) = hop(connection, shared.bind(joined, rows)).await?;
-        self.new += joined.ledger.iter().filter_map(|place| changes.get(*place)).sum::<u64>();
-        self.answers.extend(answers);
-        Ok(())
-    }
-}
-
-/// Runs a string of statements, within the limit that a string has.
-async fn hop(
-    connection: &mut SqliteConnection,
-    query: Query<'_, Sqlite, SqliteArguments>,
-) -> Result<(Vec<SqliteRow>, Vec<u64>), sqlx::Error> {
-    limit::within(run(connection, query)).await
-}
-
 /// Takes a transaction back that must be begun again. If there is none any more, that is as good.
 async fn undo(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     match limit::within(sqlx::query("ROLLBACK").execute(connection)).await {
@@ -326,7 +193,7 @@ fn letter(letter: &DeadLetter) -> serde_json::Value {
             hex.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
         }
     }
-    let headers = dead::headers(letter);
+    let headers = letter.headers_json();
     serde_json::json!([
         letter.at,
         letter.cause.code().name,

@@ -2,49 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use super::error;
 use super::writer::Writer;
-use super::{error, holders};
 use crate::error::{Cause, Code};
 use crate::sqlite::limit;
 use crate::sqlite::place::Place;
 use crate::store::Concerns;
 
-/// The log may be this much longer than what was moved into the file: twice as long as it gets by itself.
-const LONG: u64 = 64 << 20;
-/// For so long: a query may be slow. And for so long nothing must have failed before the disk is tried again.
+/// For so long nothing must have failed before the disk is tried again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A transaction that changes nothing, and is written.
 const PROBE: &str = "UPDATE meta SET value = value WHERE key = 'database_id'";
-
-/// Since when the log is too long.
-#[derive(Debug, Default)]
-pub(super) struct Backlog(Option<Instant>);
-
-impl Backlog {
-    /// What is to be said of the log now.
-    fn look(&mut self, place: &Place) -> Option<String> {
-        let Some(bytes) = place.backlog().filter(|bytes| *bytes > LONG) else {
-            self.0 = None;
-            return None;
-        };
-        let since = self.0.get_or_insert_with(Instant::now).elapsed();
-        (since >= PATIENCE).then(|| {
-            let readers = holders::of_readers(place.index());
-            let (file, index) = (place.said().display(), place.index().display());
-            let who = if readers.is_empty() {
-                format!("a transaction that is open for reading (fuser {index} lists who may have it)")
-            } else {
-                format!("a transaction that is open for reading in {}", readers.join(", "))
-            };
-            format!(
-                "{who} keeps the log of the database, {file}-wal, from being moved into it: {} MiB wait there, and all that \
-                 is written makes it longer. End that transaction, or that program",
-                bytes >> 20
-            )
-        })
-    }
-}
 
 impl Writer {
     /// Twice a second: what is wrong now.

@@ -1,7 +1,6 @@
 //! The dead letters of a database: what could not be understood or applied, for a person to look at.
 
 use serde_json::Value;
-use serde_json::map::Entry;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ColumnIndex, Connection, Decode, Row, Type};
 
@@ -142,7 +141,7 @@ impl<O: Persist> SqlService<O> {
         let reader = &self.shared.reader;
         let binds = vec![
             Bind::Text(letter.subject.clone()),
-            Bind::Text(headers(letter)),
+            Bind::Text(letter.headers_json()),
             Bind::Bytes(letter.payload.clone()),
         ];
         let found = reader.look_up(reader.texts().has_dead_letter.to_owned(), binds).await;
@@ -168,21 +167,6 @@ impl StoredDeadLetter {
     pub fn unread_header(&self) -> Option<&str> {
         self.headers.iter().find(|(name, _)| UNREAD.is(name)).map(|(_, value)| value.as_str())
     }
-}
-
-/// The headers of a letter, as they are written: a JSON object, with an array for a name that comes more than once.
-pub(crate) fn headers(letter: &DeadLetter) -> String {
-    let mut headers = serde_json::Map::new();
-    for (name, value) in &letter.headers {
-        match headers.entry(name) {
-            Entry::Vacant(new) => drop(new.insert(value.as_str().into())),
-            Entry::Occupied(mut known) => match known.get_mut() {
-                Value::Array(values) => values.push(value.as_str().into()),
-                first => *first = Value::from(vec![first.take(), value.as_str().into()]),
-            },
-        }
-    }
-    Value::from(headers).to_string()
 }
 
 fn read<R: Row>(row: &R) -> Result<StoredDeadLetter, sqlx::Error>

@@ -113,6 +113,21 @@ fn unclear() -> Cause {
     )
 }
 
+/// It was committed, and the file was exchanged in that moment.
+pub(super) fn replaced() -> Cause {
+    perhaps(&"the database was replaced while this was written")
+}
+
+/// It was committed, and whether it is in the file is not known.
+pub(super) fn perhaps(why: &dyn std::fmt::Display) -> Cause {
+    Cause::new(Code::UNANSWERED, format!("perhaps it is done, ask again: {why}"))
+}
+
+/// The writer took it and ended without a word: perhaps after the commit.
+pub(super) fn vanished() -> Cause {
+    Cause::new(Code::UNANSWERED, "the database was closed before it answered")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,7 +56,7 @@ impl<O: Operation> Future for SqlFuture<O> {
         let json = match me {
             State::Writing { rx, .. } => match ready!(Pin::new(rx).poll(cx)) {
                 Ok(result) => Some(result.map(|json| (json, 0))),
-                Err(_) => Some(Err(super::vanished())),
+                Err(_) => Some(Err(super::error::vanished())),
             },
             State::Reading { read, .. } => Some(ready!(read.as_mut().poll(cx))),
             State::Refused(_) | State::Done => None,

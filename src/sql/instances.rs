@@ -9,8 +9,9 @@ use super::SqlService;
 use crate::clock;
 use crate::error::{Cause, Code};
 use crate::operation::Persist;
+use crate::store::queue::{Item, hand_over};
 use crate::store::reader::Bind;
-use crate::store::record::{self, Record};
+use crate::store::record::Record;
 use crate::store::{Enrolled, Instances};
 
 /// How long the database may take to tell its secret.
@@ -26,7 +27,8 @@ impl<O: Persist> Instances for SqlService<O> {
         let value = serde_json::json!({"id": id, "started": started, "seen": seen}).to_string();
         let writes = self.shared.writes.downgrade();
         let texts = self.shared.reader.texts();
-        record::hand_over(Record { statements: texts.enrol, value }, &writes).await?;
+        let record = Record { statements: texts.enrol, value };
+        hand_over(&writes, |told| Item::Record(record, told)).await?;
         let secret = self.shared.reader.look_up(texts.secret.to_owned(), Vec::new());
         // It can be asked for again.
         let secret = time::timeout(LIMIT, secret).await.ok().and_then(Result::ok).unwrap_or_default();

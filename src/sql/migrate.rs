@@ -9,15 +9,12 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
 
 use super::OpenError;
-use super::take_over::TakeOver;
+use super::take_over::{RECORD, TakeOver};
 use crate::operation::Migration;
 
 /// What every database has: its id, the ledger, the dead letters.
 const LEDGER: Migration =
     Migration::new(1, "ledger", include_str!("../../migrations/sqlite/0001_ledger.sql"));
-
-/// Where sqlx keeps what was applied.
-pub(super) const RECORD: &str = "_sqlx_migrations";
 
 /// Applies the ledger's migration and `tables`, as far as the file lacks them: all, or none. Returns whether it was another
 /// program's file until then.

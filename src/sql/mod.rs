@@ -14,6 +14,7 @@
 //! ```
 
 mod audit;
+mod backlog;
 pub(crate) mod batch;
 mod checkpoint;
 pub(crate) mod concern;
@@ -24,6 +25,7 @@ mod fairness;
 mod future;
 mod holders;
 mod instances;
+mod lock;
 mod migrate;
 mod open_error;
 mod options;
@@ -54,8 +56,6 @@ use tower::Service;
 
 pub use crate::store::{Purged, Retention};
 pub use audit::Unsound;
-#[cfg(feature = "postgres")]
-pub(crate) use dead::headers as headers_of;
 pub use dead::{DeadLetters, StoredDeadLetter};
 pub use future::SqlFuture;
 use reader::SqliteReader;
@@ -71,7 +71,7 @@ pub use crate::sqlite::Synchronous;
 pub use crate::store::DeadLetter;
 use crate::store::duplicates::Duplicates;
 use crate::store::keeper::Keeper;
-use crate::store::queue::{Item, Write};
+use crate::store::queue::{Item, Write, closed};
 use crate::store::reader::{Question, Reader};
 use crate::store::retention;
 use crate::store::writer::Backend;
@@ -308,7 +308,7 @@ impl<O: Persist> SqlService<O> {
     pub async fn keep_dead_letter(&self, letter: DeadLetter) -> Result<(), Cause> {
         let (tx, rx) = oneshot::channel();
         self.enqueue(Item::DeadLetter(letter, tx))?;
-        rx.await.map_err(|_| vanished())?
+        rx.await.map_err(|_| error::vanished())?
     }
 
     /// Removes what is too old at the time `now`, in unix milliseconds, and answers how much of what. A service does
@@ -398,25 +398,6 @@ fn is_fresh(spec: &Spec, occurred_at: i64) -> Result<(), Cause> {
         )),
         _ => Ok(()),
     }
-}
-
-pub(crate) fn closed() -> Cause {
-    Cause::new(Code::DATABASE, "the database is closed")
-}
-
-/// It was committed, and the file was exchanged in that moment.
-fn unclear() -> Cause {
-    perhaps(&"the database was replaced while this was written")
-}
-
-/// It was committed, and whether it is in the file is not known.
-fn perhaps(why: &dyn fmt::Display) -> Cause {
-    Cause::new(Code::UNANSWERED, format!("perhaps it is done, ask again: {why}"))
-}
-
-/// The writer took it and ended without a word: perhaps after the commit.
-fn vanished() -> Cause {
-    Cause::new(Code::UNANSWERED, "the database was closed before it answered")
 }
 
 impl<O: Persist> Service<Request<O>> for SqlService<O> {

@@ -63,7 +63,7 @@ impl Writer {
             Ok((Difference::Written | Difference::Cut, _)) => self.put_right().await.map(|()| true),
             _ => self.put_right().await.map(|()| false),
         }
-        .map_err(|why| super::perhaps(&why))
+        .map_err(|why| error::perhaps(&why))
     }
 
     async fn put_right(&mut self) -> Result<(), Cause> {

@@ -10,8 +10,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::time;
 
 use super::holders;
-use super::migrate::RECORD;
-use super::sqlite::{self, OpenError, SqliteOptions};
+use super::lock::lock;
+use super::open_error::OpenError;
+use super::options::SqliteOptions;
 use crate::clock;
 use crate::hints::hints;
 use crate::operation::Migration;
@@ -25,6 +26,9 @@ const ASIDE: &str = "_before_";
 /// The tables of a file, without those that belong to SQLite or to other tables.
 const TABLES: &str = "SELECT name FROM pragma_table_list
     WHERE schema = 'main' AND type = 'table' AND name NOT GLOB 'sqlite_*' ORDER BY name";
+
+/// Where sqlx keeps what was applied.
+pub(super) const RECORD: &str = "_sqlx_migrations";
 
 /// Whether another program has made this file: it has tables, and no record of ours.
 pub(super) async fn is_foreign(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
@@ -40,7 +44,7 @@ pub async fn is_due(options: &SqliteOptions) -> bool {
         return false;
     }
     // A process that is taking it over at this moment would find this one at the file.
-    let Ok(_lock) = sqlite::lock(options).await else { return false };
+    let Ok(_lock) = lock(options).await else { return false };
     let looking = options.reading().read_only(false).pragma("query_only", "1");
     let Ok(mut connection) = looking.connect().await else { return false };
     let foreign = is_foreign(&mut connection).await.unwrap_or(false);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, SqlitePool};
 
+use super::backlog::Backlog;
 use super::batch::{self, Applied, BatchSql};
 use super::checkpoint::Checkpoints;
-use super::concern::Backlog;
 use super::connection::WriterConnection;
 use super::fairness::WriteFairness;
 use super::spin::AdaptiveSpin;
@@ -17,10 +17,10 @@ use super::{DeadLetter, SqliteOptions, audit, error, trim};
 use crate::error::{Cause, Code};
 use crate::sqlite::limit;
 use crate::sqlite::place::{Difference, Place};
+use crate::sqlite::statements::run;
 use crate::store;
 use crate::store::queue::Write;
-use crate::store::record::{self, Record};
-use crate::store::retention::Removal;
+use crate::store::record::{Record, Removal};
 use crate::store::writer::Backend;
 
 /// What the writer begins with.
@@ -194,7 +194,7 @@ impl Writer {
                 }
                 // The files were exchanged meanwhile, and are put right: the ledger decides.
                 Ok(false) if std::mem::take(&mut again) => {}
-                Ok(false) => return Err(Failure::Place(super::unclear())),
+                Ok(false) => return Err(Failure::Place(error::replaced())),
                 Err(cause) => return Err(Failure::Place(cause)),
             }
         }
@@ -289,7 +289,7 @@ impl Backend for Writer {
                     }
                     Ok(())
                 } else {
-                    Err(super::unclear())
+                    Err(error::replaced())
                 };
             }
         }
@@ -314,12 +314,12 @@ impl Backend for Writer {
         loop {
             self.ready().await?;
             let result = match self.held.get().await {
-                Ok(connection) => limit::within(record::write(connection, record)).await,
+                Ok(connection) => limit::within(write_record(connection, record)).await,
                 Err(e) => Err(e),
             };
             if let Some(result) = self.settle(since, result).await {
                 result.map_err(|e| error::of_a_write(&e))?;
-                return if self.kept().await? { Ok(()) } else { Err(super::unclear()) };
+                return if self.kept().await? { Ok(()) } else { Err(error::replaced()) };
             }
         }
     }
@@ -334,4 +334,10 @@ impl Backend for Writer {
         }
         self.held.close().await;
     }
+}
+
+/// Writes facts about the file, in one transaction.
+async fn write_record(connection: &mut SqliteConnection, record: &Record) -> Result<(), sqlx::Error> {
+    let sql = format!("BEGIN IMMEDIATE; {} COMMIT", record.statements);
+    run(connection, sqlx::query(AssertSqlSafe(sql)).bind(&record.value)).await.map(drop)
 }

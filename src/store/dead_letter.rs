@@ -1,5 +1,10 @@
 //! What could not be understood or applied.
 
+#[cfg(feature = "sqlite")]
+use serde_json::Value;
+#[cfg(feature = "sqlite")]
+use serde_json::map::Entry;
+
 use crate::error::Cause;
 
 /// Something that arrived and could not be understood or applied.
@@ -33,6 +38,22 @@ impl DeadLetter {
     pub(crate) fn size(&self) -> usize {
         let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
         self.payload.len() + headers.sum::<usize>()
+    }
+
+    /// The headers as they are written to a database: a JSON object, with an array for a name that comes more than once.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn headers_json(&self) -> String {
+        let mut headers = serde_json::Map::new();
+        for (name, value) in &self.headers {
+            match headers.entry(name) {
+                Entry::Vacant(new) => drop(new.insert(value.as_str().into())),
+                Entry::Occupied(mut known) => match known.get_mut() {
+                    Value::Array(values) => values.push(value.as_str().into()),
+                    first => *first = Value::from(vec![first.take(), value.as_str().into()]),
+                },
+            }
+        }
+        Value::from(headers).to_string()
     }
 
     /// The letter, or the beginning of one that is larger than any operation.

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::queue::Item;
+use super::queue::{Item, hand_over};
 use super::reader::Reader;
-use super::record::{self, Record};
+use super::record::Record;
 use crate::clock;
 use crate::error::Cause;
 use crate::hints::option;
@@ -165,7 +165,8 @@ impl Keeper {
             facts
         };
         let value = serde_json::Value::Object(facts).to_string();
-        record::hand_over(Record { statements: reader.texts().keep, value }, writes).await
+        let record = Record { statements: reader.texts().keep, value };
+        hand_over(writes, |told| Item::Record(record, told)).await
     }
 
     fn floor(&self, state: &State, now: &Reading) {

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::DeadLetter;
-use super::record::Record;
-use super::retention::Removal;
+use super::record::{Record, Removal};
 use crate::deadline::Deadline;
 use crate::error::{Cause, Code};
 use crate::operation::Operation;
@@ -34,6 +33,18 @@ pub(crate) enum Item {
     /// Answered when everything before it is done.
     Barrier(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
+}
+
+/// Has the writer do it when its turn comes; waits for a place in the queue: for what is in no hurry.
+pub(crate) async fn hand_over<T>(
+    writes: &mpsc::WeakSender<Item>,
+    item: impl FnOnce(oneshot::Sender<Result<T, Cause>>) -> Item,
+) -> Result<T, Cause> {
+    let (tx, rx) = oneshot::channel();
+    let sender = writes.upgrade().ok_or_else(closed)?;
+    sender.send(item(tx)).await.map_err(|_| closed())?;
+    drop(sender);
+    rx.await.map_err(|_| closed())?
 }
 
 /// An operation as the batch takes it.
@@ -168,4 +179,9 @@ impl Batch {
 
 pub(crate) fn id_reused() -> Cause {
     Cause::new(Code::ID_REUSED, "this id was used for another operation or payload")
+}
+
+/// The writer has ended, or is told to.
+pub(crate) fn closed() -> Cause {
+    Cause::new(Code::DATABASE, "the database is closed")
 }

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::{self, Keeper, May};
-use super::queue::Item;
+use super::queue::{Item, hand_over};
 use super::reader::{Bind, Reader};
+use super::record::Removal;
 use crate::clock;
 use crate::error::Cause;
 use crate::operation::{Persist, RetentionRule};
-use crate::sqlite::limit;
 
 /// How many keys are looked for at once.
 const FOUND: i64 = 2000;
@@ -84,16 +84,6 @@ pub(crate) fn sweeps<O: Persist>() -> impl Iterator<Item = &'static RetentionRul
     std::iter::once(&LEDGER).chain(O::SWEEPS.iter().copied().flatten())
 }
 
-/// Something that the writer removes in a transaction of its own.
-#[derive(Debug)]
-pub(crate) struct Removal {
-    pub(crate) sweep: &'static RetentionRule,
-    /// A JSON array.
-    pub(crate) keys: String,
-    pub(crate) horizon: i64,
-    pub(crate) now: i64,
-}
-
 /// What a round has removed, by the name of the sweep: rows, or what else a sweep counts.
 pub type Purged = BTreeMap<&'static str, u64>;
 
@@ -124,7 +114,8 @@ pub(crate) async fn round(
             let mut removed = 0;
             for keys in keys.chunks(sweep.batch_size.max(1)) {
                 let keys = serde_json::Value::from(keys).to_string();
-                removed += remove(Removal { sweep, keys, horizon, now }, writes).await?;
+                let removal = Removal { sweep, keys, horizon, now };
+                removed += hand_over(writes, |told| Item::Removal(removal, told)).await?;
                 time::sleep(PAUSE).await;
             }
             *total += removed;
@@ -147,15 +138,6 @@ async fn find(
     let json = reader.look_up((reader.texts().finding)(sweep), binds).await.map_err(|e| reader.cause(&e))?;
     let json = json.first().map_or("[]", String::as_str);
     serde_json::from_str(json).map_err(|e| Cause::new(crate::error::Code::DATABASE, e.to_string()))
-}
-
-async fn remove(removal: Removal, writes: &mpsc::WeakSender<Item>) -> Result<u64, Cause> {
-    let (tx, rx) = oneshot::channel();
-    let sender = writes.upgrade().ok_or_else(crate::sql::closed)?;
-    // Waits for a place in the queue: retention is in no hurry.
-    sender.send(Item::Removal(removal, tx)).await.map_err(|_| crate::sql::closed())?;
-    drop(sender);
-    rx.await.map_err(|_| crate::sql::closed())?
 }
 
 /// How often it is looked whether the clock agrees with what is known.
@@ -185,7 +167,7 @@ pub(crate) async fn keep_going(
         if !looked {
             match read(&keeper, &mut loaded, &*reader).await {
                 Ok(()) => looked = true,
-                Err(e) if limit::is_lost(&e) => {
+                Err(e @ sqlx::Error::WorkerCrashed) => {
                     tracing::warn!("nothing that is old is removed: {}", reader.cause(&e))
                 }
                 // The writer meets the same, and says so.

@@ -9,8 +9,7 @@ use tokio::time;
 use super::DeadLetter;
 use super::duplicates::Duplicates;
 use super::queue::{Answer, Batch, Item, Write, id_reused};
-use super::record::Record;
-use super::retention::Removal;
+use super::record::{Record, Removal};
 use crate::error::Cause;
 
 /// How often the database itself is looked at, while there is nothing to write.

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use tracing::warn;
 
 use super::chat::Voice;
-use super::delivery::Deliveries;
+use super::deliveries::Deliveries;
 use super::event::Event;
 use super::progress::Progress;
 use super::room::ChannelState;

@@ -5,15 +5,13 @@
 //! poll, so that a bot which stops later has reported everything it sent. After a crash between send and mark
 //! there is at most one repeat.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use eitherway_layers::{Class, Classify};
 use tracing::{debug, warn};
 
 use super::context::{Context, brief};
+use super::deliveries::{OWED, Turn};
 use super::troubles::FailureKind;
-use crate::op::{Error, Op, OutboundMessage, Request, RoseyClient};
+use crate::op::{Error, Op, OutboundMessage, RoseyClient};
 use eitherway::client::Stack;
 
 /// Messages per claim. They are sent and marked one after another, and all of that must fit into the lease of
@@ -21,96 +19,6 @@ use eitherway::client::Stack;
 pub(super) const CLAIM: u32 = 10;
 /// The largest number of consecutive claims.
 const ROUNDS: u32 = 20;
-/// How many sent messages are remembered: the newest ones. A lease ends after 30 s, so this is plenty.
-const REMEMBERED: usize = 16_384;
-/// How many failed marks are kept.
-const OWED: usize = 4_096;
-
-/// The messages that this process has sent or is sending.
-#[derive(Debug, Default)]
-pub(super) struct Deliveries {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    sending: HashSet<i64>,
-    sent: HashSet<i64>,
-    order: VecDeque<i64>,
-    owed: VecDeque<Request>,
-}
-
-/// What to do with a message that was handed out.
-enum Turn<'a> {
-    /// Send the message. Dropping this without [`sent`](Sending::sent) allows another attempt.
-    Send(Sending<'a>),
-    /// The message has been sent: mark it again.
-    Mark,
-    /// Another task is sending the message (its lease has ended meanwhile): leave it alone.
-    Leave,
-}
-
-struct Sending<'a> {
-    deliveries: &'a Deliveries,
-    id: i64,
-}
-
-impl Sending<'_> {
-    fn sent(self) {
-        let mut state = self.deliveries.state();
-        if state.order.len() == REMEMBERED
-            && let Some(oldest) = state.order.pop_front()
-        {
-            state.sent.remove(&oldest);
-        }
-        state.sent.insert(self.id);
-        state.order.push_back(self.id);
-    }
-}
-
-impl Drop for Sending<'_> {
-    fn drop(&mut self) {
-        self.deliveries.state().sending.remove(&self.id);
-    }
-}
-
-impl Deliveries {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn turn(&self, id: i64) -> Turn<'_> {
-        let mut state = self.state();
-        if state.sent.contains(&id) {
-            return Turn::Mark;
-        }
-        if state.sending.insert(id) { Turn::Send(Sending { deliveries: self, id }) } else { Turn::Leave }
-    }
-
-    /// Queues a mark for repetition. Returns whether the oldest one was dropped to make room.
-    fn owe(&self, request: Request) -> bool {
-        let mut state = self.state();
-        let full = state.owed.len() == OWED;
-        if full {
-            state.owed.pop_front();
-        }
-        state.owed.push_back(request);
-        full
-    }
-
-    fn first_owed(&self) -> Option<Request> {
-        self.state().owed.front().cloned()
-    }
-
-    fn paid(&self, request: &Request) {
-        self.state().owed.retain(|owed| owed.head.id != request.head.id);
-    }
-
-    /// The number of failed marks that wait to be repeated.
-    pub(super) fn owed(&self) -> usize {
-        self.state().owed.len()
-    }
-}
 
 impl<S: Stack<Op>> Context<S> {
     /// Delivers the messages that wait for `user`, or for the whole channel, oldest first. If the claim
@@ -204,34 +112,5 @@ impl<S: Stack<Op>> Context<S> {
             }
             self.deliveries().paid(&request);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_remembered_is_bounded_and_the_newest_stays() {
-        let deliveries = Deliveries::default();
-        let last = REMEMBERED as i64 + 10;
-        for id in 0..=last {
-            match deliveries.turn(id) {
-                Turn::Send(sending) => sending.sent(),
-                _ => panic!("{id} is new"),
-            }
-        }
-        assert!(matches!(deliveries.turn(last), Turn::Mark));
-        assert!(matches!(deliveries.turn(0), Turn::Send(_)), "long forgotten");
-        assert_eq!(deliveries.state().sent.len(), REMEMBERED);
-    }
-
-    #[test]
-    fn a_message_in_hand_is_left_to_whoever_has_it_and_an_abandoned_one_may_be_taken_up() {
-        let deliveries = Deliveries::default();
-        let first = deliveries.turn(1);
-        assert!(matches!(deliveries.turn(1), Turn::Leave));
-        drop(first);
-        assert!(matches!(deliveries.turn(1), Turn::Send(_)));
     }
 }

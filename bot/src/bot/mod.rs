@@ -22,6 +22,7 @@
 
 pub mod chat;
 mod context;
+mod deliveries;
 mod delivery;
 pub mod dispatch;
 pub mod event;

@@ -1,12 +1,11 @@
 //! The state of the channel: the users in it, their number, and since when the bot has been watching.
 //!
-//! [`observe`], the first handler of every event, updates it. That handler is synchronous, and chains are
+//! The first handler of every event updates it. That handler is synchronous, and chains are
 //! started in the order of events, so the room always reflects the last event that was read.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::context::Context;
 use super::event::{Body, Event};
 
 /// The channel as the last event left it.
@@ -61,6 +60,11 @@ impl ChannelState {
         self.state().before_list
     }
 
+    /// Updates the state.
+    pub(super) fn observe(&self, event: &Event) {
+        self.state().apply(event);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // No code under this lock can panic halfway through a change, so poisoning is ignored.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -100,11 +104,6 @@ impl State {
             Body::Error { .. } => {}
         }
     }
-}
-
-/// Updates the room. The first handler of every event.
-pub(super) fn observe<S>(bot: Context<S>, event: Arc<Event>) {
-    bot.room().state().apply(&event);
 }
 
 #[cfg(test)]

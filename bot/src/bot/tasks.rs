@@ -7,18 +7,22 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use eitherway_layers::log::RateLimitedLog;
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{self, Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::context::Context;
 use super::dispatch::panic_message;
+use super::handlers;
 use super::troubles::FailureKind;
-use super::{handlers, troubles};
 use crate::op::{Op, RoseyClient};
 use eitherway::client::Stack;
+
+/// How often the bot checks whether a failure has stopped repeating.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How often the background tasks run. Zero disables a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +56,7 @@ pub(super) fn start<S: Stack<Op>>(
     tasks.spawn(every(intervals.messages, "messages", bot.clone(), stop.clone(), handlers::channel_messages));
     tasks.spawn(every(intervals.user_counts, "user counts", bot.clone(), stop.clone(), count_users));
     tasks.spawn(every(intervals.status, "status", bot.clone(), stop.clone(), handlers::heartbeat));
-    tasks.spawn(troubles::watch(bot.clone(), stop.clone()));
+    tasks.spawn(watch_failures(bot.clone(), stop.clone()));
     tasks
 }
 
@@ -91,5 +95,12 @@ async fn every<S, F>(
                 warn!(task = name, "a background task panicked and continues: {message}{more}");
             }
         }
+    }
+}
+
+/// Logs the summary of failures that have stopped, until `stop`.
+async fn watch_failures<S>(bot: Context<S>, stop: CancellationToken) {
+    while time::timeout(LOOK, stop.cancelled()).await.is_err() {
+        bot.troubles().rest(RateLimitedLog::over);
     }
 }

@@ -1,16 +1,7 @@
 //! Rate-limited warnings: a failure that repeats with every event is logged once, and then counted.
 
-use std::time::Duration;
-
 use eitherway_layers::log::{RateLimitedLog, Summary, Suppressed};
-use tokio::time;
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
-
-use super::context::Context;
-
-/// How often the bot checks whether a failure has stopped repeating.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Kinds of failure that may affect many events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,15 +75,10 @@ impl Troubles {
     }
 }
 
-/// Logs the summary of failures that have stopped, until `stop`.
-pub(super) async fn watch<S>(bot: Context<S>, stop: CancellationToken) {
-    while time::timeout(LOOK, stop.cancelled()).await.is_err() {
-        bot.troubles().rest(RateLimitedLog::over);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::time;
+
     use super::*;
     use crate::bot::event::Body;
     use crate::bot::testing::{MockStack, TestBot, join, line};

@@ -116,7 +116,7 @@ fn late(inbox: &InboxCounts) -> Option<String> {
 fn as_json(
     summary: &Summary,
     rows: &[Row],
-    outbox: Option<outbox::Report>,
+    outbox: Option<outbox::kept::Report>,
     inbox: Option<&InboxCounts>,
 ) -> serde_json::Value {
     serde_json::json!({"summary": summary, "operations": rows, "outbox": outbox, "nats": inbox})

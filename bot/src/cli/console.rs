@@ -4,6 +4,7 @@
 //! output that is closed ends nothing.
 
 use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use super::args::{Global, LogFormat};
-use super::exit::Exit;
+use super::exit::{Exit, Failure};
 use super::{logfile, secrets, shown};
 use eitherway::clock;
 
@@ -84,13 +85,13 @@ pub(super) fn say(text: impl AsRef<str>) {
         log_line(&logged("INFO", text, Map::new()));
     } else {
         let text = secrets::hide(&shown::lines(text));
-        logfile::append(&text);
+        append(&text);
         stderr(&text);
     }
 }
 
 /// Warns on stderr alone: about the file of the log.
-pub(super) fn warn(text: &str) {
+fn warn(text: &str) {
     if logs_json() {
         stderr(&logged("WARN", text, Map::new()));
     } else {
@@ -119,7 +120,7 @@ pub(super) fn ending(text: &str, exit: Exit, error: Option<String>, details: Val
 }
 
 /// Says why a command failed: as an object of results if those are JSON, as a line of the log if that is, else in words.
-pub(super) fn failure(message: &str, class: Option<&str>, code: &str, exit: u8) {
+fn failure(message: &str, class: Option<&str>, code: &str, exit: u8) {
     let message = secrets::hide(message);
     if RESULTS.load(Ordering::Relaxed) {
         let object = json!({"error": message, "class": class, "code": code, "exit": exit});
@@ -133,8 +134,18 @@ pub(super) fn failure(message: &str, class: Option<&str>, code: &str, exit: u8) 
         ));
     } else {
         let line = format!("rosey: {}", shown::lines(&message));
-        logfile::append(&line);
+        append(&line);
         stderr(&line);
+    }
+}
+
+impl Failure {
+    /// Says it on stderr: a sentence, or one object of JSON.
+    pub(super) fn report(&self) -> ExitCode {
+        let class = self.code.map(|code| code.class.as_str());
+        let code = self.code.map_or_else(|| self.exit.name(), |code| code.name);
+        failure(self.message(), class, code, self.exit.number());
+        self.exit.into()
     }
 }
 
@@ -154,6 +165,15 @@ pub(super) fn print_json(value: &impl serde::Serialize) {
     match serde_json::to_string(value) {
         Ok(text) => put(&shown::json(&text)),
         Err(e) => failure(&format!("the result is no JSON: {e}"), None, "failed", 1),
+    }
+}
+
+/// Prints a result: as JSON, or as this text.
+pub(super) fn show<T: serde::Serialize>(global: &Global, value: &T, text: impl FnOnce(&T) -> String) {
+    if global.json {
+        print_json(value);
+    } else {
+        print(text(value));
     }
 }
 
@@ -189,8 +209,13 @@ fn logged(level: &str, message: &str, more: Map<String, Value>) -> String {
     secrets::hide(&shown::json(&Value::Object(line).to_string()))
 }
 
+/// Writes a line to the file of the log; returns whether it is there.
+pub(super) fn append(line: &str) -> bool {
+    logfile::append(line, warn)
+}
+
 fn log_line(line: &str) {
-    logfile::append(line);
+    append(line);
     stderr(line);
 }
 

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use eitherway_layers::{Class, Classify};
 
-use super::console;
 use eitherway::error::{Cause, Code, Error};
 use eitherway::outbox::OutboxError;
 use eitherway::runtime::BuildError;
@@ -56,10 +55,10 @@ impl Exit {
 /// Why a command failed.
 #[derive(Debug)]
 pub(super) struct Failure {
-    exit: Exit,
+    pub(super) exit: Exit,
     message: String,
     /// Of the operation that failed, if it was one.
-    code: Option<Code>,
+    pub(super) code: Option<Code>,
 }
 
 impl Failure {
@@ -80,14 +79,6 @@ impl Failure {
     /// The sentence.
     pub(super) fn message(&self) -> &str {
         &self.message
-    }
-
-    /// Says it on stderr: a sentence, or one object of JSON.
-    pub(super) fn report(&self) -> ExitCode {
-        let class = self.code.map(|code| code.class.as_str());
-        let code = self.code.map_or_else(|| self.exit.name(), |code| code.name);
-        console::failure(&self.message, class, code, self.exit.number());
-        self.exit.into()
     }
 }
 

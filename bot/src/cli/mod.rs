@@ -5,16 +5,19 @@ mod advice;
 mod args;
 mod bot;
 mod causes;
+mod command;
 mod config;
 mod confirm;
 mod console;
 mod dead;
 mod demo;
+mod effective;
 mod environment;
 mod exit;
 mod files;
 mod keep;
 mod known;
+mod log;
 mod logfile;
 #[cfg(unix)]
 mod memory;
@@ -42,7 +45,7 @@ mod words;
 
 use std::process::ExitCode;
 
-use args::{Cli, Command};
+use command::{Cli, Command};
 use eitherway::hints::{self, Hints};
 use exit::{Exit, Failure};
 use resolved::{Resolved, Unresolved};
@@ -92,14 +95,14 @@ fn ended() -> ExitCode {
     let asked = (name == "config").then(|| configured.clone());
     let result = match (Resolved::of(&words, configured), asked) {
         (Err(Unresolved::Line { .. } | Unresolved::Values { .. }), Some(asked)) => {
-            settings::show(&words, asked)
+            effective::show(&words, asked)
         }
         (Err(unresolved), _) => return unresolved.report(),
         (Ok(resolved), asked) => {
             let Resolved { cli, source, settings } = resolved;
             console::speak_as(&cli.global, matches!(cli.command, Command::Demo(_)));
             reload::remember(&source, settings);
-            logfile::start(&cli.global, cli.command.log()).and_then(|()| {
+            log::start(&cli.global, cli.command.log()).and_then(|()| {
                 causes::of_panics();
                 if let Some(file) = &source.file {
                     tracing::debug!(file = %file.display(), "configuration");
@@ -108,7 +111,7 @@ fn ended() -> ExitCode {
                     caught.stay(&runtime);
                 }
                 match asked {
-                    Some(asked) => settings::show(&words, asked),
+                    Some(asked) => effective::show(&words, asked),
                     None => runtime.block_on(run(cli)),
                 }
             })

@@ -10,7 +10,7 @@ use tower::layer::layer_fn;
 use super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
 use super::exit::{Exit, Failure};
 use super::keep::KeepArgs;
-use super::outbox::Report;
+use super::outbox::kept::Report;
 use super::place::Place;
 use super::tally::PathStats;
 use crate::op::Op;

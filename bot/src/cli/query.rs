@@ -1,14 +1,11 @@
 //! The queries, for people: `rosey stats`, `rosey recent`, `rosey tell`.
 
-use serde::Serialize;
-
 use super::args::{Global, RecentArgs, StatsArgs, TellArgs};
-use super::console;
+use super::console::{self, show};
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
-use super::shown::clean;
+use super::shown::{clean, time};
 use crate::op::{ChannelStats, Line, Peak, RecentChat, RoseyClient, UserStats};
-use eitherway::clock;
 use eitherway::operation::Kind;
 
 pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Failure> {
@@ -73,15 +70,6 @@ pub(super) async fn tell(global: &Global, args: TellArgs) -> Result<Exit, Failur
     Ok(Exit::Ok)
 }
 
-/// Prints a result: as JSON, or as this text.
-pub(super) fn show<T: Serialize>(global: &Global, value: &T, text: impl FnOnce(&T) -> String) {
-    if global.json {
-        console::print_json(value);
-    } else {
-        console::print(text(value));
-    }
-}
-
 fn user_text(stats: &UserStats) -> String {
     let seen = |at: Option<i64>| at.map_or_else(|| "never".to_owned(), time);
     let total = stats.total_time_connected.unwrap_or(0);
@@ -120,30 +108,4 @@ fn channel_text(stats: &ChannelStats) -> String {
         ));
     }
     text
-}
-
-/// The end of the year 9999, in unix milliseconds.
-const LAST: i64 = 253_402_300_800_000;
-
-/// A unix second as a date and time of day, which says that it is UTC.
-pub(super) fn time(second: i64) -> String {
-    match second.checked_mul(1000) {
-        Some(millis) if (0..LAST).contains(&millis) => {
-            let whole = clock::rfc3339(millis).replace('T', " ");
-            format!("{} UTC", whole.trim_end_matches(".000Z"))
-        }
-        _ => format!("second {second}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_second_is_shown_as_its_date() {
-        assert_eq!(time(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!(time(1_700_000_000), "2023-11-14 22:13:20 UTC");
-        assert_eq!(time(i64::MAX), "second 9223372036854775807");
-    }
 }

@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::Level;
 
+use super::args::filter;
 use super::config::Source;
 use super::exit::{Exit, Failure};
-use super::logfile;
 use super::resolved::{Resolved, Unresolved};
 use super::settings::Setting;
 use super::words::Words;
+use super::{log, logfile};
 
 /// The options that take effect at once.
 const AT_RUN_TIME: [&str; 2] = ["log", "log-file"];
@@ -43,7 +44,7 @@ fn line(failure: &Failure) -> String {
 fn again() -> Result<(), Failure> {
     let resolved = Resolved::new(&Words::of_process()).map_err(Unresolved::into_failure)?;
     let global = &resolved.cli.global;
-    let filter = logfile::filter(global.log.as_deref().unwrap_or(resolved.cli.command.log()));
+    let filter = filter(global.log.as_deref().unwrap_or(resolved.cli.command.log()));
     let filter = filter.map_err(|why| Failure::new(Exit::Usage, why))?;
     let file = global.log_file.as_deref().map(logfile::open).transpose()?;
     let reopened = global.log_file.as_ref().map(|path| format!("logging to {}", path.display()));
@@ -87,7 +88,7 @@ fn again() -> Result<(), Failure> {
     if before {
         tracing::info!("{line}");
     }
-    logfile::exchange(filter);
+    log::exchange(filter);
     if !before {
         tracing::info!("{line}");
     }

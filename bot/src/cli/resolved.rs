@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 
-use super::args::Cli;
+use super::command::Cli;
 use super::config::{self, Source};
 use super::exit::{Exit, Failure};
 use super::settings::{self, Setting};

@@ -1,11 +1,6 @@
 //! `rosey serve`.
 
-use std::time::Duration;
-
-use clap::{ArgAction, Args, ValueEnum};
-
-use super::addresses::reply_prefixes;
-use super::args::{DatabaseArgs, ServeArgs, count, millis};
+use super::args::{DatabaseArgs, JetStreamArg, ServeArgs, ServiceArgs};
 use super::exit::{Exit, Failure};
 use super::namespaces::Wanted;
 use super::number::{counted, were};
@@ -14,46 +9,6 @@ use crate::op::Op;
 use eitherway::nats::NatsOptions;
 use eitherway::service::{self, JetStream, Served, ServiceOptions};
 use tokio_util::sync::CancellationToken;
-
-/// The database service's own.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Service")]
-pub(super) struct ServiceArgs {
-    /// Take events from a JetStream stream: they are kept there while no service runs, and acknowledged when they are
-    /// stored. `auto` does if the server has JetStream; `off` empties and deletes a stream of ours first
-    #[arg(long, env = "ROSEY_JETSTREAM", default_value = "auto", value_name = "WHEN")]
-    pub(super) jetstream: JetStreamArg,
-    /// How large the stream may grow, in bytes; events that do not fit go to the database directly [default: no limit of
-    /// our own]
-    #[arg(long, env = "ROSEY_STREAM_MAX_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(i64).range(1..))]
-    pub(super) stream_max_bytes: Option<i64>,
-    /// How long events wait that an instance took from the stream before it was killed, in milliseconds: then another
-    /// instance gets them
-    #[arg(long, env = "ROSEY_STREAM_ACK_WAIT_MS", default_value = "30000", value_name = "MS", value_parser = millis)]
-    pub(super) stream_ack_wait_ms: Duration,
-    /// Answer to subjects below this, too: several separated by commas, or the option several times. Without it answers go
-    /// to `_INBOX.>` alone. For clients whose inboxes have a name of their own; nothing but inboxes may lie there
-    #[arg(long, env = "ROSEY_REPLY_PREFIX", value_name = "PREFIX", value_parser = reply_prefixes)]
-    pub(super) reply_prefix: Vec<String>,
-    /// How many requests of one subject, and how many messages of the stream, are worked on at once; of each namespace,
-    /// where there are several
-    #[arg(long, env = "ROSEY_IN_FLIGHT", default_value = "1024", value_name = "N", value_parser = count)]
-    pub(super) in_flight: usize,
-    /// How much memory the requests may need that wait or are worked on; what comes beyond is dropped and counted, and its
-    /// clients take another path. Of each namespace, where there are several
-    #[arg(long, env = "ROSEY_REQUESTS_MIB", default_value = "32", value_name = "MIB", value_parser = count)]
-    pub(super) requests_mib: usize,
-    /// Start even if another kind of service answers on these subjects
-    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
-    pub(super) takeover: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum JetStreamArg {
-    Auto,
-    On,
-    Off,
-}
 
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let wanted = Wanted::by(&args)?;

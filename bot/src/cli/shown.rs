@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use eitherway::clock;
+
 /// Whether a terminal or a viewer takes the character for a command, or shows nothing at all for it: control characters
 /// of both sets, directions of writing, separators of lines, everything of no width.
 const fn is_hidden(c: char) -> bool {
@@ -74,6 +76,20 @@ pub(super) fn json(text: &str) -> String {
     shown
 }
 
+/// The end of the year 9999, in unix milliseconds.
+const LAST: i64 = 253_402_300_800_000;
+
+/// A unix second as a date and time of day, which says that it is UTC.
+pub(super) fn time(second: i64) -> String {
+    match second.checked_mul(1000) {
+        Some(millis) if (0..LAST).contains(&millis) => {
+            let whole = clock::rfc3339(millis).replace('T', " ");
+            format!("{} UTC", whole.trim_end_matches(".000Z"))
+        }
+        _ => format!("second {second}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +108,12 @@ mod tests {
         let shown = json(&value.to_string());
         assert_eq!(shown, r#"{"a\u0085":"\u001b\u007f\u009b\u200b\udb40\udc41é"}"#);
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
+    }
+
+    #[test]
+    fn a_second_is_shown_as_its_date() {
+        assert_eq!(time(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(time(1_700_000_000), "2023-11-14 22:13:20 UTC");
+        assert_eq!(time(i64::MAX), "second 9223372036854775807");
     }
 }

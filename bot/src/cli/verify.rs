@@ -6,7 +6,7 @@ use super::args::{DatabaseArgs, Global};
 use super::exit::{Exit, Failure};
 use super::number::are;
 use super::shown::clean;
-use super::{advice, console, query};
+use super::{advice, console};
 use eitherway::sql::{Finding, Verdict};
 
 pub(super) async fn run(global: &Global, database: DatabaseArgs) -> Result<Exit, Failure> {
@@ -21,7 +21,7 @@ pub(super) async fn run(global: &Global, database: DatabaseArgs) -> Result<Exit,
     let verdict = verdict?;
     let advice = advice::on(&verdict);
     let told = Told { verdict: &verdict, advice };
-    query::show(global, &told, text);
+    console::show(global, &told, text);
     if verdict.is_clean() {
         return Ok(Exit::Ok);
     }

@@ -5,7 +5,6 @@
 //! interest of its own callsite. It may return `true` where a dynamic filter rejects the event; the event
 //! itself makes the final decision.
 
-use super::TARGET;
 use tracing::{
     Level, Metadata,
     callsite::DefaultCallsite,
@@ -13,6 +12,9 @@ use tracing::{
     metadata,
     metadata::Kind,
 };
+
+/// The `tracing` target of all events of this crate, for filters: `RUST_LOG=eitherway_layers=debug`.
+pub const TARGET: &str = "eitherway_layers";
 
 /// The gate of one level of this crate's target.
 pub(super) struct Gate {

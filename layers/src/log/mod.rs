@@ -9,6 +9,7 @@ mod record;
 
 pub use self::{
     future::LogFuture,
+    gate::TARGET,
     layer::LogLayer,
     path_change::{Parts, PathChangeLog, PathChangeLogLayer, SwitchFuture, Whole},
     rate_limit::{RateLimitedLog, Summary, Suppressed},
@@ -21,9 +22,6 @@ use std::{
     task::{Context, Poll},
 };
 use tower_service::Service;
-
-/// The `tracing` target of all events of this crate, for filters: `RUST_LOG=eitherway_layers=debug`.
-pub const TARGET: &str = "eitherway_layers";
 
 /// Logs one event for every call, when it has ended.
 ///

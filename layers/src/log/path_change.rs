@@ -1,6 +1,6 @@
 //! Logs which path serves, whenever it changes.
 
-use super::TARGET;
+use super::gate::TARGET;
 use crate::{Class, Classify, ServedBy};
 use pin_project::pin_project;
 use std::{

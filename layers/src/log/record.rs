@@ -1,7 +1,7 @@
 //! The record of one call, and the event that it ends in.
 
 use super::{
-    TARGET, gate,
+    gate::{self, TARGET},
     rate_limit::{RateLimitedLog, Summary, Suppressed},
 };
 use crate::{Class, Failure, Label};

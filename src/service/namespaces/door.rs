@@ -14,8 +14,9 @@ use tokio::time;
 
 use crate::nats::names::Names;
 use crate::nats::{ConnectError, NatsOptions};
+use crate::service::connection::Carries;
 use crate::service::drain::drain_subscription;
-use crate::service::link::{Carries, Link};
+use crate::service::link::Link;
 use crate::service::stream::Api;
 use crate::service::subscription::flush_subscriptions;
 use crate::service::troubles::LogThrottle;

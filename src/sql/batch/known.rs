@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
+use super::plain;
 use super::rows::{self, Rows};
-use super::{Applied, BatchSql, Done, Outcome, REFUSED, Shared, hop, plain};
+use super::transaction::{Applied, BatchSql, Done, REFUSED, Shared, hop};
 use crate::store::queue::Write;
+use crate::store::writer::Outcome;
 
 /// What the ledger had of these before: their answers, and whether they stand there for something else. `$2` is
 /// `{"id": [operation, hash], …}`.

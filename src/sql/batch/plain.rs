@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 use tokio::time;
 
-use super::{Done, Failed, Outcome, REFUSED, Shared, hop};
+use super::transaction::{Done, Failed, REFUSED, Shared, hop};
 use crate::error::{Cause, Code};
 use crate::operation::{ApplyError, ApplyFn, Refusal, Spec, Tx};
 use crate::request::Head;
@@ -18,6 +18,7 @@ use crate::sql::error;
 use crate::sqlite::limit;
 use crate::store::queue::Write;
 use crate::store::text;
+use crate::store::writer::Outcome;
 
 /// How long one call may take: the database is locked meanwhile.
 const LONGEST: Duration = Duration::from_secs(5);

@@ -2,12 +2,14 @@
 //! for a parameter that is not bound, and none reads through a table that grows.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
 use super::known::PRIOR_ANSWERS;
+use super::strings::Strings;
 use super::*;
-use crate::operation::Operation;
+use crate::operation::{Operation, Persist};
 use crate::request::Request;
 use crate::sample::{Line, Sample as Op};
 use crate::sql::sqlite::{self, SqliteOptions};

@@ -89,3 +89,41 @@ async fn a_checkpoint_whose_time_comes_late_is_no_overwriting() {
     assert_eq!(difference(), Ok(Difference::Written));
     connection.close().await.expect("closed");
 }
+
+/// Between any two reads of a check the log may begin anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_sqlite_empties_while_it_is_checked_is_not_damaged() {
+    const ROUNDS: usize = 1000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("db");
+    let mut connection = crate::sqlite::connect::new(&path).await;
+    sqlx::raw_sql("CREATE TABLE t (n)").execute(&mut connection).await.expect("created");
+    let done = AtomicBool::new(false);
+    let work = async {
+        for _ in 0..ROUNDS {
+            let write =
+                "INSERT INTO t VALUES (zeroblob(9000)); DELETE FROM t; PRAGMA wal_checkpoint(TRUNCATE)";
+            sqlx::raw_sql(write).execute(&mut connection).await.expect("written");
+        }
+        done.store(true, Ordering::Release);
+    };
+    let checks = std::thread::scope(|scope| {
+        let checks = scope.spawn(|| check_until(&path, &done));
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
+        checks.join().expect("no damage")
+    });
+    assert!(checks > ROUNDS / 10, "only {checks}");
+    sqlx::Connection::close(connection).await.expect("closed");
+}
+
+fn check_until(path: &Path, done: &AtomicBool) -> usize {
+    let place = Place::new(path).expect("a place");
+    let mut checks = 0;
+    while !done.load(Ordering::Acquire) {
+        let (difference, now) = place.compare().expect("the files");
+        assert!(!matches!(difference, Difference::Log(_)), "{difference:?} at check {checks}");
+        place.settle(now);
+        checks += 1;
+    }
+    checks
+}

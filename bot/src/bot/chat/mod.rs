@@ -1,5 +1,6 @@
 //! Chat networks: a stream of events in, a voice out. One file or folder per network.
 
+mod error;
 pub mod jsonl;
 mod source;
 
@@ -10,7 +11,8 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::BoxStream;
 
 use super::event::Event;
-pub use source::{OpenError, Source};
+pub use error::OpenError;
+pub use source::Source;
 
 /// A connection to a chat network.
 pub trait Chat: Send {

@@ -1,7 +1,6 @@
-use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::error::{FORMS, OpenError};
 use super::{Chat, jsonl};
 
 /// A chat to open: the value of `--chat`.
@@ -20,43 +19,6 @@ pub enum Source {
     Jsonl(jsonl::Recording),
 }
 
-/// Why a chat could not be opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// The value does not name a chat.
-    Unclear {
-        /// The value.
-        source: String,
-        /// Why the value does not name a chat.
-        reason: String,
-    },
-    /// The file cannot be read.
-    Unreadable {
-        /// The path of the file.
-        path: PathBuf,
-        /// The I/O error.
-        error: std::io::Error,
-    },
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unclear { source, reason } => write!(f, "`{source}`: {reason}; {}", Source::FORMS),
-            Self::Unreadable { path, error } => write!(f, "cannot read {}: {error}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unclear { .. } => None,
-            Self::Unreadable { error, .. } => Some(error),
-        }
-    }
-}
-
 impl Source {
     /// Sets the channel's name as the source of ids, unless the value names a source itself. Events of two
     /// channels are then distinct even if they have the same id.
@@ -70,9 +32,7 @@ impl Source {
     }
 
     /// The supported forms, for people.
-    pub const FORMS: &'static str = "a chat is jsonl:FILE or jsonl:- (standard input), and may end in ?shift=now \
-                                     (a file's last event happens now) or ?speed=max|N (N times the recorded pace), \
-                                     or ?source=NAME (whose ids its lines have), joined by &";
+    pub const FORMS: &'static str = FORMS;
 
     /// Checks that the chat can be opened, without waiting for one that is written to later.
     ///

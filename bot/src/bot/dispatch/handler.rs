@@ -1,4 +1,4 @@
-//! The forms of functions that can be registered as a handler, synchronous and asynchronous.
+//! The forms of functions that can be registered as a handler, synchronous and asynchronous, and what they return.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,7 +6,33 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Context, Event, Flow, IntoOutcome, Outcome};
+use crate::bot::context::Context;
+use crate::bot::event::Event;
+
+/// Any error of a handler.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Whether the handlers after this one see the event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flow {
+    /// The handlers after this one run.
+    #[default]
+    Continue,
+    /// The handlers after this one do not run.
+    Stop,
+}
+
+/// The result of a handler.
+pub type Outcome = Result<Flow, BoxError>;
+
+/// What a handler may return: `()`, [`Flow`], or a `Result` of either.
+pub trait IntoOutcome {
+    /// Converts the return value into an outcome.
+    ///
+    /// # Errors
+    /// The handler's own error.
+    fn into_outcome(self) -> Outcome;
+}
 
 /// A function that handles events: `fn(Context<S>, Arc<Event>) -> R`, or the same `async`, where `R` is `()`,
 /// a [`Flow`] or a `Result` of either.
@@ -89,7 +115,7 @@ impl IntoOutcome for Flow {
 impl<T, E> IntoOutcome for Result<T, E>
 where
     T: IntoOutcome,
-    E: Into<super::BoxError>,
+    E: Into<BoxError>,
 {
     fn into_outcome(self) -> Outcome {
         self.map_err(Into::into)?.into_outcome()

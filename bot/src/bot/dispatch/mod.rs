@@ -20,32 +20,7 @@ use super::context::Context;
 use super::event::{Body, Event, Kind};
 use super::troubles::FailureKind;
 use handler::Registered;
-pub use handler::{Call, Handler, form};
-
-/// Any error of a handler.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Whether the handlers after this one see the event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Flow {
-    /// The handlers after this one run.
-    #[default]
-    Continue,
-    /// The handlers after this one do not run.
-    Stop,
-}
-
-/// The result of a handler.
-pub type Outcome = Result<Flow, BoxError>;
-
-/// What a handler may return: `()`, [`Flow`], or a `Result` of either.
-pub trait IntoOutcome {
-    /// Converts the return value into an outcome.
-    ///
-    /// # Errors
-    /// The handler's own error.
-    fn into_outcome(self) -> Outcome;
-}
+pub use handler::{BoxError, Call, Flow, Handler, IntoOutcome, Outcome, form};
 
 /// The handlers of every kind of event.
 ///

@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 
-use super::super::addresses::namespaces;
+use super::super::addresses::{namespaces, reply_prefixes};
 use super::super::keep::KeepArgs;
 use super::super::namespaces::NamespacesArgs;
 use super::super::outbox::OutboxArgs;
-use super::super::serve::ServiceArgs;
 use super::paths::{DatabaseArgs, NatsArgs, PathArgs};
-use super::values::millis;
+use super::values::{count, millis, yes_or_no};
 use crate::bot::chat::Source;
 use eitherway::stack::Queries;
 
@@ -39,6 +38,46 @@ pub(in crate::cli) struct ServeArgs {
     pub(in crate::cli) service: ServiceArgs,
     #[command(flatten)]
     pub(in crate::cli) namespaces: NamespacesArgs,
+}
+
+/// The database service's own.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Service")]
+pub(in crate::cli) struct ServiceArgs {
+    /// Take events from a JetStream stream: they are kept there while no service runs, and acknowledged when they are
+    /// stored. `auto` does if the server has JetStream; `off` empties and deletes a stream of ours first
+    #[arg(long, env = "ROSEY_JETSTREAM", default_value = "auto", value_name = "WHEN")]
+    pub(in crate::cli) jetstream: JetStreamArg,
+    /// How large the stream may grow, in bytes; events that do not fit go to the database directly [default: no limit of
+    /// our own]
+    #[arg(long, env = "ROSEY_STREAM_MAX_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(in crate::cli) stream_max_bytes: Option<i64>,
+    /// How long events wait that an instance took from the stream before it was killed, in milliseconds: then another
+    /// instance gets them
+    #[arg(long, env = "ROSEY_STREAM_ACK_WAIT_MS", default_value = "30000", value_name = "MS", value_parser = millis)]
+    pub(in crate::cli) stream_ack_wait_ms: Duration,
+    /// Answer to subjects below this, too: several separated by commas, or the option several times. Without it answers go
+    /// to `_INBOX.>` alone. For clients whose inboxes have a name of their own; nothing but inboxes may lie there
+    #[arg(long, env = "ROSEY_REPLY_PREFIX", value_name = "PREFIX", value_parser = reply_prefixes)]
+    pub(in crate::cli) reply_prefix: Vec<String>,
+    /// How many requests of one subject, and how many messages of the stream, are worked on at once; of each namespace,
+    /// where there are several
+    #[arg(long, env = "ROSEY_IN_FLIGHT", default_value = "1024", value_name = "N", value_parser = count)]
+    pub(in crate::cli) in_flight: usize,
+    /// How much memory the requests may need that wait or are worked on; what comes beyond is dropped and counted, and its
+    /// clients take another path. Of each namespace, where there are several
+    #[arg(long, env = "ROSEY_REQUESTS_MIB", default_value = "32", value_name = "MIB", value_parser = count)]
+    pub(in crate::cli) requests_mib: usize,
+    /// Start even if another kind of service answers on these subjects
+    #[arg(long, env = "ROSEY_TAKEOVER", value_parser = yes_or_no, action = ArgAction::SetTrue)]
+    pub(in crate::cli) takeover: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum JetStreamArg {
+    Auto,
+    On,
+    Off,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tracing_subscriber::EnvFilter;
+
 /// A mode as chmod takes it. The owner must be able to read and write.
 pub(in crate::cli) fn file_mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
@@ -39,4 +41,24 @@ pub(in crate::cli) fn yes_or_no(text: &str) -> Result<bool, String> {
         "0" | "false" | "no" | "off" | "n" | "f" | "" => Ok(false),
         _ => Err("yes or no (also true, false, on, off, 1, 0)".to_owned()),
     }
+}
+
+/// Reads `--log`.
+pub(in crate::cli) fn level(text: &str) -> Result<String, String> {
+    filter(text).map(|_| text.to_owned())
+}
+
+/// What `--log` means.
+pub(in crate::cli) fn filter(level: &str) -> Result<EnvFilter, String> {
+    // One word is a level for everything of ours; libraries keep quiet below warnings unless they are named, and the NATS
+    // client altogether: what happens to the connection is told by us, once.
+    let directives = match level {
+        "off" => level.to_owned(),
+        filter if filter.contains(['=', ',']) => filter.to_owned(),
+        level => format!("warn,async_nats=off,rosey={level},eitherway={level}"),
+    };
+    EnvFilter::try_new(directives).map_err(|_| {
+        "expected off, error, warn, info, debug or trace, or a filter such as eitherway=debug,rosey=info"
+            .to_owned()
+    })
 }

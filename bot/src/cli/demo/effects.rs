@@ -5,12 +5,9 @@ use std::collections::BTreeMap;
 use sqlx::SqlitePool;
 
 use super::super::exit::{Exit, Failure};
-use super::expected::Expected;
+use super::expected::{Effect, Expected};
 use crate::op::{HighWater, MessageLog, OutboundEnqueue, OutboundMarkSent, UserCount, UserJoined, UserLeft};
 use eitherway::operation::Definition;
-
-/// What one operation leaves: whose, when (unix milliseconds, or 0 where the recording does not say it), what.
-pub(super) type Effect = (String, i64, String);
 
 /// What an operation must leave.
 pub(super) struct ExpectedEffects<'a> {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::effects::Effect;
+/// What one operation leaves: whose, when (unix milliseconds, or 0 where the recording does not say it), what.
+pub(super) type Effect = (String, i64, String);
 
 /// What a recording holds.
 #[derive(Debug, Default)]

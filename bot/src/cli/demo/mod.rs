@@ -15,8 +15,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use self::effects::Effect;
-use self::expected::Expected;
+use self::expected::{Effect, Expected};
 use self::feed::Feed;
 use self::outcome::{Outcome, Report};
 use self::process::Server;
@@ -27,7 +26,7 @@ use self::watch::Watch;
 use super::args::{DemoArgs, Global};
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
-use super::{console, query, signals};
+use super::{console, signals};
 use crate::op::{Op, RoseyClient};
 use eitherway::operation::Kind;
 use eitherway::sql::{self, SqlService};
@@ -66,7 +65,7 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
         console::say(format!("Database and logs are in {}.", dir.display()));
     }
     let (exit, json, text) = played?;
-    query::show(global, &json, |_| text);
+    console::show(global, &json, |_| text);
     match exit {
         Exit::Ok => Ok(exit),
         exit => Err(Failure::new(exit, "the demo did not end as it must; what is wrong is on stdout")),

@@ -8,8 +8,8 @@ use sqlx::{AssertSqlSafe, SqlitePool};
 
 use super::super::exit::{Exit, Failure};
 use super::super::tally::Row;
-use super::effects::{self, Difference, Effect};
-use super::expected::Expected;
+use super::effects::{self, Difference};
+use super::expected::{Effect, Expected};
 use crate::op::Op;
 use eitherway::operation::{Operation, Spec};
 

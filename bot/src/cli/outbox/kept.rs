@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::super::args::PathArgs;
 use super::super::exit::Failure;
 use super::super::number::{counted, wait};
+use super::super::shown;
 use super::args::OutboxArgs;
-use super::clock_time;
-
 use crate::op::Op;
+use eitherway::clock;
 use eitherway::outbox::{Counts, OutboxService, Replayed};
 use eitherway::runtime::Drained;
 
@@ -88,4 +88,9 @@ impl Report {
         }
         Some(line)
     }
+}
+
+/// Unix milliseconds as a date and time of day.
+pub(super) fn clock_time(at: i64) -> String {
+    shown::time(clock::seconds(at))
 }

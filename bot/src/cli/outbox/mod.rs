@@ -1,7 +1,7 @@
 //! The outbox on the command line: of a bot that runs, and `rosey outbox`.
 
 mod args;
-mod kept;
+pub(super) mod kept;
 mod retry;
 
 use std::path::Path;
@@ -11,15 +11,15 @@ use super::exit::{Exit, Failure};
 use super::number::{counted, wait, were};
 use super::paths::Paths;
 use super::shown::clean;
-use super::{confirm, console, query};
+use super::{confirm, console};
 use crate::op::Op;
-use eitherway::clock;
 use eitherway::outbox::{
     self, Listing, OutboxError, OutboxOptions, OutboxService, ReplayPass, Replayer, Which,
 };
 
 pub(super) use args::{OutboxArgs, OutboxCommand, USUAL};
-pub(super) use kept::{Report, open};
+use kept::clock_time;
+pub(super) use kept::open;
 
 pub(super) async fn run(global: &Global, args: OutboxCommand) -> Result<Exit, Failure> {
     let args = args.spelled_out();
@@ -40,7 +40,7 @@ pub(super) async fn run(global: &Global, args: OutboxCommand) -> Result<Exit, Fa
         Err(OutboxError::Missing { .. }) => return Ok(show_missing(global, file)),
         listing => listing?,
     };
-    query::show(global, &listing, text);
+    console::show(global, &listing, text);
     Ok(Exit::Ok)
 }
 
@@ -49,7 +49,7 @@ fn show_missing(global: &Global, file: &Path) -> Exit {
     let listing = Listing { file: file.display().to_string(), ..Listing::default() };
     let mut json = serde_json::json!(listing);
     json["missing"] = json["file"].take();
-    query::show(global, &json, |_| {
+    console::show(global, &json, |_| {
         text(&Listing { file: format!("{} (there is no such file)", file.display()), ..Listing::default() })
     });
     Exit::Ok
@@ -82,7 +82,7 @@ async fn replay(global: &Global, file: &Path, args: &OutboxCommand) -> Result<Ex
     let stopped = stopped.as_ref().map(ToString::to_string);
     let json = serde_json::json!({"replayed": replayed, "refused": refused, "expired": expired, "waiting": waiting,
                                   "stopped": stopped});
-    query::show(global, &json, |_| {
+    console::show(global, &json, |_| {
         let mut text =
             format!("{replayed} replayed, {refused} refused, {expired} expired, {waiting} waiting");
         if let Some(cause) = &stopped {
@@ -124,7 +124,7 @@ async fn discard(global: &Global, file: &Path, which: Which, yes: bool) -> Resul
     let dropped = outbox.discard(which).await;
     outbox.close().await;
     let dropped = dropped.map_err(|cause| Failure::of(Exit::Unserved, &cause))?;
-    query::show(global, &serde_json::json!({"dropped": dropped}), |_| {
+    console::show(global, &serde_json::json!({"dropped": dropped}), |_| {
         format!("{} dropped from {}", counted(dropped, "operation"), clean(&file.display().to_string()))
     });
     Ok(Exit::Ok)
@@ -155,9 +155,4 @@ fn text(listing: &Listing) -> String {
         ));
     }
     text
-}
-
-/// Unix milliseconds as a date and time of day.
-fn clock_time(at: i64) -> String {
-    query::time(clock::seconds(at))
 }

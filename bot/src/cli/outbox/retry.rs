@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::super::args::Global;
+use super::super::console;
 use super::super::exit::{Exit, Failure};
 use super::super::number::{wait, were};
-use super::super::query;
 use super::super::shown::clean;
 use super::args::OutboxCommand;
 use crate::op::Op;
@@ -20,7 +20,7 @@ pub(super) async fn run(global: &Global, file: &Path, args: &OutboxCommand) -> R
     outbox.close().await;
     let (Retried { waiting, too_old }, missing) = retried?;
     let json = serde_json::json!({"waiting": waiting, "too_old": too_old, "missing": missing});
-    query::show(global, &json, |_| {
+    console::show(global, &json, |_| {
         let mut text = format!("{} again", wait(waiting, "operation"));
         if waiting > 0 {
             text.push_str(": the next start of the bot replays them, or `rosey outbox --replay`");

@@ -1,0 +1,46 @@
+//! Why a chat could not be opened.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The supported forms of a chat, for people.
+pub(super) const FORMS: &str = "a chat is jsonl:FILE or jsonl:- (standard input), and may end in ?shift=now \
+                                     (a file's last event happens now) or ?speed=max|N (N times the recorded pace), \
+                                     or ?source=NAME (whose ids its lines have), joined by &";
+
+/// Why a chat could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The value does not name a chat.
+    Unclear {
+        /// The value.
+        source: String,
+        /// Why the value does not name a chat.
+        reason: String,
+    },
+    /// The file cannot be read.
+    Unreadable {
+        /// The path of the file.
+        path: PathBuf,
+        /// The I/O error.
+        error: std::io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unclear { source, reason } => write!(f, "`{source}`: {reason}; {}", FORMS),
+            Self::Unreadable { path, error } => write!(f, "cannot read {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unclear { .. } => None,
+            Self::Unreadable { error, .. } => Some(error),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The command line: its commands, and the help of each.
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use super::args::{
+    BotArgs, ConfigArgs, DatabaseArgs, DemoArgs, Global, RecentArgs, SendArgs, ServeArgs, StatsArgs,
+    TellArgs, UpArgs,
+};
+use super::dead::DeadArgs;
+use super::outbox::OutboxCommand;
+use super::send::operations_help;
+
+const ABOUT: &str = "A chat bot's memory: every operation goes over NATS, falls back to the database, and takes \
+                     effect exactly once.";
+
+const AFTER: &str = "\
+Start here:
+  rosey up --chat jsonl:-          bot and database in one process; uses NATS if it answers
+  rosey serve                      the database service, on nats://127.0.0.1:4222 and rosey.db
+  rosey send user_joined '{\"username\":\"alice\"}'      one operation, e.g. to try a service
+  rosey stats                      what the database knows of the channel
+
+Configuration; the first of these that is set wins:
+  1. the option                    --nats-url nats://host
+  2. its environment variable      ROSEY_NATS_URL=nats://host
+  3. NATS_URL or DATABASE_URL
+  4. a line of the file            nats-url = \"nats://host\"
+  5. the default
+The file is the one that --config names, else ./rosey.toml if it exists. Lines in a table
+[bot] are for `rosey bot` alone. A blank variable or line counts as unset. `rosey config`
+prints the values in force and where each came from, or everything that is wrong.
+
+Output: results on stdout; everything else on stderr. With --json a failure is the last
+line of stderr, one object {error, class, code, exit}; `up`, `serve` and `bot` end with a
+line of JSON there (stdout is the chat's).
+
+Signals: SIGINT and SIGTERM drain and end; a second one ends at once. SIGHUP makes `up`,
+`serve` and `bot` reload the configuration (log and log-file take effect at once) and
+reopen the log file; it ends every other command, as usual.
+
+Exit codes:
+  0 done
+  1 the outcome is bad: `verify` found something, the bot or the service lost something
+  2 usage or configuration
+  3 the operation was refused
+  4 no path could serve it
+  5 the service must not start here";
+
+const SERVE: &str = "\
+Examples:
+  rosey serve                                      nats://127.0.0.1:4222 and ./rosey.db
+  rosey serve --nats-url tls://user:password@host --database-url sqlite:///var/lib/rosey/rosey.db
+  rosey serve --keep chat=150h,history=30d         what is removed when it is old
+  rosey serve --namespaces-dir /var/lib/rosey      every NAME.db there is a namespace
+  rosey config serve                               what is in force, without starting it
+
+The database is created if it does not exist. Several services may share one database. Ctrl-C
+finishes the requests in flight and ends; a second Ctrl-C ends at once.";
+
+const DEAD: &str = "\
+Examples:
+  rosey dead list                                  the newest ones, with the reason of each
+  rosey dead show 7                                headers and payload of number 7
+  rosey dead retry 7 8                             apply them again: each takes effect at most once
+  rosey dead drop 7                                remove number 7 for good
+  rosey dead drop --all --yes                      remove all without asking
+
+Works on the database file, also while a service runs on it.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "rosey", version, about = ABOUT, after_help = AFTER, propagate_version = true, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Bot and database service in one process, with one writer
+    Up(UpArgs),
+    /// The database service: takes operations from NATS, applies each once, answers after the commit
+    #[command(after_help = SERVE)]
+    Serve(ServeArgs),
+    /// The bot: events of a chat in, operations out
+    Bot(BotArgs),
+    /// Send one operation through the stack; prints the answer, the path that served it, and the time it took
+    #[command(after_help = operations_help())]
+    Send(SendArgs),
+    /// What is known of the channel, or of a user
+    Stats(StatsArgs),
+    /// The newest lines of the channel
+    Recent(RecentArgs),
+    /// Leave a message for a user, delivered at the next join; or for the whole channel
+    Tell(TellArgs),
+    /// Events that wait in the outbox for a path to return, and events that were refused. List, replay or drop them
+    Outbox(OutboxCommand),
+    /// Recompute everything that is derived from baseline and events, and report differences: exit 1 if there are any.
+    /// Only reads; safe while a service is running
+    Verify(DatabaseArgs),
+    /// Dead letters: messages that could not be understood or applied. List them, apply them again, or drop them
+    #[command(after_help = DEAD)]
+    Dead(DeadArgs),
+    /// Play a whole session on real processes while one thing after another breaks; ends in a table and a verdict
+    Demo(DemoArgs),
+    /// Print the options in force and where each came from, with secrets hidden
+    Config(ConfigArgs),
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// The command line as it is understood: an option of a command may also stand after its subcommand.
+    pub(super) fn usual() -> clap::Command {
+        Self::command().mut_subcommands(|command| {
+            if !command.has_subcommands() {
+                return command;
+            }
+            // Those that say what is done belong to the command alone: the rest has a variable.
+            command.mut_args(|arg| {
+                let everywhere = arg.get_long().is_some() && arg.get_env().is_some();
+                if everywhere { arg.global(true) } else { arg }
+            })
+        })
+    }
+}
+
+impl Command {
+    /// The default log level: commands that run for long log what they do.
+    pub(super) fn log(&self) -> &'static str {
+        usual_log(match self {
+            Self::Up(_) => "up",
+            Self::Serve(_) => "serve",
+            Self::Bot(_) => "bot",
+            Self::Demo(_) => "demo",
+            _ => "",
+        })
+    }
+}
+
+/// What the command of this name logs by default.
+pub(super) fn usual_log(command: &str) -> &'static str {
+    match command {
+        "up" | "serve" | "bot" => "info",
+        "demo" => "warn",
+        _ => "off",
+    }
+}

@@ -1,0 +1,40 @@
+//! Whether the log of a database cannot be moved into the file.
+
+use std::time::{Duration, Instant};
+
+use super::holders;
+use crate::sqlite::place::Place;
+
+/// The log may be this much longer than what was moved into the file: twice as long as it gets by itself.
+const LONG: u64 = 64 << 20;
+/// For so long: a query may be slow.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Since when the log is too long.
+#[derive(Debug, Default)]
+pub(super) struct Backlog(Option<Instant>);
+
+impl Backlog {
+    /// What is to be said of the log now.
+    pub(super) fn look(&mut self, place: &Place) -> Option<String> {
+        let Some(bytes) = place.backlog().filter(|bytes| *bytes > LONG) else {
+            self.0 = None;
+            return None;
+        };
+        let since = self.0.get_or_insert_with(Instant::now).elapsed();
+        (since >= PATIENCE).then(|| {
+            let readers = holders::of_readers(place.index());
+            let (file, index) = (place.said().display(), place.index().display());
+            let who = if readers.is_empty() {
+                format!("a transaction that is open for reading (fuser {index} lists who may have it)")
+            } else {
+                format!("a transaction that is open for reading in {}", readers.join(", "))
+            };
+            format!(
+                "{who} keeps the log of the database, {file}-wal, from being moved into it: {} MiB wait there, and all that \
+                 is written makes it longer. End that transaction, or that program",
+                bytes >> 20
+            )
+        })
+    }
+}
