@@ -3,6 +3,7 @@
 use tokio::task::JoinSet;
 use tower::Layer;
 use tower::layer::util::{Identity, Stack as Layers};
+use tracing::Instrument;
 
 use super::observer::Observer;
 use super::paths::{Connected, NatsPath, Opens, OutboxPath, StorePath};
@@ -203,7 +204,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
             });
         }
         let mut tasks = JoinSet::new();
-        tasks.spawn(observer.clone().run());
+        tasks.spawn(observer.clone().run().in_current_span());
         let parts = Parts {
             gate: built.gate,
             circuits: built.circuits,

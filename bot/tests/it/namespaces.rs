@@ -689,6 +689,17 @@ async fn an_outbox_is_kept_for_one_namespace_and_an_old_one_for_none() {
         let ran = run(&[&bot, more].concat()).await;
         assert_eq!(ran.code, code, "{more:?}: {}", ran.all());
         assert_eq!(ran.err.contains("kept for the namespace lounge"), code == Some(2), "{}", ran.err);
+        let named =
+            ran.err.lines().any(|line| line.contains("end of input") && line.ends_with(" namespace=lounge"));
+        assert_eq!(named, code == Some(0), "{}", ran.err);
+    }
+    let ran = run(&["outbox", "--outbox", &file]).await;
+    assert!(ran.out.contains("(namespace lounge): 0 waiting"), "{}", ran.all());
+    for (file, name) in
+        [(&file, "lounge".into()), (&path("old").display().to_string(), serde_json::Value::Null)]
+    {
+        let ran = run(&["outbox", "--outbox", file, "--json"]).await;
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&ran.out).unwrap()["namespace"], name);
     }
     let ran = run(&["outbox", "--replay", "--no-nats", "--database-url", "x.db", "--outbox", &file]).await;
     assert_eq!(ran.code, Some(2), "{}", ran.all());
