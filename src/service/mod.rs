@@ -27,6 +27,7 @@ mod drain;
 mod file;
 mod handle;
 mod instance;
+mod introductions;
 mod lanes;
 mod layered;
 mod link;
@@ -67,6 +68,7 @@ use connection::Connection;
 use counters::Counters;
 pub use counters::Served;
 use instance::Instance;
+use introductions::Siblings;
 use layered::Layered;
 use link::Link;
 pub use namespaces::{Namespaces, serve_namespaces};
@@ -101,6 +103,8 @@ struct Shared<O, D> {
     /// The stream that events come from, if they do.
     stream: Option<Declaration>,
     in_flight: usize,
+    /// The other services of this process, if there may be some.
+    siblings: Option<Siblings>,
     replies: Replies,
     instance: Arc<Instance>,
     /// Whether another kind of service may be there.
@@ -192,9 +196,15 @@ where
     L: Layer<D, Service: Stack<O>>,
 {
     let counters = Arc::new(Counters::new(O::SPECS.len()));
-    let room = Room::new(options.bytes, None);
+    let part = Part { room: Room::new(options.bytes, None), siblings: None };
     let span = options.namespace.or(&nats.namespace)?.span();
-    serve_within(nats, db, options, (counters, room), ready, shutdown).instrument(span).await
+    serve_within(nats, db, options, (counters, part), ready, shutdown).instrument(span).await
+}
+
+/// The part of a process that is one service's.
+struct Part {
+    room: Room,
+    siblings: Option<Siblings>,
 }
 
 /// The same, counted and bounded by what the caller has, in the span of the caller.
@@ -202,7 +212,7 @@ async fn serve_within<O, D, L>(
     nats: NatsOptions,
     db: D,
     options: ServiceOptions<L>,
-    (counters, room): (Arc<Counters>, Room),
+    (counters, part): (Arc<Counters>, Part),
     ready: impl FnOnce() + Send,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Served, ServeError>
@@ -217,7 +227,7 @@ where
     let db = Layered::new(db, stack);
     let lasting = Lasting {
         counters,
-        room,
+        part,
         notices: Arc::default(),
         troubles: Arc::new(LogThrottle::new(O::NAMES)),
         instance: Arc::new(Instance::new(db.shown())),

@@ -12,9 +12,9 @@ use tokio_util::task::TaskTracker;
 use super::link::{Carries, Link};
 use super::stream::{Api, Declaration, Plan};
 use super::tasks::{Earlier, Tasks};
-use super::waiting::Room;
 use super::{
-    Counters, Instance, LogThrottle, Mode, Notices, Progress, Replies, ServeError, ServiceOptions, Shared,
+    Counters, Instance, LogThrottle, Mode, Notices, Part, Progress, Replies, ServeError, ServiceOptions,
+    Shared,
 };
 use crate::nats::NatsOptions;
 use crate::nats::names::Names;
@@ -30,7 +30,7 @@ pub(super) struct Lasting {
     pub(super) progress: Arc<Progress>,
     pub(super) replies: Replies,
     pub(super) names: Arc<Names>,
-    pub(super) room: Room,
+    pub(super) part: Part,
 }
 
 /// A service.
@@ -187,7 +187,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         api: &Api,
         stop: &CancellationToken,
     ) -> Arc<Shared<O, D>> {
-        let Lasting { counters, notices, troubles, instance, progress, replies, names, room } = &self.lasting;
+        let Lasting { counters, notices, troubles, instance, progress, replies, names, part } = &self.lasting;
         let busy = TaskTracker::new();
         busy.close();
         Arc::new(Shared {
@@ -200,11 +200,12 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             api: api.clone(),
             stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
             in_flight: self.options.in_flight,
+            siblings: part.siblings.clone(),
             replies: replies.clone(),
             instance: Arc::clone(instance),
             takeover: self.options.takeover,
             foreign: AtomicBool::new(false),
-            room: room.clone(),
+            room: part.room.clone(),
             notices: Arc::clone(notices),
             progress: Arc::clone(progress),
             troubles: Arc::clone(troubles),

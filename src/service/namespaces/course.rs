@@ -20,7 +20,7 @@ use crate::service::counters::{Counters, Served};
 use crate::service::options::{ServeError, ServiceOptions};
 use crate::service::replies::Replies;
 use crate::service::waiting::Room;
-use crate::service::{check, peers, serve_within};
+use crate::service::{Part, check, peers, serve_within};
 use crate::store::{Store, Stores};
 
 /// The pause before one that cannot be served is tried again, first and longest.
@@ -250,12 +250,15 @@ where
         let finish = CancellationToken::new();
         let (ready, mut is_ready) = oneshot::channel::<()>();
         let nats = host.nats.clone().namespace(self.names.namespace.clone());
-        let room = Room::new(host.options.service.bytes, Some(Arc::clone(&host.pool)));
+        let part = Part {
+            room: Room::new(host.options.service.bytes, Some(Arc::clone(&host.pool))),
+            siblings: Some(host.siblings.clone()),
+        };
         let serving = serve_within::<O, _, _>(
             nats,
             store.clone(),
             host.options.service.clone().namespace(self.names.namespace.clone()),
-            (Arc::clone(&counters), room),
+            (Arc::clone(&counters), part),
             move || {
                 let _ = ready.send(());
             },
