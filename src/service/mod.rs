@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod at_work;
 mod barrier;
 mod begin;
 mod beside;
@@ -63,6 +64,7 @@ use tokio_util::task::TaskTracker;
 use tower::Layer;
 use tracing::Instrument;
 
+use at_work::AtWork;
 pub use check::{check, check_for, reply_prefix};
 use connection::Connection;
 use counters::Counters;
@@ -103,6 +105,8 @@ struct Shared<O, D> {
     /// The stream that events come from, if they do.
     stream: Option<Declaration>,
     in_flight: usize,
+    /// What may be worked on at once beside other services of this process.
+    at_work: AtWork,
     /// The other services of this process, if there may be some.
     siblings: Option<Siblings>,
     replies: Replies,
@@ -196,7 +200,7 @@ where
     L: Layer<D, Service: Stack<O>>,
 {
     let counters = Arc::new(Counters::new(O::SPECS.len()));
-    let part = Part { room: Room::new(options.bytes, None), siblings: None };
+    let part = Part { room: Room::new(options.bytes, None), at_work: AtWork::default(), siblings: None };
     let span = options.namespace.or(&nats.namespace)?.span();
     serve_within(nats, db, options, (counters, part), ready, shutdown).instrument(span).await
 }
@@ -204,6 +208,7 @@ where
 /// The part of a process that is one service's.
 struct Part {
     room: Room,
+    at_work: AtWork,
     siblings: Option<Siblings>,
 }
 

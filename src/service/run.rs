@@ -200,6 +200,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             api: api.clone(),
             stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
             in_flight: self.options.in_flight,
+            at_work: part.at_work.clone(),
             siblings: part.siblings.clone(),
             replies: replies.clone(),
             instance: Arc::clone(instance),

@@ -468,6 +468,43 @@ async fn a_hundred_namespaces_share_a_process_and_do_not_notice_the_broken_one()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_that_is_flooded_and_locked_leaves_the_others_their_places() {
+    let server = NatsServer::start().await;
+    // Half of them is common; of the other half each has as many.
+    let options = ["--namespaces-open", "2", "--namespaces-in-flight", "64"];
+    let (own, common, sent) = (16, 32, 300);
+    let folder = Folder::serve(&server, &["lounge", "den"], &options).await;
+    let (lounge, den) = (client(&server, "lounge").await, client(&server, "den").await);
+    for nats in [&lounge, &den] {
+        tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
+    }
+    let file = SqliteConnectOptions::new().filename(folder.path("lounge"));
+    let mut lock = file.busy_timeout(LIMIT).connect().await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut lock).await.unwrap();
+    let peer = Peer::connect(&server).await;
+    for n in 0..sent {
+        // Nobody waits for them: they are tried for as long as it takes.
+        peer.publish("lounge.rosey.db.user.joined", format!(r#"{{"username":"user{n}"}}"#)).await;
+    }
+    let begun = || async {
+        let stats = peer.request("$SRV.STATS.lounge-rosey-db", "").await.json();
+        let all = stats["endpoints"].as_array().unwrap().iter();
+        all.map(|endpoint| endpoint["num_requests"].as_u64().unwrap()).sum::<u64>()
+    };
+    wait_until("it works on what it may", || async { begun().await >= own + common }).await;
+    let db = nats_within(&den, LIMIT);
+    for n in 0..100 {
+        let reply = db.call(UserJoined { username: format!("user{n}") }).await.unwrap();
+        assert_eq!(reply.via, Via::NATS);
+    }
+    assert_eq!(begun().await, own + common);
+    lock.close().await.unwrap();
+    wait_until("all is applied", || async { folder.applied("lounge").await == sent }).await;
+    assert_eq!(folder.applied("den").await, 100);
+    folder.process.terminate_and_log().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_that_nobody_needs_is_closed_and_whatever_comes_opens_it_again() {
     for jetstream in ["off", "on"] {
         let w = Durable::new().await;

@@ -252,6 +252,7 @@ where
         let nats = host.nats.clone().namespace(self.names.namespace.clone());
         let part = Part {
             room: Room::new(host.options.service.bytes, Some(Arc::clone(&host.pool))),
+            at_work: host.at_work.part(),
             siblings: Some(host.siblings.clone()),
         };
         let serving = serve_within::<O, _, _>(

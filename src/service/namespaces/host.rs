@@ -22,6 +22,7 @@ use crate::namespace::Namespace;
 use crate::nats::NatsOptions;
 use crate::nats::names::Names;
 use crate::operation::Operation;
+use crate::service::at_work::Total;
 use crate::service::counters::Served;
 use crate::service::introductions::{Introductions, Siblings};
 use crate::service::link::Link;
@@ -49,6 +50,7 @@ pub(super) struct Host<O, S, L> {
     pub(super) stores: S,
     pub(super) options: Namespaces<L>,
     pub(super) pool: Arc<Pool>,
+    pub(super) at_work: Total,
     pub(super) siblings: Siblings,
     pub(super) turns: Semaphore,
     pub(super) states: Arc<States>,
@@ -115,6 +117,7 @@ where
     let host = Arc::new(Host {
         nats,
         stores,
+        at_work: Total::new(options.in_flight, options.most_open),
         siblings,
         pool: Arc::new(Pool::new(options.bytes, options.most_open)),
         turns: Semaphore::new(TURNS),
