@@ -505,6 +505,29 @@ async fn a_namespace_that_is_flooded_and_locked_leaves_the_others_their_places()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_waits_for_is_applied_once_in_every_moment_of_opening_and_closing() {
+    let server = NatsServer::start().await;
+    let options = ["--namespaces-idle-ms", "100", "--jetstream", "off"];
+    let folder = Folder::serve(&server, &["lounge"], &options).await;
+    let peer = Peer::connect(&server).await;
+    let mut sent = 0;
+    for round in 1..=3 {
+        while folder.said("lounge", "serving url") < round {
+            for _ in 0..20 {
+                sent += 1;
+                let payload = format!(r#"{{"username":"user{sent}"}}"#);
+                peer.publish("lounge.rosey.db.user.joined", payload).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        wait_until("it is closed", || async { folder.said("lounge", CLOSED) == round }).await;
+    }
+    assert_eq!(folder.applied("lounge").await, sent);
+    assert_eq!(folder.number("lounge", "SELECT count(*) FROM presence").await, sent);
+    folder.process.terminate_and_log().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_that_nobody_needs_is_closed_and_whatever_comes_opens_it_again() {
     for jetstream in ["off", "on"] {
         let w = Durable::new().await;

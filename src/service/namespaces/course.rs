@@ -232,12 +232,8 @@ where
         };
         let Some(opened) = self.open(door).await else { return Ok(Ended::Stopped) };
         let store = opened?;
-        let client = door.link().client;
-        for message in door.stop_listening().await {
-            self.hold(message, &client).await;
-        }
         let ended = self.serve(&store, door).await;
-        if ended.is_err() {
+        if ended.is_err() && !door.listens() {
             door.listen().await;
         }
         store.close().await;
@@ -279,8 +275,17 @@ where
                 Ok(()) = &mut is_ready, if !serves => {
                     (serves, since) = (true, Instant::now());
                     host.states.opens(&self.names.namespace);
+                    // Both have listened until now, and each message has come to one of them.
+                    let client = door.link().client;
+                    for message in door.stop_listening().await {
+                        self.hold(message, &client).await;
+                    }
                     let stored = door.api().stream(&self.names.stream).await.is_ok();
                     self.held.forward(&self.names, &door.link().client, stored).await;
+                }
+                message = door.next(), if !serves => {
+                    let client = door.link().client;
+                    self.hold(message, &client).await;
                 }
                 _ = look.tick(), if serves && ended.is_none() => {
                     let now = counters.wanted();
