@@ -106,7 +106,7 @@ impl Namespace {
         if self.is_none() {
             tracing::Span::none()
         } else {
-            tracing::error_span!("namespace", namespace = %self)
+            tracing::error_span!(parent: None, "namespace", namespace = %self)
         }
     }
 

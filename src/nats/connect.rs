@@ -18,6 +18,7 @@ use super::failure::{Failure, refuses_us};
 use super::inbox::Inbox;
 use super::look::Look;
 use super::names::Names;
+use super::patience::Patience;
 use super::probe::Probe;
 use super::reconnect::{Refusals, ShortOnes};
 use super::status::Health;
@@ -45,6 +46,7 @@ pub struct NatsOptions {
     queue: usize,
     pub(super) inbox_prefix: Option<String>,
     pub(super) recognition: Duration,
+    pub(super) ping_timeout: Duration,
     pub(super) future_tolerance: Duration,
     pub(super) past_tolerance: Duration,
 }
@@ -59,6 +61,7 @@ impl fmt::Debug for NatsOptions {
             .field("queue", &self.queue)
             .field("inbox_prefix", &self.inbox_prefix)
             .field("recognition", &self.recognition)
+            .field("ping_timeout", &self.ping_timeout)
             .field("future_tolerance", &self.future_tolerance)
             .field("past_tolerance", &self.past_tolerance)
             .finish()
@@ -68,6 +71,8 @@ impl fmt::Debug for NatsOptions {
 impl NatsOptions {
     /// How long recognition may take, by default.
     pub const RECOGNITION: Duration = Duration::from_secs(2);
+    /// How long a ping may take on a fast link, by default: a service that is only busy does not count as gone.
+    pub const PING_TIMEOUT: Duration = Duration::from_millis(600);
 
     /// The usual options for this address, or for several separated by commas. It may hold user and password.
     pub fn new(url: impl Into<String>) -> Self {
@@ -79,6 +84,7 @@ impl NatsOptions {
             queue: 8192,
             inbox_prefix: None,
             recognition: Self::RECOGNITION,
+            ping_timeout: Self::PING_TIMEOUT,
             future_tolerance: Head::AHEAD,
             past_tolerance: Head::BEHIND,
         }
@@ -99,6 +105,10 @@ impl NatsOptions {
         /// How long it may take to recognise the service: an answer to its ping, over a way of which nothing is known yet.
         /// Connecting may take half of it, and a second at least. Default: [`RECOGNITION`](Self::RECOGNITION).
         recognition: Duration,
+        /// How long the service may take to answer a ping before it counts as gone and what waits for it is released; on a slow
+        /// link longer, up to `recognition`. Longer than that, it is the time of each ping. Default:
+        /// [`PING_TIMEOUT`](Self::PING_TIMEOUT).
+        ping_timeout: Duration,
         /// How far in the future an operation may claim to have happened; one that claims more is refused, and not sent. The
         /// same as the service's, so that it takes what is sent. Default: [`Head::AHEAD`].
         future_tolerance: Duration,
@@ -214,7 +224,8 @@ pub(super) async fn start(
     ended: CancellationToken,
 ) -> Result<(Client, Arc<Inbox>, Arc<Health>), ConnectError> {
     let (tx, events) = mpsc::unbounded_channel();
-    let (shown, recognition) = (redact(&options.url), options.recognition);
+    let shown = redact(&options.url);
+    let patience = Patience::new(options.recognition, options.ping_timeout);
     let client = options
         .connect(move |event| {
             // The receiver ends with the service: then no task needs the event.
@@ -237,7 +248,7 @@ pub(super) async fn start(
     let span = names.namespace.span();
     tokio::spawn(listen.instrument(span.clone()));
     let probe =
-        Probe::new(client.clone(), Arc::clone(names), Arc::clone(&inbox), Arc::clone(&health), recognition);
+        Probe::new(client.clone(), Arc::clone(names), Arc::clone(&inbox), Arc::clone(&health), patience);
     tokio::spawn(probe.run(ended).instrument(span));
     Ok((client, inbox, health))
 }

@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-/// The shortest limit, so that a service that is only busy does not count as gone.
-const LEAST: Duration = Duration::from_millis(600);
-
 /// The limit of the next ping, derived from the pings before it.
 #[derive(Debug)]
 pub(super) struct Patience {
+    /// The shortest limit, so that a service that is only busy does not count as gone.
+    least: Duration,
     /// The longest limit.
     most: Duration,
     /// The quickest answer on this connection.
@@ -18,8 +17,8 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn new(most: Duration) -> Self {
-        Self { most: most.max(LEAST), best: None, silent: 0 }
+    pub(super) fn new(most: Duration, least: Duration) -> Self {
+        Self { least, most: most.max(least), best: None, silent: 0 }
     }
 
     /// Resets for a new connection or another service: the round-trip time is unknown.
@@ -32,7 +31,7 @@ impl Patience {
     /// be slow.
     pub(super) fn limit(&self) -> Duration {
         let usual = self.best.map_or(self.most, |best| best * 4);
-        usual.clamp(LEAST, self.most).saturating_mul(1 << self.silent.min(8)).min(self.most)
+        usual.clamp(self.least, self.most).saturating_mul(1 << self.silent.min(8)).min(self.most)
     }
 
     /// Records how long an answer took, or that none came.
@@ -50,13 +49,15 @@ impl Patience {
 mod tests {
     use super::*;
 
+    const LEAST: Duration = ms(600);
+
     const fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
     }
 
     #[test]
     fn the_limit_follows_the_way_and_stays_within_its_bounds() {
-        let mut patience = Patience::new(ms(2000));
+        let mut patience = Patience::new(ms(2000), LEAST);
         assert_eq!(patience.limit(), ms(2000), "nothing is known of the way");
         patience.learn(Some(ms(1)));
         assert_eq!(patience.limit(), LEAST);
@@ -73,6 +74,6 @@ mod tests {
         patience.begin();
         patience.learn(Some(ms(10)));
         assert_eq!(patience.limit(), LEAST);
-        assert_eq!(Patience::new(ms(1)).limit(), LEAST);
+        assert_eq!(Patience::new(ms(1), LEAST).limit(), LEAST);
     }
 }

@@ -72,7 +72,7 @@ impl Probe {
         names: Arc<Names>,
         inbox: Arc<Inbox>,
         health: Arc<Health>,
-        recognition: Duration,
+        patience: Patience,
     ) -> Self {
         Self {
             client,
@@ -80,7 +80,7 @@ impl Probe {
             look: format!("$JS.API.STREAM.INFO.{}", names.stream).into(),
             nobody: names.own("nobody").into(),
             names,
-            patience: Patience::new(recognition),
+            patience,
             inbox,
             health,
             unanswered: 0,

@@ -131,8 +131,8 @@ pub(super) async fn holding(options: &OutboxOptions) -> Result<SqliteConnection,
     connect::writing(options.path(), Duration::from_millis(400), options.synchronous).connect().await
 }
 
-/// A connection that only reads, beside the process that holds the outbox.
-pub(super) async fn read(path: &Path) -> Result<SqliteConnection, OutboxError> {
+/// A connection that only reads, beside the process that holds the outbox, and the namespace that the file is kept for.
+pub(super) async fn read(path: &Path) -> Result<(SqliteConnection, Namespace), OutboxError> {
     if !path.exists() {
         return Err(OutboxError::Missing { path: path.to_owned() });
     }
@@ -140,10 +140,11 @@ pub(super) async fn read(path: &Path) -> Result<SqliteConnection, OutboxError> {
     look(path)?;
     let connected = connect::reading(path, Duration::from_secs(2)).connect().await;
     let mut connection = connected.map_err(|error| OutboxError::of_sqlite(path, error))?;
-    if is_there(path, &mut connection).await?.is_none() {
+    let Some(version) = is_there(path, &mut connection).await? else {
         return Err(OutboxError::Missing { path: path.to_owned() });
-    }
-    Ok(connection)
+    };
+    let namespace = kept_for(path, &mut connection, version).await?;
+    Ok((connection, namespace))
 }
 
 /// The version of what is there; none, if it has no tables yet.

@@ -23,6 +23,8 @@ const REFUSALS: &str = "SELECT id, operation, occurred_at, aside_at, code, reaso
 pub struct Listing {
     /// The file.
     pub file: String,
+    /// The namespace whose events it keeps, if there is one.
+    pub namespace: Option<String>,
     /// Events that are going to be offered again.
     pub waiting: u64,
     /// Events that the database refused.
@@ -72,9 +74,10 @@ pub struct Refusal {
 /// # Errors
 /// When there is none, or it cannot be read.
 pub async fn list(path: &Path) -> Result<Listing, OutboxError> {
-    let mut connection = file::read(path).await?;
-    let listing = read(path, &mut connection).await;
-    listing.map_err(|error| OutboxError::of_sqlite(path, error))
+    let (mut connection, namespace) = file::read(path).await?;
+    let listing = read(path, &mut connection).await.map_err(|error| OutboxError::of_sqlite(path, error))?;
+    let namespace = (!namespace.is_none()).then(|| namespace.to_string());
+    Ok(Listing { namespace, ..listing })
 }
 
 async fn read(path: &Path, connection: &mut SqliteConnection) -> Result<Listing, sqlx::Error> {

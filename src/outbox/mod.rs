@@ -37,6 +37,7 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tower::Service;
+use tracing::Instrument;
 
 pub use counts::{Counts, Retried, Which};
 pub use error::OutboxError;
@@ -111,7 +112,7 @@ impl<O> OutboxService<O> {
         let (published, counts) = watch::channel(Counts { waiting, refused, expired, bytes });
         let namespace = opened.namespace.clone();
         let (items, queue) = mpsc::channel(options.queue);
-        tokio::spawn(writer::run(opened, options.clone(), published, queue));
+        tokio::spawn(writer::run(opened, options.clone(), published, queue).in_current_span());
         let shared = Shared { items, counts, options: options.clone(), namespace };
         Ok(Self { shared: Arc::new(shared), operation: PhantomData })
     }

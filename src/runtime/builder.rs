@@ -3,6 +3,7 @@
 use tokio::task::JoinSet;
 use tower::Layer;
 use tower::layer::util::{Identity, Stack as Layers};
+use tracing::Instrument;
 
 use super::error::BuildError;
 use super::observer::Observer;
@@ -182,7 +183,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
             });
         }
         let mut tasks = JoinSet::new();
-        tasks.spawn(observer.clone().run());
+        tasks.spawn(observer.clone().run().in_current_span());
         let parts = Parts {
             gate: built.gate,
             circuits: built.circuits,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::{self, Instant};
+use tracing::Instrument;
 
 use crate::client::Stack;
 use crate::operation::Operation;
@@ -27,7 +28,7 @@ impl Replay {
         let replayer = Replayer::new(outbox.clone(), stack);
         let (wake, (stop, mut stopped), (tell, done)) =
             (replayer.wake(), watch::channel(None), watch::channel(None));
-        tokio::spawn(async move {
+        let offering = async move {
             let mut told = stopped.clone();
             replayer.run(async move { drop(told.wait_for(Option::is_some).await) }).await;
             let last = *stopped.borrow_and_update();
@@ -45,7 +46,8 @@ impl Replay {
                 let _ = time::timeout_at(deadline, round).await;
             }
             let _ = tell.send(Some(replayer.done()));
-        });
+        };
+        tokio::spawn(offering.in_current_span());
         Self { stop, done, wake }
     }
 

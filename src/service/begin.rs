@@ -183,14 +183,16 @@ pub(super) async fn plan<D: Instances>(
     options: &ServiceOptions,
     denied: impl Fn() -> bool + Send + Sync,
 ) -> Result<Plan, ServeError> {
-    match peers::other_kinds(names, client).await {
+    // Side by side: where a namespace is listened to already, each takes its time.
+    let (found, running) =
+        tokio::join!(peers::other_kinds(names, client), peers::ours(names, client, database, own));
+    match found {
         Err(neighbour @ ServeError::Neighbour { .. }) if options.takeover => {
             tracing::warn!("taking over: {neighbour}");
         }
         found => found?,
     }
-    let running = peers::ours(names, client, database, own).await?;
-    declaration.plan(names, client, api, options.jetstream, running, denied).await
+    declaration.plan(names, client, api, options.jetstream, running?, denied).await
 }
 
 /// Declares the stream, if there is to be one. Where a limit forbids it, events come without, and why is a notice.

@@ -13,16 +13,15 @@ use std::time::Duration;
 use async_nats::{HeaderMap, Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 
 use super::instance::Who;
+use super::introductions::{Info, Siblings};
 use super::peers::who_subject;
 use super::received::UpTo;
 use super::{ServeError, Shared, server_time};
 use crate::hints::option;
-use crate::nats::names::Names;
 use crate::nats::tokens::Tokens;
 use crate::nats::{stored, wire};
 use crate::operation::{Kind, Operation};
@@ -124,7 +123,11 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
         asked: None,
         shared: Arc::clone(&shared),
     };
-    let mut round = 0_u64;
+    // One of many begins at a moment of its own.
+    let mut round = match beside.siblings() {
+        1 => 0,
+        crowd => uuid::Uuid::new_v4().as_u64_pair().0 % (2 * crowd),
+    };
     while !shared.stop.is_cancelled() {
         shared.instance.enrol(&shared.db).await;
         let now = *shared.connection.borrow();
@@ -166,7 +169,7 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
             let reply = self.reply_to(Asked::Time);
             let _ = client.publish_with_reply(question, reply, "".into()).await;
         }
-        if !round.is_multiple_of(2) {
+        if !round.is_multiple_of(2 * self.siblings()) {
             return;
         }
         if !denied {
@@ -185,7 +188,7 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
                 }
             }
         }
-        if !micro_denied && round.is_multiple_of(2 * self.crowded()) {
+        if self.shared.siblings.is_none() && !micro_denied && round.is_multiple_of(2 * self.crowded()) {
             let reply = self.reply_to(Asked::Info);
             let _ = client.publish_with_reply("$SRV.INFO", reply, "".into()).await;
         }
@@ -195,6 +198,11 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
     /// namespaces hears more of the others than of anything else.
     const fn crowded(&self) -> u64 {
         1 + (self.crowd / CROWD) as u64
+    }
+
+    /// How many times more seldom it is looked what answers, because others in this process look as well.
+    fn siblings(&self) -> u64 {
+        self.shared.siblings.as_ref().map_or(1, Siblings::crowd)
     }
 
     /// Hears what is answered until it is time to look at it; true when the service is told to stop. What peers send to this
@@ -232,7 +240,8 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
             match *asked {
                 Asked::Info => {
                     crowd += 1;
-                    if let Some(name) = foreign_service(&self.shared.names, &answer) {
+                    if let Some(name) = Info::read(&answer).and_then(|info| info.foreign(&self.shared.names))
+                    {
                         note(&mut self.named, name, now);
                     }
                 }
@@ -264,10 +273,17 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
         if crowd > 0 {
             self.crowd = crowd;
         }
-        for found in [&mut self.kinds, &mut self.databases] {
-            found.retain(|_, at| at.elapsed() < COUNTS);
+        let found = self.shared.siblings.as_ref().map(|siblings| Arc::clone(&siblings.found.borrow()));
+        for info in found.iter().flat_map(|found| found.iter()) {
+            if let Some(name) = info.foreign(&self.shared.names) {
+                note(&mut self.named, name, now);
+            }
         }
-        let counts = COUNTS.saturating_mul(u32::try_from(self.crowded()).unwrap_or(u32::MAX));
+        let counts = |times: u64| COUNTS.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX));
+        let (seldom, counts) = (counts(self.siblings()), counts(self.crowded()));
+        for found in [&mut self.kinds, &mut self.databases] {
+            found.retain(|_, at| at.elapsed() < seldom);
+        }
         self.named.retain(|_, at| at.elapsed() < counts);
         self.copies.retain(|_, (_, at)| at.elapsed() < COUNTS);
         self.received(&others);
@@ -410,67 +426,5 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
 fn note(found: &mut Found, key: String, now: Instant) {
     if found.len() < NAMED || found.contains_key(&key) {
         found.insert(key, now);
-    }
-}
-
-/// A service as it introduces itself, as far as it matters here.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Info {
-    name: String,
-    id: String,
-    metadata: Option<HashMap<String, String>>,
-    endpoints: Vec<Endpoint>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Endpoint {
-    subject: String,
-}
-
-/// The name of a service that is not ours, and has endpoints on our subjects.
-fn foreign_service(names: &Names, answer: &Message) -> Option<String> {
-    let info: Info = serde_json::from_slice(&answer.payload).ok()?;
-    let ours = info.name == names.micro
-        && info.metadata.is_some_and(|metadata| metadata.contains_key("database_id"));
-    let on_ours =
-        |endpoint: &Endpoint| names.operations().any(|(_, _, subject)| covers(&endpoint.subject, subject));
-    let first = info.endpoints.iter().find(|endpoint| on_ours(endpoint))?;
-    let short = |text: &str| text.chars().filter(|c| !c.is_control()).take(64).collect::<String>();
-    (!ours).then(|| format!("{} {} on {}", short(&info.name), short(&info.id), short(&first.subject)))
-}
-
-/// Whether a subscription to `pattern` gets what is sent to `subject`.
-fn covers(pattern: &str, subject: &str) -> bool {
-    let (mut patterns, mut tokens) = (pattern.split('.'), subject.split('.'));
-    loop {
-        match (patterns.next(), tokens.next()) {
-            (None, None) => return true,
-            (Some(">"), Some(_)) => return true,
-            (Some(pattern), Some(token)) if pattern == "*" || pattern == token => {}
-            _ => return false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::covers;
-
-    #[test]
-    fn a_pattern_covers_what_its_subscription_gets() {
-        for (pattern, covered) in [
-            ("shop.db.user.joined", true),
-            ("shop.db.user.*", true),
-            ("shop.>", true),
-            ("*.db.*.joined", true),
-            ("shop.db.user", false),
-            ("shop.db.user.joined.>", false),
-            ("shop.db.*", false),
-            ("", false),
-        ] {
-            assert_eq!(covers(pattern, "shop.db.user.joined"), covered, "{pattern}");
-        }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::at_work::Place;
 use super::peers::who_subject;
 use super::taken::{Serves, Taken};
 use super::waiting::AT_WORK;
@@ -97,16 +98,16 @@ async fn run<O: Operation, D: Store<O>>(
     serves: Serves,
     mut queue: mpsc::Receiver<Taken>,
 ) {
-    let (mut working, mut bytes) = (FuturesUnordered::new(), 0);
+    let (mut working, mut bytes, mut next) = (FuturesUnordered::new(), 0, None);
     loop {
         let room = working.len() < shared.in_flight.max(1) && bytes < AT_WORK;
         tokio::select! {
             biased;
             Some(cost) = working.next() => bytes -= cost,
-            taken = queue.recv(), if room => match taken {
-                Some(taken) => {
+            taken = begin(&shared, serves, &mut queue, &mut next), if room => match taken {
+                Some((taken, place)) => {
                     bytes += taken.place.cost();
-                    working.push(work(&shared, serves, taken));
+                    working.push(work(&shared, serves, taken, place));
                 }
                 None => break,
             },
@@ -115,8 +116,31 @@ async fn run<O: Operation, D: Store<O>>(
     while working.next().await.is_some() {}
 }
 
+/// The next message, as soon as it may be worked on; none at the end. Cancel safe: it stays in `next`. What is no operation waits
+/// for none.
+async fn begin<O, D>(
+    shared: &Shared<O, D>,
+    serves: Serves,
+    queue: &mut mpsc::Receiver<Taken>,
+    next: &mut Option<Taken>,
+) -> Option<(Taken, Option<Place>)> {
+    if next.is_none() {
+        *next = Some(queue.recv().await?);
+    }
+    let place = match serves {
+        Serves::Operation(_) => Some(shared.at_work.enter().await),
+        _ => None,
+    };
+    next.take().map(|taken| (taken, place))
+}
+
 /// Works on one message; returns how many bytes it took.
-async fn work<O: Operation, D: Store<O>>(shared: &Shared<O, D>, serves: Serves, taken: Taken) -> usize {
+async fn work<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
+    serves: Serves,
+    taken: Taken,
+    _place: Option<Place>,
+) -> usize {
     let cost = taken.place.cost();
     match serves {
         Serves::Operation(index) => handle::operation(shared, index, taken).await,

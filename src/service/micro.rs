@@ -86,6 +86,9 @@ async fn answer<O: Operation, D: Store<O>>(
             () = shared.stop.cancelled() => return,
         };
         let Some(question) = question else { return };
+        if shared.siblings.as_ref().is_some_and(|siblings| siblings.asked(&question)) {
+            continue;
+        }
         reply(&shared, &card, verb, question).await;
     }
 }

@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod at_work;
 mod barrier;
 mod begin;
 mod beside;
@@ -28,6 +29,7 @@ mod events;
 mod file;
 mod handle;
 mod instance;
+mod introductions;
 mod lanes;
 mod layered;
 mod link;
@@ -62,10 +64,12 @@ use std::sync::Arc;
 use tower::Layer;
 use tracing::Instrument;
 
+use at_work::AtWork;
 pub use check::{check, check_for, reply_prefix};
 use counters::Counters;
 pub use counters::Served;
 use instance::Instance;
+use introductions::Siblings;
 use layered::Layered;
 pub use namespaces::{Namespaces, serve_namespaces};
 use notices::Notices;
@@ -108,9 +112,16 @@ where
     L: Layer<D, Service: Stack<O>>,
 {
     let counters = Arc::new(Counters::new(O::SPECS.len()));
-    let room = Room::new(options.bytes, None);
+    let part = Part { room: Room::new(options.bytes, None), at_work: AtWork::default(), siblings: None };
     let span = options.namespace.or(&nats.namespace)?.span();
-    serve_within(nats, db, options, (counters, room), ready, shutdown).instrument(span).await
+    serve_within(nats, db, options, (counters, part), ready, shutdown).instrument(span).await
+}
+
+/// The part of a process that is one service's.
+struct Part {
+    room: Room,
+    at_work: AtWork,
+    siblings: Option<Siblings>,
 }
 
 /// The same, counted and bounded by what the caller has, in the span of the caller.
@@ -118,7 +129,7 @@ async fn serve_within<O, D, L>(
     nats: NatsOptions,
     db: D,
     options: ServiceOptions<L>,
-    (counters, room): (Arc<Counters>, Room),
+    (counters, part): (Arc<Counters>, Part),
     ready: impl FnOnce() + Send,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Served, ServeError>
@@ -133,7 +144,7 @@ where
     let db = Layered::new(db, stack);
     let lasting = Lasting {
         counters,
-        room,
+        part,
         notices: Arc::default(),
         troubles: Arc::new(LogThrottle::new(O::NAMES)),
         instance: Arc::new(Instance::new(db.shown())),

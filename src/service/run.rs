@@ -13,9 +13,9 @@ use super::connection::Carries;
 use super::link::Link;
 use super::stream::{Api, Declaration, Plan};
 use super::tasks::{Earlier, Tasks};
-use super::waiting::Room;
 use super::{
-    Counters, Instance, LogThrottle, Mode, Notices, Progress, Replies, ServeError, ServiceOptions, Shared,
+    Counters, Instance, LogThrottle, Mode, Notices, Part, Progress, Replies, ServeError, ServiceOptions,
+    Shared,
 };
 use crate::nats::NatsOptions;
 use crate::nats::names::Names;
@@ -31,7 +31,7 @@ pub(super) struct Lasting {
     pub(super) progress: Arc<Progress>,
     pub(super) replies: Replies,
     pub(super) names: Arc<Names>,
-    pub(super) room: Room,
+    pub(super) part: Part,
 }
 
 /// A service.
@@ -188,7 +188,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         api: &Api,
         stop: &CancellationToken,
     ) -> Arc<Shared<O, D>> {
-        let Lasting { counters, notices, troubles, instance, progress, replies, names, room } = &self.lasting;
+        let Lasting { counters, notices, troubles, instance, progress, replies, names, part } = &self.lasting;
         let busy = TaskTracker::new();
         busy.close();
         Arc::new(Shared {
@@ -201,11 +201,13 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             api: api.clone(),
             stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
             in_flight: self.options.in_flight,
+            at_work: part.at_work.clone(),
+            siblings: part.siblings.clone(),
             replies: replies.clone(),
             instance: Arc::clone(instance),
             takeover: self.options.takeover,
             foreign: AtomicBool::new(false),
-            room: room.clone(),
+            room: part.room.clone(),
             notices: Arc::clone(notices),
             progress: Arc::clone(progress),
             troubles: Arc::clone(troubles),

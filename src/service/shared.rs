@@ -9,9 +9,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::at_work::AtWork;
 use super::connection::Connection;
 use super::counters::{Counters, Served};
 use super::instance::Instance;
+use super::introductions::Siblings;
 use super::link::Link;
 use super::notices::Notices;
 use super::progress::Progress;
@@ -39,6 +41,10 @@ pub(super) struct Shared<O, D> {
     /// The stream that events come from, if they do.
     pub(super) stream: Option<Declaration>,
     pub(super) in_flight: usize,
+    /// What may be worked on at once beside other services of this process.
+    pub(super) at_work: AtWork,
+    /// The other services of this process, if there may be some.
+    pub(super) siblings: Option<Siblings>,
     pub(super) replies: Replies,
     pub(super) instance: Arc<Instance>,
     /// Whether another kind of service may be there.

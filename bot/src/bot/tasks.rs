@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::{self, Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use tracing::warn;
 
 use super::context::Context;
@@ -53,10 +54,14 @@ pub(super) fn start<S: Stack<Op>>(
     stop: &CancellationToken,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(every(intervals.messages, "messages", bot.clone(), stop.clone(), handlers::channel_messages));
-    tasks.spawn(every(intervals.user_counts, "user counts", bot.clone(), stop.clone(), count_users));
-    tasks.spawn(every(intervals.status, "status", bot.clone(), stop.clone(), handlers::heartbeat));
-    tasks.spawn(watch_failures(bot.clone(), stop.clone()));
+    let messages =
+        every(intervals.messages, "messages", bot.clone(), stop.clone(), handlers::channel_messages);
+    tasks.spawn(messages.in_current_span());
+    let user_counts = every(intervals.user_counts, "user counts", bot.clone(), stop.clone(), count_users);
+    tasks.spawn(user_counts.in_current_span());
+    let status = every(intervals.status, "status", bot.clone(), stop.clone(), handlers::heartbeat);
+    tasks.spawn(status.in_current_span());
+    tasks.spawn(watch_failures(bot.clone(), stop.clone()).in_current_span());
     tasks
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::args::{BotArgs, ChatArgs};
 use super::exit::{Exit, Failure};
@@ -18,7 +19,12 @@ use super::{console, outbox, signals};
 use crate::bot::{Bot, Progress, Summary};
 use eitherway::nats::InboxCounts;
 
-pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(args: BotArgs) -> Result<Exit, Failure> {
+    let span = args.paths.span();
+    over_paths(args).instrument(span).await
+}
+
+async fn over_paths(mut args: BotArgs) -> Result<Exit, Failure> {
     args.paths.queries = args.chat.queries.into();
     if args.paths.no_nats {
         // Beside a service, the service removes what is old.

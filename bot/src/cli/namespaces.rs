@@ -35,6 +35,10 @@ pub(super) struct NamespacesArgs {
     /// How many there may be, open or not. One more is not served
     #[arg(long, env = "ROSEY_NAMESPACES_MOST", default_value = "1000", value_name = "N", value_parser = count)]
     namespaces_most: usize,
+    /// How many requests and messages of all of them are worked on at once, beside --in-flight for each. Half of it is divided
+    /// among those that may be open, so that none is without
+    #[arg(long, env = "ROSEY_NAMESPACES_IN_FLIGHT", default_value = "4096", value_name = "N", value_parser = count)]
+    namespaces_in_flight: usize,
     /// How much memory the requests of all of them may need together. Half of it is divided among those that may be open, so
     /// that none is without
     #[arg(long, env = "ROSEY_NAMESPACES_MIB", default_value = "256", value_name = "MIB", value_parser = count)]
@@ -120,6 +124,7 @@ impl NamespacesArgs {
         options.idle = self.namespaces_idle_ms;
         options.most = self.namespaces_most;
         options.most_open = self.namespaces_open;
+        options.in_flight = self.namespaces_in_flight;
         options.bytes = self.namespaces_mib.saturating_mul(1 << 20);
         let needed = DESCRIPTORS.0 + DESCRIPTORS.1 * self.namespaces_open.min(self.namespaces_most) as u64;
         if let Some(allowed) = descriptors(needed).filter(|allowed| *allowed < needed) {

@@ -14,6 +14,7 @@ use super::outbox::kept::Report;
 use super::place::Place;
 use super::tally::PathStats;
 use crate::op::Op;
+use eitherway::Namespace;
 use eitherway::client::Db;
 use eitherway::error::{Cause, Code};
 use eitherway::nats::{InboxCounts, NatsOptions, NatsService, Status};
@@ -181,6 +182,11 @@ impl DatabaseArgs {
 }
 
 impl PathArgs {
+    /// What the log says of the namespace.
+    pub(super) fn span(&self) -> tracing::Span {
+        self.namespace.as_ref().map_or_else(tracing::Span::none, Namespace::span)
+    }
+
     /// For a service in the same namespace.
     pub(super) fn service_options(&self) -> NatsOptions {
         self.nats.options("rosey-serve").namespace(self.namespace.clone().unwrap_or_default())

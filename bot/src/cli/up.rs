@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::args::UpArgs;
 use super::exit::{Exit, Failure};
@@ -39,7 +40,7 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     let outbox = outbox::open(&args.outbox, &args.paths).await?;
     let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone()), outbox).await?;
     if args.paths.no_nats {
-        let exit = bot::chat(&args.chat, mode, &paths, shutdown).await;
+        let exit = bot::chat(&args.chat, mode, &paths, shutdown).instrument(args.paths.span()).await;
         paths.close().await;
         return exit;
     }
@@ -51,7 +52,7 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     let (exit, served) = tokio::select! {
         // The service ends before the bot only when it must not start.
         served = &mut service => (None, served),
-        exit = bot::chat(&args.chat, mode, &paths, shutdown) => {
+        exit = bot::chat(&args.chat, mode, &paths, shutdown).instrument(args.paths.span()) => {
             paths.applied().await;
             bot_ended.cancel();
             (Some(exit), service.await)

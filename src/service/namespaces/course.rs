@@ -20,7 +20,7 @@ use crate::service::counters::{Counters, Served};
 use crate::service::options::{ServeError, ServiceOptions};
 use crate::service::replies::Replies;
 use crate::service::waiting::Room;
-use crate::service::{check, peers, serve_within};
+use crate::service::{Part, check, peers, serve_within};
 use crate::store::{Store, Stores};
 
 /// The pause before one that cannot be served is tried again, first and longest.
@@ -232,12 +232,8 @@ where
         };
         let Some(opened) = self.open(door).await else { return Ok(Ended::Stopped) };
         let store = opened?;
-        let client = door.link().client;
-        for message in door.stop_listening().await {
-            self.hold(message, &client).await;
-        }
         let ended = self.serve(&store, door).await;
-        if ended.is_err() {
+        if ended.is_err() && !door.listens() {
             door.listen().await;
         }
         store.close().await;
@@ -250,12 +246,16 @@ where
         let finish = CancellationToken::new();
         let (ready, mut is_ready) = oneshot::channel::<()>();
         let nats = host.nats.clone().namespace(self.names.namespace.clone());
-        let room = Room::new(host.options.service.bytes, Some(Arc::clone(&host.pool)));
+        let part = Part {
+            room: Room::new(host.options.service.bytes, Some(Arc::clone(&host.pool))),
+            at_work: host.at_work.part(),
+            siblings: Some(host.siblings.clone()),
+        };
         let serving = serve_within::<O, _, _>(
             nats,
             store.clone(),
             host.options.service.clone().namespace(self.names.namespace.clone()),
-            (Arc::clone(&counters), room),
+            (Arc::clone(&counters), part),
             move || {
                 let _ = ready.send(());
             },
@@ -275,8 +275,17 @@ where
                 Ok(()) = &mut is_ready, if !serves => {
                     (serves, since) = (true, Instant::now());
                     host.states.opens(&self.names.namespace);
+                    // Both have listened until now, and each message has come to one of them.
+                    let client = door.link().client;
+                    for message in door.stop_listening().await {
+                        self.hold(message, &client).await;
+                    }
                     let stored = door.api().stream(&self.names.stream).await.is_ok();
                     self.held.forward(&self.names, &door.link().client, stored).await;
+                }
+                message = door.next(), if !serves => {
+                    let client = door.link().client;
+                    self.hold(message, &client).await;
                 }
                 _ = look.tick(), if serves && ended.is_none() => {
                     let now = counters.wanted();

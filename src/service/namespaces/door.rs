@@ -133,6 +133,11 @@ impl Listening {
         self.subscribers = Some(all);
     }
 
+    /// Whether it listens, as far as there is a connection.
+    pub(super) const fn listens(&self) -> bool {
+        self.subscribers.is_some()
+    }
+
     /// Waits until the server has taken note of it, if there is one.
     pub(super) async fn flush_subscriptions(&self) {
         let link = self.link();

@@ -22,7 +22,9 @@ use crate::namespace::Namespace;
 use crate::nats::NatsOptions;
 use crate::nats::names::Names;
 use crate::operation::Operation;
+use crate::service::at_work::Total;
 use crate::service::counters::Served;
+use crate::service::introductions::{Introductions, Siblings};
 use crate::service::link::Link;
 use crate::service::options::ServeError;
 use crate::service::replies::Replies;
@@ -48,6 +50,8 @@ pub(super) struct Host<O, S, L> {
     pub(super) stores: S,
     pub(super) options: Namespaces<L>,
     pub(super) pool: Arc<Pool>,
+    pub(super) at_work: Total,
+    pub(super) siblings: Siblings,
     pub(super) turns: Semaphore,
     pub(super) states: Arc<States>,
     open: Arc<Semaphore>,
@@ -108,12 +112,16 @@ where
     let plain = Names::new::<O>(&Namespace::none())?;
     let replies = Replies::new::<O>(&plain, &options.service.reply_prefixes)?;
     let door = Door::open(nats.clone()).await?;
+    let states = Arc::new(States::default());
+    let (introductions, siblings) = Introductions::new(states.open());
     let host = Arc::new(Host {
         nats,
         stores,
+        at_work: Total::new(options.in_flight, options.most_open),
+        siblings,
         pool: Arc::new(Pool::new(options.bytes, options.most_open)),
         turns: Semaphore::new(TURNS),
-        states: Arc::default(),
+        states,
         open: Arc::new(Semaphore::new(options.most_open)),
         pressed: Mutex::default(),
         links: door.links(),
@@ -138,6 +146,7 @@ where
         let mut new = Listening::open(&host.links, creates, format!("{}.new", O::SERVICE)).await;
         let told = states::tell(Arc::clone(&host.states), plain.micro, replies, &host.links);
         let mut told = std::pin::pin!(told);
+        let mut asked = std::pin::pin!(introductions.ask(host.links.clone()));
         let (idle, count) = (host.options.idle, list.known.len());
         tracing::info!(
             "serving {count} namespaces, each opened when it is first asked for, and closed when nobody needs it for {idle:?}"
@@ -149,6 +158,7 @@ where
                 () = shutdown.as_mut() => break,
                 () = keep.as_mut() => {}
                 () = told.as_mut() => {}
+                () = asked.as_mut() => {}
                 _ = look.tick() => list.look().await,
                 message = new.next() => list.create(message),
                 Some(ended) = list.all.join_next_with_id() => list.ended(ended),

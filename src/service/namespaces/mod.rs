@@ -25,8 +25,8 @@ use crate::store::Stores;
 /// How many namespaces are served, each by a service of its own.
 ///
 /// What one of them may hold is bounded by `service`: `in_flight` operations of a subject and of the stream, `bytes` of requests. What
-/// all of them hold together is bounded here. A namespace whose store hangs holds its own part and no more: half of `bytes` is divided among
-/// `most_open`, and nobody else takes of that.
+/// all of them hold together is bounded here. A namespace whose store hangs holds its own part and no more: half of `in_flight`
+/// and of `bytes` is divided among `most_open`, and nobody else takes of that.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Namespaces<L = Identity> {
@@ -39,6 +39,9 @@ pub struct Namespaces<L = Identity> {
     pub most_open: usize,
     /// How many there may be, open or not; 1000. One more is not served, and an error in the log.
     pub most: usize,
+    /// How many operations all of them work on at once; 4096. Half of it is divided among `most_open`, two each at least, and nobody
+    /// else takes of that.
+    pub in_flight: usize,
     /// How many bytes the requests of all of them may need together; 256 MiB.
     pub bytes: usize,
 }
@@ -52,7 +55,14 @@ impl Default for Namespaces {
 impl<L> Namespaces<L> {
     /// The usual bounds, and this service for each.
     pub const fn new(service: ServiceOptions<L>) -> Self {
-        Self { service, idle: Duration::from_secs(600), most_open: 256, most: 1000, bytes: 256 << 20 }
+        Self {
+            service,
+            idle: Duration::from_secs(600),
+            most_open: 256,
+            most: 1000,
+            in_flight: 4096,
+            bytes: 256 << 20,
+        }
     }
 }
 

@@ -21,18 +21,25 @@ const NAMED: usize = 100;
 
 /// What is known of all of them.
 #[derive(Debug, Default)]
-pub(super) struct States(Mutex<Known>);
+pub(super) struct States {
+    known: Mutex<Known>,
+    open: watch::Sender<usize>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
     all: usize,
-    open: usize,
     failing: BTreeMap<Namespace, String>,
 }
 
 impl States {
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many serve.
+    pub(super) fn open(&self) -> watch::Receiver<usize> {
+        self.open.subscribe()
     }
 
     pub(super) fn are(&self, all: usize) {
@@ -41,14 +48,13 @@ impl States {
 
     /// One serves.
     pub(super) fn opens(&self, namespace: &Namespace) {
-        let mut known = self.lock();
-        known.open += 1;
-        known.failing.remove(namespace);
+        self.open.send_modify(|open| *open += 1);
+        self.lock().failing.remove(namespace);
     }
 
     /// One that has served does not any more.
     pub(super) fn closes(&self) {
-        self.lock().open -= 1;
+        self.open.send_modify(|open| *open -= 1);
     }
 
     /// One cannot be served.
@@ -84,7 +90,7 @@ pub(super) async fn tell(
         let Ok(Some(to)) = replies.of(&question) else { continue };
         let verb = verb(&question);
         let body = {
-            let known = states.lock();
+            let (known, open) = (states.lock(), *states.open.borrow());
             let failing: BTreeMap<_, _> =
                 known.failing.iter().take(NAMED).map(|(name, why)| (name.as_str(), why.as_str())).collect();
             let notices =
@@ -93,7 +99,7 @@ pub(super) async fn tell(
                 "type": format!("io.nats.micro.v1.{verb}_response"),
                 "name": name, "id": id, "version": env!("CARGO_PKG_VERSION"),
                 // Metadata are texts.
-                "metadata": {"namespaces": known.all.to_string(), "open": known.open.to_string(), "notices": notices},
+                "metadata": {"namespaces": known.all.to_string(), "open": open.to_string(), "notices": notices},
             });
             match verb {
                 "info" => {
@@ -103,7 +109,7 @@ pub(super) async fn tell(
                 "stats" => {
                     body["started"] = started.as_str().into();
                     body["endpoints"] = json!([]);
-                    body["data"] = json!({"namespaces": known.all, "open": known.open, "failing": failing});
+                    body["data"] = json!({"namespaces": known.all, "open": open, "failing": failing});
                 }
                 _ => {}
             }

@@ -19,6 +19,7 @@ use super::watch;
 use super::work::Work;
 use crate::operation::Operation;
 use crate::service::Shared;
+use crate::service::at_work::Place;
 use crate::service::connection::Connection;
 use crate::service::progress::PATIENCE;
 use crate::service::waiting;
@@ -161,14 +162,14 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let mut watch = time::interval(WATCH_EVERY);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = None;
-        let (mut stopping, mut refused) = (false, true);
+        let (mut stopping, mut refused, mut place) = (false, true, None);
         let ended = loop {
             // One that is tried alone waits for the others to end, and they for it.
             if work.running.is_empty() {
                 work.is_alone = false;
                 if let Some(message) = work.alone.pop_front() {
                     work.is_alone = true;
-                    self.start(work, message);
+                    self.start(work, message, place.take());
                 }
             }
             let room = work.alone.is_empty() && !work.is_alone && work.has_room(in_flight);
@@ -189,20 +190,21 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
                     }
                 }
                 Some(ended) = work.running.join_next(), if !work.running.is_empty() => work.ended(ended),
-                came = pull.next(), if room => match came {
+                free = shared.at_work.enter(), if room && place.is_none() => place = Some(free),
+                came = pull.next(), if room && place.is_some() => match came {
                     Came::Message(message) => {
                         if std::mem::take(&mut refused) {
                             self.shared.progress.pull(None);
                         }
                         work.came += 1;
-                        let place = AckInfo::of(&message, &self.declaration.name);
-                        if let Some(place) = &place {
-                            received.note(place.delivery, place.sequence, place.delivered);
+                        let at = AckInfo::of(&message, &self.declaration.name);
+                        if let Some(at) = &at {
+                            received.note(at.delivery, at.sequence, at.delivered);
                         }
-                        if place.is_some_and(|place| place.delivered >= ALONE_FROM) {
+                        if at.is_some_and(|at| at.delivered >= ALONE_FROM) {
                             work.alone.push_back(message);
                         } else {
-                            self.start(work, message);
+                            self.start(work, message, place.take());
                         }
                     }
                     Came::Refused(why) => {
@@ -231,7 +233,8 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         ended
     }
 
-    fn start(&self, work: &mut Work, message: Message) {
+    /// Begins one, which has `free` until it is done.
+    fn start(&self, work: &mut Work, message: Message, free: Option<Place>) {
         let Some(place) = AckInfo::of(&message, &self.declaration.name) else { return self.stray(&message) };
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         let ack_wait = self.declaration.ack_wait;
@@ -244,6 +247,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
                         let begun = message::begin(&shared, message, place);
                         message::apply(&shared, begun, &stop, ack_wait).await;
                     }
+                    drop(free);
                     length
                 }
                 .in_current_span(),
@@ -255,6 +259,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         work.running.spawn(
             async move {
                 message::apply(&shared, begun, &stop, ack_wait).await;
+                drop(free);
                 length
             }
             .in_current_span(),

@@ -131,9 +131,11 @@ async fn discard(global: &Global, file: &Path, which: Which, yes: bool) -> Resul
 }
 
 fn text(listing: &Listing) -> String {
-    let Listing { file, waiting, refused, expired, oldest, operations, refusals } = listing;
+    let Listing { file, namespace, waiting, refused, expired, oldest, operations, refusals } = listing;
     let since = oldest.map_or_else(String::new, |at| format!(", the oldest since {}", clock_time(at)));
-    let mut text = format!("{}: {waiting} waiting{since}; {refused} refused, {expired} expired", clean(file));
+    let of = namespace.as_ref().map_or_else(String::new, |name| format!(" (namespace {})", clean(name)));
+    let mut text =
+        format!("{}{of}: {waiting} waiting{since}; {refused} refused, {expired} expired", clean(file));
     if operations.is_empty() {
         return text;
     }

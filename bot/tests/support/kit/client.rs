@@ -59,6 +59,12 @@ pub(crate) fn nats_only(nats: &NatsService<Op>) -> Over {
     Db::new(boxed(StackBuilder::new().over(Some(nats.clone()), GuardedStore::closed(), NO_PATH).stack))
 }
 
+/// The same, where an answer may take so long.
+pub(crate) fn nats_within(nats: &NatsService<Op>, limit: std::time::Duration) -> Over {
+    let stack = StackBuilder::new().nats_timeout(limit);
+    Db::new(boxed(stack.over(Some(nats.clone()), GuardedStore::closed(), NO_PATH).stack))
+}
+
 /// The standard stack on the file alone.
 pub(crate) async fn db_only(file: &DbFile) -> Over {
     Db::new(boxed(StackBuilder::new().over(NO_PATH, file.open().await, NO_PATH).stack))

@@ -12,7 +12,7 @@ use rosey::op::Op;
 
 pub(crate) use client::{
     As, Load, Over, assert_exactly_once, assert_exactly_once_with, db_only, declare, direct, nats, nats_only,
-    recognised, stack,
+    nats_within, recognised, stack,
 };
 pub(crate) use eitherway_testkit::{
     BOTH, BytesPeer, Dice, End, Held, LIMIT, NatsServer, NewOnes, Peer, Port, Proxy, Said, Schedule, Tally,
