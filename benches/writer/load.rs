@@ -114,8 +114,8 @@ impl Load {
             Op::PmCommand(op) => op.clone().into(),
             Op::RecentChat(op) => op.clone().into(),
             Op::GetUserStats(op) => op.clone().into(),
-            Op::GetChannelStats(op) => op.clone().into(),
-            Op::OpenSessions(op) => op.clone().into(),
+            Op::GetChannelStats(op) => (*op).into(),
+            Op::OpenSessions(op) => (*op).into(),
             other => unreachable!("no caller sends {other:?}"),
         }
     }

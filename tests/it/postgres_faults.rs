@@ -1,5 +1,6 @@
 //! A PostgreSQL that is killed, stopped, frozen or full, and a network that loses the answer of a commit: callers that repeat what
 //! they were not told, as an outbox does, lose nothing and double nothing. The verdict is a count.
+#![allow(clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

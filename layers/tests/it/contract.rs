@@ -138,7 +138,7 @@ async fn breaker_keeps_the_contract_while_closed_opening_and_open() {
 
 #[tokio::test]
 async fn keyed_breaker_keeps_the_contract_while_closed_opening_and_open() {
-    let key = |req: &Req| usize::from(req.id % 2 == 0);
+    let key = |req: &Req| usize::from(req.id.is_multiple_of(2));
     keeps_the_contract(|| KeyedBreakerLayer::new([Config::new(), Config::new()], key));
     keeps_the_contract(|| {
         KeyedBreakerLayer::new([Config::new(), Config::new().consecutive_failures(1)], key)
