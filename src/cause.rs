@@ -95,7 +95,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Why an operation failed, without the request: see [`Error`].
+/// Why an operation failed, without the request: see [`Error`](crate::Error).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Cause {
