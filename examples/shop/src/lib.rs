@@ -1,4 +1,6 @@
-//! The operations of a shop.
+//! The operations of a shop; [`grpc`] serves them over gRPC, `main.rs` over HTTP.
+
+pub mod grpc;
 
 use eitherway::Head;
 use eitherway::operation::{Apply, ApplyError, Definition, Done, Invalid, Migration, Refusal, Spec, Tx};

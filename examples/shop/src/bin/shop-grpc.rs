@@ -1,4 +1,4 @@
-//! The shop over gRPC (`shop-tonic ADDRESS`). Its database service is `shop serve`, of the package `eitherway-shop`.
+//! The shop over gRPC (`shop-grpc ADDRESS`). Its database service is `shop serve`.
 //!
 //! `NATS_URL`, `SHOP_DB` and `SHOP_OUTBOX` say where the server and the files are.
 
@@ -6,8 +6,8 @@ use std::env;
 use std::time::Duration;
 
 use eitherway::Runtime;
-use eitherway_shop_tonic::Grpc;
-use eitherway_shop_tonic::proto::shop_server::ShopServer;
+use eitherway_shop::grpc::Grpc;
+use eitherway_shop::grpc::proto::shop_server::ShopServer;
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::Server;
 

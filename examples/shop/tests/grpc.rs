@@ -4,9 +4,9 @@
 use std::process::{Child, Command, Stdio};
 
 use eitherway_shop::Shop;
-use eitherway_shop_tonic::proto::shop_client::ShopClient;
-use eitherway_shop_tonic::proto::{Change, NewOrder, Order, OrderId};
-use eitherway_shop_tonic::{Channel, client};
+use eitherway_shop::grpc::proto::shop_client::ShopClient;
+use eitherway_shop::grpc::proto::{Change, NewOrder, Order, OrderId};
+use eitherway_shop::grpc::{Channel, client};
 use eitherway_testkit::{DbFile, DbService, NatsServer, Port, Url, proc, wait_until};
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Response};
@@ -47,7 +47,7 @@ async fn orders_over_grpc_take_effect_once_over_both_paths_and_the_status_says_w
     let (server, file, port) = (NatsServer::start().await, DbFile::<Shop>::new(), Port::reserve());
     let service = DbService::start(&server, &file).await;
     let mut http = Process(
-        Command::new(env!("CARGO_BIN_EXE_shop-tonic"))
+        Command::new(env!("CARGO_BIN_EXE_shop-grpc"))
             .arg(format!("127.0.0.1:{}", port.number))
             .env("NATS_URL", server.url())
             .env("SHOP_DB", file.url())

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use crate::{GetOrder, PlaceOrder, Shop, StockChanged};
 use eitherway::operation::OperationOf;
 use eitherway::stack::BoxedStack;
 use eitherway::{Ack, Class, Classify, Code, Db, Error, Head, Reply};
 use eitherway_layers::{BreakerLayer, Failure, TimeoutLayer};
-use eitherway_shop::{GetOrder, PlaceOrder, Shop, StockChanged};
 use proto::shop_client::ShopClient;
 use proto::shop_server;
 use tonic::body::Body;
@@ -72,7 +72,7 @@ impl shop_server::Shop for Grpc {
     }
 }
 
-fn order(order: eitherway_shop::Order) -> proto::Order {
+fn order(order: crate::Order) -> proto::Order {
     proto::Order { id: order.id, item: order.item, quantity: order.quantity }
 }
 
