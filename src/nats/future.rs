@@ -118,7 +118,7 @@ fn answer<O: Operation>(health: &Health, index: usize, message: &Message) -> Res
 /// An event in the stream is going to be applied. The caller gets the empty answer of its operation.
 fn stored<O: Operation>(health: &Health, index: usize, place: u64) -> Result<Reply<O::Answer>, Cause> {
     health.note_stored(place);
-    let empty = O::SPECS[index].empty.as_bytes();
+    let empty = O::SPECS[index].empty_answer.as_bytes();
     let answer = O::decode_answer(index, empty).map_err(|e| Cause::new(Code::UNANSWERED, e.0))?;
     Ok(Reply { via: Via::NATS, ack: Ack::Stored, answer, omitted: 0 })
 }

@@ -63,7 +63,7 @@ pub fn payload<O: Operation>(op: &O, occurred_at: i64) -> Result<Vec<u8>, Cause>
 pub(super) fn stamped(json: &[u8], spec: &Spec, occurred_at: i64) -> Vec<u8> {
     let mut stamped = Vec::with_capacity(json.len() + STAMP);
     match json.split_last() {
-        Some((b'}', fields)) if spec.timed => {
+        Some((b'}', fields)) if spec.stamped => {
             stamped.extend_from_slice(fields);
             let comma = if fields.len() > 1 { "," } else { "" };
             // Writing into a `Vec` does not fail.

@@ -116,7 +116,7 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// The payload as a JSON object without `timestamp`, after the checks: what is sent, what is hashed into the
     /// ledger, what SQL binds. The same operation must give the same bytes, also after it was
     /// [decoded](Self::decode) from them on the other path: no map without an order in it, and no field
-    /// `timestamp` of its own where [`Spec::timed`] adds one.
+    /// `timestamp` of its own where [`Spec::stamped`] adds one.
     ///
     /// # Errors
     /// When a check refuses it, or it is larger than [`MAX_PAYLOAD`].

@@ -23,37 +23,37 @@ pub struct Spec {
     /// What it does to the database.
     pub kind: Kind,
     /// Whether its payload carries `timestamp`, the unix second in which it happened.
-    pub timed: bool,
+    pub stamped: bool,
     /// How old a request may be when it reaches the database, by the clocks of its sender and of the database's host; an
     /// older one is refused as `clock`.
-    pub fresh: Option<Duration>,
+    pub max_age: Option<Duration>,
     /// Whether it hands out something that is free, if there is anything; see [`claim`](Self::claim).
     pub claim: bool,
     /// The answer of one that has nothing to say: `{}`, or `[]` where the answer is a list.
-    pub empty: &'static str,
+    pub empty_answer: &'static str,
     /// A payload as it may be sent, for help and for trying out.
     pub example: &'static str,
 }
 
 impl Spec {
     const fn new(kind: Kind, name: &'static str, subject: &'static str) -> Self {
-        let timed = !matches!(kind, Kind::Query);
-        Self { name, subject, kind, timed, fresh: None, claim: false, empty: "{}", example: "{}" }
+        let stamped = !matches!(kind, Kind::Query);
+        Self { name, subject, kind, stamped, max_age: None, claim: false, empty_answer: "{}", example: "{}" }
     }
 
-    /// An event: acknowledged, timed.
+    /// An event: acknowledged, stamped.
     #[must_use]
     pub const fn event(name: &'static str, subject: &'static str) -> Self {
         Self::new(Kind::Event, name, subject)
     }
 
-    /// A call: answered after the commit, timed.
+    /// A call: answered after the commit, stamped.
     #[must_use]
     pub const fn call(name: &'static str, subject: &'static str) -> Self {
         Self::new(Kind::Call, name, subject)
     }
 
-    /// A query: reads only, not timed.
+    /// A query: reads only, not stamped.
     #[must_use]
     pub const fn query(name: &'static str, subject: &'static str) -> Self {
         Self::new(Kind::Query, name, subject)
@@ -61,14 +61,14 @@ impl Spec {
 
     /// The same without `timestamp` in the payload.
     #[must_use]
-    pub const fn untimed(self) -> Self {
-        Self { timed: false, ..self }
+    pub const fn unstamped(self) -> Self {
+        Self { stamped: false, ..self }
     }
 
     /// The same, refused when it is older than this many seconds.
     #[must_use]
-    pub const fn fresh(self, seconds: u64) -> Self {
-        Self { fresh: Some(Duration::from_secs(seconds)), ..self }
+    pub const fn max_age(self, seconds: u64) -> Self {
+        Self { max_age: Some(Duration::from_secs(seconds)), ..self }
     }
 
     /// The same call as a claim: it hands out what is free, and mostly finds nothing. A claim whose statements change
@@ -82,7 +82,7 @@ impl Spec {
     /// The same with a list for an answer.
     #[must_use]
     pub const fn list(self) -> Self {
-        Self { empty: "[]", ..self }
+        Self { empty_answer: "[]", ..self }
     }
 
     /// The same with a payload as it may be sent.
@@ -99,8 +99,8 @@ impl Spec {
 
     /// Whether its answer is a list.
     #[must_use]
-    pub const fn lists(&self) -> bool {
-        self.empty.as_bytes()[0] == b'['
+    pub const fn answer_is_list(&self) -> bool {
+        self.empty_answer.as_bytes()[0] == b'['
     }
 
     /// Whether it changes the database.

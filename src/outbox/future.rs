@@ -51,7 +51,7 @@ impl<O: Operation> Future for OutboxFuture<O> {
         };
         match std::mem::replace(me, State::Done) {
             State::Writing { request, .. } => {
-                let empty = request.op.spec().empty.as_bytes();
+                let empty = request.op.spec().empty_answer.as_bytes();
                 let answer = kept.and_then(|()| {
                     // What is kept and has no answer to give is kept all the same: that is no refusal.
                     O::decode_answer(request.op.index(), empty).map_err(|e| Cause::new(Code::UNANSWERED, e.0))

@@ -35,7 +35,7 @@ pub(super) fn json(specs: &[Spec], writes: &[Write]) -> String {
 /// The answers of operations that have none of their own.
 pub(super) fn silences<O: Persist>() -> Vec<&'static str> {
     let silence = |(spec, answer): (&Spec, &&str)| {
-        if spec.lists() || answer.is_empty() { spec.empty } else { "null" }
+        if spec.answer_is_list() || answer.is_empty() { spec.empty_answer } else { "null" }
     };
     O::SPECS.iter().zip(O::ANSWERS).map(silence).collect()
 }

@@ -131,7 +131,7 @@ async fn perform<O: Operation, D: Store<O>>(
     head.check_deadline()?;
     let op = O::decode(index, &message.payload)?;
     let spec = &O::SPECS[index];
-    if message.reply.is_none() && (!spec.writes() || spec.lists()) {
+    if message.reply.is_none() && (!spec.writes() || spec.answer_is_list()) {
         // The answer would go nowhere; a claim would only keep its messages from the clients that want them.
         return Err(Cause::new(Code::INVALID, "a question without a reply subject"));
     }
@@ -186,7 +186,7 @@ async fn refuse<O: Operation, D: Store<O>>(
         count(&counters.refused);
         shared.troubles.refused(index, &message.subject, &cause);
         // No client waits any more for a question that came too late.
-        if spec.writes() && !(spec.fresh.is_some() && cause.code() == Code::CLOCK) {
+        if spec.writes() && !(spec.max_age.is_some() && cause.code() == Code::CLOCK) {
             count(if keep_dead_letter(shared, spec, taken, &cause).await {
                 &counters.buried
             } else {
@@ -197,7 +197,7 @@ async fn refuse<O: Operation, D: Store<O>>(
         count(if message.reply.is_some() { &counters.failed } else { &counters.lost });
     }
     if let Some(to) = to {
-        let (headers, body) = refusal(shared, spec.empty, &cause);
+        let (headers, body) = refusal(shared, spec.empty_answer, &cause);
         send_to(shared, message, to, headers, body).await;
     }
 }
@@ -270,7 +270,7 @@ async fn answer<O: Operation, D: Store<O>>(
     let encoded = O::encode_answer(reply.answer);
     let answer = encoded.map(|mut body| {
         // The way may carry less than it did when this was asked.
-        if spec.lists() && body.len() > most {
+        if spec.answer_is_list() && body.len() > most {
             let end = if spec.writes() { End::Last } else { End::First };
             if let Some((less, gone)) = cut(&body, most, end) {
                 omitted += gone;
@@ -285,10 +285,10 @@ async fn answer<O: Operation, D: Store<O>>(
                 Code::TOO_LARGE,
                 format!("the answer has {} bytes, more than NATS carries; ask for less", body.len()),
             );
-            refusal(shared, spec.empty, &cause)
+            refusal(shared, spec.empty_answer, &cause)
         }
         Ok(body) => (wire::cut_headers(database, omitted), body),
-        Err(e) => refusal(shared, spec.empty, &Cause::new(Code::DATABASE, e.0)),
+        Err(e) => refusal(shared, spec.empty_answer, &Cause::new(Code::DATABASE, e.0)),
     };
     send_to(shared, message, to, headers, body).await;
 }

@@ -363,7 +363,7 @@ impl<O: Persist> SqlService<O> {
             return Ok(SqlFuture::writing(rx, request.clone()));
         }
         let payload = std::str::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
-        let nothing = if spec.lists() { spec.empty } else { "null" };
+        let nothing = if spec.answer_is_list() { spec.empty_answer } else { "null" };
         let read = self.shared.reader.ask(Question {
             index,
             payload: payload.to_owned(),
@@ -375,7 +375,7 @@ impl<O: Persist> SqlService<O> {
         let read = Box::pin(async move {
             let (json, omitted) = read.await?;
             let json = json.unwrap_or_else(|| nothing.to_owned());
-            if !spec.lists() || json.len() <= most {
+            if !spec.answer_is_list() || json.len() <= most {
                 return Ok((json, omitted));
             }
             match cut(json.as_bytes(), most, End::First) {
@@ -391,7 +391,7 @@ impl<O: Persist> SqlService<O> {
 /// Whether a request comes in time.
 fn is_fresh(spec: &Spec, occurred_at: i64) -> Result<(), Cause> {
     let age = clock::now() - occurred_at;
-    match spec.fresh {
+    match spec.max_age {
         Some(fresh) if age > i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX) => Err(Cause::new(
             Code::CLOCK,
             format!("it was made {} s ago, or the sender's clock is slow: ask again", age / 1000),

@@ -27,9 +27,11 @@ pub struct Finding {
     /// The column.
     pub column: String,
     /// The value found; `None` if it is NULL or there is no such row.
-    pub stands: Option<String>,
+    #[serde(rename = "stands")]
+    pub actual: Option<String>,
     /// The value expected.
-    pub must_stand: Option<String>,
+    #[serde(rename = "must_stand")]
+    pub expected: Option<String>,
 }
 
 /// What [`verify`] found.
@@ -51,7 +53,7 @@ impl Verdict {
         self.wrong.is_empty()
     }
 
-    /// What a check has compared, and what of it is wrong: row, column, what stands there, what must stand there.
+    /// What a check has compared, and what of it is wrong: row, column, what is there, what is expected.
     pub(crate) fn take(
         &mut self,
         check: &'static str,
@@ -63,12 +65,12 @@ impl Verdict {
         if wrong > 0 {
             *self.wrong.entry(check).or_default() += wrong;
         }
-        self.findings.extend(found.into_iter().map(|[row, column, stands, must_stand]| Finding {
+        self.findings.extend(found.into_iter().map(|[row, column, actual, expected]| Finding {
             check,
             row: row.unwrap_or_default(),
             column: column.unwrap_or_default(),
-            stands,
-            must_stand,
+            actual,
+            expected,
         }));
     }
 }

@@ -87,9 +87,9 @@ async fn what_is_sent_and_answered_on_each_subject_is_byte_by_byte_what_the_file
     let mut seen = std::collections::HashSet::new();
     for (n, (name, op)) in operations().into_iter().enumerate() {
         seen.insert(op.spec().name);
-        let empty = op.spec().empty;
+        let empty = op.spec().empty_answer;
         let mut head = head(n);
-        let claims = op.spec().writes() && op.spec().lists();
+        let claims = op.spec().writes() && op.spec().answer_is_list();
         if claims {
             head.occurred_at = eitherway::clock::now(); // an old claim hands out nothing
         }
@@ -170,8 +170,8 @@ fn what_is_taken_from_others_means_what_the_file_says() {
 fn the_contract_of_each_operation_is_what_the_file_says() {
     let mut text = String::new();
     for spec in Op::SPECS {
-        let timed = if spec.timed { "timed" } else { "untimed" };
-        writeln!(text, "{:20} {:40} {:?} {timed} {}", spec.name, spec.subject, spec.kind, spec.empty)
+        let timed = if spec.stamped { "timed" } else { "untimed" };
+        writeln!(text, "{:20} {:40} {:?} {timed} {}", spec.name, spec.subject, spec.kind, spec.empty_answer)
             .unwrap();
     }
     golden("contract.txt", &text);

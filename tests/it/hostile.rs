@@ -98,7 +98,7 @@ fn assert_refused(said: &Said, spec: &Spec, status: u16, at: &str) {
     let reason = said.header("Nats-Service-Error").unwrap();
     assert!((5..=500).contains(&reason.chars().count()), "{at}: {reason}");
     assert!(!reason.contains(char::is_control), "{at}: {reason}");
-    if spec.empty == "[]" {
+    if spec.empty_answer == "[]" {
         assert_eq!(said.body, "[]", "{at}");
     } else {
         let body = said.json();
@@ -335,8 +335,8 @@ async fn a_plain_publish_of_garbage_is_kept_announced_and_passed_over() {
         }
         w.peer.publish(spec.subject, good(spec)).await;
         // A claim that nobody hears of would only keep its messages from others: it is refused, too.
-        writes += u64::from(spec.writes() && spec.lists());
-        sent += u64::from(spec.writes() && !spec.lists());
+        writes += u64::from(spec.writes() && spec.answer_is_list());
+        sent += u64::from(spec.writes() && !spec.answer_is_list());
     }
     wait_until("all garbage is kept", || async { w.file.buried().await == writes }).await;
     wait_until("all good messages are applied", || async { w.file.applied().await >= sent }).await;

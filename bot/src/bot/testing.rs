@@ -126,8 +126,8 @@ impl MockStack {
             return Err(Error::new(Cause::new(code, "made to fail"), request));
         }
         let answer = shared.answers.get_mut(spec.name).and_then(VecDeque::pop_front);
-        let json =
-            answer.map_or_else(|| spec.empty.as_bytes().to_vec(), |answer| answer.to_string().into_bytes());
+        let json = answer
+            .map_or_else(|| spec.empty_answer.as_bytes().to_vec(), |answer| answer.to_string().into_bytes());
         let answer = Op::decode_answer(request.op.index(), &json).expect("answer");
         Ok(Reply { via: Via::NATS, ack: Ack::Committed, answer, omitted: 0 })
     }

@@ -43,7 +43,7 @@ fn row(finding: &Finding) -> (&str, &str) {
 fn is_added(finding: &Finding) -> bool {
     match (finding.check, finding.column.as_str()) {
         (_, "op_id") => true,
-        ("recent_chat", "timestamp") | ("user_stats", "username") => finding.must_stand.is_none(),
+        ("recent_chat", "timestamp") | ("user_stats", "username") => finding.expected.is_none(),
         _ => false,
     }
 }
@@ -55,14 +55,14 @@ fn nature(finding: &Finding, added: &BTreeSet<(&str, &str)>) -> Nature {
         _ if added.contains(&row(finding)) => Nature::Added,
         "user_stats" if finding.column == "username" => Nature::TotalsGone,
         // Every column of the one row is missing, the ones that must be filled too.
-        "channel_stats" | "current_status" if finding.stands.is_none() && finding.must_stand.is_some() => {
+        "channel_stats" | "current_status" if finding.actual.is_none() && finding.expected.is_some() => {
             Nature::TotalsGone
         }
         "user_stats" | "channel_stats" | "current_status" | "outbound_messages" | "recent_chat" => {
             Nature::Changed
         }
         // The other checks look for the effect of each operation in the ledger.
-        _ if finding.stands.is_none() => Nature::EventGone,
+        _ if finding.actual.is_none() => Nature::EventGone,
         _ => Nature::Changed,
     }
 }

@@ -185,7 +185,7 @@ async fn retry(db: &SqlService<Op>, letters: &mut DeadLetters, id: i64) -> Resul
     }
     let index = Op::SPECS.iter().position(|spec| spec.is_subject(&letter.subject));
     let index = index.ok_or_else(|| invalid(format!("no operation has the subject {:?}", letter.subject)))?;
-    if !Op::SPECS[index].writes() || Op::SPECS[index].lists() {
+    if !Op::SPECS[index].writes() || Op::SPECS[index].answer_is_list() {
         return Err(invalid("it asks for an answer, and its sender no longer waits for one".to_owned()));
     }
     if letter.dropped().is_some() {

@@ -79,7 +79,7 @@ fn sentence(finding: &Finding) -> String {
         "{} · {}: found {}, expected {}",
         clean(&finding.row),
         finding.column,
-        shown(&finding.stands),
-        shown(&finding.must_stand)
+        shown(&finding.actual),
+        shown(&finding.expected)
     )
 }

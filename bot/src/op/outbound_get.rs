@@ -68,7 +68,7 @@ const ON_POSTGRES: &str = "
 
 impl Definition for OutboundGet {
     type Answer = Vec<OutboundMessage>;
-    const SPEC: Spec = Spec::call("outbound_get", "rosey.db.messages.outbound.get").untimed().list().fresh(10).claim().example(r#"{"username":"alice","limit":10}"#);
+    const SPEC: Spec = Spec::call("outbound_get", "rosey.db.messages.outbound.get").unstamped().list().max_age(10).claim().example(r#"{"username":"alice","limit":10}"#);
     const STATEMENTS: &'static [&'static str] = &[
         "INSERT INTO outbound_marks (op_id, message, at, kind)
          SELECT ' ' || lease_id || ' ' || id, id, lease_until, 'expired'

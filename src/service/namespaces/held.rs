@@ -113,7 +113,7 @@ impl Held {
         let (empty, operation) = match wants(names, message) {
             // It is acknowledged by the stream, and waits there.
             Wants::Operation(_, Kind::Event) if self.stored == Some(true) => return Served::default(),
-            Wants::Operation(index, _) => (O::SPECS[index].empty, Some(&O::SPECS[index])),
+            Wants::Operation(index, _) => (O::SPECS[index].empty_answer, Some(&O::SPECS[index])),
             Wants::Sign => ("{}", None),
             Wants::Nothing => return Served::default(),
         };

@@ -67,8 +67,8 @@ impl BatchSql {
     /// The answer of an operation of this kind that has none of its own.
     pub(super) fn silence(&self, kind: usize) -> &'static str {
         let spec = &self.specs[kind];
-        if spec.lists() || (self.answers[kind].is_empty() && self.applies[kind].is_none()) {
-            spec.empty
+        if spec.answer_is_list() || (self.answers[kind].is_empty() && self.applies[kind].is_none()) {
+            spec.empty_answer
         } else {
             "null"
         }

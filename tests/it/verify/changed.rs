@@ -131,8 +131,8 @@ async fn every_derived_column_that_somebody_changes_is_named() {
                 check: table,
                 row: key.to_owned(),
                 column: (*column).to_owned(),
-                stands,
-                must_stand: stood.clone(),
+                actual: stands,
+                expected: stood.clone(),
             };
             let verdict = file.verdict().await;
             assert_eq!(verdict.findings, [expected], "{table}.{column}");

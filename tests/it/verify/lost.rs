@@ -43,8 +43,8 @@ async fn an_effect_that_is_lost_while_its_operation_is_in_the_ledger_is_found() 
         let findings = changed(&full, &format!("DELETE FROM {table} WHERE {row}")).await;
         let missed = of(&findings, check);
         assert_eq!(missed.len(), 1, "{table}: {findings:#?}");
-        assert_eq!((missed[0].row.as_str(), missed[0].stands.as_deref()), (id.as_str(), None), "{table}");
-        assert!(missed[0].must_stand.is_some(), "{table}");
+        assert_eq!((missed[0].row.as_str(), missed[0].actual.as_deref()), (id.as_str(), None), "{table}");
+        assert!(missed[0].expected.is_some(), "{table}");
     }
 }
 
@@ -59,7 +59,7 @@ async fn a_row_of_totals_that_is_lost_is_found() {
         let findings = changed(&full, sql).await;
         let missed = of(&findings, check);
         assert!(!missed.is_empty() && missed.len() == findings.len(), "{sql}: {findings:#?}");
-        assert!(missed.iter().all(|finding| finding.row == row && finding.stands.is_none()), "{findings:#?}");
+        assert!(missed.iter().all(|finding| finding.row == row && finding.actual.is_none()), "{findings:#?}");
     }
 }
 

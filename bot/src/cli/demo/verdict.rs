@@ -113,7 +113,9 @@ async fn operations(
     .collect();
     let must = effects::all(expected, told);
     let mut operations = Vec::new();
-    for name in Op::SPECS.iter().filter(|spec: &&Spec| spec.writes() && !spec.lists()).map(|spec| spec.name) {
+    for name in
+        Op::SPECS.iter().filter(|spec: &&Spec| spec.writes() && !spec.answer_is_list()).map(|spec| spec.name)
+    {
         let mut counted = Counted { operation: name.to_owned(), ..Counted::default() };
         if let Some(row) = sent.iter().find(|row| row.operation == name) {
             counted.sent = i64::try_from(row.sent).unwrap_or_default();
