@@ -10,39 +10,27 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::fault::Fault;
 use crate::request::Head;
+use crate::setters::setters;
 use crate::sql::{OpenError, Retention};
 
-/// How to open a database on PostgreSQL, 15 or later.
+/// How to open a database on PostgreSQL, 15 or later: a builder.
 #[derive(Clone)]
 pub struct PostgresOptions {
     connect: PgConnectOptions,
     schema: String,
     shown: String,
-    /// How long connecting may take. After that nothing was sent: class `NotSent`.
-    pub connect_timeout: Duration,
-    /// How long the server may take to answer. After that it is not known whether it has done what it was to do: class
-    /// `Unknown`. The server itself gives up a little sooner.
-    pub statement_timeout: Duration,
-    /// How long is waited for a lock that another connection holds, before an operation fails as `busy`.
-    pub lock_timeout: Duration,
-    /// For how long the writer repeats a batch whose fate is unknown, on new connections. The ledger makes that harmless.
-    pub repeat_timeout: Duration,
-    /// How many writes may wait; more are refused as `overloaded`.
-    pub queue: usize,
-    /// Connections for reading, at the most. They are opened when they are needed, and closed when they are not.
-    pub readers: u32,
-    /// Whether schema, tables and function are created where they are missing.
-    pub create: bool,
-    /// How long what is kept, if what is old is to be removed.
-    pub retention: Option<Retention>,
-    /// How far in the future something may claim to have happened; what claims more is refused.
-    pub future_tolerance: Duration,
-    /// How long ago something may claim to have happened, likewise.
-    pub past_tolerance: Duration,
-    /// The most bytes of an answer that is a list: of a longer one the oldest entries are left out.
-    pub answer_bytes: usize,
-    /// Whether the clock is right at the opening: an operator's word.
-    pub trust_clock: bool,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) statement_timeout: Duration,
+    pub(crate) lock_timeout: Duration,
+    pub(crate) repeat_timeout: Duration,
+    pub(crate) queue: usize,
+    pub(crate) readers: u32,
+    pub(crate) create: bool,
+    pub(crate) retention: Option<Retention>,
+    pub(crate) future_tolerance: Duration,
+    pub(crate) past_tolerance: Duration,
+    pub(crate) answer_bytes: usize,
+    pub(crate) trust_clock: bool,
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -86,6 +74,34 @@ impl PostgresOptions {
             trust_clock: false,
         };
         options.check().map(|()| options)
+    }
+
+    setters! {
+        /// How long connecting may take. After that nothing was sent: class `NotSent`. Default: 3 s.
+        connect_timeout: Duration,
+        /// How long the server may take to answer. After that it is not known whether it has done what it was to do: class
+        /// `Unknown`. The server itself gives up a little sooner. Default: 10 s.
+        statement_timeout: Duration,
+        /// How long is waited for a lock that another connection holds, before an operation fails as `busy`. Default: 3 s.
+        lock_timeout: Duration,
+        /// For how long the writer repeats a batch whose fate is unknown, on new connections. The ledger makes that harmless. Default: 5 s.
+        repeat_timeout: Duration,
+        /// How many writes may wait; more are refused as `overloaded`. Default: 4096.
+        queue: usize,
+        /// Connections for reading, at the most. They are opened when they are needed, and closed when they are not. Default: 2.
+        readers: u32,
+        /// Whether schema, tables and function are created where they are missing. Default: yes.
+        create: bool,
+        /// How long what is kept, if what is old is to be removed. Default: those of the operations.
+        retention: Option<Retention>,
+        /// How far in the future something may claim to have happened; what claims more is refused. Default: [`Head::AHEAD`].
+        future_tolerance: Duration,
+        /// How long ago something may claim to have happened, likewise. Default: [`Head::BEHIND`].
+        past_tolerance: Duration,
+        /// The most bytes of an answer that is a list: of a longer one the oldest entries are left out. Default: 1 MB.
+        answer_bytes: usize,
+        /// Whether the clock is right at the opening: an operator's word. Default: no.
+        trust_clock: bool,
     }
 
     /// In this schema; `rosey` if nothing is said. Two namespaces of one database have a schema each.

@@ -12,9 +12,7 @@ use rosey::op::{
 use sqlx::{Connection, PgConnection};
 
 fn options(url: &str) -> PostgresOptions {
-    let mut options = PostgresOptions::new(url).unwrap();
-    options.retention = None;
-    options
+    PostgresOptions::new(url).unwrap().retention(None)
 }
 
 async fn open(url: &str) -> SqlService<Op> {
@@ -147,8 +145,7 @@ async fn every_code_of_the_server_has_its_class() {
          CREATE TRIGGER says BEFORE INSERT ON rosey.recent_chat FOR EACH ROW WHEN (NEW.username = 'alice')
          EXECUTE FUNCTION rosey.says()";
     sqlx::raw_sql(says).execute(&mut raw).await.unwrap();
-    let mut soon = options(&url);
-    soon.repeat_timeout = std::time::Duration::from_millis(100);
+    let soon = options(&url).repeat_timeout(std::time::Duration::from_millis(100));
     let db = Db::new(SqlService::<Op>::open_postgres(&soon).await.unwrap());
     for (state, class, code) in CLASSES {
         let told = db.send(line(state, state)).await.unwrap_err();
@@ -335,8 +332,7 @@ async fn what_is_old_goes_into_the_baseline_and_verify_agrees() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_bounded_and_says_what_it_leaves_out() {
     let url = Postgres::shared().database().await;
-    let mut small = options(&url);
-    small.answer_bytes = 1000;
+    let small = options(&url).answer_bytes(1000);
     let db = Db::new(SqlService::<Op>::open_postgres(&small).await.unwrap());
     for n in 0..30 {
         db.message_log("alice", format!("line {n}")).await.unwrap();

@@ -18,12 +18,12 @@ const CALLERS: usize = 8;
 
 /// Limits that are short, so that a test is.
 fn options(url: &str) -> PostgresOptions {
-    let mut options = PostgresOptions::new(url).unwrap();
-    options.retention = None;
-    options.connect_timeout = Duration::from_millis(500);
-    options.statement_timeout = Duration::from_secs(1);
-    options.repeat_timeout = Duration::from_secs(1);
-    options
+    PostgresOptions::new(url)
+        .unwrap()
+        .retention(None)
+        .connect_timeout(Duration::from_millis(500))
+        .statement_timeout(Duration::from_secs(1))
+        .repeat_timeout(Duration::from_secs(1))
 }
 
 async fn open(url: &str) -> Db<SqlService<Op>> {
@@ -225,8 +225,7 @@ async fn a_server_without_a_free_connection_is_said_to_be_full() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_of_another_program_is_waited_for_within_a_limit() {
     let url = Postgres::shared().database().await;
-    let mut short = options(&url);
-    short.lock_timeout = Duration::from_millis(200);
+    let short = options(&url).lock_timeout(Duration::from_millis(200));
     let db = Db::new(SqlService::<Op>::open_postgres(&short).await.unwrap());
     let mut other = PgConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE rosey.user_stats").execute(&mut other).await.unwrap();

@@ -120,12 +120,12 @@ const DESCRIPTORS: (u64, u64) = (64, 16);
 impl NamespacesArgs {
     /// The bounds, with this service for each. As many may be open as the process may open files.
     pub(super) fn options(&self, service: ServiceOptions) -> Namespaces {
-        let mut options = Namespaces::new(service);
-        options.idle = self.namespaces_idle_ms;
-        options.most = self.namespaces_most;
-        options.most_open = self.namespaces_open;
-        options.in_flight = self.namespaces_in_flight;
-        options.bytes = self.namespaces_mib.saturating_mul(1 << 20);
+        let options = Namespaces::new(service)
+            .idle(self.namespaces_idle_ms)
+            .most(self.namespaces_most)
+            .most_open(self.namespaces_open)
+            .in_flight(self.namespaces_in_flight)
+            .bytes(self.namespaces_mib.saturating_mul(1 << 20));
         let needed = DESCRIPTORS.0 + DESCRIPTORS.1 * self.namespaces_open.min(self.namespaces_most) as u64;
         if let Some(allowed) = descriptors(needed).filter(|allowed| *allowed < needed) {
             let most = usize::try_from(allowed.saturating_sub(DESCRIPTORS.0) / DESCRIPTORS.1)
@@ -135,7 +135,7 @@ impl NamespacesArgs {
                 "this process may have {allowed} files open, which is enough for {most} open namespaces: allow {needed} \
                  (ulimit -n, LimitNOFILE), or lower --namespaces-open"
             );
-            options.most_open = most;
+            return options.most_open(most);
         }
         options
     }

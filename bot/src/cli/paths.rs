@@ -63,11 +63,12 @@ impl DatabaseArgs {
             if let Some(file) = &self.database_password_file {
                 options = options.password_file(file)?;
             }
-            options.create = !self.existing;
-            options.retention.clone_from(&self.retention);
-            options.future_tolerance = self.future_tolerance_ms;
-            options.past_tolerance = self.past_tolerance_days;
-            options.trust_clock = self.trust_clock;
+            let options = options
+                .create(!self.existing)
+                .retention(self.retention.clone())
+                .future_tolerance(self.future_tolerance_ms)
+                .past_tolerance(self.past_tolerance_days)
+                .trust_clock(self.trust_clock);
             return Ok(Place::Postgres(Box::new(options)));
         }
         let synchronous = match self.synchronous {

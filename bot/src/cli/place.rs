@@ -27,10 +27,7 @@ impl Place {
     pub(super) fn existing(self) -> Self {
         match self {
             Self::Sqlite(options) => Self::Sqlite(options.create(false)),
-            Self::Postgres(mut options) => {
-                options.create = false;
-                Self::Postgres(options)
-            }
+            Self::Postgres(options) => Self::Postgres(Box::new(options.create(false))),
         }
     }
 

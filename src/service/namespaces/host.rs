@@ -1,48 +1,22 @@
-//! What all namespaces of a process share, and the list of them.
+//! What all namespaces of a process share.
 
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::Message;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time;
-use tokio_util::sync::CancellationToken;
-use tower::Layer;
-use tracing::Instrument;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::Namespaces;
-use super::course::Course;
-use super::door::{Door, Listening};
-use super::states::{self, States};
-use crate::client::Stack;
-use crate::namespace::Namespace;
+use super::options::Namespaces;
+use super::states::States;
 use crate::nats::NatsOptions;
-use crate::nats::names::Names;
-use crate::operation::Operation;
 use crate::service::at_work::Total;
-use crate::service::counters::Served;
-use crate::service::introductions::{Introductions, Siblings};
+use crate::service::introductions::Siblings;
 use crate::service::link::Link;
-use crate::service::options::ServeError;
-use crate::service::replies::Replies;
 use crate::service::waiting::Pool;
-use crate::store::Stores;
 
-/// How often it is looked which namespaces there are.
-const LIST: Duration = Duration::from_secs(1);
-/// How long that may take, on a disk that hangs.
-const SLOW: Duration = Duration::from_secs(5);
-/// One that is missing so often in a row is not served any more: a file that is exchanged is missing for a moment.
-const MISSING: u32 = 3;
-/// The same of one that was never there: what was asked for could not be created.
-const NEVER: u32 = 60;
 /// How many open their stores at the same moment.
 const TURNS: usize = 8;
-/// The longest name of a namespace that is created when it is asked for, in tokens.
-const TOKENS: usize = 4;
 
 /// What all of them share.
 pub(super) struct Host<O, S, L> {
@@ -67,15 +41,30 @@ pub(super) enum Asked {
     By(Box<Message>),
 }
 
-/// One that is served.
-struct Known {
-    task: Id,
-    stop: CancellationToken,
-    listed: bool,
-    missing: u32,
-}
-
 impl<O, S, L> Host<O, S, L> {
+    pub(super) fn new(
+        nats: NatsOptions,
+        stores: S,
+        options: Namespaces<L>,
+        (states, siblings): (Arc<States>, Siblings),
+        links: watch::Receiver<Link>,
+    ) -> Self {
+        Self {
+            nats,
+            stores,
+            at_work: Total::new(options.in_flight, options.most_open),
+            siblings,
+            pool: Arc::new(Pool::new(options.bytes, options.most_open)),
+            turns: Semaphore::new(TURNS),
+            states,
+            open: Arc::new(Semaphore::new(options.most_open)),
+            pressed: Mutex::default(),
+            links,
+            options,
+            operation: PhantomData,
+        }
+    }
+
     /// A place among the open ones, if there is one.
     pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.open).try_acquire_owned().ok();
@@ -93,223 +82,5 @@ impl<O, S, L> Host<O, S, L> {
         } else {
             self.options.idle
         }
-    }
-}
-
-/// Serves until `shutdown`; what was done by all.
-pub(super) async fn run<O, S, L>(
-    nats: NatsOptions,
-    stores: S,
-    options: Namespaces<L>,
-    ready: impl FnOnce() + Send,
-    shutdown: impl Future<Output = ()> + Send,
-) -> Result<Served, ServeError>
-where
-    O: Operation,
-    S: Stores<O>,
-    L: Layer<S::Store, Service: Stack<O>> + Clone + Send + Sync + 'static,
-{
-    let plain = Names::new::<O>(&Namespace::none())?;
-    let replies = Replies::new::<O>(&plain, &options.service.reply_prefixes)?;
-    let door = Door::open(nats.clone()).await?;
-    let states = Arc::new(States::default());
-    let (introductions, siblings) = Introductions::new(states.open());
-    let host = Arc::new(Host {
-        nats,
-        stores,
-        at_work: Total::new(options.in_flight, options.most_open),
-        siblings,
-        pool: Arc::new(Pool::new(options.bytes, options.most_open)),
-        turns: Semaphore::new(TURNS),
-        states,
-        open: Arc::new(Semaphore::new(options.most_open)),
-        pressed: Mutex::default(),
-        links: door.links(),
-        options,
-        operation: PhantomData,
-    });
-    let mut list = List::new(Arc::clone(&host));
-    let mut shutdown = std::pin::pin!(shutdown);
-    let mut keep = std::pin::pin!(door.keep());
-    let begun = async {
-        host.links.borrow().clone().connected().await;
-        list.look().await;
-        list.listen().await;
-    };
-    let stopped = tokio::select! {
-        () = begun => false,
-        () = keep.as_mut() => false,
-        () = shutdown.as_mut() => true,
-    };
-    if !stopped {
-        let creates = if host.stores.creates() { pings::<O>() } else { Vec::new() };
-        let mut new = Listening::open(&host.links, creates, format!("{}.new", O::SERVICE)).await;
-        let told = states::tell(Arc::clone(&host.states), plain.micro, replies, &host.links);
-        let mut told = std::pin::pin!(told);
-        let mut asked = std::pin::pin!(introductions.ask(host.links.clone()));
-        let (idle, count) = (host.options.idle, list.known.len());
-        tracing::info!(
-            "serving {count} namespaces, each opened when it is first asked for, and closed when nobody needs it for {idle:?}"
-        );
-        ready();
-        let mut look = time::interval(LIST);
-        loop {
-            tokio::select! {
-                () = shutdown.as_mut() => break,
-                () = keep.as_mut() => {}
-                () = told.as_mut() => {}
-                () = asked.as_mut() => {}
-                _ = look.tick() => list.look().await,
-                message = new.next() => list.create(message),
-                Some(ended) = list.all.join_next_with_id() => list.ended(ended),
-            }
-        }
-    }
-    let total = list.finish().await;
-    door.close().await;
-    Ok(total)
-}
-
-/// Where clients ask for a sign of life, in any namespace.
-fn pings<O: Operation>() -> Vec<String> {
-    (1..=TOKENS).map(|tokens| format!("{}{}.ping", "*.".repeat(tokens), O::SERVICE)).collect()
-}
-
-/// The namespaces that are served.
-struct List<O, S, L> {
-    host: Arc<Host<O, S, L>>,
-    known: BTreeMap<Namespace, Known>,
-    all: JoinSet<Served>,
-    /// Of those that began and cannot be asked for yet.
-    begun: Vec<oneshot::Receiver<()>>,
-    /// What was said already.
-    said: BTreeMap<Namespace, String>,
-    full: bool,
-    total: Served,
-}
-
-impl<O, S, L> List<O, S, L>
-where
-    O: Operation,
-    S: Stores<O>,
-    L: Layer<S::Store, Service: Stack<O>> + Clone + Send + Sync + 'static,
-{
-    fn new(host: Arc<Host<O, S, L>>) -> Self {
-        Self {
-            host,
-            known: BTreeMap::new(),
-            all: JoinSet::new(),
-            begun: Vec::new(),
-            said: BTreeMap::new(),
-            full: false,
-            total: Served::default(),
-        }
-    }
-
-    /// Looks which there are: begins those that are new, and ends those that are gone.
-    async fn look(&mut self) {
-        self.begun.clear();
-        let listed = match time::timeout(SLOW, self.host.stores.list()).await {
-            Ok(Ok(listed)) => listed,
-            Ok(Err(why)) => return self.say(&Namespace::none(), why),
-            Err(_) => {
-                let why = format!("which namespaces there are is not told within {SLOW:?}");
-                return self.say(&Namespace::none(), why);
-            }
-        };
-        self.said.remove(&Namespace::none());
-        for known in self.known.values_mut() {
-            known.missing += 1;
-        }
-        for namespace in listed {
-            match self.known.get_mut(&namespace) {
-                Some(known) => (known.listed, known.missing) = (true, 0),
-                None => self.begin(&namespace, Asked::ByNobody),
-            }
-        }
-        for (namespace, known) in &self.known {
-            let most = if known.listed { MISSING } else { NEVER };
-            if known.missing >= most && !known.stop.is_cancelled() {
-                known.stop.cancel();
-                tracing::warn!(namespace = namespace.as_str(), "it is gone: not served any more");
-            }
-        }
-        self.host.states.are(self.known.len());
-    }
-
-    /// Begins to serve one, if there may be one more.
-    fn begin(&mut self, namespace: &Namespace, asked: Asked) {
-        if self.known.len() >= self.host.options.most {
-            if !std::mem::replace(&mut self.full, true) {
-                let most = self.host.options.most;
-                tracing::error!(
-                    namespace = namespace.as_str(),
-                    "not served, nor any more beside it: {most} namespaces are served, as many as may be"
-                );
-            }
-            return;
-        }
-        let stop = CancellationToken::new();
-        let names = Names::new::<O>(namespace).map_err(ServeError::from);
-        let course = match names.and_then(|names| Course::new(Arc::clone(&self.host), names, stop.clone())) {
-            Ok(course) => course,
-            Err(e) => return self.say(namespace, e.to_string()),
-        };
-        let listed = matches!(asked, Asked::ByNobody);
-        let (heard, listens) = oneshot::channel();
-        let task = self.all.spawn(course.run(asked, heard).instrument(namespace.span())).id();
-        self.begun.push(listens);
-        self.known.insert(namespace.clone(), Known { task, stop, listed, missing: 0 });
-    }
-
-    /// Waits until all that have begun can be asked for.
-    async fn listen(&mut self) {
-        for listens in std::mem::take(&mut self.begun) {
-            let _ = listens.await;
-        }
-    }
-
-    /// Somebody asks for a sign of life: of a namespace that is not there yet, perhaps.
-    fn create(&mut self, message: Message) {
-        let name = message.subject.strip_suffix(".ping").and_then(|name| name.strip_suffix(O::SERVICE));
-        let name = name.and_then(|name| name.strip_suffix('.'));
-        let Some(Ok(namespace)) = name.map(Namespace::new) else { return };
-        if !self.known.contains_key(&namespace) && !self.said.contains_key(&namespace) {
-            self.begin(&namespace, Asked::By(Box::new(message)));
-        }
-    }
-
-    fn ended(&mut self, ended: Result<(Id, Served), JoinError>) {
-        let task = match ended {
-            Ok((task, served)) => {
-                self.total = self.total.and(served);
-                task
-            }
-            Err(error) => {
-                tracing::error!("a namespace ended, and begins again: {error}");
-                error.id()
-            }
-        };
-        self.known.retain(|_, known| known.task != task);
-        self.full = false;
-    }
-
-    /// Says what is wrong with one, once for as long as it is so; with all, if it is none.
-    fn say(&mut self, namespace: &Namespace, why: String) {
-        // What peers ask for does not pile up.
-        if self.said.len() < self.host.options.most && self.said.get(namespace) != Some(&why) {
-            namespace.span().in_scope(|| tracing::error!("not served: {why}"));
-            self.said.insert(namespace.clone(), why);
-        }
-    }
-
-    async fn finish(mut self) -> Served {
-        for known in self.known.values() {
-            known.stop.cancel();
-        }
-        while let Some(ended) = self.all.join_next_with_id().await {
-            self.ended(ended);
-        }
-        self.total
     }
 }

@@ -8,63 +8,20 @@ mod course;
 mod door;
 mod held;
 mod host;
+mod list;
+mod options;
 mod states;
 
-use std::time::Duration;
-
 use tower::Layer;
-use tower::layer::util::Identity;
+
+pub use options::Namespaces;
 
 use super::counters::Served;
-use super::options::{ServeError, ServiceOptions};
+use super::options::ServeError;
 use crate::client::Stack;
 use crate::nats::NatsOptions;
 use crate::operation::Operation;
 use crate::store::Stores;
-
-/// How many namespaces are served, each by a service of its own.
-///
-/// What one of them may hold is bounded by `service`: `in_flight` operations of a subject and of the stream, `bytes` of requests. What
-/// all of them hold together is bounded here. A namespace whose store hangs holds its own part and no more: half of `in_flight`
-/// and of `bytes` is divided among `most_open`, and nobody else takes of that.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Namespaces<L = Identity> {
-    /// How each of them is served. Its namespace is not looked at.
-    pub service: ServiceOptions<L>,
-    /// After how long without a request, a client's sign of life and a message of the stream a store is closed; 10 min. A client
-    /// that is connected gives a sign of life several times a second.
-    pub idle: Duration,
-    /// How many may be open at the same time; 256. One more is refused, and those that nobody needs close sooner then.
-    pub most_open: usize,
-    /// How many there may be, open or not; 1000. One more is not served, and an error in the log.
-    pub most: usize,
-    /// How many operations all of them work on at once; 4096. Half of it is divided among `most_open`, two each at least, and nobody
-    /// else takes of that.
-    pub in_flight: usize,
-    /// How many bytes the requests of all of them may need together; 256 MiB.
-    pub bytes: usize,
-}
-
-impl Default for Namespaces {
-    fn default() -> Self {
-        Self::new(ServiceOptions::default())
-    }
-}
-
-impl<L> Namespaces<L> {
-    /// The usual bounds, and this service for each.
-    pub const fn new(service: ServiceOptions<L>) -> Self {
-        Self {
-            service,
-            idle: Duration::from_secs(600),
-            most_open: 256,
-            most: 1000,
-            in_flight: 4096,
-            bytes: 256 << 20,
-        }
-    }
-}
 
 /// Serves the namespaces of `stores` until `shutdown`; then each finishes what it took, as [`serve`](super::serve) does.
 ///
@@ -92,5 +49,5 @@ where
     S: Stores<O>,
     L: Layer<S::Store, Service: Stack<O>> + Clone + Send + Sync + 'static,
 {
-    host::run(nats, stores, options, ready, shutdown).await
+    list::run(nats, stores, options, ready, shutdown).await
 }

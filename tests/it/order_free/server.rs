@@ -88,13 +88,14 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) async fn new() -> Self {
         let url = Postgres::shared().database().await;
-        let mut options = PostgresOptions::new(&url).unwrap();
-        options.readers = 1;
-        options.retention = None; // removing is part of the cases
-        options.past_tolerance = Duration::MAX; // their clock begins at 1
-        // Waiting for the others is no failure here.
-        options.lock_timeout = Duration::from_secs(30);
-        options.statement_timeout = Duration::from_secs(40);
+        let options = PostgresOptions::new(&url)
+            .unwrap()
+            .readers(1)
+            .retention(None) // removing is part of the cases
+            .past_tolerance(Duration::MAX) // their clock begins at 1
+            // Waiting for the others is no failure here.
+            .lock_timeout(Duration::from_secs(30))
+            .statement_timeout(Duration::from_secs(40));
         let mut writers = Vec::new();
         for _ in 0..WRITERS {
             writers.push(SqlService::open_postgres(&options).await.unwrap());
