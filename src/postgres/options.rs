@@ -50,7 +50,7 @@ impl PostgresOptions {
     /// When the address is not PostgreSQL's.
     pub fn new(url: &str) -> Result<Self, OpenError> {
         if !is_address(url) {
-            return Err(OpenError::Address(shown(url), "expected postgres://USER@HOST/DATABASE".to_owned()));
+            return Err(OpenError::Address(shown(url), "expected postgres://HOST/DATABASE".to_owned()));
         }
         let (url, schema) = without_schema(url);
         let url = url.as_str();

@@ -56,7 +56,7 @@ fn has_port_that_is_no_number(host: &str) -> bool {
 
 /// Reads `--database-url`: `sqlite://FILE`, `sqlite:FILE`, the path of a file, or `postgres://…`.
 pub(super) fn database_url(text: &str) -> Result<String, String> {
-    const EXPECTED: &str = "expected sqlite://FILE, the path of a file, or postgres://USER@HOST/DATABASE";
+    const EXPECTED: &str = "expected sqlite://FILE, the path of a file, or postgres://HOST/DATABASE";
     if PostgresOptions::is_address(text) {
         return PostgresOptions::new(text).map(|_| text.to_owned()).map_err(|e| e.to_string());
     }

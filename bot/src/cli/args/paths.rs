@@ -41,7 +41,7 @@ pub(in crate::cli) struct NatsArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Paths")]
 pub(in crate::cli) struct DatabaseArgs {
-    /// The database: sqlite://FILE, the path of a file, or postgres://USER@HOST/DATABASE. Defaults to sqlite://rosey.db for serve, up, dead and verify; other commands discover
+    /// The database: sqlite://FILE, the path of a file, or postgres://HOST/DATABASE. Defaults to sqlite://rosey.db for serve, up, dead and verify; other commands discover
     /// the database from the service
     #[arg(long, env = "ROSEY_DATABASE_URL", value_name = "URL", value_parser = database_url)]
     pub(in crate::cli) database_url: Option<String>,

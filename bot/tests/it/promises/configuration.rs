@@ -147,7 +147,7 @@ fn config_refuses_what_the_command_would_refuse_and_names_every_place() {
         "nats-urk = \"x\"\nlog = \"loud\"\nnats-timeout-ms = 0\n[serve]\nkeep = \"chat\"\nchannel = \"x\"\n[serf]\nx = 1\n",
     );
     let variables =
-        [("ROSEY_SYNCHRONOUS", "never"), ("ROSEY_NO_NATS", "maybe"), ("DATABASE_URL", "postgres://host/db")];
+        [("ROSEY_SYNCHRONOUS", "never"), ("ROSEY_NO_NATS", "maybe"), ("DATABASE_URL", "mysql://host/db")];
     let config = |words: &[&str]| Ran::of(rosey(dir.path()).arg("config").args(words).envs(variables));
     let ran = config(&["bot", "--chat", "irc", "--file-mode", "rw", "--queries=both", "--name="]);
     assert!(ran.code == Some(2) && ran.out.is_empty(), "{}", ran.all());
@@ -160,7 +160,7 @@ fn config_refuses_what_the_command_would_refuse_and_names_every_place() {
         "rosey.toml:7:2: [serf]: there is no such command",
         "ROSEY_SYNCHRONOUS: synchronous: expected one of normal, full",
         "ROSEY_NO_NATS: no-nats: expected yes or no",
-        "DATABASE_URL: database-url: PostgreSQL is not supported",
+        "DATABASE_URL: database-url: only SQLite and PostgreSQL are supported",
         "--chat: ",
         "--file-mode: ",
         "--queries: expected one of nats, db, found \"both\"",
@@ -218,8 +218,8 @@ fn a_value_that_is_wrong_is_said_with_the_place_that_gives_it() {
     let serve = ["serve", "--database-url", "none/x.db"];
     let text = said(&serve, &[("ROSEY_KEEP", "chat")]);
     assert!(text.starts_with("rosey: ROSEY_KEEP: this value is not NAME=TIME"), "{text}");
-    let text = said(&["verify"], &[("DATABASE_URL", "postgresql://host")]);
-    assert!(text.contains("DATABASE_URL: ") && text.contains("PostgreSQL is not supported"), "{text}");
+    let text = said(&["verify"], &[("DATABASE_URL", "mysql://host")]);
+    assert!(text.contains("DATABASE_URL: ") && text.contains("only SQLite and PostgreSQL are supported"), "{text}");
     let text = said(&["serve", "--keep", "chat"], &[("ROSEY_KEEP", "chat=1h")]);
     assert!(text.contains("--keep: "), "{text}");
 }
