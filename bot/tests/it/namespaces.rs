@@ -696,7 +696,9 @@ async fn two_processes_serve_one_folder_and_either_may_end() {
     one.process.serves().await;
     load.served_by_nats(50).await;
     let sent = load.finish().await;
-    assert_eq!(one.applied("lounge").await, sent as i64);
+    // Where a client found no service for a moment, it has not sent, or does not know.
+    let (acknowledged, applied) = (load.tally.by_nats(), one.applied("lounge").await as u64);
+    assert!((acknowledged..=sent).contains(&applied), "{acknowledged} {applied} {sent}");
     for process in [one.process, other] {
         assert_eq!(process.terminate().await, Some(0));
     }

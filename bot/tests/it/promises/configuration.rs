@@ -219,7 +219,10 @@ fn a_value_that_is_wrong_is_said_with_the_place_that_gives_it() {
     let text = said(&serve, &[("ROSEY_KEEP", "chat")]);
     assert!(text.starts_with("rosey: ROSEY_KEEP: this value is not NAME=TIME"), "{text}");
     let text = said(&["verify"], &[("DATABASE_URL", "mysql://host")]);
-    assert!(text.contains("DATABASE_URL: ") && text.contains("only SQLite and PostgreSQL are supported"), "{text}");
+    assert!(
+        text.contains("DATABASE_URL: ") && text.contains("only SQLite and PostgreSQL are supported"),
+        "{text}"
+    );
     let text = said(&["serve", "--keep", "chat"], &[("ROSEY_KEEP", "chat=1h")]);
     assert!(text.contains("--keep: "), "{text}");
 }
