@@ -1,6 +1,7 @@
 //! What an error of PostgreSQL means.
 
 use crate::error::{Cause, Code};
+use crate::hints::hints;
 
 /// Why something was not done, or is not known to be.
 #[derive(Debug)]
@@ -155,15 +156,17 @@ impl Fault {
 
     /// The same at the opening, with what can be done.
     pub(super) fn at_start(&self) -> String {
+        let verify = hints().verify;
+        let may_not = format!(
+            "; the role may not create what is missing here. Run as the owner of the database: GRANT CREATE ON DATABASE … \
+             TO …; or open it once as a role that may ({verify})"
+        );
         let advice = match self.state().as_deref() {
             Some("3D000") => "; create it: CREATE DATABASE …",
             Some("28000" | "28P01") => {
                 "; the role or its password is wrong: a password may also stand in the file that PGPASSFILE names"
             }
-            Some("42501") => {
-                "; the role may not create what is missing here. Run as the owner of the database: \
-                 GRANT CREATE ON DATABASE … TO …; or open it once as a role that may (rosey verify --database-url …)"
-            }
+            Some("42501") => &may_not,
             _ => "",
         };
         format!("{}{advice}", self.cause())

@@ -104,7 +104,8 @@ impl PostgresOptions {
         trust_clock: bool,
     }
 
-    /// In this schema; `rosey` if nothing is said. Two namespaces of one database have a schema each.
+    /// In this schema; `rosey` if nothing is said. Two namespaces of one database need a schema each:
+    /// with the same one they share tables.
     #[must_use]
     pub fn schema(mut self, name: impl Into<String>) -> Self {
         self.schema = name.into();

@@ -554,7 +554,7 @@ async fn a_namespace_that_nobody_needs_is_closed_and_whatever_comes_opens_it_aga
             assert!(folder.is_free("lounge").await);
         }
         assert_eq!(folder.applied("lounge").await, 4);
-        // Somebody who is connected needs it, whatever he sends.
+        // A client that is connected needs it, whatever it sends. Three times the idle time is long enough.
         let nats = client(&w.server, "lounge").await;
         tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
         tokio::time::sleep(Duration::from_millis(1500)).await;
