@@ -16,9 +16,7 @@ use super::{function, sweep};
 use crate::operation::{Keys, Persist};
 use crate::sql::Unsound;
 use crate::store::text::Statement;
-
-/// What may not be written to.
-const OURS: [&str; 4] = ["ledger", "meta", "dead_letters", "_sqlx_migrations"];
+use crate::store::uses::Uses;
 
 /// What this process has found sound: operations in a database. It takes some milliseconds.
 static SOUND: LazyLock<Mutex<HashSet<(TypeId, String)>>> = LazyLock::new(Mutex::default);
@@ -68,19 +66,19 @@ async fn look<O: Persist>(connection: &mut PgConnection) -> Result<Option<Unsoun
         }
         for (number, sql) in kind.statements.iter().enumerate() {
             let uses = uses(connection, sql, "new").await?;
-            if let Err(why) = uses.and_then(|uses| uses.changes()) {
+            if let Err(why) = uses.and_then(|uses| uses.changes("new")) {
                 return unsound(format!("statement {}", number + 1), why);
             }
         }
         if !kind.answer.is_empty() {
             let uses = uses(connection, kind.answer, "asked").await?;
-            if let Err(why) = uses.and_then(|uses| uses.answers(kind.spec.writes())) {
+            if let Err(why) = uses.and_then(|uses| uses.answers(kind.spec.writes().then_some("asked"))) {
                 return unsound("answer".to_owned(), why);
             }
         }
         if let Keys::Of(sql) = kind.keys {
             let uses = uses(connection, sql, "new").await?;
-            if let Err(why) = uses.and_then(|uses| uses.answers(true)) {
+            if let Err(why) = uses.and_then(|uses| uses.answers(Some("new"))) {
                 return unsound("keys".to_owned(), why);
             }
         }
@@ -102,75 +100,20 @@ async fn look<O: Persist>(connection: &mut PgConnection) -> Result<Option<Unsoun
     Ok(None)
 }
 
-/// What a statement does.
-#[derive(Default)]
-struct Uses {
-    reads: Vec<String>,
-    writes: Vec<String>,
-    /// It reads the rows of the batch.
-    batch: bool,
-    rows: bool,
-}
-
-impl Uses {
-    /// Nothing of what is the framework's is changed.
-    fn spares(&self) -> Result<(), String> {
-        match self.writes.iter().find(|table| OURS.contains(&table.as_str())) {
-            Some(table) => Err(format!("changes the table {table}, which is the framework's")),
-            None => Ok(()),
-        }
+/// What a plan does.
+fn walk(uses: &mut Uses, node: &Value, top: bool) {
+    let text = |field: &str| node[field].as_str().unwrap_or_default();
+    let table = node["Relation Name"].as_str().map(str::to_owned);
+    if text("Node Type") == "ModifyTable" {
+        uses.writes.extend(table);
+        uses.rows |= top && node.get("Output").is_some();
+    } else {
+        uses.reads.extend(table);
     }
-
-    fn reads_no_ledger(&self) -> Result<(), String> {
-        let ledger = self.reads.iter().any(|table| table == "ledger");
-        if ledger { Err("reads the ledger, which is the framework's".to_owned()) } else { Ok(()) }
-    }
-
-    /// As an effect.
-    fn changes(&self) -> Result<(), String> {
-        self.spares()?;
-        self.reads_no_ledger()?;
-        if self.writes.is_empty() {
-            return Err("changes nothing: a statement is one INSERT, UPDATE or DELETE".to_owned());
-        }
-        if self.rows {
-            return Err("returns rows: what is answered is said by ANSWER".to_owned());
-        }
-        if !self.batch {
-            return Err(
-                "does not read `new`: it would do the same however many requests there are".to_owned()
-            );
-        }
-        Ok(())
-    }
-
-    /// As an answer.
-    fn answers(&self, of_each: bool) -> Result<(), String> {
-        self.reads_no_ledger()?;
-        if let Some(table) = self.writes.first() {
-            return Err(format!("changes the table {table}: it must be one SELECT"));
-        }
-        if of_each && !self.batch {
-            return Err("does not read its rows: it would say the same of all requests".to_owned());
-        }
-        Ok(())
-    }
-
-    fn walk(&mut self, node: &Value, top: bool) {
-        let text = |field: &str| node[field].as_str().unwrap_or_default();
-        let table = node["Relation Name"].as_str().map(str::to_owned);
-        if text("Node Type") == "ModifyTable" {
-            self.writes.extend(table);
-            self.rows |= top && node.get("Output").is_some();
-        } else {
-            self.reads.extend(table);
-        }
-        let is_batch =
-            |text: &str| text.strip_prefix("CTE ").is_some_and(|cte| cte == "new" || cte == "asked");
-        self.batch |= is_batch(text("Subplan Name"));
-        for child in node["Plans"].as_array().into_iter().flatten() {
-            self.walk(child, false);
-        }
+    let is_batch = |text: &str| text.strip_prefix("CTE ").is_some_and(|cte| cte == "new" || cte == "asked");
+    uses.batch |= is_batch(text("Subplan Name"));
+    for child in node["Plans"].as_array().into_iter().flatten() {
+        walk(uses, child, false);
     }
 }
 
@@ -206,6 +149,6 @@ async fn plan(connection: &mut PgConnection, sql: &str) -> Result<Result<Uses, S
     };
     let plan: Value = serde_json::from_str(&text).unwrap_or_default();
     let mut uses = Uses::default();
-    uses.walk(&plan[0]["Plan"], true);
+    walk(&mut uses, &plan[0]["Plan"], true);
     Ok(Ok(uses))
 }

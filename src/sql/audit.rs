@@ -19,9 +19,7 @@ use super::batch::strings::HOST;
 use super::sweep;
 use crate::operation::{Migration, Persist, Spec};
 use crate::store::text::{self, Statement};
-
-/// What may not be written to.
-pub(super) const OURS: [&str; 4] = ["ledger", "meta", "dead_letters", "_sqlx_migrations"];
+use crate::store::uses::Uses;
 
 /// SQL that is refused: a statement of an operation, or a trigger of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +77,7 @@ const KEPT: usize = 16;
 const SCHEMA: &str =
     "SELECT group_concat(name || ' ' || coalesce(sql, ''), char(10) ORDER BY name) FROM main.sqlite_schema";
 
-/// As [`OURS`].
+/// As [`OURS`](crate::store::uses::OURS).
 const FRAME: &str = "
     SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10) ORDER BY type, name), '')
     FROM main.sqlite_schema WHERE lower(tbl_name) IN ('ledger', 'meta', 'dead_letters')";
@@ -172,7 +170,7 @@ async fn look<O: Persist>(
         }
         if !O::ANSWERS[kind].is_empty() {
             let uses = uses(connection, &pages, O::ANSWERS[kind], &asked).await?;
-            if let Err(why) = uses.and_then(|uses| uses.answers(spec)) {
+            if let Err(why) = uses.and_then(|uses| uses.answers(spec.writes().then_some("asked"))) {
                 return unsound("answer".to_owned(), why);
             }
         }
@@ -233,61 +231,6 @@ impl Pages {
         table.cloned().unwrap_or_else(|| {
             if database == FILE { "sqlite_schema" } else { "of another database" }.to_owned()
         })
-    }
-}
-
-/// What a statement does.
-#[derive(Default)]
-struct Uses {
-    reads: Vec<String>,
-    writes: Vec<String>,
-    /// It reads the rows of the batch, the only temporary table there is.
-    batch: bool,
-    rows: bool,
-}
-
-impl Uses {
-    /// Nothing of what is the framework's is changed.
-    fn spares(&self) -> Result<(), String> {
-        match self.writes.iter().find(|table| OURS.contains(&table.as_str())) {
-            Some(table) => Err(format!("changes the table {table}, which is the framework's")),
-            None => Ok(()),
-        }
-    }
-
-    fn reads_no_ledger(&self) -> Result<(), String> {
-        let ledger = self.reads.iter().any(|table| table == "ledger");
-        if ledger { Err("reads the ledger, which is the framework's".to_owned()) } else { Ok(()) }
-    }
-
-    /// As an effect.
-    fn changes(&self, source: &str) -> Result<(), String> {
-        self.spares()?;
-        self.reads_no_ledger()?;
-        if self.writes.is_empty() {
-            return Err("changes nothing: a statement is one INSERT, UPDATE or DELETE".to_owned());
-        }
-        if self.rows {
-            return Err("returns rows: what is answered is said by ANSWER".to_owned());
-        }
-        if !self.batch {
-            return Err(format!(
-                "does not read `{source}`: it would do the same however many requests there are"
-            ));
-        }
-        Ok(())
-    }
-
-    /// As an answer.
-    fn answers(&self, spec: &Spec) -> Result<(), String> {
-        self.reads_no_ledger()?;
-        if let Some(table) = self.writes.first() {
-            return Err(format!("changes the table {table}: an answer is one SELECT"));
-        }
-        if spec.writes() && !self.batch {
-            return Err("does not read `asked`: it would answer all requests the same".to_owned());
-        }
-        Ok(())
     }
 }
 

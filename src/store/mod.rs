@@ -28,6 +28,8 @@ mod stores;
 #[cfg(feature = "sqlite")]
 pub(crate) mod text;
 #[cfg(feature = "sqlite")]
+pub(crate) mod uses;
+#[cfg(feature = "sqlite")]
 pub(crate) mod writer;
 
 use std::future::Future;

@@ -13,11 +13,11 @@ use super::transaction::{Done, Failed, REFUSED, Shared, hop};
 use crate::error::{Cause, Code};
 use crate::operation::{ApplyError, ApplyFn, Refusal, Spec, Tx};
 use crate::request::Head;
-use crate::sql::audit::OURS;
 use crate::sql::error;
 use crate::sqlite::limit;
 use crate::store::queue::Write;
 use crate::store::text;
+use crate::store::uses::OURS;
 use crate::store::writer::Outcome;
 
 /// How long one call may take: the database is locked meanwhile.
