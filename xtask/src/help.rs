@@ -86,6 +86,7 @@ Usage: cargo xtask demo [--release] [ARGS]
 Examples:
   cargo xtask demo
   cargo xtask demo --fast
+  cargo xtask demo --postgres
   cargo xtask demo --no-nats
 ";
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::failure::Failure;
 use crate::paths::Paths;
+use crate::postgres;
 use crate::ratios;
 use crate::run::{become_program, cargo, step};
 use crate::server;
@@ -24,6 +25,9 @@ pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
     let given = |name: &str| args.iter().any(|arg| *arg == name || arg.starts_with(&format!("{name}=")));
     if !(given("--nats-server") || given("--no-nats") || given("--help") || given("-h")) {
         run.arg("--nats-server").arg(server::find_or_fetch(paths)?);
+    }
+    if given("--postgres") && !given("--postgres-bin") {
+        run.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
     }
     run.args(args);
     become_program(run, "is Rust installed as rustup.rs says?")
