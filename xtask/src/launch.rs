@@ -38,6 +38,8 @@ const FOLDERS: [(&str, &str); 3] =
     [("benches", "eitherway"), ("bot/benches", BOT), ("layers/benches", "eitherway-layers")];
 /// The package whose benches need a nats-server.
 const BOT: &str = "rosey-bot";
+/// The bench that has rows on PostgreSQL.
+const ON_POSTGRES: &str = "writer";
 /// The benches that Criterion does not measure: they print tables of their own.
 const OWN_TABLES: [&str; 2] = ["growth", "outage"];
 
@@ -56,6 +58,9 @@ pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
     command.args(rest.iter().filter(|arg| *arg != "--"));
     if *package == BOT {
         command.env(server::VARIABLE, server::find_or_fetch(paths)?);
+    }
+    if name == ON_POSTGRES {
+        command.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
     }
     if !OWN_TABLES.contains(&name.as_str()) {
         return ratios::bench(paths, name, command);

@@ -19,7 +19,7 @@ const STARTS: Duration = Duration::from_secs(30);
 /// Where the operations end up.
 pub(super) enum Database {
     File { url: String, lock: Option<Lock> },
-    Server { server: Postgres, process: Option<Process> },
+    Server { server: Postgres, process: Option<Box<Process>> },
 }
 
 impl Database {
@@ -75,7 +75,7 @@ impl Database {
             },
             Self::Server { process: Some(_), .. } => Ok(()),
             Self::Server { server, process } => {
-                *process = Some(server.start().await?);
+                *process = Some(Box::new(server.start().await?));
                 Ok(())
             }
         }

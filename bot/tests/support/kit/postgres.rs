@@ -43,6 +43,11 @@ impl Postgres {
     pub(crate) fn start(settings: &[&str]) -> Self {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        Self::start_in(&folder, settings)
+    }
+
+    /// One of its own, whose files are in this folder.
+    pub(crate) fn start_in(folder: &Path, settings: &[&str]) -> Self {
         let name =
             format!("rosey-postgres-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let dir = folder.join(name);
