@@ -17,6 +17,8 @@ mod postgres;
 mod postgres_cluster;
 #[cfg(feature = "postgres")]
 mod postgres_faults;
+#[cfg(feature = "postgres")]
+mod postgres_tls;
 mod retention;
 mod runtime;
 mod seams;
