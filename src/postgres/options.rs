@@ -5,10 +5,8 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
-
 use super::fault::Fault;
+use super::servers::Servers;
 use crate::request::Head;
 use crate::setters::setters;
 use crate::sql::{OpenError, Retention};
@@ -16,7 +14,7 @@ use crate::sql::{OpenError, Retention};
 /// How to open a database on PostgreSQL, 15 or later: a builder.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    connect: PgConnectOptions,
+    servers: Servers,
     schema: String,
     shown: String,
     pub(crate) connect_timeout: Duration,
@@ -44,7 +42,8 @@ impl fmt::Debug for PostgresOptions {
 
 impl PostgresOptions {
     /// The usual options for an address: `postgres://USER@HOST:PORT/DATABASE`, with `?sslmode=verify-full&sslrootcert=FILE`
-    /// for TLS, and `?schema=NAME` for another schema than `rosey`. A password that it does not hold is looked for in the file that `PGPASSFILE` names, or in `~/.pgpass`.
+    /// for TLS, and `?schema=NAME` for another schema than `rosey`. Several hosts, separated by commas, are a cluster: they are
+    /// tried in their order, and those that only read are passed over. A password that it does not hold is looked for in the file that `PGPASSFILE` names, or in `~/.pgpass`.
     ///
     /// # Errors
     /// When the address is not PostgreSQL's.
@@ -54,10 +53,8 @@ impl PostgresOptions {
         }
         let (url, schema) = without_schema(url);
         let url = url.as_str();
-        let connect: PgConnectOptions =
-            url.parse().map_err(|e: sqlx::Error| OpenError::Address(shown(url), e.to_string()))?;
         let options = Self {
-            connect: connect.application_name("eitherway").disable_statement_logging(),
+            servers: Servers::parse(url, |why| OpenError::Address(shown(url), why))?,
             schema: schema.unwrap_or_else(|| "rosey".to_owned()),
             shown: shown(url),
             connect_timeout: Duration::from_secs(3),
@@ -77,7 +74,7 @@ impl PostgresOptions {
     }
 
     setters! {
-        /// How long connecting may take. After that nothing was sent: class `NotSent`. Default: 3 s.
+        /// How long connecting to one server may take. After that nothing was sent: class `NotSent`. Default: 3 s.
         connect_timeout: Duration,
         /// How long the server may take to answer. After that it is not known whether it has done what it was to do: class
         /// `Unknown`. The server itself gives up a little sooner. Default: 10 s.
@@ -119,7 +116,7 @@ impl PostgresOptions {
     pub fn password_file(mut self, path: &Path) -> Result<Self, OpenError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| OpenError::File { path: path.to_owned(), error })?;
-        self.connect = self.connect.password(text.trim_end_matches(['\r', '\n']));
+        self.servers = self.servers.password(text.trim_end_matches(['\r', '\n']));
         Ok(self)
     }
 
@@ -135,8 +132,8 @@ impl PostgresOptions {
         is_address(url)
     }
 
-    pub(super) const fn connecting(&self) -> &PgConnectOptions {
-        &self.connect
+    pub(super) const fn servers(&self) -> &Servers {
+        &self.servers
     }
 
     pub(super) fn in_schema(&self) -> &str {

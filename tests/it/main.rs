@@ -14,7 +14,11 @@ mod order_free;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
+mod postgres_cluster;
+#[cfg(feature = "postgres")]
 mod postgres_faults;
+#[cfg(feature = "postgres")]
+mod postgres_tls;
 mod retention;
 mod runtime;
 mod seams;
