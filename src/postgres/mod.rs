@@ -13,6 +13,8 @@ mod link;
 mod migrate;
 mod options;
 mod reader;
+mod schema;
+mod schemas;
 mod sweep;
 mod verify;
 mod writer;
@@ -24,6 +26,7 @@ use crate::operation::Persist;
 use crate::sql::{OpenError, Parts, SqlService};
 
 pub use options::PostgresOptions;
+pub use schemas::PostgresSchemas;
 pub use verify::verify;
 
 impl<O: Persist> SqlService<O> {
@@ -34,7 +37,7 @@ impl<O: Persist> SqlService<O> {
     /// When the server cannot be reached or refuses the role; when something is missing that the role may not create; when the
     /// database is newer than this program; when a statement of an operation cannot be prepared, or may not be what it is.
     pub async fn open_postgres(options: &PostgresOptions) -> Result<Self, OpenError> {
-        options.check()?;
+        let options = &options.of::<O>()?;
         let mut connection = link::connect(options).await.map_err(|fault| options.failed(fault))?;
         let function = function::Function::of::<O>();
         let opened = migrate::open::<O>(options, &function, &mut connection).await?;

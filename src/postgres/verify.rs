@@ -26,7 +26,7 @@ pub async fn verify<O: Persist>(
     options: &PostgresOptions,
     mut progress: impl FnMut(&'static str) + Send,
 ) -> Result<Verdict, OpenError> {
-    options.check()?;
+    let options = &options.of::<O>()?;
     let mut connection = link::connect(options).await.map_err(|fault| options.failed(fault))?;
     let begun = time::timeout(options.statement_timeout, async {
         migrate::is_current::<O>(options, &mut connection).await?;

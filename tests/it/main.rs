@@ -15,6 +15,8 @@ mod order_free;
 mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_faults;
+#[cfg(feature = "postgres")]
+mod postgres_namespaces;
 mod retention;
 mod runtime;
 mod seams;
