@@ -13,6 +13,8 @@ mod link;
 mod migrate;
 mod options;
 mod reader;
+mod schema;
+mod schemas;
 mod readers;
 mod servers;
 mod sweep;
@@ -27,6 +29,7 @@ use crate::operation::Persist;
 use crate::sql::{OpenError, Parts, SqlService};
 
 pub use options::PostgresOptions;
+pub use schemas::PostgresSchemas;
 pub use verify::verify;
 
 impl<O: Persist> SqlService<O> {
@@ -37,7 +40,7 @@ impl<O: Persist> SqlService<O> {
     /// When the server cannot be reached or refuses the role; when something is missing that the role may not create; when the
     /// database is newer than this program; when a statement of an operation cannot be prepared, or may not be what it is.
     pub async fn open_postgres(options: &PostgresOptions) -> Result<Self, OpenError> {
-        options.check()?;
+        let options = &options.of::<O>()?;
         let connected = link::connect(options, Purpose::Writing).await;
         let mut connection = connected.map_err(|fault| options.failed(fault))?.connection;
         let function = function::Function::of::<O>();

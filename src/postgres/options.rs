@@ -6,7 +6,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::schema;
 use super::servers::Servers;
+use crate::namespace::Namespace;
+use crate::operation::Persist;
 use crate::request::Head;
 use crate::setters::setters;
 use crate::sql::{OpenError, Retention};
@@ -15,7 +18,9 @@ use crate::sql::{OpenError, Retention};
 #[derive(Clone)]
 pub struct PostgresOptions {
     servers: Servers,
-    schema: String,
+    /// Another one than that of the namespace.
+    schema: Option<String>,
+    pub(crate) namespace: Namespace,
     shown: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) statement_timeout: Duration,
@@ -42,8 +47,9 @@ impl fmt::Debug for PostgresOptions {
 
 impl PostgresOptions {
     /// The usual options for an address: `postgres://USER@HOST:PORT/DATABASE`, with `?sslmode=verify-full&sslrootcert=FILE`
-    /// for TLS, and `?schema=NAME` for another schema than `rosey`. Several hosts, separated by commas, are a cluster: they are
-    /// tried in their order, and those that only read are passed over. A password that it does not hold is looked for in the file that `PGPASSFILE` names, or in `~/.pgpass`.
+    /// for TLS, and `?schema=NAME` for another [schema](Self::schema) than the usual one. Several hosts, separated by commas, are
+    /// a cluster: they are tried in their order, and those that only read are passed over. A password that it does not hold is
+    /// looked for in the file that `PGPASSFILE` names, or in `~/.pgpass`.
     ///
     /// # Errors
     /// When the address is not PostgreSQL's.
@@ -55,7 +61,8 @@ impl PostgresOptions {
         let url = url.as_str();
         let options = Self {
             servers: Servers::parse(url, |why| OpenError::Address(shown(url), why))?,
-            schema: schema.unwrap_or_else(|| "rosey".to_owned()),
+            schema,
+            namespace: Namespace::none(),
             shown: shown(url),
             connect_timeout: Duration::from_secs(3),
             statement_timeout: Duration::from_secs(10),
@@ -74,6 +81,9 @@ impl PostgresOptions {
     }
 
     setters! {
+        /// The namespace whose database it is, which has a [schema](Self::schema) of its own. One that was made for another
+        /// namespace is refused. Default: none.
+        namespace: Namespace,
         /// How long connecting to one server may take. After that nothing was sent: class `NotSent`. Default: 3 s.
         connect_timeout: Duration,
         /// How long the server may take to answer. After that it is not known whether it has done what it was to do: class
@@ -101,11 +111,12 @@ impl PostgresOptions {
         trust_clock: bool,
     }
 
-    /// In this schema; `rosey` if nothing is said. Two namespaces of one database need a schema each:
-    /// with the same one they share tables.
+    /// In this schema. If nothing is said, it is [that of the operations](Persist::schema) and, in a namespace, its name:
+    /// `todo`, and `todo_lounge` in the namespace `lounge`. A name that a schema cannot have is written otherwise, with a hash at its
+    /// end, so that no two namespaces have one schema.
     #[must_use]
     pub fn schema(mut self, name: impl Into<String>) -> Self {
-        self.schema = name.into();
+        self.schema = Some(name.into());
         self
     }
 
@@ -136,19 +147,46 @@ impl PostgresOptions {
         &self.servers
     }
 
-    pub(super) fn in_schema(&self) -> &str {
-        &self.schema
+    /// The same for these operations: in the schema that they have in its namespace, if none is named.
+    ///
+    /// # Errors
+    /// When the name of the schema will not do.
+    pub(crate) fn of<O: Persist>(&self) -> Result<Self, OpenError> {
+        let (set, mut options) = (O::schema(), self.clone());
+        if set.len() > schema::LONGEST_OF_SET {
+            let why = format!("the schema {set:?} of the operations is too long");
+            return Err(OpenError::Address(self.shown.clone(), why));
+        }
+        options.schema.get_or_insert_with(|| schema::name(&set, &self.namespace));
+        options.check().map(|()| options)
     }
 
-    /// Whether the name of the schema will do.
-    pub(super) fn check(&self) -> Result<(), OpenError> {
-        let mut letters = self.schema.bytes();
+    /// The same, with the usual schema.
+    pub(super) fn without_schema(self) -> Self {
+        Self { schema: None, ..self }
+    }
+
+    /// The schema; empty before it is known of which operations.
+    pub(super) fn in_schema(&self) -> &str {
+        self.schema.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a schema is named.
+    #[must_use]
+    pub const fn names_schema(&self) -> bool {
+        self.schema.is_some()
+    }
+
+    /// Whether the name of the schema will do, if there is one.
+    fn check(&self) -> Result<(), OpenError> {
+        let Some(schema) = &self.schema else { return Ok(()) };
+        let mut letters = schema.bytes();
         let first = letters.next().is_some_and(|c| c.is_ascii_lowercase() || c == b'_');
         let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
-        if first && letters.all(plain) && self.schema.len() <= 63 && !self.schema.starts_with("pg_") {
+        if first && letters.all(plain) && schema.len() <= schema::LONGEST && !schema.starts_with("pg_") {
             return Ok(());
         }
-        let why = format!("the schema {:?}: a name has a-z, 0-9 and _, at most 63 of them", self.schema);
+        let why = format!("the schema {schema:?}: a name has a-z, 0-9 and _, at most 63 of them");
         Err(OpenError::Address(self.shown.clone(), why))
     }
 

@@ -27,7 +27,7 @@ pub async fn verify<O: Persist>(
     options: &PostgresOptions,
     mut progress: impl FnMut(&'static str) + Send,
 ) -> Result<Verdict, OpenError> {
-    options.check()?;
+    let options = &options.of::<O>()?;
     let connected = link::connect(options, Purpose::Reading).await;
     let mut connection = connected.map_err(|fault| options.failed(fault))?.connection;
     let begun = time::timeout(options.statement_timeout, async {

@@ -18,6 +18,7 @@ mod postgres_cluster;
 #[cfg(feature = "postgres")]
 mod postgres_faults;
 #[cfg(feature = "postgres")]
+mod postgres_namespaces;
 mod postgres_tls;
 mod retention;
 mod runtime;

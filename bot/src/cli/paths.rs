@@ -64,6 +64,7 @@ impl DatabaseArgs {
                 options = options.password_file(file)?;
             }
             let options = options
+                .namespace(self.namespace.clone())
                 .create(!self.existing)
                 .retention(self.retention.clone())
                 .future_tolerance(self.future_tolerance_ms)

@@ -16,7 +16,8 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let nats = args.nats.options("rosey-serve");
     let served = match wanted {
         Wanted::One(namespace) => {
-            let database = args.database.with_retention(&args.keep);
+            let database = DatabaseArgs { namespace: namespace.clone(), ..args.database };
+            let database = database.with_retention(&args.keep);
             one(nats.namespace(namespace), &database, args.service.options(), &shutdown).await?
         }
         Wanted::Several(files) => {

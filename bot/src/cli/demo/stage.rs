@@ -13,6 +13,7 @@ use super::database::Database;
 use super::process::{Process, Server};
 use super::story::{self, Fault};
 use crate::op::Op;
+use eitherway::Namespace;
 use eitherway::nats::{NatsOptions, NatsService};
 use eitherway::request::Head;
 use eitherway::stack::Queries;
@@ -143,6 +144,7 @@ impl Env {
                 synchronous: SynchronousArg::Normal,
                 existing: false,
                 file_mode: crate::cli::files::PRIVATE,
+                namespace: Namespace::none(),
                 retention: None,
                 trust_clock: false,
             },
