@@ -1,8 +1,9 @@
 //! The stream and its consumer, as they have to be; and whether what is there is ours.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, ConsumerInfo, StreamInfo};
@@ -96,7 +97,7 @@ impl Declaration {
             "max_msg_size": MAX_MSG_SIZE,
             "max_consumers": -1,
             "num_replicas": 1,
-            "duplicate_window": nanos(self.adapted().duplicate_window),
+            "duplicate_window": nanos(self.adapted.lock().duplicate_window),
         })
     }
 
@@ -110,7 +111,7 @@ impl Declaration {
             "ack_policy": "explicit",
             "ack_wait": nanos(self.ack_wait),
             "max_deliver": -1,
-            "max_ack_pending": self.adapted().max_ack_pending,
+            "max_ack_pending": self.adapted.lock().max_ack_pending,
         })
     }
 
@@ -129,14 +130,10 @@ impl Declaration {
         ServeError::NotOurStream { stream: self.name.clone(), why, in_the_way }
     }
 
-    fn adapted(&self) -> MutexGuard<'_, Adapted> {
-        self.adapted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Asks for less the next time; false if that does not help.
     fn adapt(&self, error: &ApiError) -> bool {
         let Some(smaller) = limits::smaller(error) else { return false };
-        let mut now = self.adapted();
+        let mut now = self.adapted.lock();
         match smaller {
             Smaller::AckPending(allowed) => {
                 let less = allowed.unwrap_or(now.max_ack_pending / 2);
