@@ -69,6 +69,7 @@ impl ServiceArgs {
             .takeover(self.takeover)
             .jetstream(jetstream)
             .stream_max_bytes(self.stream_max_bytes)
+            .stream_replicas(self.stream_replicas)
             .ack_wait(self.stream_ack_wait_ms)
             .reply_prefixes(self.reply_prefixes())
             .in_flight(self.in_flight)

@@ -15,7 +15,8 @@ use eitherway::stack::Queries;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Paths")]
 pub(in crate::cli) struct NatsArgs {
-    /// The NATS server, or several separated by commas: nats://HOST:PORT or tls://USER:PASSWORD@HOST:PORT
+    /// The NATS server, or the servers of a cluster, separated by commas: nats://HOST:PORT or tls://USER:PASSWORD@HOST:PORT. One that
+    /// answers is enough; when it is lost, the next one is used
     #[arg(
         long,
         env = "ROSEY_NATS_URL",
@@ -25,6 +26,10 @@ pub(in crate::cli) struct NatsArgs {
         value_parser = nats_url
     )]
     pub(in crate::cli) nats_url: String,
+    /// Use only the servers that --nats-url names, and not those that a cluster tells of as well: where their own addresses
+    /// cannot be reached, as behind a proxy
+    #[arg(long, env = "ROSEY_NATS_LISTED_ONLY", value_parser = yes_or_no, action = ArgAction::SetTrue)]
+    pub(in crate::cli) nats_listed_only: bool,
     /// A NATS credentials file
     #[arg(long, env = "ROSEY_NATS_CREDENTIALS", value_name = "FILE")]
     pub(in crate::cli) nats_credentials: Option<PathBuf>,

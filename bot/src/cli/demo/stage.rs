@@ -132,6 +132,7 @@ impl Env {
         PathArgs {
             nats: NatsArgs {
                 nats_url: self.server.as_ref().map(Server::url).unwrap_or_default(),
+                nats_listed_only: false,
                 nats_credentials: None,
                 nats_inbox_prefix: None,
                 recognition_timeout_ms: NatsOptions::RECOGNITION,
