@@ -174,7 +174,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
             built.circuits.as_ref(),
             &direct,
             outbox.as_ref(),
-            self.stack.first_for_queries(),
+            self.stack.queries,
         );
         if let (Some(bus), Some(circuits)) = (&bus, &built.circuits) {
             direct.guard(bus.health());

@@ -47,6 +47,13 @@ pub enum JetStream {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ServiceOptions<L = Identity> {
+    pub(super) settings: Settings,
+    pub(super) around: L,
+}
+
+/// The options but for the layers.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
     pub(super) namespace: Namespace,
     pub(super) takeover: bool,
     pub(super) jetstream: JetStream,
@@ -57,11 +64,10 @@ pub struct ServiceOptions<L = Identity> {
     pub(super) ack_wait: Duration,
     pub(super) grace: Duration,
     pub(super) reply_prefixes: Vec<String>,
-    around: L,
 }
 
 impl<L> ServiceOptions<L> {
-    setters! {
+    setters! { in settings;
         /// The namespace that is served. Default: the one that the options for NATS name.
         namespace: Namespace,
         /// Whether it starts even beside another kind of service on the same subjects. Default: no.
@@ -97,66 +103,17 @@ impl<L> ServiceOptions<L> {
     /// itself.
     #[must_use]
     pub fn layer<T>(self, layer: T) -> ServiceOptions<Stack<L, T>> {
-        let (options, around) = self.take_layer();
-        let ServiceOptions {
-            takeover,
-            jetstream,
-            stream_max_bytes,
-            stream_replicas,
-            in_flight,
-            bytes,
-            ack_wait,
-            grace,
-            ..
-        } = options;
-        ServiceOptions {
-            namespace: options.namespace,
-            takeover,
-            jetstream,
-            stream_max_bytes,
-            stream_replicas,
-            in_flight,
-            bytes,
-            ack_wait,
-            grace,
-            reply_prefixes: options.reply_prefixes,
-            around: Stack::new(around, layer),
-        }
-    }
-
-    /// The options without the layers, and these.
-    pub(super) fn take_layer(self) -> (ServiceOptions, L) {
-        let Self {
-            namespace,
-            takeover,
-            jetstream,
-            stream_max_bytes,
-            stream_replicas,
-            in_flight,
-            bytes,
-            ack_wait,
-            grace,
-            reply_prefixes,
-            around,
-        } = self;
-        let options = ServiceOptions {
-            namespace,
-            takeover,
-            jetstream,
-            stream_max_bytes,
-            stream_replicas,
-            in_flight,
-            bytes,
-            ack_wait,
-            grace,
-            reply_prefixes,
-            around: Identity::new(),
-        };
-        (options, around)
+        ServiceOptions { settings: self.settings, around: Stack::new(self.around, layer) }
     }
 }
 
 impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self { settings: Settings::default(), around: Identity::new() }
+    }
+}
+
+impl Default for Settings {
     fn default() -> Self {
         Self {
             namespace: Namespace::none(),
@@ -169,7 +126,6 @@ impl Default for ServiceOptions {
             ack_wait: Duration::from_secs(30),
             grace: Duration::from_secs(10),
             reply_prefixes: Vec::new(),
-            around: Identity::new(),
         }
     }
 }

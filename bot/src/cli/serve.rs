@@ -1,13 +1,13 @@
 //! `rosey serve`.
 
-use super::args::{DatabaseArgs, JetStreamArg, ServeArgs, ServiceArgs};
+use super::args::{DatabaseArgs, ServeArgs, ServiceArgs};
 use super::exit::{Exit, Failure};
 use super::namespaces::Wanted;
 use super::number::{counted, were};
 use super::{console, signals};
 use crate::op::Op;
 use eitherway::nats::NatsOptions;
-use eitherway::service::{self, JetStream, Served, ServiceOptions};
+use eitherway::service::{self, Served, ServiceOptions};
 use tokio_util::sync::CancellationToken;
 
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
@@ -60,14 +60,9 @@ impl ServiceArgs {
     }
 
     pub(super) fn options(&self) -> ServiceOptions {
-        let jetstream = match self.jetstream {
-            JetStreamArg::Auto => JetStream::Auto,
-            JetStreamArg::On => JetStream::On,
-            JetStreamArg::Off => JetStream::Off,
-        };
         ServiceOptions::default()
             .takeover(self.takeover)
-            .jetstream(jetstream)
+            .jetstream(self.jetstream)
             .stream_max_bytes(self.stream_max_bytes)
             .stream_replicas(self.stream_replicas)
             .ack_wait(self.stream_ack_wait_ms)

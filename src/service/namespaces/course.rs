@@ -62,7 +62,7 @@ where
         names: Names,
         stop: CancellationToken,
     ) -> Result<Self, ServeError> {
-        let replies = Replies::new::<O>(&names, &host.options.service.reply_prefixes)?;
+        let replies = Replies::new::<O>(&names, &host.options.service.settings.reply_prefixes)?;
         let held = Held::new(Room::new(held::MOST, Some(Arc::clone(&host.pool))));
         Ok(Self { host, names: Arc::new(names), replies, stop, held, total: Served::default() })
     }
@@ -247,7 +247,7 @@ where
         let (ready, mut is_ready) = oneshot::channel::<()>();
         let nats = host.nats.clone().namespace(self.names.namespace.clone());
         let part = Part {
-            room: Room::new(host.options.service.bytes, Some(Arc::clone(&host.pool))),
+            room: Room::new(host.options.service.settings.bytes, Some(Arc::clone(&host.pool))),
             at_work: host.at_work.part(),
             siblings: Some(host.siblings.clone()),
         };
@@ -326,7 +326,8 @@ where
 {
     let namespace = &names.namespace;
     if host.stores.is_to_come(namespace).await {
-        let options: ServiceOptions = host.options.service.clone().take_layer().0;
+        let options =
+            ServiceOptions { settings: host.options.service.settings.clone(), ..ServiceOptions::default() };
         let nats = host.nats.clone();
         let asked =
             check::check::<O>(nats, &options.namespace(namespace.clone()), std::future::pending()).await;

@@ -61,7 +61,7 @@ where
     L: Layer<S::Store, Service: Stack<O>> + Clone + Send + Sync + 'static,
 {
     let plain = Names::new::<O>(&Namespace::none())?;
-    let replies = Replies::new::<O>(&plain, &options.service.reply_prefixes)?;
+    let replies = Replies::new::<O>(&plain, &options.service.settings.reply_prefixes)?;
     let door = Door::open(nats.clone()).await?;
     let states = Arc::new(States::default());
     let (introductions, siblings) = Introductions::new(states.open());

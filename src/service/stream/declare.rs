@@ -12,7 +12,7 @@ use super::settings;
 use crate::nats::names::Names;
 use crate::nats::stored;
 use crate::operation::{Kind, MAX_PAYLOAD};
-use crate::service::options::{ServeError, ServiceOptions};
+use crate::service::options::{ServeError, Settings};
 
 /// The one consumer, shared by all instances.
 pub(super) const CONSUMER: &str = "writer";
@@ -55,17 +55,17 @@ enum Put<'a> {
 }
 
 impl Declaration {
-    pub(in crate::service) fn new(names: &Names, database: &str, options: &ServiceOptions) -> Self {
+    pub(in crate::service) fn new(names: &Names, database: &str, settings: &Settings) -> Self {
         let events = names.operations().filter(|(_, spec, _)| spec.kind == Kind::Event);
         Self {
             name: names.stream.clone(),
             stream_tag: stored::stream_tag(&names.service, database),
             subjects: events.map(|(_, _, subject)| subject.to_string()).collect(),
-            max_bytes: options.stream_max_bytes.unwrap_or(-1),
-            replicas: options.stream_replicas,
-            ack_wait: options.ack_wait,
+            max_bytes: settings.stream_max_bytes.unwrap_or(-1),
+            replicas: settings.stream_replicas,
+            ack_wait: settings.ack_wait,
             adapted: Arc::new(Mutex::new(Adapted {
-                max_ack_pending: options.in_flight,
+                max_ack_pending: settings.in_flight,
                 duplicate_window: DUPLICATE_WINDOW,
             })),
         }

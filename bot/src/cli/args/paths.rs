@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args};
 
 use super::super::addresses::{database_url, inbox_prefix, nats_url};
-use super::values::{days, file_mode, millis, yes_or_no};
+use super::values::{days, file_mode, millis, synchronous, yes_or_no};
 use eitherway::Namespace;
-use eitherway::sql::Retention;
+use eitherway::sql::{Retention, Synchronous};
 use eitherway::stack::Queries;
 
 /// Where NATS is.
@@ -54,8 +54,8 @@ pub(in crate::cli) struct DatabaseArgs {
     #[arg(long, env = "ROSEY_DATABASE_PASSWORD_FILE", value_name = "FILE")]
     pub(in crate::cli) database_password_file: Option<PathBuf>,
     /// How durable a commit is: `normal` survives the end of the process, `full` a power cut
-    #[arg(long, env = "ROSEY_SYNCHRONOUS", default_value = "normal", value_name = "LEVEL")]
-    pub(in crate::cli) synchronous: SynchronousArg,
+    #[arg(long, env = "ROSEY_SYNCHRONOUS", default_value = "normal", value_name = "LEVEL", value_parser = synchronous())]
+    pub(in crate::cli) synchronous: Synchronous,
     /// How far in the future an event's time may be, in milliseconds; later ones are refused, on every path. Use one value
     /// for bot and service
     #[arg(long, env = "ROSEY_FUTURE_TOLERANCE_MS", default_value = "300000", value_name = "MS", value_parser = millis)]
@@ -80,12 +80,6 @@ pub(in crate::cli) struct DatabaseArgs {
     /// Whether the clock is right, as the operator says.
     #[arg(skip)]
     pub(in crate::cli) trust_clock: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(in crate::cli) enum SynchronousArg {
-    Normal,
-    Full,
 }
 
 impl DatabaseArgs {

@@ -2,7 +2,23 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tracing_subscriber::EnvFilter;
+
+use eitherway::sql::Synchronous;
+
+/// Reads one of these names as what it stands for.
+pub(in crate::cli) fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+    values: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    let known = move |name: String| values.into_iter().find(|(known, _)| *known == name);
+    PossibleValuesParser::new(values.map(|(name, _)| name))
+        .try_map(move |name| known(name).map(|(_, value)| value).ok_or("an unknown name"))
+}
+
+pub(in crate::cli) fn synchronous() -> impl TypedValueParser<Value = Synchronous> {
+    one_of([("normal", Synchronous::Normal), ("full", Synchronous::Full)])
+}
 
 /// A mode as chmod takes it. The owner must be able to read and write.
 pub(in crate::cli) fn file_mode(text: &str) -> Result<u32, String> {

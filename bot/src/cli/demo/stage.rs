@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
+use super::super::args::{DatabaseArgs, NatsArgs, PathArgs};
 use super::super::exit::{Exit, Failure};
 use super::super::files;
 use super::database::Database;
@@ -16,6 +16,7 @@ use crate::op::Op;
 use eitherway::Namespace;
 use eitherway::nats::{NatsOptions, NatsService};
 use eitherway::request::Head;
+use eitherway::sql::Synchronous;
 use eitherway::stack::Queries;
 
 /// What the bot says in the channel, and what it writes about itself, in the demo's directory.
@@ -142,7 +143,7 @@ impl Env {
                 past_tolerance_days: Head::BEHIND,
                 database_url: Some(self.database()),
                 database_password_file: None,
-                synchronous: SynchronousArg::Normal,
+                synchronous: Synchronous::Normal,
                 existing: false,
                 file_mode: crate::cli::files::PRIVATE,
                 namespace: Namespace::none(),

@@ -27,7 +27,7 @@ pub(super) async fn run(global: &Global, args: OutboxCommand) -> Result<Exit, Fa
         return Err(Failure::new(Exit::Usage, "the outbox is off: name one with --outbox FILE"));
     };
     if let Some(which) = args.discard {
-        return discard(global, file, which.into(), args.yes).await;
+        return discard(global, file, which, args.yes).await;
     }
     if args.retry_refused || !args.retry.is_empty() {
         return retry::run(global, file, &args).await;

@@ -113,7 +113,7 @@ async fn a_recording_is_played_at_the_asked_pace_and_a_long_pause_or_a_step_back
                   {"event":"kicked","timestamp":4102444800}"#;
     for (speed, pace) in [(Some(1.0), 1000), (Some(10.0), 100), (Some(0.5), 2000), (None, 0)] {
         let begun = Instant::now();
-        let mut stream = Box::new(play(text).at_speed(speed)).listen();
+        let mut stream = Box::new(Jsonl { pace: speed.map(Pace::new), ..play(text) }).listen();
         let mut moments = Vec::new();
         while let Some(received) = stream.next().await {
             received.item.expect("event");
