@@ -49,7 +49,9 @@ impl Peer {
     /// Connects; requests wait for [`LIMIT`].
     pub async fn connect(server: &impl Url) -> Self {
         let options = async_nats::ConnectOptions::new().request_timeout(Some(LIMIT));
-        Self { client: options.connect(server.url()).await.unwrap() }
+        // A cluster has several addresses.
+        let url = server.url();
+        Self { client: options.connect(url.split(',').collect::<Vec<_>>()).await.unwrap() }
     }
 
     /// Waits until the server has taken note of what was sent before.

@@ -4,6 +4,7 @@
 
 mod bot_end_to_end;
 mod cli;
+mod cluster;
 mod demo;
 mod durable;
 mod ghosts;

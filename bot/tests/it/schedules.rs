@@ -9,11 +9,11 @@
 //! often each was drawn and felt, and the sum; a failure tells the seed, what went wrong when, and what the services
 //! said.
 
-mod load;
+pub(crate) mod load;
 mod plan;
 mod strangers;
-mod tally;
-mod verdict;
+pub(crate) mod tally;
+pub(crate) mod verdict;
 mod world;
 
 use std::any::Any;
@@ -24,7 +24,7 @@ use crate::support::*;
 use futures_util::FutureExt;
 use load::Load;
 use tally::Tally;
-use verdict::Verdict;
+use verdict::{Found, Verdict};
 use world::{Story, World};
 
 /// How long it may take, when everything is well again, until nothing is on its way any more.
@@ -58,7 +58,7 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
         bot.stop().await;
     }
     world.stop().await;
-    let verdict = Verdict::over(&records, &world.file).await;
+    let verdict = Verdict::over(&records, &Found::read(&world.file).await);
     eprintln!("seed {seed} · {verdict}");
     tally.judged(&verdict);
     verdict.assert_right();
@@ -66,7 +66,7 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
 }
 
 /// What a panic says.
-fn words(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it has failed")
 }
