@@ -14,6 +14,8 @@ mod order_free;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
+mod postgres_classes;
+#[cfg(feature = "postgres")]
 mod postgres_cluster;
 #[cfg(feature = "postgres")]
 mod postgres_faults;
