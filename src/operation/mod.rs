@@ -30,6 +30,8 @@ mod migration;
 mod refused;
 mod spec;
 mod tx;
+#[cfg(feature = "sqlite")]
+mod tx_on;
 mod upkeep;
 pub(crate) mod validate;
 
@@ -50,6 +52,10 @@ pub use dialect::{Dialect, Keys};
 pub use migration::Migration;
 pub use spec::{Kind, Spec};
 pub use tx::{ApplyError, ApplyFn, Tx};
+#[cfg(feature = "sqlite")]
+pub use tx_on::TxOn;
+#[cfg(feature = "sqlite")]
+pub(crate) use tx_on::{Guard, Seen};
 pub use upkeep::{Invariant, RetentionRule};
 #[cfg(feature = "sqlite")]
 pub(crate) use validate::validate_set;

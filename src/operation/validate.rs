@@ -15,12 +15,19 @@ pub const fn validate_set<O: Persist>() {
         && O::ANSWERS.len() == count
         && O::APPLY.len() == count
         && O::SWEEPS.len() == count
-        && O::CHECKS.len() == count;
+        && O::CHECKS.len() == count
+        && O::POSTGRES.len() == count;
     assert!(same, "each list of a set has an entry for each operation");
     let mut i = 0;
     while i < count {
         let statements = !O::STATEMENTS[i].is_empty();
         validate_parts(&O::SPECS[i], statements, O::APPLY[i].is_some(), !O::ANSWERS[i].is_empty());
+        let other = &O::POSTGRES[i];
+        let effect = other.statements.is_some() || other.answer.is_some();
+        assert!(
+            !(effect && O::APPLY[i].is_some()),
+            "an operation that implements Apply has no statements on PostgreSQL"
+        );
         i += 1;
     }
 }

@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde_json::Value;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Execute, Executor, Postgres, Row};
 
 use super::{function, sweep};
 use crate::operation::{Keys, Persist};
@@ -54,16 +54,11 @@ fn source(name: &str) -> String {
 }
 
 async fn look<O: Persist>(connection: &mut PgConnection) -> Result<Option<Unsound>, sqlx::Error> {
-    for (index, kind) in function::kinds::<O>().enumerate() {
+    for kind in function::kinds::<O>() {
         let name = kind.spec.name;
         let unsound = |text: String, why: String| {
             Ok(Some(Unsound { what: format!("the operation {name}, on PostgreSQL: its {text}"), why }))
         };
-        if O::APPLY[index].is_some() {
-            let why =
-                "is one that is applied by a function, which is for SQLite: give it STATEMENTS".to_owned();
-            return unsound("effect".to_owned(), why);
-        }
         for (number, sql) in kind.statements.iter().enumerate() {
             let uses = uses(connection, sql, "new").await?;
             if let Err(why) = uses.and_then(|uses| uses.changes("new")) {
@@ -130,25 +125,36 @@ async fn uses(
 }
 
 async fn plan(connection: &mut PgConnection, sql: &str) -> Result<Result<Uses, String>, sqlx::Error> {
-    let explain = AssertSqlSafe(format!("EXPLAIN (VERBOSE, FORMAT JSON) {sql}"));
-    let rows = sqlx::raw_sql(explain).fetch_all(connection).await;
-    let text: String = match rows {
-        Ok(rows) => match rows.first() {
-            Some(row) => sqlx::Row::try_get_unchecked(row, 0)?,
-            None => return Ok(Err("has no plan".to_owned())),
-        },
+    match explain(connection, sqlx::raw_sql(AssertSqlSafe(explaining(sql)))).await {
+        Ok(uses) => Ok(Ok(uses)),
         Err(e) => match e.as_database_error() {
             // Of the statement's, not of the server's.
             Some(said)
                 if said.code().is_some_and(|code| code.starts_with("42") || code.starts_with("22")) =>
             {
-                return Ok(Err(format!("cannot be planned: {}", said.message())));
+                Ok(Err(format!("cannot be planned: {}", said.message())))
             }
-            _ => return Err(e),
+            _ => Err(e),
         },
-    };
+    }
+}
+
+/// The statement that says what this one does, and does not do it.
+pub(super) fn explaining(sql: &str) -> String {
+    format!("EXPLAIN (VERBOSE, FORMAT JSON) {sql}")
+}
+
+/// What a statement does, by the answer to [`explaining`].
+pub(super) async fn explain<'q>(
+    connection: &mut PgConnection,
+    explaining: impl Execute<'q, Postgres> + 'q,
+) -> Result<Uses, sqlx::Error> {
+    let row = connection.fetch_one(explaining).await?;
+    let text: String = row.try_get_unchecked(0)?;
     let plan: Value = serde_json::from_str(&text).unwrap_or_default();
     let mut uses = Uses::default();
-    walk(&mut uses, &plan[0]["Plan"], true);
-    Ok(Ok(uses))
+    for statement in plan.as_array().into_iter().flatten() {
+        walk(&mut uses, &statement["Plan"], true);
+    }
+    Ok(uses)
 }

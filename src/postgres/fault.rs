@@ -22,9 +22,15 @@ pub(super) enum Fault {
     Server(sqlx::Error),
     /// The server does not answer.
     Silent,
+    /// A function has done with its transaction what is not its own to do.
+    Ended(Cause),
     /// It was sent, its fate is not known, and it could not be repeated for this reason.
     Unrepeated(Box<Fault>),
 }
+
+/// What no operation is the cause of.
+const ENVIRONMENT: [&str; 13] =
+    ["08", "25", "26", "28", "3D", "40", "42P05", "42501", "53", "55", "57", "58", "F0"];
 
 impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
@@ -56,7 +62,8 @@ impl Fault {
         }
     }
 
-    fn is_of(&self, classes: &[&str]) -> bool {
+    /// Whether its code begins with one of these.
+    pub(super) fn is_of(&self, classes: &[&str]) -> bool {
         self.state().is_some_and(|state| classes.iter().any(|class| state.starts_with(class)))
     }
 
@@ -67,17 +74,32 @@ impl Fault {
             Self::Server(error) => match error.as_database_error() {
                 // ended by an administrator or a crash; a connection's
                 Some(_) => self.is_of(&["57P01", "57P02", "57P04", "57P05", "08"]),
-                None => !matches!(
-                    error,
-                    sqlx::Error::ColumnDecode { .. }
-                        | sqlx::Error::ColumnNotFound(_)
-                        | sqlx::Error::ColumnIndexOutOfBounds { .. }
-                        | sqlx::Error::Decode(_)
-                        | sqlx::Error::Encode(_)
-                        | sqlx::Error::RowNotFound
-                ),
+                None => Self::is_lost(error),
             },
             _ => false,
+        }
+    }
+
+    /// Whether it is no word of the server, and the connection may be lost.
+    pub(super) const fn is_lost(error: &sqlx::Error) -> bool {
+        !matches!(
+            error,
+            sqlx::Error::Database(_)
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::ColumnNotFound(_)
+                | sqlx::Error::ColumnIndexOutOfBounds { .. }
+                | sqlx::Error::Decode(_)
+                | sqlx::Error::Encode(_)
+                | sqlx::Error::RowNotFound
+                | sqlx::Error::TypeNotFound { .. }
+        )
+    }
+
+    /// Whether an error that a function meets is none of its own.
+    pub(super) fn is_of_the_environment(error: &sqlx::Error) -> bool {
+        match error.as_database_error().and_then(|said| said.code()) {
+            Some(code) => ENVIRONMENT.iter().any(|class| code.starts_with(class)),
+            None => Self::is_lost(error),
         }
     }
 
@@ -91,7 +113,10 @@ impl Fault {
 
     /// Whether the connection must not be used again.
     pub(super) fn spoils(&self) -> bool {
-        self.is_unknown() || self.is_read_only() || self.is_of(&["57P03", "0A000", "26", "42P05"])
+        matches!(self, Self::Ended(_))
+            || self.is_unknown()
+            || self.is_read_only()
+            || self.is_of(&["57P03", "0A000", "26", "42P05"])
     }
 
     /// Whether the server undid it because of what another one did at the same time.
@@ -107,10 +132,11 @@ impl Fault {
     /// Whether it may come of some operation in a batch, whatever the server calls that, so that the rest could be applied without
     /// it.
     pub(super) fn is_of_an_operation(&self) -> bool {
-        let environment =
-            ["08", "25", "26", "28", "3D", "40", "42P05", "42501", "53", "55", "57", "58", "F0"];
-        matches!(self, Self::Server(error) if error.as_database_error().is_some())
-            && !self.is_of(&environment)
+        match self {
+            Self::Server(error) => error.as_database_error().is_some() && !self.is_of(&ENVIRONMENT),
+            Self::Ended(_) => true,
+            _ => false,
+        }
     }
 
     /// Whether the values are at fault, if it is alone.
@@ -121,7 +147,7 @@ impl Fault {
     /// What it means for an operation.
     pub(super) fn cause(&self) -> Cause {
         let (code, advice) = match self {
-            Self::Before(cause) => return cause.clone(),
+            Self::Before(cause) | Self::Ended(cause) => return cause.clone(),
             Self::NoConnection => (Code::UNAVAILABLE, "no connection to PostgreSQL in time"),
             Self::ReadOnly => (Code::STORAGE, READS_ONLY),
             Self::Nowhere(faults) => {

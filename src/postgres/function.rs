@@ -121,7 +121,8 @@ fn locks(kinds: &[OfKind]) -> String {
 
 fn effects(kinds: &[OfKind]) -> String {
     let mut text = String::new();
-    for kind in kinds {
+    // Others are applied by functions of their own, behind this one.
+    for kind in kinds.iter().filter(|kind| !kind.statements.is_empty()) {
         let name = kind.spec.name;
         let fresh = rows("eitherway_fresh", name);
         let _ = writeln!(text, "    IF eitherway_fresh ? '{name}' THEN");

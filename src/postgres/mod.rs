@@ -2,8 +2,10 @@
 //!
 //! A batch is one call of a function, which is made from constants when the database is opened and named by their hash, so that
 //! several versions of a program work side by side. It writes the ledger in the order of ids, takes locks on the
-//! [keys](crate::operation::Keys) of what is new, and runs the operations' statements over that.
+//! [keys](crate::operation::Keys) of what is new, and runs the operations' statements over that. A batch with operations that are
+//! applied by functions is a transaction: that call first, then those functions.
 
+mod apply;
 mod audit;
 mod batch;
 mod fault;

@@ -1,12 +1,15 @@
-//! What the writer does on PostgreSQL: one connection of its own, and one call of the function for a batch.
+//! What the writer does on PostgreSQL: one connection of its own, and one call of the function for a batch, in a transaction if
+//! there are functions to be called behind it.
 
 use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 use tokio::sync::watch;
 use tokio::time;
 
+use super::apply::Calls;
+use super::batch::Told;
 use super::fault::Fault;
 use super::function::{ALL, Function};
 use super::letters::{self, DEAD_LETTER_INSERT};
@@ -28,6 +31,7 @@ const PAUSE: Duration = Duration::from_millis(30);
 pub(super) struct PostgresWriter {
     link: Link,
     call: String,
+    calls: Calls,
     specs: &'static [Spec],
     silences: Vec<&'static str>,
     /// For how long what is unknown is repeated.
@@ -45,6 +49,7 @@ impl PostgresWriter {
         Self {
             link: Link::new(options.clone(), connection, trouble),
             call: function.call(),
+            calls: Calls::of::<O>(options.statement_timeout),
             specs: O::SPECS,
             silences: batch::silences::<O>(),
             limit: options.repeat_timeout,
@@ -60,12 +65,22 @@ impl PostgresWriter {
         self.link.keep(connection, trimmed).map(drop)
     }
 
-    /// One call of the function.
-    async fn call(&mut self, json: &str, answer_bytes: i64) -> Result<Vec<PgRow>, Fault> {
+    /// One call of the function, and what follows it.
+    async fn call(&mut self, json: &str, answer_bytes: i64, writes: &[Write]) -> Result<Told, Fault> {
         let mut connection = self.link.take().await?;
         let call = sqlx::query(AssertSqlSafe(self.call.as_str())).bind(json).bind(answer_bytes);
-        let rows = self.link.within(call.fetch_all(&mut connection)).await;
-        self.link.keep(connection, rows)
+        if !self.calls.are_in(writes) {
+            let rows = self.link.within(call.fetch_all(&mut connection)).await;
+            return Ok(batch::told(&self.link.keep(connection, rows)?, writes)?);
+        }
+        let told = self.calls.transaction(&self.link, &mut connection, call, writes).await;
+        let undo = sqlx::raw_sql("ROLLBACK");
+        if told.as_ref().is_err_and(|fault| !fault.spoils())
+            && self.link.within(undo.execute(&mut connection)).await.is_err()
+        {
+            return told;
+        }
+        self.link.keep(connection, told)
     }
 }
 
@@ -134,8 +149,8 @@ impl Backend for PostgresWriter {
         let answer_bytes = i64::try_from(answer_bytes).unwrap_or(i64::MAX);
         let mut tries = Tries::new(self.limit);
         loop {
-            match self.call(&json, answer_bytes).await {
-                Ok(rows) => return Ok(batch::outcomes(&rows, writes, &self.silences)?),
+            match self.call(&json, answer_bytes, writes).await {
+                Ok(told) => return Ok(told.applied(writes, &self.silences)),
                 Err(fault) => tries.again(fault).await?,
             }
         }

@@ -10,6 +10,8 @@
 //! }
 //! ```
 
+#[cfg(feature = "sqlite")]
+pub(crate) mod call;
 mod dead_letter;
 #[cfg(feature = "sqlite")]
 pub(crate) mod duplicates;

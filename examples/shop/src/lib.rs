@@ -35,14 +35,14 @@ impl Apply for PlaceOrder {
     }
 
     async fn apply(&self, tx: &mut Tx<'_>, head: &Head) -> Result<Order, ApplyError> {
-        let Self { item, quantity } = self;
+        let (item, quantity) = (&self.item, i64::from(self.quantity));
         let taken = sqlx::query("UPDATE stock SET count = count - $2 WHERE item = $1 AND count >= $2");
-        if tx.execute(taken.bind(item).bind(quantity)).await?.rows_affected() == 0 {
+        if tx.execute(taken.bind(item).bind(quantity)).await? == 0 {
             return Err(Refusal::new("out_of_stock", format!("there is not enough {item} left")).into());
         }
         let placed = sqlx::query("INSERT INTO orders (id, at, item, quantity) VALUES ($1, $2, $3, $4)");
         tx.execute(placed.bind(head.id.to_string()).bind(head.occurred_at).bind(item).bind(quantity)).await?;
-        Ok(Order { id: head.id.to_string(), item: item.clone(), quantity: *quantity })
+        Ok(Order { id: head.id.to_string(), item: item.clone(), quantity: self.quantity })
     }
 }
 
