@@ -50,7 +50,7 @@ pub use dialect::{Dialect, Keys};
 pub use migration::Migration;
 pub use spec::{Kind, Spec};
 pub use tx::{ApplyError, ApplyFn, Tx};
-pub use upkeep::{Invariant, RetentionRule};
+pub use upkeep::{Fold, Invariant, RetentionRule};
 #[cfg(feature = "sqlite")]
 pub(crate) use validate::validate_set;
 
@@ -160,6 +160,8 @@ pub trait Persist: Operation {
     const APPLY: &'static [Option<ApplyFn>];
     /// What each operation keeps for a time only; see [`Definition::SWEEPS`].
     const SWEEPS: &'static [&'static [RetentionRule]];
+    /// How what each operation appends is folded; see [`Definition::FOLDS`].
+    const FOLDS: &'static [&'static [Fold]];
     /// What each operation knows of how its tables must be; see [`Definition::CHECKS`].
     const CHECKS: &'static [&'static [Invariant]];
     /// The tables on PostgreSQL: the same statements, if nothing else is said.

@@ -16,6 +16,7 @@ use super::options::PostgresOptions;
 use super::{function, link, sweep};
 use crate::error::{Cause, Code};
 use crate::operation::{Persist, RetentionRule};
+use crate::store::Concerns;
 use crate::store::reader::{Bind, Question, Read, Reader, Texts};
 use crate::store::text::Statement;
 
@@ -58,6 +59,7 @@ pub(super) struct PostgresReader {
     /// How often something is asked, if the connection turns out to be dead.
     tries: u32,
     trouble: watch::Receiver<Option<String>>,
+    concerns: watch::Sender<Concerns>,
     /// The statements of the queries, in the order of the operations.
     questions: Vec<Arc<str>>,
     sweeps: Vec<&'static RetentionRule>,
@@ -84,34 +86,39 @@ impl PostgresReader {
         options: &PostgresOptions,
         trouble: watch::Receiver<Option<String>>,
     ) -> Self {
-        let settle = options.clone();
-        let pool = PgPoolOptions::new()
-            .max_connections(options.readers.max(1))
-            .min_connections(0)
-            .idle_timeout(IDLE)
-            .acquire_timeout(options.connect_timeout)
-            .test_before_acquire(false)
-            // The pool would log each wait for a reader, in a flood of them.
-            .acquire_slow_threshold(Duration::MAX)
-            .after_connect(move |connection, _| {
-                let settle = settle.clone();
-                Box::pin(async move { link::settle(&settle, connection).await })
-            })
-            .connect_lazy_with(options.connecting().clone());
         Self {
-            pool,
+            pool: pool(options, options.readers.max(1)),
             limit: options.statement_timeout,
             tries: options.readers.max(1) + 1,
             trouble,
+            concerns: watch::Sender::default(),
             questions: questions::<O>(),
             sweeps: sweep::sweeps::<O>(),
         }
     }
 }
 
+/// Connections that are opened when they are needed.
+pub(super) fn pool(options: &PostgresOptions, most: u32) -> PgPool {
+    let settle = options.clone();
+    PgPoolOptions::new()
+        .max_connections(most)
+        .min_connections(0)
+        .idle_timeout(IDLE)
+        .acquire_timeout(options.connect_timeout)
+        .test_before_acquire(false)
+        // The pool would log each wait for a reader, in a flood of them.
+        .acquire_slow_threshold(Duration::MAX)
+        .after_connect(move |connection, _| {
+            let settle = settle.clone();
+            Box::pin(async move { link::settle(&settle, connection).await })
+        })
+        .connect_lazy_with(options.connecting().clone())
+}
+
 /// Reads through a connection of the pool. One that does not answer is given up, and what was lost with one is asked again:
 /// the others may be as dead as it was.
-async fn read(
+pub(super) async fn read(
     pool: &PgPool,
     tries: u32,
     limit: Duration,
@@ -228,6 +235,14 @@ impl Reader for PostgresReader {
 
     fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.trouble.clone()
+    }
+
+    fn concerns(&self) -> watch::Receiver<Concerns> {
+        self.concerns.subscribe()
+    }
+
+    fn concern(&self, change: &mut dyn FnMut(&mut Concerns) -> bool) {
+        self.concerns.send_if_modified(change);
     }
 }
 
