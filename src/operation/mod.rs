@@ -56,7 +56,7 @@ pub use tx::{ApplyError, ApplyFn, Tx};
 pub use tx_on::TxOn;
 #[cfg(feature = "sqlite")]
 pub(crate) use tx_on::{Guard, Seen};
-pub use upkeep::{Invariant, RetentionRule};
+pub use upkeep::{Fold, Invariant, RetentionRule};
 #[cfg(feature = "sqlite")]
 pub(crate) use validate::validate_set;
 
@@ -166,6 +166,8 @@ pub trait Persist: Operation {
     const APPLY: &'static [Option<ApplyFn>];
     /// What each operation keeps for a time only; see [`Definition::SWEEPS`].
     const SWEEPS: &'static [&'static [RetentionRule]];
+    /// How what each operation appends is folded; see [`Definition::FOLDS`].
+    const FOLDS: &'static [&'static [Fold]];
     /// What each operation knows of how its tables must be; see [`Definition::CHECKS`].
     const CHECKS: &'static [&'static [Invariant]];
     /// The tables on PostgreSQL: the same statements, if nothing else is said.

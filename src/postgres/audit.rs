@@ -12,9 +12,10 @@ use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Execute, Executor, Postgres, Row};
 
-use super::{function, sweep};
-use crate::operation::{Keys, Persist};
+use super::{fold, function, sweep};
+use crate::operation::{Keys, Persist, RetentionRule};
 use crate::sql::Unsound;
+use crate::store::fold::distinct;
 use crate::store::text::Statement;
 use crate::store::uses::Uses;
 
@@ -78,8 +79,8 @@ async fn look<O: Persist>(connection: &mut PgConnection) -> Result<Option<Unsoun
             }
         }
     }
-    for sweep in sweep::sweeps::<O>().into_iter().skip(1) {
-        for (number, sql) in sweep.remove.iter().enumerate() {
+    for (what, rule) in upkeep::<O>() {
+        for (number, sql) in rule.remove.iter().enumerate() {
             let over =
                 sweep::over_gone(sql).replace("$1::", "'[]'::").replace("$2::", "0::").replace("$3::", "0::");
             let uses = match Statement::read(sql) {
@@ -87,12 +88,20 @@ async fn look<O: Persist>(connection: &mut PgConnection) -> Result<Option<Unsoun
                 Err(why) => Err(why),
             };
             if let Err(why) = uses.and_then(|uses| uses.spares()) {
-                let what = format!("the sweep {}, on PostgreSQL: its statement {}", sweep.name, number + 1);
+                let what = format!("{what}, on PostgreSQL: its statement {}", number + 1);
                 return Ok(Some(Unsound { what, why }));
             }
         }
     }
     Ok(None)
+}
+
+/// What is done beside the operations, and how.
+fn upkeep<O: Persist>() -> impl Iterator<Item = (String, &'static RetentionRule)> {
+    let sweeps = sweep::sweeps::<O>().into_iter().skip(1);
+    let sweeps = sweeps.map(|sweep| (format!("the sweep {}", sweep.name), sweep));
+    let folds = distinct(&fold::of_kinds::<O>()).into_iter();
+    sweeps.chain(folds.map(|fold| (format!("the fold {}", fold.name), &fold.rule)))
 }
 
 /// What a plan does.

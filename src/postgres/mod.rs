@@ -9,6 +9,7 @@ mod apply;
 mod audit;
 mod batch;
 mod fault;
+mod fold;
 mod function;
 mod letters;
 mod link;
@@ -23,12 +24,15 @@ mod sweep;
 mod verify;
 mod writer;
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use self::link::Purpose;
 use crate::error::Cause;
 use crate::operation::Persist;
 use crate::sql::{OpenError, Parts, SqlService};
+use crate::store::fold::Folds;
 
 pub use options::PostgresOptions;
 pub use schemas::PostgresSchemas;
@@ -55,12 +59,15 @@ impl<O: Persist> SqlService<O> {
             shown: options.shown().to_owned(),
             queue: options.queue,
             retention: options.retention.clone(),
+            folding: options.folding,
             future_tolerance: options.future_tolerance,
             past_tolerance: options.past_tolerance,
             answer_bytes: options.answer_bytes,
             trust_clock: options.trust_clock,
         };
-        Ok(Self::begin(parts, std::sync::Arc::new(reader), std::sync::Arc::default(), writer).await)
+        let folder = fold::PostgresFolder::new(options, &function);
+        let folds = Folds::new(&fold::of_kinds::<O>(), Arc::new(folder));
+        Ok(Self::begin(parts, Arc::new(reader), Arc::default(), writer, Some(folds)).await)
     }
 }
 

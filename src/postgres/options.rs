@@ -30,6 +30,7 @@ pub struct PostgresOptions {
     pub(crate) readers: u32,
     pub(crate) create: bool,
     pub(crate) retention: Option<Retention>,
+    pub(crate) folding: Option<Duration>,
     pub(crate) future_tolerance: Duration,
     pub(crate) past_tolerance: Duration,
     pub(crate) answer_bytes: usize,
@@ -72,6 +73,7 @@ impl PostgresOptions {
             readers: 2,
             create: true,
             retention: Some(Retention::default()),
+            folding: Some(Duration::from_millis(100)),
             future_tolerance: Head::AHEAD,
             past_tolerance: Head::BEHIND,
             answer_bytes: crate::answer::MOST,
@@ -99,6 +101,9 @@ impl PostgresOptions {
         readers: u32,
         /// Whether schema, tables and function are created where they are missing. Default: yes.
         create: bool,
+        /// How long what operations append waits until it is folded, while much is appended; up to 20 times as long else.
+        /// `None`: it is not folded here. Default: 100 ms.
+        folding: Option<Duration>,
         /// How long what is kept, if what is old is to be removed. Default: those of the operations.
         retention: Option<Retention>,
         /// How far in the future something may claim to have happened; what claims more is refused. Default: [`Head::AHEAD`].

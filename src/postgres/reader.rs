@@ -16,6 +16,7 @@ use super::readers::Readers;
 use super::{function, sweep};
 use crate::error::{Cause, Code};
 use crate::operation::{Persist, RetentionRule};
+use crate::store::Concerns;
 use crate::store::reader::{Bind, Question, Read, Reader, Texts};
 use crate::store::text::Statement;
 
@@ -56,6 +57,7 @@ pub(super) struct PostgresReader {
     /// How often something is asked, if the connection turns out to be dead.
     tries: u32,
     trouble: watch::Receiver<Option<String>>,
+    concerns: watch::Sender<Concerns>,
     /// The statements of the queries, in the order of the operations.
     questions: Vec<Arc<str>>,
     sweeps: Vec<&'static RetentionRule>,
@@ -87,6 +89,7 @@ impl PostgresReader {
             limit: options.statement_timeout,
             tries: options.readers.max(1) + 1,
             trouble,
+            concerns: watch::Sender::default(),
             questions: questions::<O>(),
             sweeps: sweep::sweeps::<O>(),
         }
@@ -95,7 +98,7 @@ impl PostgresReader {
 
 /// Reads through one of the connections. One that does not answer is given up, and what was lost with one is asked again: the
 /// others may be as dead as it was.
-async fn read(
+pub(super) async fn read(
     readers: &Readers,
     tries: u32,
     limit: Duration,
@@ -210,5 +213,13 @@ impl Reader for PostgresReader {
 
     fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.trouble.clone()
+    }
+
+    fn concerns(&self) -> watch::Receiver<Concerns> {
+        self.concerns.subscribe()
+    }
+
+    fn concern(&self, change: &mut dyn FnMut(&mut Concerns) -> bool) {
+        self.concerns.send_if_modified(change);
     }
 }

@@ -29,9 +29,16 @@ pub(super) fn finding(sweep: &RetentionRule) -> String {
 
 /// A statement that removes, over what was found: `$1` the keys, `$2` the horizon, `$3` the time.
 pub(super) fn over_gone(sql: &str) -> String {
-    const GONE: &str = "gone (key) AS (SELECT jsonb_array_elements_text($1::jsonb)),
-        sweep (now, horizon) AS (SELECT $3::bigint, $2::bigint)";
+    over(
+        sql,
+        "gone (key) AS (SELECT jsonb_array_elements_text($1::jsonb)),
+         sweep (now, horizon) AS (SELECT $3::bigint, $2::bigint)",
+    )
+}
+
+/// A statement over these sources, and what may come again.
+pub(super) fn over(sql: &str, sources: &str) -> String {
     // One that cannot be read was refused when the database was opened.
     Statement::read(sql)
-        .map_or_else(|_| sql.to_owned(), |statement| statement.over(&format!("{KNOWN}, {GONE}")))
+        .map_or_else(|_| sql.to_owned(), |statement| statement.over(&format!("{KNOWN}, {sources}")))
 }

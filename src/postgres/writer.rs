@@ -15,7 +15,7 @@ use super::function::{ALL, Function};
 use super::letters::{self, DEAD_LETTER_INSERT};
 use super::link::Link;
 use super::options::PostgresOptions;
-use super::{batch, sweep};
+use super::{batch, fold, sweep};
 use crate::error::Cause;
 use crate::operation::{Persist, Spec};
 use crate::sql::trim::Trim;
@@ -114,11 +114,13 @@ impl Tries {
     }
 }
 
-/// Removes in one transaction, while no other one with keys runs.
+/// Removes in one transaction, while no other one with keys runs and nobody folds.
 async fn remove(connection: &mut PgConnection, removal: &Removal) -> Result<u64, sqlx::Error> {
     sqlx::query("BEGIN").execute(&mut *connection).await?;
-    let lock = format!("SELECT pg_advisory_xact_lock({ALL})");
-    sqlx::query(AssertSqlSafe(lock)).execute(&mut *connection).await?;
+    for lock in [fold::LOCK, ALL] {
+        let lock = format!("SELECT pg_advisory_xact_lock({lock})");
+        sqlx::query(AssertSqlSafe(lock)).execute(&mut *connection).await?;
+    }
     let mut removed = 0;
     for statement in removal.sweep.remove {
         let statement = sqlx::query(AssertSqlSafe(sweep::over_gone(statement)))

@@ -11,6 +11,7 @@ use crate::store::Store;
 const FILE: &str = "file";
 const LOG: &str = "log";
 const DISK: &str = "disk";
+const FOLDS: &str = "folds";
 
 /// Follows the store for as long as the service runs.
 pub(super) async fn watch<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>) {
@@ -21,6 +22,7 @@ pub(super) async fn watch<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>) 
         let now = concerns.borrow_and_update().clone();
         shared.notices.follow(LOG, now.log);
         shared.notices.follow(DISK, now.disk);
+        shared.notices.follow(FOLDS, now.folds);
         tokio::select! {
             Ok(()) = trouble.changed() => {}
             Ok(()) = concerns.changed() => {}

@@ -70,6 +70,7 @@ use writer::Start;
 pub use crate::sqlite::Synchronous;
 pub use crate::store::DeadLetter;
 use crate::store::duplicates::Duplicates;
+use crate::store::fold::{ByTheWriter, Folds};
 use crate::store::keeper::Keeper;
 use crate::store::queue::{Item, Write, closed};
 use crate::store::reader::{Question, Reader};
@@ -112,6 +113,7 @@ struct Shared {
     answer_bytes: usize,
     past_tolerance: Duration,
     keeper: Arc<Keeper>,
+    folds: Folds,
     database: String,
     shown: String,
     /// Ends with the last clone, and with it the retention task.
@@ -124,6 +126,7 @@ pub(crate) struct Parts {
     pub(crate) shown: String,
     pub(crate) queue: usize,
     pub(crate) retention: Option<Retention>,
+    pub(crate) folding: Option<Duration>,
     pub(crate) future_tolerance: Duration,
     pub(crate) past_tolerance: Duration,
     pub(crate) answer_bytes: usize,
@@ -180,12 +183,13 @@ impl<O: Persist> SqlService<O> {
             shown: options.path().display().to_string(),
             queue: options.queue,
             retention: options.retention.clone(),
+            folding: options.folding,
             future_tolerance: options.future_tolerance,
             past_tolerance: options.past_tolerance,
             answer_bytes: options.answer_bytes,
             trust_clock: options.trust_clock,
         };
-        Ok(Self::begin(parts, Arc::new(reader), keeper, start.writer()).await)
+        Ok(Self::begin(parts, Arc::new(reader), keeper, start.writer(), None).await)
     }
 
     /// Starts the writer and what is to be done on a schedule.
@@ -194,22 +198,30 @@ impl<O: Persist> SqlService<O> {
         reader: Arc<dyn Reader>,
         keeper: Arc<Keeper>,
         backend: impl Backend,
+        folds: Option<Folds>,
     ) -> Self {
         let (writes, queue) = mpsc::channel(parts.queue);
+        let folds = folds.unwrap_or_else(|| {
+            let (reader, writes) = (Arc::clone(&reader), writes.downgrade());
+            Folds::new(O::FOLDS, Arc::new(ByTheWriter { reader, writes }))
+        });
         let repeats = Duplicates::new(O::SPECS.len());
         // What cannot be read now is looked for again before anything is removed.
         let loaded = keeper.load(&*reader).await;
         if parts.trust_clock {
             keeper.trust();
         }
-        let run = crate::store::writer::run(backend, repeats.clone(), queue);
+        let run = crate::store::writer::run(backend, repeats.clone(), folds.appended.clone(), queue);
         tokio::spawn(run.in_current_span());
         let ended = CancellationToken::new();
+        if let Some(every) = parts.folding {
+            let folding = folds.clone().keep_going(every, Arc::clone(&reader), ended.clone());
+            tokio::spawn(folding.in_current_span());
+        }
         if let Some(retention) = parts.retention {
             let (reader, writes) = (Arc::clone(&reader), writes.downgrade());
-            let keeper = Arc::clone(&keeper);
-            let kept =
-                retention::keep_going(retention, keeper, loaded.is_ok(), reader, writes, ended.clone());
+            let (keeper, folds, loaded) = (Arc::clone(&keeper), folds.clone(), loaded.is_ok());
+            let kept = retention::keep_going(retention, keeper, loaded, folds, reader, writes, ended.clone());
             tokio::spawn(kept.in_current_span());
         }
         let shared = Shared {
@@ -220,6 +232,7 @@ impl<O: Persist> SqlService<O> {
             answer_bytes: parts.answer_bytes,
             past_tolerance: parts.past_tolerance,
             keeper,
+            folds,
             database: parts.database,
             shown: parts.shown,
             _running: ended.drop_guard(),
@@ -318,15 +331,26 @@ impl<O: Persist> SqlService<O> {
     /// # Errors
     /// The first failure. What was removed until then stays removed.
     pub async fn sweep(&self, retention: &Retention, now: i64) -> Result<Purged, Cause> {
-        let writes = self.shared.writes.downgrade();
-        retention::round(retention, now, None, &*self.shared.reader, &writes).await
+        let (writes, folds) = (self.shared.writes.downgrade(), &self.shared.folds);
+        retention::round(retention, now, None, folds, &*self.shared.reader, &writes).await
+    }
+
+    /// Folds what operations have appended until now, and answers how many rows that were (see
+    /// [`Fold`](crate::operation::Fold)). A service does so by itself. Dropping the future ends it after the transaction it is
+    /// in.
+    ///
+    /// # Errors
+    /// The first failure; `busy` when another process folds all the time. What was folded until then stays folded.
+    pub async fn fold(&self) -> Result<u64, Cause> {
+        self.shared.folds.all().await
     }
 
     /// Ends the writer once everything handed to it is committed, and closes the file, within a limit. Requests from now on are
     /// refused. If no other process has it open, all of it is in the one file then.
     pub async fn close(&self) {
         // The last one to close moves the log into the file, and a reader could not.
-        let _ = tokio::time::timeout(LAST, self.shared.reader.close()).await;
+        let readers = async { tokio::join!(self.shared.reader.close(), self.shared.folds.close()) };
+        let _ = tokio::time::timeout(LAST, readers).await;
         let (tx, rx) = oneshot::channel();
         // A writer that has ended already is closed.
         if self.shared.writes.send(Item::Close(tx)).await.is_ok() {

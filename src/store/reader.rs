@@ -96,6 +96,9 @@ pub(crate) trait Reader: Send + Sync + 'static {
         watch::channel(Concerns::default()).1
     }
 
+    /// Changes what is seen there, if this returns that it has.
+    fn concern(&self, change: &mut dyn FnMut(&mut Concerns) -> bool);
+
     /// Its connections, if it is SQLite.
     fn sqlite(&self) -> Option<&SqlitePool> {
         None

@@ -8,6 +8,7 @@ use tokio::time;
 
 use super::DeadLetter;
 use super::duplicates::Duplicates;
+use super::fold::Appended;
 use super::queue::{Answer, Batch, Item, Write, id_reused};
 use super::record::{Record, Removal};
 use crate::error::Cause;
@@ -69,8 +70,13 @@ pub(crate) trait Backend: Send + 'static {
 }
 
 /// Runs until [`Item::Close`] comes, or all senders are dropped.
-pub(crate) async fn run<B: Backend>(backend: B, repeats: Duplicates, mut queue: mpsc::Receiver<Item>) {
-    let mut writer = Writer { backend, repeats };
+pub(crate) async fn run<B: Backend>(
+    backend: B,
+    repeats: Duplicates,
+    appended: Appended,
+    mut queue: mpsc::Receiver<Item>,
+) {
+    let mut writer = Writer { backend, repeats, appended };
     let mut looked = Instant::now();
     loop {
         // Also while there are nothing but pings.
@@ -106,6 +112,7 @@ pub(crate) async fn run<B: Backend>(backend: B, repeats: Duplicates, mut queue: 
 struct Writer<B> {
     backend: B,
     repeats: Duplicates,
+    appended: Appended,
 }
 
 impl<B: Backend> Writer<B> {
@@ -163,6 +170,7 @@ impl<B: Backend> Writer<B> {
         while let Some(part) = parts.pop() {
             match self.backend.transaction(part).await {
                 Ok(applied) => {
+                    self.appended.tell(part);
                     for index in applied.repeats {
                         self.repeats.add(index, 1);
                     }

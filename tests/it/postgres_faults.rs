@@ -111,7 +111,7 @@ impl Load {
             count("SELECT count(*) FROM rosey.ledger").await,
             count("SELECT count(*) FROM rosey.recent_chat").await,
             count("SELECT count(DISTINCT message) FROM rosey.recent_chat").await,
-            count("SELECT sum(total_chat_lines)::bigint FROM rosey.user_stats").await,
+            count("SELECT sum(total_chat_lines)::bigint FROM rosey.user_stats_now").await,
         ];
         let [not_sent, backend, unknown] = [0, 1, 2].map(|class| self.told[class].load(Ordering::Relaxed));
         let longest = self.longest.load(Ordering::Relaxed);
@@ -317,7 +317,7 @@ async fn a_lock_of_another_program_is_waited_for_within_a_limit() {
     let short = options(&url).lock_timeout(Duration::from_millis(200));
     let db = Db::new(SqlService::<Op>::open_postgres(&short).await.unwrap());
     let mut other = PgConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql("BEGIN; LOCK TABLE rosey.user_stats").execute(&mut other).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE rosey.lines_waiting").execute(&mut other).await.unwrap();
     let since = Instant::now();
     let busy = db.message_log("alice", "hello").await.unwrap_err();
     assert_eq!((busy.class(), busy.cause().code()), (Class::Backend, Code::BUSY), "{busy}");
