@@ -3,7 +3,7 @@
 //!
 //! `cargo xtask bench writer` runs it and prints the tables and bars that `docs/benches.md` explains. Criterion
 //! measures: it takes `--save-baseline`, `--baseline`, `--quick` and a regular expression such as
-//! `^lines`. The groups begin with `lines`, `kinds`, `hops` and `statements`.
+//! `^lines`. The groups begin with `lines`, `kinds`, `hops`, `statements` and `postgres`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "writer/bare.rs"]
@@ -14,10 +14,14 @@ mod callers;
 mod floor;
 #[path = "writer/hops.rs"]
 mod hops;
+#[path = "support/kit.rs"]
+mod kit;
 #[path = "writer/load.rs"]
 mod load;
 #[path = "writer/ours.rs"]
 mod ours;
+#[path = "writer/postgres.rs"]
+mod postgres;
 #[path = "support/rows.rs"]
 mod rows;
 #[path = "writer/statements.rs"]
@@ -148,5 +152,6 @@ fn main() {
         hops::hops(&mut criterion, place);
     }
     statements::statements(&mut criterion, &places[0]);
+    postgres::postgres(&mut criterion, &runtime, dir.path());
     criterion.final_summary();
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::stored::StreamMatch;
@@ -293,25 +293,21 @@ impl Health {
 
     /// Records that the server denies publishing to this subject.
     pub(super) fn deny(&self, subject: &str) {
-        self.subjects().insert(subject.to_owned());
+        self.denials.subjects.lock().insert(subject.to_owned());
         self.denials.any.store(true, Ordering::Release);
     }
 
     /// Whether the server denies publishing to this subject. Takes no lock unless something is denied.
     pub(super) fn denies(&self, subject: &str) -> bool {
-        self.denials.any.load(Ordering::Acquire) && self.subjects().contains(subject)
+        self.denials.any.load(Ordering::Acquire) && self.denials.subjects.lock().contains(subject)
     }
 
     /// Resets what belongs to one connection: the next one may have another user, or another server.
     pub(super) fn begin_again(&self) {
         self.set_keyed(false);
         self.unnamed.store(UNKNOWN, Ordering::Release);
-        self.subjects().clear();
+        self.denials.subjects.lock().clear();
         self.denials.any.store(false, Ordering::Release);
-    }
-
-    fn subjects(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.denials.subjects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn status(&self) -> watch::Receiver<Status> {

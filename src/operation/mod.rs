@@ -172,4 +172,11 @@ pub trait Persist: Operation {
     const POSTGRES_MIGRATIONS: &'static [Migration] = Self::MIGRATIONS;
     /// What each operation says otherwise there; see [`Definition::POSTGRES`].
     const POSTGRES: &'static [Dialect];
+    /// The name of their schema on PostgreSQL, and what those of namespaces begin with: the first part of
+    /// [`SERVICE`](Operation::SERVICE) (`todo.db` is in `todo`). 40 bytes at most, of `a-z`, `0-9` and `_`.
+    #[must_use]
+    fn schema() -> String {
+        let service = Self::SERVICE.split('.').next().unwrap_or(Self::SERVICE);
+        service.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_")
+    }
 }

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use eitherway_layers::log::{RateLimitedLog, Summary};
 use eitherway_layers::{Class, Classify};
@@ -204,7 +206,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
     /// Sets aside what is too old, now and then: looking for it reads everything.
     async fn sweep(&self, horizon: i64, round: &mut ReplayPass) {
         {
-            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut swept = self.swept.lock();
             if swept.is_some_and(|at| at.elapsed() < SWEEP) {
                 return;
             }

@@ -15,17 +15,23 @@ mod link;
 mod migrate;
 mod options;
 mod reader;
+mod readers;
+mod schema;
+mod schemas;
+mod servers;
 mod sweep;
 mod verify;
 mod writer;
 
 use tokio::sync::watch;
 
+use self::link::Purpose;
 use crate::error::Cause;
 use crate::operation::Persist;
 use crate::sql::{OpenError, Parts, SqlService};
 
 pub use options::PostgresOptions;
+pub use schemas::PostgresSchemas;
 pub use verify::verify;
 
 impl<O: Persist> SqlService<O> {
@@ -36,8 +42,9 @@ impl<O: Persist> SqlService<O> {
     /// When the server cannot be reached or refuses the role; when something is missing that the role may not create; when the
     /// database is newer than this program; when a statement of an operation cannot be prepared, or may not be what it is.
     pub async fn open_postgres(options: &PostgresOptions) -> Result<Self, OpenError> {
-        options.check()?;
-        let mut connection = link::connect(options).await.map_err(|fault| options.failed(fault))?;
+        let options = &options.of::<O>()?;
+        let connected = link::connect(options, Purpose::Writing).await;
+        let mut connection = connected.map_err(|fault| options.failed(fault))?.connection;
         let function = function::Function::of::<O>();
         let opened = migrate::open::<O>(options, &function, &mut connection).await?;
         let (trouble, troubles) = watch::channel(None);
@@ -59,7 +66,8 @@ impl<O: Persist> SqlService<O> {
 
 /// A connection for what is done beside the store.
 pub(crate) async fn connect(options: &PostgresOptions) -> Result<sqlx::postgres::PgConnection, Cause> {
-    link::connect(options).await.map_err(|fault| fault.cause())
+    let connected = link::connect(options, Purpose::Reading).await;
+    connected.map(|connected| connected.connection).map_err(|fault| fault.cause())
 }
 
 /// What an error of such a connection means.

@@ -51,6 +51,7 @@ pub struct ServiceOptions<L = Identity> {
     pub(super) takeover: bool,
     pub(super) jetstream: JetStream,
     pub(super) stream_max_bytes: Option<i64>,
+    pub(super) stream_replicas: Option<u8>,
     pub(super) in_flight: usize,
     pub(super) bytes: usize,
     pub(super) ack_wait: Duration,
@@ -70,6 +71,10 @@ impl<L> ServiceOptions<L> {
         /// How large the stream may grow, in bytes; an event that does not fit is refused, and goes to the database. Default:
         /// the server's limit.
         stream_max_bytes: Option<i64>,
+        /// On how many servers of a cluster the stream is kept: 1, 3 or 5. What is acknowledged then survives the loss of less than
+        /// half of them. A stream that is there is changed to it. Default: 1 for a new stream, and one that is there stays as it
+        /// is.
+        stream_replicas: Option<u8>,
         /// How many requests of one subject, and how many messages of the stream over all instances, are worked on at once;
         /// more wait in the connection, or in the stream. Default: 1024.
         in_flight: usize,
@@ -94,13 +99,22 @@ impl<L> ServiceOptions<L> {
     pub fn layer<T>(self, layer: T) -> ServiceOptions<Stack<L, T>> {
         let (options, around) = self.take_layer();
         let ServiceOptions {
-            takeover, jetstream, stream_max_bytes, in_flight, bytes, ack_wait, grace, ..
+            takeover,
+            jetstream,
+            stream_max_bytes,
+            stream_replicas,
+            in_flight,
+            bytes,
+            ack_wait,
+            grace,
+            ..
         } = options;
         ServiceOptions {
             namespace: options.namespace,
             takeover,
             jetstream,
             stream_max_bytes,
+            stream_replicas,
             in_flight,
             bytes,
             ack_wait,
@@ -117,6 +131,7 @@ impl<L> ServiceOptions<L> {
             takeover,
             jetstream,
             stream_max_bytes,
+            stream_replicas,
             in_flight,
             bytes,
             ack_wait,
@@ -129,6 +144,7 @@ impl<L> ServiceOptions<L> {
             takeover,
             jetstream,
             stream_max_bytes,
+            stream_replicas,
             in_flight,
             bytes,
             ack_wait,
@@ -147,6 +163,7 @@ impl Default for ServiceOptions {
             takeover: false,
             jetstream: JetStream::Auto,
             stream_max_bytes: None,
+            stream_replicas: None,
             in_flight: 1024,
             bytes: waiting::MOST,
             ack_wait: Duration::from_secs(30),

@@ -10,8 +10,9 @@ mod tests;
 use std::any::TypeId;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
+use parking_lot::Mutex;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
@@ -111,7 +112,7 @@ pub(super) async fn audit<O: Persist>(
 ) -> Result<Option<Unsound>, sqlx::Error> {
     let schema: Option<String> = sqlx::query_scalar(SCHEMA).fetch_one(&mut *connection).await?;
     let looked_at = (TypeId::of::<O>(), schema.unwrap_or_default());
-    let sound = || SOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let sound = || SOUND.lock();
     if sound().contains(&looked_at) {
         return Ok(None);
     }

@@ -11,9 +11,9 @@ use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::content::{self, Content, Files, Moved};
@@ -202,7 +202,7 @@ impl Place {
     /// # Errors
     /// In a sentence: that there is no file at all.
     pub(crate) fn look(&self) -> Result<Seen, String> {
-        let files = self.known().files.clone();
+        let files = self.known.lock().files.clone();
         self.look_with(files.as_ref())
     }
 
@@ -238,7 +238,7 @@ impl Place {
     /// In a sentence: that it has several, and not for a moment only.
     fn has_one_name(&self, found: &Metadata) -> Result<(), String> {
         let linked = names::of_links(&self.said, found);
-        let mut known = self.known();
+        let mut known = self.known.lock();
         match linked {
             None => known.linked = None,
             Some(why) if known.linked.get_or_insert_with(Instant::now).elapsed() > LINKED => {
@@ -256,7 +256,7 @@ impl Place {
     pub(crate) fn compare(&self) -> Result<(Difference, Seen), String> {
         // Before the look: another task may settle meanwhile.
         let (before, files) = {
-            let known = self.known();
+            let known = self.known.lock();
             (known.open.end, known.files.clone())
         };
         let (difference, now) = self.compare_files(files.as_ref())?;
@@ -271,7 +271,7 @@ impl Place {
 
     fn compare_files(&self, files: Option<&Files>) -> Result<(Difference, Seen), String> {
         let now = self.look_with(files)?;
-        let known = self.known();
+        let known = self.known.lock();
         let difference = known.open.compare(&now);
         if matches!(difference, Difference::Cut | Difference::Written)
             && known.open.is_written_since(&now)
@@ -285,12 +285,12 @@ impl Place {
 
     /// What is open.
     pub(crate) fn open(&self) -> Seen {
-        self.known().open
+        self.known.lock().open
     }
 
     /// What is at the path is what is open.
     pub(crate) fn settle(&self, open: Seen) {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         let before = std::mem::replace(&mut known.open, open);
         known.looked = Instant::now();
         let name = |node: Option<Node>| node.map(|node| node.name());
@@ -312,7 +312,7 @@ impl Place {
 
     /// Whether a look was taken just now.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.known().looked.elapsed() < FRESH
+        self.known.lock().looked.elapsed() < FRESH
     }
 
     /// For readers: whether what was read is of the file at the path.
@@ -321,7 +321,7 @@ impl Place {
     /// Of class `Backend`.
     pub(crate) fn check(&self) -> Result<(), Cause> {
         self.readable()?;
-        let files = self.known().files.clone();
+        let files = self.known.lock().files.clone();
         match self.compare_files(files.as_ref()) {
             Ok((difference, _)) if difference.is_of_sqlite() => Ok(()),
             Ok((Difference::Beside, _)) => Err(cause(self.beside())),
@@ -381,7 +381,7 @@ impl Place {
 
     /// How many bytes of the log are not moved into the file yet, as far as that is known.
     pub(crate) fn backlog(&self) -> Option<u64> {
-        let files = self.known().files.clone();
+        let files = self.known.lock().files.clone();
         files.as_ref().and_then(content::backlog)
     }
 
@@ -403,10 +403,6 @@ impl Place {
         if self.trouble.send_if_modified(|trouble| trouble.take().is_some()) {
             tracing::info!("the database {} is the right file again", self.said.display());
         }
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the service on NATS says of the file that it has open, for the direct path to compare.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time;
 
@@ -52,7 +53,7 @@ impl Words {
     /// The last word. Where only the stream is left of a service, what that has said of its file still holds.
     pub(super) fn last(&self) -> Option<Database> {
         let now = self.bus.get().and_then(|bus| bus.borrow().database.clone());
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         if let Some(now) = now {
             let silent = now.instance.is_none() && last.as_ref().is_some_and(|last| last.id == now.id);
             if !silent {

@@ -14,7 +14,12 @@ mod order_free;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
+mod postgres_cluster;
+#[cfg(feature = "postgres")]
 mod postgres_faults;
+#[cfg(feature = "postgres")]
+mod postgres_namespaces;
+mod postgres_tls;
 mod retention;
 mod runtime;
 mod seams;

@@ -239,7 +239,7 @@ async fn dead_letters_are_kept_listed_and_dropped() {
     };
     assert!(Store::<Op>::dead_letter(&db, letter.clone(), true).await.unwrap());
     assert!(!Store::<Op>::dead_letter(&db, letter, true).await.unwrap(), "the same again");
-    let mut letters = DeadLetters::open_postgres(&options(&url)).await.unwrap();
+    let mut letters = DeadLetters::open_postgres::<Op>(&options(&url)).await.unwrap();
     let kept = letters.list(10).await.unwrap();
     assert_eq!(
         (kept.len(), kept[0].payload.as_slice(), kept[0].code.as_str()),
@@ -267,7 +267,7 @@ async fn dead_letters_that_are_too_many_are_counted_and_dropped() {
     // It looks with the first one.
     Store::<Op>::dead_letter(&db, letter(20_000), false).await.unwrap();
     Db::new(db.clone()).stack().barrier().await.unwrap();
-    let mut letters = DeadLetters::open_postgres(&options(&url)).await.unwrap();
+    let mut letters = DeadLetters::open_postgres::<Op>(&options(&url)).await.unwrap();
     assert_eq!(letters.ids().await.unwrap().len(), 10_001);
     let summary = &letters.list(1).await.unwrap()[0];
     assert_eq!(summary.dropped(), Some(201), "{summary:?}");

@@ -86,6 +86,7 @@ Usage: cargo xtask demo [--release] [ARGS]
 Examples:
   cargo xtask demo
   cargo xtask demo --fast
+  cargo xtask demo --postgres
   cargo xtask demo --no-nats
 ";
 
@@ -126,7 +127,8 @@ are met. Ratios hold on any machine; nanoseconds need an idle one.
                    draws docs/layers-bench.svg if the whole bench ran
   yours            a layer of your own beside ours and others: docs/own-layer.md
   writer           the cost of a write to the database beside a bare INSERT with its own commit, and where
-                   the time goes: groups `lines`, `kinds`, `hops`, `statements`
+                   the time goes: groups `lines`, `kinds`, `hops`, `statements`; `postgres`: the same
+                   on PostgreSQL with 1, 2 and 4 writers; draws docs/postgres-bench.svg
   direct_vs_nats   one operation over each path, beside its bare parts
   service          what `rosey serve` acknowledges and applies in a second
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::failure::Failure;
 use crate::paths::Paths;
+use crate::postgres;
 use crate::ratios;
 use crate::run::{become_program, cargo, step};
 use crate::server;
@@ -25,6 +26,9 @@ pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
     if !(given("--nats-server") || given("--no-nats") || given("--help") || given("-h")) {
         run.arg("--nats-server").arg(server::find_or_fetch(paths)?);
     }
+    if given("--postgres") && !given("--postgres-bin") {
+        run.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
+    }
     run.args(args);
     become_program(run, "is Rust installed as rustup.rs says?")
 }
@@ -34,6 +38,8 @@ const FOLDERS: [(&str, &str); 3] =
     [("benches", "eitherway"), ("bot/benches", BOT), ("layers/benches", "eitherway-layers")];
 /// The package whose benches need a nats-server.
 const BOT: &str = "rosey-bot";
+/// The bench that has rows on PostgreSQL.
+const ON_POSTGRES: &str = "writer";
 /// The benches that Criterion does not measure: they print tables of their own.
 const OWN_TABLES: [&str; 2] = ["growth", "outage"];
 
@@ -52,6 +58,9 @@ pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
     command.args(rest.iter().filter(|arg| *arg != "--"));
     if *package == BOT {
         command.env(server::VARIABLE, server::find_or_fetch(paths)?);
+    }
+    if name == ON_POSTGRES {
+        command.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
     }
     if !OWN_TABLES.contains(&name.as_str()) {
         return ratios::bench(paths, name, command);

@@ -1,7 +1,8 @@
 //! What became of the messages that were handed out: which are being sent, which were sent, which marks failed.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::op::Request;
 
@@ -42,7 +43,7 @@ pub(super) struct Sending<'a> {
 
 impl Sending<'_> {
     pub(super) fn sent(self) {
-        let mut state = self.deliveries.state();
+        let mut state = self.deliveries.state.lock();
         if state.order.len() == REMEMBERED
             && let Some(oldest) = state.order.pop_front()
         {
@@ -55,17 +56,13 @@ impl Sending<'_> {
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        self.deliveries.state().sending.remove(&self.id);
+        self.deliveries.state.lock().sending.remove(&self.id);
     }
 }
 
 impl Deliveries {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn turn(&self, id: i64) -> Turn<'_> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.sent.contains(&id) {
             return Turn::Mark;
         }
@@ -74,7 +71,7 @@ impl Deliveries {
 
     /// Queues a mark for repetition. Returns whether the oldest one was dropped to make room.
     pub(super) fn owe(&self, request: Request) -> bool {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let full = state.owed.len() == OWED;
         if full {
             state.owed.pop_front();
@@ -84,16 +81,16 @@ impl Deliveries {
     }
 
     pub(super) fn first_owed(&self) -> Option<Request> {
-        self.state().owed.front().cloned()
+        self.state.lock().owed.front().cloned()
     }
 
     pub(super) fn paid(&self, request: &Request) {
-        self.state().owed.retain(|owed| owed.head.id != request.head.id);
+        self.state.lock().owed.retain(|owed| owed.head.id != request.head.id);
     }
 
     /// The number of failed marks that wait to be repeated.
     pub(super) fn owed(&self) -> usize {
-        self.state().owed.len()
+        self.state.lock().owed.len()
     }
 }
 
@@ -113,7 +110,7 @@ mod tests {
         }
         assert!(matches!(deliveries.turn(last), Turn::Mark));
         assert!(matches!(deliveries.turn(0), Turn::Send(_)), "long forgotten");
-        assert_eq!(deliveries.state().sent.len(), REMEMBERED);
+        assert_eq!(deliveries.state.lock().sent.len(), REMEMBERED);
     }
 
     #[test]

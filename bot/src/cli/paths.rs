@@ -51,6 +51,7 @@ impl NatsArgs {
         NatsOptions::new(&self.nats_url)
             .name(name)
             .credentials(self.nats_credentials.clone())
+            .listed_only(self.nats_listed_only)
             .inbox_prefix(self.nats_inbox_prefix.clone().filter(|prefix| !prefix.trim().is_empty()))
             .recognition(self.recognition_timeout_ms)
     }
@@ -64,6 +65,7 @@ impl DatabaseArgs {
                 options = options.password_file(file)?;
             }
             let options = options
+                .namespace(self.namespace.clone())
                 .create(!self.existing)
                 .retention(self.retention.clone())
                 .future_tolerance(self.future_tolerance_ms)

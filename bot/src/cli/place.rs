@@ -46,7 +46,7 @@ impl Place {
     pub(super) async fn letters(&self) -> Result<DeadLetters, Cause> {
         match self {
             Self::Sqlite(options) => DeadLetters::open(options).await,
-            Self::Postgres(options) => DeadLetters::open_postgres(options).await,
+            Self::Postgres(options) => DeadLetters::open_postgres::<Op>(options).await,
         }
     }
 

@@ -16,7 +16,8 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let nats = args.nats.options("rosey-serve");
     let served = match wanted {
         Wanted::One(namespace) => {
-            let database = args.database.with_retention(&args.keep);
+            let database = DatabaseArgs { namespace: namespace.clone(), ..args.database };
+            let database = database.with_retention(&args.keep);
             one(nats.namespace(namespace), &database, args.service.options(), &shutdown).await?
         }
         Wanted::Several(files) => {
@@ -68,6 +69,7 @@ impl ServiceArgs {
             .takeover(self.takeover)
             .jetstream(jetstream)
             .stream_max_bytes(self.stream_max_bytes)
+            .stream_replicas(self.stream_replicas)
             .ack_wait(self.stream_ack_wait_ms)
             .reply_prefixes(self.reply_prefixes())
             .in_flight(self.in_flight)

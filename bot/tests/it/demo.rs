@@ -47,11 +47,10 @@ fn assert_all_told(json: &Value) {
     }
 }
 
-#[test]
-fn every_fault_of_the_story_shows_its_path_and_nothing_is_lost_or_doubled() {
-    let dir = tempfile::tempdir().unwrap();
+/// Plays the story with NATS, in which the database is `broken` at the end; returns what was told.
+fn assert_every_fault_shows_its_path(command: &mut Command, dir: &Path, broken: &str) {
     assert!(std::env::var_os("NATS_SERVER_BIN").is_some(), "no nats-server: run `cargo xtask test`");
-    let (json, told) = good(&mut demo(dir.path()));
+    let (json, told) = good(command);
     let phases = json["phases"].as_array().unwrap();
     let names: Vec<&str> = phases.iter().map(|phase| phase["phase"].as_str().unwrap()).collect();
     assert_eq!(
@@ -64,7 +63,7 @@ fn every_fault_of_the_story_shows_its_path_and_nothing_is_lost_or_doubled() {
             "server thawed",
             "service killed",
             "service back",
-            "database locked",
+            broken,
             "both down",
             "all back"
         ]
@@ -74,20 +73,33 @@ fn every_fault_of_the_story_shows_its_path_and_nothing_is_lost_or_doubled() {
         let (events, calls) = match name {
             "server killed" | "server frozen" => ("db", "db"),
             "service killed" => ("nats", "db"),
-            "database locked" => ("nats", "failed"),
             "both down" => ("outbox", "failed"),
+            name if name == broken => ("nats", "failed"),
             _ => ("nats", "nats"),
         };
         assert!(count(phase, "events", events) > 300, "{phase:#}");
         assert!(count(phase, "requests", calls) > 0, "{phase:#}");
         assert_eq!(count(phase, "events", "failed"), 0, "{phase:#}");
-        if !matches!(name, "database locked" | "both down" | "all back") {
+        if ![broken, "both down", "all back"].contains(&name) {
             assert_eq!(count(phase, "requests", "failed"), 0, "{phase:#}");
         }
     }
     assert_all_told(&json);
     assert!(json["verify"]["wrong"].as_object().unwrap().is_empty());
-    assert_eq!(dir.path().read_dir().unwrap().count(), 0, "nothing is left behind");
+    assert_eq!(dir.read_dir().unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn every_fault_of_the_story_shows_its_path_and_nothing_is_lost_or_doubled() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_every_fault_shows_its_path(&mut demo(dir.path()), dir.path(), "database locked");
+}
+
+#[test]
+fn on_postgresql_the_story_kills_its_server_and_nothing_is_lost_or_doubled() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(std::env::var_os("POSTGRES_BIN").is_some(), "no PostgreSQL: run `cargo xtask test`");
+    assert_every_fault_shows_its_path(demo(dir.path()).arg("--postgres"), dir.path(), "database killed");
 }
 
 #[test]

@@ -46,6 +46,12 @@ const BARS: &[(&str, &str, Bar)] = &[
     ("lines, 256 callers, synchronous=normal", CHAT, Bar::Rate(60_000.0)),
     ("lines, 256 callers, synchronous=full", CHAT, Bar::Times(6.0)),
     ("kinds, 256 callers, synchronous=normal", "joins and leaves", Bar::Rate(30_000.0)),
+    ("postgres lines, 1 caller", "chat lines, 1 writer", Bar::Share(1.35)),
+    ("postgres lines, 256 callers", "chat lines, 1 writer", Bar::Times(4.0)),
+    ("postgres lines, 256 callers", "chat lines, 4 writers", Bar::Times(4.0)),
+    ("postgres moves, 1 caller", "joins and leaves, 1 writer", Bar::Share(1.35)),
+    ("postgres moves, 256 callers", "joins and leaves, 1 writer", Bar::Times(2.5)),
+    ("postgres moves, 256 callers", "joins and leaves, 4 writers", Bar::Times(4.0)),
 ];
 
 const CHAT: &str = "chat lines (ledger, line, user)";

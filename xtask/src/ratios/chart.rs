@@ -1,6 +1,8 @@
-//! The table as a chart: one bar for each side of a row.
+//! A table as a chart: one bar for each side of a row.
 
 use super::table::{Line, Section};
+use crate::failure::Failure;
+use crate::paths::Paths;
 
 const WIDTH: f64 = 760.0;
 /// The left end of the bars.
@@ -61,16 +63,23 @@ impl Page {
     }
 }
 
-/// The chart as SVG. Every section has its own scale.
-pub(super) fn draw(sections: &[Section], machine: &str) -> String {
+/// A chart as SVG, with what it shows, and a sentence below. Every section has its own scale: of nanoseconds, or of operations a
+/// second.
+pub(super) fn draw(sections: &[Section], title: &str, note: &str, machine: &str) -> String {
     let mut page = Page { y: 16.0, body: String::new() };
     for section in sections {
-        let longest = |line: &Line| line.own.middle.max(line.other).max(line.allowed().unwrap_or(0.0));
+        let of = |ns: f64| if section.is_rate { 1e9 / ns } else { ns };
+        let allowed = |line: &Line| line.allowed().map(of);
+        let longest = |line: &Line| of(line.own.middle).max(of(line.other)).max(allowed(line).unwrap_or(0.0));
         let scale = LONGEST / section.lines.iter().map(longest).fold(1.0, f64::max);
-        page.text(16.0, "head", &format!("{}, ns a call", section.title));
+        page.text(
+            16.0,
+            "head",
+            &format!("{}, {}", section.title, if section.is_rate { "a second" } else { "ns a call" }),
+        );
         page.y += THICK + 12.0;
         for line in &section.lines {
-            let (ours, other) = (line.own.middle, line.other);
+            let (ours, other) = (of(line.own.middle), of(line.other));
             page.text(16.0, "", &line.what);
             let top = page.y;
             if section.base().is_some() {
@@ -79,23 +88,32 @@ pub(super) fn draw(sections: &[Section], machine: &str) -> String {
                 page.bar("ours", ours * scale, &format!("{ours:.0} ours, {:.2} ×", ours / other));
                 page.bar("peer", other * scale, &format!("{other:.0} {}", line.beside));
             }
-            if let Some(most) = line.allowed() {
-                page.limit(most * scale, top);
+            if let Some(limit) = allowed(line) {
+                page.limit(limit * scale, top);
             }
             page.y += 8.0;
         }
         page.y += 12.0;
     }
-    for words in ["Medians, a clone of the service for each call included. Dashed: the bar.", machine] {
+    for words in [note, machine] {
         page.text(16.0, "note", words);
         page.y += THICK + 6.0;
     }
     let height = page.y + 10.0;
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH:.0}\" height=\"{height:.0}\" \
-         viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=\"img\" aria-label=\"What the layers cost\">\n\
+         viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=\"img\" aria-label=\"{}\">\n\
          <style>\n{STYLE}</style>\n\
          <rect width=\"{WIDTH:.0}\" height=\"{height:.0}\" class=\"page\"/>\n{}</svg>\n",
+        escaped(title),
         page.body
     )
+}
+
+/// Writes a chart to a file, whose path is relative to the root of the workspace.
+pub(super) fn write(paths: &Paths, name: &str, svg: &str) -> Result<(), Failure> {
+    let file = paths.root().join(name);
+    std::fs::write(&file, svg).map_err(|e| Failure::io(format!("write {}", file.display()), &e))?;
+    println!("The chart is in {name}.");
+    Ok(())
 }

@@ -62,11 +62,12 @@ pub(super) fn chart(paths: &Paths, sections: &[Section], machine: &str) -> Resul
         println!("Not everything was measured; {CHART} stays as it was.");
         return Ok(());
     }
-    let file = paths.root().join(CHART);
-    std::fs::write(&file, chart::draw(sections, machine))
-        .map_err(|e| Failure::io(format!("write {}", file.display()), &e))?;
-    println!("The chart is in {CHART}.");
-    Ok(())
+    chart::write(paths, CHART, &draw(sections, machine))
+}
+
+fn draw(sections: &[Section], machine: &str) -> String {
+    let note = "Medians, a clone of the service for each call included. Dashed: the bar.";
+    chart::draw(sections, "What the layers cost", note, machine)
 }
 
 const fn stack(what: &'static str, name: &'static str, bar: Option<Bar>) -> Row {
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_chart_names_every_row_and_both_colour_schemes() {
-        let svg = chart::draw(&all(), "2 cores");
+        let svg = draw(&all(), "2 cores");
         for row in TABLES.iter().flat_map(|(_, rows)| *rows) {
             assert!(svg.contains(row.what), "{}", row.what);
         }

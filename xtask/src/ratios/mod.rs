@@ -19,6 +19,14 @@ use crate::run::step;
 use measured::Measured;
 use table::{Line, Section, table};
 
+/// How many groups of the bench `writer` compare numbers of writers on PostgreSQL, and the sentence below their chart.
+const SCALING: usize = 2;
+const SCALING_NOTE: &str = "Operations of 256 callers, each committed on the disk. Dashed: the bar.";
+
+fn is_scaling(title: &str) -> bool {
+    title.starts_with("postgres ") && title.ends_with(" 256 callers")
+}
+
 /// Runs the command of a bench, and prints its table.
 pub(crate) fn bench(paths: &Paths, name: &str, mut command: Command) -> Result<ExitCode, Failure> {
     let machine = machine(paths.root());
@@ -36,6 +44,11 @@ pub(crate) fn bench(paths: &Paths, name: &str, mut command: Command) -> Result<E
     println!("Criterion's report: {}", home.join("report/index.html").display());
     if name == layers::BENCH {
         layers::chart(paths, &sections, &machine)?;
+    }
+    let scaling: Vec<Section> = sections.into_iter().filter(|section| is_scaling(&section.title)).collect();
+    if scaling.len() == SCALING {
+        let svg = chart::draw(&scaling, "PostgreSQL by the number of writers", SCALING_NOTE, &machine);
+        chart::write(paths, "docs/postgres-bench.svg", &svg)?;
     }
     Ok(ExitCode::SUCCESS)
 }

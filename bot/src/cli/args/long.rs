@@ -10,7 +10,7 @@ use super::super::keep::KeepArgs;
 use super::super::namespaces::NamespacesArgs;
 use super::super::outbox::OutboxArgs;
 use super::paths::{DatabaseArgs, NatsArgs, PathArgs};
-use super::values::{count, millis, yes_or_no};
+use super::values::{count, millis, replicas, yes_or_no};
 use crate::bot::chat::Source;
 use eitherway::stack::Queries;
 
@@ -52,6 +52,10 @@ pub(in crate::cli) struct ServiceArgs {
     /// our own]
     #[arg(long, env = "ROSEY_STREAM_MAX_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(i64).range(1..))]
     pub(in crate::cli) stream_max_bytes: Option<i64>,
+    /// On how many servers of a NATS cluster the stream is kept: with 3 it survives the loss of one, with 5 that of two. A
+    /// stream that is there is changed to it [default: 1 for a new stream; one that is there stays as it is]
+    #[arg(long, env = "ROSEY_STREAM_REPLICAS", value_name = "N", value_parser = replicas)]
+    pub(in crate::cli) stream_replicas: Option<u8>,
     /// How long events wait that an instance took from the stream before it was killed, in milliseconds: then another
     /// instance gets them
     #[arg(long, env = "ROSEY_STREAM_ACK_WAIT_MS", default_value = "30000", value_name = "MS", value_parser = millis)]

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 
 pub(super) use long::{BotArgs, ChatArgs, JetStreamArg, ServeArgs, ServiceArgs, UpArgs};
-pub(super) use paths::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
+pub(super) use paths::{DatabaseArgs, NatsArgs, PathArgs, StoreArgs, SynchronousArg};
 pub(super) use short::{ConfigArgs, DemoArgs, RecentArgs, SendArgs, StatsArgs, TellArgs};
 pub(super) use values::{count, filter, millis, yes_or_no};
 

@@ -70,6 +70,12 @@ pub(in crate::cli) struct DemoArgs {
     /// Without NATS: the same session on the database alone, which is locked for a while
     #[arg(long)]
     pub(in crate::cli) no_nats: bool,
+    /// On PostgreSQL instead of a SQLite file; its server is killed in the story
+    #[arg(long)]
+    pub(in crate::cli) postgres: bool,
+    /// The directory of the programs of PostgreSQL; else those in PATH
+    #[arg(long, env = "POSTGRES_BIN", value_name = "DIR")]
+    pub(in crate::cli) postgres_bin: Option<PathBuf>,
     /// The recording four times as fast, some 15 s in all
     #[arg(long)]
     pub(in crate::cli) fast: bool,

@@ -26,6 +26,11 @@ pub(in crate::cli) fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a whole number, at least 1".to_owned())
 }
 
+/// Reads the number of copies of a stream: with an even one a cluster loses no more servers than with one less.
+pub(in crate::cli) fn replicas(text: &str) -> Result<u8, String> {
+    text.parse().ok().filter(|count| matches!(count, 1 | 3 | 5)).ok_or_else(|| "1, 3 or 5".to_owned())
+}
+
 /// Reads a number of days.
 pub(in crate::cli) fn days(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>().ok().filter(|days| (1..=100_000).contains(days)) {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::SqlitePool;
-
-use super::super::exit::{Exit, Failure};
+use super::super::exit::Failure;
 use super::expected::{Effect, Expected};
+use super::rows::Rows;
 use crate::op::{HighWater, MessageLog, OutboundEnqueue, OutboundMarkSent, UserCount, UserJoined, UserLeft};
 use eitherway::operation::Definition;
 
@@ -64,14 +63,14 @@ pub(super) fn all<'a>(expected: &'a Expected, told: &'a [Effect]) -> [ExpectedEf
         ExpectedEffects {
             operation: OutboundEnqueue::SPEC.name,
             effects: told,
-            rows: Some("SELECT coalesce(username, ''), 0, message FROM outbound_messages"),
+            rows: Some("SELECT coalesce(username, ''), CAST(0 AS bigint), message FROM outbound_messages"),
             before: true,
         },
         must(
             OutboundMarkSent::SPEC.name,
             told,
             Some(
-                "SELECT coalesce(username, ''), 0, message FROM outbound_messages WHERE delivered_at IS NOT NULL",
+                "SELECT coalesce(username, ''), CAST(0 AS bigint), message FROM outbound_messages WHERE delivered_at IS NOT NULL",
             ),
         ),
     ]
@@ -79,10 +78,9 @@ pub(super) fn all<'a>(expected: &'a Expected, told: &'a [Effect]) -> [ExpectedEf
 
 impl ExpectedEffects<'_> {
     /// Compares with what is there.
-    pub(super) async fn compare(&self, readers: &SqlitePool) -> Result<Option<Difference>, Failure> {
+    pub(super) async fn compare(&self, tables: &Rows) -> Result<Option<Difference>, Failure> {
         let Some(sql) = self.rows else { return Ok(None) };
-        let rows = sqlx::query_as::<_, Effect>(sql).fetch_all(readers).await;
-        let found = rows.map_err(|e| Failure::new(Exit::Failed, format!("{}: {e}", self.operation)))?;
+        let found = tables.all::<Effect>(sql).await?;
         let mut more = BTreeMap::<&Effect, i64>::new();
         self.effects.iter().for_each(|effect| *more.entry(effect).or_default() -= 1);
         found.iter().for_each(|effect| *more.entry(effect).or_default() += 1);

@@ -1,5 +1,6 @@
 //! `rosey demo`: a recorded session through real processes, while one thing after another breaks.
 
+mod database;
 mod effects;
 mod expected;
 mod feed;
@@ -7,6 +8,7 @@ mod lock;
 mod outcome;
 mod process;
 mod recording;
+mod rows;
 mod stage;
 mod story;
 mod verdict;
@@ -15,10 +17,12 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use self::database::Database;
 use self::expected::{Effect, Expected};
 use self::feed::Feed;
 use self::outcome::{Outcome, Report};
 use self::process::Server;
+use self::rows::Rows;
 use self::stage::Env;
 use self::story::Phase;
 use self::verdict::{Messages, Verdict};
@@ -27,9 +31,8 @@ use super::args::{DemoArgs, Global};
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
 use super::{console, signals};
-use crate::op::{Op, RoseyClient};
+use crate::op::RoseyClient;
 use eitherway::operation::Kind;
-use eitherway::sql::{self, SqlService};
 
 /// Messages that are left for users before the session begins: one for each of the first who join.
 const TOLD: usize = 24;
@@ -56,7 +59,7 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
     };
     let failed = match &played {
         Ok((exit, ..)) => *exit != Exit::Ok,
-        Err(_) => dir.join(stage::DATABASE).exists(),
+        Err(_) => [stage::DATABASE, stage::SERVER_FILES].iter().any(|name| dir.join(name).exists()),
     };
     if failed {
         if args.keep.is_none() {
@@ -78,9 +81,12 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
     let recording = recording::read(args.session.as_deref())?;
     let expected = Expected::of(&recording);
     let server = server(args, &dir)?;
-    let story = if server.is_some() { story::WITH_NATS } else { story::WITHOUT_NATS };
-    let mut stage = Env::new(dir, server);
-    for file in [stage::DATABASE, stage::OUTBOX, stage::TIMELINE].map(|name| stage.file(name)) {
+    let database = database(args, &dir)?;
+    let story = story::of(server.is_some(), database.is_server());
+    let mut stage = Env::new(dir, database, server);
+    for file in
+        [stage::DATABASE, stage::SERVER_FILES, stage::OUTBOX, stage::TIMELINE].map(|name| stage.file(name))
+    {
         if file.exists() {
             let why = format!("{} is there already; the demo wants a directory without it", file.display());
             return Err(Failure::new(Exit::Usage, why));
@@ -90,10 +96,11 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
     let (seconds, about) = if args.fast { (SECONDS / FASTER, 15) } else { (SECONDS, 40) };
     console::say(format!(
         "An evening of a chat channel, {} events in {:.1} h, played in some {about} s: a real\n\
-         {}`rosey bot` and SQLite file, while one thing after another breaks.",
+         {}`rosey bot` and {}, while one thing after another breaks.",
         expected.events,
         expected.span / 3600.0,
         if args.no_nats { "" } else { "nats-server, `rosey serve`, " },
+        if args.postgres { "PostgreSQL" } else { "SQLite file" },
     ));
     stage.open().await?;
     let told = leave_messages(&stage, &expected).await?;
@@ -105,20 +112,22 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
     let mut watch = Watch::new(stage.file(stage::TIMELINE), expected.operations());
     let ended = tokio::select! {
         ended = bot.ended() => ended?,
-        never = tell(story, &mut stage, &feed, &mut watch) => match never? {},
+        never = tell(&story, &mut stage, &feed, &mut watch) => match never? {},
     };
     watch.finish().await?;
     result(&watch, watch.seen().len());
-    let service_ended = stage.close().await?;
+    let service_ended = stage.close_service().await?;
 
     let report = Report::read(&stage.file(stage::REPORT))?;
     let messages = Messages { told, heard: lines(&stage.file(stage::SAID)) };
-    let database = SqlService::<Op>::open(&stage.database().parse()?).await?;
-    let verdict = Verdict::find(&expected, &messages, &report.operations, database.readers()).await;
-    database.close().await;
+    let tables = Rows::open(&stage.database()).await?;
+    let verdict = Verdict::find(&expected, &messages, &report.operations, &tables).await;
+    tables.close().await;
+    let verified = stage.path_args().database.named_or_usual()?.verify(|_| {}).await?;
+    stage.close().await?;
     let outcome = Outcome {
         verdict: verdict?,
-        verified: sql::verify::<Op>(&stage.database().parse()?, |_| {}).await?,
+        verified,
         took: began.elapsed(),
         phases: story.len(),
         seen: watch.seen(),
@@ -132,7 +141,7 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
 
 /// Breaks one thing after another, and tells of it. Ends only with an error: the recording goes on.
 async fn tell(
-    story: &'static [Phase],
+    story: &[&'static Phase],
     stage: &mut Env,
     feed: &Feed,
     watch: &mut Watch,
@@ -175,6 +184,19 @@ async fn leave_messages(stage: &Env, expected: &Expected) -> Result<Vec<Effect>,
     }
     paths.close().await;
     Ok(told)
+}
+
+/// The database: a file, or a PostgreSQL server to start.
+fn database(args: &DemoArgs, dir: &Path) -> Result<Database, Failure> {
+    if !args.postgres {
+        return Ok(Database::file(&dir.join(stage::DATABASE)));
+    }
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let mut dirs = args.postgres_bin.clone().into_iter().chain(std::env::split_paths(&paths));
+    let advice = "no PostgreSQL found: name the directory of initdb and postgres with --postgres-bin, or let \
+                  `cargo xtask demo --postgres` find one";
+    let programs = dirs.find(|dir| dir.join("initdb").is_file() && dir.join("postgres").is_file());
+    Database::server(programs.ok_or_else(|| Failure::new(Exit::Usage, advice))?, dir)
 }
 
 /// The server to start, unless the demo is to do without.

@@ -215,7 +215,7 @@ impl Outcome<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::story::{UNDER_WAY, WITH_NATS};
+    use super::super::story::{self, UNDER_WAY};
     use super::*;
 
     /// Everything is well, but for this many calls that failed at the end; a bot that ended with this code, and so.
@@ -228,7 +228,7 @@ mod tests {
             "operations": [row],
             "outbox": {"left": {"waiting": 0, "refused": 0, "expired": 0}},
         });
-        let last = WITH_NATS.last().expect("a last phase");
+        let last = story::of(true, false).pop().expect("a last phase");
         let mut seen = Seen::new(last, 0);
         seen.ended.events.nats = 5_000;
         seen.ended.requests.failed = failed;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::process::{Child, ChildStdin, Command};
@@ -51,6 +52,12 @@ impl Process {
         self.ended().await
     }
 
+    /// Interrupts it (SIGINT), and waits until it ends.
+    pub(super) async fn interrupt(mut self) -> Result<(), Failure> {
+        self.signal("-INT").await?;
+        self.ended().await.map(drop)
+    }
+
     /// Stops it where it is (SIGSTOP).
     pub(super) async fn freeze(&self) -> Result<(), Failure> {
         self.signal("-STOP").await
@@ -77,6 +84,15 @@ impl Process {
 /// connections, because the port must be free when the server comes back.
 const PORTS: (u16, u32) = (17_000, 3_000);
 
+/// A port that is free, and another one for each call.
+pub(super) fn free_port() -> Result<u16, Failure> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+    let ports = (0..PORTS.1).filter_map(|n| u16::try_from(first.wrapping_add(n) % PORTS.1).ok());
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.map(|n| PORTS.0 + n).find(free).ok_or_else(|| failed("the demo", "no free port"))
+}
+
 /// A nats-server of the demo's own.
 pub(super) struct Server {
     binary: PathBuf,
@@ -87,12 +103,7 @@ pub(super) struct Server {
 impl Server {
     /// On a free port of this machine, storing into `dir`.
     pub(super) fn new(binary: PathBuf, dir: &Path) -> Result<Self, Failure> {
-        let first = std::process::id().wrapping_mul(97);
-        let ports = (0..PORTS.1).filter_map(|n| u16::try_from(first.wrapping_add(n) % PORTS.1).ok());
-        let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-        let port =
-            ports.map(|n| PORTS.0 + n).find(free).ok_or_else(|| failed("nats-server", "no free port"))?;
-        Ok(Self { binary, dir: dir.to_owned(), port })
+        Ok(Self { binary, dir: dir.to_owned(), port: free_port()? })
     }
 
     pub(super) fn url(&self) -> String {

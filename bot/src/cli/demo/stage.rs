@@ -9,10 +9,11 @@ use tokio::process::Command;
 use super::super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
 use super::super::exit::{Exit, Failure};
 use super::super::files;
-use super::lock::Lock;
+use super::database::Database;
 use super::process::{Process, Server};
 use super::story::{self, Fault};
 use crate::op::Op;
+use eitherway::Namespace;
 use eitherway::nats::{NatsOptions, NatsService};
 use eitherway::request::Head;
 use eitherway::stack::Queries;
@@ -23,6 +24,7 @@ pub(super) const REPORT: &str = "report.json";
 pub(super) const TIMELINE: &str = "timeline.jsonl";
 pub(super) const OUTBOX: &str = "rosey.outbox";
 pub(super) const DATABASE: &str = "rosey.db";
+pub(super) const SERVER_FILES: &str = "postgres";
 
 /// How long the service may take, at the end, to apply what its stream holds.
 const APPLIED: Duration = Duration::from_secs(20);
@@ -34,30 +36,30 @@ const ACK_WAIT_MS: &str = "2000";
 /// The processes, and where their files are.
 pub(super) struct Env {
     dir: PathBuf,
-    database: String,
+    database: Database,
     server: Option<Server>,
     nats: Option<Process>,
     service: Option<Process>,
-    lock: Option<Lock>,
 }
 
 impl Env {
     /// Nothing runs yet. Without a server there is the database alone.
-    pub(super) fn new(dir: PathBuf, server: Option<Server>) -> Self {
-        let database = format!("sqlite://{}", dir.join(DATABASE).display());
-        Self { dir, database, server, nats: None, service: None, lock: None }
+    pub(super) fn new(dir: PathBuf, database: Database, server: Option<Server>) -> Self {
+        Self { dir, database, server, nats: None, service: None }
     }
 
-    pub(super) fn database(&self) -> &str {
-        &self.database
+    /// The address of the database.
+    pub(super) fn database(&self) -> String {
+        self.database.url()
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// Starts the server and the service, if the demo has them.
+    /// Starts the database's server, and nats-server and service, if the demo has them.
     pub(super) async fn open(&mut self) -> Result<(), Failure> {
+        self.database.open().await?;
         if self.server.is_some() {
             self.start_server().await?;
             self.start_service().await?;
@@ -81,13 +83,10 @@ impl Env {
             },
             Fault::KillService => kill(&mut self.service).await,
             Fault::StartService => self.start_service().await,
-            Fault::Lock => {
-                self.lock = Some(Lock::take(&self.database).await?);
-                Ok(())
-            }
-            Fault::Unlock => self.unlock().await,
-            Fault::UnlockAndStartServer => {
-                self.unlock().await?;
+            Fault::BreakDatabase => self.database.break_it().await,
+            Fault::MendDatabase => self.database.mend().await,
+            Fault::MendDatabaseAndStartServer => {
+                self.database.mend().await?;
                 self.start_server().await
             }
         }
@@ -95,7 +94,7 @@ impl Env {
 
     /// Puts right whatever is broken, if the story has not come so far.
     async fn mend(&mut self) -> Result<(), Failure> {
-        self.unlock().await?;
+        self.database.mend().await?;
         match &self.nats {
             Some(nats) => nats.thaw().await?,
             None => self.start_server().await?,
@@ -107,8 +106,8 @@ impl Env {
     }
 
     /// Waits until what the stream has acknowledged is applied, and ends the service in order; returns whether it had
-    /// lost nothing.
-    pub(super) async fn close(&mut self) -> Result<bool, Failure> {
+    /// lost nothing. The database goes on.
+    pub(super) async fn close_service(&mut self) -> Result<bool, Failure> {
         self.mend().await?;
         let Some(server) = &self.server else { return Ok(true) };
         let nats = NatsService::<Op>::connect(NatsOptions::new(server.url())).await?;
@@ -123,11 +122,17 @@ impl Env {
         Ok(ended)
     }
 
+    /// Ends what still runs.
+    pub(super) async fn close(&mut self) -> Result<(), Failure> {
+        self.database.close().await
+    }
+
     /// The paths of this process.
     pub(super) fn path_args(&self) -> PathArgs {
         PathArgs {
             nats: NatsArgs {
                 nats_url: self.server.as_ref().map(Server::url).unwrap_or_default(),
+                nats_listed_only: false,
                 nats_credentials: None,
                 nats_inbox_prefix: None,
                 recognition_timeout_ms: NatsOptions::RECOGNITION,
@@ -135,11 +140,12 @@ impl Env {
             database: DatabaseArgs {
                 future_tolerance_ms: Head::AHEAD,
                 past_tolerance_days: Head::BEHIND,
-                database_url: Some(self.database.clone()),
+                database_url: Some(self.database()),
                 database_password_file: None,
                 synchronous: SynchronousArg::Normal,
                 existing: false,
                 file_mode: crate::cli::files::PRIVATE,
+                namespace: Namespace::none(),
                 retention: None,
                 trust_clock: false,
             },
@@ -155,7 +161,7 @@ impl Env {
     pub(super) fn bot(&self) -> Result<Process, Failure> {
         let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("the bot: {e}"));
         let mut command = self.rosey()?;
-        command.args(["bot", "--chat", "jsonl:-", "--database-url", &self.database, "--outbox", OUTBOX]);
+        command.args(["bot", "--chat", "jsonl:-", "--database-url", &self.database(), "--outbox", OUTBOX]);
         command.args(["--report", REPORT, "--timeline", TIMELINE, "--timeline-ms", "10"]);
         command.args(["--concurrency", &story::UNDER_WAY.to_string()]);
         command.args(["--log", "debug"]); // every operation with its path, for readers of the logs
@@ -180,7 +186,7 @@ impl Env {
         let Some(server) = &self.server else { return Ok(()) };
         let mut command = self.rosey()?;
         command
-            .args(["serve", "--nats-url", &server.url(), "--database-url", &self.database])
+            .args(["serve", "--nats-url", &server.url(), "--database-url", &self.database()])
             .args(["--stream-ack-wait-ms", ACK_WAIT_MS])
             .stdin(Stdio::null())
             .stdout(Stdio::null());
@@ -194,13 +200,6 @@ impl Env {
         }
         self.service = Some(process);
         Ok(())
-    }
-
-    async fn unlock(&mut self) -> Result<(), Failure> {
-        match self.lock.take() {
-            Some(lock) => lock.release().await,
-            None => Ok(()),
-        }
     }
 
     /// This program again, as another process, with nothing of our environment that would configure it.

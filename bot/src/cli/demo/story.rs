@@ -35,9 +35,9 @@ pub(super) enum Fault {
     ThawServer,
     KillService,
     StartService,
-    Lock,
-    Unlock,
-    UnlockAndStartServer,
+    BreakDatabase,
+    MendDatabase,
+    MendDatabaseAndStartServer,
 }
 
 impl Fault {
@@ -48,9 +48,13 @@ impl Fault {
             Self::StartServer
             | Self::ThawServer
             | Self::StartService
-            | Self::Unlock
-            | Self::UnlockAndStartServer => true,
-            Self::Nothing | Self::KillServer | Self::FreezeServer | Self::KillService | Self::Lock => false,
+            | Self::MendDatabase
+            | Self::MendDatabaseAndStartServer => true,
+            Self::Nothing
+            | Self::KillServer
+            | Self::FreezeServer
+            | Self::KillService
+            | Self::BreakDatabase => false,
         }
     }
 }
@@ -71,8 +75,21 @@ impl Phase {
     }
 }
 
+/// The phases, with NATS or without, over a file or over PostgreSQL.
+pub(super) fn of(nats: bool, postgres: bool) -> Vec<&'static Phase> {
+    let (story, others) =
+        if nats { (WITH_NATS, ON_POSTGRES_WITH_NATS) } else { (WITHOUT_NATS, ON_POSTGRES_WITHOUT_NATS) };
+    let mut phases: Vec<_> = story.iter().collect();
+    if postgres {
+        // What is done to the database comes last.
+        let unchanged = phases.len() - others.len();
+        phases.splice(unchanged.., others);
+    }
+    phases
+}
+
 /// With a server and a service.
-pub(super) const WITH_NATS: &[Phase] = &[
+const WITH_NATS: &[Phase] = &[
     Phase {
         name: "all well",
         act: Fault::Nothing,
@@ -157,7 +174,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
     },
     Phase {
         name: "database locked",
-        act: Fault::Lock,
+        act: Fault::BreakDatabase,
         told: &[
             "Another program holds the lock of the file (BEGIN IMMEDIATE). The stream",
             "still accepts events. Calls fail on both paths, and the caller is told.",
@@ -181,7 +198,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
     },
     Phase {
         name: "all back",
-        act: Fault::UnlockAndStartServer,
+        act: Fault::MendDatabaseAndStartServer,
         told: &[
             "The lock is given back, nats-server started. The service applies what",
             "waits in the stream, the bot replays its outbox; on to the end.",
@@ -194,7 +211,7 @@ pub(super) const WITH_NATS: &[Phase] = &[
 ];
 
 /// On the database alone.
-pub(super) const WITHOUT_NATS: &[Phase] = &[
+const WITHOUT_NATS: &[Phase] = &[
     Phase {
         name: "all well",
         act: Fault::Nothing,
@@ -205,7 +222,7 @@ pub(super) const WITHOUT_NATS: &[Phase] = &[
     },
     Phase {
         name: "database locked",
-        act: Fault::Lock,
+        act: Fault::BreakDatabase,
         told: &[
             "Another program holds the lock of the file (BEGIN IMMEDIATE); there is",
             "no other path. Events go to the outbox, a file of the bot's own.",
@@ -217,9 +234,77 @@ pub(super) const WITHOUT_NATS: &[Phase] = &[
     },
     Phase {
         name: "all back",
-        act: Fault::Unlock,
+        act: Fault::MendDatabase,
         told: &[
             "The lock is given back. The bot replays its outbox; on to the end.",
+            "Look: via DB again, and what `lost` says.",
+        ],
+        part: 500,
+        shows: &[(250, |ended| ended.events.db), (20, |ended| ended.requests.db)],
+        may_fail: UNDER_WAY,
+    },
+];
+
+/// The last phases of [`WITH_NATS`], where the database is PostgreSQL.
+const ON_POSTGRES_WITH_NATS: &[Phase] = &[
+    Phase {
+        name: "database killed",
+        act: Fault::BreakDatabase,
+        told: &[
+            "PostgreSQL was killed (SIGKILL). The stream still accepts events. Calls",
+            "fail on both paths, and the caller is told.",
+            "Look: events via NATS; failed: calls alone.",
+        ],
+        part: 95,
+        shows: &[(65, |ended| ended.events.nats), (1, |ended| ended.requests.failed)],
+        may_fail: ALL,
+    },
+    Phase {
+        name: "both down",
+        act: Fault::KillServer,
+        told: &[
+            "PostgreSQL is still down, and nats-server was killed again: there is no",
+            "path. Events go to the outbox, a file of the bot's own.",
+            "Look: via outbox. Calls fail, no event does.",
+        ],
+        part: 95,
+        shows: &[(65, |ended| ended.events.outbox)],
+        may_fail: ALL,
+    },
+    Phase {
+        name: "all back",
+        act: Fault::MendDatabaseAndStartServer,
+        told: &[
+            "PostgreSQL and nats-server are started again. The service applies what",
+            "waits in the stream, the bot replays its outbox; on to the end.",
+            "Look: via NATS again, and what `lost` says.",
+        ],
+        part: 145,
+        // How soon the first call goes over NATS again depends on the time, not on the load.
+        shows: &[(55, |ended| ended.events.nats), (0, |ended| ended.requests.nats)],
+        may_fail: UNDER_WAY,
+    },
+];
+
+/// The last phases of [`WITHOUT_NATS`], where the database is PostgreSQL.
+const ON_POSTGRES_WITHOUT_NATS: &[Phase] = &[
+    Phase {
+        name: "database killed",
+        act: Fault::BreakDatabase,
+        told: &[
+            "PostgreSQL was killed (SIGKILL); there is no other path. Events go to",
+            "the outbox, a file of the bot's own.",
+            "Look: via outbox. Calls fail, no event does.",
+        ],
+        part: 150,
+        shows: &[(80, |ended| ended.events.outbox)],
+        may_fail: ALL,
+    },
+    Phase {
+        name: "all back",
+        act: Fault::MendDatabase,
+        told: &[
+            "PostgreSQL is started again. The bot replays its outbox; on to the end.",
             "Look: via DB again, and what `lost` says.",
         ],
         part: 500,
@@ -234,7 +319,13 @@ mod tests {
     use super::*;
 
     fn phase(name: &str) -> &'static Phase {
-        WITH_NATS.iter().find(|phase| phase.name == name).expect("a phase")
+        of(true, false).into_iter().find(|phase| phase.name == name).expect("a phase")
+    }
+
+    fn all() -> impl Iterator<Item = Vec<&'static Phase>> {
+        [(true, false), (true, true), (false, false), (false, true)]
+            .into_iter()
+            .map(|(nats, postgres)| of(nats, postgres))
     }
 
     #[test]
@@ -268,7 +359,7 @@ mod tests {
             Window { events: failed, ..Window::default() },
             Window { requests: failed, ..Window::default() },
         );
-        for phase in WITH_NATS.iter().chain(WITHOUT_NATS) {
+        for phase in all().flatten() {
             assert_eq!(phase.unexpected(&event), 1, "{}", phase.name);
         }
         assert_eq!(phase("server frozen").unexpected(&call), 1);
@@ -281,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_phase_needs_less_than_its_part_and_all_parts_are_less_than_the_recording() {
-        for story in [WITH_NATS, WITHOUT_NATS] {
+        for story in all() {
             assert!(story.iter().map(|phase| phase.part).sum::<usize>() <= 1000);
             for (phase, (needed, _)) in
                 story.iter().flat_map(|phase| phase.shows.iter().map(move |shows| (phase, shows)))
@@ -294,7 +385,7 @@ mod tests {
 
     #[test]
     fn what_is_told_fits_a_narrow_terminal() {
-        for line in WITH_NATS.iter().chain(WITHOUT_NATS).flat_map(|phase| phase.told) {
+        for line in all().flatten().flat_map(|phase| phase.told) {
             assert!(line.chars().count() <= 73, "{line}");
         }
     }

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
-use sqlx::{AssertSqlSafe, SqlitePool};
-
-use super::super::exit::{Exit, Failure};
+use super::super::exit::Failure;
 use super::super::tally::Row;
 use super::effects::{self, Difference};
 use super::expected::{Effect, Expected};
+use super::rows::Rows;
 use crate::op::Op;
 use eitherway::operation::{Operation, Spec};
+use serde::Serialize;
 
 /// What was found in the database.
 #[derive(Debug, Default, Serialize)]
@@ -78,14 +77,14 @@ impl Verdict {
         expected: &Expected,
         messages: &Messages,
         sent: &[Row],
-        readers: &SqlitePool,
+        tables: &Rows,
     ) -> Result<Self, Failure> {
-        let operations = operations(expected, &messages.told, sent, readers).await?;
+        let operations = operations(expected, &messages.told, sent, tables).await?;
         Ok(Self {
             lost: operations.iter().map(Counted::lost).sum(),
             doubled: operations.iter().map(Counted::doubled).sum(),
             operations,
-            values: values(expected, messages, readers).await?,
+            values: values(expected, messages, tables).await?,
         })
     }
 
@@ -101,16 +100,11 @@ async fn operations(
     expected: &Expected,
     told: &[Effect],
     sent: &[Row],
-    readers: &SqlitePool,
+    tables: &Rows,
 ) -> Result<Vec<Counted>, Failure> {
-    let ledger: BTreeMap<String, i64> = sqlx::query_as::<_, (String, i64)>(AssertSqlSafe(
-        "SELECT operation, count(*) FROM ledger GROUP BY operation",
-    ))
-    .fetch_all(readers)
-    .await
-    .map_err(|e| Failure::new(Exit::Failed, e.to_string()))?
-    .into_iter()
-    .collect();
+    let ledger =
+        tables.all::<(String, i64)>("SELECT operation, count(*) FROM ledger GROUP BY operation").await?;
+    let ledger = BTreeMap::from_iter(ledger);
     let must = effects::all(expected, told);
     let mut operations = Vec::new();
     for name in
@@ -128,7 +122,7 @@ async fn operations(
             if must.before {
                 (counted.sent, counted.acknowledged) = (recorded, recorded);
             }
-            if let Some(Difference { found, missing, surplus }) = must.compare(readers).await? {
+            if let Some(Difference { found, missing, surplus }) = must.compare(tables).await? {
                 (counted.effects, counted.missing, counted.surplus) = (Some(found), missing, surplus);
             }
         }
@@ -139,11 +133,7 @@ async fn operations(
     Ok(operations)
 }
 
-async fn values(
-    expected: &Expected,
-    messages: &Messages,
-    readers: &SqlitePool,
-) -> Result<Vec<Compared>, Failure> {
+async fn values(expected: &Expected, messages: &Messages, tables: &Rows) -> Result<Vec<Compared>, Failure> {
     let users = i64::try_from(expected.users.len()).unwrap_or_default();
     let lines = count(&expected.lines);
     let mut values = Vec::new();
@@ -154,14 +144,18 @@ async fn values(
             expected.open_sessions,
             "SELECT count(*) FROM user_stats WHERE current_session_start IS NOT NULL",
         ),
-        ("ms in the channel, all users", expected.connected_ms, "SELECT sum(connected_ms) FROM user_stats"),
-        ("lines counted", lines, "SELECT sum(total_chat_lines) FROM user_stats"),
+        (
+            "ms in the channel, all users",
+            expected.connected_ms,
+            "SELECT CAST(sum(connected_ms) AS bigint) FROM user_stats",
+        ),
+        ("lines counted", lines, "SELECT CAST(sum(total_chat_lines) AS bigint) FROM user_stats"),
         ("lines kept", lines - expected.server_lines, "SELECT count(*) FROM recent_chat"),
         ("most users", expected.most_users, "SELECT max_users FROM channel_stats"),
         ("most connected", expected.most_connected, "SELECT max_connected FROM channel_stats"),
         ("dead letters", 0, "SELECT count(*) FROM dead_letters"),
     ] {
-        values.push(Compared { value, recorded, found: number(readers, sql).await? });
+        values.push(Compared { value, recorded, found: tables.number(sql).await? });
     }
     let (recorded, found) = (count(&messages.told), messages.heard);
     values.push(Compared { value: "messages said in the channel", recorded, found });
@@ -170,14 +164,6 @@ async fn values(
 
 fn count(effects: &[Effect]) -> i64 {
     i64::try_from(effects.len()).unwrap_or_default()
-}
-
-async fn number(readers: &SqlitePool, sql: &'static str) -> Result<i64, Failure> {
-    let found: Option<i64> = sqlx::query_scalar(sql)
-        .fetch_one(readers)
-        .await
-        .map_err(|e| Failure::new(Exit::Failed, format!("{sql}: {e}")))?;
-    Ok(found.unwrap_or_default())
 }
 
 impl fmt::Display for Verdict {
@@ -295,12 +281,13 @@ mod tests {
         let file = dir.path().join("rosey.db");
         let (service, expected) = finished(&file).await;
         let messages = Messages { told: Vec::new(), heard: 0 };
+        let url = format!("sqlite://{}", file.display());
+        let tables = Rows::open(&url).await.expect("the file");
         let find = async || {
-            let verdict =
-                Verdict::find(&expected, &messages, &[], service.readers()).await.expect("a verdict");
+            let verdict = Verdict::find(&expected, &messages, &[], &tables).await.expect("a verdict");
             (verdict.lost, verdict.doubled, verdict.is_good())
         };
-        let other = SqlitePool::connect(&format!("sqlite://{}", file.display())).await.expect("the file");
+        let other = sqlx::SqlitePool::connect(&url).await.expect("the file");
         assert_eq!(find().await, (0, 0, true));
         for (break_it, lost, doubled) in [
             ("DELETE FROM recent_chat WHERE username = 'bob'", 1, 0),
@@ -315,8 +302,7 @@ mod tests {
             sqlx::raw_sql(break_it).execute(&other).await.expect("broken");
             assert_eq!(find().await, (lost, doubled, false), "{break_it}");
         }
-        let shown =
-            Verdict::find(&expected, &messages, &[], service.readers()).await.expect("a verdict").to_string();
+        let shown = Verdict::find(&expected, &messages, &[], &tables).await.expect("a verdict").to_string();
         let line = shown.lines().find(|line| line.starts_with("message_log")).expect("a line");
         assert!(line.ends_with("← lost 1, doubled 1"), "as many as recorded, and not the same: {line}");
         service.close().await;

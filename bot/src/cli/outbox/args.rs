@@ -80,7 +80,7 @@ pub(in crate::cli) struct OutboxCommand {
     #[arg(long, env = "ROSEY_YES", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
     pub(super) yes: bool,
     #[command(flatten)]
-    pub(super) paths: PathArgs,
+    pub(in crate::cli) paths: PathArgs,
 }
 
 /// The same as words.

@@ -41,25 +41,66 @@ impl Postgres {
 
     /// One of its own, with further settings.
     pub(crate) fn start(settings: &[&str]) -> Self {
+        let mut server = Self::prepare(settings);
+        server.make("initdb", &["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C"]);
+        server.run();
+        server
+    }
+
+    /// Runs the program that makes its data.
+    fn make(&self, program: &str, arguments: &[&str]) {
+        let mut making = self.program(program);
+        making.arg("--no-sync").arg("-D").arg(self.dir.join("data")).args(arguments);
+        let made = making.output().expect("no PostgreSQL: run `cargo xtask test`");
+        assert!(made.status.success(), "{program}: {}", String::from_utf8_lossy(&made.stderr));
+    }
+
+    /// A standby of it, which follows.
+    pub(crate) fn standby(&self) -> Self {
+        let mut standby = Self::prepare(&[]);
+        let port = self.port.number.to_string();
+        standby.make("pg_basebackup", &["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-c", "fast"]);
+        standby.follow(self);
+        standby
+    }
+
+    /// Runs as a standby of another server, while it does not run.
+    pub(crate) fn follow(&mut self, primary: &Self) {
+        std::fs::write(self.dir.join("data/standby.signal"), "").unwrap();
+        let port = primary.port.number;
+        self.settings = vec![format!("primary_conninfo=host=127.0.0.1 port={port} user=postgres")];
+        self.run();
+    }
+
+    /// It follows no longer, and takes writes.
+    pub(crate) async fn promote(&self) {
+        let mut raw = self.connect("postgres").await;
+        let promoted: bool = sqlx::query_scalar("SELECT pg_promote()").fetch_one(&mut raw).await.unwrap();
+        assert!(promoted, "{}", self.log());
+    }
+
+    /// Changes one of its settings while it runs. A standby has its own.
+    pub(crate) async fn set(&self, setting: &str) {
+        let mut raw = self.connect("postgres").await;
+        for statement in [format!("ALTER SYSTEM SET {setting}"), "SELECT pg_reload_conf()".to_owned()] {
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut raw).await.unwrap();
+        }
+    }
+
+    fn prepare(settings: &[&str]) -> Self {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        Self::start_in(&folder, settings)
+    }
+
+    /// One of its own, whose files are in this folder.
+    pub(crate) fn start_in(folder: &Path, settings: &[&str]) -> Self {
         let name =
             format!("rosey-postgres-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let dir = folder.join(name);
         std::fs::create_dir_all(&dir).unwrap();
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let mut server =
-            Self { port: Port::reserve(), dir, keeper: None, settings, template: Mutex::default() };
-        let made = server
-            .program("initdb")
-            .arg("-D")
-            .arg(server.dir.join("data"))
-            .args(["--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C"])
-            .output()
-            .expect("no PostgreSQL: run `cargo xtask test`");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        server.run();
-        server
+        Self { port: Port::reserve(), dir, keeper: None, settings, template: Mutex::default() }
     }
 
     /// One of the programs; PostgreSQL runs for everybody but root.
