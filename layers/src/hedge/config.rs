@@ -86,8 +86,8 @@ impl Config {
     }
 
     /// Sets the delay while the primary is silent. For nested hedges: the outer one's primary contains a circuit
-    /// that cannot open, because the outer secondary wins before the inner one does. One request in each period
-    /// of silence still waits for the usual delay, so that a primary that is only slow is found again.
+    /// that cannot open, because the outer secondary wins before the inner one does. One request in ten periods of
+    /// silence still waits for the usual delay, so that a primary that is only slow is found again.
     pub const fn while_silent(mut self, delay: Duration) -> Self {
         self.while_silent = Some(delay);
         self

@@ -78,8 +78,12 @@ const WON: usize = 3;
 const LOST: usize = 4;
 const SILENCES: usize = 5;
 
-/// A request that is denied a hedge asks again after this time, and looks for silence since then.
+/// A request that is denied a hedge asks again after this time, or after an eighth of what it has waited, and looks for
+/// silence since then.
 const WINDOW: Duration = Duration::from_millis(15);
+
+/// One request in so many periods of silence still waits for the usual delay.
+const LOOK_AGAIN: u32 = 10;
 
 /// Bounds of the estimate.
 const FASTEST: u64 = 50_000;
@@ -184,7 +188,7 @@ impl Pace {
         } else if !known.account.withdraw((known.since(now) / 1_000_000) as u32) {
             known.count(DENIED);
             start.answers = known.answers.load(Relaxed);
-            return Err(now + WINDOW);
+            return Err(now + WINDOW.max((now - start.at) / 8));
         }
         known.count(STARTED);
         Ok(())
@@ -219,8 +223,10 @@ impl Pace {
         let found = run >= known.config.run && lasting >= nanos(known.config.silence);
         if found {
             known.run.store(0, Relaxed);
-            known.silent_until.store(known.since(now + known.config.silence).max(1), Relaxed);
-            known.count(SILENCES);
+            let first = known.silent_until.compare_exchange(0, known.look_again(now), Relaxed, Relaxed);
+            if first.is_ok() {
+                known.count(SILENCES);
+            }
         }
         if let Some(circuit) = &self.circuit
             // The call that was to probe is dropped without a word. Without this, every request would probe.
@@ -250,13 +256,18 @@ impl Known {
         Duration::from_nanos((self.p99.load(Relaxed) as f64 * times) as u64).max(least).min(most)
     }
 
-    /// Whether a request that begins now is hedged early. One in each period of silence is not.
+    fn look_again(&self, now: Instant) -> u64 {
+        let pause = self.config.silence.saturating_mul(LOOK_AGAIN);
+        self.since(now).saturating_add(nanos(pause)).max(1)
+    }
+
+    /// Whether a request that begins now is hedged early.
     fn hurries(&self, now: Instant) -> bool {
         let until = self.silent_until.load(Relaxed);
         if until == 0 {
             return false;
         }
-        let next = self.since(now + self.config.silence).max(1);
+        let next = self.look_again(now);
         self.since(now) < until || self.silent_until.compare_exchange(until, next, Relaxed, Relaxed).is_err()
     }
 
