@@ -3,6 +3,7 @@
 //! | module | layer | what it does |
 //! |---|---|---|
 //! | [`fallback`] | [`FallbackLayer`] | sends the same request to a second service when the first cannot serve it |
+//! | [`hedge`] | [`HedgeLayer`] | a fallback that also starts the second service when the first is late |
 //! | [`timeout`] | [`TimeoutLayer`] | stops waiting after a limit, and reports the limit |
 //! | [`breaker`] | [`BreakerLayer`], [`KeyedBreakerLayer`] | stops calling a service that fails, and detects its recovery |
 //! | [`log`] | [`LogLayer`], [`PathChangeLogLayer`] | one event per call; one line when another path takes over |
@@ -37,6 +38,7 @@
 pub mod breaker;
 mod classify;
 pub mod fallback;
+pub mod hedge;
 mod label;
 pub mod log;
 #[cfg(feature = "metrics")]
@@ -49,6 +51,7 @@ pub use self::{
     breaker::{Breaker, BreakerLayer, KeyedBreaker, KeyedBreakerLayer},
     classify::{ByError, Class, Classifier, Classify, Failure},
     fallback::{Fallback, FallbackError, FallbackExt, FallbackLayer},
+    hedge::{Hedge, HedgeExt, HedgeLayer},
     label::{Label, ServedBy},
     log::{Log, LogLayer, PathChangeLog, PathChangeLogLayer},
     timeout::{Elapsed, Timeout, TimeoutLayer},

@@ -17,6 +17,7 @@ mod sync {
     pub(super) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 
+pub(crate) use self::permit::neutrally;
 pub use self::{
     config::Config,
     error::Rejected,

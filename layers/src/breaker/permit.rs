@@ -6,7 +6,7 @@ use super::{
     shared::{Admission, Shared},
 };
 use crate::{Class, Failure};
-use std::{mem, sync::Arc, task::Waker};
+use std::{cell::Cell, mem, sync::Arc, task::Waker};
 use tokio::time::Instant;
 
 /// The state of one instance between `poll_ready` and `call`.
@@ -156,11 +156,28 @@ impl CallPermit {
     }
 }
 
+thread_local! {
+    static NEUTRAL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `drop_loser`, which drops a call that has lost a race and was not given up: no breaker on its way
+/// counts it as a failure.
+pub(crate) fn neutrally(drop_loser: impl FnOnce()) {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            NEUTRAL.set(self.0);
+        }
+    }
+    let _restore = Restore(NEUTRAL.replace(true));
+    drop_loser();
+}
+
 impl Drop for CallPermit {
     #[inline]
     fn drop(&mut self) {
         if self.settled {
-        } else if self.is_slow() {
+        } else if self.is_slow() && !NEUTRAL.get() {
             self.shared.failed(self.generation);
         } else {
             self.shared.neutral(self.generation);

@@ -129,9 +129,13 @@ impl Shared {
             _ => false,
         };
         if opens {
-            let open = if self.config.by_signal { State::OpenUntilHealthy } else { State::Open };
-            self.change(open, |now| now.generation == generation);
+            self.change(self.opened(), |now| now.generation == generation);
         }
+    }
+
+    /// The state of a circuit that has opened by itself.
+    pub(super) const fn opened(&self) -> State {
+        if self.config.by_signal { State::OpenUntilHealthy } else { State::Open }
     }
 
     /// Records a call that ended without information about the service.

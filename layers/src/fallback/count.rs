@@ -6,18 +6,19 @@ use crate::{
 use ::metrics::{Counter, Unit};
 use std::fmt;
 
-/// The values of the label `class`: the classes of errors in their order, and a response that was not
-/// accepted.
-const CAUSES: [&str; 6] = {
+/// The values of the label `class`: the classes of errors in their order, a response that was not accepted,
+/// and a primary that is late.
+const CAUSES: [&str; 7] = {
     let [a, b, c, d, e] = Class::ALL;
-    [a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str(), "response"]
+    [a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str(), "response", "late"]
 };
-const RESPONSE: usize = CAUSES.len() - 1;
+const RESPONSE: usize = Class::ALL.len();
+const LATE: usize = RESPONSE + 1;
 
 /// A [`Policy`] that also counts what another policy reroutes: `{prefix}_fallbacks_total{operation,class}`.
 ///
 /// A request that bypasses a primary which was not ready in time counts as `not_sent`; one whose primary
-/// returned a response that the policy did not accept counts as `response`.
+/// returned a response that the policy did not accept counts as `response`; a hedge counts as `late`.
 ///
 /// ```
 /// use eitherway_layers::fallback::{ByClass, CountReroutes};
@@ -82,6 +83,15 @@ where
     fn bypassed(&self, req: &Req) {
         self.count(req, Class::NotSent as usize);
         self.policy.bypassed(req);
+    }
+
+    fn may_overlap(&self, req: &Req) -> bool {
+        self.policy.may_overlap(req)
+    }
+
+    fn hedged(&self, req: &Req) {
+        self.count(req, LATE);
+        self.policy.hedged(req);
     }
 
     fn unready(&self) -> Unready {

@@ -27,8 +27,8 @@ use std::{error::Error, fmt};
 pub enum FallbackError<E1, E2> {
     /// The primary failed, and the policy did not reroute its request.
     Primary(E1),
-    /// The fallback failed, and the primary has no error: it was not ready in time, or it returned a response
-    /// that the policy did not accept.
+    /// The fallback failed, and the primary has no error: it was not ready in time, it returned a response
+    /// that the policy did not accept, or the fallback refused a request that was hedged.
     Unready {
         /// The fallback's error.
         fallback: E2,
@@ -43,7 +43,7 @@ pub enum FallbackError<E1, E2> {
 }
 
 impl<E1, E2> FallbackError<E1, E2> {
-    pub(super) fn after_fallback(primary: Option<E1>, fallback: E2) -> Self {
+    pub(crate) fn after_fallback(primary: Option<E1>, fallback: E2) -> Self {
         match primary {
             Some(primary) => Self::Both { primary, fallback },
             None => Self::Unready { fallback },
