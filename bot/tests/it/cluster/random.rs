@@ -12,8 +12,8 @@ use crate::schedules::world::Story;
 use crate::support::*;
 
 const SERVERS: u64 = 3;
-/// Why a service may refuse to start: the database is not there at that moment.
-const REFUSAL: &str = "PostgreSQL";
+/// The exit code of a service that does not start: its database is not there at that moment.
+const NO_DATABASE: Option<i32> = Some(4);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
@@ -127,9 +127,10 @@ fn draw(dice: &mut Dice, length: Duration) -> Schedule<Fault> {
 /// Starts services again that have refused to start, as a supervisor does.
 fn supervise(world: &mut World, killed: &[bool; SERVICES], story: &Story) {
     for (n, service) in world.services.iter_mut().enumerate().filter(|(n, _)| !killed[*n]) {
-        if service.ended().is_some() {
+        if let Some(status) = service.ended() {
             let said = service.log();
-            assert!(said.contains(REFUSAL), "service {n} has ended:\n{said}");
+            let refused = status.code() == NO_DATABASE && !said.contains("serving");
+            assert!(refused, "service {n} has ended ({status}):\n{said}");
             story.say(format_args!("service {n} is started again; it had said:\n{said}"));
             service.begin_again();
         }
