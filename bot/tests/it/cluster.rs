@@ -4,6 +4,7 @@
 //! One world at a time: each is a dozen processes.
 
 mod options;
+mod random;
 mod world;
 
 use std::time::Duration;
@@ -102,8 +103,10 @@ async fn stream_and_consumer_move_from_server_to_server_and_every_caller_is_serv
             let leader = world.cluster.led(STREAM).await;
             assert!(world.cluster.step_down(STREAM).await);
             another_leads(world, leader).await;
+            events_over_nats(world, true).await;
             wait_until("the consumer moves", || world.cluster.step_down_consumer(STREAM, "writer")).await;
             world.recovered().await;
+            events_over_nats(world, true).await;
         }
     })
     .await;
@@ -121,6 +124,7 @@ async fn servers_and_services_are_restarted_one_by_one_without_an_error_at_a_cal
             world.recovered().await;
         }
         for service in 0..SERVICES {
+            world.said.push(world.services[service].log());
             assert_eq!(world.services[service].end().await, Some(0));
             world.services[service].restart().await;
         }

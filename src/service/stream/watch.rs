@@ -121,7 +121,9 @@ impl Watch {
                 if cluster != stream.cluster
                     || std::mem::replace(&mut self.leaders, leaders.clone()) != leaders
                 {
-                    // A new leader may know less than the one before has told, until it has caught up.
+                    // A new leader may know less than the one before has told, until it has caught up; and what was handed out, it
+                    // hands out again only after the whole of `ack_wait`.
+                    self.first = None;
                     self.gone.changed();
                     self.elsewhere.forget(&shared.progress.received);
                 }

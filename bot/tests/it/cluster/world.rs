@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use sqlx::{Connection, PgConnection};
+
 use crate::schedules::load::Load;
 use crate::schedules::verdict::{Found, Verdict};
 use crate::support::program::{outcome, rosey};
@@ -24,8 +26,14 @@ pub(super) struct World {
     pub(super) callers: Vec<Bot>,
     loads: Vec<Load>,
     bots: Vec<BotProcess>,
+    /// What services have said that were ended.
+    pub(super) said: Vec<String>,
     database: String,
 }
+
+/// What a service says of events that are not applied.
+const FALSE_ALARMS: [&str; 5] =
+    ["without being applied", "another program pulls", "had passed over", "is replaced", "changed by hand"];
 
 /// What became of everything.
 pub(super) struct Outcome {
@@ -34,7 +42,7 @@ pub(super) struct Outcome {
     /// What the bots were told by their chats, and how much of that is there once, more often, never.
     pub(super) bots: [usize; 4],
     /// Operations of the bots over NATS, on the database, in the outbox, failed.
-    pub(super) by: [u64; 4],
+    pub(super) by: [usize; 4],
     /// What each service has said.
     pub(super) said: Vec<String>,
 }
@@ -56,11 +64,11 @@ impl World {
             service.serves().await;
         }
         cluster.whole(STREAM).await;
-        let (callers, loads, bots) = (Vec::new(), Vec::new(), Vec::new());
-        Self { cluster, postgres, services, callers, loads, bots, database }
+        let (callers, loads, bots, said) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { cluster, postgres, services, callers, loads, bots, said, database }
     }
 
-    /// Bots and callers begin.
+    /// Bots and callers begin. Returns when each bot has written: one that starts without its database ends.
     pub(super) async fn load(&mut self, dice: &mut Dice) {
         let url = self.cluster.url();
         self.bots = BOTS.iter().map(|name| BotProcess::start(&url, &self.database, name, RATE)).collect();
@@ -68,6 +76,16 @@ impl World {
             let caller = Bot::over(&self.cluster, self.database.as_str()).await;
             self.loads.push(Load::start(&caller.db, n, dice.another()));
             self.callers.push(caller);
+        }
+        let mut c = PgConnection::connect(&self.database).await.unwrap();
+        loop {
+            let writing = "SELECT count(DISTINCT split_part(username, '-', 1)) FROM rosey.presence WHERE username = ANY($1)";
+            let first: Vec<_> = BOTS.iter().map(|name| format!("{name}-0")).collect();
+            let writing: i64 = sqlx::query_scalar(writing).bind(&first).fetch_one(&mut c).await.unwrap();
+            if usize::try_from(writing).unwrap() == BOTS.len() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -91,7 +109,7 @@ impl World {
             let (told, report) = bot.finish().await;
             fed.push((name, told));
             for (sum, count) in by.iter_mut().zip([report.nats, report.db, report.outbox, report.failed]) {
-                *sum += count;
+                *sum += usize::try_from(count).unwrap();
             }
         }
         for caller in std::mem::take(&mut self.callers) {
@@ -100,7 +118,7 @@ impl World {
             caller.stop().await;
         }
         wait_until("the stream is empty", || async { self.cluster.stored(STREAM).await == Some(0) }).await;
-        let mut said = Vec::new();
+        let mut said = std::mem::take(&mut self.said);
         for service in std::mem::take(&mut self.services) {
             said.push(service.terminate_and_log().await);
         }
@@ -130,10 +148,21 @@ impl Outcome {
         assert_eq!((once, doubled, lost), (told, 0, 0), "{self}");
     }
 
-    /// The same, and no call and no query has failed.
+    /// Of callers and bots together.
+    pub(super) fn verdict(self) -> Verdict {
+        let (mut verdict, [nats, db, outbox, failed]) = (self.callers, self.by);
+        verdict.add_others(self.bots, [nats, db, outbox], failed);
+        verdict
+    }
+
+    /// The same, and no call and no query has failed, and no service says that something is gone, or taken by others.
     pub(super) fn assert_all_served(&self) {
         self.assert_exactly_once();
         assert_eq!((self.callers.failed(), self.by[3]), (0, 0), "{self}\n{}", self.callers.failures());
+        let said = self.said.join("\n");
+        for alarm in FALSE_ALARMS {
+            assert!(!said.contains(alarm), "{alarm}:\n{said}");
+        }
     }
 }
 

@@ -144,6 +144,21 @@ impl Verdict {
         verdict
     }
 
+    /// Adds what became of what others have sent: how much, and how much of it is there once, more often, never.
+    pub(crate) fn add_others(
+        &mut self,
+        [sent, once, doubled, lost]: [usize; 4],
+        by: [usize; 3],
+        failed: usize,
+    ) {
+        self.sent += sent;
+        self.once += once;
+        self.doubled += doubled;
+        self.lost += lost;
+        self.failed += failed;
+        self.by.iter_mut().zip(by).for_each(|(sum, by)| *sum += by);
+    }
+
     /// Adds what became of the operations of another schedule.
     pub(crate) fn add(&mut self, other: &Self) {
         self.sent += other.sent;

@@ -95,7 +95,7 @@ impl World {
                 Turn::Ends(fault) => (fault, self.end(fault).await),
             };
             if felt {
-                self.tally.felt(fault);
+                self.tally.felt(fault.name());
             }
         })
         .await;
