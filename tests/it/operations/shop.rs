@@ -192,7 +192,7 @@ impl Fixture {
     }
 
     pub(super) async fn number(&self, sql: &'static str) -> i64 {
-        sqlx::query_scalar(sql).fetch_one(self.service.readers()).await.unwrap()
+        sqlx::query_scalar(sql).fetch_one(self.service.readers().unwrap()).await.unwrap()
     }
 
     pub(super) async fn execute(&self, sql: &'static str) {
@@ -203,7 +203,7 @@ impl Fixture {
 
     pub(super) async fn counters(&self) -> Vec<(String, i64)> {
         sqlx::query_as("SELECT name, n FROM counters ORDER BY name")
-            .fetch_all(self.service.readers())
+            .fetch_all(self.service.readers().unwrap())
             .await
             .unwrap()
     }

@@ -114,7 +114,8 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
     let report = Report::read(&stage.file(stage::REPORT))?;
     let messages = Messages { told, heard: lines(&stage.file(stage::SAID)) };
     let database = SqlService::<Op>::open(&stage.database().parse()?).await?;
-    let verdict = Verdict::find(&expected, &messages, &report.operations, database.readers()).await;
+    let readers = database.readers().ok_or_else(|| Failure::new(Exit::Failed, "the demo has no file"))?;
+    let verdict = Verdict::find(&expected, &messages, &report.operations, readers).await;
     database.close().await;
     let outcome = Outcome {
         verdict: verdict?,

@@ -296,8 +296,9 @@ mod tests {
         let (service, expected) = finished(&file).await;
         let messages = Messages { told: Vec::new(), heard: 0 };
         let find = async || {
-            let verdict =
-                Verdict::find(&expected, &messages, &[], service.readers()).await.expect("a verdict");
+            let verdict = Verdict::find(&expected, &messages, &[], service.readers().expect("a file"))
+                .await
+                .expect("a verdict");
             (verdict.lost, verdict.doubled, verdict.is_good())
         };
         let other = SqlitePool::connect(&format!("sqlite://{}", file.display())).await.expect("the file");
@@ -315,8 +316,10 @@ mod tests {
             sqlx::raw_sql(break_it).execute(&other).await.expect("broken");
             assert_eq!(find().await, (lost, doubled, false), "{break_it}");
         }
-        let shown =
-            Verdict::find(&expected, &messages, &[], service.readers()).await.expect("a verdict").to_string();
+        let shown = Verdict::find(&expected, &messages, &[], service.readers().expect("a file"))
+            .await
+            .expect("a verdict")
+            .to_string();
         let line = shown.lines().find(|line| line.starts_with("message_log")).expect("a line");
         assert!(line.ends_with("← lost 1, doubled 1"), "as many as recorded, and not the same: {line}");
         service.close().await;
