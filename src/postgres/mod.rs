@@ -17,6 +17,7 @@ mod schema;
 mod schemas;
 mod sweep;
 mod verify;
+mod versions;
 mod writer;
 
 use tokio::sync::watch;

@@ -12,7 +12,7 @@ use super::function::{ALL, Function};
 use super::letters::{self, DEAD_LETTER_INSERT};
 use super::link::Link;
 use super::options::PostgresOptions;
-use super::{batch, sweep};
+use super::{batch, sweep, versions};
 use crate::error::Cause;
 use crate::operation::{Persist, Spec};
 use crate::sql::trim::Trim;
@@ -28,6 +28,9 @@ const PAUSE: Duration = Duration::from_millis(30);
 pub(super) struct PostgresWriter {
     link: Link,
     call: String,
+    function: Function,
+    /// When it is looked for functions that nobody uses.
+    versions: Instant,
     specs: &'static [Spec],
     silences: Vec<&'static str>,
     /// For how long what is unknown is repeated.
@@ -45,6 +48,8 @@ impl PostgresWriter {
         Self {
             link: Link::new(options.clone(), connection, trouble),
             call: function.call(),
+            function: function.clone(),
+            versions: Instant::now(),
             specs: O::SPECS,
             silences: batch::silences::<O>(),
             limit: options.repeat_timeout,
@@ -58,6 +63,21 @@ impl PostgresWriter {
         let trimmed = sqlx::query(AssertSqlSafe(letters::trim())).execute(&mut connection);
         let trimmed = self.link.within(trimmed).await;
         self.link.keep(connection, trimmed).map(drop)
+    }
+
+    /// Keeps this version's function, and drops those of versions that are gone.
+    async fn look_at_versions(&mut self) -> Result<(), Fault> {
+        let mut connection = self.link.take().await?;
+        let looked = self.link.within(versions::look(&mut connection, &self.function.name)).await;
+        self.link.keep(connection, looked)
+    }
+
+    /// Makes the function again.
+    async fn make(&mut self) -> Result<(), Fault> {
+        let mut connection = self.link.take().await?;
+        let text = sqlx::raw_sql(AssertSqlSafe(self.function.text.as_str()));
+        let made = self.link.within(text.execute(&mut connection)).await;
+        self.link.keep(connection, made).map(drop)
     }
 
     /// One call of the function.
@@ -125,6 +145,12 @@ impl Backend for PostgresWriter {
 
     async fn look(&mut self) {
         self.link.look().await;
+        if self.versions <= Instant::now() {
+            self.versions = Instant::now() + versions::EVERY;
+            if let Err(fault) = self.look_at_versions().await {
+                tracing::debug!("functions that nobody uses are not dropped: {}", fault.cause());
+            }
+        }
     }
 
     async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, Fault> {
@@ -133,9 +159,16 @@ impl Backend for PostgresWriter {
         let answer_bytes = writes.iter().map(|write| write.answer_bytes).min().unwrap_or_default();
         let answer_bytes = i64::try_from(answer_bytes).unwrap_or(i64::MAX);
         let mut tries = Tries::new(self.limit);
+        let mut made = false;
         loop {
             match self.call(&json, answer_bytes).await {
                 Ok(rows) => return Ok(batch::outcomes(&rows, writes, &self.silences)?),
+                // Another version has taken it for one that nobody uses, perhaps. Nothing is done.
+                Err(fault) if fault.lacks_function() && !std::mem::replace(&mut made, true) => {
+                    if let Err(fault) = self.make().await {
+                        tracing::debug!("the function is not made again: {}", fault.cause());
+                    }
+                }
                 Err(fault) => tries.again(fault).await?,
             }
         }
