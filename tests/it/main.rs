@@ -17,6 +17,8 @@ mod postgres;
 mod postgres_faults;
 #[cfg(feature = "postgres")]
 mod postgres_namespaces;
+#[cfg(feature = "postgres")]
+mod postgres_upkeep;
 mod retention;
 mod runtime;
 mod seams;
