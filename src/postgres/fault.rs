@@ -124,6 +124,11 @@ impl Fault {
         self.is_of(&["40"])
     }
 
+    /// Whether a function is not there.
+    pub(super) fn lacks_function(&self) -> bool {
+        self.is_of(&["42883"])
+    }
+
     /// A standby, or what was the primary before.
     fn is_read_only(&self) -> bool {
         self.is_of(&["25006"])

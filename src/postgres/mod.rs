@@ -22,6 +22,7 @@ mod schemas;
 mod servers;
 mod sweep;
 mod verify;
+mod versions;
 mod writer;
 
 use std::sync::Arc;

@@ -165,6 +165,13 @@ impl Reader for PostgresReader {
         self.sweeps.clone()
     }
 
+    fn may_sweep(&self, every: Duration) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+        let half = i64::try_from(every.as_millis() / 2).unwrap_or(i64::MAX);
+        Box::pin(async move {
+            Ok(!self.look_up(sweep::TURN.to_owned(), vec![Bind::Number(half)]).await?.is_empty())
+        })
+    }
+
     fn ask(&self, question: Question) -> Result<Read, Cause> {
         let (readers, tries, limit) = (Arc::clone(&self.readers), self.tries, self.limit);
         let sql = Arc::clone(&self.questions[question.index]);

@@ -12,6 +12,15 @@ pub(super) const REMOVED: &str = "
     INSERT INTO meta AS m (key, value) SELECT 'swept.' || $1, $2::text
     ON CONFLICT (key) DO UPDATE SET value = greatest(m.value::bigint, excluded.value::bigint)::text";
 
+/// Takes the turn of all instances: one row, if none of them has had it for `$1` milliseconds, nor takes it at this moment.
+pub(super) const TURN: &str = "
+    INSERT INTO meta AS m (key, value)
+    SELECT 'sweeping', floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint::text
+    WHERE pg_try_advisory_xact_lock(hashtext(current_schema()), 257)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value
+    WHERE excluded.value::bigint - m.value::bigint NOT BETWEEN 0 AND $1
+    RETURNING value";
+
 /// The operations' sweeps in this dialect, the ledger's first.
 pub(super) fn sweeps<O: Persist>() -> Vec<&'static RetentionRule> {
     let own = O::SWEEPS.iter().zip(O::POSTGRES).flat_map(|(same, dialect)| dialect.sweeps.unwrap_or(same));

@@ -15,7 +15,7 @@ use super::function::{ALL, Function};
 use super::letters::{self, DEAD_LETTER_INSERT};
 use super::link::Link;
 use super::options::PostgresOptions;
-use super::{batch, fold, sweep};
+use super::{batch, fold, sweep, versions};
 use crate::error::Cause;
 use crate::operation::{Persist, Spec};
 use crate::sql::trim::Trim;
@@ -32,6 +32,9 @@ pub(super) struct PostgresWriter {
     link: Link,
     call: String,
     calls: Calls,
+    function: Function,
+    /// When it is looked for functions that nobody uses.
+    versions: Instant,
     specs: &'static [Spec],
     silences: Vec<&'static str>,
     /// For how long what is unknown is repeated.
@@ -50,6 +53,8 @@ impl PostgresWriter {
             link: Link::new(options.clone(), connection, trouble),
             call: function.call(),
             calls: Calls::of::<O>(options.statement_timeout),
+            function: function.clone(),
+            versions: Instant::now(),
             specs: O::SPECS,
             silences: batch::silences::<O>(),
             limit: options.repeat_timeout,
@@ -63,6 +68,21 @@ impl PostgresWriter {
         let trimmed = sqlx::query(AssertSqlSafe(letters::trim())).execute(&mut connection);
         let trimmed = self.link.within(trimmed).await;
         self.link.keep(connection, trimmed).map(drop)
+    }
+
+    /// Keeps this version's function, and drops those of versions that are gone.
+    async fn look_at_versions(&mut self) -> Result<(), Fault> {
+        let mut connection = self.link.take().await?;
+        let looked = self.link.within(versions::look(&mut connection, &self.function.name)).await;
+        self.link.keep(connection, looked)
+    }
+
+    /// Makes the function again.
+    async fn make(&mut self) -> Result<(), Fault> {
+        let mut connection = self.link.take().await?;
+        let text = sqlx::raw_sql(AssertSqlSafe(self.function.text.as_str()));
+        let made = self.link.within(text.execute(&mut connection)).await;
+        self.link.keep(connection, made).map(drop)
     }
 
     /// One call of the function, and what follows it.
@@ -142,6 +162,12 @@ impl Backend for PostgresWriter {
 
     async fn look(&mut self) {
         self.link.look().await;
+        if self.versions <= Instant::now() {
+            self.versions = Instant::now() + versions::EVERY;
+            if let Err(fault) = self.look_at_versions().await {
+                tracing::debug!("functions that nobody uses are not dropped: {}", fault.cause());
+            }
+        }
     }
 
     async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, Fault> {
@@ -150,9 +176,16 @@ impl Backend for PostgresWriter {
         let answer_bytes = writes.iter().map(|write| write.answer_bytes).min().unwrap_or_default();
         let answer_bytes = i64::try_from(answer_bytes).unwrap_or(i64::MAX);
         let mut tries = Tries::new(self.limit);
+        let mut made = false;
         loop {
             match self.call(&json, answer_bytes, writes).await {
                 Ok(told) => return Ok(told.applied(writes, &self.silences)),
+                // Another version has taken it for one that nobody uses, perhaps. Nothing is done.
+                Err(fault) if fault.lacks_function() && !std::mem::replace(&mut made, true) => {
+                    if let Err(fault) = self.make().await {
+                        tracing::debug!("the function is not made again: {}", fault.cause());
+                    }
+                }
                 Err(fault) => tries.again(fault).await?,
             }
         }

@@ -278,13 +278,10 @@ impl<O: Persist> SqlService<O> {
         self.shared.repeats.of(index)
     }
 
-    /// A pool of connections that can only read, for queries of one's own.
-    ///
-    /// # Panics
-    /// When the database is not SQLite.
+    /// A pool of connections that can only read, for queries of one's own, if the database is SQLite.
     #[must_use]
-    pub fn readers(&self) -> &SqlitePool {
-        self.shared.reader.sqlite().expect("the database is SQLite")
+    pub fn readers(&self) -> Option<&SqlitePool> {
+        self.shared.reader.sqlite()
     }
 
     /// How far in the future something may claim to have happened.

@@ -1,5 +1,8 @@
 //! What is asked of a database beside its writer.
 
+use std::future::ready;
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use sqlx::SqlitePool;
 use tokio::sync::watch;
@@ -62,6 +65,12 @@ pub(crate) trait Reader: Send + Sync + 'static {
 
     /// The sweeps in its dialect, the ledger's first.
     fn sweeps(&self) -> Vec<&'static RetentionRule>;
+
+    /// Whether what is old is removed by this instance now, of several that do so with this pause between two rounds.
+    fn may_sweep(&self, every: Duration) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+        let _ = every;
+        Box::pin(ready(Ok(true)))
+    }
 
     /// Asks, at once.
     ///

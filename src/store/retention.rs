@@ -190,6 +190,14 @@ pub(crate) async fn keep_going(
         }
         if let Some(May::Remove { ledger_from }) = may.filter(|_| Instant::now() >= due) {
             due = Instant::now() + retention.every;
+            match reader.may_sweep(retention.every).await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(e) => {
+                    tracing::debug!("whether another instance removes what is old cannot be read: {e}");
+                    continue;
+                }
+            }
             let round = round(&retention, clock::now(), ledger_from, &folds, &*reader, &writes);
             let Some(swept) = ended.run_until_cancelled(round).await else { return };
             match swept {

@@ -22,6 +22,8 @@ mod postgres_faults;
 #[cfg(feature = "postgres")]
 mod postgres_namespaces;
 mod postgres_tls;
+#[cfg(feature = "postgres")]
+mod postgres_upkeep;
 mod retention;
 mod runtime;
 mod seams;

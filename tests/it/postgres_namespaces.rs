@@ -1,10 +1,13 @@
 //! Namespaces on a real PostgreSQL: a schema each.
 
+use std::collections::HashSet;
+
 use crate::support::Postgres;
 use eitherway::nats::NatsOptions;
-use eitherway::postgres::{self, PostgresOptions};
+use eitherway::postgres::{self, PostgresOptions, PostgresSchemas};
 use eitherway::runtime::Runtime;
 use eitherway::sql::{OpenError, SqlService};
+use eitherway::store::Stores;
 use eitherway::{Db, Namespace};
 use futures_util::future::join_all;
 use rosey::op::{Op, RoseyClient};
@@ -131,4 +134,70 @@ async fn a_role_that_may_not_create_a_schema_is_told_the_command_which_is_enough
     run(&url, command).await;
     let db = Db::new(open(&guest).await.unwrap());
     db.message_log("alice", "hello").await.unwrap();
+}
+
+fn schemas(url: &str, create: bool) -> PostgresSchemas {
+    PostgresSchemas::new(options(url, "").readers(1), create)
+}
+
+async fn listed(schemas: &PostgresSchemas) -> Vec<String> {
+    let listed = Stores::<Op>::list(schemas).await.unwrap();
+    listed.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_open_the_same_new_namespaces_at_the_same_time_make_each_once() {
+    let url = Postgres::shared().empty().await;
+    let processes = [schemas(&url, true), schemas(&url, true)];
+    let names: Vec<Namespace> = (0..10).map(|n| namespace(&format!("room-{n}"))).collect();
+    let opened = names.iter().flat_map(|name| processes.iter().map(move |stores| stores.open(name)));
+    let opened: Vec<SqlService<Op>> = join_all(opened).await.into_iter().map(Result::unwrap).collect();
+    for pair in opened.chunks(2) {
+        assert_eq!(pair[0].database(), pair[1].database());
+    }
+    let ids: HashSet<&str> = opened.iter().map(SqlService::database).collect();
+    assert_eq!(ids.len(), names.len());
+    assert_eq!(listed(&processes[0]).await.len(), names.len());
+    let functions = "SELECT count(*)::text FROM pg_proc WHERE proname LIKE 'apply\\_%'";
+    assert_eq!(texts(&url, functions).await, ["10"]);
+    join_all(opened.iter().map(SqlService::close)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_is_a_schema_that_says_so_or_has_nothing_in_it() {
+    let url = Postgres::shared().empty().await;
+    for name in ["", "lounge", "irc.my-room", "old", "moved"] {
+        open(&options(&url, name)).await.unwrap().close().await;
+    }
+    run(
+        &url,
+        "DELETE FROM rosey_old.meta WHERE key = 'namespace';
+         ALTER SCHEMA rosey_moved RENAME TO rosey_elsewhere;
+         CREATE SCHEMA rosey_new; CREATE SCHEMA other_new; CREATE SCHEMA \"rosey_A;b\";
+         CREATE SCHEMA rosey_backup; CREATE TABLE rosey_backup.things (n int);
+         CREATE SCHEMA rosey_foreign; CREATE TABLE rosey_foreign.meta (n int)",
+    )
+    .await;
+    let (follows, creates) = (schemas(&url, false), schemas(&url, true));
+    for _ in 0..2 {
+        assert_eq!(listed(&follows).await, ["irc.my-room", "lounge", "new", "old"]);
+    }
+    let open = async |schemas: &PostgresSchemas, name: &str| -> Result<SqlService<Op>, String> {
+        schemas.open(&namespace(name)).await
+    };
+    for name in ["new", "old"] {
+        open(&follows, name).await.unwrap().close().await;
+    }
+    let kept = "SELECT value FROM rosey_old.meta WHERE key = 'namespace'";
+    assert_eq!(texts(&url, kept).await, ["old"]);
+    // One that is asked for.
+    assert!(Stores::<Op>::is_to_come(&follows, &namespace("den")).await);
+    let refused = open(&follows, "den").await.unwrap_err();
+    assert!(refused.contains("there is no schema rosey_den"), "{refused}");
+    open(&creates, "den").await.unwrap().close().await;
+    assert!(!Stores::<Op>::is_to_come(&follows, &namespace("den")).await);
+    assert!(listed(&follows).await.contains(&"den".to_owned()));
+    // One that goes.
+    run(&url, "DROP SCHEMA rosey_lounge CASCADE").await;
+    assert_eq!(listed(&follows).await, ["den", "irc.my-room", "new", "old"]);
 }

@@ -21,7 +21,7 @@ impl Fixture {
     }
 
     async fn number(&self, sql: &'static str) -> i64 {
-        sqlx::query_scalar(sql).fetch_one(self.service.readers()).await.unwrap()
+        sqlx::query_scalar(sql).fetch_one(self.service.readers().unwrap()).await.unwrap()
     }
 }
 
@@ -153,7 +153,7 @@ async fn of_each_field_of_the_status_the_last_writer_stays() {
     let row: (String, String, String, bool, f64, i64) = sqlx::query_as(
         "SELECT status, details, current_media_title, bot_afk, bot_rank, last_updated FROM current_status",
     )
-    .fetch_one(f.service.readers())
+    .fetch_one(f.service.readers().unwrap())
     .await
     .unwrap();
     assert_eq!(row, ("online".into(), "d".into(), "B".into(), true, 2.5, 2000));
@@ -194,7 +194,7 @@ async fn sent_wins_over_failed_in_whatever_order_they_are_told() {
     f.db.at(8000).outbound_mark_failed(id, "busy", false).await.unwrap();
     let row: (bool, i64, Option<String>, i64) =
         sqlx::query_as("SELECT sent, sent_timestamp, error_message, retry_count FROM outbound_messages")
-            .fetch_one(f.service.readers())
+            .fetch_one(f.service.readers().unwrap())
             .await
             .unwrap();
     assert_eq!(row, (true, 6, None, 1));
@@ -304,8 +304,10 @@ async fn a_closed_service_has_committed_what_it_took_and_refuses_the_rest() {
     let taken = i64::try_from(joined.iter().filter(|r| r.is_ok()).count()).unwrap();
     assert!(f.db.user_joined("late").await.is_err());
     let again = open(&f.dir).await;
-    let stored: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM presence").fetch_one(again.readers()).await.unwrap();
+    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM presence")
+        .fetch_one(again.readers().unwrap())
+        .await
+        .unwrap();
     assert_eq!(stored, taken);
 }
 
@@ -331,7 +333,7 @@ async fn a_text_that_looks_like_a_number_stays_as_it_is() {
     f.db.status_update(serde_json::from_str(json).unwrap()).await.unwrap();
     let row: (String, String, String) =
         sqlx::query_as("SELECT details, bot_name, current_media_title FROM current_status")
-            .fetch_one(f.service.readers())
+            .fetch_one(f.service.readers().unwrap())
             .await
             .unwrap();
     assert_eq!(row, ("1e3".into(), "007".into(), " 0123 ".into()));
@@ -374,7 +376,7 @@ async fn a_failure_told_by_a_slow_clock_counts_once() {
     assert_eq!(slow().outbound_messages("alice", 5).await.unwrap().len(), 1);
     slow().outbound_mark_failed(id, "no such user", false).await.unwrap();
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM outbound_messages WHERE lease_id IS NOT NULL")
-        .fetch_one(f.service.readers())
+        .fetch_one(f.service.readers().unwrap())
         .await
         .unwrap();
     assert_eq!(left, 0, "the report ended the lease");

@@ -9,6 +9,7 @@ mod command;
 mod config;
 mod confirm;
 mod console;
+mod databases;
 mod dead;
 mod demo;
 mod effective;

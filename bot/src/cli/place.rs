@@ -62,6 +62,11 @@ impl Place {
         file.map_or_else(|e| e.kind() == ErrorKind::NotFound, |file| file.is_file() && file.len() == 0)
     }
 
+    /// Whether both are the same file. Two schemas of a server say themselves whose they are.
+    pub(super) fn is_file_of(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Sqlite(one), Self::Sqlite(other)) if one.path() == other.path())
+    }
+
     /// Whether a file would be created, or taken over from another program: not by a service that must not start.
     pub(super) async fn is_to_come(&self) -> bool {
         match self {

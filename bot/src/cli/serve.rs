@@ -20,10 +20,10 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
             let database = database.with_retention(&args.keep);
             one(nats.namespace(namespace), &database, args.service.options(), &shutdown).await?
         }
-        Wanted::Several(files) => {
-            let options = args.namespaces.options(args.service.options());
+        Wanted::Several(databases) => {
+            let options = args.namespaces.options(args.service.options(), &databases);
             let told = shutdown.cancelled_owned();
-            service::serve_namespaces::<Op, _, _>(nats, files, options, || {}, told).await?
+            service::serve_namespaces::<Op, _, _>(nats, databases, options, || {}, told).await?
         }
     };
     Ok(report(&served, Exit::Ok))

@@ -13,6 +13,7 @@ mod namespaces;
 mod outages;
 mod outbox;
 mod postgres;
+mod postgres_namespaces;
 mod promises;
 mod python_files;
 mod quiet_log;

@@ -391,6 +391,36 @@ impl Folder {
 
 const CLOSED: &str = "nobody needs it";
 
+/// A client for which what is late on a busy machine is no failure; what is lost is one.
+pub(crate) async fn patient_client(server: &NatsServer, name: &str) -> NatsService<Op> {
+    let options = NatsOptions::new(server.url()).namespace(namespace(name));
+    NatsService::connect(options.recognition(LIMIT).ping_timeout(LIMIT)).await.unwrap()
+}
+
+/// Each of these namespaces serves so many events over NATS.
+pub(crate) async fn all_served<'a>(
+    each: usize,
+    clients: impl Iterator<Item = (&'a str, &'a NatsService<Op>)>,
+) {
+    let mut working = JoinSet::new();
+    for (name, nats) in clients {
+        let (name, db) = (name.to_owned(), nats_within(nats, LIMIT));
+        working.spawn(async move {
+            // A pace that two busy cores can follow.
+            let mut pace = tokio::time::interval(Duration::from_millis(200));
+            pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            for n in 0..each {
+                pace.tick().await;
+                let reply = db.call(UserJoined { username: format!("{name}-{n}") }).await;
+                assert_eq!(reply.unwrap_or_else(|e| panic!("{name}: {e}")).via, Via::NATS);
+            }
+        });
+    }
+    while let Some(done) = working.join_next().await {
+        done.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_namespaces_share_a_process_and_do_not_notice_the_broken_one() {
     const EACH: usize = 20;
@@ -405,37 +435,16 @@ async fn a_hundred_namespaces_share_a_process_and_do_not_notice_the_broken_one()
     let lock = std::fs::File::create(folder.dir.path().join(format!("{broken}.db.lock"))).unwrap();
     lock.lock().unwrap();
     write(&folder.path(broken), "");
-    // What is late on a busy machine is no failure; what is lost is one.
-    let patient = |name: &str| {
-        let options = NatsOptions::new(server.url()).namespace(namespace(name));
-        NatsService::connect(options.recognition(LIMIT).ping_timeout(LIMIT))
-    };
     let mut asked = Peer::connect(&server).await.listen("$SRV.INFO").await;
     let mut clients = Vec::new();
     for name in &all {
-        clients.push(patient(name).await.unwrap());
+        clients.push(patient_client(&server, name).await);
     }
     let good_ones = || good.iter().zip(&clients);
     for (name, nats) in good_ones() {
         tokio::time::timeout(LIMIT, nats.recognised()).await.expect(name);
     }
-    let mut working = JoinSet::new();
-    for (name, nats) in good_ones() {
-        let (name, db) = ((*name).to_owned(), nats_within(nats, LIMIT));
-        working.spawn(async move {
-            // A pace that two busy cores can follow.
-            let mut pace = tokio::time::interval(Duration::from_millis(200));
-            pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            for n in 0..EACH {
-                pace.tick().await;
-                let reply = db.call(UserJoined { username: format!("{name}-{n}") }).await;
-                assert_eq!(reply.unwrap_or_else(|e| panic!("{name}: {e}")).via, Via::NATS);
-            }
-        });
-    }
-    while let Some(done) = working.join_next().await {
-        done.unwrap();
-    }
+    all_served(EACH, good_ones().map(|(name, nats)| (*name, nats))).await;
     // All are open, and the broken one was tried more than once.
     wait_until("it is tried again", || async { folder.said(broken, "not served, trying again in") > 1 })
         .await;

@@ -256,7 +256,7 @@ async fn what_a_function_writes_to_tables_that_are_not_its_own_has_not_happened(
         db.send(request.clone()).await.unwrap();
     }
     let number = async |sql: &'static str| -> i64 {
-        sqlx::query_scalar(sql).fetch_one(service.readers()).await.unwrap()
+        sqlx::query_scalar(sql).fetch_one(service.readers().unwrap()).await.unwrap()
     };
     assert_eq!(number("SELECT count(*) FROM hits").await, 1);
     assert_eq!(number("SELECT count(*) FROM ledger WHERE hash <> 0 AND operation = 'run'").await, 1);
@@ -274,6 +274,6 @@ async fn a_function_that_has_the_transaction_rolled_back_leaves_nothing() {
     let error = db.send(request).await.unwrap_err();
     assert!(error.to_string().contains("it has ended the transaction"), "{error}");
     let hits: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM hits").fetch_one(service.readers()).await.unwrap();
+        sqlx::query_scalar("SELECT count(*) FROM hits").fetch_one(service.readers().unwrap()).await.unwrap();
     assert_eq!(hits, 0);
 }

@@ -81,7 +81,9 @@ async fn a_large_round_lets_others_write_all_the_time() {
             db.user_count(1, 1).await.unwrap();
             written += 1;
             let left = "SELECT count(*) FROM recent_chat";
-            seen.insert(sqlx::query_scalar::<_, i64>(left).fetch_one(other.readers()).await.unwrap());
+            seen.insert(
+                sqlx::query_scalar::<_, i64>(left).fetch_one(other.readers().unwrap()).await.unwrap(),
+            );
         }
         (written, seen)
     };
