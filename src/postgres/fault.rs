@@ -166,6 +166,9 @@ impl Fault {
             Self::NotConnected(_) if self.is_of(&["53"]) => {
                 (Code::OVERLOADED, "PostgreSQL takes no more connections")
             }
+            Self::Server(_) | Self::NotConnected(_) if self.is_of(&["26", "42P05"]) => {
+                (Code::DATABASE, "a pooler exchanges connections between statements: let it pool sessions")
+            }
             Self::NotConnected(error) => {
                 (Code::UNAVAILABLE, of_tls(error).unwrap_or("no connection to PostgreSQL"))
             }
@@ -191,10 +194,6 @@ impl Fault {
             Self::Server(_) if self.is_of(&["42P01", "42883", "42703", "3F000"]) => (
                 Code::DATABASE,
                 "PostgreSQL lacks a table or function of ours: it was changed by hand, or is being migrated; open it anew",
-            ),
-            Self::Server(_) if self.is_of(&["26", "42P05"]) => (
-                Code::DATABASE,
-                "a pooler exchanges connections between statements: let it pool sessions, or track prepared statements",
             ),
             Self::Server(_) => (Code::DATABASE, "PostgreSQL reports an error"),
         };

@@ -56,7 +56,8 @@ impl Servers {
             // The library leaves the brackets of IPv6, and would look them up.
             let host = one.get_host().trim_matches(['[', ']']).to_owned();
             let mode = mode(one.get_ssl_mode(), parameter("sslrootcert").is_some()).map_err(&refused)?;
-            let one = one.host(&host).ssl_mode(mode);
+            // A pooler refuses to begin a session with the digits of floats, which are exact without that.
+            let one = one.host(&host).ssl_mode(mode).extra_float_digits(None);
             Ok(one.application_name("eitherway").disable_statement_logging())
         });
         Ok(Self { list: list.collect::<Result<_, _>>()?, primary: Arc::default(), headless: Arc::default() })

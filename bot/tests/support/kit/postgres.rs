@@ -77,6 +77,13 @@ impl Postgres {
         assert!(made.status.success(), "{program}: {}", String::from_utf8_lossy(&made.stderr));
     }
 
+    /// Whether the programs can do TLS: a small build cannot.
+    pub(crate) fn has_tls() -> bool {
+        let bin = std::env::var_os("POSTGRES_BIN").expect("no PostgreSQL: run `cargo xtask test`");
+        let program = std::fs::read(Path::new(&bin).join("postgres")).unwrap();
+        program.windows(9).any(|bytes| bytes == b"libssl.so")
+    }
+
     /// A standby of it, which follows.
     pub(crate) fn standby(&self) -> Self {
         let mut standby = Self::prepare(&[]);
