@@ -57,7 +57,7 @@ impl<O: Persist> SqlService<O> {
         let writer = writer::PostgresWriter::new::<O>(options, connection, &function, trouble);
         let parts = Parts {
             database: opened.database,
-            shown: options.shown().to_owned(),
+            shown: format!("{}, schema {}", options.shown(), options.in_schema()),
             queue: options.queue,
             retention: options.retention.clone(),
             folding: options.folding,

@@ -52,6 +52,7 @@ Examples:
   rosey serve --nats-url tls://user:password@host --database-url sqlite:///var/lib/rosey/rosey.db
   rosey serve --keep chat=150h,history=30d         what is removed when it is old
   rosey serve --namespaces-dir /var/lib/rosey      every NAME.db there is a namespace
+  rosey serve --namespaces-url postgres://db/rosey every schema rosey_NAME there is one
   rosey config serve                               what is in force, without starting it
 
 The database is created if it does not exist. Several services may share one database. Ctrl-C

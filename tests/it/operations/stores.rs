@@ -72,7 +72,9 @@ impl Place {
             Self::File(_) => SqlService::open(&SqliteOptions::new(&self.path().unwrap()).unwrap()).await,
             #[cfg(feature = "postgres")]
             Self::Server(url) => {
-                SqlService::open_postgres(&PostgresOptions::new(url).unwrap().retention(None)).await
+                // Sets that would have schemas of their own share this one.
+                let options = PostgresOptions::new(&format!("{url}?schema=rosey")).unwrap();
+                SqlService::open_postgres(&options.retention(None)).await
             }
         };
         opened.map_err(|e| e.to_string())
