@@ -147,7 +147,7 @@ impl Health {
             self.others.store(status.gate(Kind::Query), Ordering::Release);
             let changed = *status != old;
             if changed {
-                self.told.send_if_modified(|told| told.follow(status.health()));
+                self.told.send_if_modified(|told| told.update(status.health()));
             }
             before = changed.then_some(old);
             changed

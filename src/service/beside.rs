@@ -120,7 +120,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
         }
         round = round.wrapping_add(1);
         // The store has logged it.
-        shared.notices.follow(CLOCK, shared.db.doubt());
+        shared.notices.set(CLOCK, shared.db.doubt());
         if beside.hear().await {
             return;
         }

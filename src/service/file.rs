@@ -17,10 +17,10 @@ pub(super) async fn watch<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>) 
     let (mut trouble, mut concerns) = (shared.db.trouble(), shared.db.concerns());
     loop {
         let now = trouble.borrow_and_update().clone();
-        shared.notices.follow(FILE, now);
+        shared.notices.set(FILE, now);
         let now = concerns.borrow_and_update().clone();
-        shared.notices.follow(LOG, now.log);
-        shared.notices.follow(DISK, now.disk);
+        shared.notices.set(LOG, now.log);
+        shared.notices.set(DISK, now.disk);
         tokio::select! {
             Ok(()) = trouble.changed() => {}
             Ok(()) = concerns.changed() => {}
