@@ -84,7 +84,7 @@ async fn a_hundred_namespaces_share_a_process_and_do_not_notice_the_broken_one()
         assert_eq!(folder.applied(name).await, EACH as i64, "{name}");
         assert_eq!(folder.number(name, "SELECT count(*) FROM presence").await, EACH as i64, "{name}");
     }
-    // Nobody needs them any more: all of it is given back, but what has the name of each file and of its two companions.
+    // No client needs them any more: all of it is given back, but what has the name of each file and of its two companions.
     drop((clients, lock));
     wait_until("they are closed", || async { proc::file_descriptors(id) < descriptors + 3 * 100 + 16 }).await;
     assert!(proc::threads(id) < threads + 10, "{} after {threads}", proc::threads(id));
@@ -108,7 +108,7 @@ async fn a_namespace_that_is_flooded_and_locked_leaves_the_others_their_places()
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut lock).await.unwrap();
     let peer = Peer::connect(&server).await;
     for n in 0..sent {
-        // Nobody waits for them: they are tried for as long as it takes.
+        // No caller waits for them: they are tried for as long as it takes.
         peer.publish("lounge.rosey.db.user.joined", format!(r#"{{"username":"user{n}"}}"#)).await;
     }
     let begun = || async {

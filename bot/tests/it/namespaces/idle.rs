@@ -113,7 +113,7 @@ async fn what_waits_in_a_stream_opens_its_namespace() {
     peer.publish("lounge.rosey.db.user.joined", r#"{"username":"ann"}"#).await;
     wait_until("it is closed", || async { folder.said("lounge", CLOSED) == 1 }).await;
     folder.process.kill();
-    // Acknowledged by the stream, while nobody is there.
+    // Acknowledged by the stream, while no service runs.
     for n in 0..10 {
         let payload = format!(r#"{{"username":"user{n}"}}"#);
         let stored = peer.request("lounge.rosey.db.user.joined", payload).await.json();
