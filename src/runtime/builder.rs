@@ -179,7 +179,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
         if let (Some(bus), Some(circuits)) = (&bus, &built.circuits) {
             direct.guard(bus.health());
             let wake = replay.as_ref().map(|replay| replay.wake.clone());
-            circuits.follow(bus.health(), move |kind| {
+            circuits.bind_health(bus.health(), move |kind| {
                 if kind == Kind::Event {
                     wake.iter().for_each(|wake| wake.notify_one());
                 }

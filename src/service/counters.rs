@@ -69,7 +69,7 @@ impl Counters {
         count(&self.asked);
     }
 
-    /// How often anybody has wanted anything: the same for as long as nobody does.
+    /// The number of requests so far, of any kind: it changes only when a request comes.
     pub(super) fn wanted(&self) -> u64 {
         let taken = self.operations.iter().map(|operation| operation.taken.load(Ordering::Relaxed));
         taken.sum::<u64>() + self.asked.load(Ordering::Relaxed)

@@ -36,6 +36,7 @@ mod link;
 mod listen;
 mod micro;
 mod namespaces;
+mod neighbours;
 mod notices;
 mod options;
 mod payload;

@@ -49,7 +49,7 @@ impl Notices {
     }
 
     /// States what is so under `key`, or that nothing is, where another part of the program has logged it.
-    pub(super) fn follow(&self, key: &str, sentence: Option<String>) {
+    pub(super) fn set(&self, key: &str, sentence: Option<String>) {
         let mut now = self.now.lock();
         let new = sentence.is_some();
         let known = match sentence {

@@ -31,6 +31,7 @@ mod open_error;
 mod options;
 pub(crate) mod reader;
 mod right;
+mod serve;
 mod spin;
 mod sqlite;
 mod store;
@@ -45,14 +46,12 @@ mod writer;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sqlx::SqlitePool;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tower::Service;
 
 pub use crate::store::{Purged, Retention};
 pub use audit::Unsound;
@@ -72,17 +71,13 @@ pub use crate::store::DeadLetter;
 use crate::store::duplicates::Duplicates;
 use crate::store::fold::{ByTheWriter, Folds};
 use crate::store::keeper::Keeper;
-use crate::store::queue::{Item, Write, closed};
-use crate::store::reader::{Question, Reader};
+use crate::store::queue::{Item, closed};
+use crate::store::reader::Reader;
 use crate::store::retention;
 use crate::store::writer::Backend;
 
-use crate::answer::{End, cut};
-use crate::clock;
-use crate::error::{Cause, Code, Error};
-use crate::operation::{Persist, Spec, validate_set};
-use crate::reply::Reply;
-use crate::request::{Received, Request};
+use crate::error::{Cause, Code};
+use crate::operation::{Persist, validate_set};
 use crate::sqlite::limit;
 
 /// Applies operations to the database: writes through one writer that commits whatever waits in one transaction,
@@ -367,72 +362,5 @@ impl<O: Persist> SqlService<O> {
             }
             TrySendError::Closed(_) => closed(),
         })
-    }
-
-    fn start(&self, request: &Request<O>) -> Result<SqlFuture<O>, Cause> {
-        let received = request.received().unwrap_or_else(Received::now);
-        let most = received.answer_bytes().min(self.shared.answer_bytes);
-        let index = request.op.index();
-        let spec = &O::SPECS[index];
-        request.head.check_deadline()?;
-        request.head.check_of(received.at(), self.shared.future_tolerance, self.shared.past_tolerance)?;
-        is_fresh(spec, request.head.occurred_at)?;
-        let payload = request.op.payload()?;
-        if spec.writes() {
-            let (tx, rx) = oneshot::channel();
-            self.enqueue(Item::Write(Write::new(request, index, most)?, tx))?;
-            return Ok(SqlFuture::writing(rx, request.clone()));
-        }
-        let payload = std::str::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
-        let nothing = if spec.answer_is_list() { spec.empty_answer } else { "null" };
-        let read = self.shared.reader.ask(Question {
-            index,
-            payload: payload.to_owned(),
-            id: request.head.id.to_string(),
-            occurred_at: request.head.occurred_at,
-            now: self.shared.keeper.now(),
-            most,
-        })?;
-        let read = Box::pin(async move {
-            let (json, omitted) = read.await?;
-            let json = json.unwrap_or_else(|| nothing.to_owned());
-            if !spec.answer_is_list() || json.len() <= most {
-                return Ok((json, omitted));
-            }
-            match cut(json.as_bytes(), most, End::First) {
-                // Cut from UTF-8 between entries.
-                Some((less, gone)) => Ok((String::from_utf8(less).unwrap_or_default(), omitted + gone)),
-                None => Ok((json, omitted)),
-            }
-        });
-        Ok(SqlFuture::reading(read, request.clone()))
-    }
-}
-
-/// Whether a request comes in time.
-fn is_fresh(spec: &Spec, occurred_at: i64) -> Result<(), Cause> {
-    let age = clock::now() - occurred_at;
-    match spec.max_age {
-        Some(fresh) if age > i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX) => Err(Cause::new(
-            Code::CLOCK,
-            format!("it was made {} s ago, or the sender's clock is slow: ask again", age / 1000),
-        )),
-        _ => Ok(()),
-    }
-}
-
-impl<O: Persist> Service<Request<O>> for SqlService<O> {
-    type Response = Reply<O::Answer>;
-    type Error = Error<O>;
-    type Future = SqlFuture<O>;
-
-    /// Always ready: what cannot be taken is refused by `call`.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<O>) -> SqlFuture<O> {
-        let started = self.start(&request);
-        started.unwrap_or_else(|cause| SqlFuture::refused(Error::new(cause, request)))
     }
 }

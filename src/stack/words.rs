@@ -45,7 +45,7 @@ pub(super) struct Words {
 }
 
 impl Words {
-    pub(super) fn follow(&self, bus: watch::Receiver<Health>) {
+    pub(super) fn watch(&self, bus: watch::Receiver<Health>) {
         // The first one stays, as the database does.
         let _ = self.bus.set(bus);
     }
@@ -77,7 +77,7 @@ mod tests {
             file: Some("boot/1/2".to_owned()),
         })));
         let words = Words::default();
-        words.follow(heard);
+        words.watch(heard);
         let said = words.last();
         assert!(said.as_ref().is_some_and(|word| word.file.is_some()));
         tell.send_modify(|health| health.database = database("db"));

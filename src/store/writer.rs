@@ -116,7 +116,7 @@ struct Writer<B> {
 }
 
 impl<B: Backend> Writer<B> {
-    /// Commits the batch and tells everybody who waits. A waiter that is gone is no reason to stop.
+    /// Commits the batch and answers every waiter. A waiter that is gone is no reason to stop.
     async fn commit(&mut self, batch: Batch) {
         let Batch {
             writes, waiting, id_conflicts, letters, letters_waiting, removal, record, barriers, ..

@@ -19,7 +19,7 @@ pub struct Peer {
     pub client: Client,
 }
 
-/// What an answer says, to whoever reads headers and to whoever does not.
+/// What an answer says, in its headers and in its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     /// The headers; empty if there are none.
@@ -110,7 +110,7 @@ impl Peer {
         })
     }
 
-    /// Answers the ping as our service would, on the database `database`, and nothing else: to whoever asks, a service
+    /// Answers the ping as our service would, on the database `database`, and nothing else: to every client, a service
     /// that has been recognised.
     pub async fn pretend<O: Operation>(&self, database: &str) -> JoinHandle<()> {
         let mut headers = HeaderMap::new();

@@ -42,7 +42,7 @@ impl NatsServer {
         Self::with(Vec::new(), config).await
     }
 
-    /// A server that is not running yet, on a port that nobody else takes.
+    /// A server that is not running yet, on a port that no other process takes.
     pub fn down() -> Self {
         Self::prepare(Vec::new(), "")
     }
@@ -164,7 +164,7 @@ impl NatsServer {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// The name by which it greets: whoever else listens on the port has another one.
+    /// The name by which it greets: another server on the port has another one.
     pub(crate) fn name(&self) -> String {
         format!("test-{}-{}", std::process::id(), self.port.number)
     }

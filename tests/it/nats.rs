@@ -88,7 +88,7 @@ async fn nothing_is_left_behind_by_calls_that_are_dropped() {
     let peer = Peer::connect(&w.server).await;
     w.service.stop().await;
     let _pretender = peer.pretend::<Op>("0").await;
-    // Somebody takes the requests and never answers.
+    // A subscriber takes the requests and never answers.
     let _silent = peer.listen("rosey.db.>").await;
     let db = nats_only(&w.nats);
     tokio::time::timeout(LIMIT, w.nats.recognised()).await.expect("recognised");
@@ -104,16 +104,16 @@ async fn nothing_is_left_behind_by_calls_that_are_dropped() {
 #[derive(Debug, Default)]
 struct Sent {
     timed_out: u64,
-    /// Released by whoever noticed that nobody answers.
+    /// Released when the health noticed that no service answers.
     released: u64,
     /// Never handed over, because there is no room in the queue.
     no_room: u64,
-    /// Never handed over, because nobody answers.
+    /// Never handed over, because no service answers.
     nobody: u64,
 }
 
 impl Sent {
-    /// Sends them, and gives each 50 ms. Nobody answers.
+    /// Sends them, and gives each 50 ms. No service answers.
     async fn at_once(nats: &eitherway::nats::NatsService<Op>, many: usize, line: &str) -> Self {
         let requests = (0..many).map(|_| {
             let message = line.to_owned();
@@ -154,7 +154,7 @@ async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_
     let nats = eitherway::nats::NatsService::<Op>::connect(options).await.unwrap();
     tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
     let gone = || nats.client().statistics().out_messages.load(Ordering::Relaxed);
-    // Whoever gave up has left, and is not kept until somebody clears up: only the health's own questions may wait.
+    // A caller that gave up leaves at once: only the health's own questions may wait.
     let nobody_waits = || assert!(nats.inbox().waiting <= 3, "{:?}", nats.inbox());
 
     // Large ones fill what lies between us and the server, and then the queue.
@@ -185,7 +185,7 @@ async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_
         server.thaw();
     }
 
-    // What was given up is not kept back, and whoever comes then is served.
+    // What was given up is not kept back, and later callers are served.
     wait_until("the queue is empty", || async { gone() - begun >= handed_over }).await;
     tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
     tokio::time::timeout(LIMIT, nats.client().flush()).await.expect("nothing blocks").unwrap();
@@ -248,7 +248,7 @@ async fn a_stream_of_somebody_else_over_our_subjects_acknowledges_nothing_of_our
     assert!(seen.foreign + seen.late >= 20, "the stream did answer: {seen:?}");
 }
 
-// Where nobody answers.
+// Where no service answers.
 
 /// The promise is "at once, not after the time-out of 2 s"; a noisy machine gets half of that.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -267,7 +267,7 @@ async fn a_query_nobody_answers_falls_back_at_once() {
     let server = NatsServer::start().await;
     let (file, peer, nats) = (DbFile::new(), Peer::connect(&server).await, nats(&server).await);
     let database = file.open().await;
-    // A service is recognised, but nobody listens on the subjects of the operations.
+    // A service is recognised, but nothing listens on the subjects of the operations.
     let _ping = peer.pretend::<Op>(database.database()).await;
     let db = stack(&nats, &file).await;
     tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");

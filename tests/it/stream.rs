@@ -66,7 +66,7 @@ async fn after_the_barrier_everybody_reads_what_was_written() {
         assert_eq!(w.file.number("SELECT count(*) FROM recent_chat").await, round * 50);
         release.await.unwrap();
     }
-    // Somebody who has written nothing himself.
+    // A client that has written nothing itself.
     let peer = Peer::connect(&w.server).await;
     let release = tokio::spawn(held_up(&w).await);
     for n in 0..50 {
@@ -103,7 +103,7 @@ async fn behind_a_living_stream_the_service_may_be_gone_and_events_are_kept_unti
         let reply = db.call(joined(&format!("user{n}"))).await.unwrap();
         assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Stored));
     }
-    // Calls and queries have nobody, and fall back.
+    // Calls and queries have no service, and fall back.
     assert_eq!(db.call(GetChannelStats {}).await.unwrap().via, Via::DB);
     assert_eq!(w.file.applied().await, 0);
     assert_eq!(w.stored().await, Some(100));
@@ -501,7 +501,7 @@ async fn instances_take_events_in_one_way() {
 #[tokio::test]
 async fn a_service_that_stops_under_load_leaves_the_rest_to_the_next_one_at_once() {
     let w = Durable::new().await;
-    // Whoever had to wait for the stream's patience would wait for half an hour.
+    // A message that waits for the stream's patience waits for half an hour.
     let options = || on().ack_wait(Duration::from_secs(1800));
     let service = w.try_serve(options()).await.unwrap();
     let nats = w.client().await;

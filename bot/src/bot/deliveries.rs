@@ -9,7 +9,7 @@ use crate::op::Request;
 /// How many sent messages are remembered: the newest ones. A lease ends after 30 s, so this is plenty.
 const REMEMBERED: usize = 16_384;
 /// How many failed marks are kept.
-pub(super) const OWED: usize = 4_096;
+pub(super) const MOST_MARKS: usize = 4_096;
 
 /// The messages that this process has sent or is sending.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ struct State {
     sending: HashSet<i64>,
     sent: HashSet<i64>,
     order: VecDeque<i64>,
-    owed: VecDeque<Request>,
+    marks: VecDeque<Request>,
 }
 
 /// What to do with a message that was handed out.
@@ -70,27 +70,27 @@ impl Deliveries {
     }
 
     /// Queues a mark for repetition. Returns whether the oldest one was dropped to make room.
-    pub(super) fn owe(&self, request: Request) -> bool {
+    pub(super) fn queue_mark(&self, request: Request) -> bool {
         let mut state = self.state.lock();
-        let full = state.owed.len() == OWED;
+        let full = state.marks.len() == MOST_MARKS;
         if full {
-            state.owed.pop_front();
+            state.marks.pop_front();
         }
-        state.owed.push_back(request);
+        state.marks.push_back(request);
         full
     }
 
-    pub(super) fn first_owed(&self) -> Option<Request> {
-        self.state.lock().owed.front().cloned()
+    pub(super) fn next_mark(&self) -> Option<Request> {
+        self.state.lock().marks.front().cloned()
     }
 
-    pub(super) fn paid(&self, request: &Request) {
-        self.state.lock().owed.retain(|owed| owed.head.id != request.head.id);
+    pub(super) fn mark_done(&self, request: &Request) {
+        self.state.lock().marks.retain(|mark| mark.head.id != request.head.id);
     }
 
     /// The number of failed marks that wait to be repeated.
-    pub(super) fn owed(&self) -> usize {
-        self.state.lock().owed.len()
+    pub(super) fn pending_marks(&self) -> usize {
+        self.state.lock().marks.len()
     }
 }
 

@@ -202,7 +202,7 @@ async fn retry(db: &SqlService<Op>, letters: &mut DeadLetters, id: i64) -> Resul
         headers.append(name, value);
     }
     let own_id = || OpId::derived(letter.at, "dead letter", &format!("{} {id}", db.database()));
-    // Whoever retries it wants it done: nobody waits for its answer.
+    // A retry is done however late: no caller waits for its answer.
     let head = Head { deadline: None, ..wire::head_or(Some(&headers), &letter.payload, letter.at, own_id)? };
     let request = Request::with_head(head, Op::decode(index, &letter.payload)?);
     db.clone().oneshot(request).await.map_err(|error| error.cause().clone())?;

@@ -105,7 +105,7 @@ async fn a_frozen_service_costs_a_bounded_wait_and_what_it_does_later_has_no_sec
     let nats = recognised(&server).await;
     let db = stack(&nats, &file).await;
     // While it has nothing to do: stopped in the middle of a transaction, it would hold the lock of the file, and
-    // nobody at all could write.
+    // no process could write.
     process.freeze();
     let mut load = Load::start(&db, 32);
     load.served_by_db(300).await;

@@ -1,6 +1,6 @@
 //! Namespaces on a PostgreSQL server: a schema each, many of them in one process.
 
-use super::namespaces::{all_served, patient_client};
+use super::namespaces::crowd::{all_served, patient_client};
 use crate::support::program::run_with;
 use crate::support::*;
 use eitherway::{Class, Classify};

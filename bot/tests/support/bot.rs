@@ -98,7 +98,7 @@ impl BotProcess {
     }
 }
 
-/// Visitors: each comes, says eight things nobody has said before, and goes.
+/// Visitors: each comes, says eight things that were never said before, and goes.
 fn feed(mut input: ChildStdin, name: &str, rate: u64, stop: &AtomicBool) -> Fed {
     let (begun, mut fed, mut n) = (Instant::now(), Fed::default(), 0_u64);
     // A visit that has begun is told to its end.

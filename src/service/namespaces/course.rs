@@ -1,4 +1,4 @@
-//! The course of one namespace: waits to be asked for, opens its store, serves, and closes it when nobody needs it any more.
+//! The course of one namespace: waits to be asked for, opens its store, serves, and closes it when no client needs it any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(super) struct Course<O, S, L> {
 enum Ended {
     /// It was told to stop.
     Stopped,
-    /// Nobody needs it.
+    /// No client needs it.
     Idle,
 }
 
@@ -110,7 +110,7 @@ where
         self.total
     }
 
-    /// Waits until somebody wants something; false if it is told to stop.
+    /// Waits for a request; false if it is told to stop.
     async fn is_asked_for(&mut self, door: &mut Listening) -> bool {
         let mut look = LOOK.mul_f64(0.1);
         loop {

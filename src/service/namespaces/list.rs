@@ -207,7 +207,7 @@ where
         }
     }
 
-    /// Somebody asks for a sign of life: of a namespace that is not there yet, perhaps.
+    /// A client asks for a sign of life: perhaps of a namespace that is not there yet.
     fn create(&mut self, message: Message) {
         let name = message.subject.strip_suffix(".ping").and_then(|name| name.strip_suffix(O::SERVICE));
         let name = name.and_then(|name| name.strip_suffix('.'));

@@ -20,7 +20,7 @@ const REFUSALS: [&str; 4] = [
     "unable to open database file",
 ];
 
-/// What has happened so far, for whoever must find out why.
+/// What has happened so far, to find out why.
 #[derive(Clone, Default)]
 pub(crate) struct Story(Arc<Mutex<String>>);
 

@@ -132,7 +132,7 @@ impl Postgres {
         Self { port: Port::reserve(), dir, keeper: None, settings, disk: None, template: Mutex::default() }
     }
 
-    /// One of the programs; PostgreSQL runs for everybody but root.
+    /// One of the programs; PostgreSQL does not run as root.
     fn program(&self, name: &str) -> Command {
         let bin = std::env::var_os("POSTGRES_BIN").expect("no PostgreSQL: run `cargo xtask test`");
         let program = Path::new(&bin).join(name);

@@ -1,4 +1,4 @@
-//! What is said of a replay, and how often.
+//! The lines of the log about a replay, and how often they are written.
 
 use std::path::Path;
 use std::time::Duration;
