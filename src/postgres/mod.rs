@@ -10,6 +10,7 @@ mod audit;
 mod batch;
 mod fault;
 mod fold;
+mod folder;
 mod function;
 mod letters;
 mod link;
@@ -66,7 +67,7 @@ impl<O: Persist> SqlService<O> {
             answer_bytes: options.answer_bytes,
             trust_clock: options.trust_clock,
         };
-        let folder = fold::PostgresFolder::new(options, &function);
+        let folder = folder::PostgresFolder::new(options, &function);
         let folds = Folds::new(&fold::of_kinds::<O>(), Arc::new(folder));
         Ok(Self::begin(parts, Arc::new(reader), Arc::default(), writer, Some(folds)).await)
     }

@@ -175,9 +175,11 @@ async fn look<O: Persist>(
                 return unsound("answer".to_owned(), why);
             }
         }
-        for (number, sweep) in O::SWEEPS[kind].iter().enumerate() {
-            for (part, sql) in sweep.remove.iter().enumerate() {
-                let text = || format!("sweep {}, statement {}", number + 1, part + 1);
+        let sweeps = O::SWEEPS[kind].iter().enumerate().map(|(n, sweep)| (format!("sweep {}", n + 1), sweep));
+        let folds = O::FOLDS[kind].iter().map(|fold| (format!("fold {}", fold.name), &fold.rule));
+        for (what, rule) in sweeps.chain(folds) {
+            for (part, sql) in rule.remove.iter().enumerate() {
+                let text = || format!("{what}, statement {}", part + 1);
                 let uses = match Statement::read(sql) {
                     Ok(_) => explain(connection, &pages, &sweep::over_gone(sql)).await?,
                     Err(why) => Err(why),

@@ -9,9 +9,8 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Item, Write, hand_over};
-use super::reader::Reader;
+use super::reader::{Reader, find};
 use super::record::Removal;
-use super::retention;
 use crate::clock;
 use crate::error::{Cause, Code};
 use crate::operation::Fold;
@@ -210,7 +209,7 @@ impl Folder for ByTheWriter {
         Box::pin(async move {
             let now = clock::now();
             let most = i64::try_from(fold.rule.batch_size).unwrap_or(i64::MAX);
-            let keys = retention::find(&fold.rule, most, now, now, &*self.reader).await?;
+            let keys = find(&fold.rule, most, now, now, &*self.reader).await?;
             let rows = keys.len() as u64;
             if rows > 0 {
                 let keys = serde_json::Value::from(keys).to_string();

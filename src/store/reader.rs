@@ -8,7 +8,7 @@ use sqlx::SqlitePool;
 use tokio::sync::watch;
 
 use super::Concerns;
-use crate::error::Cause;
+use crate::error::{Cause, Code};
 use crate::operation::RetentionRule;
 
 /// A query, as it is put to the database.
@@ -112,4 +112,21 @@ pub(crate) trait Reader: Send + Sync + 'static {
     fn sqlite(&self) -> Option<&SqlitePool> {
         None
     }
+}
+
+/// The keys that a rule finds, at most so many.
+///
+/// # Errors
+/// Those of a read.
+pub(super) async fn find(
+    sweep: &RetentionRule,
+    most: i64,
+    horizon: i64,
+    now: i64,
+    reader: &dyn Reader,
+) -> Result<Vec<serde_json::Value>, Cause> {
+    let binds = [most, horizon, now].map(Bind::Number).to_vec();
+    let json = reader.look_up((reader.texts().finding)(sweep), binds).await.map_err(|e| reader.cause(&e))?;
+    let json = json.first().map_or("[]", String::as_str);
+    serde_json::from_str(json).map_err(|e| Cause::new(Code::DATABASE, e.to_string()))
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::fold::Folds;
 use super::keeper::{self, Keeper, May};
 use super::queue::{Item, hand_over};
-use super::reader::{Bind, Reader};
+use super::reader::{Reader, find};
 use super::record::Removal;
 use crate::clock;
 use crate::error::Cause;
@@ -130,19 +130,6 @@ pub(crate) async fn round(
         }
     }
     Ok(swept)
-}
-
-pub(super) async fn find(
-    sweep: &RetentionRule,
-    most: i64,
-    horizon: i64,
-    now: i64,
-    reader: &dyn Reader,
-) -> Result<Vec<serde_json::Value>, Cause> {
-    let binds = [most, horizon, now].map(Bind::Number).to_vec();
-    let json = reader.look_up((reader.texts().finding)(sweep), binds).await.map_err(|e| reader.cause(&e))?;
-    let json = json.first().map_or("[]", String::as_str);
-    serde_json::from_str(json).map_err(|e| Cause::new(crate::error::Code::DATABASE, e.to_string()))
 }
 
 /// How often it is looked whether the clock agrees with what is known.
