@@ -40,11 +40,11 @@ pub(super) struct NamespacesArgs {
     #[arg(long, env = "ROSEY_NAMESPACES_IDLE_MS", default_value = "600000", value_name = "MS", value_parser = millis)]
     namespaces_idle_ms: Duration,
     /// How many may be open at the same time; each needs up to 6 threads and 16 file descriptors,
-    /// and on PostgreSQL 2 connections. One more is refused
+    /// and on PostgreSQL 3 connections. One more is refused
     #[arg(long, env = "ROSEY_NAMESPACES_OPEN", default_value = "256", value_name = "N", value_parser = count)]
     namespaces_open: usize,
-    /// How many connections to PostgreSQL all of them may have. Each that is open needs two, one for writing and one for
-    /// reading, and one is for all: fewer may be open where that does not suffice
+    /// How many connections to PostgreSQL all of them may have. Each that is open needs three, for writing,
+    /// reading and folding, and one is for all: fewer may be open where that does not suffice
     #[arg(long, env = "ROSEY_NAMESPACES_CONNECTIONS", default_value = "90", value_name = "N", value_parser = count)]
     namespaces_connections: usize,
     /// How many there may be, open or not. One more is not served
@@ -121,7 +121,7 @@ impl Wanted {
 /// What a process needs beside its namespaces, and each of them, in file descriptors.
 const DESCRIPTORS: (u64, u64) = (64, 16);
 /// What each of them needs at the most in connections to PostgreSQL.
-const CONNECTIONS: usize = 1 + databases::READERS_OF_SERVER as usize;
+const CONNECTIONS: usize = 2 + databases::READERS_OF_SERVER as usize;
 
 impl NamespacesArgs {
     /// The bounds, with this service for each. As many may be open as the process may open files, and connections.
