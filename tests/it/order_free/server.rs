@@ -138,7 +138,7 @@ impl Base for Server {
     }
 
     async fn beside<T>(&self, this: impl Future<Output = T>) -> T {
-        if self.cases.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+        if self.cases.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
             return this.await;
         }
         let folds = |writer: usize| async move {
