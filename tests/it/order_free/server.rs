@@ -138,7 +138,7 @@ impl Base for Server {
     }
 
     async fn beside<T>(&self, this: impl Future<Output = T>) -> T {
-        if self.cases.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+        if self.cases.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
             return this.await;
         }
         let folds = |writer: usize| async move {
@@ -193,6 +193,14 @@ pub(crate) struct Both {
 impl Both {
     pub(crate) async fn new() -> Self {
         Self { file: Files::new().await, server: Server::new().await }
+    }
+
+    /// With the database changed by these statements.
+    pub(crate) async fn changed(statements: &str) -> Self {
+        let both = Self::new().await;
+        let statements = sqlx::raw_sql(AssertSqlSafe(statements));
+        statements.execute(&mut *both.server.raw.lock().await).await.unwrap();
+        both
     }
 
     /// Closes it, and counts the deadlocks that there were.
