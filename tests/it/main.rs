@@ -4,6 +4,7 @@
 
 mod deadline;
 mod examples;
+mod folds;
 mod golden;
 mod hostile;
 mod migrations;

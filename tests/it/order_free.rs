@@ -9,6 +9,8 @@
 #![allow(clippy::print_stdout)]
 
 mod base;
+#[cfg(feature = "postgres")]
+mod broken;
 mod delivery;
 mod dump;
 mod files;

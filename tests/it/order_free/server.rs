@@ -195,6 +195,14 @@ impl Both {
         Self { file: Files::new().await, server: Server::new().await }
     }
 
+    /// With the database changed by these statements.
+    pub(crate) async fn changed(statements: &str) -> Self {
+        let both = Self::new().await;
+        let statements = sqlx::raw_sql(AssertSqlSafe(statements));
+        statements.execute(&mut *both.server.raw.lock().await).await.unwrap();
+        both
+    }
+
     /// Closes it, and counts the deadlocks that there were.
     pub(crate) async fn deadlocks(self) -> i64 {
         for writer in &self.server.writers {
