@@ -72,7 +72,8 @@ impl Place {
             Self::File(_) => SqlService::open(&SqliteOptions::new(&self.path().unwrap()).unwrap()).await,
             #[cfg(feature = "postgres")]
             Self::Server(url) => {
-                SqlService::open_postgres(&PostgresOptions::new(url).unwrap().retention(None)).await
+                SqlService::open_postgres(&PostgresOptions::new(url).unwrap().schema("rosey").retention(None))
+                    .await
             }
         };
         opened.map_err(|e| e.to_string())
