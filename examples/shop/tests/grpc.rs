@@ -37,7 +37,7 @@ async fn served_over(shop: &mut ShopClient<Channel>, path: &str) {
 async fn orders_over_grpc_take_effect_once_over_both_paths_and_the_status_says_what_became_of_them(
     database: Database,
 ) {
-    let (_server, world) = World::new(database).await;
+    let (_server, world) = World::without_stream(database).await;
     let (mut serve, mut grpc) = (world.serve(), world.grpc().await);
     let mut shop = client(Endpoint::from_shared(format!("http://{}", world.address())).unwrap());
 

@@ -73,7 +73,7 @@ impl Place {
             #[cfg(feature = "postgres")]
             Self::Server(url) => {
                 // Sets that would have schemas of their own share this one.
-                let options = PostgresOptions::new(&format!("{url}?schema=rosey")).unwrap();
+                let options = PostgresOptions::new(url).unwrap().schema("rosey");
                 SqlService::open_postgres(&options.retention(None)).await
             }
         };

@@ -66,6 +66,15 @@ impl World {
     pub(crate) async fn new(database: Database) -> (NatsServer, Self) {
         let dir = tempfile::tempdir().unwrap();
         let server = NatsServer::with_jetstream(dir.path()).await;
+        Self::with(server, database, dir)
+    }
+
+    /// The same with a server that has no streams.
+    pub(crate) async fn without_stream(database: Database) -> (NatsServer, Self) {
+        Self::with(NatsServer::start().await, database, tempfile::tempdir().unwrap())
+    }
+
+    fn with(server: NatsServer, database: Database, dir: tempfile::TempDir) -> (NatsServer, Self) {
         let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
         let nats = server.url();
         (server, Self { nats, database, client, port: Port::reserve(), dir })

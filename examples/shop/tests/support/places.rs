@@ -54,7 +54,7 @@ impl Database {
             Self::File(file) => file.number(sql).await,
             Self::Server(_, url) => {
                 let mut raw = PgConnection::connect(url).await.unwrap();
-                sqlx::raw_sql("SET search_path = rosey").execute(&mut raw).await.unwrap();
+                sqlx::raw_sql("SET search_path = shop").execute(&mut raw).await.unwrap();
                 let sql = AssertSqlSafe(format!("SELECT CAST(({sql}) AS bigint)"));
                 sqlx::query_scalar(sql).fetch_one(&mut raw).await.unwrap()
             }
