@@ -140,7 +140,7 @@ mod tests {
                     assert!(word.change(HALF_OPEN, State::HalfOpen));
                     assert!(word.lease(HALF_OPEN + 1, 1));
                 },
-                |(word, _)| word.release(HALF_OPEN),
+                |(word, _)| ignore(word.release(HALF_OPEN)),
                 |(word, _)| ignore(word.record_probe_success(HALF_OPEN)),
             ],
             |(word, _)| {

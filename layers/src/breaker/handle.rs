@@ -57,6 +57,7 @@ impl Handle {
     }
 
     /// Takes a trip back, because an answer has come after all.
+    #[cfg(feature = "hedge")]
     pub(crate) fn answered(&self) {
         let tripped = self.shared.opened();
         self.shared.change(State::Closed, |now| now.state == tripped || now.state == State::HalfOpen);

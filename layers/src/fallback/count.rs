@@ -1,6 +1,6 @@
 use super::{Policy, Unready};
 use crate::{
-    Class, Classify, Label,
+    ByLabel, Class, Classify, Label,
     metrics::table::{Cells, Operation},
 };
 use ::metrics::{Counter, Unit};
@@ -44,7 +44,7 @@ impl<P> CountReroutes<P> {
 
     fn count<Req: Label>(&self, req: &Req, cause: usize) {
         self.cells.with(
-            Operation::of(req),
+            Operation::of(&ByLabel, req),
             |operation| {
                 let name = format!("{}_fallbacks_total", self.prefix);
                 ::metrics::describe_counter!(

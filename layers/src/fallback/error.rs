@@ -1,4 +1,8 @@
-use crate::{Class, Classify, Elapsed, breaker::Rejected};
+#[cfg(feature = "timeout")]
+use crate::Elapsed;
+#[cfg(feature = "breaker")]
+use crate::breaker::Rejected;
+use crate::{Class, Classify};
 use std::{error::Error, fmt};
 
 /// The error of a [`Fallback`](super::Fallback): the errors of all paths that were tried.
@@ -124,6 +128,7 @@ impl<E1: Classify, E2: Classify> Classify for FallbackError<E1, E2> {
 }
 
 /// For a [`Timeout`](crate::Timeout) around the fallback.
+#[cfg(feature = "timeout")]
 impl<E1: From<Elapsed>, E2> From<Elapsed> for FallbackError<E1, E2> {
     fn from(elapsed: Elapsed) -> Self {
         Self::Primary(elapsed.into())
@@ -131,6 +136,7 @@ impl<E1: From<Elapsed>, E2> From<Elapsed> for FallbackError<E1, E2> {
 }
 
 /// For a [`Breaker`](crate::Breaker) around the fallback.
+#[cfg(feature = "breaker")]
 impl<E1: From<Rejected>, E2> From<Rejected> for FallbackError<E1, E2> {
     fn from(rejected: Rejected) -> Self {
         Self::Primary(rejected.into())

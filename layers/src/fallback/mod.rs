@@ -32,8 +32,9 @@ use tower_service::Service;
 /// so that a caller whose secondary also fails gets both errors.
 ///
 /// **Readiness.** `poll_ready` drives only the primary's readiness. When the primary is not ready, the policy
-/// decides whether to wait, to bypass it at once, or to bypass it after a while; when its `poll_ready` fails,
-/// the next request bypasses it. The decision holds until `call`. Waiting with a limit allocates one timer,
+/// decides whether to wait, to bypass it at once, or to bypass it after a while. When its `poll_ready` fails,
+/// the next request bypasses it, and so do all later ones of this clone: a service that has failed is not polled
+/// again. A request that was to bypass it goes to it after all if it is ready by the time of `call`. Waiting with a limit allocates one timer,
 /// once per clone. The secondary is cloned, and its readiness driven, inside the future of the call that
 /// needs it, so many calls that fall back at once do not queue behind each other.
 ///

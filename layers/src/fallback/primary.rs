@@ -4,7 +4,7 @@ use super::Unready;
 use std::{
     mem,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
@@ -16,6 +16,8 @@ pub(crate) struct Primary<P, E> {
     route: Route<E>,
     /// Runs while the primary is pending and the policy's patience is limited.
     patience: Option<Pin<Box<Sleep>>>,
+    /// Its `poll_ready` has failed, so that it must not be polled again.
+    dead: bool,
 }
 
 /// Where the next request goes.
@@ -31,7 +33,7 @@ pub(crate) enum Route<E> {
 
 impl<P, E> Primary<P, E> {
     pub(crate) const fn new(service: P) -> Self {
-        Self { service, route: Route::Undecided, patience: None }
+        Self { service, route: Route::Undecided, patience: None, dead: false }
     }
 
     /// Drives the primary's readiness until the route of the next request is decided.
@@ -44,9 +46,16 @@ impl<P, E> Primary<P, E> {
         P: Service<Req, Error = E>,
     {
         if matches!(self.route, Route::Undecided) {
+            if self.dead {
+                self.route = Route::PrimaryNotReady;
+                return Poll::Ready(());
+            }
             self.route = match self.service.poll_ready(cx) {
                 Poll::Ready(Ok(())) => Route::Primary,
-                Poll::Ready(Err(error)) => Route::Failed(error),
+                Poll::Ready(Err(error)) => {
+                    self.dead = true;
+                    Route::Failed(error)
+                }
                 Poll::Pending => {
                     if !self.out_of_patience(unready(), cx) {
                         // CORRECTNESS: the primary has registered the waker, and so has the timer, if there
@@ -61,9 +70,26 @@ impl<P, E> Primary<P, E> {
         Poll::Ready(())
     }
 
-    /// Takes the decision; the next request needs a new one.
-    pub(crate) fn take_route(&mut self) -> Route<E> {
-        mem::replace(&mut self.route, Route::Undecided)
+    /// Takes the decision; the next request needs a new one. A primary that was not ready in time is asked again,
+    /// because the request may have come long after that was decided.
+    #[inline]
+    pub(crate) fn take_route<Req>(&mut self) -> Route<E>
+    where
+        P: Service<Req, Error = E>,
+    {
+        match mem::replace(&mut self.route, Route::Undecided) {
+            Route::PrimaryNotReady if !self.dead => {
+                match self.service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(Ok(())) => Route::Primary,
+                    Poll::Ready(Err(error)) => {
+                        self.dead = true;
+                        Route::Failed(error)
+                    }
+                    Poll::Pending => Route::PrimaryNotReady,
+                }
+            }
+            route => route,
+        }
     }
 
     /// Whether the policy's patience with a pending primary has ended. If not, the timer, if there is one,
@@ -80,7 +106,7 @@ impl<P, E> Primary<P, E> {
     }
 }
 
-/// A clone starts undecided: readiness belongs to the instance that was polled.
+/// A clone starts undecided: readiness, and its failure, belong to the instance that was polled.
 impl<P: Clone, E> Clone for Primary<P, E> {
     fn clone(&self) -> Self {
         Self::new(self.service.clone())

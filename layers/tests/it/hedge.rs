@@ -7,18 +7,16 @@ mod silence;
 
 use crate::support::{Error, Req, Via, read, strict::Strict};
 use eitherway_layers::{
-    Class, Classify, FallbackError, Hedge, HedgeExt, HedgeLayer,
+    Class, FallbackError, Hedge, HedgeExt, HedgeLayer,
     fallback::{ByClass, Idempotency},
     hedge::{Budget, Config, Pace},
 };
 use std::{
-    future::{Future, pending, ready},
-    pin::Pin,
+    future::pending,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 use tokio::time::{Instant, advance, sleep};

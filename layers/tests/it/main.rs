@@ -7,6 +7,7 @@ mod breaker_model;
 mod contract;
 mod examples;
 mod fallback;
+mod foreign;
 mod hedge;
 mod log;
 #[cfg(feature = "metrics")]

@@ -174,7 +174,7 @@ async fn a_probe_that_is_late_opens_the_circuit_again_so_that_only_one_caller_pa
 
 #[tokio::test(start_paused = true)]
 async fn the_loser_counts_in_no_breaker_however_slow_it_was() {
-    let slow_at_once = breaker::Config::new().consecutive_failures(1).slow_after(MS);
+    let slow_at_once = breaker::Config::new().consecutive_failures(1).slow_after(MS).slow_drops_fail();
     let never = service_fn(|_: Req| pending::<Answer>());
     let breaker = Breaker::new(never, slow_at_once.clone());
     let handle = breaker.handle();
