@@ -67,7 +67,12 @@ async fn no_path_is_503_with_a_time_to_come_again_and_an_event_waits_in_the_outb
     world.stock("tea", 10).await;
     server.kill();
     world.database.take_away();
-    let refused = world.order("tea", 1).header("Idempotency-Key", "one").send().await.unwrap();
+    let order = || world.order("tea", 1).header("Idempotency-Key", "one").send();
+    let mut refused = order().await.unwrap();
+    // Sent into a connection whose end was not known yet, it may have been applied; the next one finds no connection.
+    if refused.status() == 504 {
+        refused = order().await.unwrap();
+    }
     assert_eq!(refused.status(), 503, "{}", http.log());
     assert_eq!(refused.headers()["retry-after"], "1");
     let kept = world.post("/stock", &json!({"item": "tea", "by": 5})).send().await.unwrap();
