@@ -125,7 +125,7 @@ async fn what_was_appended_is_folded_in_a_file_by_its_writer() {
     let readers = by_hand.readers().unwrap().clone();
     is_folded(by_hand, async { SqlService::open(&options).await.unwrap() }).await;
     let traces = "SELECT count(*) FROM meta WHERE key LIKE 'swept.%'";
-    let traces: i64 = sqlx::query_scalar(traces).fetch_one(readers).await.unwrap();
+    let traces: i64 = sqlx::query_scalar(traces).fetch_one(&readers).await.unwrap();
     assert_eq!(traces, 0, "a fold is no sweep");
 }
 
