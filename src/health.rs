@@ -151,7 +151,7 @@ impl Health {
 
     /// Takes the place of what was known before; what has not changed stays since then. Returns whether anything has. For the
     /// sender of a watch channel.
-    pub fn follow(&mut self, mut now: Self) -> bool {
+    pub fn update(&mut self, mut now: Self) -> bool {
         for kind in [Kind::Event, Kind::Call, Kind::Query] {
             let (before, now) = (self.of(kind), now.of_mut(kind));
             if before.via == now.via {

@@ -1,8 +1,9 @@
 //! Captures log events in tests.
 
 use std::fmt::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
@@ -22,14 +23,14 @@ impl CapturedLogs {
     /// Captures events of the default levels until the guard is dropped.
     pub(crate) fn catch() -> (Self, Guard) {
         static TURN: Mutex<()> = Mutex::new(());
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = TURN.lock();
         let heard = Self::default();
         let subscriber = tracing::subscriber::set_default(heard.clone());
         (heard, Guard { _subscriber: subscriber, _turn: turn })
     }
 
     pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.lock())
     }
 }
 
@@ -47,7 +48,7 @@ impl Subscriber for CapturedLogs {
         let mut line = Line::default();
         event.record(&mut line);
         let text = format!("{} {}{}", event.metadata().level(), line.message, line.fields);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        self.0.lock().push(text);
     }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}

@@ -100,6 +100,12 @@ impl Namespace {
         if self.is_none() { name.to_owned() } else { format!("{self}.{name}") }
     }
 
+    /// What messages call it.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn words(&self) -> String {
+        if self.is_none() { "no namespace".to_owned() } else { format!("the namespace {self}") }
+    }
+
     /// What the log says of it: a span with its name, which is on with every level; none without a namespace.
     #[must_use]
     pub fn span(&self) -> tracing::Span {

@@ -14,15 +14,15 @@ mod subject;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use eitherway_layers::{
-    BreakerLayer, FallbackExt, KeyedBreakerLayer, LogLayer, MetricsLayer, PathChangeLogLayer, TimeoutLayer,
-    breaker,
+    BreakerLayer, FallbackExt, HedgeExt, KeyedBreakerLayer, LogLayer, MetricsLayer, PathChangeLogLayer,
+    TimeoutLayer, breaker,
 };
 use tower::{Layer, ServiceBuilder};
 use tower_resilience_circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer};
 
-use drive::{measure, measure_two, once};
-use peers::{LIMIT, peer_breaker, peer_fallback, peer_limiter};
-use subject::{Error, Req, fails, works};
+use drive::{measure, measure_one, measure_two, once};
+use peers::{LIMIT, peer_breaker, peer_fallback, peer_hedge, peer_limiter};
+use subject::{Error, Req, fails, works, yields};
 
 fn alone(c: &mut Criterion) {
     let mut group = c.benchmark_group("alone");
@@ -36,6 +36,7 @@ fn alone(c: &mut Criterion) {
     let with_window = breaker::Config::new().failure_rate(0.5, 100, 100);
     measure(&mut group, "breaker with a failure rate", BreakerLayer::new(with_window).layer(works()));
     measure(&mut group, "fallback", works().fallback_to(works()));
+    measure(&mut group, "hedge", works().hedge_to(works()));
     measure(&mut group, "log", LogLayer::new("[NATS]").layer(works()));
     measure(&mut group, "switch", PathChangeLogLayer::new().layer(works()));
     measure(&mut group, "metrics", MetricsLayer::new("nats").layer(works()));
@@ -46,6 +47,17 @@ fn alone(c: &mut Criterion) {
     measure(&mut group, "peer tower-resilience circuit breaker", peer_breaker().layer(works()));
     measure(&mut group, "peer tower-resilience fallback", peer_fallback(works()));
     measure(&mut group, "peer tower-fallback", tower_fallback::Fallback::new(works(), works()));
+    group.finish();
+}
+
+/// Over a service that is pending once, as everything is that goes over a network.
+fn pending(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pending once");
+    measure(&mut group, "bare", yields());
+    measure(&mut group, "timeout", TimeoutLayer::new(LIMIT).layer(yields()));
+    measure(&mut group, "fallback", yields().fallback_to(works()));
+    measure(&mut group, "hedge", yields().hedge_to(works()));
+    measure_one(&mut group, "peer tower hedge", peer_hedge(yields()));
     group.finish();
 }
 
@@ -166,6 +178,7 @@ fn layers(c: &mut Criterion) {
     ))
     .ok();
     alone(c);
+    pending(c);
     cumulative(c);
     outage(c);
     shared(c);

@@ -12,12 +12,12 @@ mod peers;
 mod subject;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use eitherway_layers::{BreakerLayer, FallbackExt, TimeoutLayer};
+use eitherway_layers::{BreakerLayer, FallbackExt, HedgeExt, TimeoutLayer};
 use tower::{Layer, Service};
 
-use drive::{measure, measure_two};
-use peers::{LIMIT, peer_breaker, peer_fallback, peer_limiter};
-use subject::{Error, Req, Res, fails, works};
+use drive::{measure, measure_one, measure_two};
+use peers::{LIMIT, peer_breaker, peer_fallback, peer_hedge, peer_limiter};
+use subject::{Error, Req, Res, fails, works, yields};
 
 // ┌──────────────────────── your layer ────────────────────────┐
 /// The layer to compare, around a service. Here stands one of tower as an example; a crate that is not yet a
@@ -38,11 +38,25 @@ fn answers(c: &mut Criterion) {
     measure(&mut group, "our timeout", TimeoutLayer::new(LIMIT).layer(works()));
     measure(&mut group, "our breaker", BreakerLayer::default().layer(works()));
     measure(&mut group, "our fallback", works().fallback_to(works()));
+    measure(&mut group, "our hedge", works().hedge_to(works()));
     measure(&mut group, "peer tower timeout", tower::timeout::TimeoutLayer::new(LIMIT).layer(works()));
     measure(&mut group, "peer tower-resilience time limiter", peer_limiter().layer(works()));
     measure(&mut group, "peer tower-resilience circuit breaker", peer_breaker().layer(works()));
     measure(&mut group, "peer tower-resilience fallback", peer_fallback(works()));
     measure(&mut group, "peer tower-fallback", tower_fallback::Fallback::new(works(), works()));
+    group.finish();
+}
+
+/// Over a service that is pending once, as everything is that goes over a network.
+fn waits(c: &mut Criterion) {
+    let mut group = c.benchmark_group("yours, over a service that waits");
+    measure(&mut group, "yours", yours(yields()));
+    measure(&mut group, "bare", yields());
+    measure(&mut group, "our timeout", TimeoutLayer::new(LIMIT).layer(yields()));
+    measure(&mut group, "our fallback", yields().fallback_to(works()));
+    measure(&mut group, "our hedge", yields().hedge_to(works()));
+    measure(&mut group, "peer tower timeout", tower::timeout::TimeoutLayer::new(LIMIT).layer(yields()));
+    measure_one(&mut group, "peer tower hedge", peer_hedge(yields()));
     group.finish();
 }
 
@@ -75,6 +89,7 @@ fn benches(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _entered = runtime.enter();
     answers(c);
+    waits(c);
     fails_always(c);
     shared(c);
 }

@@ -1,6 +1,6 @@
 //! The meaning of an error: the only thing that fallback, breaker, log and metrics need to know about it.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, io, sync::Arc};
 
 /// What an error says about its request, in order of weight: of two errors the heavier one decides.
 ///
@@ -87,6 +87,66 @@ pub trait Classify {
 impl Classify for Infallible {
     fn class(&self) -> Class {
         match *self {}
+    }
+}
+
+/// For boxed errors, such as those of `tower` and `axum`: the first error of the [`source`](std::error::Error::source)
+/// chain that is an [`Elapsed`], a [`Rejected`] or an [`io::Error`] decides; without one it is unknown what happened.
+///
+/// [`Elapsed`]: crate::Elapsed
+/// [`Rejected`]: crate::breaker::Rejected
+///
+/// ```
+/// use eitherway_layers::{Class, Classify, breaker::Rejected};
+///
+/// let boxed: Box<dyn std::error::Error + Send + Sync> = Rejected::new(None).into();
+/// assert_eq!(boxed.class(), Class::NotSent);
+/// assert_eq!(<Box<dyn std::error::Error + Send + Sync>>::from("?").class(), Class::Unknown);
+/// ```
+impl Classify for dyn std::error::Error + Send + Sync {
+    fn class(&self) -> Class {
+        known(self).map_or(Class::Unknown, |failure| failure.class)
+    }
+    fn is_timeout(&self) -> bool {
+        known(self).is_some_and(|failure| failure.timeout)
+    }
+}
+
+fn known(mut error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
+    fn of(error: &impl Classify) -> Failure {
+        Failure { class: error.class(), timeout: error.is_timeout() }
+    }
+    loop {
+        #[cfg(feature = "timeout")]
+        if let Some(elapsed) = error.downcast_ref::<crate::Elapsed>() {
+            return Some(of(elapsed));
+        }
+        #[cfg(feature = "breaker")]
+        if let Some(rejected) = error.downcast_ref::<crate::breaker::Rejected>() {
+            return Some(of(rejected));
+        }
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            let inner = io.get_ref().and_then(|inner| known(inner));
+            return Some(inner.unwrap_or_else(|| of(io)));
+        }
+        error = error.source()?;
+    }
+}
+
+/// No connection: the request was not sent. Otherwise it may have taken effect.
+impl Classify for io::Error {
+    fn class(&self) -> Class {
+        use io::ErrorKind::*;
+        match self.kind() {
+            ConnectionRefused | AddrNotAvailable | HostUnreachable | NetworkUnreachable | NetworkDown
+            | NotFound | NotConnected => Class::NotSent,
+            PermissionDenied | InvalidInput => Class::Rejected,
+            ResourceBusy | StorageFull | QuotaExceeded | ReadOnlyFilesystem | OutOfMemory => Class::Backend,
+            _ => Class::Unknown,
+        }
+    }
+    fn is_timeout(&self) -> bool {
+        self.kind() == io::ErrorKind::TimedOut
     }
 }
 

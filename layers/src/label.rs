@@ -1,6 +1,6 @@
 //! Names for logs and metrics, as indices into constants: no layer builds a string per call.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 /// A request that names its operation and has an id.
 ///
@@ -39,6 +39,80 @@ pub trait Label {
     /// The name of this request's operation; `"?"` if [`label`](Self::label) is out of range.
     fn operation(&self) -> &'static str {
         Self::LABELS.get(self.label()).copied().unwrap_or("?")
+    }
+}
+
+/// How a layer names requests. [`ByLabel`], the default, asks their [`Label`]; [`Named`] is for requests of another
+/// crate.
+pub trait Labels<Req> {
+    /// Distinguishes requests in a log.
+    type Id: Display + Clone;
+
+    /// The names of all operations; see [`Label::LABELS`].
+    fn names(&self) -> &'static [&'static str];
+
+    /// The index of this request's operation among the names.
+    fn label(&self, req: &Req) -> usize;
+
+    /// This request's id.
+    fn id(&self, req: &Req) -> Self::Id;
+
+    /// The name of this request's operation; `"?"` if its index is out of range.
+    fn operation(&self, req: &Req) -> &'static str {
+        self.names().get(self.label(req)).copied().unwrap_or("?")
+    }
+}
+
+/// Names requests by their [`Label`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByLabel;
+
+impl<Req: Label> Labels<Req> for ByLabel {
+    type Id = Req::Id;
+
+    fn names(&self) -> &'static [&'static str] {
+        Req::LABELS
+    }
+
+    fn label(&self, req: &Req) -> usize {
+        req.label()
+    }
+
+    fn id(&self, req: &Req) -> Req::Id {
+        req.id()
+    }
+}
+
+/// Names requests by a closure that returns the index of a name. They have no id.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<F> {
+    pub(crate) names: &'static [&'static str],
+    pub(crate) label: F,
+}
+
+/// The id of requests that have none: `-`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoId;
+
+impl Display for NoId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("-")
+    }
+}
+
+impl<Req, F: Fn(&Req) -> usize> Labels<Req> for Named<F> {
+    type Id = NoId;
+
+    fn names(&self) -> &'static [&'static str] {
+        self.names
+    }
+
+    fn label(&self, req: &Req) -> usize {
+        (self.label)(req)
+    }
+
+    fn id(&self, _: &Req) -> NoId {
+        NoId
     }
 }
 

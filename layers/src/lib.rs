@@ -3,6 +3,7 @@
 //! | module | layer | what it does |
 //! |---|---|---|
 //! | [`fallback`] | [`FallbackLayer`] | sends the same request to a second service when the first cannot serve it |
+//! | [`hedge`] | [`HedgeLayer`] | a fallback that also starts the second service when the first is late |
 //! | [`timeout`] | [`TimeoutLayer`] | stops waiting after a limit, and reports the limit |
 //! | [`breaker`] | [`BreakerLayer`], [`KeyedBreakerLayer`] | stops calling a service that fails, and detects its recovery |
 //! | [`log`] | [`LogLayer`], [`PathChangeLogLayer`] | one event per call; one line when another path takes over |
@@ -29,31 +30,50 @@
 //! Every layer is generic over any [`Service<Req>`](tower_service::Service), keeps errors typed, has a named
 //! future and does not allocate per call. The error type itself defines what an error *means*: see
 //! [`Classify`].
+//!
+//! Each layer is a feature, and all but `metrics` are on by default. Without any, the crate depends on neither tokio nor
+//! tracing.
 
 // Every layer's `call` is `inline(always)`: it only wraps the inner future, and without the attribute the
 // compiler copies the nested futures several times. That is a third of the standard stack's cost without a
 // subscriber.
 
+#[cfg(feature = "breaker")]
 pub mod breaker;
 mod classify;
+#[cfg(feature = "fallback")]
 pub mod fallback;
+#[cfg(feature = "hedge")]
+pub mod hedge;
 mod label;
+#[cfg(feature = "log")]
 pub mod log;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "timeout")]
 pub mod timeout;
 
+#[cfg(feature = "breaker")]
+pub use self::breaker::{Breaker, BreakerLayer, KeyedBreaker, KeyedBreakerLayer};
+#[cfg(feature = "fallback")]
+pub use self::fallback::{Fallback, FallbackError, FallbackExt, FallbackLayer};
+#[cfg(feature = "hedge")]
+pub use self::hedge::{Hedge, HedgeExt, HedgeLayer};
+#[cfg(feature = "log")]
+pub use self::log::{Log, LogLayer, PathChangeLog, PathChangeLogLayer};
 #[cfg(feature = "metrics")]
 pub use self::metrics::{Metrics, MetricsLayer};
+#[cfg(feature = "timeout")]
+pub use self::timeout::{Elapsed, Timeout, TimeoutLayer};
 pub use self::{
-    breaker::{Breaker, BreakerLayer, KeyedBreaker, KeyedBreakerLayer},
     classify::{ByError, Class, Classifier, Classify, Failure},
-    fallback::{Fallback, FallbackError, FallbackExt, FallbackLayer},
-    label::{Label, ServedBy},
-    log::{Log, LogLayer, PathChangeLog, PathChangeLogLayer},
-    timeout::{Elapsed, Timeout, TimeoutLayer},
+    label::{ByLabel, Label, Labels, Named, NoId, ServedBy},
 };
 
-#[cfg(doctest)]
+/// The `tracing` target of all events of this crate.
+#[cfg(any(feature = "breaker", feature = "log"))]
+const TARGET: &str = "eitherway_layers";
+
+#[cfg(all(doctest, feature = "default"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -5,12 +5,15 @@ mod support;
 
 use allocation_counter::measure;
 use eitherway_layers::{
-    BreakerLayer, Class, FallbackExt, KeyedBreakerLayer, LogLayer, PathChangeLogLayer, TimeoutLayer,
+    BreakerLayer, Class, FallbackExt, HedgeExt, KeyedBreakerLayer, LogLayer, PathChangeLogLayer,
+    TimeoutLayer,
     breaker::Config,
+    fallback::ByClass,
+    hedge::{Budget, Config as Hedging, Pace},
 };
 use std::{
     future::{Future, Ready, ready},
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -99,6 +102,52 @@ async fn a_circuit_of_its_own_for_each_key_allocates_nothing() {
     assert_eq!(allocations(stack.clone(), Via(0)), 0);
     layer.handle(1).force_open();
     assert_eq!(allocations(stack.fallback_to(leaf(Ok(Via(0)))), Via(0)), 0);
+}
+
+/// Answers in the second poll, or never.
+#[derive(Clone, Copy)]
+struct Later(Option<Via>, bool);
+
+impl Future for Later {
+    type Output = Answer;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        match self.0.filter(|_| self.1) {
+            Some(via) => Poll::Ready(Ok(via)),
+            None => {
+                if self.0.is_some() {
+                    cx.waker().wake_by_ref();
+                }
+                self.1 = true;
+                Poll::Pending
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hedge_allocates_nothing_whether_the_primary_is_ready_pending_late_or_failing() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let budget = Budget::unlimited();
+    for (first, via) in
+        [(Later(Some(Via(0)), true), 0), (Later(Some(Via(0)), false), 0), (Later(None, false), 1)]
+    {
+        let primary = service_fn(move |_: Req| first);
+        let pace = Pace::new(Hedging::new().after(Duration::from_millis(1)).budget(budget));
+        let stack = primary.hedge_with(leaf(Ok(Via(1))), ByClass::new(), pace);
+        let run = || {
+            runtime.block_on(async {
+                for id in 0..100 {
+                    let call = pin!(stack.clone().call(read(id)));
+                    assert_eq!(call.await.unwrap(), Via(via));
+                }
+            });
+        };
+        run(); // what the runtime itself allocates once
+        assert_eq!(measure(run).count_total, 0, "{via}");
+    }
+    let fails = leaf(Err(Error::Of(Class::Backend)));
+    assert_eq!(allocations(fails.hedge_to(leaf(Ok(Via(1)))), Via(1)), 0);
 }
 
 #[tokio::test]

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time;
 
 use super::NatsService;
+use super::health::Route;
 use super::inbox::{Completion, ReplyFrom};
 use super::pending::PendingReply;
-use super::status::Route;
 use super::wire;
 use crate::error::{Cause, Code};
 use crate::operation::{Kind, Operation};

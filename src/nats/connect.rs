@@ -15,13 +15,13 @@ use tracing::Instrument;
 use super::address::{bare, login, redact};
 use super::connection::listen;
 use super::failure::{Failure, refuses_us};
+use super::health::Health;
 use super::inbox::Inbox;
 use super::look::Look;
 use super::names::Names;
 use super::patience::Patience;
 use super::probe::Probe;
 use super::reconnect::{Refusals, ShortOnes};
-use super::status::Health;
 use crate::namespace::{Namespace, NamespaceError};
 use crate::request::Head;
 use crate::setters::setters;
@@ -44,6 +44,7 @@ pub struct NatsOptions {
     credentials: Option<PathBuf>,
     pub(crate) namespace: Namespace,
     queue: usize,
+    listed_only: bool,
     pub(super) inbox_prefix: Option<String>,
     pub(super) recognition: Duration,
     pub(super) ping_timeout: Duration,
@@ -59,6 +60,7 @@ impl fmt::Debug for NatsOptions {
             .field("credentials", &self.credentials)
             .field("namespace", &self.namespace)
             .field("queue", &self.queue)
+            .field("listed_only", &self.listed_only)
             .field("inbox_prefix", &self.inbox_prefix)
             .field("recognition", &self.recognition)
             .field("ping_timeout", &self.ping_timeout)
@@ -82,6 +84,7 @@ impl NatsOptions {
             credentials: None,
             namespace: Namespace::none(),
             queue: 8192,
+            listed_only: false,
             inbox_prefix: None,
             recognition: Self::RECOGNITION,
             ping_timeout: Self::PING_TIMEOUT,
@@ -99,6 +102,9 @@ impl NatsOptions {
         namespace: Namespace,
         /// How many messages may wait for the connection to take them; more are refused. Default: 8192.
         queue: usize,
+        /// Whether the client connects to the addresses that it was given alone. Without it, it also tries those that the servers of
+        /// a cluster tell of each other, which lead nowhere where clients reach them through a proxy or a NAT. Default: no.
+        listed_only: bool,
         /// What the subjects begin with on which this client is answered. Default: `_INBOX`. One of its own keeps its answers
         /// from clients that have another one.
         inbox_prefix: Option<String>,
@@ -140,6 +146,9 @@ impl NatsOptions {
                 )));
             }
             options = options.custom_inbox_prefix(prefix);
+        }
+        if self.listed_only {
+            options = options.ignore_discovered_servers();
         }
         let limit = (self.recognition / 2).max(Duration::from_secs(1));
         let addresses: Vec<&str> = self.url.split(',').map(str::trim).collect();

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection_log::{ConnectionLog, Up};
 use super::failure::{self, Failure, refuses_us};
+use super::health::Health;
 use super::inbox::Inbox;
-use super::status::{Health, Recognition};
+use super::status::Recognition;
 
 /// Takes replies and events until the service is gone.
 pub(super) async fn listen(

@@ -1,8 +1,9 @@
 //! A flapping connection: the first loss and the return from it are logged, and losses soon afterwards are
 //! only counted.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use eitherway_layers::log::{RateLimitedLog, Summary, Suppressed};
 use tokio::time::Instant;
@@ -34,7 +35,7 @@ pub(crate) enum Up {
 impl ConnectionLog {
     /// Records a loss. Returns `Some` if the loss is to be logged.
     pub(crate) fn lost(&self) -> Option<Suppressed> {
-        let mut down = self.down();
+        let mut down = self.down.lock();
         let more = self.trouble.again();
         let down = down.get_or_insert_with(|| Down { since: Instant::now(), said: false });
         down.said |= more.is_some();
@@ -43,7 +44,7 @@ impl ConnectionLog {
 
     /// Records that the connection is up.
     pub(crate) fn up(&self) -> Up {
-        match self.down().take() {
+        match self.down.lock().take() {
             None => Up::First,
             Some(Down { since, said: true }) => Up::Again(since.elapsed()),
             Some(Down { since, said: false }) => Up::Unsaid(since.elapsed()),
@@ -57,7 +58,7 @@ impl ConnectionLog {
     /// A sentence about the losses that no log line has reported, with the current state, because the last
     /// line may describe an earlier state.
     pub(crate) fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) -> Option<String> {
-        let mut down = self.down();
+        let mut down = self.down.lock();
         let Summary { unsaid, lasted, .. } = end(&self.trouble).filter(|past| past.unsaid > 0)?;
         let now = match down.as_mut() {
             Some(down) => {
@@ -69,10 +70,6 @@ impl ConnectionLog {
         let lasted = lasted.as_secs_f64();
         let times = if unsaid == 1 { "time" } else { "times" };
         Some(format!("lost the connection to NATS {unsaid} more {times}, in {lasted:.1} s; it {now}"))
-    }
-
-    fn down(&self) -> MutexGuard<'_, Option<Down>> {
-        self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

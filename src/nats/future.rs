@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use async_nats::Message;
 
+use super::health::{self, Health, Route};
 use super::inbox::Completion;
 use super::pending::PendingReply;
-use super::status::{self, Health, Route};
 use super::wire;
 use crate::error::{Cause, Code, Error};
 use crate::operation::Operation;
@@ -80,7 +80,7 @@ impl<O: Operation> Future for NatsFuture<O> {
                     Completion::Stored(ack) => {
                         ack.stored().and_then(|place| stored::<O>(&health, request.op.index(), place))
                     }
-                    Completion::Denied(subject) => Err(status::denied(&subject)),
+                    Completion::Denied(subject) => Err(health::denied(&subject)),
                     Completion::NobodyThere => {
                         health.no_responders(way);
                         Err(Cause::new(

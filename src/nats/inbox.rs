@@ -6,9 +6,9 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_nats::{Message, StatusCode, Subject};
+use parking_lot::Mutex;
 use serde::Serialize;
 use slab::Slab;
 use tokio::sync::oneshot;
@@ -130,13 +130,13 @@ impl Inbox {
     ) -> (usize, u64, oneshot::Receiver<Completion>) {
         let token = self.tokens.next();
         let (tx, rx) = oneshot::channel();
-        let key = self.lock().insert(Waiter { token, asked, expects, operation, tx });
+        let key = self.waiters.lock().insert(Waiter { token, asked, expects, operation, tx });
         (key, token, rx)
     }
 
     /// Frees the slot of a wait that is over, if it is not freed already.
     pub(super) fn forget(&self, key: usize, token: u64) {
-        let mut waiters = self.lock();
+        let mut waiters = self.waiters.lock();
         if waiters.get(key).is_some_and(|waiter| waiter.token == token) {
             waiters.remove(key);
         }
@@ -145,7 +145,7 @@ impl Inbox {
     /// Delivers a message to its waiter, if it counts as an answer.
     pub(super) fn settle(&self, message: Message) {
         let Some((key, token)) = self.parse(message.subject.as_str()) else { return };
-        let mut waiters = self.lock();
+        let mut waiters = self.waiters.lock();
         let Some(waiter) = waiters.get(key).filter(|w| w.token == token) else {
             self.late.fetch_add(1, Ordering::Relaxed);
             drop(waiters);
@@ -182,7 +182,7 @@ impl Inbox {
 
     /// Releases all waiters.
     pub(super) fn release_all(&self) -> usize {
-        let waiters = std::mem::take(&mut *self.lock());
+        let waiters = std::mem::take(&mut *self.waiters.lock());
         let count = waiters.len();
         for (_, waiter) in waiters {
             let _ = waiter.tx.send(Completion::Lost);
@@ -204,7 +204,7 @@ impl Inbox {
     }
 
     fn end(&self, which: impl Fn(&Waiter) -> bool, how: impl Fn(Subject) -> Completion) {
-        let mut waiters = self.lock();
+        let mut waiters = self.waiters.lock();
         let keys: Vec<usize> =
             waiters.iter().filter(|(_, waiter)| which(waiter)).map(|(key, _)| key).collect();
         for key in keys {
@@ -220,7 +220,7 @@ impl Inbox {
 
     pub(super) fn counts(&self) -> InboxCounts {
         InboxCounts {
-            waiting: self.lock().len(),
+            waiting: self.waiters.lock().len(),
             late: self.late.load(Ordering::Relaxed),
             foreign: self.foreign.load(Ordering::Relaxed),
             overruns: self.overruns.load(Ordering::Relaxed),
@@ -234,7 +234,7 @@ impl Inbox {
 
     /// The subjects on which other senders answer, as far as they are known.
     pub(super) fn answered_by_someone_else(&self) -> Vec<String> {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.named.lock().iter().cloned().collect()
     }
 
     /// Counts that replies arrived faster than they were read.
@@ -244,7 +244,7 @@ impl Inbox {
 
     fn foreign(&self, asked: &Subject, message: &Message) {
         self.foreign.fetch_add(1, Ordering::Relaxed);
-        let first = self.named.lock().unwrap_or_else(PoisonError::into_inner).insert(asked.to_string());
+        let first = self.named.lock().insert(asked.to_string());
         if first {
             let who = match PubAck::read(&message.payload) {
                 Some(ack) => format!("the stream {:?}", ack.stream),
@@ -261,10 +261,6 @@ impl Inbox {
     fn parse(&self, subject: &str) -> Option<(usize, u64)> {
         let (key, token) = subject.strip_prefix(self.prefix.as_str())?.split_once('-')?;
         Some((key.parse().ok()?, u64::from_str_radix(token, 16).ok()?))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Slab<Waiter>> {
-        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Diagnoses why a connection fails. The client library says only that the network failed; an operator needs
 //! to know whether a server is there, and what kind of server.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::{ClientError, ConnectErrorKind, Event, ServerAddr};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -41,7 +42,7 @@ impl Look {
             Event::ClientError(ClientError::Other(text)) if *text == bare => {}
             _ => return to(event),
         }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         if last.is_some_and(|last| last.elapsed() < EVERY) {
             return;
         }

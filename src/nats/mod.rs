@@ -20,6 +20,7 @@ mod connection;
 pub(crate) mod connection_log;
 pub(crate) mod failure;
 mod future;
+mod health;
 mod inbox;
 pub(crate) mod keys;
 mod look;
@@ -59,11 +60,11 @@ pub use connect::{ConnectError, NatsOptions, is_subject};
 pub(crate) use failure::refuses_us;
 pub use future::NatsFuture;
 use future::Sent;
+use health::{Health, Route};
 pub use inbox::InboxCounts;
 use inbox::{Inbox, ReplyFrom};
 use names::Names;
 use pending::PendingReply;
-use status::{Health, Route};
 pub use status::{Mode, Recognition, Status};
 
 use crate::error::{Cause, Code, Error};
@@ -209,7 +210,7 @@ impl<O: Operation> NatsService<O> {
         let spec = request.op.spec();
         let subject = shared.names.subject(request.op.index());
         if shared.health.denies(subject) {
-            return Err(status::denied(subject));
+            return Err(health::denied(subject));
         }
         request.head.check_deadline()?;
         request.head.check(shared.future_tolerance, shared.past_tolerance)?;

@@ -1,10 +1,10 @@
 //! Answers from other services: a service of another kind on the same subjects answers requests, and may also
 //! have executed them.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::Message;
+use parking_lot::Mutex;
 
 use super::stored::PubAck;
 use super::wire;
@@ -31,7 +31,7 @@ impl Others {
             return;
         }
         let now = Instant::now();
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.0.lock();
         *seen = match *seen {
             Some((first, last)) if now.saturating_duration_since(last) < COUNTS => Some((first, now)),
             _ => Some((now, now)),
@@ -39,7 +39,7 @@ impl Others {
     }
 
     pub(super) fn are_there(&self) -> bool {
-        let seen = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = *self.0.lock();
         seen.is_some_and(|(first, last)| {
             last.saturating_duration_since(first) >= SPAN && last.elapsed() < COUNTS
         })

@@ -10,12 +10,13 @@ use tokio::sync::Notify;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
+use super::health::Health;
 use super::inbox::{Completion, Inbox, ReplyFrom};
 use super::keys;
 use super::names::Names;
 use super::patience::Patience;
 use super::pending::PendingReply;
-use super::status::{Health, Mode, Recognition};
+use super::status::{Mode, Recognition};
 use super::stored::{self, StreamMatch};
 use super::wire;
 

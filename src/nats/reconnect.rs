@@ -2,8 +2,9 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// The longest back-off in milliseconds, before jitter.
 const LONGEST: u64 = 200;
@@ -52,20 +53,20 @@ struct InARow {
 
 impl ShortOnes {
     pub(super) fn up(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).up = Some(Instant::now());
+        self.0.lock().up = Some(Instant::now());
     }
 
     /// A connection has ended. `at_message`: at a message that cannot be read, of which any peer may send many. Requests are
     /// answered between them only if the connection is back at once.
     pub(super) fn down(&self, at_message: bool) {
-        let mut row = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut row = self.0.lock();
         let short = row.up.take().is_some_and(|up| up.elapsed() < SHORT) && !at_message;
         row.ended = if short { row.ended.saturating_add(1) } else { 0 };
     }
 
     /// What they add to the back-off.
     pub(super) fn delay(&self) -> Duration {
-        let ended = self.0.lock().unwrap_or_else(PoisonError::into_inner).ended;
+        let ended = self.0.lock().ended;
         SHORT_STEP.saturating_mul(ended.saturating_sub(SHORT_ONES)).min(LONGEST_SHORT)
     }
 }
@@ -130,7 +131,7 @@ mod tests {
             one();
         }
         assert_eq!(one(), LONGEST_SHORT);
-        short.0.lock().expect("no panic").up = Instant::now().checked_sub(SHORT);
+        short.0.lock().up = Instant::now().checked_sub(SHORT);
         short.down(false);
         assert!(short.delay().is_zero());
         for _ in 0..1_000 {

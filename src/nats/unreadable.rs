@@ -3,10 +3,10 @@
 //! example from the stream's API) validates its header block here first.
 
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use parking_lot::Mutex;
 
 const VERSION: &str = "NATS/1.0";
 
@@ -74,18 +74,18 @@ const SOON: Duration = Duration::from_secs(2);
 /// library reports it only in its log (target `async_nats`, level `DEBUG`, `disconnected` with an `error`): a program's
 /// subscriber passes it on.
 pub fn ends(cause: String) {
-    *END.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), cause));
+    *END.lock() = Some((Instant::now(), cause));
 }
 
 /// Whether a connection was lost just now because of data that it received.
 pub(super) fn has_just_ended() -> bool {
-    let end = END.lock().unwrap_or_else(PoisonError::into_inner);
+    let end = END.lock();
     end.as_ref().is_some_and(|(at, _)| at.elapsed() < SOON)
 }
 
 /// Why a connection was lost just now, if the cause is data that it received.
 pub(crate) fn ended() -> Option<String> {
-    let end = END.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let end = END.lock().take();
     end.filter(|(at, _)| at.elapsed() < SOON).map(|(_, cause)| cause)
 }
 

@@ -37,15 +37,16 @@ use crate::head::Head;
 ///
 /// The request's row in the ledger stands before `apply` is called, and `apply` is not called where it stood before: the
 /// answer is kept beside it, and given again. Each call has a savepoint of its own in the transaction of its batch. An
-/// error of SQLite undoes what this call has done, and the request is not applied; a [`Refusal`] undoes it too and is
-/// kept as the answer, so that every repeat is refused the same.
+/// error of the database undoes what this call has done, and the request is not applied; a [`Refusal`] undoes it too and is
+/// kept as the answer, so that every repeat is refused the same. What is no fault of the call (a lock, the disk, a deadlock, a
+/// connection that was lost) fails or repeats the batch.
 ///
 /// The transaction stays the framework's: a statement other than `SELECT`, `INSERT`, `UPDATE` and `DELETE` refuses the
 /// request, and one that writes to the framework's tables fails. What a function does without its `tx`, such as a message
 /// or a connection of its own, is outside of that transaction: it happens again when the request has to be tried again.
 ///
-/// It costs some hops to SQLite's thread a request, where statements cost one a batch, and the database is locked
-/// meanwhile: wait for nothing but the database in here.
+/// It costs some hops to the database a request, where statements cost one a batch, and what it locks is locked
+/// meanwhile: wait for nothing but the database in here. After five seconds it is given up.
 pub trait Apply: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static {
     /// What comes back: [`Done`](super::Done) for an acknowledgement.
     type Answer: serde::Serialize + serde::de::DeserializeOwned + Send + 'static;
@@ -55,11 +56,13 @@ pub trait Apply: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 
     const SWEEPS: &'static [super::RetentionRule] = &[];
     /// As of [`Definition`](super::Definition::CHECKS).
     const CHECKS: &'static [super::Invariant] = &[];
+    /// As of [`Definition`](super::Definition::POSTGRES): its keys, and sweeps and checks that differ there.
+    const POSTGRES: super::Dialect = super::Dialect::SAME;
 
     /// Applies one request.
     ///
     /// # Errors
-    /// A [`Refusal`], or what SQLite says.
+    /// A [`Refusal`], or what the database says.
     fn apply(
         &self,
         tx: &mut Tx<'_>,
@@ -80,6 +83,7 @@ impl<T: Apply> super::Definition for T {
     const SPEC: super::Spec = T::SPEC;
     const SWEEPS: &'static [super::RetentionRule] = T::SWEEPS;
     const CHECKS: &'static [super::Invariant] = T::CHECKS;
+    const POSTGRES: super::Dialect = T::POSTGRES;
     const APPLY: Option<ApplyFn> = Some(apply_payload::<T>);
 
     fn check(&self) -> Result<(), super::Invalid> {

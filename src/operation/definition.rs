@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::tx::ApplyFn;
-use super::{Dialect, Invalid, Invariant, MAX_PAYLOAD, Operation, RetentionRule, Spec};
+use super::{Dialect, Fold, Invalid, Invariant, MAX_PAYLOAD, Operation, RetentionRule, Spec};
 
 /// One operation: everything about it, in one file.
 pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -39,6 +39,8 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// No row, or NULL, is "not found": `None` where the answer is an `Option`, no entries where it is a list, and else the
     /// error `not_found`.
     const ANSWER: &'static str = "";
+    /// How what it appends gets into the rows that are derived from it.
+    const FOLDS: &'static [Fold] = &[];
     /// What is kept for a time only, of the tables that this operation is the keeper of.
     const SWEEPS: &'static [RetentionRule] = &[];
     /// How its tables must be, for `verify`: derived columns worked out again, and for each request that was

@@ -1,6 +1,6 @@
 //! What an operation says to PostgreSQL where that is not what it says to SQLite.
 
-use super::{Invariant, RetentionRule};
+use super::{Fold, Invariant, RetentionRule};
 
 /// Which rows an operation shares with others, and so which writers wait for each other.
 ///
@@ -51,6 +51,7 @@ pub enum Keys {
 pub struct Dialect {
     pub(crate) statements: Option<&'static [&'static str]>,
     pub(crate) answer: Option<&'static str>,
+    pub(crate) folds: Option<&'static [Fold]>,
     pub(crate) sweeps: Option<&'static [RetentionRule]>,
     pub(crate) checks: Option<&'static [Invariant]>,
     pub(crate) keys: Keys,
@@ -59,7 +60,7 @@ pub struct Dialect {
 impl Dialect {
     /// Nothing that differs, and [`Keys::All`].
     pub const SAME: Self =
-        Self { statements: None, answer: None, sweeps: None, checks: None, keys: Keys::All };
+        Self { statements: None, answer: None, folds: None, sweeps: None, checks: None, keys: Keys::All };
 
     /// With these statements. As on SQLite they run once for all rows of `new`. A trigger for each row, which on SQLite runs
     /// after its row, runs behind all of them here, and sees them all.
@@ -72,6 +73,12 @@ impl Dialect {
     #[must_use]
     pub const fn answer(self, answer: &'static str) -> Self {
         Self { answer: Some(answer), ..self }
+    }
+
+    /// With these folds.
+    #[must_use]
+    pub const fn folds(self, folds: &'static [Fold]) -> Self {
+        Self { folds: Some(folds), ..self }
     }
 
     /// With these sweeps, of the same names and times.

@@ -71,7 +71,7 @@ macro_rules! operations {
         )+
 
         const _: () = {
-            use $crate::operation::{ApplyFn, Invariant, Definition, Dialect, Invalid, Migration, Operation, Persist, Spec, RetentionRule};
+            use $crate::operation::{ApplyFn, Invariant, Definition, Dialect, Fold, Invalid, Migration, Operation, Persist, Spec, RetentionRule};
 
             impl Persist for $op {
                 const MIGRATIONS: &'static [Migration] = $migrations;
@@ -79,6 +79,7 @@ macro_rules! operations {
                 const ANSWERS: &'static [&'static str] = &[$(<$ty as Definition>::ANSWER),+];
                 const APPLY: &'static [Option<ApplyFn>] = &[$(<$ty as Definition>::APPLY),+];
                 const SWEEPS: &'static [&'static [RetentionRule]] = &[$(<$ty as Definition>::SWEEPS),+];
+                const FOLDS: &'static [&'static [Fold]] = &[$(<$ty as Definition>::FOLDS),+];
                 const CHECKS: &'static [&'static [Invariant]] = &[$(<$ty as Definition>::CHECKS),+];
                 $(const POSTGRES_MIGRATIONS: &'static [Migration] = $postgres;)?
                 const POSTGRES: &'static [Dialect] = &[$(<$ty as Definition>::POSTGRES),+];

@@ -30,6 +30,8 @@ mod migration;
 mod refused;
 mod spec;
 mod tx;
+#[cfg(feature = "sqlite")]
+mod tx_on;
 mod upkeep;
 pub(crate) mod validate;
 
@@ -50,7 +52,11 @@ pub use dialect::{Dialect, Keys};
 pub use migration::Migration;
 pub use spec::{Kind, Spec};
 pub use tx::{ApplyError, ApplyFn, Tx};
-pub use upkeep::{Invariant, RetentionRule};
+#[cfg(feature = "sqlite")]
+pub use tx_on::TxOn;
+#[cfg(feature = "sqlite")]
+pub(crate) use tx_on::{Guard, Seen};
+pub use upkeep::{Fold, Invariant, RetentionRule};
 #[cfg(feature = "sqlite")]
 pub(crate) use validate::validate_set;
 
@@ -160,10 +166,19 @@ pub trait Persist: Operation {
     const APPLY: &'static [Option<ApplyFn>];
     /// What each operation keeps for a time only; see [`Definition::SWEEPS`].
     const SWEEPS: &'static [&'static [RetentionRule]];
+    /// How what each operation appends is folded; see [`Definition::FOLDS`].
+    const FOLDS: &'static [&'static [Fold]];
     /// What each operation knows of how its tables must be; see [`Definition::CHECKS`].
     const CHECKS: &'static [&'static [Invariant]];
     /// The tables on PostgreSQL: the same statements, if nothing else is said.
     const POSTGRES_MIGRATIONS: &'static [Migration] = Self::MIGRATIONS;
     /// What each operation says otherwise there; see [`Definition::POSTGRES`].
     const POSTGRES: &'static [Dialect];
+    /// The name of their schema on PostgreSQL, and what those of namespaces begin with: the first part of
+    /// [`SERVICE`](Operation::SERVICE) (`todo.db` is in `todo`). 40 bytes at most, of `a-z`, `0-9` and `_`.
+    #[must_use]
+    fn schema() -> String {
+        let service = Self::SERVICE.split('.').next().unwrap_or(Self::SERVICE);
+        service.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_")
+    }
 }

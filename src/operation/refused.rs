@@ -98,6 +98,7 @@
 //! #     const ANSWERS: &'static [&'static str] = &[""];
 //! #     const APPLY: &'static [Option<eitherway::operation::ApplyFn>] = &[None];
 //! #     const SWEEPS: &'static [&'static [eitherway::operation::RetentionRule]] = &[&[]];
+//! #     const FOLDS: &'static [&'static [eitherway::operation::Fold]] = &[&[]];
 //! #     const CHECKS: &'static [&'static [eitherway::operation::Invariant]] = &[&[]];
 //! # }
 //! async fn open(options: &eitherway::sql::SqliteOptions) {

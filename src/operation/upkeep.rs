@@ -1,4 +1,4 @@
-//! What a database does by itself: removing what is old, and checking that it is right.
+//! What a database does by itself: folding what was appended, removing what is old, and checking that it is right.
 
 use std::time::Duration;
 
@@ -40,6 +40,39 @@ impl RetentionRule {
     #[must_use]
     pub const fn batch_size(self, batch_size: usize) -> Self {
         Self { batch_size, ..self }
+    }
+}
+
+/// Rows that operations only append, and how they get into the rows that are derived from them.
+///
+/// Many writers can append at the same time without waiting for each other, which no derived row lets them do. One process at a
+/// time folds, in portions, while something waits; queries read a view that adds what waits, and so are exact before and after
+/// each fold. Every operation that appends to the rows names the fold.
+///
+/// The sources are those of a [`RetentionRule`]: `find` is one `SELECT` of one column over `sweep (now, horizon, most)`, the keys of
+/// at most `most` rows that wait, the same one several times if need be; the statements move what has the keys in `gone (key)`.
+/// All run in one transaction, and no other fold or sweep beside it. Operations go on appending meanwhile: on PostgreSQL each
+/// statement sees what was committed before it began, so what is counted and what is taken away must be the same rows, by their
+/// own keys or in one statement.
+#[derive(Clone, Copy, Debug)]
+pub struct Fold {
+    /// What is folded, in messages: `a-z`, `0-9` and `_`.
+    pub name: &'static str,
+    pub(crate) rule: RetentionRule,
+}
+
+impl Fold {
+    /// A fold of portions of 2000 rows.
+    #[must_use]
+    pub const fn new(name: &'static str, find: &'static str, statements: &'static [&'static str]) -> Self {
+        let rule = RetentionRule::hours("", 0, find, statements);
+        Self { name, rule: rule.batch_size(2000) }
+    }
+
+    /// The same with at most this many rows in a transaction. Choose it so that one takes some ten milliseconds.
+    #[must_use]
+    pub const fn portion(self, rows: usize) -> Self {
+        Self { rule: self.rule.batch_size(rows), ..self }
     }
 }
 

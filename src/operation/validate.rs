@@ -1,6 +1,6 @@
 //! What the compiler refuses: operations that could be taken for each other, or would have no effect.
 
-use super::{Invariant, Kind, Persist, RetentionRule, Spec};
+use super::{Dialect, Fold, Invariant, Kind, Persist, RetentionRule, Spec};
 
 /// Fails to compile where a set of operations, made by [`operations!`](crate::operations) or by hand, is none.
 ///
@@ -9,18 +9,27 @@ use super::{Invariant, Kind, Persist, RetentionRule, Spec};
 pub const fn validate_set<O: Persist>() {
     validate(O::SPECS);
     validate_upkeep(O::SWEEPS, O::CHECKS);
+    validate_folds(O::FOLDS, O::POSTGRES);
     let count = O::SPECS.len();
     let same = O::NAMES.len() == count
         && O::STATEMENTS.len() == count
         && O::ANSWERS.len() == count
         && O::APPLY.len() == count
         && O::SWEEPS.len() == count
-        && O::CHECKS.len() == count;
+        && O::FOLDS.len() == count
+        && O::CHECKS.len() == count
+        && O::POSTGRES.len() == count;
     assert!(same, "each list of a set has an entry for each operation");
     let mut i = 0;
     while i < count {
         let statements = !O::STATEMENTS[i].is_empty();
         validate_parts(&O::SPECS[i], statements, O::APPLY[i].is_some(), !O::ANSWERS[i].is_empty());
+        let other = &O::POSTGRES[i];
+        let effect = other.statements.is_some() || other.answer.is_some();
+        assert!(
+            !(effect && O::APPLY[i].is_some()),
+            "an operation that implements Apply has no statements on PostgreSQL"
+        );
         i += 1;
     }
 }
@@ -32,12 +41,7 @@ const fn validate(specs: &[Spec]) {
     while i < specs.len() {
         let name = specs[i].name.as_bytes();
         assert!(!name.is_empty(), "an operation has no name");
-        let mut c = 0;
-        while c < name.len() {
-            let plain = name[c].is_ascii_lowercase() || name[c].is_ascii_digit() || name[c] == b'_';
-            assert!(plain, "the name of an operation may have a-z, 0-9 and _ only");
-            c += 1;
-        }
+        assert!(is_plain(name), "the name of an operation may have a-z, 0-9 and _ only");
         let mut j = 0;
         while j < i {
             assert!(!same(name, specs[j].name.as_bytes()), "two operations have one name");
@@ -100,6 +104,39 @@ const fn validate_upkeep(sweeps: &[&[RetentionRule]], checks: &[&[Invariant]]) {
         }
         i += 1;
     }
+}
+
+/// The same for folds: a name for SQL, and something to do.
+const fn validate_folds(folds: &[&[Fold]], dialects: &[Dialect]) {
+    let mut i = 0;
+    while i < folds.len() {
+        each_fold(folds[i]);
+        if let Some(folds) = dialects[i].folds {
+            each_fold(folds);
+        }
+        i += 1;
+    }
+}
+
+const fn each_fold(folds: &[Fold]) {
+    let mut i = 0;
+    while i < folds.len() {
+        let name = folds[i].name.as_bytes();
+        assert!(!name.is_empty() && is_plain(name), "the name of a fold has a-z, 0-9 and _ only");
+        assert!(!folds[i].rule.remove.is_empty(), "a fold does nothing");
+        i += 1;
+    }
+}
+
+const fn is_plain(name: &[u8]) -> bool {
+    let mut c = 0;
+    while c < name.len() {
+        if !(name[c].is_ascii_lowercase() || name[c].is_ascii_digit() || name[c] == b'_') {
+            return false;
+        }
+        c += 1;
+    }
+    true
 }
 
 const fn has(statements: &[u8], byte: u8) -> bool {

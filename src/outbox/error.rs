@@ -47,7 +47,7 @@ pub enum OutboxError {
     #[error(
         "the outbox {} is kept for {}, and not for {}: what waits in it would be applied to another database. Name another \
          file with --outbox",
-        path.display(), named(kept), named(wanted)
+        path.display(), kept.words(), wanted.words()
     )]
     Namespace {
         /// Which.
@@ -83,10 +83,6 @@ pub enum OutboxError {
         /// The cause.
         error: sqlx::Error,
     },
-}
-
-fn named(namespace: &Namespace) -> String {
-    if namespace.is_none() { "no namespace".to_owned() } else { format!("the namespace {namespace}") }
 }
 
 impl OutboxError {

@@ -47,7 +47,7 @@ pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError>
     let lock = lock(options)?;
     look(path)?;
     let failed = |error| OutboxError::File { path: path.to_owned(), error };
-    // SQLite would let everybody read it, and what it keeps beside it.
+    // SQLite would let every user read it, and what it keeps beside it.
     if !files::create(path, options.file_mode).map_err(failed)? {
         files::warn_of_readers(path, options.file_mode);
     }

@@ -12,20 +12,20 @@
 mod batch;
 mod connection;
 mod counts;
+mod cursor;
 mod entry;
 mod error;
 mod file;
 mod future;
 mod gauge;
 mod list;
-mod news;
+mod log;
 mod options;
 mod pace;
+mod pass;
 mod replay;
-mod round;
 mod store;
 mod time;
-mod walk;
 mod writer;
 
 use std::fmt;
@@ -44,8 +44,8 @@ pub use error::OutboxError;
 pub use future::OutboxFuture;
 pub use list::{Listing, Refusal, Rows, list};
 pub use options::{MAX_REPLAY_AGE, OutboxOptions};
+pub use pass::{ReplayPass, Replayed};
 pub use replay::Replayer;
-pub use round::{ReplayPass, Replayed};
 
 use crate::error::{Cause, Code, Error};
 use crate::namespace::Namespace;

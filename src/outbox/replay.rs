@@ -3,9 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use eitherway_layers::log::{RateLimitedLog, Summary};
 use eitherway_layers::{Class, Classify};
@@ -14,12 +16,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Notify, watch};
 use tokio::time;
 
+use super::cursor::Cursor;
 use super::entry::StoredEntry;
-use super::news::ReplayLog;
+use super::log::ReplayLog;
 use super::options::horizon;
 use super::pace::{Backoff, Width};
-use super::round::{ReplayPass, Replayed};
-use super::walk::Cursor;
+use super::pass::{ReplayPass, Replayed};
 use super::{Counts, OutboxService};
 use crate::client::{Db, Stack};
 use crate::error::Cause;
@@ -41,11 +43,11 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// |---|---|
 /// | acknowledged | forgotten |
 /// | class `Rejected` | set aside with the reason, logged; the others go on |
-/// | class `TooLarge` | stays, and is passed over in this round: another path may take it |
-/// | any other error | the round stops; the next one comes after a pause of 250 ms, longer each time, up to 30 s |
+/// | class `TooLarge` | stays, and is passed over in this pass: another path may take it |
+/// | any other error | the pass stops; the next one comes after a pause of 250 ms, longer each time, up to 30 s |
 /// | waited for more than [`MAX_REPLAY_AGE`](super::MAX_REPLAY_AGE) | set aside, never offered again |
 ///
-/// A round begins behind the one at which the last round stopped, and turns back to it at the end: one that always fails
+/// A pass begins behind the one at which the last pass stopped, and turns back to it at the end: one that always fails
 /// does not hold up the others.
 ///
 /// [`wake`](Self::wake) ends the pause at once: call it when a path returns.
@@ -56,11 +58,11 @@ pub struct Replayer<O, S> {
     wake: Arc<Notify>,
     replayed: AtomicU64,
     refused: AtomicU64,
-    /// The number of the first one that failed in the last round.
+    /// The number of the first one that failed in the last pass.
     failed: AtomicI64,
     /// When the last look for those that are too old was.
     swept: Mutex<Option<Instant>>,
-    news: ReplayLog,
+    log: ReplayLog,
     refusals: RateLimitedLog,
 }
 
@@ -85,7 +87,7 @@ impl<O, S> Replayer<O, S> {
             refused: AtomicU64::new(0),
             failed: AtomicI64::new(0),
             swept: Mutex::default(),
-            news: ReplayLog::default(),
+            log: ReplayLog::default(),
             refusals: RateLimitedLog::new(),
         }
     }
@@ -112,7 +114,7 @@ impl<O, S> Replayer<O, S> {
 }
 
 impl<O: Operation, S: Stack<O>> Replayer<O, S> {
-    /// Offers what waits, whenever something does, until `stop` completes. A round that is interrupted has done what it
+    /// Offers what waits, whenever something does, until `stop` completes. A pass that is interrupted has done what it
     /// has done; the rest waits for the next one. Dropping the future does the same without a last word in the log.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
@@ -120,18 +122,18 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         let mut backoff = Backoff::new();
         let mut pause = Duration::ZERO;
         loop {
-            let round = async {
+            let pass = async {
                 if self.due(&mut counts, pause).await {
                     backoff.reset();
                 }
                 self.once().await
             };
-            let round = tokio::select! {
+            let pass = tokio::select! {
                 biased;
                 () = &mut stop => break,
-                round = round => round,
+                pass = pass => pass,
             };
-            if round.is_done() {
+            if pass.is_done() {
                 backoff.reset();
                 // What comes next has just failed on all paths.
                 pause = Backoff::FIRST;
@@ -155,7 +157,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
             }
         });
         loop {
-            let unsaid = self.news.due();
+            let unsaid = self.log.due();
             tokio::select! {
                 woken = &mut due => return woken,
                 () = time::sleep_until(unsaid.unwrap_or_else(time::Instant::now)), if unsaid.is_some() => self.say(false),
@@ -166,22 +168,22 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
     /// Offers everything that waits once, until a path fails. Dropping the future leaves what was not acknowledged, and
     /// perhaps some of what was: both are offered again.
     pub async fn once(&self) -> ReplayPass {
-        let mut round = ReplayPass::default();
+        let mut pass = ReplayPass::default();
         let horizon = horizon();
-        self.sweep(horizon, &mut round).await;
-        let mut walk = Cursor::new(self.failed.swap(0, Ordering::Relaxed), horizon);
+        self.sweep(horizon, &mut pass).await;
+        let mut cursor = Cursor::new(self.failed.swap(0, Ordering::Relaxed), horizon);
         let mut width = Width::new(self.in_flight);
         let mut flying = FuturesUnordered::new();
         loop {
-            while round.stopped.is_none() && flying.len() < width.get() {
-                match walk.next(&self.outbox).await {
+            while pass.stopped.is_none() && flying.len() < width.get() {
+                match cursor.next(&self.outbox).await {
                     Ok(Some(entry)) => flying.push(self.offer(entry)),
                     Ok(None) => break,
-                    Err(cause) => round.stopped = Some(cause),
+                    Err(cause) => pass.stopped = Some(cause),
                 }
             }
             let Some(first) = flying.next().await else {
-                if round.stopped.is_none() && walk.turn() {
+                if pass.stopped.is_none() && cursor.turn() {
                     continue;
                 }
                 break;
@@ -191,20 +193,20 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
             while let Some(Some(next)) = flying.next().now_or_never() {
                 answered.push(next);
             }
-            self.settle(answered, &mut width, &mut round).await;
+            self.record(answered, &mut width, &mut pass).await;
             self.say(false);
         }
-        if let Some(cause) = &round.stopped {
+        if let Some(cause) = &pass.stopped {
             let waiting = self.outbox.counts().waiting;
             tracing::debug!("the replay of the outbox has stopped, {waiting} operations wait: {cause}");
         }
-        round
+        pass
     }
 
     /// Sets aside what is too old, now and then: looking for it reads everything.
-    async fn sweep(&self, horizon: i64, round: &mut ReplayPass) {
+    async fn sweep(&self, horizon: i64, pass: &mut ReplayPass) {
         {
-            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut swept = self.swept.lock();
             if swept.is_some_and(|at| at.elapsed() < SWEEP) {
                 return;
             }
@@ -213,7 +215,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         match self.outbox.expire(horizon).await {
             Ok(0) => {}
             Ok(expired) => {
-                round.expired = expired;
+                pass.expired = expired;
                 tracing::warn!(
                     outbox = %self.outbox.path().display(),
                     "{expired} operations have waited for more than 7 days: they are kept, and not offered any more; {} lists \
@@ -221,7 +223,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
                     hints().outbox
                 );
             }
-            Err(cause) => round.stopped = Some(cause),
+            Err(cause) => pass.stopped = Some(cause),
         }
     }
 
@@ -233,11 +235,11 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         (entry, result)
     }
 
-    async fn settle(
+    async fn record(
         &self,
         answered: Vec<(StoredEntry, Result<Via, Cause>)>,
         width: &mut Width,
-        round: &mut ReplayPass,
+        pass: &mut ReplayPass,
     ) {
         let mut taken = Vec::with_capacity(answered.len());
         for (entry, result) in answered {
@@ -245,20 +247,20 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
                 Ok(Via::OUTBOX) => {
                     // Its word would be our own: what it "takes" is what we would then forget.
                     let why = "the stack of the replayer leads back into an outbox";
-                    round.stopped = Some(Cause::new(crate::Code::UNAVAILABLE, why));
+                    pass.stopped = Some(Cause::new(crate::Code::UNAVAILABLE, why));
                 }
                 Ok(_) => {
                     width.taken();
                     taken.push(entry);
                 }
-                Err(cause) if cause.class() == Class::Rejected => self.set_aside(&entry, cause, round).await,
-                Err(cause) if cause.class() == Class::TooLarge => round.passed_over += 1,
+                Err(cause) if cause.class() == Class::Rejected => self.set_aside(&entry, cause, pass).await,
+                Err(cause) if cause.class() == Class::TooLarge => pass.passed_over += 1,
                 Err(cause) => {
                     let first = self.failed.load(Ordering::Relaxed);
                     if first == 0 || entry.seq < first {
                         self.failed.store(entry.seq, Ordering::Relaxed);
                     }
-                    round.stopped = Some(cause);
+                    pass.stopped = Some(cause);
                 }
             }
         }
@@ -268,17 +270,17 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         match self.outbox.forget(&taken).await {
             Ok(()) => {
                 let oldest = taken.iter().map(|entry| entry.taken_at).min();
-                round.oldest = round.oldest.into_iter().chain(oldest).min();
-                round.replayed += taken.len() as u64;
+                pass.oldest = pass.oldest.into_iter().chain(oldest).min();
+                pass.replayed += taken.len() as u64;
                 self.replayed.fetch_add(taken.len() as u64, Ordering::Relaxed);
-                self.news.add(taken.len() as u64, oldest);
+                self.log.add(taken.len() as u64, oldest);
             }
             // They are offered again, and the ledger knows them.
-            Err(cause) => round.stopped = Some(cause),
+            Err(cause) => pass.stopped = Some(cause),
         }
     }
 
-    async fn set_aside(&self, entry: &StoredEntry, cause: Cause, round: &mut ReplayPass) {
+    async fn set_aside(&self, entry: &StoredEntry, cause: Cause, pass: &mut ReplayPass) {
         if let Some(more) = self.refusals.again() {
             tracing::warn!(
                 operation = entry.operation,
@@ -289,15 +291,15 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
         }
         match self.outbox.refuse(entry, cause).await {
             Ok(()) => {
-                round.refused += 1;
+                pass.refused += 1;
                 self.refused.fetch_add(1, Ordering::Relaxed);
             }
-            Err(cause) => round.stopped = Some(cause),
+            Err(cause) => pass.stopped = Some(cause),
         }
     }
 
     fn say(&self, at_the_end: bool) {
-        self.news.say(self.outbox.path(), self.outbox.counts().waiting, at_the_end);
+        self.log.say(self.outbox.path(), self.outbox.counts().waiting, at_the_end);
         let past = if at_the_end { self.refusals.finish() } else { self.refusals.over() };
         if let Some(Summary { unsaid, .. }) = past.filter(|past| past.unsaid > 0) {
             tracing::warn!(

@@ -9,12 +9,13 @@ use std::collections::HashSet;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde_json::Value;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Execute, Executor, Postgres, Row};
 
-use super::{function, sweep};
-use crate::operation::{Keys, Persist};
+use super::{fold, function, sweep};
+use crate::operation::{Keys, Persist, RetentionRule};
 use crate::sql::Unsound;
+use crate::store::fold::distinct;
 use crate::store::text::Statement;
 use crate::store::uses::Uses;
 
@@ -54,16 +55,11 @@ fn source(name: &str) -> String {
 }
 
 async fn look<O: Persist>(connection: &mut PgConnection) -> Result<Option<Unsound>, sqlx::Error> {
-    for (index, kind) in function::kinds::<O>().enumerate() {
+    for kind in function::kinds::<O>() {
         let name = kind.spec.name;
         let unsound = |text: String, why: String| {
             Ok(Some(Unsound { what: format!("the operation {name}, on PostgreSQL: its {text}"), why }))
         };
-        if O::APPLY[index].is_some() {
-            let why =
-                "is one that is applied by a function, which is for SQLite: give it STATEMENTS".to_owned();
-            return unsound("effect".to_owned(), why);
-        }
         for (number, sql) in kind.statements.iter().enumerate() {
             let uses = uses(connection, sql, "new").await?;
             if let Err(why) = uses.and_then(|uses| uses.changes("new")) {
@@ -83,8 +79,8 @@ async fn look<O: Persist>(connection: &mut PgConnection) -> Result<Option<Unsoun
             }
         }
     }
-    for sweep in sweep::sweeps::<O>().into_iter().skip(1) {
-        for (number, sql) in sweep.remove.iter().enumerate() {
+    for (what, rule) in upkeep::<O>() {
+        for (number, sql) in rule.remove.iter().enumerate() {
             let over =
                 sweep::over_gone(sql).replace("$1::", "'[]'::").replace("$2::", "0::").replace("$3::", "0::");
             let uses = match Statement::read(sql) {
@@ -92,12 +88,20 @@ async fn look<O: Persist>(connection: &mut PgConnection) -> Result<Option<Unsoun
                 Err(why) => Err(why),
             };
             if let Err(why) = uses.and_then(|uses| uses.spares()) {
-                let what = format!("the sweep {}, on PostgreSQL: its statement {}", sweep.name, number + 1);
+                let what = format!("{what}, on PostgreSQL: its statement {}", number + 1);
                 return Ok(Some(Unsound { what, why }));
             }
         }
     }
     Ok(None)
+}
+
+/// What is done beside the operations, and how.
+fn upkeep<O: Persist>() -> impl Iterator<Item = (String, &'static RetentionRule)> {
+    let sweeps = sweep::sweeps::<O>().into_iter().skip(1);
+    let sweeps = sweeps.map(|sweep| (format!("the sweep {}", sweep.name), sweep));
+    let folds = distinct(&fold::of_kinds::<O>()).into_iter();
+    sweeps.chain(folds.map(|fold| (format!("the fold {}", fold.name), &fold.rule)))
 }
 
 /// What a plan does.
@@ -130,25 +134,36 @@ async fn uses(
 }
 
 async fn plan(connection: &mut PgConnection, sql: &str) -> Result<Result<Uses, String>, sqlx::Error> {
-    let explain = AssertSqlSafe(format!("EXPLAIN (VERBOSE, FORMAT JSON) {sql}"));
-    let rows = sqlx::raw_sql(explain).fetch_all(connection).await;
-    let text: String = match rows {
-        Ok(rows) => match rows.first() {
-            Some(row) => sqlx::Row::try_get_unchecked(row, 0)?,
-            None => return Ok(Err("has no plan".to_owned())),
-        },
+    match explain(connection, sqlx::raw_sql(AssertSqlSafe(explaining(sql)))).await {
+        Ok(uses) => Ok(Ok(uses)),
         Err(e) => match e.as_database_error() {
             // Of the statement's, not of the server's.
             Some(said)
                 if said.code().is_some_and(|code| code.starts_with("42") || code.starts_with("22")) =>
             {
-                return Ok(Err(format!("cannot be planned: {}", said.message())));
+                Ok(Err(format!("cannot be planned: {}", said.message())))
             }
-            _ => return Err(e),
+            _ => Err(e),
         },
-    };
+    }
+}
+
+/// The statement that says what this one does, and does not do it.
+pub(super) fn explaining(sql: &str) -> String {
+    format!("EXPLAIN (VERBOSE, FORMAT JSON) {sql}")
+}
+
+/// What a statement does, by the answer to [`explaining`].
+pub(super) async fn explain<'q>(
+    connection: &mut PgConnection,
+    explaining: impl Execute<'q, Postgres> + 'q,
+) -> Result<Uses, sqlx::Error> {
+    let row = connection.fetch_one(explaining).await?;
+    let text: String = row.try_get_unchecked(0)?;
     let plan: Value = serde_json::from_str(&text).unwrap_or_default();
     let mut uses = Uses::default();
-    walk(&mut uses, &plan[0]["Plan"], true);
-    Ok(Ok(uses))
+    for statement in plan.as_array().into_iter().flatten() {
+        walk(&mut uses, &statement["Plan"], true);
+    }
+    Ok(uses)
 }

@@ -6,6 +6,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::operation::{Persist, Spec};
+use crate::store::call::kept;
 use crate::store::queue::Write;
 use crate::store::writer::{Applied, Outcome};
 
@@ -40,29 +41,42 @@ pub(super) fn silences<O: Persist>() -> Vec<&'static str> {
     O::SPECS.iter().zip(O::ANSWERS).map(silence).collect()
 }
 
-/// What became of each write. The function says nothing of what is new and has no answer.
-pub(super) fn outcomes(rows: &[PgRow], writes: &[Write], silences: &[&str]) -> Result<Applied, sqlx::Error> {
-    let mut applied = Applied::default();
+/// What is known of each write, in their order.
+pub(super) struct Told {
+    pub(super) outcomes: Vec<Option<Outcome>>,
+    repeats: Vec<usize>,
+}
+
+/// What the function has said. Of what is new and has no answer, it says nothing.
+pub(super) fn told(rows: &[PgRow], writes: &[Write]) -> Result<Told, sqlx::Error> {
     let mut places: HashMap<String, usize> = HashMap::new();
-    let mut outcomes: Vec<Option<Outcome>> = vec![None; writes.len()];
+    let mut told = Told { outcomes: vec![None; writes.len()], repeats: Vec::new() };
     if !rows.is_empty() {
         places = writes.iter().enumerate().map(|(place, write)| (write.id.to_string(), place)).collect();
     }
     for row in rows {
         let Some(place) = places.get(row.try_get::<&str, _>(0)?).copied() else { continue };
         if row.try_get(3)? {
-            outcomes[place] = Some(Outcome::IdReused);
+            told.outcomes[place] = Some(Outcome::IdReused);
             continue;
         }
-        if row.try_get(2)? {
-            applied.repeats.push(writes[place].index);
+        let known = row.try_get(2)?;
+        if known {
+            told.repeats.push(writes[place].index);
         }
         if let Some(answer) = row.try_get::<Option<String>, _>(1)? {
-            outcomes[place] = Some(Outcome::Answer(answer));
+            told.outcomes[place] = Some(if known { kept(answer) } else { Outcome::Answer(answer) });
         }
     }
-    let silence = |write: &Write| Outcome::Answer(silences[write.index].to_owned());
-    let all = outcomes.into_iter().zip(writes);
-    applied.outcomes = all.map(|(outcome, write)| outcome.unwrap_or_else(|| silence(write))).collect();
-    Ok(applied)
+    Ok(told)
+}
+
+impl Told {
+    /// What became of each write.
+    pub(super) fn applied(self, writes: &[Write], silences: &[&str]) -> Applied {
+        let silence = |write: &Write| Outcome::Answer(silences[write.index].to_owned());
+        let all = self.outcomes.into_iter().zip(writes);
+        let outcomes = all.map(|(outcome, write)| outcome.unwrap_or_else(|| silence(write))).collect();
+        Applied { outcomes, repeats: self.repeats }
+    }
 }

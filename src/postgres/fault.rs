@@ -3,6 +3,8 @@
 use crate::error::{Cause, Code};
 use crate::hints::hints;
 
+const READS_ONLY: &str = "this PostgreSQL only reads: a standby, or the primary of before";
+
 /// Why something was not done, or is not known to be.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -10,15 +12,25 @@ pub(super) enum Fault {
     NotConnected(sqlx::Error),
     /// Connecting has taken too long: nothing was sent.
     NoConnection,
+    /// The server only reads: nothing was sent.
+    ReadOnly,
+    /// None of several servers will do, for these reasons: nothing was sent.
+    Nowhere(Vec<(String, Fault)>),
     /// Connecting has failed for this reason a moment ago: nothing was sent.
     Before(Cause),
     /// The server says no, or the connection was lost.
     Server(sqlx::Error),
     /// The server does not answer.
     Silent,
+    /// A function has done with its transaction what is not its own to do.
+    Ended(Cause),
     /// It was sent, its fate is not known, and it could not be repeated for this reason.
     Unrepeated(Box<Fault>),
 }
+
+/// What no operation is the cause of.
+const ENVIRONMENT: [&str; 13] =
+    ["08", "25", "26", "28", "3D", "40", "42P05", "42501", "53", "55", "57", "58", "F0"];
 
 impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
@@ -27,17 +39,31 @@ impl From<sqlx::Error> for Fault {
 }
 
 impl Fault {
+    /// Why none of the servers will do, each with its name.
+    pub(super) fn of_all(mut faults: Vec<(String, Self)>) -> Self {
+        match faults.pop() {
+            Some((_, fault)) if faults.is_empty() => fault,
+            Some(last) => {
+                faults.push(last);
+                Self::Nowhere(faults)
+            }
+            None => Self::NoConnection,
+        }
+    }
+
     /// The error's code, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
     fn state(&self) -> Option<String> {
         match self {
             Self::Server(error) | Self::NotConnected(error) => {
                 Some(error.as_database_error()?.code()?.into_owned())
             }
+            Self::Nowhere(faults) => faults.iter().find_map(|(_, fault)| fault.state()),
             _ => None,
         }
     }
 
-    fn is_of(&self, classes: &[&str]) -> bool {
+    /// Whether its code begins with one of these.
+    pub(super) fn is_of(&self, classes: &[&str]) -> bool {
         self.state().is_some_and(|state| classes.iter().any(|class| state.starts_with(class)))
     }
 
@@ -48,33 +74,59 @@ impl Fault {
             Self::Server(error) => match error.as_database_error() {
                 // ended by an administrator or a crash; a connection's
                 Some(_) => self.is_of(&["57P01", "57P02", "57P04", "57P05", "08"]),
-                None => !matches!(
-                    error,
-                    sqlx::Error::ColumnDecode { .. }
-                        | sqlx::Error::ColumnNotFound(_)
-                        | sqlx::Error::ColumnIndexOutOfBounds { .. }
-                        | sqlx::Error::Decode(_)
-                        | sqlx::Error::Encode(_)
-                        | sqlx::Error::RowNotFound
-                ),
+                None => Self::is_lost(error),
             },
-            Self::NotConnected(_) | Self::NoConnection | Self::Before(_) => false,
+            _ => false,
+        }
+    }
+
+    /// Whether it is no word of the server, and the connection may be lost.
+    pub(super) const fn is_lost(error: &sqlx::Error) -> bool {
+        !matches!(
+            error,
+            sqlx::Error::Database(_)
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::ColumnNotFound(_)
+                | sqlx::Error::ColumnIndexOutOfBounds { .. }
+                | sqlx::Error::Decode(_)
+                | sqlx::Error::Encode(_)
+                | sqlx::Error::RowNotFound
+                | sqlx::Error::TypeNotFound { .. }
+        )
+    }
+
+    /// Whether an error that a function meets is none of its own.
+    pub(super) fn is_of_the_environment(error: &sqlx::Error) -> bool {
+        match error.as_database_error().and_then(|said| said.code()) {
+            Some(code) => ENVIRONMENT.iter().any(|class| code.starts_with(class)),
+            None => Self::is_lost(error),
         }
     }
 
     /// Whether there is no connection.
     pub(super) const fn is_unconnected(&self) -> bool {
-        matches!(self, Self::NotConnected(_) | Self::NoConnection | Self::Before(_))
+        matches!(
+            self,
+            Self::NotConnected(_) | Self::NoConnection | Self::ReadOnly | Self::Nowhere(_) | Self::Before(_)
+        )
     }
 
     /// Whether the connection must not be used again.
     pub(super) fn spoils(&self) -> bool {
-        self.is_unknown() || self.is_read_only() || self.is_of(&["57P03", "0A000", "26", "42P05"])
+        matches!(self, Self::Ended(_))
+            || self.is_unknown()
+            || self.is_read_only()
+            || self.is_of(&["57P03", "0A000", "26", "42P05"])
     }
 
     /// Whether the server undid it because of what another one did at the same time.
     pub(super) fn is_conflict(&self) -> bool {
         self.is_of(&["40"])
+    }
+
+    /// Whether a function is not there.
+    pub(super) fn lacks_function(&self) -> bool {
+        self.is_of(&["42883"])
     }
 
     /// A standby, or what was the primary before.
@@ -85,10 +137,11 @@ impl Fault {
     /// Whether it may come of some operation in a batch, whatever the server calls that, so that the rest could be applied without
     /// it.
     pub(super) fn is_of_an_operation(&self) -> bool {
-        let environment =
-            ["08", "25", "26", "28", "3D", "40", "42P05", "42501", "53", "55", "57", "58", "F0"];
-        matches!(self, Self::Server(error) if error.as_database_error().is_some())
-            && !self.is_of(&environment)
+        match self {
+            Self::Server(error) => error.as_database_error().is_some() && !self.is_of(&ENVIRONMENT),
+            Self::Ended(_) => true,
+            _ => false,
+        }
     }
 
     /// Whether the values are at fault, if it is alone.
@@ -99,12 +152,26 @@ impl Fault {
     /// What it means for an operation.
     pub(super) fn cause(&self) -> Cause {
         let (code, advice) = match self {
-            Self::Before(cause) => return cause.clone(),
+            Self::Before(cause) | Self::Ended(cause) => return cause.clone(),
             Self::NoConnection => (Code::UNAVAILABLE, "no connection to PostgreSQL in time"),
+            Self::ReadOnly => (Code::STORAGE, READS_ONLY),
+            Self::Nowhere(faults) => {
+                let each: Vec<_> = faults.iter().map(|(server, fault)| (server, fault.cause())).collect();
+                // A primary that cannot be reached says more than a standby beside it.
+                let code = each.iter().map(|(_, cause)| cause.code()).find(|code| *code != Code::STORAGE);
+                let each: Vec<_> = each.iter().map(|(server, cause)| format!("{server}: {cause}")).collect();
+                let said = format!("none of the servers takes writes: {}", each.join("; "));
+                return Cause::new(code.unwrap_or(Code::STORAGE), said);
+            }
             Self::NotConnected(_) if self.is_of(&["53"]) => {
                 (Code::OVERLOADED, "PostgreSQL takes no more connections")
             }
-            Self::NotConnected(_) => (Code::UNAVAILABLE, "no connection to PostgreSQL"),
+            Self::Server(_) | Self::NotConnected(_) if self.is_of(&["26", "42P05"]) => {
+                (Code::DATABASE, "a pooler exchanges connections between statements: let it pool sessions")
+            }
+            Self::NotConnected(error) => {
+                (Code::UNAVAILABLE, of_tls(error).unwrap_or("no connection to PostgreSQL"))
+            }
             Self::Silent => (Code::UNANSWERED, "perhaps it is done, ask again: PostgreSQL does not answer"),
             Self::Unrepeated(why) => {
                 let why = why.cause();
@@ -119,9 +186,7 @@ impl Fault {
             Self::Server(_) if self.is_of(&["57P03"]) => {
                 (Code::UNAVAILABLE, "PostgreSQL is starting or stopping")
             }
-            Self::Server(_) if self.is_read_only() => {
-                (Code::STORAGE, "this PostgreSQL only reads: a standby, or the primary of before")
-            }
+            Self::Server(_) if self.is_read_only() => (Code::STORAGE, READS_ONLY),
             Self::Server(_) if self.is_of(&["53100", "58"]) => {
                 (Code::STORAGE, "PostgreSQL's disk is full or fails")
             }
@@ -129,10 +194,6 @@ impl Fault {
             Self::Server(_) if self.is_of(&["42P01", "42883", "42703", "3F000"]) => (
                 Code::DATABASE,
                 "PostgreSQL lacks a table or function of ours: it was changed by hand, or is being migrated; open it anew",
-            ),
-            Self::Server(_) if self.is_of(&["26", "42P05"]) => (
-                Code::DATABASE,
-                "a pooler exchanges connections between statements: let it pool sessions, or track prepared statements",
             ),
             Self::Server(_) => (Code::DATABASE, "PostgreSQL reports an error"),
         };
@@ -163,8 +224,11 @@ impl Fault {
         );
         let advice = match self.state().as_deref() {
             Some("3D000") => "; create it: CREATE DATABASE …",
-            Some("28000" | "28P01") => {
+            Some("28P01") => {
                 "; the role or its password is wrong: a password may also stand in the file that PGPASSFILE names"
+            }
+            Some("28000") => {
+                "; the role is missing or may not log in, or the server's pg_hba.conf wants something else, such as TLS"
             }
             Some("42501") => &may_not,
             _ => "",
@@ -175,11 +239,32 @@ impl Fault {
 
 /// The message of an error, without the words of the library around it.
 fn said(error: &sqlx::Error) -> String {
-    error.as_database_error().map_or_else(
-        || error.to_string(),
-        |said| match said.code() {
+    match error {
+        sqlx::Error::Database(said) => match said.code() {
             Some(code) => format!("{} ({code})", said.message()),
             None => said.message().to_owned(),
         },
-    )
+        sqlx::Error::Io(error) => error.to_string(),
+        sqlx::Error::Tls(error) => error.to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// What can be done about TLS that does not come about. The library tells it by words alone.
+fn of_tls(error: &sqlx::Error) -> Option<&'static str> {
+    let said = match error {
+        sqlx::Error::Tls(_) | sqlx::Error::Io(_) => said(error),
+        _ => return None,
+    };
+    let advice = [
+        (
+            "UnknownIssuer",
+            "the server's certificate is signed by no CA that is trusted here: name one with sslrootcert=FILE",
+        ),
+        ("not valid for name", "the server's certificate is for another host name than that of the address"),
+        ("certificate", "the server's certificate is not accepted"),
+        ("does not support TLS", "the server has TLS turned off, and sslmode wants it"),
+        ("alert", "the server ends TLS: it may want a client's certificate, sslcert and sslkey"),
+    ];
+    advice.into_iter().find(|(word, _)| said.contains(word)).map(|(_, advice)| advice)
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use super::fold;
 use crate::operation::{Keys, Persist, Spec};
 use crate::store::text::Statement;
 
@@ -38,7 +39,9 @@ pub(super) fn kinds<O: Persist>() -> impl Iterator<Item = OfKind> {
 #[derive(Clone, Debug)]
 pub(super) struct Function {
     pub(super) name: String,
-    /// The statement that makes it.
+    /// That which folds, of the same operations.
+    pub(super) fold: String,
+    /// The statements that make both.
     pub(super) text: String,
 }
 
@@ -46,6 +49,7 @@ impl Function {
     pub(super) fn of<O: Persist>() -> Self {
         let kinds: Vec<OfKind> = kinds::<O>().filter(|kind| kind.spec.writes()).collect();
         let body = FRAME.replace("{LOCKS}", &locks(&kinds)).replace("{EFFECTS}", &effects(&kinds));
+        let body = body + &fold::function::<O>();
         let hash = Sha256::digest(&body);
         let hash = hash.iter().take(8).fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
@@ -53,8 +57,10 @@ impl Function {
         });
         let name = format!("apply_{hash}");
         // No text of an operation knows the hash of itself.
-        let text = body.replace("{NAME}", &name).replace("{TAG}", &format!("${name}$"));
-        Self { name, text }
+        let fold = format!("fold_{hash}");
+        let text =
+            body.replace("{NAME}", &name).replace("{FOLD}", &fold).replace("{TAG}", &format!("${name}$"));
+        Self { name, fold, text }
     }
 
     /// The statement of a batch: `$1` as JSON, `$2` the most bytes of a list.
@@ -121,7 +127,8 @@ fn locks(kinds: &[OfKind]) -> String {
 
 fn effects(kinds: &[OfKind]) -> String {
     let mut text = String::new();
-    for kind in kinds {
+    // Others are applied by functions of their own, behind this one.
+    for kind in kinds.iter().filter(|kind| !kind.statements.is_empty()) {
         let name = kind.spec.name;
         let fresh = rows("eitherway_fresh", name);
         let _ = writeln!(text, "    IF eitherway_fresh ? '{name}' THEN");
@@ -182,7 +189,7 @@ mod tests {
         let (one, other) = (Function::of::<Op>(), Function::of::<Op>());
         assert_eq!((&one.name, &one.text), (&other.name, &other.text));
         assert!(one.text.contains(&one.name) && one.name.len() == 6 + 16, "{}", one.name);
-        for brace in ["{NAME}", "{TAG}", "{LOCKS}", "{EFFECTS}"] {
+        for brace in ["{NAME}", "{FOLD}", "{TAG}", "{LOCKS}", "{EFFECTS}"] {
             assert!(!one.text.contains(brace), "{brace}");
         }
     }

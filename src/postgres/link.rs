@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnection;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, Row};
 use tokio::sync::watch;
 use tokio::time;
 
@@ -12,43 +12,75 @@ use super::options::PostgresOptions;
 use crate::error::Cause;
 
 /// How long closing may take.
-const CLOSING: Duration = Duration::from_secs(2);
+pub(super) const CLOSING: Duration = Duration::from_secs(2);
 /// For how long after a connection has failed none is tried: what waits in the queue does not wait for the same again.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a connection is told once: where its tables are, and limits a little below ours, so that the server's locks are free
-/// when we give up.
+/// when we give up. It answers whether it only reads: a standby, or the primary of before.
 const SETTINGS: &str = "
     SELECT set_config('search_path', $1, false), set_config('statement_timeout', $2, false),
            set_config('lock_timeout', $3, false), set_config('default_transaction_isolation', 'read committed', false),
-           set_config('idle_in_transaction_session_timeout', $2, false)";
+           set_config('idle_in_transaction_session_timeout', $2, false),
+           current_setting('transaction_read_only') = 'on' AS reads_only";
 
-/// Connects.
-pub(super) async fn connect(options: &PostgresOptions) -> Result<PgConnection, Fault> {
-    let connecting = async {
-        let mut connection = options.connecting().connect().await?;
-        settle(options, &mut connection).await?;
-        Ok(connection)
-    };
-    match time::timeout(options.connect_timeout, connecting).await {
-        Ok(connected) => connected.map_err(Fault::NotConnected),
-        Err(_) => Err(Fault::NoConnection),
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Servers that only read are passed over.
+    Writing,
+    /// The server that takes writes if there is one, otherwise another one.
+    Reading,
+}
+
+/// A connection, and the place of its server among those of the address.
+pub(super) struct Connected {
+    pub(super) connection: PgConnection,
+    pub(super) server: usize,
+    pub(super) since: Instant,
+}
+
+/// Connects, to the first server in turn that will do.
+pub(super) async fn connect(options: &PostgresOptions, purpose: Purpose) -> Result<Connected, Fault> {
+    let servers = options.servers();
+    let (mut spare, mut faults) = (None, Vec::with_capacity(servers.count()));
+    for (place, server) in servers.each() {
+        let connected = time::timeout(options.connect_timeout, connect_to(options, server)).await;
+        let fault = match connected {
+            Ok(Ok((connection, reads_only))) => {
+                let connected = Connected { connection, server: place, since: Instant::now() };
+                if !reads_only {
+                    servers.takes_writes(place);
+                    return Ok(connected);
+                }
+                spare = spare.or(Some(connected));
+                Fault::ReadOnly
+            }
+            Ok(Err(e)) => Fault::NotConnected(e),
+            Err(_) => Fault::NoConnection,
+        };
+        faults.push((format!("{}:{}", server.get_host(), server.get_port()), fault));
+    }
+    servers.none_takes_writes();
+    match spare.filter(|_| purpose == Purpose::Reading) {
+        Some(connected) => Ok(connected),
+        None => Err(Fault::of_all(faults)),
     }
 }
 
-/// Tells a new connection what it must know.
-pub(super) async fn settle(
+/// Connects, and tells the new connection what it must know. Answers whether it only reads.
+async fn connect_to(
     options: &PostgresOptions,
-    connection: &mut PgConnection,
-) -> Result<(), sqlx::Error> {
+    server: &PgConnectOptions,
+) -> Result<(PgConnection, bool), sqlx::Error> {
     let ms = |time: Duration| time.as_millis().to_string();
-    sqlx::query(SETTINGS)
+    let mut connection = server.connect().await?;
+    let settings = sqlx::query(SETTINGS)
         .bind(options.in_schema())
         .bind(ms(options.statement_timeout.mul_f32(0.9)))
-        .bind(ms(options.lock_timeout))
-        .execute(connection)
-        .await
-        .map(drop)
+        .bind(ms(options.lock_timeout));
+    let row = settings.fetch_one(&mut connection).await?;
+    Ok((connection, row.try_get("reads_only")?))
 }
 
 /// The writer's connection, which is made again after it was lost.
@@ -108,14 +140,16 @@ impl Link {
         if let Some((_, cause)) = self.failed.as_ref().filter(|(at, _)| at.elapsed() < PAUSE) {
             return Err(Fault::Before(cause.clone()));
         }
-        match connect(&self.options).await {
-            Ok(connection) => {
+        match connect(&self.options, Purpose::Writing).await {
+            Ok(Connected { connection, .. }) => {
                 if self.failed.take().is_some() {
                     tracing::info!("PostgreSQL serves again: {}", self.options.shown());
                     self.trouble.send_replace(None);
                 }
                 Ok(connection)
             }
+            // It was reached in time, and may take writes a moment later.
+            Err(Fault::ReadOnly) => Err(Fault::ReadOnly),
             Err(fault) => {
                 let cause = fault.cause();
                 if self.failed.is_none() {

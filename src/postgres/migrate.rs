@@ -12,6 +12,7 @@ use super::audit;
 use super::fault::Fault;
 use super::function::Function;
 use super::options::PostgresOptions;
+use crate::namespace::Namespace;
 use crate::operation::{Migration, Persist};
 use crate::sql::OpenError;
 
@@ -27,17 +28,24 @@ const OLDEST: i32 = 150_000;
 /// How long it may take to open a database, the wait for another one who migrates it included.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Waits for those who migrate the same schema. Of the transaction, not the session: a pooler may exchange sessions.
+/// Waits for those who migrate the same schema, as long as opening may take. Of the transaction, not the session: a pooler may exchange sessions.
 const LOCK: &str =
-    "SELECT pg_advisory_xact_lock(hashtext('eitherway migrates ' || current_setting('search_path')))";
+    "
+    SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '30s';
+    SELECT pg_advisory_xact_lock(hashtextextended('eitherway migrates ' || current_setting('search_path'), 0))";
 
-/// The name stands in the setting that every connection of ours has.
-const CREATE_SCHEMA: &str = "
-    DO $$ BEGIN
-        IF to_regnamespace(current_setting('search_path')) IS NULL THEN
-            EXECUTE format('CREATE SCHEMA %I', current_setting('search_path'));
-        END IF;
-    END $$";
+/// What makes the schema, if it is missing; whether this role may; what makes it for this role, and what allows this role to make
+/// any. The name stands in the setting that every connection of ours has.
+const SCHEMA: &str = "
+    SELECT CASE WHEN to_regnamespace(s) IS NULL THEN format('CREATE SCHEMA %I', s) END,
+           has_database_privilege(current_database(), 'CREATE'),
+           format('CREATE SCHEMA %I AUTHORIZATION %I', s, current_user),
+           format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user)
+    FROM (SELECT current_setting('search_path')) t (s)";
+
+/// The namespace that a database is for. One that was made before this was written down is for whoever opens it first.
+const NAMESPACE: &str = "SELECT value FROM meta WHERE key = 'namespace'";
+const ADOPT: &str = "INSERT INTO meta (key, value) VALUES ('namespace', $1) ON CONFLICT (key) DO NOTHING";
 
 const HAS_FUNCTION: &str = "
     SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = $1 AND pronamespace = to_regnamespace(current_setting('search_path')))";
@@ -91,7 +99,7 @@ async fn open_in_time<O: Persist>(
     }
     let state = state::<O>(options, function, connection).await?;
     if !state.is_whole() {
-        if !options.create {
+        if !options.create && !state.is_usable() {
             return Err(refuse(format!(
                 "the schema {} has no such database, or an older one",
                 options.in_schema()
@@ -113,11 +121,17 @@ async fn open_in_time<O: Persist>(
 struct State {
     missing: bool,
     function: bool,
+    /// Whether it says for which namespace it is.
+    named: bool,
 }
 
 impl State {
-    const fn is_whole(&self) -> bool {
+    const fn is_usable(&self) -> bool {
         !self.missing && self.function
+    }
+
+    const fn is_whole(&self) -> bool {
+        self.is_usable() && self.named
     }
 }
 
@@ -136,8 +150,20 @@ async fn state<O: Persist>(
         );
         return Err(Refused::Open(OpenError::Server { server, cause }));
     }
+    let kept: Option<String> = match made.is_empty() {
+        true => None,
+        false => sqlx::query_scalar(NAMESPACE).fetch_optional(&mut *connection).await?,
+    };
+    if let Some(kept) = kept.as_ref().filter(|kept| *kept != options.namespace.as_str()) {
+        return Err(Refused::Open(OpenError::Namespace {
+            server: options.shown().to_owned(),
+            schema: options.in_schema().to_owned(),
+            kept: Namespace::new(kept.as_str()).unwrap_or_default(),
+            wanted: options.namespace.clone(),
+        }));
+    }
     let has = sqlx::query_scalar(HAS_FUNCTION).bind(&function.name).fetch_one(connection).await?;
-    Ok(State { missing: made.len() < known.len(), function: has })
+    Ok(State { missing: made.len() < known.len(), function: has, named: kept.is_some() })
 }
 
 /// Whether all changes of schema that this program knows have been made, and no other.
@@ -193,11 +219,11 @@ async fn make<O: Persist>(
 ) -> Result<(), Refused> {
     // A connection of its own, not one of a pool: what is dropped in the middle is gone with it.
     let mut whole = connection.begin().await?;
-    sqlx::query(LOCK).execute(&mut *whole).await?;
+    sqlx::raw_sql(LOCK).execute(&mut *whole).await?;
     // Another one may have done it meanwhile.
     let state = state::<O>(options, function, &mut whole).await?;
     if state.missing {
-        sqlx::raw_sql(CREATE_SCHEMA).execute(&mut *whole).await?;
+        create_schema(options, &mut whole).await?;
         let mut migrator = Migrator::with_migrations(versions::<O>());
         migrator.set_locking(false);
         whole.ensure_migrations_table(RECORD).await.map_err(migration)?;
@@ -206,7 +232,26 @@ async fn make<O: Persist>(
     if !state.function {
         sqlx::raw_sql(AssertSqlSafe(function.text.clone())).execute(&mut *whole).await?;
     }
+    if !state.named {
+        sqlx::query(ADOPT).bind(options.namespace.as_str()).execute(&mut *whole).await?;
+    }
     whole.commit().await?;
+    Ok(())
+}
+
+async fn create_schema(options: &PostgresOptions, connection: &mut PgConnection) -> Result<(), Refused> {
+    let (create, may, single, all): (Option<String>, bool, String, String) =
+        sqlx::query_as(SCHEMA).fetch_one(&mut *connection).await?;
+    let Some(create) = create else { return Ok(()) };
+    if !may {
+        let cause = format!(
+            "its schema {} is missing, and this role may not create it. Run as the owner of the database: {single}; or, for any \
+             number of namespaces: {all}",
+            options.in_schema()
+        );
+        return Err(Refused::Open(OpenError::Server { server: options.shown().to_owned(), cause }));
+    }
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(connection).await?;
     Ok(())
 }
 

@@ -2,28 +2,42 @@
 //!
 //! A batch is one call of a function, which is made from constants when the database is opened and named by their hash, so that
 //! several versions of a program work side by side. It writes the ledger in the order of ids, takes locks on the
-//! [keys](crate::operation::Keys) of what is new, and runs the operations' statements over that.
+//! [keys](crate::operation::Keys) of what is new, and runs the operations' statements over that. A batch with operations that are
+//! applied by functions is a transaction: that call first, then those functions.
 
+mod apply;
 mod audit;
 mod batch;
 mod fault;
+mod fold;
+mod folder;
 mod function;
 mod letters;
 mod link;
 mod migrate;
 mod options;
 mod reader;
+mod readers;
+mod schema;
+mod schemas;
+mod servers;
 mod sweep;
 mod verify;
+mod versions;
 mod writer;
+
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use self::link::Purpose;
 use crate::error::Cause;
 use crate::operation::Persist;
 use crate::sql::{OpenError, Parts, SqlService};
+use crate::store::fold::Folds;
 
 pub use options::PostgresOptions;
+pub use schemas::PostgresSchemas;
 pub use verify::verify;
 
 impl<O: Persist> SqlService<O> {
@@ -34,8 +48,9 @@ impl<O: Persist> SqlService<O> {
     /// When the server cannot be reached or refuses the role; when something is missing that the role may not create; when the
     /// database is newer than this program; when a statement of an operation cannot be prepared, or may not be what it is.
     pub async fn open_postgres(options: &PostgresOptions) -> Result<Self, OpenError> {
-        options.check()?;
-        let mut connection = link::connect(options).await.map_err(|fault| options.failed(fault))?;
+        let options = &options.of::<O>()?;
+        let connected = link::connect(options, Purpose::Writing).await;
+        let mut connection = connected.map_err(|fault| options.failed(fault))?.connection;
         let function = function::Function::of::<O>();
         let opened = migrate::open::<O>(options, &function, &mut connection).await?;
         let (trouble, troubles) = watch::channel(None);
@@ -43,21 +58,25 @@ impl<O: Persist> SqlService<O> {
         let writer = writer::PostgresWriter::new::<O>(options, connection, &function, trouble);
         let parts = Parts {
             database: opened.database,
-            shown: options.shown().to_owned(),
+            shown: format!("{}, schema {}", options.shown(), options.in_schema()),
             queue: options.queue,
             retention: options.retention.clone(),
+            folding: options.folding,
             future_tolerance: options.future_tolerance,
             past_tolerance: options.past_tolerance,
             answer_bytes: options.answer_bytes,
             trust_clock: options.trust_clock,
         };
-        Ok(Self::begin(parts, std::sync::Arc::new(reader), std::sync::Arc::default(), writer).await)
+        let folder = folder::PostgresFolder::new(options, &function);
+        let folds = Folds::new(&fold::of_kinds::<O>(), Arc::new(folder));
+        Ok(Self::begin(parts, Arc::new(reader), Arc::default(), writer, Some(folds)).await)
     }
 }
 
 /// A connection for what is done beside the store.
 pub(crate) async fn connect(options: &PostgresOptions) -> Result<sqlx::postgres::PgConnection, Cause> {
-    link::connect(options).await.map_err(|fault| fault.cause())
+    let connected = link::connect(options, Purpose::Reading).await;
+    connected.map(|connected| connected.connection).map_err(|fault| fault.cause())
 }
 
 /// What an error of such a connection means.

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
-
 use super::fault::Fault;
+use super::schema;
+use super::servers::Servers;
+use crate::namespace::Namespace;
+use crate::operation::Persist;
 use crate::request::Head;
 use crate::setters::setters;
 use crate::sql::{OpenError, Retention};
@@ -16,8 +17,10 @@ use crate::sql::{OpenError, Retention};
 /// How to open a database on PostgreSQL, 15 or later: a builder.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    connect: PgConnectOptions,
-    schema: String,
+    servers: Servers,
+    /// Another one than that of the namespace.
+    schema: Option<String>,
+    pub(crate) namespace: Namespace,
     shown: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) statement_timeout: Duration,
@@ -27,6 +30,7 @@ pub struct PostgresOptions {
     pub(crate) readers: u32,
     pub(crate) create: bool,
     pub(crate) retention: Option<Retention>,
+    pub(crate) folding: Option<Duration>,
     pub(crate) future_tolerance: Duration,
     pub(crate) past_tolerance: Duration,
     pub(crate) answer_bytes: usize,
@@ -44,7 +48,9 @@ impl fmt::Debug for PostgresOptions {
 
 impl PostgresOptions {
     /// The usual options for an address: `postgres://USER@HOST:PORT/DATABASE`, with `?sslmode=verify-full&sslrootcert=FILE`
-    /// for TLS, and `?schema=NAME` for another schema than `rosey`. A password that it does not hold is looked for in the file that `PGPASSFILE` names, or in `~/.pgpass`.
+    /// for TLS, and `?schema=NAME` for another [schema](Self::schema) than the usual one. Several hosts, separated by commas, are
+    /// a cluster: they are tried in their order, and those that only read are passed over. A password that it does not hold is
+    /// looked for in the file that `PGPASSFILE` names, or in `~/.pgpass`.
     ///
     /// # Errors
     /// When the address is not PostgreSQL's.
@@ -54,11 +60,10 @@ impl PostgresOptions {
         }
         let (url, schema) = without_schema(url);
         let url = url.as_str();
-        let connect: PgConnectOptions =
-            url.parse().map_err(|e: sqlx::Error| OpenError::Address(shown(url), e.to_string()))?;
         let options = Self {
-            connect: connect.application_name("eitherway").disable_statement_logging(),
-            schema: schema.unwrap_or_else(|| "rosey".to_owned()),
+            servers: Servers::parse(url, |why| OpenError::Address(shown(url), why))?,
+            schema,
+            namespace: Namespace::none(),
             shown: shown(url),
             connect_timeout: Duration::from_secs(3),
             statement_timeout: Duration::from_secs(10),
@@ -68,6 +73,7 @@ impl PostgresOptions {
             readers: 2,
             create: true,
             retention: Some(Retention::default()),
+            folding: Some(Duration::from_millis(100)),
             future_tolerance: Head::AHEAD,
             past_tolerance: Head::BEHIND,
             answer_bytes: crate::answer::MOST,
@@ -77,7 +83,10 @@ impl PostgresOptions {
     }
 
     setters! {
-        /// How long connecting may take. After that nothing was sent: class `NotSent`. Default: 3 s.
+        /// The namespace whose database it is, which has a [schema](Self::schema) of its own. One that was made for another
+        /// namespace is refused. Default: none.
+        namespace: Namespace,
+        /// How long connecting to one server may take. After that nothing was sent: class `NotSent`. Default: 3 s.
         connect_timeout: Duration,
         /// How long the server may take to answer. After that it is not known whether it has done what it was to do: class
         /// `Unknown`. The server itself gives up a little sooner. Default: 10 s.
@@ -92,6 +101,9 @@ impl PostgresOptions {
         readers: u32,
         /// Whether schema, tables and function are created where they are missing. Default: yes.
         create: bool,
+        /// How long what operations append waits until it is folded, while much is appended; up to 20 times as long else.
+        /// `None`: it is not folded here. Default: 100 ms.
+        folding: Option<Duration>,
         /// How long what is kept, if what is old is to be removed. Default: those of the operations.
         retention: Option<Retention>,
         /// How far in the future something may claim to have happened; what claims more is refused. Default: [`Head::AHEAD`].
@@ -104,11 +116,12 @@ impl PostgresOptions {
         trust_clock: bool,
     }
 
-    /// In this schema; `rosey` if nothing is said. Two namespaces of one database need a schema each:
-    /// with the same one they share tables.
+    /// In this schema. If nothing is said, it is [that of the operations](Persist::schema) and, in a namespace, its name:
+    /// `todo`, and `todo_lounge` in the namespace `lounge`. A name that a schema cannot have is written otherwise, with a hash at its
+    /// end, so that no two namespaces have one schema.
     #[must_use]
     pub fn schema(mut self, name: impl Into<String>) -> Self {
-        self.schema = name.into();
+        self.schema = Some(name.into());
         self
     }
 
@@ -119,7 +132,7 @@ impl PostgresOptions {
     pub fn password_file(mut self, path: &Path) -> Result<Self, OpenError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| OpenError::File { path: path.to_owned(), error })?;
-        self.connect = self.connect.password(text.trim_end_matches(['\r', '\n']));
+        self.servers = self.servers.password(text.trim_end_matches(['\r', '\n']));
         Ok(self)
     }
 
@@ -135,23 +148,50 @@ impl PostgresOptions {
         is_address(url)
     }
 
-    pub(super) const fn connecting(&self) -> &PgConnectOptions {
-        &self.connect
+    pub(super) const fn servers(&self) -> &Servers {
+        &self.servers
     }
 
+    /// The same for these operations: in the schema that they have in its namespace, if none is named.
+    ///
+    /// # Errors
+    /// When the name of the schema will not do.
+    pub(crate) fn of<O: Persist>(&self) -> Result<Self, OpenError> {
+        let (set, mut options) = (O::schema(), self.clone());
+        if set.len() > schema::LONGEST_OF_SET {
+            let why = format!("the schema {set:?} of the operations is too long");
+            return Err(OpenError::Address(self.shown.clone(), why));
+        }
+        options.schema.get_or_insert_with(|| schema::name(&set, &self.namespace));
+        options.check().map(|()| options)
+    }
+
+    /// The same, with the usual schema.
+    pub(super) fn without_schema(self) -> Self {
+        Self { schema: None, ..self }
+    }
+
+    /// The schema; empty before it is known of which operations.
     pub(super) fn in_schema(&self) -> &str {
-        &self.schema
+        self.schema.as_deref().unwrap_or_default()
     }
 
-    /// Whether the name of the schema will do.
-    pub(super) fn check(&self) -> Result<(), OpenError> {
-        let mut letters = self.schema.bytes();
+    /// Whether a schema is named.
+    #[must_use]
+    pub const fn names_schema(&self) -> bool {
+        self.schema.is_some()
+    }
+
+    /// Whether the name of the schema will do, if there is one.
+    fn check(&self) -> Result<(), OpenError> {
+        let Some(schema) = &self.schema else { return Ok(()) };
+        let mut letters = schema.bytes();
         let first = letters.next().is_some_and(|c| c.is_ascii_lowercase() || c == b'_');
         let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
-        if first && letters.all(plain) && self.schema.len() <= 63 && !self.schema.starts_with("pg_") {
+        if first && letters.all(plain) && schema.len() <= schema::LONGEST && !schema.starts_with("pg_") {
             return Ok(());
         }
-        let why = format!("the schema {:?}: a name has a-z, 0-9 and _, at most 63 of them", self.schema);
+        let why = format!("the schema {schema:?}: a name has a-z, 0-9 and _, at most 63 of them");
         Err(OpenError::Address(self.shown.clone(), why))
     }
 

@@ -1,11 +1,10 @@
-//! Reading from PostgreSQL, beside the writer: a small pool, whose connections are opened when they are needed. A transaction
-//! is never begun on one: what is dropped in the middle would leave it open for whoever comes next.
+//! Reading from PostgreSQL, beside the writer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row, TypeInfo, ValueRef};
 use tokio::sync::watch;
 use tokio::time;
@@ -13,14 +12,14 @@ use tokio::time;
 use super::fault::Fault;
 use super::letters::text;
 use super::options::PostgresOptions;
-use super::{function, link, sweep};
+use super::readers::Readers;
+use super::{function, sweep};
 use crate::error::{Cause, Code};
 use crate::operation::{Persist, RetentionRule};
+use crate::store::Concerns;
 use crate::store::reader::{Bind, Question, Read, Reader, Texts};
 use crate::store::text::Statement;
 
-/// How long a connection that nobody uses stays open.
-const IDLE: Duration = Duration::from_secs(60);
 /// For what may read a table from end to end.
 const READING: Duration = Duration::from_secs(60);
 
@@ -53,11 +52,12 @@ static TEXTS: Texts = Texts {
 };
 
 pub(super) struct PostgresReader {
-    pool: PgPool,
+    readers: Arc<Readers>,
     limit: Duration,
     /// How often something is asked, if the connection turns out to be dead.
     tries: u32,
     trouble: watch::Receiver<Option<String>>,
+    concerns: watch::Sender<Concerns>,
     /// The statements of the queries, in the order of the operations.
     questions: Vec<Arc<str>>,
     sweeps: Vec<&'static RetentionRule>,
@@ -84,35 +84,22 @@ impl PostgresReader {
         options: &PostgresOptions,
         trouble: watch::Receiver<Option<String>>,
     ) -> Self {
-        let settle = options.clone();
-        let pool = PgPoolOptions::new()
-            .max_connections(options.readers.max(1))
-            .min_connections(0)
-            .idle_timeout(IDLE)
-            .acquire_timeout(options.connect_timeout)
-            .test_before_acquire(false)
-            // The pool would log each wait for a reader, in a flood of them.
-            .acquire_slow_threshold(Duration::MAX)
-            .after_connect(move |connection, _| {
-                let settle = settle.clone();
-                Box::pin(async move { link::settle(&settle, connection).await })
-            })
-            .connect_lazy_with(options.connecting().clone());
         Self {
-            pool,
+            readers: Arc::new(Readers::new(options)),
             limit: options.statement_timeout,
             tries: options.readers.max(1) + 1,
             trouble,
+            concerns: watch::Sender::default(),
             questions: questions::<O>(),
             sweeps: sweep::sweeps::<O>(),
         }
     }
 }
 
-/// Reads through a connection of the pool. One that does not answer is given up, and what was lost with one is asked again:
-/// the others may be as dead as it was.
-async fn read(
-    pool: &PgPool,
+/// Reads through one of the connections. One that does not answer is given up, and what was lost with one is asked again: the
+/// others may be as dead as it was.
+pub(super) async fn read(
+    readers: &Readers,
     tries: u32,
     limit: Duration,
     sql: Arc<str>,
@@ -121,29 +108,27 @@ async fn read(
     let mut left = tries;
     loop {
         left -= 1;
-        let mut reader = match pool.acquire().await {
-            Ok(reader) => reader,
-            Err(sqlx::Error::PoolTimedOut) => return Err(Fault::NoConnection),
-            Err(e) => return Err(Fault::NotConnected(e)),
-        };
+        let mut reader = readers.take().await?;
         let query =
             binds.iter().fold(sqlx::query(AssertSqlSafe(Arc::clone(&sql))), |query, bind| match bind {
                 Bind::Text(value) => query.bind(text(value)),
                 Bind::Number(number) => query.bind(*number),
                 Bind::Bytes(bytes) => query.bind(bytes.as_slice()),
             });
-        let rows = match time::timeout(limit, query.fetch_all(&mut *reader)).await {
+        let rows = match time::timeout(limit, query.fetch_all(reader.connection())).await {
             Ok(rows) => rows.map_err(Fault::Server),
             Err(_) => Err(Fault::Silent),
         };
         match rows {
             Err(fault) if fault.spoils() => {
-                drop(reader.detach());
                 if left == 0 || matches!(fault, Fault::Silent) {
                     return Err(fault);
                 }
             }
-            rows => return rows,
+            rows => {
+                reader.give_back();
+                return rows;
+            }
         }
     }
 }
@@ -180,15 +165,22 @@ impl Reader for PostgresReader {
         self.sweeps.clone()
     }
 
+    fn may_sweep(&self, every: Duration) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+        let half = i64::try_from(every.as_millis() / 2).unwrap_or(i64::MAX);
+        Box::pin(async move {
+            Ok(!self.look_up(sweep::TURN.to_owned(), vec![Bind::Number(half)]).await?.is_empty())
+        })
+    }
+
     fn ask(&self, question: Question) -> Result<Read, Cause> {
-        let (pool, tries, limit) = (self.pool.clone(), self.tries, self.limit);
+        let (readers, tries, limit) = (Arc::clone(&self.readers), self.tries, self.limit);
         let sql = Arc::clone(&self.questions[question.index]);
         Ok(Box::pin(async move {
             let Question { payload, id, occurred_at, now, most, .. } = question;
             let most = i64::try_from(most).unwrap_or(i64::MAX);
             let (most, at) = (Bind::Number(most), Bind::Number(occurred_at));
             let binds = vec![Bind::Text(payload), Bind::Number(now), most, Bind::Text(id), at];
-            let rows = read(&pool, tries, limit, sql, binds).await.map_err(|fault| unread(&fault))?;
+            let rows = read(&readers, tries, limit, sql, binds).await.map_err(|fault| unread(&fault))?;
             let Some(row) = rows.first() else { return Ok((None, 0)) };
             let of_the_form = |e: sqlx::Error| Cause::new(Code::DATABASE, e.to_string());
             let omitted =
@@ -199,7 +191,7 @@ impl Reader for PostgresReader {
 
     fn look_up(&self, sql: String, binds: Vec<Bind>) -> BoxFuture<'_, Result<Vec<String>, sqlx::Error>> {
         Box::pin(async move {
-            let rows = read(&self.pool, self.tries, READING, sql.into(), binds).await;
+            let rows = read(&self.readers, self.tries, READING, sql.into(), binds).await;
             let rows = rows.map_err(|fault| match fault {
                 Fault::Server(error) | Fault::NotConnected(error) => error,
                 _ => sqlx::Error::WorkerCrashed,
@@ -219,23 +211,22 @@ impl Reader for PostgresReader {
     }
 
     fn is_closed(&self) -> bool {
-        self.pool.is_closed()
+        self.readers.is_closed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.pool.close())
+        Box::pin(self.readers.close())
     }
 
     fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.trouble.clone()
     }
-}
 
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn no_transaction_is_begun_on_a_connection_of_the_pool() {
-        let (code, _) = include_str!("reader.rs").split_once("#[cfg(test)]").expect("this test");
-        assert!(!code.contains("begin(") && !code.contains("BEGIN"), "dropped in flight, it would stay open");
+    fn concerns(&self) -> watch::Receiver<Concerns> {
+        self.concerns.subscribe()
+    }
+
+    fn concern(&self, change: &mut dyn FnMut(&mut Concerns) -> bool) {
+        self.concerns.send_if_modified(change);
     }
 }

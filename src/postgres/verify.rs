@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 use tokio::time::{self, Duration};
 
 use super::fault::Fault;
+use super::link::Purpose;
 use super::options::PostgresOptions;
 use super::{link, migrate};
 use crate::operation::{Invariant, Persist};
@@ -26,8 +27,9 @@ pub async fn verify<O: Persist>(
     options: &PostgresOptions,
     mut progress: impl FnMut(&'static str) + Send,
 ) -> Result<Verdict, OpenError> {
-    options.check()?;
-    let mut connection = link::connect(options).await.map_err(|fault| options.failed(fault))?;
+    let options = &options.of::<O>()?;
+    let connected = link::connect(options, Purpose::Reading).await;
+    let mut connection = connected.map_err(|fault| options.failed(fault))?.connection;
     let begun = time::timeout(options.statement_timeout, async {
         migrate::is_current::<O>(options, &mut connection).await?;
         let begun = sqlx::raw_sql(BEGIN).execute(&mut connection).await;

@@ -1,18 +1,21 @@
-//! What the writer does on PostgreSQL: one connection of its own, and one call of the function for a batch.
+//! What the writer does on PostgreSQL: one connection of its own, and one call of the function for a batch, in a transaction if
+//! there are functions to be called behind it.
 
 use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 use tokio::sync::watch;
 use tokio::time;
 
+use super::apply::Calls;
+use super::batch::Told;
 use super::fault::Fault;
 use super::function::{ALL, Function};
 use super::letters::{self, DEAD_LETTER_INSERT};
 use super::link::Link;
 use super::options::PostgresOptions;
-use super::{batch, sweep};
+use super::{batch, fold, sweep, versions};
 use crate::error::Cause;
 use crate::operation::{Persist, Spec};
 use crate::sql::trim::Trim;
@@ -28,6 +31,10 @@ const PAUSE: Duration = Duration::from_millis(30);
 pub(super) struct PostgresWriter {
     link: Link,
     call: String,
+    calls: Calls,
+    function: Function,
+    /// When it is looked for functions that nobody uses.
+    versions: Instant,
     specs: &'static [Spec],
     silences: Vec<&'static str>,
     /// For how long what is unknown is repeated.
@@ -45,6 +52,9 @@ impl PostgresWriter {
         Self {
             link: Link::new(options.clone(), connection, trouble),
             call: function.call(),
+            calls: Calls::of::<O>(options.statement_timeout),
+            function: function.clone(),
+            versions: Instant::now(),
             specs: O::SPECS,
             silences: batch::silences::<O>(),
             limit: options.repeat_timeout,
@@ -60,12 +70,37 @@ impl PostgresWriter {
         self.link.keep(connection, trimmed).map(drop)
     }
 
-    /// One call of the function.
-    async fn call(&mut self, json: &str, answer_bytes: i64) -> Result<Vec<PgRow>, Fault> {
+    /// Keeps this version's function, and drops those of versions that are gone.
+    async fn look_at_versions(&mut self) -> Result<(), Fault> {
+        let mut connection = self.link.take().await?;
+        let looked = self.link.within(versions::look(&mut connection, &self.function.name)).await;
+        self.link.keep(connection, looked)
+    }
+
+    /// Makes the function again.
+    async fn make(&mut self) -> Result<(), Fault> {
+        let mut connection = self.link.take().await?;
+        let text = sqlx::raw_sql(AssertSqlSafe(self.function.text.as_str()));
+        let made = self.link.within(text.execute(&mut connection)).await;
+        self.link.keep(connection, made).map(drop)
+    }
+
+    /// One call of the function, and what follows it.
+    async fn call(&mut self, json: &str, answer_bytes: i64, writes: &[Write]) -> Result<Told, Fault> {
         let mut connection = self.link.take().await?;
         let call = sqlx::query(AssertSqlSafe(self.call.as_str())).bind(json).bind(answer_bytes);
-        let rows = self.link.within(call.fetch_all(&mut connection)).await;
-        self.link.keep(connection, rows)
+        if !self.calls.are_in(writes) {
+            let rows = self.link.within(call.fetch_all(&mut connection)).await;
+            return Ok(batch::told(&self.link.keep(connection, rows)?, writes)?);
+        }
+        let told = self.calls.transaction(&self.link, &mut connection, call, writes).await;
+        let undo = sqlx::raw_sql("ROLLBACK");
+        if told.as_ref().is_err_and(|fault| !fault.spoils())
+            && self.link.within(undo.execute(&mut connection)).await.is_err()
+        {
+            return told;
+        }
+        self.link.keep(connection, told)
     }
 }
 
@@ -99,11 +134,13 @@ impl Tries {
     }
 }
 
-/// Removes in one transaction, while no other one with keys runs.
+/// Removes in one transaction, while no other one with keys runs and nobody folds.
 async fn remove(connection: &mut PgConnection, removal: &Removal) -> Result<u64, sqlx::Error> {
     sqlx::query("BEGIN").execute(&mut *connection).await?;
-    let lock = format!("SELECT pg_advisory_xact_lock({ALL})");
-    sqlx::query(AssertSqlSafe(lock)).execute(&mut *connection).await?;
+    for lock in [fold::LOCK, ALL] {
+        let lock = format!("SELECT pg_advisory_xact_lock({lock})");
+        sqlx::query(AssertSqlSafe(lock)).execute(&mut *connection).await?;
+    }
     let mut removed = 0;
     for statement in removal.sweep.remove {
         let statement = sqlx::query(AssertSqlSafe(sweep::over_gone(statement)))
@@ -125,6 +162,12 @@ impl Backend for PostgresWriter {
 
     async fn look(&mut self) {
         self.link.look().await;
+        if self.versions <= Instant::now() {
+            self.versions = Instant::now() + versions::EVERY;
+            if let Err(fault) = self.look_at_versions().await {
+                tracing::debug!("functions that nobody uses are not dropped: {}", fault.cause());
+            }
+        }
     }
 
     async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, Fault> {
@@ -133,9 +176,16 @@ impl Backend for PostgresWriter {
         let answer_bytes = writes.iter().map(|write| write.answer_bytes).min().unwrap_or_default();
         let answer_bytes = i64::try_from(answer_bytes).unwrap_or(i64::MAX);
         let mut tries = Tries::new(self.limit);
+        let mut made = false;
         loop {
-            match self.call(&json, answer_bytes).await {
-                Ok(rows) => return Ok(batch::outcomes(&rows, writes, &self.silences)?),
+            match self.call(&json, answer_bytes, writes).await {
+                Ok(told) => return Ok(told.applied(writes, &self.silences)),
+                // Another version has taken it for one that nobody uses, perhaps. Nothing is done.
+                Err(fault) if fault.lacks_function() && !std::mem::replace(&mut made, true) => {
+                    if let Err(fault) = self.make().await {
+                        tracing::debug!("the function is not made again: {}", fault.cause());
+                    }
+                }
                 Err(fault) => tries.again(fault).await?,
             }
         }

@@ -99,7 +99,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
     }
 
     /// The namespace of the service on NATS; if none is named, the one that the options of the path over NATS name. The outbox is
-    /// marked with it, and refused for any other. Store and outbox are files of their own for each.
+    /// marked with it, and refused for any other; on PostgreSQL it has a schema of its own. Files are named for each.
     pub fn namespace(self, namespace: Namespace) -> Self {
         Self { namespace, ..self }
     }
@@ -146,11 +146,14 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
         if self.bus.is_none() && self.store.is_none() {
             return Err(BuildError::NoPath);
         }
+        let of_bus = self.bus.as_ref().map(Opens::namespace).unwrap_or_default();
+        // That two are named is the bus's to say.
+        let namespace = self.namespace.or(&of_bus).unwrap_or_else(|_| self.namespace.clone());
         let direct = match self.store {
-            Some(store) => store.open().await?,
+            Some(store) => store.open(&namespace).await?,
             None => GuardedStore::without(),
         };
-        let (bus, outbox) = match open(self.bus, &self.namespace, self.outbox).await {
+        let (bus, outbox) = match open(self.bus, &self.namespace, self.outbox, &namespace).await {
             Ok(opened) => opened,
             Err(error) => {
                 if let Some(database) = direct.database() {
@@ -171,12 +174,12 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
             built.circuits.as_ref(),
             &direct,
             outbox.as_ref(),
-            self.stack.first_for_queries(),
+            self.stack.queries,
         );
         if let (Some(bus), Some(circuits)) = (&bus, &built.circuits) {
             direct.guard(bus.health());
             let wake = replay.as_ref().map(|replay| replay.wake.clone());
-            circuits.follow(bus.health(), move |kind| {
+            circuits.bind_health(bus.health(), move |kind| {
                 if kind == Kind::Event {
                     wake.iter().for_each(|wake| wake.notify_one());
                 }
@@ -221,11 +224,10 @@ async fn open<O: Operation, B: Opens>(
     bus: Option<B>,
     namespace: &Namespace,
     outbox: Option<OutboxPath<O>>,
+    of_all: &Namespace,
 ) -> Result<(Option<B::Path>, Option<OutboxService<O>>), BuildError> {
-    let of_bus = bus.as_ref().map(Opens::namespace).unwrap_or_default();
     let outbox = match outbox {
-        // That two are named is the bus's to say.
-        Some(outbox) => outbox.open(&namespace.or(&of_bus).unwrap_or_else(|_| namespace.clone())).await?,
+        Some(outbox) => outbox.open(of_all).await?,
         None => None,
     };
     let bus = match bus {

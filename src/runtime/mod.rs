@@ -62,7 +62,7 @@ const LEAST: Duration = Duration::from_secs(1);
 /// |---|---|
 /// | connects to NATS, and probes the service there; or does so over another [`Bus`] | [`NatsService`] |
 /// | keeps the store from being used while the service writes to another database | [`GuardedStore::guard`] |
-/// | closes the circuits, and wakes the replay, as soon as the bus takes requests again | [`Circuits::follow`] |
+/// | closes the circuits, and wakes the replay, as soon as the bus takes requests again | [`Circuits::bind_health`] |
 /// | replays the outbox | [`Replayer`](crate::outbox::Replayer) |
 /// | says which path serves, and why | [`Health`] |
 /// | drains, replays a last time, closes the files | [`shutdown`](Self::shutdown) |

@@ -63,7 +63,7 @@ impl<O: Operation, D: Store<O>> Observer<O, D> {
     pub(super) fn look(&self) -> Health {
         self.told.send_if_modified(|told| {
             let now = self.seen(told);
-            told.follow(now)
+            told.update(now)
         });
         self.told.borrow().clone()
     }

@@ -69,7 +69,11 @@ enum Nats<O> {
 /// to any other one, open or opened later.
 ///
 /// `D` is the store's type.
-pub struct StorePath<O, D = SqlService<O>>(BoxFuture<'static, Result<GuardedStore<O, D>, BuildError>>);
+pub struct StorePath<O, D = SqlService<O>>(Opener<O, D>);
+
+/// Opens a store for a namespace.
+type Opener<O, D> =
+    Box<dyn FnOnce(Namespace) -> BoxFuture<'static, Result<GuardedStore<O, D>, BuildError>> + Send>;
 
 /// The outbox: a file, [`OutboxOptions`], an [`OutboxService`] that is open already, or an `Option` of one.
 pub struct OutboxPath<O>(Outbox<O>);
@@ -100,26 +104,26 @@ impl<O: Persist> From<&str> for StorePath<O> {
 
 impl<O: Persist> From<String> for StorePath<O> {
     fn from(address: String) -> Self {
-        Self(Box::pin(async move {
+        Self::by(|_namespace| async move {
             #[cfg(feature = "postgres")]
             if PostgresOptions::is_address(&address) {
-                return postgres(&PostgresOptions::new(&address)?).await;
+                return postgres(PostgresOptions::new(&address)?, &_namespace).await;
             }
             sqlite(&SqliteOptions::new(&address)?).await
-        }))
+        })
     }
 }
 
 #[cfg(feature = "postgres")]
 impl<O: Persist> From<PostgresOptions> for StorePath<O> {
     fn from(options: PostgresOptions) -> Self {
-        Self(Box::pin(async move { postgres(&options).await }))
+        Self::by(|namespace| async move { postgres(options, &namespace).await })
     }
 }
 
 impl<O: Persist> From<SqliteOptions> for StorePath<O> {
     fn from(options: SqliteOptions) -> Self {
-        Self(Box::pin(async move { sqlite(&options).await }))
+        Self::by(|_| async move { sqlite(&options).await })
     }
 }
 
@@ -131,13 +135,17 @@ impl<O: Persist> From<SqlService<O>> for StorePath<O> {
 
 impl<O: Operation, D: Store<O>> From<GuardedStore<O, D>> for StorePath<O, D> {
     fn from(direct: GuardedStore<O, D>) -> Self {
-        Self(Box::pin(ready(Ok(direct))))
+        Self::by(|_| ready(Ok(direct)))
     }
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres<O: Persist>(options: &PostgresOptions) -> Result<GuardedStore<O>, BuildError> {
-    Ok(GuardedStore::open(SqlService::open_postgres(options).await?))
+async fn postgres<O: Persist>(
+    options: PostgresOptions,
+    namespace: &Namespace,
+) -> Result<GuardedStore<O>, BuildError> {
+    let namespace = namespace.or(&options.namespace)?;
+    Ok(GuardedStore::open(SqlService::open_postgres(&options.namespace(namespace)).await?))
 }
 
 async fn sqlite<O: Persist>(options: &SqliteOptions) -> Result<GuardedStore<O>, BuildError> {
@@ -172,8 +180,16 @@ impl<O: Operation> Opens for NatsPath<O> {
 }
 
 impl<O, D> StorePath<O, D> {
-    pub(super) async fn open(self) -> Result<GuardedStore<O, D>, BuildError> {
-        self.0.await
+    fn by<F>(open: impl FnOnce(Namespace) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<GuardedStore<O, D>, BuildError>> + Send + 'static,
+    {
+        Self(Box::new(|namespace| Box::pin(open(namespace))))
+    }
+
+    /// Opens it. On PostgreSQL, this namespace has a schema of its own.
+    pub(super) async fn open(self, namespace: &Namespace) -> Result<GuardedStore<O, D>, BuildError> {
+        (self.0)(namespace.clone()).await
     }
 }
 

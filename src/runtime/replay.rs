@@ -11,12 +11,12 @@ use crate::client::Stack;
 use crate::operation::Operation;
 use crate::outbox::{OutboxService, Replayed, Replayer};
 
-/// How long the last round may take.
+/// How long the last pass may take.
 const LAST_ROUND: Duration = Duration::from_secs(5);
 
 /// The replay of an outbox. It stops when this is dropped.
 pub(super) struct Replay {
-    /// The time until which a last round may go on, once there is to be one.
+    /// The time until which a last pass may go on, once there is to be one.
     stop: watch::Sender<Option<Instant>>,
     done: watch::Receiver<Option<Replayed>>,
     pub(super) wake: Arc<Notify>,
@@ -36,14 +36,14 @@ impl Replay {
                 && outbox.counts().waiting > 0
             {
                 // Too late is no error: it waits for the next start.
-                let round = async {
+                let pass = async {
                     tokio::select! {
                         _ = replayer.once() => {}
                         // Dropped: nothing waits for its end.
                         _ = stopped.changed() => {}
                     }
                 };
-                let _ = time::timeout_at(deadline, round).await;
+                let _ = time::timeout_at(deadline, pass).await;
             }
             let _ = tell.send(Some(replayer.done()));
         };
@@ -51,7 +51,7 @@ impl Replay {
         Self { stop, done, wake }
     }
 
-    /// Ends the replay with a last round, which is over at the deadline, and in no more than [`LAST_ROUND`]. Returns what was
+    /// Ends the replay with a last pass, which is over at the deadline, and in no more than [`LAST_ROUND`]. Returns what was
     /// replayed since the start. A second call waits for the same end. Cancel safe.
     pub(super) async fn finish(&self, deadline: Instant) -> Replayed {
         self.stop.send_if_modified(|stop| {

@@ -7,14 +7,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::options::Settings;
 use super::peers::Own;
 use super::run::{Run, Tell};
 use super::stream::{Api, ApiError, Consume, Declaration, Declared, Overlap, Plan};
 use super::tasks::Tasks;
 use super::tries::StartupRetries;
 use super::{
-    JetStream, Mode, ServeError, ServiceOptions, Shared, beside, config_monitor, file, listen, micro,
-    payload, peers, permissions, stream, subscription, watch,
+    JetStream, Mode, ServeError, Shared, beside, config_monitor, file, listen, micro, payload, peers,
+    permissions, stream, subscription, watch,
 };
 use crate::hints::option;
 use crate::nats::names::Names;
@@ -70,8 +71,8 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         stream: &Tasks,
         tell: &Tell,
     ) -> Result<(Plan, JoinSet<()>, Option<JoinSet<()>>), ServeError> {
-        let (db, options) = (&self.db, &self.options);
-        let declaration = Declaration::new(&self.lasting.names, db.id(), options);
+        let (db, settings) = (&self.db, &self.settings);
+        let declaration = Declaration::new(&self.lasting.names, db.id(), settings);
         let api = Api::new(stream.link.client.clone());
         // Before any other instance is asked, or asks.
         self.lasting.instance.enrol(db).await;
@@ -97,11 +98,11 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
                     &declaration,
                     db.id(),
                     Some(own),
-                    options,
+                    settings,
                     denied,
                 )
                 .await?;
-                allowed(plan, &declaration, &api, options.jetstream).await?
+                allowed(plan, &declaration, &api, settings.jetstream).await?
             }
         };
         if let Some(why) = forbidden {
@@ -145,7 +146,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         tasks.spawn(beside::run(Arc::clone(&shared), tell.evict.clone()).in_current_span());
         micro::start(&shared, &mut tasks).await?;
         subscription::flush_subscriptions(&shared.client).await?;
-        let wanted = options.jetstream != JetStream::Off;
+        let wanted = settings.jetstream != JetStream::Off;
         permissions::look(&shared, wanted);
         tasks.spawn(permissions::retry(shared, stream.link.clone(), tell.renew.clone()).in_current_span());
         if !first {
@@ -180,19 +181,19 @@ pub(super) async fn plan<D: Instances>(
     declaration: &Declaration,
     database: &str,
     own: Option<Own<'_, D>>,
-    options: &ServiceOptions,
+    settings: &Settings,
     denied: impl Fn() -> bool + Send + Sync,
 ) -> Result<Plan, ServeError> {
     // Side by side: where a namespace is listened to already, each takes its time.
     let (found, running) =
         tokio::join!(peers::other_kinds(names, client), peers::ours(names, client, database, own));
     match found {
-        Err(neighbour @ ServeError::Neighbour { .. }) if options.takeover => {
+        Err(neighbour @ ServeError::Neighbour { .. }) if settings.takeover => {
             tracing::warn!("taking over: {neighbour}");
         }
         found => found?,
     }
-    declaration.plan(names, client, api, options.jetstream, running?, denied).await
+    declaration.plan(names, client, api, settings.jetstream, running?, denied).await
 }
 
 /// Declares the stream, if there is to be one. Where a limit forbids it, events come without, and why is a notice.

@@ -5,9 +5,8 @@
 //! known, unless it introduces itself on `$SRV.INFO`. One that answers events alone is not asked, because an event changes
 //! something: clients that it answers say so.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message, Subject, Subscriber};
@@ -18,10 +17,10 @@ use tokio::time::{self, Instant};
 
 use super::instance::Who;
 use super::introductions::{Info, Siblings};
+use super::neighbours::{Neighbours, note};
 use super::peers::who_subject;
 use super::received::UpTo;
 use super::{ServeError, Shared, server_time};
-use crate::hints::option;
 use crate::nats::tokens::Tokens;
 use crate::nats::{stored, wire};
 use crate::operation::{Kind, Operation};
@@ -39,8 +38,6 @@ const STORED: Duration = Duration::from_secs(60);
 const TIME_EVERY: u64 = 5;
 /// This many services on `$SRV.INFO` are asked as often as all others; twice as many half as often.
 const CROWD: usize = 4;
-/// The most services that are named.
-const NAMED: usize = 16;
 
 /// The questions that are asked: each has a reply subject of its own, which no peer can guess before it is answered.
 #[derive(Clone, Copy, Debug)]
@@ -55,17 +52,12 @@ enum Asked {
     Query(usize),
 }
 
-/// What the keys of these notices begin with.
-const PREFIX: &str = "neighbour.";
 /// The key of the notice that the clock is doubtful.
 const CLOCK: &str = "clock";
 
 /// No answer is larger, and no more of them are kept until the next look.
 const LARGEST: usize = 64 << 10;
 const HEARD: usize = 512;
-
-/// Something that answers and is not ours: on which subject, or under which name.
-type Found = BTreeMap<String, Instant>;
 
 struct Beside<O, D> {
     shared: Arc<Shared<O, D>>,
@@ -78,15 +70,11 @@ struct Beside<O, D> {
     queries: Vec<(Subject, &'static str)>,
     /// When a stream acknowledged a question on a subject.
     stored: BTreeMap<Subject, Instant>,
-    kinds: Found,
-    databases: Found,
-    named: Found,
-    copies: BTreeMap<String, (String, Instant)>,
+    found: Neighbours,
     /// Instances that were strange in the last look.
     strange: HashSet<String>,
     /// What was answered and is not looked at yet.
     early: Vec<Message>,
-    accepted: BTreeSet<String>,
     /// How many services answered on `$SRV.INFO` when they were last asked.
     crowd: usize,
     /// What the instances were asked last to have received.
@@ -112,13 +100,9 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
         open: HashMap::new(),
         queries: queries.map(|(_, spec, subject)| (subject.clone(), spec.example)).collect(),
         stored: BTreeMap::new(),
-        kinds: Found::new(),
-        databases: Found::new(),
-        named: Found::new(),
-        copies: BTreeMap::new(),
+        found: Neighbours::default(),
         strange: HashSet::new(),
         early: Vec::new(),
-        accepted: BTreeSet::new(),
         crowd: 0,
         asked: None,
         shared: Arc::clone(&shared),
@@ -136,14 +120,14 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
         }
         round = round.wrapping_add(1);
         // The store has logged it.
-        shared.notices.follow(CLOCK, shared.db.doubt());
+        shared.notices.set(CLOCK, shared.db.doubt());
         if beside.hear().await {
             return;
         }
         if let Some(error) = beside.read().await {
             let _ = evict.try_send(error);
         }
-        beside.tell();
+        beside.found.tell(&shared);
     }
 }
 
@@ -242,7 +226,7 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
                     crowd += 1;
                     if let Some(name) = Info::read(&answer).and_then(|info| info.foreign(&self.shared.names))
                     {
-                        note(&mut self.named, name, now);
+                        note(&mut self.found.named, name, now);
                     }
                 }
                 Asked::Time => {
@@ -276,16 +260,12 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
         let found = self.shared.siblings.as_ref().map(|siblings| Arc::clone(&siblings.found.borrow()));
         for info in found.iter().flat_map(|found| found.iter()) {
             if let Some(name) = info.foreign(&self.shared.names) {
-                note(&mut self.named, name, now);
+                note(&mut self.found.named, name, now);
             }
         }
         let counts = |times: u64| COUNTS.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX));
         let (seldom, counts) = (counts(self.siblings()), counts(self.crowded()));
-        for found in [&mut self.kinds, &mut self.databases] {
-            found.retain(|_, at| at.elapsed() < seldom);
-        }
-        self.named.retain(|_, at| at.elapsed() < counts);
-        self.copies.retain(|_, (_, at)| at.elapsed() < COUNTS);
+        self.found.forget(seldom, counts, COUNTS);
         self.received(&others);
         self.compare(others, now).await
     }
@@ -319,12 +299,12 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
             Some(database) if wire::is_ours(answer) => {
                 let ours = database == self.shared.db.id();
                 if !ours {
-                    note(&mut self.databases, database.chars().take(64).collect(), now);
+                    note(&mut self.found.databases, database.chars().take(64).collect(), now);
                 }
                 ours
             }
             _ => {
-                note(&mut self.kinds, subject.to_owned(), now);
+                note(&mut self.found.kinds, subject.to_owned(), now);
                 false
             }
         }
@@ -356,75 +336,13 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
             if self.strange.contains(&other.instance) {
                 if shared.instance.must_stop(&other) {
                     stop = Some(shared.instance.is_a_copy(&other, shared.total().done));
-                } else if self.copies.len() < NAMED {
-                    self.copies.insert(other.instance.clone(), (shared.instance.of_a_copy(&other), now));
+                } else {
+                    self.found.note_copy(&other.instance, || shared.instance.of_a_copy(&other), now);
                 }
             }
             strange.insert(other.instance);
         }
         self.strange = strange;
         stop
-    }
-
-    /// Names what there is, and tells our clients to leave these subjects for as long.
-    fn tell(&mut self) {
-        let listed = |found: &Found| found.keys().cloned().collect::<Vec<_>>().join(", ");
-        let until = format!(
-            "Until it is gone our clients leave NATS and use the database itself. Stop it, or start this service with {} if \
-             both are meant to run",
-            option("takeover")
-        );
-        let mut foreign = BTreeMap::new();
-        if !self.kinds.is_empty() {
-            let subjects = listed(&self.kinds);
-            let sentence = format!(
-                "another kind of service answers on {subjects}, as the Python bot's database service does: what it is sent \
-                 it may write to a database of its own. {until}"
-            );
-            foreign.insert(format!("{PREFIX}kind"), sentence);
-        }
-        if !self.named.is_empty() {
-            let names = listed(&self.named);
-            let sentence = format!(
-                "another kind of service has endpoints on our subjects ($SRV.INFO): {names}. {until}"
-            );
-            foreign.insert(format!("{PREFIX}micro"), sentence);
-        }
-        let mut notices = if self.shared.takeover { self.accept(foreign) } else { foreign };
-        if !self.databases.is_empty() {
-            let (others, own) = (listed(&self.databases), self.shared.db.id());
-            let sentence = format!(
-                "a database service on another database ({others}) answers here as well; this one is {own}. Until it is \
-                 gone our clients use the database itself. Start both on the same file, or stop one"
-            );
-            notices.insert(format!("{PREFIX}database"), sentence);
-        }
-        for (instance, (sentence, _)) in &self.copies {
-            notices.insert(format!("{PREFIX}copy.{instance}"), sentence.clone());
-        }
-        self.shared.foreign.store(!notices.is_empty(), Ordering::Relaxed);
-        // On the word of a client no other client leaves.
-        if !self.shared.takeover
-            && let Some(sentence) = self.shared.troubles.sighted.sentence()
-        {
-            notices.insert(format!("{PREFIX}sighted"), sentence);
-        }
-        self.shared.notices.replace(PREFIX, notices);
-    }
-
-    /// The operator has said that it may be there: it is said once.
-    fn accept(&mut self, foreign: BTreeMap<String, String>) -> BTreeMap<String, String> {
-        for (key, sentence) in foreign {
-            if self.accepted.insert(key) {
-                tracing::warn!("taking over, as {} says: {sentence}", option("takeover"));
-            }
-        }
-        BTreeMap::new()
-    }
-}
-
-fn note(found: &mut Found, key: String, now: Instant) {
-    if found.len() < NAMED || found.contains_key(&key) {
-        found.insert(key, now);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::begin::plan;
 use super::connection::Carries;
 use super::link::Link;
+use super::options::Settings;
 use super::replies::Replies;
 use super::stream::{Api, Declaration, Plan};
 use super::tries::StartupRetries;
@@ -54,12 +55,13 @@ pub async fn check_for<O: Operation>(
     database: &str,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let names = Names::new::<O>(&options.namespace.or(&nats.namespace)?)?;
-    Replies::new::<O>(&names, &options.reply_prefixes)?;
+    let settings = &options.settings;
+    let names = Names::new::<O>(&settings.namespace.or(&nats.namespace)?)?;
+    Replies::new::<O>(&names, &settings.reply_prefixes)?;
     let troubles = Arc::new(LogThrottle::new(O::NAMES));
     let asked = async {
         loop {
-            if let Some(planned) = ask(&names, &nats, options, database, &troubles).await {
+            if let Some(planned) = ask(&names, &nats, settings, database, &troubles).await {
                 return planned;
             }
         }
@@ -74,7 +76,7 @@ pub async fn check_for<O: Operation>(
 async fn ask(
     names: &Names,
     nats: &NatsOptions,
-    options: &ServiceOptions,
+    settings: &Settings,
     database: &str,
     troubles: &Arc<LogThrottle>,
 ) -> Option<Result<Plan, ServeError>> {
@@ -83,14 +85,14 @@ async fn ask(
         Ok(link) => link,
         Err(e) => return Some(Err(e.into())),
     };
-    let (declaration, api) = (Declaration::new(names, database, options), Api::new(link.client.clone()));
+    let (declaration, api) = (Declaration::new(names, database, settings), Api::new(link.client.clone()));
     let links = [&link];
     let mut tries = StartupRetries::new(&links, troubles);
     loop {
         tries.begin().await;
         let denied = || link.now().stream_denied;
         match tries
-            .end(plan::<()>(names, &link.client, &api, &declaration, database, None, options, denied))
+            .end(plan::<()>(names, &link.client, &api, &declaration, database, None, settings, denied))
             .await
         {
             None if troubles.denials.inboxes() && link.now().up => return None,

@@ -1,6 +1,6 @@
 //! The state of a connection, as its events tell, and what has been said of the server.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::nats::failure;
 
@@ -57,7 +57,7 @@ impl Said {
     }
 
     pub(super) fn sayings(&self) -> MutexGuard<'_, Sayings> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// A connection is up. Returns whether it is the first one of all, and whether it is the last one of those that were lost.

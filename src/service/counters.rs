@@ -1,9 +1,9 @@
 //! What a service has done, counted by operation: the NATS client counts only what has a reply subject.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::error::Cause;
@@ -69,7 +69,7 @@ impl Counters {
         count(&self.asked);
     }
 
-    /// How often anybody has wanted anything: the same for as long as nobody does.
+    /// The number of requests so far, of any kind: it changes only when a request comes.
     pub(super) fn wanted(&self) -> u64 {
         let taken = self.operations.iter().map(|operation| operation.taken.load(Ordering::Relaxed));
         taken.sum::<u64>() + self.asked.load(Ordering::Relaxed)
@@ -126,12 +126,12 @@ impl Operation {
     /// One has failed, for good or for now.
     pub(super) fn note(&self, cause: &Cause) {
         let said = format!("{}:{cause}", cause.code().status);
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = said;
+        *self.last_error.lock() = said;
     }
 
     /// What the last one failed of: status and sentence, as micro services write it; empty if none has.
     pub(super) fn last_error(&self) -> String {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last_error.lock().clone()
     }
 
     /// The sum of these times.

@@ -2,9 +2,9 @@
 //! go on, and serve less than it says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::connection::Carries;
@@ -63,7 +63,7 @@ impl Denials {
     /// Reads a complaint of the server. Returns whether it is to be logged as it is: a denial becomes a notice.
     pub(super) fn note(&self, over: Carries, complaint: &str) -> bool {
         let Some(denial) = Denial::read(over, complaint) else { return true };
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         if let Some(known) = all.get_mut(&denial) {
             *known = Known::default();
             return false;
@@ -87,7 +87,7 @@ impl Denials {
     /// The connection is new: that we may not publish somewhere, or have an inbox, it says again at once. Not everything else
     /// is subscribed to again by this alone.
     pub(super) fn connected(&self, over: Carries) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         all.retain(|denial, _| denial.over != over || !denial.is_inbox());
         for (denial, known) in all.iter_mut().filter(|(denial, _)| denial.over == over) {
             known.asked = (denial.does == Does::Publish).then(Instant::now);
@@ -96,7 +96,7 @@ impl Denials {
 
     /// All is listened to over this connection: what was lifted is over.
     pub(super) fn listening(&self, over: Carries) {
-        self.lock().retain(|denial, known| denial.over != over || !known.lifted);
+        self.0.lock().retain(|denial, known| denial.over != over || !known.lifted);
     }
 
     /// Whether publishing to a subject was denied.
@@ -106,7 +106,7 @@ impl Denials {
 
     /// Whether nothing can be heard of what is answered to us.
     pub(super) fn inboxes(&self) -> bool {
-        self.lock().keys().any(Denial::is_inbox)
+        self.0.lock().keys().any(Denial::is_inbox)
     }
 
     /// What was denied, in short; empty if nothing was.
@@ -119,7 +119,7 @@ impl Denials {
     /// Lifts what was asked for and is not complained of. Returns whether a subscription is among it.
     pub(super) fn lift(&self, over: Carries) -> bool {
         let mut subscription = false;
-        self.lock().retain(|denial, known| {
+        self.0.lock().retain(|denial, known| {
             let allowed = denial.over == over && known.asked.is_some_and(|at| at.elapsed() >= COMPLAINT);
             if allowed {
                 *known = Known { asked: None, lifted: true };
@@ -132,7 +132,7 @@ impl Denials {
 
     /// What is denied and is not asked for, each with whether it is a subscription: it is asked for from now on.
     pub(super) fn ask(&self, over: Carries) -> Vec<(Does, String)> {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         let denied = all.iter_mut().filter(|(denial, known)| {
             denial.over == over && denial.may_be_asked_for() && known.asked.is_none()
         });
@@ -144,11 +144,7 @@ impl Denials {
     }
 
     pub(super) fn all(&self) -> BTreeSet<Denial> {
-        self.lock().keys().cloned().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Denial, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().keys().cloned().collect()
     }
 }
 

@@ -11,16 +11,18 @@ use crate::store::Store;
 const FILE: &str = "file";
 const LOG: &str = "log";
 const DISK: &str = "disk";
+const FOLDS: &str = "folds";
 
 /// Follows the store for as long as the service runs.
 pub(super) async fn watch<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>) {
     let (mut trouble, mut concerns) = (shared.db.trouble(), shared.db.concerns());
     loop {
         let now = trouble.borrow_and_update().clone();
-        shared.notices.follow(FILE, now);
+        shared.notices.set(FILE, now);
         let now = concerns.borrow_and_update().clone();
-        shared.notices.follow(LOG, now.log);
-        shared.notices.follow(DISK, now.disk);
+        shared.notices.set(LOG, now.log);
+        shared.notices.set(DISK, now.disk);
+        shared.notices.set(FOLDS, now.folds);
         tokio::select! {
             Ok(()) = trouble.changed() => {}
             Ok(()) = concerns.changed() => {}

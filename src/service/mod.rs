@@ -36,6 +36,7 @@ mod link;
 mod listen;
 mod micro;
 mod namespaces;
+mod neighbours;
 mod notices;
 mod options;
 mod payload;
@@ -112,8 +113,9 @@ where
     L: Layer<D, Service: Stack<O>>,
 {
     let counters = Arc::new(Counters::new(O::SPECS.len()));
-    let part = Part { room: Room::new(options.bytes, None), at_work: AtWork::default(), siblings: None };
-    let span = options.namespace.or(&nats.namespace)?.span();
+    let part =
+        Part { room: Room::new(options.settings.bytes, None), at_work: AtWork::default(), siblings: None };
+    let span = options.settings.namespace.or(&nats.namespace)?.span();
     serve_within(nats, db, options, (counters, part), ready, shutdown).instrument(span).await
 }
 
@@ -138,9 +140,9 @@ where
     D: Store<O>,
     L: Layer<D, Service: Stack<O>>,
 {
-    let (options, layer) = options.take_layer();
-    let names = Arc::new(Names::new::<O>(&options.namespace.or(&nats.namespace)?)?);
-    let stack = SpanLayer.layer(layer.layer(db.clone()));
+    let ServiceOptions { settings, around } = options;
+    let names = Arc::new(Names::new::<O>(&settings.namespace.or(&nats.namespace)?)?);
+    let stack = SpanLayer.layer(around.layer(db.clone()));
     let db = Layered::new(db, stack);
     let lasting = Lasting {
         counters,
@@ -149,7 +151,7 @@ where
         troubles: Arc::new(LogThrottle::new(O::NAMES)),
         instance: Arc::new(Instance::new(db.shown())),
         progress: Arc::default(),
-        replies: Replies::new::<O>(&names, &options.reply_prefixes)?,
+        replies: Replies::new::<O>(&names, &settings.reply_prefixes)?,
         names,
     };
     let served = {
@@ -158,6 +160,6 @@ where
         move || total(&db, &counters, &troubles)
     };
     let mut shutdown = std::pin::pin!(shutdown);
-    Run::new(nats, db, options, lasting).until(&mut Some(ready), shutdown.as_mut()).await?;
+    Run::new(nats, db, settings, lasting).until(&mut Some(ready), shutdown.as_mut()).await?;
     Ok(served())
 }

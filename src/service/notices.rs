@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// The notices of one service. Every part of the service raises its own, under a key of its own.
 #[derive(Debug, Default)]
@@ -16,7 +17,7 @@ pub(super) struct Notices {
 impl Notices {
     /// What is so now, as sentences.
     pub(super) fn now(&self) -> Vec<String> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.now.lock().values().cloned().collect()
     }
 
     /// How many there have been.
@@ -28,7 +29,7 @@ impl Notices {
     /// (with a count, say) replaces the earlier one quietly.
     pub(super) fn raise(&self, key: impl Into<String>, sentence: impl Into<String>) {
         let sentence = sentence.into();
-        match self.now.lock().unwrap_or_else(PoisonError::into_inner).entry(key.into()) {
+        match self.now.lock().entry(key.into()) {
             Entry::Occupied(mut known) => {
                 known.insert(sentence);
             }
@@ -42,14 +43,14 @@ impl Notices {
 
     /// States that `key` is over. Nothing happens if it was not raised.
     pub(super) fn clear(&self, key: &str) {
-        if let Some(over) = self.now.lock().unwrap_or_else(PoisonError::into_inner).remove(key) {
+        if let Some(over) = self.now.lock().remove(key) {
             tracing::info!("not any more: {over}");
         }
     }
 
     /// States what is so under `key`, or that nothing is, where another part of the program has logged it.
-    pub(super) fn follow(&self, key: &str, sentence: Option<String>) {
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn set(&self, key: &str, sentence: Option<String>) {
+        let mut now = self.now.lock();
         let new = sentence.is_some();
         let known = match sentence {
             Some(sentence) => now.insert(key.to_owned(), sentence).is_some(),
@@ -63,7 +64,7 @@ impl Notices {
     /// States the notices whose keys begin with `prefix`, all of them: what is missing is over.
     pub(super) fn replace(&self, prefix: &str, found: BTreeMap<String, String>) {
         let known: Vec<String> = {
-            let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = self.now.lock();
             now.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
         };
         known.iter().filter(|key| !found.contains_key(*key)).for_each(|key| self.clear(key));

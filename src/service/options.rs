@@ -47,20 +47,27 @@ pub enum JetStream {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ServiceOptions<L = Identity> {
+    pub(super) settings: Settings,
+    pub(super) around: L,
+}
+
+/// The options but for the layers.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
     pub(super) namespace: Namespace,
     pub(super) takeover: bool,
     pub(super) jetstream: JetStream,
     pub(super) stream_max_bytes: Option<i64>,
+    pub(super) stream_replicas: Option<u8>,
     pub(super) in_flight: usize,
     pub(super) bytes: usize,
     pub(super) ack_wait: Duration,
     pub(super) grace: Duration,
     pub(super) reply_prefixes: Vec<String>,
-    around: L,
 }
 
 impl<L> ServiceOptions<L> {
-    setters! {
+    setters! { in settings;
         /// The namespace that is served. Default: the one that the options for NATS name.
         namespace: Namespace,
         /// Whether it starts even beside another kind of service on the same subjects. Default: no.
@@ -70,6 +77,10 @@ impl<L> ServiceOptions<L> {
         /// How large the stream may grow, in bytes; an event that does not fit is refused, and goes to the database. Default:
         /// the server's limit.
         stream_max_bytes: Option<i64>,
+        /// On how many servers of a cluster the stream is kept: 1, 3 or 5. What is acknowledged then survives the loss of less than
+        /// half of them. A stream that is there is changed to it. Default: 1 for a new stream, and one that is there stays as it
+        /// is.
+        stream_replicas: Option<u8>,
         /// How many requests of one subject, and how many messages of the stream over all instances, are worked on at once;
         /// more wait in the connection, or in the stream. Default: 1024.
         in_flight: usize,
@@ -92,67 +103,29 @@ impl<L> ServiceOptions<L> {
     /// itself.
     #[must_use]
     pub fn layer<T>(self, layer: T) -> ServiceOptions<Stack<L, T>> {
-        let (options, around) = self.take_layer();
-        let ServiceOptions {
-            takeover, jetstream, stream_max_bytes, in_flight, bytes, ack_wait, grace, ..
-        } = options;
-        ServiceOptions {
-            namespace: options.namespace,
-            takeover,
-            jetstream,
-            stream_max_bytes,
-            in_flight,
-            bytes,
-            ack_wait,
-            grace,
-            reply_prefixes: options.reply_prefixes,
-            around: Stack::new(around, layer),
-        }
-    }
-
-    /// The options without the layers, and these.
-    pub(super) fn take_layer(self) -> (ServiceOptions, L) {
-        let Self {
-            namespace,
-            takeover,
-            jetstream,
-            stream_max_bytes,
-            in_flight,
-            bytes,
-            ack_wait,
-            grace,
-            reply_prefixes,
-            around,
-        } = self;
-        let options = ServiceOptions {
-            namespace,
-            takeover,
-            jetstream,
-            stream_max_bytes,
-            in_flight,
-            bytes,
-            ack_wait,
-            grace,
-            reply_prefixes,
-            around: Identity::new(),
-        };
-        (options, around)
+        ServiceOptions { settings: self.settings, around: Stack::new(self.around, layer) }
     }
 }
 
 impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self { settings: Settings::default(), around: Identity::new() }
+    }
+}
+
+impl Default for Settings {
     fn default() -> Self {
         Self {
             namespace: Namespace::none(),
             takeover: false,
             jetstream: JetStream::Auto,
             stream_max_bytes: None,
+            stream_replicas: None,
             in_flight: 1024,
             bytes: waiting::MOST,
             ack_wait: Duration::from_secs(30),
             grace: Duration::from_secs(10),
             reply_prefixes: Vec::new(),
-            around: Identity::new(),
         }
     }
 }

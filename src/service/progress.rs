@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::counters::Served;
@@ -70,7 +70,7 @@ impl Progress {
 
     /// What is tried again, if anything is.
     pub(super) fn stuck(&self) -> Option<Stuck> {
-        let waiting = self.waiting();
+        let waiting = self.waiting.lock();
         let oldest = waiting.entries.values().min_by_key(|entry| entry.since)?;
         Some(Stuck {
             count: waiting.entries.len(),
@@ -91,25 +91,21 @@ impl Progress {
 
     /// The consumer was asked for more, and refused; or it gave something.
     pub(super) fn pull(&self, refused: Option<String>) {
-        let mut pull = self.pull.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pull = self.pull.lock();
         *pull = refused.map(|why| (Instant::now(), why));
     }
 
     /// Why it refused, if that is not long ago.
     pub(super) fn refused(&self) -> Option<String> {
-        let pull = self.pull.lock().unwrap_or_else(PoisonError::into_inner);
+        let pull = self.pull.lock();
         pull.as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, why)| why.clone())
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Again<'_> {
     /// It has failed, and is tried again.
     pub(super) fn because(&mut self, cause: &Cause) {
-        let mut waiting = self.progress.waiting();
+        let mut waiting = self.progress.waiting.lock();
         let key = *self.key.get_or_insert_with(|| {
             waiting.next += 1;
             waiting.next
@@ -122,7 +118,7 @@ impl Again<'_> {
 impl Drop for Again<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            self.progress.waiting().entries.remove(&key);
+            self.progress.waiting.lock().entries.remove(&key);
         }
     }
 }

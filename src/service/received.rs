@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// How many of the last deliveries are kept with their numbers.
@@ -61,13 +61,13 @@ impl Received {
     /// Begins to count over a new subscription. What an earlier one has not handed over is delivered again, or not: that is
     /// not known.
     pub(super) fn begin(&self) -> Counting<'_> {
-        self.lock().restart();
+        self.0.lock().restart();
         Counting(self)
     }
 
     /// A delivery was received: the message `sequence`, for the `times`th time.
     pub(super) fn note(&self, delivery: u64, sequence: u64, times: u64) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         if all.last.back().is_some_and(|(last, ..)| delivery <= *last) {
             // The consumer was created again.
             all.restart();
@@ -85,7 +85,7 @@ impl Received {
 
     /// What was received up to this number; nothing if that is not known.
     pub(super) fn share(&self, up_to: u64) -> Option<Share> {
-        let all = self.lock();
+        let all = self.0.lock();
         let epoch = all.epoch.filter(|_| all.beyond <= up_to)?;
         let later = all.last.range(all.last.partition_point(|(delivery, ..)| *delivery <= up_to)..);
         let (count, again) = later.fold((0, 0), |(count, all), (.., again)| (count + 1, all + again));
@@ -100,7 +100,7 @@ impl Received {
 
     /// Between which messages the gaps of these deliveries are, the first and the last, where that is known.
     pub(super) fn gaps(&self, after: u64, up_to: u64) -> (Option<u64>, Option<u64>) {
-        let all = self.lock();
+        let all = self.0.lock();
         let (mut first, mut last) = (None, None);
         let (mut before, mut message) = (after, None);
         for (delivery, sequence, _) in all.last.iter().take_while(|(delivery, ..)| *delivery <= up_to) {
@@ -119,25 +119,21 @@ impl Received {
 
     /// What the other instances are to be asked for.
     pub(super) fn ask(&self, up_to: Option<UpTo>) {
-        self.lock().asked = up_to;
+        self.0.lock().asked = up_to;
     }
 
     pub(super) fn asked(&self) -> Option<UpTo> {
-        self.lock().asked.clone()
+        self.0.lock().asked.clone()
     }
 
     /// What all instances have answered to that.
     pub(super) fn answered(&self, up_to: UpTo, shares: Shares) {
-        self.lock().answers = Some((up_to, shares));
+        self.0.lock().answers = Some((up_to, shares));
     }
 
     /// The same, once.
     pub(super) fn answers(&self) -> Option<(UpTo, Shares)> {
-        self.lock().answers.take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().answers.take()
     }
 }
 
@@ -152,7 +148,7 @@ impl Inner {
 
 impl Drop for Counting<'_> {
     fn drop(&mut self) {
-        self.0.lock().epoch = None;
+        self.0.0.lock().epoch = None;
     }
 }
 

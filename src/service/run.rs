@@ -11,12 +11,10 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::Carries;
 use super::link::Link;
+use super::options::Settings;
 use super::stream::{Api, Declaration, Plan};
 use super::tasks::{Earlier, Tasks};
-use super::{
-    Counters, Instance, LogThrottle, Mode, Notices, Part, Progress, Replies, ServeError, ServiceOptions,
-    Shared,
-};
+use super::{Counters, Instance, LogThrottle, Mode, Notices, Part, Progress, Replies, ServeError, Shared};
 use crate::nats::NatsOptions;
 use crate::nats::names::Names;
 use crate::operation::Operation;
@@ -39,7 +37,7 @@ pub(super) struct Run<O, D> {
     pub(super) nats: NatsOptions,
     pub(super) db: D,
     operation: PhantomData<fn(O)>,
-    pub(super) options: ServiceOptions,
+    pub(super) settings: Settings,
     pub(super) lasting: Lasting,
     /// How events are taken: known after the first start, and the same from then on.
     pub(super) plan: Option<Plan>,
@@ -66,12 +64,12 @@ pub(super) struct Tell {
 }
 
 impl<O: Operation, D: Store<O>> Run<O, D> {
-    pub(super) fn new(nats: NatsOptions, db: D, options: ServiceOptions, lasting: Lasting) -> Self {
+    pub(super) fn new(nats: NatsOptions, db: D, settings: Settings, lasting: Lasting) -> Self {
         Self {
             nats,
             db,
             operation: PhantomData,
-            options,
+            settings,
             lasting,
             plan: None,
             replaced: None,
@@ -98,7 +96,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             };
             if let Some(ended) = ended {
                 self.replaced.take().into_iter().for_each(|tasks| self.earlier.add(tasks));
-                self.earlier.finish(stream, self.options.grace).await;
+                self.earlier.finish(stream, self.settings.grace).await;
                 self.lasting.troubles.finish();
                 return ended;
             }
@@ -200,12 +198,12 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             counters: Arc::clone(counters),
             api: api.clone(),
             stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
-            in_flight: self.options.in_flight,
+            in_flight: self.settings.in_flight,
             at_work: part.at_work.clone(),
             siblings: part.siblings.clone(),
             replies: replies.clone(),
             instance: Arc::clone(instance),
-            takeover: self.options.takeover,
+            takeover: self.settings.takeover,
             foreign: AtomicBool::new(false),
             room: part.room.clone(),
             notices: Arc::clone(notices),

@@ -2,9 +2,9 @@
 //! whatever it would be asked might change something there. A client that was answered by it says so with its next ping.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -40,7 +40,7 @@ impl Sighted {
         let mut known = subjects;
         known.retain(|subject| names.index(subject).is_some());
         let now = Instant::now();
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         if known.is_empty() {
             all.insert(SOME.to_owned(), now);
         }
@@ -49,7 +49,7 @@ impl Sighted {
 
     /// What an operator has to know, if anything was seen.
     pub(super) fn sentence(&self) -> Option<String> {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         all.retain(|_, at| at.elapsed() < COUNTS);
         let subjects = all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         (!all.is_empty()).then(|| {
@@ -58,9 +58,5 @@ impl Sighted {
                  own. These clients use the database itself until it is gone. Stop it"
             )
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
 //! Messages that the client library cannot read: how many, what of them is known, and when it is said.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -49,7 +49,7 @@ struct When {
 impl Unreadable {
     /// A connection ended at one.
     pub(super) fn ended(&self, cause: String) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.ended += 1;
         state.cause = cause;
         state.again();
@@ -57,12 +57,12 @@ impl Unreadable {
 
     /// Whether there was one a moment ago.
     pub(super) fn is_going_on(&self) -> bool {
-        self.lock().when.is_some()
+        self.0.lock().when.is_some()
     }
 
     /// One was found in the stream, and is a dead letter; `new`: it was none before.
     pub(super) fn set_aside(&self, subject: &str, stream: &str, sequence: u64, why: &str, new: bool) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.aside += u64::from(new);
         state.last = format!("sequence {sequence} of the stream {stream} on {subject:?}: {why}");
         state.again();
@@ -70,7 +70,7 @@ impl Unreadable {
 
     /// The counts, for the statistics.
     pub(super) fn count(&self) -> Value {
-        let state = self.lock();
+        let state = self.0.lock();
         json!({
             "connections_ended": state.ended, "last_end": state.cause,
             "set_aside": state.aside, "last_set_aside": state.last})
@@ -78,7 +78,7 @@ impl Unreadable {
 
     /// States what there is, or that it is over; in the log no more often than every ten seconds.
     pub(super) fn tell(&self, notices: &Notices) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let Some(mut when) = state.when else { return };
         let now = Instant::now();
         if now.duration_since(when.last) > CALM {
@@ -104,10 +104,6 @@ impl Unreadable {
         when.news = false;
         state.when = Some(when);
         notices.raise(KEY, sentence);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,8 +10,9 @@ mod tests;
 use std::any::TypeId;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
+use parking_lot::Mutex;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
@@ -111,7 +112,7 @@ pub(super) async fn audit<O: Persist>(
 ) -> Result<Option<Unsound>, sqlx::Error> {
     let schema: Option<String> = sqlx::query_scalar(SCHEMA).fetch_one(&mut *connection).await?;
     let looked_at = (TypeId::of::<O>(), schema.unwrap_or_default());
-    let sound = || SOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let sound = || SOUND.lock();
     if sound().contains(&looked_at) {
         return Ok(None);
     }
@@ -174,9 +175,11 @@ async fn look<O: Persist>(
                 return unsound("answer".to_owned(), why);
             }
         }
-        for (number, sweep) in O::SWEEPS[kind].iter().enumerate() {
-            for (part, sql) in sweep.remove.iter().enumerate() {
-                let text = || format!("sweep {}, statement {}", number + 1, part + 1);
+        let sweeps = O::SWEEPS[kind].iter().enumerate().map(|(n, sweep)| (format!("sweep {}", n + 1), sweep));
+        let folds = O::FOLDS[kind].iter().map(|fold| (format!("fold {}", fold.name), &fold.rule));
+        for (what, rule) in sweeps.chain(folds) {
+            for (part, sql) in rule.remove.iter().enumerate() {
+                let text = || format!("{what}, statement {}", part + 1);
                 let uses = match Statement::read(sql) {
                     Ok(_) => explain(connection, &pages, &sweep::over_gone(sql)).await?,
                     Err(why) => Err(why),

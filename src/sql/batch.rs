@@ -42,7 +42,7 @@ const DEAD_LETTER_INSERT: &str = "
 
 /// How many were removed, and until when: what is older need not be there any more.
 const REMOVED: &str = "
-    INSERT INTO meta (key, value) SELECT 'swept.' || $4, $2 WHERE changes() > 0
+    INSERT INTO meta (key, value) SELECT 'swept.' || $4, $2 WHERE changes() > 0 AND $4 <> ''
     ON CONFLICT (key) DO UPDATE SET value = max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER));
     COMMIT";
 

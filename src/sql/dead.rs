@@ -75,13 +75,16 @@ impl DeadLetters {
         Ok(Self(Letters::Sqlite(connection)))
     }
 
-    /// The same on PostgreSQL.
+    /// The same on PostgreSQL, for a database of these operations.
     ///
     /// # Errors
     /// The server's.
     #[cfg(feature = "postgres")]
-    pub async fn open_postgres(options: &crate::postgres::PostgresOptions) -> Result<Self, Cause> {
-        crate::postgres::connect(options).await.map(|connection| Self(Letters::Postgres(connection)))
+    pub async fn open_postgres<O: crate::operation::Persist>(
+        options: &crate::postgres::PostgresOptions,
+    ) -> Result<Self, Cause> {
+        let options = options.of::<O>().map_err(|e| Cause::new(Code::DATABASE, e.to_string()))?;
+        crate::postgres::connect(&options).await.map(|connection| Self(Letters::Postgres(connection)))
     }
 
     /// The newest `limit` of them, newest first.

@@ -31,6 +31,7 @@ mod open_error;
 mod options;
 pub(crate) mod reader;
 mod right;
+mod serve;
 mod spin;
 mod sqlite;
 mod store;
@@ -45,14 +46,12 @@ mod writer;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sqlx::SqlitePool;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tower::Service;
 
 pub use crate::store::{Purged, Retention};
 pub use audit::Unsound;
@@ -70,18 +69,15 @@ use writer::Start;
 pub use crate::sqlite::Synchronous;
 pub use crate::store::DeadLetter;
 use crate::store::duplicates::Duplicates;
+use crate::store::fold::{ByTheWriter, Folds};
 use crate::store::keeper::Keeper;
-use crate::store::queue::{Item, Write, closed};
-use crate::store::reader::{Question, Reader};
+use crate::store::queue::{Item, closed};
+use crate::store::reader::Reader;
 use crate::store::retention;
 use crate::store::writer::Backend;
 
-use crate::answer::{End, cut};
-use crate::clock;
-use crate::error::{Cause, Code, Error};
-use crate::operation::{Persist, Spec, validate_set};
-use crate::reply::Reply;
-use crate::request::{Received, Request};
+use crate::error::{Cause, Code};
+use crate::operation::{Persist, validate_set};
 use crate::sqlite::limit;
 
 /// Applies operations to the database: writes through one writer that commits whatever waits in one transaction,
@@ -112,6 +108,7 @@ struct Shared {
     answer_bytes: usize,
     past_tolerance: Duration,
     keeper: Arc<Keeper>,
+    folds: Folds,
     database: String,
     shown: String,
     /// Ends with the last clone, and with it the retention task.
@@ -124,6 +121,7 @@ pub(crate) struct Parts {
     pub(crate) shown: String,
     pub(crate) queue: usize,
     pub(crate) retention: Option<Retention>,
+    pub(crate) folding: Option<Duration>,
     pub(crate) future_tolerance: Duration,
     pub(crate) past_tolerance: Duration,
     pub(crate) answer_bytes: usize,
@@ -180,12 +178,13 @@ impl<O: Persist> SqlService<O> {
             shown: options.path().display().to_string(),
             queue: options.queue,
             retention: options.retention.clone(),
+            folding: options.folding,
             future_tolerance: options.future_tolerance,
             past_tolerance: options.past_tolerance,
             answer_bytes: options.answer_bytes,
             trust_clock: options.trust_clock,
         };
-        Ok(Self::begin(parts, Arc::new(reader), keeper, start.writer()).await)
+        Ok(Self::begin(parts, Arc::new(reader), keeper, start.writer(), None).await)
     }
 
     /// Starts the writer and what is to be done on a schedule.
@@ -194,22 +193,30 @@ impl<O: Persist> SqlService<O> {
         reader: Arc<dyn Reader>,
         keeper: Arc<Keeper>,
         backend: impl Backend,
+        folds: Option<Folds>,
     ) -> Self {
         let (writes, queue) = mpsc::channel(parts.queue);
+        let folds = folds.unwrap_or_else(|| {
+            let (reader, writes) = (Arc::clone(&reader), writes.downgrade());
+            Folds::new(O::FOLDS, Arc::new(ByTheWriter { reader, writes }))
+        });
         let repeats = Duplicates::new(O::SPECS.len());
         // What cannot be read now is looked for again before anything is removed.
         let loaded = keeper.load(&*reader).await;
         if parts.trust_clock {
             keeper.trust();
         }
-        let run = crate::store::writer::run(backend, repeats.clone(), queue);
+        let run = crate::store::writer::run(backend, repeats.clone(), folds.appended.clone(), queue);
         tokio::spawn(run.in_current_span());
         let ended = CancellationToken::new();
+        if let Some(every) = parts.folding {
+            let folding = folds.clone().keep_going(every, Arc::clone(&reader), ended.clone());
+            tokio::spawn(folding.in_current_span());
+        }
         if let Some(retention) = parts.retention {
             let (reader, writes) = (Arc::clone(&reader), writes.downgrade());
-            let keeper = Arc::clone(&keeper);
-            let kept =
-                retention::keep_going(retention, keeper, loaded.is_ok(), reader, writes, ended.clone());
+            let (keeper, folds, loaded) = (Arc::clone(&keeper), folds.clone(), loaded.is_ok());
+            let kept = retention::keep_going(retention, keeper, loaded, folds, reader, writes, ended.clone());
             tokio::spawn(kept.in_current_span());
         }
         let shared = Shared {
@@ -220,6 +227,7 @@ impl<O: Persist> SqlService<O> {
             answer_bytes: parts.answer_bytes,
             past_tolerance: parts.past_tolerance,
             keeper,
+            folds,
             database: parts.database,
             shown: parts.shown,
             _running: ended.drop_guard(),
@@ -265,13 +273,10 @@ impl<O: Persist> SqlService<O> {
         self.shared.repeats.of(index)
     }
 
-    /// A pool of connections that can only read, for queries of one's own.
-    ///
-    /// # Panics
-    /// When the database is not SQLite.
+    /// A pool of connections that can only read, for queries of one's own, if the database is SQLite.
     #[must_use]
-    pub fn readers(&self) -> &SqlitePool {
-        self.shared.reader.sqlite().expect("the database is SQLite")
+    pub fn readers(&self) -> Option<&SqlitePool> {
+        self.shared.reader.sqlite()
     }
 
     /// How far in the future something may claim to have happened.
@@ -318,15 +323,26 @@ impl<O: Persist> SqlService<O> {
     /// # Errors
     /// The first failure. What was removed until then stays removed.
     pub async fn sweep(&self, retention: &Retention, now: i64) -> Result<Purged, Cause> {
-        let writes = self.shared.writes.downgrade();
-        retention::round(retention, now, None, &*self.shared.reader, &writes).await
+        let (writes, folds) = (self.shared.writes.downgrade(), &self.shared.folds);
+        retention::round(retention, now, None, folds, &*self.shared.reader, &writes).await
+    }
+
+    /// Folds what operations have appended until now, and answers how many rows that were (see
+    /// [`Fold`](crate::operation::Fold)). A service does so by itself. Dropping the future ends it after the transaction it is
+    /// in.
+    ///
+    /// # Errors
+    /// The first failure; `busy` when another process folds all the time. What was folded until then stays folded.
+    pub async fn fold(&self) -> Result<u64, Cause> {
+        self.shared.folds.all().await
     }
 
     /// Ends the writer once everything handed to it is committed, and closes the file, within a limit. Requests from now on are
     /// refused. If no other process has it open, all of it is in the one file then.
     pub async fn close(&self) {
         // The last one to close moves the log into the file, and a reader could not.
-        let _ = tokio::time::timeout(LAST, self.shared.reader.close()).await;
+        let readers = async { tokio::join!(self.shared.reader.close(), self.shared.folds.close()) };
+        let _ = tokio::time::timeout(LAST, readers).await;
         let (tx, rx) = oneshot::channel();
         // A writer that has ended already is closed.
         if self.shared.writes.send(Item::Close(tx)).await.is_ok() {
@@ -346,72 +362,5 @@ impl<O: Persist> SqlService<O> {
             }
             TrySendError::Closed(_) => closed(),
         })
-    }
-
-    fn start(&self, request: &Request<O>) -> Result<SqlFuture<O>, Cause> {
-        let received = request.received().unwrap_or_else(Received::now);
-        let most = received.answer_bytes().min(self.shared.answer_bytes);
-        let index = request.op.index();
-        let spec = &O::SPECS[index];
-        request.head.check_deadline()?;
-        request.head.check_of(received.at(), self.shared.future_tolerance, self.shared.past_tolerance)?;
-        is_fresh(spec, request.head.occurred_at)?;
-        let payload = request.op.payload()?;
-        if spec.writes() {
-            let (tx, rx) = oneshot::channel();
-            self.enqueue(Item::Write(Write::new(request, index, most)?, tx))?;
-            return Ok(SqlFuture::writing(rx, request.clone()));
-        }
-        let payload = std::str::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
-        let nothing = if spec.answer_is_list() { spec.empty_answer } else { "null" };
-        let read = self.shared.reader.ask(Question {
-            index,
-            payload: payload.to_owned(),
-            id: request.head.id.to_string(),
-            occurred_at: request.head.occurred_at,
-            now: self.shared.keeper.now(),
-            most,
-        })?;
-        let read = Box::pin(async move {
-            let (json, omitted) = read.await?;
-            let json = json.unwrap_or_else(|| nothing.to_owned());
-            if !spec.answer_is_list() || json.len() <= most {
-                return Ok((json, omitted));
-            }
-            match cut(json.as_bytes(), most, End::First) {
-                // Cut from UTF-8 between entries.
-                Some((less, gone)) => Ok((String::from_utf8(less).unwrap_or_default(), omitted + gone)),
-                None => Ok((json, omitted)),
-            }
-        });
-        Ok(SqlFuture::reading(read, request.clone()))
-    }
-}
-
-/// Whether a request comes in time.
-fn is_fresh(spec: &Spec, occurred_at: i64) -> Result<(), Cause> {
-    let age = clock::now() - occurred_at;
-    match spec.max_age {
-        Some(fresh) if age > i64::try_from(fresh.as_millis()).unwrap_or(i64::MAX) => Err(Cause::new(
-            Code::CLOCK,
-            format!("it was made {} s ago, or the sender's clock is slow: ask again", age / 1000),
-        )),
-        _ => Ok(()),
-    }
-}
-
-impl<O: Persist> Service<Request<O>> for SqlService<O> {
-    type Response = Reply<O::Answer>;
-    type Error = Error<O>;
-    type Future = SqlFuture<O>;
-
-    /// Always ready: what cannot be taken is refused by `call`.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<O>) -> SqlFuture<O> {
-        let started = self.start(&request);
-        started.unwrap_or_else(|cause| SqlFuture::refused(Error::new(cause, request)))
     }
 }

@@ -8,7 +8,8 @@ use sqlx::migrate::MigrateError;
 
 use super::error;
 
-use crate::hints::hints;
+use crate::hints::{hints, option};
+use crate::namespace::Namespace;
 
 /// For how long the lock beside a file is waited for: less than an operation on the database may take, so that this is what
 /// is told.
@@ -124,6 +125,22 @@ pub enum OpenError {
         path: PathBuf,
         /// The table.
         table: String,
+    },
+    /// The schema holds the database of another namespace.
+    #[error(
+        "the schema {schema} on {server} was made for {}, and not for {}: name that one ({}), or another schema (?schema=NAME in \
+         the address)",
+        kept.words(), wanted.words(), option("namespace")
+    )]
+    Namespace {
+        /// The address of the server, without a password.
+        server: String,
+        /// The schema.
+        schema: String,
+        /// Whose it is.
+        kept: Namespace,
+        /// Whose it was opened as.
+        wanted: Namespace,
     },
     /// The server of the database says no, or there is none.
     #[error("cannot open the database {server}: {cause}")]

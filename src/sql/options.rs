@@ -38,6 +38,7 @@ pub struct SqliteOptions {
     pub(super) take_over: bool,
     pub(super) file_mode: u32,
     pub(super) retention: Option<Retention>,
+    pub(super) folding: Option<Duration>,
     pub(super) future_tolerance: Duration,
     pub(super) past_tolerance: Duration,
     pub(super) answer_bytes: usize,
@@ -74,6 +75,7 @@ impl SqliteOptions {
             take_over: true,
             file_mode: files::PRIVATE,
             retention: Some(Retention::default()),
+            folding: Some(Duration::from_millis(100)),
             future_tolerance: Head::AHEAD,
             past_tolerance: Head::BEHIND,
             answer_bytes: crate::answer::MOST,
@@ -96,6 +98,9 @@ impl SqliteOptions {
         take_over: bool,
         /// The mode of a new file and of those beside it, on Unix. Default: 0600.
         file_mode: u32,
+        /// How long what operations append waits until it is folded, while much is appended; up to 20 times as long else.
+        /// `None`: it is not folded here. Default: 100 ms.
+        folding: Option<Duration>,
         /// Retention periods, or `None` if nothing is to be removed. Default: those of the operations.
         retention: Option<Retention>,
         /// How far in the future an operation may claim to have happened; one that claims more is refused. A service takes

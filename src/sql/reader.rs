@@ -134,6 +134,10 @@ impl Reader for SqliteReader {
         self.place.concerns()
     }
 
+    fn concern(&self, change: &mut dyn FnMut(&mut Concerns) -> bool) {
+        self.place.with_concerns(change);
+    }
+
     fn sqlite(&self) -> Option<&SqlitePool> {
         Some(&self.pool)
     }

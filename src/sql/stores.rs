@@ -1,4 +1,4 @@
-//! The SQLite files of many namespaces: those that are named, or those in a folder.
+//! The SQLite files of many namespaces, in a folder.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -21,13 +21,7 @@ const MOST: usize = 10_000;
 
 /// A SQLite file for each namespace.
 #[derive(Clone, Debug)]
-pub struct SqliteFiles(Arc<Files>);
-
-#[derive(Debug)]
-enum Files {
-    Named(Vec<(Namespace, SqliteOptions)>),
-    Folder(Folder),
-}
+pub struct SqliteFiles(Arc<Folder>);
 
 #[derive(Debug)]
 struct Folder {
@@ -39,12 +33,6 @@ struct Folder {
 }
 
 impl SqliteFiles {
-    /// These.
-    #[must_use]
-    pub fn named(files: Vec<(Namespace, SqliteOptions)>) -> Self {
-        Self(Arc::new(Files::Named(files)))
-    }
-
     /// Every file `NAME.db` in this folder whose name is that of a namespace, opened with options like these, whose path does not count.
     /// With `create`, a name that is asked for becomes a new file.
     ///
@@ -58,20 +46,7 @@ impl SqliteFiles {
         // Wherever this process goes, and whatever becomes of links on the way there.
         let path = fs::canonicalize(path)?;
         fs::read_dir(&path)?;
-        Ok(Self(Arc::new(Files::Folder(Folder { path, like, create, said: Mutex::default() }))))
-    }
-
-    /// How the file of a namespace is opened.
-    fn options(&self, namespace: &Namespace) -> Result<SqliteOptions, String> {
-        match &*self.0 {
-            Files::Named(files) => {
-                let named = files.iter().find(|(name, _)| name == namespace);
-                named
-                    .map(|(_, options)| options.clone())
-                    .ok_or_else(|| "no database is named for it".to_owned())
-            }
-            Files::Folder(folder) => folder.options(namespace),
-        }
+        Ok(Self(Arc::new(Folder { path, like, create, said: Mutex::default() })))
     }
 }
 
@@ -135,27 +110,26 @@ impl<O: Persist> Stores<O> for SqliteFiles {
     type Store = SqlService<O>;
 
     async fn list(&self) -> Result<Vec<Namespace>, String> {
-        let files = Arc::clone(&self.0);
-        let listed = tokio::task::spawn_blocking(move || match &*files {
-            Files::Named(files) => Ok(files.iter().map(|(name, _)| name.clone()).collect()),
-            Files::Folder(folder) => folder.list().map_err(|e| format!("{}: {e}", folder.path.display())),
+        let folder = Arc::clone(&self.0);
+        let listed = tokio::task::spawn_blocking(move || {
+            folder.list().map_err(|e| format!("{}: {e}", folder.path.display()))
         });
         listed.await.unwrap_or_else(|e| Err(e.to_string()))
     }
 
     async fn open(&self, namespace: &Namespace) -> Result<SqlService<O>, String> {
-        SqlService::open(&self.options(namespace)?).await.map_err(|e| e.to_string())
+        SqlService::open(&self.0.options(namespace)?).await.map_err(|e| e.to_string())
     }
 
     async fn is_to_come(&self, namespace: &Namespace) -> bool {
-        match self.options(namespace) {
+        match self.0.options(namespace) {
             Ok(options) => take_over::is_to_come(&options).await,
             Err(_) => false,
         }
     }
 
     fn creates(&self) -> bool {
-        matches!(&*self.0, Files::Folder(Folder { create: true, .. }))
+        self.0.create
     }
 }
 
@@ -167,8 +141,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let like = SqliteOptions::new("like.db").expect("a path");
         let files = SqliteFiles::folder(dir.path(), like, create).expect("a folder");
-        let Ok(Files::Folder(folder)) = Arc::try_unwrap(files.0) else { panic!("a folder") };
-        (dir, folder)
+        (dir, Arc::try_unwrap(files.0).expect("nobody else has it"))
     }
 
     fn name(name: &str) -> Namespace {

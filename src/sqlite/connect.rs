@@ -29,7 +29,7 @@ pub(crate) fn writing(path: &Path, busy_timeout: Duration, synchronous: Synchron
     })
 }
 
-/// Creates no file: SQLite would let everybody read it ([`files`](super::files) does that).
+/// Creates no file: SQLite would create one that every user may read ([`files`](super::files) does that).
 fn to(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
     options.busy_timeout(busy_timeout).disable_statement_logging()

@@ -176,14 +176,16 @@ pub(super) mod keep {
     use std::fs::File;
     use std::os::unix::fs::{FileExt, MetadataExt};
     use std::path::Path;
-    use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+    use std::sync::{Arc, LazyLock};
+
+    use parking_lot::Mutex;
 
     type Node = (u64, u64);
 
     static OPEN: LazyLock<Mutex<HashMap<Node, Arc<File>>>> = LazyLock::new(Mutex::default);
 
     pub(super) fn file(path: &Path, node: Node) -> Option<Arc<File>> {
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = OPEN.lock();
         open.retain(|kept, file| {
             let gone = *kept != node && file.metadata().is_ok_and(|file| file.nlink() == 0);
             !gone || Arc::strong_count(file) > 1

@@ -5,16 +5,20 @@
 //! were there when the database was opened. A look costs three calls of `stat`. The files themselves are never opened here:
 //! to close one would give up SQLite's locks on it.
 
+mod seen;
 mod sentences;
 
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
+
+use seen::Node;
+pub(crate) use seen::{Difference, Seen};
 
 use super::content::{self, Content, Files, Moved};
 use super::files::beside;
@@ -28,121 +32,6 @@ const FRESH: Duration = Duration::from_millis(1);
 
 /// For how long a file may have a second name: a program that exchanges it may need one for a moment.
 const LINKED: Duration = Duration::from_millis(300);
-
-/// A file, whatever it is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Node {
-    device: u64,
-    inode: u64,
-    length: u64,
-}
-
-impl Node {
-    #[cfg(unix)]
-    fn of(file: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        Self { device: file.dev(), inode: file.ino(), length: file.len() }
-    }
-
-    /// Elsewhere a file that is open can be neither deleted nor replaced.
-    #[cfg(not(unix))]
-    fn of(file: &Metadata) -> Self {
-        Self { device: 0, inode: 0, length: file.len() }
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        self.name() == other.name()
-    }
-
-    const fn name(&self) -> (u64, u64) {
-        (self.device, self.inode)
-    }
-}
-
-/// The three files as they are at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
-    main: Node,
-    changed: Option<SystemTime>,
-    wal: Option<Node>,
-    shm: Option<Node>,
-    /// How far the checkpoints had come, before all this was looked at.
-    moved: Option<Moved>,
-    /// The end of the log, before the same.
-    end: Option<End>,
-}
-
-/// What is different from when the database was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Difference {
-    None,
-    /// They are the same files, and something was written that no transaction of this process has: by a checkpoint, as a
-    /// rule.
-    Written,
-    /// They are the same files, and one is shorter than it was.
-    Cut,
-    /// They are the same files, and another program has written to the one that SQLite's checkpoints write to.
-    Overwritten(&'static str),
-    /// They are the same files, and another program has written to the log.
-    Log(&'static str),
-    /// The file is the same, and what SQLite keeps beside it is not.
-    Beside,
-    /// It is another file.
-    Main,
-    /// It is another file, and the log of the one before lies beside it.
-    MainBesideOldLog,
-}
-
-impl Difference {
-    /// Whether only SQLite has written to the files that are open.
-    pub(crate) const fn is_of_sqlite(self) -> bool {
-        matches!(self, Self::None | Self::Written | Self::Cut)
-    }
-
-    /// Whether it is still the same file; its log may have come into being.
-    pub(crate) const fn is_of_the_file(self) -> bool {
-        !matches!(self, Self::Main | Self::MainBesideOldLog)
-    }
-}
-
-impl Seen {
-    pub(crate) fn compare(&self, now: &Self) -> Difference {
-        let same = |one: Option<Node>, other: Option<Node>| match (one, other) {
-            (Some(one), Some(other)) => one.is(&other),
-            (one, other) => one.is_none() && other.is_none(),
-        };
-        let shorter = |one: Option<Node>, other: Option<Node>| {
-            one.zip(other).is_some_and(|(one, other)| other.length < one.length)
-        };
-        let log = same(self.wal, now.wal);
-        if !self.main.is(&now.main) {
-            if log && now.wal.is_some() { Difference::MainBesideOldLog } else { Difference::Main }
-        } else if !log || !same(self.shm, now.shm) {
-            Difference::Beside
-        } else if shorter(Some(self.main), Some(now.main)) || shorter(self.wal, now.wal) {
-            Difference::Cut
-        } else if self.changed != now.changed {
-            Difference::Written
-        } else {
-            Difference::None
-        }
-    }
-
-    /// The file by device and inode, where the system has them.
-    pub(crate) fn node(&self) -> Option<(u64, u64)> {
-        Some(self.main.name()).filter(|name| *name != (0, 0))
-    }
-
-    /// Whether another program may have written to the file since then.
-    fn is_written_since(&self, now: &Self) -> bool {
-        self.changed != now.changed || self.main.length != now.main.length
-    }
-
-    /// Whether the file itself has become shorter.
-    pub(crate) const fn is_main_cut(&self, now: &Self) -> bool {
-        now.main.length < self.main.length
-    }
-}
 
 /// Where a database is, and what is known of it.
 #[derive(Debug)]
@@ -202,7 +91,7 @@ impl Place {
     /// # Errors
     /// In a sentence: that there is no file at all.
     pub(crate) fn look(&self) -> Result<Seen, String> {
-        let files = self.known().files.clone();
+        let files = self.known.lock().files.clone();
         self.look_with(files.as_ref())
     }
 
@@ -238,7 +127,7 @@ impl Place {
     /// In a sentence: that it has several, and not for a moment only.
     fn has_one_name(&self, found: &Metadata) -> Result<(), String> {
         let linked = names::of_links(&self.said, found);
-        let mut known = self.known();
+        let mut known = self.known.lock();
         match linked {
             None => known.linked = None,
             Some(why) if known.linked.get_or_insert_with(Instant::now).elapsed() > LINKED => {
@@ -256,7 +145,7 @@ impl Place {
     pub(crate) fn compare(&self) -> Result<(Difference, Seen), String> {
         // Before the look: another task may settle meanwhile.
         let (before, files) = {
-            let known = self.known();
+            let known = self.known.lock();
             (known.open.end, known.files.clone())
         };
         let (difference, now) = self.compare_files(files.as_ref())?;
@@ -271,7 +160,7 @@ impl Place {
 
     fn compare_files(&self, files: Option<&Files>) -> Result<(Difference, Seen), String> {
         let now = self.look_with(files)?;
-        let known = self.known();
+        let known = self.known.lock();
         let difference = known.open.compare(&now);
         if matches!(difference, Difference::Cut | Difference::Written)
             && known.open.is_written_since(&now)
@@ -285,12 +174,12 @@ impl Place {
 
     /// What is open.
     pub(crate) fn open(&self) -> Seen {
-        self.known().open
+        self.known.lock().open
     }
 
     /// What is at the path is what is open.
     pub(crate) fn settle(&self, open: Seen) {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         let before = std::mem::replace(&mut known.open, open);
         known.looked = Instant::now();
         let name = |node: Option<Node>| node.map(|node| node.name());
@@ -312,7 +201,7 @@ impl Place {
 
     /// Whether a look was taken just now.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.known().looked.elapsed() < FRESH
+        self.known.lock().looked.elapsed() < FRESH
     }
 
     /// For readers: whether what was read is of the file at the path.
@@ -321,7 +210,7 @@ impl Place {
     /// Of class `Backend`.
     pub(crate) fn check(&self) -> Result<(), Cause> {
         self.readable()?;
-        let files = self.known().files.clone();
+        let files = self.known.lock().files.clone();
         match self.compare_files(files.as_ref()) {
             Ok((difference, _)) if difference.is_of_sqlite() => Ok(()),
             Ok((Difference::Beside, _)) => Err(cause(self.beside())),
@@ -381,7 +270,7 @@ impl Place {
 
     /// How many bytes of the log are not moved into the file yet, as far as that is known.
     pub(crate) fn backlog(&self) -> Option<u64> {
-        let files = self.known().files.clone();
+        let files = self.known.lock().files.clone();
         files.as_ref().and_then(content::backlog)
     }
 
@@ -403,10 +292,6 @@ impl Place {
         if self.trouble.send_if_modified(|trouble| trouble.take().is_some()) {
             tracing::info!("the database {} is the right file again", self.said.display());
         }
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

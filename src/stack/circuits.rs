@@ -46,7 +46,7 @@ impl Circuits {
     /// of an outbox.
     ///
     /// Spawns a task, so it must be called within a tokio runtime.
-    pub fn follow(&self, mut bus: watch::Receiver<Health>, found: impl Fn(Kind) + Send + 'static) {
+    pub fn bind_health(&self, mut bus: watch::Receiver<Health>, found: impl Fn(Kind) + Send + 'static) {
         let circuits = self.clone();
         tokio::spawn(async move {
             while bus.changed().await.is_ok() {

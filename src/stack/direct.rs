@@ -157,7 +157,7 @@ impl<O: Operation, D: Store<O>> GuardedStore<O, D> {
     /// must be called within a tokio runtime.
     pub fn guard(&self, mut bus: tokio::sync::watch::Receiver<crate::health::Health>) {
         let direct = self.clone();
-        direct.shared.words.follow(bus.clone());
+        direct.shared.words.watch(bus.clone());
         tokio::spawn(async move {
             loop {
                 let database = bus.borrow_and_update().database.as_ref().map(|database| database.id.clone());

@@ -59,6 +59,7 @@ use crate::error::{Code, Error};
 use crate::operation::{Kind, Operation};
 use crate::reply::{Reply, Via};
 use crate::request::Request;
+use crate::setters::setters;
 
 /// A stack as one type, for use in a struct. Costs one box per call.
 pub type BoxedStack<O> = BoxCloneSyncService<Request<O>, Reply<<O as Operation>::Answer>, Error<O>>;
@@ -113,10 +114,10 @@ pub struct StackBuilder {
     nats_timeout: Duration,
     db_timeout: Duration,
     in_flight: usize,
-    queries: Queries,
+    pub(crate) queries: Queries,
     breaker: breaker::Config,
     bus: Via,
-    prefix: &'static str,
+    metrics_prefix: &'static str,
 }
 
 impl Default for StackBuilder {
@@ -128,7 +129,7 @@ impl Default for StackBuilder {
             queries: Queries::Nats,
             breaker: breaker::Config::new(),
             bus: Via::NATS,
-            prefix: "eitherway",
+            metrics_prefix: "eitherway",
         }
     }
 }
@@ -140,57 +141,24 @@ impl StackBuilder {
         Self::default()
     }
 
-    /// How long an operation may take over NATS before it is tried on the database. Default: 2 s.
-    #[must_use]
-    pub fn nats_timeout(self, nats_timeout: Duration) -> Self {
-        Self { nats_timeout, ..self }
-    }
-
-    /// How long an operation may take on the database before it fails. Default: 5 s.
-    #[must_use]
-    pub fn db_timeout(self, db_timeout: Duration) -> Self {
-        Self { db_timeout, ..self }
-    }
-
-    /// How many operations may be in flight; further ones wait. Default: 2048. Keep it below the queue length
-    /// of the database's writer, so that a sudden release of all waiting operations cannot overflow that
-    /// queue.
-    #[must_use]
-    pub fn in_flight(self, in_flight: usize) -> Self {
-        Self { in_flight, ..self }
-    }
-
-    /// Which path queries take first. Default: NATS. An event that is stored in a stream may not be in the
-    /// database yet, whichever path reads it.
-    #[must_use]
-    pub fn queries(self, queries: Queries) -> Self {
-        Self { queries, ..self }
-    }
-
-    /// Which path queries take first.
-    #[cfg(all(feature = "nats", feature = "sqlite"))]
-    pub(crate) const fn first_for_queries(&self) -> Queries {
-        self.queries
-    }
-
-    /// When the circuits to NATS open and close. Their tags in the log are `[NATS] events` and `[NATS]
-    /// requests`.
-    #[must_use]
-    pub fn breaker(self, breaker: breaker::Config) -> Self {
-        Self { breaker, ..self }
-    }
-
-    /// The label of the path before the database, in logs and metrics. Default: [`Via::NATS`]. The circuits of another one
-    /// have its tag.
-    #[must_use]
-    pub fn bus(self, bus: Via) -> Self {
-        Self { bus, ..self }
-    }
-
-    /// The prefix of the metrics' names. Default: `eitherway`.
-    #[must_use]
-    pub fn metrics_prefix(self, prefix: &'static str) -> Self {
-        Self { prefix, ..self }
+    setters! {
+        /// How long an operation may take over NATS before it is tried on the database. Default: 2 s.
+        nats_timeout: Duration,
+        /// How long an operation may take on the database before it fails. Default: 5 s.
+        db_timeout: Duration,
+        /// How many operations may be in flight; further ones wait. Default: 2048. Keep it below the queue length of the
+        /// database's writer, so that a sudden release of all waiting operations cannot overflow that queue.
+        in_flight: usize,
+        /// Which path queries take first. Default: NATS. An event that is stored in a stream may not be in the database yet,
+        /// whichever path reads it.
+        queries: Queries,
+        /// When the circuits to NATS open and close. Their tags in the log are `[NATS] events` and `[NATS] requests`.
+        breaker: breaker::Config,
+        /// The label of the path before the database, in logs and metrics. Default: [`Via::NATS`]. The circuits of another one
+        /// have its tag.
+        bus: Via,
+        /// The prefix of the metrics' names. Default: `eitherway`.
+        metrics_prefix: &'static str,
     }
 
     /// The stack over its paths, in the order in which they are asked: NATS, the database, the outbox.
@@ -248,11 +216,11 @@ impl StackBuilder {
         let circuits = Circuits::new([breaker.handle(0), breaker.handle(1)]);
         let nats = ServiceBuilder::new()
             .layer(LogLayer::new(self.bus.tag()))
-            .layer(MetricsLayer::new(self.bus.as_str()).prefix(self.prefix))
+            .layer(MetricsLayer::new(self.bus.as_str()).prefix(self.metrics_prefix))
             .layer(breaker.classify_by(failure))
             .layer(TimeoutLayer::new(self.nats_timeout))
             .service(nats);
-        let policy = || CountReroutes::new(ByClass::new()).prefix(self.prefix);
+        let policy = || CountReroutes::new(ByClass::new()).prefix(self.metrics_prefix);
         let queries = self.apart(|| Fallback::new(db.clone(), nats.clone(), policy()));
         (SplitQueries::new(Fallback::new(nats, db, policy()), queries), circuits)
     }
@@ -266,7 +234,7 @@ impl StackBuilder {
     fn direct<O: Operation, S: Path<O>>(&self, db: S) -> impl Path<O> + use<O, S> {
         ServiceBuilder::new()
             .layer(LogLayer::new(Via::DB.tag()))
-            .layer(MetricsLayer::new(Via::DB.as_str()).prefix(self.prefix))
+            .layer(MetricsLayer::new(Via::DB.as_str()).prefix(self.metrics_prefix))
             .layer(TimeoutLayer::new(self.db_timeout))
             .service(db)
     }
@@ -290,7 +258,7 @@ impl StackBuilder {
         ServiceBuilder::new()
             .layer(gate.limit())
             .layer(LogLayer::new("[TOTAL]").last())
-            .layer(MetricsLayer::new("total").prefix(self.prefix))
+            .layer(MetricsLayer::new("total").prefix(self.metrics_prefix))
             .layer(PathChangeLogLayer::by(names.iter().copied(), part))
             .service(paths)
     }

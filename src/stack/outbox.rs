@@ -40,7 +40,7 @@ impl StackBuilder {
     {
         let outbox = ServiceBuilder::new()
             .layer(LogLayer::new(Via::OUTBOX.tag()))
-            .layer(MetricsLayer::new(Via::OUTBOX.as_str()).prefix(self.prefix))
+            .layer(MetricsLayer::new(Via::OUTBOX.as_str()).prefix(self.metrics_prefix))
             // A disk that hangs must not hold a caller longer than a database that hangs.
             .layer(TimeoutLayer::new(self.db_timeout))
             .service(outbox);
@@ -51,7 +51,7 @@ impl StackBuilder {
     pub(super) fn replay<O: Operation, S: Paths<O>>(&self, paths: S) -> impl Stack<O> + use<O, S> {
         ServiceBuilder::new()
             .layer(LogLayer::new("[REPLAY]"))
-            .layer(MetricsLayer::new("replay").prefix(self.prefix))
+            .layer(MetricsLayer::new("replay").prefix(self.metrics_prefix))
             .service(paths)
     }
 }

@@ -1,8 +1,9 @@
 //! What the service on NATS says of the file that it has open, for the direct path to compare.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time;
 
@@ -44,7 +45,7 @@ pub(super) struct Words {
 }
 
 impl Words {
-    pub(super) fn follow(&self, bus: watch::Receiver<Health>) {
+    pub(super) fn watch(&self, bus: watch::Receiver<Health>) {
         // The first one stays, as the database does.
         let _ = self.bus.set(bus);
     }
@@ -52,7 +53,7 @@ impl Words {
     /// The last word. Where only the stream is left of a service, what that has said of its file still holds.
     pub(super) fn last(&self) -> Option<Database> {
         let now = self.bus.get().and_then(|bus| bus.borrow().database.clone());
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         if let Some(now) = now {
             let silent = now.instance.is_none() && last.as_ref().is_some_and(|last| last.id == now.id);
             if !silent {
@@ -76,7 +77,7 @@ mod tests {
             file: Some("boot/1/2".to_owned()),
         })));
         let words = Words::default();
-        words.follow(heard);
+        words.watch(heard);
         let said = words.last();
         assert!(said.as_ref().is_some_and(|word| word.file.is_some()));
         tell.send_modify(|health| health.database = database("db"));

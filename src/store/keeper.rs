@@ -1,9 +1,9 @@
 //! The time as this file knows it, beside the system's clock.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::queue::{Item, hand_over};
@@ -62,7 +62,7 @@ impl Keeper {
     pub(crate) async fn load(&self, reader: &dyn Reader) -> Result<(), sqlx::Error> {
         let facts = reader.look_up(reader.texts().facts.to_owned(), Vec::new()).await?;
         let now = Reading::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         for (key, value) in facts.iter().filter_map(|fact| fact.split_once(' ')) {
             match key {
                 "known_time" => {
@@ -81,14 +81,14 @@ impl Keeper {
 
     /// Looks for a last time in what the file holds, if it was told none. Reads all of the ledger.
     pub(crate) async fn look(&self, reader: &dyn Reader) -> Result<(), sqlx::Error> {
-        if self.lock().known.is_known() {
+        if self.state.lock().known.is_known() {
             return Ok(());
         }
         // A file may have been written before the time was kept in it.
         let newest = reader.look_up(reader.texts().newest.to_owned(), Vec::new()).await?;
         let now = Reading::now();
         if let Some(at) = newest.first().and_then(|text| text.parse().ok()) {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             state.known.begin(Mark { at, up: now.up, boot: now.boot.clone() }, &now);
             self.floor(&state, &now);
         }
@@ -105,7 +105,7 @@ impl Keeper {
     /// What may be removed now, by what the clock says and by what is known.
     pub(crate) fn may(&self) -> May {
         let now = Reading::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let judgement = state.known.judge(&now);
         self.floor(&state, &now);
         state.doubt = None;
@@ -130,13 +130,13 @@ impl Keeper {
     /// A server has told its time.
     #[cfg_attr(not(feature = "nats"), allow(dead_code))]
     pub(crate) fn witness(&self, at: i64, other: bool) {
-        self.lock().known.witness(at, other, &Reading::now());
+        self.state.lock().known.witness(at, other, &Reading::now());
     }
 
     /// A person says that the clock is right.
     pub(crate) fn trust(&self) {
         let now = Reading::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.known.trust(&now);
         state.trusted = true;
         self.floor(&state, &now);
@@ -145,7 +145,7 @@ impl Keeper {
     /// Why nothing is removed, if the clock is the cause.
     #[cfg_attr(not(feature = "nats"), allow(dead_code))]
     pub(crate) fn doubt(&self) -> Option<Doubt> {
-        self.lock().doubt
+        self.state.lock().doubt
     }
 
     /// Keeps in the file what is known.
@@ -155,7 +155,7 @@ impl Keeper {
         writes: &mpsc::WeakSender<Item>,
     ) -> Result<(), Cause> {
         let facts = {
-            let state = self.lock();
+            let state = self.state.lock();
             let Some(last) = state.known.last(&Reading::now()) else { return Ok(()) };
             let mut facts = serde_json::Map::new();
             facts.insert("known_time".to_owned(), last.to_text().into());
@@ -173,10 +173,6 @@ impl Keeper {
         let passed = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         let floor = state.known.last(now).map_or(i64::MIN, |last| last.at.saturating_sub(passed));
         self.floor.store(floor, Ordering::Relaxed);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,9 +10,13 @@
 //! }
 //! ```
 
+#[cfg(feature = "sqlite")]
+pub(crate) mod call;
 mod dead_letter;
 #[cfg(feature = "sqlite")]
 pub(crate) mod duplicates;
+#[cfg(feature = "sqlite")]
+pub(crate) mod fold;
 mod instances;
 #[cfg(feature = "sqlite")]
 pub(crate) mod keeper;
@@ -57,6 +61,8 @@ pub struct Concerns {
     pub log: Option<String>,
     /// It cannot be written.
     pub disk: Option<String>,
+    /// What was appended cannot be folded.
+    pub folds: Option<String>,
 }
 
 /// A database that applies operations, each exactly once.

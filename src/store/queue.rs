@@ -141,7 +141,7 @@ impl Batch {
         }
     }
 
-    /// One that nobody waits for any more is dropped, whatever it has waited for.
+    /// One whose caller has gone is dropped, whatever it has waited for.
     fn add_write(&mut self, write: Write, tx: oneshot::Sender<Answer>) {
         if let Some(Err(expired)) = write.deadline.map(Deadline::check) {
             let _ = tx.send(Err(expired));

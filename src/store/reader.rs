@@ -1,11 +1,14 @@
 //! What is asked of a database beside its writer.
 
+use std::future::ready;
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use sqlx::SqlitePool;
 use tokio::sync::watch;
 
 use super::Concerns;
-use crate::error::Cause;
+use crate::error::{Cause, Code};
 use crate::operation::RetentionRule;
 
 /// A query, as it is put to the database.
@@ -63,6 +66,12 @@ pub(crate) trait Reader: Send + Sync + 'static {
     /// The sweeps in its dialect, the ledger's first.
     fn sweeps(&self) -> Vec<&'static RetentionRule>;
 
+    /// Whether what is old is removed by this instance now, of several that do so with this pause between two rounds.
+    fn may_sweep(&self, every: Duration) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+        let _ = every;
+        Box::pin(ready(Ok(true)))
+    }
+
     /// Asks, at once.
     ///
     /// # Errors
@@ -96,8 +105,28 @@ pub(crate) trait Reader: Send + Sync + 'static {
         watch::channel(Concerns::default()).1
     }
 
+    /// Changes what is seen there, if this returns that it has.
+    fn concern(&self, change: &mut dyn FnMut(&mut Concerns) -> bool);
+
     /// Its connections, if it is SQLite.
     fn sqlite(&self) -> Option<&SqlitePool> {
         None
     }
+}
+
+/// The keys that a rule finds, at most so many.
+///
+/// # Errors
+/// Those of a read.
+pub(super) async fn find(
+    sweep: &RetentionRule,
+    most: i64,
+    horizon: i64,
+    now: i64,
+    reader: &dyn Reader,
+) -> Result<Vec<serde_json::Value>, Cause> {
+    let binds = [most, horizon, now].map(Bind::Number).to_vec();
+    let json = reader.look_up((reader.texts().finding)(sweep), binds).await.map_err(|e| reader.cause(&e))?;
+    let json = json.first().map_or("[]", String::as_str);
+    serde_json::from_str(json).map_err(|e| Cause::new(Code::DATABASE, e.to_string()))
 }

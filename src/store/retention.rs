@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
+use super::fold::Folds;
 use super::keeper::{self, Keeper, May};
 use super::queue::{Item, hand_over};
-use super::reader::{Bind, Reader};
+use super::reader::{Reader, find};
 use super::record::Removal;
 use crate::clock;
 use crate::error::Cause;
@@ -96,9 +97,12 @@ pub(crate) async fn round(
     retention: &Retention,
     now: i64,
     ledger_from: Option<i64>,
+    folds: &Folds,
     reader: &dyn Reader,
     writes: &mpsc::WeakSender<Item>,
 ) -> Result<Purged, Cause> {
+    // What waits is not swept.
+    folds.all().await?;
     let mut swept = Purged::new();
     for sweep in reader.sweeps() {
         let keep = i64::try_from(retention.of(sweep).as_millis()).unwrap_or(i64::MAX);
@@ -110,7 +114,7 @@ pub(crate) async fn round(
         // What was found before and is found again has to wait.
         let mut before = Vec::new();
         loop {
-            let keys = find(sweep, horizon, now, reader).await?;
+            let keys = find(sweep, FOUND, horizon, now, reader).await?;
             let mut removed = 0;
             for keys in keys.chunks(sweep.batch_size.max(1)) {
                 let keys = serde_json::Value::from(keys).to_string();
@@ -128,18 +132,6 @@ pub(crate) async fn round(
     Ok(swept)
 }
 
-async fn find(
-    sweep: &RetentionRule,
-    horizon: i64,
-    now: i64,
-    reader: &dyn Reader,
-) -> Result<Vec<serde_json::Value>, Cause> {
-    let binds = [FOUND, horizon, now].map(Bind::Number).to_vec();
-    let json = reader.look_up((reader.texts().finding)(sweep), binds).await.map_err(|e| reader.cause(&e))?;
-    let json = json.first().map_or("[]", String::as_str);
-    serde_json::from_str(json).map_err(|e| Cause::new(crate::error::Code::DATABASE, e.to_string()))
-}
-
 /// How often it is looked whether the clock agrees with what is known.
 const LOOK: Duration = Duration::from_secs(2);
 /// How often what is known of the time is written down.
@@ -151,6 +143,7 @@ pub(crate) async fn keep_going(
     retention: Retention,
     keeper: Arc<Keeper>,
     mut loaded: bool,
+    folds: Folds,
     reader: Arc<dyn Reader>,
     writes: mpsc::WeakSender<Item>,
     ended: CancellationToken,
@@ -184,7 +177,15 @@ pub(crate) async fn keep_going(
         }
         if let Some(May::Remove { ledger_from }) = may.filter(|_| Instant::now() >= due) {
             due = Instant::now() + retention.every;
-            let round = round(&retention, clock::now(), ledger_from, &*reader, &writes);
+            match reader.may_sweep(retention.every).await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(e) => {
+                    tracing::debug!("whether another instance removes what is old cannot be read: {e}");
+                    continue;
+                }
+            }
+            let round = round(&retention, clock::now(), ledger_from, &folds, &*reader, &writes);
             let Some(swept) = ended.run_until_cancelled(round).await else { return };
             match swept {
                 Ok(swept) if swept.values().any(|count| *count > 0) => {

@@ -6,7 +6,7 @@ use super::Store;
 use crate::namespace::Namespace;
 use crate::operation::Operation;
 
-/// The stores of namespaces, for a service that opens each when it is first asked for and closes it when nobody needs it:
+/// The stores of namespaces, for a service that opens each when it is first asked for and closes it when no client needs it:
 /// [`service::serve_namespaces`](crate::service::serve_namespaces).
 pub trait Stores<O: Operation>: Send + Sync + 'static {
     /// One of them.

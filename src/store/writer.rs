@@ -8,6 +8,7 @@ use tokio::time;
 
 use super::DeadLetter;
 use super::duplicates::Duplicates;
+use super::fold::Appended;
 use super::queue::{Answer, Batch, Item, Write, id_reused};
 use super::record::{Record, Removal};
 use crate::error::Cause;
@@ -69,8 +70,13 @@ pub(crate) trait Backend: Send + 'static {
 }
 
 /// Runs until [`Item::Close`] comes, or all senders are dropped.
-pub(crate) async fn run<B: Backend>(backend: B, repeats: Duplicates, mut queue: mpsc::Receiver<Item>) {
-    let mut writer = Writer { backend, repeats };
+pub(crate) async fn run<B: Backend>(
+    backend: B,
+    repeats: Duplicates,
+    appended: Appended,
+    mut queue: mpsc::Receiver<Item>,
+) {
+    let mut writer = Writer { backend, repeats, appended };
     let mut looked = Instant::now();
     loop {
         // Also while there are nothing but pings.
@@ -106,10 +112,11 @@ pub(crate) async fn run<B: Backend>(backend: B, repeats: Duplicates, mut queue: 
 struct Writer<B> {
     backend: B,
     repeats: Duplicates,
+    appended: Appended,
 }
 
 impl<B: Backend> Writer<B> {
-    /// Commits the batch and tells everybody who waits. A waiter that is gone is no reason to stop.
+    /// Commits the batch and answers every waiter. A waiter that is gone is no reason to stop.
     async fn commit(&mut self, batch: Batch) {
         let Batch {
             writes, waiting, id_conflicts, letters, letters_waiting, removal, record, barriers, ..
@@ -163,6 +170,7 @@ impl<B: Backend> Writer<B> {
         while let Some(part) = parts.pop() {
             match self.backend.transaction(part).await {
                 Ok(applied) => {
+                    self.appended.tell(part);
                     for index in applied.repeats {
                         self.repeats.add(index, 1);
                     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use eitherway::nats::{NatsOptions, NatsService};
 use eitherway::operation::Persist;
 use eitherway::outbox::OutboxService;
+use eitherway::runtime::StorePath;
 use eitherway::stack::BoxedStack;
 use eitherway::{Db, Runtime};
 
@@ -27,13 +28,17 @@ pub struct Client<O: Persist> {
 impl<O: Persist> Client<O> {
     /// Between a server and a file. Returns when the service behind the server is recognised.
     pub async fn start(server: &impl Url, file: &DbFile<O>) -> Self {
+        // A lock that lasts is to be an error soon.
+        Self::over(server, file.options().busy_timeout(Duration::from_millis(100))).await
+    }
+
+    /// The same between a server and any store, such as the address of a database on PostgreSQL.
+    pub async fn over(server: &impl Url, store: impl Into<StorePath<O>>) -> Self {
         let nats = NatsService::connect(NatsOptions::new(server.url())).await.unwrap();
         tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
-        // A lock that lasts is to be an error soon.
-        let options = file.options().busy_timeout(Duration::from_millis(100));
         let kept = OutboxFile::new();
         let outbox = kept.open().await;
-        let builder = Runtime::builder().nats(nats.clone()).store(options).outbox(outbox.clone());
+        let builder = Runtime::builder().nats(nats.clone()).store(store).outbox(outbox.clone());
         let runtime = builder.build().await.unwrap().boxed();
         Self { nats, db: runtime.client(), outbox, runtime, _kept: kept }
     }

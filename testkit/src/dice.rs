@@ -22,7 +22,7 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// Dice of their own, for whoever throws at moments that others do not know.
+    /// Dice of their own, for throws at moments that others do not know.
     pub fn another(&mut self) -> Self {
         Self(self.next())
     }
@@ -38,7 +38,7 @@ impl Dice {
     }
 }
 
-/// A number that the environment names, for whoever wants another seed or a longer run; else the usual one. It is printed as it
+/// A number that the environment names, for another seed or a longer run; else the usual one. It is printed as it
 /// is to be set to repeat the run: `SEED=7`.
 ///
 /// # Panics

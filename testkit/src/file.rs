@@ -11,7 +11,7 @@ use sqlx::{Connection, SqliteConnection};
 
 use crate::rows;
 
-/// A file in a directory of its own, which is removed with it. Nothing is created before somebody opens it.
+/// A file in a directory of its own, which is removed with it. Nothing is created before it is opened.
 #[derive(Debug)]
 pub struct DbFile<O> {
     dir: tempfile::TempDir,
@@ -91,7 +91,7 @@ impl<O: Persist> DbFile<O> {
         }
     }
 
-    /// Statements of somebody else's program.
+    /// Statements of another program.
     pub async fn execute(&self, sql: &'static str) {
         rows::execute(self.connect().await, sql).await;
     }
@@ -106,13 +106,13 @@ impl<O: Persist> DbFile<O> {
         rows::texts(self.connect().await, sql).await
     }
 
-    /// A connection that may write: somebody else's program.
+    /// A connection that may write: that of another program.
     pub async fn connect(&self) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(self.path());
         SqliteConnection::connect_with(&options).await.unwrap()
     }
 
-    /// Takes the lock of the file, as somebody else's program: nobody writes until it is dropped.
+    /// Takes the lock of the file, as another program: no other connection writes until it is dropped.
     pub async fn hold(&self) -> Held {
         let mut connection = self.connect().await;
         sqlx::query("PRAGMA busy_timeout = 4000").execute(&mut connection).await.unwrap();

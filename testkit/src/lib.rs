@@ -46,6 +46,7 @@
 //! - [`World`]: a server, a database service on a SQLite file, and a client with all three paths. [`Load`] is put on any
 //!   client; [`Verdict`] compares what it sent with what stands in the database, read over a connection of its own.
 //! - [`NatsServer`]: a real nats-server on a free port, with or without JetStream; killed, frozen, thawed, restarted.
+//! - [`NatsCluster`]: three of them with JetStream, whose routes to each other are proxies, so that the network between them splits.
 //! - [`Proxy`]: a TCP proxy that cuts, stalls, delays, throttles and half-closes connections.
 //! - [`Dice`] and [`Schedule`]: random faults at random times, the same in every run with the same seed.
 //! - [`Peer`] and [`BytesPeer`]: peers that know nothing of the framework; the second sends any bytes.
@@ -64,6 +65,7 @@
 mod binary;
 mod bytes;
 mod client;
+mod cluster;
 mod dice;
 pub mod doubles;
 mod file;
@@ -84,6 +86,7 @@ mod world;
 pub use binary::{NoServer, nats_server};
 pub use bytes::BytesPeer;
 pub use client::Client;
+pub use cluster::{NatsCluster, Split};
 pub use dice::{Dice, knob};
 pub use file::{DbFile, Held};
 pub use load::{Load, Sent, Tally};

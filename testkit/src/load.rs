@@ -184,7 +184,7 @@ async fn call<O: Operation, S: Stack<O>>(
         }
         sent.all += 1;
         if failed {
-            // What is refused at once never waits, and would keep everybody else from running.
+            // What is refused at once never waits, and would keep all other callers from running.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

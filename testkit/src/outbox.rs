@@ -10,7 +10,7 @@ use sqlx::{Connection, SqliteConnection};
 
 use crate::rows;
 
-/// A file in a directory of its own, which is removed with it. Nothing is created before somebody opens it.
+/// A file in a directory of its own, which is removed with it. Nothing is created before it is opened.
 #[derive(Debug)]
 pub struct OutboxFile<O> {
     /// The directory.
@@ -45,7 +45,7 @@ impl<O: Operation> OutboxFile<O> {
         OutboxService::open(&self.options()).await.unwrap()
     }
 
-    /// A connection of somebody who knows nothing of us.
+    /// A connection of another program.
     pub async fn connect(&self) -> SqliteConnection {
         SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(self.path())).await.unwrap()
     }

@@ -19,7 +19,7 @@ pub struct Peer {
     pub client: Client,
 }
 
-/// What an answer says, to whoever reads headers and to whoever does not.
+/// What an answer says, in its headers and in its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     /// The headers; empty if there are none.
@@ -49,7 +49,9 @@ impl Peer {
     /// Connects; requests wait for [`LIMIT`].
     pub async fn connect(server: &impl Url) -> Self {
         let options = async_nats::ConnectOptions::new().request_timeout(Some(LIMIT));
-        Self { client: options.connect(server.url()).await.unwrap() }
+        // A cluster has several addresses.
+        let url = server.url();
+        Self { client: options.connect(url.split(',').collect::<Vec<_>>()).await.unwrap() }
     }
 
     /// Waits until the server has taken note of what was sent before.
@@ -108,7 +110,7 @@ impl Peer {
         })
     }
 
-    /// Answers the ping as our service would, on the database `database`, and nothing else: to whoever asks, a service
+    /// Answers the ping as our service would, on the database `database`, and nothing else: to every client, a service
     /// that has been recognised.
     pub async fn pretend<O: Operation>(&self, database: &str) -> JoinHandle<()> {
         let mut headers = HeaderMap::new();

@@ -29,7 +29,7 @@ impl Port {
             let number = FIRST + u16::try_from(turn % COUNT).unwrap();
             let lock =
                 File::options().create(true).write(true).truncate(false).open(locks.join(number.to_string()));
-            // A file of another user cannot be opened: that port is somebody's.
+            // A file of another user cannot be opened: that port is taken.
             let Ok(lock) = lock else { continue };
             match lock.try_lock() {
                 Ok(()) => {}

@@ -42,7 +42,7 @@ impl NatsServer {
         Self::with(Vec::new(), config).await
     }
 
-    /// A server that is not running yet, on a port that nobody else takes.
+    /// A server that is not running yet, on a port that no other process takes.
     pub fn down() -> Self {
         Self::prepare(Vec::new(), "")
     }
@@ -53,7 +53,7 @@ impl NatsServer {
         server
     }
 
-    fn prepare(arguments: Vec<String>, config: &str) -> Self {
+    pub(crate) fn prepare(arguments: Vec<String>, config: &str) -> Self {
         let (port, dir) = (Port::reserve(), tempfile::tempdir().unwrap());
         let mut server = Self { port, child: None, arguments, dir };
         let configuration = server.configuration(config);
@@ -97,6 +97,12 @@ impl NatsServer {
         }
     }
 
+    /// SIGTERM, and waits until it has ended in order: it hands over what it leads in a cluster.
+    pub async fn stop(&mut self) {
+        self.signal("-TERM");
+        self.lame_duck_ended().await;
+    }
+
     /// With JetStream from its next start on.
     pub fn will_offer_jetstream(&mut self, dir: &Path) {
         self.arguments.extend(["-js".to_owned(), "-sd".to_owned(), dir.display().to_string()]);
@@ -128,7 +134,7 @@ impl NatsServer {
         self.signal("-USR2");
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has ended by itself.
     pub async fn lame_duck_ended(&mut self) {
         let mut child = self.child.take().expect("the server runs");
         let ended = holds_within(LIMIT, || {
@@ -158,8 +164,8 @@ impl NatsServer {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// The name by which it greets: whoever else listens on the port has another one.
-    fn name(&self) -> String {
+    /// The name by which it greets: another server on the port has another one.
+    pub(crate) fn name(&self) -> String {
         format!("test-{}-{}", std::process::id(), self.port.number)
     }
 }

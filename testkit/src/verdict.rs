@@ -21,7 +21,7 @@ pub struct Verdict {
     pub lost: usize,
     /// Operations that failed at their caller.
     pub failed: usize,
-    /// Effects of operations that nobody has sent.
+    /// Effects of operations that were never sent.
     pub strange: usize,
     /// Some of what is wrong, in words.
     pub examples: Vec<String>,
@@ -76,7 +76,7 @@ impl Verdict {
     }
 
     /// # Panics
-    /// Something is lost, or there twice, or sent by nobody; with counts and examples.
+    /// Something is lost, or there twice, or was never sent; with counts and examples.
     pub fn assert_exactly_once(&self) {
         assert!(self.is_exactly_once(), "{self}\n  {}", self.examples.join("\n  "));
     }

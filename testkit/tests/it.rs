@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod it {
+    mod cluster;
     mod proxy;
     mod server;
     mod world;

@@ -1,4 +1,4 @@
-//! A deadline: nobody waits longer, and what is taken up later has no effect.
+//! A deadline: no caller waits longer, and what is taken up later has no effect.
 
 use std::time::Duration;
 

@@ -90,7 +90,7 @@ async fn garbage_on_every_subject_is_refused_with_a_reason_and_the_next_message_
     assert_eq!((served.lost, served.failed), (0, 0), "{served:?}");
 }
 
-/// A refusal looks like one to whoever reads headers, and keeps the form of an answer for whoever does not.
+/// A refusal looks like one to clients that read headers, and keeps the form of an answer for those that do not.
 fn assert_refused(said: &Said, spec: &Spec, status: u16, at: &str) {
     assert_eq!(said.header("Eitherway-Reply"), Some("1"), "{at}");
     assert!(said.header("Eitherway-Database").is_some_and(|id| id.len() == 32), "{at}");
@@ -334,7 +334,7 @@ async fn a_plain_publish_of_garbage_is_kept_announced_and_passed_over() {
             writes += u64::from(spec.writes());
         }
         w.peer.publish(spec.subject, good(spec)).await;
-        // A claim that nobody hears of would only keep its messages from others: it is refused, too.
+        // A claim without a reply subject would only keep its messages from others: it is refused, too.
         writes += u64::from(spec.writes() && spec.answer_is_list());
         sent += u64::from(spec.writes() && !spec.answer_is_list());
     }

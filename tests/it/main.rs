@@ -4,6 +4,7 @@
 
 mod deadline;
 mod examples;
+mod folds;
 mod golden;
 mod hostile;
 mod migrations;
@@ -14,7 +15,16 @@ mod order_free;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
+mod postgres_classes;
+#[cfg(feature = "postgres")]
+mod postgres_cluster;
+#[cfg(feature = "postgres")]
 mod postgres_faults;
+#[cfg(feature = "postgres")]
+mod postgres_namespaces;
+mod postgres_tls;
+#[cfg(feature = "postgres")]
+mod postgres_upkeep;
 mod retention;
 mod runtime;
 mod seams;

@@ -13,8 +13,7 @@ use eitherway::{Ack, Cause, Code, Db, Head, Request, Via};
 use eitherway_layers::{Class, Classify};
 use futures_util::future::join_all;
 use rosey::op::{
-    GetChannelStats, MessageLog, Op, OutboundEnqueue, OutboundGet, OutboundMarkSent, RecentChat, UserJoined,
-    UserLeft,
+    GetChannelStats, MessageLog, Op, OutboundEnqueue, OutboundGet, RecentChat, UserJoined, UserLeft,
 };
 use tower::{ServiceExt, service_fn};
 
@@ -69,42 +68,6 @@ async fn user_events_reach_the_database_and_are_acknowledged_when_committed() {
 }
 
 #[tokio::test]
-async fn messages_are_logged_with_their_own_time_whatever_the_order_of_arrival() {
-    let w = World::new().await;
-    let db = nats_only(&w.nats);
-    for at in [3, 1, 2] {
-        let line = MessageLog { username: "alice".into(), message: format!("line {at} ☃") };
-        assert_eq!(db.at(1_700_000_000_000 + at).call(line).await.unwrap().via, Via::NATS);
-    }
-    let read = db.call(RecentChat { limit: 2 }).await.unwrap();
-    assert_eq!(read.via, Via::NATS);
-    assert_eq!(read.answer.iter().map(|l| l.message.as_str()).collect::<Vec<_>>(), ["line 2 ☃", "line 3 ☃"]);
-}
-
-#[tokio::test]
-async fn a_message_is_enqueued_handed_out_once_and_marked_sent() {
-    let w = World::new().await;
-    let db = nats_only(&w.nats);
-    let enqueue = OutboundEnqueue { username: Some("alice".into()), content: "hello".into() };
-    let enqueued = db.call(enqueue).await.unwrap();
-    assert_eq!((enqueued.via, enqueued.ack), (Via::NATS, Ack::Committed));
-    let get = || OutboundGet { username: Some("alice".into()), limit: 10, max_retries: 3 };
-    let head = Head::now();
-    let claimed = db.with(head.clone()).call(get()).await.unwrap();
-    assert_eq!(claimed.via, Via::NATS);
-    assert_eq!((claimed.answer[0].id, claimed.answer[0].content.as_str()), (enqueued.answer.id, "hello"));
-    assert_eq!(
-        db.with(head).call(get()).await.unwrap().answer,
-        claimed.answer,
-        "the same request, the same rows"
-    );
-    assert_eq!(db.call(get()).await.unwrap().answer, [], "another one: nothing");
-    let mark = OutboundMarkSent { message_id: enqueued.answer.id };
-    assert_eq!(db.call(mark).await.unwrap().via, Via::NATS);
-    assert_eq!(w.file.number("SELECT count(*) FROM outbound_messages WHERE sent").await, 1);
-}
-
-#[tokio::test]
 async fn the_same_request_over_both_paths_takes_effect_once_and_is_answered_the_same() {
     let w = World::new().await;
     let (over_nats, over_db) = (nats_only(&w.nats), db_only(&w.file).await);
@@ -125,7 +88,7 @@ async fn nothing_is_left_behind_by_calls_that_are_dropped() {
     let peer = Peer::connect(&w.server).await;
     w.service.stop().await;
     let _pretender = peer.pretend::<Op>("0").await;
-    // Somebody takes the requests and never answers.
+    // A subscriber takes the requests and never answers.
     let _silent = peer.listen("rosey.db.>").await;
     let db = nats_only(&w.nats);
     tokio::time::timeout(LIMIT, w.nats.recognised()).await.expect("recognised");
@@ -141,16 +104,16 @@ async fn nothing_is_left_behind_by_calls_that_are_dropped() {
 #[derive(Debug, Default)]
 struct Sent {
     timed_out: u64,
-    /// Released by whoever noticed that nobody answers.
+    /// Released when the health noticed that no service answers.
     released: u64,
     /// Never handed over, because there is no room in the queue.
     no_room: u64,
-    /// Never handed over, because nobody answers.
+    /// Never handed over, because no service answers.
     nobody: u64,
 }
 
 impl Sent {
-    /// Sends them, and gives each 50 ms. Nobody answers.
+    /// Sends them, and gives each 50 ms. No service answers.
     async fn at_once(nats: &eitherway::nats::NatsService<Op>, many: usize, line: &str) -> Self {
         let requests = (0..many).map(|_| {
             let message = line.to_owned();
@@ -191,7 +154,7 @@ async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_
     let nats = eitherway::nats::NatsService::<Op>::connect(options).await.unwrap();
     tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
     let gone = || nats.client().statistics().out_messages.load(Ordering::Relaxed);
-    // Whoever gave up has left, and is not kept until somebody clears up: only the health's own questions may wait.
+    // A caller that gave up leaves at once: only the health's own questions may wait.
     let nobody_waits = || assert!(nats.inbox().waiting <= 3, "{:?}", nats.inbox());
 
     // Large ones fill what lies between us and the server, and then the queue.
@@ -222,7 +185,7 @@ async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_
         server.thaw();
     }
 
-    // What was given up is not kept back, and whoever comes then is served.
+    // What was given up is not kept back, and later callers are served.
     wait_until("the queue is empty", || async { gone() - begun >= handed_over }).await;
     tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
     tokio::time::timeout(LIMIT, nats.client().flush()).await.expect("nothing blocks").unwrap();
@@ -285,7 +248,7 @@ async fn a_stream_of_somebody_else_over_our_subjects_acknowledges_nothing_of_our
     assert!(seen.foreign + seen.late >= 20, "the stream did answer: {seen:?}");
 }
 
-// Where nobody answers.
+// Where no service answers.
 
 /// The promise is "at once, not after the time-out of 2 s"; a noisy machine gets half of that.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -304,7 +267,7 @@ async fn a_query_nobody_answers_falls_back_at_once() {
     let server = NatsServer::start().await;
     let (file, peer, nats) = (DbFile::new(), Peer::connect(&server).await, nats(&server).await);
     let database = file.open().await;
-    // A service is recognised, but nobody listens on the subjects of the operations.
+    // A service is recognised, but nothing listens on the subjects of the operations.
     let _ping = peer.pretend::<Op>(database.database()).await;
     let db = stack(&nats, &file).await;
     tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
@@ -424,62 +387,6 @@ async fn what_the_service_refuses_is_not_tried_on_the_database() {
     assert_eq!(w.file.applied().await, 1);
 }
 
-#[tokio::test]
-async fn a_subject_that_the_server_denies_is_served_by_the_database() {
-    let config = r#"
-        authorization { users: [
-            { user: bot, password: x, permissions: { publish: ["rosey.db.ping", "_INBOX.>"], subscribe: ">" } }
-            { user: service, password: x }
-        ] }"#;
-    let server = NatsServer::with_config(config).await;
-    let file = DbFile::new();
-    let service = eitherway::nats::NatsOptions::new(server.url().replace("//", "//service:x@"));
-    let (ready, is_ready) = tokio::sync::oneshot::channel();
-    let database = file.open().await;
-    tokio::spawn(eitherway::service::serve(
-        service,
-        database,
-        ServiceOptions::default(),
-        || ready.send(()).unwrap(),
-        std::future::pending(),
-    ));
-    tokio::time::timeout(LIMIT, is_ready).await.expect("the service starts").unwrap();
-    let nats = eitherway::nats::NatsService::<Op>::connect(eitherway::nats::NatsOptions::new(
-        server.url().replace("//", "//bot:x@"),
-    ))
-    .await
-    .unwrap();
-    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
-    let db = stack(&nats, &file).await;
-    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::DB);
-    wait_until("the denial is known", || async { nats.status().borrow().denied }).await;
-    served_at_once_by_the_database(&db).await;
-    assert_eq!(file.applied().await, 1);
-}
-
-// One database.
-
-#[tokio::test]
-async fn the_direct_path_refuses_while_nats_leads_to_another_database() {
-    let mut w = World::new().await;
-    let other = DbFile::new();
-    let direct = direct(&other, &w.nats).await;
-    let db = Db::new(boxed(StackBuilder::new().over(Some(w.nats.clone()), direct.clone(), NO_PATH).stack));
-    wait_until("the other database is noticed", || async {
-        direct.clone().oneshot(Request::new(GetChannelStats {})).await.is_err()
-    })
-    .await;
-    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::NATS);
-    w.server.kill();
-    let error = db.call(joined("bob")).await.unwrap_err();
-    assert!(error.primary().is_some() && error.fallback().is_some(), "both errors: {error}");
-    assert!(error.request().is_some());
-    assert_eq!((w.file.applied().await, other.applied().await), (1, 0));
-    w.server.restart().await;
-    wait_until("over NATS", || async { db.call(GetChannelStats {}).await.is_ok_and(|r| r.via == Via::NATS) })
-        .await;
-}
-
 // Who may serve.
 
 #[tokio::test]
@@ -498,17 +405,6 @@ async fn a_service_refuses_to_start_beside_another_make_unless_it_takes_over() {
 }
 
 #[tokio::test]
-async fn a_service_refuses_to_start_under_somebody_elses_stream_and_names_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = NatsServer::with_jetstream(dir.path()).await;
-    let (file, peer) = (DbFile::new(), Peer::connect(&server).await);
-    declare(&jetstream::new(peer.client.clone()), "FOREIGN", "rosey.>").await;
-    let refused = DbService::try_start(&server, &file, ServiceOptions::default()).await;
-    let error = refused.map(drop).expect_err("refused").to_string();
-    assert!(error.contains("FOREIGN"), "{error}");
-}
-
-#[tokio::test]
 async fn a_service_refuses_to_start_beside_one_on_another_database() {
     let w = World::new().await;
     let refused = DbService::try_start(&w.server, &DbFile::new(), ServiceOptions::default()).await;
@@ -522,24 +418,6 @@ async fn a_monitor_that_only_listens_keeps_no_service_from_starting() {
     let (file, peer) = (DbFile::new(), Peer::connect(&server).await);
     let _monitor = peer.listen(">").await;
     DbService::start(&server, &file).await.stop().await;
-}
-
-#[tokio::test]
-async fn two_services_share_the_load_and_double_nothing() {
-    let w = World::new().await;
-    let second = DbService::start(&w.server, &w.file).await;
-    let db = nats_only(&w.nats);
-    let requests: Vec<_> = (0..600).map(|n| Request::<Op>::new(joined(&format!("user{n}")))).collect();
-    for _ in 0..2 {
-        for reply in join_all(requests.iter().map(|request| db.send(request.clone()))).await {
-            assert_eq!(reply.unwrap().via, Via::NATS);
-        }
-    }
-    let (first, second) = (w.service.stop().await, second.stop().await);
-    assert!(first.done > 0 && second.done > 0, "{first:?} {second:?}");
-    let asked_at_the_start = 5; // the second one asked the first one's queries who answers
-    assert!((1200..=1200 + asked_at_the_start).contains(&(first.done + second.done)), "{first:?} {second:?}");
-    assert_eq!((w.file.applied().await, w.file.number("SELECT count(*) FROM presence").await), (600, 600));
 }
 
 // The end of a service.
@@ -566,20 +444,6 @@ async fn a_service_that_stops_under_load_has_done_and_answered_what_it_took() {
     assert_eq!(served.taken, served.done, "everything taken was done");
     assert_eq!(u64::try_from(applied.len()).unwrap(), served.done, "everything done is there, once");
     assert!(answered.len() >= 300);
-}
-
-#[tokio::test]
-async fn a_service_may_be_replaced_under_load_and_no_caller_notices() {
-    let w = World::new().await;
-    let db = stack(&w.nats, &w.file).await;
-    let mut load = Load::start(&db, 16);
-    load.served_by_nats(200).await;
-    let second = DbService::start(&w.server, &w.file).await;
-    w.service.stop().await;
-    load.served_by_nats(200).await;
-    let sent = load.all_served().await;
-    second.stop().await;
-    assert_exactly_once(&w.file, sent).await;
 }
 
 #[tokio::test]

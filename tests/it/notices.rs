@@ -71,7 +71,7 @@ async fn a_server_that_offers_jetstream_later_is_noticed_and_changes_nothing_unt
     service.stop().await;
 }
 
-/// Whether somebody answers at all.
+/// Whether a service answers at all.
 async fn notices_or_nothing(peer: &Peer) -> bool {
     let answer = peer.client.request("rosey.db.ping", "".into()).await;
     answer.is_ok_and(|answer| !answer.payload.is_empty())
@@ -110,7 +110,7 @@ async fn a_stream_of_ours_beside_a_service_without_one_is_named_and_settles_noth
     let w = Durable::new().await;
     let service = w.try_serve(off()).await.unwrap();
     let (nats, peer, context) = (w.client().await, Peer::connect(&w.server).await, w.context().await);
-    // As it looks when somebody brings it back from a backup: name, mark, consumer.
+    // As it looks when it is restored from a backup: name, mark, consumer.
     let stream_tag = stored::stream_tag("rosey.db", service.sqlx.database());
     declare(&context, "ROSEY", "rosey.db.user.>", Some(stream_tag)).await;
     let now = noticed(&peer, "\"ROSEY\"").await;

@@ -6,5 +6,7 @@ mod answers;
 mod apply;
 mod encoded;
 mod over_nats;
+mod race;
 mod shop;
 mod statements;
+mod stores;

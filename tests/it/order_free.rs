@@ -9,6 +9,8 @@
 #![allow(clippy::print_stdout)]
 
 mod base;
+#[cfg(feature = "postgres")]
+mod broken;
 mod delivery;
 mod dump;
 mod files;
@@ -171,14 +173,22 @@ async fn try_one(
     case: &Case,
 ) -> Result<(dump::Dump, Option<eitherway::OpId>), TestCaseError> {
     base.clear().await;
-    let delivered = delivery::deliver(case, base).await.map_err(TestCaseError::fail)?;
+    let delivered = base.beside(delivery::deliver(case, base)).await.map_err(TestCaseError::fail)?;
+    let model = Model::of(&delivered).dump();
+    let mut found = compare(base, &model).await?;
+    if base.fold().await {
+        let folded = compare(base, &model).await;
+        found = folded.map_err(|e| TestCaseError::fail(format!("after the last fold: {e}")))?;
+    }
+    Ok((found, delivered.newest()))
+}
+
+/// Compares the database with itself and with the model.
+async fn compare(base: &impl Base, model: &dump::Dump) -> Result<dump::Dump, TestCaseError> {
     let verdict = base.verdict().await;
     if !verdict.is_clean() {
         return Err(TestCaseError::fail(format!("`verify` disagrees: {:#?}", verdict.findings)));
     }
     let found = base.dump().await;
-    match dump::difference(&Model::of(&delivered).dump(), &found) {
-        None => Ok((found, delivered.newest())),
-        Some(difference) => Err(TestCaseError::fail(difference)),
-    }
+    dump::difference(model, &found).map_or(Ok(found), |difference| Err(TestCaseError::fail(difference)))
 }

@@ -112,51 +112,6 @@ async fn what_the_database_refuses_fails_alone() {
     assert_eq!(db.recent_chat(100).await.unwrap().len(), 49);
 }
 
-/// What the server says of a statement, and what a caller is told.
-const CLASSES: [(&str, Class, Code); 20] = [
-    ("22003", Class::Rejected, Code::REFUSED),
-    ("22P05", Class::Rejected, Code::REFUSED),
-    ("23505", Class::Rejected, Code::REFUSED),
-    ("23514", Class::Rejected, Code::REFUSED),
-    ("54000", Class::Rejected, Code::REFUSED),
-    ("P0001", Class::Rejected, Code::REFUSED),
-    ("25006", Class::Backend, Code::STORAGE),
-    ("53100", Class::Backend, Code::STORAGE),
-    ("58030", Class::Backend, Code::STORAGE),
-    ("40001", Class::Backend, Code::BUSY),
-    ("40P01", Class::Backend, Code::BUSY),
-    ("55P03", Class::Backend, Code::BUSY),
-    ("57014", Class::Backend, Code::BUSY),
-    ("26000", Class::Backend, Code::DATABASE),
-    ("42P01", Class::Backend, Code::DATABASE),
-    ("42883", Class::Backend, Code::DATABASE),
-    ("53200", Class::Backend, Code::DATABASE),
-    ("XX000", Class::Backend, Code::DATABASE),
-    ("57P03", Class::NotSent, Code::UNAVAILABLE),
-    ("57P01", Class::Unknown, Code::UNANSWERED),
-];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_code_of_the_server_has_its_class() {
-    let url = Postgres::shared().database().await;
-    let mut raw = PgConnection::connect(&url).await.unwrap();
-    let says = "CREATE FUNCTION rosey.says() RETURNS trigger LANGUAGE plpgsql AS $$
-         BEGIN RAISE EXCEPTION 'so it says' USING ERRCODE = NEW.message; END $$;
-         CREATE TRIGGER says BEFORE INSERT ON rosey.recent_chat FOR EACH ROW WHEN (NEW.username = 'alice')
-         EXECUTE FUNCTION rosey.says()";
-    sqlx::raw_sql(says).execute(&mut raw).await.unwrap();
-    let soon = options(&url).repeat_timeout(std::time::Duration::from_millis(100));
-    let db = Db::new(SqlService::<Op>::open_postgres(&soon).await.unwrap());
-    for (state, class, code) in CLASSES {
-        let told = db.send(line(state, state)).await.unwrap_err();
-        assert_eq!((told.class(), told.cause().code()), (class, code), "{state}: {told}");
-        // Nothing of it stays, and the connection serves the next.
-        db.message_log("bob", state).await.unwrap();
-    }
-    assert_eq!(db.recent_chat(100).await.unwrap().len(), CLASSES.len());
-    assert_verified(&url).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_hands_out_once_and_answers_its_repeat_the_same() {
     let url = Postgres::shared().database().await;
@@ -239,7 +194,7 @@ async fn dead_letters_are_kept_listed_and_dropped() {
     };
     assert!(Store::<Op>::dead_letter(&db, letter.clone(), true).await.unwrap());
     assert!(!Store::<Op>::dead_letter(&db, letter, true).await.unwrap(), "the same again");
-    let mut letters = DeadLetters::open_postgres(&options(&url)).await.unwrap();
+    let mut letters = DeadLetters::open_postgres::<Op>(&options(&url)).await.unwrap();
     let kept = letters.list(10).await.unwrap();
     assert_eq!(
         (kept.len(), kept[0].payload.as_slice(), kept[0].code.as_str()),
@@ -267,7 +222,7 @@ async fn dead_letters_that_are_too_many_are_counted_and_dropped() {
     // It looks with the first one.
     Store::<Op>::dead_letter(&db, letter(20_000), false).await.unwrap();
     Db::new(db.clone()).stack().barrier().await.unwrap();
-    let mut letters = DeadLetters::open_postgres(&options(&url)).await.unwrap();
+    let mut letters = DeadLetters::open_postgres::<Op>(&options(&url)).await.unwrap();
     assert_eq!(letters.ids().await.unwrap().len(), 10_001);
     let summary = &letters.list(1).await.unwrap()[0];
     assert_eq!(summary.dropped(), Some(201), "{summary:?}");

@@ -16,6 +16,10 @@ use tokio::task::JoinHandle;
 
 const CALLERS: usize = 8;
 
+/// Ends the connections of the store.
+const END_ALL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE application_name = 'eitherway' AND datname = current_database()";
+
 /// Limits that are short, so that a test is.
 fn options(url: &str) -> PostgresOptions {
     PostgresOptions::new(url)
@@ -107,7 +111,7 @@ impl Load {
             count("SELECT count(*) FROM rosey.ledger").await,
             count("SELECT count(*) FROM rosey.recent_chat").await,
             count("SELECT count(DISTINCT message) FROM rosey.recent_chat").await,
-            count("SELECT sum(total_chat_lines)::bigint FROM rosey.user_stats").await,
+            count("SELECT sum(total_chat_lines)::bigint FROM rosey.user_stats_now").await,
         ];
         let [not_sent, backend, unknown] = [0, 1, 2].map(|class| self.told[class].load(Ordering::Relaxed));
         let longest = self.longest.load(Ordering::Relaxed);
@@ -187,6 +191,93 @@ async fn a_commit_whose_answer_is_lost_is_repeated_and_has_one_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_and_serves_again_when_it_is_freed() {
+    let server = Postgres::with_disk("32m").await;
+    let url = server.database().await;
+    let load = Load::start(&url).await;
+    load.more(200).await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE filler (x text)").execute(&mut other).await.unwrap();
+    // Until nothing fits, as soon as a table of the store needs another page.
+    while load.told()[1] == 0 {
+        let fill = "INSERT INTO filler SELECT repeat(md5(n::text), 60) FROM generate_series(1, $1) n";
+        for rows in [1000, 4, 4, 4] {
+            let filled = sqlx::query(fill).bind(rows).execute(&mut other).await;
+            let state = filled.err().and_then(|e| Some(e.as_database_error()?.code()?.into_owned()));
+            assert!(matches!(state.as_deref(), None | Some("53100")), "{state:?}");
+        }
+    }
+    let full = load.writers[0].message_log("user0", "not this one").await.unwrap_err();
+    assert_eq!((full.class(), full.cause().code()), (Class::Backend, Code::STORAGE), "{full}");
+    sqlx::raw_sql("DROP TABLE filler").execute(&mut other).await.unwrap();
+    load.more(200).await;
+    load.finish("disk full", &url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_ended_again_and_again_lose_and_double_nothing() {
+    let url = Postgres::shared().database().await;
+    let load = Load::start(&url).await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    for _ in 0..30 {
+        load.more(20).await;
+        let ended: i64 = sqlx::query_scalar(END_ALL).fetch_one(&mut other).await.unwrap();
+        assert!(ended > 0, "none was ended");
+    }
+    // What was lost on its way is repeated by the writer; its callers hear nothing of it.
+    assert_eq!(load.told(), [0; 3]);
+    load.finish("30 times all connections ended", &url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_with_another_program_is_tried_again_and_not_told() {
+    let url = Postgres::shared().database().await;
+    let load = Load::start(&url).await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    let mut won = 0;
+    while won < 3 {
+        load.more(20).await;
+        // The writers have the ledger, and wait for the lines; this has the lines.
+        sqlx::raw_sql("BEGIN; LOCK TABLE rosey.recent_chat").execute(&mut other).await.unwrap();
+        wait_until("a writer waits", || async {
+            let mut looking = PgConnection::connect(&url).await.unwrap();
+            let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'rosey.recent_chat'::regclass)";
+            sqlx::query_scalar(waiting).fetch_one(&mut looking).await.unwrap()
+        })
+        .await;
+        let both = sqlx::query("LOCK TABLE rosey.ledger").execute(&mut other).await;
+        won += u32::from(both.is_ok());
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    }
+    assert_eq!(load.told(), [0; 3]);
+    load.finish("deadlocks lost by the writers", &url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_and_a_lack_of_connections_under_load_are_told_and_lose_nothing() {
+    let server = Postgres::start(&["max_connections=12", "superuser_reserved_connections=0"]);
+    let url = server.database().await;
+    let load = Load::start(&url).await;
+    load.more(100).await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE rosey.recent_chat").execute(&mut other).await.unwrap();
+    // The statement's limit of a second comes before the lock's of three.
+    wait_until("they are told", || async { load.told()[1] > 0 }).await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    load.more(100).await;
+    let (busy, mut held) = (load.told()[1], Vec::new());
+    while load.told()[1] == busy {
+        while let Ok(connection) = PgConnection::connect(&url).await {
+            held.push(connection);
+        }
+        sqlx::query(END_ALL).execute(&mut other).await.unwrap();
+    }
+    drop(held);
+    load.more(100).await;
+    load.finish("rows locked, then no free connection", &url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_a_free_connection_is_said_to_be_full() {
     let server = Postgres::start(&["max_connections=12", "superuser_reserved_connections=0"]);
     let url = server.database().await;
@@ -197,9 +288,7 @@ async fn a_server_without_a_free_connection_is_said_to_be_full() {
     while let Ok(connection) = PgConnection::connect(&url).await {
         held.push(connection);
     }
-    let ended =
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'eitherway'";
-    sqlx::query(ended).execute(&mut raw).await.unwrap();
+    sqlx::query(END_ALL).execute(&mut raw).await.unwrap();
     // Its place is taken before it comes back.
     while held.len() < 11 {
         match PgConnection::connect(&url).await {
@@ -228,7 +317,7 @@ async fn a_lock_of_another_program_is_waited_for_within_a_limit() {
     let short = options(&url).lock_timeout(Duration::from_millis(200));
     let db = Db::new(SqlService::<Op>::open_postgres(&short).await.unwrap());
     let mut other = PgConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql("BEGIN; LOCK TABLE rosey.user_stats").execute(&mut other).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE rosey.lines_waiting").execute(&mut other).await.unwrap();
     let since = Instant::now();
     let busy = db.message_log("alice", "hello").await.unwrap_err();
     assert_eq!((busy.class(), busy.cause().code()), (Class::Backend, Code::BUSY), "{busy}");
@@ -247,9 +336,7 @@ async fn a_server_that_only_reads_refuses_and_serves_again_when_it_writes() {
     // As a primary that has become a standby: also for those that are connected.
     let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     sqlx::query(AssertSqlSafe(read_only)).execute(&mut raw).await.unwrap();
-    let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-        WHERE application_name = 'eitherway' AND datname = current_database()";
-    sqlx::query(ended).execute(&mut raw).await.unwrap();
+    sqlx::query(END_ALL).execute(&mut raw).await.unwrap();
     let refused = db.message_log("alice", "during").await.unwrap_err();
     assert!(matches!(refused.class(), Class::Backend | Class::Unknown), "{refused}");
     let refused = db.message_log("alice", "during").await.unwrap_err();

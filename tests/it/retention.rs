@@ -1,4 +1,4 @@
-//! Retention: what is old becomes totals, and nothing known of anybody changes.
+//! Retention: what is old becomes totals, and nothing known of a user changes.
 
 mod fold;
 mod messages;

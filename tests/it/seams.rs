@@ -164,7 +164,7 @@ async fn every_operation_of_a_service_passes_the_layers_of_its_embedder_and_none
         let db = nats_only(&nats(&server).await);
         wait_until("a query is served", || async { db.call(RecentChat { limit: 5 }).await.is_ok() }).await;
         assert_eq!(passed.load(Ordering::Acquire), 5 + 3 + 1);
-        // What the store has written passes as it is: nobody on the way reads it.
+        // What the store has written passes as it is: no layer reads it.
         let said = peer.request("rosey.db.query.user_stats", r#"{"username":"alice"}"#).await;
         assert_eq!(said.body, r#"{"not":"what","promises":1.5,"the":"operation"}"#);
         assert_eq!(service.stop().await.done, 7);

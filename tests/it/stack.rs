@@ -87,7 +87,7 @@ async fn the_class_of_an_error_alone_decides_whether_the_database_is_asked() {
     }
 }
 
-/// Takes all kinds in turn, through one instance and through clones, and waits for nobody.
+/// Takes all kinds in turn, through one instance and through clones, and never waits.
 async fn takes_turns<S: eitherway::Stack<rosey::op::Op>>(mut stack: S, what: &str) {
     for round in 0..3 {
         for request in

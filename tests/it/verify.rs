@@ -116,7 +116,7 @@ async fn an_empty_database_is_clean() {
     file.assert_clean().await;
 }
 
-/// Reports on numbers that nobody has been given yet.
+/// Reports on numbers that were not given yet.
 #[tokio::test]
 async fn a_report_on_a_message_that_nobody_knows_says_nothing_of_a_later_one() {
     let file = DbFile::new();

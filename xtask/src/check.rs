@@ -18,7 +18,12 @@ enum Part {
     Demo,
     /// Part of `ci`, but not of a plain `test`.
     Oldest,
+    /// Likewise.
+    OtherPostgres,
 }
+
+/// What the names of the tests that use PostgreSQL have in common.
+const WITH_POSTGRES: &str = "postgres";
 
 /// The modules of tests that use what differs between versions of nats-server.
 const WITH_A_SERVER: [&str; 10] = [
@@ -50,7 +55,7 @@ impl Plan {
     /// All parts that must pass before a change lands.
     fn ci() -> Self {
         let mut plan = Self::full();
-        plan.parts.push(Part::Oldest);
+        plan.parts.extend([Part::Oldest, Part::OtherPostgres]);
         plan
     }
 
@@ -66,7 +71,11 @@ impl Plan {
                     Some("features") => Part::Features,
                     Some("demo") => Part::Demo,
                     Some("oldest") => Part::Oldest,
-                    _ => return Err(Failure::usage("--only wants tests, features, demo or oldest")),
+                    Some("other-postgres") => Part::OtherPostgres,
+                    _ => {
+                        let parts = "--only wants tests, features, demo, oldest or other-postgres";
+                        return Err(Failure::usage(parts));
+                    }
                 }),
                 "--" => cargo_test.extend(args.by_ref().cloned()),
                 option if option.starts_with('-') => {
@@ -92,7 +101,7 @@ pub(crate) fn test(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
     steps.finish().map(|()| ExitCode::SUCCESS)
 }
 
-/// Format check, clippy, then everything `test` does, and the oldest server.
+/// Format check, clippy, then everything `test` does, and the other versions of the servers.
 pub(crate) fn ci(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
     if let Some(arg) = args.first() {
         return Err(Failure::usage(format!("`ci` takes no arguments, not even {arg}")));
@@ -144,9 +153,31 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                     "it passes with the usual server? then 2.9 lacks something",
                 );
             }
+            (Part::OtherPostgres, _) => add_other_postgres(paths, plan, steps)?,
             _ => add_features(paths, steps),
         }
     }
+    Ok(())
+}
+
+/// The tests that use PostgreSQL, with a version that the others do not.
+fn add_other_postgres(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failure> {
+    let Some(other) = postgres::other(paths)? else {
+        eprintln!(
+            "xtask: SKIPPED: PostgreSQL 15 is not here; Debian's package postgresql-15 is found by itself"
+        );
+        return Ok(());
+    };
+    eprintln!("xtask: the other PostgreSQL: {}", other.display());
+    let mut command = cargo(paths);
+    command.args(["test", "--all-features", "--test", "it"]);
+    if plan.cargo_test.is_empty() {
+        command.arg(WITH_POSTGRES);
+    } else {
+        command.args(&plan.cargo_test);
+    }
+    command.env(server::VARIABLE, server::find_or_fetch(paths)?).env(postgres::VARIABLE, other);
+    steps.run("other PostgreSQL", command, "it passes with the usual PostgreSQL? then this version differs");
     Ok(())
 }
 
@@ -190,6 +221,7 @@ mod tests {
     fn parts_can_be_chosen() {
         assert_eq!(parse("--only demo --only tests").expect("valid").parts, [Part::Demo, Part::Tests]);
         assert_eq!(parse("--only oldest").expect("valid").parts, [Part::Oldest]);
+        assert_eq!(parse("--only other-postgres").expect("valid").parts, [Part::OtherPostgres]);
         assert!(parse("--only sleep").is_err());
         assert!(parse("--only").is_err());
         assert!(parse("--nocapture").is_err());

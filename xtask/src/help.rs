@@ -12,7 +12,7 @@ Usage: cargo xtask <COMMAND> [ARGS]
   bench NAME   one of the benches, with a real nats-server where it needs one
   soak         a bot and two services under ten minutes of outages: resource usage, and losses
   schedules    random faults under load, many runs: operations sent, applied, doubled, lost, and the faults that were felt
-  ci           format check, clippy with warnings denied, then `test`, also with the oldest nats-server
+  ci           format check, clippy with warnings denied, then `test`, also with other versions of the servers
   nats-server  prints the nats-server the others use; fetches one if there is none
   postgres     prints the directory of the PostgreSQL programs that the tests use; fetches them if there are none
   lines        counts lines of Rust by module
@@ -56,6 +56,9 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only demo       `rosey demo --fast`
   --only oldest     the tests that use a nats-server, with Debian's, the oldest supported version
                     (about 4 minutes; part of `ci`, not of a plain `test`)
+  --only other-postgres
+                    the tests that use PostgreSQL, with another version than the others: the pinned
+                    wheel's, or the oldest that Debian has installed (about 2 minutes; part of `ci` as well)
   FILTER            only tests whose name contains it (then only the tests run)
   -- ARGS           anything else for `cargo test` (then only the tests run)
 
@@ -152,7 +155,8 @@ Examples:
 
 const CI: &str = "\
 What must pass before a change lands: format check, clippy with warnings denied for all targets and
-features, then `cargo xtask test`, then `cargo xtask test --only oldest`. `.ci/run` does the same.
+features, then `cargo xtask test`, then `cargo xtask test --only oldest --only other-postgres`.
+`.ci/run` does the same.
 
 The oldest nats-server is Debian's package. It is downloaded with apt-get and unpacked into the target
 directory; nothing is installed. On a machine without package lists they are downloaded into
@@ -194,7 +198,7 @@ Examples:
 ";
 
 const POSTGRES: &str = "\
-Prints the directory of the programs postgres and initdb that the tests use, and fetches them if there
+Prints the directory of the programs postgres, initdb and pg_basebackup that the tests use, and fetches them if there
 are none.
 
 Usage: cargo xtask postgres [--wheel]

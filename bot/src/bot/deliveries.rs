@@ -1,14 +1,15 @@
 //! What became of the messages that were handed out: which are being sent, which were sent, which marks failed.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::op::Request;
 
 /// How many sent messages are remembered: the newest ones. A lease ends after 30 s, so this is plenty.
 const REMEMBERED: usize = 16_384;
 /// How many failed marks are kept.
-pub(super) const OWED: usize = 4_096;
+pub(super) const MOST_MARKS: usize = 4_096;
 
 /// The messages that this process has sent or is sending.
 #[derive(Debug, Default)]
@@ -21,7 +22,7 @@ struct State {
     sending: HashSet<i64>,
     sent: HashSet<i64>,
     order: VecDeque<i64>,
-    owed: VecDeque<Request>,
+    marks: VecDeque<Request>,
 }
 
 /// What to do with a message that was handed out.
@@ -42,7 +43,7 @@ pub(super) struct Sending<'a> {
 
 impl Sending<'_> {
     pub(super) fn sent(self) {
-        let mut state = self.deliveries.state();
+        let mut state = self.deliveries.state.lock();
         if state.order.len() == REMEMBERED
             && let Some(oldest) = state.order.pop_front()
         {
@@ -55,17 +56,13 @@ impl Sending<'_> {
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        self.deliveries.state().sending.remove(&self.id);
+        self.deliveries.state.lock().sending.remove(&self.id);
     }
 }
 
 impl Deliveries {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn turn(&self, id: i64) -> Turn<'_> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.sent.contains(&id) {
             return Turn::Mark;
         }
@@ -73,27 +70,27 @@ impl Deliveries {
     }
 
     /// Queues a mark for repetition. Returns whether the oldest one was dropped to make room.
-    pub(super) fn owe(&self, request: Request) -> bool {
-        let mut state = self.state();
-        let full = state.owed.len() == OWED;
+    pub(super) fn queue_mark(&self, request: Request) -> bool {
+        let mut state = self.state.lock();
+        let full = state.marks.len() == MOST_MARKS;
         if full {
-            state.owed.pop_front();
+            state.marks.pop_front();
         }
-        state.owed.push_back(request);
+        state.marks.push_back(request);
         full
     }
 
-    pub(super) fn first_owed(&self) -> Option<Request> {
-        self.state().owed.front().cloned()
+    pub(super) fn next_mark(&self) -> Option<Request> {
+        self.state.lock().marks.front().cloned()
     }
 
-    pub(super) fn paid(&self, request: &Request) {
-        self.state().owed.retain(|owed| owed.head.id != request.head.id);
+    pub(super) fn mark_done(&self, request: &Request) {
+        self.state.lock().marks.retain(|mark| mark.head.id != request.head.id);
     }
 
     /// The number of failed marks that wait to be repeated.
-    pub(super) fn owed(&self) -> usize {
-        self.state().owed.len()
+    pub(super) fn pending_marks(&self) -> usize {
+        self.state.lock().marks.len()
     }
 }
 
@@ -113,7 +110,7 @@ mod tests {
         }
         assert!(matches!(deliveries.turn(last), Turn::Mark));
         assert!(matches!(deliveries.turn(0), Turn::Send(_)), "long forgotten");
-        assert_eq!(deliveries.state().sent.len(), REMEMBERED);
+        assert_eq!(deliveries.state.lock().sent.len(), REMEMBERED);
     }
 
     #[test]

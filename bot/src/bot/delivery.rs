@@ -9,7 +9,7 @@ use eitherway_layers::{Class, Classify};
 use tracing::{debug, warn};
 
 use super::context::{Context, brief};
-use super::deliveries::{OWED, Turn};
+use super::deliveries::{MOST_MARKS, Turn};
 use super::troubles::FailureKind;
 use crate::op::{Error, Op, OutboundMessage, RoseyClient};
 use eitherway::client::Stack;
@@ -37,7 +37,7 @@ impl<S: Stack<Op>> Context<S> {
                     warn!("cannot read the messages for {user}; they stay queued: {error}{more}");
                 }
             };
-            let messages = self.counted(claimed).inspect_err(none).unwrap_or_default();
+            let messages = self.count_result(claimed).inspect_err(none).unwrap_or_default();
             let more = messages.len() >= CLAIM as usize;
             for message in messages {
                 self.hand_over(&message).await;
@@ -85,32 +85,32 @@ impl<S: Stack<Op>> Context<S> {
 
     /// Keeps a failed mark for repetition, unless it was refused.
     fn keep(&self, marked: Result<(), Error>, what: std::fmt::Arguments<'_>) {
-        let Err(error) = self.counted(marked) else { return };
+        let Err(error) = self.count_result(marked) else { return };
         if error.class() == Class::Rejected {
             return self.tell(what, &error);
         }
         if let Some(more) = self.troubles().again(FailureKind::Unmarked) {
             warn!("{what}: not recorded yet, will retry: {error}{more}");
         }
-        let given_up = error.into_request().is_some_and(|request| self.deliveries().owe(request));
+        let given_up = error.into_request().is_some_and(|request| self.deliveries().queue_mark(request));
         if given_up && let Some(more) = self.troubles().again(FailureKind::GivenUp) {
-            warn!("more than {OWED} delivery reports wait to be retried; dropped the oldest{more}");
+            warn!("more than {MOST_MARKS} delivery reports wait to be retried; dropped the oldest{more}");
         }
     }
 
     /// Repeats the failed marks, oldest first, until one fails again. Dropping the future loses none of them.
     pub(super) async fn retry_pending_marks(&self) {
         // Marks that are queued from here on are left for the next call.
-        for _ in 0..self.deliveries().owed() {
-            let Some(request) = self.deliveries().first_owed() else { return };
-            match self.counted(self.db().send(request.clone()).await) {
+        for _ in 0..self.deliveries().pending_marks() {
+            let Some(request) = self.deliveries().next_mark() else { return };
+            match self.count_result(self.db().send(request.clone()).await) {
                 Ok(_) => {}
                 Err(error) if error.class() == Class::Rejected => {
                     self.tell(format_args!("what became of a message"), &error);
                 }
                 Err(error) => return debug!("a mark failed again: {error}"),
             }
-            self.deliveries().paid(&request);
+            self.deliveries().mark_done(&request);
         }
     }
 }

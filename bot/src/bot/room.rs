@@ -4,7 +4,8 @@
 //! started in the order of events, so the room always reflects the last event that was read.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::event::{Body, Event};
 
@@ -67,7 +68,7 @@ impl ChannelState {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No code under this lock can panic halfway through a change, so poisoning is ignored.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

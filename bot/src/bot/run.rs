@@ -64,7 +64,7 @@ impl<S: Stack<Op>> Bot<S> {
             warn!("the last status or the output could not be written in time");
         }
         bot.troubles().rest(RateLimitedLog::finish);
-        Summary::new(ended, bot.progress(), abandoned, bot.deliveries().owed() as u64)
+        Summary::new(ended, bot.progress(), abandoned, bot.deliveries().pending_marks() as u64)
     }
 }
 

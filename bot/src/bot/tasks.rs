@@ -69,7 +69,7 @@ pub(super) fn start<S: Stack<Op>>(
 async fn count_users<S: Stack<Op>>(bot: Context<S>) {
     let Some(counts) = bot.room().counts() else { return };
     let noted = bot.db().user_count(counts.chat, counts.connected.unwrap_or(counts.chat)).await;
-    bot.settle(noted, format_args!("a count of {} users", counts.chat));
+    bot.record_result(noted, format_args!("a count of {} users", counts.chat));
 }
 
 async fn every<S, F>(

@@ -50,9 +50,9 @@ pub(super) struct Seen {
 impl MockStack {
     /// A stack on which every operation fails.
     pub(super) fn failing(code: Code) -> Self {
-        let fake = Self::default();
-        fake.lock().all_failing = Some(code);
-        fake
+        let stack = Self::default();
+        stack.lock().all_failing = Some(code);
+        stack
     }
 
     /// Ends all failures.
@@ -195,12 +195,12 @@ impl Voice for RecordingVoice {
 pub(super) struct Script {
     pub(super) events: Vec<Event>,
     pub(super) ends: bool,
-    pub(super) ears: RecordingVoice,
+    pub(super) voice: RecordingVoice,
 }
 
 impl Chat for Script {
     fn voice(&self) -> Arc<dyn Voice> {
-        Arc::new(self.ears.clone())
+        Arc::new(self.voice.clone())
     }
 
     fn listen(self: Box<Self>) -> BoxStream<'static, Received> {
@@ -212,24 +212,24 @@ impl Chat for Script {
 
 /// A bot that handles events one by one.
 pub(super) struct TestBot {
-    pub(super) fake: MockStack,
-    pub(super) ears: RecordingVoice,
+    pub(super) stack: MockStack,
+    pub(super) voice: RecordingVoice,
     pub(super) bot: Context<MockStack>,
     dispatcher: Dispatcher<MockStack>,
 }
 
 impl TestBot {
-    pub(super) fn new(fake: MockStack) -> Self {
-        let ears = RecordingVoice::default();
+    pub(super) fn new(stack: MockStack) -> Self {
+        let voice = RecordingVoice::default();
         let identity = Identity { channel: Some("lounge".into()), started_at: 1_000, ..Identity::default() };
-        let bot = Context::new(Db::new(fake.clone()), Arc::new(ears.clone()), identity, Arc::default());
+        let bot = Context::new(Db::new(stack.clone()), Arc::new(voice.clone()), identity, Arc::default());
         let mut dispatcher = Dispatcher::new();
         handlers::register(&mut dispatcher);
-        Self { fake, ears, bot, dispatcher }
+        Self { stack, voice, bot, dispatcher }
     }
 
     /// Handles an event to its end.
-    pub(super) async fn tell(&self, at: i64, body: Body) {
+    pub(super) async fn handle(&self, at: i64, body: Body) {
         self.dispatcher.dispatch(&self.bot, Arc::new(Event::new(body, Stamp::at(at)))).await;
     }
 }

@@ -16,13 +16,13 @@ const OFF: Intervals =
     Intervals { messages: Duration::ZERO, user_counts: Duration::ZERO, status: Duration::ZERO };
 
 fn script(events: Vec<Body>, ends: bool) -> (Box<Script>, RecordingVoice) {
-    let ears = RecordingVoice::default();
+    let voice = RecordingVoice::default();
     let events = events.into_iter().map(|body| Event::new(body, Stamp::at(5_000))).collect();
-    (Box::new(Script { events, ends, ears: ears.clone() }), ears)
+    (Box::new(Script { events, ends, voice: voice.clone() }), voice)
 }
 
-fn bot(fake: &MockStack, events: Vec<Body>, ends: bool) -> Bot<MockStack> {
-    Bot::new(Db::new(fake.clone()), script(events, ends).0).intervals(OFF)
+fn bot(stack: &MockStack, events: Vec<Body>, ends: bool) -> Bot<MockStack> {
+    Bot::new(Db::new(stack.clone()), script(events, ends).0).intervals(OFF)
 }
 
 fn lines(count: usize) -> Vec<Body> {
@@ -31,58 +31,58 @@ fn lines(count: usize) -> Vec<Body> {
 
 #[tokio::test]
 async fn at_the_end_of_the_input_everything_taken_is_finished_and_the_last_word_is_offline() {
-    let fake = MockStack::default();
+    let stack = MockStack::default();
     let events = vec![Body::Connect, join("alice"), line("alice", "hi"), line("alice", ""), leave("alice")];
-    let bot = bot(&fake, events, true);
+    let bot = bot(&stack, events, true);
     let progress = bot.progress();
     let summary = bot.run(pending()).await;
-    let last = fake.seen().pop().expect("operations");
+    let last = stack.seen().pop().expect("operations");
     assert_eq!((last.name, &last.payload["status"]), ("status_update", &json!("offline")));
     assert_eq!(last.payload["status_data"]["bot_connected"], json!(false));
     assert!(last.at > 1_000_000_000_000, "now, whenever the events were");
     let events = [("connect", 1), ("message", 2), ("user_join", 1), ("user_leave", 1)];
     assert_eq!(summary.events, events.into_iter().collect());
-    assert_eq!((summary.operations, summary.operations_failed), (fake.seen().len() as u64, 0));
+    assert_eq!((summary.operations, summary.operations_failed), (stack.seen().len() as u64, 0));
     assert!(summary.is_clean());
     assert_eq!(progress.events(), 5);
 }
 
 #[tokio::test]
 async fn one_slow_operation_does_not_stop_the_channel() {
-    let fake = MockStack::default();
-    let gate = fake.hold("user_joined");
+    let stack = MockStack::default();
+    let gate = stack.hold("user_joined");
     let running = tokio::spawn(
-        bot(&fake, vec![join("alice"), line("alice", "hi"), leave("alice")], true).run(pending()),
+        bot(&stack, vec![join("alice"), line("alice", "hi"), leave("alice")], true).run(pending()),
     );
-    until(|| fake.names().contains(&"user_left")).await;
-    assert_eq!(fake.names(), ["user_joined", "message_log", "user_left"]);
+    until(|| stack.names().contains(&"user_left")).await;
+    assert_eq!(stack.names(), ["user_joined", "message_log", "user_left"]);
     gate.add_permits(1);
     assert!(running.await.expect("bot").is_clean());
-    assert!(fake.names().contains(&"outbound_get"), "the chain goes on where it was");
+    assert!(stack.names().contains(&"outbound_get"), "the chain goes on where it was");
 }
 
 #[tokio::test]
 async fn no_more_events_are_in_flight_than_allowed() {
-    let fake = MockStack::default();
-    let gate = fake.hold("message_log");
-    let running = tokio::spawn(bot(&fake, lines(10), true).concurrency(3).run(pending()));
-    until(|| fake.seen().len() == 3).await;
+    let stack = MockStack::default();
+    let gate = stack.hold("message_log");
+    let running = tokio::spawn(bot(&stack, lines(10), true).concurrency(3).run(pending()));
+    until(|| stack.seen().len() == 3).await;
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(fake.seen().len(), 3);
+    assert_eq!(stack.seen().len(), 3);
     gate.add_permits(10);
     let summary = running.await.expect("bot");
-    assert_eq!((summary.events["message"], fake.most_in_flight()), (10, 3));
+    assert_eq!((summary.events["message"], stack.most_in_flight()), (10, 3));
 }
 
 #[tokio::test]
 async fn chains_start_in_the_order_of_events_and_the_room_is_as_the_last_event_left_it() {
-    let fake = MockStack::default();
-    let gate = fake.hold("user_joined");
+    let stack = MockStack::default();
+    let gate = stack.hold("user_joined");
     let seen = Arc::new(Mutex::new(Vec::new()));
     let note = Arc::clone(&seen);
-    let bot = bot(&fake, vec![join("alice"), line("a", "1"), leave("alice"), line("a", "2")], true);
+    let bot = bot(&stack, vec![join("alice"), line("a", "1"), leave("alice"), line("a", "2")], true);
     let look = move |bot: Context<MockStack>, _: Arc<Event>| {
         note.lock().expect("seen").push(bot.room().has("alice"))
     };
@@ -91,60 +91,60 @@ async fn chains_start_in_the_order_of_events_and_the_room_is_as_the_last_event_l
     dispatcher.on(Kind::Message, look);
     handlers::register(&mut dispatcher);
     let running = tokio::spawn(Bot { dispatcher, ..bot }.run(pending()));
-    until(|| fake.seen().len() == 4).await;
+    until(|| stack.seen().len() == 4).await;
     assert_eq!(*seen.lock().expect("seen"), [true, false]);
-    assert_eq!(fake.names(), ["user_joined", "message_log", "user_left", "message_log"]);
+    assert_eq!(stack.names(), ["user_joined", "message_log", "user_left", "message_log"]);
     gate.add_permits(1);
     running.await.expect("bot");
 }
 
 #[tokio::test]
 async fn told_to_stop_the_bot_takes_nothing_more_and_finishes_what_it_took() {
-    let fake = MockStack::default();
-    let gate = fake.hold("message_log");
+    let stack = MockStack::default();
+    let gate = stack.hold("message_log");
     let (stop, stopped) = oneshot::channel::<()>();
-    let bot = bot(&fake, lines(10), false).concurrency(2);
+    let bot = bot(&stack, lines(10), false).concurrency(2);
     let running = tokio::spawn(bot.run(async { drop(stopped.await) }));
-    until(|| fake.seen().len() == 2).await;
+    until(|| stack.seen().len() == 2).await;
     stop.send(()).expect("running");
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
     gate.add_permits(10);
     let summary = running.await.expect("bot");
-    assert_eq!(fake.names(), ["message_log", "message_log", "status_update"]);
+    assert_eq!(stack.names(), ["message_log", "message_log", "status_update"]);
     assert_eq!((summary.ended, summary.events["message"], summary.abandoned), (Ended::Shutdown, 2, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_finished_within_the_grace_period_is_abandoned_and_counted() {
-    let fake = MockStack::default();
-    let _never = fake.hold("message_log");
+    let stack = MockStack::default();
+    let _never = stack.hold("message_log");
     let begun = tokio::time::Instant::now();
-    let summary = bot(&fake, lines(3), true).grace(Duration::from_secs(4)).run(pending()).await;
+    let summary = bot(&stack, lines(3), true).grace(Duration::from_secs(4)).run(pending()).await;
     assert_eq!(begun.elapsed().as_secs(), 4);
     assert_eq!((summary.abandoned, summary.is_clean()), (3, false));
-    assert_eq!(fake.names().last(), Some(&"status_update"), "and the last status is sent all the same");
+    assert_eq!(stack.names().last(), Some(&"status_update"), "and the last status is sent all the same");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_memory_that_never_answers_does_not_keep_the_bot_from_ending() {
-    let fake = MockStack::default();
-    let (_never, _either) = (fake.hold("status_update"), fake.hold("open_sessions"));
+    let stack = MockStack::default();
+    let (_never, _either) = (stack.hold("status_update"), stack.hold("open_sessions"));
     let begun = tokio::time::Instant::now();
-    bot(&fake, vec![Body::Connect], true).grace(Duration::from_secs(4)).run(pending()).await;
+    bot(&stack, vec![Body::Connect], true).grace(Duration::from_secs(4)).run(pending()).await;
     assert_eq!(begun.elapsed().as_secs(), 5);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_background_tasks_keep_their_intervals_and_end_with_the_bot() {
-    let fake = MockStack::default();
+    let stack = MockStack::default();
     let counted = Body::UserCount { usercount: 4, connected: Some(6) };
-    let bot = Bot::new(Db::new(fake.clone()), script(vec![counted], false).0).channel("lounge");
+    let bot = Bot::new(Db::new(stack.clone()), script(vec![counted], false).0).channel("lounge");
     bot.run(tokio::time::sleep(Duration::from_secs(601))).await;
-    assert_eq!(fake.of("outbound_get").len(), 300);
-    assert_eq!(fake.of("user_count").len(), 1 + 2, "the event's and the clock's");
-    let status = fake.of("status_update");
+    assert_eq!(stack.of("outbound_get").len(), 300);
+    assert_eq!(stack.of("user_count").len(), 1 + 2, "the event's and the clock's");
+    let status = stack.of("status_update");
     assert_eq!(status.len(), 60 + 1, "heartbeats and the last one");
     let heartbeat = &status[0].payload;
     assert_eq!(heartbeat.get("status"), None);
@@ -152,65 +152,66 @@ async fn the_background_tasks_keep_their_intervals_and_end_with_the_bot() {
     assert_eq!(heartbeat["status_data"]["current_connected_users"], 6);
     assert_eq!(heartbeat["status_data"]["channel_name"], "lounge");
     assert_eq!(heartbeat["status_data"]["bot_connected"], true);
-    let before = fake.seen().len();
+    let before = stack.seen().len();
     tokio::time::sleep(Duration::from_secs(600)).await;
-    assert_eq!(fake.seen().len(), before);
+    assert_eq!(stack.seen().len(), before);
 }
 
 #[tokio::test(start_paused = true)]
 async fn missed_ticks_are_skipped_and_a_task_never_runs_beside_itself() {
-    let fake = MockStack::default();
-    let gate = fake.hold("outbound_get");
+    let stack = MockStack::default();
+    let gate = stack.hold("outbound_get");
     let intervals = Intervals { messages: Duration::from_secs(2), ..OFF };
     let (chat, _) = script(vec![], false);
-    let bot = Bot::new(Db::new(fake.clone()), chat).intervals(intervals);
+    let bot = Bot::new(Db::new(stack.clone()), chat).intervals(intervals);
     let running = tokio::spawn(bot.run(tokio::time::sleep(Duration::from_secs(25))));
     tokio::time::sleep(Duration::from_secs(19)).await;
-    assert_eq!(fake.of("outbound_get").len(), 1, "since the second second");
+    assert_eq!(stack.of("outbound_get").len(), 1, "since the second second");
     gate.add_permits(100);
     running.await.expect("bot");
-    assert_eq!(fake.of("outbound_get").len(), 1 + 1 + 3, "at once, then at 20, 22, 24");
+    assert_eq!(stack.of("outbound_get").len(), 1 + 1 + 3, "at once, then at 20, 22, 24");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_background_task_costs_one_tick() {
-    let fake = MockStack::default();
-    fake.answer("outbound_get", json!([waiting(1, None, "one")]));
-    let (chat, ears) = script(vec![], false);
-    ears.fault(Some(Fault::Panic));
+    let stack = MockStack::default();
+    stack.answer("outbound_get", json!([waiting(1, None, "one")]));
+    let (chat, voice) = script(vec![], false);
+    voice.fault(Some(Fault::Panic));
     let intervals = Intervals { messages: Duration::from_secs(2), ..OFF };
-    let bot = Bot::new(Db::new(fake.clone()), chat).intervals(intervals);
+    let bot = Bot::new(Db::new(stack.clone()), chat).intervals(intervals);
     let running = tokio::spawn(bot.run(tokio::time::sleep(Duration::from_secs(5))));
     tokio::time::sleep(Duration::from_secs(3)).await;
-    ears.fault(None);
-    fake.answer("outbound_get", json!([waiting(1, None, "one")]));
+    voice.fault(None);
+    stack.answer("outbound_get", json!([waiting(1, None, "one")]));
     let summary = running.await.expect("bot");
-    assert_eq!((summary.handler_panics, ears.said()), (1, vec!["say one".to_owned()]));
+    assert_eq!((summary.handler_panics, voice.said()), (1, vec!["say one".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn marks_that_failed_are_repeated_at_the_end_and_what_stays_unmarked_is_counted() {
     for (recovers, lost) in [(true, 0), (false, 1)] {
-        let fake = MockStack::default();
-        fake.answer("outbound_get", json!([waiting(1, Some("alice"), "hi")]));
-        fake.fail("outbound_mark_sent", Code::UNAVAILABLE);
+        let stack = MockStack::default();
+        stack.answer("outbound_get", json!([waiting(1, Some("alice"), "hi")]));
+        stack.fail("outbound_mark_sent", Code::UNAVAILABLE);
         let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn(bot(&fake, vec![join("alice")], false).run(async { drop(stopped.await) }));
-        until(|| !fake.of("outbound_mark_sent").is_empty()).await;
+        let running =
+            tokio::spawn(bot(&stack, vec![join("alice")], false).run(async { drop(stopped.await) }));
+        until(|| !stack.of("outbound_mark_sent").is_empty()).await;
         if recovers {
-            fake.recover();
+            stack.recover();
         }
         stop.send(()).expect("running");
         assert_eq!(running.await.expect("bot").marks_lost, lost);
-        assert_eq!(fake.of("outbound_mark_sent").len(), 2);
+        assert_eq!(stack.of("outbound_mark_sent").len(), 2);
     }
 }
 
 #[tokio::test]
 async fn with_everything_failing_a_whole_session_is_lived_through() {
-    let fake = MockStack::failing(Code::UNAVAILABLE);
+    let stack = MockStack::failing(Code::UNAVAILABLE);
     let events = vec![Body::Connect, join("alice"), line("alice", "hi"), leave("alice")];
-    let summary = bot(&fake, events, true).run(pending()).await;
+    let summary = bot(&stack, events, true).run(pending()).await;
     assert_eq!(summary.events.values().sum::<u64>(), 4);
     assert_eq!((summary.operations_failed, summary.operations), (7, 7));
     assert_eq!((summary.handler_errors, summary.handler_panics, summary.abandoned), (0, 0, 0));
@@ -218,24 +219,24 @@ async fn with_everything_failing_a_whole_session_is_lived_through() {
 
 #[tokio::test]
 async fn handlers_of_ones_own_come_behind_and_cannot_take_the_bot_down() {
-    let fake = MockStack::default();
-    let bot = bot(&fake, lines(2), true)
+    let stack = MockStack::default();
+    let bot = bot(&stack, lines(2), true)
         .on(Kind::Message, |_: Context<MockStack>, _: Arc<Event>| -> Flow { panic!("mine") });
     let summary = bot.run(pending()).await;
-    assert_eq!((summary.handler_panics, fake.of("message_log").len()), (2, 2));
+    assert_eq!((summary.handler_panics, stack.of("message_log").len()), (2, 2));
 }
 
 #[tokio::test]
 async fn a_bot_told_to_stop_before_it_begins_only_says_that_it_is_offline() {
-    let fake = MockStack::default();
-    bot(&fake, lines(3), true).run(ready(())).await;
-    assert_eq!(fake.names(), ["status_update"]);
+    let stack = MockStack::default();
+    bot(&stack, lines(3), true).run(ready(())).await;
+    assert_eq!(stack.names(), ["status_update"]);
 }
 
 #[tokio::test]
 async fn the_summary_reads_well_for_people_and_machines() {
-    let fake = MockStack::default();
-    let summary = bot(&fake, vec![join("alice"), line("alice", "hi")], true).run(pending()).await;
+    let stack = MockStack::default();
+    let summary = bot(&stack, vec![join("alice"), line("alice", "hi")], true).run(pending()).await;
     let text = "end of input: 2 events (message 1, user_join 1), 0 bad lines skipped\n\
                 4 operations, 0 failed (0 of them refused)\n\
                 0 messages delivered, 0 attempts failed";

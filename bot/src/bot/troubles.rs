@@ -93,20 +93,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_thousand_lost_events_are_a_few_lines_that_count_them_all() {
         let (heard, _guard) = CapturedLogs::catch();
-        let told = TestBot::new(MockStack::failing(Code::UNAVAILABLE));
+        let test = TestBot::new(MockStack::failing(Code::UNAVAILABLE));
         for user in 0..1_000 {
-            told.tell(5_000, join(&format!("user {user}"))).await;
+            test.handle(5_000, join(&format!("user {user}"))).await;
         }
-        told.tell(5_000, line("ann", "refused?")).await;
-        told.fake.fail("message_log", Code::INVALID);
-        told.tell(5_000, line("ann", "refused")).await;
+        test.handle(5_000, line("ann", "refused?")).await;
+        test.stack.fail("message_log", Code::INVALID);
+        test.handle(5_000, line("ann", "refused")).await;
         let said = heard.take();
         assert_eq!(said.len(), 3, "the join, the messages that wait, the line that is refused: {said:?}");
         assert!(said[0].starts_with("WARN the join of user 0: lost: made to fail"), "{said:?}");
         assert!(said[2].starts_with("WARN a line of ann: refused, and not tried again"), "{said:?}");
-        told.fake.recover();
+        test.stack.recover();
         time::advance(RateLimitedLog::CALM).await;
-        told.bot.troubles().rest(RateLimitedLog::over);
+        test.bot.troubles().rest(RateLimitedLog::over);
         let said = heard.take();
         assert!(said.contains(&"WARN 1000 more operations are lost, in 0.0 s".to_owned()), "{said:?}");
         assert_eq!(said.len(), 2, "{said:?}");
@@ -115,18 +115,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_handler_that_always_fails_is_said_once_in_a_while() {
         let (heard, _guard) = CapturedLogs::catch();
-        let told = TestBot::new(MockStack::default());
-        told.ears.fault(Some(crate::bot::testing::Fault::Panic));
+        let test = TestBot::new(MockStack::default());
+        test.voice.fault(Some(crate::bot::testing::Fault::Panic));
         for _ in 0..50 {
-            told.fake.answer(
+            test.stack.answer(
                 "outbound_get",
                 serde_json::json!([crate::bot::testing::waiting(1, Some("ann"), "x")]),
             );
-            told.tell(5_000, join("ann")).await;
+            test.handle(5_000, join("ann")).await;
         }
         assert_eq!(heard.take().len(), 1);
-        told.tell(5_000, Body::Connect).await;
-        told.bot.troubles().rest(RateLimitedLog::finish);
+        test.handle(5_000, Body::Connect).await;
+        test.bot.troubles().rest(RateLimitedLog::finish);
         assert_eq!(heard.take(), ["WARN 49 more handlers failed, in 0.0 s"]);
     }
 }

@@ -99,17 +99,46 @@ pub(super) fn inbox_prefix(text: &str) -> Result<String, String> {
 
 /// Reads `--namespace` of `serve`: NAME, or NAME=DATABASE, or several of these separated by commas.
 pub(super) fn namespaces(text: &str) -> Result<String, String> {
-    for (name, database) in text.split(',').map(named) {
+    for (name, database) in each(text).into_iter().map(named) {
         Namespace::new(name).map_err(|e| e.to_string())?;
         database.map_or(Ok(String::new()), database_url).map_err(|why| format!("{name}: {why}"))?;
     }
     Ok(text.to_owned())
 }
 
+/// The parts between commas. What follows the address of a server and begins with no name is its next host.
+pub(super) fn each(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut begin = 0;
+    for (comma, _) in text.match_indices(',').chain([(text.len(), "")]) {
+        let of_server = named(&text[begin..comma]).1.is_some_and(PostgresOptions::is_address);
+        let next = text[comma..].trim_start_matches(',').split(',').next().unwrap_or_default();
+        let begins_one = matches!(named(next), (name, Some(_)) if Namespace::new(name).is_ok());
+        if of_server && comma < text.len() && !begins_one {
+            continue;
+        }
+        parts.push(&text[begin..comma]);
+        begin = (comma + 1).min(text.len());
+    }
+    parts
+}
+
 /// Name and database of a namespace.
 pub(super) fn named(text: &str) -> (&str, Option<&str>) {
     let (name, database) = text.split_once('=').map_or((text, None), |(name, url)| (name, Some(url.trim())));
     (name.trim(), database)
+}
+
+/// Reads `--namespaces-url`.
+pub(super) fn server_url(text: &str) -> Result<String, String> {
+    if !PostgresOptions::is_address(text) {
+        return Err("expected postgres://HOST/DATABASE; for files there is --namespaces-dir".to_owned());
+    }
+    let options = PostgresOptions::new(text).map_err(|e| e.to_string())?;
+    if options.names_schema() {
+        return Err("each namespace has a schema of its own; leave out ?schema=".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Reads `--reply-prefix`: one prefix, or several separated by commas.
@@ -136,6 +165,20 @@ mod tests {
         }
         for good in ["_INBOX", "_INBOX_bot", "rosey.inbox"] {
             assert_eq!(inbox_prefix(good).as_deref(), Ok(good));
+        }
+    }
+
+    #[test]
+    fn namespaces_are_separated_by_commas_and_so_are_the_hosts_of_a_server() {
+        for (text, parts) in [
+            ("a", &["a"][..]),
+            ("a=a.db, b=b.db", &["a=a.db", " b=b.db"]),
+            ("a=postgres://x/d,b=postgres://y/d", &["a=postgres://x/d", "b=postgres://y/d"]),
+            ("a=postgres://x,y:1/d?k=v,b=b.db", &["a=postgres://x,y:1/d?k=v", "b=b.db"]),
+            ("a=postgres://x,y/d,b", &["a=postgres://x,y/d,b"]),
+            ("a,b=b.db,", &["a", "b=b.db", ""]),
+        ] {
+            assert_eq!(each(text), parts, "{text}");
         }
     }
 

@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::args::{
-    BotArgs, ConfigArgs, DatabaseArgs, DemoArgs, Global, RecentArgs, SendArgs, ServeArgs, StatsArgs,
-    TellArgs, UpArgs,
+    BotArgs, ConfigArgs, DemoArgs, Global, RecentArgs, SendArgs, ServeArgs, StatsArgs, StoreArgs, TellArgs,
+    UpArgs,
 };
 use super::dead::DeadArgs;
 use super::outbox::OutboxCommand;
@@ -52,6 +52,7 @@ Examples:
   rosey serve --nats-url tls://user:password@host --database-url sqlite:///var/lib/rosey/rosey.db
   rosey serve --keep chat=150h,history=30d         what is removed when it is old
   rosey serve --namespaces-dir /var/lib/rosey      every NAME.db there is a namespace
+  rosey serve --namespaces-url postgres://db/rosey every schema rosey_NAME there is one
   rosey config serve                               what is in force, without starting it
 
 The database is created if it does not exist. Several services may share one database. Ctrl-C
@@ -99,7 +100,7 @@ pub(super) enum Command {
     Outbox(OutboxCommand),
     /// Recompute everything that is derived from baseline and events, and report differences: exit 1 if there are any.
     /// Only reads; safe while a service is running
-    Verify(DatabaseArgs),
+    Verify(StoreArgs),
     /// Dead letters: messages that could not be understood or applied. List them, apply them again, or drop them
     #[command(after_help = DEAD)]
     Dead(DeadArgs),
@@ -131,6 +132,24 @@ impl Cli {
 }
 
 impl Command {
+    /// The same with its database in its namespace. `serve` has perhaps several.
+    pub(super) fn in_its_namespace(mut self) -> Self {
+        let (database, namespace) = match &mut self {
+            Self::Up(args) => (&mut args.paths.database, &args.paths.namespace),
+            Self::Bot(args) => (&mut args.paths.database, &args.paths.namespace),
+            Self::Send(args) => (&mut args.paths.database, &args.paths.namespace),
+            Self::Stats(args) => (&mut args.paths.database, &args.paths.namespace),
+            Self::Recent(args) => (&mut args.paths.database, &args.paths.namespace),
+            Self::Tell(args) => (&mut args.paths.database, &args.paths.namespace),
+            Self::Outbox(args) => (&mut args.paths.database, &args.paths.namespace),
+            Self::Verify(args) => (&mut args.database, &args.namespace),
+            Self::Dead(args) => (&mut args.store.database, &args.store.namespace),
+            Self::Serve(_) | Self::Demo(_) | Self::Config(_) | Self::Completions { .. } => return self,
+        };
+        database.namespace = namespace.clone().unwrap_or_default();
+        self
+    }
+
     /// The default log level: commands that run for long log what they do.
     pub(super) fn log(&self) -> &'static str {
         usual_log(match self {

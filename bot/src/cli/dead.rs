@@ -10,7 +10,7 @@ use serde_json::map::Entry;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::args::{DatabaseArgs, Global};
+use super::args::{Global, StoreArgs};
 use super::exit::{Exit, Failure};
 use super::number::counted;
 use super::shown::{clean, time};
@@ -28,7 +28,7 @@ pub(super) struct DeadArgs {
     #[command(subcommand)]
     pub(super) command: DeadCommand,
     #[command(flatten)]
-    pub(super) database: DatabaseArgs,
+    pub(super) store: StoreArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,7 +76,7 @@ fn number(text: &str) -> Result<i64, String> {
 const OLDEST: i64 = 7 * 24 * 60 * 60 * 1000;
 
 pub(super) async fn run(global: &Global, args: DeadArgs) -> Result<Exit, Failure> {
-    let database = args.database.asking();
+    let database = args.store.database.asking();
     let db = database.open().await?;
     let exit = match database.named_or_usual()?.letters().await {
         Ok(mut letters) => {
@@ -202,7 +202,7 @@ async fn retry(db: &SqlService<Op>, letters: &mut DeadLetters, id: i64) -> Resul
         headers.append(name, value);
     }
     let own_id = || OpId::derived(letter.at, "dead letter", &format!("{} {id}", db.database()));
-    // Whoever retries it wants it done: nobody waits for its answer.
+    // A retry is done however late: no caller waits for its answer.
     let head = Head { deadline: None, ..wire::head_or(Some(&headers), &letter.payload, letter.at, own_id)? };
     let request = Request::with_head(head, Op::decode(index, &letter.payload)?);
     db.clone().oneshot(request).await.map_err(|error| error.cause().clone())?;

@@ -18,7 +18,7 @@ fn fill_in(command: &str, settings: &mut [Setting]) {
     };
     let json = is("json", "true") && command != "demo";
     let several = settings.iter().any(|setting| match setting.name.as_str() {
-        "namespaces-dir" => setting.value.is_some(),
+        "namespaces-dir" | "namespaces-url" => setting.value.is_some(),
         "namespace" => setting.value.as_deref().is_some_and(|value| value.contains('=')),
         _ => false,
     });

@@ -85,7 +85,7 @@ impl Failure {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let exit = match error {
-            OpenError::Address(..) => Exit::Usage,
+            OpenError::Address(..) | OpenError::Namespace { .. } => Exit::Usage,
             OpenError::Newer { .. } | OpenError::InUse { .. } => Exit::MustNotStart,
             _ => Exit::Unserved,
         };

@@ -2,8 +2,8 @@
 //! address stands around them, or not a whole one.
 
 use std::ffi::OsStr;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 
 /// The longest first.
@@ -40,7 +40,7 @@ pub(super) fn learn(text: &str) {
         let Some(next) = next else { break };
         (scheme, rest) = next;
     }
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = KNOWN.lock();
     for secret in found.into_iter().filter(|secret| is_worth_masking(secret)) {
         // As it stands in a string of JSON, too.
         let quoted = serde_json::Value::from(secret.as_str()).to_string();
@@ -80,7 +80,7 @@ fn is_worth_masking(secret: &str) -> bool {
 
 /// The text with `***` for every secret that is known.
 pub(super) fn mask(mut text: String) -> String {
-    for secret in KNOWN.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for secret in KNOWN.lock().iter() {
         if text.contains(secret.as_str()) {
             text = text.replace(secret.as_str(), "***");
         }

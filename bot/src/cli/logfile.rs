@@ -4,7 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::exit::{Exit, Failure};
 
@@ -21,7 +22,7 @@ pub(super) struct LogFile {
 }
 
 fn file() -> MutexGuard<'static, Option<LogFile>> {
-    LOG.lock().unwrap_or_else(PoisonError::into_inner)
+    LOG.lock()
 }
 
 /// Opens the file for the log, for its owner alone to read.

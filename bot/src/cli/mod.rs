@@ -9,6 +9,7 @@ mod command;
 mod config;
 mod confirm;
 mod console;
+mod databases;
 mod dead;
 mod demo;
 mod effective;
@@ -127,7 +128,7 @@ fn ended() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<Exit, Failure> {
     let global = cli.global;
-    match cli.command {
+    match cli.command.in_its_namespace() {
         Command::Up(args) => up::run(args).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Bot(args) => bot::run(args).await,

@@ -6,13 +6,13 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::addresses::named;
-use super::args::{DatabaseArgs, ServeArgs, count, millis};
+use super::addresses::{each, named, server_url};
+use super::args::{ServeArgs, count, millis};
+use super::databases::{self, Databases};
 use super::exit::{Exit, Failure};
 use super::place::Place;
 use eitherway::Namespace;
 use eitherway::service::{Namespaces, ServiceOptions};
-use eitherway::sql::{SqliteFiles, SqliteOptions};
 
 /// The options for several of them.
 #[derive(Clone, Debug, Args)]
@@ -22,16 +22,31 @@ pub(super) struct NamespacesArgs {
     /// single hyphens, in parts separated by dots, 64 bytes at most; links and other files are passed over
     #[arg(long, env = "ROSEY_NAMESPACES_DIR", value_name = "DIR")]
     namespaces_dir: Option<PathBuf>,
-    /// Create NAME.db in that directory when a client asks for the namespace NAME the first time. Whoever may publish to
-    /// `*.rosey.db.ping` creates namespaces then
+    /// Serve every schema `rosey_NAME` of this database on PostgreSQL as the namespace NAME, those that come later too: postgres://HOST/DATABASE
+    #[arg(
+        long,
+        env = "ROSEY_NAMESPACES_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        conflicts_with = "namespaces_dir",
+        value_parser = server_url
+    )]
+    namespaces_url: Option<String>,
+    /// Create NAME.db in that directory, or a schema in that database, when a client asks for the namespace NAME the first
+    /// time. Whoever may publish to `*.rosey.db.ping` creates namespaces then
     #[arg(long, env = "ROSEY_NAMESPACES_CREATE", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
     namespaces_create: bool,
     /// Close a namespace that no client, no request and no message of its stream has needed for this long, in milliseconds
     #[arg(long, env = "ROSEY_NAMESPACES_IDLE_MS", default_value = "600000", value_name = "MS", value_parser = millis)]
     namespaces_idle_ms: Duration,
-    /// How many may be open at the same time; each needs up to 6 threads and 16 file descriptors. One more is refused
+    /// How many may be open at the same time; each needs up to 6 threads and 16 file descriptors,
+    /// and on PostgreSQL 3 connections. One more is refused
     #[arg(long, env = "ROSEY_NAMESPACES_OPEN", default_value = "256", value_name = "N", value_parser = count)]
     namespaces_open: usize,
+    /// How many connections to PostgreSQL all of them may have. Each that is open needs three, for writing,
+    /// reading and folding, and one is for all: fewer may be open where that does not suffice
+    #[arg(long, env = "ROSEY_NAMESPACES_CONNECTIONS", default_value = "90", value_name = "N", value_parser = count)]
+    namespaces_connections: usize,
     /// How many there may be, open or not. One more is not served
     #[arg(long, env = "ROSEY_NAMESPACES_MOST", default_value = "1000", value_name = "N", value_parser = count)]
     namespaces_most: usize,
@@ -50,46 +65,49 @@ pub(super) enum Wanted {
     /// The database that is named, or the usual one.
     One(Namespace),
     /// Each namespace on a database of its own.
-    Several(SqliteFiles),
+    Several(Databases),
 }
-
-/// Connections that only read, of each of several namespaces: each is a thread and two files.
-const READERS: u32 = 2;
 
 impl Wanted {
     /// As the options say.
     pub(super) fn by(args: &ServeArgs) -> Result<Self, Failure> {
         let usage = |why: String| Failure::new(Exit::Usage, format!("--namespace: {why}"));
-        let (mut plain, mut files) = (Vec::new(), Vec::<(Namespace, SqliteOptions)>::new());
-        for (name, database) in args.namespace.iter().flat_map(|text| text.split(',')).map(named) {
+        let (mut plain, mut places) = (Vec::new(), Vec::<(Namespace, Place)>::new());
+        for (name, database) in args.namespace.iter().flat_map(|text| each(text)).map(named) {
             let namespace = Namespace::new(name).map_err(|e| usage(e.to_string()))?;
             let Some(database) = database else {
                 plain.push(namespace);
                 continue;
             };
-            let options = options(args, database)?;
-            if files.iter().any(|(known, other)| *known == namespace || other.path() == options.path()) {
-                return Err(usage(format!("{name}={database}: name and database stand there twice")));
+            let place = databases::place(args, database, &namespace)?;
+            if places.iter().any(|(known, other)| *known == namespace || other.is_file_of(&place)) {
+                return Err(usage(format!("{name}={}: name and database stand there twice", place.shown())));
             }
-            files.push((namespace, options));
+            places.push((namespace, place));
         }
         let has_database = args.database.database_url.is_some();
-        if let Some(dir) = &args.namespaces.namespaces_dir {
-            let usage = |why: &str| Failure::new(Exit::Usage, format!("--namespaces-dir: {why}"));
-            if has_database || !plain.is_empty() || !files.is_empty() {
-                return Err(usage(
-                    "names and databases are those of the directory; leave --namespace and --database-url out",
-                ));
+        let alone = |option: &str, what: &str| {
+            if !has_database && plain.is_empty() && places.is_empty() {
+                return Ok(());
             }
-            // Whose path does not count.
-            let like = options(args, &dir.join("NAME.db").display().to_string())?;
-            let files = SqliteFiles::folder(dir, like, args.namespaces.namespaces_create);
-            return Ok(Self::Several(files.map_err(|e| usage(&format!("{}: {e}", dir.display())))?));
+            let why = format!(
+                "names and databases are those of the {what}; leave --namespace and --database-url out"
+            );
+            Err(Failure::new(Exit::Usage, format!("--{option}: {why}")))
+        };
+        let create = args.namespaces.namespaces_create;
+        if let Some(dir) = &args.namespaces.namespaces_dir {
+            alone("namespaces-dir", "directory")?;
+            return Ok(Self::Several(Databases::of_folder(args, dir, create)?));
         }
-        match (plain.pop(), files.is_empty()) {
+        if let Some(url) = &args.namespaces.namespaces_url {
+            alone("namespaces-url", "database")?;
+            return Ok(Self::Several(Databases::of_server(args, url, create)?));
+        }
+        match (plain.pop(), places.is_empty()) {
             (None, true) => Ok(Self::One(Namespace::none())),
             (Some(one), true) if plain.is_empty() => Ok(Self::One(one)),
-            (None, false) if !has_database => Ok(Self::Several(SqliteFiles::named(files))),
+            (None, false) if !has_database => Ok(Self::Several(Databases::Named(places))),
             (None, false) => {
                 Err(usage("each has its database, and --database-url names another one".to_owned()))
             }
@@ -100,33 +118,25 @@ impl Wanted {
     }
 }
 
-/// How the database of one of several is opened.
-fn options(args: &ServeArgs, database: &str) -> Result<SqliteOptions, Failure> {
-    let database = DatabaseArgs { database_url: Some(database.to_owned()), ..args.database.clone() };
-    match database.with_retention(&args.keep).named_or_usual()? {
-        Place::Sqlite(options) => Ok(options.readers(READERS)),
-        Place::Postgres(_) => Err(Failure::new(
-            Exit::Usage,
-            "namespaces that share a process have SQLite files. On PostgreSQL, start a service for each: --namespace NAME with \
-             --database-url 'postgres://…?schema=NAME'"
-                .to_owned(),
-        )),
-    }
-}
-
 /// What a process needs beside its namespaces, and each of them, in file descriptors.
 const DESCRIPTORS: (u64, u64) = (64, 16);
+/// What each of them needs at the most in connections to PostgreSQL.
+const CONNECTIONS: usize = 2 + databases::READERS_OF_SERVER as usize;
 
 impl NamespacesArgs {
-    /// The bounds, with this service for each. As many may be open as the process may open files.
-    pub(super) fn options(&self, service: ServiceOptions) -> Namespaces {
+    /// The bounds, with this service for each. As many may be open as the process may open files, and connections.
+    pub(super) fn options(&self, service: ServiceOptions, databases: &Databases) -> Namespaces {
+        let mut most_open = self.namespaces_open;
+        if databases.has_server() {
+            most_open = most_open.min((self.namespaces_connections.saturating_sub(1) / CONNECTIONS).max(1));
+        }
         let options = Namespaces::new(service)
             .idle(self.namespaces_idle_ms)
             .most(self.namespaces_most)
-            .most_open(self.namespaces_open)
+            .most_open(most_open)
             .in_flight(self.namespaces_in_flight)
             .bytes(self.namespaces_mib.saturating_mul(1 << 20));
-        let needed = DESCRIPTORS.0 + DESCRIPTORS.1 * self.namespaces_open.min(self.namespaces_most) as u64;
+        let needed = DESCRIPTORS.0 + DESCRIPTORS.1 * most_open.min(self.namespaces_most) as u64;
         if let Some(allowed) = descriptors(needed).filter(|allowed| *allowed < needed) {
             let most = usize::try_from(allowed.saturating_sub(DESCRIPTORS.0) / DESCRIPTORS.1)
                 .unwrap_or(usize::MAX)

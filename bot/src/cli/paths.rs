@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::time;
 use tower::layer::layer_fn;
 
-use super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
+use super::args::{DatabaseArgs, NatsArgs, PathArgs};
 use super::exit::{Exit, Failure};
 use super::keep::KeepArgs;
 use super::outbox::kept::Report;
@@ -22,7 +22,7 @@ use eitherway::operation::Kind;
 use eitherway::outbox::OutboxService;
 use eitherway::postgres::PostgresOptions;
 use eitherway::runtime::Runtime;
-use eitherway::sql::{SqlService, SqliteOptions, Synchronous};
+use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::stack::{BoxedStack, GuardedStore, StackBuilder, boxed};
 
 /// The database of `serve` and `up`, if none is named.
@@ -51,6 +51,7 @@ impl NatsArgs {
         NatsOptions::new(&self.nats_url)
             .name(name)
             .credentials(self.nats_credentials.clone())
+            .listed_only(self.nats_listed_only)
             .inbox_prefix(self.nats_inbox_prefix.clone().filter(|prefix| !prefix.trim().is_empty()))
             .recognition(self.recognition_timeout_ms)
     }
@@ -64,6 +65,7 @@ impl DatabaseArgs {
                 options = options.password_file(file)?;
             }
             let options = options
+                .namespace(self.namespace.clone())
                 .create(!self.existing)
                 .retention(self.retention.clone())
                 .future_tolerance(self.future_tolerance_ms)
@@ -71,10 +73,6 @@ impl DatabaseArgs {
                 .trust_clock(self.trust_clock);
             return Ok(Place::Postgres(Box::new(options)));
         }
-        let synchronous = match self.synchronous {
-            SynchronousArg::Normal => Synchronous::Normal,
-            SynchronousArg::Full => Synchronous::Full,
-        };
         let options = SqliteOptions::new(url)?
             .create(!self.existing)
             // The way back is long: not by the way, by a command that asks or sends one thing.
@@ -84,7 +82,7 @@ impl DatabaseArgs {
             .future_tolerance(self.future_tolerance_ms)
             .past_tolerance(self.past_tolerance_days)
             .trust_clock(self.trust_clock)
-            .synchronous(synchronous);
+            .synchronous(self.synchronous);
         Ok(Place::Sqlite(options))
     }
 

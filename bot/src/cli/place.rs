@@ -46,7 +46,7 @@ impl Place {
     pub(super) async fn letters(&self) -> Result<DeadLetters, Cause> {
         match self {
             Self::Sqlite(options) => DeadLetters::open(options).await,
-            Self::Postgres(options) => DeadLetters::open_postgres(options).await,
+            Self::Postgres(options) => DeadLetters::open_postgres::<Op>(options).await,
         }
     }
 
@@ -60,6 +60,11 @@ impl Place {
         let Self::Sqlite(options) = self else { return false };
         let file = std::fs::metadata(options.path());
         file.map_or_else(|e| e.kind() == ErrorKind::NotFound, |file| file.is_file() && file.len() == 0)
+    }
+
+    /// Whether both are the same file. Two schemas of a server say themselves whose they are.
+    pub(super) fn is_file_of(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Sqlite(one), Self::Sqlite(other)) if one.path() == other.path())
     }
 
     /// Whether a file would be created, or taken over from another program: not by a service that must not start.

@@ -2,8 +2,8 @@
 //! named, and stays as it is until a restart.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tracing::Level;
 
 use super::args::filter;
@@ -22,7 +22,7 @@ static IN_FORCE: Mutex<(Vec<Setting>, Option<PathBuf>)> = Mutex::new((Vec::new()
 
 /// Remembers with what the process has started.
 pub(super) fn remember(source: &Source, settings: Vec<Setting>) {
-    *IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner) = (settings, source.file.clone());
+    *IN_FORCE.lock() = (settings, source.file.clone());
 }
 
 /// Reads and opens everything again. If something is wrong with it, all stays as it was.
@@ -49,7 +49,7 @@ fn again() -> Result<(), Failure> {
     let file = global.log_file.as_deref().map(logfile::open).transpose()?;
     let reopened = global.log_file.as_ref().map(|path| format!("logging to {}", path.display()));
 
-    let mut held = IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut held = IN_FORCE.lock();
     let (in_force, read_before) = &mut *held;
     if let (Some(before), None) = (&read_before, &resolved.source.file) {
         let why = format!("the configuration file {} is not there any more", before.display());

@@ -1,13 +1,13 @@
 //! `rosey serve`.
 
-use super::args::{DatabaseArgs, JetStreamArg, ServeArgs, ServiceArgs};
+use super::args::{DatabaseArgs, ServeArgs, ServiceArgs};
 use super::exit::{Exit, Failure};
 use super::namespaces::Wanted;
 use super::number::{counted, were};
 use super::{console, signals};
 use crate::op::Op;
 use eitherway::nats::NatsOptions;
-use eitherway::service::{self, JetStream, Served, ServiceOptions};
+use eitherway::service::{self, Served, ServiceOptions};
 use tokio_util::sync::CancellationToken;
 
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
@@ -16,13 +16,14 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let nats = args.nats.options("rosey-serve");
     let served = match wanted {
         Wanted::One(namespace) => {
-            let database = args.database.with_retention(&args.keep);
+            let database = DatabaseArgs { namespace: namespace.clone(), ..args.database };
+            let database = database.with_retention(&args.keep);
             one(nats.namespace(namespace), &database, args.service.options(), &shutdown).await?
         }
-        Wanted::Several(files) => {
-            let options = args.namespaces.options(args.service.options());
+        Wanted::Several(databases) => {
+            let options = args.namespaces.options(args.service.options(), &databases);
             let told = shutdown.cancelled_owned();
-            service::serve_namespaces::<Op, _, _>(nats, files, options, || {}, told).await?
+            service::serve_namespaces::<Op, _, _>(nats, databases, options, || {}, told).await?
         }
     };
     Ok(report(&served, Exit::Ok))
@@ -59,15 +60,11 @@ impl ServiceArgs {
     }
 
     pub(super) fn options(&self) -> ServiceOptions {
-        let jetstream = match self.jetstream {
-            JetStreamArg::Auto => JetStream::Auto,
-            JetStreamArg::On => JetStream::On,
-            JetStreamArg::Off => JetStream::Off,
-        };
         ServiceOptions::default()
             .takeover(self.takeover)
-            .jetstream(jetstream)
+            .jetstream(self.jetstream)
             .stream_max_bytes(self.stream_max_bytes)
+            .stream_replicas(self.stream_replicas)
             .ack_wait(self.stream_ack_wait_ms)
             .reply_prefixes(self.reply_prefixes())
             .in_flight(self.in_flight)

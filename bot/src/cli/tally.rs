@@ -1,10 +1,11 @@
 //! What was sent, by operation: over which path, how often it failed, how long it took.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
@@ -133,7 +134,7 @@ impl PathStats {
 
     fn record(&self, index: usize, via: Result<Via, &Error>, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let State { rows, stretch } = &mut *state;
         let (Some(counts), Some(spec)) = (rows.get_mut(index), Op::SPECS.get(index)) else { return };
         counts.served.add(via, micros);
@@ -145,13 +146,9 @@ impl PathStats {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What has ended since this was last asked.
     pub(super) fn stretch(&self) -> Window {
-        std::mem::take(&mut self.state().stretch)
+        std::mem::take(&mut self.state.lock().stretch)
     }
 
     /// One row for each operation that was sent.
@@ -167,7 +164,7 @@ impl PathStats {
             p99_us: took.value_at_quantile(0.99),
             max_us: took.max(),
         };
-        Op::NAMES.iter().zip(&self.state().rows).map(row).filter(|row| row.sent > 0).collect()
+        Op::NAMES.iter().zip(&self.state.lock().rows).map(row).filter(|row| row.sent > 0).collect()
     }
 }
 

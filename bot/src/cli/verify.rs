@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-use super::args::{DatabaseArgs, Global};
+use super::args::{Global, StoreArgs};
 use super::exit::{Exit, Failure};
 use super::number::are;
 use super::shown::clean;
 use super::{advice, console};
 use eitherway::sql::{Finding, Verdict};
 
-pub(super) async fn run(global: &Global, database: DatabaseArgs) -> Result<Exit, Failure> {
-    let place = database.named_or_usual()?;
+pub(super) async fn run(global: &Global, args: StoreArgs) -> Result<Exit, Failure> {
+    let place = args.database.named_or_usual()?;
     let bar = console::bar(None, "checks");
     let verdict = place.verify(|check| {
         bar.set_message(check);

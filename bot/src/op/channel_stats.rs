@@ -80,10 +80,10 @@ impl Definition for GetChannelStats {
              'top_chatters', (
                  SELECT coalesce(json_agg(json_build_object('username', username, 'chat_lines', total_chat_lines)
                             ORDER BY total_chat_lines DESC, username), '[]')
-                 FROM (SELECT username, total_chat_lines FROM user_stats
+                 FROM (SELECT username, total_chat_lines FROM user_stats_now
                        WHERE total_chat_lines > 0 AND lower(username) NOT IN ('server', '[server]')
                        ORDER BY total_chat_lines DESC, username LIMIT 10) t),
-             'total_users_seen', (SELECT count(*) FROM user_stats WHERE lower(username) NOT IN ('server', '[server]')),
+             'total_users_seen', (SELECT count(*) FROM user_stats_now WHERE lower(username) NOT IN ('server', '[server]')),
              'success', true)
          FROM channel_stats WHERE id = 1",
     );

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::check;
+use super::{check, folds};
 use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A line was said in the channel. What `server` or `[server]` says, which is the channel itself, is counted, and not kept among the recent lines.
@@ -37,16 +37,11 @@ impl Definition for MessageLog {
         .statements(&[
             "INSERT INTO recent_chat (timestamp, username, message, at, op_id)
              SELECT at / 1000, op ->> 'username', op ->> 'message', at, id FROM new",
-            "INSERT INTO user_stats AS u (username, first_seen, last_seen, total_chat_lines, last_line)
-             SELECT op ->> 'username', min(at) / 1000, max(at) / 1000, count(*), max(at) / 1000
-             FROM new GROUP BY 1 ORDER BY 1
-             ON CONFLICT (username) DO UPDATE SET
-                 first_seen = least(u.first_seen, excluded.first_seen),
-                 last_seen = greatest(u.last_seen, excluded.last_seen),
-                 last_line = greatest(u.last_line, excluded.last_line),
-                 total_chat_lines = u.total_chat_lines + excluded.total_chat_lines",
+            "INSERT INTO lines_waiting (username, lines, first, last)
+             SELECT op ->> 'username', count(*), min(at), max(at) FROM new GROUP BY 1",
         ])
-        .keys(Keys::Of("SELECT op ->> 'username' FROM new"));
+        .folds(&[folds::LINES])
+        .keys(Keys::Own);
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)?;

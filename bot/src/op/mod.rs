@@ -3,6 +3,7 @@
 
 mod check;
 mod client;
+mod folds;
 mod older_files;
 
 pub use client::RoseyClient;
@@ -44,8 +45,10 @@ const MIGRATIONS: &[Migration] = &[
 ];
 
 /// The same tables on PostgreSQL, where there is no file of the Python bot's to take over.
-const ON_POSTGRES: &[Migration] =
-    &[Migration::new(10, "channel", include_str!("../../migrations/postgres/0010_channel.sql"))];
+const ON_POSTGRES: &[Migration] = &[
+    Migration::new(10, "channel", include_str!("../../migrations/postgres/0010_channel.sql")),
+    Migration::new(11, "append and fold", include_str!("../../migrations/postgres/0011_append_and_fold.sql")),
+];
 
 /// Declares the files and ties their operations together.
 macro_rules! files {

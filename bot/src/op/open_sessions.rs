@@ -68,13 +68,14 @@ const FOLD: RetentionRule = RetentionRule::hours(
 )
 .batch_size(16);
 
-/// As [`old`], on PostgreSQL.
+/// As [`old`], on PostgreSQL: of users of whom nothing waits, or it might be older than what goes.
 macro_rules! old_on_postgres {
     () => {
         "WITH first AS (
              SELECT k.username, e.at, e.id, e.joined
-             FROM (SELECT DISTINCT key AS username FROM gone) k CROSS JOIN LATERAL (
-                 SELECT at, id, joined FROM presence WHERE username = k.username AND at < (SELECT horizon FROM sweep)
+             FROM (SELECT DISTINCT key AS username FROM gone
+                   WHERE NOT EXISTS (SELECT 1 FROM presence_waiting w WHERE w.username = gone.key)) k CROSS JOIN LATERAL (
+                 SELECT at, id, joined FROM presence_folded WHERE username = k.username AND at < (SELECT horizon FROM sweep)
                  ORDER BY at, id LIMIT 33) e),
          seen AS (
              SELECT f.*, bool_or(EXISTS (SELECT 1 FROM known WHERE known.id = f.id)) OVER (
@@ -91,10 +92,11 @@ const FOLD_ON_POSTGRES: RetentionRule = RetentionRule {
         SELECT username FROM (
             SELECT p.username, row_number() OVER events AS place,
                    bool_or(EXISTS (SELECT 1 FROM known WHERE known.id = p.id)) OVER events AS is_known
-            FROM presence p WHERE p.at < (SELECT horizon FROM sweep)
+            FROM presence_folded p WHERE p.at < (SELECT horizon FROM sweep)
             WINDOW events AS (PARTITION BY p.username ORDER BY p.at, p.id)) f
         WHERE NOT is_known AND place % 32 = 2 ORDER BY place, username LIMIT (SELECT most FROM sweep)",
     remove: &[
+        "SELECT presence_stands_still()",
         concat!(
             old_on_postgres!(),
             "INSERT INTO user_baseline AS b (username, first_seen, last_session, connected_ms, folded_at, folded_id)
@@ -111,7 +113,7 @@ const FOLD_ON_POSTGRES: RetentionRule = RetentionRule {
         ),
         concat!(
             old_on_postgres!(),
-            "DELETE FROM presence WHERE (username, at, id) IN (SELECT username, at, id FROM old WHERE next IS NOT NULL)"
+            "DELETE FROM presence_folded WHERE (username, at, id) IN (SELECT username, at, id FROM old WHERE next IS NOT NULL)"
         ),
     ],
     ..FOLD
@@ -132,7 +134,7 @@ impl Definition for OpenSessions {
             "SELECT coalesce(json_agg(json_build_object(
                  'username', username, 'since', current_session_start,
                  'watched_until', greatest(current_session_start, last_updated)) ORDER BY username), '[]')
-             FROM user_stats CROSS JOIN (SELECT last_updated FROM current_status WHERE id = 1) s
+             FROM user_stats_now CROSS JOIN (SELECT last_updated FROM current_status WHERE id = 1) s
              WHERE current_session_start IS NOT NULL",
         )
         .sweeps(&[FOLD_ON_POSTGRES]);

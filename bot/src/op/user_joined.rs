@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::check;
+use super::{check, folds};
 use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A user joined the channel.
@@ -22,8 +22,12 @@ impl Definition for UserJoined {
         "WITH p AS MATERIALIZED (SELECT id, at, joined FROM presence)
          SELECT l.id, 'at', CASE WHEN p.joined = 1 THEN p.at END, l.at FROM applied l LEFT JOIN p ON p.id = l.id",
     )];
-    // Who joins and leaves has a row in `user_stats`, which may not exist yet.
-    const POSTGRES: Dialect = Dialect::SAME.keys(Keys::Of("SELECT op ->> 'username' FROM new"));
+    const POSTGRES: Dialect = Dialect::SAME
+        .statements(&[
+            "INSERT INTO presence_waiting (username, at, id, joined) SELECT op ->> 'username', at, id, 1 FROM new",
+        ])
+        .folds(&[folds::PRESENCE])
+        .keys(Keys::Own);
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

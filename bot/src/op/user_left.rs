@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::check;
+use super::{check, folds};
 use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A user left the channel.
@@ -22,7 +22,12 @@ impl Definition for UserLeft {
         "WITH p AS MATERIALIZED (SELECT id, at, joined FROM presence)
          SELECT l.id, 'at', CASE WHEN p.joined = 0 THEN p.at END, l.at FROM applied l LEFT JOIN p ON p.id = l.id",
     )];
-    const POSTGRES: Dialect = Dialect::SAME.keys(Keys::Of("SELECT op ->> 'username' FROM new"));
+    const POSTGRES: Dialect = Dialect::SAME
+        .statements(&[
+            "INSERT INTO presence_waiting (username, at, id, joined) SELECT op ->> 'username', at, id, 0 FROM new",
+        ])
+        .folds(&[folds::PRESENCE])
+        .keys(Keys::Own);
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

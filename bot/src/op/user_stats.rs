@@ -53,10 +53,10 @@ const ON_POSTGRES: &str = "
                max(last_line) AS last_line, max(open) AS current_session_start
         FROM facts GROUP BY username HAVING min(first_seen) IS NOT NULL)
     SELECT coalesce(u.username, d.username), f.key, to_jsonb(u) ->> f.key, f.value
-    FROM derived d CROSS JOIN LATERAL jsonb_each_text(to_jsonb(d)) f LEFT JOIN user_stats u ON u.username = d.username
+    FROM derived d CROSS JOIN LATERAL jsonb_each_text(to_jsonb(d)) f LEFT JOIN user_stats_now u ON u.username = d.username
     UNION ALL
     SELECT u.username, 'username', u.username, NULL
-    FROM user_stats u LEFT JOIN derived d ON d.username = u.username WHERE d.username IS NULL";
+    FROM user_stats_now u LEFT JOIN derived d ON d.username = u.username WHERE d.username IS NULL";
 
 impl Definition for GetUserStats {
     type Answer = UserStats;
@@ -116,7 +116,9 @@ impl Definition for GetUserStats {
                  'total_chat_lines', total_chat_lines, 'total_time_connected', total_time_connected,
                  'current_session_start', current_session_start,
                  'success', true, 'found', u.username IS NOT NULL)
-             FROM (SELECT op ->> 'username' AS name FROM asked) a LEFT JOIN user_stats u ON u.username = name",
+             FROM (SELECT op ->> 'username' AS name FROM asked) a
+             -- Not by the name beside it: so that it is known before the view is worked out.
+             LEFT JOIN user_stats_now u ON u.username = (SELECT op ->> 'username' FROM asked)",
         )
         .checks(&[Invariant::new("user_stats", ON_POSTGRES)]);
 

@@ -349,7 +349,7 @@ async fn a_service_that_is_refused_beside_another_one_leaves_no_database_behind(
         let dir = std::fs::read_dir(file.path().parent().unwrap()).unwrap();
         dir.map(|f| f.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
     };
-    // A place where no database can be is said at once, whoever is there.
+    // A place where no database can be is said at once, whether a service runs or not.
     let (code, text) = serve(&[], "sqlite://no/such/folder/rosey.db").await;
     assert_eq!(code, Some(2), "{text}");
 
@@ -368,7 +368,7 @@ async fn a_service_that_is_refused_beside_another_one_leaves_no_database_behind(
     assert_eq!(names(), Vec::<String>::new());
     running.stop().await;
 
-    // With nobody there it is created; and beside itself another one starts.
+    // Without a service it is created; and beside itself another one starts.
     let first = ServeProcess::start(&server, &file).await;
     let second = ServeProcess::start(&server, &file).await;
     assert_eq!((first.terminate().await, second.terminate().await), (Some(0), Some(0)));

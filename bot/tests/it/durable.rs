@@ -484,7 +484,7 @@ async fn what_is_delivered_for_the_fifth_time_is_tried_with_nothing_beside_it() 
     let taken =
         || async { peer.request("$SRV.STATS", "").await.json()["endpoints"][2]["num_requests"].clone() };
     let delivered = || async { w.consumer().await.cached_info().delivered.consumer_sequence };
-    // While nobody can write, three hundred are begun, the suspect comes, and then the rest.
+    // While no process can write, three hundred are begun, the suspect comes, and then the rest.
     let held = w.file.hold().await;
     for n in 0..300 {
         line(&format!("before {n}")).await;

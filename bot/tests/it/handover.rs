@@ -51,7 +51,7 @@ async fn replace_all(options: &[&str], stream: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_services_on_a_stream_may_be_replaced_under_load_and_callers_without_another_path_see_no_error() {
-    // Whoever had to wait for the stream's patience would wait for half an hour.
+    // A message that waits for the stream's patience waits for half an hour.
     replace_all(&["--jetstream", "on", "--stream-ack-wait-ms", "1800000"], true).await;
 }
 
@@ -79,7 +79,7 @@ async fn server_says_goodbye(options: ServiceOptions, stream: bool) {
     let nats = recognised(&server).await;
     let mut builder = StackBuilder::new();
     if !stream {
-        // Nobody loses patience: an answer that does not come is one that was lost.
+        // No time-out: an answer that does not come is one that was lost.
         builder = builder.nats_timeout(LIMIT);
     }
     let stack = builder.over(Some(nats.clone()), direct(&file, &nats).await, NO_PATH).stack;

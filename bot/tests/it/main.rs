@@ -4,6 +4,7 @@
 
 mod bot_end_to_end;
 mod cli;
+mod cluster;
 mod demo;
 mod durable;
 mod ghosts;
@@ -12,6 +13,7 @@ mod namespaces;
 mod outages;
 mod outbox;
 mod postgres;
+mod postgres_namespaces;
 mod promises;
 mod python_files;
 mod quiet_log;

@@ -56,26 +56,6 @@ async fn a_frozen_server_costs_a_bounded_wait_and_what_it_held_back_has_no_secon
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_single_caller_of_a_frozen_server_waits_for_a_bounded_time() {
-    let (server, file) = (NatsServer::start().await, DbFile::new());
-    let _service = DbService::start(&server, &file).await;
-    let nats = recognised(&server).await;
-    let db = stack(&nats, &file).await;
-    server.freeze();
-    let begun = std::time::Instant::now();
-    let (event, query) = tokio::join!(
-        db.call(rosey::op::UserJoined { username: "alice".into() }),
-        db.call(GetChannelStats {})
-    );
-    assert_eq!((event.unwrap().via, query.unwrap().via), (Via::DB, Via::DB));
-    assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
-    server.thaw();
-    wait_until("over NATS again", || async { db.call(GetChannelStats {}).await.unwrap().via == Via::NATS })
-        .await;
-    assert_eq!(file.number("SELECT count(*) FROM presence").await, 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_down_for_longer_than_a_time_out_is_used_again_when_it_returns() {
     let (mut server, file) = (NatsServer::start().await, DbFile::new());
     let service = DbService::start(&server, &file).await;
@@ -125,7 +105,7 @@ async fn a_frozen_service_costs_a_bounded_wait_and_what_it_does_later_has_no_sec
     let nats = recognised(&server).await;
     let db = stack(&nats, &file).await;
     // While it has nothing to do: stopped in the middle of a transaction, it would hold the lock of the file, and
-    // nobody at all could write.
+    // no process could write.
     process.freeze();
     let mut load = Load::start(&db, 32);
     load.served_by_db(300).await;
@@ -135,18 +115,4 @@ async fn a_frozen_service_costs_a_bounded_wait_and_what_it_does_later_has_no_sec
     assert!(load.tally.slowest() < BOUND, "{:?}", load.tally.slowest());
     process.terminate().await;
     assert_exactly_once(&file, sent).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sigterm_ends_the_service_with_success_and_everything_answered_is_there() {
-    let (server, file) = (NatsServer::start().await, DbFile::new());
-    let process = ServeProcess::start(&server, &file).await;
-    let nats = recognised(&server).await;
-    let mut load = Load::start(&nats_only(&nats), 64);
-    load.served_by_nats(500).await;
-    let code = process.terminate().await;
-    load.finish().await;
-    assert_eq!(code, Some(0));
-    let applied = file.applied().await;
-    assert!(applied >= load.tally.by_nats(), "{applied} applied, {} answered", load.tally.by_nats());
 }

@@ -9,12 +9,12 @@
 //! often each was drawn and felt, and the sum; a failure tells the seed, what went wrong when, and what the services
 //! said.
 
-mod load;
+pub(crate) mod load;
 mod plan;
 mod strangers;
-mod tally;
-mod verdict;
-mod world;
+pub(crate) mod tally;
+pub(crate) mod verdict;
+pub(crate) mod world;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -24,7 +24,7 @@ use crate::support::*;
 use futures_util::FutureExt;
 use load::Load;
 use tally::Tally;
-use verdict::Verdict;
+use verdict::{Found, Verdict};
 use world::{Story, World};
 
 /// How long it may take, when everything is well again, until nothing is on its way any more.
@@ -37,7 +37,7 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
     story.say(format_args!("stream: {stream}, services: {services}"));
     let plan = plan::draw(&mut dice, length, services, stream);
     plan.spells().iter().for_each(|spell| story.say(format_args!("planned: {spell}")));
-    tally.drawn(plan.spells().iter().map(|spell| spell.fault));
+    tally.drawn(plan.spells().iter().map(|spell| spell.fault.name()));
     let mut world = World::new(stream, services, story, tally.clone()).await;
     let bots = [Bot::start(&world.proxy, &world.file).await, Bot::start(&world.proxy, &world.file).await];
     let loads = [0, 1].map(|bot| Load::start(&bots[bot].db, bot, dice.another()));
@@ -58,7 +58,7 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
         bot.stop().await;
     }
     world.stop().await;
-    let verdict = Verdict::over(&records, &world.file).await;
+    let verdict = Verdict::over(&records, &Found::read(&world.file).await);
     eprintln!("seed {seed} · {verdict}");
     tally.judged(&verdict);
     verdict.assert_right();
@@ -66,14 +66,14 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
 }
 
 /// What a panic says.
-fn words(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it has failed")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_and_whenever_what_is_accepted_takes_effect_once() {
-    let (first, schedules) = (knob("ROSEY_SEED", 1), knob("ROSEY_SCHEDULES", 3));
+/// Plays as many as the environment says, or the usual number, and fails with all that have failed.
+pub(crate) async fn play_all(usual: u64, play: impl AsyncFn(u64, Duration, Story, Tally)) {
+    let (first, schedules) = (knob("ROSEY_SEED", 1), knob("ROSEY_SCHEDULES", usual));
     let seconds = knob("ROSEY_SECONDS", 6);
     eprintln!("ROSEY_SEED={first} ROSEY_SCHEDULES={schedules} ROSEY_SECONDS={seconds}");
     let (mut failures, tally) = (Vec::new(), Tally::default());
@@ -89,4 +89,9 @@ async fn whatever_fails_and_whenever_what_is_accepted_takes_effect_once() {
     eprintln!("\n{tally}");
     assert_eq!(tally.unfelt(), [""; 0], "drawn and never felt");
     assert!(failures.is_empty(), "{} of {schedules} schedules:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_and_whenever_what_is_accepted_takes_effect_once() {
+    play_all(3, play).await;
 }

@@ -5,14 +5,12 @@
 //! are its knobs. What a process uses is looked at in the quiet before each fault.
 #![allow(clippy::print_stdout)]
 
-mod bot;
 mod faults;
 mod sample;
 
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use bot::BotProcess;
 use faults::{Fault, Stage};
 use sample::Samples;
 
@@ -24,7 +22,7 @@ async fn through_outages_without_end_memory_stays_flat_and_nothing_is_lost_or_do
     println!("ROSEY_SEED={seed}: {minutes} min at {rate} lines a second");
 
     let mut stage = Stage::new().await;
-    let bot = BotProcess::start(&stage.world, rate);
+    let bot = BotProcess::start(&stage.world.server.url(), &stage.world.file.url(), "visitor", rate);
     let mut samples = Samples::new(bot.id());
     let (begun, mut faults) = (Instant::now(), faults::in_any_order(seed));
     let mut counts = [0_u32; Fault::ALL.len()];

@@ -1,10 +1,12 @@
 //! The fault kit of the framework's tests, and the program `rosey` as a process.
 #![allow(dead_code, unused_imports)] // each test file uses a part of it
 
+mod bot;
 mod kit;
 mod process;
 pub(crate) mod program;
 
+pub(crate) use bot::{BotProcess, Fed, Report};
 pub(crate) use kit::*;
 pub(crate) use process::ServeProcess;
 pub(crate) use program::{Program, Ran, run, run_with};

@@ -56,6 +56,11 @@ impl ServeProcess {
         self.running.terminate_and_log().await
     }
 
+    /// SIGTERM, to be started again; the exit code.
+    pub(crate) async fn end(&mut self) -> Option<i32> {
+        self.running.terminate().await
+    }
+
     /// SIGTERM; the exit code.
     pub(crate) async fn terminate(mut self) -> Option<i32> {
         self.running.terminate().await

@@ -3,7 +3,9 @@
 pub mod grpc;
 
 use eitherway::Head;
-use eitherway::operation::{Apply, ApplyError, Definition, Done, Invalid, Migration, Refusal, Spec, Tx};
+use eitherway::operation::{
+    Apply, ApplyError, Definition, Dialect, Done, Invalid, Migration, Refusal, Spec, Tx,
+};
 use serde::{Deserialize, Serialize};
 
 /// Orders so many of a thing; refused as `out_of_stock` where there are fewer.
@@ -35,14 +37,14 @@ impl Apply for PlaceOrder {
     }
 
     async fn apply(&self, tx: &mut Tx<'_>, head: &Head) -> Result<Order, ApplyError> {
-        let Self { item, quantity } = self;
+        let (item, quantity) = (&self.item, i64::from(self.quantity));
         let taken = sqlx::query("UPDATE stock SET count = count - $2 WHERE item = $1 AND count >= $2");
-        if tx.execute(taken.bind(item).bind(quantity)).await?.rows_affected() == 0 {
+        if tx.execute(taken.bind(item).bind(quantity)).await? == 0 {
             return Err(Refusal::new("out_of_stock", format!("there is not enough {item} left")).into());
         }
         let placed = sqlx::query("INSERT INTO orders (id, at, item, quantity) VALUES ($1, $2, $3, $4)");
         tx.execute(placed.bind(head.id.to_string()).bind(head.occurred_at).bind(item).bind(quantity)).await?;
-        Ok(Order { id: head.id.to_string(), item: item.clone(), quantity: *quantity })
+        Ok(Order { id: head.id.to_string(), item: item.clone(), quantity: self.quantity })
     }
 }
 
@@ -59,8 +61,8 @@ impl Definition for StockChanged {
     type Answer = Done;
     const SPEC: Spec = Spec::event("stock_changed", "shop.db.stock.changed");
     const STATEMENTS: &'static [&'static str] =
-        &["INSERT INTO stock SELECT op ->> 'item', sum(op ->> 'by') FROM new WHERE true GROUP BY 1
-         ON CONFLICT (item) DO UPDATE SET count = count + excluded.count"];
+        &["INSERT INTO stock SELECT op ->> 'item', sum(CAST(op ->> 'by' AS bigint)) FROM new WHERE true GROUP BY 1
+         ON CONFLICT (item) DO UPDATE SET count = stock.count + excluded.count"];
 }
 
 /// An order by its id, if there is one.
@@ -75,13 +77,17 @@ impl Definition for GetOrder {
     const SPEC: Spec = Spec::query("get_order", "shop.db.order.get");
     const ANSWER: &'static str = "SELECT json_object('id', o.id, 'item', item, 'quantity', quantity)
          FROM asked JOIN orders o ON o.id = op ->> 'id'";
+    const POSTGRES: Dialect = Dialect::SAME.answer(
+        "SELECT json_build_object('id', o.id, 'item', item, 'quantity', quantity)
+         FROM asked JOIN orders o ON o.id = op ->> 'id'",
+    );
 }
 
 const TABLES: &[Migration] = &[Migration::new(
     10,
     "shop",
-    "CREATE TABLE stock (item TEXT PRIMARY KEY NOT NULL, count INTEGER NOT NULL);
-     CREATE TABLE orders (id TEXT PRIMARY KEY NOT NULL, at INTEGER NOT NULL, item TEXT NOT NULL, quantity INTEGER NOT NULL)",
+    "CREATE TABLE stock (item TEXT PRIMARY KEY NOT NULL, count BIGINT NOT NULL);
+     CREATE TABLE orders (id TEXT PRIMARY KEY NOT NULL, at BIGINT NOT NULL, item TEXT NOT NULL, quantity BIGINT NOT NULL)",
 )];
 
 eitherway::operations! {

@@ -1,6 +1,7 @@
 //! The shop over HTTP (`shop http ADDRESS`), and its database service (`shop serve`).
 //!
-//! `NATS_URL`, `SHOP_DB` and `SHOP_OUTBOX` say where the server and the files are.
+//! `NATS_URL`, `SHOP_DB` and `SHOP_OUTBOX` say where the server, the database and the outbox are: `sqlite://shop.db`, or
+//! `postgres://HOST/DATABASE`.
 
 use std::env;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use axum::routing::{get, post};
 use axum::{Router, serve};
 use eitherway::nats::NatsOptions;
 use eitherway::operation::OperationOf;
+use eitherway::postgres::PostgresOptions;
 use eitherway::service::{self, ServiceOptions};
 use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::stack::BoxedStack;
@@ -35,21 +37,24 @@ async fn get_order(db: State<Client>, head: Head, id: Path<String>) -> Answer<Or
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let var = |name, usual: &str| env::var(name).unwrap_or_else(|_| usual.to_owned());
     tracing_subscriber::fmt().with_env_filter(var("RUST_LOG", "info,eitherway_layers=debug")).init();
-    let (nats, file) = (var("NATS_URL", "nats://127.0.0.1:4222"), var("SHOP_DB", "sqlite://shop.db"));
+    let (nats, place) = (var("NATS_URL", "nats://127.0.0.1:4222"), var("SHOP_DB", "sqlite://shop.db"));
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = tokio::signal::ctrl_c() => {} }
     };
     match env::args().nth(1).as_deref() {
         Some("serve") => {
-            let database = SqlService::<Shop>::open(&SqliteOptions::new(&file)?).await?;
+            let database: SqlService<Shop> = match PostgresOptions::is_address(&place) {
+                true => SqlService::open_postgres(&PostgresOptions::new(&place)?).await?,
+                false => SqlService::open(&SqliteOptions::new(&place)?).await?,
+            };
             let options = ServiceOptions::default().layer(LogLayer::new("[STORE]"));
             service::serve(NatsOptions::new(nats), database.clone(), options, || {}, stop).await?;
             database.close().await;
         }
         Some("http") => {
             let outbox = var("SHOP_OUTBOX", "shop.outbox");
-            let runtime = Runtime::builder().nats(nats).store(file).outbox(outbox).build().await?.boxed();
+            let runtime = Runtime::builder().nats(nats).store(place).outbox(outbox).build().await?.boxed();
             let shop = Router::new()
                 .route("/orders", post(ask::<PlaceOrder>))
                 .route("/orders/{id}", get(get_order))

@@ -1,24 +1,16 @@
 //! The shop over gRPC: its server in a process of its own, a real nats-server, and the client.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::process::{Child, Command, Stdio};
+mod support;
 
-use eitherway_shop::Shop;
 use eitherway_shop::grpc::proto::shop_client::ShopClient;
 use eitherway_shop::grpc::proto::{Change, NewOrder, Order, OrderId};
 use eitherway_shop::grpc::{Channel, client};
-use eitherway_testkit::{DbFile, DbService, NatsServer, Port, Url, proc, wait_until};
+use support::{Database, World, on_each_database};
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Response};
 
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+on_each_database! { orders_over_grpc_take_effect_once_over_both_paths_and_the_status_says_what_became_of_them }
 
 fn served_by<A>(response: &Response<A>) -> &str {
     response.metadata().get("served-by").unwrap().to_str().unwrap()
@@ -42,26 +34,12 @@ async fn served_over(shop: &mut ShopClient<Channel>, path: &str) {
     panic!("{path} serves nothing");
 }
 
-#[tokio::test]
-async fn orders_over_grpc_take_effect_once_over_both_paths_and_the_status_says_what_became_of_them() {
-    let (server, file, port) = (NatsServer::start().await, DbFile::<Shop>::new(), Port::reserve());
-    let service = DbService::start(&server, &file).await;
-    let mut http = Process(
-        Command::new(env!("CARGO_BIN_EXE_shop-grpc"))
-            .arg(format!("127.0.0.1:{}", port.number))
-            .env("NATS_URL", server.url())
-            .env("SHOP_DB", file.url())
-            .env("SHOP_OUTBOX", file.dir().join("outbox"))
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
-    let address = format!("http://127.0.0.1:{}", port.number);
-    wait_until("it listens", || async {
-        tokio::net::TcpStream::connect(("127.0.0.1", port.number)).await.is_ok()
-    })
-    .await;
-    let mut shop = client(Endpoint::from_shared(address).unwrap());
+async fn orders_over_grpc_take_effect_once_over_both_paths_and_the_status_says_what_became_of_them(
+    database: Database,
+) {
+    let (_server, world) = World::without_stream(database).await;
+    let (mut serve, mut grpc) = (world.serve(), world.grpc().await);
+    let mut shop = client(Endpoint::from_shared(format!("http://{}", world.address())).unwrap());
 
     served_over(&mut shop, "nats").await;
     shop.stock_changed(Change { item: "tea".into(), by: 10 }).await.unwrap();
@@ -69,7 +47,7 @@ async fn orders_over_grpc_take_effect_once_over_both_paths_and_the_status_says_w
     assert_eq!(served_by(&placed), "nats");
     let first = placed.into_inner();
     assert_eq!(first, Order { id: "one".into(), item: "tea".into(), quantity: 3 });
-    service.stop().await;
+    serve.stop().await;
     served_over(&mut shop, "db").await;
     let again = shop.place_order(order("one", 3)).await.unwrap();
     assert_eq!((served_by(&again), again.get_ref()), ("db", &first));
@@ -89,10 +67,7 @@ async fn orders_over_grpc_take_effect_once_over_both_paths_and_the_status_says_w
     }
     let late = shop.place_order(late).await.unwrap_err();
     assert!(matches!(late.code(), Code::DeadlineExceeded | Code::Cancelled), "{late}");
-    assert_eq!(file.number("SELECT count(*) FROM orders").await, 1);
-    assert_eq!(file.number("SELECT count FROM stock WHERE item = 'tea'").await, 7);
-
-    proc::signal(http.0.id(), "-TERM");
-    wait_until("it ends", || std::future::ready(http.0.try_wait().unwrap().is_some())).await;
-    assert!(http.0.wait().unwrap().success());
+    assert_eq!(world.database.number("SELECT count(*) FROM orders").await, 1);
+    assert_eq!(world.database.number("SELECT count FROM stock WHERE item = 'tea'").await, 7);
+    grpc.stop().await;
 }

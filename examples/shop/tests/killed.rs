@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use eitherway_testkit::wait_until;
 use reqwest::StatusCode;
-use support::World;
+use support::{Database, World, on_each_database};
 
 /// How many of a thing there are: fewer than are ordered.
 const STOCK: u32 = 2_000_000;
@@ -24,9 +24,10 @@ async fn order(world: &World, key: &str) -> StatusCode {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_order_that_was_accepted_is_in_the_database_once_whatever_is_killed() {
-    let (mut server, world) = World::new().await;
+on_each_database! { every_order_that_was_accepted_is_in_the_database_once_whatever_is_killed }
+
+async fn every_order_that_was_accepted_is_in_the_database_once_whatever_is_killed(database: Database) {
+    let (mut server, world) = World::new(database).await;
     let (mut serve, mut http) = (world.serve(), world.http().await);
     world.stock("tea", STOCK).await;
     let (accepted, over) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -65,7 +66,7 @@ async fn every_order_that_was_accepted_is_in_the_database_once_whatever_is_kille
     http.stop().await;
     serve.stop().await;
     let accepted = i64::try_from(accepted.into_inner()).unwrap();
-    assert_eq!(world.file.number("SELECT count(*) FROM orders").await, accepted);
-    assert_eq!(world.file.number("SELECT count(DISTINCT id) FROM orders").await, accepted);
-    assert_eq!(world.file.number("SELECT count FROM stock").await, i64::from(STOCK) - accepted);
+    assert_eq!(world.database.number("SELECT count(*) FROM orders").await, accepted);
+    assert_eq!(world.database.number("SELECT count(DISTINCT id) FROM orders").await, accepted);
+    assert_eq!(world.database.number("SELECT count FROM stock").await, i64::from(STOCK) - accepted);
 }

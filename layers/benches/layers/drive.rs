@@ -14,10 +14,14 @@ use tower::Service;
 
 use crate::subject::Req;
 
-/// Sends one request over a fresh clone. A service that yields is polled until it answers.
+/// Sends one request over a fresh clone.
 pub(crate) fn once<S: Service<Req> + Clone>(service: &S, req: Req) -> Result<S::Response, S::Error> {
+    through(&mut service.clone(), req)
+}
+
+/// Sends one request. A service that yields is polled until it answers.
+fn through<S: Service<Req>>(service: &mut S, req: Req) -> Result<S::Response, S::Error> {
     let mut cx = Context::from_waker(Waker::noop());
-    let mut service = service.clone();
     loop {
         match service.poll_ready(&mut cx) {
             Poll::Ready(Ok(())) => break,
@@ -43,6 +47,21 @@ pub(crate) fn measure<S: Service<Req> + Clone>(
         bencher.iter(|| {
             id += 1;
             black_box(once(&service, black_box(Req(id))).is_ok())
+        });
+    });
+}
+
+/// A row over one instance, for a service that cannot be cloned.
+pub(crate) fn measure_one<S: Service<Req>>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    mut service: S,
+) {
+    group.bench_function(name, |bencher| {
+        let mut id = 0;
+        bencher.iter(|| {
+            id += 1;
+            black_box(through(&mut service, black_box(Req(id))).is_ok())
         });
     });
 }

@@ -26,3 +26,24 @@ where
 {
     FallbackLayer::<Req, Res, Error>::service(|req: Req| async move { once(&works(), req) }).layer(primary)
 }
+
+/// Hedges every request that is late. None is here: there are never enough data.
+#[derive(Clone)]
+pub(crate) struct Always;
+
+impl tower::hedge::Policy<Req> for Always {
+    fn clone_request(&self, req: &Req) -> Option<Req> {
+        Some(req.clone())
+    }
+    fn can_retry(&self, _: &Req) -> bool {
+        true
+    }
+}
+
+/// Not `Clone`, unlike all others.
+pub(crate) fn peer_hedge<S>(inner: S) -> impl Service<Req, Response = Res>
+where
+    S: Service<Req, Response = Res, Error = Error> + Clone,
+{
+    tower::hedge::Hedge::new(inner, Always, u64::MAX, 0.99, Duration::from_secs(60))
+}

@@ -1,8 +1,10 @@
 //! The service that every row of the benches is about: it is ready and answers at once.
 
 use std::fmt;
-use std::future::{Ready, ready};
+use std::future::{Future, Ready, ready};
 use std::hint::black_box;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use eitherway_layers::{Class, Classify, Elapsed, Label, ServedBy, breaker};
 use tower::{Service, service_fn};
@@ -86,4 +88,27 @@ pub(crate) fn works()
 pub(crate) fn fails()
 -> impl Service<Req, Response = Res, Error = Error, Future = Ready<Answer>> + Clone + Send + Sync {
     leaf(Err(Error::Down))
+}
+
+/// Answers in its second poll: the cheapest service that is pending.
+pub(crate) fn yields() -> impl Service<Req, Response = Res, Error = Error, Future: Send> + Clone + Send + Sync
+{
+    service_fn(async |req: Req| {
+        black_box(req);
+        Yield(false).await;
+        Ok::<_, Error>(Res(0))
+    })
+}
+
+struct Yield(bool);
+
+impl Future for Yield {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }

@@ -1,24 +1,28 @@
-//! Model checking of the breaker's state word and window: loom's atomics replace the real ones, and the tests
+//! Model checking of the breaker's state word and window and of the hedge's budget: loom's atomics replace the real ones, and the tests
 //! below explore the interleavings of their threads.
 //!
 //! This is a separate crate, so that no other crate depends on loom.
 
-#![cfg_attr(not(test), allow(dead_code))]
+#![allow(dead_code, unreachable_pub, reason = "files of another crate, of which the models use a part")]
 
 mod sync {
     pub(super) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 
+#[path = "../../src/hedge/budget.rs"]
+mod budget;
 #[path = "../../src/breaker/state.rs"]
 mod state;
 #[path = "../../src/breaker/window.rs"]
 mod window;
 
+pub use budget::Budget;
 pub use state::State;
 
 #[cfg(test)]
 mod tests {
     use super::{
+        budget::{Account, Budget},
         state::{AtomicState, State},
         sync::{AtomicU64, AtomicUsize, Ordering::*},
         window::{Seen, Window},
@@ -137,12 +141,14 @@ mod tests {
                     assert!(word.change(HALF_OPEN, State::HalfOpen));
                     assert!(word.lease(HALF_OPEN + 1, 1));
                 },
-                |(word, _)| word.release(HALF_OPEN),
+                |(word, _)| ignore(word.release(HALF_OPEN)),
                 |(word, _)| ignore(word.record_probe_success(HALF_OPEN)),
             ],
             |(word, _)| {
                 let now = word.load();
-                assert_eq!((now.generation, now.count, now.successes), (HALF_OPEN + 1, 1, 0));
+                assert_eq!((now.generation, now.count), (HALF_OPEN + 1, 1));
+                // A success before the change stays; one after it is too late.
+                assert!(now.successes <= 1);
             },
         );
     }
@@ -206,6 +212,73 @@ mod tests {
                 |window| window.record(0, true),
             ],
             |window| assert_eq!(window.seen(1), Seen { calls: 2, failures: 1 }),
+        );
+    }
+
+    /// An account and the number of hedges that it has paid for.
+    type Paid = (Account, AtomicUsize);
+
+    fn hedge((account, paid): &Paid, now: u32) {
+        paid.fetch_add(usize::from(account.withdraw(now)), SeqCst);
+    }
+
+    #[test]
+    fn of_hedges_at_once_no_more_are_paid_for_than_the_account_holds() {
+        beside(
+            || (Account::new(Budget::new(0.0, 1, 5)), AtomicUsize::new(0)),
+            &[|paid: &Paid| hedge(paid, 0), |paid| hedge(paid, 0), |paid| hedge(paid, 0)],
+            |(_, paid)| assert_eq!(paid.load(SeqCst), 1),
+        );
+    }
+
+    #[test]
+    fn what_a_second_earns_is_earned_once_and_an_older_clock_earns_nothing() {
+        beside(
+            || {
+                let account = Account::new(Budget::new(0.0, 1, 1));
+                assert!(account.withdraw(0));
+                (account, AtomicUsize::new(0))
+            },
+            &[|paid: &Paid| hedge(paid, 1000), |paid| hedge(paid, 1000), |paid| hedge(paid, 500)],
+            |(account, paid)| {
+                assert_eq!(paid.load(SeqCst), 1);
+                assert!(!account.withdraw(1999) && account.withdraw(2000));
+            },
+        );
+    }
+
+    #[test]
+    fn no_deposit_is_lost_beside_a_withdrawal_and_none_goes_beyond_the_most() {
+        beside(
+            || (Account::new(Budget::new(0.5, 1, 1)), AtomicUsize::new(0)),
+            &[
+                |(account, _): &Paid| account.deposit(),
+                |(account, _)| account.deposit(),
+                |paid| hedge(paid, 0),
+            ],
+            // Full at first: what was deposited before the withdrawal is lost, what came after it is not.
+            |(account, paid)| {
+                assert_eq!(paid.load(SeqCst), 1);
+                account.deposit();
+                account.deposit();
+                assert!(account.withdraw(0) && !account.withdraw(0));
+            },
+        );
+        beside(
+            || {
+                let account = Account::new(Budget::new(0.5, 1, 1));
+                assert!(account.withdraw(0));
+                (account, AtomicUsize::new(0))
+            },
+            &[
+                |(account, _): &Paid| account.deposit(),
+                |(account, _)| account.deposit(),
+                |paid| hedge(paid, 0),
+            ],
+            |paid| {
+                hedge(paid, 0);
+                assert_eq!(paid.1.load(SeqCst), 1, "half and half are one");
+            },
         );
     }
 }

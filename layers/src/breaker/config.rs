@@ -17,10 +17,13 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(super) tag: &'static str,
-    pub(super) consecutive: u16,
+    /// `None`: however many.
+    pub(super) consecutive: Option<u16>,
+    pub(super) within: Duration,
     pub(super) rate: Option<Rate>,
     pub(super) slow_after: Duration,
     pub(super) slow_calls_fail: bool,
+    pub(super) slow_drops_fail: bool,
     pub(super) back_off: Duration,
     pub(super) cap: Duration,
     pub(super) jitter: f64,
@@ -29,6 +32,7 @@ pub struct Config {
     pub(super) successes: u16,
     pub(super) lease: Duration,
     pub(super) by_signal: bool,
+    pub(super) unready_when_open: bool,
     pub(super) unsent_is_neutral: bool,
 }
 
@@ -47,10 +51,12 @@ impl Config {
     pub const fn new() -> Self {
         Self {
             tag: "circuit",
-            consecutive: 5,
+            consecutive: Some(5),
+            within: Duration::MAX,
             rate: None,
             slow_after: Duration::from_secs(1),
             slow_calls_fail: false,
+            slow_drops_fail: false,
             back_off: Duration::from_millis(500),
             cap: Duration::from_secs(30),
             jitter: 0.2,
@@ -59,6 +65,7 @@ impl Config {
             successes: 1,
             lease: Duration::from_secs(5),
             by_signal: false,
+            unready_when_open: false,
             unsent_is_neutral: false,
         }
     }
@@ -71,7 +78,21 @@ impl Config {
 
     /// Opens after this many consecutive failures. At least 1.
     pub const fn consecutive_failures(mut self, failures: u16) -> Self {
-        self.consecutive = if failures == 0 { 1 } else { failures };
+        self.consecutive = Some(if failures == 0 { 1 } else { failures });
+        self
+    }
+
+    /// Never opens because of consecutive failures alone, however many: for a circuit that opens at a
+    /// [failure rate](Self::failure_rate) or by its [`Handle`](super::Handle).
+    pub const fn no_consecutive_failures(mut self) -> Self {
+        self.consecutive = None;
+        self
+    }
+
+    /// Begins to count consecutive failures anew after a pause of this length, so that failures an hour apart do
+    /// not add up. By default no pause is too long. Costs a clock read per failure.
+    pub const fn failures_within(mut self, pause: Duration) -> Self {
+        self.within = pause;
         self
     }
 
@@ -86,9 +107,8 @@ impl Config {
         self
     }
 
-    /// Sets when a call is slow. A slow call that is *dropped* counts as a failure (so that a time-out
-    /// outside the breaker still opens it); one that is dropped earlier does not count. With `Duration::MAX`
-    /// no dropped call counts.
+    /// Sets when a call is slow, for [`slow_calls_fail`](Self::slow_calls_fail) and
+    /// [`slow_drops_fail`](Self::slow_drops_fail).
     ///
     /// The time is measured from the first `Pending` of the call, so calls that are answered at once read no
     /// clock.
@@ -103,6 +123,14 @@ impl Config {
         self
     }
 
+    /// Counts a slow call that is *dropped* as a failure, so that a time-out outside the breaker opens it too.
+    /// Without this a dropped call does not count: callers who give up do not open the circuit of a service that is
+    /// slow and healthy. The loser of a [`Hedge`](crate::Hedge) never counts.
+    pub const fn slow_drops_fail(mut self) -> Self {
+        self.slow_drops_fail = true;
+        self
+    }
+
     /// Sets how long the circuit stays open: `first`, doubled each time a probe fails, up to `cap`.
     pub const fn back_off(mut self, first: Duration, cap: Duration) -> Self {
         self.back_off = first;
@@ -113,7 +141,8 @@ impl Config {
     /// Shortens each back-off randomly by up to this share (0 to 1), so that many callers do not return at
     /// once.
     pub const fn jitter(mut self, share: f64) -> Self {
-        self.jitter = share.clamp(0.0, 1.0);
+        // Not `clamp`, which keeps a NaN.
+        self.jitter = share.max(0.0).min(1.0);
         self
     }
 
@@ -131,9 +160,9 @@ impl Config {
         self
     }
 
-    /// Sets how long a probe may take. After that its place becomes free, so that a probe that hangs, or a
-    /// service that was polled ready and never called, cannot keep the circuit from closing. Should exceed
-    /// the longest duration of a call.
+    /// Sets how long a probe may take. When no new one was let through for so long, the places of those that are
+    /// out become free, so that a probe that hangs, or a service that was polled ready and never called, cannot
+    /// keep the circuit from closing; successes so far still count. Should exceed the longest duration of a call.
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
@@ -144,6 +173,17 @@ impl Config {
     /// once.
     pub const fn unsent_is_neutral(mut self) -> Self {
         self.unsent_is_neutral = true;
+        self
+    }
+
+    /// Is not ready while the circuit would reject, instead of ready to reject at once: for balancers, which
+    /// prefer what is ready and idle, and would send everything to an endpoint that fails. `poll_ready` then
+    /// waits for the end of the back-off or a free place among the probes. A call after a circuit has opened is
+    /// still rejected. [`KeyedBreaker`](super::KeyedBreaker) ignores this.
+    ///
+    /// Waiting allocates one timer per clone, and needs a tokio runtime with its timer enabled.
+    pub const fn unready_when_open(mut self) -> Self {
+        self.unready_when_open = true;
         self
     }
 

@@ -21,7 +21,7 @@ enum State<F, C> {
     Running {
         #[pin]
         call: F,
-        /// Dropped with the future, it returns its lease and counts a slow call as failed.
+        /// Dropped with the future, it returns its lease.
         permit: Option<CallPermit>,
         classifier: C,
     },
@@ -50,7 +50,11 @@ where
         match self.project().state.project() {
             StateProj::Rejected(rejected) => Poll::Ready(Err((*rejected).into())),
             StateProj::Running { call, permit, classifier } => {
-                let Poll::Ready(result) = call.poll(cx) else {
+                let polled = match permit {
+                    Some(permit) => permit.inside(|| call.poll(cx)),
+                    None => call.poll(cx),
+                };
+                let Poll::Ready(result) = polled else {
                     if let Some(permit) = permit {
                         permit.waits();
                     }

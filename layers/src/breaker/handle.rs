@@ -41,6 +41,28 @@ impl Handle {
         Watch { seen: self.shared.word.load().generation, shared: Arc::clone(&self.shared), key: None }
     }
 
+    /// Opens the circuit as failures do, with the configured back-off: for a caller that knows by other means
+    /// that the service does not answer, as [`Pace`](crate::hedge::Pace) does. A half-open circuit opens
+    /// again; one that is open or forced stays as it is.
+    ///
+    /// ```
+    /// use eitherway_layers::{BreakerLayer, breaker::State};
+    ///
+    /// let handle = BreakerLayer::default().handle();
+    /// handle.trip();
+    /// assert_eq!(handle.state(), State::Open);
+    /// ```
+    pub fn trip(&self) {
+        self.shared.change(self.shared.opened(), |now| matches!(now.state, State::Closed | State::HalfOpen));
+    }
+
+    /// Takes a trip back, because an answer has come after all.
+    #[cfg(feature = "hedge")]
+    pub(crate) fn answered(&self) {
+        let tripped = self.shared.opened();
+        self.shared.change(State::Closed, |now| now.state == tripped || now.state == State::HalfOpen);
+    }
+
     /// Rejects every call until [`reset`](Self::reset) or [`force_closed`](Self::force_closed).
     pub fn force_open(&self) {
         self.shared.change(State::ForcedOpen, |now| now.state != State::ForcedOpen);

@@ -100,7 +100,10 @@ where
     fn call(&mut self, req: Req) -> Self::Future {
         let KeyedBreakerLayer { circuits, key, classifier } = &self.circuits;
         match CallPermit::ask(of(circuits, key(&req))) {
-            Ok(permit) => BreakerFuture::running(self.inner.call(req), permit, classifier.clone()),
+            Ok(mut permit) => {
+                let call = permit.inside(|| self.inner.call(req));
+                BreakerFuture::running(call, permit, classifier.clone())
+            }
             Err(rejected) => BreakerFuture::rejected(rejected),
         }
     }

@@ -17,6 +17,8 @@ mod sync {
     pub(super) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 
+#[cfg(feature = "hedge")]
+pub(crate) use self::permit::neutrally;
 pub use self::{
     config::Config,
     error::Rejected,
@@ -34,7 +36,7 @@ use self::{
 use crate::{ByError, Classifier};
 use std::{
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker, ready},
 };
 use tower_service::Service;
 
@@ -52,15 +54,15 @@ use tower_service::Service;
 /// too large ([`Class::TooLarge`]): those do not indicate a failing service. An error of the inner
 /// `poll_ready` is a failure too.
 ///
-/// **Dropped calls** count as a failure if they were slow ([`Config::slow_after`]), and otherwise not at all.
-/// A dropped probe makes room for another one. Outcomes of calls that began before the last change of state
-/// are ignored.
+/// **Dropped calls** do not count, unless slow ones are to ([`Config::slow_drops_fail`]). A dropped probe makes room
+/// for another one. A panic of the inner service is a failure. Outcomes of calls that began before the last change
+/// of state are ignored.
 ///
 /// **Readiness.** While the circuit rejects calls, the inner service is not polled and `poll_ready` returns
-/// `Ok`; `call` then returns the rejection, as an error made from [`Rejected`]. A caller that waits for the
-/// inner service is woken when the circuit opens. A service that was ready before the circuit opened rejects
-/// its call too; what the inner service had reserved for that call stays reserved until the next call or the
-/// drop of this clone.
+/// `Ok` ([`Config::unready_when_open`] is for balancers). `call` asks the circuit again: it returns the rejection, as an
+/// error made from [`Rejected`], unless calls pass by then and the inner service is ready. A caller that waits for the
+/// inner service is woken when the circuit opens. A service that was ready before the circuit opened rejects its call
+/// too; what the inner service had reserved for that call stays reserved until the next call or the drop of this clone.
 ///
 /// *Cost* while closed: on success two loads of one atomic word and a reference count; no lock, no
 /// allocation, and no clock unless the call has to wait. *Drop*: drops the inner future, and settles the call
@@ -122,6 +124,35 @@ impl<S, C> Breaker<S, C> {
     }
 }
 
+impl<S, C> Breaker<S, C> {
+    /// A request that was to be rejected is there, perhaps long after that was decided. It passes if the circuit lets it
+    /// by now and the inner service happens to be ready: nobody would wake a task that has stopped waiting.
+    fn decide_again<Req>(&mut self, rejected: Rejected) -> Result<(), Rejected>
+    where
+        S: Service<Req>,
+    {
+        self.gate.leave();
+        self.gate.enter();
+        match self.gate.turn {
+            Readiness::Rejected(now) => {
+                self.gate.leave();
+                Err(now)
+            }
+            Readiness::Waits { generation } => {
+                let ready = self.inner.poll_ready(&mut Context::from_waker(Waker::noop()));
+                if let Poll::Ready(Ok(())) = ready {
+                    self.gate.ready(generation);
+                    Ok(())
+                } else {
+                    self.gate.leave();
+                    Err(rejected)
+                }
+            }
+            Readiness::Undecided | Readiness::Ready { .. } => Ok(()),
+        }
+    }
+}
+
 impl<S, C, Req> Service<Req> for Breaker<S, C>
 where
     S: Service<Req>,
@@ -142,6 +173,10 @@ where
                 // The circuit has changed while the inner service was pending.
                 Readiness::Waits { .. } => {
                     self.gate.leave();
+                    continue;
+                }
+                Readiness::Undecided if self.gate.shared.config.unready_when_open => {
+                    ready!(self.gate.poll_enter(cx));
                     continue;
                 }
                 Readiness::Undecided => {
@@ -171,8 +206,16 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
+        if let Readiness::Rejected(rejected) = self.gate.turn
+            && let Err(rejected) = self.decide_again(rejected)
+        {
+            return BreakerFuture::rejected(rejected);
+        }
         match self.gate.pass() {
-            Ok(permit) => BreakerFuture::running(self.inner.call(req), permit, self.classifier.clone()),
+            Ok(mut permit) => {
+                let call = permit.inside(|| self.inner.call(req));
+                BreakerFuture::running(call, permit, self.classifier.clone())
+            }
             Err(rejected) => BreakerFuture::rejected(rejected),
         }
     }

@@ -6,8 +6,15 @@ use super::{
     shared::{Admission, Shared},
 };
 use crate::{Class, Failure};
-use std::{mem, sync::Arc, task::Waker};
-use tokio::time::Instant;
+use std::{
+    cell::Cell,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The state of one instance between `poll_ready` and `call`.
 ///
@@ -17,8 +24,10 @@ use tokio::time::Instant;
 pub(super) struct Reservation {
     pub(super) shared: Arc<Shared>,
     pub(super) turn: Readiness,
-    /// The slot among the waiters, while the inner service is pending.
+    /// The slot among the waiters, while the inner service or the circuit is waited for.
     key: Option<usize>,
+    /// Until the circuit may be asked again; only with [`Config::unready_when_open`](super::Config::unready_when_open).
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +47,7 @@ pub(super) enum Readiness {
 
 impl Reservation {
     pub(super) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, turn: Readiness::Undecided, key: None }
+        Self { shared, turn: Readiness::Undecided, key: None, timer: None }
     }
 
     /// Asks the circuit for admission. Must not be called while a turn exists, because it may hold a lease.
@@ -48,6 +57,26 @@ impl Reservation {
             Admission::Pass { generation } => Readiness::Waits { generation },
             Admission::Reject(rejected) => Readiness::Rejected(rejected),
         };
+    }
+
+    /// Asks the circuit for admission until it admits. Must not be called while a turn exists.
+    pub(super) fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // CORRECTNESS: registered before the circuit is asked, so that a change after the answer wakes this task.
+            self.shared.waiters.register(&mut self.key, cx.waker());
+            self.enter();
+            let Readiness::Rejected(rejected) = self.turn else {
+                self.timer = None;
+                return Poll::Ready(());
+            };
+            self.turn = Readiness::Undecided;
+            let Some(after) = rejected.retry_after() else { return Poll::Pending };
+            let due = Instant::now().checked_add(after);
+            let Some(due) = due else { return Poll::Pending }; // not in this life
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            timer.as_mut().reset(due);
+            ready!(timer.as_mut().poll(cx));
+        }
     }
 
     /// Releases what the turn holds.
@@ -78,10 +107,6 @@ impl Reservation {
     /// Turns the turn into a permit for one call. If the circuit has changed since, asks it again.
     #[inline]
     pub(super) fn pass(&mut self) -> Result<CallPermit, Rejected> {
-        if let Readiness::Rejected(rejected) = self.turn {
-            self.turn = Readiness::Undecided;
-            return Err(rejected);
-        }
         match self.turn {
             Readiness::Ready { generation } if self.shared.word.load().generation == generation => {
                 self.turn = Readiness::Undecided; // the lease, if any, moves into the permit
@@ -102,14 +127,16 @@ impl Drop for Reservation {
     }
 }
 
-/// The right of one call to report its outcome. Dropped without an outcome, it counts as a failure if the
-/// call was slow, and otherwise not at all.
+/// The right of one call to report its outcome. Dropped without an outcome, it counts as a failure if the inner
+/// service has panicked, or if the call was slow and that was asked for; otherwise not at all.
 #[derive(Debug)]
 pub(super) struct CallPermit {
     shared: Arc<Shared>,
     generation: u32,
     start: Option<Instant>,
     settled: bool,
+    /// Whether the inner service is running right now: dropped meanwhile, it has panicked.
+    inside: bool,
 }
 
 impl CallPermit {
@@ -125,18 +152,35 @@ impl CallPermit {
     #[inline]
     fn new(shared: Arc<Shared>, generation: u32) -> Self {
         let start = shared.config.slow_calls_fail.then(Instant::now);
-        Self { shared, generation, start, settled: false }
+        Self { shared, generation, start, settled: false, inside: false }
+    }
+
+    /// Runs the inner service. If it panics, the call has failed.
+    #[inline]
+    pub(super) fn inside<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        self.inside = true;
+        let result = run();
+        self.inside = false;
+        result
     }
 
     /// The call is pending: from here on it may become slow.
     #[inline]
     pub(super) fn waits(&mut self) {
-        self.start.get_or_insert_with(Instant::now);
+        if self.shared.config.slow_drops_fail {
+            self.start.get_or_insert_with(Instant::now);
+        }
     }
 
     #[inline]
     fn is_slow(&self) -> bool {
         self.start.is_some_and(|start| start.elapsed() >= self.shared.config.slow_after)
+    }
+
+    /// Whether a drop counts as a failure.
+    #[inline]
+    fn is_given_up(&self) -> bool {
+        self.shared.config.slow_drops_fail && self.is_slow()
     }
 
     #[inline]
@@ -156,11 +200,29 @@ impl CallPermit {
     }
 }
 
+thread_local! {
+    static NEUTRAL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `drop_loser`, which drops a call that has lost a race and was not given up: no breaker on its way
+/// counts it as a failure.
+#[cfg(feature = "hedge")]
+pub(crate) fn neutrally(drop_loser: impl FnOnce()) {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            NEUTRAL.set(self.0);
+        }
+    }
+    let _restore = Restore(NEUTRAL.replace(true));
+    drop_loser();
+}
+
 impl Drop for CallPermit {
     #[inline]
     fn drop(&mut self) {
         if self.settled {
-        } else if self.is_slow() {
+        } else if self.inside || (self.is_given_up() && !NEUTRAL.get()) {
             self.shared.failed(self.generation);
         } else {
             self.shared.neutral(self.generation);

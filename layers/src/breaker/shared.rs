@@ -11,7 +11,7 @@ use super::{
     waiters::Waiters,
     window::Window,
 };
-use crate::log::TARGET;
+use crate::TARGET;
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     /// Nanoseconds since `epoch`: when an open circuit may become half-open, or when the leases of a
     /// half-open one expire. Stored before the word that it belongs to.
     due: AtomicU64,
+    /// Nanoseconds since `epoch`: the last failure while closed.
+    last_failure: AtomicU64,
     /// How often the circuit has opened since it was last closed. Locked for every change of state.
     openings: Mutex<u32>,
     rng: AtomicU64,
@@ -53,6 +55,7 @@ impl Shared {
             window: config.rate.map(|rate| Window::new(rate.calls)),
             epoch: Instant::now(),
             due: AtomicU64::new(0),
+            last_failure: AtomicU64::new(0),
             openings: Mutex::new(0),
             rng: AtomicU64::new(seed),
             config,
@@ -69,6 +72,7 @@ impl Shared {
                 State::Closed | State::ForcedClosed => return Admission::Pass { generation },
                 State::OpenUntilHealthy | State::ForcedOpen => return Admission::Reject(Rejected::new(None)),
                 State::HalfOpen if self.word.lease(generation, self.config.probes) => {
+                    self.extend_leases(generation);
                     return Admission::Pass { generation };
                 }
                 State::Open | State::HalfOpen => {
@@ -82,7 +86,19 @@ impl Shared {
         }
     }
 
-    fn until_due(&self) -> Duration {
+    /// A new probe proves that places come back: the leases of this generation run from now on.
+    fn extend_leases(&self, generation: u32) {
+        let _change = self.lock();
+        if self.word.load().generation == generation {
+            self.set_due(self.config.lease);
+        }
+    }
+
+    fn set_due(&self, wait: Duration) {
+        self.due.store(nanos(self.epoch.elapsed().saturating_add(wait)), Relaxed);
+    }
+
+    pub(super) fn until_due(&self) -> Duration {
         Duration::from_nanos(self.due.load(Relaxed)).saturating_sub(self.epoch.elapsed())
     }
 
@@ -106,6 +122,8 @@ impl Shared {
                 let proven = self.word.record_probe_success(generation);
                 if proven.is_some_and(|successes| successes >= self.config.successes) {
                     self.change(State::Closed, |now| now.generation == generation);
+                } else {
+                    self.place_is_free();
                 }
             }
             _ => {}
@@ -120,8 +138,10 @@ impl Shared {
         let opens = match now.state {
             // ## Closed => Open
             State::Closed => {
+                self.forget_old_failures(generation);
                 let in_a_row = self.word.fail(generation);
-                let too_many = in_a_row.is_some_and(|failures| failures >= self.config.consecutive);
+                let too_many =
+                    in_a_row.zip(self.config.consecutive).is_some_and(|(failures, most)| failures >= most);
                 self.too_often(generation) || too_many
             }
             // ## HalfOpen => Open
@@ -129,15 +149,39 @@ impl Shared {
             _ => false,
         };
         if opens {
-            let open = if self.config.by_signal { State::OpenUntilHealthy } else { State::Open };
-            self.change(open, |now| now.generation == generation);
+            self.change(self.opened(), |now| now.generation == generation);
         }
+    }
+
+    fn forget_old_failures(&self, generation: u32) {
+        if self.config.within == Duration::MAX {
+            return;
+        }
+        let now = nanos(self.epoch.elapsed());
+        let last = self.last_failure.swap(now, Relaxed);
+        if now.saturating_sub(last) > nanos(self.config.within) {
+            self.word.succeed(generation);
+        }
+    }
+
+    /// The state of a circuit that has opened by itself.
+    pub(super) const fn opened(&self) -> State {
+        if self.config.by_signal { State::OpenUntilHealthy } else { State::Open }
     }
 
     /// Records a call that ended without information about the service.
     #[inline]
     pub(super) fn neutral(&self, generation: u32) {
-        self.word.release(generation);
+        if self.word.release(generation) {
+            self.place_is_free();
+        }
+    }
+
+    /// A probe has come back while the circuit is half-open: another caller may wait for its place.
+    fn place_is_free(&self) {
+        if self.config.unready_when_open {
+            self.waiters.wake_all();
+        }
     }
 
     /// Records a failure in the window, if there is one, and evaluates the rate.
@@ -172,8 +216,7 @@ impl Shared {
             }
             State::OpenUntilHealthy | State::ForcedOpen => Duration::ZERO,
         };
-        let due = self.epoch.elapsed().saturating_add(wait);
-        self.due.store(u64::try_from(due.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.set_due(wait);
         // Only counts can change while the lock is held, so this succeeds.
         self.word.change(now.generation, to);
         self.tell(now.state, to, wait);
@@ -207,7 +250,9 @@ impl Shared {
     fn back_off(&self, openings: u32) -> Duration {
         let factor = 1_u32.checked_shl(openings).unwrap_or(u32::MAX);
         let longest = self.config.back_off.saturating_mul(factor).min(self.config.cap);
-        longest.mul_f64(1.0 - self.config.jitter * self.throw_dice())
+        let shortened = longest.as_secs_f64() * (1.0 - self.config.jitter * self.throw_dice());
+        // Out of range only by rounding, where nothing is shortened.
+        Duration::try_from_secs_f64(shortened).unwrap_or(longest).min(longest)
     }
 
     /// A pseudo-random number in [0, 1): a Weyl sequence with mixed bits. Any seed works, and no lock is
@@ -218,4 +263,8 @@ impl Shared {
         bits = (bits ^ (bits >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
         ((bits ^ (bits >> 32)) >> 11) as f64 / (1_u64 << 53) as f64
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -131,13 +131,14 @@ impl AtomicState {
         .is_some()
     }
 
-    /// Returns a probe that learned nothing.
+    /// Returns a probe that learned nothing. `false` if there is none in this generation.
     #[inline]
-    pub(crate) fn release(&self, generation: u32) {
+    pub(crate) fn release(&self, generation: u32) -> bool {
         self.update(|now| {
             let mine = now.is(State::HalfOpen, generation) && now.count > 0;
             mine.then(|| Snapshot { count: now.count - 1, ..now })
-        });
+        })
+        .is_some()
     }
 
     /// Records a successful probe. Returns the number of successes, or `None` for a late outcome.
@@ -150,11 +151,14 @@ impl AtomicState {
         .map(|new| new.successes)
     }
 
-    /// Changes the state and starts a new generation, unless the generation is no longer `from`.
+    /// Changes the state and starts a new generation, unless the generation is no longer `from`. Only from half-open
+    /// to half-open the successes stay.
     pub(crate) fn change(&self, from: u32, state: State) -> bool {
         self.update(|now| {
             let generation = (from + 1) & Snapshot::GENERATIONS;
-            (now.generation == from).then_some(Snapshot { generation, state, successes: 0, count: 0 })
+            let goes_on = matches!((now.state, state), (State::HalfOpen, State::HalfOpen));
+            let successes = if goes_on { now.successes } else { 0 };
+            (now.generation == from).then_some(Snapshot { generation, state, successes, count: 0 })
         })
         .is_some()
     }

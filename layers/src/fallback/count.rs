@@ -1,23 +1,24 @@
 use super::{Policy, Unready};
 use crate::{
-    Class, Classify, Label,
+    ByLabel, Class, Classify, Label,
     metrics::table::{Cells, Operation},
 };
 use ::metrics::{Counter, Unit};
 use std::fmt;
 
-/// The values of the label `class`: the classes of errors in their order, and a response that was not
-/// accepted.
-const CAUSES: [&str; 6] = {
+/// The values of the label `class`: the classes of errors in their order, a response that was not accepted,
+/// and a primary that is late.
+const CAUSES: [&str; 7] = {
     let [a, b, c, d, e] = Class::ALL;
-    [a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str(), "response"]
+    [a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str(), "response", "late"]
 };
-const RESPONSE: usize = CAUSES.len() - 1;
+const RESPONSE: usize = Class::ALL.len();
+const LATE: usize = RESPONSE + 1;
 
 /// A [`Policy`] that also counts what another policy reroutes: `{prefix}_fallbacks_total{operation,class}`.
 ///
 /// A request that bypasses a primary which was not ready in time counts as `not_sent`; one whose primary
-/// returned a response that the policy did not accept counts as `response`.
+/// returned a response that the policy did not accept counts as `response`; a hedge counts as `late`.
 ///
 /// ```
 /// use eitherway_layers::fallback::{ByClass, CountReroutes};
@@ -43,7 +44,7 @@ impl<P> CountReroutes<P> {
 
     fn count<Req: Label>(&self, req: &Req, cause: usize) {
         self.cells.with(
-            Operation::of(req),
+            Operation::of(&ByLabel, req),
             |operation| {
                 let name = format!("{}_fallbacks_total", self.prefix);
                 ::metrics::describe_counter!(
@@ -82,6 +83,15 @@ where
     fn bypassed(&self, req: &Req) {
         self.count(req, Class::NotSent as usize);
         self.policy.bypassed(req);
+    }
+
+    fn may_overlap(&self, req: &Req) -> bool {
+        self.policy.may_overlap(req)
+    }
+
+    fn hedged(&self, req: &Req) {
+        self.count(req, LATE);
+        self.policy.hedged(req);
     }
 
     fn unready(&self) -> Unready {

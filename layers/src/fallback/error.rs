@@ -1,4 +1,8 @@
-use crate::{Class, Classify, Elapsed, breaker::Rejected};
+#[cfg(feature = "timeout")]
+use crate::Elapsed;
+#[cfg(feature = "breaker")]
+use crate::breaker::Rejected;
+use crate::{Class, Classify};
 use std::{error::Error, fmt};
 
 /// The error of a [`Fallback`](super::Fallback): the errors of all paths that were tried.
@@ -27,8 +31,8 @@ use std::{error::Error, fmt};
 pub enum FallbackError<E1, E2> {
     /// The primary failed, and the policy did not reroute its request.
     Primary(E1),
-    /// The fallback failed, and the primary has no error: it was not ready in time, or it returned a response
-    /// that the policy did not accept.
+    /// The fallback failed, and the primary has no error: it was not ready in time, it returned a response
+    /// that the policy did not accept, or the fallback refused a request that was hedged.
     Unready {
         /// The fallback's error.
         fallback: E2,
@@ -43,7 +47,7 @@ pub enum FallbackError<E1, E2> {
 }
 
 impl<E1, E2> FallbackError<E1, E2> {
-    pub(super) fn after_fallback(primary: Option<E1>, fallback: E2) -> Self {
+    pub(crate) fn after_fallback(primary: Option<E1>, fallback: E2) -> Self {
         match primary {
             Some(primary) => Self::Both { primary, fallback },
             None => Self::Unready { fallback },
@@ -124,6 +128,7 @@ impl<E1: Classify, E2: Classify> Classify for FallbackError<E1, E2> {
 }
 
 /// For a [`Timeout`](crate::Timeout) around the fallback.
+#[cfg(feature = "timeout")]
 impl<E1: From<Elapsed>, E2> From<Elapsed> for FallbackError<E1, E2> {
     fn from(elapsed: Elapsed) -> Self {
         Self::Primary(elapsed.into())
@@ -131,6 +136,7 @@ impl<E1: From<Elapsed>, E2> From<Elapsed> for FallbackError<E1, E2> {
 }
 
 /// For a [`Breaker`](crate::Breaker) around the fallback.
+#[cfg(feature = "breaker")]
 impl<E1: From<Rejected>, E2> From<Rejected> for FallbackError<E1, E2> {
     fn from(rejected: Rejected) -> Self {
         Self::Primary(rejected.into())

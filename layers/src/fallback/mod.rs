@@ -6,6 +6,7 @@ mod error;
 mod future;
 mod layer;
 mod policy;
+mod primary;
 
 #[cfg(feature = "metrics")]
 pub use self::count::CountReroutes;
@@ -16,15 +17,13 @@ pub use self::{
     policy::{ByClass, Idempotency, IdempotencyRule, Policy, Unready},
 };
 
+pub(crate) use self::primary::{Primary, Route};
+
 use std::{
     fmt,
-    future::Future,
-    mem,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 /// Sends a request to the primary, and to the secondary when the [`Policy`] says so.
@@ -33,8 +32,9 @@ use tower_service::Service;
 /// so that a caller whose secondary also fails gets both errors.
 ///
 /// **Readiness.** `poll_ready` drives only the primary's readiness. When the primary is not ready, the policy
-/// decides whether to wait, to bypass it at once, or to bypass it after a while; when its `poll_ready` fails,
-/// the next request bypasses it. The decision holds until `call`. Waiting with a limit allocates one timer,
+/// decides whether to wait, to bypass it at once, or to bypass it after a while. When its `poll_ready` fails,
+/// the next request bypasses it, and so do all later ones of this clone: a service that has failed is not polled
+/// again. A request that was to bypass it goes to it after all if it is ready by the time of `call`. Waiting with a limit allocates one timer,
 /// once per clone. The secondary is cloned, and its readiness driven, inside the future of the call that
 /// needs it, so many calls that fall back at once do not queue behind each other.
 ///
@@ -68,30 +68,15 @@ use tower_service::Service;
 /// # }
 /// ```
 pub struct Fallback<P, S, C, E> {
-    primary: P,
+    primary: Primary<P, E>,
     /// One allocation for what all clones share and only some calls need.
     spare: Arc<Shared<S, C>>,
-    /// Set by `poll_ready`, taken by `call`.
-    route: Route<E>,
-    /// Runs while the primary is pending and the policy's patience is limited.
-    patience: Option<Pin<Box<Sleep>>>,
 }
 
 /// What a call to the primary holds on to, in case it has to be rerouted.
 struct Shared<S, C> {
     secondary: S,
     policy: C,
-}
-
-/// Where the next request goes.
-enum Route<E> {
-    Undecided,
-    /// To the primary, which is ready for one request; only this instance may be called.
-    Primary,
-    /// Around the primary, whose `poll_ready` failed.
-    Failed(E),
-    /// Around the primary, which was not ready in time.
-    PrimaryNotReady,
 }
 
 impl<P, S, C, E> Fallback<P, S, C, E> {
@@ -101,12 +86,12 @@ impl<P, S, C, E> Fallback<P, S, C, E> {
     }
 
     fn from_shared(primary: P, spare: Arc<Shared<S, C>>) -> Self {
-        Self { primary, spare, route: Route::Undecided, patience: None }
+        Self { primary: Primary::new(primary), spare }
     }
 
     /// The service that is tried first.
     pub const fn primary(&self) -> &P {
-        &self.primary
+        &self.primary.service
     }
 
     /// The service that is tried second. Only its clones are called.
@@ -117,19 +102,6 @@ impl<P, S, C, E> Fallback<P, S, C, E> {
     /// The policy.
     pub fn policy(&self) -> &C {
         &self.spare.policy
-    }
-
-    /// Whether the policy's patience with a pending primary has ended. If not, the timer, if there is one,
-    /// has registered the waker.
-    fn out_of_patience(&mut self, unready: Unready, cx: &mut Context<'_>) -> bool {
-        match unready {
-            Unready::Wait => false,
-            Unready::Reroute => true,
-            Unready::After(patience) => {
-                let timer = self.patience.get_or_insert_with(|| Box::pin(sleep(patience)));
-                timer.as_mut().poll(cx).is_ready()
-            }
-        }
     }
 }
 
@@ -144,34 +116,18 @@ where
     type Future = FallbackFuture<P, S, C, Req>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if matches!(self.route, Route::Undecided) {
-            self.route = match self.primary.poll_ready(cx) {
-                Poll::Ready(Ok(())) => Route::Primary,
-                Poll::Ready(Err(error)) => Route::Failed(error),
-                Poll::Pending => {
-                    let unready = self.spare.policy.unready();
-                    if !self.out_of_patience(unready, cx) {
-                        // CORRECTNESS: the primary has registered the waker, and so has the timer, if there
-                        // is one.
-                        return Poll::Pending;
-                    }
-                    Route::PrimaryNotReady
-                }
-            };
-            self.patience = None;
-        }
-        Poll::Ready(Ok(()))
+        self.primary.poll_ready(|| self.spare.policy.unready(), cx).map(Ok)
     }
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        match mem::replace(&mut self.route, Route::Undecided) {
+        match self.primary.take_route() {
             Route::Undecided | Route::Primary => match self.spare.policy.keep(&req) {
                 Some(kept) => {
                     let spare = Arc::clone(&self.spare);
-                    FallbackFuture::primary(self.primary.call(req), kept, spare)
+                    FallbackFuture::primary(self.primary.service.call(req), kept, spare)
                 }
-                None => FallbackFuture::only(self.primary.call(req)),
+                None => FallbackFuture::only(self.primary.service.call(req)),
             },
             Route::Failed(error) => {
                 let result = Err(error);
@@ -186,17 +142,16 @@ where
     }
 }
 
-/// A clone starts undecided: readiness belongs to the instance that was polled.
 impl<P: Clone, S, C, E> Clone for Fallback<P, S, C, E> {
     fn clone(&self) -> Self {
-        Self::from_shared(self.primary.clone(), Arc::clone(&self.spare))
+        Self { primary: self.primary.clone(), spare: Arc::clone(&self.spare) }
     }
 }
 
 impl<P: fmt::Debug, S: fmt::Debug, C: fmt::Debug, E> fmt::Debug for Fallback<P, S, C, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fallback")
-            .field("primary", &self.primary)
+            .field("primary", &self.primary.service)
             .field("secondary", &self.spare.secondary)
             .field("policy", &self.spare.policy)
             .finish_non_exhaustive()

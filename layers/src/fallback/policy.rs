@@ -65,6 +65,18 @@ pub trait Policy<Req, Res, Err> {
         let _ = req;
     }
 
+    /// Whether this request may run on both paths at once, because it is idempotent. Asked by
+    /// [`Hedge`](crate::Hedge) before it starts the secondary beside the primary; by default it may not.
+    fn may_overlap(&self, req: &Req) -> bool {
+        let _ = req;
+        false
+    }
+
+    /// Called when [`Hedge`](crate::Hedge) sends a request to the secondary while the primary still runs.
+    fn hedged(&self, req: &Req) {
+        let _ = req;
+    }
+
     /// What happens to requests while the primary is not ready. The primary has not received them yet, so
     /// bypassing it repeats nothing and is allowed for all of them. By default they wait
     /// [`PATIENCE`](ByClass::PATIENCE).
@@ -189,6 +201,10 @@ where
                 Idempotency::IfNotSent => class.was_not_carried(),
                 Idempotency::Always => true,
             }
+    }
+
+    fn may_overlap(&self, req: &Req) -> bool {
+        self.repeat.repeat(req) == Idempotency::Always
     }
 
     fn unready(&self) -> Unready {

@@ -14,7 +14,7 @@ use tracing::{
 };
 
 /// The `tracing` target of all events of this crate, for filters: `RUST_LOG=eitherway_layers=debug`.
-pub const TARGET: &str = "eitherway_layers";
+pub const TARGET: &str = crate::TARGET;
 
 /// The gate of one level of this crate's target.
 pub(super) struct Gate {

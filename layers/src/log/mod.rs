@@ -11,12 +11,12 @@ pub use self::{
     future::LogFuture,
     gate::TARGET,
     layer::LogLayer,
-    path_change::{Parts, PathChangeLog, PathChangeLogLayer, SwitchFuture, Whole},
+    path_change::{ByResponse, Parts, PathChangeLog, PathChangeLogLayer, ServingPath, SwitchFuture, Whole},
     rate_limit::{RateLimitedLog, Summary, Suppressed},
 };
 
 use self::record::CallLog;
-use crate::{ByError, Classifier, Label};
+use crate::{ByError, ByLabel, Classifier, Labels};
 use std::{
     fmt::Display,
     task::{Context, Poll},
@@ -47,28 +47,28 @@ use tower_service::Service;
 /// reads the clock once more and tries a lock for each kind of failure; it waits for none, and allocates
 /// nothing. *Errors* pass through. *Drop*: drops the inner future, and logs the call as cancelled.
 #[derive(Clone, Debug)]
-pub struct Log<S, C = ByError> {
+pub struct Log<S, C = ByError, L = ByLabel> {
     inner: S,
-    layer: LogLayer<C>,
+    layer: LogLayer<C, L>,
 }
 
-impl<S, C> Log<S, C> {
+impl<S, C, L> Log<S, C, L> {
     /// The service whose calls are logged.
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
 }
 
-impl<S, C, Req> Service<Req> for Log<S, C>
+impl<S, C, L, Req> Service<Req> for Log<S, C, L>
 where
     S: Service<Req>,
     S::Error: Display,
-    Req: Label,
+    L: Labels<Req>,
     C: Classifier<S::Response, S::Error> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = LogFuture<S::Future, Req::Id, C>;
+    type Future = LogFuture<S::Future, L::Id, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -76,7 +76,7 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        let record = CallLog::begin(&self.layer.account, &req);
+        let record = CallLog::begin(&self.layer.account, &self.layer.labels, &req);
         let classifier = self.layer.classifier.clone();
         LogFuture::new(self.inner.call(req), record, classifier)
     }

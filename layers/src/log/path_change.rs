@@ -46,9 +46,10 @@ const NONE: usize = usize::MAX;
 /// let apart = PathChangeLogLayer::by(["reads", "writes"], |request: &&str| usize::from(*request != "GET"));
 /// ```
 #[derive(Clone, Debug)]
-pub struct PathChangeLogLayer<P = Whole> {
+pub struct PathChangeLogLayer<P = Whole, V = ByResponse> {
     states: States,
     parts: P,
+    via: V,
 }
 
 /// One state per part.
@@ -56,7 +57,7 @@ type States = Arc<[Arc<State>]>;
 
 impl Default for PathChangeLogLayer {
     fn default() -> Self {
-        Self { states: Arc::new([Arc::default()]), parts: Whole }
+        Self { states: Arc::new([Arc::default()]), parts: Whole, via: ByResponse }
     }
 }
 
@@ -76,15 +77,46 @@ impl<P> PathChangeLogLayer<P> {
     pub fn by(names: impl IntoIterator<Item = &'static str>, part: P) -> Self {
         let state = |what| Arc::new(State { what, ..State::default() });
         let states: States = names.into_iter().map(state).collect();
-        Self { states: if states.is_empty() { Arc::new([Arc::default()]) } else { states }, parts: part }
+        let states = if states.is_empty() { Arc::new([Arc::default()]) } else { states };
+        Self { states, parts: part, via: ByResponse }
     }
 }
 
-impl<S, P: Clone> Layer<S> for PathChangeLogLayer<P> {
-    type Service = PathChangeLog<S, P>;
+impl<P, V> PathChangeLogLayer<P, V> {
+    /// Reads the tag of the path from the response by a closure, for responses of another crate.
+    pub fn served_by<V2>(self, via: V2) -> PathChangeLogLayer<P, V2> {
+        PathChangeLogLayer { states: self.states, parts: self.parts, via }
+    }
+}
+
+impl<S, P: Clone, V: Clone> Layer<S> for PathChangeLogLayer<P, V> {
+    type Service = PathChangeLog<S, P, V>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        PathChangeLog { inner, states: Arc::clone(&self.states), parts: self.parts.clone() }
+        let Self { states, parts, via } = self.clone();
+        PathChangeLog { inner, states, parts, via }
+    }
+}
+
+/// The path that served a response. Implemented by closures over the response.
+pub trait ServingPath<T> {
+    /// The tag of the path; see [`ServedBy::served_by`].
+    fn of(&self, response: &T) -> &'static str;
+}
+
+/// Asks the response itself ([`ServedBy`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByResponse;
+
+impl<T: ServedBy> ServingPath<T> for ByResponse {
+    fn of(&self, response: &T) -> &'static str {
+        response.served_by()
+    }
+}
+
+impl<T, F: Fn(&T) -> &'static str> ServingPath<T> for F {
+    fn of(&self, response: &T) -> &'static str {
+        self(response)
     }
 }
 
@@ -131,22 +163,23 @@ impl<Req, F: Fn(&Req) -> usize> Parts<Req> for F {
 ///
 /// *Errors* pass through and are counted. *Drop*: drops the inner future; nothing is counted.
 #[derive(Clone, Debug)]
-pub struct PathChangeLog<S, P = Whole> {
+pub struct PathChangeLog<S, P = Whole, V = ByResponse> {
     inner: S,
     states: States,
     parts: P,
+    via: V,
 }
 
-impl<S, P, Req> Service<Req> for PathChangeLog<S, P>
+impl<S, P, V, Req> Service<Req> for PathChangeLog<S, P, V>
 where
     S: Service<Req>,
     P: Parts<Req>,
-    S::Response: ServedBy,
+    V: ServingPath<S::Response> + Clone,
     S::Error: Classify,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = SwitchFuture<S::Future>;
+    type Future = SwitchFuture<S::Future, V>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -157,23 +190,24 @@ where
         // `states` is never empty: see `PathChangeLogLayer`.
         let part = self.parts.of(&req).min(self.states.len() - 1);
         let state = Arc::clone(&self.states[part]);
-        SwitchFuture { inner: self.inner.call(req), state }
+        SwitchFuture { inner: self.inner.call(req), state, via: self.via.clone() }
     }
 }
 
 /// Response future of [`PathChangeLog`].
 #[pin_project]
 #[derive(Debug)]
-pub struct SwitchFuture<F> {
+pub struct SwitchFuture<F, V = ByResponse> {
     #[pin]
     inner: F,
     state: Arc<State>,
+    via: V,
 }
 
-impl<F, T, E> Future for SwitchFuture<F>
+impl<F, T, E, V> Future for SwitchFuture<F, V>
 where
     F: Future<Output = Result<T, E>>,
-    T: ServedBy,
+    V: ServingPath<T>,
     E: Classify,
 {
     type Output = F::Output;
@@ -183,7 +217,7 @@ where
         let me = self.project();
         let result = ready!(me.inner.poll(cx));
         match &result {
-            Ok(response) => me.state.served(response.served_by()),
+            Ok(response) => me.state.served(me.via.of(response)),
             Err(error) if error.class() == Class::Rejected => {}
             Err(_) => me.state.failed(),
         }

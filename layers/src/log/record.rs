@@ -4,7 +4,7 @@ use super::{
     gate::{self, TARGET},
     rate_limit::{RateLimitedLog, Summary, Suppressed},
 };
-use crate::{Class, Failure, Label};
+use crate::{Class, Failure, Labels};
 use std::{
     fmt::{self, Display},
     sync::{
@@ -143,7 +143,11 @@ pub(super) struct CallLog<Id: Display> {
 
 impl<Id: Display> CallLog<Id> {
     /// Returns `None` if no outcome of the call would be logged.
-    pub(super) fn begin<Req: Label<Id = Id>>(account: &Arc<LogState>, req: &Req) -> Option<Self> {
+    pub(super) fn begin<Req>(
+        account: &Arc<LogState>,
+        labels: &impl Labels<Req, Id = Id>,
+        req: &Req,
+    ) -> Option<Self> {
         let every_call = gate::DEBUG.is_open();
         let loud_ends = || match account.place {
             Position::Path => gate::WARN.is_open(),
@@ -151,8 +155,8 @@ impl<Id: Display> CallLog<Id> {
         };
         (every_call || loud_ends()).then(|| Self {
             account: Arc::clone(account),
-            operation: req.operation(),
-            id: req.id(),
+            operation: labels.operation(req),
+            id: labels.id(req),
             start: every_call.then(Instant::now),
             settled: false,
         })

@@ -1,5 +1,5 @@
 use super::{Metrics, Table};
-use crate::ByError;
+use crate::{ByError, ByLabel, label::Named};
 use std::sync::Arc;
 use tower_layer::Layer;
 
@@ -10,26 +10,29 @@ use tower_layer::Layer;
 ///
 /// let path = MetricsLayer::new("nats").prefix("rosey");
 /// let whole_stack = MetricsLayer::new("total").prefix("rosey");
+/// // Requests of another crate.
+/// let named = MetricsLayer::new("http").label_by(&["read", "write"], |url: &String| usize::from(!url.starts_with("GET")));
 /// ```
 #[derive(Clone, Debug)]
-pub struct MetricsLayer<C = ByError> {
+pub struct MetricsLayer<C = ByError, L = ByLabel> {
     table: Option<Arc<Table>>,
     classifier: C,
+    labels: L,
 }
 
 impl MetricsLayer {
     /// Records calls with this value of the label `path`, under names with the prefix `tower`.
     pub fn new(path: &'static str) -> Self {
-        Self { table: Some(Arc::new(Table::new("tower", path))), classifier: ByError }
+        Self { table: Some(Arc::new(Table::new("tower", path))), classifier: ByError, labels: ByLabel }
     }
 
     /// Records nothing and reads no clock: the stack keeps its type, and the calls pass through.
     pub const fn disabled() -> Self {
-        Self { table: None, classifier: ByError }
+        Self { table: None, classifier: ByError, labels: ByLabel }
     }
 }
 
-impl<C> MetricsLayer<C> {
+impl<C, L> MetricsLayer<C, L> {
     /// Sets the prefix of the metrics' names, before the underscore. Discards the handles resolved so far.
     pub fn prefix(mut self, prefix: &'static str) -> Self {
         self.table = self.table.map(|table| Arc::new(Table::new(prefix, table.path())));
@@ -37,15 +40,22 @@ impl<C> MetricsLayer<C> {
     }
 
     /// Sets what counts as a failure: a [`Classifier`](crate::Classifier), or a closure over the result.
-    pub fn classify_by<C2>(self, classifier: C2) -> MetricsLayer<C2> {
-        MetricsLayer { table: self.table, classifier }
+    pub fn classify_by<C2>(self, classifier: C2) -> MetricsLayer<C2, L> {
+        MetricsLayer { table: self.table, classifier, labels: self.labels }
+    }
+
+    /// Names requests by the index that `label` returns, instead of by their [`Label`](crate::Label). The names are
+    /// the values of the label `operation`.
+    pub fn label_by<F>(self, names: &'static [&'static str], label: F) -> MetricsLayer<C, Named<F>> {
+        MetricsLayer { table: self.table, classifier: self.classifier, labels: Named { names, label } }
     }
 }
 
-impl<S, C: Clone> Layer<S> for MetricsLayer<C> {
-    type Service = Metrics<S, C>;
+impl<S, C: Clone, L: Clone> Layer<S> for MetricsLayer<C, L> {
+    type Service = Metrics<S, C, L>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Metrics { inner, table: self.table.clone(), classifier: self.classifier.clone() }
+        let Self { table, classifier, labels } = self.clone();
+        Metrics { inner, table, classifier, labels }
     }
 }

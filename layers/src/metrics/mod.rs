@@ -7,7 +7,7 @@ pub(crate) mod table;
 pub use self::{future::MetricsFuture, layer::MetricsLayer};
 
 use self::table::{Call, Table};
-use crate::{ByError, Classifier, Label};
+use crate::{ByError, ByLabel, Classifier, Labels};
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -31,24 +31,25 @@ use tower_service::Service;
 /// *Cost*: two clock reads per call, no allocation after the first call of an operation. *Errors* pass
 /// through.
 #[derive(Clone, Debug)]
-pub struct Metrics<S, C = ByError> {
+pub struct Metrics<S, C = ByError, L = ByLabel> {
     inner: S,
     /// `None` if disabled.
     table: Option<Arc<Table>>,
     classifier: C,
+    labels: L,
 }
 
-impl<S, C> Metrics<S, C> {
+impl<S, C, L> Metrics<S, C, L> {
     /// The service whose calls are recorded.
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
 }
 
-impl<S, C, Req> Service<Req> for Metrics<S, C>
+impl<S, C, L, Req> Service<Req> for Metrics<S, C, L>
 where
     S: Service<Req>,
-    Req: Label,
+    L: Labels<Req>,
     C: Classifier<S::Response, S::Error> + Clone,
 {
     type Response = S::Response;
@@ -62,7 +63,7 @@ where
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         // Starts before the inner call, so that the gauge is decremented even if that call panics.
-        let call = self.table.as_ref().map(|table| Call::begin(Arc::clone(table), &req));
+        let call = self.table.as_ref().map(|table| Call::begin(Arc::clone(table), &self.labels, &req));
         let classifier = self.classifier.clone();
         MetricsFuture::new(self.inner.call(req), call, classifier)
     }

@@ -1,6 +1,6 @@
 //! Metric handles, resolved once.
 
-use crate::{Class, Failure, Label};
+use crate::{Class, Failure, Labels};
 use ::metrics::{Counter, Gauge, Histogram, Unit};
 use std::{
     fmt,
@@ -62,9 +62,9 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    pub(crate) fn of<Req: Label>(req: &Req) -> Self {
-        let index = req.label();
-        Self { all: Req::LABELS, index, name: Req::LABELS.get(index).copied().unwrap_or("?") }
+    pub(crate) fn of<Req>(labels: &impl Labels<Req>, req: &Req) -> Self {
+        let (all, index) = (labels.names(), labels.label(req));
+        Self { all, index, name: all.get(index).copied().unwrap_or("?") }
     }
 }
 
@@ -141,8 +141,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn begin<Req: Label>(table: Arc<Table>, req: &Req) -> Self {
-        let operation = Operation::of(req);
+    pub(super) fn begin<Req>(table: Arc<Table>, labels: &impl Labels<Req>, req: &Req) -> Self {
+        let operation = Operation::of(labels, req);
         table.in_flight().increment(1.0);
         Self { table, operation, start: Instant::now(), outcome: CANCELLED }
     }

@@ -6,6 +6,7 @@ mod open;
 mod opens;
 mod outcomes;
 mod probes;
+mod reports;
 
 use crate::support::{Error, Req, Via, read, strict::Strict};
 use eitherway_layers::{
@@ -30,7 +31,13 @@ const SLOW: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(5);
 
 fn config() -> Config {
-    Config::new().consecutive_failures(2).back_off(FIRST, CAP).jitter(0.0).slow_after(SLOW).lease(LEASE)
+    Config::new()
+        .consecutive_failures(2)
+        .back_off(FIRST, CAP)
+        .jitter(0.0)
+        .slow_after(SLOW)
+        .slow_drops_fail()
+        .lease(LEASE)
 }
 
 /// A service whose calls are answered by the test, in any order.

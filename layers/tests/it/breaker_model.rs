@@ -117,7 +117,10 @@ impl Model {
             State::Closed | State::ForcedClosed => self.openings = 0,
             State::OpenUntilHealthy | State::ForcedOpen => {}
         }
-        (self.state, self.in_a_row, self.probes_out, self.proven) = (state, 0, 0, 0);
+        if (self.state, state) != (State::HalfOpen, State::HalfOpen) {
+            self.proven = 0;
+        }
+        (self.state, self.in_a_row, self.probes_out) = (state, 0, 0);
         self.window.clear();
         self.era += 1;
     }
@@ -129,6 +132,7 @@ impl Model {
             State::OpenUntilHealthy | State::ForcedOpen => false,
             State::HalfOpen if self.probes_out < self.setting.probes => {
                 self.probes_out += 1;
+                self.due = self.now + LEASE;
                 true
             }
             State::Open | State::HalfOpen if self.now >= self.due => {
@@ -181,6 +185,7 @@ fn breaker(setting: &Setting) -> Config {
         .probes(setting.probes, setting.successes)
         .back_off(Duration::from_millis(FIRST), Duration::from_millis(CAP))
         .slow_after(Duration::from_millis(SLOW))
+        .slow_drops_fail()
         .lease(Duration::from_millis(LEASE))
         .jitter(0.0);
     match setting.rate {

@@ -2,9 +2,11 @@
 
 use crate::support::{Error, Req, Via, read, strict::Strict};
 use eitherway_layers::{
-    BreakerLayer, Class, FallbackExt, KeyedBreakerLayer, LogLayer, PathChangeLogLayer, TimeoutLayer,
+    BreakerLayer, Class, FallbackError, FallbackExt, HedgeExt, KeyedBreakerLayer, LogLayer,
+    PathChangeLogLayer, TimeoutLayer,
     breaker::Config,
     fallback::{ByClass, Unready},
+    hedge::{Budget, Config as Hedging, Pace},
 };
 use std::{
     future::{Future, poll_fn},
@@ -162,6 +164,38 @@ async fn fallback_keeps_the_contract_towards_both_services() {
             assert!(first.calls() + second.calls() > 0);
         }
     }
+}
+
+#[tokio::test]
+async fn hedge_keeps_the_contract_towards_both_services() {
+    let at_once = Hedging::new().after(Duration::ZERO).budget(Budget::unlimited());
+    for config in [Hedging::new(), at_once] {
+        for answer in [Ok(Via(0)), Err(Error::Of(Class::Backend)), Err(Error::Of(Class::Rejected))] {
+            let (primary, first) = Strict::counting(answer);
+            let (secondary, second) = Strict::counting(Err(Error::Of(Class::Unknown)));
+            let wrongs = drive(primary.hedge_with(secondary, ByClass::new(), Pace::new(config)));
+            assert_eq!(wrongs, Vec::<&str>::new());
+            assert_eq!((first.violations(), second.violations()), (0, 0));
+            assert!(first.calls() > 0);
+        }
+    }
+}
+
+/// Pending once, so that its hedge starts while it runs.
+#[tokio::test]
+async fn a_hedge_drives_the_readiness_of_a_secondary_of_its_own() {
+    let late = tower::service_fn(async |_: Req| {
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        std::future::pending::<Result<Via, Error>>().await
+    });
+    let (secondary, ledger) = Strict::counting(Ok(Via(1)));
+    let at_once = Hedging::new().after(Duration::ZERO).budget(Budget::unlimited());
+    let stack = late.hedge_with(secondary, ByClass::new(), Pace::new(at_once));
+    for id in 0..3 {
+        assert_eq!(stack.clone().oneshot(read(id)).await, Ok::<_, FallbackError<Error, Error>>(Via(1)));
+    }
+    assert_eq!((ledger.clones(), ledger.calls(), ledger.violations()), (3, 3, 0));
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ mod breaker_model;
 mod contract;
 mod examples;
 mod fallback;
+mod foreign;
+mod hedge;
 mod log;
 #[cfg(feature = "metrics")]
 mod metrics;

@@ -3,7 +3,8 @@
 
 use crate::support::{Error, Req, Via, read};
 use eitherway_layers::{
-    BreakerLayer, FallbackExt, KeyedBreakerLayer, LogLayer, PathChangeLogLayer, TimeoutLayer, breaker::Config,
+    BreakerLayer, FallbackExt, HedgeExt, KeyedBreakerLayer, LogLayer, PathChangeLogLayer, TimeoutLayer,
+    breaker::Config,
 };
 use std::{future::Ready, mem::size_of_val, time::Duration};
 use tower::{Layer, Service, service_fn};
@@ -39,6 +40,8 @@ async fn no_future_is_larger_than_its_bound() {
         // The kept request (16 bytes), the error of the primary, or the clone of the secondary; and its
         // future.
         ("fallback", size(leaf().fallback_to(leaf())) - bare, 72),
+        // Both futures at once, and tokio's `Sleep`.
+        ("hedge", size(leaf().hedge_to(leaf())) - 2 * bare, 264),
     ];
     #[cfg(feature = "metrics")]
     seen.push(("metrics", size(metrics.layer(leaf())) - bare, 80));

@@ -1,4 +1,4 @@
-//! The course of one namespace: waits to be asked for, opens its store, serves, and closes it when nobody needs it any more.
+//! The course of one namespace: waits to be asked for, opens its store, serves, and closes it when no client needs it any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(super) struct Course<O, S, L> {
 enum Ended {
     /// It was told to stop.
     Stopped,
-    /// Nobody needs it.
+    /// No client needs it.
     Idle,
 }
 
@@ -62,7 +62,7 @@ where
         names: Names,
         stop: CancellationToken,
     ) -> Result<Self, ServeError> {
-        let replies = Replies::new::<O>(&names, &host.options.service.reply_prefixes)?;
+        let replies = Replies::new::<O>(&names, &host.options.service.settings.reply_prefixes)?;
         let held = Held::new(Room::new(held::MOST, Some(Arc::clone(&host.pool))));
         Ok(Self { host, names: Arc::new(names), replies, stop, held, total: Served::default() })
     }
@@ -110,7 +110,7 @@ where
         self.total
     }
 
-    /// Waits until somebody wants something; false if it is told to stop.
+    /// Waits for a request; false if it is told to stop.
     async fn is_asked_for(&mut self, door: &mut Listening) -> bool {
         let mut look = LOOK.mul_f64(0.1);
         loop {
@@ -247,7 +247,7 @@ where
         let (ready, mut is_ready) = oneshot::channel::<()>();
         let nats = host.nats.clone().namespace(self.names.namespace.clone());
         let part = Part {
-            room: Room::new(host.options.service.bytes, Some(Arc::clone(&host.pool))),
+            room: Room::new(host.options.service.settings.bytes, Some(Arc::clone(&host.pool))),
             at_work: host.at_work.part(),
             siblings: Some(host.siblings.clone()),
         };
@@ -326,7 +326,8 @@ where
 {
     let namespace = &names.namespace;
     if host.stores.is_to_come(namespace).await {
-        let options: ServiceOptions = host.options.service.clone().take_layer().0;
+        let options =
+            ServiceOptions { settings: host.options.service.settings.clone(), ..ServiceOptions::default() };
         let nats = host.nats.clone();
         let asked =
             check::check::<O>(nats, &options.namespace(namespace.clone()), std::future::pending()).await;

@@ -50,7 +50,7 @@ impl Held {
         self.stored = stored;
     }
 
-    /// Whether somebody who sends this wants the namespace to be open. Other instances look whether anybody answers, and want
+    /// Whether the sender of this wants the namespace to be open. Other instances look for a service that answers, and want
     /// nothing.
     pub(super) fn is_asked_by(&self, names: &Names, message: &Message) -> bool {
         wants(names, message) != Wants::Nothing

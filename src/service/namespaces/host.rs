@@ -1,10 +1,11 @@
 //! What all namespaces of a process share.
 
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::Message;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::options::Namespaces;
@@ -69,14 +70,14 @@ impl<O, S, L> Host<O, S, L> {
     pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.open).try_acquire_owned().ok();
         if place.is_none() {
-            *self.pressed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            *self.pressed.lock() = Some(Instant::now());
         }
         place
     }
 
     /// After how long one is idle; sooner, where another one has just found no place.
     pub(super) fn idle(&self, pressed: Duration) -> Duration {
-        let last = *self.pressed.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self.pressed.lock();
         if last.is_some_and(|at| at.elapsed() < pressed) {
             self.options.idle.min(pressed)
         } else {

@@ -61,7 +61,7 @@ where
     L: Layer<S::Store, Service: Stack<O>> + Clone + Send + Sync + 'static,
 {
     let plain = Names::new::<O>(&Namespace::none())?;
-    let replies = Replies::new::<O>(&plain, &options.service.reply_prefixes)?;
+    let replies = Replies::new::<O>(&plain, &options.service.settings.reply_prefixes)?;
     let door = Door::open(nats.clone()).await?;
     let states = Arc::new(States::default());
     let (introductions, siblings) = Introductions::new(states.open());
@@ -207,7 +207,7 @@ where
         }
     }
 
-    /// Somebody asks for a sign of life: of a namespace that is not there yet, perhaps.
+    /// A client asks for a sign of life: perhaps of a namespace that is not there yet.
     fn create(&mut self, message: Message) {
         let name = message.subject.strip_suffix(".ping").and_then(|name| name.strip_suffix(O::SERVICE));
         let name = name.and_then(|name| name.strip_suffix('.'));

@@ -1,5 +1,5 @@
 //! Many namespaces in one process: each has a store and a service of its own, which begin when it is first asked for and end
-//! when nobody has needed them for a while. One that cannot be served refuses its own requests, with the reason; the others do
+//! when no client has needed them for a while. One that cannot be served refuses its own requests, with the reason; the others do
 //! not notice.
 //!
 //! Until then a namespace costs one subscription of a connection that all of them share, and a task that waits.
@@ -26,7 +26,7 @@ use crate::store::Stores;
 /// Serves the namespaces of `stores` until `shutdown`; then each finishes what it took, as [`serve`](super::serve) does.
 ///
 /// A namespace is **asked for** by a request, a client's ping, or a message that waits in its stream. What has come is held while
-/// its store opens, and served then. A store is **closed** when nobody has asked for `idle`: what was taken is committed and
+/// its store opens, and served then. A store is **closed** when no client has asked for `idle`: what was taken is committed and
 /// answered first, the file and its locks are given back, and the next request opens it again.
 ///
 /// A store that does not open, or a service that must not start there, is tried again for as long as it is asked for, with a pause of 1 s

@@ -11,7 +11,7 @@ use crate::setters::setters;
 ///
 /// What one of them may hold is bounded by `service`: `in_flight` operations of a subject and of the stream, `bytes` of requests. What
 /// all of them hold together is bounded here. A namespace whose store hangs holds its own part and no more: half of `in_flight`
-/// and of `bytes` is divided among `most_open`, and nobody else takes of that.
+/// and of `bytes` is divided among `most_open`, and no other namespace takes of that.
 #[derive(Clone, Debug)]
 pub struct Namespaces<L = Identity> {
     pub(super) service: ServiceOptions<L>,

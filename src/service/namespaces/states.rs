@@ -2,9 +2,10 @@
 //! one is told by its own service.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_nats::Message;
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -33,23 +34,19 @@ struct Known {
 }
 
 impl States {
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// How many serve.
     pub(super) fn open(&self) -> watch::Receiver<usize> {
         self.open.subscribe()
     }
 
     pub(super) fn are(&self, all: usize) {
-        self.lock().all = all;
+        self.known.lock().all = all;
     }
 
     /// One serves.
     pub(super) fn opens(&self, namespace: &Namespace) {
         self.open.send_modify(|open| *open += 1);
-        self.lock().failing.remove(namespace);
+        self.known.lock().failing.remove(namespace);
     }
 
     /// One that has served does not any more.
@@ -59,12 +56,12 @@ impl States {
 
     /// One cannot be served.
     pub(super) fn fails(&self, namespace: &Namespace, why: &str) {
-        self.lock().failing.insert(namespace.clone(), why.to_owned());
+        self.known.lock().failing.insert(namespace.clone(), why.to_owned());
     }
 
     /// One is not to be served any more.
     pub(super) fn leaves(&self, namespace: &Namespace) {
-        self.lock().failing.remove(namespace);
+        self.known.lock().failing.remove(namespace);
     }
 }
 
@@ -90,7 +87,7 @@ pub(super) async fn tell(
         let Ok(Some(to)) = replies.of(&question) else { continue };
         let verb = verb(&question);
         let body = {
-            let (known, open) = (states.lock(), *states.open.borrow());
+            let (known, open) = (states.known.lock(), *states.open.borrow());
             let failing: BTreeMap<_, _> =
                 known.failing.iter().take(NAMED).map(|(name, why)| (name.as_str(), why.as_str())).collect();
             let notices =

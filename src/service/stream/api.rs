@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 const CONSUMER_NOT_FOUND: u64 = 10014;
 const STREAM_NOT_FOUND: u64 = 10059;
 pub(super) const MESSAGE_NOT_FOUND: u64 = 10037;
+// A cluster that looks for a leader, or in which servers are missing.
+const OF_A_CLUSTER: [u64; 4] = [10004, 10007, 10008, 10009];
 const NOT_ENABLED: u64 = 10076;
 const NOT_ENABLED_FOR_ACCOUNT: u64 = 10039;
 
@@ -51,6 +53,11 @@ impl ApiError {
         }
     }
 
+    /// Whether it is a cluster's for as long as it has no leader: nothing is wrong with what was asked for.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if OF_A_CLUSTER.contains(code))
+    }
+
     /// Whether what was asked for does not exist.
     pub(in crate::service) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { code: CONSUMER_NOT_FOUND | STREAM_NOT_FOUND | MESSAGE_NOT_FOUND, .. })
@@ -65,6 +72,7 @@ pub(in crate::service) struct StreamInfo {
     pub(in crate::service) state: StreamState,
     /// When it was created: one that was created again counts from 1 again.
     pub(super) created: String,
+    pub(super) cluster: Cluster,
     /// Its settings, all of them.
     #[serde(skip)]
     pub(super) settings: Value,
@@ -80,6 +88,14 @@ impl StreamInfo {
     pub(super) fn is_sealed(&self) -> bool {
         self.settings["sealed"] == true
     }
+}
+
+/// The servers that keep a stream or a consumer, as far as they matter here.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub(super) struct Cluster {
+    /// The one that answers for it; empty outside a cluster.
+    pub(super) leader: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -119,6 +135,7 @@ pub(in crate::service) struct ConsumerInfo {
     pub(super) num_waiting: u64,
     pub(super) paused: bool,
     pub(super) created: String,
+    pub(super) cluster: Cluster,
     /// Its settings, all of them.
     pub(super) config: Value,
 }

@@ -1,8 +1,9 @@
 //! The stream and its consumer, as they have to be; and whether what is there is ours.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, ConsumerInfo, StreamInfo};
@@ -11,7 +12,7 @@ use super::settings;
 use crate::nats::names::Names;
 use crate::nats::stored;
 use crate::operation::{Kind, MAX_PAYLOAD};
-use crate::service::options::{ServeError, ServiceOptions};
+use crate::service::options::{ServeError, Settings};
 
 /// The one consumer, shared by all instances.
 pub(super) const CONSUMER: &str = "writer";
@@ -32,6 +33,8 @@ pub(in crate::service) struct Declaration {
     stream_tag: String,
     pub(super) subjects: Vec<String>,
     max_bytes: i64,
+    /// On how many servers it is kept, if that is said.
+    replicas: Option<u8>,
     pub(super) ack_wait: Duration,
     /// What is less than was wanted, because server or account allow no more.
     adapted: Arc<Mutex<Adapted>>,
@@ -52,16 +55,17 @@ enum Put<'a> {
 }
 
 impl Declaration {
-    pub(in crate::service) fn new(names: &Names, database: &str, options: &ServiceOptions) -> Self {
+    pub(in crate::service) fn new(names: &Names, database: &str, settings: &Settings) -> Self {
         let events = names.operations().filter(|(_, spec, _)| spec.kind == Kind::Event);
         Self {
             name: names.stream.clone(),
             stream_tag: stored::stream_tag(&names.service, database),
             subjects: events.map(|(_, _, subject)| subject.to_string()).collect(),
-            max_bytes: options.stream_max_bytes.unwrap_or(-1),
-            ack_wait: options.ack_wait,
+            max_bytes: settings.stream_max_bytes.unwrap_or(-1),
+            replicas: settings.stream_replicas,
+            ack_wait: settings.ack_wait,
             adapted: Arc::new(Mutex::new(Adapted {
-                max_ack_pending: options.in_flight,
+                max_ack_pending: settings.in_flight,
                 duplicate_window: DUPLICATE_WINDOW,
             })),
         }
@@ -81,7 +85,7 @@ impl Declaration {
     }
 
     pub(super) fn stream(&self) -> Value {
-        json!({
+        let mut stream = json!({
             "name": self.name,
             "description": self.stream_tag,
             "subjects": self.subjects,
@@ -95,9 +99,13 @@ impl Declaration {
             "max_msgs_per_subject": -1,
             "max_msg_size": MAX_MSG_SIZE,
             "max_consumers": -1,
-            "num_replicas": 1,
-            "duplicate_window": nanos(self.adapted().duplicate_window),
-        })
+            "duplicate_window": nanos(self.adapted.lock().duplicate_window),
+        });
+        // Without it a server makes one copy, and leaves those of a stream that is there.
+        if let Some(replicas) = self.replicas {
+            stream[settings::REPLICAS] = replicas.into();
+        }
+        stream
     }
 
     pub(super) fn consumer(&self) -> Value {
@@ -110,7 +118,7 @@ impl Declaration {
             "ack_policy": "explicit",
             "ack_wait": nanos(self.ack_wait),
             "max_deliver": -1,
-            "max_ack_pending": self.adapted().max_ack_pending,
+            "max_ack_pending": self.adapted.lock().max_ack_pending,
         })
     }
 
@@ -129,14 +137,10 @@ impl Declaration {
         ServeError::NotOurStream { stream: self.name.clone(), why, in_the_way }
     }
 
-    fn adapted(&self) -> MutexGuard<'_, Adapted> {
-        self.adapted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Asks for less the next time; false if that does not help.
     fn adapt(&self, error: &ApiError) -> bool {
         let Some(smaller) = limits::smaller(error) else { return false };
-        let mut now = self.adapted();
+        let mut now = self.adapted.lock();
         match smaller {
             Smaller::AckPending(allowed) => {
                 let less = allowed.unwrap_or(now.max_ack_pending / 2);
@@ -214,9 +218,11 @@ impl Declaration {
                     Err(e @ ApiError::Refused { .. })
                         if info.settings["subjects"] == json!(self.subjects) =>
                     {
+                        let help = limits::forbids(&e).map(|help| format!(". To change that, {help}"));
+                        let help = help.unwrap_or_default();
                         tracing::warn!(
                             stream = self.name,
-                            "the stream's settings are not ours, and stay: {e}"
+                            "the stream's settings are not ours, and stay: {e}{help}"
                         );
                     }
                     Err(e) => return Err(e),
@@ -256,7 +262,7 @@ impl Declaration {
     /// and the ledger knows it.
     pub(super) async fn ensure_consumer(&self, api: &Api) -> Result<ConsumerInfo, ApiError> {
         match self.put(api, Put::Consumer).await {
-            Err(e @ ApiError::Refused { .. }) if limits::forbids(&e).is_none() => {
+            Err(e @ ApiError::Refused { .. }) if limits::forbids(&e).is_none() && !e.may_pass() => {
                 let there = api.consumer(&self.name, CONSUMER).await.is_ok();
                 if !there {
                     return Err(e);

@@ -13,6 +13,8 @@ const OTHER_CONSUMER: u64 = 10099;
 const OVERLAPPING_CONSUMER: u64 = 10100;
 const NO_PEERS: u64 = 10005;
 const INSUFFICIENT_RESOURCES: u64 = 10023;
+const REPLICAS_NOT_SUPPORTED: u64 = 10074;
+const REPLICAS_NOT_UPDATABLE: u64 = 10075;
 const MAXIMUM_CONSUMERS: u64 = 10026;
 const MAXIMUM_STREAMS: u64 = 10027;
 const MEMORY_EXCEEDED: u64 = 10028;
@@ -62,7 +64,23 @@ pub(super) fn forbids(error: &ApiError) -> Option<Cow<'static, str>> {
         }
         MAXIMUM_STREAMS => "allow the account one more stream (max_streams)",
         MAXIMUM_CONSUMERS => "allow the account one more consumer (max_consumers)",
-        NO_PEERS => "start the servers of the cluster that are missing, or give them disk storage",
+        NO_PEERS => {
+            let fewer = option("stream-replicas 1");
+            let start = "start the servers of the cluster that are missing, or give them disk storage";
+            return Some(format!("{start}; or keep the stream on fewer servers ({fewer})").into());
+        }
+        REPLICAS_NOT_SUPPORTED => {
+            let one = option("stream-replicas 1");
+            let start = "start as many NATS servers as a cluster (`cluster {}` with `routes` in each configuration, and JetStream)";
+            return Some(format!("{start}; or keep the stream on one server ({one})").into());
+        }
+        REPLICAS_NOT_UPDATABLE => {
+            let off = option("jetstream off");
+            return Some(
+                format!("start this service once with {off}, and then as before: the stream is created anew")
+                    .into(),
+            );
+        }
         INVALID_STREAM => "see the limits of the server and of the account",
         _ => return None,
     }))
@@ -136,6 +154,8 @@ mod tests {
         assert!(advice.contains("`stream-max-bytes BYTES`"), "{advice}");
         assert_eq!(forbids(&refused(10008, "JetStream system temporarily unavailable")), None);
         assert_eq!(forbids(&ApiError::Silent("no answer".to_owned())), None);
+        let single = forbids(&refused(10074, "replicas > 1 not supported in non-clustered mode"));
+        assert!(single.expect("forbids").contains("`stream-replicas 1`"));
         let taken = refused(10099, "multiple non-filtered consumers not allowed on workqueue stream");
         assert_eq!((forbids(&taken), is_taken(&taken)), (None, true));
         assert!(help(&taken).expect("helps").contains("nats consumer rm"));

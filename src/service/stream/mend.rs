@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::api::StreamInfo;
 use super::declare::{CONSUMER, Declaration};
-use super::settings;
+use super::limits;
+use super::settings::{self, REPLICAS};
 use super::watch::{PREFIX, Watch};
 use crate::operation::Operation;
 use crate::service::Shared;
@@ -48,6 +49,14 @@ impl Watch {
                         "the settings of the stream {name:?} were changed by hand ({listed}), so that events may be lost or refused: \
                          they are put right. What this service lets an operator choose are its options"
                     ),
+                );
+            }
+            Err(e) if wrong == [REPLICAS] => {
+                let copies = &declaration.stream()[REPLICAS];
+                let help = limits::forbids(&e).map(|help| format!(". To have them, {help}")).unwrap_or_default();
+                found.insert(
+                    format!("{PREFIX}replicas"),
+                    format!("the stream {name:?} is not kept on {copies} servers: {e}{help}"),
                 );
             }
             Err(e) => drop(found.insert(

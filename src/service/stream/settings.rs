@@ -5,8 +5,11 @@ use serde_json::{Map, Value};
 
 use crate::hints::option;
 
-/// Settings of a stream that are set once, or an operator's to choose.
-const CHOSEN: [&str; 4] = ["name", "storage", "num_replicas", "retention"];
+/// On how many servers of a cluster a stream is kept. Where we say nothing of it, it is an operator's to choose.
+pub(super) const REPLICAS: &str = "num_replicas";
+
+/// Settings of a stream that are set once.
+const CHOSEN: [&str; 3] = ["name", "storage", "retention"];
 /// What a stream of ours does not have, and what may be taken away from it again.
 const NOT_OF_A_STREAM: [&str; 9] = [
     "no_ack",
@@ -174,13 +177,15 @@ mod tests {
 
     #[test]
     fn what_an_operator_may_choose_is_no_difference_and_stays() {
-        let wanted =
-            json!({"name": "SHOP", "discard": "new", "max_msgs": -1, "max_age": 0, "num_replicas": 1});
+        let wanted = json!({"name": "SHOP", "discard": "new", "max_msgs": -1, "max_age": 0});
         let now = json!({"name": "SHOP", "discard": "new", "max_msgs": 0, "num_replicas": 3, "metadata": {"a": "b"},
             "consumer_limits": {}, "sealed": false});
         assert_eq!(of_stream(&now, &wanted), Vec::<String>::new());
         let right = right(&now, &wanted);
         assert_eq!((&right["num_replicas"], &right["metadata"]["a"]), (&json!(3), &json!("b")));
+        let five = json!({"name": "SHOP", "num_replicas": 5});
+        assert_eq!(of_stream(&now, &five), [REPLICAS]);
+        assert_eq!(super::right(&now, &five)[REPLICAS], json!(5));
     }
 
     #[test]

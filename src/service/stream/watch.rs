@@ -46,6 +46,8 @@ pub(super) struct Watch {
     /// Since when JetStream does not answer.
     silent: Option<Instant>,
     pace: Pace,
+    /// Which servers of a cluster answered for stream and consumer.
+    leaders: (String, String),
     gone: Gone,
     elsewhere: Elsewhere,
     held: Held,
@@ -108,11 +110,23 @@ impl Watch {
                 Err(e) => return Err(e),
             };
             // Between two looks at the stream, how far it had got for the consumer is known.
-            Ok((before.state.last_seq, consumer, api.stream(name).await?))
+            let stream = api.stream(name).await?;
+            Ok((before.state.last_seq, consumer, stream, before.cluster))
         };
         match looked.await {
-            Ok((before, consumer, stream)) => {
+            Ok((before, consumer, stream, cluster)) => {
                 self.silent = None;
+                let of_consumer = consumer.as_ref().map(|c| c.cluster.leader.clone()).unwrap_or_default();
+                let leaders = (stream.cluster.leader.clone(), of_consumer);
+                if cluster != stream.cluster
+                    || std::mem::replace(&mut self.leaders, leaders.clone()) != leaders
+                {
+                    // A new leader may know less than the one before has told, until it has caught up; and what was handed out, it
+                    // hands out again only after the whole of `ack_wait`.
+                    self.first = None;
+                    self.gone.changed();
+                    self.elsewhere.forget(&shared.progress.received);
+                }
                 self.found(shared, declaration, (before, consumer, stream), &mut found).await;
             }
             Err(e) if e.is_not_found() => {

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::plain;
 use super::rows::{self, Rows};
-use super::transaction::{Applied, BatchSql, Done, REFUSED, Shared, hop};
+use super::transaction::{Applied, BatchSql, Done, Shared, hop};
+use crate::store::call::kept;
 use crate::store::queue::Write;
 use crate::store::writer::Outcome;
 
@@ -65,10 +65,7 @@ pub(super) async fn known(
         applied.repeats.push(kind);
         let answer: Option<String> = row.try_get(1)?;
         let outcome = match answer {
-            Some(answer) => match answer.strip_prefix(REFUSED) {
-                Some(refusal) => Outcome::Refused(plain::kept(refusal)),
-                None => Outcome::Answer(answer),
-            },
+            Some(answer) => kept(answer),
             None if frames.specs[kind].claim => {
                 claims.push(place);
                 continue;

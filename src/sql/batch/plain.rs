@@ -1,27 +1,21 @@
 //! Operations that are applied by a function, one by one, each under a savepoint.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
-use futures_util::FutureExt;
-use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteConnection;
-use tokio::time;
+use futures_util::future::{self, BoxFuture};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteQueryResult};
+use sqlx::{AssertSqlSafe, Sqlite};
 
-use super::transaction::{Done, Failed, REFUSED, Shared, hop};
-use crate::error::{Cause, Code};
-use crate::operation::{ApplyError, ApplyFn, Refusal, Spec, Tx};
-use crate::request::Head;
+use super::transaction::{Done, Failed, Shared, hop};
+use crate::error::Cause;
+use crate::operation::{ApplyFn, Guard, Spec, Tx};
 use crate::sql::error;
 use crate::sqlite::limit;
+use crate::store::call::{Called, LONGEST, ended, keep};
 use crate::store::queue::Write;
 use crate::store::text;
 use crate::store::uses::OURS;
 use crate::store::writer::Outcome;
-
-/// How long one call may take: the database is locked meanwhile.
-const LONGEST: Duration = Duration::from_secs(5);
 
 /// What keeps the framework's tables from the functions: these triggers refuse as long as there is a row in this table.
 const APPLYING: &str = "eitherway_applying";
@@ -41,12 +35,34 @@ static GUARD: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// What a function may run; the rest would end its transaction, or change what later ones work on.
-fn forbids(sql: &str) -> Result<(), String> {
-    text::is_of_rows(sql)?;
-    if text::names(sql, APPLYING) {
-        Err(format!("names {APPLYING}, which is the framework's"))
-    } else {
-        Ok(())
+struct RowsOnly;
+
+impl Guard<Sqlite> for RowsOnly {
+    fn allows<'a>(
+        &'a mut self,
+        _: &'a mut SqliteConnection,
+        sql: &'a str,
+        _: &'a SqliteArguments,
+    ) -> BoxFuture<'a, Result<Result<(), String>, sqlx::Error>> {
+        let allowed = text::is_of_rows(sql).and_then(|()| match text::names(sql, APPLYING) {
+            true => Err(format!("names {APPLYING}, which is the framework's")),
+            false => Ok(()),
+        });
+        Box::pin(future::ok(allowed))
+    }
+
+    fn is_of_the_environment(&self, error: &sqlx::Error) -> bool {
+        let of_sqlite =
+            matches!(error, sqlx::Error::Database(_) | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed);
+        of_sqlite && error::is_of_the_environment(error)
+    }
+
+    fn ends_with_an_error(&self) -> bool {
+        false
+    }
+
+    fn changed(&self, done: &SqliteQueryResult) -> u64 {
+        done.rows_affected()
     }
 }
 
@@ -115,71 +131,41 @@ async fn one(
         hop(connection, sqlx::query(KNOWN)).await?;
         return Ok(());
     }
-    let Write { id, occurred_at, trace, deadline, .. } = write;
-    let head = Head { id: id.clone(), occurred_at: *occurred_at, trace: trace.clone(), deadline: *deadline };
-    let mut tx = Tx::new(connection, forbids);
-    let call = AssertUnwindSafe(function(&write.payload, &mut tx, &head)).catch_unwind();
-    let called = time::timeout(LONGEST, call).await;
-    let forbidden = tx.forbidden();
-    let name = spec.name;
-    let without = || {
-        let why = "it has ended the transaction that it is applied in, or released its savepoint; that is the framework's";
-        Failed::Without(place, Cause::new(Code::REFUSED, format!("{name}: {why}")))
-    };
-    let ended = |e| if error::is_of_the_environment(&e) { Failed::Sqlite(e) } else { without() };
-    let failed = |why: String| Outcome::Refused(Cause::new(Code::REFUSED, format!("{name}: {why}")));
-    if let Some(why) = forbidden.filter(|_| matches!(called, Ok(Ok(_)))) {
-        hop(connection, sqlx::query(KNOWN)).await.map_err(ended)?;
-        done.failed += 1;
-        done.plain.push((place, failed(why)));
-        return Ok(());
+    let mut guard = RowsOnly;
+    let mut tx = Tx::of_sqlite(connection, &mut guard);
+    let called = Called::of(function, write, &mut tx, LONGEST).await;
+    let mut seen = tx.seen();
+    if let Some(error) = seen.environment.take() {
+        return Err(error.into());
     }
-    let outcome = match called {
-        Ok(Ok(Ok(answer))) => {
-            let answer = String::from_utf8(answer).unwrap_or_default();
+    let without = || Failed::Without(place, ended(spec));
+    let lost = |e| if error::is_of_the_environment(&e) { Failed::Sqlite(e) } else { without() };
+    let outcome = match called.after(seen) {
+        Called::Answer(answer) => {
             let query = shared.query(&Arc::from(END)).bind(write.id.to_string()).bind(&answer);
-            let (_, changes) = hop(connection, query).await.map_err(ended)?;
+            let (_, changes) = hop(connection, query).await.map_err(lost)?;
             if changes.get(1) != Some(&1) {
                 return Err(without());
             }
             done.new += 1;
             Outcome::Answer(answer)
         }
-        Ok(Ok(Err(ApplyError::Refused(refusal)))) => {
-            let kept = format!("{REFUSED}{}", serde_json::json!(refusal));
-            hop(connection, row(REFUSE).bind(kept)).await.map_err(ended)?;
+        Called::Refused(refusal) => {
+            hop(connection, row(REFUSE).bind(keep(&refusal))).await.map_err(lost)?;
             done.new += 1;
             Outcome::Refused(Cause::Refused(Box::new(refusal)))
         }
-        Ok(Ok(Err(ApplyError::Sqlite(e)))) if is_of_the_environment(&e) => return Err(e.into()),
         undone => {
-            hop(connection, sqlx::query(KNOWN)).await.map_err(ended)?;
+            hop(connection, sqlx::query(KNOWN)).await.map_err(lost)?;
             done.failed += 1;
-            done.spoilt |= !matches!(&undone, Ok(Ok(Err(ApplyError::Sqlite(e)))) if !error::spoils(e));
-            match undone {
-                Ok(Ok(Err(ApplyError::Sqlite(e)))) => failed(e.to_string()),
-                Ok(Err(_)) => failed("it has panicked".to_owned()),
-                _ => failed(format!("it has not ended within {LONGEST:?}, in which the database is locked")),
-            }
+            done.spoilt |= match &undone {
+                Called::Failed(e) => error::spoils(e),
+                Called::Undone(_) => false,
+                _ => true,
+            };
+            undone.failed(spec)
         }
     };
     done.plain.push((place, outcome));
     Ok(())
-}
-
-/// Whether all of the batch fails with this, and not only the call that returns it.
-fn is_of_the_environment(error: &sqlx::Error) -> bool {
-    let of_sqlite =
-        matches!(error, sqlx::Error::Database(_) | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed);
-    of_sqlite && error::is_of_the_environment(error)
-}
-
-/// A refusal as the ledger has kept it.
-pub(super) fn kept(json: &str) -> Cause {
-    match serde_json::from_str::<Refusal>(json) {
-        Ok(refusal) => Cause::Refused(Box::new(refusal)),
-        Err(e) => {
-            Cause::new(Code::REFUSED, format!("the operation has refused it, and why cannot be read: {e}"))
-        }
-    }
 }

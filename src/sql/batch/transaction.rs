@@ -15,9 +15,6 @@ use crate::sqlite::statements::run;
 use crate::store::keeper::Keeper;
 use crate::store::writer::Outcome;
 
-/// What stands before a refusal in the ledger, in the place of an answer. No JSON begins with it.
-pub(super) const REFUSED: char = '!';
-
 /// What became of a transaction.
 #[derive(Debug, Default)]
 pub(in crate::sql) struct Applied {

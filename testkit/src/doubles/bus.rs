@@ -62,7 +62,7 @@ impl Drop for Served {
     fn drop(&mut self) {
         self.health.send_modify(|health| {
             let database = health.database.clone();
-            health.follow(
+            health.update(
                 Health::of_path(LINE, |_| Some("the other end is gone".into())).with_database(database),
             );
         });

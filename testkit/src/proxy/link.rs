@@ -31,7 +31,7 @@ impl Link {
     /// Runs until both directions have ended, one of them has failed, or the connection is cut.
     pub(super) async fn run(mut self, server: SocketAddr) {
         let Ok(upstream) = TcpStream::connect(server).await else {
-            // Nobody there: as a balancer does that finds nobody.
+            // No server: as a balancer does that finds none.
             reset(&self.client);
             return;
         };

@@ -40,7 +40,7 @@ pub enum End {
 /// What becomes of connections that come after a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewOnes {
-    /// Refused, as where nobody listens.
+    /// Refused, as where no server listens.
     Refused,
     /// Taken as usual.
     Taken,

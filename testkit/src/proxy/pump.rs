@@ -35,7 +35,7 @@ impl Pump {
             loop {
                 let mut piece = Vec::with_capacity(PIECE);
                 let read = from.read_buf(&mut piece).await?;
-                // Nobody takes it any more: the direction was ended.
+                // The direction was ended.
                 let lost = pieces.send((Instant::now(), piece)).await.is_err();
                 if read == 0 {
                     return Ok(());

@@ -55,7 +55,7 @@ async fn the_verdict_sees_in_the_file_what_is_lost_twice_and_sent_by_nobody() {
     let mut load = Load::start(&world.client.db, 2, add);
     load.served_by_nats(10).await;
     let sent = load.finish().await;
-    // Somebody else's program, in the place of a fault of the framework.
+    // Another program, in the place of a fault of the framework.
     world.file.execute("INSERT INTO cart SELECT op_id, item FROM cart ORDER BY rowid LIMIT 1").await;
     world.file.execute("DELETE FROM cart WHERE rowid = 2").await;
     world.file.execute("INSERT INTO cart VALUES ('nobody', '')").await;

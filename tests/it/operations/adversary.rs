@@ -7,6 +7,8 @@ use eitherway::{Code, Db, Head, Request};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, SqliteConnection};
 
+use super::stores::Place;
+
 const TABLES: &str = "CREATE TABLE hits (op_id TEXT, n INTEGER NOT NULL)";
 const HIT: &str = "INSERT INTO hits SELECT id, 1 FROM new";
 
@@ -143,14 +145,27 @@ eitherway::operations! {
     pub enum Runs -> RunsAnswer in "site" with HITS { Run(Run) }
 }
 
+async fn assert_refused(place: &Place, reaching: &[(&str, &str)]) {
+    let service = place.open::<Runs>().await.unwrap();
+    let db = Db::new(service.clone());
+    for (sql, why) in reaching {
+        let request = Request::<Runs>::new(Run { sql: vec![(*sql).to_owned()], beside: None });
+        let error = db.send(request).await.map(|reply| format!("{:?}", reply.answer)).expect_err(sql);
+        assert_eq!(error.cause().code(), Code::REFUSED, "{sql}: {error}");
+        let said = error.to_string();
+        assert!(said.starts_with("run: ") && said.contains(why), "{sql}: {said}");
+        assert_eq!(place.number("SELECT count(*) FROM hits").await, 0, "{sql}");
+        assert_eq!(place.number("SELECT count(*) FROM ledger").await, 0, "{sql}");
+    }
+    // It is the same database, and the writer goes on.
+    db.call(Run { sql: Vec::new(), beside: None }).await.unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM hits").await, 1);
+    assert_eq!(place.number("SELECT count(*) FROM ledger").await, 1);
+}
+
 #[tokio::test]
 async fn a_function_that_reaches_for_more_than_rows_is_refused_and_leaves_nothing() {
-    let (_dir, service) = open::<Runs>().await.unwrap();
-    let db = Db::new(service.clone());
-    let number = async |sql: &'static str| -> i64 {
-        sqlx::query_scalar(sql).fetch_one(service.readers()).await.unwrap()
-    };
-    for sql in [
+    let reaching = [
         "COMMIT",
         "SELECT 1; COMMIT; BEGIN; SAVEPOINT operation",
         "SELECT $a('); COMMIT; BEGIN; SELECT $a(')",
@@ -167,16 +182,58 @@ async fn a_function_that_reaches_for_more_than_rows_is_refused_and_leaves_nothin
         "PRAGMA writable_schema = 1",
         "ATTACH 'other.db' AS other",
         "VACUUM",
-    ] {
-        let request = Request::<Runs>::new(Run { sql: vec![sql.to_owned()], beside: None });
-        let error = db.send(request).await.map(|reply| format!("{:?}", reply.answer)).expect_err(sql);
-        assert_eq!(error.cause().code(), Code::REFUSED, "{sql}: {error}");
-        let said = error.to_string();
-        assert!(said.starts_with("run: its statement ") && said.contains(sql), "{sql}: {said}");
-        assert_eq!(number("SELECT count(*) FROM hits").await, 0, "{sql}");
-        assert_eq!(number("SELECT count(*) FROM ledger").await, 0, "{sql}");
-    }
-    assert_eq!(number("SELECT count(*) FROM sqlite_schema WHERE name = 'twice'").await, 0);
+    ];
+    let place = Place::file();
+    assert_refused(&place, &reaching.map(|sql| (sql, "its statement "))).await;
+    assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name = 'twice'").await, 0);
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_function_that_reaches_for_more_than_rows_on_postgresql_is_refused_and_leaves_nothing() {
+    let place = Place::server().await;
+    place.open::<Runs>().await.unwrap().close().await;
+    place
+        .execute(
+            "CREATE VIEW harmless AS SELECT * FROM ledger;
+             CREATE RULE also AS ON UPDATE TO hits DO ALSO DELETE FROM ledger",
+        )
+        .await;
+    let ends = "is not SELECT, INSERT, UPDATE or DELETE";
+    let ours = "changes the table ledger, which is the framework's";
+    let lost = "it has ended the transaction";
+    let reaching = [
+        ("COMMIT", ends),
+        ("SELECT 1; COMMIT", ends),
+        ("SELECT 1; SELECT 2", "cannot insert multiple commands"),
+        // A comment ends at a carriage return there.
+        ("--\rCOMMIT", "syntax error"),
+        ("--\rCREATE TEMP TABLE ledger (id text)", "syntax error"),
+        ("RELEASE operation", ends),
+        ("ROLLBACK TO operation", ends),
+        ("SAVEPOINT operation", ends),
+        ("SET search_path = public", ends),
+        ("SET CONSTRAINTS ALL IMMEDIATE", ends),
+        ("CREATE TEMP TABLE ledger (id text)", ends),
+        ("TRUNCATE ledger", ends),
+        ("DROP TABLE ledger", ends),
+        ("DO $$ BEGIN DELETE FROM ledger; END $$", ends),
+        ("CALL pg_catalog.nothing()", ends),
+        ("LOCK TABLE hits", ends),
+        ("COPY hits FROM '/dev/null'", ends),
+        ("PREPARE a AS DELETE FROM ledger", ends),
+        ("DELETE FROM ledger", ours),
+        ("DELETE FROM harmless", ours),
+        ("UPDATE rosey.\"ledger\" SET hash = 0", ours),
+        ("WITH gone AS (DELETE FROM ledger RETURNING id) SELECT id FROM gone", ours),
+        ("INSERT INTO U&\"l\\0065dger\" SELECT * FROM ledger", ours),
+        ("UPDATE hits SET n = 2", ours),
+        ("DELETE FROM meta", "changes the table meta"),
+        ("SELECT id, operation, hash, occurred_at, applied_at, answer INTO TEMP ledger FROM ledger", lost),
+        ("SELECT set_config('search_path', 'public', true)", lost),
+        ("SELECT set_config('search_path', 'public', false)", lost),
+    ];
+    assert_refused(&place, &reaching).await;
 }
 
 #[tokio::test]
@@ -199,7 +256,7 @@ async fn what_a_function_writes_to_tables_that_are_not_its_own_has_not_happened(
         db.send(request.clone()).await.unwrap();
     }
     let number = async |sql: &'static str| -> i64 {
-        sqlx::query_scalar(sql).fetch_one(service.readers()).await.unwrap()
+        sqlx::query_scalar(sql).fetch_one(service.readers().unwrap()).await.unwrap()
     };
     assert_eq!(number("SELECT count(*) FROM hits").await, 1);
     assert_eq!(number("SELECT count(*) FROM ledger WHERE hash <> 0 AND operation = 'run'").await, 1);
@@ -217,6 +274,6 @@ async fn a_function_that_has_the_transaction_rolled_back_leaves_nothing() {
     let error = db.send(request).await.unwrap_err();
     assert!(error.to_string().contains("it has ended the transaction"), "{error}");
     let hits: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM hits").fetch_one(service.readers()).await.unwrap();
+        sqlx::query_scalar("SELECT count(*) FROM hits").fetch_one(service.readers().unwrap()).await.unwrap();
     assert_eq!(hits, 0);
 }

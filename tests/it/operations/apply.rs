@@ -1,27 +1,35 @@
-use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use eitherway::operation::Refusal;
 use eitherway::{Cause, Code, Request};
 use eitherway_layers::{Class, Classify};
 
-use super::shop::{Buy, CALLED, Count, Fixture, Misbehave, Shop, ShopClient};
+use super::shop::{Buy, Count, Fixture, Misbehave, Shop, ShopClient, Which, called, misbehave};
+use super::stores::on_each_store;
+
+on_each_store! {
+    a_function_is_called_once_a_request_and_its_word_is_given_again,
+    many_at_once_are_applied_one_after_the_other_beside_statements,
+    a_function_can_neither_end_the_transaction_nor_write_to_the_ledger,
+    a_function_that_panics_or_fails_does_so_alone,
+    a_function_that_never_ends_is_given_up_alone,
+    a_function_whose_table_was_changed_by_hand_fails_by_itself_and_is_applied_once_the_table_is_back,
+    a_function_reads_what_it_has_written_and_knows_which_database_it_is,
+}
 
 fn buy(item: &str) -> Request<Shop> {
     Request::new(Buy { item: item.into() })
 }
 
-#[tokio::test]
-async fn a_function_is_called_once_a_request_and_its_word_is_given_again() {
-    let f = Fixture::new().await;
+async fn a_function_is_called_once_a_request_and_its_word_is_given_again(f: Fixture) {
     f.db.stock("tea", 2).await.unwrap();
-    let before = CALLED.load(Ordering::SeqCst);
     let request = buy("tea");
     for _ in 0..3 {
-        assert_eq!(format!("{:?}", f.db.send(request.clone()).await.unwrap().answer), "Buy(1)");
+        assert_eq!(f.said(&request).await.unwrap(), "Buy(1)");
     }
     let again = futures_util::future::join_all((0..20).map(|_| f.db.send(request.clone()))).await;
     assert!(again.into_iter().all(|reply| format!("{:?}", reply.unwrap().answer) == "Buy(1)"));
-    assert_eq!(CALLED.load(Ordering::SeqCst), before + 1);
+    assert_eq!(called(&request), 1);
     assert_eq!(f.db.buy("tea").await.unwrap(), 0);
 
     // a refusal of its own is kept as well, and undoes what was done
@@ -35,12 +43,10 @@ async fn a_function_is_called_once_a_request_and_its_word_is_given_again() {
     }
     assert_eq!(f.number("SELECT count(*) FROM sales").await, 2);
     assert_eq!(f.number("SELECT count FROM shelf").await, 2);
-    assert_eq!(CALLED.load(Ordering::SeqCst), before + 3);
+    assert_eq!(called(&request), 1);
 }
 
-#[tokio::test]
-async fn many_at_once_are_applied_one_after_the_other_beside_statements() {
-    let f = Fixture::new().await;
+async fn many_at_once_are_applied_one_after_the_other_beside_statements(f: Fixture) {
     f.db.stock("milk", 30).await.unwrap();
     let bought = futures_util::future::join_all((0..50).map(|_| f.db.buy("milk")));
     let counted = futures_util::future::join_all((0..50).map(|_| f.db.call(Count { name: "x".into() })));
@@ -52,15 +58,12 @@ async fn many_at_once_are_applied_one_after_the_other_beside_statements() {
     assert_eq!(f.number("SELECT n FROM counters WHERE name = 'ids'").await, 50);
 }
 
-#[tokio::test]
-async fn a_function_can_neither_end_the_transaction_nor_write_to_the_ledger() {
-    let f = Fixture::new().await;
+async fn a_function_can_neither_end_the_transaction_nor_write_to_the_ledger(f: Fixture) {
     let kept = f.db.send(Request::<Shop>::new(Count { name: "x".into() })).await.unwrap();
     assert_eq!(format!("{:?}", kept.answer), "Count(Done)");
     let before = f.counters().await;
     let ends = "is not SELECT, INSERT, UPDATE or DELETE";
-    let ours = "no operation writes to it";
-    for (sql, fails, said) in [
+    let both = [
         (&["COMMIT"][..], false, ends),
         (&["COMMIT"], true, ends),
         (&["END", "UPDATE counters SET n = n + 1000"], false, ends),
@@ -72,7 +75,11 @@ async fn a_function_can_neither_end_the_transaction_nor_write_to_the_ledger() {
         (&["RELEASE operation", "SAVEPOINT operation", "COMMIT"], false, ends),
         (&["ROLLBACK TO operation", "UPDATE counters SET n = n + 1000"], false, ends),
         (&["BEGIN"], true, ends),
-        (&["DELETE FROM ledger"], true, ours),
+        (&["SELEKT"], true, ends),
+    ];
+    let ours = "no operation writes to it";
+    let on_sqlite = [
+        (&["DELETE FROM ledger"][..], true, ours),
         (&["UPDATE \"ledger\" SET hash = 0"], true, ours),
         (&["REPLACE INTO main.ledger SELECT * FROM ledger"], true, ours),
         (
@@ -82,11 +89,27 @@ async fn a_function_can_neither_end_the_transaction_nor_write_to_the_ledger() {
             true,
             ours,
         ),
-        (&["SELEKT"], true, ends),
         (&["SELECT * FROM nowhere"], true, "no such table"),
-    ] {
-        let sql: Vec<_> = sql.iter().map(|sql| (*sql).to_owned()).collect();
-        let request = Request::<Shop>::new(Misbehave { sql: sql.clone(), panics: false, fails });
+    ];
+    let ours = "changes the table ledger, which is the framework's";
+    let on_postgres = [
+        (&["DELETE FROM ledger"][..], true, ours),
+        (&["UPDATE \"ledger\" SET hash = 0"], true, ours),
+        (
+            &["INSERT INTO ledger SELECT 'x', operation, hash, occurred_at, applied_at, NULL FROM ledger"],
+            true,
+            ours,
+        ),
+        // Also what it has ignored.
+        (&["DELETE FROM ledger"], false, ours),
+        (&["INSERT INTO shelf VALUES ('tea', -1)"], false, "shelf_count_check"),
+        (&["INSERT INTO shelf VALUES ('tea', -1)", "SELECT 1"], true, "shelf_count_check"),
+        (&["SELECT * FROM nowhere"], true, "does not exist"),
+        (&["SELECT * FROM nowhere"], false, "does not exist"),
+    ];
+    let own = if f.place.is_file() { &on_sqlite[..] } else { &on_postgres };
+    for (sql, fails, said) in both.iter().chain(own).copied() {
+        let request = Request::<Shop>::new(Misbehave { fails, ..misbehave(sql) });
         let neighbour = || f.db.stock("tea", 1);
         let (one, misbehaved, two) = tokio::join!(neighbour(), f.db.send(request.clone()), neighbour());
         let error = misbehaved.map(|reply| format!("{:?}", reply.answer)).expect_err(&format!("{sql:?}"));
@@ -101,32 +124,30 @@ async fn a_function_can_neither_end_the_transaction_nor_write_to_the_ledger() {
         let rows = f.number("SELECT count(*) FROM ledger WHERE operation = 'misbehave'").await;
         assert_eq!(rows, 0, "{sql:?}: what failed leaves nothing");
     }
-    // what it has ignored has not happened
-    let ignored = Misbehave { sql: vec!["DELETE FROM ledger".into()], panics: false, fails: false };
-    f.db.call(ignored).await.unwrap();
+    if f.place.is_file() {
+        // what it has ignored has not happened
+        f.db.call(misbehave(&["DELETE FROM ledger"])).await.unwrap();
+    }
     assert_eq!(f.number("SELECT count(*) FROM ledger WHERE operation = 'count'").await, 1);
 }
 
-#[tokio::test]
-async fn a_function_that_panics_or_fails_does_so_alone() {
-    let f = Fixture::new().await;
+async fn a_function_that_panics_or_fails_does_so_alone(f: Fixture) {
     let before = f.counters().await;
-    let panics = Misbehave { sql: vec![], panics: true, fails: false };
-    let fails =
-        Misbehave { sql: vec!["INSERT INTO shelf VALUES ('tea', -1)".into()], panics: false, fails: true };
+    let panics = Misbehave { panics: true, ..misbehave(&[]) };
+    let fails = Misbehave { fails: true, ..misbehave(&["INSERT INTO shelf VALUES ('tea', -1)"]) };
     let (panicked, stocked, failed) = tokio::join!(f.db.call(panics), f.db.stock("tea", 1), f.db.call(fails));
     assert_eq!(stocked.unwrap(), 1);
-    for (error, said) in [(panicked.unwrap_err(), "panicked"), (failed.unwrap_err(), "CHECK constraint")] {
+    for (error, said) in [(panicked.unwrap_err(), "panicked"), (failed.unwrap_err(), "check")] {
         assert_eq!(error.cause().code(), Code::REFUSED);
-        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.to_string().to_lowercase().contains(said), "{error}");
     }
     assert_eq!(f.counters().await, before);
     assert_eq!(f.db.stock("tea", 1).await.unwrap(), 2, "the writer goes on");
 }
 
-#[tokio::test]
-async fn a_function_whose_table_was_changed_by_hand_fails_by_itself_and_is_applied_once_the_table_is_back() {
-    let f = Fixture::new().await;
+async fn a_function_whose_table_was_changed_by_hand_fails_by_itself_and_is_applied_once_the_table_is_back(
+    f: Fixture,
+) {
     f.db.stock("tea", 2).await.unwrap();
     assert_eq!(f.db.buy("tea").await.unwrap(), 1);
     f.execute("ALTER TABLE shelf RENAME TO elsewhere").await;
@@ -137,9 +158,37 @@ async fn a_function_whose_table_was_changed_by_hand_fails_by_itself_and_is_appli
             tokio::join!(f.db.send(request.clone()), f.db.call(Count { name: "x".into() }));
         let error = bought.unwrap_err();
         assert_eq!(error.cause().code(), Code::REFUSED, "{error}");
-        assert!(error.to_string().contains("no such table"), "{error}");
+        let said = if f.place.is_file() { "no such table" } else { "does not exist" };
+        assert!(error.to_string().contains(said), "{error}");
         counted.unwrap();
     }
     f.execute("ALTER TABLE elsewhere RENAME TO shelf").await;
-    assert_eq!(format!("{:?}", f.db.send(request).await.unwrap().answer), "Buy(0)");
+    assert_eq!(f.said(&request).await.unwrap(), "Buy(0)");
+}
+
+async fn a_function_that_never_ends_is_given_up_alone(f: Fixture) {
+    let before = f.counters().await;
+    let (since, stuck) = (Instant::now(), Misbehave { waits: 600_000, ..misbehave(&[]) });
+    let (stuck, counted) = tokio::join!(f.db.call(stuck), f.db.stock("tea", 1));
+    let error = stuck.unwrap_err();
+    assert_eq!((error.class(), error.cause().code()), (Class::Rejected, Code::REFUSED), "{error}");
+    assert!(error.to_string().contains("has not ended within 5s"), "{error}");
+    assert!(since.elapsed() < Duration::from_secs(30), "{:?}", since.elapsed());
+    assert_eq!(counted.unwrap(), 1);
+    assert_eq!(f.counters().await, before);
+    if !f.place.is_file() {
+        // Nor one whose statement does not end: the server's answer is waited for, and all is undone.
+        let error = f.db.call(misbehave(&["SELECT pg_sleep(6)"])).await.unwrap_err();
+        assert!(error.to_string().contains("has not ended within 5s"), "{error}");
+        assert_eq!(f.counters().await, before);
+    }
+    assert_eq!(f.db.stock("tea", 1).await.unwrap(), 2, "the writer goes on");
+}
+
+async fn a_function_reads_what_it_has_written_and_knows_which_database_it_is(f: Fixture) {
+    let which = if f.place.is_file() { "SQLite" } else { "PostgreSQL" };
+    let request = Request::<Shop>::new(Which { text: "tea's".into(), number: i64::MAX, half: 0.5 });
+    for _ in 0..2 {
+        assert_eq!(f.said(&request).await.unwrap(), format!("Which({which:?})"));
+    }
 }

@@ -5,15 +5,19 @@ use eitherway_layers::{Class, Classify};
 use serde::{Deserialize, Serialize};
 
 use super::shop::{Count, Fixture, Shop, ShopClient, Stock};
+use super::stores::on_each_store;
+
+on_each_store! {
+    no_statement_gives_a_request_a_second_effect,
+    tables_changed_by_hand_fail_only_the_operations_that_need_them_and_later_they_are_applied,
+}
 
 fn count() -> Request<Shop> {
     Request::new(Count { name: "x".into() })
 }
 
 /// Whatever reads the new rows, or only seems to: no request has an effect twice.
-#[tokio::test]
-async fn no_statement_gives_a_request_a_second_effect() {
-    let f = Fixture::new().await;
+async fn no_statement_gives_a_request_a_second_effect(f: Fixture) {
     let request = count();
     f.db.send(request.clone()).await.unwrap();
     let once = f.counters().await;
@@ -88,9 +92,9 @@ async fn what_fails_because_of_one_request_fails_for_that_one_alone() {
     assert_eq!(f.number("SELECT count(*) FROM ledger").await, 60, "what is refused leaves nothing");
 }
 
-#[tokio::test]
-async fn tables_changed_by_hand_fail_only_the_operations_that_need_them_and_later_they_are_applied() {
-    let f = Fixture::new().await;
+async fn tables_changed_by_hand_fail_only_the_operations_that_need_them_and_later_they_are_applied(
+    f: Fixture,
+) {
     f.execute("ALTER TABLE shelf RENAME TO elsewhere").await;
     let request = Request::<Shop>::new(Stock { item: Some("tea".into()), count: 1.into() });
     let (stocked, counted) = tokio::join!(f.db.send(request.clone()), f.db.send(count()));
@@ -146,7 +150,7 @@ async fn a_faulty_statement_is_named_at_the_opening() {
     assert_eq!(error, "the operation hit: its statement 2 cannot be prepared: no such table: hitz");
     let f = Fixture::new().await;
     f.execute("CREATE TRIGGER twice BEFORE INSERT ON ledger BEGIN UPDATE counters SET n = n + 1; END").await;
-    let options = SqliteOptions::new(f.dir.path().join("shop.db").to_str().unwrap()).unwrap();
+    let options = SqliteOptions::new(&f.place.path().unwrap()).unwrap();
     let error = SqlService::<Shop>::open(&options).await.map(drop).unwrap_err().to_string();
     assert!(error.starts_with("the trigger twice fires on the ledger"), "{error}");
     let error = opening::<no_rows::Site>().await;

@@ -17,6 +17,16 @@ pub(crate) trait Base {
     /// Its canonical content.
     async fn dump(&self) -> Dump;
 
+    /// Has something done beside this.
+    async fn beside<T>(&self, this: impl Future<Output = T>) -> T {
+        this.await
+    }
+
+    /// Folds what waits, if anything does: all stays as it is.
+    async fn fold(&self) -> bool {
+        false
+    }
+
     /// When something was applied last.
     async fn last_applied(&self) -> Result<i64, String>;
 

@@ -43,7 +43,7 @@ const CONTENT: &str = "
     UNION ALL SELECT json_array('dead_letters', id, reason) FROM dead_letters";
 
 pub(crate) async fn of(service: &SqlService<Op>) -> Dump {
-    let rows: Vec<String> = sqlx::query_scalar(CONTENT).fetch_all(service.readers()).await.unwrap();
+    let rows: Vec<String> = sqlx::query_scalar(CONTENT).fetch_all(service.readers().unwrap()).await.unwrap();
     rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
 }
 

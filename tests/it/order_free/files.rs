@@ -75,12 +75,13 @@ impl Base for Files {
     }
 
     async fn last_applied(&self) -> Result<i64, String> {
-        let last = sqlx::query_scalar(LAST_APPLIED).fetch_one(self.writers[0].readers());
+        let last = sqlx::query_scalar(LAST_APPLIED).fetch_one(self.writers[0].readers().unwrap());
         last.await.map_err(|e| e.to_string())
     }
 
     async fn applied_before(&self, until: i64) -> Result<Vec<String>, String> {
-        let ids = sqlx::query_scalar(APPLIED_BEFORE).bind(until).fetch_all(self.writers[0].readers());
+        let ids =
+            sqlx::query_scalar(APPLIED_BEFORE).bind(until).fetch_all(self.writers[0].readers().unwrap());
         ids.await.map_err(|e| e.to_string())
     }
 }

@@ -1,5 +1,6 @@
 //! A database on PostgreSQL with four writers, beside a file as its oracle.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use eitherway::postgres::{self, PostgresOptions};
@@ -23,7 +24,7 @@ const WRITERS: usize = 4;
 const CONTENT: &str = "
     SELECT jsonb_build_array('user_stats', username, first_seen, last_seen, total_chat_lines, total_time_connected,
                              current_session_start, connected_ms, last_line)
-    FROM user_stats
+    FROM user_stats_now
     UNION ALL SELECT jsonb_build_array('user_baseline', username, first_seen, last_line, last_session, chat_lines,
                                        connected_ms, folded_at, folded_id)
     FROM user_baseline
@@ -68,7 +69,8 @@ const CONTENT: &str = "
 /// To the writers it stays the database that they know.
 const CLEAR: &str = "
     BEGIN;
-    DELETE FROM user_stats; DELETE FROM user_baseline; DELETE FROM server_lines; DELETE FROM presence;
+    DELETE FROM user_stats; DELETE FROM user_baseline; DELETE FROM server_lines;
+    DELETE FROM presence_folded; DELETE FROM presence_waiting; DELETE FROM lines_waiting;
     DELETE FROM recent_chat; DELETE FROM user_count_history; DELETE FROM user_actions; DELETE FROM outbound_marks;
     DELETE FROM outbound_messages; DELETE FROM ledger; DELETE FROM dead_letters; DELETE FROM high_water;
     DELETE FROM status_fields; DELETE FROM channel_stats; DELETE FROM current_status;
@@ -79,10 +81,16 @@ const CLEAR: &str = "
     INSERT INTO status_fields (field, at, id, value) SELECT field, 0, '', value FROM status_fields_of_old;
     COMMIT";
 
+/// What waits to be folded.
+const WAITING: &str =
+    "SELECT EXISTS (SELECT 1 FROM presence_waiting) OR EXISTS (SELECT 1 FROM lines_waiting)";
+
 pub(crate) struct Server {
     writers: Vec<SqlService<Op>>,
     raw: Mutex<PgConnection>,
     options: PostgresOptions,
+    /// How many cases there were. Two processes fold beside every other one; in the rest all waits to the end.
+    cases: AtomicUsize,
 }
 
 impl Server {
@@ -92,6 +100,7 @@ impl Server {
             .unwrap()
             .readers(1)
             .retention(None) // removing is part of the cases
+            .folding(None) // so is folding
             .past_tolerance(Duration::MAX) // their clock begins at 1
             // Waiting for the others is no failure here.
             .lock_timeout(Duration::from_secs(30))
@@ -104,7 +113,7 @@ impl Server {
         let copy =
             "SET search_path = rosey; CREATE TABLE status_fields_of_old AS SELECT * FROM status_fields";
         sqlx::raw_sql(copy).execute(&mut raw).await.unwrap();
-        Self { writers, raw: Mutex::new(raw), options }
+        Self { writers, raw: Mutex::new(raw), options, cases: AtomicUsize::new(0) }
     }
 }
 
@@ -126,6 +135,34 @@ impl Base for Server {
         let rows: Vec<String> =
             sqlx::query_scalar(text).fetch_all(&mut *self.raw.lock().await).await.unwrap();
         rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
+    }
+
+    async fn beside<T>(&self, this: impl Future<Output = T>) -> T {
+        if self.cases.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+            return this.await;
+        }
+        let folds = |writer: usize| async move {
+            loop {
+                self.writers[writer].fold().await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            done = this => done,
+            () = folds(1) => unreachable!(),
+            () = folds(2) => unreachable!(),
+        }
+    }
+
+    async fn fold(&self) -> bool {
+        let waits = sqlx::query_scalar(WAITING).fetch_one(&mut *self.raw.lock().await).await.unwrap();
+        if waits {
+            self.writers[3].fold().await.unwrap();
+            let left: bool =
+                sqlx::query_scalar(WAITING).fetch_one(&mut *self.raw.lock().await).await.unwrap();
+            assert!(!left, "something waits behind a fold");
+        }
+        waits
     }
 
     async fn last_applied(&self) -> Result<i64, String> {
@@ -156,6 +193,14 @@ pub(crate) struct Both {
 impl Both {
     pub(crate) async fn new() -> Self {
         Self { file: Files::new().await, server: Server::new().await }
+    }
+
+    /// With the database changed by these statements.
+    pub(crate) async fn changed(statements: &str) -> Self {
+        let both = Self::new().await;
+        let statements = sqlx::raw_sql(AssertSqlSafe(statements));
+        statements.execute(&mut *both.server.raw.lock().await).await.unwrap();
+        both
     }
 
     /// Closes it, and counts the deadlocks that there were.

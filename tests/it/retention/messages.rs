@@ -88,7 +88,7 @@ async fn a_message_number_is_never_given_twice() {
     }
 }
 
-/// Found when it was old; when its turn comes it is not: somebody else has reported on it in between.
+/// Found when it was old; when its turn comes it is not: another client has reported on it in between.
 #[tokio::test]
 async fn a_report_that_comes_between_finding_and_removing_is_not_lost() {
     let w = World::new().await;

@@ -81,7 +81,9 @@ async fn a_large_round_lets_others_write_all_the_time() {
             db.user_count(1, 1).await.unwrap();
             written += 1;
             let left = "SELECT count(*) FROM recent_chat";
-            seen.insert(sqlx::query_scalar::<_, i64>(left).fetch_one(other.readers()).await.unwrap());
+            seen.insert(
+                sqlx::query_scalar::<_, i64>(left).fetch_one(other.readers().unwrap()).await.unwrap(),
+            );
         }
         (written, seen)
     };
@@ -92,7 +94,7 @@ async fn a_large_round_lets_others_write_all_the_time() {
     };
     let ((written, seen), swept) = tokio::join!(writing, sweeping);
     assert_eq!(swept["chat"], LINES.unsigned_abs());
-    // Whoever removes all in one transaction is never seen in between.
+    // A removal of all in one transaction is never seen in between.
     let between = seen.iter().filter(|left| (1..LINES).contains(left)).count();
     assert!(between >= 10, "writes came through at {between} points of the round: {seen:?}");
     assert_eq!(w.file.number("SELECT count(*) FROM user_count_history").await, written);

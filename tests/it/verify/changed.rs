@@ -1,4 +1,4 @@
-//! Every derived column that somebody else's program changes.
+//! Every derived column that another program changes.
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 

@@ -1,4 +1,4 @@
-//! Rows that are gone, and rows that nobody has heard of.
+//! Rows that are gone, and rows that no operation made.
 
 use sqlx::AssertSqlSafe;
 

@@ -11,12 +11,12 @@ async fn steps_of(
     register: impl FnOnce(&mut Dispatcher<MockStack>, Steps),
     event: Body,
 ) -> (Vec<String>, TestBot) {
-    let told = TestBot::new(MockStack::default());
+    let test = TestBot::new(MockStack::default());
     let (mut dispatcher, steps) = (Dispatcher::new(), Steps::default());
     register(&mut dispatcher, Arc::clone(&steps));
-    dispatcher.dispatch(&told.bot, Arc::new(Event::now(event))).await;
+    dispatcher.dispatch(&test.bot, Arc::new(Event::now(event))).await;
     let steps = steps.lock().expect("steps").clone();
-    (steps, told)
+    (steps, test)
 }
 
 fn note(steps: &Steps, step: impl Into<String>) {
@@ -97,7 +97,7 @@ async fn an_error_or_a_panic_is_raised_as_an_event_and_the_rest_still_run() {
                 note(&raised, format!("{during}: {message}"));
             });
     };
-    let (steps, told) = steps_of(register, join("a")).await;
+    let (steps, test) = steps_of(register, join("a")).await;
     assert_eq!(
         steps,
         [
@@ -108,7 +108,7 @@ async fn an_error_or_a_panic_is_raised_as_an_event_and_the_rest_still_run() {
             "the rest"
         ]
     );
-    assert_eq!((told.bot.progress().handler_errors(), told.bot.progress().handler_panics()), (2, 2));
+    assert_eq!((test.bot.progress().handler_errors(), test.bot.progress().handler_panics()), (2, 2));
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn a_failure_while_handling_an_error_raises_nothing_more() {
             })
             .on(Kind::Error, move |_: Bot, _: Arc<Event>| note(&second, "and the next one runs"));
     };
-    let (steps, told) = steps_of(register, line("a", "x")).await;
+    let (steps, test) = steps_of(register, line("a", "x")).await;
     assert_eq!(steps, ["raised", "and the next one runs"]);
-    assert_eq!((told.bot.progress().handler_errors(), told.bot.progress().handler_panics()), (1, 1));
+    assert_eq!((test.bot.progress().handler_errors(), test.bot.progress().handler_panics()), (1, 1));
 }

@@ -10,12 +10,12 @@ use eitherway::client::Stack;
 pub async fn users_counted<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::UserCount { usercount, connected } = event.body else { return };
     let counted = bot.of(&event, "user_count").user_count(usercount, connected.unwrap_or(usercount)).await;
-    bot.settle(counted, format_args!("a count of {usercount} users"));
+    bot.record_result(counted, format_args!("a count of {usercount} users"));
 }
 
 /// #15: records the user count as a possible high-water mark.
 pub async fn high_water<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::UserCount { usercount, connected } = event.body else { return };
     let noted = bot.of(&event, "high_water").high_water(usercount, connected).await;
-    bot.settle(noted, format_args!("a high water of {usercount} users"));
+    bot.record_result(noted, format_args!("a high water of {usercount} users"));
 }

@@ -12,7 +12,7 @@ pub async fn message_said<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
         return;
     }
     let logged = bot.of(&event, "message_log").message_log(user, content).await;
-    bot.settle(logged, format_args!("a line of {}", brief(user)));
+    bot.record_result(logged, format_args!("a line of {}", brief(user)));
 }
 
 /// #17, on join: claims the messages that wait for the user, sends them and marks them. If the claim fails,

@@ -9,12 +9,12 @@ use eitherway::client::Stack;
 pub async fn user_joined<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::UserJoin { user, .. } = &event.body else { return };
     let joined = bot.of(&event, "user_joined").user_joined(user).await;
-    bot.settle(joined, format_args!("the join of {}", brief(user)));
+    bot.record_result(joined, format_args!("the join of {}", brief(user)));
 }
 
 /// #12: records that a user left.
 pub async fn user_left<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::UserLeave { user } = &event.body else { return };
     let left = bot.of(&event, "user_left").user_left(user).await;
-    bot.settle(left, format_args!("the leave of {}", brief(user)));
+    bot.record_result(left, format_args!("the leave of {}", brief(user)));
 }

@@ -25,7 +25,7 @@ pub async fn users_listed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let watched_here = bot.room().watched_before_list();
     let present: BTreeSet<&str> = users.iter().map(|user| user.username.as_str()).collect();
     let watched_before = bot.last_heartbeat().await.map(|seconds| seconds.saturating_mul(1000));
-    let sessions = bot.counted(bot.db().open_sessions().await).inspect_err(|error| {
+    let sessions = bot.count_result(bot.db().open_sessions().await).inspect_err(|error| {
         warn!("cannot read the open sessions; all listed users join, and no user leaves: {error}");
     });
     let sessions = sessions.unwrap_or_default();
@@ -60,11 +60,11 @@ impl Move<'_> {
         match self.left_at {
             Some(at) => {
                 let db = bot.db().with(event.head_at(&format!("user_left/{user}"), at));
-                bot.settle(db.user_left(user).await, format_args!("the leave of {}", brief(user)));
+                bot.record_result(db.user_left(user).await, format_args!("the leave of {}", brief(user)));
             }
             None => {
                 let db = bot.of(event, &format!("user_joined/{user}"));
-                bot.settle(db.user_joined(user).await, format_args!("the join of {}", brief(user)));
+                bot.record_result(db.user_joined(user).await, format_args!("the join of {}", brief(user)));
                 bot.deliver(Some(user)).await;
             }
         }

@@ -26,7 +26,7 @@ pub async fn status_changed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
         // this process is left out; the heartbeat contains it.
         update.status_data = update.status_data.map(|data| StatusData { bot_start_time: None, ..data });
     }
-    bot.settle(db.status_update(update).await, format_args!("the status {status}"));
+    bot.record_result(db.status_update(update).await, format_args!("the status {status}"));
 }
 
 /// Every 10 s: records what the bot knows about itself and the channel. Serves as a heartbeat.
@@ -39,13 +39,13 @@ pub(in crate::bot) async fn heartbeat<S: Stack<Op>>(bot: Context<S>) {
         ..itself(&bot, bot.room().online() == Some(true))
     };
     let update = StatusUpdate { status_data: Some(status_data), ..StatusUpdate::default() };
-    bot.settle(bot.db().status_update(update).await, format_args!("a heartbeat"));
+    bot.record_result(bot.db().status_update(update).await, format_args!("a heartbeat"));
 }
 
 /// Records that the bot is offline. The last operation of a bot.
 pub(in crate::bot) async fn say_offline<S: Stack<Op>>(bot: &Context<S>, why: &str) {
     let update = changed(bot, "offline", Some(why), false);
-    bot.settle(bot.db().status_update(update).await, format_args!("the last status"));
+    bot.record_result(bot.db().status_update(update).await, format_args!("the last status"));
 }
 
 fn changed<S>(bot: &Context<S>, status: &str, reason: Option<&str>, connected: bool) -> StatusUpdate {

@@ -19,37 +19,37 @@ fn counted() -> Body {
 /// otherwise unaffected.
 async fn carries_on(event: Body, tried: &[&str]) {
     for code in [Code::UNAVAILABLE, Code::UNANSWERED, Code::DATABASE, Code::INVALID] {
-        let told = TestBot::new(MockStack::failing(code));
-        told.tell(5_000, event.clone()).await;
-        assert_eq!(told.fake.names(), tried, "{}", code.name);
-        let progress = told.bot.progress();
+        let test = TestBot::new(MockStack::failing(code));
+        test.handle(5_000, event.clone()).await;
+        assert_eq!(test.stack.names(), tried, "{}", code.name);
+        let progress = test.bot.progress();
         assert_eq!(progress.failed(), tried.len() as u64);
         assert_eq!((progress.handler_errors(), progress.handler_panics()), (0, 0));
-        assert!(told.ears.said().is_empty());
-        told.fake.recover();
-        told.tell(6_000, line("bob", "still here")).await;
-        assert_eq!(told.fake.of("message_log").len(), 1 + usize::from(tried.contains(&"message_log")));
+        assert!(test.voice.said().is_empty());
+        test.stack.recover();
+        test.handle(6_000, line("bob", "still here")).await;
+        assert_eq!(test.stack.of("message_log").len(), 1 + usize::from(tried.contains(&"message_log")));
         assert_eq!(progress.failed(), tried.len() as u64, "and the next event is served");
     }
 }
 
 #[tokio::test]
 async fn a_join_is_recorded_at_its_time_and_then_what_waits_is_delivered() {
-    let told = answering();
-    told.fake
+    let test = answering();
+    test.stack
         .answer("outbound_get", json!([waiting(1, Some("alice"), "hi"), waiting(2, Some("alice"), "again")]));
-    told.tell(5_000, join("alice")).await;
+    test.handle(5_000, join("alice")).await;
     assert_eq!(
-        told.fake.names(),
+        test.stack.names(),
         ["user_joined", "outbound_get", "outbound_mark_sent", "outbound_mark_sent"]
     );
-    let seen = told.fake.seen();
+    let seen = test.stack.seen();
     assert_eq!((&seen[0].payload, seen[0].at), (&json!({"username": "alice"}), 5_000));
     assert_eq!(seen[1].payload["username"], "alice");
     assert_eq!(seen[2].payload, json!({"message_id": 1}));
     assert!(seen[2].at > 1_000_000_000_000, "a mark is made now, whenever the event was");
-    assert_eq!(told.ears.said(), ["pm alice hi", "pm alice again"]);
-    assert_eq!(told.bot.progress().delivered(), 2);
+    assert_eq!(test.voice.said(), ["pm alice hi", "pm alice again"]);
+    assert_eq!(test.bot.progress().delivered(), 2);
 }
 
 #[tokio::test]
@@ -59,9 +59,9 @@ async fn a_join_that_cannot_be_recorded_and_messages_that_cannot_be_asked_for_do
 
 #[tokio::test]
 async fn a_leave_is_recorded_at_its_time() {
-    let told = answering();
-    told.tell(5_000, leave("alice")).await;
-    let seen = told.fake.seen();
+    let test = answering();
+    test.handle(5_000, leave("alice")).await;
+    let seen = test.stack.seen();
     assert_eq!(seen.len(), 1);
     assert_eq!(
         (seen[0].name, &seen[0].payload, seen[0].at),
@@ -76,10 +76,10 @@ async fn a_leave_that_cannot_be_recorded_does_not_stop_the_bot() {
 
 #[tokio::test]
 async fn a_line_is_recorded_at_its_own_time_and_an_empty_one_is_skipped() {
-    let told = answering();
-    told.tell(5_001, line("alice", "")).await;
-    told.tell(5_002, line("alice", "hé")).await;
-    let seen = told.fake.seen();
+    let test = answering();
+    test.handle(5_001, line("alice", "")).await;
+    test.handle(5_002, line("alice", "hé")).await;
+    let seen = test.stack.seen();
     assert_eq!(seen.len(), 1);
     assert_eq!((seen[0].name, seen[0].at), ("message_log", 5_002));
     assert_eq!(seen[0].payload, json!({"username": "alice", "message": "hé"}));
@@ -92,12 +92,12 @@ async fn a_line_that_cannot_be_recorded_does_not_stop_the_bot() {
 
 #[tokio::test]
 async fn a_count_goes_into_the_history_and_the_record() {
-    let told = answering();
-    told.tell(5_000, counted()).await;
-    told.tell(6_000, Body::UserCount { usercount: 3, connected: None }).await;
+    let test = answering();
+    test.handle(5_000, counted()).await;
+    test.handle(6_000, Body::UserCount { usercount: 3, connected: None }).await;
     let both = json!({"chat_count": 7, "connected_count": 12});
-    let seen = told.fake.seen();
-    assert_eq!(told.fake.names(), ["user_count", "high_water", "user_count", "high_water"]);
+    let seen = test.stack.seen();
+    assert_eq!(test.stack.names(), ["user_count", "high_water", "user_count", "high_water"]);
     assert_eq!((&seen[0].payload, &seen[1].payload), (&both, &both));
     assert_eq!(seen[2].payload, json!({"chat_count": 3, "connected_count": 3}));
     assert_eq!(seen[3].payload, json!({"chat_count": 3}), "connections that were not counted set no record");
@@ -111,11 +111,11 @@ async fn a_count_that_cannot_be_recorded_does_not_stop_the_bot() {
 
 #[tokio::test]
 async fn coming_going_and_being_thrown_out_are_the_status() {
-    let told = answering();
-    told.tell(5_000, Body::Connect).await;
-    told.tell(6_000, Body::Disconnect { reason: Some("ping".into()) }).await;
-    told.tell(7_000, Body::Kicked { reason: None }).await;
-    let seen = told.fake.of("status_update");
+    let test = answering();
+    test.handle(5_000, Body::Connect).await;
+    test.handle(6_000, Body::Disconnect { reason: Some("ping".into()) }).await;
+    test.handle(7_000, Body::Kicked { reason: None }).await;
+    let seen = test.stack.of("status_update");
     let told_of = |place: usize| {
         let payload = &seen[place].payload;
         (
@@ -142,162 +142,162 @@ async fn a_status_that_cannot_be_recorded_does_not_stop_the_bot() {
 
 #[tokio::test]
 async fn the_sign_of_life_of_the_last_bot_is_read_before_a_status_overwrites_it() {
-    let told = answering();
-    told.tell(5_000, Body::Connect).await;
-    super::heartbeat(told.bot.clone()).await;
-    assert_eq!(told.fake.names(), ["open_sessions", "status_update", "status_update"], "first, and once");
+    let test = answering();
+    test.handle(5_000, Body::Connect).await;
+    super::heartbeat(test.bot.clone()).await;
+    assert_eq!(test.stack.names(), ["open_sessions", "status_update", "status_update"], "first, and once");
 }
 
 #[tokio::test]
 async fn what_waits_for_the_channel_is_said_and_marked() {
-    let told = answering();
-    told.fake.answer("outbound_get", json!([waiting(8, None, "all hear this")]));
-    super::channel_messages(told.bot.clone()).await;
-    assert_eq!(told.ears.said(), ["say all hear this"]);
-    assert_eq!(told.fake.names(), ["outbound_get", "outbound_mark_sent"]);
-    assert_eq!(told.fake.seen()[0].payload.get("username"), None);
+    let test = answering();
+    test.stack.answer("outbound_get", json!([waiting(8, None, "all hear this")]));
+    super::channel_messages(test.bot.clone()).await;
+    assert_eq!(test.voice.said(), ["say all hear this"]);
+    assert_eq!(test.stack.names(), ["outbound_get", "outbound_mark_sent"]);
+    assert_eq!(test.stack.seen()[0].payload.get("username"), None);
 }
 
 #[tokio::test]
 async fn messages_that_cannot_be_asked_for_are_none_and_come_later() {
-    let told = TestBot::new(MockStack::failing(Code::UNAVAILABLE));
-    super::channel_messages(told.bot.clone()).await;
-    assert!(told.ears.said().is_empty());
-    told.fake.recover();
-    told.fake.answer("outbound_get", json!([waiting(8, None, "late")]));
-    super::channel_messages(told.bot.clone()).await;
-    assert_eq!(told.ears.said(), ["say late"]);
+    let test = TestBot::new(MockStack::failing(Code::UNAVAILABLE));
+    super::channel_messages(test.bot.clone()).await;
+    assert!(test.voice.said().is_empty());
+    test.stack.recover();
+    test.stack.answer("outbound_get", json!([waiting(8, None, "late")]));
+    super::channel_messages(test.bot.clone()).await;
+    assert_eq!(test.voice.said(), ["say late"]);
 }
 
 #[tokio::test]
 async fn a_lost_channel_claims_nothing() {
-    let told = answering();
-    told.tell(5_000, Body::Disconnect { reason: None }).await;
-    super::channel_messages(told.bot.clone()).await;
-    assert!(told.fake.of("outbound_get").is_empty());
-    told.tell(6_000, Body::Connect).await;
-    super::channel_messages(told.bot.clone()).await;
-    assert_eq!(told.fake.of("outbound_get").len(), 1);
+    let test = answering();
+    test.handle(5_000, Body::Disconnect { reason: None }).await;
+    super::channel_messages(test.bot.clone()).await;
+    assert!(test.stack.of("outbound_get").is_empty());
+    test.handle(6_000, Body::Connect).await;
+    super::channel_messages(test.bot.clone()).await;
+    assert_eq!(test.stack.of("outbound_get").len(), 1);
 }
 
 #[tokio::test]
 async fn a_message_that_is_handed_out_again_is_not_sent_again_but_marked_again() {
-    let told = answering();
+    let test = answering();
     for _ in 0..2 {
-        told.fake.answer("outbound_get", json!([waiting(1, Some("alice"), "hi")]));
+        test.stack.answer("outbound_get", json!([waiting(1, Some("alice"), "hi")]));
     }
-    told.fake.fail("outbound_mark_sent", Code::UNANSWERED);
-    told.tell(5_000, join("alice")).await;
-    told.fake.recover();
-    told.tell(6_000, join("alice")).await;
-    assert_eq!(told.ears.said(), ["pm alice hi"]);
-    assert_eq!(told.fake.of("outbound_mark_sent").len(), 2);
-    assert_eq!(told.bot.progress().delivered(), 1);
+    test.stack.fail("outbound_mark_sent", Code::UNANSWERED);
+    test.handle(5_000, join("alice")).await;
+    test.stack.recover();
+    test.handle(6_000, join("alice")).await;
+    assert_eq!(test.voice.said(), ["pm alice hi"]);
+    assert_eq!(test.stack.of("outbound_mark_sent").len(), 2);
+    assert_eq!(test.bot.progress().delivered(), 1);
 }
 
 #[tokio::test]
 async fn a_mark_that_failed_is_repeated_under_its_id_before_the_next_poll() {
-    let told = answering();
-    told.fake.answer("outbound_get", json!([waiting(1, None, "hi")]));
-    told.fake.fail("outbound_mark_sent", Code::UNANSWERED);
-    super::channel_messages(told.bot.clone()).await;
-    super::channel_messages(told.bot.clone()).await;
-    told.fake.recover();
-    super::channel_messages(told.bot.clone()).await;
-    super::channel_messages(told.bot.clone()).await;
-    let marks = told.fake.of("outbound_mark_sent");
+    let test = answering();
+    test.stack.answer("outbound_get", json!([waiting(1, None, "hi")]));
+    test.stack.fail("outbound_mark_sent", Code::UNANSWERED);
+    super::channel_messages(test.bot.clone()).await;
+    super::channel_messages(test.bot.clone()).await;
+    test.stack.recover();
+    super::channel_messages(test.bot.clone()).await;
+    super::channel_messages(test.bot.clone()).await;
+    let marks = test.stack.of("outbound_mark_sent");
     assert_eq!(marks.len(), 3, "twice in vain, once with effect, and then no more");
     assert!(marks.iter().all(|mark| mark.id == marks[0].id && mark.at == marks[0].at));
-    assert_eq!(told.fake.names().iter().rposition(|name| *name == "outbound_mark_sent"), Some(4));
-    assert_eq!(told.bot.deliveries().owed(), 0);
+    assert_eq!(test.stack.names().iter().rposition(|name| *name == "outbound_mark_sent"), Some(4));
+    assert_eq!(test.bot.deliveries().pending_marks(), 0);
 }
 
 #[tokio::test]
 async fn a_mark_that_was_refused_is_not_repeated() {
-    let told = answering();
-    told.fake.answer("outbound_get", json!([waiting(1, None, "hi")]));
-    told.fake.fail("outbound_mark_sent", Code::INVALID);
-    super::channel_messages(told.bot.clone()).await;
-    assert_eq!(told.bot.deliveries().owed(), 0);
+    let test = answering();
+    test.stack.answer("outbound_get", json!([waiting(1, None, "hi")]));
+    test.stack.fail("outbound_mark_sent", Code::INVALID);
+    super::channel_messages(test.bot.clone()).await;
+    assert_eq!(test.bot.deliveries().pending_marks(), 0);
 }
 
 #[tokio::test]
 async fn what_the_chat_does_not_take_is_marked_failed_and_what_it_never_will_is_given_up() {
-    let told = answering();
+    let test = answering();
     let claim = || json!([waiting(1, Some("alice"), "hi")]);
     for (unsent, permanent) in [(Unsent::transient("busy"), false), (Unsent::permanent("nobody"), true)] {
-        told.ears.fault(Some(Fault::Refuse(unsent)));
-        told.fake.answer("outbound_get", claim());
-        told.tell(5_000, join("alice")).await;
-        let failed = told.fake.of("outbound_mark_failed");
+        test.voice.fault(Some(Fault::Refuse(unsent)));
+        test.stack.answer("outbound_get", claim());
+        test.handle(5_000, join("alice")).await;
+        let failed = test.stack.of("outbound_mark_failed");
         assert_eq!(failed.last().expect("mark").payload["permanent"], json!(permanent));
     }
-    assert_eq!(told.fake.of("outbound_mark_failed")[0].payload["error"], "busy");
-    told.ears.fault(None);
-    told.fake.answer("outbound_get", claim());
-    told.tell(6_000, join("alice")).await;
-    assert_eq!(told.ears.said(), ["pm alice hi"], "what was not sent may be sent later");
+    assert_eq!(test.stack.of("outbound_mark_failed")[0].payload["error"], "busy");
+    test.voice.fault(None);
+    test.stack.answer("outbound_get", claim());
+    test.handle(6_000, join("alice")).await;
+    assert_eq!(test.voice.said(), ["pm alice hi"], "what was not sent may be sent later");
 }
 
 #[tokio::test]
 async fn more_messages_than_one_claim_takes_are_claimed_on() {
-    let told = answering();
+    let test = answering();
     let full: Vec<_> = (0..10).map(|id| waiting(id, Some("alice"), "hi")).collect();
-    told.fake.answer("outbound_get", json!(full));
-    told.fake.answer("outbound_get", json!([waiting(10, Some("alice"), "last")]));
-    told.tell(5_000, join("alice")).await;
-    assert_eq!(told.ears.said().len(), 11);
-    assert_eq!(told.fake.of("outbound_get").len(), 2);
+    test.stack.answer("outbound_get", json!(full));
+    test.stack.answer("outbound_get", json!([waiting(10, Some("alice"), "last")]));
+    test.handle(5_000, join("alice")).await;
+    assert_eq!(test.voice.said().len(), 11);
+    assert_eq!(test.stack.of("outbound_get").len(), 2);
 }
 
 #[tokio::test]
 async fn a_list_makes_the_present_join_and_those_gone_leave_when_the_last_bot_stopped_watching() {
-    let told = answering();
+    let test = answering();
     let sessions = json!([
         {"username": "gone", "since": 10, "watched_until": 20},
         {"username": "here", "since": 15, "watched_until": 20},
     ]);
-    told.fake.answer("open_sessions", sessions);
-    told.tell(90_000, Body::Connect).await;
+    test.stack.answer("open_sessions", sessions);
+    test.handle(90_000, Body::Connect).await;
     // By now the new bot's own status has overwritten that of the previous one.
     let sessions = json!([
         {"username": "gone", "since": 10, "watched_until": 90},
         {"username": "here", "since": 15, "watched_until": 90},
         {"username": "later", "since": 99, "watched_until": 99},
     ]);
-    told.fake.answer("open_sessions", sessions);
-    told.fake.answer("outbound_get", json!([waiting(1, Some("new"), "welcome")]));
-    told.tell(95_000, list(&["here", "new", "new"])).await;
-    let left = told.fake.of("user_left");
+    test.stack.answer("open_sessions", sessions);
+    test.stack.answer("outbound_get", json!([waiting(1, Some("new"), "welcome")]));
+    test.handle(95_000, list(&["here", "new", "new"])).await;
+    let left = test.stack.of("user_left");
     assert_eq!(left.len(), 1, "who came after the list does not leave");
     assert_eq!((&left[0].payload["username"], left[0].at), (&json!("gone"), 20_000));
-    let joined = told.fake.of("user_joined");
+    let joined = test.stack.of("user_joined");
     assert_eq!(joined.len(), 1, "who has a session keeps it");
     assert_eq!((&joined[0].payload["username"], joined[0].at), (&json!("new"), 95_000));
-    assert_eq!(told.ears.said(), ["pm new welcome"]);
+    assert_eq!(test.voice.said(), ["pm new welcome"]);
 }
 
 #[tokio::test]
 async fn after_a_reconnect_those_gone_left_when_the_connection_was_lost() {
-    let told = answering();
-    told.tell(10_000, list(&[])).await;
-    told.tell(20_000, join("alice")).await;
-    told.tell(30_500, Body::Disconnect { reason: None }).await;
-    told.tell(80_000, Body::Connect).await;
-    told.fake.answer("open_sessions", json!([{"username": "alice", "since": 20, "watched_until": 80}]));
-    told.tell(81_000, list(&["bob"])).await;
-    let left = told.fake.of("user_left");
+    let test = answering();
+    test.handle(10_000, list(&[])).await;
+    test.handle(20_000, join("alice")).await;
+    test.handle(30_500, Body::Disconnect { reason: None }).await;
+    test.handle(80_000, Body::Connect).await;
+    test.stack.answer("open_sessions", json!([{"username": "alice", "since": 20, "watched_until": 80}]));
+    test.handle(81_000, list(&["bob"])).await;
+    let left = test.stack.of("user_left");
     assert_eq!(left.iter().map(|left| left.at).collect::<Vec<_>>(), [30_500]);
 }
 
 #[tokio::test]
 async fn a_list_without_knowing_the_sessions_makes_everybody_join_and_nobody_leave() {
-    let told = answering();
-    told.fake.fail("open_sessions", Code::UNAVAILABLE);
-    told.tell(5_000, list(&["ann", "bob"])).await;
-    let joined = told.fake.of("user_joined");
+    let test = answering();
+    test.stack.fail("open_sessions", Code::UNAVAILABLE);
+    test.handle(5_000, list(&["ann", "bob"])).await;
+    let joined = test.stack.of("user_joined");
     assert_eq!(joined.iter().map(|joined| &joined.payload["username"]).collect::<Vec<_>>(), ["ann", "bob"]);
-    assert!(told.fake.of("user_left").is_empty());
+    assert!(test.stack.of("user_left").is_empty());
 }
 
 #[tokio::test]

@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::builder::TypedValueParser;
+use clap::{ArgAction, Args};
 
 use super::super::addresses::{namespaces, reply_prefixes};
 use super::super::keep::KeepArgs;
 use super::super::namespaces::NamespacesArgs;
 use super::super::outbox::OutboxArgs;
 use super::paths::{DatabaseArgs, NatsArgs, PathArgs};
-use super::values::{count, millis, yes_or_no};
+use super::values::{count, millis, one_of, replicas, yes_or_no};
 use crate::bot::chat::Source;
+use eitherway::service::JetStream;
 use eitherway::stack::Queries;
 
 #[derive(Debug, Args)]
@@ -46,12 +48,16 @@ pub(in crate::cli) struct ServeArgs {
 pub(in crate::cli) struct ServiceArgs {
     /// Take events from a JetStream stream: they are kept there while no service runs, and acknowledged when they are
     /// stored. `auto` does if the server has JetStream; `off` empties and deletes a stream of ours first
-    #[arg(long, env = "ROSEY_JETSTREAM", default_value = "auto", value_name = "WHEN")]
-    pub(in crate::cli) jetstream: JetStreamArg,
+    #[arg(long, env = "ROSEY_JETSTREAM", default_value = "auto", value_name = "WHEN", value_parser = jetstream())]
+    pub(in crate::cli) jetstream: JetStream,
     /// How large the stream may grow, in bytes; events that do not fit go to the database directly [default: no limit of
     /// our own]
     #[arg(long, env = "ROSEY_STREAM_MAX_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(i64).range(1..))]
     pub(in crate::cli) stream_max_bytes: Option<i64>,
+    /// On how many servers of a NATS cluster the stream is kept: with 3 it survives the loss of one, with 5 that of two. A
+    /// stream that is there is changed to it [default: 1 for a new stream; one that is there stays as it is]
+    #[arg(long, env = "ROSEY_STREAM_REPLICAS", value_name = "N", value_parser = replicas)]
+    pub(in crate::cli) stream_replicas: Option<u8>,
     /// How long events wait that an instance took from the stream before it was killed, in milliseconds: then another
     /// instance gets them
     #[arg(long, env = "ROSEY_STREAM_ACK_WAIT_MS", default_value = "30000", value_name = "MS", value_parser = millis)]
@@ -73,26 +79,12 @@ pub(in crate::cli) struct ServiceArgs {
     pub(in crate::cli) takeover: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(in crate::cli) enum JetStreamArg {
-    Auto,
-    On,
-    Off,
+fn jetstream() -> impl TypedValueParser<Value = JetStream> {
+    one_of([("auto", JetStream::Auto), ("on", JetStream::On), ("off", JetStream::Off)])
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(in crate::cli) enum QueriesArg {
-    Nats,
-    Db,
-}
-
-impl From<QueriesArg> for Queries {
-    fn from(queries: QueriesArg) -> Self {
-        match queries {
-            QueriesArg::Nats => Self::Nats,
-            QueriesArg::Db => Self::Db,
-        }
-    }
+fn queries() -> impl TypedValueParser<Value = Queries> {
+    one_of([("nats", Queries::Nats), ("db", Queries::Db)])
 }
 
 /// The bot's own.
@@ -110,8 +102,8 @@ pub(in crate::cli) struct ChatArgs {
     pub(in crate::cli) channel: Option<String>,
     /// The path that queries take first: NATS, or the database itself if it is on this machine. The other one serves when
     /// the first fails. Everything else goes over NATS first
-    #[arg(long, env = "ROSEY_QUERIES", default_value = "nats", value_name = "PATH")]
-    pub(in crate::cli) queries: QueriesArg,
+    #[arg(long, env = "ROSEY_QUERIES", default_value = "nats", value_name = "PATH", value_parser = queries())]
+    pub(in crate::cli) queries: Queries,
     /// How many events may be handled at once
     #[arg(long, env = "ROSEY_CONCURRENCY", default_value = "256", value_name = "N")]
     pub(in crate::cli) concurrency: usize,

@@ -3,19 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args};
 
 use super::super::addresses::{database_url, inbox_prefix, nats_url};
-use super::values::{days, file_mode, millis, yes_or_no};
+use super::values::{days, file_mode, millis, synchronous, yes_or_no};
 use eitherway::Namespace;
-use eitherway::sql::Retention;
+use eitherway::sql::{Retention, Synchronous};
 use eitherway::stack::Queries;
 
 /// Where NATS is.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Paths")]
 pub(in crate::cli) struct NatsArgs {
-    /// The NATS server, or several separated by commas: nats://HOST:PORT or tls://USER:PASSWORD@HOST:PORT
+    /// The NATS server, or the servers of a cluster, separated by commas: nats://HOST:PORT or tls://USER:PASSWORD@HOST:PORT. One that
+    /// answers is enough; when it is lost, the next one is used
     #[arg(
         long,
         env = "ROSEY_NATS_URL",
@@ -25,6 +26,10 @@ pub(in crate::cli) struct NatsArgs {
         value_parser = nats_url
     )]
     pub(in crate::cli) nats_url: String,
+    /// Use only the servers that --nats-url names, and not those that a cluster tells of as well: where their own addresses
+    /// cannot be reached, as behind a proxy
+    #[arg(long, env = "ROSEY_NATS_LISTED_ONLY", value_parser = yes_or_no, action = ArgAction::SetTrue)]
+    pub(in crate::cli) nats_listed_only: bool,
     /// A NATS credentials file
     #[arg(long, env = "ROSEY_NATS_CREDENTIALS", value_name = "FILE")]
     pub(in crate::cli) nats_credentials: Option<PathBuf>,
@@ -41,16 +46,16 @@ pub(in crate::cli) struct NatsArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Paths")]
 pub(in crate::cli) struct DatabaseArgs {
-    /// The database: sqlite://FILE, the path of a file, or postgres://HOST/DATABASE. Defaults to sqlite://rosey.db for serve, up, dead and verify; other commands discover
-    /// the database from the service
+    /// The database: sqlite://FILE, the path of a file, or postgres://HOST/DATABASE. Defaults to sqlite://rosey.db for serve,
+    /// up, dead and verify; other commands discover the database from the service
     #[arg(long, env = "ROSEY_DATABASE_URL", value_name = "URL", value_parser = database_url)]
     pub(in crate::cli) database_url: Option<String>,
     /// A file that holds the password for a database on PostgreSQL [default: what PGPASSFILE or ~/.pgpass has]
     #[arg(long, env = "ROSEY_DATABASE_PASSWORD_FILE", value_name = "FILE")]
     pub(in crate::cli) database_password_file: Option<PathBuf>,
     /// How durable a commit is: `normal` survives the end of the process, `full` a power cut
-    #[arg(long, env = "ROSEY_SYNCHRONOUS", default_value = "normal", value_name = "LEVEL")]
-    pub(in crate::cli) synchronous: SynchronousArg,
+    #[arg(long, env = "ROSEY_SYNCHRONOUS", default_value = "normal", value_name = "LEVEL", value_parser = synchronous())]
+    pub(in crate::cli) synchronous: Synchronous,
     /// How far in the future an event's time may be, in milliseconds; later ones are refused, on every path. Use one value
     /// for bot and service
     #[arg(long, env = "ROSEY_FUTURE_TOLERANCE_MS", default_value = "300000", value_name = "MS", value_parser = millis)]
@@ -66,6 +71,9 @@ pub(in crate::cli) struct DatabaseArgs {
     /// Whether a missing database is an error.
     #[arg(skip)]
     pub(in crate::cli) existing: bool,
+    /// The namespace, whose schema it is on PostgreSQL. A file is named for it.
+    #[arg(skip)]
+    pub(in crate::cli) namespace: Namespace,
     /// Retention periods, for a command that runs for long.
     #[arg(skip)]
     pub(in crate::cli) retention: Option<Retention>,
@@ -74,18 +82,22 @@ pub(in crate::cli) struct DatabaseArgs {
     pub(in crate::cli) trust_clock: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(in crate::cli) enum SynchronousArg {
-    Normal,
-    Full,
-}
-
 impl DatabaseArgs {
     /// The same for a question: it creates no database.
     pub(in crate::cli) fn asking(mut self) -> Self {
         self.existing = true;
         self
     }
+}
+
+/// A database, for the commands that work on nothing else.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct StoreArgs {
+    #[command(flatten)]
+    pub(in crate::cli) database: DatabaseArgs,
+    /// The namespace whose database it is: on PostgreSQL each has a schema of its own [default: none]
+    #[arg(long, env = "ROSEY_NAMESPACE", value_name = "NAME", help_heading = "Paths")]
+    pub(in crate::cli) namespace: Option<Namespace>,
 }
 
 impl PathArgs {
@@ -104,7 +116,8 @@ pub(in crate::cli) struct PathArgs {
     #[command(flatten)]
     pub(in crate::cli) database: DatabaseArgs,
     /// The namespace on NATS: what stands in front of service, subjects and stream, so that one account holds several.
-    /// Client and service name the same one, and each has a database of its own [default: none]
+    /// Client and service name the same one, and each has a database of its own: on PostgreSQL by itself, as a schema;
+    /// a file is named for each [default: none]
     #[arg(long, env = "ROSEY_NAMESPACE", value_name = "NAME")]
     pub(in crate::cli) namespace: Option<Namespace>,
     /// Do not use NATS: every operation goes to the database itself

@@ -2,7 +2,23 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tracing_subscriber::EnvFilter;
+
+use eitherway::sql::Synchronous;
+
+/// Reads one of these names as what it stands for.
+pub(in crate::cli) fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+    values: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    let known = move |name: String| values.into_iter().find(|(known, _)| *known == name);
+    PossibleValuesParser::new(values.map(|(name, _)| name))
+        .try_map(move |name| known(name).map(|(_, value)| value).ok_or("an unknown name"))
+}
+
+pub(in crate::cli) fn synchronous() -> impl TypedValueParser<Value = Synchronous> {
+    one_of([("normal", Synchronous::Normal), ("full", Synchronous::Full)])
+}
 
 /// A mode as chmod takes it. The owner must be able to read and write.
 pub(in crate::cli) fn file_mode(text: &str) -> Result<u32, String> {
@@ -24,6 +40,11 @@ pub(in crate::cli) fn millis(text: &str) -> Result<Duration, String> {
 /// Reads a number of things of which there is at least one.
 pub(in crate::cli) fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a whole number, at least 1".to_owned())
+}
+
+/// Reads the number of copies of a stream: with an even one a cluster loses no more servers than with one less.
+pub(in crate::cli) fn replicas(text: &str) -> Result<u8, String> {
+    text.parse().ok().filter(|count| matches!(count, 1 | 3 | 5)).ok_or_else(|| "1, 3 or 5".to_owned())
 }
 
 /// Reads a number of days.

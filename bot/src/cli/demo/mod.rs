@@ -163,7 +163,7 @@ async fn tell(
         feed.until(part);
         watch.shown().await?;
     }
-    watch.follow().await
+    watch.read_on().await
 }
 
 /// Says what became of the operations of the phase of this number, counted from 1.

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::super::args::{DatabaseArgs, NatsArgs, PathArgs, SynchronousArg};
+use super::super::args::{DatabaseArgs, NatsArgs, PathArgs};
 use super::super::exit::{Exit, Failure};
 use super::super::files;
 use super::database::Database;
 use super::process::{Process, Server};
 use super::story::{self, Fault};
 use crate::op::Op;
+use eitherway::Namespace;
 use eitherway::nats::{NatsOptions, NatsService};
 use eitherway::request::Head;
+use eitherway::sql::Synchronous;
 use eitherway::stack::Queries;
 
 /// What the bot says in the channel, and what it writes about itself, in the demo's directory.
@@ -131,6 +133,7 @@ impl Env {
         PathArgs {
             nats: NatsArgs {
                 nats_url: self.server.as_ref().map(Server::url).unwrap_or_default(),
+                nats_listed_only: false,
                 nats_credentials: None,
                 nats_inbox_prefix: None,
                 recognition_timeout_ms: NatsOptions::RECOGNITION,
@@ -140,9 +143,10 @@ impl Env {
                 past_tolerance_days: Head::BEHIND,
                 database_url: Some(self.database()),
                 database_password_file: None,
-                synchronous: SynchronousArg::Normal,
+                synchronous: Synchronous::Normal,
                 existing: false,
                 file_mode: crate::cli::files::PRIVATE,
+                namespace: Namespace::none(),
                 retention: None,
                 trust_clock: false,
             },

@@ -79,7 +79,7 @@ impl Watch {
     }
 
     /// Shows how far the recording is, for as long as this is awaited.
-    pub(super) async fn follow(&mut self) -> Result<std::convert::Infallible, Failure> {
+    pub(super) async fn read_on(&mut self) -> Result<std::convert::Infallible, Failure> {
         loop {
             self.look().await?;
             time::sleep(LOOK).await;

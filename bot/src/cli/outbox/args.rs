@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use clap::builder::TypedValueParser;
+use clap::{ArgAction, Args, Subcommand};
 
-use super::super::args::{PathArgs, SynchronousArg};
+use super::super::args::{PathArgs, one_of, synchronous};
 use eitherway::outbox::{OutboxOptions, Which};
 use eitherway::sql::Synchronous;
 
@@ -21,8 +22,8 @@ pub(in crate::cli) struct OutboxArgs {
     #[arg(long, env = "ROSEY_OUTBOX", value_name = "FILE")]
     outbox: Option<String>,
     /// How durable an event in the outbox is: `normal` survives the end of the process, `full` a power cut
-    #[arg(long, env = "ROSEY_OUTBOX_SYNCHRONOUS", default_value = "full", value_name = "LEVEL")]
-    outbox_synchronous: SynchronousArg,
+    #[arg(long, env = "ROSEY_OUTBOX_SYNCHRONOUS", default_value = "full", value_name = "LEVEL", value_parser = synchronous())]
+    outbox_synchronous: Synchronous,
     /// The most events that the outbox holds
     #[arg(long, env = "ROSEY_OUTBOX_EVENTS", default_value = "1000000", value_name = "N")]
     outbox_events: u64,
@@ -38,15 +39,11 @@ impl OutboxArgs {
         if path == OFF {
             return None;
         }
-        let synchronous = match self.outbox_synchronous {
-            SynchronousArg::Normal => Synchronous::Normal,
-            SynchronousArg::Full => Synchronous::Full,
-        };
         let options = OutboxOptions::new(path)
             .file_mode(file_mode)
             .most_events(self.outbox_events)
             .most_bytes(self.outbox_mib.saturating_mul(1 << 20))
-            .synchronous(synchronous);
+            .synchronous(self.outbox_synchronous);
         Some(options)
     }
 
@@ -68,8 +65,8 @@ pub(in crate::cli) struct OutboxCommand {
     #[arg(long, conflicts_with = "discard")]
     pub(super) replay: bool,
     /// Remove for good what waits, what was refused, what has expired, or all of it
-    #[arg(long = "drop", value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
-    pub(super) discard: Option<WhichArg>,
+    #[arg(long = "drop", value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_parser = which())]
+    pub(super) discard: Option<Which>,
     /// Put what was refused under this id back to what waits, to be offered again; may be said several times
     #[arg(long, value_name = "ID", conflicts_with_all = ["replay", "discard"])]
     pub(super) retry: Vec<String>,
@@ -80,7 +77,7 @@ pub(in crate::cli) struct OutboxCommand {
     #[arg(long, env = "ROSEY_YES", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
     pub(super) yes: bool,
     #[command(flatten)]
-    pub(super) paths: PathArgs,
+    pub(in crate::cli) paths: PathArgs,
 }
 
 /// The same as words.
@@ -93,8 +90,8 @@ enum Verb {
     /// The same as --drop
     Drop {
         /// What
-        #[arg(default_value = "all", value_name = "WHAT")]
-        what: WhichArg,
+        #[arg(default_value = "all", value_name = "WHAT", value_parser = which())]
+        what: Which,
     },
     /// The same as --retry, and without an id as --retry-refused
     Retry {
@@ -102,6 +99,15 @@ enum Verb {
         #[arg(value_name = "ID")]
         ids: Vec<String>,
     },
+}
+
+fn which() -> impl TypedValueParser<Value = Which> {
+    one_of([
+        ("all", Which::All),
+        ("waiting", Which::Waiting),
+        ("refused", Which::Refused),
+        ("expired", Which::Expired),
+    ])
 }
 
 impl OutboxCommand {
@@ -122,24 +128,5 @@ impl OutboxCommand {
     /// The file.
     pub(super) fn file(&self) -> Option<&Path> {
         (self.outbox.as_os_str() != OFF).then_some(&self.outbox)
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum WhichArg {
-    All,
-    Waiting,
-    Refused,
-    Expired,
-}
-
-impl From<WhichArg> for Which {
-    fn from(which: WhichArg) -> Self {
-        match which {
-            WhichArg::All => Self::All,
-            WhichArg::Waiting => Self::Waiting,
-            WhichArg::Refused => Self::Refused,
-            WhichArg::Expired => Self::Expired,
-        }
     }
 }

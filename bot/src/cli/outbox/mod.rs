@@ -27,7 +27,7 @@ pub(super) async fn run(global: &Global, args: OutboxCommand) -> Result<Exit, Fa
         return Err(Failure::new(Exit::Usage, "the outbox is off: name one with --outbox FILE"));
     };
     if let Some(which) = args.discard {
-        return discard(global, file, which.into(), args.yes).await;
+        return discard(global, file, which, args.yes).await;
     }
     if args.retry_refused || !args.retry.is_empty() {
         return retry::run(global, file, &args).await;
@@ -65,11 +65,11 @@ async fn replay(global: &Global, file: &Path, args: &OutboxCommand) -> Result<Ex
     let bar = console::bar(Some(outbox.counts().waiting), "operations");
     let replayer = Replayer::new(outbox.clone(), paths.db.stack().clone());
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
-    let round = {
+    let pass = {
         let mut once = std::pin::pin!(replayer.once());
         loop {
             tokio::select! {
-                round = &mut once => break round,
+                pass = &mut once => break pass,
                 _ = tick.tick() => bar.set_position(replayer.done().replayed),
             }
         }
@@ -78,7 +78,7 @@ async fn replay(global: &Global, file: &Path, args: &OutboxCommand) -> Result<Ex
     let waiting = outbox.counts().waiting;
     outbox.close().await;
     paths.close().await;
-    let ReplayPass { replayed, refused, expired, stopped, .. } = &round;
+    let ReplayPass { replayed, refused, expired, stopped, .. } = &pass;
     let stopped = stopped.as_ref().map(ToString::to_string);
     let json = serde_json::json!({"replayed": replayed, "refused": refused, "expired": expired, "waiting": waiting,
                                   "stopped": stopped});
@@ -98,7 +98,7 @@ async fn replay(global: &Global, file: &Path, args: &OutboxCommand) -> Result<Ex
         )),
         (waiting, _) => {
             let why = format!("{} in the outbox", wait(waiting, "operation"));
-            Err(match &round.stopped {
+            Err(match &pass.stopped {
                 Some(cause) => Failure::because(Exit::Unserved, cause, format!("{why}: {cause}")),
                 None => Failure::new(Exit::Unserved, why),
             })

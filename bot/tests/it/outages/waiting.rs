@@ -1,4 +1,4 @@
-//! Who waits when something freezes is released by whoever notices, not by the clock.
+//! Callers that wait when something freezes are released by the probe that notices it, not by the clock.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use rosey::op::{GetChannelStats, Op, UserJoined};
 
 use crate::support::*;
 
-/// A stack in which no time-out ever helps anybody.
+/// A stack in which no time-out ever helps.
 async fn patient(nats: &NatsService<Op>, file: &DbFile) -> Over {
     let builder = StackBuilder::new().nats_timeout(Duration::from_secs(3600));
     Db::new(boxed(builder.over(Some(nats.clone()), direct(file, nats).await, NO_PATH).stack))

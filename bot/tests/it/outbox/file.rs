@@ -166,7 +166,7 @@ async fn an_outbox_has_one_holder_and_whoever_comes_second_is_told_which_file() 
     assert!(matches!(error, OutboxError::Held { .. }), "{error}");
     assert!(error.to_string().contains(&kept.path().display().to_string()), "{error}");
     Db::new(first.clone()).send(event(0)).await.unwrap();
-    // Looking is for everybody.
+    // Listing needs no lock.
     assert_eq!(eitherway::outbox::list(&kept.path()).await.unwrap().waiting, 1);
     first.close().await;
     assert_eq!(kept.open().await.counts().waiting, 1);

@@ -100,7 +100,7 @@ async fn an_event_that_took_effect_after_all_is_replayed_without_a_second_effect
     let w = World::new().await;
     let events: Vec<Request> = (0..50).map(event).collect();
     store(&w.db, events.clone()).await;
-    // As after a time-out: it was there, and nobody had heard of it.
+    // As after a time-out: it was applied, and the answer was lost.
     let database = db_only(&w.file).await;
     for request in &events[..25] {
         database.send(request.clone()).await.unwrap();

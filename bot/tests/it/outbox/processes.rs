@@ -161,7 +161,7 @@ async fn dropping_asks_first_and_where_nobody_can_be_asked_wants_to_be_told() {
     let kept = OutboxFile::new();
     let outbox = kept.open().await;
     store(&Db::new(eitherway::stack::boxed(outbox.clone())), (0..10).map(event).collect()).await;
-    // While somebody holds it, it can be looked at and nothing else.
+    // While a process holds it, it can be looked at and nothing else.
     let (code, text) = outcome(rosey(kept.dir.path()).args(["outbox", "--outbox", "test.outbox"]));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("test.outbox: 10 waiting, the oldest since "), "{text}");

@@ -290,7 +290,7 @@ async fn a_log_or_its_index_that_is_deleted_costs_nothing_that_was_acknowledged(
             world.say().await.unwrap();
         }
         remove(&path, ends);
-        // At once, or after it was put right: never into a log that nobody will read.
+        // At once, or after it was put right: never into a log that is not read again.
         wait_until("the service goes on", || {
             let offered = world.offer(world.next + 1);
             async { offered.await.refusal().is_none() }
@@ -302,7 +302,7 @@ async fn a_log_or_its_index_that_is_deleted_costs_nothing_that_was_acknowledged(
         world.all_is_well().await;
         world.nothing_is_lost().await;
     }
-    // And it is there for whoever comes after the end of the service.
+    // And it is there after the end of the service.
     world.serve.kill();
     world.nothing_is_lost().await;
 }

@@ -1,4 +1,4 @@
-//! Whatever bytes a server accepts on our subjects: they cost nobody else anything.
+//! Whatever bytes a server accepts on our subjects: they cost no other client anything.
 
 use std::time::Duration;
 

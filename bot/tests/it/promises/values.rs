@@ -161,7 +161,7 @@ async fn what_is_odd_keeps_nothing_beside_it_from_being_applied() {
         let (mut good, mut refused) = (0, 0);
         for (n, (operation, payload, applied)) in odd().into_iter().enumerate() {
             let subject = SUBJECTS.iter().find(|(name, _)| *name == operation).unwrap().1;
-            // A call is not stored, and nobody waits for its answer here.
+            // A call is not stored, and no caller waits for its answer here.
             if operation == "outbound_enqueue" {
                 continue;
             }

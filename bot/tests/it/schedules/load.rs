@@ -15,7 +15,7 @@ use crate::support::Dice;
 /// Every so often some operations are sent, whether or not those before them were answered: a chat does not wait either.
 const TICK: Duration = Duration::from_millis(5);
 const AT_ONCE: u64 = 4;
-/// Nobody has more of them unanswered.
+/// No caller has more of them unanswered.
 const IN_FLIGHT: usize = 512;
 
 /// What a caller was told in the end.
@@ -41,7 +41,7 @@ pub(crate) enum Does {
 pub(crate) struct Record {
     pub(crate) id: String,
     pub(crate) does: Does,
-    /// What nobody else's effect has in it.
+    /// What no other effect has in it.
     pub(crate) mark: String,
     pub(crate) told: Told,
     /// Whether each of its failures said that it had not happened.
@@ -52,7 +52,7 @@ pub(crate) struct Record {
     pub(crate) waited: Duration,
 }
 
-/// Whoever says the lines of a bot: one name, so that lines are also counted.
+/// The user who says the lines of a bot: one name, so that lines are also counted.
 pub(crate) fn talker(bot: usize) -> String {
     format!("talker-{bot}")
 }

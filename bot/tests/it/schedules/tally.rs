@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use super::plan::Fault;
 use super::verdict::Verdict;
 
 /// So often a fault may be drawn and have no effect, by chance: a peer finds no server, another program no lock.
@@ -30,21 +29,21 @@ struct Sum {
 pub(crate) struct Tally(Arc<Mutex<Sum>>);
 
 impl Tally {
-    /// A plan has this fault.
-    pub(crate) fn drawn(&self, faults: impl Iterator<Item = Fault>) {
+    /// A plan has these faults.
+    pub(crate) fn drawn(&self, faults: impl Iterator<Item = &'static str>) {
         let mut sum = self.0.lock().unwrap();
         let mut seen = std::collections::BTreeSet::new();
         for fault in faults {
-            let drawn = sum.faults.entry(fault.name()).or_default();
+            let drawn = sum.faults.entry(fault).or_default();
             drawn.times += 1;
-            drawn.schedules += u32::from(seen.insert(fault.name()));
+            drawn.schedules += u32::from(seen.insert(fault));
         }
         sum.schedules += 1;
     }
 
     /// It has had its effect.
-    pub(crate) fn felt(&self, fault: Fault) {
-        self.0.lock().unwrap().faults.entry(fault.name()).or_default().felt += 1;
+    pub(crate) fn felt(&self, fault: &'static str) {
+        self.0.lock().unwrap().faults.entry(fault).or_default().felt += 1;
     }
 
     pub(crate) fn judged(&self, verdict: &Verdict) {

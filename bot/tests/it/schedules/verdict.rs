@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use eitherway::{Class, Via};
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use super::load::{Does, Record, Told, talker};
 use super::strangers::POISON;
@@ -28,12 +28,15 @@ pub(crate) struct Verdict {
     doubled: usize,
     lost: usize,
     slowest: Duration,
+    /// Some of what callers were told of operations that failed.
+    failures: Vec<String>,
     /// All that is not as it must be, in words.
     wrong: Vec<String>,
 }
 
-/// What is in the file.
-struct Found {
+/// What is in the database.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
     ledger: HashSet<String>,
     /// How often each mark is there.
     effects: HashMap<String, usize>,
@@ -41,12 +44,14 @@ struct Found {
     numbers: HashMap<String, i64>,
     /// Lines that were counted, by user.
     counted: HashMap<String, i64>,
+    /// Whether others have sent operations as well.
+    shared: bool,
     /// Dead letters of messages that were not meant as poison.
     buried: i64,
 }
 
 impl Found {
-    async fn read(file: &DbFile) -> Self {
+    pub(crate) async fn read(file: &DbFile) -> Self {
         let mut connection = file.connect().await;
         let c = &mut connection;
         let mut effects = HashMap::new();
@@ -63,6 +68,7 @@ impl Found {
             ledger: texts(c, "SELECT id FROM ledger").await.into_iter().collect(),
             effects,
             numbers: numbers(c, "SELECT op_id, id FROM outbound_messages").await,
+            shared: false,
             counted: numbers(c, "SELECT username, total_chat_lines FROM user_stats").await,
             buried: sqlx::query_scalar("SELECT count(*) FROM dead_letters WHERE instr(payload, $1) = 0")
                 .bind(POISON)
@@ -72,6 +78,38 @@ impl Found {
         };
         connection.close().await.unwrap();
         found
+    }
+
+    /// The same of a database on PostgreSQL that others have used as well.
+    pub(crate) async fn read_postgres(url: &str) -> Self {
+        let c = &mut PgConnection::connect(url).await.unwrap();
+        let texts = async |c: &mut PgConnection, sql: &'static str| -> Vec<String> {
+            sqlx::query_scalar(sql).fetch_all(c).await.unwrap()
+        };
+        let numbers = async |c: &mut PgConnection, sql: &'static str| -> HashMap<String, i64> {
+            sqlx::query_as::<_, (String, i64)>(sql).fetch_all(c).await.unwrap().into_iter().collect()
+        };
+        let mut found = Self { shared: true, ..Self::default() };
+        for sql in [
+            "SELECT username FROM rosey.presence",
+            "SELECT message FROM rosey.recent_chat",
+            "SELECT message FROM rosey.outbound_messages",
+        ] {
+            for mark in texts(c, sql).await {
+                *found.effects.entry(mark).or_default() += 1;
+            }
+        }
+        found.ledger = texts(c, "SELECT id::text FROM rosey.ledger").await.into_iter().collect();
+        found.numbers = numbers(c, "SELECT op_id::text, id::bigint FROM rosey.outbound_messages").await;
+        found.counted = numbers(c, "SELECT username, total_chat_lines FROM rosey.user_stats").await;
+        found.buried =
+            sqlx::query_scalar("SELECT count(*) FROM rosey.dead_letters").fetch_one(c).await.unwrap();
+        found
+    }
+
+    /// How often this mark is there.
+    pub(crate) fn times(&self, mark: &str) -> usize {
+        self.effects.get(mark).copied().unwrap_or_default()
     }
 }
 
@@ -85,25 +123,40 @@ async fn numbers(connection: &mut SqliteConnection, sql: &'static str) -> HashMa
 
 impl Verdict {
     /// Over what each bot has sent.
-    pub(crate) async fn over(bots: &[Vec<Record>], file: &DbFile) -> Self {
-        let found = Found::read(file).await;
+    pub(crate) fn over(bots: &[Vec<Record>], found: &Found) -> Self {
         let mut verdict = Self::default();
         for record in bots.iter().flatten() {
-            verdict.judge(record, &found);
+            verdict.judge(record, found);
         }
         let sent: HashSet<&str> = bots.iter().flatten().map(|record| record.id.as_str()).collect();
-        verdict.unless(found.ledger.iter().all(|id| sent.contains(id.as_str())), || {
+        let only = |right: bool| found.shared || right;
+        verdict.unless(only(found.ledger.iter().all(|id| sent.contains(id.as_str()))), || {
             "there is an operation in the ledger that nobody has sent".to_owned()
         });
-        verdict.unless(found.effects.values().sum::<usize>() == found.ledger.len(), || {
+        verdict.unless(only(found.effects.values().sum::<usize>() == found.ledger.len()), || {
             let effects = found.effects.values().sum::<usize>();
             format!("{effects} effects of {} operations in the ledger", found.ledger.len())
         });
         verdict.unless(found.buried == 0, || format!("{} dead letters", found.buried));
         for (bot, records) in bots.iter().enumerate() {
-            verdict.count_lines(bot, records, &found);
+            verdict.count_lines(bot, records, found);
         }
         verdict
+    }
+
+    /// Adds what became of what others have sent: how much, and how much of it is there once, more often, never.
+    pub(crate) fn add_others(
+        &mut self,
+        [sent, once, doubled, lost]: [usize; 4],
+        by: [usize; 3],
+        failed: usize,
+    ) {
+        self.sent += sent;
+        self.once += once;
+        self.doubled += doubled;
+        self.lost += lost;
+        self.failed += failed;
+        self.by.iter_mut().zip(by).for_each(|(sum, by)| *sum += by);
     }
 
     /// Adds what became of the operations of another schedule.
@@ -140,6 +193,9 @@ impl Verdict {
             }
             Told::Failed(class, why) => {
                 self.failed += 1;
+                if self.failures.len() < SHOWN {
+                    self.failures.push(format!("{mark}: {class:?}: {why}"));
+                }
                 self.unless(*class != Class::Rejected, || format!("{mark} was refused: {why}"));
                 self.unless(matches!(does, Does::Message | Does::Nothing), || {
                     format!("an event has failed, {mark}: {why}")
@@ -193,6 +249,16 @@ impl Verdict {
         if !right {
             self.wrong.push(wrong());
         }
+    }
+
+    /// How many operations have failed.
+    pub(crate) const fn failed(&self) -> usize {
+        self.failed
+    }
+
+    /// Some of what they were told.
+    pub(crate) fn failures(&self) -> String {
+        self.failures.join("\n")
     }
 
     /// Fails with everything that is not as it must be.

@@ -20,7 +20,7 @@ const REFUSALS: [&str; 4] = [
     "unable to open database file",
 ];
 
-/// What has happened so far, for whoever must find out why.
+/// What has happened so far, to find out why.
 #[derive(Clone, Default)]
 pub(crate) struct Story(Arc<Mutex<String>>);
 
@@ -95,7 +95,7 @@ impl World {
                 Turn::Ends(fault) => (fault, self.end(fault).await),
             };
             if felt {
-                self.tally.felt(fault);
+                self.tally.felt(fault.name());
             }
         })
         .await;

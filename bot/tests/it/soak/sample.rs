@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::bot::BotProcess;
 use super::faults::Stage;
 use crate::support::*;
 

@@ -10,7 +10,7 @@ use super::*;
 /// Sweeps over and over while something runs; answers how often.
 async fn sweeping<T>(file: &DbFile, running: impl Future<Output = T>) -> (T, u64) {
     wait_until("one of them has made the file", || async { file.path().exists() }).await;
-    // The usual budget, as everybody else.
+    // The usual budget, as every process.
     let options = file.options().busy_timeout(Duration::from_millis(400));
     let service = SqlService::<rosey::op::Op>::open(&options).await.unwrap();
     let (stop, stopped) = watch::channel(());
@@ -66,7 +66,7 @@ async fn two_bots_on_a_file_that_does_not_exist_and_somebody_who_sweeps() {
 #[tokio::test]
 async fn ten_processes_started_at_once_on_one_new_file_all_start() {
     let file = DbFile::new();
-    // Nobody goes on before all ten are there.
+    // None goes on before all ten are there.
     let lock = File::create(file.path().with_file_name("rosey.db.lock")).unwrap();
     lock.lock().unwrap();
     let bots = (0..10).map(|n| {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 
-/// Both have the usual budget: whoever finds the lock taken for longer than that fails.
+/// Both have the usual budget: an operation that finds the lock taken for longer than that fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_services_under_constant_load_take_turns() {
     const CALLERS: u64 = 64;

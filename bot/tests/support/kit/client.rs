@@ -13,7 +13,7 @@ use super::{DbFile, LIMIT, NatsServer, Url};
 /// A client over one path or both.
 pub(crate) type Over = Db<BoxedStack<Op>>;
 
-/// A path over NATS. Returns at once, whoever is there.
+/// A path over NATS. Returns at once, whether a server runs or not.
 pub(crate) async fn nats(server: &impl Url) -> NatsService<Op> {
     NatsService::connect(NatsOptions::new(server.url())).await.unwrap()
 }
@@ -25,7 +25,7 @@ pub(crate) async fn recognised(server: &impl Url) -> NatsService<Op> {
     nats
 }
 
-/// A server's address for one of its users, whose password is `x`; without a name, for nobody in particular.
+/// A server's address for one of its users, whose password is `x`; without a name, for none.
 pub(crate) struct As<'a>(pub(crate) &'a str, pub(crate) &'a NatsServer);
 
 impl Url for As<'_> {

@@ -15,8 +15,8 @@ pub(crate) use client::{
     nats_within, recognised, stack,
 };
 pub(crate) use eitherway_testkit::{
-    BOTH, BytesPeer, Dice, End, Held, LIMIT, NatsServer, NewOnes, Peer, Port, Proxy, Said, Schedule, Tally,
-    Towards, Turn, Url, doubles, holds_within, knob, next, proc, silent, wait_until,
+    BOTH, BytesPeer, Dice, End, Held, LIMIT, NatsCluster, NatsServer, NewOnes, Peer, Port, Proxy, Said,
+    Schedule, Split, Tally, Towards, Turn, Url, doubles, holds_within, knob, next, proc, silent, wait_until,
 };
 pub(crate) use notices::{all_clear, noticed, notices, ping};
 pub(crate) use postgres::Postgres;
@@ -28,7 +28,7 @@ pub(crate) type DbFile = eitherway_testkit::DbFile<Op>;
 pub(crate) type DbService = eitherway_testkit::DbService<Op>;
 pub(crate) type OutboxFile = eitherway_testkit::OutboxFile<Op>;
 
-/// An address at which nobody listens.
+/// An address at which no server listens.
 pub(crate) const NOWHERE: &str = "nats://127.0.0.1:1";
 /// Within 5 s something is noticed; twice that, for a machine on which other tests run.
 pub(crate) const SOON: Duration = Duration::from_secs(10);

@@ -21,14 +21,21 @@ use super::{LIMIT, Port, proc};
 /// Runs the server until its own input ends, which it does with the test, however that ends; then removes the data.
 const KEEPER: &str = r#"trap : INT TERM HUP; dir="$1"; shift; "$@" & server=$!; echo $server > "$dir/pid"; read -r _; kill -INT $server; wait $server; [ -e "$dir/keep" ] || rm -rf "$dir""#;
 
+/// Runs what follows where a small file system is mounted for it alone.
+const SMALL_DISK: &str = r#"mount -t tmpfs -o size="$1",mode=700 none "$0" && shift && exec "$@""#;
+
 pub(crate) struct Postgres {
     port: Port,
     dir: PathBuf,
     keeper: Option<Child>,
     settings: Vec<String>,
+    /// Its tablespace of the tests' databases is a disk of this size.
+    disk: Option<&'static str>,
     /// Whether there is the database from which those of the tests are made.
     template: Mutex<bool>,
 }
+
+const INITDB: &[&str] = &["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C"];
 
 static SHARED: OnceLock<Postgres> = OnceLock::new();
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -41,6 +48,75 @@ impl Postgres {
 
     /// One of its own, with further settings.
     pub(crate) fn start(settings: &[&str]) -> Self {
+        let mut server = Self::prepare(settings);
+        server.make("initdb", INITDB);
+        server.run();
+        server
+    }
+
+    /// One whose databases are on a disk of so many MiB. It does not survive the server.
+    pub(crate) async fn with_disk(size: &'static str) -> Self {
+        let mut server = Self::prepare(&[]);
+        server.make("initdb", INITDB);
+        server.disk = Some(size);
+        server.run();
+        let place = format!("CREATE TABLESPACE small LOCATION '{}'", server.small().display());
+        sqlx::query(AssertSqlSafe(place)).execute(&mut server.connect("postgres").await).await.unwrap();
+        server
+    }
+
+    fn small(&self) -> PathBuf {
+        self.dir.join("small")
+    }
+
+    /// Runs the program that makes its data.
+    fn make(&self, program: &str, arguments: &[&str]) {
+        let mut making = self.program(program);
+        making.arg("--no-sync").arg("-D").arg(self.dir.join("data")).args(arguments);
+        let made = making.output().expect("no PostgreSQL: run `cargo xtask test`");
+        assert!(made.status.success(), "{program}: {}", String::from_utf8_lossy(&made.stderr));
+    }
+
+    /// Whether the programs can do TLS: a small build cannot.
+    pub(crate) fn has_tls() -> bool {
+        let bin = std::env::var_os("POSTGRES_BIN").expect("no PostgreSQL: run `cargo xtask test`");
+        let program = std::fs::read(Path::new(&bin).join("postgres")).unwrap();
+        program.windows(9).any(|bytes| bytes == b"libssl.so")
+    }
+
+    /// A standby of it, which follows.
+    pub(crate) fn standby(&self) -> Self {
+        let mut standby = Self::prepare(&[]);
+        let port = self.port.number.to_string();
+        standby.make("pg_basebackup", &["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-c", "fast"]);
+        standby.follow(self);
+        standby
+    }
+
+    /// Runs as a standby of another server, while it does not run.
+    pub(crate) fn follow(&mut self, primary: &Self) {
+        std::fs::write(self.dir.join("data/standby.signal"), "").unwrap();
+        let port = primary.port.number;
+        self.settings = vec![format!("primary_conninfo=host=127.0.0.1 port={port} user=postgres")];
+        self.run();
+    }
+
+    /// It follows no longer, and takes writes.
+    pub(crate) async fn promote(&self) {
+        let mut raw = self.connect("postgres").await;
+        let promoted: bool = sqlx::query_scalar("SELECT pg_promote()").fetch_one(&mut raw).await.unwrap();
+        assert!(promoted, "{}", self.log());
+    }
+
+    /// Changes one of its settings while it runs. A standby has its own.
+    pub(crate) async fn set(&self, setting: &str) {
+        let mut raw = self.connect("postgres").await;
+        for statement in [format!("ALTER SYSTEM SET {setting}"), "SELECT pg_reload_conf()".to_owned()] {
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut raw).await.unwrap();
+        }
+    }
+
+    fn prepare(settings: &[&str]) -> Self {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         Self::start_in(&folder, settings)
@@ -53,21 +129,10 @@ impl Postgres {
         let dir = folder.join(name);
         std::fs::create_dir_all(&dir).unwrap();
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let mut server =
-            Self { port: Port::reserve(), dir, keeper: None, settings, template: Mutex::default() };
-        let made = server
-            .program("initdb")
-            .arg("-D")
-            .arg(server.dir.join("data"))
-            .args(["--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C"])
-            .output()
-            .expect("no PostgreSQL: run `cargo xtask test`");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        server.run();
-        server
+        Self { port: Port::reserve(), dir, keeper: None, settings, disk: None, template: Mutex::default() }
     }
 
-    /// One of the programs; PostgreSQL runs for everybody but root.
+    /// One of the programs; PostgreSQL does not run as root.
     fn program(&self, name: &str) -> Command {
         let bin = std::env::var_os("POSTGRES_BIN").expect("no PostgreSQL: run `cargo xtask test`");
         let program = Path::new(&bin).join(name);
@@ -87,7 +152,16 @@ impl Postgres {
         let server = self.program("postgres");
         let log = std::fs::File::options().create(true).append(true).open(self.dir.join("log")).unwrap();
         let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "sh"]).arg(&self.dir).arg(server.get_program()).args(server.get_args());
+        keeper.args(["-c", KEEPER, "sh"]).arg(&self.dir);
+        if let Some(size) = self.disk {
+            std::fs::create_dir_all(self.small()).unwrap();
+            keeper.args(["unshare", "-Urm", "sh", "-c", SMALL_DISK]).arg(self.small()).arg(size);
+            // There it would be root.
+            if server.get_program() != "unshare" {
+                keeper.args(["unshare", "-U"]);
+            }
+        }
+        keeper.arg(server.get_program()).args(server.get_args());
         keeper.arg("-D").arg(self.dir.join("data")).args(["-p", &self.port.number.to_string()]);
         keeper.arg("-k").arg(&self.dir);
         for setting in
@@ -207,7 +281,8 @@ impl Postgres {
     async fn create(&self, template: &str) -> String {
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let mut raw = self.connect("postgres").await;
-        let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        let place = if self.disk.is_some() { "TABLESPACE small" } else { "" };
+        let create = format!("CREATE DATABASE {name} TEMPLATE {template} {place}");
         let since = Instant::now();
         // A connection that was closed a moment ago may still be there.
         while let Err(e) = sqlx::query(AssertSqlSafe(create.clone())).execute(&mut raw).await {

@@ -1,6 +1,6 @@
 //! The shop over gRPC (`shop-grpc ADDRESS`). Its database service is `shop serve`.
 //!
-//! `NATS_URL`, `SHOP_DB` and `SHOP_OUTBOX` say where the server and the files are.
+//! `NATS_URL`, `SHOP_DB` and `SHOP_OUTBOX` say where the server, the database and the outbox are.
 
 use std::env;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use tonic::transport::Server;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let var = |name, usual: &str| env::var(name).unwrap_or_else(|_| usual.to_owned());
     tracing_subscriber::fmt().with_env_filter(var("RUST_LOG", "info,eitherway_layers=debug")).init();
-    let (nats, file) = (var("NATS_URL", "nats://127.0.0.1:4222"), var("SHOP_DB", "sqlite://shop.db"));
+    let (nats, place) = (var("NATS_URL", "nats://127.0.0.1:4222"), var("SHOP_DB", "sqlite://shop.db"));
     let outbox = var("SHOP_OUTBOX", "shop-grpc.outbox");
-    let runtime = Runtime::builder().nats(nats).store(file).outbox(outbox).build().await?.boxed();
+    let runtime = Runtime::builder().nats(nats).store(place).outbox(outbox).build().await?.boxed();
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = tokio::signal::ctrl_c() => {} }

@@ -1,14 +1,19 @@
-//! The shop as it runs in earnest: a nats-server, the database service and the HTTP server, each a process of its own.
+//! The shop as it runs in earnest: a nats-server, the database, its service and the HTTP server, each a process of its own.
 #![allow(dead_code)] // each test file uses a part of it
+
+mod places;
+#[path = "../../../../bot/tests/support/kit/postgres.rs"]
+mod postgres;
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use eitherway_shop::Shop;
-use eitherway_testkit::{DbFile, NatsServer, Port, Url, proc, wait_until};
+use eitherway_testkit::{LIMIT, NatsServer, Port, Url, proc, wait_until};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
+
+pub(crate) use places::{Database, on_each_database};
 
 /// A process of the example; killed when this is dropped.
 pub(crate) struct Process {
@@ -49,30 +54,40 @@ impl Drop for Process {
 /// All of it.
 pub(crate) struct World {
     nats: String,
-    pub(crate) file: DbFile<Shop>,
+    pub(crate) database: Database,
     pub(crate) client: Client,
-    port: Port,
-    _store: tempfile::TempDir,
+    pub(crate) port: Port,
+    /// For the stream, the logs and the outbox.
+    dir: tempfile::TempDir,
 }
 
 impl World {
     /// A server with JetStream, and nothing of the shop yet.
-    pub(crate) async fn new() -> (NatsServer, Self) {
-        let store = tempfile::tempdir().unwrap();
-        let server = NatsServer::with_jetstream(store.path()).await;
-        let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
-        let nats = server.url();
-        (server, Self { nats, file: DbFile::new(), client, port: Port::reserve(), _store: store })
+    pub(crate) async fn new(database: Database) -> (NatsServer, Self) {
+        let dir = tempfile::tempdir().unwrap();
+        let server = NatsServer::with_jetstream(dir.path()).await;
+        Self::with(server, database, dir)
     }
 
-    fn start(&self, arguments: &[&str]) -> Process {
-        let log = self.file.dir().join(format!("{}.log", arguments[0]));
+    /// The same with a server that has no streams.
+    pub(crate) async fn without_stream(database: Database) -> (NatsServer, Self) {
+        Self::with(NatsServer::start().await, database, tempfile::tempdir().unwrap())
+    }
+
+    fn with(server: NatsServer, database: Database, dir: tempfile::TempDir) -> (NatsServer, Self) {
+        let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        let nats = server.url();
+        (server, Self { nats, database, client, port: Port::reserve(), dir })
+    }
+
+    fn start(&self, program: &str, arguments: &[&str]) -> Process {
+        let log = self.dir.path().join(format!("{}.log", arguments[0]));
         let write = File::options().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_shop"))
+        let child = Command::new(program)
             .args(arguments)
             .env("NATS_URL", &self.nats)
-            .env("SHOP_DB", self.file.url())
-            .env("SHOP_OUTBOX", self.file.dir().join("outbox"))
+            .env("SHOP_DB", self.database.url())
+            .env("SHOP_OUTBOX", self.dir.path().join("outbox"))
             .env("NO_COLOR", "1")
             .env_remove("RUST_LOG")
             .stdout(Stdio::from(write.try_clone().unwrap()))
@@ -83,18 +98,31 @@ impl World {
     }
 
     pub(crate) fn serve(&self) -> Process {
-        self.start(&["serve"])
+        self.start(env!("CARGO_BIN_EXE_shop"), &["serve"])
     }
 
     /// Returns when it answers.
     pub(crate) async fn http(&self) -> Process {
-        let process = self.start(&["http", &format!("127.0.0.1:{}", self.port.number)]);
+        let process = self.start(env!("CARGO_BIN_EXE_shop"), &["http", &self.address()]);
         wait_until("it answers", || async { self.get("/orders/none").send().await.is_ok() }).await;
         process
     }
 
+    /// Returns when it listens.
+    pub(crate) async fn grpc(&self) -> Process {
+        let process = self.start(env!("CARGO_BIN_EXE_shop-grpc"), &[&self.address()]);
+        wait_until("it listens", || async { tokio::net::TcpStream::connect(self.address()).await.is_ok() })
+            .await;
+        process
+    }
+
+    /// Where it answers.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port.number)
+    }
+
     fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port.number)
+        format!("http://{}{path}", self.address())
     }
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
@@ -115,7 +143,7 @@ impl World {
         let accepted = self.post("/stock", &json!({"item": item, "by": by})).send().await.unwrap();
         assert!(accepted.status().is_success(), "{accepted:?}");
         wait_until("they are there", || async {
-            self.file.number("SELECT coalesce(sum(count), 0) FROM stock").await >= i64::from(by)
+            self.database.number("SELECT coalesce(sum(count), 0) FROM stock").await >= i64::from(by)
         })
         .await;
     }

@@ -4,18 +4,20 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn impatient_callers_do_not_open_the_circuit_for_all() {
-    let breaker = Breaker::new(service_fn(|_: Req| pending::<Answer>()), config());
-    for _ in 0..100 {
-        let mut call = task::spawn(breaker.clone().oneshot(read(1)));
-        assert_pending!(call.poll());
-        advance(SLOW - Duration::from_millis(1)).await;
-        drop(call);
+    for (config, patience) in [(config(), SLOW - Duration::from_millis(1)), (Config::new(), SLOW * 100)] {
+        let breaker = Breaker::new(service_fn(|_: Req| pending::<Answer>()), config);
+        for _ in 0..100 {
+            let mut call = task::spawn(breaker.clone().oneshot(read(1)));
+            assert_pending!(call.poll());
+            advance(patience).await;
+            drop(call);
+        }
+        assert_eq!(breaker.handle().state(), State::Closed);
     }
-    assert_eq!(breaker.handle().state(), State::Closed);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_outside_the_breaker_opens_it_all_the_same() {
+async fn a_timeout_outside_the_breaker_opens_it_where_that_is_asked_for() {
     let breaker = Breaker::new(service_fn(|_: Req| pending::<Answer>()), config());
     let stack = eitherway_layers::Timeout::new(breaker.clone(), SLOW);
     for _ in 0..2 {

@@ -62,15 +62,40 @@ async fn patience_ends_when_it_was_said_to_end_and_wakes_the_caller() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_decision_stands_until_the_call() {
+async fn a_decision_stands_for_poll_ready_and_is_made_again_for_the_call() {
     let (mut stack, mut handle) = over_mock(Unready::Reroute);
     handle.allow(0);
     assert_ready_ok!(stack.poll_ready());
-    handle.allow(1); // too late for this request
     assert_ready_ok!(stack.poll_ready());
-    let mut call = task::spawn(stack.call(read(1)));
-    assert_eq!(assert_ready!(call.poll()), Ok(Via(1)));
-    assert_pending!(task::spawn(handle.next_request()).poll());
+    handle.allow(1); // an hour later, say
+    let _call = task::spawn(stack.call(read(1)));
+    assert_request_eq!(handle, read(1)).send_response(Via(0));
+}
+
+#[tokio::test]
+async fn a_primary_whose_readiness_has_failed_is_never_polled_again() {
+    #[derive(Clone)]
+    struct Fails(Arc<AtomicUsize>);
+    impl Service<Req> for Fails {
+        type Response = Via;
+        type Error = Error;
+        type Future = Ready<Answer>;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+            self.0.fetch_add(1, SeqCst);
+            Poll::Ready(Err(Error::Of(Class::NotSent)))
+        }
+        fn call(&mut self, _: Req) -> Self::Future {
+            panic!("not ready")
+        }
+    }
+    let polls = Arc::new(AtomicUsize::new(0));
+    let mut stack = Fails(Arc::clone(&polls)).fallback_to(answers(Ok(Via(1))));
+    for id in 0..5 {
+        assert_eq!(stack.ready().await.unwrap().call(read(id)).await, Ok(Via(1)));
+    }
+    assert_eq!(polls.load(SeqCst), 1);
+    stack.clone().oneshot(read(1)).await.unwrap();
+    assert_eq!(polls.load(SeqCst), 2, "a clone is another service");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::fs::File;
-use tokio::io::{AsyncBufRead, AsyncSeekExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncSeekExt, BufReader};
 
 use super::{Chat, OpenError, Received, Unreadable, Voice};
 use crate::bot::event::{Event, Stamp};
@@ -111,21 +111,20 @@ impl Recording {
     pub async fn open(self) -> Result<Box<dyn Chat>, OpenError> {
         let voice: Arc<dyn Voice> = Arc::new(JsonlVoice::new(tokio::io::stdout()));
         let Some(path) = &self.file else {
-            return Ok(Box::new(
-                Jsonl::new(BufReader::with_capacity(BUFFER, stdin::read()), voice)
-                    .at_speed(self.speed)
-                    .of_source(self.source.as_deref()),
-            ));
+            return Ok(Box::new(self.plays(stdin::read(), voice)));
         };
         let opened = open_file(path, self.shift_to_now).await;
         let (file, size, last) =
             opened.map_err(|error| OpenError::Unreadable { path: path.clone(), error })?;
-        let chat = Jsonl::new(BufReader::with_capacity(BUFFER, file), voice)
-            .at_speed(self.speed)
-            .of_source(self.source.as_deref())
-            .shifted(last.map_or(0, |last| clock::issue().saturating_sub(last)))
-            .of_size(size);
-        Ok(Box::new(chat))
+        let shift = last.map_or(0, |last| clock::issue().saturating_sub(last));
+        Ok(Box::new(Jsonl { shift, size, ..self.plays(file, voice) }))
+    }
+
+    fn plays<R: AsyncRead + Unpin>(&self, input: R, voice: Arc<dyn Voice>) -> Jsonl<BufReader<R>> {
+        let source =
+            self.source.as_ref().map_or_else(|| SOURCE.into(), |name| format!("{SOURCE}:{name}").into());
+        let input = BufReader::with_capacity(BUFFER, input);
+        Jsonl { pace: self.speed.map(Pace::new), source, ..Jsonl::new(input, voice) }
     }
 }
 
@@ -176,35 +175,11 @@ pub struct Jsonl<R> {
     ended: bool,
 }
 
-impl<R: AsyncBufRead + Send + Unpin + 'static> Jsonl<R> {
+impl<R: AsyncBufRead + Unpin> Jsonl<R> {
     /// Plays `input` without pauses.
     pub fn new(input: R, voice: Arc<dyn Voice>) -> Self {
         let lines = Lines::new(input, LONGEST_LINE);
         Self { lines, voice, pace: None, shift: 0, size: None, source: SOURCE.into(), ended: false }
-    }
-
-    /// Sets the source of the lines' ids; see [`Recording::source`].
-    #[must_use]
-    pub fn of_source(self, name: Option<&str>) -> Self {
-        Self { source: name.map_or_else(|| SOURCE.into(), |name| format!("{SOURCE}:{name}").into()), ..self }
-    }
-
-    /// Plays this many times faster than recorded; `None` plays without pauses.
-    #[must_use]
-    pub fn at_speed(self, times: Option<f64>) -> Self {
-        Self { pace: times.map(Pace::new), ..self }
-    }
-
-    /// Shifts recorded times by this many milliseconds.
-    #[must_use]
-    pub fn shifted(self, millis: i64) -> Self {
-        Self { shift: millis, ..self }
-    }
-
-    /// Sets the size of the input in bytes.
-    #[must_use]
-    pub fn of_size(self, bytes: Option<u64>) -> Self {
-        Self { size: bytes, ..self }
     }
 
     async fn receive(&mut self) -> Option<Received> {

@@ -113,7 +113,7 @@ async fn a_recording_is_played_at_the_asked_pace_and_a_long_pause_or_a_step_back
                   {"event":"kicked","timestamp":4102444800}"#;
     for (speed, pace) in [(Some(1.0), 1000), (Some(10.0), 100), (Some(0.5), 2000), (None, 0)] {
         let begun = Instant::now();
-        let mut stream = Box::new(play(text).at_speed(speed)).listen();
+        let mut stream = Box::new(Jsonl { pace: speed.map(Pace::new), ..play(text) }).listen();
         let mut moments = Vec::new();
         while let Some(received) = stream.next().await {
             received.item.expect("event");
@@ -164,20 +164,20 @@ async fn a_line_torn_by_a_dropped_future_does_not_spoil_the_next_one() {
 async fn a_closed_output_leaves_the_message_to_be_tried_again_and_the_bot_goes_on() {
     let (writer, reader) = tokio::io::duplex(64);
     drop(reader);
-    let fake = MockStack::default();
+    let stack = MockStack::default();
     let waiting = crate::bot::testing::waiting(3, Some("alice"), "hi");
-    fake.answer("outbound_get", json!([waiting]));
+    stack.answer("outbound_get", json!([waiting]));
     let text = r#"{"event":"user_join","user":"alice"}
                   {"event":"message","user":"alice","content":"x"}"#;
     let chat = Jsonl::new(std::io::Cursor::new(text.as_bytes()), Arc::new(JsonlVoice::new(writer)));
     let off = Intervals { messages: Duration::ZERO, user_counts: Duration::ZERO, status: Duration::ZERO };
-    let bot = Bot::new(Db::new(fake.clone()), Box::new(chat)).intervals(off);
+    let bot = Bot::new(Db::new(stack.clone()), Box::new(chat)).intervals(off);
     let summary = bot.run(std::future::pending()).await;
-    let failed = fake.of("outbound_mark_failed");
+    let failed = stack.of("outbound_mark_failed");
     assert_eq!(failed[0].payload["permanent"], json!(false));
     assert!(failed[0].payload["error"].as_str().expect("text").contains("cannot be written"));
     assert_eq!((summary.messages_delivered, summary.messages_undelivered), (0, 1));
-    assert_eq!(fake.of("message_log").len(), 1);
+    assert_eq!(stack.of("message_log").len(), 1);
 }
 
 #[tokio::test]

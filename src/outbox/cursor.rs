@@ -1,4 +1,4 @@
-//! The way of a round through what waits.
+//! The order in which a pass reads what waits.
 
 use std::collections::VecDeque;
 
@@ -26,7 +26,6 @@ impl Cursor {
         Self { page: VecDeque::new(), horizon, after, more: true, whole: after == 0 }
     }
 
-    /// The next one.
     pub(super) async fn next<O>(&mut self, outbox: &OutboxService<O>) -> Result<Option<StoredEntry>, Cause> {
         if self.page.is_empty() && self.more {
             let page = outbox.next(self.after, self.horizon, PAGE).await?;

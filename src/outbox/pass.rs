@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::error::Cause;
 
-/// What one round has done.
+/// What one pass over the outbox has done.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ReplayPass {

@@ -1,9 +1,9 @@
-//! What is said of a replay, and how often.
+//! The lines of the log about a replay, and how often they are written.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::clock;
@@ -28,7 +28,7 @@ struct Unsaid {
 impl ReplayLog {
     /// This many were replayed.
     pub(super) fn add(&self, replayed: u64, oldest: Option<i64>) {
-        let mut unsaid = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsaid = self.0.lock();
         unsaid.replayed += replayed;
         unsaid.oldest = unsaid.oldest.into_iter().chain(oldest).min();
         unsaid.since.get_or_insert_with(Instant::now);
@@ -36,14 +36,14 @@ impl ReplayLog {
 
     /// When the next line is due, if there is something to say.
     pub(super) fn due(&self) -> Option<Instant> {
-        let unsaid = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unsaid = self.0.lock();
         let since = unsaid.since?;
         Some(unsaid.last_line.map_or(since, |line| line.max(since)) + QUIET)
     }
 
     /// Says it, if it is time; or at once, if the outbox is empty now and nothing was said a moment ago.
     pub(super) fn say(&self, outbox: &Path, waiting: u64, at_the_end: bool) {
-        let mut unsaid = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsaid = self.0.lock();
         let (now, Some(since)) = (Instant::now(), unsaid.since) else { return };
         let quiet = unsaid.last_line.is_none_or(|line| line + QUIET <= now);
         let long = since + QUIET <= now || waiting == 0;

@@ -1,0 +1,190 @@
+//! Random schedules of faults on several machines: servers, services and the database are killed and frozen, the network between
+//! the servers is split, the stream's leader steps down, at times several at once. The knobs are those of the other schedules:
+//! `ROSEY_SEED`, `ROSEY_SCHEDULES`, `ROSEY_SECONDS`.
+
+use std::time::Duration;
+
+use super::alone;
+use super::world::{SERVICES, STREAM, World};
+use crate::schedules::play_all;
+use crate::schedules::tally::Tally;
+use crate::schedules::world::Story;
+use crate::support::*;
+
+const SERVERS: u64 = 3;
+/// The exit code of a service that does not start: its database is not there at that moment.
+const NO_DATABASE: Option<i32> = Some(4);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// SIGKILL, and started again at the end.
+    ServerKilled(usize),
+    ServerFrozen(usize),
+    /// This server has no way to the others.
+    CutOff(usize, Split),
+    SteppedDown,
+    ServiceKilled(usize),
+    ServiceFrozen(usize),
+    DatabaseKilled,
+    DatabaseFrozen,
+}
+
+/// What has one fault at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Server(usize),
+    Network,
+    Stream,
+    Service(usize),
+    Database,
+}
+
+impl Fault {
+    fn draw(dice: &mut Dice) -> Self {
+        let server = usize::try_from(dice.one_of(0..=SERVERS - 1)).unwrap();
+        let service = usize::try_from(dice.one_of(0..=SERVICES as u64 - 1)).unwrap();
+        match dice.one_of(0..=8) {
+            0 => Self::ServerKilled(server),
+            1 => Self::ServerFrozen(server),
+            2 => Self::CutOff(server, Split::Cut),
+            3 => Self::CutOff(server, Split::Stalled),
+            4 => Self::SteppedDown,
+            5 => Self::ServiceKilled(service),
+            6 => Self::ServiceFrozen(service),
+            7 => Self::DatabaseKilled,
+            _ => Self::DatabaseFrozen,
+        }
+    }
+
+    /// Its kind, for counts.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::ServerKilled(_) => "server killed",
+            Self::ServerFrozen(_) => "server frozen",
+            Self::CutOff(_, Split::Cut) => "server cut off",
+            Self::CutOff(_, Split::Stalled) => "routes stalled",
+            Self::SteppedDown => "leader steps down",
+            Self::ServiceKilled(_) => "service killed",
+            Self::ServiceFrozen(_) => "service frozen",
+            Self::DatabaseKilled => "database killed",
+            Self::DatabaseFrozen => "database frozen",
+        }
+    }
+
+    const fn place(self) -> Place {
+        match self {
+            Self::ServerKilled(n) | Self::ServerFrozen(n) => Place::Server(n),
+            Self::CutOff(..) => Place::Network,
+            Self::SteppedDown => Place::Stream,
+            Self::ServiceKilled(n) | Self::ServiceFrozen(n) => Place::Service(n),
+            Self::DatabaseKilled | Self::DatabaseFrozen => Place::Database,
+        }
+    }
+
+    /// Returns whether it has an effect.
+    async fn begin(self, world: &mut World) -> bool {
+        match self {
+            Self::ServerKilled(n) => world.cluster.server(n).kill(),
+            Self::ServerFrozen(n) => world.cluster.server(n).freeze(),
+            Self::CutOff(n, split) => world.cluster.isolate(n, split).await,
+            Self::SteppedDown => return world.cluster.step_down(STREAM).await,
+            Self::ServiceKilled(n) => world.services[n].kill(),
+            Self::ServiceFrozen(n) => {
+                let runs = world.services[n].runs();
+                if runs {
+                    world.services[n].freeze();
+                }
+                return runs;
+            }
+            Self::DatabaseKilled => world.postgres.as_mut().unwrap().stop("-KILL"),
+            Self::DatabaseFrozen => world.postgres.as_ref().unwrap().freeze(),
+        }
+        true
+    }
+
+    async fn end(self, world: &mut World) {
+        match self {
+            Self::ServerKilled(n) => world.cluster.server(n).restart().await,
+            Self::ServerFrozen(n) => world.cluster.server(n).thaw(),
+            Self::CutOff(..) => world.cluster.heal().await,
+            Self::SteppedDown => {}
+            Self::ServiceKilled(n) => world.services[n].begin_again(),
+            Self::ServiceFrozen(n) => world.services[n].thaw(),
+            Self::DatabaseKilled => world.postgres.as_mut().unwrap().run(),
+            Self::DatabaseFrozen => world.postgres.as_ref().unwrap().thaw(),
+        }
+    }
+}
+
+/// Faults with calm between them, and at times a second and a third one beside the first.
+fn draw(dice: &mut Dice, length: Duration) -> Schedule<Fault> {
+    let lanes = [50..=800, 100..=2000, 300..=4000];
+    lanes.into_iter().fold(Schedule::new(length), |schedule, calm| {
+        schedule.beside(dice, calm, Fault::draw, |one, other| one.place() != other.place())
+    })
+}
+
+/// Starts services again that have refused to start, as a supervisor does.
+fn supervise(world: &mut World, killed: &[bool; SERVICES], story: &Story) {
+    for (n, service) in world.services.iter_mut().enumerate().filter(|(n, _)| !killed[*n]) {
+        if let Some(status) = service.ended() {
+            let said = service.log();
+            let refused = status.code() == NO_DATABASE && !said.contains("serving");
+            assert!(refused, "service {n} has ended ({status}):\n{said}");
+            story.say(format_args!("service {n} is started again; it had said:\n{said}"));
+            service.begin_again();
+        }
+    }
+}
+
+async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
+    let _alone = alone().await;
+    let mut dice = Dice::new(seed);
+    let plan = draw(&mut dice, length);
+    plan.spells().iter().for_each(|spell| story.say(format_args!("planned: {spell}")));
+    tally.drawn(plan.spells().iter().map(|spell| spell.fault.name()));
+    let mut world = World::new(true).await;
+    world.load(&mut dice).await;
+    let mut killed = [false; SERVICES];
+    plan.play(async |turn| {
+        supervise(&mut world, &killed, &story);
+        match turn {
+            Turn::Begins(fault) => {
+                if let Fault::ServiceKilled(n) = fault {
+                    story.say(format_args!("service {n} had said:\n{}", world.services[n].log()));
+                    killed[n] = true;
+                }
+                if fault.begin(&mut world).await {
+                    tally.felt(fault.name());
+                }
+            }
+            Turn::Ends(fault) => {
+                fault.end(&mut world).await;
+                if let Fault::ServiceKilled(n) = fault {
+                    killed[n] = false;
+                }
+            }
+        }
+    })
+    .await;
+    for n in 0..SERVICES {
+        wait_until("a service serves", || {
+            supervise(&mut world, &killed, &story);
+            let serves = world.services[n].log().contains("serving");
+            async move { serves }
+        })
+        .await;
+    }
+    let outcome = world.finish().await;
+    for (n, said) in outcome.said.iter().enumerate() {
+        story.say(format_args!("service {n} had said:\n{said}"));
+    }
+    eprintln!("seed {seed}");
+    outcome.assert_exactly_once();
+    tally.judged(&outcome.verdict());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_on_whichever_machine_what_is_accepted_takes_effect_once() {
+    play_all(2, play).await;
+}

@@ -1,0 +1,274 @@
+use super::{Hedging, Spare, pace::Start};
+use crate::{
+    breaker::neutrally,
+    fallback::{FallbackError, Policy},
+};
+use pin_project::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::{
+    task::coop,
+    time::{Sleep, sleep_until},
+};
+use tower_service::Service;
+
+/// Response future of [`Hedge`](super::Hedge).
+#[pin_project(project = Parts)]
+pub struct HedgeFuture<P: Service<Req>, S: Service<Req>, C, H, Req> {
+    /// `None` once the primary has ended, or if it was bypassed.
+    #[pin]
+    primary: Option<P::Future>,
+    #[pin]
+    second: Second<S, S::Future, Req>,
+    /// `None` if neither a reroute nor a hedge can follow.
+    kept: Option<Kept<S, C, H, Req>>,
+    /// Set when a primary that may be hedged is pending for the first time.
+    start: Option<Start>,
+    /// Runs while the primary is pending and may still be hedged.
+    #[pin]
+    timer: Option<Sleep>,
+    /// The primary's error, kept until the secondary's result is known.
+    first: Option<P::Error>,
+    /// The error of a hedge, kept until the primary's result is known.
+    failed: Option<S::Error>,
+    /// Whether the primary's last poll has used up the task's budget.
+    greedy: bool,
+}
+
+/// The secondary's side.
+#[pin_project(project = SecondProj)]
+enum Second<S, SF, Req> {
+    Idle,
+    /// The call's own clone of the secondary is becoming ready.
+    Ready {
+        secondary: S,
+        req: Option<Req>,
+    },
+    Running {
+        #[pin]
+        call: SF,
+    },
+    /// The hedge has failed, and the primary is waited for.
+    Failed,
+    /// The future is complete; it holds neither call.
+    Finished,
+}
+
+/// What a reroute and a hedge need.
+type Kept<S, C, H, Req> = (Req, Arc<Spare<S, C, H>>);
+
+type Output<P, S, Req> = Result<
+    <P as Service<Req>>::Response,
+    FallbackError<<P as Service<Req>>::Error, <S as Service<Req>>::Error>,
+>;
+
+const FINISHED: &str = "`HedgeFuture` polled after it had finished";
+
+impl<P: Service<Req>, S: Service<Req>, C, H, Req> HedgeFuture<P, S, C, H, Req> {
+    #[inline(always)]
+    pub(super) const fn primary(call: P::Future, kept: Option<Kept<S, C, H, Req>>) -> Self {
+        Self::new(Some(call), Second::Idle, kept, None)
+    }
+
+    pub(super) const fn around(first: Option<P::Error>, req: Req, secondary: S) -> Self {
+        Self::new(None, Second::Ready { secondary, req: Some(req) }, None, first)
+    }
+
+    #[inline(always)]
+    const fn new(
+        primary: Option<P::Future>,
+        second: Second<S, S::Future, Req>,
+        kept: Option<Kept<S, C, H, Req>>,
+        first: Option<P::Error>,
+    ) -> Self {
+        Self { primary, second, kept, start: None, timer: None, first, failed: None, greedy: false }
+    }
+}
+
+impl<P, S, C, H, Req> Future for HedgeFuture<P, S, C, H, Req>
+where
+    P: Service<Req>,
+    S: Service<Req, Response = P::Response> + Clone,
+    C: Policy<Req, P::Response, P::Error>,
+    H: Hedging<Req, P::Error, S::Error>,
+{
+    type Output = Output<P, S, Req>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut me = self.project();
+        // CORRECTNESS: while the primary runs, it is polled in every poll of this future, and registers the waker.
+        // Beside it the timer or the secondary does.
+        if *me.greedy
+            && let Poll::Ready(output) = me.poll_second(cx)
+        {
+            return me.finish(output);
+        }
+        if let Some(call) = me.primary.as_mut().as_pin_mut() {
+            let had_budget = coop::has_budget_remaining();
+            match call.poll(cx) {
+                Poll::Ready(result) => {
+                    if let Some(output) = me.primary_ended(result) {
+                        return me.finish(output);
+                    }
+                }
+                Poll::Pending => {
+                    *me.greedy = had_budget && !coop::has_budget_remaining();
+                    ready!(me.poll_late(cx));
+                }
+            }
+        }
+        let output = ready!(me.poll_second(cx));
+        me.finish(output)
+    }
+}
+
+impl<P, S, C, H, Req> Parts<'_, P, S, C, H, Req>
+where
+    P: Service<Req>,
+    S: Service<Req, Response = P::Response> + Clone,
+    C: Policy<Req, P::Response, P::Error>,
+    H: Hedging<Req, P::Error, S::Error>,
+{
+    /// Drops whichever call still runs: it has lost.
+    #[inline]
+    fn finish(&mut self, output: Output<P, S, Req>) -> Poll<Output<P, S, Req>> {
+        if let Some(_running) = self.primary.as_mut().as_pin_mut() {
+            neutrally(|| self.primary.set(None));
+        }
+        if let Second::Ready { .. } | Second::Running { .. } = *self.second {
+            neutrally(|| self.second.set(Second::Finished));
+        } else {
+            self.second.set(Second::Finished);
+        }
+        self.timer.set(None);
+        Poll::Ready(output)
+    }
+
+    /// The primary has a result. Returns the output, or `None` if it is the secondary's turn.
+    #[inline]
+    fn primary_ended(&mut self, result: Result<P::Response, P::Error>) -> Option<Output<P, S, Req>> {
+        // Before the secondary starts, the primary's future and everything it holds is dropped.
+        self.primary.set(None);
+        self.timer.set(None);
+        let Some((req, spare)) = self.kept.take() else {
+            return Some(result.map_err(FallbackError::Primary));
+        };
+        if let Some(start) = self.start
+            && let Some(pace) = spare.hedging.pace(&req)
+            && result.as_ref().err().is_none_or(|error| spare.hedging.answers(error))
+        {
+            pace.answered(start, !matches!(*self.second, Second::Idle));
+        }
+        if !spare.policy.reroute(&req, &result) {
+            return Some(result.map_err(|primary| match self.failed.take() {
+                Some(fallback) => FallbackError::Both { primary, fallback },
+                None => FallbackError::Primary(primary),
+            }));
+        }
+        spare.policy.rerouted(&req, &result);
+        let first = result.err();
+        if let Some(fallback) = self.failed.take() {
+            return Some(Err(FallbackError::after_fallback(first, fallback)));
+        }
+        *self.first = first;
+        if let Second::Idle = *self.second {
+            self.second.set(Second::Ready { secondary: spare.secondary.clone(), req: Some(req) });
+        }
+        None
+    }
+
+    /// Starts the secondary once the pending primary is late. `Pending` while it is not.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((req, spare)) = self.kept else { return Poll::Pending };
+        let Second::Idle = *self.second else { return Poll::Ready(()) };
+        let pace = spare.hedging.pace(req).filter(|_| spare.policy.may_overlap(req));
+        let Some(pace) = pace else { return Poll::Pending };
+        loop {
+            let Some(start) = self.start else {
+                let (start, late) = pace.begin();
+                *self.start = Some(start);
+                self.timer.set(Some(sleep_until(late)));
+                continue;
+            };
+            let Some(timer) = self.timer.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+            if *self.greedy {
+                // The primary has used up the budget, which would keep the timer pending.
+                ready!(pin!(coop::unconstrained(timer)).poll(cx));
+            } else {
+                ready!(timer.poll(cx));
+            }
+            match pace.late(start) {
+                Ok(()) => break,
+                Err(again) => self.timer.set(Some(sleep_until(again))),
+            }
+        }
+        self.timer.set(None);
+        if let Some(copy) = spare.policy.keep(req) {
+            spare.policy.hedged(req);
+            self.second.set(Second::Ready { secondary: spare.secondary.clone(), req: Some(copy) });
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_second(&mut self, cx: &mut Context<'_>) -> Poll<Output<P, S, Req>> {
+        loop {
+            let result = match self.second.as_mut().project() {
+                SecondProj::Idle | SecondProj::Failed => return Poll::Pending,
+                SecondProj::Ready { secondary, req } => match ready!(secondary.poll_ready(cx)) {
+                    Ok(()) => {
+                        let call = secondary.call(req.take().expect(FINISHED));
+                        self.second.set(Second::Running { call });
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+                SecondProj::Running { call } => ready!(call.poll(cx)),
+                SecondProj::Finished => panic!("{FINISHED}"),
+            };
+            self.second.set(Second::Failed);
+            if self.primary.is_none() {
+                let first = self.first.take();
+                return Poll::Ready(result.map_err(|error| FallbackError::after_fallback(first, error)));
+            }
+            // A hedge: the primary still runs.
+            let Some((req, spare)) = self.kept else { return Poll::Pending };
+            return match result {
+                Ok(response) => {
+                    if let (Some(start), Some(pace)) = (&*self.start, spare.hedging.pace(req)) {
+                        pace.lost_to_secondary(start);
+                    }
+                    Poll::Ready(Ok(response))
+                }
+                Err(fallback) if spare.hedging.refuses(&fallback) => {
+                    Poll::Ready(Err(FallbackError::Unready { fallback }))
+                }
+                Err(fallback) => {
+                    *self.failed = Some(fallback);
+                    Poll::Pending
+                }
+            };
+        }
+    }
+}
+
+impl<P: Service<Req>, S: Service<Req>, C, H, Req> fmt::Debug for HedgeFuture<P, S, C, H, Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let second = match self.second {
+            Second::Idle => "not needed so far",
+            Second::Ready { .. } => "waits for readiness",
+            Second::Running { .. } => "runs",
+            Second::Failed => "failed",
+            Second::Finished => "finished",
+        };
+        f.debug_struct("HedgeFuture")
+            .field("primary_runs", &self.primary.is_some())
+            .field("secondary", &second)
+            .finish_non_exhaustive()
+    }
+}

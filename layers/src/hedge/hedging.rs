@@ -1,0 +1,51 @@
+use super::Pace;
+use crate::{Class, Classify};
+
+/// Which requests are hedged, by which pace, and what the errors of both paths mean for that.
+///
+/// A [`Pace`] hedges every request that the fallback's policy lets overlap. An implementation of your own chooses
+/// a pace for each kind of request, or hedges some kinds only:
+///
+/// ```
+/// use eitherway_layers::{Class, Classify, hedge::{Hedging, Pace}};
+///
+/// enum Todo { Add(String), List }
+/// struct ReadsOnly(Pace);
+///
+/// impl<A: Classify, B: Classify> Hedging<Todo, A, B> for ReadsOnly {
+///     fn pace(&self, todo: &Todo) -> Option<&Pace> {
+///         matches!(todo, Todo::List).then_some(&self.0)
+///     }
+///     fn answers(&self, error: &A) -> bool {
+///         !error.class().was_not_carried() && !error.is_timeout()
+///     }
+///     fn refuses(&self, error: &B) -> bool {
+///         error.class() == Class::Rejected
+///     }
+/// }
+/// ```
+pub trait Hedging<Req, E1, E2> {
+    /// The pace by which this request is hedged; `None`: it is not. Must be the same pace whenever it is asked.
+    fn pace(&self, req: &Req) -> Option<&Pace>;
+
+    /// Whether this error of the primary is an answer of the service behind it, which shows that it lives.
+    fn answers(&self, error: &E1) -> bool;
+
+    /// Whether this error of the secondary is final, so that the primary is not waited for.
+    fn refuses(&self, error: &E2) -> bool;
+}
+
+/// [`Class::Backend`] and [`Class::Rejected`] are answers; only [`Class::Rejected`] is final.
+impl<Req, E1: Classify, E2: Classify> Hedging<Req, E1, E2> for Pace {
+    fn pace(&self, _: &Req) -> Option<&Pace> {
+        Some(self)
+    }
+
+    fn answers(&self, error: &E1) -> bool {
+        matches!(error.class(), Class::Backend | Class::Rejected)
+    }
+
+    fn refuses(&self, error: &E2) -> bool {
+        error.class() == Class::Rejected
+    }
+}

@@ -1,0 +1,72 @@
+use super::{Config, Hedge, Pace, Spare};
+use crate::fallback::ByClass;
+use std::{fmt, marker::PhantomData, sync::Arc};
+use tower_layer::Layer;
+
+/// Applies a [`Hedge`] to services, all with the same secondary.
+///
+/// ```
+/// use eitherway_layers::{Class, Classify, HedgeLayer, fallback::ByClass, hedge::{Config, Pace}};
+/// use std::{future::pending, time::Duration};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[derive(Debug)] struct Offline;
+/// # impl Classify for Offline { fn class(&self) -> Class { Class::NotSent } }
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let local = service_fn(async |n: u32| Ok::<_, Offline>(n + 1));
+/// let pace = Pace::new(Config::new().after(Duration::from_millis(20)));
+/// let stack = ServiceBuilder::new()
+///     .layer(HedgeLayer::new(local, ByClass::new(), pace))
+///     .service(service_fn(async |_: u32| pending::<Result<u32, Offline>>().await));
+/// assert_eq!(stack.oneshot(1).await.unwrap(), 2);
+/// # }
+/// ```
+pub struct HedgeLayer<S, C, H, E> {
+    spare: Arc<Spare<S, C, H>>,
+    error: PhantomData<fn() -> E>,
+}
+
+impl<S, C, H, E> HedgeLayer<S, C, H, E> {
+    /// Falls back to `secondary` according to `policy`, and hedges according to `hedging`. `E` is the error of
+    /// the primaries, and is inferred.
+    pub fn new(secondary: S, policy: C, hedging: H) -> Self {
+        Self { spare: Arc::new(Spare { secondary, policy, hedging }), error: PhantomData }
+    }
+}
+
+impl<P, S, C, H, E> Layer<P> for HedgeLayer<S, C, H, E> {
+    type Service = Hedge<P, S, C, H, E>;
+
+    fn layer(&self, primary: P) -> Self::Service {
+        Hedge::from_shared(primary, Arc::clone(&self.spare))
+    }
+}
+
+impl<S, C, H, E> Clone for HedgeLayer<S, C, H, E> {
+    fn clone(&self) -> Self {
+        Self { spare: Arc::clone(&self.spare), error: PhantomData }
+    }
+}
+
+impl<S: fmt::Debug, C: fmt::Debug, H: fmt::Debug, E> fmt::Debug for HedgeLayer<S, C, H, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HedgeLayer").field(&self.spare).finish()
+    }
+}
+
+/// Adds hedges to every service: `nats.hedge_to(db).hedge_to(outbox)`.
+pub trait HedgeExt: Sized {
+    /// Falls back to `secondary` as [`fallback_to`](crate::FallbackExt::fallback_to) does, and starts it when
+    /// this service is late, by the default [`Config`].
+    fn hedge_to<S, E>(self, secondary: S) -> Hedge<Self, S, ByClass, Pace, E> {
+        self.hedge_with(secondary, ByClass::new(), Pace::new(Config::new()))
+    }
+
+    /// Falls back to `secondary` according to `policy`, and hedges according to `hedging`.
+    fn hedge_with<S, C, H, E>(self, secondary: S, policy: C, hedging: H) -> Hedge<Self, S, C, H, E> {
+        Hedge::new(self, secondary, policy, hedging)
+    }
+}
+
+impl<P> HedgeExt for P {}

@@ -1,0 +1,170 @@
+//! Sends the same request to a second service when the first fails, and also when it is late.
+
+mod budget;
+mod config;
+mod future;
+mod hedging;
+mod layer;
+mod pace;
+
+/// The atomics of `budget` and `pace`.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+}
+
+pub use self::{
+    budget::Budget,
+    config::Config,
+    future::HedgeFuture,
+    hedging::Hedging,
+    layer::{HedgeExt, HedgeLayer},
+    pace::{Counts, Pace},
+};
+
+use crate::fallback::{FallbackError, Policy, Primary, Route};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+/// A [`Fallback`](crate::Fallback) that does not wait for a late primary: after a delay the secondary runs beside
+/// it, and the first success is the response.
+///
+/// The [`Policy`] decides as in a fallback; the [`Hedging`] (a [`Pace`], or several) says when a primary is late,
+/// and whether a hedge may be paid for. Only requests that may run on both paths at once are hedged
+/// ([`Policy::may_overlap`]; with [`ByClass`](crate::fallback::ByClass), those of `Idempotency::Always`).
+///
+/// | primary | secondary | result |
+/// |---|---|---|
+/// | answers before it is late | not called | the primary's |
+/// | late, or fails and is rerouted | answers first | the secondary's; a primary that still runs is dropped |
+/// | late | fails | the primary is waited for; if it fails too, both errors |
+/// | late | refuses the request | the refusal |
+/// | refuses the request | runs | the refusal; the secondary is dropped |
+///
+/// **The loser** is dropped, and counts in no [`Breaker`](crate::Breaker) on its way, however long it took. Report
+/// what is heard of it later ([`Pace::heard`]).
+///
+/// **Readiness** as in a fallback. The delay begins when the call is first pending, so a primary that answers at
+/// once costs no timer and no clock.
+///
+/// **Copies.** [`Policy::keep`] makes one copy of the request per call, and another one per hedge.
+///
+/// *Errors*: [`FallbackError`]; [`FallbackError::Unready`] also where the secondary has refused the request while the
+/// primary ran. *Drop*: dropping the future drops the calls in flight on both paths. *Fairness*: both calls are
+/// polled whenever the task is woken; a primary that uses up the task's budget is polled second the next time.
+/// *Runtime*: a call that has to wait needs a tokio runtime with its timer enabled.
+///
+/// ```
+/// use eitherway_layers::{Class, Classify, HedgeExt};
+/// use std::{future::pending, time::Duration};
+/// use tower::{ServiceExt, service_fn};
+///
+/// #[derive(Debug)]
+/// struct Offline;
+/// impl Classify for Offline {
+///     fn class(&self) -> Class { Class::NotSent }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let frozen = service_fn(async |_: &str| pending::<Result<String, Offline>>().await);
+/// let local = service_fn(async |name: &str| Ok::<_, Offline>(format!("{name}, from here")));
+///
+/// let start = tokio::time::Instant::now();
+/// assert_eq!(frozen.hedge_to(local).oneshot("alice").await.unwrap(), "alice, from here");
+/// assert_eq!(start.elapsed(), Duration::from_millis(15));
+/// # }
+/// ```
+pub struct Hedge<P, S, C, H, E> {
+    primary: Primary<P, E>,
+    spare: Arc<Spare<S, C, H>>,
+}
+
+/// What all clones share: one allocation.
+#[derive(Debug)]
+struct Spare<S, C, H> {
+    secondary: S,
+    policy: C,
+    hedging: H,
+}
+
+impl<P, S, C, H, E> Hedge<P, S, C, H, E> {
+    /// Sends requests to `primary`, and to `secondary` when `policy` says so or `hedging` does.
+    pub fn new(primary: P, secondary: S, policy: C, hedging: H) -> Self {
+        Self::from_shared(primary, Arc::new(Spare { secondary, policy, hedging }))
+    }
+
+    const fn from_shared(primary: P, spare: Arc<Spare<S, C, H>>) -> Self {
+        Self { primary: Primary::new(primary), spare }
+    }
+
+    /// The service that is tried first.
+    pub const fn primary(&self) -> &P {
+        &self.primary.service
+    }
+
+    /// The service that is tried second. Only its clones are called.
+    pub fn secondary(&self) -> &S {
+        &self.spare.secondary
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &C {
+        &self.spare.policy
+    }
+
+    /// What decides about hedges.
+    pub fn hedging(&self) -> &H {
+        &self.spare.hedging
+    }
+}
+
+impl<P, S, C, H, E, Req> Service<Req> for Hedge<P, S, C, H, E>
+where
+    P: Service<Req, Error = E>,
+    S: Service<Req, Response = P::Response> + Clone,
+    C: Policy<Req, P::Response, E>,
+    H: Hedging<Req, E, S::Error>,
+{
+    type Response = P::Response;
+    type Error = FallbackError<E, S::Error>;
+    type Future = HedgeFuture<P, S, C, H, Req>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.primary.poll_ready(|| self.spare.policy.unready(), cx).map(Ok)
+    }
+
+    #[inline(always)]
+    fn call(&mut self, req: Req) -> Self::Future {
+        match self.primary.take_route() {
+            Route::Undecided | Route::Primary => {
+                let kept = self.spare.policy.keep(&req).map(|kept| (kept, Arc::clone(&self.spare)));
+                HedgeFuture::primary(self.primary.service.call(req), kept)
+            }
+            Route::Failed(error) => {
+                let result = Err(error);
+                self.spare.policy.rerouted(&req, &result);
+                HedgeFuture::around(result.err(), req, self.spare.secondary.clone())
+            }
+            Route::PrimaryNotReady => {
+                self.spare.policy.bypassed(&req);
+                HedgeFuture::around(None, req, self.spare.secondary.clone())
+            }
+        }
+    }
+}
+
+impl<P: Clone, S, C, H, E> Clone for Hedge<P, S, C, H, E> {
+    fn clone(&self) -> Self {
+        Self { primary: self.primary.clone(), spare: Arc::clone(&self.spare) }
+    }
+}
+
+impl<P: fmt::Debug, S: fmt::Debug, C: fmt::Debug, H: fmt::Debug, E> fmt::Debug for Hedge<P, S, C, H, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hedge").field("primary", &self.primary.service).field("spare", &self.spare).finish()
+    }
+}

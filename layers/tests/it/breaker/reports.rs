@@ -1,0 +1,204 @@
+//! Faults of other circuit breakers, reported in public, that this one does not have.
+
+use super::*;
+
+/// Takes a second for every answer.
+fn takes_a_second() -> impl Service<Req, Response = Via, Error = Error, Future: Send> + Clone {
+    service_fn(async |_: Req| {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(Via(0))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_that_together_take_longer_than_a_lease_still_close_the_circuit() {
+    let breaker = Breaker::new(takes_a_second(), config().probes(1, 10));
+    breaker.handle().trip();
+    advance(FIRST).await;
+    let callers: Vec<_> = (0..4)
+        .map(|id| {
+            let breaker = breaker.clone();
+            tokio::spawn(async move {
+                for _ in 0..200 {
+                    let _ = breaker.clone().oneshot(read(id)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(breaker.handle().state(), State::Closed);
+    callers.into_iter().for_each(|caller| caller.abort());
+}
+
+#[tokio::test(start_paused = true)]
+async fn successes_before_a_probe_that_hung_still_count() {
+    let puppet = Puppet::default();
+    let breaker = half_open_with(&puppet, config().probes(1, 2)).await;
+    let probe = || {
+        let mut probe = task::spawn(breaker.clone().oneshot(read(1)));
+        assert_pending!(probe.poll());
+        probe
+    };
+    let mut first = probe();
+    puppet.answer(0, Ok(Via(0)));
+    assert_ready_ok!(first.poll());
+    let _hangs = probe();
+    advance(LEASE).await;
+    let mut last = probe();
+    puppet.answer(1, Ok(Via(0)));
+    assert_ready_ok!(last.poll());
+    assert_eq!(breaker.handle().state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_that_was_decided_long_ago_is_decided_again_by_the_call() {
+    let mut breaker = Breaker::new(answers(Ok(Via(0))), config());
+    breaker.handle().trip();
+    breaker.ready().await.unwrap();
+    breaker.handle().reset();
+    assert_eq!(breaker.call(read(1)).await, Ok(Via(0)), "closed since");
+
+    breaker.handle().trip();
+    breaker.ready().await.unwrap();
+    advance(FIRST / 2).await;
+    assert_eq!(rejected(breaker.call(read(1)).await).retry_after(), Some(FIRST / 2), "not what it was");
+    breaker.ready().await.unwrap();
+    advance(FIRST).await;
+    assert_eq!(breaker.call(read(1)).await, Ok(Via(0)), "as a probe");
+    assert_eq!(breaker.handle().state(), State::Closed);
+}
+
+#[tokio::test]
+async fn a_rejection_that_is_decided_again_calls_only_a_service_that_is_ready() {
+    let (inner, ledger) = Strict::counting(Ok(Via(0)));
+    let mut breaker = Breaker::new(inner, config());
+    breaker.handle().force_open();
+    breaker.ready().await.unwrap();
+    breaker.handle().reset();
+    rejected(breaker.call(read(1)).await);
+    assert_eq!((ledger.calls(), ledger.violations()), (0, 0));
+    assert_eq!(breaker.ready().await.unwrap().call(read(2)).await, Ok(Via(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_back_off_and_no_jitter_is_too_large_or_no_number() {
+    for jitter in [f64::NAN, f64::INFINITY, -1.0, 0.0, 1.0] {
+        let forever = config().back_off(Duration::MAX, Duration::MAX).jitter(jitter);
+        let breaker = Breaker::new(answers(DOWN), forever.clone());
+        open(&breaker).await;
+        rejected(breaker.oneshot(read(1)).await);
+        let breaker = Breaker::new(answers(DOWN), config().jitter(jitter).seed(1));
+        open(&breaker).await;
+        let wait = rejected(breaker.oneshot(read(1)).await).retry_after().unwrap();
+        assert!(wait <= FIRST, "{jitter}: {wait:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_an_hour_apart_do_not_add_up_where_that_is_asked_for() {
+    let minute = Duration::from_secs(60);
+    let breaker = Breaker::new(answers(DOWN), config().failures_within(minute));
+    for _ in 0..20 {
+        assert_eq!(breaker.clone().oneshot(read(1)).await, DOWN);
+        advance(minute * 60).await;
+    }
+    assert_eq!(breaker.handle().state(), State::Closed);
+    open(&breaker).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rule_of_consecutive_failures_can_be_switched_off() {
+    let by_rate = config().no_consecutive_failures().failure_rate(0.5, 100, 50);
+    let breaker = Breaker::new(answers(DOWN), by_rate);
+    for sent in 0..50 {
+        assert_eq!(breaker.handle().state(), State::Closed, "after {sent}");
+        assert_eq!(breaker.clone().oneshot(read(1)).await, DOWN);
+    }
+    assert_eq!(breaker.handle().state(), State::Open);
+}
+
+#[tokio::test]
+async fn a_panic_of_the_service_is_a_failure_and_a_panic_of_its_caller_is_not() {
+    let panics = service_fn(async |_: Req| -> Answer { panic!("on purpose") });
+    let breaker = Breaker::new(panics, config());
+    for _ in 0..2 {
+        assert_eq!(breaker.handle().state(), State::Closed);
+        assert!(tokio::spawn(breaker.clone().oneshot(read(1))).await.unwrap_err().is_panic());
+    }
+    assert_eq!(breaker.handle().state(), State::Open);
+
+    let panics_at_once = service_fn(|_: Req| -> std::future::Ready<Answer> { panic!("on purpose") });
+    let breaker = Breaker::new(panics_at_once, config().consecutive_failures(1));
+    assert!(tokio::spawn(breaker.clone().oneshot(read(1))).await.unwrap_err().is_panic());
+    assert_eq!(breaker.handle().state(), State::Open);
+
+    let breaker = Breaker::new(service_fn(|_: Req| pending::<Answer>()), config().consecutive_failures(1));
+    let mut caller = breaker.clone();
+    let task = tokio::spawn(async move {
+        let mut call = task::spawn(caller.call(read(1)));
+        assert_pending!(call.poll());
+        panic!("the caller's own")
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    assert_eq!(breaker.handle().state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_circuit_is_not_ready_where_that_is_asked_for_and_wakes_those_who_wait() {
+    fn now<T>(ready: std::task::Poll<Result<T, Error>>) -> T {
+        let std::task::Poll::Ready(Ok(service)) = ready else { panic!("not ready") };
+        service
+    }
+    let puppet = Puppet::default();
+    let breaker = Breaker::new(puppet.service(), config().unready_when_open());
+    let waits = || task::spawn(async { breaker.clone().ready_oneshot().await });
+    breaker.handle().trip();
+    let (mut first, mut second) = (waits(), waits());
+    assert!(first.poll().is_pending());
+    assert!(second.poll().is_pending());
+    advance(FIRST - Duration::from_millis(1)).await;
+    assert!(!first.is_woken());
+    advance(Duration::from_millis(1)).await;
+    assert!(first.is_woken() && second.is_woken());
+    let probe = now(first.poll());
+    assert!(second.poll().is_pending());
+    drop(probe);
+    assert!(second.is_woken(), "the place is free");
+    let mut second = now(second.poll());
+    let mut third = waits();
+    assert!(third.poll().is_pending());
+    let mut call = task::spawn(second.call(read(1)));
+    assert_pending!(call.poll());
+    puppet.answer(0, Ok(Via(0)));
+    assert_ready_ok!(call.poll());
+    assert!(third.is_woken(), "closed");
+    assert!(third.poll().is_ready());
+
+    breaker.handle().force_open();
+    let mut fourth = waits();
+    assert!(fourth.poll().is_pending());
+    advance(Duration::from_secs(3600)).await;
+    assert!(fourth.poll().is_pending());
+    breaker.handle().reset();
+    assert!(fourth.is_woken());
+    assert!(fourth.poll().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_fails_does_not_attract_what_a_healthy_one_could_serve() {
+    let circuit = || config().unready_when_open().back_off(Duration::from_secs(60), Duration::from_secs(60));
+    let healthy = Breaker::new(takes_a_second(), circuit());
+    let broken = Breaker::new(answers(DOWN), circuit());
+    let mut failed = 0;
+    for id in 0..800 {
+        // As a balancer does: whichever is ready and has the fewest in flight; the broken one answers at once.
+        let mut broken = broken.clone();
+        let is_ready = task::spawn(async { broken.ready().await.map(drop) }).poll().is_ready();
+        let result =
+            if is_ready { broken.call(read(id)).await } else { healthy.clone().oneshot(read(id)).await };
+        failed += usize::from(result.is_err());
+    }
+    // Each takes a second: those that opened the circuit, and one probe a minute.
+    assert_eq!(failed, 2 + 800 / 60);
+}

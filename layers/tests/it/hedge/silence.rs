@@ -1,0 +1,229 @@
+//! A primary that answers nobody.
+
+use super::*;
+use eitherway_layers::{Breaker, Timeout, breaker, breaker::State};
+
+/// Answers every request, or none.
+#[derive(Clone, Default)]
+struct Switched(Arc<Mutex<Option<Answer>>>);
+
+impl Switched {
+    fn set(&self, answer: Option<Answer>) {
+        *self.0.lock().unwrap() = answer;
+    }
+    fn service(&self) -> impl Service<Req, Response = Via, Error = Error, Future: Send> + Clone + use<> {
+        let answer = Arc::clone(&self.0);
+        service_fn(move |_: Req| {
+            let answer = answer.lock().unwrap().clone();
+            async move {
+                sleep(MS).await;
+                match answer {
+                    Some(answer) => answer,
+                    None => pending().await,
+                }
+            }
+        })
+    }
+}
+
+fn local() -> impl Service<Req, Response = Via, Error = Error, Future: Send> + Clone {
+    After::new(MS, Ok(Via(1))).service()
+}
+
+const BACK_OFF: Duration = Duration::from_millis(500);
+
+fn circuit() -> breaker::Config {
+    breaker::Config::new().back_off(BACK_OFF, BACK_OFF * 8).jitter(0.0)
+}
+
+/// A circuit over a primary, hedged after [`DELAY`].
+fn behind_a_circuit(
+    primary: &Switched,
+) -> (impl Service<Req, Response = Via, Error = Both> + Clone, breaker::Handle, Pace) {
+    let breaker = Breaker::new(primary.service(), circuit());
+    let handle = breaker.handle();
+    let pace = Pace::new(Config::new().after(DELAY)).with_circuit(handle.clone());
+    (hedged(breaker, local(), &pace), handle, pace)
+}
+
+/// Sends one request after the other until the circuit opens; tells how many.
+async fn until_open(
+    stack: &(impl Service<Req, Response = Via, Error = Both> + Clone),
+    handle: &breaker::Handle,
+) -> usize {
+    for sent in 0..100 {
+        if handle.state() == State::Open {
+            return sent;
+        }
+        assert_eq!(stack.clone().oneshot(read(1)).await, Ok(Via(1)));
+    }
+    panic!("the circuit never opened");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_primary_that_answers_nobody_is_hedged_for_free_and_then_its_circuit_opens() {
+    let primary = Switched::default();
+    let (stack, handle, pace) = behind_a_circuit(&primary);
+    let sent = until_open(&stack, &handle).await;
+    assert_eq!(sent, 5, "21 ms each: five in a row, and 100 ms");
+    let counts = pace.counts();
+    assert_eq!((counts.started, counts.free, counts.won, counts.silences), (5, 5, 5, 1));
+    let start = Instant::now();
+    assert_eq!(stack.oneshot(read(1)).await, Ok(Via(1)));
+    assert_eq!(start.elapsed(), MS, "nobody waits for an open circuit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_that_lose_at_once_are_no_silence_yet() {
+    let primary = Switched::default();
+    let (stack, handle, pace) = behind_a_circuit(&primary);
+    let calls: Vec<_> = (0..20).map(|id| stack.clone().oneshot(read(id))).collect();
+    let mut calls: Vec<_> = calls.into_iter().map(task::spawn).collect();
+    for wait in [Duration::ZERO, DELAY, MS] {
+        advance(wait).await;
+        calls.iter_mut().for_each(|call| drop(call.poll()));
+    }
+    assert_eq!((pace.counts().won, handle.state()), (20, State::Closed));
+    assert_eq!(until_open(&stack, &handle).await, 4, "100 ms after the first began");
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_answer_of_the_primary_ends_the_silence_also_an_error_that_it_gives() {
+    for alive in [Ok(Via(0)), Err(Error::Of(Class::Backend)), Err(Error::Of(Class::Rejected))] {
+        let primary = Switched::default();
+        let (stack, handle, pace) = behind_a_circuit(&primary);
+        for _ in 0..4 {
+            stack.clone().oneshot(read(1)).await.unwrap();
+        }
+        primary.set(Some(alive.clone()));
+        let _ = stack.clone().oneshot(read(1)).await;
+        primary.set(None);
+        assert_eq!(until_open(&stack, &handle).await, 5, "{alive:?}");
+        assert_eq!(pace.counts().silences, 1);
+    }
+    // What was never carried, and what nobody answered, says nothing.
+    let primary = Switched::default();
+    let (stack, handle, _) = behind_a_circuit(&primary);
+    for _ in 0..4 {
+        stack.clone().oneshot(read(1)).await.unwrap();
+    }
+    primary.set(Some(Err(Error::Of(Class::NotSent))));
+    stack.clone().oneshot(read(1)).await.unwrap();
+    primary.set(None);
+    assert_eq!(until_open(&stack, &handle).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_that_is_heard_keeps_the_circuit_closed_and_closes_one_that_silence_opened() {
+    let primary = Switched::default();
+    let (stack, handle, pace) = behind_a_circuit(&primary);
+    for _ in 0..50 {
+        assert_eq!(stack.clone().oneshot(read(1)).await, Ok(Via(1)));
+        pace.heard();
+    }
+    assert_eq!((handle.state(), pace.counts().silences), (State::Closed, 0), "slow, not dead");
+    until_open(&stack, &handle).await;
+    assert!(pace.is_silent());
+    pace.heard();
+    assert_eq!((handle.state(), pace.is_silent()), (State::Closed, false));
+    // Not one that somebody else has opened.
+    handle.force_open();
+    pace.heard();
+    assert_eq!(handle.state(), State::ForcedOpen);
+    handle.reset();
+    handle.set_healthy(false);
+    pace.heard();
+    assert_eq!(handle.state(), State::OpenUntilHealthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_looked_for_in_the_last_moment_and_not_since_the_request_began() {
+    let primary = Switched::default();
+    let pace = Pace::new(Config::new().after(DELAY).budget(Budget::new(0.0, 0, 0)));
+    let stack = hedged(primary.service(), local(), &pace);
+    let start = Instant::now();
+    let mut waits = task::spawn(stack.clone().oneshot(read(1)));
+    assert_pending!(waits.poll());
+    // A neighbour is answered just before the delay ends; then the primary freezes.
+    advance(DELAY - 2 * MS).await;
+    pace.heard();
+    let result = tokio::time::timeout(Duration::from_secs(1), waits).await;
+    assert_eq!(result.unwrap(), Ok(Via(1)));
+    assert!(start.elapsed() <= DELAY + 20 * MS, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_late_opens_the_circuit_again_so_that_only_one_caller_pays_for_it() {
+    let primary = Switched::default();
+    let (stack, handle, _) = behind_a_circuit(&primary);
+    until_open(&stack, &handle).await;
+    advance(BACK_OFF).await;
+    let mut waited = 0;
+    for _ in 0..20 {
+        let start = Instant::now();
+        assert_eq!(stack.clone().oneshot(read(1)).await, Ok(Via(1)));
+        waited += usize::from(start.elapsed() >= DELAY);
+    }
+    assert_eq!((waited, handle.state()), (1, State::Open));
+    // And it closes by a probe that is answered.
+    primary.set(Some(Ok(Via(0))));
+    advance(BACK_OFF * 2).await;
+    assert_eq!(stack.oneshot(read(1)).await, Ok(Via(0)));
+    assert_eq!(handle.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loser_counts_in_no_breaker_however_slow_it_was() {
+    let slow_at_once = breaker::Config::new().consecutive_failures(1).slow_after(MS).slow_drops_fail();
+    let never = service_fn(|_: Req| pending::<Answer>());
+    let breaker = Breaker::new(never, slow_at_once.clone());
+    let handle = breaker.handle();
+    assert_eq!(hedged(breaker, local(), &always()).oneshot(read(1)).await, Ok(Via(1)));
+    assert_eq!(handle.state(), State::Closed, "the primary lost");
+
+    let breaker = Breaker::new(never, slow_at_once.clone());
+    let handle = breaker.handle();
+    let slow = After::new(DELAY * 2, Ok(Via(0))).service();
+    assert_eq!(hedged(slow, breaker, &always()).oneshot(read(1)).await, Ok(Via(0)));
+    assert_eq!(handle.state(), State::Closed, "the secondary lost");
+
+    // One that the caller gives up counts as before.
+    let breaker = Breaker::new(never, slow_at_once);
+    let handle = breaker.handle();
+    let both = hedged(breaker, never, &always()).map_err(|_| Error::Of(Class::Unknown));
+    assert!(Timeout::new(both, DELAY * 2).oneshot(read(1)).await.is_err());
+    assert_eq!(handle.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outer_hedge_hurries_while_its_primary_is_silent_and_looks_again_once_in_a_while() {
+    let primary = Switched::default();
+    let config = Config::new().after(DELAY * 4).while_silent(10 * MS).silent_after(5, 100 * MS);
+    let pace = Pace::new(config);
+    let stack = hedged(primary.service(), local(), &pace);
+    let took = async || {
+        let start = Instant::now();
+        let via = stack.clone().oneshot(read(1)).await.unwrap();
+        (via, start.elapsed())
+    };
+    for _ in 0..5 {
+        assert_eq!(took().await, (Via(1), DELAY * 4 + MS));
+    }
+    assert_eq!(pace.delay(), 10 * MS);
+    let mut times = vec![];
+    for _ in 0..400 {
+        times.push(took().await.1);
+    }
+    let usual = times.iter().filter(|time| **time == DELAY * 4 + MS).count();
+    assert_eq!(times.iter().filter(|time| **time == 11 * MS).count(), 400 - usual);
+    assert!((3..=5).contains(&usual), "once in a second: {usual}");
+    // A primary that is slower than the short delay is found again without being heard.
+    let slow = After::new(30 * MS, Ok(Via(0)));
+    let stack = hedged(slow.service(), local(), &pace);
+    let mut served = 0;
+    for _ in 0..200 {
+        served += usize::from(stack.clone().oneshot(read(1)).await == Ok(Via(0)));
+    }
+    assert!(served > 90, "{served}");
+    assert_eq!(pace.delay(), DELAY * 4);
+}

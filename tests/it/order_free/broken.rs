@@ -1,0 +1,150 @@
+//! What the proof sees: folds and views that look right and are not.
+
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+
+use super::history;
+use super::runtime;
+use super::server::Both;
+
+/// Folds all lines that wait.
+const LINES: &str = "
+    WITH taken AS (DELETE FROM lines_waiting RETURNING username, lines, first, last)
+    INSERT INTO user_stats AS u (username, first_seen, last_seen, total_chat_lines, last_line)
+    SELECT username, min(first) / 1000, max(last) / 1000, sum(lines), max(last) / 1000 FROM taken GROUP BY 1 ORDER BY 1
+    ON CONFLICT (username) DO UPDATE SET
+        first_seen = least(u.first_seen, excluded.first_seen), last_seen = greatest(u.last_seen, excluded.last_seen),
+        last_line = greatest(u.last_line, excluded.last_line),
+        total_chat_lines = u.total_chat_lines + excluded.total_chat_lines;";
+
+/// Moves all joins and leaves that wait, and adds what `change` says of them.
+const PRESENCE: &str = "
+    taken AS (DELETE FROM presence_waiting RETURNING username, at, id, joined),
+    moved AS (INSERT INTO presence_folded SELECT username, at, id, joined FROM taken ORDER BY 1, 2, 3)
+    INSERT INTO user_stats AS u (username, first_seen, last_seen, connected_ms, total_time_connected, current_session_start)
+    SELECT username, coalesce(first_join, last_join) / 1000, ended / 1000, ms, greatest(ms, 0) / 1000, open / 1000
+    FROM change ORDER BY 1
+    ON CONFLICT (username) DO UPDATE SET
+        first_seen = least(u.first_seen, excluded.first_seen), last_seen = greatest(u.last_line, excluded.last_seen),
+        connected_ms = u.connected_ms + excluded.connected_ms,
+        total_time_connected = (u.connected_ms + excluded.connected_ms) / 1000,
+        current_session_start = excluded.current_session_start;";
+
+/// The rule of presence as a trigger of each row: right on SQLite, where each runs before the next row is there.
+const ROW_TRIGGER: &str = "
+    CREATE FUNCTION presence_row() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        p record; n record; ended bigint; last record;
+    BEGIN
+        SELECT at, joined INTO p FROM presence_folded
+        WHERE username = NEW.username AND (at, id) < (NEW.at, NEW.id) ORDER BY at DESC, id DESC LIMIT 1;
+        SELECT at, joined INTO n FROM presence_folded
+        WHERE username = NEW.username AND (at, id) > (NEW.at, NEW.id) ORDER BY at, id LIMIT 1;
+        SELECT at, joined INTO last FROM presence_folded
+        WHERE username = NEW.username ORDER BY at DESC, id DESC LIMIT 1;
+        SELECT coalesce(next, at) INTO ended FROM (
+            SELECT at, id, joined, lead(at) OVER (ORDER BY at, id) AS next FROM presence_folded WHERE username = NEW.username) e
+        WHERE joined = 1 ORDER BY at DESC, id DESC LIMIT 1;
+        INSERT INTO user_stats AS u (username, first_seen, last_seen)
+        SELECT NEW.username, NEW.at / 1000, NEW.at / 1000 WHERE NEW.joined = 1
+        ON CONFLICT (username) DO UPDATE SET first_seen = least(u.first_seen, excluded.first_seen);
+        UPDATE user_stats SET
+            connected_ms = connected_ms + d.ms, total_time_connected = (connected_ms + d.ms) / 1000,
+            current_session_start = CASE WHEN last.joined = 1 THEN last.at / 1000 END,
+            last_seen = greatest(last_line, coalesce(ended / 1000, last_seen))
+        FROM (SELECT CASE WHEN p.joined = 1 THEN NEW.at - p.at ELSE 0 END
+                   + CASE WHEN NEW.joined = 1 THEN coalesce(n.at - NEW.at, 0) ELSE 0 END
+                   - CASE WHEN p.joined = 1 THEN coalesce(n.at - p.at, 0) ELSE 0 END AS ms) d
+        WHERE username = NEW.username;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER presence_row AFTER INSERT ON presence_folded FOR EACH ROW EXECUTE FUNCTION presence_row();
+    -- What waits is not the proof of this one: each fold is within its batch.
+    CREATE OR REPLACE VIEW presence_change AS
+        SELECT NULL::text COLLATE \"C\" AS username, 0::bigint AS first_join, 0::bigint AS ms, 0::bigint AS open,
+               0::bigint AS last_join, 0::bigint AS ended WHERE false;
+    CREATE FUNCTION fold_at_once() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_advisory_xact_lock(7, 7);
+        {MOVE}
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER waits_no_more AFTER INSERT ON presence_waiting FOR EACH STATEMENT EXECUTE FUNCTION fold_at_once();";
+
+/// In the place of the function that folds.
+fn fold(body: &str) -> String {
+    format!(
+        "SET search_path = rosey;
+         CREATE FUNCTION broken_fold() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN {body} RETURN 0; END $$;
+         DO $do$ BEGIN EXECUTE (
+             SELECT format('CREATE OR REPLACE FUNCTION %I(fold text, most bigint) RETURNS bigint LANGUAGE sql AS
+                            ''SELECT broken_fold()''', proname)
+             FROM pg_proc WHERE proname LIKE 'fold\\_%' AND pronamespace = 'rosey'::regnamespace
+                 AND pronargs = 2);
+         END $do$;"
+    )
+}
+
+/// What comes of it: another content, or what the database itself has against it.
+const SEEN: [&str; 4] =
+    ["`verify` disagrees", "is not what", "violates check constraint", "deadlock detected"];
+
+/// Whether a history ends wrong on a database that was changed like this.
+fn seen(statements: &str, cases: u32) -> bool {
+    let runtime = runtime();
+    let both = runtime.block_on(Both::changed(statements));
+    let config = Config { cases, max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    match runner.run(&history::cases(40..=80), |case| runtime.block_on(both.try_one(&case))) {
+        Ok(()) => false,
+        Err(TestError::Fail(reason, _)) => {
+            let reason = reason.to_string();
+            let wrong = SEEN.iter().any(|said| reason.contains(said));
+            assert!(wrong, "not what it should show: {reason}");
+            true
+        }
+        Err(TestError::Abort(reason)) => panic!("given up: {reason}"),
+    }
+}
+
+const LOCK: &str = "PERFORM pg_advisory_xact_lock(hashtext(current_schema()), -1);";
+const ALL_THAT_WAITS: &str = "change AS MATERIALIZED (SELECT * FROM presence_change)";
+
+/// In one of so many histories each of the broken ones must end wrong; mostly it is one of the first three.
+const CASES: u32 = 60;
+
+#[test]
+fn the_proof_sees_two_that_fold_at_once() {
+    let locked = format!("{LOCK} {LINES} WITH {ALL_THAT_WAITS}, {PRESENCE}");
+    assert!(!seen(&fold(&locked), 12), "the same with a lock is right");
+    let unlocked = format!("{LINES} WITH {ALL_THAT_WAITS}, {PRESENCE}");
+    assert!(seen(&fold(&unlocked), CASES));
+}
+
+#[test]
+fn the_proof_sees_a_fold_that_takes_its_lock_in_the_statement_that_folds() {
+    let lock = "held AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext(current_schema()), -1))";
+    let change =
+        "change AS MATERIALIZED (SELECT c.* FROM held CROSS JOIN LATERAL (SELECT * FROM presence_change) c)";
+    // Its snapshot is of before the lock.
+    let one = format!("WITH {lock}, {change}, {PRESENCE} {LINES}");
+    assert!(seen(&fold(&one), CASES));
+}
+
+#[test]
+fn the_proof_sees_a_view_that_forgets_what_waits() {
+    let forgets = "SET search_path = rosey; CREATE OR REPLACE VIEW user_stats_now AS
+        SELECT username, first_seen, last_seen, total_chat_lines, total_time_connected, current_session_start,
+               connected_ms, last_line FROM user_stats";
+    assert!(seen(forgets, CASES));
+}
+
+#[test]
+fn the_proof_sees_the_rule_of_presence_as_a_trigger_of_each_row() {
+    let with = |moving: &str| format!("SET search_path = rosey; {}", ROW_TRIGGER.replace("{MOVE}", moving));
+    let each = "DECLARE r record; BEGIN FOR r IN DELETE FROM presence_waiting RETURNING username, at, id, joined LOOP
+        INSERT INTO presence_folded VALUES (r.username, r.at, r.id, r.joined); END LOOP; END;";
+    assert!(!seen(&with(each), 12), "one row after the other is right");
+    let all = "WITH taken AS (DELETE FROM presence_waiting RETURNING username, at, id, joined)
+        INSERT INTO presence_folded SELECT username, at, id, joined FROM taken;";
+    assert!(seen(&with(all), CASES));
+}
