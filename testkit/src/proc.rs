@@ -1,7 +1,7 @@
 //! Processes as Linux knows them: what they have in use, for measures over time, and signals.
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The memory that it occupies, in bytes.
 pub fn rss(process: u32) -> u64 {
@@ -21,6 +21,15 @@ pub fn file_descriptors(process: u32) -> usize {
 /// How many threads it has.
 pub fn threads(process: u32) -> u64 {
     status(process, "Threads:")
+}
+
+/// How much processor time it has used, in user and in kernel mode, in steps of 10 ms.
+pub fn cpu_time(process: u32) -> Duration {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let (_, fields) = text.rsplit_once(')').expect("a name in brackets");
+    let ticks: u64 =
+        fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// A number of `/proc/…/status`.

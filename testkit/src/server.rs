@@ -144,10 +144,18 @@ impl NatsServer {
         assert!(ended.await, "the server does not end:\n{}", self.log());
     }
 
+    /// Its process.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
+    }
+
     /// SIGSTOP: its connections stay, and nothing moves.
     pub fn freeze(&self) {
         self.signal("-STOP");
-        proc::wait_until_frozen(self.child.as_ref().expect("the server runs").id());
+        proc::wait_until_frozen(self.id());
     }
 
     /// SIGCONT.
@@ -156,7 +164,7 @@ impl NatsServer {
     }
 
     fn signal(&self, signal: &str) {
-        proc::signal(self.child.as_ref().expect("the server runs").id(), signal);
+        proc::signal(self.id(), signal);
     }
 
     /// What it has logged.

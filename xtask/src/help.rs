@@ -139,6 +139,7 @@ Two benches measure themselves:
 
   growth           the cost of writes and queries as the file grows; ROSEY_GROWTH=full is a file of 4 GB;
                    --quick is one small file
+  streams          what many streams with three copies cost a cluster of nats-servers
   outage           a steady load while server and service are killed and frozen and both paths go: how
                    long until another path serves and NATS serves again, and what is lost or doubled,
                    beside two designs without ids; 4 minutes, or one with --quick;

@@ -120,6 +120,10 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
 
     let report = Report::read(&stage.file(stage::REPORT))?;
     let messages = Messages { told, heard: lines(&stage.file(stage::SAID)) };
+    // The tables are read past the store, which has views of what waits to be folded.
+    let database = stage.path_args().database.open().await?;
+    database.fold().await?;
+    database.close().await;
     let tables = Rows::open(&stage.database()).await?;
     let verdict = Verdict::find(&expected, &messages, &report.operations, &tables).await;
     tables.close().await;
