@@ -1,6 +1,6 @@
 
 -- A portion of a fold is one call. -1: another one folds. Else how many rows were found.
-CREATE FUNCTION {FOLD}(fold text, most bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION {FOLD}(fold text, most bigint) RETURNS bigint
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS {TAG}
 #variable_conflict use_column
 DECLARE

@@ -1,6 +1,6 @@
 -- A batch is one call: one transaction, one round trip. What stands in braces is put in where the function is made. Inside, each
 -- statement sees what was committed before it began, also what the ledger has waited for.
-CREATE FUNCTION {NAME}(batch jsonb, answer_bytes bigint)
+CREATE OR REPLACE FUNCTION {NAME}(batch jsonb, answer_bytes bigint)
 RETURNS TABLE (id text, answer text, known boolean, reused boolean)
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS {TAG}
 #variable_conflict use_column
