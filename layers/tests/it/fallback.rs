@@ -28,7 +28,7 @@ use std::{
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_test::{assert_request_eq, mock};
+use tower_test::mock;
 
 type Answer = Result<Via, Error>;
 

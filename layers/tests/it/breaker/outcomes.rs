@@ -4,7 +4,9 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn impatient_callers_do_not_open_the_circuit_for_all() {
-    for (config, patience) in [(config(), SLOW - Duration::from_millis(1)), (Config::new(), SLOW * 100)] {
+    let early = SLOW - Duration::from_millis(1);
+    let slow_only = Config::new().slow_calls_fail();
+    for (config, patience) in [(config(), early), (Config::new(), SLOW * 100), (slow_only, SLOW * 100)] {
         let breaker = Breaker::new(service_fn(|_: Req| pending::<Answer>()), config);
         for _ in 0..100 {
             let mut call = task::spawn(breaker.clone().oneshot(read(1)));
