@@ -79,7 +79,7 @@ async fn main() {
         let before = spent();
         tokio::time::sleep(WATCHED).await;
         let share = (spent() - before).as_secs_f64() / WATCHED.as_secs_f64() / servers.len() as f64 * 100.0;
-        let memory = servers.iter().map(|id| proc::rss(*id)).sum::<u64>() / servers.len() as u64 >> 20;
+        let memory = servers.iter().map(|id| proc::rss(*id) >> 20).sum::<u64>() / servers.len() as u64;
         println!("{count:>8}{share:>24.1}{memory:>16}{:>26.0}", publish(&streams, count).await);
     }
 }

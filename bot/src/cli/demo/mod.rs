@@ -122,7 +122,7 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
     let messages = Messages { told, heard: lines(&stage.file(stage::SAID)) };
     // The tables are read past the store, which has views of what waits to be folded.
     let database = stage.path_args().database.open().await?;
-    database.fold().await?;
+    database.fold().await.map_err(|cause| Failure::new(Exit::Failed, cause.to_string()))?;
     database.close().await;
     let tables = Rows::open(&stage.database()).await?;
     let verdict = Verdict::find(&expected, &messages, &report.operations, &tables).await;
