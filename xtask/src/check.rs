@@ -16,6 +16,8 @@ enum Part {
     Tests,
     Features,
     Demo,
+    /// Three nats-servers, three services, four bots and PostgreSQL: one test at a time, with nothing beside it.
+    Cluster,
     /// Part of `ci`, but not of a plain `test`.
     Oldest,
     /// Likewise.
@@ -49,7 +51,7 @@ struct Plan {
 impl Plan {
     /// All parts of `test`.
     fn full() -> Self {
-        Self { parts: vec![Part::Tests, Part::Features, Part::Demo], cargo_test: Vec::new() }
+        Self { parts: vec![Part::Tests, Part::Features, Part::Demo, Part::Cluster], cargo_test: Vec::new() }
     }
 
     /// All parts that must pass before a change lands.
@@ -70,10 +72,11 @@ impl Plan {
                     Some("tests") => Part::Tests,
                     Some("features") => Part::Features,
                     Some("demo") => Part::Demo,
+                    Some("cluster") => Part::Cluster,
                     Some("oldest") => Part::Oldest,
                     Some("other-postgres") => Part::OtherPostgres,
                     _ => {
-                        let parts = "--only wants tests, features, demo, oldest or other-postgres";
+                        let parts = "--only wants tests, features, demo, cluster, oldest or other-postgres";
                         return Err(Failure::usage(parts));
                     }
                 }),
@@ -119,7 +122,7 @@ pub(crate) fn ci(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
 
 /// Runs the parts of the plan.
 fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failure> {
-    let needs_server = plan.parts.iter().any(|part| matches!(part, Part::Tests | Part::Demo));
+    let needs_server = plan.parts.iter().any(|part| matches!(part, Part::Tests | Part::Demo | Part::Cluster));
     let server = if needs_server { Some(server::find_or_fetch(paths)?) } else { None };
     for part in &plan.parts {
         match (part, &server) {
@@ -151,6 +154,18 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                     "oldest server",
                     command,
                     "it passes with the usual server? then 2.9 lacks something",
+                );
+            }
+            (Part::Cluster, Some(server)) => {
+                let mut command = cargo(paths);
+                command.args(["test", "--package", "rosey-bot", "--test", "it", "--"]);
+                command.args(["--ignored", "cluster::", "--test-threads", "1"]);
+                command.env(server::VARIABLE, server);
+                command.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
+                steps.run(
+                    "cluster",
+                    command,
+                    "its last lines name the seed and the count that does not match",
                 );
             }
             (Part::OtherPostgres, _) => add_other_postgres(paths, plan, steps)?,

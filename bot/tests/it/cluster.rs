@@ -50,6 +50,7 @@ async fn events_over_nats(world: &World, wanted: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the machine for itself: `cargo xtask test --only cluster`"]
 async fn the_server_that_leads_the_stream_is_killed_and_every_caller_is_served() {
     let outcome = under_load(false, async |world| {
         let leader = world.cluster.led(STREAM).await;
@@ -63,6 +64,7 @@ async fn the_server_that_leads_the_stream_is_killed_and_every_caller_is_served()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the machine for itself: `cargo xtask test --only cluster`"]
 async fn without_a_majority_the_database_serves_and_with_one_the_stream_does_again() {
     let outcome = under_load(false, async |world| {
         for server in [0, 1] {
@@ -83,6 +85,7 @@ async fn without_a_majority_the_database_serves_and_with_one_the_stream_does_aga
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the machine for itself: `cargo xtask test --only cluster`"]
 async fn the_leader_is_cut_off_from_the_others_and_nothing_is_lost() {
     let outcome = under_load(false, async |world| {
         let leader = world.cluster.led(STREAM).await;
@@ -96,6 +99,7 @@ async fn the_leader_is_cut_off_from_the_others_and_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the machine for itself: `cargo xtask test --only cluster`"]
 async fn stream_and_consumer_move_from_server_to_server_and_every_caller_is_served() {
     const TIMES: usize = 4;
     let outcome = under_load(false, async |world| {
@@ -114,6 +118,7 @@ async fn stream_and_consumer_move_from_server_to_server_and_every_caller_is_serv
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the machine for itself: `cargo xtask test --only cluster`"]
 async fn servers_and_services_are_restarted_one_by_one_without_an_error_at_a_caller() {
     let outcome = under_load(false, async |world| {
         for server in 0..world.cluster.len() {
@@ -134,6 +139,7 @@ async fn servers_and_services_are_restarted_one_by_one_without_an_error_at_a_cal
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the machine for itself: `cargo xtask test --only cluster`"]
 async fn the_database_server_is_killed_and_no_event_is_lost() {
     let outcome = under_load(true, async |world| {
         let postgres = world.postgres.as_mut().unwrap();
