@@ -13,7 +13,7 @@ use super::batch::Told;
 use super::fault::Fault;
 use super::link::Link;
 use super::{audit, batch};
-use crate::error::Cause;
+use crate::error::{Cause, Code};
 use crate::operation::{ApplyFn, Guard, Persist, Spec, Tx};
 use crate::store::call::{Called, LONGEST, ended, keep};
 use crate::store::queue::Write;
@@ -138,6 +138,8 @@ impl Calls {
         if let Some(error) = seen.environment.take() {
             return Err(error.into());
         }
+        // The database has not answered: that is no fault of the function.
+        let stalled = seen.running && matches!(called, Called::Late(_));
         if seen.running {
             // What it has not waited for is waited for here: the answer stands before that of the next statement.
             match link.within(sqlx::query("SELECT 1").execute(&mut *connection)).await {
@@ -165,6 +167,10 @@ impl Calls {
             };
         }
         link.within(sqlx::query(FORGET).bind(write.id.to_string()).execute(connection)).await?;
+        if stalled {
+            let why = format!("{}: the database has not answered within {:?}", spec.name, self.limit);
+            return Ok(Outcome::Refused(Cause::new(Code::BUSY, why)));
+        }
         Ok(called.failed(spec))
     }
 }

@@ -32,6 +32,9 @@ pub(super) enum Fault {
 const ENVIRONMENT: [&str; 13] =
     ["08", "25", "26", "28", "3D", "40", "42P05", "42501", "53", "55", "57", "58", "F0"];
 
+/// On a connection that stands: a statement with another number of parameters than it was given.
+const PROTOCOL: &str = "08P01";
+
 impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
         Self::Server(error)
@@ -73,7 +76,9 @@ impl Fault {
             Self::Silent | Self::Unrepeated(_) => true,
             Self::Server(error) => match error.as_database_error() {
                 // ended by an administrator or a crash; a connection's
-                Some(_) => self.is_of(&["57P01", "57P02", "57P04", "57P05", "08"]),
+                Some(_) => {
+                    self.is_of(&["57P01", "57P02", "57P04", "57P05", "08"]) && !self.is_of(&[PROTOCOL])
+                }
                 None => Self::is_lost(error),
             },
             _ => false,
@@ -98,7 +103,7 @@ impl Fault {
     /// Whether an error that a function meets is none of its own.
     pub(super) fn is_of_the_environment(error: &sqlx::Error) -> bool {
         match error.as_database_error().and_then(|said| said.code()) {
-            Some(code) => ENVIRONMENT.iter().any(|class| code.starts_with(class)),
+            Some(code) => code != PROTOCOL && ENVIRONMENT.iter().any(|class| code.starts_with(class)),
             None => Self::is_lost(error),
         }
     }
@@ -138,7 +143,10 @@ impl Fault {
     /// it.
     pub(super) fn is_of_an_operation(&self) -> bool {
         match self {
-            Self::Server(error) => error.as_database_error().is_some() && !self.is_of(&ENVIRONMENT),
+            Self::Server(error) => {
+                error.as_database_error().is_some()
+                    && (!self.is_of(&ENVIRONMENT) || self.is_of(&[PROTOCOL, "42501", "55000"]))
+            }
             Self::Ended(_) => true,
             _ => false,
         }

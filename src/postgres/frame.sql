@@ -32,6 +32,8 @@ BEGIN
 {LOCKS}
 {EFFECTS}
     IF cardinality(eitherway_ids) < eitherway_given THEN
+        -- What writes nothing does not wait for a standby: it would be answered for a commit that no standby has yet.
+        PERFORM pg_logical_emit_message(true, 'eitherway', '');
         RETURN QUERY
         SELECT l.id, l.answer, true, l.operation <> k.key OR l.hash <> (r ->> 3)::bigint
         FROM jsonb_each(batch) k CROSS JOIN jsonb_array_elements(k.value) r JOIN ledger l ON l.id = r ->> 0

@@ -24,6 +24,8 @@ const SETTINGS: &str = "
            set_config('idle_in_transaction_session_timeout', $2, false),
            current_setting('transaction_read_only') = 'on' AS reads_only";
 
+const ID: &str = "SELECT value::text FROM meta WHERE key = 'database_id'";
+
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -61,8 +63,12 @@ pub(super) async fn connect(options: &PostgresOptions, purpose: Purpose) -> Resu
         };
         faults.push((format!("{}:{}", server.get_host(), server.get_port()), fault));
     }
-    servers.none_takes_writes();
-    match spare.filter(|_| purpose == Purpose::Reading) {
+    // One that takes no more connections may well take writes.
+    let is_full = faults.iter().any(|(_, fault)| fault.is_of(&["53"]));
+    if !is_full {
+        servers.none_takes_writes();
+    }
+    match spare.filter(|_| purpose == Purpose::Reading && !is_full) {
         Some(connected) => Ok(connected),
         None => Err(Fault::of_all(faults)),
     }
@@ -80,13 +86,27 @@ async fn connect_to(
         .bind(ms(options.statement_timeout.mul_f32(0.9)))
         .bind(ms(options.lock_timeout));
     let row = settings.fetch_one(&mut connection).await?;
-    Ok((connection, row.try_get("reads_only")?))
+    let reads_only = row.try_get("reads_only")?;
+    if let Some(expected) = &options.expected {
+        let found: Option<String> = sqlx::query_scalar(ID).fetch_optional(&mut connection).await?;
+        if found.as_ref() != Some(expected) {
+            let found = found.unwrap_or_else(|| "none".to_owned());
+            let why = format!(
+                "another database is at this address now ({found}, and {expected} was opened): nothing is written to it; put \
+                 the right one back, or start again"
+            );
+            return Err(sqlx::Error::Configuration(why.into()));
+        }
+    }
+    Ok((connection, reads_only))
 }
 
 /// The writer's connection, which is made again after it was lost.
 pub(super) struct Link {
     options: PostgresOptions,
     connection: Option<PgConnection>,
+    /// The place of its server.
+    server: usize,
     /// When connecting has failed, and why.
     failed: Option<(Instant, Cause)>,
     /// The same, for whoever asks why nothing is served.
@@ -96,10 +116,10 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(
         options: PostgresOptions,
-        connection: PgConnection,
+        Connected { connection, server, .. }: Connected,
         trouble: watch::Sender<Option<String>>,
     ) -> Self {
-        Self { options, connection: Some(connection), failed: None, trouble }
+        Self { options, connection: Some(connection), server, failed: None, trouble }
     }
 
     /// Tries to connect, if connecting has failed: the server may be there again while nobody writes.
@@ -112,8 +132,9 @@ impl Link {
     /// The connection, taken out: whoever drops it in the middle of something drops that as well.
     pub(super) async fn take(&mut self) -> Result<PgConnection, Fault> {
         match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => self.again().await,
+            // Readers have found another server that takes writes: this one is the primary of before.
+            Some(connection) if self.server == self.options.servers().primary() => Ok(connection),
+            _ => self.again().await,
         }
     }
 
@@ -141,7 +162,8 @@ impl Link {
             return Err(Fault::Before(cause.clone()));
         }
         match connect(&self.options, Purpose::Writing).await {
-            Ok(Connected { connection, .. }) => {
+            Ok(Connected { connection, server, .. }) => {
+                self.server = server;
                 if self.failed.take().is_some() {
                     tracing::info!("PostgreSQL serves again: {}", self.options.shown());
                     self.trouble.send_replace(None);

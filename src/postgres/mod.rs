@@ -50,12 +50,13 @@ impl<O: Persist> SqlService<O> {
     pub async fn open_postgres(options: &PostgresOptions) -> Result<Self, OpenError> {
         let options = &options.of::<O>()?;
         let connected = link::connect(options, Purpose::Writing).await;
-        let mut connection = connected.map_err(|fault| options.failed(fault))?.connection;
+        let mut connected = connected.map_err(|fault| options.failed(fault))?;
         let function = function::Function::of::<O>();
-        let opened = migrate::open::<O>(options, &function, &mut connection).await?;
+        let opened = migrate::open::<O>(options, &function, &mut connected.connection).await?;
+        let options = &options.clone().expect_database(&opened.database);
         let (trouble, troubles) = watch::channel(None);
         let reader = reader::PostgresReader::new::<O>(options, troubles);
-        let writer = writer::PostgresWriter::new::<O>(options, connection, &function, trouble);
+        let writer = writer::PostgresWriter::new::<O>(options, connected, &function, trouble);
         let parts = Parts {
             database: opened.database,
             shown: format!("{}, schema {}", options.shown(), options.in_schema()),

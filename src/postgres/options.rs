@@ -22,6 +22,8 @@ pub struct PostgresOptions {
     schema: Option<String>,
     pub(crate) namespace: Namespace,
     shown: String,
+    /// The id of the database that was opened: no other one is written to or read from.
+    pub(super) expected: Option<String>,
     pub(crate) connect_timeout: Duration,
     pub(crate) statement_timeout: Duration,
     pub(crate) lock_timeout: Duration,
@@ -65,6 +67,7 @@ impl PostgresOptions {
             schema,
             namespace: Namespace::none(),
             shown: shown(url),
+            expected: None,
             connect_timeout: Duration::from_secs(3),
             statement_timeout: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(3),
@@ -166,6 +169,11 @@ impl PostgresOptions {
         options.check().map(|()| options)
     }
 
+    /// The same for the database of this id alone.
+    pub(super) fn expect_database(self, id: &str) -> Self {
+        Self { expected: Some(id.to_owned()), ..self }
+    }
+
     /// The same, with the usual schema.
     pub(super) fn without_schema(self) -> Self {
         Self { schema: None, ..self }
@@ -228,6 +236,8 @@ fn shown(url: &str) -> String {
     let (place, _) = rest.split_once('?').unwrap_or((rest, ""));
     match place.rsplit_once('@') {
         Some((user, host)) => format!("{scheme}://{}@{host}", user.split(':').next().unwrap_or_default()),
+        // A password with a question mark.
+        None if rest.contains('@') => format!("{scheme}://…"),
         None => format!("{scheme}://{place}"),
     }
 }

@@ -67,7 +67,9 @@ impl Readers {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             // Others might read what is old.
             let (primary, headless) = (servers.primary(), servers.is_headless());
-            idle.retain(|(_, one)| one.server == primary || (headless && one.since.elapsed() < SPARE));
+            idle.retain(
+                |(_, one)| if headless { one.since.elapsed() < SPARE } else { one.server == primary },
+            );
             idle.pop()
         };
         let connected = match idle {

@@ -118,7 +118,7 @@ impl Look {
             Some(kept) => kept.clone(),
             None => {
                 let facts =
-                    AssertSqlSafe(format!("SELECT value::text FROM {name}.meta WHERE key = 'namespace'"));
+                    AssertSqlSafe(format!("SELECT value::text FROM \"{name}\".meta WHERE key = 'namespace'"));
                 match sqlx::query_scalar::<_, String>(facts).fetch_optional(connection).await {
                     // It may be adopted yet.
                     Ok(None) => return Ok(schema::namespace(set, name)),

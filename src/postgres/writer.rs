@@ -13,7 +13,7 @@ use super::batch::Told;
 use super::fault::Fault;
 use super::function::{ALL, Function};
 use super::letters::{self, DEAD_LETTER_INSERT};
-use super::link::Link;
+use super::link::{Connected, Link};
 use super::options::PostgresOptions;
 use super::{batch, fold, sweep, versions};
 use crate::error::Cause;
@@ -45,12 +45,12 @@ pub(super) struct PostgresWriter {
 impl PostgresWriter {
     pub(super) fn new<O: Persist>(
         options: &PostgresOptions,
-        connection: PgConnection,
+        connected: Connected,
         function: &Function,
         trouble: watch::Sender<Option<String>>,
     ) -> Self {
         Self {
-            link: Link::new(options.clone(), connection, trouble),
+            link: Link::new(options.clone(), connected, trouble),
             call: function.call(),
             calls: Calls::of::<O>(options.statement_timeout),
             function: function.clone(),
@@ -220,7 +220,14 @@ impl Backend for PostgresWriter {
     async fn remove(&mut self, removal: &Removal) -> Result<u64, Cause> {
         let removed = async {
             let mut connection = self.link.take().await?;
-            let removed = self.link.within(remove(&mut connection, removal)).await?;
+            let removed = match self.link.within(remove(&mut connection, removal)).await {
+                // Others are at work: it has time until the next round.
+                Err(fault) if fault.is_of(&["55P03"]) => {
+                    self.link.within(sqlx::raw_sql("ROLLBACK").execute(&mut connection)).await?;
+                    0
+                }
+                removed => removed?,
+            };
             // Only then: after an error the transaction is still open.
             self.link.keep(connection, Ok(removed))
         };

@@ -103,33 +103,47 @@ pub(crate) async fn round(
 ) -> Result<Purged, Cause> {
     // What waits is not swept.
     folds.all().await?;
-    let mut swept = Purged::new();
+    let (mut swept, mut failed) = (Purged::new(), None);
     for sweep in reader.sweeps() {
-        let keep = i64::try_from(retention.of(sweep).as_millis()).unwrap_or(i64::MAX);
-        let horizon = now.saturating_sub(keep);
+        let horizon = now.saturating_sub(i64::try_from(retention.of(sweep).as_millis()).unwrap_or(i64::MAX));
         if sweep.name == LEDGER.name && ledger_from.is_some_and(|from| horizon < from) {
             continue;
         }
         let total = swept.entry(sweep.name).or_default();
-        // What was found before and is found again has to wait.
-        let mut before = Vec::new();
-        loop {
-            let keys = find(sweep, FOUND, horizon, now, reader).await?;
-            let mut removed = 0;
-            for keys in keys.chunks(sweep.batch_size.max(1)) {
-                let keys = serde_json::Value::from(keys).to_string();
-                let removal = Removal { sweep, keys, horizon, now };
-                removed += hand_over(writes, |told| Item::Removal(removal, told)).await?;
-                time::sleep(PAUSE).await;
-            }
-            *total += removed;
-            if keys.is_empty() || (removed == 0 && keys == before) {
-                break;
-            }
-            before = keys;
+        // What is wrong with one keeps none of the others.
+        if let Err(cause) = empty(sweep, horizon, now, total, reader, writes).await {
+            failed.get_or_insert(cause);
         }
     }
-    Ok(swept)
+    failed.map_or(Ok(swept), Err)
+}
+
+/// Removes what one sweep finds, portion by portion, and adds to the total what that was.
+async fn empty(
+    sweep: &'static RetentionRule,
+    horizon: i64,
+    now: i64,
+    total: &mut u64,
+    reader: &dyn Reader,
+    writes: &mpsc::WeakSender<Item>,
+) -> Result<(), Cause> {
+    // What was found before and is found again has to wait.
+    let mut before = Vec::new();
+    loop {
+        let keys = find(sweep, FOUND, horizon, now, reader).await?;
+        let mut removed = 0;
+        for keys in keys.chunks(sweep.batch_size.max(1)) {
+            let keys = serde_json::Value::from(keys).to_string();
+            let removal = Removal { sweep, keys, horizon, now };
+            removed += hand_over(writes, |told| Item::Removal(removal, told)).await?;
+            time::sleep(PAUSE).await;
+        }
+        *total += removed;
+        if keys.is_empty() || (removed == 0 && keys == before) {
+            return Ok(());
+        }
+        before = keys;
+    }
 }
 
 /// How often it is looked whether the clock agrees with what is known.

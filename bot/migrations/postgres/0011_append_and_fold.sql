@@ -30,7 +30,8 @@ CREATE TRIGGER presence_appended AFTER INSERT ON presence_waiting REFERENCING NE
 FOR EACH STATEMENT EXECUTE FUNCTION presence_appended();
 
 -- Nobody is about to append a join or leave, nor will before this transaction ends.
-CREATE FUNCTION presence_stands_still() RETURNS void LANGUAGE plpgsql AS $$
+-- It waits for a moment only: all others wait behind it.
+CREATE FUNCTION presence_stands_still() RETURNS void LANGUAGE plpgsql SET lock_timeout = '50ms' AS $$
 BEGIN
     LOCK TABLE presence_waiting IN SHARE MODE;
 END $$;

@@ -118,8 +118,11 @@ impl Watch {
                 self.silent = None;
                 let of_consumer = consumer.as_ref().map(|c| c.cluster.leader.clone()).unwrap_or_default();
                 let leaders = (stream.cluster.leader.clone(), of_consumer);
+                let before_it = std::mem::replace(&mut self.leaders, leaders.clone());
+                let moved = |from: &str, to: &str| !from.is_empty() && from != to;
                 if cluster != stream.cluster
-                    || std::mem::replace(&mut self.leaders, leaders.clone()) != leaders
+                    || moved(&before_it.0, &leaders.0)
+                    || moved(&before_it.1, &leaders.1)
                 {
                     // A new leader may know less than the one before has told, until it has caught up; and what was handed out, it
                     // hands out again only after the whole of `ack_wait`.

@@ -73,7 +73,12 @@ fn a_blank_variable_is_an_unset_one_for_every_option_of_every_command() {
         assert!(names.len() >= 4, "{words:?}: {names:?}");
         let config = |blank: Option<&str>| {
             let mut command = rosey(dir.path());
-            command.arg("config").args(words).arg("--json").env_remove("NATS_SERVER_BIN");
+            command
+                .arg("config")
+                .args(words)
+                .arg("--json")
+                .env_remove("NATS_SERVER_BIN")
+                .env_remove("POSTGRES_BIN");
             if let Some(blank) = blank {
                 command.envs(names.iter().map(|name| (name, blank)));
                 command.env("NATS_URL", blank).env("DATABASE_URL", blank);
@@ -96,6 +101,7 @@ fn a_blank_variable_is_an_unset_one_for_every_option_of_every_command() {
         "ROSEY_DATABASE_URL",
         "ROSEY_YES",
         "NATS_SERVER_BIN",
+        "POSTGRES_BIN",
     ] {
         assert!(seen.contains(name), "{name}: {seen:?}");
     }
