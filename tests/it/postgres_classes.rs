@@ -20,14 +20,7 @@ enum By {
 }
 use By::{Change, Trigger, Word};
 
-const RENAME_FUNCTION: &str = "DO $do$ DECLARE f regprocedure; BEGIN
-    SELECT oid INTO f FROM pg_proc WHERE proname LIKE 'apply\\_%' AND pronamespace = 'rosey'::regnamespace;
-    EXECUTE format('COMMENT ON FUNCTION %s IS %L; ALTER FUNCTION %s RENAME TO away', f,
-        (SELECT proname FROM pg_proc WHERE oid = f), f); END $do$";
-const FUNCTION_BACK: &str = "DO $do$ BEGIN EXECUTE format('ALTER FUNCTION rosey.away RENAME TO %I',
-    obj_description((SELECT oid FROM pg_proc WHERE proname = 'away'))); END $do$";
-
-const CLASSES: [(&str, By, Class, Code); 23] = [
+const CLASSES: [(&str, By, Class, Code); 22] = [
     ("22003", Trigger("PERFORM 2147483647 + length(NEW.message)"), Class::Rejected, Code::REFUSED),
     ("22012", Trigger("PERFORM 1 / 0"), Class::Rejected, Code::REFUSED),
     ("22P02", Trigger("PERFORM NEW.message::int"), Class::Rejected, Code::REFUSED),
@@ -85,7 +78,6 @@ const CLASSES: [(&str, By, Class, Code); 23] = [
         Class::Backend,
         Code::DATABASE,
     ),
-    ("42883", Change(RENAME_FUNCTION, FUNCTION_BACK), Class::Backend, Code::DATABASE),
     (
         "53200",
         Trigger("PERFORM pg_advisory_xact_lock(7, n) FROM generate_series(1, 100000) n"),

@@ -66,7 +66,10 @@ impl Authority {
 /// A server whose certificate is for `localhost`, if it can do TLS.
 async fn server(authority: &Authority) -> Postgres {
     authority.sign("localhost");
-    fs::write(authority.file("hba"), HBA).unwrap();
+    // A server without TLS takes no line about it.
+    let rules: Vec<&str> =
+        HBA.lines().filter(|rule| Postgres::has_tls() || !rule.trim_start().starts_with("hostssl")).collect();
+    fs::write(authority.file("hba"), rules.join("\n") + "\n").unwrap();
     let settings = [
         format!("ssl={}", Postgres::has_tls()),
         format!("ssl_cert_file={}", authority.path("localhost.pem")),
