@@ -115,7 +115,6 @@ pub mod runtime;
 mod sample;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod service;
-#[cfg(any(feature = "nats", feature = "sqlite"))]
 mod setters;
 #[cfg(feature = "sqlite")]
 pub mod sql;

@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Portion {
     /// Another process folds.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file has one writer"))]
     Elsewhere,
     /// So many rows were found. None: nothing waits.
     Rows(u64),
