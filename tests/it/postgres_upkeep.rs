@@ -181,3 +181,37 @@ async fn dead_letters_with_an_unreadable_header_are_dropped_unless_they_could_be
     let first = letters.show(ids[0]).await.unwrap().unwrap();
     assert!(first.payload.starts_with(b" {"), "what could be applied yet stays");
 }
+
+/// Gives a database another name, while nothing connects to it.
+async fn rename(from: &str, to: &str) {
+    let postgres = Postgres::shared().url("postgres");
+    for sql in [
+        format!("ALTER DATABASE {from} ALLOW_CONNECTIONS false"),
+        format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{from}'"),
+        format!("ALTER DATABASE {from} RENAME TO {to}"),
+        format!("ALTER DATABASE {to} ALLOW_CONNECTIONS true"),
+    ] {
+        run(&postgres, &sql).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_database_in_the_place_of_the_one_that_was_opened_is_neither_written_nor_read() {
+    const LINES: &str = "SELECT message FROM rosey.recent_chat";
+    let (url, other) = (Postgres::shared().database().await, Postgres::shared().database().await);
+    let name = |url: &str| url.rsplit('/').next().unwrap().to_owned();
+    let (own, stranger, away) = (name(&url), name(&other), format!("{}_away", name(&url)));
+    let db = open(&options(&url)).await;
+    db.message_log("alice", "one").await.unwrap();
+    rename(&own, &away).await;
+    rename(&stranger, &own).await;
+    db.message_log("alice", "two").await.unwrap_err();
+    db.recent_chat(10).await.unwrap_err();
+    assert!(texts(&url, LINES).await.is_empty(), "the stranger has that address now");
+    rename(&own, &stranger).await;
+    rename(&away, &own).await;
+    wait_until("the right one is served again", || async { db.message_log("alice", "three").await.is_ok() })
+        .await;
+    assert!(texts(&url, LINES).await.contains(&"one".to_owned()));
+    assert!(texts(&other, LINES).await.is_empty());
+}
