@@ -11,10 +11,12 @@ use tokio::time::{self, Instant};
 use super::super::exit::{Exit, Failure};
 use super::lock::Lock;
 use super::process::{self, Process};
-use super::stage::SERVER_FILES;
 
 /// How long a PostgreSQL server may take to start. One that was killed first replays its log.
 const STARTS: Duration = Duration::from_secs(30);
+
+/// The directory of a server's files.
+pub(super) const SERVER_FILES: &str = "postgres";
 
 /// Where the operations end up.
 pub(super) enum Database {

@@ -59,7 +59,7 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
     };
     let failed = match &played {
         Ok((exit, ..)) => *exit != Exit::Ok,
-        Err(_) => [stage::DATABASE, stage::SERVER_FILES].iter().any(|name| dir.join(name).exists()),
+        Err(_) => [stage::DATABASE, database::SERVER_FILES].iter().any(|name| dir.join(name).exists()),
     };
     if failed {
         if args.keep.is_none() {
@@ -85,7 +85,7 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
     let story = story::of(server.is_some(), database.is_server());
     let mut stage = Env::new(dir, database, server);
     for file in
-        [stage::DATABASE, stage::SERVER_FILES, stage::OUTBOX, stage::TIMELINE].map(|name| stage.file(name))
+        [stage::DATABASE, database::SERVER_FILES, stage::OUTBOX, stage::TIMELINE].map(|name| stage.file(name))
     {
         if file.exists() {
             let why = format!("{} is there already; the demo wants a directory without it", file.display());

@@ -25,7 +25,6 @@ pub(super) const REPORT: &str = "report.json";
 pub(super) const TIMELINE: &str = "timeline.jsonl";
 pub(super) const OUTBOX: &str = "rosey.outbox";
 pub(super) const DATABASE: &str = "rosey.db";
-pub(super) const SERVER_FILES: &str = "postgres";
 
 /// How long the service may take, at the end, to apply what its stream holds.
 const APPLIED: Duration = Duration::from_secs(20);
