@@ -137,7 +137,10 @@ impl Status {
     pub(super) fn disconnected(&self) -> Cow<'static, str> {
         match &self.failure {
             Some(failure) => Cow::Owned(format!("not connected to NATS: {failure}")),
-            None => Cow::Borrowed("not connected to NATS"),
+            None => Cow::Borrowed(
+                "not connected to NATS: an attempt is under way; if it lasts, neither the server nor the resolver of its \
+                 host name answers",
+            ),
         }
     }
 
