@@ -5,6 +5,7 @@ mod files;
 mod folder;
 mod idle;
 
+use self::crowd::patient_client;
 use crate::support::program::{dir_of, rosey as program, write};
 use crate::support::*;
 use async_nats::HeaderMap;
@@ -52,9 +53,9 @@ async fn what_clients_of_a_namespace_send_lands_in_its_file_and_nowhere_else() {
             let file = DbFile::new();
             let options = options.clone().namespace(namespace(name));
             let service = DbService::try_start(&w.server, &file, options).await.unwrap();
-            let nats = client(&w.server, name).await;
+            let nats = patient_client(&w.server, name).await;
             tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
-            let load = Load::named(user, &nats_only(&nats), 8);
+            let load = Load::named(user, &nats_within(&nats, LIMIT), 8);
             rooms.push((name, user, file, service, nats, load));
         }
         for (name, look) in NAMESPACES.iter().zip(&mut looks) {

@@ -38,7 +38,8 @@ async fn twenty_schemas_share_a_process_and_do_not_notice_the_locked_one() {
     }
     let schema = |room: &str| {
         let url = url.clone();
-        let like = format!("SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'rosey_{room}_%'");
+        let like =
+            format!("SELECT nspname::text FROM pg_namespace WHERE nspname ~ '^rosey_{room}_[0-9a-z]+$'");
         async move {
             let mut raw = PgConnection::connect(&url).await.unwrap();
             sqlx::query_scalar::<_, String>(AssertSqlSafe(like)).fetch_one(&mut raw).await.unwrap()
