@@ -14,6 +14,8 @@ pub(super) enum Fault {
     NoConnection,
     /// The server only reads: nothing was sent.
     ReadOnly,
+    /// It takes writes, and another server does on a later timeline: nothing was sent.
+    Superseded { timeline: u32, newest: u32 },
     /// None of several servers will do, for these reasons: nothing was sent.
     Nowhere(Vec<(String, Fault)>),
     /// Connecting has failed for this reason a moment ago: nothing was sent.
@@ -112,7 +114,12 @@ impl Fault {
     pub(super) const fn is_unconnected(&self) -> bool {
         matches!(
             self,
-            Self::NotConnected(_) | Self::NoConnection | Self::ReadOnly | Self::Nowhere(_) | Self::Before(_)
+            Self::NotConnected(_)
+                | Self::NoConnection
+                | Self::ReadOnly
+                | Self::Superseded { .. }
+                | Self::Nowhere(_)
+                | Self::Before(_)
         )
     }
 
@@ -163,6 +170,13 @@ impl Fault {
             Self::Before(cause) | Self::Ended(cause) => return cause.clone(),
             Self::NoConnection => (Code::UNAVAILABLE, "no connection to PostgreSQL in time"),
             Self::ReadOnly => (Code::STORAGE, READS_ONLY),
+            Self::Superseded { timeline, newest } => {
+                let why = format!(
+                    "this PostgreSQL takes writes on timeline {timeline}, and another one was promoted since, to timeline \
+                     {newest}: nothing is written here; fence the old primary (stop it, or let it follow the new one)"
+                );
+                return Cause::new(Code::STORAGE, why);
+            }
             Self::Nowhere(faults) => {
                 let each: Vec<_> = faults.iter().map(|(server, fault)| (server, fault.cause())).collect();
                 // A primary that cannot be reached says more than a standby beside it.

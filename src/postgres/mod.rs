@@ -5,6 +5,7 @@
 //! [keys](crate::operation::Keys) of what is new, and runs the operations' statements over that. A batch with operations that are
 //! applied by functions is a transaction: that call first, then those functions.
 
+mod address;
 mod apply;
 mod audit;
 mod batch;

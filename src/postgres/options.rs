@@ -5,6 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::address::Address;
 use super::fault::Fault;
 use super::schema;
 use super::servers::Servers;
@@ -12,6 +13,7 @@ use crate::namespace::Namespace;
 use crate::operation::Persist;
 use crate::request::Head;
 use crate::setters::setters;
+use crate::sql::address::shown;
 use crate::sql::{OpenError, Retention};
 
 /// How to open a database on PostgreSQL, 15 or later: a builder.
@@ -55,16 +57,15 @@ impl PostgresOptions {
     /// looked for in the file that `PGPASSFILE` names, or in `~/.pgpass`.
     ///
     /// # Errors
-    /// When the address is not PostgreSQL's.
+    /// When the address is not PostgreSQL's, or a parameter of it would not count: one that is not known, is there twice, or has a
+    /// value that will not do.
     pub fn new(url: &str) -> Result<Self, OpenError> {
         if !is_address(url) {
             return Err(OpenError::Address(shown(url), "expected postgres://HOST/DATABASE".to_owned()));
         }
-        let (url, schema) = without_schema(url);
-        let url = url.as_str();
         let options = Self {
             servers: Servers::parse(url, |why| OpenError::Address(shown(url), why))?,
-            schema,
+            schema: Address::of(url).parameter("schema").map(str::to_owned),
             namespace: Namespace::none(),
             shown: shown(url),
             expected: None,
@@ -218,28 +219,6 @@ impl FromStr for PostgresOptions {
 
 fn is_address(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
-}
-
-/// An address without the schema, which is ours, and that.
-fn without_schema(url: &str) -> (String, Option<String>) {
-    let Some((place, parameters)) = url.split_once('?') else { return (url.to_owned(), None) };
-    let (ours, others): (Vec<&str>, Vec<&str>) =
-        parameters.split('&').partition(|parameter| parameter.starts_with("schema="));
-    let schema = ours.last().map(|parameter| parameter["schema=".len()..].to_owned());
-    let url = if others.is_empty() { place.to_owned() } else { format!("{place}?{}", others.join("&")) };
-    (url, schema)
-}
-
-/// An address without password and parameters.
-fn shown(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return "the address".to_owned() };
-    let (place, _) = rest.split_once('?').unwrap_or((rest, ""));
-    match place.rsplit_once('@') {
-        Some((user, host)) => format!("{scheme}://{}@{host}", user.split(':').next().unwrap_or_default()),
-        // A password with a question mark.
-        None if rest.contains('@') => format!("{scheme}://…"),
-        None => format!("{scheme}://{place}"),
-    }
 }
 
 #[cfg(test)]
