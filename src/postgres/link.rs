@@ -179,10 +179,11 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(
         options: PostgresOptions,
-        Connected { connection, server, .. }: Connected,
+        connected: Option<Connected>,
         trouble: watch::Sender<Option<String>>,
     ) -> Self {
-        Self { options, connection: Some(connection), server, failed: None, trouble }
+        let (connection, server) = connected.map(|one| (one.connection, one.server)).unzip();
+        Self { options, connection, server: server.unwrap_or_default(), failed: None, trouble }
     }
 
     /// Tries to connect, if connecting has failed: the server may be there again while nobody writes. And looks whether another
@@ -212,7 +213,7 @@ impl Link {
         answer: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, Fault> {
         match time::timeout(self.options.statement_timeout, answer).await {
-            Ok(answer) => answer.map_err(Fault::Server),
+            Ok(answer) => answer.map_err(|error| self.options.fault(error)),
             Err(_) => Err(Fault::Silent),
         }
     }

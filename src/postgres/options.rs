@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::fault::Fault;
-use super::schema;
 use super::servers::Servers;
+use super::{passwords, schema};
 use crate::namespace::Namespace;
 use crate::operation::Persist;
 use crate::request::Head;
@@ -33,6 +33,7 @@ pub struct PostgresOptions {
     pub(crate) queue: usize,
     pub(crate) readers: u32,
     pub(crate) create: bool,
+    pub(crate) read_alone: bool,
     pub(crate) retention: Option<Retention>,
     pub(crate) folding: Option<Duration>,
     pub(crate) future_tolerance: Duration,
@@ -76,6 +77,7 @@ impl PostgresOptions {
             queue: 4096,
             readers: 2,
             create: true,
+            read_alone: false,
             retention: Some(Retention::default()),
             folding: Some(Duration::from_millis(100)),
             future_tolerance: Head::AHEAD,
@@ -105,6 +107,9 @@ impl PostgresOptions {
         readers: u32,
         /// Whether schema, tables and function are created where they are missing. Default: yes.
         create: bool,
+        /// Whether it is opened where no server takes writes, and there is a standby: queries are answered, writes are refused
+        /// until there is a primary. Default: no.
+        read_alone: bool,
         /// How long what operations append waits until it is folded, while much is appended; up to 20 times as long else.
         /// `None`: it is not folded here. Default: 100 ms.
         folding: Option<Duration>,
@@ -129,11 +134,14 @@ impl PostgresOptions {
         self
     }
 
-    /// With the password that is in this file, without the end of its line.
+    /// With the password that is in this file, without the end of its line. One that others may read is warned of.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn password_file(mut self, path: &Path) -> Result<Self, OpenError> {
+        if passwords::is_open(path) {
+            tracing::warn!("others may read the password in {0}: chmod 600 {0}", path.display());
+        }
         let text = std::fs::read_to_string(path)
             .map_err(|error| OpenError::File { path: path.to_owned(), error })?;
         self.servers = self.servers.password(text.trim_end_matches(['\r', '\n']));
@@ -205,6 +213,10 @@ impl PostgresOptions {
     }
 
     pub(super) fn failed(&self, fault: Fault) -> OpenError {
+        let fault = match fault {
+            Fault::Server(error) => self.fault(error),
+            fault => fault,
+        };
         OpenError::Server { server: self.shown.clone(), cause: fault.at_start() }
     }
 }

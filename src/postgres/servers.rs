@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::address::{Address, wrong_variable};
 use super::fault::Fault;
@@ -61,7 +62,9 @@ impl Servers {
         let rest = address.rest();
         let list = address.hosts.split(',').map(|host| {
             let one = format!("{}{host}{rest}", address.before);
-            let one: PgConnectOptions = one.parse().map_err(|e: sqlx::Error| refused(e.to_string()))?;
+            // The library logs lines of a file of passwords that it cannot read.
+            let one = with_default(NoSubscriber::default(), || one.parse::<PgConnectOptions>());
+            let one = one.map_err(|e| refused(e.to_string()))?;
             // The library leaves the brackets of IPv6, and would look them up.
             let host = one.get_host().trim_matches(['[', ']']).to_owned();
             let mode = mode(one.get_ssl_mode(), ca).map_err(&refused)?;
@@ -108,6 +111,16 @@ impl Servers {
             Some(socket) => format!("{}:{}", socket.display(), server.get_port()),
             None => format!("{}:{}", server.get_host(), server.get_port()),
         }
+    }
+
+    /// The role, that of the first one.
+    pub(super) fn role(&self) -> &str {
+        self.list.first().map_or("", PgConnectOptions::get_username)
+    }
+
+    /// The database.
+    pub(super) fn database(&self) -> Option<&str> {
+        self.list.first().and_then(PgConnectOptions::get_database)
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
