@@ -116,7 +116,7 @@ pub(super) async fn read(
                 Bind::Bytes(bytes) => query.bind(bytes.as_slice()),
             });
         let rows = match time::timeout(limit, query.fetch_all(reader.connection())).await {
-            Ok(rows) => rows.map_err(Fault::Server),
+            Ok(rows) => rows.map_err(|error| readers.fault(error)),
             Err(_) => Err(Fault::Silent),
         };
         match rows {
@@ -193,7 +193,7 @@ impl Reader for PostgresReader {
         Box::pin(async move {
             let rows = read(&self.readers, self.tries, READING, sql.into(), binds).await;
             let rows = rows.map_err(|fault| match fault {
-                Fault::Server(error) | Fault::NotConnected(error) => error,
+                Fault::Server(error) | Fault::NotConnected(error) | Fault::Forbidden(error, _) => error,
                 _ => sqlx::Error::WorkerCrashed,
             })?;
             let texts = rows.iter().map(|row| row.try_get::<Option<String>, _>(0));

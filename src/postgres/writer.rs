@@ -45,7 +45,7 @@ pub(super) struct PostgresWriter {
 impl PostgresWriter {
     pub(super) fn new<O: Persist>(
         options: &PostgresOptions,
-        connected: Connected,
+        connected: Option<Connected>,
         function: &Function,
         trouble: watch::Sender<Option<String>>,
     ) -> Self {

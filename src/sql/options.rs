@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 
 use super::Retention;
+use super::address::{is_of_libpq, shown};
 use super::open_error::OpenError;
 use crate::request::Head;
 use crate::setters::setters;
@@ -52,10 +53,14 @@ impl SqliteOptions {
     /// When the address is not SQLite's, or means a database in memory: two connections would see two of them.
     pub fn new(url: &str) -> Result<Self, OpenError> {
         let refuse = |why: &str| Err(OpenError::Address(url.to_owned(), why.to_owned()));
+        let refuse_secret = |why: &str| Err(OpenError::Address(shown(url), why.to_owned()));
+        if is_of_libpq(url) {
+            return refuse_secret("the form host=… of libpq is not read: write postgres://HOST/DATABASE");
+        }
         let path = match url.split_once(':') {
             Some(("sqlite", rest)) => rest.strip_prefix("//").unwrap_or(rest),
             Some((scheme, _)) if scheme.len() > 1 && url.contains("://") => {
-                return refuse("only sqlite:// addresses are served");
+                return refuse_secret("only sqlite:// addresses are served");
             }
             _ => url,
         };

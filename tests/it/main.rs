@@ -22,6 +22,8 @@ mod postgres_cluster;
 mod postgres_faults;
 #[cfg(feature = "postgres")]
 mod postgres_namespaces;
+#[cfg(feature = "postgres")]
+mod postgres_operator;
 mod postgres_tls;
 #[cfg(feature = "postgres")]
 mod postgres_upkeep;

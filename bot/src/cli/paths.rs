@@ -67,6 +67,7 @@ impl DatabaseArgs {
             let options = options
                 .namespace(self.namespace.clone())
                 .create(!self.existing)
+                .read_alone(self.existing)
                 .retention(self.retention.clone())
                 .future_tolerance(self.future_tolerance_ms)
                 .past_tolerance(self.past_tolerance_days)

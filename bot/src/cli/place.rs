@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use super::advice::{self, Words};
 use crate::op::Op;
 use eitherway::Cause;
 use eitherway::postgres::{self, PostgresOptions};
@@ -39,6 +40,14 @@ impl Place {
         match self {
             Self::Sqlite(options) => sql::verify::<Op>(options, progress).await,
             Self::Postgres(options) => postgres::verify::<Op>(options, progress).await,
+        }
+    }
+
+    /// How advice calls what it is worked on with.
+    pub(super) const fn words(&self) -> &'static Words {
+        match self {
+            Self::Sqlite(_) => &advice::SQLITE,
+            Self::Postgres(_) => &advice::POSTGRES,
         }
     }
 
