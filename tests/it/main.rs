@@ -12,6 +12,7 @@ mod nats;
 mod notices;
 mod operations;
 mod order_free;
+mod outages;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]

@@ -245,9 +245,8 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
                 async move {
                     if let Some(message) = message::with_payload(&shared, message, &place, &stop).await {
                         let begun = message::begin(&shared, message, place);
-                        message::apply(&shared, begun, &stop, ack_wait).await;
+                        message::apply(&shared, (begun, free), &stop, ack_wait).await;
                     }
-                    drop(free);
                     length
                 }
                 .in_current_span(),
@@ -258,8 +257,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let begun = message::begin(&self.shared, message, place);
         work.running.spawn(
             async move {
-                message::apply(&shared, begun, &stop, ack_wait).await;
-                drop(free);
+                message::apply(&shared, (begun, free), &stop, ack_wait).await;
                 length
             }
             .in_current_span(),
