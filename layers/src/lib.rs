@@ -41,6 +41,8 @@
 #[cfg(feature = "breaker")]
 pub mod breaker;
 mod classify;
+#[cfg(feature = "metrics")]
+mod clock;
 #[cfg(feature = "fallback")]
 pub mod fallback;
 #[cfg(feature = "hedge")]

@@ -258,7 +258,7 @@ impl StackBuilder {
         ServiceBuilder::new()
             .layer(gate.limit())
             .layer(LogLayer::new("[TOTAL]").last())
-            .layer(MetricsLayer::new("total").prefix(self.metrics_prefix))
+            .layer(MetricsLayer::new("total").prefix(self.metrics_prefix).share_clock())
             .layer(PathChangeLogLayer::by(names.iter().copied(), part))
             .service(paths)
     }

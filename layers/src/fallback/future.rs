@@ -40,14 +40,17 @@ enum State<PF, S, SF, C, Req> {
 }
 
 impl<P: Service<Req>, S: Service<Req>, C, Req> FallbackFuture<P, S, C, Req> {
+    #[inline(always)]
     pub(super) fn primary(call: P::Future, kept: Req, spare: Arc<Shared<S, C>>) -> Self {
         Self { state: State::Primary { call, kept: Some((kept, spare)) }, first: None }
     }
 
+    #[inline(always)]
     pub(super) fn only(call: P::Future) -> Self {
         Self { state: State::Primary { call, kept: None }, first: None }
     }
 
+    #[inline(always)]
     pub(super) fn around(first: Option<P::Error>, req: Req, spare: Arc<Shared<S, C>>) -> Self {
         Self { state: State::Around { kept: Some((req, spare)) }, first }
     }
