@@ -14,7 +14,7 @@ mod window;
 
 /// The atomics of `word` and `window`.
 mod sync {
-    pub(super) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(super) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 }
 
 #[cfg(feature = "hedge")]
