@@ -125,6 +125,14 @@ fn known(mut error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
         if let Some(rejected) = error.downcast_ref::<crate::breaker::Rejected>() {
             return Some(of(rejected));
         }
+        #[cfg(feature = "fallback")]
+        if let Some(boxed) = error.downcast_ref::<crate::fallback::Boxed>() {
+            return Some(of(&boxed.0));
+        }
+        #[cfg(feature = "fallback")]
+        if let Some(unready) = error.downcast_ref::<crate::fallback::NotReady>() {
+            return Some(of(unready));
+        }
         if let Some(io) = error.downcast_ref::<io::Error>() {
             let inner = io.get_ref().and_then(|inner| known(inner));
             return Some(inner.unwrap_or_else(|| of(io)));
@@ -140,6 +148,9 @@ impl Classify for io::Error {
         match self.kind() {
             ConnectionRefused | AddrNotAvailable | HostUnreachable | NetworkUnreachable | NetworkDown
             | NotFound | NotConnected => Class::NotSent,
+            _ if self.get_ref().and_then(|inner| known(inner)).is_some() => {
+                self.get_ref().and_then(|inner| known(inner)).map_or(Class::Unknown, |failure| failure.class)
+            }
             PermissionDenied | InvalidInput => Class::Rejected,
             ResourceBusy | StorageFull | QuotaExceeded | ReadOnlyFilesystem | OutOfMemory => Class::Backend,
             _ => Class::Unknown,

@@ -16,14 +16,13 @@
 //! use std::convert::Infallible;
 //! use std::time::Duration;
 //!
-//! use eitherway_layers::{Elapsed, FallbackError, FallbackExt, Timeout};
+//! use eitherway_layers::{Elapsed, FallbackExt, Timeout};
 //! use tower::service_fn;
 //!
 //! let remote = service_fn(|n: u32| async move { Ok::<_, Elapsed>(n + 1) });
 //! let local = service_fn(|n: u32| async move { Ok::<_, Infallible>(n + 1) });
 //! // The same request goes to `local` if `remote` fails, or does not answer in time.
-//! let both = Timeout::new(remote, Duration::from_secs(2))
-//!     .fallback_to::<_, FallbackError<Elapsed, Infallible>>(local);
+//! let both = Timeout::new(remote, Duration::from_secs(2)).fallback_to(local);
 //! # drop(both);
 //! ```
 //!
@@ -38,6 +37,7 @@
 // compiler copies the nested futures several times. That is a third of the standard stack's cost without a
 // subscriber.
 
+mod bounds;
 #[cfg(feature = "breaker")]
 pub mod breaker;
 mod classify;

@@ -24,6 +24,10 @@ impl<O: Operation> IdempotencyRule<Request<O>> for EventsOnly {
             Kind::Call | Kind::Query => Idempotency::Never,
         }
     }
+
+    fn copy(&self, request: &mut Request<O>) -> Option<Request<O>> {
+        Some(request.clone())
+    }
 }
 
 impl StackBuilder {

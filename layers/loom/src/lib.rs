@@ -6,7 +6,7 @@
 #![allow(dead_code, unreachable_pub, reason = "files of another crate, of which the models use a part")]
 
 mod sync {
-    pub(super) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(super) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 }
 
 #[path = "../../src/hedge/budget.rs"]
@@ -25,7 +25,7 @@ mod tests {
         budget::{Account, Budget},
         state::{AtomicState, State},
         sync::{AtomicU64, AtomicUsize, Ordering::*},
-        window::{Seen, Window},
+        window::{Seen, Times, Window},
     };
     use loom::{sync::Arc, thread};
 
@@ -207,11 +207,23 @@ mod tests {
         beside(
             || Window::new(4),
             &[
-                |window: &Window| window.record(1, true),
-                |window| window.record(1, false),
-                |window| window.record(0, true),
+                |window: &Window| window.record(1, true, 0),
+                |window| window.record(1, false, 0),
+                |window| window.record(0, true, 0),
             ],
-            |window| assert_eq!(window.seen(1), Seen { calls: 2, failures: 1 }),
+            |window| assert_eq!(window.seen(1, 0, u64::MAX), Seen { calls: 2, failures: 1 }),
+        );
+    }
+
+    #[test]
+    fn of_failures_at_once_one_at_least_sees_that_all_are_recent() {
+        fn fail((times, seen): &(Times, AtomicUsize)) {
+            seen.fetch_add(usize::from(times.push(7) == 7), SeqCst);
+        }
+        beside(
+            || (Times::new(3), AtomicUsize::new(0)),
+            &[fail, fail, fail],
+            |(_, seen)| assert!(seen.load(SeqCst) >= 1),
         );
     }
 

@@ -1,7 +1,8 @@
-use super::{Hedging, Spare, pace::Start};
+use super::{Spare, pace::Start};
 use crate::{
+    bounds::{HedgingOf, PolicyOf, SecondTo},
     breaker::neutrally,
-    fallback::{FallbackError, Policy},
+    fallback::FallbackError,
 };
 use pin_project::pin_project;
 use std::{
@@ -93,9 +94,9 @@ impl<P: Service<Req>, S: Service<Req>, C, H, Req> HedgeFuture<P, S, C, H, Req> {
 impl<P, S, C, H, Req> Future for HedgeFuture<P, S, C, H, Req>
 where
     P: Service<Req>,
-    S: Service<Req, Response = P::Response> + Clone,
-    C: Policy<Req, P::Response, P::Error>,
-    H: Hedging<Req, P::Error, S::Error>,
+    S: SecondTo<P, Req>,
+    C: PolicyOf<P, Req>,
+    H: HedgingOf<P, S, Req>,
 {
     type Output = Output<P, S, Req>;
 
@@ -131,9 +132,9 @@ where
 impl<P, S, C, H, Req> Parts<'_, P, S, C, H, Req>
 where
     P: Service<Req>,
-    S: Service<Req, Response = P::Response> + Clone,
-    C: Policy<Req, P::Response, P::Error>,
-    H: Hedging<Req, P::Error, S::Error>,
+    S: SecondTo<P, Req>,
+    C: PolicyOf<P, Req>,
+    H: HedgingOf<P, S, Req>,
 {
     /// Drops whichever call still runs: it has lost.
     #[inline]

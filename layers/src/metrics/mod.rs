@@ -7,7 +7,7 @@ pub(crate) mod table;
 pub use self::{future::MetricsFuture, layer::MetricsLayer};
 
 use self::table::{Call, Table};
-use crate::{ByError, ByLabel, Classifier, Labels, clock::SharedBegin};
+use crate::{ByError, ByLabel, Labels, bounds::Judges, clock::SharedBegin};
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -51,7 +51,7 @@ impl<S, C, L, Req> Service<Req> for Metrics<S, C, L>
 where
     S: Service<Req>,
     L: Labels<Req>,
-    C: Classifier<S::Response, S::Error> + Clone,
+    C: Judges<S, Req> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;

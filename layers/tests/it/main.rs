@@ -12,6 +12,7 @@ mod hedge;
 mod log;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod nesting;
 mod sizes;
 mod stack;
 #[path = "../support/mod.rs"]
