@@ -73,7 +73,7 @@ impl SqliteOptions {
         Ok(Self {
             path: PathBuf::from(path),
             synchronous: Synchronous::default(),
-            busy_timeout: Duration::from_millis(400),
+            busy_timeout: Duration::from_millis(350),
             queue: 4096,
             readers: 4,
             create: true,
@@ -91,7 +91,8 @@ impl SqliteOptions {
     setters! {
         /// How durable a commit is. Default: [`Synchronous::Normal`].
         synchronous: Synchronous,
-        /// How long an operation waits for a lock that another connection holds before it fails as `busy`. Default: 400 ms.
+        /// How long an operation waits for a lock that another connection holds before it fails as `busy`. Default: 350 ms.
+        /// Each operation for itself, from when it was handed to the database.
         busy_timeout: Duration,
         /// How many writes may wait; more are refused as `overloaded`. Default: 4096.
         queue: usize,

@@ -52,7 +52,8 @@ pub(crate) trait Backend: Send + 'static {
         writes: &[Write],
     ) -> impl Future<Output = Result<Applied, Self::Failure>> + Send;
 
-    /// Whether some of these writes make the transaction fail, and the rest could be applied without them.
+    /// Whether some of these writes make the transaction fail, and the rest could be applied without them; or have waited for
+    /// long enough, and the rest have not.
     fn is_of_some(&mut self, failure: &Self::Failure, writes: &[Write]) -> impl Future<Output = bool> + Send;
 
     /// What is told to all of these.

@@ -5,6 +5,8 @@ mod config;
 mod future;
 mod hedging;
 mod layer;
+#[cfg(feature = "metrics")]
+mod meter;
 mod pace;
 
 /// The atomics of `budget` and `pace`.
@@ -43,7 +45,7 @@ use tower_service::Service;
 /// |---|---|---|
 /// | answers before it is late | not called | the primary's |
 /// | late, or fails and is rerouted | answers first | the secondary's; a primary that still runs is dropped |
-/// | late | fails | the primary is waited for; if it fails too, both errors |
+/// | late | fails | the primary is waited for, unless it answers nobody and [`Hedging::gives_up`] says so; both errors |
 /// | late | refuses the request | the refusal |
 /// | refuses the request | runs | the refusal; the secondary is dropped |
 ///
