@@ -165,7 +165,7 @@ impl<B: Backend> Writer<B> {
     /// database calls that, halves are tried, down to the one that fails alone; its neighbours commit.
     async fn apply(&mut self, writes: &[Write]) -> Vec<Answer> {
         let mut answers: Vec<Option<Answer>> = vec![None; writes.len()];
-        let mut parts = vec![0..writes.len()];
+        let mut parts: Vec<_> = std::iter::once(0..writes.len()).collect();
         while let Some(part) = parts.pop() {
             let (these, answers) = (&writes[part.clone()], &mut answers[part.clone()]);
             if these.is_empty() {

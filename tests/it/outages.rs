@@ -122,7 +122,7 @@ async fn while_postgresql_is_down_one_try_at_a_time_is_made_and_all_is_applied_a
         println!("applied {:?} after it was back", since.elapsed());
         all_clear(&service.peer).await;
         let served = service.stop().await;
-        assert_eq!((served.done >= WAITING + 1, served.lost, served.returned), (true, 0, 0), "{served:?}");
+        assert_eq!((served.done > WAITING, served.lost, served.returned), (true, 0, 0), "{served:?}");
         store.close().await;
     }
 }
@@ -146,7 +146,7 @@ async fn while_a_file_is_locked_one_try_at_a_time_is_made_and_all_is_applied_as_
         assert!(since.elapsed() < Duration::from_secs(7), "{:?}", since.elapsed());
         all_clear(&service.peer).await;
         let served = service.stop().await;
-        assert_eq!((served.done >= WAITING + 1, served.lost, served.returned), (true, 0, 0), "{served:?}");
+        assert_eq!((served.done > WAITING, served.lost, served.returned), (true, 0, 0), "{served:?}");
         store.close().await;
     }
 }
