@@ -288,8 +288,10 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let name = &self.declaration.name;
         let consumer = self.shared.api.consumer(name, CONSUMER).await?;
         let stream = self.shared.api.stream(name).await?;
-        if stream.is_sealed() {
-            // What is applied cannot leave it: no consumer would help.
+        // What is applied cannot leave a sealed one: no consumer would help. And one without a majority is not one that is gone.
+        let majority = consumer.cluster.known().and(stream.cluster.known()).is_ok();
+        if stream.is_sealed() || !majority {
+            *before = None;
             return Ok(());
         }
         let messages = stream.state.messages;
