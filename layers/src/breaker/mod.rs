@@ -6,6 +6,8 @@ mod future;
 mod handle;
 mod keyed;
 mod layer;
+#[cfg(feature = "balance")]
+mod load;
 mod permit;
 mod shared;
 mod state;
@@ -17,6 +19,8 @@ mod sync {
     pub(super) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 }
 
+#[cfg(feature = "balance")]
+pub use self::load::CircuitLoad;
 #[cfg(feature = "hedge")]
 pub(crate) use self::permit::neutrally;
 pub use self::{

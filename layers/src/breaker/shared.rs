@@ -89,6 +89,18 @@ impl Shared {
         }
     }
 
+    /// What [`admit`](Self::admit) would decide, without taking a place.
+    #[cfg(feature = "balance")]
+    pub(super) fn would_reject(&self) -> bool {
+        let Snapshot { state, count, .. } = self.word.load();
+        match state {
+            State::Closed | State::ForcedClosed => false,
+            State::OpenUntilHealthy | State::ForcedOpen => true,
+            State::HalfOpen if count < self.config.probes => false,
+            State::Open | State::HalfOpen => !self.until_due().is_zero(),
+        }
+    }
+
     /// A new probe proves that places come back: the leases of this generation run from now on.
     fn extend_leases(&self, generation: u32) {
         let _change = self.lock();
