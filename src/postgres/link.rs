@@ -84,15 +84,12 @@ pub(super) async fn connect(options: &PostgresOptions, purpose: Purpose) -> Resu
     }
     // One that takes no more connections may well take writes.
     let is_full = faults.iter().any(|(_, fault)| fault.is_of(&["53"]));
-    let is_new = !is_full && servers.none_takes_writes();
+    if !is_full {
+        servers.none_takes_writes();
+    }
     match spare.filter(|_| purpose == Purpose::Reading && !is_full) {
         Some(connected) => {
-            if is_new {
-                tracing::warn!(
-                    "no server takes writes: reading from {}, which lacks what the primary committed last, perhaps",
-                    servers.name(connected.server)
-                );
-            }
+            servers.is_read(connected.server);
             Ok(connected)
         }
         None => Err(Fault::of_all(faults)),

@@ -154,6 +154,13 @@ impl PostgresOptions {
         &self.shown
     }
 
+    /// What a person is to be told who reads: that no server takes writes, and from which standby it was read last with these
+    /// options or a clone of them. `None` if one takes writes, or none was reached.
+    #[must_use]
+    pub fn reads_alone(&self) -> Option<String> {
+        self.servers.reads_alone()
+    }
+
     /// Whether an address is PostgreSQL's.
     #[must_use]
     pub fn is_address(url: &str) -> bool {
@@ -213,11 +220,7 @@ impl PostgresOptions {
     }
 
     pub(super) fn failed(&self, fault: Fault) -> OpenError {
-        let fault = match fault {
-            Fault::Server(error) => self.fault(error),
-            fault => fault,
-        };
-        OpenError::Server { server: self.shown.clone(), cause: fault.at_start() }
+        OpenError::Server { server: self.shown.clone(), cause: self.granting(fault).at_start() }
     }
 }
 

@@ -15,6 +15,14 @@ impl PostgresOptions {
         Fault::Forbidden(error, grant)
     }
 
+    /// The same for what has been made without these options.
+    pub(super) fn granting(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Server(error) => self.fault(error),
+            fault => fault,
+        }
+    }
+
     /// The statements that give the role what it lacks, as the server has said it: in English, otherwise all of them.
     pub(super) fn grant(&self, said: &str) -> String {
         let (schema, role) = (quoted(self.in_schema()), quoted(self.servers().role()));

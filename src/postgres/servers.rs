@@ -42,6 +42,8 @@ struct Seen {
     lineage: Option<Lineage>,
     /// Its place, if there was one.
     primary: Option<usize>,
+    /// That which is read while none takes writes.
+    spare: Option<usize>,
     /// Those of which it was said that they take writes as well.
     rivals: BTreeSet<usize>,
     /// When all of them were looked at.
@@ -157,6 +159,7 @@ impl Servers {
         }
         seen.rivals.remove(&place);
         seen.primary = Some(place);
+        seen.spare = None;
         seen.lineage = lineage.or(seen.lineage.take());
         self.primary.store(place, Ordering::Release);
         self.headless.store(false, Ordering::Release);
@@ -203,9 +206,29 @@ impl Servers {
         }
     }
 
-    /// None of them does. Answers whether that is new.
-    pub(super) fn none_takes_writes(&self) -> bool {
-        !self.headless.swap(true, Ordering::AcqRel)
+    /// None of them does.
+    pub(super) fn none_takes_writes(&self) {
+        self.headless.store(true, Ordering::Release);
+    }
+
+    /// The one at this place is read meanwhile. That is said when it begins.
+    pub(super) fn is_read(&self, place: usize) {
+        if self.seen().spare.replace(place).is_none() {
+            tracing::warn!("{}", self.reading(place));
+        }
+    }
+
+    /// That none takes writes, and which is read, if it is so.
+    pub(super) fn reads_alone(&self) -> Option<String> {
+        let spare = self.seen().spare;
+        spare.map(|place| self.reading(place))
+    }
+
+    fn reading(&self, place: usize) -> String {
+        let name = self.name(place);
+        format!(
+            "no server takes writes: reading from {name}, which lacks what the primary committed last, perhaps"
+        )
     }
 
     /// Whether none of them did, when that was tried last.

@@ -57,7 +57,7 @@ async fn a_password_in_a_file_counts_and_one_that_others_may_read_is_refused_or_
     let word = dir.path().join("word");
     for (mode, warned) in [(0o600, false), (0o644, true)] {
         write(&word, "s3cret\n", mode);
-        let option = ["--database-password-file", word.to_str().unwrap()];
+        let option = ["--log", "warn", "--database-password-file", word.to_str().unwrap()];
         let (code, said) = verify("PGPASSFILE", Path::new("/no/such/file"), &option);
         assert!(code == Some(0) && said.contains("others may read") == warned, "{mode:o}: {said}");
     }
