@@ -123,7 +123,7 @@ impl From<Told> for Cluster {
     fn from(told: Told) -> Self {
         let heard = |replica: &&Replica| !replica.offline && Duration::from_nanos(replica.active) < UNHEARD;
         let (all, heard) = (told.replicas.len(), told.replicas.iter().filter(heard).count());
-        let is_lost = all > 0 && (told.leader.is_empty() || 1 + heard <= all.div_ceil(2));
+        let is_lost = all > 0 && (told.leader.is_empty() || heard < all.div_ceil(2));
         Self { leader: told.leader, is_lost }
     }
 }
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn what_a_leader_says_that_hears_no_majority_is_not_known() {
-        let known = |cluster: Value| Cluster::deserialize(cluster).unwrap().known().is_ok();
+        let known = |cluster: Value| Cluster::deserialize(cluster).expect("a cluster").known().is_ok();
         let heard = |seconds: &[f64]| {
             let replicas = seconds.iter().map(|s| json!({ "name": "x", "active": (s * 1e9) as u64 }));
             json!({ "leader": "a", "replicas": replicas.collect::<Vec<_>>() })
