@@ -123,7 +123,7 @@ impl From<Told> for Cluster {
     fn from(told: Told) -> Self {
         let heard = |replica: &&Replica| !replica.offline && Duration::from_nanos(replica.active) < UNHEARD;
         let (all, heard) = (told.replicas.len(), told.replicas.iter().filter(heard).count());
-        let is_lost = all > 0 && (told.leader.is_empty() || 1 + heard <= all.div_ceil(2));
+        let is_lost = all > 0 && (told.leader.is_empty() || heard < all.div_ceil(2));
         Self { leader: told.leader, is_lost }
     }
 }
