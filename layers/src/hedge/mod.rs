@@ -1,25 +1,25 @@
 //! Sends the same request to a second service when the first fails, and also when it is late.
 
-mod budget;
 mod config;
 mod future;
 mod hedging;
 mod layer;
 mod pace;
 
-/// The atomics of `budget` and `pace`.
+/// The atomics of `pace`.
 mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 }
 
 pub use self::{
-    budget::Budget,
     config::Config,
     future::HedgeFuture,
     hedging::Hedging,
     layer::{HedgeExt, HedgeLayer},
     pace::{Counts, Pace},
 };
+
+pub use crate::fallback::Budget;
 
 use crate::fallback::{FallbackError, Policy, Primary, Route};
 use std::{

@@ -2,10 +2,12 @@
 
 use super::{
     Config,
-    budget::Account,
     sync::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
-use crate::breaker::{self, State};
+use crate::{
+    breaker::{self, State},
+    fallback::budget::Account,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 

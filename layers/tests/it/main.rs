@@ -4,6 +4,9 @@
 
 mod breaker;
 mod breaker_model;
+mod bulkhead;
+#[cfg(feature = "chaos")]
+mod chaos;
 mod contract;
 mod examples;
 mod fallback;
@@ -14,6 +17,7 @@ mod log;
 mod metrics;
 mod sizes;
 mod stack;
+mod stale;
 #[path = "../support/mod.rs"]
 mod support;
 mod timeout;
