@@ -91,10 +91,11 @@ impl Classify for Infallible {
 }
 
 /// For boxed errors, such as those of `tower` and `axum`: the first error of the [`source`](std::error::Error::source)
-/// chain that is an [`Elapsed`], a [`Rejected`] or an [`io::Error`] decides; without one it is unknown what happened.
+/// chain that is an [`Elapsed`], a [`Rejected`], a [`Full`] or an [`io::Error`] decides; without one it is unknown what happened.
 ///
 /// [`Elapsed`]: crate::Elapsed
 /// [`Rejected`]: crate::breaker::Rejected
+/// [`Full`]: crate::bulkhead::Full
 ///
 /// ```
 /// use eitherway_layers::{Class, Classify, breaker::Rejected};
@@ -132,6 +133,10 @@ fn known(mut error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
         #[cfg(feature = "fallback")]
         if let Some(unready) = error.downcast_ref::<crate::fallback::NotReady>() {
             return Some(of(unready));
+        }
+        #[cfg(feature = "bulkhead")]
+        if let Some(full) = error.downcast_ref::<crate::bulkhead::Full>() {
+            return Some(of(full));
         }
         if let Some(io) = error.downcast_ref::<io::Error>() {
             let inner = io.get_ref().and_then(|inner| known(inner));

@@ -1,4 +1,4 @@
-//! Model checking of the breaker's state word and window and of the hedge's budget: loom's atomics replace the real ones, and the tests
+//! Model checking of the breaker's state word and window and of the budget of hedges and reroutes: loom's atomics replace the real ones, and the tests
 //! below explore the interleavings of their threads.
 //!
 //! This is a separate crate, so that no other crate depends on loom.
@@ -9,7 +9,7 @@ mod sync {
     pub(super) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 }
 
-#[path = "../../src/hedge/budget.rs"]
+#[path = "../../src/fallback/budget.rs"]
 mod budget;
 #[path = "../../src/breaker/state.rs"]
 mod state;

@@ -2,6 +2,8 @@
 use crate::Elapsed;
 #[cfg(feature = "breaker")]
 use crate::breaker::Rejected;
+#[cfg(feature = "bulkhead")]
+use crate::bulkhead::Full;
 use crate::{Class, Classify};
 use std::{error::Error, fmt, io, time::Duration};
 
@@ -265,5 +267,13 @@ impl<E1: From<Elapsed>, E2> From<Elapsed> for FallbackError<E1, E2> {
 impl<E1: From<Rejected>, E2> From<Rejected> for FallbackError<E1, E2> {
     fn from(rejected: Rejected) -> Self {
         Self::Primary(rejected.into())
+    }
+}
+
+/// For a [`Bulkhead`](crate::Bulkhead) around the fallback.
+#[cfg(feature = "bulkhead")]
+impl<E1: From<Full>, E2> From<Full> for FallbackError<E1, E2> {
+    fn from(full: Full) -> Self {
+        Self::Primary(full.into())
     }
 }

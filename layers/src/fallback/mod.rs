@@ -1,19 +1,28 @@
 //! Sends the same request to a second service when the first cannot serve it.
 
+pub(crate) mod budget;
 #[cfg(feature = "metrics")]
 mod count;
 mod error;
 mod future;
 mod layer;
+mod limit;
 mod policy;
 mod primary;
+
+/// The atomics of `budget`.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+}
 
 #[cfg(feature = "metrics")]
 pub use self::count::CountReroutes;
 pub use self::{
+    budget::Budget,
     error::{FallbackError, NotReady},
     future::FallbackFuture,
     layer::{FallbackExt, FallbackLayer},
+    limit::LimitReroutes,
     policy::{AtMostOnce, ByClass, Idempotency, IdempotencyRule, Policy, Unready},
 };
 

@@ -1,6 +1,5 @@
 //! Sends the same request to a second service when the first fails, and also when it is late.
 
-mod budget;
 mod config;
 mod future;
 mod hedging;
@@ -9,19 +8,20 @@ mod layer;
 mod meter;
 mod pace;
 
-/// The atomics of `budget` and `pace`.
+/// The atomics of `pace`.
 mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 }
 
 pub use self::{
-    budget::Budget,
     config::Config,
     future::HedgeFuture,
     hedging::Hedging,
     layer::{HedgeExt, HedgeLayer},
     pace::{Counts, Pace},
 };
+
+pub use crate::fallback::Budget;
 
 use crate::{
     bounds::{HedgingOf, PolicyOf, PrimaryService, SecondTo},

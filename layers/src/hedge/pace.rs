@@ -4,10 +4,12 @@
 use super::meter::Meter;
 use super::{
     Config,
-    budget::Account,
     sync::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
-use crate::breaker::{self, State};
+use crate::{
+    breaker::{self, State},
+    fallback::budget::Account,
+};
 #[cfg(feature = "metrics")]
 use std::sync::OnceLock;
 use std::{sync::Arc, time::Duration};

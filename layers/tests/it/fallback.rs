@@ -1,6 +1,7 @@
 //! Promises of `Fallback`.
 #![allow(clippy::type_complexity)]
 
+mod budget;
 mod drops;
 mod errors;
 mod readiness;

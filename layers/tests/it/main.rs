@@ -4,6 +4,9 @@
 
 mod breaker;
 mod breaker_model;
+mod bulkhead;
+#[cfg(feature = "chaos")]
+mod chaos;
 mod contract;
 mod examples;
 mod fallback;
@@ -15,6 +18,7 @@ mod metrics;
 mod nesting;
 mod sizes;
 mod stack;
+mod stale;
 #[path = "../support/mod.rs"]
 mod support;
 mod timeout;
