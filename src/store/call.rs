@@ -16,7 +16,8 @@ use crate::request::Head;
 pub(crate) const LONGEST: Duration = Duration::from_secs(5);
 
 /// How long the calls of one transaction may take together: those that have not begun by then go into the next one.
-pub(crate) const TOGETHER: Duration = Duration::from_secs(1);
+/// Less than another process waits for the lock of a file.
+pub(crate) const TOGETHER: Duration = Duration::from_millis(200);
 
 /// What stands before a refusal in the ledger, in the place of an answer. No JSON begins with it.
 const REFUSED: char = '!';
