@@ -122,7 +122,20 @@ impl<B: Backend> Writer<B> {
         let Batch {
             writes, waiting, id_conflicts, letters, letters_waiting, removal, record, barriers, ..
         } = batch;
-        let outcomes = self.apply(&writes).await;
+        let (repeats, mut waiting) = (self.repeats.clone(), waiting.into_iter().zip(&writes));
+        // At once: the rest of the batch may have to wait for a lock.
+        let outcomes = self
+            .apply(&writes, |outcome| {
+                let Some((waiting, write)) = waiting.next() else { return };
+                if outcome.is_ok() {
+                    // They have met here, and share one row of the ledger.
+                    repeats.add(write.index, waiting.len() as u64 - 1);
+                }
+                for tx in waiting {
+                    let _ = tx.send(outcome.clone());
+                }
+            })
+            .await;
         for (first, tx) in id_conflicts {
             // The id is taken only if the first one took it; otherwise this one has failed with it.
             let _ = tx.send(outcomes[first].clone().and(Err(id_reused())));
@@ -130,15 +143,6 @@ impl<B: Backend> Writer<B> {
         // A database that is locked for the operations is so for the letters: waiting twice is of no use.
         let busy =
             outcomes.iter().find_map(|o| o.as_ref().err()).filter(|c| c.class() == Class::Backend).cloned();
-        for ((outcome, waiting), write) in outcomes.into_iter().zip(waiting).zip(&writes) {
-            if outcome.is_ok() {
-                // They have met here, and share one row of the ledger.
-                self.repeats.add(write.index, waiting.len() as u64 - 1);
-            }
-            for tx in waiting {
-                let _ = tx.send(outcome.clone());
-            }
-        }
         if !letters.is_empty() {
             let kept = match busy {
                 Some(cause) => Err(cause),
@@ -160,8 +164,8 @@ impl<B: Backend> Writer<B> {
     }
 
     /// Applies writes in one transaction. If it fails because of one of them, whatever the database calls that, halves are
-    /// tried, down to the one that fails alone; its neighbours commit.
-    async fn apply(&mut self, writes: &[Write]) -> Vec<Answer> {
+    /// tried, down to the one that fails alone; its neighbours commit. Each outcome is told as soon as it is known.
+    async fn apply(&mut self, writes: &[Write], mut tell: impl FnMut(&Answer)) -> Vec<Answer> {
         if writes.is_empty() {
             return Vec::new();
         }
@@ -169,6 +173,7 @@ impl<B: Backend> Writer<B> {
         let mut outcomes = Vec::with_capacity(writes.len());
         let mut parts = vec![writes];
         while let Some(part) = parts.pop() {
+            let known = outcomes.len();
             match self.backend.transaction(part).await {
                 Ok(applied) => {
                     self.appended.tell(part);
@@ -192,6 +197,7 @@ impl<B: Backend> Writer<B> {
                     outcomes.extend(part.iter().map(|_| Err(cause.clone())));
                 }
             }
+            outcomes[known..].iter().for_each(&mut tell);
         }
         outcomes
     }

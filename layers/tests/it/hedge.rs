@@ -7,7 +7,7 @@ mod silence;
 
 use crate::support::{Error, Req, Via, read, strict::Strict};
 use eitherway_layers::{
-    Class, FallbackError, Hedge, HedgeExt, HedgeLayer,
+    Class, FallbackError, Hedge, HedgeExt, HedgeLayer, hedge,
     fallback::{ByClass, Idempotency},
     hedge::{Budget, Config, Pace},
 };
