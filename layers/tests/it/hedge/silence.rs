@@ -242,14 +242,15 @@ impl hedge::Hedging<Req, Error, Error> for GivesUp {
         false
     }
     fn gives_up(&self, _: &Error, _: Duration) -> Option<Error> {
-        Some(Error(Class::Unknown))
+        Some(Error::Of(Class::Unknown))
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_primary_that_answers_nobody_is_given_up_where_the_hedge_says_that_it_cannot_help() {
-    let failing = || After::new(MS, Err(Error(Class::Backend))).service();
-    let both = FallbackError::Both { primary: Error(Class::Unknown), fallback: Error(Class::Backend) };
+    let failing = || After::new(MS, Err(Error::Of(Class::Backend))).service();
+    let both =
+        FallbackError::Both { primary: Error::Of(Class::Unknown), fallback: Error::Of(Class::Backend) };
     let silent = service_fn(|_: Req| pending::<Answer>());
     let pace = Pace::new(Config::new().after(DELAY));
     let stack = silent.hedge_with(failing(), ByClass::new(), GivesUp(pace.clone()));
