@@ -16,6 +16,7 @@ use super::sync::{AtomicU64, Ordering::*};
 
 /// What a circuit does with calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum State {
     /// Calls pass, and their outcomes are recorded.
     Closed,
