@@ -11,7 +11,6 @@ use std::{convert::Infallible, io, sync::Arc};
 /// assert_eq!(Class::NotSent.max(Class::Unknown), Class::Unknown);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum Class {
     /// The request was not sent: not connected, no responders, circuit open. It has certainly had no effect.
     NotSent,

@@ -16,7 +16,6 @@ use super::sync::{AtomicU64, Ordering::*};
 
 /// What a circuit does with calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum State {
     /// Calls pass, and their outcomes are recorded.
     Closed,
