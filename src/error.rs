@@ -11,6 +11,7 @@
 use std::fmt;
 
 use eitherway_layers::breaker::Rejected;
+use eitherway_layers::fallback::NotReady;
 use eitherway_layers::{Class, Classify, Elapsed, FallbackError};
 
 pub use crate::cause::{Cause, Code};
@@ -132,19 +133,19 @@ impl<O> From<Rejected> for Error<O> {
     }
 }
 
+impl<O> From<NotReady> for Error<O> {
+    fn from(unready: NotReady) -> Self {
+        Cause::new(Code::UNAVAILABLE, unready.to_string()).into()
+    }
+}
+
 /// One conversion serves any depth of nested fallbacks.
 impl<O, A: Into<Self>, B: Into<Self>> From<FallbackError<A, B>> for Error<O> {
     fn from(error: FallbackError<A, B>) -> Self {
-        match error {
-            FallbackError::Primary(primary) => primary.into(),
-            FallbackError::Unready { fallback } => fallback.into(),
-            FallbackError::Both { primary, fallback } => {
-                let (primary, fallback) = (primary.into(), fallback.into());
-                let cause =
-                    Cause::Both { primary: Box::new(primary.cause), fallback: Box::new(fallback.cause) };
-                Self { cause, request: primary.request.or(fallback.request) }
-            }
-        }
+        error.unify(|primary: Self, fallback| {
+            let cause = Cause::Both { primary: Box::new(primary.cause), fallback: Box::new(fallback.cause) };
+            Self { cause, request: primary.request.or(fallback.request) }
+        })
     }
 }
 

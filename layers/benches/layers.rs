@@ -107,7 +107,7 @@ fn cumulative(c: &mut Criterion) {
     measure(&mut group, "4 log of the path", stack.clone());
     let stack = stack.fallback_to(second);
     measure(&mut group, "5 fallback", stack.clone());
-    let stack = MetricsLayer::new("total").layer(stack);
+    let stack = MetricsLayer::new("total").share_clock().layer(stack);
     measure(&mut group, "6 metrics of all", stack.clone());
     let stack = LogLayer::new("[TOTAL]").last().layer(stack);
     measure(&mut group, "7 log of all", stack.clone());

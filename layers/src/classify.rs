@@ -91,10 +91,11 @@ impl Classify for Infallible {
 }
 
 /// For boxed errors, such as those of `tower` and `axum`: the first error of the [`source`](std::error::Error::source)
-/// chain that is an [`Elapsed`], a [`Rejected`] or an [`io::Error`] decides; without one it is unknown what happened.
+/// chain that is an [`Elapsed`], a [`Rejected`], a [`Full`] or an [`io::Error`] decides; without one it is unknown what happened.
 ///
 /// [`Elapsed`]: crate::Elapsed
 /// [`Rejected`]: crate::breaker::Rejected
+/// [`Full`]: crate::bulkhead::Full
 ///
 /// ```
 /// use eitherway_layers::{Class, Classify, breaker::Rejected};
@@ -125,6 +126,18 @@ fn known(mut error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
         if let Some(rejected) = error.downcast_ref::<crate::breaker::Rejected>() {
             return Some(of(rejected));
         }
+        #[cfg(feature = "fallback")]
+        if let Some(boxed) = error.downcast_ref::<crate::fallback::Boxed>() {
+            return Some(of(&boxed.0));
+        }
+        #[cfg(feature = "fallback")]
+        if let Some(unready) = error.downcast_ref::<crate::fallback::NotReady>() {
+            return Some(of(unready));
+        }
+        #[cfg(feature = "bulkhead")]
+        if let Some(full) = error.downcast_ref::<crate::bulkhead::Full>() {
+            return Some(of(full));
+        }
         if let Some(io) = error.downcast_ref::<io::Error>() {
             let inner = io.get_ref().and_then(|inner| known(inner));
             return Some(inner.unwrap_or_else(|| of(io)));
@@ -140,6 +153,9 @@ impl Classify for io::Error {
         match self.kind() {
             ConnectionRefused | AddrNotAvailable | HostUnreachable | NetworkUnreachable | NetworkDown
             | NotFound | NotConnected => Class::NotSent,
+            _ if self.get_ref().and_then(|inner| known(inner)).is_some() => {
+                self.get_ref().and_then(|inner| known(inner)).map_or(Class::Unknown, |failure| failure.class)
+            }
             PermissionDenied | InvalidInput => Class::Rejected,
             ResourceBusy | StorageFull | QuotaExceeded | ReadOnlyFilesystem | OutOfMemory => Class::Backend,
             _ => Class::Unknown,

@@ -6,24 +6,29 @@
 //! | [`hedge`] | [`HedgeLayer`] | a fallback that also starts the second service when the first is late |
 //! | [`timeout`] | [`TimeoutLayer`] | stops waiting after a limit, and reports the limit |
 //! | [`breaker`] | [`BreakerLayer`], [`KeyedBreakerLayer`] | stops calling a service that fails, and detects its recovery |
+//! | [`bulkhead`] | [`BulkheadLayer`] | limits the calls that a service has at once, and how long others wait |
+//! | [`stale`] | [`StaleLayer`] | answers with what it has kept when the service fails |
 //! | [`log`] | [`LogLayer`], [`PathChangeLogLayer`] | one event per call; one line when another path takes over |
 #![cfg_attr(
     feature = "metrics",
     doc = "| [`metrics`] | [`MetricsLayer`] | counters, durations and an in-flight gauge for calls |"
+)]
+#![cfg_attr(
+    feature = "chaos",
+    doc = "| [`chaos`] | [`ChaosLayer`] | faults on purpose, by seed, for tests |"
 )]
 //!
 //! ```
 //! use std::convert::Infallible;
 //! use std::time::Duration;
 //!
-//! use eitherway_layers::{Elapsed, FallbackError, FallbackExt, Timeout};
+//! use eitherway_layers::{Elapsed, FallbackExt, Timeout};
 //! use tower::service_fn;
 //!
 //! let remote = service_fn(|n: u32| async move { Ok::<_, Elapsed>(n + 1) });
 //! let local = service_fn(|n: u32| async move { Ok::<_, Infallible>(n + 1) });
 //! // The same request goes to `local` if `remote` fails, or does not answer in time.
-//! let both = Timeout::new(remote, Duration::from_secs(2))
-//!     .fallback_to::<_, FallbackError<Elapsed, Infallible>>(local);
+//! let both = Timeout::new(remote, Duration::from_secs(2)).fallback_to(local);
 //! # drop(both);
 //! ```
 //!
@@ -31,16 +36,23 @@
 //! future and does not allocate per call. The error type itself defines what an error *means*: see
 //! [`Classify`].
 //!
-//! Each layer is a feature, and all but `metrics` are on by default. Without any, the crate depends on neither tokio nor
+//! Each layer is a feature, and all but `metrics` and `chaos` are on by default. Without any, the crate depends on neither tokio nor
 //! tracing.
 
 // Every layer's `call` is `inline(always)`: it only wraps the inner future, and without the attribute the
 // compiler copies the nested futures several times. That is a third of the standard stack's cost without a
 // subscriber.
 
+mod bounds;
 #[cfg(feature = "breaker")]
 pub mod breaker;
+#[cfg(feature = "bulkhead")]
+pub mod bulkhead;
+#[cfg(feature = "chaos")]
+pub mod chaos;
 mod classify;
+#[cfg(feature = "metrics")]
+mod clock;
 #[cfg(feature = "fallback")]
 pub mod fallback;
 #[cfg(feature = "hedge")]
@@ -50,11 +62,17 @@ mod label;
 pub mod log;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "stale")]
+pub mod stale;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 
 #[cfg(feature = "breaker")]
 pub use self::breaker::{Breaker, BreakerLayer, KeyedBreaker, KeyedBreakerLayer};
+#[cfg(feature = "bulkhead")]
+pub use self::bulkhead::{Bulkhead, BulkheadLayer};
+#[cfg(feature = "chaos")]
+pub use self::chaos::{Chaos, ChaosLayer};
 #[cfg(feature = "fallback")]
 pub use self::fallback::{Fallback, FallbackError, FallbackExt, FallbackLayer};
 #[cfg(feature = "hedge")]
@@ -63,6 +81,8 @@ pub use self::hedge::{Hedge, HedgeExt, HedgeLayer};
 pub use self::log::{Log, LogLayer, PathChangeLog, PathChangeLogLayer};
 #[cfg(feature = "metrics")]
 pub use self::metrics::{Metrics, MetricsLayer};
+#[cfg(feature = "stale")]
+pub use self::stale::{Stale, StaleLayer};
 #[cfg(feature = "timeout")]
 pub use self::timeout::{Elapsed, Timeout, TimeoutLayer};
 pub use self::{

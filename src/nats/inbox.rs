@@ -11,13 +11,14 @@ use async_nats::{Message, StatusCode, Subject};
 use parking_lot::Mutex;
 use serde::Serialize;
 use slab::Slab;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::others::Others;
 use super::stored::PubAck;
 use super::tokens::Tokens;
 use super::wire;
 use crate::request::OpId;
+use crate::stack::LateAnswers;
 
 /// Whose reply a waiter expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,9 @@ pub struct InboxCounts {
     pub overruns: u64,
 }
 
+/// Ends the reply subject of an event.
+pub(super) const EVENT: &str = "-e";
+
 #[derive(Debug)]
 pub(super) struct Inbox {
     /// `_INBOX.x.`; a waiter's subject is this prefix, its key and its token.
@@ -69,6 +73,8 @@ pub(super) struct Inbox {
     waiters: Mutex<Slab<Waiter>>,
     tokens: Tokens,
     late: AtomicU64,
+    /// Which of them were answers.
+    late_answers: watch::Sender<LateAnswers>,
     foreign: AtomicU64,
     overruns: AtomicU64,
     /// Subjects on which another sender has answered. Each is logged once.
@@ -92,6 +98,8 @@ pub(super) struct Asked {
     pub(super) id: OpId,
     /// Whether the service names the operation that it answers. One that is older does not.
     pub(super) named: bool,
+    /// Whether it is an event.
+    pub(super) event: bool,
 }
 
 impl Asked {
@@ -109,6 +117,7 @@ impl Inbox {
             waiters: Mutex::default(),
             tokens: Tokens::default(),
             late: AtomicU64::new(0),
+            late_answers: watch::Sender::new(LateAnswers::default()),
             foreign: AtomicU64::new(0),
             overruns: AtomicU64::new(0),
             named: Mutex::default(),
@@ -144,11 +153,12 @@ impl Inbox {
 
     /// Delivers a message to its waiter, if it counts as an answer.
     pub(super) fn settle(&self, message: Message) {
-        let Some((key, token)) = self.parse(message.subject.as_str()) else { return };
+        let Some((key, token, event)) = self.parse(message.subject.as_str()) else { return };
         let mut waiters = self.waiters.lock();
         let Some(waiter) = waiters.get(key).filter(|w| w.token == token) else {
             self.late.fetch_add(1, Ordering::Relaxed);
             drop(waiters);
+            self.too_late(&message, event);
             self.others.note(&message);
             return;
         };
@@ -170,6 +180,19 @@ impl Inbox {
         };
         // The receiver may be gone already.
         let _ = waiters.remove(key).tx.send(settled);
+    }
+
+    /// An answer that came too late shows all the same that the path answers.
+    fn too_late(&self, message: &Message, event: bool) {
+        let expects = if event { ReplyFrom::Stream } else { ReplyFrom::Service };
+        let answers = wire::is_ours(message) || self.our_stream(expects, message).is_some();
+        if answers && message.status != Some(StatusCode::NO_RESPONDERS) {
+            self.late_answers.send_modify(|late| if event { late.events += 1 } else { late.requests += 1 });
+        }
+    }
+
+    pub(super) fn late_answers(&self) -> watch::Receiver<LateAnswers> {
+        self.late_answers.subscribe()
     }
 
     /// The acknowledgement of our stream, if the message is one and the waiter expects it.
@@ -198,7 +221,7 @@ impl Inbox {
     /// Releases the waiters whose request the server has denied: those that asked on this subject, and the
     /// one whose own inbox subject it is.
     pub(super) fn deny(&self, subject: &str) {
-        let own = self.parse(subject).map(|(_, token)| token);
+        let own = self.parse(subject).map(|(_, token, _)| token);
         let denied = |waiter: &Waiter| Some(waiter.token) == own || waiter.asked.as_str() == subject;
         self.end(denied, Completion::Denied);
     }
@@ -258,9 +281,11 @@ impl Inbox {
         }
     }
 
-    fn parse(&self, subject: &str) -> Option<(usize, u64)> {
+    /// Key and token of a waiter, and whether it waits for the answer to an event.
+    fn parse(&self, subject: &str) -> Option<(usize, u64, bool)> {
         let (key, token) = subject.strip_prefix(self.prefix.as_str())?.split_once('-')?;
-        Some((key.parse().ok()?, u64::from_str_radix(token, 16).ok()?))
+        let (token, event) = token.strip_suffix(EVENT).map_or((token, false), |token| (token, true));
+        Some((key.parse().ok()?, u64::from_str_radix(token, 16).ok()?, event))
     }
 }
 
@@ -309,6 +334,33 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_comes_too_late_is_told_for_its_kind_and_nothing_else_is() {
+        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
+        let mut told = inbox.late_answers();
+        let dropped = |event| {
+            let asked = Asked { id: OpId::new(), named: false, event };
+            inbox.wait_for_operation("a".into(), ReplyFrom::Stream, asked).subject()
+        };
+        let ours = r#"{"stream":"SHOP","seq":7}"#;
+        for (event, is_ours, payload, heard) in [
+            (true, true, "{}", true),
+            (true, false, ours, true),
+            (false, true, "{}", true),
+            (false, false, ours, false),
+            (true, false, r#"{"stream":"OTHER","seq":7}"#, false),
+            (false, false, "{}", false),
+        ] {
+            let before = *told.borrow_and_update();
+            inbox.settle(message(dropped(event), is_ours, payload));
+            let LateAnswers { events, requests } = *told.borrow();
+            let more = (events - before.events, requests - before.requests);
+            let expected = if event { (u64::from(heard), 0) } else { (0, u64::from(heard)) };
+            assert_eq!(more, expected, "event {event}, ours {is_ours}: {payload}");
+        }
+        assert_eq!(inbox.counts().late, 6);
+    }
+
+    #[test]
     fn only_a_reply_of_our_service_settles_a_call() {
         let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
         let mut pending = inbox.wait("a".into(), ReplyFrom::Service);
@@ -340,7 +392,11 @@ mod tests {
             (false, Some(&other), false),
             (false, None, true),
         ] {
-            let mut pending = inbox.wait_for_operation("a".into(), ReplyFrom::Stream, &id, named);
+            let mut pending = inbox.wait_for_operation(
+                "a".into(),
+                ReplyFrom::Stream,
+                Asked { id: id.clone(), named, event: true },
+            );
             inbox.settle(answer(&pending, names.map(ToString::to_string).as_deref()));
             assert_eq!(
                 matches!(settled(&mut pending), Some(Completion::Answer(_))),

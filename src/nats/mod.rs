@@ -62,7 +62,7 @@ pub use future::NatsFuture;
 use future::Sent;
 use health::{Health, Route};
 pub use inbox::InboxCounts;
-use inbox::{Inbox, ReplyFrom};
+use inbox::{Asked, Inbox, ReplyFrom};
 use names::Names;
 use pending::PendingReply;
 pub use status::{Mode, Recognition, Status};
@@ -72,7 +72,7 @@ use crate::namespace::Namespace;
 use crate::operation::{Kind, Operation};
 use crate::reply::{Reply, Via};
 use crate::request::Request;
-use crate::stack::Bus;
+use crate::stack::{Bus, LateAnswers};
 
 /// Sends operations to the database service and waits for its answer.
 ///
@@ -186,6 +186,12 @@ impl<O: Operation> NatsService<O> {
         let _ = self.status().wait_for(|status| status.takes(kind)).await;
     }
 
+    /// The answers that came when their request was not waited for any more, now and on every change.
+    #[must_use]
+    pub fn late_answers(&self) -> watch::Receiver<LateAnswers> {
+        self.shared.inbox.late_answers()
+    }
+
     /// The counters of the reply inbox.
     #[must_use]
     pub fn inbox(&self) -> InboxCounts {
@@ -245,8 +251,11 @@ impl<O: Operation> NatsService<O> {
         let pending = shared.inbox.wait_for_operation(
             subject.clone(),
             expects,
-            &request.head.id,
-            shared.health.names_operations(),
+            Asked {
+                id: request.head.id.clone(),
+                named: shared.health.names_operations(),
+                event: kind == Kind::Event,
+            },
         );
         // Check again: if the service was lost before this wait was registered, its waiters have been
         // released already.
@@ -276,6 +285,10 @@ impl<O: Operation> Bus<O> for NatsService<O> {
 
     fn health(&self) -> watch::Receiver<crate::Health> {
         self.health()
+    }
+
+    fn late_answers(&self) -> Option<watch::Receiver<LateAnswers>> {
+        Some(Self::late_answers(self))
     }
 }
 

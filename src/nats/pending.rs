@@ -10,8 +10,7 @@ use async_nats::{Client, Subject};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::inbox::{Asked, Completion, Inbox, ReplyFrom};
-use crate::request::OpId;
+use super::inbox::{Asked, Completion, EVENT, Inbox, ReplyFrom};
 
 /// The future of a reply: how the wait for it ends. It has a slot in the inbox from its creation on; the slot is freed when
 /// the reply is settled, or when this is dropped. Cancel safe.
@@ -20,6 +19,7 @@ pub(super) struct PendingReply {
     inbox: Arc<Inbox>,
     key: usize,
     token: u64,
+    event: bool,
     settled: oneshot::Receiver<Completion>,
 }
 
@@ -29,23 +29,22 @@ impl Inbox {
         PendingReply::new(self, asked, expects, None)
     }
 
-    /// As [`wait`](Self::wait), for an operation: an answer to another one does not settle it. `named`: whether the
-    /// service names in its answers what it answers.
+    /// As [`wait`](Self::wait), for an operation: an answer to another one does not settle it.
     pub(super) fn wait_for_operation(
         self: &Arc<Self>,
         asked: Subject,
         expects: ReplyFrom,
-        id: &OpId,
-        named: bool,
+        operation: Asked,
     ) -> PendingReply {
-        PendingReply::new(self, asked, expects, Some(Asked { id: id.clone(), named }))
+        PendingReply::new(self, asked, expects, Some(operation))
     }
 }
 
 impl PendingReply {
     fn new(inbox: &Arc<Inbox>, asked: Subject, expects: ReplyFrom, operation: Option<Asked>) -> Self {
+        let event = operation.as_ref().is_some_and(|asked| asked.event);
         let (key, token, settled) = inbox.register(asked, expects, operation);
-        Self { inbox: Arc::clone(inbox), key, token, settled }
+        Self { inbox: Arc::clone(inbox), key, token, event, settled }
     }
 
     /// The reply to a question that is published with it; `None`, if it could not be published.
@@ -67,7 +66,7 @@ impl PendingReply {
         let mut subject = String::with_capacity(prefix.len() + 24);
         subject.push_str(prefix);
         // Writing into a `String` does not fail.
-        let _ = write!(subject, "{}-{:x}", self.key, self.token);
+        let _ = write!(subject, "{}-{:x}{}", self.key, self.token, if self.event { EVENT } else { "" });
         subject
     }
 }

@@ -2,7 +2,7 @@
 //! the locks for all of them; then those, one by one, each under a savepoint. All in one transaction of the writer's connection.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult};
@@ -15,7 +15,7 @@ use super::link::Link;
 use super::{audit, batch};
 use crate::error::{Cause, Code};
 use crate::operation::{ApplyFn, Guard, Persist, Spec, Tx};
-use crate::store::call::{Called, LONGEST, ended, keep};
+use crate::store::call::{Called, LONGEST, TOGETHER, ended, keep};
 use crate::store::queue::Write;
 use crate::store::text;
 use crate::store::writer::Outcome;
@@ -36,7 +36,7 @@ const END: &str = "
     WHERE id = $1 AND xmin = pg_current_xact_id()::xid AND (starts_with($2, '!') OR $2::jsonb IS NOT NULL)
         AND current_setting('eitherway.tables') = current_schemas(true)::text";
 
-const FORGET: &str = "DELETE FROM ledger WHERE id = $1";
+const FORGET: &str = "DELETE FROM ledger WHERE id = ANY ($1)";
 
 /// What batches with such operations are applied by.
 pub(super) struct Calls {
@@ -101,7 +101,7 @@ impl Calls {
         writes.iter().any(|write| self.applies[write.index].is_some())
     }
 
-    /// Applies these in one transaction; `call` is that of the function. After an error it is still open.
+    /// Applies these in one transaction, for as long as one may take; `call` is that of the function. After an error it is still open.
     pub(super) async fn transaction(
         &mut self,
         link: &Link,
@@ -112,12 +112,22 @@ impl Calls {
         link.within(sqlx::raw_sql(BEGIN).execute(&mut *connection)).await?;
         let rows = link.within(call.fetch_all(&mut *connection)).await?;
         let mut told = batch::told(&rows, writes)?;
-        let mut savepoint = FIRST;
-        for (write, outcome) in writes.iter().zip(&mut told.outcomes) {
-            let (Some(function), None) = (self.applies[write.index], &outcome) else { continue };
+        let (mut savepoint, mut begun, mut later) = (FIRST, None, Vec::new());
+        for ((write, outcome), known) in writes.iter().zip(&mut told.outcomes).zip(&told.known) {
+            let (Some(function), None, false) = (self.applies[write.index], &outcome, known) else {
+                continue;
+            };
+            if begun.get_or_insert_with(Instant::now).elapsed() >= TOGETHER.min(self.limit) {
+                *outcome = Some(Outcome::Later);
+                later.push(write);
+                continue;
+            }
             link.within(sqlx::raw_sql(savepoint).execute(&mut *connection)).await?;
             *outcome = Some(self.one(link, connection, function, write).await?);
             savepoint = NEXT;
+        }
+        if !later.is_empty() {
+            forget(link, connection, &later).await?;
         }
         link.within(sqlx::raw_sql("COMMIT").execute(connection)).await?;
         Ok(told)
@@ -166,13 +176,19 @@ impl Calls {
                 false => Err(Fault::Ended(ended(spec))),
             };
         }
-        link.within(sqlx::query(FORGET).bind(write.id.to_string()).execute(connection)).await?;
+        forget(link, connection, &[write]).await?;
         if stalled {
             let why = format!("{}: the database has not answered within {:?}", spec.name, self.limit);
             return Ok(Outcome::Refused(Cause::new(Code::BUSY, why)));
         }
         Ok(called.failed(spec))
     }
+}
+
+/// Takes rows of this transaction out of the ledger: nothing of them has happened.
+async fn forget(link: &Link, connection: &mut PgConnection, writes: &[&Write]) -> Result<(), Fault> {
+    let ids: Vec<_> = writes.iter().map(|write| write.id.to_string()).collect();
+    link.within(sqlx::query(FORGET).bind(ids).execute(connection)).await.map(drop)
 }
 
 /// Keeps what was answered; whether that could be.

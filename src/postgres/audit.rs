@@ -137,9 +137,11 @@ async fn plan(connection: &mut PgConnection, sql: &str) -> Result<Result<Uses, S
     match explain(connection, sqlx::raw_sql(AssertSqlSafe(explaining(sql)))).await {
         Ok(uses) => Ok(Ok(uses)),
         Err(e) => match e.as_database_error() {
-            // Of the statement's, not of the server's.
+            // Of the statement's, not of the server's or of the role's rights.
             Some(said)
-                if said.code().is_some_and(|code| code.starts_with("42") || code.starts_with("22")) =>
+                if said.code().is_some_and(|code| {
+                    (code.starts_with("42") || code.starts_with("22")) && code != "42501"
+                }) =>
             {
                 Ok(Err(format!("cannot be planned: {}", said.message())))
             }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::operation::{Persist, Spec};
+use crate::operation::Spec;
 use crate::store::call::kept;
 use crate::store::queue::Write;
 use crate::store::writer::{Applied, Outcome};
@@ -33,24 +33,19 @@ pub(super) fn json(specs: &[Spec], writes: &[Write]) -> String {
     String::from_utf8(json).unwrap_or_default()
 }
 
-/// The answers of operations that have none of their own.
-pub(super) fn silences<O: Persist>() -> Vec<&'static str> {
-    let silence = |(spec, answer): (&Spec, &&str)| {
-        if spec.answer_is_list() || answer.is_empty() { spec.empty_answer } else { "null" }
-    };
-    O::SPECS.iter().zip(O::ANSWERS).map(silence).collect()
-}
-
 /// What is known of each write, in their order.
 pub(super) struct Told {
     pub(super) outcomes: Vec<Option<Outcome>>,
+    /// Those that the ledger had before, with an answer or without.
+    pub(super) known: Vec<bool>,
     repeats: Vec<usize>,
 }
 
 /// What the function has said. Of what is new and has no answer, it says nothing.
 pub(super) fn told(rows: &[PgRow], writes: &[Write]) -> Result<Told, sqlx::Error> {
     let mut places: HashMap<String, usize> = HashMap::new();
-    let mut told = Told { outcomes: vec![None; writes.len()], repeats: Vec::new() };
+    let (outcomes, known) = (vec![None; writes.len()], vec![false; writes.len()]);
+    let mut told = Told { outcomes, known, repeats: Vec::new() };
     if !rows.is_empty() {
         places = writes.iter().enumerate().map(|(place, write)| (write.id.to_string(), place)).collect();
     }
@@ -62,6 +57,7 @@ pub(super) fn told(rows: &[PgRow], writes: &[Write]) -> Result<Told, sqlx::Error
         }
         let known = row.try_get(2)?;
         if known {
+            told.known[place] = true;
             told.repeats.push(writes[place].index);
         }
         if let Some(answer) = row.try_get::<Option<String>, _>(1)? {

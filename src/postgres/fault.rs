@@ -1,7 +1,7 @@
 //! What an error of PostgreSQL means.
 
+use super::passwords;
 use crate::error::{Cause, Code};
-use crate::hints::hints;
 
 const READS_ONLY: &str = "this PostgreSQL only reads: a standby, or the primary of before";
 
@@ -14,12 +14,16 @@ pub(super) enum Fault {
     NoConnection,
     /// The server only reads: nothing was sent.
     ReadOnly,
+    /// It takes writes, and another server does on a later timeline: nothing was sent.
+    Superseded { timeline: u32, newest: u32 },
     /// None of several servers will do, for these reasons: nothing was sent.
     Nowhere(Vec<(String, Fault)>),
     /// Connecting has failed for this reason a moment ago: nothing was sent.
     Before(Cause),
     /// The server says no, or the connection was lost.
     Server(sqlx::Error),
+    /// The role may not; and what the owner is to run.
+    Forbidden(sqlx::Error, String),
     /// The server does not answer.
     Silent,
     /// A function has done with its transaction what is not its own to do.
@@ -57,7 +61,7 @@ impl Fault {
     /// The error's code, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
     fn state(&self) -> Option<String> {
         match self {
-            Self::Server(error) | Self::NotConnected(error) => {
+            Self::Server(error) | Self::NotConnected(error) | Self::Forbidden(error, _) => {
                 Some(error.as_database_error()?.code()?.into_owned())
             }
             Self::Nowhere(faults) => faults.iter().find_map(|(_, fault)| fault.state()),
@@ -112,7 +116,12 @@ impl Fault {
     pub(super) const fn is_unconnected(&self) -> bool {
         matches!(
             self,
-            Self::NotConnected(_) | Self::NoConnection | Self::ReadOnly | Self::Nowhere(_) | Self::Before(_)
+            Self::NotConnected(_)
+                | Self::NoConnection
+                | Self::ReadOnly
+                | Self::Superseded { .. }
+                | Self::Nowhere(_)
+                | Self::Before(_)
         )
     }
 
@@ -134,6 +143,15 @@ impl Fault {
         self.is_of(&["42883"])
     }
 
+    /// Whether a server was reached, and none that takes writes.
+    pub(super) fn has_only_readers(&self) -> bool {
+        match self {
+            Self::ReadOnly => true,
+            Self::Nowhere(faults) => faults.iter().any(|(_, fault)| matches!(fault, Self::ReadOnly)),
+            _ => false,
+        }
+    }
+
     /// A standby, or what was the primary before.
     fn is_read_only(&self) -> bool {
         self.is_of(&["25006"])
@@ -143,7 +161,7 @@ impl Fault {
     /// it.
     pub(super) fn is_of_an_operation(&self) -> bool {
         match self {
-            Self::Server(error) => {
+            Self::Server(error) | Self::Forbidden(error, _) => {
                 error.as_database_error().is_some()
                     && (!self.is_of(&ENVIRONMENT) || self.is_of(&[PROTOCOL, "42501", "55000"]))
             }
@@ -163,6 +181,13 @@ impl Fault {
             Self::Before(cause) | Self::Ended(cause) => return cause.clone(),
             Self::NoConnection => (Code::UNAVAILABLE, "no connection to PostgreSQL in time"),
             Self::ReadOnly => (Code::STORAGE, READS_ONLY),
+            Self::Superseded { timeline, newest } => {
+                let why = format!(
+                    "this PostgreSQL takes writes on timeline {timeline}, and another one was promoted since, to timeline \
+                     {newest}: nothing is written here; fence the old primary (stop it, or let it follow the new one)"
+                );
+                return Cause::new(Code::STORAGE, why);
+            }
             Self::Nowhere(faults) => {
                 let each: Vec<_> = faults.iter().map(|(server, fault)| (server, fault.cause())).collect();
                 // A primary that cannot be reached says more than a standby beside it.
@@ -198,10 +223,21 @@ impl Fault {
             Self::Server(_) if self.is_of(&["53100", "58"]) => {
                 (Code::STORAGE, "PostgreSQL's disk is full or fails")
             }
+            Self::Forbidden(error, grant) => {
+                let said = said(error);
+                return Cause::new(
+                    Code::DATABASE,
+                    format!("the role lacks a right: {said}. Run as the owner of the schema: {grant}"),
+                );
+            }
+            Self::Server(_) if self.is_of(&["42501"]) => {
+                (Code::DATABASE, "the role lacks a right, which the owner of the schema can GRANT")
+            }
             Self::Server(_) if self.is_of_the_values() => (Code::REFUSED, "the database refuses the values"),
             Self::Server(_) if self.is_of(&["42P01", "42883", "42703", "3F000"]) => (
                 Code::DATABASE,
-                "PostgreSQL lacks a table or function of ours: it was changed by hand, or is being migrated; open it anew",
+                "PostgreSQL lacks a table or function of ours, or the role lost USAGE on the schema: it was changed by hand, or is \
+                 being migrated; open it anew",
             ),
             Self::Server(_) => (Code::DATABASE, "PostgreSQL reports an error"),
         };
@@ -225,20 +261,16 @@ impl Fault {
 
     /// The same at the opening, with what can be done.
     pub(super) fn at_start(&self) -> String {
-        let verify = hints().verify;
-        let may_not = format!(
-            "; the role may not create what is missing here. Run as the owner of the database: GRANT CREATE ON DATABASE … \
-             TO …; or open it once as a role that may ({verify})"
-        );
+        let password = passwords::advice();
         let advice = match self.state().as_deref() {
             Some("3D000") => "; create it: CREATE DATABASE …",
-            Some("28P01") => {
-                "; the role or its password is wrong: a password may also stand in the file that PGPASSFILE names"
-            }
+            Some("28P01") => &password,
             Some("28000") => {
                 "; the role is missing or may not log in, or the server's pg_hba.conf wants something else, such as TLS"
             }
-            Some("42501") => &may_not,
+            _ if self.has_only_readers() => {
+                "; name the primary in the address as well, or make a standby one: SELECT pg_promote()"
+            }
             _ => "",
         };
         format!("{}{advice}", self.cause())

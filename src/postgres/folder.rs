@@ -39,7 +39,8 @@ impl Folder for PostgresFolder {
             let most = i64::try_from(fold.rule.batch_size).unwrap_or(i64::MAX);
             let binds = vec![Bind::Text(fold.name.to_owned()), Bind::Number(most)];
             // What is done twice finds nothing the second time.
-            let rows = read(&self.connection, 2, self.limit, Arc::clone(&self.call), binds).await;
+            let rows =
+                read(&self.connection, 2, (self.limit, self.limit), Arc::clone(&self.call), binds).await;
             let rows = rows.map_err(|fault| fault.cause())?;
             let rows = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
             let rows = rows.map_err(|e| Fault::from(e).cause())?;

@@ -63,6 +63,12 @@ impl Function {
         Self { name, fold, text }
     }
 
+    /// What the statements make: both, or one where there is nothing to fold.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let names = [self.name.as_str(), self.fold.as_str()];
+        names.into_iter().filter(|name| self.text.contains(&format!("FUNCTION {name}("))).collect()
+    }
+
     /// The statement of a batch: `$1` as JSON, `$2` the most bytes of a list.
     pub(super) fn call(&self) -> String {
         format!("SELECT id, answer, known, reused FROM {}($1::jsonb, $2)", self.name)

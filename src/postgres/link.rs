@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Row};
 use tokio::sync::watch;
@@ -9,6 +10,7 @@ use tokio::time;
 
 use super::fault::Fault;
 use super::options::PostgresOptions;
+use super::servers::Lineage;
 use crate::error::Cause;
 
 /// How long closing may take.
@@ -25,6 +27,16 @@ const SETTINGS: &str = "
            current_setting('transaction_read_only') = 'on' AS reads_only";
 
 const ID: &str = "SELECT value::text FROM meta WHERE key = 'database_id'";
+
+/// Which servers replicate each other; on which timeline this one writes; when it was started. Any role may ask.
+const LINEAGE: &str = "
+    SELECT system_identifier, CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END,
+           pg_postmaster_start_time()::text
+    FROM pg_control_system()";
+
+/// How long a look at all servers may take, and how often it is taken.
+const LOOKING: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,23 +57,30 @@ pub(super) struct Connected {
 /// Connects, to the first server in turn that will do.
 pub(super) async fn connect(options: &PostgresOptions, purpose: Purpose) -> Result<Connected, Fault> {
     let servers = options.servers();
+    if servers.is_due(Duration::MAX) {
+        look_at_all(options).await;
+    }
     let (mut spare, mut faults) = (None, Vec::with_capacity(servers.count()));
     for (place, server) in servers.each() {
         let connected = time::timeout(options.connect_timeout, connect_to(options, server)).await;
         let fault = match connected {
-            Ok(Ok((connection, reads_only))) => {
+            Ok(Ok((connection, state))) => {
                 let connected = Connected { connection, server: place, since: Instant::now() };
-                if !reads_only {
-                    servers.takes_writes(place);
-                    return Ok(connected);
+                match state {
+                    State::Writes(lineage) => match servers.takes_writes(place, lineage) {
+                        Ok(()) => return Ok(connected),
+                        Err(fault) => fault,
+                    },
+                    State::Reads => {
+                        spare = spare.or(Some(connected));
+                        Fault::ReadOnly
+                    }
                 }
-                spare = spare.or(Some(connected));
-                Fault::ReadOnly
             }
             Ok(Err(e)) => Fault::NotConnected(e),
             Err(_) => Fault::NoConnection,
         };
-        faults.push((format!("{}:{}", server.get_host(), server.get_port()), fault));
+        faults.push((servers.name(place), fault));
     }
     // One that takes no more connections may well take writes.
     let is_full = faults.iter().any(|(_, fault)| fault.is_of(&["53"]));
@@ -69,16 +88,42 @@ pub(super) async fn connect(options: &PostgresOptions, purpose: Purpose) -> Resu
         servers.none_takes_writes();
     }
     match spare.filter(|_| purpose == Purpose::Reading && !is_full) {
-        Some(connected) => Ok(connected),
+        Some(connected) => {
+            servers.is_read(connected.server);
+            Ok(connected)
+        }
         None => Err(Fault::of_all(faults)),
     }
 }
 
-/// Connects, and tells the new connection what it must know. Answers whether it only reads.
+/// Looks which servers take writes: of two, the one of the later timeline counts.
+async fn look_at_all(options: &PostgresOptions) {
+    let servers = options.servers();
+    let looks = servers.each().map(|(place, server)| async move {
+        let limit = options.connect_timeout.min(LOOKING);
+        let (connection, state) = time::timeout(limit, connect_to(options, server)).await.ok()?.ok()?;
+        let _ = time::timeout(limit, connection.close()).await;
+        match state {
+            State::Writes(Some(lineage)) => Some((place, lineage)),
+            _ => None,
+        }
+    });
+    let all = join_all(looks).await;
+    servers.take_writes(all.into_iter().flatten().collect());
+}
+
+/// What a server takes.
+enum State {
+    Reads,
+    /// Writes too; with what it says of itself, if it does.
+    Writes(Option<Lineage>),
+}
+
+/// Connects, and tells the new connection what it must know.
 async fn connect_to(
     options: &PostgresOptions,
     server: &PgConnectOptions,
-) -> Result<(PgConnection, bool), sqlx::Error> {
+) -> Result<(PgConnection, State), sqlx::Error> {
     let ms = |time: Duration| time.as_millis().to_string();
     let mut connection = server.connect().await?;
     let settings = sqlx::query(SETTINGS)
@@ -86,7 +131,7 @@ async fn connect_to(
         .bind(ms(options.statement_timeout.mul_f32(0.9)))
         .bind(ms(options.lock_timeout));
     let row = settings.fetch_one(&mut connection).await?;
-    let reads_only = row.try_get("reads_only")?;
+    let reads_only: bool = row.try_get("reads_only")?;
     if let Some(expected) = &options.expected {
         let found: Option<String> = sqlx::query_scalar(ID).fetch_optional(&mut connection).await?;
         if found.as_ref() != Some(expected) {
@@ -98,7 +143,22 @@ async fn connect_to(
             return Err(sqlx::Error::Configuration(why.into()));
         }
     }
-    Ok((connection, reads_only))
+    if reads_only {
+        return Ok((connection, State::Reads));
+    }
+    let lineage = match sqlx::query_as(LINEAGE).fetch_one(&mut connection).await {
+        Ok((system, segment, started)) => lineage(system, segment, started),
+        // A service that is like PostgreSQL may not tell.
+        Err(e) if e.as_database_error().is_some() => None,
+        Err(e) => return Err(e),
+    };
+    Ok((connection, State::Writes(lineage)))
+}
+
+/// The name of a file of the write-ahead log begins with its timeline.
+fn lineage(system: i64, segment: Option<String>, started: String) -> Option<Lineage> {
+    let timeline = u32::from_str_radix(segment?.get(..8)?, 16).ok()?;
+    Some(Lineage { system, timeline, started })
 }
 
 /// The writer's connection, which is made again after it was lost.
@@ -116,16 +176,22 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(
         options: PostgresOptions,
-        Connected { connection, server, .. }: Connected,
+        connected: Option<Connected>,
         trouble: watch::Sender<Option<String>>,
     ) -> Self {
-        Self { options, connection: Some(connection), server, failed: None, trouble }
+        let (connection, server) = connected.map(|one| (one.connection, one.server)).unzip();
+        Self { options, connection, server: server.unwrap_or_default(), failed: None, trouble }
     }
 
-    /// Tries to connect, if connecting has failed: the server may be there again while nobody writes.
+    /// Tries to connect, if connecting has failed: the server may be there again while nobody writes. And looks whether another
+    /// server takes writes, on a later timeline.
     pub(super) async fn look(&mut self) {
         if self.failed.is_some() && self.connection.is_none() {
             self.connection = self.again().await.ok();
+        }
+        if self.options.servers().is_due(LOOK_EVERY) {
+            let options = self.options.clone();
+            tokio::spawn(async move { look_at_all(&options).await });
         }
     }
 
@@ -144,7 +210,7 @@ impl Link {
         answer: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, Fault> {
         match time::timeout(self.options.statement_timeout, answer).await {
-            Ok(answer) => answer.map_err(Fault::Server),
+            Ok(answer) => answer.map_err(|error| self.options.fault(error)),
             Err(_) => Err(Fault::Silent),
         }
     }

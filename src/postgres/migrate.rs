@@ -11,6 +11,7 @@ use tokio::time::{self, Duration};
 use super::audit;
 use super::fault::Fault;
 use super::function::Function;
+use super::objects;
 use super::options::PostgresOptions;
 use crate::namespace::Namespace;
 use crate::operation::{Migration, Persist};
@@ -43,12 +44,16 @@ const SCHEMA: &str = "
            format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user)
     FROM (SELECT current_setting('search_path')) t (s)";
 
+const MAY_USE: &str = "SELECT has_schema_privilege(to_regnamespace(current_setting('search_path')), 'USAGE')";
+
 /// The namespace that a database is for. One that was made before this was written down is for whoever opens it first.
 const NAMESPACE: &str = "SELECT value FROM meta WHERE key = 'namespace'";
 const ADOPT: &str = "INSERT INTO meta (key, value) VALUES ('namespace', $1) ON CONFLICT (key) DO NOTHING";
 
-const HAS_FUNCTION: &str = "
-    SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = $1 AND pronamespace = to_regnamespace(current_setting('search_path')))";
+const HAS_FUNCTIONS: &str = "
+    SELECT NOT EXISTS (
+        SELECT FROM unnest($1::text[]) name WHERE NOT EXISTS (
+            SELECT FROM pg_proc WHERE proname = name AND pronamespace = to_regnamespace(current_setting('search_path'))))";
 
 /// A database that was opened.
 pub(super) struct Opened {
@@ -59,6 +64,15 @@ pub(super) struct Opened {
 enum Refused {
     Fault(Fault),
     Open(OpenError),
+}
+
+impl Refused {
+    fn of(self, options: &PostgresOptions) -> OpenError {
+        match self {
+            Self::Open(error) => error,
+            Self::Fault(fault) => options.failed(fault),
+        }
+    }
 }
 
 impl From<sqlx::Error> for Refused {
@@ -74,11 +88,7 @@ pub(super) async fn open<O: Persist>(
     connection: &mut PgConnection,
 ) -> Result<Opened, OpenError> {
     let opened = time::timeout(LIMIT, open_in_time::<O>(options, function, connection)).await;
-    match opened.unwrap_or(Err(Refused::Fault(Fault::Silent))) {
-        Ok(opened) => Ok(opened),
-        Err(Refused::Open(error)) => Err(error),
-        Err(Refused::Fault(fault)) => Err(options.failed(fault)),
-    }
+    opened.unwrap_or(Err(Refused::Fault(Fault::Silent))).map_err(|refused| refused.of(options))
 }
 
 async fn open_in_time<O: Persist>(
@@ -107,14 +117,59 @@ async fn open_in_time<O: Persist>(
         }
         make::<O>(options, function, connection).await?;
     }
+    restore(options, connection).await?;
     // They were prepared on the schema before.
     connection.clear_cached_statements().await?;
     if let Some(unsound) = audit::audit::<O>(connection).await? {
         return Err(Refused::Open(OpenError::Unsound(unsound)));
     }
-    let database =
-        sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'").fetch_one(connection);
-    Ok(Opened { database: database.await? })
+    identified(options, connection).await
+}
+
+/// Makes again what was dropped by hand, or says what is to be done.
+async fn restore(options: &PostgresOptions, connection: &mut PgConnection) -> Result<(), Refused> {
+    let missing = objects::missing(connection).await?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let lost = objects::repair(&missing, connection).await?;
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let cause = format!(
+        "the schema {} lacks {}, which was dropped by hand, with what was in it: restore a backup (pg_restore)",
+        options.in_schema(),
+        lost.join(", ")
+    );
+    Err(Refused::Open(OpenError::Server { server: options.shown().to_owned(), cause }))
+}
+
+/// The same where nothing can be made: what is there has to do.
+pub(super) async fn open_alone<O: Persist>(
+    options: &PostgresOptions,
+    connection: &mut PgConnection,
+) -> Result<Opened, OpenError> {
+    let opened = async {
+        is_current::<O>(options, connection).await.map_err(Refused::Open)?;
+        identified(options, connection).await
+    };
+    let opened = time::timeout(options.statement_timeout, opened).await;
+    opened.unwrap_or(Err(Refused::Fault(Fault::Silent))).map_err(|refused| refused.of(options))
+}
+
+/// The id of the database.
+async fn identified(options: &PostgresOptions, connection: &mut PgConnection) -> Result<Opened, Refused> {
+    let id = sqlx::query_scalar("SELECT value::text FROM meta WHERE key = 'database_id'");
+    let database: Option<String> = id.fetch_optional(connection).await?;
+    database.map(|database| Opened { database }).ok_or_else(|| {
+        let schema = options.in_schema();
+        let cause = format!(
+            "the table {schema}.meta lacks the row database_id, which was deleted by hand. Take its value from a backup, or from \
+             the log of a service (database=…): INSERT INTO {schema}.meta VALUES ('database_id', '…'). With another one it is \
+             another database for the services on NATS"
+        );
+        Refused::Open(OpenError::Server { server: options.shown().to_owned(), cause })
+    })
 }
 
 /// What is there.
@@ -151,7 +206,10 @@ async fn state<O: Persist>(
         return Err(Refused::Open(OpenError::Server { server, cause }));
     }
     let kept: Option<String> = match made.is_empty() {
-        true => None,
+        true => {
+            may_use(options, connection).await?;
+            None
+        }
         false => sqlx::query_scalar(NAMESPACE).fetch_optional(&mut *connection).await?,
     };
     if let Some(kept) = kept.as_ref().filter(|kept| *kept != options.namespace.as_str()) {
@@ -162,8 +220,23 @@ async fn state<O: Persist>(
             wanted: options.namespace.clone(),
         }));
     }
-    let has = sqlx::query_scalar(HAS_FUNCTION).bind(&function.name).fetch_one(connection).await?;
+    let has = sqlx::query_scalar(HAS_FUNCTIONS).bind(function.names()).fetch_one(connection).await?;
     Ok(State { missing: made.len() < known.len(), function: has, named: kept.is_some() })
+}
+
+/// Without that right nothing in a schema can be seen: it looks as if it were empty.
+async fn may_use(options: &PostgresOptions, connection: &mut PgConnection) -> Result<(), Refused> {
+    let may: Option<bool> = sqlx::query_scalar(MAY_USE).fetch_one(connection).await?;
+    if may != Some(false) {
+        return Ok(());
+    }
+    let cause = format!(
+        "the role may not use the schema {}. Run as its owner: {}; {}",
+        options.in_schema(),
+        options.grant("permission denied for schema"),
+        options.grant("permission denied for table")
+    );
+    Err(Refused::Open(OpenError::Server { server: options.shown().to_owned(), cause }))
 }
 
 /// Whether all changes of schema that this program knows have been made, and no other.
@@ -180,8 +253,7 @@ pub(super) async fn is_current<O: Persist>(
                 options.in_schema()
             ),
         }),
-        Err(Refused::Open(error)) => Err(error),
-        Err(Refused::Fault(fault)) => Err(options.failed(fault)),
+        Err(refused) => Err(refused.of(options)),
     }
 }
 
@@ -228,6 +300,7 @@ async fn make<O: Persist>(
         migrator.set_locking(false);
         whole.ensure_migrations_table(RECORD).await.map_err(migration)?;
         migrator.run_direct(None, &mut *whole, false).await.map_err(migration)?;
+        objects::keep(&mut whole).await?;
     }
     if !state.function {
         sqlx::raw_sql(AssertSqlSafe(function.text.clone())).execute(&mut *whole).await?;

@@ -5,6 +5,7 @@
 //! [keys](crate::operation::Keys) of what is new, and runs the operations' statements over that. A batch with operations that are
 //! applied by functions is a transaction: that call first, then those functions.
 
+mod address;
 mod apply;
 mod audit;
 mod batch;
@@ -15,9 +16,12 @@ mod function;
 mod letters;
 mod link;
 mod migrate;
+mod objects;
 mod options;
+mod passwords;
 mod reader;
 mod readers;
+mod rights;
 mod schema;
 mod schemas;
 mod servers;
@@ -49,11 +53,21 @@ impl<O: Persist> SqlService<O> {
     /// database is newer than this program; when a statement of an operation cannot be prepared, or may not be what it is.
     pub async fn open_postgres(options: &PostgresOptions) -> Result<Self, OpenError> {
         let options = &options.of::<O>()?;
-        let connected = link::connect(options, Purpose::Writing).await;
-        let mut connected = connected.map_err(|fault| options.failed(fault))?;
         let function = function::Function::of::<O>();
-        let opened = migrate::open::<O>(options, &function, &mut connected.connection).await?;
+        let (opened, connected) = match link::connect(options, Purpose::Writing).await {
+            Ok(mut connected) => {
+                let opened = migrate::open::<O>(options, &function, &mut connected.connection).await?;
+                (opened, Some(connected))
+            }
+            Err(fault) if options.read_alone && fault.has_only_readers() => {
+                let spare = link::connect(options, Purpose::Reading).await;
+                let mut spare = spare.map_err(|fault| options.failed(fault))?;
+                (migrate::open_alone::<O>(options, &mut spare.connection).await?, None)
+            }
+            Err(fault) => return Err(options.failed(fault)),
+        };
         let options = &options.clone().expect_database(&opened.database);
+        let writes = connected.is_some();
         let (trouble, troubles) = watch::channel(None);
         let reader = reader::PostgresReader::new::<O>(options, troubles);
         let writer = writer::PostgresWriter::new::<O>(options, connected, &function, trouble);
@@ -61,8 +75,8 @@ impl<O: Persist> SqlService<O> {
             database: opened.database,
             shown: format!("{}, schema {}", options.shown(), options.in_schema()),
             queue: options.queue,
-            retention: options.retention.clone(),
-            folding: options.folding,
+            retention: options.retention.clone().filter(|_| writes),
+            folding: options.folding.filter(|_| writes),
             future_tolerance: options.future_tolerance,
             past_tolerance: options.past_tolerance,
             answer_bytes: options.answer_bytes,

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::address::Address;
 use super::fault::Fault;
-use super::schema;
 use super::servers::Servers;
+use super::{passwords, schema};
 use crate::namespace::Namespace;
 use crate::operation::Persist;
 use crate::request::Head;
 use crate::setters::setters;
+use crate::sql::address::shown;
 use crate::sql::{OpenError, Retention};
 
 /// How to open a database on PostgreSQL, 15 or later: a builder.
@@ -31,6 +33,7 @@ pub struct PostgresOptions {
     pub(crate) queue: usize,
     pub(crate) readers: u32,
     pub(crate) create: bool,
+    pub(crate) read_alone: bool,
     pub(crate) retention: Option<Retention>,
     pub(crate) folding: Option<Duration>,
     pub(crate) future_tolerance: Duration,
@@ -55,16 +58,15 @@ impl PostgresOptions {
     /// looked for in the file that `PGPASSFILE` names, or in `~/.pgpass`.
     ///
     /// # Errors
-    /// When the address is not PostgreSQL's.
+    /// When the address is not PostgreSQL's, or a parameter of it would not count: one that is not known, is there twice, or has a
+    /// value that will not do.
     pub fn new(url: &str) -> Result<Self, OpenError> {
         if !is_address(url) {
             return Err(OpenError::Address(shown(url), "expected postgres://HOST/DATABASE".to_owned()));
         }
-        let (url, schema) = without_schema(url);
-        let url = url.as_str();
         let options = Self {
             servers: Servers::parse(url, |why| OpenError::Address(shown(url), why))?,
-            schema,
+            schema: Address::of(url).parameter("schema").map(str::to_owned),
             namespace: Namespace::none(),
             shown: shown(url),
             expected: None,
@@ -75,6 +77,7 @@ impl PostgresOptions {
             queue: 4096,
             readers: 2,
             create: true,
+            read_alone: false,
             retention: Some(Retention::default()),
             folding: Some(Duration::from_millis(100)),
             future_tolerance: Head::AHEAD,
@@ -104,6 +107,9 @@ impl PostgresOptions {
         readers: u32,
         /// Whether schema, tables and function are created where they are missing. Default: yes.
         create: bool,
+        /// Whether it is opened where no server takes writes, and there is a standby: queries are answered, writes are refused
+        /// until there is a primary. Default: no.
+        read_alone: bool,
         /// How long what operations append waits until it is folded, while much is appended; up to 20 times as long else.
         /// `None`: it is not folded here. Default: 100 ms.
         folding: Option<Duration>,
@@ -128,11 +134,14 @@ impl PostgresOptions {
         self
     }
 
-    /// With the password that is in this file, without the end of its line.
+    /// With the password that is in this file, without the end of its line. One that others may read is warned of.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn password_file(mut self, path: &Path) -> Result<Self, OpenError> {
+        if passwords::is_open(path) {
+            tracing::warn!("others may read the password in {0}: chmod 600 {0}", path.display());
+        }
         let text = std::fs::read_to_string(path)
             .map_err(|error| OpenError::File { path: path.to_owned(), error })?;
         self.servers = self.servers.password(text.trim_end_matches(['\r', '\n']));
@@ -143,6 +152,13 @@ impl PostgresOptions {
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// What a person is to be told who reads: that no server takes writes, and from which standby it was read last with these
+    /// options or a clone of them. `None` if one takes writes, or none was reached.
+    #[must_use]
+    pub fn reads_alone(&self) -> Option<String> {
+        self.servers.reads_alone()
     }
 
     /// Whether an address is PostgreSQL's.
@@ -204,7 +220,7 @@ impl PostgresOptions {
     }
 
     pub(super) fn failed(&self, fault: Fault) -> OpenError {
-        OpenError::Server { server: self.shown.clone(), cause: fault.at_start() }
+        OpenError::Server { server: self.shown.clone(), cause: self.granting(fault).at_start() }
     }
 }
 
@@ -218,28 +234,6 @@ impl FromStr for PostgresOptions {
 
 fn is_address(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
-}
-
-/// An address without the schema, which is ours, and that.
-fn without_schema(url: &str) -> (String, Option<String>) {
-    let Some((place, parameters)) = url.split_once('?') else { return (url.to_owned(), None) };
-    let (ours, others): (Vec<&str>, Vec<&str>) =
-        parameters.split('&').partition(|parameter| parameter.starts_with("schema="));
-    let schema = ours.last().map(|parameter| parameter["schema=".len()..].to_owned());
-    let url = if others.is_empty() { place.to_owned() } else { format!("{place}?{}", others.join("&")) };
-    (url, schema)
-}
-
-/// An address without password and parameters.
-fn shown(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return "the address".to_owned() };
-    let (place, _) = rest.split_once('?').unwrap_or((rest, ""));
-    match place.rsplit_once('@') {
-        Some((user, host)) => format!("{scheme}://{}@{host}", user.split(':').next().unwrap_or_default()),
-        // A password with a question mark.
-        None if rest.contains('@') => format!("{scheme}://…"),
-        None => format!("{scheme}://{place}"),
-    }
 }
 
 #[cfg(test)]

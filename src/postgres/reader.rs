@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row, TypeInfo, ValueRef};
 use tokio::sync::watch;
 use tokio::time;
@@ -98,10 +98,12 @@ impl PostgresReader {
 
 /// Reads through one of the connections. One that does not answer is given up, and what was lost with one is asked again: the
 /// others may be as dead as it was.
+///
+/// `limit` may be longer than the `usual` one for a statement: then the server's own is as well meanwhile.
 pub(super) async fn read(
     readers: &Readers,
     tries: u32,
-    limit: Duration,
+    (usual, limit): (Duration, Duration),
     sql: Arc<str>,
     binds: Vec<Bind>,
 ) -> Result<Vec<PgRow>, Fault> {
@@ -115,8 +117,17 @@ pub(super) async fn read(
                 Bind::Number(number) => query.bind(*number),
                 Bind::Bytes(bytes) => query.bind(bytes.as_slice()),
             });
-        let rows = match time::timeout(limit, query.fetch_all(reader.connection())).await {
-            Ok(rows) => rows.map_err(Fault::Server),
+        let connection = reader.connection();
+        let answer = async {
+            if limit <= usual {
+                return query.fetch_all(connection).await;
+            }
+            set(connection, limit).await?;
+            let rows = query.fetch_all(&mut *connection).await?;
+            set(connection, usual).await.map(|()| rows)
+        };
+        let rows = match time::timeout(limit, answer).await {
+            Ok(rows) => rows.map_err(|error| readers.fault(error)),
             Err(_) => Err(Fault::Silent),
         };
         match rows {
@@ -126,11 +137,21 @@ pub(super) async fn read(
                 }
             }
             rows => {
-                reader.give_back();
+                // After an error it has the other limit still.
+                if rows.is_ok() || limit <= usual {
+                    reader.give_back();
+                }
                 return rows;
             }
         }
     }
+}
+
+/// Sets the server's limit on a statement, a little below ours.
+async fn set(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
+    let limit = sqlx::query("SELECT set_config('statement_timeout', $1, false)")
+        .bind(limit.mul_f32(0.9).as_millis().to_string());
+    limit.execute(connection).await.map(drop)
 }
 
 /// JSON of a column of type `json`, `jsonb` or text.
@@ -180,7 +201,8 @@ impl Reader for PostgresReader {
             let most = i64::try_from(most).unwrap_or(i64::MAX);
             let (most, at) = (Bind::Number(most), Bind::Number(occurred_at));
             let binds = vec![Bind::Text(payload), Bind::Number(now), most, Bind::Text(id), at];
-            let rows = read(&readers, tries, limit, sql, binds).await.map_err(|fault| unread(&fault))?;
+            let rows =
+                read(&readers, tries, (limit, limit), sql, binds).await.map_err(|fault| unread(&fault))?;
             let Some(row) = rows.first() else { return Ok((None, 0)) };
             let of_the_form = |e: sqlx::Error| Cause::new(Code::DATABASE, e.to_string());
             let omitted =
@@ -191,9 +213,11 @@ impl Reader for PostgresReader {
 
     fn look_up(&self, sql: String, binds: Vec<Bind>) -> BoxFuture<'_, Result<Vec<String>, sqlx::Error>> {
         Box::pin(async move {
-            let rows = read(&self.readers, self.tries, READING, sql.into(), binds).await;
+            let rows =
+                read(&self.readers, self.tries, (self.limit, self.limit.max(READING)), sql.into(), binds)
+                    .await;
             let rows = rows.map_err(|fault| match fault {
-                Fault::Server(error) | Fault::NotConnected(error) => error,
+                Fault::Server(error) | Fault::NotConnected(error) | Fault::Forbidden(error, _) => error,
                 _ => sqlx::Error::WorkerCrashed,
             })?;
             let texts = rows.iter().map(|row| row.try_get::<Option<String>, _>(0));

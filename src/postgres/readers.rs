@@ -79,6 +79,11 @@ impl Readers {
         Ok(Reader { connected, readers: self, _place: place })
     }
 
+    /// What an error of one of them means.
+    pub(super) fn fault(&self, error: sqlx::Error) -> Fault {
+        self.options.fault(error)
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.places.is_closed()
     }

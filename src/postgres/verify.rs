@@ -44,7 +44,7 @@ pub async fn verify<O: Persist>(
             let run = run.unwrap_or(Err(Fault::Silent));
             run.map_err(|fault| OpenError::Server {
                 server: options.shown().to_owned(),
-                cause: format!("the check {}: {}", check.name, fault.cause()),
+                cause: format!("the check {}: {}", check.name, options.granting(fault).cause()),
             })?;
         }
     }

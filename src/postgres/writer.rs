@@ -19,11 +19,11 @@ use super::{batch, fold, sweep, versions};
 use crate::error::Cause;
 use crate::operation::{Persist, Spec};
 use crate::sql::trim::Trim;
-use crate::store::DeadLetter;
 use crate::store::queue::Write;
 use crate::store::record::Record;
 use crate::store::record::Removal;
 use crate::store::writer::{Applied, Backend};
+use crate::store::{DeadLetter, call};
 
 /// The pause before something is repeated.
 const PAUSE: Duration = Duration::from_millis(30);
@@ -45,7 +45,7 @@ pub(super) struct PostgresWriter {
 impl PostgresWriter {
     pub(super) fn new<O: Persist>(
         options: &PostgresOptions,
-        connected: Connected,
+        connected: Option<Connected>,
         function: &Function,
         trouble: watch::Sender<Option<String>>,
     ) -> Self {
@@ -56,7 +56,7 @@ impl PostgresWriter {
             function: function.clone(),
             versions: Instant::now(),
             specs: O::SPECS,
-            silences: batch::silences::<O>(),
+            silences: call::silences::<O>(),
             limit: options.repeat_timeout,
             trim: Trim::new(),
         }

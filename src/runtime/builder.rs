@@ -178,6 +178,9 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
         );
         if let (Some(bus), Some(circuits)) = (&bus, &built.circuits) {
             direct.guard(bus.health());
+            if let Some(late) = bus.late_answers() {
+                built.hedges.bind_late(late);
+            }
             let wake = replay.as_ref().map(|replay| replay.wake.clone());
             circuits.bind_health(bus.health(), move |kind| {
                 if kind == Kind::Event {
@@ -190,6 +193,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
         let parts = Parts {
             gate: built.gate,
             circuits: built.circuits,
+            hedges: built.hedges,
             bus,
             direct,
             outbox,

@@ -49,7 +49,7 @@ use crate::nats::NatsService;
 use crate::operation::Operation;
 use crate::outbox::{Counts, OutboxService, Replayed};
 use crate::sql::SqlService;
-use crate::stack::{BoxedStack, Bus, Circuits, Gate, GuardedStore, boxed};
+use crate::stack::{BoxedStack, Bus, Circuits, Gate, GuardedStore, Hedges, boxed};
 use crate::store::Store;
 
 /// The least time that closing the files has, however little of the grace is left.
@@ -63,6 +63,7 @@ const LEAST: Duration = Duration::from_secs(1);
 /// | connects to NATS, and probes the service there; or does so over another [`Bus`] | [`NatsService`] |
 /// | keeps the store from being used while the service writes to another database | [`GuardedStore::guard`] |
 /// | closes the circuits, and wakes the replay, as soon as the bus takes requests again | [`Circuits::bind_health`] |
+/// | hears answers that come too late, so that a slow bus is not taken for a silent one | [`Hedges::bind_late`] |
 /// | replays the outbox | [`Replayer`](crate::outbox::Replayer) |
 /// | says which path serves, and why | [`Health`] |
 /// | drains, replays a last time, closes the files | [`shutdown`](Self::shutdown) |
@@ -83,6 +84,7 @@ pub struct Runtime<O: Operation, S = BoxedStack<O>, B = NatsService<O>, D = SqlS
 struct Parts<O: Operation, B, D> {
     gate: Gate,
     circuits: Option<Circuits>,
+    hedges: Hedges,
     bus: Option<B>,
     direct: GuardedStore<O, D>,
     outbox: Option<OutboxService<O>>,
@@ -163,6 +165,12 @@ impl<O: Operation, S, B, D> Runtime<O, S, B, D> {
     #[must_use]
     pub fn outbox(&self) -> Option<&OutboxService<O>> {
         self.parts.outbox.as_ref()
+    }
+
+    /// What hedges were started, and what came of them.
+    #[must_use]
+    pub const fn hedges(&self) -> &Hedges {
+        &self.parts.hedges
     }
 
     /// The circuits to NATS, to be operated; none without NATS.

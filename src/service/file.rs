@@ -18,6 +18,9 @@ pub(super) async fn watch<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>) 
     let (mut trouble, mut concerns) = (shared.db.trouble(), shared.db.concerns());
     loop {
         let now = trouble.borrow_and_update().clone();
+        if now.is_none() {
+            shared.outage.lives();
+        }
         shared.notices.set(FILE, now);
         let now = concerns.borrow_and_update().clone();
         shared.notices.set(LOG, now.log);

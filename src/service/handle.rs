@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::counters::count;
+use super::outage::is_of_the_database;
 use super::replies::To;
 use super::taken::Taken;
 use super::waiting::is_cut;
@@ -137,8 +138,17 @@ async fn perform<O: Operation, D: Store<O>>(
     }
     let mut request = Request::with_head(head, op);
     let mut store = shared.db.clone();
-    let (mut pause, mut again) = (RETRY.0, shared.progress.taken(spec.name));
+    // A caller who waits for an answer is told, and falls back or tries again. A plain publish has no other path.
+    let waits = message.reply.is_none();
+    let (mut pause, mut again, mut failures) = (RETRY.0, shared.progress.taken(spec.name), 0);
     loop {
+        let turn = match waits.then(|| shared.outage.enter(failures)) {
+            Some(Err(ticket)) => match shared.give_up.run_until_cancelled(ticket).await {
+                Some(turn) => Some(turn),
+                None => return Err(Cause::new(Code::UNAVAILABLE, "the database fails to the end")),
+            },
+            turn => turn.and_then(Result::ok),
+        };
         // What is handed out must fit into the answer. The time is judged as of the arrival: a retry makes nothing too old.
         let received = Received::new(*arrival, shared.most());
         let error = match store.call(request.with_received(received)).await {
@@ -146,6 +156,10 @@ async fn perform<O: Operation, D: Store<O>>(
                 // A full disk can be read as ever.
                 if spec.writes() {
                     shared.troubles.database_serves();
+                    match turn {
+                        Some(turn) => turn.served(),
+                        None => shared.outage.lives(),
+                    }
                 }
                 return Ok(reply);
             }
@@ -157,13 +171,19 @@ async fn perform<O: Operation, D: Store<O>>(
         if !over {
             shared.troubles.database_fails(spec.name, &cause);
         }
-        // A caller who waits for an answer is told, and falls back or tries again. A plain publish has no other path.
-        let hopeless = over || message.reply.is_some();
+        let hopeless = over || !waits;
         if !hopeless {
             again.because(&cause);
         }
+        let of_the_database = is_of_the_database(&cause);
+        if let Some(turn) = turn.filter(|_| of_the_database) {
+            turn.failed();
+            failures += 1;
+        }
         match error.into_request() {
-            Some(same) if !hopeless && wait(&shared.give_up, &mut pause).await => request = same,
+            Some(same) if !hopeless && (of_the_database || wait(&shared.give_up, &mut pause).await) => {
+                request = same;
+            }
             _ => return Err(cause),
         }
     }

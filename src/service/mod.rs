@@ -39,6 +39,7 @@ mod namespaces;
 mod neighbours;
 mod notices;
 mod options;
+mod outage;
 mod payload;
 mod peers;
 mod permissions;
@@ -151,6 +152,7 @@ where
         troubles: Arc::new(LogThrottle::new(O::NAMES)),
         instance: Arc::new(Instance::new(db.shown())),
         progress: Arc::default(),
+        outage: Arc::default(),
         replies: Replies::new::<O>(&names, &settings.reply_prefixes)?,
         names,
     };

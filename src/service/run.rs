@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::Carries;
 use super::link::Link;
 use super::options::Settings;
+use super::outage::Outage;
 use super::stream::{Api, Declaration, Plan};
 use super::tasks::{Earlier, Tasks};
 use super::{Counters, Instance, LogThrottle, Mode, Notices, Part, Progress, Replies, ServeError, Shared};
@@ -27,6 +28,7 @@ pub(super) struct Lasting {
     pub(super) troubles: Arc<LogThrottle>,
     pub(super) instance: Arc<Instance>,
     pub(super) progress: Arc<Progress>,
+    pub(super) outage: Arc<Outage>,
     pub(super) replies: Replies,
     pub(super) names: Arc<Names>,
     pub(super) part: Part,
@@ -186,7 +188,8 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         api: &Api,
         stop: &CancellationToken,
     ) -> Arc<Shared<O, D>> {
-        let Lasting { counters, notices, troubles, instance, progress, replies, names, part } = &self.lasting;
+        let Lasting { counters, notices, troubles, instance, progress, outage, replies, names, part } =
+            &self.lasting;
         let busy = TaskTracker::new();
         busy.close();
         Arc::new(Shared {
@@ -208,6 +211,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             room: part.room.clone(),
             notices: Arc::clone(notices),
             progress: Arc::clone(progress),
+            outage: Arc::clone(outage),
             troubles: Arc::clone(troubles),
             connection: tasks.link.state.clone(),
             url: Arc::clone(&tasks.link.url),

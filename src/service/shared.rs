@@ -16,6 +16,7 @@ use super::instance::Instance;
 use super::introductions::Siblings;
 use super::link::Link;
 use super::notices::Notices;
+use super::outage::Outage;
 use super::progress::Progress;
 use super::replies::{Replies, To};
 use super::stream::{Api, Declaration};
@@ -55,6 +56,8 @@ pub(super) struct Shared<O, D> {
     pub(super) room: Room,
     pub(super) notices: Arc<Notices>,
     pub(super) progress: Arc<Progress>,
+    /// What is tried again while the database fails, over all connections.
+    pub(super) outage: Arc<Outage>,
     pub(super) troubles: Arc<LogThrottle>,
     pub(super) connection: watch::Receiver<Connection>,
     pub(super) url: Arc<str>,

@@ -85,7 +85,7 @@ pub(super) async fn apply(
             Ok(done) => {
                 applied.new = done.new;
                 applied.spoilt |= done.spoilt;
-                let all_new = done.new + done.failed == left.len() as u64;
+                let all_new = done.new + done.absent == left.len() as u64;
                 answered(writes, &left, done, &mut outcomes)?;
                 if !all_new {
                     known(connection, frames, shared, writes, &left, &mut outcomes, &mut applied).await?;

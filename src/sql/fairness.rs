@@ -69,9 +69,11 @@ impl WriteFairness {
         if self.held < MINE {
             return;
         }
+        // One that has waited for long looks less often.
+        let yours = if self.held < SOON { YOURS } else { 2 * LATER };
         self.held = Duration::ZERO;
         if self.somebody_waits() {
-            time::sleep(YOURS).await;
+            time::sleep(yours).await;
         } else {
             tokio::task::yield_now().await;
         }

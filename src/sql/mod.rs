@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+pub(crate) mod address;
 mod audit;
 mod backlog;
 pub(crate) mod batch;

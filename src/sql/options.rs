@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 
 use super::Retention;
+use super::address::{is_of_libpq, shown};
 use super::open_error::OpenError;
 use crate::request::Head;
 use crate::setters::setters;
@@ -52,10 +53,14 @@ impl SqliteOptions {
     /// When the address is not SQLite's, or means a database in memory: two connections would see two of them.
     pub fn new(url: &str) -> Result<Self, OpenError> {
         let refuse = |why: &str| Err(OpenError::Address(url.to_owned(), why.to_owned()));
+        let refuse_secret = |why: &str| Err(OpenError::Address(shown(url), why.to_owned()));
+        if is_of_libpq(url) {
+            return refuse_secret("the form host=… of libpq is not read: write postgres://HOST/DATABASE");
+        }
         let path = match url.split_once(':') {
             Some(("sqlite", rest)) => rest.strip_prefix("//").unwrap_or(rest),
             Some((scheme, _)) if scheme.len() > 1 && url.contains("://") => {
-                return refuse("only sqlite:// addresses are served");
+                return refuse_secret("only sqlite:// addresses are served");
             }
             _ => url,
         };
@@ -68,7 +73,7 @@ impl SqliteOptions {
         Ok(Self {
             path: PathBuf::from(path),
             synchronous: Synchronous::default(),
-            busy_timeout: Duration::from_millis(400),
+            busy_timeout: Duration::from_millis(350),
             queue: 4096,
             readers: 4,
             create: true,
@@ -86,7 +91,8 @@ impl SqliteOptions {
     setters! {
         /// How durable a commit is. Default: [`Synchronous::Normal`].
         synchronous: Synchronous,
-        /// How long an operation waits for a lock that another connection holds before it fails as `busy`. Default: 400 ms.
+        /// How long an operation waits for a lock that another connection holds before it fails as `busy`. Default: 350 ms.
+        /// Each operation for itself, from when it was handed to the database.
         busy_timeout: Duration,
         /// How many writes may wait; more are refused as `overloaded`. Default: 4096.
         queue: usize,

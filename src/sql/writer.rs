@@ -1,7 +1,7 @@
 //! What the writer does on SQLite: one connection, and one hop to SQLite's thread for a transaction.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, SqlitePool};
@@ -111,6 +111,9 @@ impl Failure {
     }
 }
 
+/// Operations that were handed over within this time give up waiting for a lock together.
+const TOGETHER: Duration = Duration::from_millis(20);
+
 impl Writer {
     /// Whether these fail because the tables have been changed by hand: the framework's own; or those of their one kind, whose
     /// statements cannot be prepared any more, as all of them could when the database was opened.
@@ -162,11 +165,24 @@ impl Writer {
         }
     }
 
+    /// Since when the oldest of some writes waits for the lock, at the least: it has waited in the queue too, and is not to
+    /// wait behind those that wait for the same lock.
+    fn waits_since(&self, begun: Instant, oldest: Option<Instant>) -> Instant {
+        self.locked.zip(oldest).map_or(begun, |(locked, oldest)| locked.max(oldest))
+    }
+
+    /// Whether some of these have not waited for the lock for long enough.
+    fn may_wait(&self, failure: &Failure, writes: &[Write]) -> bool {
+        let now = Instant::now();
+        let youngest = writes.iter().map(|write| write.since).max();
+        matches!(failure, Failure::Sqlite(e) if error::is_busy(e))
+            && now.saturating_duration_since(self.waits_since(now, youngest)) + TOGETHER
+                < self.held.options.busy_timeout
+    }
+
     async fn in_one(&mut self, writes: &[Write]) -> Result<Applied, Failure> {
         let begun = Instant::now();
-        // A claim is the last of its transaction: several that wait for a lock must not do so one after another.
-        let youngest = writes.iter().map(|write| write.since).max();
-        let since = self.locked.zip(youngest).map_or(begun, |(locked, youngest)| locked.max(youngest));
+        let since = self.waits_since(begun, writes.iter().map(|write| write.since).min());
         let mut again = true;
         loop {
             self.ready().await.map_err(Failure::Place)?;
@@ -263,7 +279,8 @@ impl Backend for Writer {
     }
 
     async fn is_of_some(&mut self, failure: &Failure, writes: &[Write]) -> bool {
-        failure.is_of_an_operation() && !self.is_of_the_schema(failure, writes).await
+        self.may_wait(failure, writes)
+            || (failure.is_of_an_operation() && !self.is_of_the_schema(failure, writes).await)
     }
 
     async fn cause(&mut self, failure: Failure, writes: &[Write]) -> Cause {
@@ -296,7 +313,7 @@ impl Backend for Writer {
     }
 
     async fn remove(&mut self, removal: &Removal) -> Result<u64, Cause> {
-        let since = Instant::now();
+        let since = self.locked.unwrap_or_else(Instant::now);
         loop {
             self.ready().await?;
             let result = match self.held.get().await {
@@ -310,7 +327,7 @@ impl Backend for Writer {
     }
 
     async fn record(&mut self, record: &Record) -> Result<(), Cause> {
-        let since = Instant::now();
+        let since = self.locked.unwrap_or_else(Instant::now);
         loop {
             self.ready().await?;
             let result = match self.held.get().await {

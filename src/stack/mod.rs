@@ -1,21 +1,24 @@
 //! The standard stack: its layers and their order.
 //!
 //! ```text
-//! gate, limit ─ log, metrics [total] ─ switches ─ Fallback ┬ log, metrics [NATS] ─ circuit breaker ─ timeout ─ NatsService
-//!                                                          └ log, metrics [DB] ─ timeout ─ SqlService
+//! gate, limit ─ log, metrics [total] ─ switches ─ Hedge ┬ log, metrics [NATS] ─ circuit breaker ─ timeout ─ NatsService
+//!                                                       └ log, metrics [DB] ─ timeout ─ SqlService
 //! ```
+//!
+//! A `Hedge` is a fallback that does not wait for a failure: the database starts when NATS has failed, and also when it is
+//! late ([`Hedging`]). A path that answers nothing while the next one wins its hedges opens its circuit.
 //!
 //! There are two circuits to NATS: one for events, which a stream may take while no service answers, and one
 //! for calls and queries. The log reports the serving path of each separately, because with a stream they may
 //! differ.
 //!
-//! With an outbox, a second `Fallback` surrounds the first one: events that neither path takes go to the
-//! outbox. Without NATS, the database takes the place of the first `Fallback`.
+//! With an outbox, a second `Hedge` surrounds the first one: events that neither path takes, or takes in time, go to the
+//! outbox. Without NATS, the database takes the place of the first `Hedge`.
 //!
 //! With [`Queries::Db`], queries take the two paths in the other order: the database, and NATS when that
 //! fails.
 //!
-//! The timeout is inside the breaker, so that the breaker sees it; the breaker is inside the fallback, so
+//! The timeout is inside the breaker, so that the breaker sees it; the breaker is inside the hedge, so
 //! that an open circuit reroutes in nanoseconds; log and metrics are outside both, so that nothing goes
 //! uncounted.
 
@@ -24,6 +27,7 @@ mod circuits;
 #[cfg(feature = "sqlite")]
 mod direct;
 mod gate;
+mod hedging;
 mod outbox;
 mod perhaps;
 mod queries;
@@ -37,18 +41,20 @@ use std::time::Duration;
 use eitherway_layers::breaker;
 use eitherway_layers::fallback::{ByClass, CountReroutes};
 use eitherway_layers::{
-    Class, Classify, Failure, Fallback, FallbackError, KeyedBreakerLayer, LogLayer, MetricsLayer,
+    Class, Classify, Failure, FallbackError, Hedge, KeyedBreakerLayer, LogLayer, MetricsLayer,
     PathChangeLogLayer, TimeoutLayer,
 };
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
-pub use bus::Bus;
+pub use bus::{Bus, LateAnswers};
 pub use circuits::Circuits;
 #[cfg(feature = "sqlite")]
 pub use direct::GuardedStore;
 pub use gate::Gate;
 use gate::Gated;
+use hedging::ToNext;
+pub use hedging::{HedgeCounts, Hedges, Hedging};
 pub use perhaps::{NO_PATH, NoPath, Perhaps};
 pub use queries::Queries;
 use queries::SplitQueries;
@@ -106,6 +112,8 @@ pub struct Built<S, R> {
     pub circuits: Option<Circuits>,
     /// The gate of the stack.
     pub gate: Gate,
+    /// What it knows of its paths, by which it hedges.
+    pub hedges: Hedges,
 }
 
 /// The settings of the standard stack.
@@ -116,6 +124,7 @@ pub struct StackBuilder {
     in_flight: usize,
     pub(crate) queries: Queries,
     breaker: breaker::Config,
+    hedging: Hedging,
     bus: Via,
     metrics_prefix: &'static str,
 }
@@ -128,6 +137,7 @@ impl Default for StackBuilder {
             in_flight: 2048,
             queries: Queries::Nats,
             breaker: breaker::Config::new(),
+            hedging: Hedging::new(),
             bus: Via::NATS,
             metrics_prefix: "eitherway",
         }
@@ -154,6 +164,8 @@ impl StackBuilder {
         queries: Queries,
         /// When the circuits to NATS open and close. Their tags in the log are `[NATS] events` and `[NATS] requests`.
         breaker: breaker::Config,
+        /// When the next path starts beside one that is late. Default: see [`Hedging`].
+        hedging: Hedging,
         /// The label of the path before the database, in logs and metrics. Default: [`Via::NATS`]. The circuits of another one
         /// have its tag.
         bus: Via,
@@ -177,12 +189,17 @@ impl StackBuilder {
         D: Path<O>,
         X: Perhaps<O>,
     {
-        let (paths, circuits) = nats.before(db, self.clone());
-        let replay = self.replay(paths.clone());
+        let hedges = Hedges::new(self.hedging, self.bus, self.queries, self.metrics_prefix);
+        let (paths, circuits) = nats.before(db, self.clone(), hedges.clone());
+        let hedges = match &circuits {
+            Some(circuits) => hedges.with_circuits(circuits),
+            None => hedges,
+        };
+        let replay = self.replay(paths.clone(), hedges.clone());
         let gate = Gate::new(self.in_flight);
-        let inner = self.total(outbox.behind(paths, self.clone()), &gate);
+        let inner = self.total(outbox.behind(paths, self.clone(), hedges.clone()), &gate);
         let stack = Gated { inner, gate: gate.clone() };
-        Built { stack, replay, circuits, gate }
+        Built { stack, replay, circuits, gate, hedges }
     }
 
     /// NATS and the database behind it, each in its layers, and the handles of the circuits of NATS.
@@ -190,6 +207,7 @@ impl StackBuilder {
         &self,
         nats: N,
         db: D,
+        hedges: Hedges,
     ) -> (impl Paths<O, Error = FallbackError<Error<O>, Error<O>>> + use<O, N, D>, Circuits)
     where
         O: Operation,
@@ -221,8 +239,10 @@ impl StackBuilder {
             .layer(TimeoutLayer::new(self.nats_timeout))
             .service(nats);
         let policy = || CountReroutes::new(ByClass::new()).prefix(self.metrics_prefix);
-        let queries = self.apart(|| Fallback::new(db.clone(), nats.clone(), policy()));
-        (SplitQueries::new(Fallback::new(nats, db, policy()), queries), circuits)
+        let hedging = || ToNext(hedges.clone().with_circuits(&circuits));
+        let queries = self.apart(|| Hedge::new(db.clone(), nats.clone(), policy(), hedging()));
+        let paths = Hedge::new(nats, db, policy(), hedging());
+        (SplitQueries::new(paths, queries), circuits)
     }
 
     /// The separate stack for queries, if they go to the database first.
@@ -258,7 +278,7 @@ impl StackBuilder {
         ServiceBuilder::new()
             .layer(gate.limit())
             .layer(LogLayer::new("[TOTAL]").last())
-            .layer(MetricsLayer::new("total").prefix(self.metrics_prefix))
+            .layer(MetricsLayer::new("total").prefix(self.metrics_prefix).share_clock())
             .layer(PathChangeLogLayer::by(names.iter().copied(), part))
             .service(paths)
     }

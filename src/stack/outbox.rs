@@ -1,10 +1,11 @@
 //! The third path of the stack: the outbox.
 
 use eitherway_layers::fallback::{ByClass, Idempotency, IdempotencyRule};
-use eitherway_layers::{Fallback, FallbackError, LogLayer, MetricsLayer, TimeoutLayer};
+use eitherway_layers::{FallbackError, Hedge, LogLayer, MetricsLayer, TimeoutLayer};
 use tower::ServiceBuilder;
 
-use super::{Path, Paths, StackBuilder};
+use super::hedging::ToOutbox;
+use super::{Hedges, Path, Paths, StackBuilder};
 use crate::client::Stack;
 use crate::error::Error;
 use crate::operation::{Kind, Operation};
@@ -24,6 +25,10 @@ impl<O: Operation> IdempotencyRule<Request<O>> for EventsOnly {
             Kind::Call | Kind::Query => Idempotency::Never,
         }
     }
+
+    fn copy(&self, request: &mut Request<O>) -> Option<Request<O>> {
+        Some(request.clone())
+    }
 }
 
 impl StackBuilder {
@@ -32,6 +37,7 @@ impl StackBuilder {
         &self,
         paths: S,
         outbox: X,
+        hedges: Hedges,
     ) -> impl Paths<O, Error = FallbackError<S::Error, Error<O>>> + use<O, S, X>
     where
         O: Operation,
@@ -44,14 +50,22 @@ impl StackBuilder {
             // A disk that hangs must not hold a caller longer than a database that hangs.
             .layer(TimeoutLayer::new(self.db_timeout))
             .service(outbox);
-        Fallback::new(paths, outbox, ByClass::new().repeat(EventsOnly))
+        Hedge::new(paths, outbox, ByClass::new().repeat(EventsOnly), ToOutbox(hedges))
     }
 
     /// The paths as the replay of an outbox needs them.
-    pub(super) fn replay<O: Operation, S: Paths<O>>(&self, paths: S) -> impl Stack<O> + use<O, S> {
+    pub(super) fn replay<O: Operation, S: Paths<O>>(
+        &self,
+        paths: S,
+        hedges: Hedges,
+    ) -> impl Stack<O> + use<O, S> {
         ServiceBuilder::new()
             .layer(LogLayer::new("[REPLAY]"))
             .layer(MetricsLayer::new("replay").prefix(self.metrics_prefix))
+            .map_response(move |reply| {
+                hedges.replayed();
+                reply
+            })
             .service(paths)
     }
 }

@@ -4,17 +4,22 @@ use eitherway_layers::FallbackError;
 use tower::ServiceExt;
 use tower::util::Either;
 
-use super::{Circuits, Path, Paths, StackBuilder};
+use super::{Circuits, Hedges, Path, Paths, StackBuilder};
 use crate::operation::Operation;
 
 /// A path before or behind the database: an `Option` of one, where that is known only at run time, or [`NO_PATH`], which makes
 /// the stack smaller than a `None` does.
 pub trait Perhaps<O: Operation> {
     /// The database in its layers, and this path over NATS, if it is there, before it; the circuits of this path.
-    fn before<D: Path<O>>(self, db: D, stack: StackBuilder) -> (impl Paths<O>, Option<Circuits>);
+    fn before<D: Path<O>>(
+        self,
+        db: D,
+        stack: StackBuilder,
+        hedges: Hedges,
+    ) -> (impl Paths<O>, Option<Circuits>);
 
     /// The paths, and this outbox, if it is there, behind them.
-    fn behind<P: Paths<O>>(self, paths: P, stack: StackBuilder) -> impl Paths<O>;
+    fn behind<P: Paths<O>>(self, paths: P, stack: StackBuilder, hedges: Hedges) -> impl Paths<O>;
 }
 
 /// See [`NO_PATH`].
@@ -25,20 +30,25 @@ pub struct NoPath;
 pub const NO_PATH: NoPath = NoPath;
 
 impl<O: Operation> Perhaps<O> for NoPath {
-    fn before<D: Path<O>>(self, db: D, stack: StackBuilder) -> (impl Paths<O>, Option<Circuits>) {
+    fn before<D: Path<O>>(self, db: D, stack: StackBuilder, _: Hedges) -> (impl Paths<O>, Option<Circuits>) {
         (stack.direct(db), None)
     }
 
-    fn behind<P: Paths<O>>(self, paths: P, _: StackBuilder) -> impl Paths<O> {
+    fn behind<P: Paths<O>>(self, paths: P, _: StackBuilder, _: Hedges) -> impl Paths<O> {
         paths
     }
 }
 
 impl<O: Operation, L: Path<O>> Perhaps<O> for Option<L> {
-    fn before<D: Path<O>>(self, db: D, stack: StackBuilder) -> (impl Paths<O>, Option<Circuits>) {
+    fn before<D: Path<O>>(
+        self,
+        db: D,
+        stack: StackBuilder,
+        hedges: Hedges,
+    ) -> (impl Paths<O>, Option<Circuits>) {
         match self {
             Some(nats) => {
-                let (paths, circuits) = stack.both(nats, db);
+                let (paths, circuits) = stack.both(nats, db, hedges);
                 (Either::Left(paths), Some(circuits))
             }
             None => {
@@ -48,9 +58,9 @@ impl<O: Operation, L: Path<O>> Perhaps<O> for Option<L> {
         }
     }
 
-    fn behind<P: Paths<O>>(self, paths: P, stack: StackBuilder) -> impl Paths<O> {
+    fn behind<P: Paths<O>>(self, paths: P, stack: StackBuilder, hedges: Hedges) -> impl Paths<O> {
         match self {
-            Some(outbox) => Either::Left(stack.with_outbox(paths, outbox)),
+            Some(outbox) => Either::Left(stack.with_outbox(paths, outbox, hedges)),
             None => Either::Right(paths.map_err(FallbackError::Primary as fn(_) -> _)),
         }
     }

@@ -9,14 +9,29 @@ use tokio::time;
 use super::queue::Write;
 use super::writer::Outcome;
 use crate::error::{Cause, Code};
-use crate::operation::{ApplyError, ApplyFn, Refusal, Seen, Spec, Tx};
+use crate::operation::{ApplyError, ApplyFn, Persist, Refusal, Seen, Spec, Tx};
 use crate::request::Head;
 
 /// How long one call may take: what it locks is locked meanwhile.
 pub(crate) const LONGEST: Duration = Duration::from_secs(5);
 
+/// How long the calls of one transaction may take together: those that have not begun by then go into the next one.
+/// Less than another process waits for the lock of a file.
+pub(crate) const TOGETHER: Duration = Duration::from_millis(200);
+
 /// What stands before a refusal in the ledger, in the place of an answer. No JSON begins with it.
 const REFUSED: char = '!';
+
+/// The answers of operations that have none of their own, or that took effect before they had one.
+pub(crate) fn silences<O: Persist>() -> Vec<&'static str> {
+    let silence = |(kind, spec): (usize, &Spec)| {
+        // A function says nothing of the form of its answer.
+        let is_empty = O::ANSWERS[kind].is_empty()
+            && (O::APPLY[kind].is_none() || O::decode_answer(kind, spec.empty_answer.as_bytes()).is_ok());
+        if spec.answer_is_list() || is_empty { spec.empty_answer } else { "null" }
+    };
+    O::SPECS.iter().enumerate().map(silence).collect()
+}
 
 /// What became of a call.
 pub(crate) enum Called {

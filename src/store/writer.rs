@@ -11,7 +11,7 @@ use super::duplicates::Duplicates;
 use super::fold::Appended;
 use super::queue::{Answer, Batch, Item, Write, id_reused};
 use super::record::{Record, Removal};
-use crate::error::Cause;
+use crate::error::{Cause, Code};
 
 /// How often the database itself is looked at, while there is nothing to write.
 const LOOK: Duration = Duration::from_millis(500);
@@ -25,6 +25,8 @@ pub(crate) enum Outcome {
     IdReused,
     /// It was refused, and nothing of it is in the database but that, perhaps.
     Refused(Cause),
+    /// Nothing of it is in the database, because the others of its transaction took long: it is for the next one.
+    Later,
 }
 
 /// What became of a transaction.
@@ -44,13 +46,14 @@ pub(crate) trait Backend: Send + 'static {
     /// Looks at the database, twice a second.
     fn look(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// Applies these in one transaction: all, or none.
+    /// Applies these in one transaction: all but those that are for the next one, or none. The first is never left.
     fn transaction(
         &mut self,
         writes: &[Write],
     ) -> impl Future<Output = Result<Applied, Self::Failure>> + Send;
 
-    /// Whether some of these writes make the transaction fail, and the rest could be applied without them.
+    /// Whether some of these writes make the transaction fail, and the rest could be applied without them; or have waited for
+    /// long enough, and the rest have not.
     fn is_of_some(&mut self, failure: &Self::Failure, writes: &[Write]) -> impl Future<Output = bool> + Send;
 
     /// What is told to all of these.
@@ -158,40 +161,64 @@ impl<B: Backend> Writer<B> {
         }
     }
 
-    /// Applies writes in one transaction. If it fails because of one of them, whatever the database calls that, halves are
-    /// tried, down to the one that fails alone; its neighbours commit.
+    /// Applies writes in one transaction, and what that leaves in the next. If it fails because of one of them, whatever the
+    /// database calls that, halves are tried, down to the one that fails alone; its neighbours commit.
     async fn apply(&mut self, writes: &[Write]) -> Vec<Answer> {
-        if writes.is_empty() {
-            return Vec::new();
-        }
-        // Depth first, so that outcomes come in the order of the writes.
-        let mut outcomes = Vec::with_capacity(writes.len());
-        let mut parts = vec![writes];
+        let mut answers: Vec<Option<Answer>> = vec![None; writes.len()];
+        let mut parts: Vec<_> = std::iter::once(0..writes.len()).collect();
         while let Some(part) = parts.pop() {
-            match self.backend.transaction(part).await {
+            let (these, answers) = (&writes[part.clone()], &mut answers[part.clone()]);
+            if these.is_empty() {
+                continue;
+            }
+            match self.backend.transaction(these).await {
                 Ok(applied) => {
-                    self.appended.tell(part);
-                    for index in applied.repeats {
-                        self.repeats.add(index, 1);
+                    self.appended.tell(these);
+                    self.count_repeats(applied.repeats, these, answers);
+                    for (answer, outcome) in answers.iter_mut().zip(applied.outcomes) {
+                        let known = match outcome {
+                            Outcome::Answer(json) => Ok(json),
+                            Outcome::IdReused => Err(id_reused()),
+                            Outcome::Refused(cause) => Err(cause),
+                            Outcome::Later => continue,
+                        };
+                        answer.get_or_insert(known);
                     }
-                    outcomes.extend(applied.outcomes.into_iter().map(|outcome| match outcome {
-                        Outcome::Answer(json) => Ok(json),
-                        Outcome::IdReused => Err(id_reused()),
-                        Outcome::Refused(cause) => Err(cause),
-                    }));
+                    let left = |answer: &Option<Answer>| answer.is_none();
+                    // Those between them that are done are known to the ledger. A claim is the last, and none of them.
+                    if let Some((first, last)) =
+                        answers.iter().position(left).zip(answers.iter().rposition(left))
+                    {
+                        parts.push(part.start + first..part.start + last + 1);
+                    }
                 }
-                Err(e) if part.len() > 1 && self.backend.is_of_some(&e, part).await => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.push(second);
-                    parts.push(first);
+                Err(e) if these.len() > 1 && self.backend.is_of_some(&e, these).await => {
+                    let middle = part.start + these.len() / 2;
+                    parts.push(middle..part.end);
+                    parts.push(part.start..middle);
                 }
                 Err(e) => {
-                    let cause = self.backend.cause(e, part).await;
-                    tracing::debug!(operations = part.len(), "a transaction failed: {cause}");
-                    outcomes.extend(part.iter().map(|_| Err(cause.clone())));
+                    let cause = self.backend.cause(e, these).await;
+                    tracing::debug!(operations = these.len(), "a transaction failed: {cause}");
+                    for answer in answers {
+                        answer.get_or_insert_with(|| Err(cause.clone()));
+                    }
                 }
             }
         }
-        outcomes
+        let failed = || Err(Cause::new(Code::DATABASE, "the database has not said what became of it"));
+        answers.into_iter().map(|answer| answer.unwrap_or_else(failed)).collect()
+    }
+
+    /// Counts what the ledger knew before these were handed over.
+    fn count_repeats(&mut self, repeats: Vec<usize>, writes: &[Write], answers: &[Option<Answer>]) {
+        let done = writes.iter().zip(answers).filter(|(_, answer)| answer.is_some());
+        let mut own: Vec<usize> = done.map(|(write, _)| write.index).collect();
+        for kind in repeats {
+            match own.iter().position(|done| *done == kind) {
+                Some(place) => drop(own.swap_remove(place)),
+                None => self.repeats.add(kind, 1),
+            }
+        }
     }
 }

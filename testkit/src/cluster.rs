@@ -63,7 +63,7 @@ impl NatsCluster {
             let others: Vec<_> =
                 others.map(|(_, route)| format!("nats-route://{}", route.address())).collect();
             let config = format!(
-                "jetstream {{ store_dir: {:?} }}\ncluster {{ name: test, listen: \"127.0.0.1:{}\", advertise: \"127.0.0.1:{}\", \
+                "jetstream {{ store_dir: {:?} }}\nlame_duck_duration: \"30s\"\nlame_duck_grace_period: \"2s\"\ncluster {{ name: test, listen: \"127.0.0.1:{}\", advertise: \"127.0.0.1:{}\", \
                  routes: {others:?} }}",
                 store.path().join(n.to_string()),
                 port.number,

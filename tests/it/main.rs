@@ -12,6 +12,7 @@ mod nats;
 mod notices;
 mod operations;
 mod order_free;
+mod outages;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
@@ -22,6 +23,8 @@ mod postgres_cluster;
 mod postgres_faults;
 #[cfg(feature = "postgres")]
 mod postgres_namespaces;
+#[cfg(feature = "postgres")]
+mod postgres_operator;
 mod postgres_tls;
 #[cfg(feature = "postgres")]
 mod postgres_upkeep;

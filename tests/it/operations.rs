@@ -5,6 +5,7 @@ mod adversary;
 mod answers;
 mod apply;
 mod encoded;
+mod moved;
 mod over_nats;
 mod race;
 mod shop;

@@ -3,7 +3,7 @@
 //! order of their time, each once.
 //!
 //! `ROSEY_CASES` is how many histories are tried (1000 if it is not set), and `ROSEY_MINUTES` for how long, if it is
-//! set: then new ones are tried until the time is over, and their number is printed.
+//! set: then new ones are tried until the time is over, and their number is printed (`cargo xtask proof` on PostgreSQL).
 //! A history that fails is cut down to a small one and printed, and its seed is kept beside this file to be tried
 //! first the next time.
 #![allow(clippy::print_stdout)]
@@ -49,17 +49,28 @@ fn long_histories_end_the_same_in_any_order() {
 #[cfg(feature = "postgres")]
 #[test]
 fn histories_end_the_same_on_postgresql_with_four_writers_at_once() {
-    // A commit is dear there: a quarter of them, and more with `ROSEY_MINUTES`.
-    let [short, long] = [cases().div_ceil(4), cases().div_ceil(100)];
-    for_a_while("PostgreSQL", short + long, || {
-        for (cases, length) in [(short, 1..=24), (long, 100..=400)] {
-            let runtime = runtime();
-            let both = runtime.block_on(server::Both::new());
-            run(cases, length, 0, |case| runtime.block_on(both.try_one(case)));
-            assert_eq!(runtime.block_on(both.deadlocks()), 0, "deadlocks");
+    let long = cases().div_ceil(25 * LANES);
+    let short = cases().div_ceil(LANES).saturating_sub(long);
+    std::thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                let runtime = runtime();
+                let both = runtime.block_on(server::Both::new());
+                for_a_while("PostgreSQL", short + long, || {
+                    for (cases, length) in [(short, 1..=24), (long, 100..=400)] {
+                        run(cases, length, 0, |case| runtime.block_on(both.try_one(case)));
+                    }
+                });
+                assert_eq!(runtime.block_on(both.deadlocks()), 0, "deadlocks");
+            });
         }
     });
+    println!("PostgreSQL: {}", server::Tally::all());
 }
+
+/// So many are tried at the same time, each in a database of its own that is used for all of its cases.
+#[cfg(feature = "postgres")]
+const LANES: u32 = 3;
 
 /// Tries so many, and as many again until the time is over.
 fn for_a_while(what: &str, cases: u32, try_them: impl Fn()) {

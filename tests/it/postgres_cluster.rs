@@ -200,3 +200,97 @@ async fn a_standby_alone_is_refused_at_once_and_can_be_verified() {
     let verdict = postgres::verify::<Op>(&options(&standby), |_| {}).await.unwrap();
     assert!(verdict.is_clean(), "{:#?}", verdict.findings);
 }
+
+async fn lines(server: &Postgres, url: &str) -> i64 {
+    let mut raw = PgConnection::connect(&only(server, url)).await.unwrap();
+    sqlx::query_scalar("SELECT count(*) FROM rosey.recent_chat").fetch_one(&mut raw).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_servers_that_take_writes_the_one_that_was_promoted_last_counts() {
+    let (old, mut new, url) = pair().await;
+    old.set("synchronous_standby_names = ''").await;
+    let role = "CREATE ROLE ordinary LOGIN; GRANT USAGE ON SCHEMA rosey TO ordinary;
+        GRANT ALL ON ALL TABLES IN SCHEMA rosey TO ordinary; GRANT ALL ON ALL SEQUENCES IN SCHEMA rosey TO ordinary";
+    let mut raw = PgConnection::connect(&only(&old, &url)).await.unwrap();
+    sqlx::raw_sql(role).execute(&mut raw).await.unwrap();
+    let ordinary = options(&url.replace("postgres@", "ordinary@"));
+    let store = SqlService::<Op>::open_postgres(&ordinary).await.unwrap();
+    let db = Db::new(store.clone());
+    db.message_log("alice", "before").await.unwrap();
+    wait_until("the standby has it", || async { lines(&new, &url).await == 1 }).await;
+    new.promote().await;
+    wait_until("writes move to the new one", || async {
+        db.message_log("alice", "after").await.unwrap();
+        lines(&new, &url).await > 1
+    })
+    .await;
+    let left = lines(&old, &url).await;
+    db.message_log("alice", "after").await.unwrap();
+    // A process that starts, and finds the old one first, writes to the new one as well.
+    let other = Db::new(SqlService::<Op>::open_postgres(&options(&url)).await.unwrap());
+    other.message_log("bob", "after").await.unwrap();
+    assert_eq!(lines(&old, &url).await, left);
+    new.stop("-KILL");
+    wait_until("the old one is refused", || async {
+        let refused = db.message_log("alice", "during").await.unwrap_err();
+        refused.to_string().contains("fence the old primary")
+    })
+    .await;
+    let trouble = store.trouble();
+    assert!(trouble.as_ref().is_some_and(|why| why.contains("fence the old primary")), "{trouble:?}");
+    assert_eq!(lines(&old, &url).await, left, "nothing is written there any more");
+    new.run();
+    wait_until("it serves again", || async { db.message_log("alice", "again").await.is_ok() }).await;
+    assert_eq!((lines(&old, &url).await, store.trouble()), (left, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_alone_answers_queries_where_that_is_asked_for_and_writes_once_it_is_promoted() {
+    let (mut primary, standby, url) = pair().await;
+    let db = Db::new(SqlService::<Op>::open_postgres(&options(&url)).await.unwrap());
+    db.message_log("alice", "hello").await.unwrap();
+    wait_until("the standby has it", || async { lines(&standby, &url).await == 1 }).await;
+    primary.stop("-INT");
+    for url in [url.clone(), only(&standby, &url)] {
+        let refused = SqlService::<Op>::open_postgres(&options(&url)).await.unwrap_err().to_string();
+        assert!(refused.contains("pg_promote()"), "{refused}");
+        let store = SqlService::<Op>::open_postgres(&options(&url).read_alone(true)).await.unwrap();
+        let db = Db::new(store);
+        assert_eq!(db.recent_chat(10).await.unwrap().len(), 1);
+        let refused = db.message_log("alice", "more").await.unwrap_err();
+        assert!(matches!(refused.class(), Class::Backend | Class::NotSent), "{refused}");
+        assert!(refused.to_string().contains("only reads"), "{refused}");
+    }
+    let db = Db::new(SqlService::<Op>::open_postgres(&options(&url).read_alone(true)).await.unwrap());
+    standby.promote().await;
+    wait_until("it takes writes", || async { db.message_log("alice", "more").await.is_ok() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_is_not_acknowledged_before_a_synchronous_standby_has_it() {
+    let (primary, mut standby, url) = pair().await;
+    let db = Db::new(SqlService::<Op>::open_postgres(&options(&url)).await.unwrap());
+    let op = rosey::op::MessageLog { username: "alice".into(), message: "hello".into() };
+    let line = eitherway::Request::<Op>::new(op);
+    standby.stop("-INT");
+    // Whoever waits for the standby is ended, as by an operator: it is committed here, and visible.
+    let mut raw = primary.connect("postgres").await;
+    let ending = tokio::spawn(async move {
+        loop {
+            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+            sqlx::query(end).execute(&mut raw).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    for _ in 0..3 {
+        let told = db.send(line.clone()).await.map(|reply| reply.answer);
+        let told = told.expect_err("no standby has it");
+        assert_eq!((told.class(), told.cause().code()), (Class::Unknown, Code::UNANSWERED), "{told}");
+        assert_eq!(lines(&primary, &url).await, 1, "it is committed here");
+    }
+    ending.abort();
+    standby.run();
+    wait_until("the standby has it", || async { db.send(line.clone()).await.is_ok() }).await;
+    assert_eq!((lines(&primary, &url).await, lines(&standby, &url).await), (1, 1));
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{Postgres, wait_until};
-use eitherway::operation::{Definition, Done, Migration, Persist, Spec};
+use eitherway::operation::{Definition, Done, Migration, Persist, RetentionRule, Spec};
 use eitherway::postgres::PostgresOptions;
 use eitherway::sql::{DeadLetters, Retention, SqlService};
 use eitherway::store::{DeadLetter, Store};
@@ -214,4 +214,53 @@ async fn another_database_in_the_place_of_the_one_that_was_opened_is_neither_wri
         .await;
     assert!(texts(&url, LINES).await.contains(&"one".to_owned()));
     assert!(texts(&other, LINES).await.is_empty());
+}
+
+/// Writes down who was there; the table is so large that to look for old rows takes a while.
+#[derive(Debug, Serialize, Deserialize)]
+struct Visit {}
+
+impl Definition for Visit {
+    type Answer = Done;
+    const SPEC: Spec = Spec::event("visit", "inn.visit");
+    const STATEMENTS: &'static [&'static str] = &["INSERT INTO visits SELECT id, at FROM new"];
+    const SWEEPS: &'static [RetentionRule] = &[RetentionRule::hours(
+        "visits",
+        1,
+        "SELECT op_id FROM visits, (SELECT pg_sleep(1.5)) s WHERE at < (SELECT horizon FROM sweep)
+         LIMIT (SELECT most FROM sweep)",
+        &["DELETE FROM visits WHERE op_id IN (SELECT key FROM gone)"],
+    )];
+}
+
+/// What the server lets a query's statement take.
+#[derive(Debug, Serialize, Deserialize)]
+struct Limit {}
+
+impl Definition for Limit {
+    type Answer = String;
+    const SPEC: Spec = Spec::query("limit", "inn.limit");
+    const ANSWER: &'static str = "SELECT to_json(current_setting('statement_timeout'))";
+}
+
+const VISITS: &[Migration] =
+    &[Migration::new(10, "visits", "CREATE TABLE visits (op_id text PRIMARY KEY, at bigint NOT NULL)")];
+
+eitherway::operations! {
+    enum Inn -> InnAnswer in "inn" with NONE, postgres VISITS { Visit(Visit), Limit(Limit) }
+}
+
+#[tokio::test]
+async fn what_reads_a_table_from_end_to_end_may_take_longer_than_other_statements_and_leaves_them_their_limit()
+ {
+    let url = Postgres::shared().empty().await;
+    let options = options(&url).readers(1).statement_timeout(Duration::from_secs(1));
+    let db = Db::new(SqlService::<Inn>::open_postgres(&options).await.unwrap());
+    db.call(Visit {}).await.unwrap();
+    let usual = db.call(Limit {}).await.unwrap().answer;
+    let later = eitherway::clock::now() + 2 * 3_600_000;
+    let purged = db.stack().sweep(&Retention::default(), later).await.expect("1.5 s are not too long");
+    assert_eq!(purged["visits"], 1);
+    assert_eq!(db.call(Limit {}).await.unwrap().answer, usual);
+    db.stack().close().await;
 }

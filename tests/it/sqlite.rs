@@ -268,6 +268,35 @@ async fn claims_that_wait_for_a_lock_do_not_wait_one_after_another() {
 }
 
 #[tokio::test]
+async fn whatever_waits_for_the_same_lock_no_operation_waits_longer_than_its_own_time_for_it() {
+    let f = Fixture::new().await;
+    let mut raw = writer(&f).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
+    let (budget, began) = (std::time::Duration::from_millis(350), std::time::Instant::now());
+    // One every five milliseconds, for longer than three times the budget: events, and now and then a claim.
+    let operations = (0..220).map(|n: u32| {
+        let db = f.db.clone();
+        async move {
+            tokio::time::sleep(std::time::Duration::from_millis(5) * n).await;
+            let begun = std::time::Instant::now();
+            let error = if n % 40 == 39 {
+                let claim = rosey::op::OutboundGet { username: None, limit: 10, max_retries: 3 };
+                db.call(claim).await.map(drop).unwrap_err()
+            } else {
+                db.user_joined(format!("user{n}")).await.map(drop).unwrap_err()
+            };
+            assert_eq!(error.cause().code(), Code::BUSY);
+            begun.elapsed()
+        }
+    });
+    let longest = futures_util::future::join_all(operations).await.into_iter().max().unwrap();
+    assert!(longest < budget * 3 / 2, "{longest:?} of {:?}", began.elapsed());
+    sqlx::query("COMMIT").execute(&mut raw).await.unwrap();
+    f.db.user_joined("alice").await.unwrap();
+    assert_eq!(f.number("SELECT count(*) FROM ledger").await, 1, "what was refused is not applied");
+}
+
+#[tokio::test]
 async fn a_caller_who_leaves_cancels_nothing() {
     let f = Fixture::new().await;
     for n in 0..100 {

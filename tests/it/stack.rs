@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use eitherway::operation::{Done, Operation};
-use eitherway::stack::{Built, NO_PATH, Queries, StackBuilder, boxed};
+use eitherway::stack::{Built, Hedging, NO_PATH, Queries, StackBuilder, boxed};
 use eitherway::{Ack, Cause, Class, Classify, Code, Db, Reply, Via};
 use rosey::op::{Answer, Error, OpenSessions, OutboundEnqueue, Request, UserJoined};
 use tower::limit::ConcurrencyLimit;
@@ -280,7 +280,7 @@ async fn silence_opens_the_circuit_and_refusals_and_failures_of_the_database_do_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_that_never_answers_costs_its_time_out_and_no_more() {
+async fn a_path_that_never_answers_costs_a_hedge_and_no_more_than_its_time_out_without_one() {
     #[derive(Clone)]
     struct Mute;
     impl Service<Request> for Mute {
@@ -294,12 +294,36 @@ async fn a_path_that_never_answers_costs_its_time_out_and_no_more() {
             std::future::pending()
         }
     }
+    let db = || Leaf::new(Via::DB, None);
+    for request in [joins(), sessions()] {
+        let start = tokio::time::Instant::now();
+        let client = Db::new(StackBuilder::new().over(Some(Mute), db(), NO_PATH).stack);
+        assert_eq!(client.send(request).await.unwrap().via, Via::DB);
+        assert_eq!(start.elapsed().as_millis(), 15);
+    }
+
+    // The database is silent too: the outbox.
     let start = tokio::time::Instant::now();
-    let client = Db::new(StackBuilder::new().over(Some(Mute), Leaf::new(Via::DB, None), NO_PATH).stack);
+    let built = StackBuilder::new().over(Some(Mute), Mute, Some(Leaf::new(Via::OUTBOX, None)));
+    let (client, hedges) = (Db::new(built.stack), built.hedges);
+    assert_eq!(client.send(joins()).await.unwrap().via, Via::OUTBOX);
+    assert_eq!(start.elapsed().as_millis(), 90);
+    assert_eq!((hedges.counts().events.started, hedges.counts().outbox.won), (1, 1));
+
+    // The database says that it cannot: NATS, which answers nothing, is not waited for, and the operation may take effect.
+    let start = tokio::time::Instant::now();
+    let locked = Leaf::new(Via::DB, Some(Code::BUSY));
+    let client = Db::new(StackBuilder::new().over(Some(Mute), locked, NO_PATH).stack);
+    let error = client.send(sessions()).await.unwrap_err();
+    assert_eq!(start.elapsed().as_millis(), 100);
+    assert_eq!((error.class(), error.fallback().unwrap().code()), (Class::Unknown, Code::BUSY));
+
+    let without = StackBuilder::new().hedging(Hedging::off()).db_timeout(Duration::from_secs(5));
+    let start = tokio::time::Instant::now();
+    let client = Db::new(without.over(Some(Mute), db(), NO_PATH).stack);
     assert_eq!(client.send(joins()).await.unwrap().via, Via::DB);
     assert_eq!(start.elapsed().as_secs(), 2);
-    let client =
-        Db::new(StackBuilder::new().db_timeout(Duration::from_secs(5)).over(Some(Mute), Mute, NO_PATH).stack);
+    let client = Db::new(without.over(Some(Mute), Mute, NO_PATH).stack);
     let error = client.send(joins()).await.unwrap_err();
     assert_eq!(start.elapsed().as_secs(), 2 + 2 + 5);
     assert!(error.is_timeout() && error.request().is_some());

@@ -16,7 +16,7 @@ enum Part {
     Tests,
     Features,
     Demo,
-    /// Three nats-servers, three services, four bots and PostgreSQL: one test at a time, with nothing beside it.
+    /// Three nats-servers, three services, four bots and PostgreSQL: one test at a time, after the others.
     Cluster,
     /// Part of `ci`, but not of a plain `test`.
     Oldest,
@@ -51,7 +51,7 @@ struct Plan {
 impl Plan {
     /// All parts of `test`.
     fn full() -> Self {
-        Self { parts: vec![Part::Tests, Part::Features, Part::Demo], cargo_test: Vec::new() }
+        Self { parts: vec![Part::Tests, Part::Cluster, Part::Features, Part::Demo], cargo_test: Vec::new() }
     }
 
     /// All parts that must pass before a change lands.

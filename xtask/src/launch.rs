@@ -1,4 +1,4 @@
-//! `cargo xtask demo`, `cargo xtask bench` and `cargo xtask soak`.
+//! `cargo xtask demo`, `cargo xtask bench`, `cargo xtask soak`, `cargo xtask proof` and `cargo xtask schedules`.
 
 use std::process::ExitCode;
 
@@ -71,22 +71,37 @@ pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure>
 
 /// Runs the soak, which is a long test.
 pub(crate) fn soak(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
-    let minutes = match args {
-        [] => "10",
-        [name, minutes] if name == "--minutes" && minutes.parse().is_ok_and(|minutes: f64| minutes > 0.0) => {
-            minutes
-        }
-        [name] if name.strip_prefix("--minutes=").is_some_and(|n| n.parse().is_ok_and(|n: f64| n > 0.0)) => {
-            &name["--minutes=".len()..]
-        }
-        _ => return Err(Failure::usage("`soak` takes `--minutes N`, a number above 0".to_owned())),
-    };
+    let minutes = minutes_of("soak", args)?;
     let mut command = cargo(paths);
     command.args(["test", "--package", "rosey-bot", "--test", "it"]);
     command.args(["--", "--ignored", "--nocapture", "soak::"]);
     command.env("ROSEY_MINUTES", minutes).env(server::VARIABLE, server::find_or_fetch(paths)?);
     eprintln!("→ {}", crate::run::shown(&command));
     become_program(command, "is Rust installed as rustup.rs says?")
+}
+
+/// Runs the proof on PostgreSQL for longer than the tests do.
+pub(crate) fn proof(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
+    let minutes = minutes_of("proof", args)?;
+    let mut command = cargo(paths);
+    command.args(["test", "--package", "eitherway", "--all-features", "--test", "it"]);
+    command.args(["--", "--nocapture", "order_free::histories_end_the_same_on_postgresql"]);
+    command.env("ROSEY_MINUTES", minutes).env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
+    eprintln!("→ {}", crate::run::shown(&command));
+    become_program(command, "is Rust installed as rustup.rs says?")
+}
+
+/// `--minutes N`; without it, ten.
+fn minutes_of<'a>(command: &str, args: &'a [String]) -> Result<&'a str, Failure> {
+    let minutes = match args {
+        [] => Some("10"),
+        [name, minutes] if name == "--minutes" => Some(minutes.as_str()),
+        [one] => one.strip_prefix("--minutes="),
+        _ => None,
+    };
+    minutes
+        .filter(|minutes| minutes.parse().is_ok_and(|minutes: f64| minutes > 0.0))
+        .ok_or_else(|| Failure::usage(format!("`{command}` takes `--minutes N`, a number above 0")))
 }
 
 /// Plays random schedules of faults, which is a test that takes its time.

@@ -55,6 +55,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "demo" => launch::demo(&paths, rest),
         "bench" => launch::bench(&paths, rest),
         "soak" => launch::soak(&paths, rest),
+        "proof" => launch::proof(&paths, rest),
         "schedules" => launch::schedules(&paths, rest),
         "nats-server" => server::print(&paths, rest),
         "postgres" => postgres::print(&paths, rest),

@@ -58,7 +58,7 @@ fn has_port_that_is_no_number(host: &str) -> bool {
 pub(super) fn database_url(text: &str) -> Result<String, String> {
     const EXPECTED: &str = "expected sqlite://FILE, the path of a file, or postgres://HOST/DATABASE";
     if PostgresOptions::is_address(text) {
-        return PostgresOptions::new(text).map(|_| text.to_owned()).map_err(|e| e.to_string());
+        return PostgresOptions::new(text).map(|_| text.to_owned()).map_err(why);
     }
     let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {
@@ -79,6 +79,14 @@ pub(super) fn database_url(text: &str) -> Result<String, String> {
         Ok(_) => Ok(text.to_owned()),
         Err(OpenError::Address(_, why)) => Err(format!("{why}; {EXPECTED}")),
         Err(_) => Err(EXPECTED.to_owned()),
+    }
+}
+
+/// What is wrong with an address, without that.
+fn why(error: OpenError) -> String {
+    match error {
+        OpenError::Address(_, why) => why,
+        error => error.to_string(),
     }
 }
 
@@ -134,7 +142,7 @@ pub(super) fn server_url(text: &str) -> Result<String, String> {
     if !PostgresOptions::is_address(text) {
         return Err("expected postgres://HOST/DATABASE; for files there is --namespaces-dir".to_owned());
     }
-    let options = PostgresOptions::new(text).map_err(|e| e.to_string())?;
+    let options = PostgresOptions::new(text).map_err(why)?;
     if options.names_schema() {
         return Err("each namespace has a schema of its own; leave out ?schema=".to_owned());
     }

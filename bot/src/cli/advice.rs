@@ -25,14 +25,27 @@ enum Nature {
     Changed,
 }
 
+/// What a database is worked on with, and the tables in which a user is.
+pub(super) struct Words {
+    tool: &'static str,
+    of_a_user: &'static str,
+}
+
+pub(super) const SQLITE: Words =
+    Words { tool: "sqlite3", of_a_user: "user_baseline, presence, recent_chat and server_lines" };
+pub(super) const POSTGRES: Words = Words {
+    tool: "psql",
+    of_a_user: "user_baseline, presence_waiting, presence_folded, lines_waiting, recent_chat and server_lines",
+};
+
 /// A sentence or two for each kind of finding that there is.
-pub(super) fn on(verdict: &Verdict) -> Vec<String> {
+pub(super) fn on(verdict: &Verdict, database: &Words) -> Vec<String> {
     let added: BTreeSet<_> = verdict.findings.iter().filter(|f| is_added(f)).map(row).collect();
     let mut rows: BTreeMap<Nature, BTreeSet<(&str, &str)>> = BTreeMap::new();
     for finding in &verdict.findings {
         rows.entry(nature(finding, &added)).or_default().insert(row(finding));
     }
-    rows.into_iter().map(|(nature, rows)| sentence(nature, &rows)).collect()
+    rows.into_iter().map(|(nature, rows)| sentence(nature, &rows, database)).collect()
 }
 
 fn row(finding: &Finding) -> (&str, &str) {
@@ -67,7 +80,8 @@ fn nature(finding: &Finding, added: &BTreeSet<(&str, &str)>) -> Nature {
     }
 }
 
-fn sentence(nature: Nature, rows: &BTreeSet<(&str, &str)>) -> String {
+fn sentence(nature: Nature, rows: &BTreeSet<(&str, &str)>, database: &Words) -> String {
+    let Words { tool, of_a_user } = database;
     let named = names(rows);
     match nature {
         Nature::Damaged => "The file is damaged, by the disk or by a program that wrote past SQLite. Stop the service, keep a \
@@ -77,18 +91,18 @@ fn sentence(nature: Nature, rows: &BTreeSet<(&str, &str)>) -> String {
         Nature::Queued => format!(
             "Another program put messages into the queue: {named}. Nothing is lost: a message to the whole channel is \
              handed out and marked like the others, and never removed when it is old. Nothing has to be done. Let that program \
-             use `rosey tell`, or the subject rosey.db.messages.outbound.enqueue; a row that shall go, delete with sqlite3."
+             use `rosey tell`, or the subject rosey.db.messages.outbound.enqueue; a row that shall go, delete with {tool}."
         ),
         Nature::Added => format!(
             "Another program added rows: {named}. Nothing is lost, and no operation stands behind them: they count only \
-             where they stand, and are not removed when they are old. Keep them, or delete them with sqlite3; let that program \
+             where they stand, and are not removed when they are old. Keep them, or delete them with {tool}; let that program \
              send operations (`rosey send`) instead."
         ),
         Nature::TotalsGone => format!(
             "Another program deleted totals: {named}. The joins, leaves and lines that they were made of are still here, so \
              nothing of those is lost; but the next event begins totals anew that lack what was before. To have them back, \
              take the row from a backup, or insert one with zeros and verify again: it then names the value of each column. If a \
-             user was to be forgotten, the rows of that name in user_baseline, presence, recent_chat and server_lines have to go as well."
+             user was to be forgotten, the rows of that name in {of_a_user} have to go as well."
         ),
         Nature::EventGone => format!(
             "Another program deleted what operations had brought: {named}. Totals that were made of it keep it. If that was on \
@@ -97,7 +111,7 @@ fn sentence(nature: Nature, rows: &BTreeSet<(&str, &str)>) -> String {
         ),
         Nature::Changed => format!(
             "Another program changed values: {named}. No event is lost by that, and what comes adds to the value that stands \
-             there. To correct it, stop the service and set the expected value with sqlite3; or leave it: it is \
+             there. To correct it, stop the service and set the expected value with {tool}; or leave it: it is \
              wrong by the same amount from now on. If no other program was at work, please report it, with this list."
         ),
     }

@@ -26,6 +26,7 @@ pub(super) async fn run(args: BotArgs) -> Result<Exit, Failure> {
 
 async fn over_paths(mut args: BotArgs) -> Result<Exit, Failure> {
     args.paths.queries = args.chat.queries;
+    args.paths.outbox_after = args.outbox.after();
     if args.paths.no_nats {
         // Beside a service, the service removes what is old.
         args.paths.database = args.paths.database.with_retention(&args.keep);

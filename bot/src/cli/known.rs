@@ -6,6 +6,8 @@ use std::ffi::OsStr;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 
+use super::secrets::PARAMETERS;
+
 /// The longest first.
 static KNOWN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -22,10 +24,13 @@ pub(super) fn learn_all<'a>(words: impl Iterator<Item = &'a OsStr>) {
 
 /// Remembers the secrets of the addresses in a text.
 pub(super) fn learn(text: &str) {
-    if !text.contains('@') && !text.contains("://") || text.trim_start().starts_with(['{', '[']) {
+    if text.trim_start().starts_with(['{', '[']) {
         return;
     }
-    let mut found = Vec::new();
+    let mut found: Vec<String> = PARAMETERS.iter().flat_map(|name| values(name, text)).collect();
+    if found.is_empty() && !text.contains('@') && !text.contains("://") {
+        return;
+    }
     let (mut scheme, mut rest) = match text.split_once("://") {
         Some((scheme, rest)) => (scheme, rest),
         None => ("", text),
@@ -71,6 +76,17 @@ fn secrets_of(address: &str, whole: bool, found: &mut Vec<String>) {
     }
 }
 
+/// What follows the name of a parameter, up to the next one: in quotes, it may hold white space.
+fn values(name: &str, text: &str) -> impl Iterator<Item = String> {
+    text.split(name).skip(1).map(|rest| {
+        let (rest, ends): (_, &[char]) = match rest.strip_prefix('\'') {
+            Some(rest) => (rest, &['\'']),
+            None => (rest, &[' ', '\t', '\n', '&', '#', '"']),
+        };
+        rest.split(ends).next().unwrap_or_default().to_owned()
+    })
+}
+
 /// Whether the text would not be a common word: masked everywhere, that would make what is said unreadable. In an address
 /// it is hidden all the same.
 fn is_worth_masking(secret: &str) -> bool {
@@ -104,6 +120,9 @@ mod tests {
             ("nats://me:hunter8", "hunter8"),
             ("nats://me:hun\"ter9@h", "hun\\\"ter9"),
             ("a:hunterA@h1,b:hunterB@h2", "hunterB"),
+            ("host=db password=hunterC", "hunterC"),
+            ("password='hunter D' host=db", "hunter D"),
+            ("postgres://db/rosey?password=hunterE&sslmode=require", "hunterE"),
         ] {
             learn(said);
             let masked = mask(format!("an error with {secret} in it"));

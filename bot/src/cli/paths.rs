@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::time;
 use tower::layer::layer_fn;
 
-use super::args::{DatabaseArgs, NatsArgs, PathArgs};
+use super::args::{DatabaseArgs, HedgeAfter, NatsArgs, PathArgs};
 use super::exit::{Exit, Failure};
 use super::outbox::runtime::Report;
 use super::place::Place;
@@ -23,13 +23,16 @@ use eitherway::outbox::OutboxService;
 use eitherway::postgres::PostgresOptions;
 use eitherway::runtime::Runtime;
 use eitherway::sql::{SqlService, SqliteOptions};
-use eitherway::stack::{BoxedStack, GuardedStore, StackBuilder, boxed};
+use eitherway::stack::{BoxedStack, GuardedStore, Hedging, StackBuilder, boxed};
 
 /// The database of `serve` and `up`, if none is named.
 pub(super) const DEFAULT_DATABASE: &str = "sqlite://rosey.db";
 
 /// How long a command waits for the service in any case: it may be starting.
 const STARTING: Duration = Duration::from_millis(700);
+
+/// How long the one operation of a command waits for NATS before it starts on the database, if nothing else is said.
+const ONE_WAITS: Duration = Duration::from_millis(60);
 
 /// How long the end of a process waits for its own service to apply what the stream has taken.
 const APPLIED: Duration = Duration::from_secs(5);
@@ -57,6 +60,26 @@ impl NatsArgs {
     }
 }
 
+impl PathArgs {
+    fn hedging(&self) -> Hedging {
+        let hedging = Hedging::new().outbox_after(self.outbox_after);
+        match self.hedge_after {
+            HedgeAfter::Off => hedging.database(None),
+            HedgeAfter::Auto => hedging,
+            HedgeAfter::Fixed(time) => hedging.database_after(time),
+        }
+    }
+
+    /// The same for one operation: nothing is known of NATS yet, and a database is not opened for the sake of milliseconds.
+    fn for_one(&self) -> Self {
+        let hedge_after = match self.hedge_after {
+            HedgeAfter::Auto => HedgeAfter::Fixed(ONE_WAITS),
+            set => set,
+        };
+        Self { hedge_after, ..self.clone() }
+    }
+}
+
 impl DatabaseArgs {
     fn place(&self, url: &str) -> Result<Place, Failure> {
         if PostgresOptions::is_address(url) {
@@ -67,6 +90,7 @@ impl DatabaseArgs {
             let options = options
                 .namespace(self.namespace.clone())
                 .create(!self.existing)
+                .read_alone(self.existing)
                 .retention(self.retention.clone())
                 .future_tolerance(self.future_tolerance_ms)
                 .past_tolerance(self.past_tolerance_days)
@@ -273,6 +297,7 @@ impl Paths {
             .nats_timeout(args.nats_timeout_ms)
             .db_timeout(args.db_timeout_ms)
             .queries(args.queries)
+            .hedging(args.hedging())
             .metrics_prefix("rosey");
         let tally = PathStats::default();
         let mut builder = Runtime::builder().stack(stack).store(direct).outbox(outbox);
@@ -293,7 +318,7 @@ impl Paths {
         }
         let nats = NatsService::connect(args.nats_options("rosey-send")).await?;
         let direct = GuardedStore::when_needed(args.database.opener(&nats, None));
-        let paths = Self::of(args, Some(nats.clone()), direct, None).await?;
+        let paths = Self::of(&args.for_one(), Some(nats.clone()), direct, None).await?;
         // Too late is no error: the database serves, or both paths say why not.
         let _ = paths.recognised(&nats, kind).await;
         if nats.status().borrow().database().is_none()

@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 
+use super::advice::{self, Words};
+use super::console;
 use crate::op::Op;
 use eitherway::Cause;
 use eitherway::postgres::{self, PostgresOptions};
@@ -19,7 +21,11 @@ impl Place {
     pub(super) async fn open(&self) -> Result<SqlService<Op>, OpenError> {
         match self {
             Self::Sqlite(options) => SqlService::open(options).await,
-            Self::Postgres(options) => SqlService::open_postgres(options).await,
+            Self::Postgres(options) => {
+                let opened = SqlService::open_postgres(options).await?;
+                say_of(options);
+                Ok(opened)
+            }
         }
     }
 
@@ -38,7 +44,19 @@ impl Place {
     ) -> Result<Verdict, OpenError> {
         match self {
             Self::Sqlite(options) => sql::verify::<Op>(options, progress).await,
-            Self::Postgres(options) => postgres::verify::<Op>(options, progress).await,
+            Self::Postgres(options) => {
+                let verdict = postgres::verify::<Op>(options, progress).await?;
+                say_of(options);
+                Ok(verdict)
+            }
+        }
+    }
+
+    /// How advice calls what it is worked on with.
+    pub(super) const fn words(&self) -> &'static Words {
+        match self {
+            Self::Sqlite(_) => &advice::SQLITE,
+            Self::Postgres(_) => &advice::POSTGRES,
         }
     }
 
@@ -81,5 +99,12 @@ impl Place {
             Self::Sqlite(options) => options.path().display().to_string(),
             Self::Postgres(options) => options.shown().to_owned(),
         }
+    }
+}
+
+/// Says that it is a standby that was read, if it was. The log of a command that asks is off.
+fn say_of(options: &PostgresOptions) {
+    if let Some(reads) = options.reads_alone() {
+        console::say(reads);
     }
 }

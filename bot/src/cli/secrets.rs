@@ -3,7 +3,7 @@
 use super::known;
 
 /// Names of parameters whose values are secret.
-const PARAMETERS: [&str; 6] = ["password=", "passwd=", "pass=", "token=", "secret=", "nkey="];
+pub(super) const PARAMETERS: [&str; 6] = ["password=", "passwd=", "pass=", "token=", "secret=", "nkey="];
 
 /// How the type of an address writes user, or token, and password when it is debugged; in a string, too.
 const DEBUGGED: [(&str, &str); 4] = [
@@ -60,6 +60,14 @@ pub(super) fn hide(text: &str) -> String {
 /// The value of an option as it may be shown.
 pub(super) fn value(option: &str, value: &str) -> String {
     if ["password", "secret", "token", "seed"].iter().any(|word| option.contains(word)) {
+        return "***".to_owned();
+    }
+    // The form of libpq, which no option takes: the password may hold white space.
+    let packed: String = value.split_whitespace().collect();
+    if option.ends_with("url")
+        && !value.contains("://")
+        && PARAMETERS.iter().any(|name| packed.contains(name))
+    {
         return "***".to_owned();
     }
     match value.rfind('@') {

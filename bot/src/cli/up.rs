@@ -23,6 +23,7 @@ const LISTENS: Duration = Duration::from_millis(500);
 pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     args.paths.database = args.paths.database.with_retention(&args.keep);
     args.paths.queries = args.chat.queries;
+    args.paths.outbox_after = args.outbox.after();
     let mode = args.paths.database.file_mode;
     args.chat.chat.check()?;
     let shutdown = signals::shutdown();

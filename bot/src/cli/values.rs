@@ -94,12 +94,15 @@ pub(super) fn why(error: &clap::Error, option: &str, value: &str, shown: Shown) 
     Some(match (why.contains(value), safe) {
         (true, true) => why,
         (false, true) => format!("{why}, found {value:?}"),
-        (_, false) => unquoted(&why, value),
+        (_, false) => unquoted(&why, option, value),
     })
 }
 
-/// The sentence without the parts of the value that it quotes.
-fn unquoted(why: &str, value: &str) -> String {
+/// The sentence without the parts of the value that it quotes, unless these stand in an address where no secret does.
+fn unquoted(why: &str, option: &str, value: &str) -> String {
+    let shown = secrets::value(option, value);
+    let is_harmless =
+        |part: &str| value.contains("://") && part.chars().count() <= MOST && shown.contains(part);
     let mut text = why.replace(&format!("{value:?}"), "this value");
     for quote in ['"', '`'] {
         let parts: Vec<String> = text.split(quote).map(str::to_owned).collect();
@@ -107,7 +110,7 @@ fn unquoted(why: &str, value: &str) -> String {
         for (index, part) in parts.iter().enumerate() {
             // Every second part stands between two quotes.
             match index % 2 {
-                1 if value.contains(part.as_str()) => shown.push_str("this value"),
+                1 if value.contains(part.as_str()) && !is_harmless(part) => shown.push_str("this value"),
                 1 => shown.push_str(&format!("{quote}{part}{quote}")),
                 _ => shown.push_str(part),
             }

@@ -19,7 +19,7 @@ pub(super) async fn run(global: &Global, args: StoreArgs) -> Result<Exit, Failur
     let verdict = verdict.await;
     bar.finish_and_clear();
     let verdict = verdict?;
-    let advice = advice::on(&verdict);
+    let advice = advice::on(&verdict, place.words());
     let told = Told { verdict: &verdict, advice };
     console::show(global, &told, text);
     if verdict.is_clean() {

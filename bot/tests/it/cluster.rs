@@ -24,6 +24,13 @@ async fn alone() -> MutexGuard<'static, ()> {
 /// How long a fault lasts, where nothing else ends it: longer than it takes a leader without a majority to notice that.
 const FOR_A_WHILE: Duration = Duration::from_secs(12);
 
+/// How all servers end.
+#[derive(Clone, Copy, Debug)]
+enum Stop {
+    InOrder,
+    Killed,
+}
+
 /// A world under load, in which something happens.
 async fn under_load(own: bool, happens: impl AsyncFnOnce(&mut World)) -> Outcome {
     let _alone = alone().await;
@@ -132,6 +139,58 @@ async fn servers_and_services_are_restarted_one_by_one_without_an_error_at_a_cal
             world.said.push(world.services[service].log());
             assert_eq!(world.services[service].end().await, Some(0));
             world.services[service].restart().await;
+        }
+    })
+    .await;
+    outcome.assert_all_served();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the machine for itself: `cargo xtask test --only cluster`"]
+async fn servers_say_goodbye_one_by_one_and_clients_and_services_move_without_an_error_at_a_caller() {
+    let outcome = under_load(false, async |world| {
+        for server in 0..world.cluster.len() {
+            world.cluster.server(server).begin_lame_duck();
+            world.cluster.server(server).lame_duck_ended().await;
+            world.cluster.server(server).restart().await;
+            world.cluster.whole(STREAM).await;
+            world.recovered().await;
+        }
+    })
+    .await;
+    outcome.assert_all_served();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the machine for itself: `cargo xtask test --only cluster`"]
+async fn all_servers_are_stopped_and_started_and_what_the_stream_held_is_applied() {
+    let outcome = under_load(false, async |world| {
+        for stop in [Stop::InOrder, Stop::Killed] {
+            for service in &mut world.services {
+                world.said.push(service.log());
+                service.kill();
+            }
+            wait_until("the stream holds events", || async {
+                world.cluster.stored(STREAM).await.is_some_and(|stored| stored >= 20)
+            })
+            .await;
+            for server in 0..world.cluster.len() {
+                match stop {
+                    Stop::InOrder => world.cluster.server(server).stop().await,
+                    Stop::Killed => world.cluster.server(server).kill(),
+                }
+            }
+            events_over_nats(world, false).await;
+            for server in 0..world.cluster.len() {
+                world.cluster.server(server).restart().await;
+            }
+            world.cluster.whole(STREAM).await;
+            assert!(world.cluster.stored(STREAM).await.is_some_and(|stored| stored >= 20), "{stop:?}");
+            for service in &mut world.services {
+                service.begin_again();
+            }
+            world.recovered().await;
+            events_over_nats(world, true).await;
         }
     })
     .await;

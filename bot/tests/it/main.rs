@@ -14,6 +14,7 @@ mod outages;
 mod outbox;
 mod postgres;
 mod postgres_namespaces;
+mod postgres_operator;
 mod promises;
 mod python_files;
 mod quiet_log;

@@ -72,3 +72,33 @@ async fn what_keeps_a_database_from_being_opened_is_said_in_one_sentence_and_at_
         assert!(ran.err.contains(says) && !ran.all().contains("s3cret"), "{}", ran.all());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_would_mean_less_than_it_says_is_refused_and_shows_no_password() {
+    let url = Postgres::shared().url("postgres");
+    for (address, says) in [
+        (format!("{url}?sslmod=verify-full"), "did you mean sslmode?"),
+        (format!("{url}?sslmode=foo"), "verify-full and not \"foo\""),
+        (format!("{url}?channel_binding=require"), "not supported here"),
+        ("host=db user=rosey password=s3cret".to_owned(), "the form host=… of libpq is not read"),
+        ("host=db password='two s3cret'".to_owned(), "the form host=… of libpq is not read"),
+        ("mysql://bot:s3cret@db/rosey".to_owned(), "only SQLite and PostgreSQL"),
+    ] {
+        for command in [&["serve"][..], &["verify"], &["config", "serve"]] {
+            let ran = run_with(&[command, &["--database-url", &address]].concat(), "").await;
+            assert!(ran.code == Some(2) && ran.all().contains(says), "{address}: {}", ran.all());
+            assert!(!ran.all().contains("s3cret"), "{}", ran.all());
+        }
+    }
+    // As separate words, and in a variable.
+    let dir = tempfile::tempdir().unwrap();
+    let words = ["serve", "--database-url", "host=db", "password=s3cret"];
+    let (code, text) = outcome(rosey(dir.path()).args(words));
+    assert!(code == Some(2) && !text.contains("s3cret"), "{text}");
+    let (code, text) = outcome(rosey(dir.path()).arg("serve").env("DATABASE_URL", "host=db password=s3cret"));
+    assert!(code == Some(2) && !text.contains("s3cret"), "{text}");
+    let mode =
+        rosey(dir.path()).args(["serve", "--database-url", &url]).env("PGSSLMODE", "verify_full").output();
+    let text = String::from_utf8_lossy(&mode.unwrap().stderr).into_owned();
+    assert!(text.contains("PGSSLMODE is one of"), "{text}");
+}

@@ -2,21 +2,31 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{ChildStdin, Stdio};
-use std::sync::Arc;
+use std::process::{ChildStdin, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use eitherway::clock;
+use serde_json::{Value, json};
 
 use super::program::{Running, rosey};
 
 pub(crate) struct BotProcess {
     running: Running,
+    arguments: Vec<String>,
     dir: tempfile::TempDir,
+    input: Arc<Mutex<Input>>,
     stop: Arc<AtomicBool>,
     feeder: JoinHandle<Fed>,
+}
+
+/// Where its chat speaks to, and how many lines of it were told there.
+#[derive(Debug, Default)]
+struct Input {
+    pipe: Option<ChildStdin>,
+    told: u64,
 }
 
 /// What the bot was told.
@@ -54,16 +64,43 @@ impl BotProcess {
     /// `name`: what nobody else's visitors and lines begin with.
     pub(crate) fn start(url: &str, database: &str, name: &'static str, rate: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut running = Running::start(
-            rosey(dir.path())
-                .args(["bot", "--chat", "jsonl:-", "--nats-url", url, "--database-url", database])
-                .args(["--outbox", "bot.outbox", "--report", "report.json", "--timeline", "timeline.jsonl"])
-                .stdin(Stdio::piped()),
-        );
-        let (input, stop) = (running.input(), Arc::new(AtomicBool::new(false)));
-        let told = Arc::clone(&stop);
-        let feeder = std::thread::spawn(move || feed(input, name, rate, &told));
-        Self { running, dir, stop, feeder }
+        let chat = ["bot", "--chat", "jsonl:-?speed=max", "--nats-url", url, "--database-url", database];
+        let files = ["--outbox", "bot.outbox", "--report", "report.json", "--timeline", "timeline.jsonl"];
+        let arguments: Vec<_> = chat.into_iter().chain(files).map(str::to_owned).collect();
+        let (running, input, stop) = (spawn(&arguments, &dir), Arc::default(), Arc::default());
+        let (to, told) = (Arc::clone(&input), Arc::clone(&stop));
+        let feeder = std::thread::spawn(move || feed(&to, name, rate, &told));
+        let mut bot = Self { running, arguments, dir, input, stop, feeder };
+        bot.listen();
+        bot
+    }
+
+    /// SIGKILL. Its chat goes on.
+    pub(crate) fn kill(&mut self) {
+        *self.input.lock().unwrap() = Input::default();
+        self.running.kill();
+    }
+
+    /// Starts it again with the same outbox, if it does not run. Its chat tells it everything from the beginning.
+    pub(crate) fn begin_again(&mut self) {
+        if !self.running.runs() {
+            self.running = spawn(&self.arguments, &self.dir);
+            self.listen();
+        }
+    }
+
+    /// How it has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.running.ended()
+    }
+
+    /// What it has said since it was started last.
+    pub(crate) fn log(&self) -> String {
+        self.running.log()
+    }
+
+    fn listen(&mut self) {
+        *self.input.lock().unwrap() = Input { pipe: Some(self.running.input()), told: 0 };
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -82,6 +119,13 @@ impl BotProcess {
     pub(crate) async fn finish(self) -> (Fed, Report) {
         self.stop.store(true, Ordering::Release);
         let fed = self.feeder.join().unwrap();
+        assert_eq!(
+            self.input.lock().unwrap().told,
+            fed.lines + fed.moves,
+            "the bot reads:\n{}",
+            self.running.log()
+        );
+        *self.input.lock().unwrap() = Input::default();
         let (code, _, log) = self.running.ends().await;
         let report = std::fs::read_to_string(self.dir.path().join("report.json"));
         let report: Value = serde_json::from_str(&report.unwrap_or_else(|e| panic!("{e}:\n{log}"))).unwrap();
@@ -98,22 +142,40 @@ impl BotProcess {
     }
 }
 
-/// Visitors: each comes, says eight things that were never said before, and goes.
-fn feed(mut input: ChildStdin, name: &str, rate: u64, stop: &AtomicBool) -> Fed {
-    let (begun, mut fed, mut n) = (Instant::now(), Fed::default(), 0_u64);
+fn spawn(arguments: &[String], dir: &tempfile::TempDir) -> Running {
+    Running::start(rosey(dir.path()).args(arguments).stdin(Stdio::piped()))
+}
+
+/// Visitors: each comes, says eight things that were never said before, and goes. Every line has an id, so that one that is told
+/// again is the same one.
+fn feed(input: &Mutex<Input>, name: &str, rate: u64, stop: &AtomicBool) -> Fed {
+    let (begun, since, mut fed, mut n) = (Instant::now(), clock::now(), Fed::default(), 0_u64);
     // A visit that has begun is told to its end.
     while !stop.load(Ordering::Acquire) || !n.is_multiple_of(10) {
-        let (visitor, step) = (n / 10, n % 10);
-        let line = match step {
-            0 => format!(r#"{{"event":"user_join","user":"{name}-{visitor}"}}"#),
-            9 => format!(r#"{{"event":"user_leave","user":"{name}-{visitor}"}}"#),
-            _ => format!(r#"{{"event":"message","user":"{name}-{visitor}","content":"line {n} of {name}"}}"#),
-        };
-        *(if matches!(step, 0 | 9) { &mut fed.moves } else { &mut fed.lines }) += 1;
-        writeln!(input, "{line}").expect("the bot reads");
+        *(if matches!(n % 10, 0 | 9) { &mut fed.moves } else { &mut fed.lines }) += 1;
         n += 1;
+        tell(&mut input.lock().unwrap(), name, since, n);
         let due = Duration::from_secs_f64(n as f64 / rate as f64);
         std::thread::sleep(due.saturating_sub(begun.elapsed()));
     }
     fed
+}
+
+/// Tells the bot what it was not told of the first `until` lines, if it runs.
+fn tell(input: &mut Input, name: &str, since: i64, until: u64) {
+    let Some(pipe) = &mut input.pipe else { return };
+    for n in input.told..until {
+        let visitor = format!("{name}-{}", n / 10);
+        let mut line = match n % 10 {
+            0 => json!({ "event": "user_join", "user": visitor }),
+            9 => json!({ "event": "user_leave", "user": visitor }),
+            _ => json!({ "event": "message", "user": visitor, "content": format!("line {n} of {name}") }),
+        };
+        (line["id"], line["timestamp"]) = (format!("{name}-{n}").into(), since.into());
+        if writeln!(pipe, "{line}").is_err() {
+            input.pipe = None;
+            return;
+        }
+        input.told = n + 1;
+    }
 }

@@ -1,4 +1,4 @@
-//! Model checking of the breaker's state word and window and of the hedge's budget: loom's atomics replace the real ones, and the tests
+//! Model checking of the breaker's state word and window and of the budget of hedges and reroutes: loom's atomics replace the real ones, and the tests
 //! below explore the interleavings of their threads.
 //!
 //! This is a separate crate, so that no other crate depends on loom. It is empty but for its tests: the files that they include
@@ -8,10 +8,10 @@
 #![allow(dead_code, unreachable_pub, reason = "files of another crate, of which the models use a part")]
 
 mod sync {
-    pub(super) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(super) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 }
 
-#[path = "../../src/hedge/budget.rs"]
+#[path = "../../src/fallback/budget.rs"]
 mod budget;
 #[path = "../../src/breaker/state.rs"]
 mod state;
@@ -23,7 +23,7 @@ mod tests {
         budget::{Account, Budget},
         state::{AtomicState, State},
         sync::{AtomicU64, AtomicUsize, Ordering::*},
-        window::{Seen, Window},
+        window::{Seen, Times, Window},
     };
     use loom::{sync::Arc, thread};
 
@@ -205,11 +205,23 @@ mod tests {
         beside(
             || Window::new(4),
             &[
-                |window: &Window| window.record(1, true),
-                |window| window.record(1, false),
-                |window| window.record(0, true),
+                |window: &Window| window.record(1, true, 0),
+                |window| window.record(1, false, 0),
+                |window| window.record(0, true, 0),
             ],
-            |window| assert_eq!(window.seen(1), Seen { calls: 2, failures: 1 }),
+            |window| assert_eq!(window.seen(1, 0, u64::MAX), Seen { calls: 2, failures: 1 }),
+        );
+    }
+
+    #[test]
+    fn of_failures_at_once_one_at_least_sees_that_all_are_recent() {
+        fn fail((times, seen): &(Times, AtomicUsize)) {
+            seen.fetch_add(usize::from(times.push(7) == 7), SeqCst);
+        }
+        beside(
+            || (Times::new(3), AtomicUsize::new(0)),
+            &[fail, fail, fail],
+            |(_, seen)| assert!(seen.load(SeqCst) >= 1),
         );
     }
 

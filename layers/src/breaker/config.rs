@@ -19,7 +19,8 @@ pub struct Config {
     pub(super) tag: &'static str,
     /// `None`: however many.
     pub(super) consecutive: Option<u16>,
-    pub(super) within: Duration,
+    /// `None`: however old.
+    pub(super) within: Option<Duration>,
     pub(super) rate: Option<Rate>,
     pub(super) slow_after: Duration,
     pub(super) slow_calls_fail: bool,
@@ -52,7 +53,7 @@ impl Config {
         Self {
             tag: "circuit",
             consecutive: Some(5),
-            within: Duration::MAX,
+            within: None,
             rate: None,
             slow_after: Duration::from_secs(1),
             slow_calls_fail: false,
@@ -89,18 +90,21 @@ impl Config {
         self
     }
 
-    /// Begins to count consecutive failures anew after a pause of this length, so that failures an hour apart do
-    /// not add up. By default no pause is too long. Costs a clock read per failure.
-    pub const fn failures_within(mut self, pause: Duration) -> Self {
-        self.within = pause;
+    /// Ignores failures that are older than this (in whole milliseconds), under both rules, so that failures an hour
+    /// apart do not add up. By default none is too old. For the [failure rate](Self::failure_rate) a success is as old as
+    /// the last failure before it, so after a long time without failures the `minimum` is counted anew.
+    ///
+    /// Costs a clock read per failure, and 8 bytes for each consecutive failure.
+    pub const fn failures_within(mut self, window: Duration) -> Self {
+        self.within = Some(window);
         self
     }
 
     /// Also opens when this share (0 to 1) of the last `calls` calls failed, provided that there were at
-    /// least `minimum` calls since the circuit closed. The window slides with every call and is independent
-    /// of time; it is evaluated when a call fails.
+    /// least `minimum` calls since the circuit closed. The window slides with every call, and is independent
+    /// of time unless [`failures_within`](Self::failures_within) says otherwise; it is evaluated when a call fails.
     ///
-    /// Costs two atomic writes per call, and one read of all `calls` cells (4 bytes each) per failure.
+    /// Costs two atomic writes per call, and one read of all `calls` cells (8 bytes each) per failure.
     pub fn failure_rate(mut self, share: f64, calls: usize, minimum: usize) -> Self {
         let calls = calls.max(1);
         self.rate = Some(Rate { share, calls, minimum: minimum.clamp(1, calls) });

@@ -1,5 +1,5 @@
 use crate::{Class, Classify};
-use std::{error::Error, fmt, time::Duration};
+use std::{convert::Infallible, error::Error, fmt, io, time::Duration};
 
 /// The circuit is open: the request was not sent.
 ///
@@ -41,6 +41,19 @@ impl fmt::Display for Rejected {
 }
 
 impl Error for Rejected {}
+
+impl From<Rejected> for io::Error {
+    fn from(rejected: Rejected) -> Self {
+        Self::new(io::ErrorKind::NotConnected, rejected)
+    }
+}
+
+/// For a service that cannot fail: `service.map_err(Rejected::from)`.
+impl From<Infallible> for Rejected {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
 
 impl Classify for Rejected {
     fn class(&self) -> Class {

@@ -28,10 +28,12 @@ enum State<F, C> {
 }
 
 impl<F, C> BreakerFuture<F, C> {
+    #[inline(always)]
     pub(super) const fn rejected(rejected: Rejected) -> Self {
         Self { state: State::Rejected(rejected) }
     }
 
+    #[inline(always)]
     pub(super) const fn running(call: F, permit: CallPermit, classifier: C) -> Self {
         Self { state: State::Running { call, permit: Some(permit), classifier } }
     }

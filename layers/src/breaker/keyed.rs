@@ -1,5 +1,8 @@
 use super::{BreakerFuture, Config, Handle, Rejected, permit::CallPermit, shared::Shared};
-use crate::{ByError, Classifier};
+use crate::{
+    ByError,
+    bounds::{FailsWith, Judges},
+};
 use std::{
     fmt,
     sync::Arc,
@@ -83,10 +86,9 @@ pub struct KeyedBreaker<S, K, C = ByError> {
 
 impl<S, K, C, Req> Service<Req> for KeyedBreaker<S, K, C>
 where
-    S: Service<Req>,
-    S::Error: From<Rejected>,
+    S: FailsWith<Rejected, Req>,
     K: Fn(&Req) -> usize,
-    C: Classifier<S::Response, S::Error> + Clone,
+    C: Judges<S, Req> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;

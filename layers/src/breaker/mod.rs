@@ -6,6 +6,8 @@ mod future;
 mod handle;
 mod keyed;
 mod layer;
+#[cfg(feature = "balance")]
+mod load;
 mod permit;
 mod shared;
 mod state;
@@ -14,9 +16,11 @@ mod window;
 
 /// The atomics of `word` and `window`.
 mod sync {
-    pub(super) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(super) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 }
 
+#[cfg(feature = "balance")]
+pub use self::load::CircuitLoad;
 #[cfg(feature = "hedge")]
 pub(crate) use self::permit::neutrally;
 pub use self::{
@@ -33,7 +37,10 @@ use self::{
     permit::{Readiness, Reservation},
     shared::Shared,
 };
-use crate::{ByError, Classifier};
+use crate::{
+    ByError,
+    bounds::{FailsWith, Judges},
+};
 use std::{
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -155,9 +162,8 @@ impl<S, C> Breaker<S, C> {
 
 impl<S, C, Req> Service<Req> for Breaker<S, C>
 where
-    S: Service<Req>,
-    S::Error: From<Rejected>,
-    C: Classifier<S::Response, S::Error> + Clone,
+    S: FailsWith<Rejected, Req>,
+    C: Judges<S, Req> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;

@@ -9,7 +9,7 @@ use super::{
     state::{AtomicState, Snapshot},
     sync::{AtomicU64, Ordering::Relaxed},
     waiters::Waiters,
-    window::Window,
+    window::{Times, Window},
 };
 use crate::TARGET;
 use std::{
@@ -29,8 +29,10 @@ pub(super) struct Shared {
     /// Nanoseconds since `epoch`: when an open circuit may become half-open, or when the leases of a
     /// half-open one expire. Stored before the word that it belongs to.
     due: AtomicU64,
-    /// Nanoseconds since `epoch`: the last failure while closed.
+    /// Milliseconds since `epoch`: the last failure while closed. Zero without a window of time.
     last_failure: AtomicU64,
+    /// Of as many failures as open the circuit in a row, if there is a window of time.
+    failures: Option<Times>,
     /// How often the circuit has opened since it was last closed. Locked for every change of state.
     openings: Mutex<u32>,
     rng: AtomicU64,
@@ -56,6 +58,7 @@ impl Shared {
             epoch: Instant::now(),
             due: AtomicU64::new(0),
             last_failure: AtomicU64::new(0),
+            failures: config.within.and(config.consecutive).map(Times::new),
             openings: Mutex::new(0),
             rng: AtomicU64::new(seed),
             config,
@@ -83,6 +86,18 @@ impl Shared {
                     self.change(State::HalfOpen, |now| now.generation == generation);
                 }
             }
+        }
+    }
+
+    /// What [`admit`](Self::admit) would decide, without taking a place.
+    #[cfg(feature = "balance")]
+    pub(super) fn would_reject(&self) -> bool {
+        let Snapshot { state, count, .. } = self.word.load();
+        match state {
+            State::Closed | State::ForcedClosed => false,
+            State::OpenUntilHealthy | State::ForcedOpen => true,
+            State::HalfOpen if count < self.config.probes => false,
+            State::Open | State::HalfOpen => !self.until_due().is_zero(),
         }
     }
 
@@ -114,7 +129,7 @@ impl Shared {
             State::Closed => {
                 self.word.succeed(generation);
                 if let Some(window) = &self.window {
-                    window.record(generation, false);
+                    window.record(generation, false, self.last_failure.load(Relaxed));
                 }
             }
             // ## HalfOpen => Closed
@@ -138,11 +153,10 @@ impl Shared {
         let opens = match now.state {
             // ## Closed => Open
             State::Closed => {
-                self.forget_old_failures(generation);
-                let in_a_row = self.word.fail(generation);
-                let too_many =
-                    in_a_row.zip(self.config.consecutive).is_some_and(|(failures, most)| failures >= most);
-                self.too_often(generation) || too_many
+                let now = self.config.within.map_or(0, |_| millis(self.epoch.elapsed()));
+                self.last_failure.store(now, Relaxed);
+                let too_many = self.too_many(generation, now);
+                self.too_often(generation, now) || too_many
             }
             // ## HalfOpen => Open
             State::HalfOpen => true,
@@ -153,15 +167,17 @@ impl Shared {
         }
     }
 
-    fn forget_old_failures(&self, generation: u32) {
-        if self.config.within == Duration::MAX {
-            return;
-        }
-        let now = nanos(self.epoch.elapsed());
-        let last = self.last_failure.swap(now, Relaxed);
-        if now.saturating_sub(last) > nanos(self.config.within) {
-            self.word.succeed(generation);
-        }
+    /// The window of time in milliseconds.
+    fn within(&self) -> u64 {
+        self.config.within.map_or(u64::MAX, millis)
+    }
+
+    /// Records a failure at this time, and evaluates the rule of consecutive failures.
+    fn too_many(&self, generation: u32, now: u64) -> bool {
+        let oldest = self.failures.as_ref().map_or(now, |failures| failures.push(now));
+        let in_a_row = self.word.fail(generation);
+        in_a_row.zip(self.config.consecutive).is_some_and(|(failures, most)| failures >= most)
+            && now.saturating_sub(oldest) <= self.within()
     }
 
     /// The state of a circuit that has opened by itself.
@@ -185,12 +201,12 @@ impl Shared {
     }
 
     /// Records a failure in the window, if there is one, and evaluates the rate.
-    fn too_often(&self, generation: u32) -> bool {
+    fn too_often(&self, generation: u32, now: u64) -> bool {
         let (Some(window), Some(Rate { share, minimum, .. })) = (&self.window, self.config.rate) else {
             return false;
         };
-        window.record(generation, true);
-        let seen = window.seen(generation);
+        window.record(generation, true, now);
+        let seen = window.seen(generation, now, self.within());
         seen.calls >= minimum && seen.failures as f64 >= share * seen.calls as f64
     }
 
@@ -263,6 +279,10 @@ impl Shared {
         bits = (bits ^ (bits >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
         ((bits ^ (bits >> 32)) >> 11) as f64 / (1_u64 << 53) as f64
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn nanos(duration: Duration) -> u64 {

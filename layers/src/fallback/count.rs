@@ -1,10 +1,11 @@
 use super::{Policy, Unready};
 use crate::{
-    ByLabel, Class, Classify, Label,
+    ByError, ByLabel, Class, Classifier, Labels,
+    label::Named,
     metrics::table::{Cells, Operation},
 };
 use ::metrics::{Counter, Unit};
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// The values of the label `class`: the classes of errors in their order, a response that was not accepted,
 /// and a primary that is late.
@@ -25,8 +26,10 @@ const LATE: usize = RESPONSE + 1;
 ///
 /// let policy = CountReroutes::new(ByClass::new()).prefix("rosey");
 /// ```
-pub struct CountReroutes<P> {
+pub struct CountReroutes<P, L = ByLabel, C = ByError> {
     policy: P,
+    labels: L,
+    classifier: C,
     prefix: &'static str,
     cells: Cells<[Counter; CAUSES.len()]>,
 }
@@ -34,17 +37,34 @@ pub struct CountReroutes<P> {
 impl<P> CountReroutes<P> {
     /// Counts what `policy` reroutes, under a name with the prefix `tower`.
     pub const fn new(policy: P) -> Self {
-        Self { policy, prefix: "tower", cells: Cells::new() }
+        Self { policy, labels: ByLabel, classifier: ByError, prefix: "tower", cells: Cells::new() }
     }
+}
 
+impl<P, L, C> CountReroutes<P, L, C> {
     /// Sets the prefix of the metric's name, before the underscore. Discards the handles resolved so far.
     pub fn prefix(self, prefix: &'static str) -> Self {
-        Self { policy: self.policy, prefix, cells: Cells::new() }
+        Self { prefix, cells: Cells::new(), ..self }
     }
 
-    fn count<Req: Label>(&self, req: &Req, cause: usize) {
+    /// Names requests by the index that `label` returns, instead of by their [`Label`](crate::Label).
+    pub fn label_by<F>(self, names: &'static [&'static str], label: F) -> CountReroutes<P, Named<F>, C> {
+        let Self { policy, classifier, prefix, cells, .. } = self;
+        CountReroutes { policy, labels: Named { names, label }, classifier, prefix, cells }
+    }
+
+    /// Sets the class of a result: a [`Classifier`], or a closure over the result.
+    pub fn classify_by<C2>(self, classifier: C2) -> CountReroutes<P, L, C2> {
+        let Self { policy, labels, prefix, cells, .. } = self;
+        CountReroutes { policy, labels, classifier, prefix, cells }
+    }
+
+    fn count<Req>(&self, req: &Req, cause: usize)
+    where
+        L: Labels<Req>,
+    {
         self.cells.with(
-            Operation::of(&ByLabel, req),
+            Operation::of(&self.labels, req),
             |operation| {
                 let name = format!("{}_fallbacks_total", self.prefix);
                 ::metrics::describe_counter!(
@@ -61,13 +81,13 @@ impl<P> CountReroutes<P> {
     }
 }
 
-impl<P, Req, Res, Err> Policy<Req, Res, Err> for CountReroutes<P>
+impl<P, L, C, Req, Res, Err> Policy<Req, Res, Err> for CountReroutes<P, L, C>
 where
     P: Policy<Req, Res, Err>,
-    Req: Label,
-    Err: Classify,
+    L: Labels<Req>,
+    C: Classifier<Res, Err>,
 {
-    fn keep(&self, req: &Req) -> Option<Req> {
+    fn keep(&self, req: &mut Req) -> Option<Req> {
         self.policy.keep(req)
     }
 
@@ -76,7 +96,7 @@ where
     }
 
     fn rerouted(&self, req: &Req, result: &Result<Res, Err>) {
-        self.count(req, result.as_ref().err().map_or(RESPONSE, |error| error.class() as usize));
+        self.count(req, self.classifier.failure(result).map_or(RESPONSE, |failure| failure.class as usize));
         self.policy.rerouted(req, result);
     }
 
@@ -97,16 +117,22 @@ where
     fn unready(&self) -> Unready {
         self.policy.unready()
     }
-}
 
-/// A clone resolves its own handles.
-impl<P: Clone> Clone for CountReroutes<P> {
-    fn clone(&self) -> Self {
-        Self::new(self.policy.clone()).prefix(self.prefix)
+    fn patience(&self) -> Option<Duration> {
+        self.policy.patience()
     }
 }
 
-impl<P: fmt::Debug> fmt::Debug for CountReroutes<P> {
+/// A clone resolves its own handles.
+impl<P: Clone, L: Clone, C: Clone> Clone for CountReroutes<P, L, C> {
+    fn clone(&self) -> Self {
+        let (policy, labels, classifier) =
+            (self.policy.clone(), self.labels.clone(), self.classifier.clone());
+        Self { policy, labels, classifier, prefix: self.prefix, cells: Cells::new() }
+    }
+}
+
+impl<P: fmt::Debug, L, C> fmt::Debug for CountReroutes<P, L, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CountReroutes")
             .field("policy", &self.policy)

@@ -1,4 +1,5 @@
-use super::{FallbackError, Policy, Shared};
+use super::{FallbackError, NotReady, Shared};
+use crate::bounds::{PolicyOf, SecondTo};
 use pin_project::pin_project;
 use std::{
     fmt,
@@ -6,7 +7,9 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
+use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 /// Response future of [`Fallback`](super::Fallback).
@@ -31,7 +34,13 @@ enum State<PF, S, SF, C, Req> {
     /// The primary's future has been dropped, and the secondary has not been cloned yet.
     Around { kept: Option<(Req, Arc<Shared<S, C>>)> },
     /// The call's own clone of the secondary is becoming ready.
-    Ready { secondary: S, req: Option<Req> },
+    Ready {
+        secondary: S,
+        req: Option<Req>,
+        patience: Option<Duration>,
+        /// Runs while the secondary is pending.
+        timer: Option<Pin<Box<Sleep>>>,
+    },
     /// The secondary runs.
     Secondary {
         #[pin]
@@ -40,14 +49,17 @@ enum State<PF, S, SF, C, Req> {
 }
 
 impl<P: Service<Req>, S: Service<Req>, C, Req> FallbackFuture<P, S, C, Req> {
+    #[inline(always)]
     pub(super) fn primary(call: P::Future, kept: Req, spare: Arc<Shared<S, C>>) -> Self {
         Self { state: State::Primary { call, kept: Some((kept, spare)) }, first: None }
     }
 
+    #[inline(always)]
     pub(super) fn only(call: P::Future) -> Self {
         Self { state: State::Primary { call, kept: None }, first: None }
     }
 
+    #[inline(always)]
     pub(super) fn around(first: Option<P::Error>, req: Req, spare: Arc<Shared<S, C>>) -> Self {
         Self { state: State::Around { kept: Some((req, spare)) }, first }
     }
@@ -59,8 +71,8 @@ const FINISHED: &str = "`FallbackFuture` polled after it had finished";
 impl<P, S, C, Req> Future for FallbackFuture<P, S, C, Req>
 where
     P: Service<Req>,
-    S: Service<Req, Response = P::Response> + Clone,
-    C: Policy<Req, P::Response, P::Error>,
+    S: SecondTo<P, Req>,
+    C: PolicyOf<P, Req>,
 {
     type Output = Result<P::Response, FallbackError<P::Error, S::Error>>;
 
@@ -84,12 +96,24 @@ where
                 }
                 StateProj::Around { kept } => {
                     let (req, spare) = kept.take().expect(FINISHED);
-                    State::Ready { secondary: spare.secondary.clone(), req: Some(req) }
+                    let patience = spare.policy.patience();
+                    State::Ready { secondary: spare.secondary(), req: Some(req), patience, timer: None }
                 }
-                StateProj::Ready { secondary, req } => match ready!(secondary.poll_ready(cx)) {
-                    Ok(()) => State::Secondary { call: secondary.call(req.take().expect(FINISHED)) },
-                    Err(error) => {
+                StateProj::Ready { secondary, req, patience, timer } => match secondary.poll_ready(cx) {
+                    Poll::Ready(Ok(())) => {
+                        State::Secondary { call: secondary.call(req.take().expect(FINISHED)) }
+                    }
+                    Poll::Ready(Err(error)) => {
                         return Poll::Ready(Err(FallbackError::after_fallback(me.first.take(), error)));
+                    }
+                    Poll::Pending => {
+                        let Some(patience) = *patience else { return Poll::Pending };
+                        ready!(timer.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx));
+                        let primary = me.first.take();
+                        return Poll::Ready(Err(FallbackError::NotReady {
+                            primary,
+                            fallback: NotReady::new(patience),
+                        }));
                     }
                 },
                 StateProj::Secondary { call } => {

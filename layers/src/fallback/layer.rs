@@ -1,5 +1,5 @@
 use super::{ByClass, Fallback, Shared};
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
 /// Applies a [`Fallback`] to services, all with the same secondary.
@@ -18,33 +18,32 @@ use tower_layer::Layer;
 /// assert_eq!(stack.oneshot(1).await.unwrap(), 2);
 /// # }
 /// ```
-pub struct FallbackLayer<S, C, E> {
+pub struct FallbackLayer<S, C = ByClass> {
     spare: Arc<Shared<S, C>>,
-    error: PhantomData<fn() -> E>,
 }
 
-impl<S, C, E> FallbackLayer<S, C, E> {
-    /// Falls back to `secondary` according to `policy`. `E` is the error of the primaries, and is inferred.
+impl<S, C> FallbackLayer<S, C> {
+    /// Falls back to `secondary` according to `policy`.
     pub fn new(secondary: S, policy: C) -> Self {
-        Self { spare: Arc::new(Shared { secondary, policy }), error: PhantomData }
+        Self { spare: Arc::new(Shared::new(secondary, policy)) }
     }
 }
 
-impl<P, S, C, E> Layer<P> for FallbackLayer<S, C, E> {
-    type Service = Fallback<P, S, C, E>;
+impl<P, S, C> Layer<P> for FallbackLayer<S, C> {
+    type Service = Fallback<P, S, C>;
 
     fn layer(&self, primary: P) -> Self::Service {
         Fallback::from_shared(primary, Arc::clone(&self.spare))
     }
 }
 
-impl<S, C, E> Clone for FallbackLayer<S, C, E> {
+impl<S, C> Clone for FallbackLayer<S, C> {
     fn clone(&self) -> Self {
-        Self { spare: Arc::clone(&self.spare), error: PhantomData }
+        Self { spare: Arc::clone(&self.spare) }
     }
 }
 
-impl<S: fmt::Debug, C: fmt::Debug, E> fmt::Debug for FallbackLayer<S, C, E> {
+impl<S: fmt::Debug, C: fmt::Debug> fmt::Debug for FallbackLayer<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FallbackLayer")
             .field("secondary", &self.spare.secondary)
@@ -57,12 +56,12 @@ impl<S: fmt::Debug, C: fmt::Debug, E> fmt::Debug for FallbackLayer<S, C, E> {
 pub trait FallbackExt: Sized {
     /// Falls back to `secondary` with the policy [`ByClass`]: after every error except a refusal of the
     /// request itself.
-    fn fallback_to<S, E>(self, secondary: S) -> Fallback<Self, S, ByClass, E> {
+    fn fallback_to<S>(self, secondary: S) -> Fallback<Self, S> {
         self.fallback_with(secondary, ByClass::new())
     }
 
     /// Falls back to `secondary` according to `policy`.
-    fn fallback_with<S, C, E>(self, secondary: S, policy: C) -> Fallback<Self, S, C, E> {
+    fn fallback_with<S, C>(self, secondary: S, policy: C) -> Fallback<Self, S, C> {
         Fallback::new(self, secondary, policy)
     }
 }

@@ -1,35 +1,48 @@
 //! Sends the same request to a second service when the first cannot serve it.
 
+pub(crate) mod budget;
 #[cfg(feature = "metrics")]
 mod count;
 mod error;
 mod future;
 mod layer;
+mod limit;
 mod policy;
 mod primary;
+
+/// The atomics of `budget`.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+}
 
 #[cfg(feature = "metrics")]
 pub use self::count::CountReroutes;
 pub use self::{
-    error::FallbackError,
+    budget::Budget,
+    error::{FallbackError, NotReady},
     future::FallbackFuture,
     layer::{FallbackExt, FallbackLayer},
-    policy::{ByClass, Idempotency, IdempotencyRule, Policy, Unready},
+    limit::LimitReroutes,
+    policy::{AtMostOnce, ByClass, Idempotency, IdempotencyRule, Policy, Unready},
 };
 
-pub(crate) use self::primary::{Primary, Route};
+pub(crate) use self::{
+    error::Boxed,
+    primary::{Primary, Route},
+};
 
+use crate::bounds::{PolicyOf, PrimaryService, SecondTo};
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 use tower_service::Service;
 
 /// Sends a request to the primary, and to the secondary when the [`Policy`] says so.
 ///
-/// `E` is the primary's error; it is inferred. An error of the primary's `poll_ready` is kept until `call`,
-/// so that a caller whose secondary also fails gets both errors.
+/// An error of the primary's `poll_ready` is kept until `call`, so that a caller whose secondary also fails gets both
+/// errors. It is boxed for so long, and has to be `Send + 'static`.
 ///
 /// **Readiness.** `poll_ready` drives only the primary's readiness. When the primary is not ready, the policy
 /// decides whether to wait, to bypass it at once, or to bypass it after a while. When its `poll_ready` fails,
@@ -38,11 +51,16 @@ use tower_service::Service;
 /// once per clone. The secondary is cloned, and its readiness driven, inside the future of the call that
 /// needs it, so many calls that fall back at once do not queue behind each other.
 ///
-/// A primary that was bypassed while it was pending may keep what it had queued for (a permit, a slot) until
-/// this clone is polled again or dropped.
+/// A clone that goes around a pending primary leaves what it has queued for (a permit, a slot) to others. One that is
+/// *ready* keeps what the primary has reserved, as every service does, until it is called or dropped: make clones ready
+/// when there is a request, as `oneshot` does.
+///
+/// The secondary's readiness is bounded, too ([`Policy::patience`]): then the call fails with
+/// [`FallbackError::NotReady`], so that a path behind this one can take the request.
 ///
 /// **Copies.** [`Policy::keep`] makes the only copy of the request. The secondary and the policy are behind
-/// one `Arc`, so a call costs a reference count; a call that keeps no copy does not cost even that.
+/// one `Arc`, so a call costs a reference count; a call that keeps no copy does not cost even that. A call that needs the
+/// secondary clones it under a lock: neither it nor the primary has to be `Sync` for this service to be `Send`.
 ///
 /// *Errors*: [`FallbackError`], with the errors of both paths. *Drop*: dropping the future drops the call in
 /// flight, and nothing is rerouted. The primary's future, and everything it holds, is dropped before the
@@ -67,22 +85,35 @@ use tower_service::Service;
 /// assert_eq!(stack.oneshot("alice").await.unwrap(), "alice, from here");
 /// # }
 /// ```
-pub struct Fallback<P, S, C, E> {
-    primary: Primary<P, E>,
+pub struct Fallback<P, S, C = ByClass> {
+    primary: Primary<P>,
     /// One allocation for what all clones share and only some calls need.
     spare: Arc<Shared<S, C>>,
 }
 
 /// What a call to the primary holds on to, in case it has to be rerouted.
 struct Shared<S, C> {
-    secondary: S,
+    /// Locked to be cloned, so that it need not be `Sync`.
+    secondary: Mutex<S>,
     policy: C,
 }
 
-impl<P, S, C, E> Fallback<P, S, C, E> {
+impl<S, C> Shared<S, C> {
+    const fn new(secondary: S, policy: C) -> Self {
+        Self { secondary: Mutex::new(secondary), policy }
+    }
+}
+
+impl<S: Clone, C> Shared<S, C> {
+    fn secondary(&self) -> S {
+        self.secondary.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl<P, S, C> Fallback<P, S, C> {
     /// Sends requests to `primary`, and to `secondary` when `policy` says so.
     pub fn new(primary: P, secondary: S, policy: C) -> Self {
-        Self::from_shared(primary, Arc::new(Shared { secondary, policy }))
+        Self::from_shared(primary, Arc::new(Shared::new(secondary, policy)))
     }
 
     fn from_shared(primary: P, spare: Arc<Shared<S, C>>) -> Self {
@@ -90,13 +121,26 @@ impl<P, S, C, E> Fallback<P, S, C, E> {
     }
 
     /// The service that is tried first.
-    pub const fn primary(&self) -> &P {
+    pub const fn get_ref(&self) -> &P {
         &self.primary.service
     }
 
-    /// The service that is tried second. Only its clones are called.
-    pub fn secondary(&self) -> &S {
-        &self.spare.secondary
+    /// The service that is tried first.
+    pub const fn get_mut(&mut self) -> &mut P {
+        &mut self.primary.service
+    }
+
+    /// The service that is tried first.
+    pub fn into_inner(self) -> P {
+        self.primary.service
+    }
+
+    /// A clone of the service that is tried second. Only its clones are called.
+    pub fn secondary(&self) -> S
+    where
+        S: Clone,
+    {
+        self.spare.secondary()
     }
 
     /// The policy.
@@ -105,24 +149,24 @@ impl<P, S, C, E> Fallback<P, S, C, E> {
     }
 }
 
-impl<P, S, C, E, Req> Service<Req> for Fallback<P, S, C, E>
+impl<P, S, C, Req> Service<Req> for Fallback<P, S, C>
 where
-    P: Service<Req, Error = E>,
-    S: Service<Req, Response = P::Response> + Clone,
-    C: Policy<Req, P::Response, E>,
+    P: PrimaryService<Req>,
+    S: SecondTo<P, Req>,
+    C: PolicyOf<P, Req>,
 {
     type Response = P::Response;
-    type Error = FallbackError<E, S::Error>;
+    type Error = FallbackError<P::Error, S::Error>;
     type Future = FallbackFuture<P, S, C, Req>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.primary.poll_ready(|| self.spare.policy.unready(), cx).map(Ok)
+        self.primary.poll_ready::<Req>(|| self.spare.policy.unready(), cx).map(Ok)
     }
 
     #[inline(always)]
-    fn call(&mut self, req: Req) -> Self::Future {
-        match self.primary.take_route() {
-            Route::Undecided | Route::Primary => match self.spare.policy.keep(&req) {
+    fn call(&mut self, mut req: Req) -> Self::Future {
+        match self.primary.take_route::<Req>() {
+            Route::Primary => match self.spare.policy.keep(&mut req) {
                 Some(kept) => {
                     let spare = Arc::clone(&self.spare);
                     FallbackFuture::primary(self.primary.service.call(req), kept, spare)
@@ -142,13 +186,13 @@ where
     }
 }
 
-impl<P: Clone, S, C, E> Clone for Fallback<P, S, C, E> {
+impl<P: Clone, S, C> Clone for Fallback<P, S, C> {
     fn clone(&self) -> Self {
         Self { primary: self.primary.clone(), spare: Arc::clone(&self.spare) }
     }
 }
 
-impl<P: fmt::Debug, S: fmt::Debug, C: fmt::Debug, E> fmt::Debug for Fallback<P, S, C, E> {
+impl<P: fmt::Debug, S: fmt::Debug, C: fmt::Debug> fmt::Debug for Fallback<P, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fallback")
             .field("primary", &self.primary.service)

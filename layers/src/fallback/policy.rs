@@ -1,8 +1,9 @@
-use crate::{Class, Classify};
+use crate::{ByError, Class, Classifier, Failure};
 use std::time::Duration;
 
 /// How far a request may be repeated on another path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Idempotency {
     /// Never once it was given to a service. No copy of it is made.
     Never,
@@ -47,8 +48,9 @@ pub enum Unready {
 /// ```
 pub trait Policy<Req, Res, Err> {
     /// Returns a copy of the request for the secondary, or `None` if this request must not be repeated: the
-    /// primary's result is then final.
-    fn keep(&self, req: &Req) -> Option<Req>;
+    /// primary's result is then final. It may change the request that the primary gets, to make its body one that can
+    /// be replayed.
+    fn keep(&self, req: &mut Req) -> Option<Req>;
 
     /// Whether the secondary serves the request after this result of the primary. Called only if a copy was
     /// kept; `req` is that copy.
@@ -83,13 +85,20 @@ pub trait Policy<Req, Res, Err> {
     fn unready(&self) -> Unready {
         Unready::After(ByClass::PATIENCE)
     }
+
+    /// How long a request waits for a secondary that is not ready; then it fails with
+    /// [`FallbackError::NotReady`](super::FallbackError::NotReady). `None`: without a limit. By default
+    /// [`SECONDARY_PATIENCE`](ByClass::SECONDARY_PATIENCE). [`Hedge`](crate::Hedge) waits without a limit.
+    fn patience(&self) -> Option<Duration> {
+        Some(ByClass::SECONDARY_PATIENCE)
+    }
 }
 
 impl<Req: Clone, Res, Err, F> Policy<Req, Res, Err> for F
 where
     F: Fn(&Req, &Result<Res, Err>) -> bool,
 {
-    fn keep(&self, req: &Req) -> Option<Req> {
+    fn keep(&self, req: &mut Req) -> Option<Req> {
         Some(req.clone())
     }
 
@@ -98,22 +107,67 @@ where
     }
 }
 
-/// How far one request may be repeated. Implemented by [`Idempotency`] (the same for all) and by closures over the
-/// request.
+/// How far one request may be repeated, and how it is copied. Implemented by [`Idempotency`] (the same for all) and by
+/// closures, for requests that are `Clone`; and by [`AtMostOnce`].
+///
+/// ```
+/// use eitherway_layers::fallback::{ByClass, Idempotency, IdempotencyRule};
+///
+/// /// Its body can be sent once, unless it is in memory.
+/// struct Upload(Option<Vec<u8>>);
+///
+/// struct InMemory;
+/// impl IdempotencyRule<Upload> for InMemory {
+///     fn repeat(&self, upload: &Upload) -> Idempotency {
+///         if upload.0.is_some() { Idempotency::Always } else { Idempotency::Never }
+///     }
+///     fn copy(&self, upload: &mut Upload) -> Option<Upload> {
+///         upload.0.clone().map(|bytes| Upload(Some(bytes)))
+///     }
+/// }
+/// let policy = ByClass::new().repeat(InMemory);
+/// ```
 pub trait IdempotencyRule<Req> {
     /// How far this request may be repeated.
     fn repeat(&self, req: &Req) -> Idempotency;
+
+    /// A copy of this request, which may be changed so that there can be one. `None`: it is not repeated. Not called
+    /// for requests of [`Idempotency::Never`].
+    fn copy(&self, req: &mut Req) -> Option<Req>;
 }
 
-impl<Req> IdempotencyRule<Req> for Idempotency {
+impl<Req: Clone> IdempotencyRule<Req> for Idempotency {
     fn repeat(&self, _: &Req) -> Idempotency {
         *self
     }
+
+    fn copy(&self, req: &mut Req) -> Option<Req> {
+        Some(req.clone())
+    }
 }
 
-impl<Req, F: Fn(&Req) -> Idempotency> IdempotencyRule<Req> for F {
+impl<Req: Clone, F: Fn(&Req) -> Idempotency> IdempotencyRule<Req> for F {
     fn repeat(&self, req: &Req) -> Idempotency {
         self(req)
+    }
+
+    fn copy(&self, req: &mut Req) -> Option<Req> {
+        Some(req.clone())
+    }
+}
+
+/// [`Idempotency::Never`], also for requests that are not `Clone`: they go to the secondary only where the primary
+/// was not ready for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AtMostOnce;
+
+impl<Req> IdempotencyRule<Req> for AtMostOnce {
+    fn repeat(&self, _: &Req) -> Idempotency {
+        Idempotency::Never
+    }
+
+    fn copy(&self, _: &mut Req) -> Option<Req> {
+        None
     }
 }
 
@@ -131,11 +185,13 @@ impl<Req, F: Fn(&Req) -> Idempotency> IdempotencyRule<Req> for F {
 ///     .unready(Unready::After(Duration::from_millis(20)));
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct ByClass<R = Idempotency> {
+pub struct ByClass<R = Idempotency, C = ByError> {
     repeat: R,
+    classifier: C,
     /// Bit `1 << class` is set if errors of this class reroute.
     classes: u8,
     unready: Unready,
+    patience: Option<Duration>,
 }
 
 const fn bit(class: Class) -> u8 {
@@ -147,10 +203,20 @@ impl ByClass {
     /// and too short for a user to notice.
     pub const PATIENCE: Duration = Duration::from_millis(100);
 
+    /// How long a request waits by default for a secondary that is not ready: longer than for the primary, because a
+    /// request has nowhere else to go, unless there is a third path.
+    pub const SECONDARY_PATIENCE: Duration = Duration::from_secs(1);
+
     /// The default policy.
     pub const fn new() -> Self {
         let classes = bit(Class::NotSent) | bit(Class::TooLarge) | bit(Class::Backend) | bit(Class::Unknown);
-        Self { repeat: Idempotency::Always, classes, unready: Unready::After(Self::PATIENCE) }
+        Self {
+            repeat: Idempotency::Always,
+            classifier: ByError,
+            classes,
+            unready: Unready::After(Self::PATIENCE),
+            patience: Some(Self::SECONDARY_PATIENCE),
+        }
     }
 }
 
@@ -160,10 +226,19 @@ impl Default for ByClass {
     }
 }
 
-impl<R> ByClass<R> {
-    /// Sets how far requests may be repeated: a [`Idempotency`] for all, or a closure over the request.
-    pub fn repeat<R2>(self, repeat: R2) -> ByClass<R2> {
-        ByClass { repeat, classes: self.classes, unready: self.unready }
+impl<R, C> ByClass<R, C> {
+    /// Sets how far requests may be repeated: an [`Idempotency`] for all, a closure over the request, or
+    /// [`AtMostOnce`].
+    pub fn repeat<R2>(self, repeat: R2) -> ByClass<R2, C> {
+        let Self { classifier, classes, unready, patience, .. } = self;
+        ByClass { repeat, classifier, classes, unready, patience }
+    }
+
+    /// Sets what counts as a failure: a [`Classifier`], or a closure over the result. For errors of another crate, and
+    /// for failures that are responses.
+    pub fn classify_by<C2>(self, classifier: C2) -> ByClass<R, C2> {
+        let Self { repeat, classes, unready, patience, .. } = self;
+        ByClass { repeat, classifier, classes, unready, patience }
     }
 
     /// Does not reroute after errors of this class.
@@ -177,24 +252,28 @@ impl<R> ByClass<R> {
         self.unready = unready;
         self
     }
+
+    /// Sets how long a request waits for a secondary that is not ready; `None`: without a limit.
+    pub fn patience(mut self, patience: Option<Duration>) -> Self {
+        self.patience = patience;
+        self
+    }
 }
 
-impl<Req, Res, Err, R> Policy<Req, Res, Err> for ByClass<R>
+impl<Req, Res, Err, R, C> Policy<Req, Res, Err> for ByClass<R, C>
 where
-    Req: Clone,
-    Err: Classify,
     R: IdempotencyRule<Req>,
+    C: Classifier<Res, Err>,
 {
-    fn keep(&self, req: &Req) -> Option<Req> {
+    fn keep(&self, req: &mut Req) -> Option<Req> {
         match self.repeat.repeat(req) {
             Idempotency::Never => None,
-            Idempotency::IfNotSent | Idempotency::Always => Some(req.clone()),
+            Idempotency::IfNotSent | Idempotency::Always => self.repeat.copy(req),
         }
     }
 
     fn reroute(&self, req: &Req, result: &Result<Res, Err>) -> bool {
-        let Err(error) = result else { return false };
-        let class = error.class();
+        let Some(Failure { class, .. }) = self.classifier.failure(result) else { return false };
         self.classes & bit(class) != 0
             && match self.repeat.repeat(req) {
                 Idempotency::Never => false,
@@ -209,5 +288,9 @@ where
 
     fn unready(&self) -> Unready {
         self.unready
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        self.patience
     }
 }

@@ -1,29 +1,43 @@
 //! The service that is tried first, and the decision that its readiness makes for the next request.
 
 use super::Unready;
+use crate::bounds::PrimaryService;
 use std::{
+    any::Any,
     mem,
     pin::Pin,
+    sync::{Mutex, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
 };
 use tokio::time::{Sleep, sleep};
-use tower_service::Service;
 
 /// A primary and the route of the next request: set by [`poll_ready`](Self::poll_ready), taken with
 /// [`take_route`](Self::take_route) by the call.
-pub(crate) struct Primary<P, E> {
+pub(crate) struct Primary<P> {
     pub(crate) service: P,
-    route: Route<E>,
+    next: Next,
     /// Runs while the primary is pending and the policy's patience is limited.
     patience: Option<Pin<Box<Sleep>>>,
     /// Its `poll_ready` has failed, so that it must not be polled again.
     dead: bool,
+    /// Set once there is a clone: without one there is none to take a place from.
+    fresh: OnceLock<fn(&P) -> P>,
 }
 
-/// Where the next request goes.
-pub(crate) enum Route<E> {
+/// What `poll_ready` has decided.
+enum Next {
     Undecided,
     /// To the primary, which is ready for one request; only this instance may be called.
+    Primary,
+    /// Around the primary, whose `poll_ready` failed. Boxed, so that the error is in no type, and behind a mutex that
+    /// is never locked, so that it need not be `Sync`.
+    Failed(Mutex<Box<dyn Any + Send>>),
+    /// Around the primary, which was not ready in time.
+    Around,
+}
+
+/// Where a request goes.
+pub(crate) enum Route<E> {
     Primary,
     /// Around the primary, whose `poll_ready` failed.
     Failed(E),
@@ -31,9 +45,9 @@ pub(crate) enum Route<E> {
     PrimaryNotReady,
 }
 
-impl<P, E> Primary<P, E> {
+impl<P> Primary<P> {
     pub(crate) const fn new(service: P) -> Self {
-        Self { service, route: Route::Undecided, patience: None, dead: false }
+        Self { service, next: Next::Undecided, patience: None, dead: false, fresh: OnceLock::new() }
     }
 
     /// Drives the primary's readiness until the route of the next request is decided.
@@ -43,18 +57,18 @@ impl<P, E> Primary<P, E> {
         cx: &mut Context<'_>,
     ) -> Poll<()>
     where
-        P: Service<Req, Error = E>,
+        P: PrimaryService<Req>,
     {
-        if matches!(self.route, Route::Undecided) {
+        if matches!(self.next, Next::Undecided) {
             if self.dead {
-                self.route = Route::PrimaryNotReady;
+                self.next = Next::Around;
                 return Poll::Ready(());
             }
-            self.route = match self.service.poll_ready(cx) {
-                Poll::Ready(Ok(())) => Route::Primary,
+            self.next = match self.service.poll_ready(cx) {
+                Poll::Ready(Ok(())) => Next::Primary,
                 Poll::Ready(Err(error)) => {
                     self.dead = true;
-                    Route::Failed(error)
+                    Next::Failed(Mutex::new(Box::new(error)))
                 }
                 Poll::Pending => {
                     if !self.out_of_patience(unready(), cx) {
@@ -62,7 +76,8 @@ impl<P, E> Primary<P, E> {
                         // is one.
                         return Poll::Pending;
                     }
-                    Route::PrimaryNotReady
+                    self.leave_queue();
+                    Next::Around
                 }
             };
             self.patience = None;
@@ -73,22 +88,39 @@ impl<P, E> Primary<P, E> {
     /// Takes the decision; the next request needs a new one. A primary that was not ready in time is asked again,
     /// because the request may have come long after that was decided.
     #[inline]
-    pub(crate) fn take_route<Req>(&mut self) -> Route<E>
+    pub(crate) fn take_route<Req>(&mut self) -> Route<P::Error>
     where
-        P: Service<Req, Error = E>,
+        P: PrimaryService<Req>,
     {
-        match mem::replace(&mut self.route, Route::Undecided) {
-            Route::PrimaryNotReady if !self.dead => {
-                match self.service.poll_ready(&mut Context::from_waker(Waker::noop())) {
-                    Poll::Ready(Ok(())) => Route::Primary,
-                    Poll::Ready(Err(error)) => {
-                        self.dead = true;
-                        Route::Failed(error)
-                    }
-                    Poll::Pending => Route::PrimaryNotReady,
+        match mem::replace(&mut self.next, Next::Undecided) {
+            Next::Undecided | Next::Primary => Route::Primary,
+            Next::Failed(error) => {
+                match error.into_inner().unwrap_or_else(PoisonError::into_inner).downcast() {
+                    Ok(error) => Route::Failed(*error),
+                    // Made ready for requests of another type.
+                    Err(_) => Route::PrimaryNotReady,
                 }
             }
-            route => route,
+            Next::Around if self.dead => Route::PrimaryNotReady,
+            Next::Around => match self.service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(())) => Route::Primary,
+                Poll::Ready(Err(error)) => {
+                    self.dead = true;
+                    Route::Failed(error)
+                }
+                Poll::Pending => {
+                    self.leave_queue();
+                    Route::PrimaryNotReady
+                }
+            },
+        }
+    }
+
+    /// The request goes around a primary that was waited for: whatever is queued for this clone (a permit, a slot)
+    /// goes to those who still wait, and not to a clone that may never be polled again.
+    fn leave_queue(&mut self) {
+        if let Some(fresh) = self.fresh.get() {
+            self.service = fresh(&self.service);
         }
     }
 
@@ -107,8 +139,12 @@ impl<P, E> Primary<P, E> {
 }
 
 /// A clone starts undecided: readiness, and its failure, belong to the instance that was polled.
-impl<P: Clone, E> Clone for Primary<P, E> {
+impl<P: Clone> Clone for Primary<P> {
     fn clone(&self) -> Self {
-        Self::new(self.service.clone())
+        let clone = Self::new(self.service.clone());
+        for shared in [self, &clone] {
+            shared.fresh.get_or_init(|| P::clone);
+        }
+        clone
     }
 }

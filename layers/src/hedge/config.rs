@@ -24,6 +24,7 @@ pub struct Config {
     pub(super) most: Duration,
     pub(super) budget: Budget,
     pub(super) silence_is_free: bool,
+    pub(super) overdue: Option<Duration>,
     pub(super) run: u32,
     pub(super) silence: Duration,
     pub(super) while_silent: Option<Duration>,
@@ -41,6 +42,7 @@ impl Config {
             most: Duration::from_millis(60),
             budget: Budget::new(0.1, 10, 100),
             silence_is_free: true,
+            overdue: None,
             run: 5,
             silence: Duration::from_millis(100),
             while_silent: None,
@@ -73,6 +75,13 @@ impl Config {
     /// Charges the budget also for hedges that start while the primary answers nobody.
     pub const fn charge_silence(mut self) -> Self {
         self.silence_is_free = false;
+        self
+    }
+
+    /// Hedges a request that has waited this long in any case, whatever the budget says. A primary that answers some
+    /// requests and leaves others without an answer is neither slow nor silent. By default there is no such time.
+    pub const fn overdue(mut self, after: Duration) -> Self {
+        self.overdue = Some(after);
         self
     }
 

@@ -1,7 +1,8 @@
-use super::{Hedging, Spare, pace::Start};
+use super::{Spare, pace::Start};
 use crate::{
+    bounds::{HedgingOf, PolicyOf, SecondTo},
     breaker::neutrally,
-    fallback::{FallbackError, Policy},
+    fallback::FallbackError,
 };
 use pin_project::pin_project;
 use std::{
@@ -29,7 +30,7 @@ pub struct HedgeFuture<P: Service<Req>, S: Service<Req>, C, H, Req> {
     kept: Option<Kept<S, C, H, Req>>,
     /// Set when a primary that may be hedged is pending for the first time.
     start: Option<Start>,
-    /// Runs while the primary is pending and may still be hedged.
+    /// Runs while the primary is pending and may still be hedged, or given up.
     #[pin]
     timer: Option<Sleep>,
     /// The primary's error, kept until the secondary's result is known.
@@ -93,9 +94,9 @@ impl<P: Service<Req>, S: Service<Req>, C, H, Req> HedgeFuture<P, S, C, H, Req> {
 impl<P, S, C, H, Req> Future for HedgeFuture<P, S, C, H, Req>
 where
     P: Service<Req>,
-    S: Service<Req, Response = P::Response> + Clone,
-    C: Policy<Req, P::Response, P::Error>,
-    H: Hedging<Req, P::Error, S::Error>,
+    S: SecondTo<P, Req>,
+    C: PolicyOf<P, Req>,
+    H: HedgingOf<P, S, Req>,
 {
     type Output = Output<P, S, Req>;
 
@@ -131,9 +132,9 @@ where
 impl<P, S, C, H, Req> Parts<'_, P, S, C, H, Req>
 where
     P: Service<Req>,
-    S: Service<Req, Response = P::Response> + Clone,
-    C: Policy<Req, P::Response, P::Error>,
-    H: Hedging<Req, P::Error, S::Error>,
+    S: SecondTo<P, Req>,
+    C: PolicyOf<P, Req>,
+    H: HedgingOf<P, S, Req>,
 {
     /// Drops whichever call still runs: it has lost.
     #[inline]
@@ -219,7 +220,11 @@ where
     fn poll_second(&mut self, cx: &mut Context<'_>) -> Poll<Output<P, S, Req>> {
         loop {
             let result = match self.second.as_mut().project() {
-                SecondProj::Idle | SecondProj::Failed => return Poll::Pending,
+                SecondProj::Idle => return Poll::Pending,
+                SecondProj::Failed => {
+                    let error = ready!(self.poll_patience(cx));
+                    return Poll::Ready(Err(error));
+                }
                 SecondProj::Ready { secondary, req } => match ready!(secondary.poll_ready(cx)) {
                     Ok(()) => {
                         let call = secondary.call(req.take().expect(FINISHED));
@@ -243,6 +248,7 @@ where
                     if let (Some(start), Some(pace)) = (&*self.start, spare.hedging.pace(req)) {
                         pace.lost_to_secondary(start);
                     }
+                    spare.hedging.won(req);
                     Poll::Ready(Ok(response))
                 }
                 Err(fallback) if spare.hedging.refuses(&fallback) => {
@@ -250,9 +256,36 @@ where
                 }
                 Err(fallback) => {
                     *self.failed = Some(fallback);
-                    Poll::Pending
+                    if let (Some(start), Some(pace)) = (&*self.start, spare.hedging.pace(req)) {
+                        self.timer.set(Some(sleep_until(pace.patience(start))));
+                    }
+                    continue;
                 }
             };
+        }
+    }
+
+    /// After a hedge has failed: waits until the primary, which answers nobody, is given up.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<FallbackError<P::Error, S::Error>> {
+        loop {
+            let Some(timer) = self.timer.as_mut().as_pin_mut() else { return Poll::Pending };
+            ready!(timer.poll(cx));
+            self.timer.set(None);
+            let Some((req, spare)) = self.kept else { return Poll::Pending };
+            let (Some(start), Some(pace)) = (&mut *self.start, spare.hedging.pace(req)) else {
+                return Poll::Pending;
+            };
+            match pace.answers_nobody(start) {
+                Err(again) => self.timer.set(Some(sleep_until(again))),
+                Ok(waited) => {
+                    let primary =
+                        self.failed.as_ref().and_then(|error| spare.hedging.gives_up(error, waited));
+                    let Some(primary) = primary else { return Poll::Pending };
+                    pace.unanswered(start);
+                    let fallback = self.failed.take().expect(FINISHED);
+                    return Poll::Ready(FallbackError::Both { primary, fallback });
+                }
+            }
         }
     }
 }

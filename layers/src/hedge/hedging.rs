@@ -1,5 +1,6 @@
 use super::Pace;
 use crate::{Class, Classify};
+use std::time::Duration;
 
 /// Which requests are hedged, by which pace, and what the errors of both paths mean for that.
 ///
@@ -33,6 +34,20 @@ pub trait Hedging<Req, E1, E2> {
 
     /// Whether this error of the secondary is final, so that the primary is not waited for.
     fn refuses(&self, error: &E2) -> bool;
+
+    /// After this error of a hedge, whether a primary that answers nobody is not waited for; and with which error
+    /// it is given up then, after `waited`. It was sent and may still take effect, which the error should say.
+    ///
+    /// By default it is waited for.
+    fn gives_up(&self, error: &E2, waited: Duration) -> Option<E1> {
+        let _ = (error, waited);
+        None
+    }
+
+    /// Called when the secondary has served a request whose primary was late.
+    fn won(&self, req: &Req) {
+        let _ = req;
+    }
 }
 
 /// [`Class::Backend`] and [`Class::Rejected`] are answers; only [`Class::Rejected`] is final.

@@ -1,6 +1,6 @@
 use super::{Config, Hedge, Pace, Spare};
 use crate::fallback::ByClass;
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
 /// Applies a [`Hedge`] to services, all with the same secondary.
@@ -22,34 +22,32 @@ use tower_layer::Layer;
 /// assert_eq!(stack.oneshot(1).await.unwrap(), 2);
 /// # }
 /// ```
-pub struct HedgeLayer<S, C, H, E> {
+pub struct HedgeLayer<S, C, H> {
     spare: Arc<Spare<S, C, H>>,
-    error: PhantomData<fn() -> E>,
 }
 
-impl<S, C, H, E> HedgeLayer<S, C, H, E> {
-    /// Falls back to `secondary` according to `policy`, and hedges according to `hedging`. `E` is the error of
-    /// the primaries, and is inferred.
+impl<S, C, H> HedgeLayer<S, C, H> {
+    /// Falls back to `secondary` according to `policy`, and hedges according to `hedging`.
     pub fn new(secondary: S, policy: C, hedging: H) -> Self {
-        Self { spare: Arc::new(Spare { secondary, policy, hedging }), error: PhantomData }
+        Self { spare: Arc::new(Spare { secondary, policy, hedging }) }
     }
 }
 
-impl<P, S, C, H, E> Layer<P> for HedgeLayer<S, C, H, E> {
-    type Service = Hedge<P, S, C, H, E>;
+impl<P, S, C, H> Layer<P> for HedgeLayer<S, C, H> {
+    type Service = Hedge<P, S, C, H>;
 
     fn layer(&self, primary: P) -> Self::Service {
         Hedge::from_shared(primary, Arc::clone(&self.spare))
     }
 }
 
-impl<S, C, H, E> Clone for HedgeLayer<S, C, H, E> {
+impl<S, C, H> Clone for HedgeLayer<S, C, H> {
     fn clone(&self) -> Self {
-        Self { spare: Arc::clone(&self.spare), error: PhantomData }
+        Self { spare: Arc::clone(&self.spare) }
     }
 }
 
-impl<S: fmt::Debug, C: fmt::Debug, H: fmt::Debug, E> fmt::Debug for HedgeLayer<S, C, H, E> {
+impl<S: fmt::Debug, C: fmt::Debug, H: fmt::Debug> fmt::Debug for HedgeLayer<S, C, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("HedgeLayer").field(&self.spare).finish()
     }
@@ -59,12 +57,12 @@ impl<S: fmt::Debug, C: fmt::Debug, H: fmt::Debug, E> fmt::Debug for HedgeLayer<S
 pub trait HedgeExt: Sized {
     /// Falls back to `secondary` as [`fallback_to`](crate::FallbackExt::fallback_to) does, and starts it when
     /// this service is late, by the default [`Config`].
-    fn hedge_to<S, E>(self, secondary: S) -> Hedge<Self, S, ByClass, Pace, E> {
+    fn hedge_to<S>(self, secondary: S) -> Hedge<Self, S, ByClass, Pace> {
         self.hedge_with(secondary, ByClass::new(), Pace::new(Config::new()))
     }
 
     /// Falls back to `secondary` according to `policy`, and hedges according to `hedging`.
-    fn hedge_with<S, C, H, E>(self, secondary: S, policy: C, hedging: H) -> Hedge<Self, S, C, H, E> {
+    fn hedge_with<S, C, H>(self, secondary: S, policy: C, hedging: H) -> Hedge<Self, S, C, H> {
         Hedge::new(self, secondary, policy, hedging)
     }
 }

@@ -1,19 +1,19 @@
 //! Sends the same request to a second service when the first fails, and also when it is late.
 
-mod budget;
 mod config;
 mod future;
 mod hedging;
 mod layer;
+#[cfg(feature = "metrics")]
+mod meter;
 mod pace;
 
-/// The atomics of `budget` and `pace`.
+/// The atomics of `pace`.
 mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 }
 
 pub use self::{
-    budget::Budget,
     config::Config,
     future::HedgeFuture,
     hedging::Hedging,
@@ -21,7 +21,12 @@ pub use self::{
     pace::{Counts, Pace},
 };
 
-use crate::fallback::{FallbackError, Policy, Primary, Route};
+pub use crate::fallback::Budget;
+
+use crate::{
+    bounds::{HedgingOf, PolicyOf, PrimaryService, SecondTo},
+    fallback::{FallbackError, Primary, Route},
+};
 use std::{
     fmt,
     sync::Arc,
@@ -32,15 +37,15 @@ use tower_service::Service;
 /// A [`Fallback`](crate::Fallback) that does not wait for a late primary: after a delay the secondary runs beside
 /// it, and the first success is the response.
 ///
-/// The [`Policy`] decides as in a fallback; the [`Hedging`] (a [`Pace`], or several) says when a primary is late,
+/// The [`Policy`](crate::fallback::Policy) decides as in a fallback; the [`Hedging`] (a [`Pace`], or several) says when a primary is late,
 /// and whether a hedge may be paid for. Only requests that may run on both paths at once are hedged
-/// ([`Policy::may_overlap`]; with [`ByClass`](crate::fallback::ByClass), those of `Idempotency::Always`).
+/// ([`Policy::may_overlap`](crate::fallback::Policy::may_overlap); with [`ByClass`](crate::fallback::ByClass), those of `Idempotency::Always`).
 ///
 /// | primary | secondary | result |
 /// |---|---|---|
 /// | answers before it is late | not called | the primary's |
 /// | late, or fails and is rerouted | answers first | the secondary's; a primary that still runs is dropped |
-/// | late | fails | the primary is waited for; if it fails too, both errors |
+/// | late | fails | the primary is waited for, unless it answers nobody and [`Hedging::gives_up`] says so; both errors |
 /// | late | refuses the request | the refusal |
 /// | refuses the request | runs | the refusal; the secondary is dropped |
 ///
@@ -50,7 +55,7 @@ use tower_service::Service;
 /// **Readiness** as in a fallback. The delay begins when the call is first pending, so a primary that answers at
 /// once costs no timer and no clock.
 ///
-/// **Copies.** [`Policy::keep`] makes one copy of the request per call, and another one per hedge.
+/// **Copies.** [`Policy::keep`](crate::fallback::Policy::keep) makes one copy of the request per call, and another one per hedge.
 ///
 /// *Errors*: [`FallbackError`]; [`FallbackError::Unready`] also where the secondary has refused the request while the
 /// primary ran. *Drop*: dropping the future drops the calls in flight on both paths. *Fairness*: both calls are
@@ -78,8 +83,8 @@ use tower_service::Service;
 /// assert_eq!(start.elapsed(), Duration::from_millis(15));
 /// # }
 /// ```
-pub struct Hedge<P, S, C, H, E> {
-    primary: Primary<P, E>,
+pub struct Hedge<P, S, C, H> {
+    primary: Primary<P>,
     spare: Arc<Spare<S, C, H>>,
 }
 
@@ -91,13 +96,13 @@ struct Spare<S, C, H> {
     hedging: H,
 }
 
-impl<P, S, C, H, E> Hedge<P, S, C, H, E> {
+impl<P, S, C, H> Hedge<P, S, C, H> {
     /// Sends requests to `primary`, and to `secondary` when `policy` says so or `hedging` does.
     pub fn new(primary: P, secondary: S, policy: C, hedging: H) -> Self {
         Self::from_shared(primary, Arc::new(Spare { secondary, policy, hedging }))
     }
 
-    const fn from_shared(primary: P, spare: Arc<Spare<S, C, H>>) -> Self {
+    fn from_shared(primary: P, spare: Arc<Spare<S, C, H>>) -> Self {
         Self { primary: Primary::new(primary), spare }
     }
 
@@ -122,26 +127,26 @@ impl<P, S, C, H, E> Hedge<P, S, C, H, E> {
     }
 }
 
-impl<P, S, C, H, E, Req> Service<Req> for Hedge<P, S, C, H, E>
+impl<P, S, C, H, Req> Service<Req> for Hedge<P, S, C, H>
 where
-    P: Service<Req, Error = E>,
-    S: Service<Req, Response = P::Response> + Clone,
-    C: Policy<Req, P::Response, E>,
-    H: Hedging<Req, E, S::Error>,
+    P: PrimaryService<Req>,
+    S: SecondTo<P, Req>,
+    C: PolicyOf<P, Req>,
+    H: HedgingOf<P, S, Req>,
 {
     type Response = P::Response;
-    type Error = FallbackError<E, S::Error>;
+    type Error = FallbackError<P::Error, S::Error>;
     type Future = HedgeFuture<P, S, C, H, Req>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.primary.poll_ready(|| self.spare.policy.unready(), cx).map(Ok)
+        self.primary.poll_ready::<Req>(|| self.spare.policy.unready(), cx).map(Ok)
     }
 
     #[inline(always)]
-    fn call(&mut self, req: Req) -> Self::Future {
-        match self.primary.take_route() {
-            Route::Undecided | Route::Primary => {
-                let kept = self.spare.policy.keep(&req).map(|kept| (kept, Arc::clone(&self.spare)));
+    fn call(&mut self, mut req: Req) -> Self::Future {
+        match self.primary.take_route::<Req>() {
+            Route::Primary => {
+                let kept = self.spare.policy.keep(&mut req).map(|kept| (kept, Arc::clone(&self.spare)));
                 HedgeFuture::primary(self.primary.service.call(req), kept)
             }
             Route::Failed(error) => {
@@ -157,13 +162,13 @@ where
     }
 }
 
-impl<P: Clone, S, C, H, E> Clone for Hedge<P, S, C, H, E> {
+impl<P: Clone, S, C, H> Clone for Hedge<P, S, C, H> {
     fn clone(&self) -> Self {
         Self { primary: self.primary.clone(), spare: Arc::clone(&self.spare) }
     }
 }
 
-impl<P: fmt::Debug, S: fmt::Debug, C: fmt::Debug, H: fmt::Debug, E> fmt::Debug for Hedge<P, S, C, H, E> {
+impl<P: fmt::Debug, S: fmt::Debug, C: fmt::Debug, H: fmt::Debug> fmt::Debug for Hedge<P, S, C, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hedge").field("primary", &self.primary.service).field("spare", &self.spare).finish()
     }

@@ -1,11 +1,17 @@
 //! What is known of a primary: how fast it answers, whether it answers at all, and what hedges may still cost.
 
+#[cfg(feature = "metrics")]
+use super::meter::Meter;
 use super::{
     Config,
-    budget::Account,
     sync::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
-use crate::breaker::{self, State};
+use crate::{
+    breaker::{self, State},
+    fallback::budget::Account,
+};
+#[cfg(feature = "metrics")]
+use std::sync::OnceLock;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -50,7 +56,9 @@ struct Known {
     silent_until: AtomicU64,
     /// Whether silence has opened the circuit, and no answer has come since.
     tripped: AtomicBool,
-    counts: [AtomicU64; 6],
+    counts: [AtomicU64; EVENTS.len()],
+    #[cfg(feature = "metrics")]
+    meter: OnceLock<Meter>,
 }
 
 /// What was counted so far.
@@ -61,6 +69,8 @@ pub struct Counts {
     pub started: u64,
     /// Those of them that cost nothing, because the primary answered nobody.
     pub free: u64,
+    /// Those of them that the budget would not have allowed, and that had waited for [`Config::overdue`].
+    pub overdue: u64,
     /// How often the budget did not allow a hedge. A request that is late asks more than once.
     pub denied: u64,
     /// Hedges that the secondary has won.
@@ -77,6 +87,10 @@ const DENIED: usize = 2;
 const WON: usize = 3;
 const LOST: usize = 4;
 const SILENCES: usize = 5;
+const OVERDUE: usize = 6;
+
+/// What is counted under each index, as metrics call it.
+pub(super) const EVENTS: [&str; 7] = ["started", "free", "denied", "won", "lost", "silence", "overdue"];
 
 /// A request that is denied a hedge asks again after this time, or after an eighth of what it has waited, and looks for
 /// silence since then.
@@ -110,6 +124,8 @@ impl Pace {
             silent_until: AtomicU64::new(0),
             tripped: AtomicBool::new(false),
             counts: Default::default(),
+            #[cfg(feature = "metrics")]
+            meter: OnceLock::new(),
             config,
         };
         Self { known: Arc::new(known), circuit: None }
@@ -119,6 +135,14 @@ impl Pace {
     /// closes it when a late answer is [heard](Self::heard).
     pub fn with_circuit(self, circuit: breaker::Handle) -> Self {
         Self { circuit: Some(circuit), ..self }
+    }
+
+    /// Counts also as metrics: `{prefix}_hedges_total{path,event}`, where `event` is one of `started`, `free`,
+    /// `overdue`, `denied`, `won`, `lost`, `silence`: see [`Counts`]. The first name that a pace is given stays.
+    #[cfg(feature = "metrics")]
+    pub fn metered(self, prefix: &'static str, path: &'static str) -> Self {
+        let _ = self.known.meter.set(Meter::new(prefix, path));
+        self
     }
 
     /// The delay of a request that begins now.
@@ -136,9 +160,9 @@ impl Pace {
 
     /// What was counted so far.
     pub fn counts(&self) -> Counts {
-        let [started, free, denied, won, lost, silences] =
+        let [started, free, denied, won, lost, silences, overdue] =
             std::array::from_fn(|i| self.known.counts[i].load(Relaxed));
-        Counts { started, free, denied, won, lost, silences }
+        Counts { started, free, overdue, denied, won, lost, silences }
     }
 
     /// Reports an answer of the primary to a call that was dropped: it is not silent.
@@ -186,12 +210,33 @@ impl Pace {
         if silent && known.config.silence_is_free {
             known.count(FREE);
         } else if !known.account.withdraw((known.since(now) / 1_000_000) as u32) {
-            known.count(DENIED);
-            start.answers = known.answers.load(Relaxed);
-            return Err(now + WINDOW.max((now - start.at) / 8));
+            let overdue = known.config.overdue.map(|after| start.at + after);
+            if overdue.is_none_or(|overdue| now < overdue) {
+                known.count(DENIED);
+                start.answers = known.answers.load(Relaxed);
+                let again = now + WINDOW.max((now - start.at) / 8);
+                return Err(overdue.map_or(again, |overdue| again.min(overdue)));
+            }
+            known.count(OVERDUE);
         }
         known.count(STARTED);
         Ok(())
+    }
+
+    /// When it may first be said of a primary whose hedge has failed that it is silent.
+    pub(super) fn patience(&self, start: &Start) -> Instant {
+        start.at + self.known.config.silence
+    }
+
+    /// Whether the primary has answered nobody since the last look; if it has, the moment of the next look.
+    pub(super) fn answers_nobody(&self, start: &mut Start) -> Result<Duration, Instant> {
+        let (known, now) = (&*self.known, Instant::now());
+        let waited = now - start.at;
+        if known.silent(start) {
+            return Ok(waited);
+        }
+        start.answers = known.answers.load(Relaxed);
+        Err(now + WINDOW.max(waited / 8))
     }
 
     /// The primary has answered a call that had to wait.
@@ -209,11 +254,15 @@ impl Pace {
 
     /// The secondary has won a hedge.
     pub(super) fn lost_to_secondary(&self, start: &Start) {
-        let known = &*self.known;
-        known.count(WON);
-        if !known.silent(start) {
-            return;
+        self.known.count(WON);
+        if self.known.silent(start) {
+            self.unanswered(start);
         }
+    }
+
+    /// A call ends without an answer of the primary, which has answered nobody meanwhile.
+    pub(super) fn unanswered(&self, start: &Start) {
+        let known = &*self.known;
         let now = Instant::now();
         let run = known.run.fetch_add(1, Relaxed).saturating_add(1);
         if run == 1 {
@@ -241,6 +290,10 @@ impl Pace {
 impl Known {
     fn count(&self, what: usize) {
         self.counts[what].fetch_add(1, Relaxed);
+        #[cfg(feature = "metrics")]
+        if let Some(meter) = self.meter.get() {
+            meter.count(what);
+        }
     }
 
     fn since(&self, at: Instant) -> u64 {

@@ -16,11 +16,11 @@ pub use self::{
 };
 
 use self::record::CallLog;
-use crate::{ByError, ByLabel, Classifier, Labels};
-use std::{
-    fmt::Display,
-    task::{Context, Poll},
+use crate::{
+    ByError, ByLabel, Labels,
+    bounds::{Judges, Printable},
 };
+use std::task::{Context, Poll};
 use tower_service::Service;
 
 /// Logs one event for every call, when it has ended.
@@ -61,10 +61,9 @@ impl<S, C, L> Log<S, C, L> {
 
 impl<S, C, L, Req> Service<Req> for Log<S, C, L>
 where
-    S: Service<Req>,
-    S::Error: Display,
+    S: Printable<Req>,
     L: Labels<Req>,
-    C: Classifier<S::Response, S::Error> + Clone,
+    C: Judges<S, Req> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;

@@ -1,7 +1,10 @@
 //! Logs which path serves, whenever it changes.
 
 use super::gate::TARGET;
-use crate::{Class, Classify, ServedBy};
+use crate::{
+    ByError, Class, Classifier, ServedBy,
+    bounds::{Judges, PathsOf},
+};
 use pin_project::pin_project;
 use std::{
     fmt::{self, Display},
@@ -46,10 +49,11 @@ const NONE: usize = usize::MAX;
 /// let apart = PathChangeLogLayer::by(["reads", "writes"], |request: &&str| usize::from(*request != "GET"));
 /// ```
 #[derive(Clone, Debug)]
-pub struct PathChangeLogLayer<P = Whole, V = ByResponse> {
+pub struct PathChangeLogLayer<P = Whole, V = ByResponse, C = ByError> {
     states: States,
     parts: P,
     via: V,
+    classifier: C,
 }
 
 /// One state per part.
@@ -57,7 +61,7 @@ type States = Arc<[Arc<State>]>;
 
 impl Default for PathChangeLogLayer {
     fn default() -> Self {
-        Self { states: Arc::new([Arc::default()]), parts: Whole, via: ByResponse }
+        Self { states: Arc::new([Arc::default()]), parts: Whole, via: ByResponse, classifier: ByError }
     }
 }
 
@@ -78,23 +82,28 @@ impl<P> PathChangeLogLayer<P> {
         let state = |what| Arc::new(State { what, ..State::default() });
         let states: States = names.into_iter().map(state).collect();
         let states = if states.is_empty() { Arc::new([Arc::default()]) } else { states };
-        Self { states, parts: part, via: ByResponse }
+        Self { states, parts: part, via: ByResponse, classifier: ByError }
     }
 }
 
-impl<P, V> PathChangeLogLayer<P, V> {
+impl<P, V, C> PathChangeLogLayer<P, V, C> {
     /// Reads the tag of the path from the response by a closure, for responses of another crate.
-    pub fn served_by<V2>(self, via: V2) -> PathChangeLogLayer<P, V2> {
-        PathChangeLogLayer { states: self.states, parts: self.parts, via }
+    pub fn served_by<V2>(self, via: V2) -> PathChangeLogLayer<P, V2, C> {
+        PathChangeLogLayer { states: self.states, parts: self.parts, via, classifier: self.classifier }
+    }
+
+    /// Sets what counts as a failure: a [`Classifier`], or a closure over the result. A failure is not served by a
+    /// path, even if it is an `Ok`; an error that is none counts for no path and as no failure.
+    pub fn classify_by<C2>(self, classifier: C2) -> PathChangeLogLayer<P, V, C2> {
+        PathChangeLogLayer { states: self.states, parts: self.parts, via: self.via, classifier }
     }
 }
 
-impl<S, P: Clone, V: Clone> Layer<S> for PathChangeLogLayer<P, V> {
-    type Service = PathChangeLog<S, P, V>;
+impl<S, P: Clone, V: Clone, C: Clone> Layer<S> for PathChangeLogLayer<P, V, C> {
+    type Service = PathChangeLog<S, P, V, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let Self { states, parts, via } = self.clone();
-        PathChangeLog { inner, states, parts, via }
+        PathChangeLog { inner, layer: self.clone() }
     }
 }
 
@@ -163,23 +172,21 @@ impl<Req, F: Fn(&Req) -> usize> Parts<Req> for F {
 ///
 /// *Errors* pass through and are counted. *Drop*: drops the inner future; nothing is counted.
 #[derive(Clone, Debug)]
-pub struct PathChangeLog<S, P = Whole, V = ByResponse> {
+pub struct PathChangeLog<S, P = Whole, V = ByResponse, C = ByError> {
     inner: S,
-    states: States,
-    parts: P,
-    via: V,
+    layer: PathChangeLogLayer<P, V, C>,
 }
 
-impl<S, P, V, Req> Service<Req> for PathChangeLog<S, P, V>
+impl<S, P, V, C, Req> Service<Req> for PathChangeLog<S, P, V, C>
 where
     S: Service<Req>,
     P: Parts<Req>,
-    V: ServingPath<S::Response> + Clone,
-    S::Error: Classify,
+    V: PathsOf<S, Req> + Clone,
+    C: Judges<S, Req> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = SwitchFuture<S::Future, V>;
+    type Future = SwitchFuture<S::Future, V, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -188,27 +195,28 @@ where
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         // `states` is never empty: see `PathChangeLogLayer`.
-        let part = self.parts.of(&req).min(self.states.len() - 1);
-        let state = Arc::clone(&self.states[part]);
-        SwitchFuture { inner: self.inner.call(req), state, via: self.via.clone() }
+        let PathChangeLogLayer { states, parts, via, classifier } = &self.layer;
+        let state = Arc::clone(&states[parts.of(&req).min(states.len() - 1)]);
+        SwitchFuture { inner: self.inner.call(req), state, via: via.clone(), classifier: classifier.clone() }
     }
 }
 
 /// Response future of [`PathChangeLog`].
 #[pin_project]
 #[derive(Debug)]
-pub struct SwitchFuture<F, V = ByResponse> {
+pub struct SwitchFuture<F, V = ByResponse, C = ByError> {
     #[pin]
     inner: F,
     state: Arc<State>,
     via: V,
+    classifier: C,
 }
 
-impl<F, T, E, V> Future for SwitchFuture<F, V>
+impl<F, T, E, V, C> Future for SwitchFuture<F, V, C>
 where
     F: Future<Output = Result<T, E>>,
     V: ServingPath<T>,
-    E: Classify,
+    C: Classifier<T, E>,
 {
     type Output = F::Output;
 
@@ -216,10 +224,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let me = self.project();
         let result = ready!(me.inner.poll(cx));
-        match &result {
-            Ok(response) => me.state.served(me.via.of(response)),
-            Err(error) if error.class() == Class::Rejected => {}
-            Err(_) => me.state.failed(),
+        match (me.classifier.failure(&result), &result) {
+            (None, Ok(response)) => me.state.served(me.via.of(response)),
+            (Some(failure), _) if failure.class != Class::Rejected => me.state.failed(),
+            (Some(_), _) | (None, Err(_)) => {}
         }
         Poll::Ready(result)
     }

@@ -35,6 +35,9 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let me = self.project();
+        if let Some(call) = me.call {
+            call.is_polled();
+        }
         let result = ready!(me.inner.poll(cx));
         if let Some(call) = me.call {
             call.end(me.classifier.failure(&result));

@@ -7,7 +7,7 @@ pub(crate) mod table;
 pub use self::{future::MetricsFuture, layer::MetricsLayer};
 
 use self::table::{Call, Table};
-use crate::{ByError, ByLabel, Classifier, Labels};
+use crate::{ByError, ByLabel, Labels, bounds::Judges, clock::SharedBegin};
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -28,8 +28,8 @@ use tower_service::Service;
 /// Install the recorder before the first call: handles are resolved once, at the first call of an operation,
 /// and kept.
 ///
-/// *Cost*: two clock reads per call, no allocation after the first call of an operation. *Errors* pass
-/// through.
+/// *Cost*: two clock reads per call, which are most of it, and no allocation after the first call of an operation. A
+/// layer around another one needs none: see [`MetricsLayer::share_clock`]. *Errors* pass through.
 #[derive(Clone, Debug)]
 pub struct Metrics<S, C = ByError, L = ByLabel> {
     inner: S,
@@ -37,6 +37,7 @@ pub struct Metrics<S, C = ByError, L = ByLabel> {
     table: Option<Arc<Table>>,
     classifier: C,
     labels: L,
+    shares_clock: bool,
 }
 
 impl<S, C, L> Metrics<S, C, L> {
@@ -50,7 +51,7 @@ impl<S, C, L, Req> Service<Req> for Metrics<S, C, L>
 where
     S: Service<Req>,
     L: Labels<Req>,
-    C: Classifier<S::Response, S::Error> + Clone,
+    C: Judges<S, Req> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -63,8 +64,12 @@ where
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         // Starts before the inner call, so that the gauge is decremented even if that call panics.
-        let call = self.table.as_ref().map(|table| Call::begin(Arc::clone(table), &self.labels, &req));
+        let call = self
+            .table
+            .as_ref()
+            .map(|table| Call::begin(Arc::clone(table), &self.labels, &req, self.shares_clock));
         let classifier = self.classifier.clone();
+        let _shared = call.as_ref().filter(|_| self.shares_clock).map(|call| SharedBegin::at(call.start()));
         MetricsFuture::new(self.inner.call(req), call, classifier)
     }
 }

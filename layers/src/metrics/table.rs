@@ -1,6 +1,6 @@
 //! Metric handles, resolved once.
 
-use crate::{Class, Failure, Labels};
+use crate::{Class, Failure, Labels, clock};
 use ::metrics::{Counter, Gauge, Histogram, Unit};
 use std::{
     fmt,
@@ -13,8 +13,8 @@ const OUTCOMES: [&str; 7] = {
     let [a, b, c, d, e] = Class::ALL;
     ["ok", a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str(), "cancelled"]
 };
-const OK: usize = 0;
-const CANCELLED: usize = OUTCOMES.len() - 1;
+const OK: u8 = 0;
+const CANCELLED: u8 = OUTCOMES.len() as u8 - 1;
 
 /// One cell per operation, filled when it is first used.
 ///
@@ -35,6 +35,7 @@ impl<H> Cells<H> {
     }
 
     /// Calls `act` with the handles of an operation.
+    #[inline]
     pub(crate) fn with<T>(
         &self,
         op: Operation,
@@ -44,11 +45,12 @@ impl<H> Cells<H> {
         let cells = self
             .cells
             .get_or_init(|| op.all.iter().map(|name| Cell { name, handles: OnceLock::new() }).collect());
+        let name = op.name();
         match cells.get(op.index) {
-            Some(cell) if std::ptr::eq(cell.name, op.name) || cell.name == op.name => {
-                act(cell.handles.get_or_init(|| make(op.name)))
+            Some(cell) if std::ptr::eq(cell.name, name) || cell.name == name => {
+                act(cell.handles.get_or_init(|| make(name)))
             }
-            _ => act(&make(op.name)),
+            _ => act(&make(name)),
         }
     }
 }
@@ -58,13 +60,15 @@ impl<H> Cells<H> {
 pub(crate) struct Operation {
     all: &'static [&'static str],
     index: usize,
-    name: &'static str,
 }
 
 impl Operation {
     pub(crate) fn of<Req>(labels: &impl Labels<Req>, req: &Req) -> Self {
-        let (all, index) = (labels.names(), labels.label(req));
-        Self { all, index, name: all.get(index).copied().unwrap_or("?") }
+        Self { all: labels.names(), index: labels.label(req) }
+    }
+
+    fn name(self) -> &'static str {
+        self.all.get(self.index).copied().unwrap_or("?")
     }
 }
 
@@ -137,34 +141,53 @@ pub(super) struct Call {
     table: Arc<Table>,
     operation: Operation,
     start: Instant,
-    outcome: usize,
+    outcome: u8,
+    shares_clock: bool,
 }
 
 impl Call {
-    pub(super) fn begin<Req>(table: Arc<Table>, labels: &impl Labels<Req>, req: &Req) -> Self {
+    #[inline]
+    pub(super) fn begin<Req>(
+        table: Arc<Table>,
+        labels: &impl Labels<Req>,
+        req: &Req,
+        shares_clock: bool,
+    ) -> Self {
         let operation = Operation::of(labels, req);
         table.in_flight().increment(1.0);
-        Self { table, operation, start: Instant::now(), outcome: CANCELLED }
+        Self { table, operation, start: clock::begun(), outcome: CANCELLED, shares_clock }
+    }
+
+    pub(super) const fn start(&self) -> Instant {
+        self.start
+    }
+
+    #[inline]
+    pub(super) fn is_polled(&self) {
+        if self.shares_clock {
+            clock::expect_end();
+        }
     }
 
     #[inline]
     pub(super) fn end(&mut self, failure: Option<Failure>) {
-        self.outcome = failure.map_or(OK, |failure| OK + 1 + failure.class as usize);
+        self.outcome = failure.map_or(OK, |failure| OK + 1 + failure.class as u8);
     }
 }
 
 impl Drop for Call {
     #[inline]
     fn drop(&mut self) {
-        let Self { table, operation, start, outcome } = self;
-        table.operations.with(
-            *operation,
-            |name| table.resolve(name),
+        let end =
+            if self.shares_clock && self.outcome != CANCELLED { clock::shared_end() } else { clock::end() };
+        self.table.operations.with(
+            self.operation,
+            |name| self.table.resolve(name),
             |handles| {
-                handles.outcomes[*outcome].increment(1);
-                handles.duration.record(start.elapsed());
+                handles.outcomes[usize::from(self.outcome)].increment(1);
+                handles.duration.record(end.duration_since(self.start));
             },
         );
-        table.in_flight().decrement(1.0);
+        self.table.in_flight().decrement(1.0);
     }
 }

@@ -1,5 +1,5 @@
 use crate::{Class, Classify};
-use std::{error::Error, fmt, time::Duration};
+use std::{convert::Infallible, error::Error, fmt, io, time::Duration};
 
 /// A request had no answer in time. It may still take effect.
 ///
@@ -36,6 +36,19 @@ impl fmt::Display for Elapsed {
 }
 
 impl Error for Elapsed {}
+
+impl From<Elapsed> for io::Error {
+    fn from(elapsed: Elapsed) -> Self {
+        Self::new(io::ErrorKind::TimedOut, elapsed)
+    }
+}
+
+/// For a service that cannot fail: `service.map_err(Elapsed::from)`.
+impl From<Infallible> for Elapsed {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
 
 impl Classify for Elapsed {
     fn class(&self) -> Class {

@@ -21,6 +21,7 @@ pub struct TimeoutFuture<F> {
 }
 
 impl<F> TimeoutFuture<F> {
+    #[inline(always)]
     pub(super) const fn new(inner: F, after: Option<Duration>) -> Self {
         Self { inner, after, sleep: None }
     }

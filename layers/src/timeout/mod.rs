@@ -12,6 +12,7 @@ pub use self::{
     limit::{Fixed, Limit},
 };
 
+use crate::bounds::FailsWith;
 use std::{
     task::{Context, Poll},
     time::Duration,
@@ -80,8 +81,7 @@ impl<S, L> Timeout<S, L> {
 
 impl<S, L, Req> Service<Req> for Timeout<S, L>
 where
-    S: Service<Req>,
-    S::Error: From<Elapsed>,
+    S: FailsWith<Elapsed, Req>,
     L: Limit<Req>,
 {
     type Response = S::Response;

@@ -1,5 +1,7 @@
 //! Promises of `Breaker`.
 
+#[cfg(feature = "balance")]
+mod balance;
 mod handle;
 mod keyed;
 mod open;

@@ -2,8 +2,8 @@
 
 use crate::support::{Error, Req, Via, read, strict::Strict};
 use eitherway_layers::{
-    BreakerLayer, Class, FallbackError, FallbackExt, HedgeExt, KeyedBreakerLayer, LogLayer,
-    PathChangeLogLayer, TimeoutLayer,
+    BreakerLayer, BulkheadLayer, Class, FallbackError, FallbackExt, HedgeExt, KeyedBreakerLayer, LogLayer,
+    PathChangeLogLayer, StaleLayer, TimeoutLayer,
     breaker::Config,
     fallback::{ByClass, Unready},
     hedge::{Budget, Config as Hedging, Pace},
@@ -105,6 +105,29 @@ where
 async fn timeout_keeps_the_contract() {
     keeps_the_contract(|| TimeoutLayer::new(Duration::from_secs(1)));
     keeps_the_contract(TimeoutLayer::disabled);
+}
+
+#[tokio::test]
+async fn bulkhead_keeps_the_contract_with_places_and_without() {
+    keeps_the_contract(|| BulkheadLayer::new(2));
+    keeps_the_contract(|| BulkheadLayer::new(2).wait(Duration::from_secs(1)));
+    let (inner, ledger) = Strict::counting(Ok(Via(0)));
+    assert_eq!(drive(BulkheadLayer::new(0).layer(inner)), Vec::<&str>::new());
+    assert_eq!((ledger.calls(), ledger.violations()), (0, 0));
+}
+
+#[tokio::test]
+async fn stale_keeps_the_contract() {
+    keeps_the_contract(|| StaleLayer::new(crate::stale::All));
+}
+
+#[cfg(feature = "chaos")]
+#[tokio::test]
+async fn chaos_keeps_the_contract() {
+    keeps_the_contract(|| eitherway_layers::ChaosLayer::new(1, || Error::Of(Class::Unknown)));
+    keeps_the_contract(|| {
+        eitherway_layers::ChaosLayer::new(1, || Error::Of(Class::Unknown)).fail(0.4).lose(0.3)
+    });
 }
 
 #[tokio::test]

@@ -1,16 +1,18 @@
 //! Promises of `Fallback`.
 #![allow(clippy::type_complexity)]
 
+mod budget;
 mod drops;
 mod errors;
 mod readiness;
+mod reports;
 mod reroute;
 
 use crate::support::{Error, Req, Via, read, strict::Strict, write};
 use eitherway_layers::{
     Class, Classify, Elapsed, Fallback, FallbackError, FallbackExt, FallbackLayer,
     breaker::Rejected,
-    fallback::{ByClass, Idempotency, Policy, Unready},
+    fallback::{AtMostOnce, ByClass, Idempotency, IdempotencyRule, NotReady, Policy, Unready},
 };
 use std::{
     cell::Cell,

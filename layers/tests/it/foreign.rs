@@ -3,10 +3,16 @@
 use crate::support::events::Events;
 use axum::http::{Method, Request, Response, StatusCode};
 use eitherway_layers::{
-    Class, Classify, Elapsed, Failure, FallbackExt, LogLayer, PathChangeLogLayer, TimeoutLayer,
-    breaker::Rejected,
+    Breaker, BreakerLayer, Class, Classify, Elapsed, Failure, FallbackError, FallbackExt, LogLayer,
+    PathChangeLogLayer, Timeout, TimeoutLayer,
+    breaker::{Config, Rejected},
 };
-use std::{future::pending, io, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{pending, ready},
+    io,
+    time::Duration,
+};
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, service_fn};
 use tracing::Level;
 
@@ -86,4 +92,79 @@ async fn boxed_errors_are_classified_by_what_is_in_them() {
     let refuses = service_fn(async |_: u32| Err::<u32, _>(boxed(io::ErrorKind::ConnectionRefused)));
     let answers = service_fn(async |n: u32| Ok::<_, BoxError>(n + 1));
     assert_eq!(primary.fallback_to(refuses).fallback_to(answers).oneshot(1).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn errors_of_another_crate_are_rerouted_and_reported_by_a_closure() {
+    /// An error that implements none of our traits, and is not even an `Error`.
+    #[derive(Debug)]
+    struct Status(u16);
+    let by_code = |result: &Result<u32, Status>| match result {
+        Err(Status(400..500)) => Some(Failure::from(Class::Rejected)),
+        Err(_) => Some(Class::Backend.into()),
+        Ok(0) => Some(Class::Unknown.into()),
+        Ok(_) => None,
+    };
+    let (events, _guard) = Events::catch(Level::INFO);
+    let primary = service_fn(async |n: u32| match n {
+        1 => Err(Status(503)),
+        2 => Err(Status(404)),
+        n => Ok(n - 3),
+    });
+    let works = service_fn(async |n: u32| Ok::<_, Status>(n * 100));
+    let policy = eitherway_layers::fallback::ByClass::new().classify_by(by_code);
+    let stack = primary.fallback_with(works, policy);
+    assert_eq!(stack.clone().oneshot(1).await.unwrap(), 100);
+    assert!(matches!(stack.clone().oneshot(2).await, Err(FallbackError::Primary(Status(404)))));
+    assert_eq!(stack.clone().oneshot(3).await.unwrap(), 300, "a response that is a failure");
+    assert_eq!(stack.oneshot(7).await.unwrap(), 4);
+
+    let paths = PathChangeLogLayer::new().served_by(|_: &u32| "[PRIMARY]").classify_by(by_code);
+    for n in [1, 2, 3, 7] {
+        let _ = paths.layer(primary).oneshot(n).await;
+    }
+    assert_eq!(
+        events.take(),
+        ["INFO [PRIMARY] is serving after 0.0s (2 failed)"],
+        "503 and the bad response"
+    );
+}
+
+#[tokio::test]
+async fn a_fallback_between_boxed_errors_becomes_a_boxed_error_that_still_says_everything() {
+    let fails = |error: fn() -> BoxError| service_fn(move |_: u32| ready(Err::<u32, BoxError>(error())));
+    let lost = || BoxError::from(io::Error::from(io::ErrorKind::ConnectionReset));
+    let open = || BoxError::from(Rejected::new(None));
+    let stack = fails(lost).fallback_to(fails(open)).map_err(FallbackError::boxed);
+    let error: BoxError = ServiceBuilder::new()
+        .layer(TimeoutLayer::new(Duration::from_secs(1)))
+        .service(stack)
+        .oneshot(1)
+        .await
+        .unwrap_err();
+    assert_eq!(error.class(), Class::Unknown, "the heavier of the two");
+    assert_eq!(error.to_string(), "primary: connection reset; fallback: circuit open until told otherwise");
+    assert!(error.source().is_some_and(|source| source.is::<Rejected>()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_that_cannot_fail_and_those_of_io_errors_fit_under_every_layer() {
+    let stuck = service_fn(async |_: u32| pending::<io::Result<u32>>().await);
+    let breaker = BreakerLayer::new(Config::new().consecutive_failures(1));
+    let stack =
+        ServiceBuilder::new().layer(breaker).layer(TimeoutLayer::new(Duration::from_secs(1))).service(stuck);
+    let error = stack.clone().oneshot(1).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.class(), error.is_timeout()),
+        (io::ErrorKind::TimedOut, Class::Unknown, true)
+    );
+    let error = stack.clone().oneshot(1).await.unwrap_err();
+    assert_eq!((error.kind(), error.class()), (io::ErrorKind::NotConnected, Class::NotSent), "{error}");
+
+    let never_fails = service_fn(async |n: u32| Ok::<_, Infallible>(n + 1));
+    assert_eq!(stack.fallback_to(never_fails).oneshot(1).await.unwrap(), 2);
+    let limited = Timeout::new(never_fails.map_err(Elapsed::from), Duration::from_secs(1));
+    assert_eq!(limited.oneshot(1).await, Ok(2));
+    let guarded = Breaker::new(never_fails.map_err(Rejected::from), Config::new());
+    assert_eq!(guarded.oneshot(1).await, Ok(2));
 }

@@ -71,7 +71,7 @@ fn always() -> Pace {
     Pace::new(Config::new().after(DELAY).budget(Budget::unlimited()))
 }
 
-type HedgeOf<P, S> = Hedge<P, S, ByClass, Pace, Error>;
+type HedgeOf<P, S> = Hedge<P, S, ByClass, Pace>;
 
 fn hedged<P, S>(primary: P, secondary: S, pace: &Pace) -> HedgeOf<P, S> {
     primary.hedge_with(secondary, ByClass::new(), pace.clone())

@@ -4,6 +4,9 @@
 
 mod breaker;
 mod breaker_model;
+mod bulkhead;
+#[cfg(feature = "chaos")]
+mod chaos;
 mod contract;
 mod examples;
 mod fallback;
@@ -12,8 +15,10 @@ mod hedge;
 mod log;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod nesting;
 mod sizes;
 mod stack;
+mod stale;
 #[path = "../support/mod.rs"]
 mod support;
 mod timeout;

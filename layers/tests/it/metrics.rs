@@ -120,6 +120,61 @@ fn the_gauge_shows_the_calls_under_way_and_comes_down_when_the_inner_call_panics
     assert_eq!(seen["tower_operations_in_flight{path=db}"], "3");
 }
 
+/// Durations by path of one call through a layer around another, which work 1 ms before and after the call inside.
+fn nested(outer: MetricsLayer) -> [f64; 2] {
+    let work = || std::thread::sleep(Duration::from_millis(1));
+    let seen = recorded(|| async {
+        let mut inner = MetricsLayer::new("inner").layer(service_fn(|_: Req| ready(Answer::Ok(Via(0)))));
+        let between = service_fn(move |req: Req| {
+            work();
+            let call = tower::Service::call(&mut inner, req);
+            async move {
+                let answer = call.await;
+                work();
+                answer
+            }
+        });
+        tokio::time::resume();
+        outer.layer(between).oneshot(read(1)).await.unwrap();
+    });
+    ["outer", "inner"].map(|path| {
+        let values = &seen[&format!("tower_operation_duration_seconds{{operation=read,path={path}}}")];
+        values.trim_matches(['[', ']']).parse().unwrap()
+    })
+}
+
+#[test]
+fn a_layer_that_shares_the_clock_takes_the_times_of_the_one_inside_and_another_layer_its_own() {
+    let [outer, inner] = nested(MetricsLayer::new("outer").share_clock());
+    assert_eq!(outer, inner);
+    let [outer, inner] = nested(MetricsLayer::new("outer"));
+    assert!(outer >= inner + 0.002, "{outer} {inner}");
+}
+
+#[test]
+fn a_shared_reading_is_of_the_same_call_and_of_the_same_poll() {
+    let seen = recorded(|| async {
+        let outer = MetricsLayer::new("outer").share_clock();
+        let inner = MetricsLayer::new("inner").layer(service_fn(|_: Req| ready(Answer::Ok(Via(0)))));
+        let broken = service_fn(|_: Req| -> std::future::Ready<Answer> { panic!("broken") });
+        let panicked =
+            std::panic::AssertUnwindSafe(|| drop(tower::Service::call(&mut outer.layer(broken), read(1))));
+        assert!(std::panic::catch_unwind(panicked).is_err());
+        let goes_on = service_fn(move |req: Req| {
+            let call = inner.clone().oneshot(req);
+            async move {
+                let answer = call.await;
+                sleep(Duration::from_millis(500)).await;
+                answer
+            }
+        });
+        advance(Duration::from_millis(100)).await;
+        outer.layer(goes_on).oneshot(write(1)).await.unwrap();
+    });
+    assert_eq!(seen["tower_operation_duration_seconds{operation=write,path=outer}"], "[0.5]");
+    assert_eq!(seen["tower_operation_duration_seconds{operation=write,path=inner}"], "[0.0]");
+}
+
 #[test]
 fn a_disabled_layer_records_nothing() {
     let seen = recorded(|| async {

@@ -4,7 +4,7 @@
 pub mod events;
 pub mod strict;
 
-use eitherway_layers::{Class, Classify, Elapsed, Label, ServedBy, breaker::Rejected};
+use eitherway_layers::{Class, Classify, Elapsed, Label, ServedBy, breaker::Rejected, bulkhead::Full};
 use std::fmt;
 
 /// A request with an id and a choice of two operations.
@@ -49,6 +49,13 @@ pub enum Error {
     Of(Class),
     Elapsed(Elapsed),
     Open(Rejected),
+    Full(Full),
+}
+
+impl From<Full> for Error {
+    fn from(full: Full) -> Self {
+        Self::Full(full)
+    }
 }
 
 impl From<Elapsed> for Error {
@@ -69,6 +76,7 @@ impl Classify for Error {
             Self::Of(class) => *class,
             Self::Elapsed(elapsed) => elapsed.class(),
             Self::Open(rejected) => rejected.class(),
+            Self::Full(full) => full.class(),
         }
     }
     fn is_timeout(&self) -> bool {
@@ -82,6 +90,7 @@ impl fmt::Display for Error {
             Self::Of(class) => class.fmt(f),
             Self::Elapsed(elapsed) => elapsed.fmt(f),
             Self::Open(rejected) => rejected.fmt(f),
+            Self::Full(full) => full.fmt(f),
         }
     }
 }

@@ -142,23 +142,15 @@ where
         Some(ours && !info.state.has_applied(info.state.last()))
     }
 
-    /// Refuses what comes, for this long; false if it is told to stop.
+    /// Refuses what comes, for this long; or leaves all of it to another process, as long as one serves. False if it is told to stop.
     async fn refuse_for(&mut self, pause: Duration, door: &mut Listening, why: &str) -> bool {
         let client = door.link().client;
         let until = Instant::now() + pause;
+        if peers::is_served(&self.names, &client).await {
+            return self.leave(door).await;
+        }
         let served = self.held.refuse_all::<O>((&self.names, &self.replies, &client), why).await;
         self.total = self.total.and(served);
-        if peers::is_served(&self.names, &client).await {
-            // By another process, which is to get all of it.
-            for message in door.stop_listening().await {
-                let served =
-                    self.held.refuse::<O>((&self.names, &self.replies, &client), &message, why).await;
-                self.total = self.total.and(served);
-            }
-            let go_on = time::timeout_at(until, self.stop.cancelled()).await.is_err();
-            door.listen().await;
-            return go_on;
-        }
         loop {
             tokio::select! {
                 biased;
@@ -168,6 +160,29 @@ where
                     let to = (&*self.names, &self.replies, &client);
                     self.total = self.total.and(self.held.refuse::<O>(to, &message, why).await);
                 }
+            }
+        }
+    }
+
+    /// Leaves the namespace to the other process that serves it, also what has come here until now; returns when there is none any
+    /// more, or false if it is told to stop.
+    async fn leave(&mut self, door: &mut Listening) -> bool {
+        tracing::info!("another process serves it, and gets all of it");
+        for message in door.stop_listening().await {
+            let client = door.link().client;
+            self.hold(message, &client).await;
+        }
+        let stored = door.api().stream(&self.names.stream).await.is_ok();
+        self.held.forward(&self.names, &door.link().client, stored).await;
+        loop {
+            if time::timeout(AGAIN.0, self.stop.cancelled()).await.is_ok() {
+                return false;
+            }
+            let link = door.link();
+            // Who is not heard is not absent where there is no connection.
+            if link.now().up && !peers::is_served(&self.names, &link.client).await {
+                door.listen().await;
+                return true;
             }
         }
     }

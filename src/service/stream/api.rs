@@ -17,6 +17,9 @@ const OF_A_CLUSTER: [u64; 4] = [10004, 10007, 10008, 10009];
 const NOT_ENABLED: u64 = 10076;
 const NOT_ENABLED_FOR_ACCOUNT: u64 = 10039;
 
+/// A server of a cluster from which nothing has come for so long is not heard: they speak every second, at least.
+const UNHEARD: Duration = Duration::from_secs(2);
+
 /// How long the server may take to answer.
 const LIMIT: Duration = Duration::from_secs(3);
 
@@ -92,10 +95,48 @@ impl StreamInfo {
 
 /// The servers that keep a stream or a consumer, as far as they matter here.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(default)]
+#[serde(from = "Told")]
 pub(super) struct Cluster {
     /// The one that answers for it; empty outside a cluster.
     pub(super) leader: String,
+    /// Whether there is none, or one that hears no majority: it still answers for a while, with what it knew before.
+    is_lost: bool,
+}
+
+/// What a server says of the servers that keep something.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    leader: String,
+    replicas: Vec<Replica>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Replica {
+    offline: bool,
+    /// For how long nothing has come from it, in nanoseconds.
+    active: u64,
+}
+
+impl From<Told> for Cluster {
+    fn from(told: Told) -> Self {
+        let heard = |replica: &&Replica| !replica.offline && Duration::from_nanos(replica.active) < UNHEARD;
+        let (all, heard) = (told.replicas.len(), told.replicas.iter().filter(heard).count());
+        let is_lost = all > 0 && (told.leader.is_empty() || heard < all.div_ceil(2));
+        Self { leader: told.leader, is_lost }
+    }
+}
+
+impl Cluster {
+    /// # Errors
+    /// There is no leader, or it has lost the others: what was said with this may be long past.
+    pub(super) fn known(&self) -> Result<(), ApiError> {
+        if self.is_lost {
+            return Err(ApiError::Silent("too few servers of the cluster hear each other".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -233,6 +274,28 @@ impl Api {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_leader_says_that_hears_no_majority_is_not_known() {
+        let known = |cluster: Value| Cluster::deserialize(cluster).expect("a cluster").known().is_ok();
+        let heard = |seconds: &[f64]| {
+            let replicas = seconds.iter().map(|s| json!({ "name": "x", "active": (s * 1e9) as u64 }));
+            json!({ "leader": "a", "replicas": replicas.collect::<Vec<_>>() })
+        };
+        assert!(known(json!({})) && known(heard(&[])), "no cluster, or one copy");
+        for (others, right) in
+            [(&[0.1, 1.4][..], true), (&[0.1, 9.0], true), (&[2.5, 9.0], false), (&[2.5], false)]
+        {
+            assert_eq!(known(heard(others)), right, "{others:?}");
+        }
+        assert!(known(heard(&[0.1, 0.1, 9.0, 9.0])) && !known(heard(&[0.1, 9.0, 9.0, 9.0])));
+        assert!(
+            !known(json!({ "replicas": [{ "active": 0 }, { "active": 0 }, { "active": 0 }] })),
+            "no leader"
+        );
+        let offline = json!({ "offline": true, "active": 0 });
+        assert!(!known(json!({ "leader": "a", "replicas": [offline, offline] })));
+    }
 
     #[test]
     fn a_place_is_applied_when_the_queue_begins_behind_it() {

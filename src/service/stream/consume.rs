@@ -245,9 +245,8 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
                 async move {
                     if let Some(message) = message::with_payload(&shared, message, &place, &stop).await {
                         let begun = message::begin(&shared, message, place);
-                        message::apply(&shared, begun, &stop, ack_wait).await;
+                        message::apply(&shared, (begun, free), &stop, ack_wait).await;
                     }
-                    drop(free);
                     length
                 }
                 .in_current_span(),
@@ -258,8 +257,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let begun = message::begin(&self.shared, message, place);
         work.running.spawn(
             async move {
-                message::apply(&shared, begun, &stop, ack_wait).await;
-                drop(free);
+                message::apply(&shared, (begun, free), &stop, ack_wait).await;
                 length
             }
             .in_current_span(),
@@ -290,8 +288,10 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let name = &self.declaration.name;
         let consumer = self.shared.api.consumer(name, CONSUMER).await?;
         let stream = self.shared.api.stream(name).await?;
-        if stream.is_sealed() {
-            // What is applied cannot leave it: no consumer would help.
+        // What is applied cannot leave a sealed one: no consumer would help. And one without a majority is not one that is gone.
+        let majority = consumer.cluster.known().and(stream.cluster.known()).is_ok();
+        if stream.is_sealed() || !majority {
+            *before = None;
             return Ok(());
         }
         let messages = stream.state.messages;

@@ -4,14 +4,15 @@
 //! number by being handed out, which is counted too. What left it otherwise is gone. Messages that were handed out are not missed:
 //! the instance that has them applies them.
 //!
-//! A server does not count exactly what is pending while the consumer changes: what was acknowledged here is not gone, whatever is
-//! counted, and for some time after a change by hand nothing is said to be.
+//! A server does not count exactly what is pending, and puts that right at any later time. So it is compared with what has left
+//! the stream: what was acknowledged, here or by another instance, is not gone, whatever is pending; and for some time after a
+//! change by hand, or of the server that counts, nothing is said to be.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::api::{ConsumerInfo, StreamInfo};
+use super::api::{ConsumerInfo, StreamInfo, StreamState};
 
 /// For how long after a change by hand what is pending may be counted wrongly.
 const UNSURE: Duration = Duration::from_secs(15);
@@ -22,9 +23,12 @@ pub(super) struct Gone {
     last: Option<Look>,
     /// Until when nothing is compared.
     unsure: Option<Instant>,
-    /// How much was acknowledged here, and how much of that may not have left the stream yet.
+    /// How much was acknowledged here, and how much of what any instance has acknowledged may not have left the stream yet.
     acknowledged: u64,
     credit: u64,
+    /// What was missing at the last look among what was pending, and how much more had left the stream than was acknowledged.
+    doubt: u64,
+    left: u64,
 }
 
 /// How, and how many.
@@ -41,49 +45,71 @@ struct Look {
     created: (String, String),
     /// Where the stream ended before, and after the consumer was looked at.
     ends: (u64, u64),
+    /// In the stream, before that.
     messages: u64,
     pending: u64,
     handed_out: u64,
+    /// Handed out, and acknowledged or handed out again.
+    concluded: u64,
+}
+
+impl Look {
+    /// How much of what the stream holds is acknowledged.
+    const fn acknowledged(&self) -> u64 {
+        let open = self.pending + (self.handed_out - self.concluded);
+        self.messages.saturating_sub(open)
+    }
 }
 
 impl Gone {
-    /// Compares with the last look: how many messages went. Never more than have gone, and with messages coming in between
-    /// perhaps a few less.
+    /// Compares with the looks before: how many messages went, until the last of them. Never more than have gone, and with
+    /// messages coming in between perhaps a few less.
     pub(super) fn look(
         &mut self,
-        before: u64,
+        before: &StreamState,
         stream: &StreamInfo,
         consumer: Option<&ConsumerInfo>,
         acknowledged: u64,
     ) -> Option<Went> {
         let now = consumer.map(|consumer| Look {
             created: (stream.created.clone(), consumer.created.clone()),
-            ends: (before, stream.state.last_seq),
-            messages: stream.state.messages,
+            ends: (before.last_seq, stream.state.last_seq),
+            messages: before.messages,
             pending: consumer.num_pending,
             handed_out: consumer.delivered.consumer_seq,
+            concluded: consumer.delivered.consumer_seq.saturating_sub(consumer.num_ack_pending),
         });
         let own = acknowledged.saturating_sub(std::mem::replace(&mut self.acknowledged, acknowledged));
-        let credit = std::mem::take(&mut self.credit).saturating_add(own);
-        // What was acknowledged and has not left the stream is in it.
-        self.credit = credit.min(stream.state.messages);
-        let last = std::mem::replace(&mut self.last, now.clone())?;
-        if last.created.0 != stream.created {
+        let (doubt, left) = (std::mem::take(&mut self.doubt), std::mem::take(&mut self.left));
+        let credit = std::mem::take(&mut self.credit);
+        let last = std::mem::replace(&mut self.last, now.clone());
+        if let Some(last) = &last
+            && last.created.0 != stream.created
+        {
             return Some(Went::Deleted(last.pending));
         }
         let now = now?;
-        if last.created != now.created || last.ends.1 > now.ends.0 || last.handed_out > now.handed_out {
+        let unsure = self.unsure.is_some_and(|until| Instant::now() < until);
+        let comparable = |last: &Look| {
+            !unsure
+                && last.created == now.created
+                && last.ends.1 <= now.ends.0
+                && last.handed_out <= now.handed_out
+        };
+        let Some(last) = last.filter(comparable) else {
+            self.credit = now.acknowledged();
             return None;
-        }
+        };
+        let credit = credit + own.max(now.concluded.saturating_sub(last.concluded));
+        let removed = (last.messages + now.ends.0 - last.ends.0).saturating_sub(now.messages);
+        self.credit = credit.saturating_sub(removed).min(now.messages);
+        let newly = removed.saturating_sub(credit);
         let came = now.ends.0 - last.ends.1;
         let handed_out = now.handed_out - last.handed_out;
-        let gone = (last.pending + came).saturating_sub(now.pending + handed_out);
-        let removed = (last.messages + now.ends.1 - last.ends.1).saturating_sub(now.messages);
-        self.credit = credit.saturating_sub(removed).min(now.messages);
-        if self.unsure.is_some_and(|until| Instant::now() < until) {
-            return None;
-        }
-        let gone = gone.min(removed.saturating_sub(credit));
+        self.doubt = (last.pending + came).saturating_sub(now.pending + handed_out);
+        // What is missing now may have gone since the stream was looked at.
+        let gone = doubt.min(left + newly);
+        self.left = (left + newly - gone).min(newly);
         Some(gone).filter(|gone| *gone > 0).map(Went::Removed)
     }
 
@@ -97,7 +123,7 @@ impl Gone {
         self.last = None;
     }
 
-    /// The consumer was changed by hand.
+    /// The consumer was changed by hand, or it is another server that counts.
     pub(super) fn changed(&mut self) {
         self.unsure = Some(Instant::now() + UNSURE);
     }
@@ -105,30 +131,56 @@ impl Gone {
 
 #[cfg(test)]
 mod tests {
-    use super::super::api::{Sequence, StreamState};
+    use super::super::api::Sequence;
     use super::*;
 
-    fn look(gone: &mut Gone, ends: (u64, u64), messages: u64, pending: u64, handed_out: u64) -> Option<Went> {
-        let state = StreamState { messages, first_seq: 0, last_seq: ends.1 };
-        let stream = StreamInfo { state, created: "a".to_owned(), ..StreamInfo::default() };
-        let delivered = Sequence { consumer_seq: handed_out, stream_seq: 0 };
-        let consumer = ConsumerInfo { delivered, num_pending: pending, ..ConsumerInfo::default() };
-        gone.look(ends.0, &stream, Some(&consumer), 0)
+    /// A stream that ends at `ends` before and after its consumer is looked at.
+    fn at(
+        gone: &mut Gone,
+        ends: (u64, u64),
+        [messages, pending, handed_out, unacknowledged]: [u64; 4],
+    ) -> Option<Went> {
+        let state = |last_seq| StreamState { messages, first_seq: 0, last_seq };
+        let stream = StreamInfo { state: state(ends.1), created: "a".to_owned(), ..StreamInfo::default() };
+        let consumer = ConsumerInfo {
+            delivered: Sequence { consumer_seq: handed_out, stream_seq: 0 },
+            num_pending: pending,
+            num_ack_pending: unacknowledged,
+            ..ConsumerInfo::default()
+        };
+        gone.look(&state(ends.0), &stream, Some(&consumer), 0)
     }
 
     #[test]
     fn what_is_handed_out_is_not_gone_and_what_is_purged_is() {
         let mut gone = Gone::default();
-        assert_eq!(look(&mut gone, (100, 100), 100, 100, 0), None, "nothing to compare with");
-        assert_eq!(look(&mut gone, (150, 160), 120, 110, 50), None, "handed out, and more have come");
-        assert_eq!(look(&mut gone, (160, 160), 70, 60, 110), None, "handed out, acknowledged or not");
-        assert_eq!(look(&mut gone, (160, 160), 30, 20, 110), Some(Went::Removed(40)));
-        assert_eq!(
-            look(&mut gone, (260, 260), 1, 0, 111),
-            Some(Went::Removed(119)),
-            "what came and went in between"
-        );
-        assert_eq!(look(&mut gone, (260, 260), 1, 0, 111), None);
+        assert_eq!(at(&mut gone, (100, 100), [100, 100, 0, 0]), None, "nothing to compare with");
+        assert_eq!(at(&mut gone, (150, 160), [120, 100, 50, 20]), None, "handed out, and more have come");
+        assert_eq!(at(&mut gone, (160, 160), [70, 50, 110, 20]), None, "handed out, acknowledged or not");
+        assert_eq!(at(&mut gone, (160, 160), [30, 10, 110, 20]), None, "it may be a mistake of the server");
+        assert_eq!(at(&mut gone, (160, 160), [30, 10, 110, 20]), Some(Went::Removed(40)));
+        assert_eq!(at(&mut gone, (160, 160), [10, 10, 110, 0]), None, "acknowledged");
+        assert_eq!(at(&mut gone, (260, 260), [0, 0, 111, 0]), None, "what came and went in between");
+        assert_eq!(at(&mut gone, (260, 260), [0, 0, 111, 0]), Some(Went::Removed(109)));
+        assert_eq!(at(&mut gone, (260, 260), [0, 0, 111, 0]), None);
+    }
+
+    #[test]
+    fn what_left_the_stream_a_moment_after_it_was_looked_at_is_gone_too() {
+        let mut gone = Gone::default();
+        at(&mut gone, (100, 100), [100, 100, 0, 0]);
+        assert_eq!(at(&mut gone, (100, 100), [100, 60, 0, 0]), None);
+        assert_eq!(at(&mut gone, (100, 100), [60, 60, 0, 0]), Some(Went::Removed(40)));
+    }
+
+    #[test]
+    fn what_any_instance_has_acknowledged_is_not_gone_whatever_is_pending() {
+        let mut gone = Gone::default();
+        at(&mut gone, (100, 100), [100, 105, 0, 0]);
+        // The server takes back what it had counted twice, while others acknowledge what they have.
+        for (messages, pending, handed_out) in [(60, 65, 40), (35, 35, 65), (20, 20, 80), (0, 0, 100)] {
+            assert_eq!(at(&mut gone, (100, 100), [messages, pending, handed_out, 0]), None, "{messages}");
+        }
     }
 
     #[test]
@@ -136,8 +188,8 @@ mod tests {
         let mut gone = Gone::default();
         let mut look = |messages: u64, last: u64, acknowledged| {
             let state = StreamState { messages, first_seq: 0, last_seq: last };
-            let stream = StreamInfo { state, ..StreamInfo::default() };
-            gone.look(last, &stream, Some(&ConsumerInfo::default()), acknowledged)
+            let stream = StreamInfo { state: state.clone(), ..StreamInfo::default() };
+            gone.look(&state, &stream, Some(&ConsumerInfo::default()), acknowledged)
         };
         assert_eq!(look(100, 100, 0), None);
         assert_eq!(look(60, 120, 60), None, "none is pending, and none was handed out");
@@ -149,11 +201,12 @@ mod tests {
     #[test]
     fn a_stream_that_was_deleted_took_what_was_pending() {
         let mut gone = Gone::default();
-        look(&mut gone, (100, 100), 100, 70, 30);
+        at(&mut gone, (100, 100), [100, 70, 30, 30]);
         assert_eq!(gone.deleted(), Some(Went::Deleted(70)));
         assert_eq!(gone.deleted(), None);
-        look(&mut gone, (100, 100), 100, 70, 30);
-        let other = StreamInfo { created: "b".to_owned(), ..StreamInfo::default() };
-        assert_eq!(gone.look(0, &other, Some(&ConsumerInfo::default()), 0), Some(Went::Deleted(70)));
+        at(&mut gone, (100, 100), [100, 70, 30, 30]);
+        let (state, other) =
+            (StreamState::default(), StreamInfo { created: "b".to_owned(), ..StreamInfo::default() });
+        assert_eq!(gone.look(&state, &other, Some(&ConsumerInfo::default()), 0), Some(Went::Deleted(70)));
     }
 }

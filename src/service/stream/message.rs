@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subject};
 use eitherway_layers::{Class, Classify};
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::declare::CONSUMER;
@@ -13,8 +14,10 @@ use crate::error::Cause;
 use crate::nats::wire;
 use crate::operation::Operation;
 use crate::request::{Head, OpId, Received, Request};
+use crate::service::at_work::Place;
 use crate::service::counters::count;
 use crate::service::handle::{self, RETRY};
+use crate::service::outage::{Ticket, Turn, is_of_the_database};
 use crate::service::{Shared, handle::wait};
 use crate::store::{DeadLetter, Store};
 
@@ -152,8 +155,16 @@ pub(super) struct Begun<O: Operation, D: Store<O>> {
     since: Instant,
     /// Which operation it is, if it is one.
     index: Option<usize>,
-    /// It lies before the database; or cannot be read.
-    first: Result<D::Future, Cause>,
+    /// Why it cannot be read, if so.
+    first: Result<First<O, D>, Cause>,
+}
+
+/// The first try.
+enum First<O: Operation, D: Store<O>> {
+    /// It lies before the database.
+    Called(Turn, D::Future),
+    /// The database fails.
+    Waits(Ticket, Request<O>),
 }
 
 /// Reads a message, and hands it to the database. Where they are begun one by one, they come there in order.
@@ -176,7 +187,10 @@ pub(super) fn begin<O: Operation, D: Store<O>>(
         Ok(Request::with_head(head, O::decode(index, payload)?).with_received(received))
     };
     let first = match index {
-        Some(index) => read(index).map(|request| shared.db.clone().call(request)),
+        Some(index) => read(index).map(|request| match shared.outage.enter(0) {
+            Ok(turn) => First::Called(turn, shared.db.clone().call(request)),
+            Err(ticket) => First::Waits(ticket, request),
+        }),
         // Only if the stream was given other subjects by hand.
         None => Err(Cause::new(crate::Code::INVALID, "no event of ours has this subject")),
     };
@@ -184,16 +198,18 @@ pub(super) fn begin<O: Operation, D: Store<O>>(
 }
 
 /// Applies a message, or keeps it as a dead letter; then acknowledges it. What the database's environment refuses is
-/// tried again until it is applied, or until `stop`: then the stream gets it back. Returns whether it is done.
+/// tried again until it is applied, or until `stop`: then the stream gets it back. Returns whether it is done. While it only
+/// waits, its place is free for others.
 pub(super) async fn apply<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
-    begun: Begun<O, D>,
+    (begun, free): (Begun<O, D>, Option<Place>),
     stop: &CancellationToken,
     ack_wait: Duration,
 ) -> bool {
     let Begun { message, place, since: begun, index, first } = begun;
     let Some(reply) = message.reply.clone() else { return true };
-    let mut attempt = Attempt { shared, message: &message, place, reply: &reply, ack_wait, told: begun };
+    let mut attempt =
+        Attempt { shared, message: &message, place, free, reply: &reply, ack_wait, told: begun };
     let counters = index.map(|index| shared.counters.of(index));
     if let Some(counters) = counters {
         count(&counters.taken);
@@ -229,6 +245,7 @@ struct Attempt<'a, O, D> {
     shared: &'a Shared<O, D>,
     message: &'a Message,
     place: AckInfo,
+    free: Option<Place>,
     reply: &'a Subject,
     ack_wait: Duration,
     /// When the stream last heard of this message.
@@ -236,29 +253,50 @@ struct Attempt<'a, O, D> {
 }
 
 impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
-    async fn perform(&mut self, name: &'static str, mut call: D::Future, stop: &CancellationToken) -> End {
-        let (mut pause, mut again) = (RETRY.0, self.shared.progress.taken(name));
+    async fn perform(&mut self, name: &'static str, first: First<O, D>, stop: &CancellationToken) -> End {
+        let shared = self.shared;
+        let (mut pause, mut again, mut failures) = (RETRY.0, shared.progress.taken(name), 0);
+        let (mut turn, mut call) = match first {
+            First::Called(turn, call) => (turn, call),
+            First::Waits(ticket, request) => match self.turn(ticket, stop).await {
+                Some(turn) => (turn, shared.db.clone().call(request)),
+                None => return End::Returned,
+            },
+        };
         loop {
             let error = match call.await {
                 Ok(_) => {
-                    self.shared.troubles.database_serves();
+                    shared.troubles.database_serves();
+                    turn.served();
                     return End::Applied;
                 }
                 Err(error) => error,
             };
             let cause = error.cause().clone();
             if cause.class() == Class::Rejected {
+                drop(turn);
                 return self.keep_dead_letter(name, cause, stop).await;
             }
             tracing::debug!(operation = name, sequence = self.place.sequence, "later: {cause}");
             self.shared.troubles.database_fails(name, &cause);
             self.note(name, &cause);
             again.because(&cause);
-            match error.into_request() {
-                Some(same) if self.wait(stop, &mut pause).await => {
-                    call = self.shared.db.clone().call(same);
+            if is_of_the_database(&cause) {
+                turn.failed();
+                failures += 1;
+            } else {
+                drop(turn);
+                if !self.wait(stop, &mut pause).await {
+                    return End::Returned;
                 }
-                _ => return End::Returned,
+            }
+            let next = match shared.outage.enter(failures) {
+                Ok(turn) => Some(turn),
+                Err(ticket) => self.turn(ticket, stop).await,
+            };
+            match error.into_request().zip(next) {
+                Some((same, next)) => (turn, call) = (next, shared.db.clone().call(same)),
+                None => return End::Returned,
             }
         }
     }
@@ -275,16 +313,32 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
         }
         let known = O::SPECS.get(index).map_or("unknown", |spec| spec.name);
         let (mut pause, mut again) = (RETRY.0, self.shared.progress.taken(known));
+        let mut failures = 0;
         let new = loop {
-            match self.keep(&letter).await {
-                Ok(new) => break new,
-                Err(e) => {
-                    self.shared.troubles.unburied(name, &e);
-                    again.because(&e);
+            let turn = match self.shared.outage.enter(failures) {
+                Ok(turn) => turn,
+                Err(ticket) => match self.turn(ticket, stop).await {
+                    Some(turn) => turn,
+                    None => return End::Returned,
+                },
+            };
+            let cause = match self.keep(&letter).await {
+                Ok(new) => {
+                    turn.served();
+                    break new;
                 }
-            }
-            if !self.wait(stop, &mut pause).await {
-                return End::Returned;
+                Err(cause) => cause,
+            };
+            self.shared.troubles.unburied(name, &cause);
+            again.because(&cause);
+            if is_of_the_database(&cause) {
+                turn.failed();
+                failures += 1;
+            } else {
+                drop(turn);
+                if !self.wait(stop, &mut pause).await {
+                    return End::Returned;
+                }
             }
         };
         if new {
@@ -304,6 +358,27 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
         // The process may have died between keeping it and acknowledging it.
         let again = self.place.delivered > 1;
         self.shared.db.dead_letter(letter.clone(), again).await
+    }
+
+    /// Waits for the turn, and keeps the server from delivering the message again meanwhile; none, when it is time to stop.
+    async fn turn(&mut self, mut ticket: Ticket, stop: &CancellationToken) -> Option<Turn> {
+        let places = self.free.take().map(|_| &self.shared.at_work);
+        let turn = loop {
+            let silent = (self.ack_wait / 4).saturating_sub(self.told.elapsed());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                turn = &mut ticket => break turn,
+                () = time::sleep(silent) => {
+                    say(&self.shared.client, self.reply, PROGRESS).await;
+                    self.told = Instant::now();
+                }
+            }
+        };
+        if let Some(places) = places {
+            self.free = Some(places.enter().await);
+        }
+        Some(turn)
     }
 
     /// Waits before the next try, and keeps the server from delivering the message again meanwhile.

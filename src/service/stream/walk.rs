@@ -156,7 +156,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let begun = message::begin(&shared, message, place);
         work.running.spawn(
             async move {
-                if message::apply(&shared, begun, &stop, ack_wait).await {
+                if message::apply(&shared, (begun, None), &stop, ack_wait).await {
                     remove(&shared.api, &stream, sequence).await;
                 }
                 length

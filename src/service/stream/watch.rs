@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::api::{ConsumerInfo, StreamInfo};
+use super::api::{ConsumerInfo, StreamInfo, StreamState};
 use super::declare::{CONSUMER, Declaration};
 use super::elsewhere::Elsewhere;
 use super::gone::Gone;
@@ -111,7 +111,9 @@ impl Watch {
             };
             // Between two looks at the stream, how far it had got for the consumer is known.
             let stream = api.stream(name).await?;
-            Ok((before.state.last_seq, consumer, stream, before.cluster))
+            stream.cluster.known()?;
+            consumer.as_ref().map_or(Ok(()), |consumer| consumer.cluster.known())?;
+            Ok((before.state, consumer, stream, before.cluster))
         };
         match looked.await {
             Ok((before, consumer, stream, cluster)) => {
@@ -124,11 +126,7 @@ impl Watch {
                     || moved(&before_it.0, &leaders.0)
                     || moved(&before_it.1, &leaders.1)
                 {
-                    // A new leader may know less than the one before has told, until it has caught up; and what was handed out, it
-                    // hands out again only after the whole of `ack_wait`.
-                    self.first = None;
-                    self.gone.changed();
-                    self.elsewhere.forget(&shared.progress.received);
+                    self.unsure(shared);
                 }
                 self.found(shared, declaration, (before, consumer, stream), &mut found).await;
             }
@@ -139,6 +137,9 @@ impl Watch {
                 }
             }
             Err(e) => {
+                self.unsure(shared);
+                // Nothing was handed out meanwhile.
+                self.ends.clear();
                 let since = self.silent.get_or_insert_with(Instant::now).elapsed();
                 if since >= PATIENCE {
                     found.insert(format!("{PREFIX}silent"), unknown(name, since, &e));
@@ -151,11 +152,19 @@ impl Watch {
         found
     }
 
+    /// Another server answers, or none did: it may know less than the one before has told, until it has caught up; and what was
+    /// handed out, it hands out again only after the whole of `ack_wait`.
+    fn unsure<O: Operation, D: Store<O>>(&mut self, shared: &Shared<O, D>) {
+        self.first = None;
+        self.gone.changed();
+        self.elsewhere.forget(&shared.progress.received);
+    }
+
     async fn found<O: Operation, D: Store<O>>(
         &mut self,
         shared: &Shared<O, D>,
         declaration: &Declaration,
-        (before, consumer, stream): (u64, Option<ConsumerInfo>, StreamInfo),
+        (before, consumer, stream): (StreamState, Option<ConsumerInfo>, StreamInfo),
         found: &mut BTreeMap<String, String>,
     ) {
         let name = &declaration.name;
@@ -191,7 +200,7 @@ impl Watch {
             // What is taken out then is never handed out.
             self.gone.forget();
             self.elsewhere.forget(&shared.progress.received);
-        } else if let Some(went) = self.gone.look(before, &stream, counts, acknowledged) {
+        } else if let Some(went) = self.gone.look(&before, &stream, counts, acknowledged) {
             self.show("gone", lost(name, went));
         }
         if let Some(consumer) = &consumer {

@@ -1,6 +1,7 @@
 //! Operations that are applied by a function, one by one, each under a savepoint.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use futures_util::future::{self, BoxFuture};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteQueryResult};
@@ -11,7 +12,7 @@ use crate::error::Cause;
 use crate::operation::{ApplyFn, Guard, Spec, Tx};
 use crate::sql::error;
 use crate::sqlite::limit;
-use crate::store::call::{Called, LONGEST, ended, keep};
+use crate::store::call::{Called, LONGEST, TOGETHER, ended, keep};
 use crate::store::queue::Write;
 use crate::store::text;
 use crate::store::uses::OURS;
@@ -86,7 +87,7 @@ const REFUSE: &str = "
     VALUES ($4, $5, $6, $7, $2, $1, $8);
     RELEASE operation";
 
-/// Applies these writes in the transaction that is open.
+/// Applies these writes in the transaction that is open, for as long as one may take.
 ///
 /// # Errors
 /// SQLite's; or which of them has ended the transaction, which must be begun again without it.
@@ -101,10 +102,15 @@ pub(super) async fn apply(
     limit::within(sqlx::raw_sql(AssertSqlSafe(GUARD.as_str())).execute(&mut *connection)).await?;
     // A commit becomes a rollback, and an error.
     limit::within(connection.lock_handle()).await?.set_commit_hook(|| false);
-    let mut result = Ok(());
-    for place in places {
+    let (mut result, begun) = (Ok(()), Instant::now());
+    for (nth, place) in places.iter().enumerate() {
         let write = &writes[*place];
         let Some(function) = applies[write.index] else { continue };
+        if nth > 0 && begun.elapsed() >= TOGETHER {
+            done.absent += 1;
+            done.plain.push((*place, Outcome::Later));
+            continue;
+        }
         let spec = &specs[write.index];
         result = one(connection, function, shared, (spec, write), (*place, done)).await;
         if result.is_err() {
@@ -157,7 +163,7 @@ async fn one(
         }
         undone => {
             hop(connection, sqlx::query(KNOWN)).await.map_err(lost)?;
-            done.failed += 1;
+            done.absent += 1;
             done.spoilt |= match &undone {
                 Called::Failed(e) => error::spoils(e),
                 Called::Undone(_) => false,

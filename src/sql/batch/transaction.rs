@@ -12,6 +12,7 @@ use crate::error::Cause;
 use crate::operation::{ApplyFn, Persist, Spec};
 use crate::sqlite::limit;
 use crate::sqlite::statements::run;
+use crate::store::call;
 use crate::store::keeper::Keeper;
 use crate::store::writer::Outcome;
 
@@ -34,6 +35,7 @@ pub(in crate::sql) struct Applied {
 pub(in crate::sql) struct BatchSql {
     pub(in crate::sql) specs: &'static [Spec],
     pub(super) answers: &'static [&'static str],
+    silences: Vec<&'static str>,
     pub(super) applies: &'static [Option<ApplyFn>],
     pub(in crate::sql) strings: Strings,
     /// What time it is.
@@ -45,6 +47,7 @@ impl BatchSql {
         Self {
             specs: O::SPECS,
             answers: O::ANSWERS,
+            silences: call::silences::<O>(),
             applies: O::APPLY,
             strings: Strings::of::<O>(),
             keeper: Arc::default(),
@@ -63,12 +66,7 @@ impl BatchSql {
 
     /// The answer of an operation of this kind that has none of its own.
     pub(super) fn silence(&self, kind: usize) -> &'static str {
-        let spec = &self.specs[kind];
-        if spec.answer_is_list() || (self.answers[kind].is_empty() && self.applies[kind].is_none()) {
-            spec.empty_answer
-        } else {
-            "null"
-        }
+        self.silences[kind]
     }
 }
 
@@ -100,8 +98,8 @@ pub(super) struct Done {
     pub(super) answers: Vec<SqliteRow>,
     /// Of those that are applied one by one and were not there before: which, and what became of it.
     pub(super) plain: Vec<(usize, Outcome)>,
-    /// How many of them have failed, and left nothing.
-    pub(super) failed: u64,
+    /// How many of them have left nothing: they have failed, or are for the next transaction.
+    pub(super) absent: u64,
     /// Whether one of them may have left a statement that sqlx cannot take up again.
     pub(super) spoilt: bool,
 }

@@ -1,7 +1,10 @@
+#![allow(clippy::print_stdout)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use eitherway::operation::Refusal;
-use eitherway::{Cause, Code, Request};
+use eitherway::{Cause, Code, Db, Request};
 use eitherway_layers::{Class, Classify};
 
 use super::shop::{Buy, Count, Fixture, Misbehave, Shop, ShopClient, Which, called, misbehave};
@@ -15,6 +18,7 @@ on_each_store! {
     a_function_that_never_ends_is_given_up_alone,
     a_function_whose_table_was_changed_by_hand_fails_by_itself_and_is_applied_once_the_table_is_back,
     a_function_reads_what_it_has_written_and_knows_which_database_it_is,
+    many_slow_functions_hold_what_they_lock_no_longer_than_their_bound_and_are_applied_once,
 }
 
 fn buy(item: &str) -> Request<Shop> {
@@ -192,4 +196,51 @@ async fn a_function_reads_what_it_has_written_and_knows_which_database_it_is(f: 
     for _ in 0..2 {
         assert_eq!(f.said(&request).await.unwrap(), format!("Which({which:?})"));
     }
+}
+
+async fn many_slow_functions_hold_what_they_lock_no_longer_than_their_bound_and_are_applied_once(f: Fixture) {
+    // A fifth of a second together, and the one that is called then; here 2 s in all.
+    let bound = Duration::from_secs(1);
+    let requests: Vec<_> = (0..60)
+        .map(|n| match n % 3 {
+            0 => Request::<Shop>::new(Count { name: "x".into() }),
+            _ => Request::new(Misbehave { waits: 50, ..misbehave(&[]) }),
+        })
+        .collect();
+    let all = || futures_util::future::join_all(requests.iter().map(|request| f.said(request)));
+    // Another process, which needs the same locks.
+    let other = f.place.open::<Shop>().await.unwrap();
+    let (db, done) = (Db::new(other.clone()), AtomicBool::new(false));
+    let first = async {
+        let applied = all().await;
+        done.store(true, Ordering::Relaxed);
+        applied
+    };
+    let second = async {
+        let mut longest = Duration::ZERO;
+        while !done.load(Ordering::Relaxed) {
+            let since = Instant::now();
+            while let Err(error) = db.stock("tea", 1).await {
+                assert_eq!(error.cause().code(), Code::BUSY, "{error}");
+            }
+            longest = longest.max(since.elapsed());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        longest
+    };
+    let (applied, longest) = tokio::join!(first, second);
+    println!("40 functions of 50 ms: another one has waited for {longest:?} at most");
+    assert!(applied.iter().all(Result::is_ok), "{applied:?}");
+    assert!(longest < bound, "another one has waited for {longest:?}");
+    // Counted once each, by what was there when it was called.
+    let ledger = "SELECT count(*) FROM ledger WHERE operation <> 'stock'";
+    assert_eq!(f.number(ledger).await, 60);
+    assert_eq!(f.number("SELECT n / 1000 FROM counters WHERE name = 'rows'").await, 40);
+    assert_eq!(f.number("SELECT n % 1000 FROM counters WHERE name = 'ids'").await, 20);
+    let repeated = |f: &Fixture| (0..4).map(|kind| f.service.repeated(kind)).sum::<u64>();
+    assert_eq!(repeated(&f), 0, "none was asked for twice");
+    assert!(all().await.iter().all(Result::is_ok));
+    assert_eq!(f.number(ledger).await, 60);
+    assert_eq!(repeated(&f), 60);
+    other.close().await;
 }

@@ -92,13 +92,13 @@ const STACK: &[Row] = &[
     stack("+ fallback", "5 fallback", None),
     stack("+ metrics of all", "6 metrics of all", None),
     stack("+ log of all", "7 log of all", None),
-    stack("+ switch: all of it, debug off", "8 switch, the standard stack", Some(Bar::Over(300.0))),
+    stack("+ switch: all of it, debug off", "8 switch, the standard stack", Some(Bar::Over(200.0))),
     Row {
         what: "all of it, log and metrics off",
         ours: ("silent", "standard stack"),
         beside: "bare service",
         other: ("silent", "bare"),
-        bar: Some(Bar::Over(150.0)),
+        bar: Some(Bar::Over(100.0)),
     },
 ];
 

@@ -12,7 +12,7 @@ use clap::{ArgAction, Args, ValueEnum};
 pub(super) use long::{BotArgs, ChatArgs, ServeArgs, ServiceArgs, UpArgs};
 pub(super) use paths::{DatabaseArgs, NatsArgs, PathArgs, StoreArgs};
 pub(super) use short::{ConfigArgs, DemoArgs, RecentArgs, SendArgs, StatsArgs, TellArgs};
-pub(super) use values::{count, filter, millis, one_of, synchronous, yes_or_no};
+pub(super) use values::{HedgeAfter, count, filter, millis, millis_or_off, one_of, synchronous, yes_or_no};
 
 /// What every command understands.
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use super::super::addresses::{database_url, inbox_prefix, nats_url};
-use super::values::{days, file_mode, millis, synchronous, yes_or_no};
+use super::values::{HedgeAfter, days, file_mode, hedge_after, millis, synchronous, yes_or_no};
 use eitherway::Namespace;
 use eitherway::sql::{Retention, Synchronous};
 use eitherway::stack::Queries;
@@ -129,6 +129,14 @@ pub(in crate::cli) struct PathArgs {
     /// How long an operation may take on the database, in milliseconds
     #[arg(long, env = "ROSEY_DB_TIMEOUT_MS", default_value = "5000", value_name = "MS", value_parser = millis)]
     pub(in crate::cli) db_timeout_ms: Duration,
+    /// When an operation that NATS has not answered starts on the database as well, whichever is first: after so many
+    /// milliseconds; `auto` for four times what NATS usually takes at most, from 15 to 60 ms; `off` for not before NATS has
+    /// failed. The ledger applies it once. A longer time spares the database work while NATS is only slow
+    #[arg(long, env = "ROSEY_HEDGE_AFTER", default_value = "auto", value_name = "MS", value_parser = hedge_after)]
+    pub(in crate::cli) hedge_after: HedgeAfter,
+    /// When an event that no path has taken starts in the outbox, if there is one.
+    #[arg(skip)]
+    pub(in crate::cli) outbox_after: Option<Duration>,
     /// Which path queries take first.
     #[arg(skip)]
     pub(in crate::cli) queries: Queries,

@@ -37,6 +37,44 @@ pub(in crate::cli) fn millis(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// What an operation that NATS has not answered waits for before it starts on the database as well.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) enum HedgeAfter {
+    Off,
+    /// As long as NATS usually takes, and some.
+    Auto,
+    Fixed(Duration),
+}
+
+/// Reads `--hedge-after`.
+pub(in crate::cli) fn hedge_after(text: &str) -> Result<HedgeAfter, String> {
+    match text {
+        "off" => Ok(HedgeAfter::Off),
+        "auto" => Ok(HedgeAfter::Auto),
+        text => millis(text)
+            .map(HedgeAfter::Fixed)
+            .map_err(|_| "auto, off, or a whole number of milliseconds, at least 1".to_owned()),
+    }
+}
+
+/// Reads `--outbox-after`.
+pub(in crate::cli) fn millis_or_off(text: &str) -> Result<HedgeAfter, String> {
+    match hedge_after(text) {
+        Ok(HedgeAfter::Auto) | Err(_) => Err("off, or a whole number of milliseconds, at least 1".to_owned()),
+        after => after,
+    }
+}
+
+impl HedgeAfter {
+    /// The time, if it is one.
+    pub(in crate::cli) const fn fixed(self) -> Option<Duration> {
+        match self {
+            Self::Fixed(time) => Some(time),
+            Self::Off | Self::Auto => None,
+        }
+    }
+}
+
 /// Reads a number of things of which there is at least one.
 pub(in crate::cli) fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a whole number, at least 1".to_owned())

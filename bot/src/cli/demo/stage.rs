@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::super::args::{DatabaseArgs, NatsArgs, PathArgs};
+use super::super::args::{DatabaseArgs, HedgeAfter, NatsArgs, PathArgs};
 use super::super::exit::{Exit, Failure};
 use super::super::files;
 use super::database::Database;
@@ -153,6 +153,8 @@ impl Env {
             no_nats: self.server.is_none(),
             nats_timeout_ms: Duration::from_secs(2),
             db_timeout_ms: Duration::from_secs(5),
+            hedge_after: HedgeAfter::Auto,
+            outbox_after: None,
             queries: Queries::Nats,
         }
     }

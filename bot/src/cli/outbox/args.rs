@@ -1,11 +1,12 @@
 //! What can be said about the outbox.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, Subcommand};
 
-use super::super::args::{PathArgs, one_of, synchronous};
+use super::super::args::{HedgeAfter, PathArgs, millis_or_off, one_of, synchronous};
 use eitherway::outbox::{OutboxOptions, Which};
 use eitherway::sql::Synchronous;
 
@@ -30,6 +31,10 @@ pub(in crate::cli) struct OutboxArgs {
     /// The most room that they may need
     #[arg(long, env = "ROSEY_OUTBOX_MIB", default_value = "1024", value_name = "MIB")]
     outbox_mib: u64,
+    /// When an event that neither NATS nor the database has taken goes to the outbox as well, if they take no other event
+    /// meanwhile either, in milliseconds; `off` for not before both have failed
+    #[arg(long, env = "ROSEY_OUTBOX_AFTER", default_value = "90", value_name = "MS", value_parser = millis_or_off)]
+    outbox_after: HedgeAfter,
 }
 
 impl OutboxArgs {
@@ -45,6 +50,11 @@ impl OutboxArgs {
             .most_bytes(self.outbox_mib.saturating_mul(1 << 20))
             .synchronous(self.outbox_synchronous);
         Some(options)
+    }
+
+    /// After how long an event goes there that no other path takes; none for not before they have failed.
+    pub(in crate::cli) const fn after(&self) -> Option<Duration> {
+        self.outbox_after.fixed()
     }
 
     /// Whether the outbox was named.

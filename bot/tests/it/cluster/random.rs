@@ -1,11 +1,12 @@
-//! Random schedules of faults on several machines: servers, services and the database are killed and frozen, the network between
+//! Random schedules of faults on several machines: servers, services, bots and the database are killed and frozen, the network between
 //! the servers is split, the stream's leader steps down, at times several at once. The knobs are those of the other schedules:
 //! `ROSEY_SEED`, `ROSEY_SCHEDULES`, `ROSEY_SECONDS`.
 
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::alone;
-use super::world::{SERVICES, STREAM, World};
+use super::world::{BOTS, SERVICES, STREAM, World};
 use crate::schedules::play_all;
 use crate::schedules::tally::Tally;
 use crate::schedules::world::Story;
@@ -25,6 +26,8 @@ enum Fault {
     SteppedDown,
     ServiceKilled(usize),
     ServiceFrozen(usize),
+    /// SIGKILL, and started again with its outbox at the end.
+    BotKilled(usize),
     DatabaseKilled,
     DatabaseFrozen,
 }
@@ -36,6 +39,7 @@ enum Place {
     Network,
     Stream,
     Service(usize),
+    Bot(usize),
     Database,
 }
 
@@ -43,7 +47,8 @@ impl Fault {
     fn draw(dice: &mut Dice) -> Self {
         let server = usize::try_from(dice.one_of(0..=SERVERS - 1)).unwrap();
         let service = usize::try_from(dice.one_of(0..=SERVICES as u64 - 1)).unwrap();
-        match dice.one_of(0..=8) {
+        let bot = usize::try_from(dice.one_of(0..=BOTS.len() as u64 - 1)).unwrap();
+        match dice.one_of(0..=9) {
             0 => Self::ServerKilled(server),
             1 => Self::ServerFrozen(server),
             2 => Self::CutOff(server, Split::Cut),
@@ -52,6 +57,7 @@ impl Fault {
             5 => Self::ServiceKilled(service),
             6 => Self::ServiceFrozen(service),
             7 => Self::DatabaseKilled,
+            8 => Self::BotKilled(bot),
             _ => Self::DatabaseFrozen,
         }
     }
@@ -66,6 +72,7 @@ impl Fault {
             Self::SteppedDown => "leader steps down",
             Self::ServiceKilled(_) => "service killed",
             Self::ServiceFrozen(_) => "service frozen",
+            Self::BotKilled(_) => "bot killed",
             Self::DatabaseKilled => "database killed",
             Self::DatabaseFrozen => "database frozen",
         }
@@ -77,6 +84,7 @@ impl Fault {
             Self::CutOff(..) => Place::Network,
             Self::SteppedDown => Place::Stream,
             Self::ServiceKilled(n) | Self::ServiceFrozen(n) => Place::Service(n),
+            Self::BotKilled(n) => Place::Bot(n),
             Self::DatabaseKilled | Self::DatabaseFrozen => Place::Database,
         }
     }
@@ -96,6 +104,7 @@ impl Fault {
                 }
                 return runs;
             }
+            Self::BotKilled(n) => world.bots[n].kill(),
             Self::DatabaseKilled => world.postgres.as_mut().unwrap().stop("-KILL"),
             Self::DatabaseFrozen => world.postgres.as_ref().unwrap().freeze(),
         }
@@ -110,6 +119,7 @@ impl Fault {
             Self::SteppedDown => {}
             Self::ServiceKilled(n) => world.services[n].begin_again(),
             Self::ServiceFrozen(n) => world.services[n].thaw(),
+            Self::BotKilled(n) => world.bots[n].begin_again(),
             Self::DatabaseKilled => world.postgres.as_mut().unwrap().run(),
             Self::DatabaseFrozen => world.postgres.as_ref().unwrap().thaw(),
         }
@@ -124,15 +134,40 @@ fn draw(dice: &mut Dice, length: Duration) -> Schedule<Fault> {
     })
 }
 
-/// Starts services again that have refused to start, as a supervisor does.
-fn supervise(world: &mut World, killed: &[bool; SERVICES], story: &Story) {
-    for (n, service) in world.services.iter_mut().enumerate().filter(|(n, _)| !killed[*n]) {
+/// What was killed, and stays so.
+#[derive(Debug, Default)]
+struct Killed {
+    services: [bool; SERVICES],
+    bots: [bool; BOTS.len()],
+}
+
+impl Killed {
+    fn now(&mut self, fault: Fault, killed: bool) {
+        match fault {
+            Fault::ServiceKilled(n) => self.services[n] = killed,
+            Fault::BotKilled(n) => self.bots[n] = killed,
+            _ => {}
+        }
+    }
+}
+
+/// Starts services and bots again that have refused to start, as a supervisor does.
+fn supervise(world: &mut World, killed: &Killed, story: &Story) {
+    let check = |name: &str, n: usize, status: ExitStatus, said: &str| {
+        let refused = status.code() == NO_DATABASE && !said.contains("serving");
+        assert!(refused, "{name} {n} has ended ({status}):\n{said}");
+        story.say(format_args!("{name} {n} is started again; it had said:\n{said}"));
+    };
+    for (n, service) in world.services.iter_mut().enumerate().filter(|(n, _)| !killed.services[*n]) {
         if let Some(status) = service.ended() {
-            let said = service.log();
-            let refused = status.code() == NO_DATABASE && !said.contains("serving");
-            assert!(refused, "service {n} has ended ({status}):\n{said}");
-            story.say(format_args!("service {n} is started again; it had said:\n{said}"));
+            check("service", n, status, &service.log());
             service.begin_again();
+        }
+    }
+    for (n, bot) in world.bots.iter_mut().enumerate().filter(|(n, _)| !killed.bots[*n]) {
+        if let Some(status) = bot.ended() {
+            check("bot", n, status, &bot.log());
+            bot.begin_again();
         }
     }
 }
@@ -145,36 +180,33 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
     tally.drawn(plan.spells().iter().map(|spell| spell.fault.name()));
     let mut world = World::new(true).await;
     world.load(&mut dice).await;
-    let mut killed = [false; SERVICES];
+    let mut killed = Killed::default();
     plan.play(async |turn| {
         supervise(&mut world, &killed, &story);
         match turn {
             Turn::Begins(fault) => {
                 if let Fault::ServiceKilled(n) = fault {
                     story.say(format_args!("service {n} had said:\n{}", world.services[n].log()));
-                    killed[n] = true;
                 }
+                killed.now(fault, true);
                 if fault.begin(&mut world).await {
                     tally.felt(fault.name());
                 }
             }
             Turn::Ends(fault) => {
                 fault.end(&mut world).await;
-                if let Fault::ServiceKilled(n) = fault {
-                    killed[n] = false;
-                }
+                killed.now(fault, false);
             }
         }
     })
     .await;
-    for n in 0..SERVICES {
-        wait_until("a service serves", || {
-            supervise(&mut world, &killed, &story);
-            let serves = world.services[n].log().contains("serving");
-            async move { serves }
-        })
-        .await;
-    }
+    wait_until("services and bots serve", || {
+        supervise(&mut world, &killed, &story);
+        let logs = world.services.iter().map(|service| service.log());
+        let all = logs.chain(world.bots.iter().map(BotProcess::log)).all(|said| said.contains("serving"));
+        async move { all }
+    })
+    .await;
     let outcome = world.finish().await;
     for (n, said) in outcome.said.iter().enumerate() {
         story.say(format_args!("service {n} had said:\n{said}"));

@@ -12,11 +12,13 @@ use crate::support::*;
 
 pub(super) const STREAM: &str = "ROSEY";
 pub(super) const SERVICES: usize = 3;
-const BOTS: [&str; 4] = ["ann", "ben", "cleo", "dora"];
+pub(super) const BOTS: [&str; 4] = ["ann", "ben", "cleo", "dora"];
 /// How many lines of its chat a bot reads in a second.
 const RATE: u64 = 40;
+/// How often a caller sends some operations: a dozen processes share what may be two cores, with a compiler beside them.
+const TICK: Duration = Duration::from_millis(20);
 /// How long it may take, when everything is well again, until nothing is on its way any more.
-const SETTLED: Duration = Duration::from_secs(40);
+const SETTLED: Duration = Duration::from_secs(60);
 
 pub(super) struct World {
     pub(super) cluster: NatsCluster,
@@ -25,7 +27,7 @@ pub(super) struct World {
     pub(super) services: Vec<ServeProcess>,
     pub(super) callers: Vec<Bot>,
     loads: Vec<Load>,
-    bots: Vec<BotProcess>,
+    pub(super) bots: Vec<BotProcess>,
     /// What services have said that were ended.
     pub(super) said: Vec<String>,
     database: String,
@@ -33,7 +35,7 @@ pub(super) struct World {
 
 /// What a service says of events that are not applied.
 const FALSE_ALARMS: [&str; 5] =
-    ["without being applied", "another program pulls", "had passed over", "is replaced", "changed by hand"];
+    ["without being applied", "another program pulls", "is replaced, and", "replacing it", "changed by hand"];
 
 /// What became of everything.
 pub(super) struct Outcome {
@@ -74,7 +76,7 @@ impl World {
         self.bots = BOTS.iter().map(|name| BotProcess::start(&url, &self.database, name, RATE)).collect();
         for n in 0..2 {
             let caller = Bot::over(&self.cluster, self.database.as_str()).await;
-            self.loads.push(Load::start(&caller.db, n, dice.another()));
+            self.loads.push(Load::start_every(TICK, &caller.db, n, dice.another()));
             self.callers.push(caller);
         }
         let mut c = PgConnection::connect(&self.database).await.unwrap();

@@ -1,7 +1,7 @@
 //! The files of a folder: which of them are namespaces, and who serves them.
 
 use eitherway::Via;
-use rosey::op::UserJoined;
+use rosey::op::{GetChannelStats, UserJoined};
 
 use super::client;
 use super::folder::Folder;
@@ -88,5 +88,38 @@ async fn two_processes_serve_one_folder_and_either_may_end() {
     assert!((acknowledged..=sent).contains(&applied), "{acknowledged} {applied} {sent}");
     for process in [one.process, other] {
         assert_eq!(process.terminate().await, Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_leaves_a_namespace_to_another_one_that_serves_it_from_another_file_and_refuses_nothing() {
+    for own in [&[][..], &["lounge"]] {
+        let server = NatsServer::start().await;
+        let serving = Folder::serve(&server, &["lounge"], &[]).await;
+        let nats = client(&server, "lounge").await;
+        tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
+        let creating = Folder::serve(&server, own, &["--namespaces-create"]).await;
+        let (db, mut refused) = (nats_only(&nats), Vec::new());
+        for n in 0..1_000 {
+            let answered = if n % 2 == 0 {
+                db.call(UserJoined { username: format!("user{n}") }).await.map(drop)
+            } else {
+                db.call(GetChannelStats {}).await.map(drop)
+            };
+            refused.extend(answered.err().map(|error| format!("{n}: {error}")));
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert!(refused.is_empty(), "{} of 1000: {:?}", refused.len(), refused.first());
+        assert_eq!(creating.said("lounge", "another process serves it"), 1);
+        assert_eq!(serving.applied("lounge").await, 500, "each once");
+        assert_eq!(creating.path("lounge").exists(), !own.is_empty(), "nothing is created");
+        // As soon as that one has ended, this one serves.
+        drop(nats);
+        serving.process.terminate_and_log().await;
+        let nats = client(&server, "lounge").await;
+        tokio::time::timeout(LIMIT, nats.recognised()).await.unwrap();
+        nats_only(&nats).call(GetChannelStats {}).await.unwrap();
+        assert!(creating.path("lounge").exists());
+        creating.process.terminate_and_log().await;
     }
 }

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use eitherway::Via;
 use eitherway::nats::NatsService;
-use eitherway::stack::{NO_PATH, StackBuilder, boxed};
+use eitherway::stack::{Hedging, NO_PATH, StackBuilder, boxed};
 use eitherway::{Db, Stack};
 use futures_util::future::join_all;
 use rosey::op::{GetChannelStats, Op, UserJoined};
 
 use crate::support::*;
 
-/// A stack in which no time-out ever helps.
+/// A stack in which neither a time-out nor a hedge ever helps.
 async fn patient(nats: &NatsService<Op>, file: &DbFile) -> Over {
-    let builder = StackBuilder::new().nats_timeout(Duration::from_secs(3600));
+    let builder = StackBuilder::new().nats_timeout(Duration::from_secs(3600)).hedging(Hedging::off());
     Db::new(boxed(builder.over(Some(nats.clone()), direct(file, nats).await, NO_PATH).stack))
 }
 

@@ -65,8 +65,13 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn start(db: &Db<BoxedStack<Op>>, bot: usize, dice: Dice) -> Self {
+        Self::start_every(TICK, db, bot, dice)
+    }
+
+    /// The same with another pause between the moments at which some are sent.
+    pub(crate) fn start_every(tick: Duration, db: &Db<BoxedStack<Op>>, bot: usize, dice: Dice) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let sender = tokio::spawn(send(db.clone(), bot, dice, Arc::clone(&stop)));
+        let sender = tokio::spawn(send(tick, db.clone(), bot, dice, Arc::clone(&stop)));
         Self { stop, sender }
     }
 
@@ -78,9 +83,15 @@ impl Load {
     }
 }
 
-async fn send(db: Db<BoxedStack<Op>>, bot: usize, mut dice: Dice, stop: Arc<AtomicBool>) -> Vec<Record> {
+async fn send(
+    tick: Duration,
+    db: Db<BoxedStack<Op>>,
+    bot: usize,
+    mut dice: Dice,
+    stop: Arc<AtomicBool>,
+) -> Vec<Record> {
     let (mut flying, mut records) = (JoinSet::new(), Vec::new());
-    let mut ticks = time::interval(TICK);
+    let mut ticks = time::interval(tick);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sent = 0;
     while !stop.load(Ordering::Acquire) {

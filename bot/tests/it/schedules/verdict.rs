@@ -101,7 +101,7 @@ impl Found {
         }
         found.ledger = texts(c, "SELECT id::text FROM rosey.ledger").await.into_iter().collect();
         found.numbers = numbers(c, "SELECT op_id::text, id::bigint FROM rosey.outbound_messages").await;
-        found.counted = numbers(c, "SELECT username, total_chat_lines FROM rosey.user_stats").await;
+        found.counted = numbers(c, "SELECT username, total_chat_lines FROM rosey.user_stats_now").await;
         found.buried =
             sqlx::query_scalar("SELECT count(*) FROM rosey.dead_letters").fetch_one(c).await.unwrap();
         found

@@ -51,7 +51,9 @@ pub(crate) async fn direct(file: &DbFile, nats: &NatsService<Op>) -> GuardedStor
 /// The standard stack over both paths.
 pub(crate) async fn stack(nats: &NatsService<Op>, file: &DbFile) -> Over {
     let direct = direct(file, nats).await;
-    Db::new(boxed(StackBuilder::new().over(Some(nats.clone()), direct, NO_PATH).stack))
+    let built = StackBuilder::new().over(Some(nats.clone()), direct, NO_PATH);
+    built.hedges.bind_late(nats.late_answers());
+    Db::new(boxed(built.stack))
 }
 
 /// The standard stack with nothing behind NATS.

@@ -108,6 +108,47 @@ async fn failures_an_hour_apart_do_not_add_up_where_that_is_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_window_of_time_slides_over_consecutive_failures() {
+    let breaker = Breaker::new(answers(DOWN), config().consecutive_failures(3).failures_within(SLOW));
+    // Never a pause as long as the window, and never three failures in it.
+    for _ in 0..20 {
+        assert_eq!(breaker.clone().oneshot(read(1)).await, DOWN);
+        advance(SLOW * 6 / 10).await;
+    }
+    assert_eq!(breaker.handle().state(), State::Closed);
+    for _ in 0..2 {
+        assert_eq!(breaker.clone().oneshot(read(1)).await, DOWN);
+    }
+    assert_eq!(breaker.handle().state(), State::Open, "the last one was 600 ms ago");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_older_than_the_window_of_time_do_not_count_for_the_rate() {
+    let by_rate = config().no_consecutive_failures().failure_rate(0.5, 20, 10);
+    for (config, state) in [(by_rate.clone(), State::Open), (by_rate.failures_within(SLOW), State::Closed)] {
+        let puppet = Puppet::default();
+        let breaker = Breaker::new(puppet.service(), config);
+        let call = |answer: Answer| {
+            let mut call = task::spawn(breaker.clone().oneshot(read(1)));
+            assert_pending!(call.poll());
+            puppet.answer(0, answer.clone());
+            assert_eq!(assert_ready!(call.poll()), answer);
+        };
+        (0..9).for_each(|_| call(DOWN));
+        advance(SLOW * 2).await;
+        (0..8).for_each(|_| call(Ok(Via(0))));
+        call(DOWN);
+        assert_eq!(breaker.handle().state(), state, "nine failures are too old");
+        if state == State::Closed {
+            (0..8).for_each(|_| call(DOWN));
+            assert_eq!(breaker.handle().state(), State::Closed, "nine calls, too few");
+            call(DOWN);
+            assert_eq!(breaker.handle().state(), State::Open);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_rule_of_consecutive_failures_can_be_switched_off() {
     let by_rate = config().no_consecutive_failures().failure_rate(0.5, 100, 50);
     let breaker = Breaker::new(answers(DOWN), by_rate);

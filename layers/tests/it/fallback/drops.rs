@@ -93,7 +93,7 @@ async fn dropping_a_call_drops_the_call_in_flight_and_reroutes_nothing() {
 struct Notes(Rc<Cell<(usize, usize)>>);
 
 impl Policy<Req, Via, Error> for Notes {
-    fn keep(&self, req: &Req) -> Option<Req> {
+    fn keep(&self, req: &mut Req) -> Option<Req> {
         Some(req.clone())
     }
     fn reroute(&self, _: &Req, result: &Answer) -> bool {

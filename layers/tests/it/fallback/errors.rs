@@ -46,6 +46,11 @@ async fn errors_of_any_depth_become_one_type() {
             Self::Leaf(error.class())
         }
     }
+    impl From<NotReady> for One {
+        fn from(error: NotReady) -> Self {
+            Self::Leaf(error.class())
+        }
+    }
     impl<A: Into<One>, B: Into<One>> From<FallbackError<A, B>> for One {
         fn from(error: FallbackError<A, B>) -> Self {
             error.unify(|primary, fallback| Self::Both(Box::new((primary, fallback))))

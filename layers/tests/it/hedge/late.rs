@@ -132,7 +132,7 @@ async fn dropping_a_call_drops_both_paths() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_on_either_path_reaches_the_caller_and_ends_the_other_path() {
-    let panics = service_fn(async |_: Req| {
+    let panics = service_fn(async |_: Req| -> Result<Via, Error> {
         sleep(DELAY + MS).await;
         panic!("on purpose")
     });
@@ -194,8 +194,7 @@ async fn hedges_nest_and_each_path_starts_when_all_before_it_are_late() {
     assert_eq!(assert_ready!(call.poll()), Ok(Via(1)));
     assert_eq!((a.alive(), b.alive(), c.alive()), (0, 0, 0));
 
-    let by_default: Hedge<_, _, _, _, Both> =
-        a.service().hedge_to::<_, Error>(b.service()).hedge_to(c.service());
+    let by_default: Hedge<_, _, _, _> = a.service().hedge_to(b.service()).hedge_to(c.service());
     assert_eq!(by_default.oneshot(read(1)).await, Ok(Via(1)));
 }
 

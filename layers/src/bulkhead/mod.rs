@@ -1,0 +1,206 @@
+//! Limits how many calls a service has at once, and how long others wait for a place.
+
+mod error;
+mod layer;
+
+pub use self::{error::Full, layer::BulkheadLayer};
+
+use pin_project::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tower_service::Service;
+
+/// Gives a service at most so many calls at once. A request waits for a place no longer than a limit, then it is
+/// refused with an error made from [`Full`], and the service is not called.
+///
+/// Around a secondary it keeps an outage of the primary from burying the service that is left. `tower`'s
+/// `ConcurrencyLimit` and `LoadShed` do the like, with boxed errors, and without a wait that ends.
+///
+/// **Readiness.** `poll_ready` waits for a place, in the order of arrival, and then for the inner service. An instance
+/// that is ready holds its place until it is called or dropped. When the wait ends without a place, the instance is
+/// ready, and `call` refuses the request, unless there is a place by then and the inner service is ready at once.
+///
+/// *Cost*: an atomic change to take a place and one to give it back; a request that has to wait allocates its wait.
+/// *Errors*: those of the inner service, whose error type must implement `From<Full>`. *Drop*: dropping the future
+/// drops the inner call, and gives back its place. *Runtime*: a request that has to wait needs a tokio runtime
+/// with its timer enabled.
+///
+/// ```
+/// use eitherway_layers::{BulkheadLayer, bulkhead::Full};
+/// use std::time::Duration;
+/// use tower::{Layer, Service, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let stuck = service_fn(|_: u32| std::future::pending::<Result<u32, Full>>());
+/// let layer = BulkheadLayer::new(1).wait(Duration::from_millis(20));
+/// let mut first = layer.layer(stuck);
+/// let _in_flight = first.ready().await.unwrap().call(1);
+/// let error = first.clone().oneshot(2).await.unwrap_err();
+/// assert_eq!(error.to_string(), "1 call in flight, and none has ended within 20ms");
+/// # }
+/// ```
+pub struct Bulkhead<S> {
+    inner: S,
+    shared: Arc<Shared>,
+    place: Place,
+}
+
+#[derive(Debug)]
+struct Shared {
+    places: Arc<Semaphore>,
+    full: Full,
+}
+
+impl Shared {
+    fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+}
+
+type Wait = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send + Sync>>;
+
+/// What this instance has for its next call.
+enum Place {
+    None,
+    Waits(Wait),
+    Taken(OwnedSemaphorePermit),
+    Refused,
+}
+
+impl<S> Bulkhead<S> {
+    /// The service behind the limit.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    fn wait(&self) -> Wait {
+        let (places, limit) = (Arc::clone(&self.shared.places), self.shared.full.waited());
+        Box::pin(async move { timeout(limit, places.acquire_owned()).await.ok()?.ok() })
+    }
+
+    fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.place = match &mut self.place {
+                Place::Taken(_) | Place::Refused => return Poll::Ready(()),
+                Place::None => match self.shared.take() {
+                    Some(place) => Place::Taken(place),
+                    None if self.shared.full.waited().is_zero() => Place::Refused,
+                    None => Place::Waits(self.wait()),
+                },
+                // CORRECTNESS: the semaphore and the timer have registered the waker.
+                Place::Waits(wait) => ready!(wait.as_mut().poll(cx)).map_or(Place::Refused, Place::Taken),
+            };
+        }
+    }
+
+    /// The place for a call: the one that was taken, or one that has become free since the refusal.
+    fn place<Req>(&mut self) -> Option<OwnedSemaphorePermit>
+    where
+        S: Service<Req>,
+    {
+        match std::mem::replace(&mut self.place, Place::None) {
+            Place::Taken(place) => Some(place),
+            Place::None | Place::Waits(_) | Place::Refused => {
+                let place = self.shared.take()?;
+                let ready = self.inner.poll_ready(&mut Context::from_waker(Waker::noop()));
+                matches!(ready, Poll::Ready(Ok(()))).then_some(place)
+            }
+        }
+    }
+}
+
+impl<S, Req> Service<Req> for Bulkhead<S>
+where
+    S: Service<Req>,
+    S::Error: From<Full>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BulkheadFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        ready!(self.poll_place(cx));
+        match self.place {
+            Place::Refused => Poll::Ready(Ok(())),
+            _ => self.inner.poll_ready(cx),
+        }
+    }
+
+    #[inline(always)]
+    fn call(&mut self, req: Req) -> Self::Future {
+        match self.place::<Req>() {
+            Some(place) => {
+                BulkheadFuture { state: State::Running { call: self.inner.call(req), _place: place } }
+            }
+            None => BulkheadFuture { state: State::Refused(self.shared.full) },
+        }
+    }
+}
+
+/// A clone has no place.
+impl<S: Clone> Clone for Bulkhead<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared), place: Place::None }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Bulkhead<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bulkhead")
+            .field("inner", &self.inner)
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Response future of [`Bulkhead`].
+#[pin_project]
+#[derive(Debug)]
+pub struct BulkheadFuture<F> {
+    #[pin]
+    state: State<F>,
+}
+
+#[pin_project(project = StateProj)]
+#[derive(Debug)]
+enum State<F> {
+    Refused(Full),
+    Running {
+        #[pin]
+        call: F,
+        _place: OwnedSemaphorePermit,
+    },
+    /// The place has been given back.
+    Ended,
+}
+
+impl<F, T, E> Future for BulkheadFuture<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: From<Full>,
+{
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut state = self.as_mut().project().state;
+        let result = match state.as_mut().project() {
+            StateProj::Refused(full) => Err((*full).into()),
+            StateProj::Running { call, .. } => ready!(call.poll(cx)),
+            StateProj::Ended => panic!("`BulkheadFuture` polled after it had finished"),
+        };
+        // A place is free as soon as its call has ended, not when the caller drops this future.
+        state.set(State::Ended);
+        Poll::Ready(result)
+    }
+}
