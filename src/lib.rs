@@ -65,6 +65,7 @@
 //!
 //! - `nats` (default): the path over NATS, and with `sqlite` the database service and the [`Runtime`].
 //! - `sqlite` (default): the path on a SQLite file, and the outbox.
+//! - `postgres`: stores on PostgreSQL, beside SQLite.
 //! - `axum`: [`Head`], [`Reply`] and [`Error`] in the handlers of axum.
 //!
 //! # When not to use it

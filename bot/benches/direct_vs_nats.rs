@@ -16,9 +16,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use eitherway::nats::{NatsOptions, NatsService};
-use eitherway::sql::{SqlService, SqliteOptions};
-use eitherway::stack::{BoxedStack, GuardedStore, NO_PATH, StackBuilder, boxed};
+use eitherway::sql::SqliteOptions;
+use eitherway::stack::BoxedStack;
 use eitherway::{Db, Request, Via};
 use futures_util::StreamExt;
 use rosey::op::{MessageLog, Op, RecentChat};
@@ -38,16 +37,16 @@ struct Parts {
     js: jetstream::Context,
     payload: bytes::Bytes,
     /// One stack per path, so that no operation falls back unnoticed.
-    direct: Db<BoxedStack<Op>>,
-    nats: Db<BoxedStack<Op>>,
+    direct: eitherway::Runtime<Op>,
+    nats: eitherway::Runtime<Op>,
 }
 
 impl Parts {
     async fn open(dir: &Path, url: &str) -> Self {
-        let service = NatsService::<Op>::connect(NatsOptions::new(url)).await.unwrap();
-        service.recognised().await;
+        let nats = eitherway::Runtime::builder().nats(url).build().await.unwrap().boxed();
+        nats.nats().unwrap().recognised().await;
         let own = SqliteOptions::new(dir.join("direct.db").to_str().unwrap()).unwrap();
-        let direct = SqlService::<Op>::open(&own).await.unwrap();
+        let direct = eitherway::Runtime::builder().store(own).build().await.unwrap().boxed();
         let client = async_nats::connect(url).await.unwrap();
         let mut echo = client.subscribe("bench.echo").await.unwrap();
         let answering = client.clone();
@@ -70,10 +69,8 @@ impl Parts {
             client,
             js,
             payload: eitherway::__private::wire::payload(&Op::from(line()), 0).unwrap().into(),
-            direct: Db::new(boxed(StackBuilder::new().over(NO_PATH, direct, NO_PATH).stack)),
-            nats: Db::new(boxed(
-                StackBuilder::new().over(Some(service), GuardedStore::closed(), NO_PATH).stack,
-            )),
+            direct,
+            nats,
         }
     }
 
@@ -92,12 +89,12 @@ impl Parts {
         let Self { bare, direct, nats, js, payload, .. } = self;
         let bare = bare.clone();
         row(group, runtime, "bare INSERT and commit, sqlx pool", callers, move |_, _| insert(bare.clone()));
-        let direct = direct.clone();
+        let direct = direct.client();
         row(group, runtime, "stack, direct (ledger, line, user)", callers, move |_, _| {
             send(direct.clone(), Via::DB)
         });
         self.echo(group, runtime, callers, payload.clone());
-        let nats = nats.clone();
+        let nats = nats.client();
         row(group, runtime, "stack, NATS, until committed", callers, move |_, _| {
             send(nats.clone(), Via::NATS)
         });
@@ -111,7 +108,7 @@ impl Parts {
     }
 
     fn queries(&self, group: &mut Group<'_>, runtime: &Runtime, callers: usize) {
-        let (direct, nats) = (self.direct.clone(), self.nats.clone());
+        let (direct, nats) = (self.direct.client(), self.nats.client());
         row(group, runtime, "stack, direct", callers, move |_, _| ask(direct.clone(), Via::DB));
         self.echo(group, runtime, callers, "{\"limit\":10}".into());
         row(group, runtime, "stack, NATS", callers, move |_, _| ask(nats.clone(), Via::NATS));

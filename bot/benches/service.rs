@@ -18,10 +18,9 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
-use eitherway::nats::{NatsOptions, NatsService};
+use eitherway::Request;
+use eitherway::nats::NatsService;
 use eitherway::operation::Kind;
-use eitherway::stack::{BoxedStack, GuardedStore, NO_PATH, StackBuilder, boxed};
-use eitherway::{Db, Request};
 use rosey::op::{MessageLog, Op};
 use tokio::runtime::Runtime;
 
@@ -73,8 +72,7 @@ struct World<'a> {
     row: Row,
     dir: tempfile::TempDir,
     url: String,
-    nats: NatsService<Op>,
-    db: Db<BoxedStack<Op>>,
+    client: eitherway::Runtime<Op>,
     services: Vec<Ended>,
     sent: usize,
     _server: Ended,
@@ -85,22 +83,23 @@ impl<'a> World<'a> {
         let dir = tempfile::tempdir().unwrap();
         let (server, url) = nats_server(dir.path());
         let services = row.serve(&url, dir.path());
-        let nats = runtime.block_on(async {
-            let nats = NatsService::connect(NatsOptions::new(&url)).await.unwrap();
-            nats.recognised().await;
+        let client = runtime.block_on(async {
+            let client = eitherway::Runtime::builder().nats(url.as_str()).build().await.unwrap().boxed();
+            client.nats().unwrap().recognised().await;
             // All instances are running and know each other.
             tokio::time::sleep(Duration::from_millis(700)).await;
-            nats
+            client
         });
-        let db = Db::new(boxed(
-            StackBuilder::new().over(Some(nats.clone()), GuardedStore::closed(), NO_PATH).stack,
-        ));
-        Self { runtime, row, dir, url, nats, db, services, sent: 0, _server: server }
+        Self { runtime, row, dir, url, client, services, sent: 0, _server: server }
+    }
+
+    fn nats(&self) -> &NatsService<Op> {
+        self.client.nats().unwrap()
     }
 
     /// Sends so many lines for each caller, and returns when they are acknowledged.
     fn send(&mut self, turns: usize) {
-        let db = self.db.clone();
+        let db = self.client.client();
         let step = move |_, _| {
             let line = MessageLog { username: "alice".to_owned(), message: LINE.to_owned() };
             let (db, request) = (db.clone(), Request::new(line));
@@ -113,7 +112,7 @@ impl<'a> World<'a> {
     }
 
     fn all_applied(&self) {
-        self.runtime.block_on(self.nats.all_applied(Duration::from_secs(120))).unwrap();
+        self.runtime.block_on(self.nats().all_applied(Duration::from_secs(120))).unwrap();
     }
 
     fn acknowledged(&mut self, turns: usize) -> Duration {
@@ -145,10 +144,10 @@ impl<'a> World<'a> {
         for service in &mut self.services {
             service.0.wait().unwrap();
         }
-        self.runtime.block_on(self.nats.takes(Kind::Event));
+        self.runtime.block_on(self.nats().takes(Kind::Event));
         self.send(STORED);
         self.services = self.row.serve(&self.url, self.dir.path());
-        self.runtime.block_on(self.nats.recognised());
+        self.runtime.block_on(self.nats().recognised());
         let begin = Instant::now();
         self.all_applied();
         begin.elapsed()

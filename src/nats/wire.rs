@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use answer::{
     answer_headers, answered, cut_headers, database, is_ours, name_operation, omitted, refusal,
-    refusal_message, refusal_within,
+    refusal_within,
 };
 
 use crate::clock;

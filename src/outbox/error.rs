@@ -50,7 +50,7 @@ pub enum OutboxError {
         path.display(), kept.words(), wanted.words()
     )]
     Namespace {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Whose events it holds.
         kept: Namespace,

@@ -154,7 +154,7 @@ async fn all_that_a_file_lacks_is_changed_or_nothing() {
 }
 
 #[tokio::test]
-async fn opening_waits_for_nobody_when_nothing_is_to_be_changed() {
+async fn opening_waits_for_no_other_process_when_nothing_is_to_be_changed() {
     let made = Made::by("").await;
     made.open().await.unwrap();
     let mut other = made.connect().await;

@@ -1,5 +1,8 @@
 //! The path over NATS, between a real server, a real database service and real files.
 
+mod answers;
+mod neighbours;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -192,62 +195,6 @@ async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_
     nobody_waits();
 }
 
-// What counts as an answer.
-
-#[tokio::test]
-async fn somebody_elses_answer_never_settles_a_call() {
-    let server = NatsServer::start().await;
-    let (file, peer, nats) = (DbFile::new(), Peer::connect(&server).await, nats(&server).await);
-    let direct = file.open().await;
-    let _ping = peer.pretend::<Op>(direct.database()).await;
-    tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
-    let _event = peer.answer("rosey.db.user.joined", HeaderMap::new(), "{}").await;
-    let _query = peer.answer("rosey.db.stats.recent_chat.get", HeaderMap::new(), "[]").await;
-    let stack = StackBuilder::new()
-        .nats_timeout(Duration::from_millis(400))
-        .over(Some(nats.clone()), direct, NO_PATH)
-        .stack;
-    let db = Db::new(boxed(stack));
-    assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::DB);
-    assert_eq!(db.call(RecentChat { limit: 5 }).await.unwrap().via, Via::DB);
-    assert_eq!(nats.inbox().foreign, 2);
-    assert_eq!(file.number("SELECT count(*) FROM presence").await, 1);
-}
-
-#[tokio::test]
-async fn beside_somebody_elses_answer_our_services_answer_is_the_one_that_counts() {
-    let w = World::new().await;
-    let peer = Peer::connect(&w.server).await;
-    let _foreign = peer.answer("rosey.db.stats.recent_chat.get", HeaderMap::new(), r#"[{"wrong":1}]"#).await;
-    let db = nats_only(&w.nats);
-    db.message_log("alice", "hi").await.unwrap();
-    for _ in 0..20 {
-        assert_eq!(db.recent_chat(5).await.unwrap()[0].message, "hi");
-    }
-    wait_until("the foreign answers are counted", || async {
-        let seen = w.nats.inbox();
-        seen.foreign + seen.late >= 20
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_stream_of_somebody_else_over_our_subjects_acknowledges_nothing_of_ours() {
-    let dir = tempfile::tempdir().unwrap();
-    let w = World::without_stream(NatsServer::with_jetstream(dir.path()).await).await;
-    let peer = Peer::connect(&w.server).await;
-    declare(&jetstream::new(peer.client.clone()), "FOREIGN", "rosey.>").await;
-    let db = nats_only(&w.nats);
-    for n in 0..20 {
-        let reply = db.call(joined(&format!("user{n}"))).await.unwrap();
-        assert_eq!((reply.via, reply.ack), (Via::NATS, Ack::Committed));
-        assert_eq!(db.open_sessions().await.unwrap().len(), n + 1, "a query is not answered by the stream");
-    }
-    assert_eq!(w.file.applied().await, 20);
-    let seen = w.nats.inbox();
-    assert!(seen.foreign + seen.late >= 20, "the stream did answer: {seen:?}");
-}
-
 // Where no service answers.
 
 /// The promise is "at once, not after the time-out of 2 s"; a noisy machine gets half of that.
@@ -263,7 +210,7 @@ async fn served_at_once_by_the_database(db: &Over) {
 }
 
 #[tokio::test]
-async fn a_query_nobody_answers_falls_back_at_once() {
+async fn a_query_without_responders_falls_back_at_once() {
     let server = NatsServer::start().await;
     let (file, peer, nats) = (DbFile::new(), Peer::connect(&server).await, nats(&server).await);
     let database = file.open().await;
@@ -275,7 +222,7 @@ async fn a_query_nobody_answers_falls_back_at_once() {
 }
 
 #[tokio::test]
-async fn beside_a_monitor_that_hears_everything_a_query_nobody_answers_falls_back_at_once() {
+async fn beside_a_monitor_that_hears_everything_a_query_without_responders_falls_back_at_once() {
     let w = World::new().await;
     let peer = Peer::connect(&w.server).await;
     let _monitor = peer.listen(">").await;
@@ -388,39 +335,6 @@ async fn what_the_service_refuses_is_not_tried_on_the_database() {
     }
     assert_eq!(tried.load(Ordering::Relaxed), 0);
     assert_eq!(w.file.applied().await, 1);
-}
-
-// Who may serve.
-
-#[tokio::test]
-async fn a_service_refuses_to_start_beside_another_make_unless_it_takes_over() {
-    let server = NatsServer::start().await;
-    let (file, peer) = (DbFile::new(), Peer::connect(&server).await);
-    let _python = peer.answer("rosey.db.stats.recent_chat.get", HeaderMap::new(), "[]").await;
-    let refused = DbService::try_start(&server, &file, ServiceOptions::default()).await;
-    let error = refused.map(drop).expect_err("refused");
-    assert!(
-        matches!(&error, ServeError::Neighbour { subject, .. } if subject == "rosey.db.stats.recent_chat.get")
-    );
-    assert!(error.to_string().contains("the option `takeover`"), "{error}");
-    let takeover = ServiceOptions::default().takeover(true);
-    DbService::try_start(&server, &file, takeover).await.unwrap().stop().await;
-}
-
-#[tokio::test]
-async fn a_service_refuses_to_start_beside_one_on_another_database() {
-    let w = World::new().await;
-    let refused = DbService::try_start(&w.server, &DbFile::new(), ServiceOptions::default()).await;
-    let error = refused.map(drop).expect_err("refused");
-    assert!(matches!(&error, ServeError::OtherDatabase { other, .. } if other == w.service.sqlx.database()));
-}
-
-#[tokio::test]
-async fn a_monitor_that_only_listens_keeps_no_service_from_starting() {
-    let server = NatsServer::start().await;
-    let (file, peer) = (DbFile::new(), Peer::connect(&server).await);
-    let _monitor = peer.listen(">").await;
-    DbService::start(&server, &file).await.stop().await;
 }
 
 // The end of a service.

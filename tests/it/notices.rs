@@ -125,7 +125,7 @@ async fn a_stream_of_ours_beside_a_service_without_one_is_named_and_settles_noth
 }
 
 #[tokio::test]
-async fn the_last_failure_of_each_operation_is_told_to_whoever_asks_for_the_statistics() {
+async fn the_last_failure_of_each_operation_is_in_the_statistics() {
     for options in [on(), off()] {
         let w = Durable::new().await;
         let service = w.try_serve(options).await.unwrap();

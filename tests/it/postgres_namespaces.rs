@@ -106,7 +106,7 @@ async fn a_schema_that_was_made_for_another_namespace_is_refused_and_left_as_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_that_says_nothing_of_its_namespace_is_for_whoever_opens_it_first() {
+async fn a_schema_that_says_nothing_of_its_namespace_is_for_the_namespace_that_opens_it_first() {
     let url = Postgres::shared().empty().await;
     let old = options(&url, "").schema("channel_2");
     open(&old).await.unwrap().close().await;

@@ -16,7 +16,7 @@ use super::troubles::{FailureKind, Troubles};
 use crate::op::{Error, Op, RoseyClient};
 use eitherway::client::{Db, Stack};
 use eitherway::clock;
-use eitherway::operation::Operation;
+use eitherway::operation::{Definition, Operation};
 
 /// The bot from a handler's point of view: its database, voice and room. Cheap to clone.
 pub struct Context<S> {
@@ -71,13 +71,13 @@ impl<S> Context<S> {
         &self.inner.db
     }
 
-    /// The database, for the **one** operation `name` derived from this event: at the event's time, with its
-    /// id ([`Event::head`]).
-    pub fn of(&self, event: &Event, name: &str) -> Db<S>
+    /// The database, for the **one** operation of this type derived from this event: at the event's time, with
+    /// its id ([`Event::head`]).
+    pub fn of<M: Definition>(&self, event: &Event) -> Db<S>
     where
         S: Clone,
     {
-        self.inner.db.with(event.head(name))
+        self.inner.db.with(event.head(M::SPEC.name))
     }
 
     /// The bot's voice.

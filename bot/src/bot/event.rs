@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::op::{MessageLog, StatusUpdate, UserCount, UserJoined, UserLeft};
 use eitherway::clock;
+use eitherway::operation::Definition;
 use eitherway::request::{Head, OpId};
 
 /// Recorded times from this value on are in milliseconds; as seconds it would be the year 5138.
@@ -135,7 +137,7 @@ impl UserData {
 }
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident $({ $($(#[$fdoc:meta])* $field:ident: $ty:ty),+ $(,)? })? = $name:literal $(makes $op:literal)?;)+) => {
+    ($($(#[$doc:meta])* $kind:ident $({ $($(#[$fdoc:meta])* $field:ident: $ty:ty),+ $(,)? })? = $name:literal $(makes $op:ident)?;)+) => {
         /// The content of an event.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Body {
@@ -171,48 +173,48 @@ macro_rules! kinds {
         }
     };
     (@operation) => { None };
-    (@operation $op:literal) => { Some($op) };
+    (@operation $op:ident) => { Some($op::SPEC.name) };
 }
 
 kinds! {
     /// The bot has connected to the channel.
-    Connect = "connect" makes "status_update";
+    Connect = "connect" makes StatusUpdate;
     /// The bot has lost the channel.
     Disconnect {
         /// The reason, if the network gives one.
         reason: Option<String>,
-    } = "disconnect" makes "status_update";
+    } = "disconnect" makes StatusUpdate;
     /// The bot was kicked.
     Kicked {
         /// The reason, if the network gives one.
         reason: Option<String>,
-    } = "kicked" makes "status_update";
+    } = "kicked" makes StatusUpdate;
     /// A user joined.
     UserJoin {
         /// The user's name.
         user: String,
         /// Everything else the network says about the user.
         user_data: UserData,
-    } = "user_join" makes "user_joined";
+    } = "user_join" makes UserJoined;
     /// A user left.
     UserLeave {
         /// The user's name.
         user: String,
-    } = "user_leave" makes "user_left";
+    } = "user_leave" makes UserLeft;
     /// A chat line in the channel.
     Message {
         /// The sender's name.
         user: String,
         /// The text of the line; may be empty.
         content: String,
-    } = "message" makes "message_log";
+    } = "message" makes MessageLog;
     /// The number of users.
     UserCount {
         /// Users in the chat.
         usercount: u32,
         /// Connections, including anonymous ones, if the network counts them.
         connected: Option<u32>,
-    } = "user_count" makes "user_count";
+    } = "user_count" makes UserCount;
     /// The list of all users in the channel.
     UserList {
         /// The users.

@@ -123,7 +123,7 @@ fn late(inbox: &InboxCounts) -> Option<String> {
 fn as_json(
     summary: &Summary,
     rows: &[Row],
-    outbox: Option<outbox::kept::Report>,
+    outbox: Option<outbox::runtime::Report>,
     inbox: Option<&InboxCounts>,
 ) -> serde_json::Value {
     serde_json::json!({"summary": summary, "operations": rows, "outbox": outbox, "nats": inbox})

@@ -9,7 +9,7 @@ use super::resolved::{self, Configured, Forms};
 use super::settings::{DEFAULT, Setting, in_force};
 use super::values::{self, Parsers};
 use super::words::Words;
-use super::{command, console, keep, outbox, paths, secrets, usage};
+use super::{command, console, outbox, paths, retention, secrets, usage};
 
 /// Gives the options that nothing sets the value that the command uses then. What has none is unset.
 fn fill_in(command: &str, settings: &mut [Setting]) {
@@ -27,7 +27,7 @@ fn fill_in(command: &str, settings: &mut [Setting]) {
             "database-url" if !several && matches!(command, "serve" | "up" | "dead" | "verify") => {
                 paths::DEFAULT_DATABASE.to_owned()
             }
-            "keep" => keep::usual(),
+            "keep" => retention::usual(),
             "log" => command::usual_log(command).to_owned(),
             "log-format" => if json { "json" } else { "text" }.to_owned(),
             "outbox" => outbox::USUAL.to_owned(),

@@ -33,7 +33,7 @@ pub(super) struct NamespacesArgs {
     )]
     namespaces_url: Option<String>,
     /// Create NAME.db in that directory, or a schema in that database, when a client asks for the namespace NAME the first
-    /// time. Whoever may publish to `*.rosey.db.ping` creates namespaces then
+    /// time. A client that may publish to `*.rosey.db.ping` creates namespaces then
     #[arg(long, env = "ROSEY_NAMESPACES_CREATE", value_parser = crate::cli::args::yes_or_no, action = ArgAction::SetTrue)]
     namespaces_create: bool,
     /// Close a namespace that no client, no request and no message of its stream has needed for this long, in milliseconds

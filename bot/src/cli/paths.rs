@@ -9,9 +9,9 @@ use tower::layer::layer_fn;
 
 use super::args::{DatabaseArgs, HedgeAfter, NatsArgs, PathArgs};
 use super::exit::{Exit, Failure};
-use super::keep::KeepArgs;
-use super::outbox::kept::Report;
+use super::outbox::runtime::Report;
 use super::place::Place;
+use super::retention::KeepArgs;
 use super::tally::PathStats;
 use crate::op::Op;
 use eitherway::Namespace;

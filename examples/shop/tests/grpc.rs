@@ -22,7 +22,7 @@ fn order(key: &'static str, quantity: u32) -> Request<NewOrder> {
     request
 }
 
-/// Waits until this path serves, by orders of something that nobody has.
+/// Waits until this path serves, by orders of something that is not in stock.
 async fn served_over(shop: &mut ShopClient<Channel>, path: &str) {
     for _ in 0..1_000 {
         let change = Change { item: "probe".into(), by: 1 };

@@ -13,7 +13,7 @@ use support::{Database, World, on_each_database};
 /// How many of a thing there are: fewer than are ordered.
 const STOCK: u32 = 2_000_000;
 
-/// Sends one order, again and again with the same key, until somebody says what became of it.
+/// Sends one order, again and again with the same key, until a reply says what became of it.
 async fn order(world: &World, key: &str) -> StatusCode {
     loop {
         let asked = world.order("tea", 1).header("Idempotency-Key", key).header("Request-Timeout", "3");

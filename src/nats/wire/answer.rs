@@ -81,14 +81,8 @@ pub fn omitted(message: &Message) -> u64 {
     said(message, headers::TRUNCATED).and_then(|count| count.parse().ok()).unwrap_or_default()
 }
 
-/// Headers and body of a refusal. The body keeps the form that peers expect which read no headers: a list
-/// stays a list.
-#[must_use]
-pub fn refusal_message(database: &str, empty: &str, cause: &Cause) -> (HeaderMap, Vec<u8>) {
-    refusal_within(database, empty, cause, usize::MAX)
-}
-
-/// As [`refusal_message`], for a message of at most `most` bytes: the text takes a fifth of it in the header and in the body.
+/// Headers and body of a refusal, for a message of at most `most` bytes: the text takes a fifth of it in each. The body
+/// keeps the form that peers expect which read no headers: a list stays a list.
 #[must_use]
 pub fn refusal_within(database: &str, empty: &str, cause: &Cause, most: usize) -> (HeaderMap, Vec<u8>) {
     let (code, text) = (cause.code(), one_line(cause, most / 5));
@@ -139,7 +133,7 @@ mod tests {
         for (empty, body) in
             [("[]", "[]"), ("{}", r#"{"code":"busy","error":"the database is locked","success":false}"#)]
         {
-            let (headers, payload) = refusal_message("db", empty, &cause);
+            let (headers, payload) = refusal_within("db", empty, &cause, usize::MAX);
             assert_eq!(String::from_utf8_lossy(&payload), body);
             let message = Message {
                 subject: "x".into(),

@@ -32,6 +32,16 @@ fn moved(id: &str, at: i64, joined: bool) -> Request<Op> {
     Request::with_head(head, op)
 }
 
+/// Three visits that the ledger forgets, three hours ago; when they begin.
+async fn three_visits(db: &Db<SqlService<Op>>) -> i64 {
+    let then = eitherway::clock::now() - 3 * 3_600_000;
+    for n in 0..6 {
+        db.send(moved(&format!("e{n}"), then + n * 1000, n % 2 == 0)).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(2)).await; // the ledger forgets what is older than now
+    then
+}
+
 fn everything() -> Retention {
     let hour = Duration::from_secs(3600);
     Retention::default().keep("history", hour).keep("ledger", Duration::ZERO)
@@ -64,11 +74,7 @@ async fn a_fold_that_fails_stops_nobody_and_is_a_concern_until_it_works_again() 
 async fn what_is_older_than_what_was_summed_up_is_refused_alone() {
     let url = Postgres::shared().database().await;
     let db = open(&options(&url)).await;
-    let then = eitherway::clock::now() - 3 * 3_600_000;
-    for n in 0..6 {
-        db.send(moved(&format!("e{n}"), then + n * 1000, n % 2 == 0)).await.unwrap();
-    }
-    tokio::time::sleep(Duration::from_millis(2)).await; // the ledger forgets what is older than now
+    let then = three_visits(&db).await;
     let swept = db.stack().sweep(&everything(), eitherway::clock::now()).await.unwrap();
     assert_eq!(swept["history"], 5, "{swept:?}");
     let late = [moved("late", then + 500, true), moved("in time", then + 5500, true)];
@@ -87,11 +93,7 @@ async fn what_is_older_than_what_was_summed_up_is_refused_alone() {
 async fn what_is_being_appended_is_not_summed_up_past() {
     let url = Postgres::shared().database().await;
     let db = open(&options(&url)).await;
-    let then = eitherway::clock::now() - 3 * 3_600_000;
-    for n in 0..6 {
-        db.send(moved(&format!("e{n}"), then + n * 1000, n % 2 == 0)).await.unwrap();
-    }
-    tokio::time::sleep(Duration::from_millis(2)).await; // the ledger forgets what is older than now
+    let then = three_visits(&db).await;
     // Between the others, and not committed when the sweep begins.
     let mut raw = PgConnection::connect(&url).await.unwrap();
     let late = format!(

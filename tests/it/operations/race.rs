@@ -51,7 +51,7 @@ async fn the_last_pieces_are_sold_once_each_by_four_writers_at_once(f: Fixture) 
     assert_eq!(f.number("SELECT count(*) FROM ledger WHERE operation = 'buy'").await, 240);
 }
 
-/// Sends it until somebody says what became of it, and tells that.
+/// Sends it until a reply says what became of it, and tells that.
 async fn until_told(db: &Db<SqlService<Shop>>, request: &Request<Shop>) -> Result<String, String> {
     loop {
         match db.send(request.clone()).await {

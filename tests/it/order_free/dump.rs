@@ -7,7 +7,7 @@ use serde_json::Value;
 /// One JSON array a row, the table's name first.
 pub(crate) type Dump = Vec<Value>;
 
-const CONTENT: &str = "
+pub(super) const CONTENT: &str = "
     SELECT json_array('user_stats', username, first_seen, last_seen, total_chat_lines, total_time_connected,
                       current_session_start, connected_ms, last_line)
     FROM user_stats

@@ -20,51 +20,35 @@ use crate::support::Postgres;
 
 const WRITERS: usize = 4;
 
+/// What is written otherwise in the text of the [content](dump::CONTENT).
+const OTHERWISE: [(&str, &str); 5] = [
+    ("json_array(", "jsonb_build_array("),
+    ("FROM user_stats\n", "FROM user_stats_now\n"),
+    // With the fraction that a number of SQLite's has.
+    (
+        "bot_rank,",
+        "CASE WHEN bot_rank = floor(bot_rank) THEN (bot_rank || '.0')::jsonb ELSE to_jsonb(bot_rank) END,",
+    ),
+    // SQLite's column holds a number wherever the text is one.
+    (
+        "current_media_duration,",
+        "CASE WHEN current_media_duration ~ '^[0-9]+(\\.0)?$' THEN to_jsonb(current_media_duration::numeric::bigint)
+              WHEN current_media_duration ~ '^[0-9]+\\.[0-9]+$' THEN to_jsonb(current_media_duration::numeric)
+              ELSE to_jsonb(current_media_duration) END,",
+    ),
+    (
+        "o.id = l.answer ->> 'id'",
+        "l.operation = 'outbound_enqueue' AND o.id = (l.answer::jsonb ->> 'id')::bigint",
+    ),
+];
+
 /// The content, column by column as SQLite has it.
-const CONTENT: &str = "
-    SELECT jsonb_build_array('user_stats', username, first_seen, last_seen, total_chat_lines, total_time_connected,
-                             current_session_start, connected_ms, last_line)
-    FROM user_stats_now
-    UNION ALL SELECT jsonb_build_array('user_baseline', username, first_seen, last_line, last_session, chat_lines,
-                                       connected_ms, folded_at, folded_id)
-    FROM user_baseline
-    UNION ALL SELECT jsonb_build_array('server_lines', op_id, at, username) FROM server_lines
-    UNION ALL SELECT jsonb_build_array('high_water', kind, count, at) FROM high_water
-    UNION ALL SELECT jsonb_build_array('presence', username, at, id, joined) FROM presence
-    UNION ALL SELECT jsonb_build_array('recent_chat', op_id, at, timestamp, username, message) FROM recent_chat
-    UNION ALL SELECT jsonb_build_array('user_count_history', op_id, timestamp, chat_users, connected_users)
-    FROM user_count_history
-    UNION ALL SELECT jsonb_build_array('channel_stats', id, max_users, max_users_timestamp, max_connected,
-                                       max_connected_timestamp, last_updated)
-    FROM channel_stats
-    UNION ALL SELECT jsonb_build_array('current_status', id, last_updated, status, details, bot_name,
-                                       -- with the fraction that a number of SQLite's has
-                                       CASE WHEN bot_rank = floor(bot_rank) THEN (bot_rank || '.0')::jsonb
-                                            ELSE to_jsonb(bot_rank) END, bot_afk,
-                                       channel_name, current_chat_users, current_connected_users, playlist_items,
-                                       current_media_title,
-                                       -- SQLite's column holds a number wherever the text is one
-                                       CASE WHEN current_media_duration ~ '^[0-9]+(\\.0)?$'
-                                            THEN to_jsonb(current_media_duration::numeric::bigint)
-                                            WHEN current_media_duration ~ '^[0-9]+\\.[0-9]+$'
-                                            THEN to_jsonb(current_media_duration::numeric)
-                                            ELSE to_jsonb(current_media_duration) END,
-                                       bot_start_time, bot_connected, current_users, connected_users)
-    FROM current_status
-    UNION ALL SELECT jsonb_build_array('status_fields', field, at, id, value) FROM status_fields
-    UNION ALL SELECT jsonb_build_array('user_actions', op_id, timestamp, username, action_type, details)
-    FROM user_actions
-    UNION ALL SELECT jsonb_build_array('outbound_messages', op_id, at, timestamp, username, message, sent,
-                                       sent_timestamp, delivered_at, failed_at, retry_count, last_attempt, error_at,
-                                       error_id, error_message)
-    FROM outbound_messages
-    UNION ALL SELECT jsonb_build_array('outbound_marks', m.op_id, o.op_id, m.at, m.kind, m.error)
-    FROM outbound_marks m LEFT JOIN outbound_messages o ON o.id = m.message
-    UNION ALL SELECT jsonb_build_array('ledger', l.id, l.operation, l.hash, l.occurred_at, o.op_id)
-    FROM ledger l LEFT JOIN outbound_messages o
-        ON l.operation = 'outbound_enqueue' AND o.id = (l.answer::jsonb ->> 'id')::bigint
-    WHERE l.operation <> 'outbound_get'
-    UNION ALL SELECT jsonb_build_array('dead_letters', id, reason) FROM dead_letters";
+fn content() -> String {
+    OTHERWISE.iter().fold(dump::CONTENT.to_owned(), |content, (there, here)| {
+        assert!(content.contains(there), "{there}");
+        content.replace(there, here)
+    })
+}
 
 /// To the writers it stays the database that they know.
 const CLEAR: &str = "
@@ -131,7 +115,7 @@ impl Base for Server {
     }
 
     async fn dump(&self) -> Dump {
-        let text = AssertSqlSafe(format!("SELECT row::text FROM ({CONTENT}) c (row)"));
+        let text = AssertSqlSafe(format!("SELECT row::text FROM ({}) c (row)", content()));
         let rows: Vec<String> =
             sqlx::query_scalar(text).fetch_all(&mut *self.raw.lock().await).await.unwrap();
         rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()

@@ -60,7 +60,7 @@ async fn a_schedule_that_is_not_wanted_is_none() {
 }
 
 #[tokio::test]
-async fn while_somebody_else_holds_the_lock_nothing_is_taken_and_the_next_round_takes_all() {
+async fn while_another_process_holds_the_lock_nothing_is_taken_and_the_next_round_takes_all() {
     let w = World::new().await;
     for second in 0..10 {
         w.joins("alice", second * 10).await;

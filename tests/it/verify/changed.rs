@@ -118,7 +118,7 @@ const GIVEN: [(&str, &[&str]); 4] = [
 ];
 
 #[tokio::test]
-async fn every_derived_column_that_somebody_changes_is_named() {
+async fn every_derived_column_that_is_changed_by_hand_is_named() {
     let file = full().await;
     let mut other = file.connect().await;
     for (table, key, row, columns) in ROWS {

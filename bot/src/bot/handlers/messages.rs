@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::super::context::{Context, brief};
 use super::super::event::{Body, Event};
-use crate::op::{Op, RoseyClient};
+use crate::op::{MessageLog, Op, RoseyClient};
 use eitherway::client::Stack;
 
 /// #13: logs a chat line at its own time. An empty line is skipped.
@@ -11,7 +11,7 @@ pub async fn message_said<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     if content.is_empty() {
         return;
     }
-    let logged = bot.of(&event, "message_log").message_log(user, content).await;
+    let logged = bot.of::<MessageLog>(&event).message_log(user, content).await;
     bot.record_result(logged, format_args!("a line of {}", brief(user)));
 }
 

@@ -7,8 +7,9 @@ use tracing::warn;
 
 use super::super::context::{Context, brief};
 use super::super::event::{Body, Event};
-use crate::op::{Op, RoseyClient, Session};
+use crate::op::{Op, RoseyClient, Session, UserJoined, UserLeft};
 use eitherway::client::Stack;
+use eitherway::operation::Definition;
 
 /// The largest number of operations of one list in flight.
 const AT_ONCE: usize = 32;
@@ -59,11 +60,11 @@ impl Move<'_> {
         let user = self.user;
         match self.left_at {
             Some(at) => {
-                let db = bot.db().with(event.head_at(&format!("user_left/{user}"), at));
+                let db = bot.db().with(event.head_at(&format!("{}/{user}", UserLeft::SPEC.name), at));
                 bot.record_result(db.user_left(user).await, format_args!("the leave of {}", brief(user)));
             }
             None => {
-                let db = bot.of(event, &format!("user_joined/{user}"));
+                let db = bot.db().with(event.head(&format!("{}/{user}", UserJoined::SPEC.name)));
                 bot.record_result(db.user_joined(user).await, format_args!("the join of {}", brief(user)));
                 bot.deliver(Some(user)).await;
             }

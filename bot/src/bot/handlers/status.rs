@@ -17,7 +17,7 @@ pub async fn status_changed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
         Body::Kicked { reason } => ("kicked", reason.as_deref()),
         _ => return,
     };
-    let db = bot.of(&event, "status_update");
+    let db = bot.of::<StatusUpdate>(&event);
     // Read first, because the new status overwrites it.
     bot.last_heartbeat().await;
     let mut update = changed(&bot, status, reason, matches!(event.body, Body::Connect));

@@ -7,9 +7,9 @@ use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args};
 
 use super::super::addresses::{namespaces, reply_prefixes};
-use super::super::keep::KeepArgs;
 use super::super::namespaces::NamespacesArgs;
 use super::super::outbox::OutboxArgs;
+use super::super::retention::KeepArgs;
 use super::paths::{DatabaseArgs, NatsArgs, PathArgs};
 use super::values::{count, millis, one_of, replicas, yes_or_no};
 use crate::bot::chat::Source;

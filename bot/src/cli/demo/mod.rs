@@ -145,7 +145,7 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
 
 /// Breaks one thing after another, and tells of it. Ends only with an error: the recording goes on.
 async fn tell(
-    story: &[&'static Phase],
+    story: &[Phase],
     stage: &mut Env,
     feed: &Feed,
     watch: &mut Watch,
@@ -155,7 +155,7 @@ async fn tell(
         if !phase.act.heals() {
             stage.act(phase.act).await?;
         }
-        watch.begin(phase);
+        watch.begin(*phase);
         watch.catch_up().await?;
         result(watch, number);
         console::say(format!("\n{:>2}/{}  {}", number + 1, story.len(), phase.name));

@@ -3,13 +3,15 @@
 use super::super::tally::Window;
 
 /// A part of the story.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Phase {
     /// As it stands in the table.
     pub(super) name: &'static str,
     pub(super) act: Fault,
     /// What is broken, what Rosey does about it, what to look at.
     pub(super) told: &'static [&'static str],
+    /// Name and text where the database is PostgreSQL, if they are others.
+    on_postgres: Option<(&'static str, &'static [&'static str])>,
     /// How much of the recording it may use, in thousandths. It goes on earlier when it has shown enough, and slowly when
     /// it has not.
     pub(super) part: usize,
@@ -76,17 +78,17 @@ impl Phase {
 }
 
 /// The phases, with NATS or without, over a file or over PostgreSQL.
-pub(super) fn of(nats: bool, postgres: bool) -> Vec<&'static Phase> {
-    let (story, others) =
-        if nats { (WITH_NATS, ON_POSTGRES_WITH_NATS) } else { (WITHOUT_NATS, ON_POSTGRES_WITHOUT_NATS) };
-    let mut phases: Vec<_> = story.iter().collect();
-    if postgres {
-        // What is done to the database comes last.
-        let unchanged = phases.len() - others.len();
-        phases.splice(unchanged.., others);
+pub(super) fn of(nats: bool, postgres: bool) -> Vec<Phase> {
+    let mut phases = if nats { WITH_NATS } else { WITHOUT_NATS }.to_vec();
+    for phase in phases.iter_mut().filter(|_| postgres) {
+        (phase.name, phase.told) = phase.on_postgres.unwrap_or((phase.name, phase.told));
     }
     phases
 }
+
+/// What the phases have in common.
+const SMOOTH: Phase =
+    Phase { name: "", act: Fault::Nothing, told: &[], on_postgres: None, part: 0, shows: &[], may_fail: 0 };
 
 /// With a server and a service.
 const WITH_NATS: &[Phase] = &[
@@ -100,7 +102,7 @@ const WITH_NATS: &[Phase] = &[
         ],
         part: 95,
         shows: &[(70, |ended| ended.events.nats)],
-        may_fail: 0,
+        ..SMOOTH
     },
     Phase {
         name: "server killed",
@@ -112,7 +114,7 @@ const WITH_NATS: &[Phase] = &[
         ],
         part: 95,
         shows: &[(70, |ended| ended.events.db)],
-        may_fail: 0,
+        ..SMOOTH
     },
     Phase {
         name: "server back",
@@ -123,7 +125,7 @@ const WITH_NATS: &[Phase] = &[
         ],
         part: 95,
         shows: &[(70, |ended| ended.events.nats)],
-        may_fail: 0,
+        ..SMOOTH
     },
     Phase {
         name: "server frozen",
@@ -135,7 +137,7 @@ const WITH_NATS: &[Phase] = &[
         ],
         part: 95,
         shows: &[(70, |ended| ended.events.db)],
-        may_fail: 0,
+        ..SMOOTH
     },
     Phase {
         name: "server thawed",
@@ -147,7 +149,7 @@ const WITH_NATS: &[Phase] = &[
         ],
         part: 95,
         shows: &[(70, |ended| ended.events.nats)],
-        may_fail: 0,
+        ..SMOOTH
     },
     Phase {
         name: "service killed",
@@ -159,7 +161,7 @@ const WITH_NATS: &[Phase] = &[
         ],
         part: 95,
         shows: &[(65, |ended| ended.events.nats), (3, |ended| ended.requests.db)],
-        may_fail: 0,
+        ..SMOOTH
     },
     Phase {
         name: "service back",
@@ -170,7 +172,7 @@ const WITH_NATS: &[Phase] = &[
         ],
         part: 95,
         shows: &[(55, |ended| ended.events.nats), (3, |ended| ended.requests.nats)],
-        may_fail: 0,
+        ..SMOOTH
     },
     Phase {
         name: "database locked",
@@ -180,9 +182,18 @@ const WITH_NATS: &[Phase] = &[
             "still accepts events. Calls fail on both paths, and the caller is told.",
             "Look: events via NATS; failed: calls alone, and soon.",
         ],
+        on_postgres: Some((
+            "database killed",
+            &[
+                "PostgreSQL was killed (SIGKILL). The stream still accepts events. Calls",
+                "fail on both paths, and the caller is told.",
+                "Look: events via NATS; failed: calls alone.",
+            ],
+        )),
         part: 95,
         shows: &[(65, |ended| ended.events.nats), (1, |ended| ended.requests.failed)],
         may_fail: ALL,
+        ..SMOOTH
     },
     Phase {
         name: "both down",
@@ -192,9 +203,18 @@ const WITH_NATS: &[Phase] = &[
             "path. Events go to the outbox, a file of the bot's own.",
             "Look: via outbox. Calls fail, no event does.",
         ],
+        on_postgres: Some((
+            "both down",
+            &[
+                "PostgreSQL is still down, and nats-server was killed again: there is no",
+                "path. Events go to the outbox, a file of the bot's own.",
+                "Look: via outbox. Calls fail, no event does.",
+            ],
+        )),
         part: 95,
         shows: &[(65, |ended| ended.events.outbox)],
         may_fail: ALL,
+        ..SMOOTH
     },
     Phase {
         name: "all back",
@@ -204,9 +224,19 @@ const WITH_NATS: &[Phase] = &[
             "waits in the stream, the bot replays its outbox; on to the end.",
             "Look: via NATS again, and what `lost` says.",
         ],
+        on_postgres: Some((
+            "all back",
+            &[
+                "PostgreSQL and nats-server are started again. The service applies what",
+                "waits in the stream, the bot replays its outbox; on to the end.",
+                "Look: via NATS again, and what `lost` says.",
+            ],
+        )),
         part: 145,
-        shows: &[(55, |ended| ended.events.nats), (2, |ended| ended.requests.nats)],
+        // How soon the first call goes over NATS again depends on the time, not on the load.
+        shows: &[(55, |ended| ended.events.nats), (0, |ended| ended.requests.nats)],
         may_fail: UNDER_WAY,
+        ..SMOOTH
     },
 ];
 
@@ -218,7 +248,7 @@ const WITHOUT_NATS: &[Phase] = &[
         told: &["Without NATS: the bot works on the database itself.", "Look: via DB, and how fast."],
         part: 350,
         shows: &[(250, |ended| ended.events.db)],
-        may_fail: 0,
+        ..SMOOTH
     },
     Phase {
         name: "database locked",
@@ -228,9 +258,18 @@ const WITHOUT_NATS: &[Phase] = &[
             "no other path. Events go to the outbox, a file of the bot's own.",
             "Look: via outbox. Calls fail, no event does.",
         ],
+        on_postgres: Some((
+            "database killed",
+            &[
+                "PostgreSQL was killed (SIGKILL); there is no other path. Events go to",
+                "the outbox, a file of the bot's own.",
+                "Look: via outbox. Calls fail, no event does.",
+            ],
+        )),
         part: 150,
         shows: &[(80, |ended| ended.events.outbox)],
         may_fail: ALL,
+        ..SMOOTH
     },
     Phase {
         name: "all back",
@@ -239,77 +278,17 @@ const WITHOUT_NATS: &[Phase] = &[
             "The lock is given back. The bot replays its outbox; on to the end.",
             "Look: via DB again, and what `lost` says.",
         ],
+        on_postgres: Some((
+            "all back",
+            &[
+                "PostgreSQL is started again. The bot replays its outbox; on to the end.",
+                "Look: via DB again, and what `lost` says.",
+            ],
+        )),
         part: 500,
         shows: &[(250, |ended| ended.events.db), (20, |ended| ended.requests.db)],
         may_fail: UNDER_WAY,
-    },
-];
-
-/// The last phases of [`WITH_NATS`], where the database is PostgreSQL.
-const ON_POSTGRES_WITH_NATS: &[Phase] = &[
-    Phase {
-        name: "database killed",
-        act: Fault::BreakDatabase,
-        told: &[
-            "PostgreSQL was killed (SIGKILL). The stream still accepts events. Calls",
-            "fail on both paths, and the caller is told.",
-            "Look: events via NATS; failed: calls alone.",
-        ],
-        part: 95,
-        shows: &[(65, |ended| ended.events.nats), (1, |ended| ended.requests.failed)],
-        may_fail: ALL,
-    },
-    Phase {
-        name: "both down",
-        act: Fault::KillServer,
-        told: &[
-            "PostgreSQL is still down, and nats-server was killed again: there is no",
-            "path. Events go to the outbox, a file of the bot's own.",
-            "Look: via outbox. Calls fail, no event does.",
-        ],
-        part: 95,
-        shows: &[(65, |ended| ended.events.outbox)],
-        may_fail: ALL,
-    },
-    Phase {
-        name: "all back",
-        act: Fault::MendDatabaseAndStartServer,
-        told: &[
-            "PostgreSQL and nats-server are started again. The service applies what",
-            "waits in the stream, the bot replays its outbox; on to the end.",
-            "Look: via NATS again, and what `lost` says.",
-        ],
-        part: 145,
-        // How soon the first call goes over NATS again depends on the time, not on the load.
-        shows: &[(55, |ended| ended.events.nats), (0, |ended| ended.requests.nats)],
-        may_fail: UNDER_WAY,
-    },
-];
-
-/// The last phases of [`WITHOUT_NATS`], where the database is PostgreSQL.
-const ON_POSTGRES_WITHOUT_NATS: &[Phase] = &[
-    Phase {
-        name: "database killed",
-        act: Fault::BreakDatabase,
-        told: &[
-            "PostgreSQL was killed (SIGKILL); there is no other path. Events go to",
-            "the outbox, a file of the bot's own.",
-            "Look: via outbox. Calls fail, no event does.",
-        ],
-        part: 150,
-        shows: &[(80, |ended| ended.events.outbox)],
-        may_fail: ALL,
-    },
-    Phase {
-        name: "all back",
-        act: Fault::MendDatabase,
-        told: &[
-            "PostgreSQL is started again. The bot replays its outbox; on to the end.",
-            "Look: via DB again, and what `lost` says.",
-        ],
-        part: 500,
-        shows: &[(250, |ended| ended.events.db), (20, |ended| ended.requests.db)],
-        may_fail: UNDER_WAY,
+        ..SMOOTH
     },
 ];
 
@@ -318,11 +297,11 @@ mod tests {
     use super::super::super::tally::Served;
     use super::*;
 
-    fn phase(name: &str) -> &'static Phase {
+    fn phase(name: &str) -> Phase {
         of(true, false).into_iter().find(|phase| phase.name == name).expect("a phase")
     }
 
-    fn all() -> impl Iterator<Item = Vec<&'static Phase>> {
+    fn all() -> impl Iterator<Item = Vec<Phase>> {
         [(true, false), (true, true), (false, false), (false, true)]
             .into_iter()
             .map(|(nats, postgres)| of(nats, postgres))

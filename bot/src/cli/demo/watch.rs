@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A phase that has begun.
 pub(super) struct Seen {
-    pub(super) phase: &'static Phase,
+    pub(super) phase: Phase,
     /// In unix milliseconds.
     since: i64,
     began: Instant,
@@ -53,7 +53,7 @@ impl Watch {
     }
 
     /// A phase begins: what ends from now on is its own.
-    pub(super) fn begin(&mut self, phase: &'static Phase) {
+    pub(super) fn begin(&mut self, phase: Phase) {
         // Whatever was before the first phase belongs to it.
         let since = if self.seen.is_empty() { 0 } else { clock::now() };
         self.close();
@@ -156,7 +156,7 @@ fn wrong(e: &dyn std::fmt::Display) -> Failure {
 
 impl Seen {
     /// A phase that begins now, in which counts what ends from `since` on.
-    pub(super) fn new(phase: &'static Phase, since: i64) -> Self {
+    pub(super) fn new(phase: Phase, since: i64) -> Self {
         let (took, ended) = (Duration::ZERO, Window::default());
         Self { phase, since, began: Instant::now(), took, ended, shown: false }
     }

@@ -1,8 +1,8 @@
 //! The outbox on the command line: of a bot that runs, and `rosey outbox`.
 
 mod args;
-pub(super) mod kept;
 mod retry;
+pub(super) mod runtime;
 
 use std::path::Path;
 
@@ -18,8 +18,8 @@ use eitherway::outbox::{
 };
 
 pub(super) use args::{OutboxArgs, OutboxCommand, USUAL};
-use kept::clock_time;
-pub(super) use kept::open;
+use runtime::clock_time;
+pub(super) use runtime::open;
 
 pub(super) async fn run(global: &Global, args: OutboxCommand) -> Result<Exit, Failure> {
     let args = args.spelled_out();

@@ -159,7 +159,7 @@ fn what_waits_is_a_gauge_that_goes_up_and_down_with_it() {
 }
 
 #[tokio::test]
-async fn an_outbox_has_one_holder_and_whoever_comes_second_is_told_which_file() {
+async fn an_outbox_has_one_holder_and_a_second_process_is_told_which_file() {
     let kept = OutboxFile::new();
     let first = kept.open().await;
     let error = OutboxService::<rosey::op::Op>::open(&kept.options()).await.unwrap_err();
@@ -209,7 +209,7 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_database_of_somebody_else_is_no_outbox() {
+async fn a_database_of_another_program_is_no_outbox() {
     let file = DbFile::new();
     db_only(&file).await.user_joined("alice").await.unwrap();
     let options = eitherway::outbox::OutboxOptions::new(file.path());

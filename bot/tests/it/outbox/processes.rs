@@ -157,7 +157,7 @@ async fn a_bot_without_any_path_reads_all_the_same_and_the_next_one_delivers() {
 }
 
 #[tokio::test]
-async fn dropping_asks_first_and_where_nobody_can_be_asked_wants_to_be_told() {
+async fn dropping_asks_first_and_without_a_terminal_wants_to_be_told() {
     let kept = OutboxFile::new();
     let outbox = kept.open().await;
     store(&Db::new(eitherway::stack::boxed(outbox.clone())), (0..10).map(event).collect()).await;

@@ -106,7 +106,7 @@ async fn a_foreign_service_that_answers_nothing_is_noticed_by_its_introduction()
 }
 
 #[tokio::test]
-async fn a_client_leaves_nats_where_somebody_else_answers_its_events() {
+async fn a_client_leaves_nats_where_another_program_answers_its_events() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let _service = ServeProcess::start(&server, &file).await;
     let (nats, peer) = (nats(&server).await, Peer::connect(&server).await);

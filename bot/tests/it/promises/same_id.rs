@@ -72,7 +72,7 @@ async fn without_a_stream_the_caller_is_told_that_the_id_had_another_use() {
 }
 
 #[tokio::test]
-async fn an_id_that_somebody_took_before_keeps_no_event_out_of_the_stream() {
+async fn an_id_that_was_taken_before_keeps_no_event_out_of_the_stream() {
     let w = Durable::new().await;
     let _serving = serve(&w).await;
     let url = crate::support::Url::url(&w.server);

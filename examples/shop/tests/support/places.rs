@@ -61,7 +61,7 @@ impl Database {
         }
     }
 
-    /// Nobody reaches it until it is [back](Self::bring_back).
+    /// It cannot be reached until it is [back](Self::bring_back).
     pub(crate) fn take_away(&mut self) {
         match self {
             Self::File(file) => file.move_away(),
