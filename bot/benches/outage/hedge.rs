@@ -19,7 +19,7 @@ use super::world::{Fault, Window};
 /// The faults that show only as silence, or as a lock.
 const FAULTS: [Fault; 5] =
     [Fault::ServerFrozen, Fault::ServiceFrozen, Fault::NetworkStalled, Fault::Locked, Fault::LockedAndFrozen];
-const MODES: [(&str, fn() -> Hedging); 2] = [("hedged", Hedging::new), ("not hedged", Hedging::off)];
+const MODES: [(&str, Hedging); 2] = [("hedged", Hedging::new()), ("not hedged", Hedging::off())];
 /// How long a fault lasts, and the calm around it.
 const LASTING: Duration = Duration::from_millis(1500);
 const CALM: Duration = Duration::from_millis(1200);
@@ -76,7 +76,7 @@ pub(crate) async fn compare(svg: Option<&String>) {
     let mut total = Verdict::default();
     let mut runs = Vec::new();
     for (mode, hedging) in MODES {
-        let run = run(hedging()).await;
+        let run = run(hedging).await;
         println!("\n{:<40}{:>11}{:>11}{:>11}", format!("the slowest, {mode}"), "event", "query", "call");
         for window in &run.windows {
             let [event, query, call] =
@@ -101,7 +101,7 @@ pub(crate) async fn compare(svg: Option<&String>) {
         "slowest"
     );
     for (mode, hedging) in MODES {
-        let Slow { seen, sent, hedges, repeats } = slow(hedging()).await;
+        let Slow { seen, sent, hedges, repeats } = slow(hedging).await;
         let mut took: Vec<Duration> = seen.iter().map(|seen| seen.took).collect();
         took.sort_unstable();
         let middle = percentile(&took, 0.5).unwrap_or_default();

@@ -193,7 +193,6 @@ const WITH_NATS: &[Phase] = &[
         part: 95,
         shows: &[(65, |ended| ended.events.nats), (1, |ended| ended.requests.failed)],
         may_fail: ALL,
-        ..SMOOTH
     },
     Phase {
         name: "both down",
@@ -214,7 +213,6 @@ const WITH_NATS: &[Phase] = &[
         part: 95,
         shows: &[(65, |ended| ended.events.outbox)],
         may_fail: ALL,
-        ..SMOOTH
     },
     Phase {
         name: "all back",
@@ -236,7 +234,6 @@ const WITH_NATS: &[Phase] = &[
         // How soon the first call goes over NATS again depends on the time, not on the load.
         shows: &[(55, |ended| ended.events.nats), (0, |ended| ended.requests.nats)],
         may_fail: UNDER_WAY,
-        ..SMOOTH
     },
 ];
 
@@ -269,7 +266,6 @@ const WITHOUT_NATS: &[Phase] = &[
         part: 150,
         shows: &[(80, |ended| ended.events.outbox)],
         may_fail: ALL,
-        ..SMOOTH
     },
     Phase {
         name: "all back",
@@ -288,7 +284,6 @@ const WITHOUT_NATS: &[Phase] = &[
         part: 500,
         shows: &[(250, |ended| ended.events.db), (20, |ended| ended.requests.db)],
         may_fail: UNDER_WAY,
-        ..SMOOTH
     },
 ];
 
