@@ -11,7 +11,7 @@ use crate::fallback::Policy;
 #[cfg(feature = "hedge")]
 use crate::hedge::Hedging;
 #[cfg(feature = "log")]
-use crate::log::ServingPath;
+use crate::logging::ServingPath;
 #[cfg(any(
     feature = "breaker",
     feature = "fallback",

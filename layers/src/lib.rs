@@ -8,10 +8,14 @@
 //! | [`breaker`] | [`BreakerLayer`], [`KeyedBreakerLayer`] | stops calling a service that fails, and detects its recovery |
 //! | [`bulkhead`] | [`BulkheadLayer`] | limits the calls that a service has at once, and how long others wait |
 //! | [`stale`] | [`StaleLayer`] | answers with what it has kept when the service fails |
-//! | [`log`] | [`LogLayer`], [`PathChangeLogLayer`] | one event per call; one line when another path takes over |
+//! | [`logging`] | [`LogLayer`], [`PathChangeLogLayer`] | one event per call; one line when another path takes over |
 #![cfg_attr(
     feature = "metrics",
-    doc = "| [`metrics`] | [`MetricsLayer`] | counters, durations and an in-flight gauge for calls |"
+    doc = "| [`metering`] | [`MetricsLayer`] | counters, durations and an in-flight gauge for calls |"
+)]
+#![cfg_attr(
+    feature = "http-body",
+    doc = "| [`body`] | [`BodyLayer`] | bounds the time between the frames of a response body, and tells how it ended |"
 )]
 #![cfg_attr(
     feature = "chaos",
@@ -36,13 +40,15 @@
 //! future and does not allocate per call. The error type itself defines what an error *means*: see
 //! [`Classify`].
 //!
-//! Each layer is a feature, and all but `metrics` and `chaos` are on by default. Without any, the crate depends on neither tokio nor
+//! Each layer is a feature, and all but `balance`, `chaos`, `http-body` and `metrics` are on by default. Without any, the crate depends on neither tokio nor
 //! tracing.
 
 // Every layer's `call` is `inline(always)`: it only wraps the inner future, and without the attribute the
 // compiler copies the nested futures several times. That is a third of the standard stack's cost without a
 // subscriber.
 
+#[cfg(feature = "http-body")]
+pub mod body;
 mod bounds;
 #[cfg(feature = "breaker")]
 pub mod breaker;
@@ -59,14 +65,16 @@ pub mod fallback;
 pub mod hedge;
 mod label;
 #[cfg(feature = "log")]
-pub mod log;
+pub mod logging;
 #[cfg(feature = "metrics")]
-pub mod metrics;
+pub mod metering;
 #[cfg(feature = "stale")]
 pub mod stale;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 
+#[cfg(feature = "http-body")]
+pub use self::body::{Body, BodyLayer};
 #[cfg(feature = "breaker")]
 pub use self::breaker::{Breaker, BreakerLayer, KeyedBreaker, KeyedBreakerLayer};
 #[cfg(feature = "bulkhead")]
@@ -78,9 +86,9 @@ pub use self::fallback::{Fallback, FallbackError, FallbackExt, FallbackLayer};
 #[cfg(feature = "hedge")]
 pub use self::hedge::{Hedge, HedgeExt, HedgeLayer};
 #[cfg(feature = "log")]
-pub use self::log::{Log, LogLayer, PathChangeLog, PathChangeLogLayer};
+pub use self::logging::{Log, LogLayer, PathChangeLog, PathChangeLogLayer};
 #[cfg(feature = "metrics")]
-pub use self::metrics::{Metrics, MetricsLayer};
+pub use self::metering::{Metrics, MetricsLayer};
 #[cfg(feature = "stale")]
 pub use self::stale::{Stale, StaleLayer};
 #[cfg(feature = "timeout")]

@@ -15,7 +15,7 @@ struct Logger;
 
 impl log::Log for Logger {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.target() == eitherway_layers::log::TARGET
+        metadata.target() == eitherway_layers::logging::TARGET
     }
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {

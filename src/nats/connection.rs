@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::{Event, Message};
-use eitherway_layers::log::{RateLimitedLog, Summary};
+use eitherway_layers::logging::{RateLimitedLog, Summary};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{self, MissedTickBehavior};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use eitherway_layers::log::{RateLimitedLog, Summary, Suppressed};
+use eitherway_layers::logging::{RateLimitedLog, Summary, Suppressed};
 use tokio::time::Instant;
 
 /// The losses of one connection.

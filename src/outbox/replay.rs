@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use eitherway_layers::log::{RateLimitedLog, Summary};
+use eitherway_layers::logging::{RateLimitedLog, Summary};
 use eitherway_layers::{Class, Classify};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};

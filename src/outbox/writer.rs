@@ -1,7 +1,7 @@
 //! The holder of the file: one task, one connection. It takes what is waiting, never waits for more, and commits it in
 //! one transaction and one sync.
 
-use eitherway_layers::log::{RateLimitedLog, Summary};
+use eitherway_layers::logging::{RateLimitedLog, Summary};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{self, Batch, Waiter};

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use eitherway_layers::log::{RateLimitedLog, Summary};
+use eitherway_layers::logging::{RateLimitedLog, Summary};
 
 use super::connection::{Carries, Said};
 use super::denied::Denials;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eitherway_layers::log::RateLimitedLog;
+use eitherway_layers::logging::RateLimitedLog;
 use tokio::time;
 
 use super::progress::{PATIENCE, Pace, counted, worker};

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use eitherway_layers::log::RateLimitedLog;
+use eitherway_layers::logging::RateLimitedLog;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future};
 use tokio::time::{Instant, timeout_at};

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use eitherway_layers::log::RateLimitedLog;
+use eitherway_layers::logging::RateLimitedLog;
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::{self, Instant, MissedTickBehavior};

@@ -1,6 +1,6 @@
 //! Rate-limited warnings: a failure that repeats with every event is logged once, and then counted.
 
-use eitherway_layers::log::{RateLimitedLog, Summary, Suppressed};
+use eitherway_layers::logging::{RateLimitedLog, Summary, Suppressed};
 use tracing::warn;
 
 /// Kinds of failure that may affect many events.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::support::*;
 use eitherway::Db;
-use eitherway_layers::log::RateLimitedLog;
+use eitherway_layers::logging::RateLimitedLog;
 use rosey::op::GetChannelStats;
 
 /// What this thread logs.

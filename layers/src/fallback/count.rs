@@ -2,7 +2,7 @@ use super::{Policy, Unready};
 use crate::{
     ByError, ByLabel, Class, Classifier, Labels,
     label::Named,
-    metrics::table::{Cells, Operation},
+    metering::table::{Cells, Operation},
 };
 use ::metrics::{Counter, Unit};
 use std::{fmt, time::Duration};

@@ -9,7 +9,7 @@ use crate::support::{
 };
 use eitherway_layers::{
     Breaker, Class, Elapsed, Failure, LogLayer, PathChangeLogLayer, ServedBy, breaker::Config,
-    log::RateLimitedLog,
+    logging::RateLimitedLog,
 };
 use std::{
     future::{pending, ready},

@@ -2,6 +2,8 @@
 //! installs makes the whole process look at its events anew.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "http-body")]
+mod body;
 mod breaker;
 mod breaker_model;
 mod bulkhead;

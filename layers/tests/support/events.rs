@@ -61,7 +61,7 @@ impl<S: Subscriber> Layer<S> for Catcher {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        metadata.target() == eitherway_layers::log::TARGET && *metadata.level() <= self.level
+        metadata.target() == eitherway_layers::logging::TARGET && *metadata.level() <= self.level
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {

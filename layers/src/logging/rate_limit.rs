@@ -22,7 +22,7 @@ use tokio::time::Instant;
 /// `RateLimitedLog` writes no log itself: it says when to log, and how many occurrences to report.
 ///
 /// ```
-/// use eitherway_layers::log::RateLimitedLog;
+/// use eitherway_layers::logging::RateLimitedLog;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// let refused = RateLimitedLog::new();
@@ -153,7 +153,7 @@ impl RateLimitedLog {
     /// new one, for up to [`TEXTS`](Self::TEXTS) texts in all. Digits make no new text.
     ///
     /// ```
-    /// use eitherway_layers::log::RateLimitedLog;
+    /// use eitherway_layers::logging::RateLimitedLog;
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// let lost = RateLimitedLog::new();
