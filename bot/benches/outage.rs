@@ -4,11 +4,13 @@
 //! doubled, lost.
 //!
 //! `cargo xtask bench outage` prints the tables; `-- --quick` is a short run; `-- --svg FILE` draws the
-//! chart.
+//! chart; `-- --hedge` compares the stack with and without hedges instead.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[path = "outage/chart.rs"]
 mod chart;
+#[path = "outage/hedge.rs"]
+mod hedge;
 #[path = "outage/load.rs"]
 mod load;
 #[path = "outage/measure.rs"]
@@ -69,6 +71,9 @@ async fn main() {
         plan.rounds,
         load.split(' ').next().unwrap_or_default()
     );
+    if args.iter().any(|arg| arg == "--hedge") {
+        return hedge::compare(svg).await;
+    }
     let (mut core, mut stream) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
         core.push(run::ours(plan, false, &CORE).await);

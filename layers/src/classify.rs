@@ -82,6 +82,12 @@ pub trait Classify {
     fn is_timeout(&self) -> bool {
         false
     }
+
+    /// The error that has led to this one, for logs: of an error type of one's own,
+    /// [`Error::source`](std::error::Error::source).
+    fn origin(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        None
+    }
 }
 
 impl Classify for Infallible {
@@ -110,6 +116,9 @@ impl Classify for dyn std::error::Error + Send + Sync {
     }
     fn is_timeout(&self) -> bool {
         known(self).is_some_and(|failure| failure.timeout)
+    }
+    fn origin(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source()
     }
 }
 
@@ -153,9 +162,6 @@ impl Classify for io::Error {
         match self.kind() {
             ConnectionRefused | AddrNotAvailable | HostUnreachable | NetworkUnreachable | NetworkDown
             | NotFound | NotConnected => Class::NotSent,
-            _ if self.get_ref().and_then(|inner| known(inner)).is_some() => {
-                self.get_ref().and_then(|inner| known(inner)).map_or(Class::Unknown, |failure| failure.class)
-            }
             PermissionDenied | InvalidInput => Class::Rejected,
             ResourceBusy | StorageFull | QuotaExceeded | ReadOnlyFilesystem | OutOfMemory => Class::Backend,
             _ => Class::Unknown,
@@ -163,6 +169,9 @@ impl Classify for io::Error {
     }
     fn is_timeout(&self) -> bool {
         self.kind() == io::ErrorKind::TimedOut
+    }
+    fn origin(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(self)
     }
 }
 
@@ -175,6 +184,9 @@ macro_rules! classify_through {
             }
             fn is_timeout(&self) -> bool {
                 (**self).is_timeout()
+            }
+            fn origin(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                (**self).origin()
             }
         }
     )+};
@@ -214,6 +226,28 @@ impl From<Class> for Failure {
 pub trait Classifier<T, E> {
     /// The failure in this result, if it is one.
     fn failure(&self, result: &Result<T, E>) -> Option<Failure>;
+
+    /// The error that has led to the result's error, for logs.
+    fn origin<'a>(&self, result: &'a Result<T, E>) -> Option<&'a (dyn std::error::Error + 'static)> {
+        let _ = result;
+        None
+    }
+}
+
+/// The classifier of a log [`with_sources`](crate::LogLayer::with_sources).
+#[cfg(feature = "log")]
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<C>(pub(crate) C);
+
+#[cfg(feature = "log")]
+impl<T, E: std::error::Error, C: Classifier<T, E>> Classifier<T, E> for Sources<C> {
+    fn failure(&self, result: &Result<T, E>) -> Option<Failure> {
+        self.0.failure(result)
+    }
+
+    fn origin<'a>(&self, result: &'a Result<T, E>) -> Option<&'a (dyn std::error::Error + 'static)> {
+        result.as_ref().err()?.source()
+    }
 }
 
 /// Classifies by the error: every `Ok` is a success.
@@ -224,6 +258,10 @@ impl<T, E: Classify> Classifier<T, E> for ByError {
     fn failure(&self, result: &Result<T, E>) -> Option<Failure> {
         let error = result.as_ref().err()?;
         Some(Failure { class: error.class(), timeout: error.is_timeout() })
+    }
+
+    fn origin<'a>(&self, result: &'a Result<T, E>) -> Option<&'a (dyn std::error::Error + 'static)> {
+        result.as_ref().err()?.origin()
     }
 }
 

@@ -124,7 +124,26 @@ impl<B: Backend> Writer<B> {
         let Batch {
             writes, waiting, id_conflicts, letters, letters_waiting, removal, record, barriers, ..
         } = batch;
-        let outcomes = self.apply(&writes).await;
+        let (repeats, mut waiting) = (self.repeats.clone(), waiting);
+        // At once: the rest of the batch may have to wait for a lock.
+        let outcomes = self
+            .apply(&writes, |place, outcome| {
+                let waiting = std::mem::take(&mut waiting[place]);
+                if outcome.is_ok() {
+                    // They have met here, and share one row of the ledger.
+                    repeats.add(writes[place].index, waiting.len() as u64 - 1);
+                }
+                for tx in waiting {
+                    let _ = tx.send(outcome.clone());
+                }
+            })
+            .await;
+        // What no transaction has told of.
+        for (waiting, outcome) in waiting.into_iter().zip(&outcomes) {
+            for tx in waiting {
+                let _ = tx.send(outcome.clone());
+            }
+        }
         for (first, tx) in id_conflicts {
             // The id is taken only if the first one took it; otherwise this one has failed with it.
             let _ = tx.send(outcomes[first].clone().and(Err(id_reused())));
@@ -132,15 +151,6 @@ impl<B: Backend> Writer<B> {
         // A database that is locked for the operations is so for the letters: waiting twice is of no use.
         let busy =
             outcomes.iter().find_map(|o| o.as_ref().err()).filter(|c| c.class() == Class::Backend).cloned();
-        for ((outcome, waiting), write) in outcomes.into_iter().zip(waiting).zip(&writes) {
-            if outcome.is_ok() {
-                // They have met here, and share one row of the ledger.
-                self.repeats.add(write.index, waiting.len() as u64 - 1);
-            }
-            for tx in waiting {
-                let _ = tx.send(outcome.clone());
-            }
-        }
         if !letters.is_empty() {
             let kept = match busy {
                 Some(cause) => Err(cause),
@@ -162,8 +172,9 @@ impl<B: Backend> Writer<B> {
     }
 
     /// Applies writes in one transaction, and what that leaves in the next. If it fails because of one of them, whatever the
-    /// database calls that, halves are tried, down to the one that fails alone; its neighbours commit.
-    async fn apply(&mut self, writes: &[Write]) -> Vec<Answer> {
+    /// database calls that, halves are tried, down to the one that fails alone; its neighbours commit. Each answer is told
+    /// as soon as it is known, with the place of its write.
+    async fn apply(&mut self, writes: &[Write], mut tell: impl FnMut(usize, &Answer)) -> Vec<Answer> {
         let mut answers: Vec<Option<Answer>> = vec![None; writes.len()];
         let mut parts: Vec<_> = std::iter::once(0..writes.len()).collect();
         while let Some(part) = parts.pop() {
@@ -171,18 +182,23 @@ impl<B: Backend> Writer<B> {
             if these.is_empty() {
                 continue;
             }
+            let mut known = |place, slot: &mut Option<Answer>, answer| {
+                if slot.is_none() {
+                    tell(part.start + place, slot.insert(answer));
+                }
+            };
             match self.backend.transaction(these).await {
                 Ok(applied) => {
                     self.appended.tell(these);
                     self.count_repeats(applied.repeats, these, answers);
-                    for (answer, outcome) in answers.iter_mut().zip(applied.outcomes) {
-                        let known = match outcome {
+                    for (place, (slot, outcome)) in answers.iter_mut().zip(applied.outcomes).enumerate() {
+                        let answer = match outcome {
                             Outcome::Answer(json) => Ok(json),
                             Outcome::IdReused => Err(id_reused()),
                             Outcome::Refused(cause) => Err(cause),
                             Outcome::Later => continue,
                         };
-                        answer.get_or_insert(known);
+                        known(place, slot, answer);
                     }
                     let left = |answer: &Option<Answer>| answer.is_none();
                     // Those between them that are done are known to the ledger. A claim is the last, and none of them.
@@ -200,8 +216,8 @@ impl<B: Backend> Writer<B> {
                 Err(e) => {
                     let cause = self.backend.cause(e, these).await;
                     tracing::debug!(operations = these.len(), "a transaction failed: {cause}");
-                    for answer in answers {
-                        answer.get_or_insert_with(|| Err(cause.clone()));
+                    for (place, slot) in answers.iter_mut().enumerate() {
+                        known(place, slot, Err(cause.clone()));
                     }
                 }
             }

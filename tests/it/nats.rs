@@ -11,7 +11,7 @@ use crate::support::*;
 use async_nats::{HeaderMap, jetstream};
 use eitherway::nats::NatsOptions;
 use eitherway::service::{JetStream, ServeError, ServiceOptions};
-use eitherway::stack::{NO_PATH, StackBuilder, boxed};
+use eitherway::stack::{Hedging, NO_PATH, StackBuilder, boxed};
 use eitherway::{Ack, Cause, Code, Db, Head, Request, Via};
 use eitherway_layers::{Class, Classify};
 use futures_util::future::join_all;
@@ -319,7 +319,10 @@ async fn what_the_service_refuses_is_not_tried_on_the_database() {
         counter.fetch_add(1, Ordering::Relaxed);
         database.clone().oneshot(request)
     });
-    let db = Db::new(boxed(StackBuilder::new().over(Some(w.nats.clone()), direct, NO_PATH).stack));
+    let db = {
+        let stack = StackBuilder::new().hedging(Hedging::off());
+        Db::new(boxed(stack.over(Some(w.nats.clone()), direct, NO_PATH).stack))
+    };
     let head = Head::now();
     db.with(head.clone()).user_joined("alice").await.unwrap();
     let reused = db.with(head).user_joined("bob").await.unwrap_err();

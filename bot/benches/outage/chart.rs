@@ -90,10 +90,10 @@ impl Page {
     }
 
     /// Draws the faults behind both panels.
-    fn bands(&mut self, windows: &[Window]) {
+    fn bands(&mut self, windows: &[Window], panels: &[(f64, f64)]) {
         for Window { fault, began, back } in windows {
             let (from, to) = (self.x(*began), self.x(*back));
-            for (top, bottom) in [(TOP, BOTTOM), (LOW_TOP, LOW_BOTTOM)] {
+            for (top, bottom) in panels {
                 self.add(&format!(
                     "<rect x=\"{from:.1}\" y=\"{top:.0}\" width=\"{:.1}\" height=\"{:.0}\" class=\"band\"/>",
                     to - from,
@@ -219,6 +219,56 @@ fn losses(page: &mut Page, ours: &Run, beside: &[(Way, Run)]) {
     }
 }
 
+/// Marks and names of the paths.
+fn legend(page: &mut Page) {
+    for (i, (class, words)) in
+        [("nats", "over NATS"), ("database", "by the database"), ("outbox", "kept in the outbox")]
+            .into_iter()
+            .enumerate()
+    {
+        #[allow(clippy::cast_precision_loss)]
+        let y = 180.0 + 22.0 * i as f64;
+        page.path(&format!("{class} sign"), &format!("M{:.0} {:.0}h0", RIGHT + 14.0, y - 4.0));
+        page.text(RIGHT + 24.0, y, &format!("{class}-text"), words);
+    }
+}
+
+fn svg(height: f64, page: &Page) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH:.0}\" height=\"{height:.0}\" \
+         viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=\"img\" aria-label=\"Operations through outages\">\n\
+         <style>\n{STYLE}</style>\n\
+         <rect width=\"{WIDTH:.0}\" height=\"{height:.0}\" class=\"page\"/>\n{}</svg>\n",
+        page.body
+    )
+}
+
+/// Runs of the same faults in different modes, one below the other.
+pub(crate) fn beside(runs: &[(&str, Run)]) -> String {
+    let panel = BOTTOM - TOP + 70.0;
+    let mut all = Page { body: String::new(), length: 1.0 };
+    all.text(16.0, 28.0, "head", "How long an operation takes while paths are silent");
+    let words = format!(
+        "{RATE} operations a second. Dot: median of {} ms. Stroke: up to the slowest.",
+        BUCKET.as_millis()
+    );
+    all.text(16.0, 48.0, "note", &words);
+    for (i, (mode, run)) in runs.iter().enumerate() {
+        let length = run.seen.last().map_or(1.0, |seen| seen.begun.as_secs_f64());
+        let mut page = Page { body: String::new(), length };
+        page.bands(&run.windows, &[(TOP, BOTTOM)]);
+        latencies(&mut page, &run.seen);
+        legend(&mut page);
+        page.text(RIGHT + 14.0, TOP + 40.0, "head", mode);
+        #[allow(clippy::cast_precision_loss)]
+        let y = panel * i as f64;
+        all.add(&format!("<g transform=\"translate(0 {y:.0})\">\n{}</g>", page.body));
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let height = TOP + panel * runs.len() as f64;
+    svg(height, &all)
+}
+
 /// The chart as SVG.
 pub(crate) fn draw(ours: &Run, beside: &[(Way, Run)]) -> String {
     let length = ours.seen.last().map_or(1.0, |seen| seen.begun.as_secs_f64());
@@ -230,18 +280,9 @@ pub(crate) fn draw(ours: &Run, beside: &[(Way, Run)]) -> String {
         BUCKET.as_millis()
     );
     page.text(16.0, 48.0, "note", &words);
-    page.bands(&ours.windows);
+    page.bands(&ours.windows, &[(TOP, BOTTOM), (LOW_TOP, LOW_BOTTOM)]);
     latencies(&mut page, &ours.seen);
-    for (i, (class, words)) in
-        [("nats", "over NATS"), ("database", "by the database"), ("outbox", "kept in the outbox")]
-            .into_iter()
-            .enumerate()
-    {
-        #[allow(clippy::cast_precision_loss)]
-        let y = 180.0 + 22.0 * i as f64;
-        page.path(&format!("{class} sign"), &format!("M{:.0} {:.0}h0", RIGHT + 14.0, y - 4.0));
-        page.text(RIGHT + 24.0, y, &format!("{class}-text"), words);
-    }
+    legend(&mut page);
     page.text(
         16.0,
         LOW_TOP - 18.0,
@@ -260,11 +301,5 @@ pub(crate) fn draw(ours: &Run, beside: &[(Way, Run)]) -> String {
     for (line, y) in words.into_iter().zip([44.0, 62.0]) {
         page.text(16.0, LOW_BOTTOM + y, "note", line);
     }
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH:.0}\" height=\"{HEIGHT:.0}\" \
-         viewBox=\"0 0 {WIDTH:.0} {HEIGHT:.0}\" role=\"img\" aria-label=\"Operations through outages\">\n\
-         <style>\n{STYLE}</style>\n\
-         <rect width=\"{WIDTH:.0}\" height=\"{HEIGHT:.0}\" class=\"page\"/>\n{}</svg>\n",
-        page.body
-    )
+    svg(HEIGHT, &page)
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use eitherway::operation::Kind;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -29,6 +30,7 @@ pub(crate) enum Path {
 pub(crate) struct Seen {
     pub(crate) number: u64,
     pub(crate) event: bool,
+    pub(crate) kind: Kind,
     /// The scheduled start.
     pub(crate) begun: Duration,
     pub(crate) took: Duration,
@@ -50,6 +52,25 @@ pub(crate) trait Design: Clone + Send + 'static {
     fn line(&self, number: u64) -> impl Future<Output = Path> + Send;
     /// Reads the newest lines.
     fn read(&self) -> impl Future<Output = Path> + Send;
+    /// Asks for something to be done, and waits until it is.
+    fn ask(&self, number: u64) -> impl Future<Output = Path> + Send {
+        let _ = number;
+        self.read()
+    }
+}
+
+/// Events, and one query in [`QUERIES`].
+fn usual(number: u64) -> Kind {
+    if number.is_multiple_of(QUERIES) { Kind::Query } else { Kind::Event }
+}
+
+/// Events, and as many queries as calls.
+pub(crate) fn mixed(number: u64) -> Kind {
+    match number % (2 * QUERIES) {
+        0 => Kind::Query,
+        QUERIES => Kind::Call,
+        _ => Kind::Event,
+    }
 }
 
 /// A running load.
@@ -61,9 +82,13 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    pub(crate) fn start<D: Design>(design: D) -> Self {
+        Self::of(design, usual)
+    }
+
     /// Starts the load. A dedicated thread keeps the pace, because a runtime's timers have a resolution of
     /// milliseconds.
-    pub(crate) fn start<D: Design>(design: D) -> Self {
+    pub(crate) fn of<D: Design>(design: D, kind: fn(u64) -> Kind) -> Self {
         let (start, stop, runtime) = (Instant::now(), Arc::new(AtomicBool::new(false)), Handle::current());
         let (tell, seen) = unbounded_channel();
         let stopped = Arc::clone(&stop);
@@ -77,11 +102,16 @@ impl Load {
                 let late = start.elapsed().saturating_sub(begun);
                 let (design, tell) = (design.clone(), tell.clone());
                 runtime.spawn(async move {
-                    let event = number % QUERIES != 0;
-                    let path = if event { design.line(number).await } else { design.read().await };
+                    let kind = kind(number);
+                    let path = match kind {
+                        Kind::Event => design.line(number).await,
+                        Kind::Query => design.read().await,
+                        Kind::Call => design.ask(number).await,
+                    };
                     let took = start.elapsed().saturating_sub(begun);
                     // The receiver is gone only when the bench ends early.
-                    let _ = tell.send(Seen { number, event, begun, took, path, late });
+                    let _ =
+                        tell.send(Seen { number, event: kind == Kind::Event, kind, begun, took, path, late });
                 });
             }
         });

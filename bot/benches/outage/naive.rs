@@ -164,7 +164,7 @@ pub(crate) async fn start(way: Way) -> (World<Service>, Naive) {
     let arguments = [server.url(), path];
     let service = tokio::task::spawn_blocking(move || Service::start(arguments)).await.unwrap();
     let client = async_nats::connect(server.url()).await.ok();
-    (World { server, service, file }, Naive { way, client, pool })
+    (World { server, service, file, network: None }, Naive { way, client, pool })
 }
 
 impl Naive {

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use eitherway::nats::NatsService;
 use eitherway::operation::Kind;
 use eitherway::outbox::OutboxService;
-use eitherway::stack::BoxedStack;
+use eitherway::stack::{BoxedStack, HedgeCounts, Hedging, StackBuilder};
 use eitherway::{Db, Runtime, Via};
-use rosey::op::{MessageLog, Op, RecentChat};
+use eitherway_testkit::Proxy;
+use rosey::op::{MessageLog, Op, OutboundEnqueue, RecentChat};
 use tokio::task::JoinSet;
 
 use super::load::{Design, Path};
@@ -27,6 +28,11 @@ impl Design for Ours {
 
     async fn read(&self) -> Path {
         path(self.0.call(RecentChat { limit: 10 }).await.map(|reply| reply.via))
+    }
+
+    async fn ask(&self, number: u64) -> Path {
+        let content = super::verdict::line(number);
+        path(self.0.call(OutboundEnqueue { username: None, content }).await.map(|reply| reply.via))
     }
 }
 
@@ -58,11 +64,27 @@ pub(crate) struct Bot {
 impl Bot {
     /// Starts a server, a service and a bot; returns when the bot has recognised the service.
     pub(crate) async fn start(jetstream: bool, dir: &std::path::Path) -> (World<ServeProcess>, Self) {
+        Self::start_with(jetstream, dir, Hedging::new(), false).await
+    }
+
+    /// The same; `behind`: whether the bot reaches the server over a network that can fail.
+    pub(crate) async fn start_with(
+        jetstream: bool,
+        dir: &std::path::Path,
+        hedging: Hedging,
+        behind: bool,
+    ) -> (World<ServeProcess>, Self) {
         let (server, file) = (NatsServer::with_jetstream(&dir.join("jetstream")).await, DbFile::new());
         let mode = if jetstream { "on" } else { "off" };
         let service = ServeProcess::start_with(&server, &file, &["--jetstream", mode]).await;
         // As the bot opens it: with the usual time for a lock.
-        let builder = Runtime::builder().nats(nats(&server).await).store(file.url());
+        let network = if behind { Some(Proxy::before(&server).await) } else { None };
+        let path = match &network {
+            Some(network) => nats(network).await,
+            None => nats(&server).await,
+        };
+        let builder =
+            Runtime::builder().nats(path).store(file.url()).stack(StackBuilder::new().hedging(hedging));
         let runtime = builder.outbox(dir.join("bot.outbox")).build().await.unwrap().boxed();
         let (nats, outbox) = (runtime.nats().unwrap().clone(), runtime.outbox().unwrap().clone());
         let (health, waiting) = (Turns::default(), Turns::default());
@@ -71,7 +93,10 @@ impl Bot {
         tasks.spawn(watch_outbox(outbox.clone(), Arc::clone(&waiting)));
         nats.recognised().await;
         let design = Ours(runtime.client());
-        (World { server, service, file }, Self { design, runtime, nats, outbox, health, waiting, tasks })
+        (
+            World { server, service, file, network },
+            Self { design, runtime, nats, outbox, health, waiting, tasks },
+        )
     }
 
     /// Waits until everything that was accepted is applied: both the outbox and the stream are empty.
@@ -95,6 +120,20 @@ impl Bot {
         let waiting = self.waiting.lock().unwrap();
         let last = waiting.iter().rposition(|(at, n)| *at < from && *n > 0)?;
         waiting[last..].iter().find(|(at, n)| *at >= from && *n == 0).map(|(at, _)| *at)
+    }
+
+    pub(crate) fn hedges(&self) -> HedgeCounts {
+        self.runtime.hedges().counts()
+    }
+
+    /// How often the ledger knew an operation already, in the service and here.
+    pub(crate) async fn repeats(&self) -> u64 {
+        let here = self.runtime.direct().database().unwrap();
+        let own: u64 = super::hedge::indices().map(|index| here.repeated(index)).sum();
+        let stats = self.nats.client().request("$SRV.STATS", "".into()).await.unwrap();
+        let stats: serde_json::Value = serde_json::from_slice(&stats.payload).unwrap();
+        let endpoints = stats["endpoints"].as_array().unwrap();
+        own + endpoints.iter().filter_map(|endpoint| endpoint["data"]["repeated"].as_u64()).sum::<u64>()
     }
 
     pub(crate) async fn stop(mut self) {

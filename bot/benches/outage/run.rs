@@ -6,6 +6,7 @@ use super::load::{Design, Load, Seen};
 use super::measure::Numbers;
 use super::naive::{self, Way};
 use super::ours::Bot;
+use super::support::ServeProcess;
 use super::verdict::{Applied, Verdict};
 use super::world::{Fault, Process, Window, World};
 
@@ -73,13 +74,25 @@ pub(crate) async fn ours(plan: Plan, jetstream: bool, faults: &[Fault]) -> (Run,
             Numbers::of(window, noticed, bot.drained(back).map(|at| at - start), &seen)
         })
         .collect();
-    bot.stop().await;
-    let World { server, service, file } = world;
-    service.terminate().await;
-    drop(server);
-    file.assert_clean().await;
-    let applied = Applied::count(&file).await;
+    let applied = stop(world, bot).await;
     (Run { seen, windows, applied }, numbers)
+}
+
+/// Ends a load, and waits until what was accepted is applied.
+pub(crate) async fn finish(world: World<ServeProcess>, bot: Bot, load: Load) -> (Vec<Seen>, Applied) {
+    let seen = load.finish().await;
+    bot.settle().await;
+    (seen, stop(world, bot).await)
+}
+
+/// Ends bot and service, and counts what is in the file.
+pub(crate) async fn stop(world: World<ServeProcess>, bot: Bot) -> Applied {
+    bot.stop().await;
+    let World { server, service, file, network } = world;
+    service.terminate().await;
+    drop((network, server));
+    file.assert_clean().await;
+    Applied::count(&file).await
 }
 
 /// One round of a design for comparison.

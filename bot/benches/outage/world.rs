@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::load::Load;
-use super::support::{DbFile, NatsServer, ServeProcess};
+use super::support::{BOTH, DbFile, NatsServer, Proxy, ServeProcess};
 
 /// A fault and how it is repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,12 @@ pub(crate) enum Fault {
     ServiceFrozen,
     /// The server killed, and the file locked by another program.
     BothDown,
+    /// No byte passes, and no connection ends.
+    NetworkStalled,
+    /// The file locked by another program.
+    Locked,
+    /// The same, and the server frozen.
+    LockedAndFrozen,
 }
 
 impl Fault {
@@ -28,12 +34,18 @@ impl Fault {
             Self::ServiceKilled => "service killed",
             Self::ServiceFrozen => "service frozen",
             Self::BothDown => "both paths down",
+            Self::NetworkStalled => "network stalled",
+            Self::Locked => "database locked",
+            Self::LockedAndFrozen => "database locked, server frozen",
         }
     }
 
     /// Whether the fault shows only as silence.
     pub(crate) const fn frozen(self) -> bool {
-        matches!(self, Self::ServerFrozen | Self::ServiceFrozen)
+        matches!(
+            self,
+            Self::ServerFrozen | Self::ServiceFrozen | Self::NetworkStalled | Self::LockedAndFrozen
+        )
     }
 }
 
@@ -79,6 +91,8 @@ pub(crate) struct World<P> {
     pub(crate) server: NatsServer,
     pub(crate) service: P,
     pub(crate) file: DbFile,
+    /// Between bot and server, if it can fail.
+    pub(crate) network: Option<Proxy>,
 }
 
 impl<P: Process> World<P> {
@@ -113,6 +127,24 @@ impl<P: Process> World<P> {
                 tokio::time::sleep_until(until).await;
                 lock.release().await;
                 self.server.restart().await;
+            }
+            Fault::NetworkStalled => {
+                let network = self.network.as_ref().unwrap();
+                network.stall(BOTH);
+                tokio::time::sleep_until(until).await;
+                network.heal().await;
+            }
+            Fault::Locked => {
+                let lock = self.file.hold().await;
+                tokio::time::sleep_until(until).await;
+                lock.release().await;
+            }
+            Fault::LockedAndFrozen => {
+                let lock = self.file.hold().await;
+                self.server.freeze();
+                tokio::time::sleep_until(until).await;
+                lock.release().await;
+                self.server.thaw();
             }
         }
         Window { fault, began, back: load.now() }

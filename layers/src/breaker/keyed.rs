@@ -84,6 +84,23 @@ pub struct KeyedBreaker<S, K, C = ByError> {
     circuits: KeyedBreakerLayer<K, C>,
 }
 
+impl<S, K, C> KeyedBreaker<S, K, C> {
+    /// The service behind the layer.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The same, mutable.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The same, without the layer.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
 impl<S, K, C, Req> Service<Req> for KeyedBreaker<S, K, C>
 where
     S: FailsWith<Rejected, Req>,

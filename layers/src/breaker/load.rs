@@ -10,6 +10,7 @@ use tower::load::Load;
 /// assert!(CircuitLoad::Rejecting > CircuitLoad::Passing(u64::MAX));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[non_exhaustive]
 pub enum CircuitLoad<M> {
     /// Calls pass, or one of them may, as a probe.
     Passing(M),

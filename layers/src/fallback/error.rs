@@ -252,6 +252,10 @@ impl<E1: Classify, E2: Classify> Classify for FallbackError<E1, E2> {
             || self.primary().is_some_and(Classify::is_timeout)
             || self.fallback().is_some_and(Classify::is_timeout)
     }
+
+    fn origin(&self) -> Option<&(dyn Error + 'static)> {
+        self.fallback().and_then(Classify::origin).or_else(|| self.primary().and_then(Classify::origin))
+    }
 }
 
 /// For a [`Timeout`](crate::Timeout) around the fallback.

@@ -107,8 +107,18 @@ impl<P, S, C, H> Hedge<P, S, C, H> {
     }
 
     /// The service that is tried first.
-    pub const fn primary(&self) -> &P {
+    pub const fn get_ref(&self) -> &P {
         &self.primary.service
+    }
+
+    /// The same, mutable.
+    pub const fn get_mut(&mut self) -> &mut P {
+        &mut self.primary.service
+    }
+
+    /// The same, without the secondary.
+    pub fn into_inner(self) -> P {
+        self.primary.service
     }
 
     /// The service that is tried second. Only its clones are called.

@@ -46,7 +46,8 @@ where
             return Poll::Pending;
         };
         if let Some(record) = me.record {
-            let error = result.as_ref().err().map(|error| error as &dyn Display);
+            let error =
+                result.as_ref().err().map(|error| (error as &dyn Display, me.classifier.origin(&result)));
             record.settle(me.classifier.failure(&result), error);
         }
         Poll::Ready(result)

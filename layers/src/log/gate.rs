@@ -39,16 +39,39 @@ macro_rules! gate {
     };
 }
 
+gate!(TRACE, TRACE);
 gate!(DEBUG, DEBUG);
+gate!(INFO, INFO);
 gate!(WARN, WARN);
 gate!(ERROR, ERROR);
 
+/// The gate of this level.
+pub(super) fn of(level: Level) -> &'static Gate {
+    match level {
+        Level::TRACE => &TRACE,
+        Level::DEBUG => &DEBUG,
+        Level::INFO => &INFO,
+        Level::WARN => &WARN,
+        Level::ERROR => &ERROR,
+    }
+}
+
 impl Gate {
-    /// Returns `false` if no subscriber records an event of this level.
+    /// Returns `false` if no subscriber records an event of this level, and no logger of the crate `log` does instead.
     #[inline]
     pub(super) fn is_open(&self) -> bool {
         self.level <= STATIC_MAX_LEVEL
-            && self.level <= LevelFilter::current()
-            && !self.callsite.interest().is_never()
+            && (self.level <= LevelFilter::current() && !self.callsite.interest().is_never()
+                || self.goes_to_the_crate_log())
+    }
+
+    /// With the feature `log` of tracing and no subscriber, events go to the crate `log`.
+    #[inline]
+    fn goes_to_the_crate_log(&self) -> bool {
+        tracing::if_log_enabled!(self.level, {
+            tracing::level_to_log!(self.level) <= tracing::log::max_level()
+        } else {
+            false
+        })
     }
 }

@@ -1,7 +1,8 @@
-use super::{Log, record::LogState, record::Position};
-use crate::{ByError, ByLabel, label::Named};
-use std::sync::Arc;
+use super::{Log, record::LogState};
+use crate::{ByError, ByLabel, classify::Sources, label::Named};
+use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
+use tracing::Level;
 
 /// Applies a [`Log`] to services. All of them, and all their clones, share the counts of suppressed messages.
 ///
@@ -27,15 +28,42 @@ pub struct LogLayer<C = ByError, L = ByLabel> {
 impl LogLayer {
     /// Logs the calls of one path. Every message starts with `tag`.
     pub fn new(tag: &'static str) -> Self {
-        Self { account: Arc::new(LogState::new(tag, Position::Path)), classifier: ByError, labels: ByLabel }
+        Self { account: Arc::new(LogState::new(tag)), classifier: ByError, labels: ByLabel }
     }
 }
 
 impl<C, L> LogLayer<C, L> {
     /// Marks this log as the outermost one. No outer layer recovers from an error, so errors are logged at
-    /// `ERROR`; successes are not logged, because a path has logged them.
+    /// `ERROR`; successes are not logged, because a path has logged them. Before [`levels`](Self::levels).
     pub fn last(self) -> Self {
-        Self { account: Arc::new(LogState::new(self.account.tag, Position::Outermost)), ..self }
+        self.with(LogState::set_last)
+    }
+
+    /// Sets the levels: of what is loud (for a path, time-outs and errors of the class `Backend`; for the outermost log,
+    /// every error), and of everything else. By default `WARN`, of the outermost log `ERROR`, and `DEBUG`.
+    pub fn levels(self, loud: Level, quiet: Level) -> Self {
+        self.with(|state| state.set_levels(loud, quiet))
+    }
+
+    /// Sets the shortest time between two loud lines about the same, by default
+    /// [`RateLimitedLog::EVERY`](super::RateLimitedLog::EVERY).
+    pub fn every(self, interval: Duration) -> Self {
+        self.with(|state| state.set_interval(interval))
+    }
+
+    /// Begins anew with changed settings.
+    fn with(self, change: impl FnOnce(&mut LogState)) -> Self {
+        let mut state = self.account.anew();
+        change(&mut state);
+        Self { account: Arc::new(state), ..self }
+    }
+
+    /// Logs what an error says about its [`source`](std::error::Error::source), and that about its own, where the error's
+    /// message does not say so already. Without this, that is done for errors of which [`Classify::origin`] knows.
+    ///
+    /// [`Classify::origin`]: crate::Classify::origin
+    pub fn with_sources(self) -> LogLayer<Sources<C>, L> {
+        LogLayer { account: self.account, classifier: Sources(self.classifier), labels: self.labels }
     }
 
     /// Sets what counts as a failure: a [`Classifier`](crate::Classifier), or a closure over the result.

@@ -14,6 +14,7 @@ pub use self::{
     path_change::{ByResponse, Parts, PathChangeLog, PathChangeLogLayer, ServingPath, SwitchFuture, Whole},
     rate_limit::{RateLimitedLog, Summary, Suppressed},
 };
+pub use crate::classify::Sources;
 
 use self::record::CallLog;
 use crate::{
@@ -32,12 +33,16 @@ use tower_service::Service;
 /// | time-out, and errors of the class `Backend` | `WARN [NATS] user_joined timed out: …` | `ERROR` |
 /// | dropped before completion | `DEBUG [NATS] user_joined cancelled` | `DEBUG` |
 ///
+/// Other levels: [`LogLayer::levels`]. The message of an error goes on with what its sources say
+/// ([`LogLayer::with_sources`]).
+///
 /// Fields: `id`; `took`, the duration of the call; for errors `class`. The message starts with the tag, the
 /// target is [`TARGET`].
 ///
 /// **Rate limiting.** Repeated warnings and errors are counted by class (see [`RateLimitedLog`]): the first one is
-/// logged, then one in 10 s with the number of those suppressed, and a summary when they have stopped: `WARN
-/// [NATS] 2047 more operations timed out, in 2.1 s`. The suppressed ones are logged at `DEBUG`. The next call
+/// logged, then one in 10 s ([`LogLayer::every`]) with the number of those suppressed, and a summary when they have stopped: `WARN
+/// [NATS] 2047 more operations timed out, in 2.1 s`. The suppressed ones are logged at `DEBUG`. A message that
+/// differs by more than its digits is not suppressed, for up to [`TEXTS`](RateLimitedLog::TEXTS) of them in that time. The next call
 /// with any other outcome detects that they have stopped, including a rejection by an open circuit; a success
 /// that did not have to wait does not check.
 ///
@@ -56,6 +61,16 @@ impl<S, C, L> Log<S, C, L> {
     /// The service whose calls are logged.
     pub const fn get_ref(&self) -> &S {
         &self.inner
+    }
+
+    /// The same, mutable.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The same, without the layer.
+    pub fn into_inner(self) -> S {
+        self.inner
     }
 }
 

@@ -177,6 +177,23 @@ pub struct PathChangeLog<S, P = Whole, V = ByResponse, C = ByError> {
     layer: PathChangeLogLayer<P, V, C>,
 }
 
+impl<S, P, V, C> PathChangeLog<S, P, V, C> {
+    /// The service behind the layer.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The same, mutable.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The same, without the layer.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
 impl<S, P, V, C, Req> Service<Req> for PathChangeLog<S, P, V, C>
 where
     S: Service<Req>,

@@ -49,7 +49,38 @@ pub struct RateLimitedLog {
 struct State {
     /// The time of the last line, about this or an earlier period of failure.
     said: Option<Instant>,
+    /// The texts since that line, by their hashes.
+    texts: [u64; RateLimitedLog::TEXTS],
     now: Option<Current>,
+}
+
+impl State {
+    /// Whether this text has not been said since the last line, and may be.
+    fn is_new(&mut self, text: u64) -> bool {
+        if self.texts.contains(&text) {
+            return false;
+        }
+        let free = self.texts.iter_mut().find(|known| **known == 0);
+        free.map(|free| *free = text).is_some()
+    }
+}
+
+/// FNV-1a over a text without its digits.
+struct TextHash(u64);
+
+impl Default for TextHash {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl fmt::Write for TextHash {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes().filter(|byte| !byte.is_ascii_digit()) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Ok(())
+    }
 }
 
 /// A period of failure that goes on.
@@ -94,9 +125,12 @@ impl RateLimitedLog {
     /// The time without an occurrence after which the failure counts as ended.
     pub const CALM: Duration = Duration::from_secs(3);
 
+    /// The number of different texts within the interval.
+    pub const TEXTS: usize = 4;
+
     /// A failure that has not occurred yet.
     pub const fn new() -> Self {
-        let state = State { said: None, now: None };
+        let state = State { said: None, texts: [0; Self::TEXTS], now: None };
         Self {
             every: Self::EVERY,
             calm: Self::CALM,
@@ -112,19 +146,49 @@ impl RateLimitedLog {
 
     /// Records an occurrence. Returns `Some` if it is to be logged.
     pub fn again(&self) -> Option<Suppressed> {
+        self.record(None)
+    }
+
+    /// Records an occurrence with this text. Returns `Some` if it is to be logged: also within the interval, if the text is a
+    /// new one, for up to [`TEXTS`](Self::TEXTS) texts in all. Digits make no new text.
+    ///
+    /// ```
+    /// use eitherway_layers::log::RateLimitedLog;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let lost = RateLimitedLog::new();
+    /// assert!(lost.again_with(&"reset after 12 ms").is_some());
+    /// assert!(lost.again_with(&"reset after 31 ms").is_none());
+    /// assert!(lost.again_with(&"certificate has expired").is_some());
+    /// # });
+    /// ```
+    pub fn again_with(&self, text: &dyn fmt::Display) -> Option<Suppressed> {
+        let mut hash = TextHash::default();
+        // Cannot fail.
+        let _ = fmt::write(&mut hash, format_args!("{text}"));
+        self.record(Some(hash.0 | 1)) // never the zero of a free place
+    }
+
+    fn record(&self, text: Option<u64>) -> Option<Suppressed> {
         let now = Instant::now();
         let mut state = self.lock();
         let quiet = self.is_quiet(&state, now);
+        if !quiet {
+            state.texts = [0; Self::TEXTS];
+        }
+        let new = text.is_some_and(|text| state.is_new(text));
         let current = state.now.get_or_insert(Current { began: now, last: now, all: 0, unsaid: 0 });
         current.last = now;
         current.all += 1;
-        let said = if quiet {
-            current.unsaid += 1;
-            None
-        } else {
-            Some(Suppressed(std::mem::take(&mut current.unsaid)))
+        let said = match (quiet, new) {
+            (false, _) => Some(Suppressed(std::mem::take(&mut current.unsaid))),
+            (true, true) => Some(Suppressed(0)),
+            (true, false) => {
+                current.unsaid += 1;
+                None
+            }
         };
-        if said.is_some() {
+        if !quiet {
             state.said = Some(now);
         }
         self.going_on.store(true, Relaxed);

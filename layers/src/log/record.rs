@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{Class, Failure, Labels};
 use std::{
+    error::Error,
     fmt::{self, Display},
     sync::{
         Arc,
@@ -18,6 +19,19 @@ use std::{
 };
 use tokio::time::Instant;
 use tracing::{Level, event, field::display};
+
+/// An event at a level that is known only at run time.
+macro_rules! at {
+    ($level:expr, $($event:tt)+) => {
+        match $level {
+            Level::TRACE => event!(target: TARGET, Level::TRACE, $($event)+),
+            Level::DEBUG => event!(target: TARGET, Level::DEBUG, $($event)+),
+            Level::INFO => event!(target: TARGET, Level::INFO, $($event)+),
+            Level::WARN => event!(target: TARGET, Level::WARN, $($event)+),
+            Level::ERROR => event!(target: TARGET, Level::ERROR, $($event)+),
+        }
+    };
+}
 
 /// The position of a log in its stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +47,9 @@ pub(super) enum Position {
 pub(super) struct LogState {
     pub(super) tag: &'static str,
     place: Position,
+    loud: Level,
+    quiet: Level,
+    every: Duration,
     /// By class; in each pair, failures without and with a time-out.
     troubles: [[RateLimitedLog; 2]; Class::ALL.len()],
     /// Whether any failure may still have to be reported. The only thing that a call without a failure reads.
@@ -40,16 +57,40 @@ pub(super) struct LogState {
 }
 
 impl LogState {
-    pub(super) const fn new(tag: &'static str, place: Position) -> Self {
+    pub(super) const fn new(tag: &'static str) -> Self {
         Self {
             tag,
-            place,
+            place: Position::Path,
+            loud: Level::WARN,
+            quiet: Level::DEBUG,
+            every: RateLimitedLog::EVERY,
             troubles: [const { [const { RateLimitedLog::new() }; 2] }; Class::ALL.len()],
             troubled: AtomicBool::new(false),
         }
     }
 
-    /// Whether this failure is logged above `DEBUG`.
+    /// The same settings, and nothing logged yet.
+    pub(super) fn anew(&self) -> Self {
+        let mut new = Self::new(self.tag);
+        (new.place, new.loud, new.quiet) = (self.place, self.loud, self.quiet);
+        new.set_interval(self.every);
+        new
+    }
+
+    pub(super) fn set_last(&mut self) {
+        (self.place, self.loud) = (Position::Outermost, Level::ERROR);
+    }
+
+    pub(super) const fn set_levels(&mut self, loud: Level, quiet: Level) {
+        (self.loud, self.quiet) = (loud, quiet);
+    }
+
+    pub(super) fn set_interval(&mut self, every: Duration) {
+        self.every = every;
+        self.troubles = std::array::from_fn(|_| std::array::from_fn(|_| RateLimitedLog::new().every(every)));
+    }
+
+    /// Whether this failure is logged loudly.
     const fn is_loud(&self, failure: Failure) -> bool {
         match self.place {
             Position::Outermost => true,
@@ -61,15 +102,15 @@ impl LogState {
         &self.troubles[failure.class as usize][failure.timeout as usize]
     }
 
-    /// Records a failure. Returns `Some` if it is to be logged above `DEBUG`.
-    fn again(&self, failure: Failure) -> Option<Suppressed> {
+    /// Records a failure with this reason. Returns `Some` if it is to be logged loudly.
+    fn again(&self, failure: Failure, reason: &dyn Display) -> Option<Suppressed> {
         if !self.is_loud(failure) {
             // A path whose circuit is open has no successes, so its quiet failures also trigger the summary
             // of earlier loud ones.
             self.look();
             return None;
         }
-        let said = self.trouble(failure).again();
+        let said = self.trouble(failure).again_with(reason);
         self.troubled.swap(true, AcqRel);
         said
     }
@@ -111,14 +152,7 @@ impl LogState {
         }
         let (tag, class) = (self.tag, failure.class.as_str());
         let (verb, lasted) = (ended(failure), lasted.as_secs_f64());
-        match self.place {
-            Position::Outermost => {
-                tracing::error!(target: TARGET, class, "{tag} {unsaid} more operations {verb}, in {lasted:.1} s");
-            }
-            Position::Path => {
-                tracing::warn!(target: TARGET, class, "{tag} {unsaid} more operations {verb}, in {lasted:.1} s");
-            }
-        }
+        at!(self.loud, class, "{tag} {unsaid} more operations {verb}, in {lasted:.1} s");
     }
 }
 
@@ -148,12 +182,8 @@ impl<Id: Display> CallLog<Id> {
         labels: &impl Labels<Req, Id = Id>,
         req: &Req,
     ) -> Option<Self> {
-        let every_call = gate::DEBUG.is_open();
-        let loud_ends = || match account.place {
-            Position::Path => gate::WARN.is_open(),
-            Position::Outermost => gate::ERROR.is_open(),
-        };
-        (every_call || loud_ends()).then(|| Self {
+        let every_call = gate::of(account.quiet).is_open();
+        (every_call || gate::of(account.loud).is_open()).then(|| Self {
             account: Arc::clone(account),
             operation: labels.operation(req),
             id: labels.id(req),
@@ -168,7 +198,7 @@ impl<Id: Display> CallLog<Id> {
     }
 
     /// Logs the result of the call.
-    pub(super) fn settle(&mut self, failure: Option<Failure>, error: Option<&dyn Display>) {
+    pub(super) fn settle(&mut self, failure: Option<Failure>, error: Option<Told<'_>>) {
         self.settled = true;
         match failure {
             None => {
@@ -178,7 +208,7 @@ impl<Id: Display> CallLog<Id> {
                 }
                 if self.account.place == Position::Path {
                     let (tag, operation, id) = (self.account.tag, self.operation, display(&self.id));
-                    event!(target: TARGET, Level::DEBUG, id, took = took(self.start), "{tag} {operation} ok");
+                    at!(self.account.quiet, id, took = took(self.start), "{tag} {operation} ok");
                 }
             }
             Some(failure) => self.failed(failure, error),
@@ -186,28 +216,18 @@ impl<Id: Display> CallLog<Id> {
     }
 
     #[cold]
-    fn failed(&self, failure: Failure, error: Option<&dyn Display>) {
+    fn failed(&self, failure: Failure, error: Option<Told<'_>>) {
         let (tag, operation, end) = (self.account.tag, self.operation, ended(failure));
         let reason = Reason(error);
-        let said = self.account.again(failure);
+        let said = self.account.again(failure, &reason);
         let more = said.unwrap_or(Suppressed(0));
-        macro_rules! failed {
-            ($level:ident) => {
-                event!(
-                    target: TARGET,
-                    Level::$level,
-                    id = display(&self.id),
-                    took = took(self.start),
-                    class = failure.class.as_str(),
-                    "{tag} {operation} {end}{reason}{more}"
-                )
-            };
-        }
-        match (said, self.account.place) {
-            (None, _) => failed!(DEBUG),
-            (Some(_), Position::Outermost) => failed!(ERROR),
-            (Some(_), Position::Path) => failed!(WARN),
-        }
+        at!(
+            if said.is_some() { self.account.loud } else { self.account.quiet },
+            id = display(&self.id),
+            took = took(self.start),
+            class = failure.class.as_str(),
+            "{tag} {operation} {end}{reason}{more}"
+        );
     }
 }
 
@@ -215,7 +235,7 @@ impl<Id: Display> Drop for CallLog<Id> {
     fn drop(&mut self) {
         if !self.settled {
             let (tag, operation, id) = (self.account.tag, self.operation, display(&self.id));
-            event!(target: TARGET, Level::DEBUG, id, took = took(self.start), "{tag} {operation} cancelled");
+            at!(self.account.quiet, id, took = took(self.start), "{tag} {operation} cancelled");
         }
     }
 }
@@ -224,14 +244,26 @@ fn took(start: Option<Instant>) -> Option<tracing::field::DebugValue<Duration>> 
     start.map(|start| tracing::field::debug(start.elapsed()))
 }
 
-/// The error's message, if the failure has an error.
-struct Reason<'a>(Option<&'a dyn Display>);
+/// An error, and its source.
+pub(super) type Told<'a> = (&'a dyn Display, Option<&'a (dyn Error + 'static)>);
+
+/// The error's message, if the failure has an error, and what its sources add to it.
+struct Reason<'a>(Option<Told<'a>>);
 
 impl Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(error) => write!(f, ": {error}"),
-            None => Ok(()),
+        let Some((error, source)) = self.0 else { return Ok(()) };
+        write!(f, ": {error}")?;
+        let mut said = if source.is_some() { error.to_string() } else { String::new() };
+        let mut next = source;
+        while let Some(source) = next {
+            let more = source.to_string();
+            if !said.contains(&more) {
+                write!(f, ": {more}")?;
+                said = more;
+            }
+            next = source.source();
         }
+        Ok(())
     }
 }

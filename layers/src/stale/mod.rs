@@ -160,13 +160,16 @@ impl<S: fmt::Debug, K, Key, Res> fmt::Debug for Stale<S, K, Key, Res> {
     }
 }
 
+/// What a call needs to keep its answer: the key, and when it began.
+type Call<K, Key, Res> = (Key, Instant, Arc<Shared<K, Key, Res>>);
+
 /// Response future of [`Stale`].
 #[pin_project]
 pub struct StaleFuture<F, K, Key, Res, Req> {
     #[pin]
     inner: F,
-    /// The key of the request and the beginning of the call; `None` if its answer is not kept.
-    call: Option<(Key, Instant, Arc<Shared<K, Key, Res>>)>,
+    /// `None` if the answer is not kept.
+    call: Option<Call<K, Key, Res>>,
     of: std::marker::PhantomData<fn(Req)>,
 }
 

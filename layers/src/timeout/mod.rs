@@ -77,6 +77,16 @@ impl<S, L> Timeout<S, L> {
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
+
+    /// The same, mutable.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The same, without the layer.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S, L, Req> Service<Req> for Timeout<S, L>

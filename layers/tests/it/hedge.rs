@@ -9,7 +9,7 @@ use crate::support::{Error, Req, Via, read, strict::Strict};
 use eitherway_layers::{
     Class, FallbackError, Hedge, HedgeExt, HedgeLayer,
     fallback::{ByClass, Idempotency},
-    hedge::{Budget, Config, Pace},
+    hedge::{self, Budget, Config, Pace},
 };
 use std::{
     future::pending,

@@ -1,5 +1,7 @@
 //! Promises of `Log` and `PathChangeLog`.
 
+mod reports;
+
 use crate::support::{
     Error, Req, Via,
     events::{Events, Guard},

@@ -88,6 +88,17 @@ async fn what_is_saved_up_is_spent_in_an_idle_hour_no_more_than_the_most() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_is_overdue_is_hedged_whatever_the_budget_says() {
+    let config = Config::new().after(DELAY).charge_silence().budget(Budget::new(0.0, 0, 0));
+    let pace = Pace::new(config.overdue(DELAY * 5));
+    let slow = service_fn(|_: Req| pending::<Answer>());
+    let start = Instant::now();
+    assert_eq!(hedged(slow, After::new(MS, Ok(Via(1))).service(), &pace).oneshot(read(1)).await, Ok(Via(1)));
+    assert_eq!(start.elapsed(), DELAY * 5 + MS);
+    assert_eq!((pace.counts().overdue, pace.counts().started), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_was_denied_is_hedged_later_when_the_account_allows_it() {
     let pace = Pace::new(Config::new().after(DELAY).charge_silence().budget(Budget::new(0.0, 1, 1)));
     let slow = service_fn(|_: Req| pending::<Answer>());

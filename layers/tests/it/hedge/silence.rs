@@ -227,3 +227,48 @@ async fn an_outer_hedge_hurries_while_its_primary_is_silent_and_looks_again_once
     assert!(served > 90, "{served}");
     assert_eq!(pace.delay(), DELAY * 4);
 }
+
+/// Gives up on a silent primary when the secondary says that it cannot either.
+struct GivesUp(Pace);
+
+impl hedge::Hedging<Req, Error, Error> for GivesUp {
+    fn pace(&self, _: &Req) -> Option<&Pace> {
+        Some(&self.0)
+    }
+    fn answers(&self, _: &Error) -> bool {
+        true
+    }
+    fn refuses(&self, _: &Error) -> bool {
+        false
+    }
+    fn gives_up(&self, _: &Error, _: Duration) -> Option<Error> {
+        Some(Error::Of(Class::Unknown))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_primary_that_answers_nobody_is_given_up_where_the_hedge_says_that_it_cannot_help() {
+    let failing = || After::new(MS, Err(Error::Of(Class::Backend))).service();
+    let both =
+        FallbackError::Both { primary: Error::Of(Class::Unknown), fallback: Error::Of(Class::Backend) };
+    let silent = service_fn(|_: Req| pending::<Answer>());
+    let pace = Pace::new(Config::new().after(DELAY));
+    let stack = silent.hedge_with(failing(), ByClass::new(), GivesUp(pace.clone()));
+    let start = Instant::now();
+    assert_eq!(stack.oneshot(read(1)).await, Err(both));
+    assert_eq!(start.elapsed(), Duration::from_millis(100));
+
+    // While it answers others, it is waited for.
+    let slow = After::new(Duration::from_millis(400), Ok(Via(0))).service();
+    let stack = slow.hedge_with(failing(), ByClass::new(), GivesUp(pace.clone()));
+    let others = async {
+        loop {
+            sleep(MS * 10).await;
+            pace.heard();
+        }
+    };
+    tokio::select! {
+        answer = stack.oneshot(read(1)) => assert_eq!(answer, Ok(Via(0))),
+        () = others => {}
+    }
+}
