@@ -273,11 +273,11 @@ async fn whatever_waits_for_the_same_lock_no_operation_waits_longer_than_its_own
     let mut raw = writer(&f).await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await.unwrap();
     let (budget, began) = (std::time::Duration::from_millis(350), std::time::Instant::now());
-    // One every five milliseconds, for longer than three times the budget: events, and now and then a claim.
-    let operations = (0..220).map(|n: u32| {
+    // One every millisecond, for longer than three times the budget: events, and now and then a claim.
+    let operations = (0..1100).map(|n: u32| {
         let db = f.db.clone();
         async move {
-            tokio::time::sleep(std::time::Duration::from_millis(5) * n).await;
+            tokio::time::sleep(std::time::Duration::from_millis(1) * n).await;
             let begun = std::time::Instant::now();
             let error = if n % 40 == 39 {
                 let claim = rosey::op::OutboundGet { username: None, limit: 10, max_retries: 3 };
