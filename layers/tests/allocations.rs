@@ -5,10 +5,10 @@ mod support;
 
 use allocation_counter::measure;
 use eitherway_layers::{
-    BreakerLayer, Class, FallbackExt, HedgeExt, KeyedBreakerLayer, LogLayer, PathChangeLogLayer,
-    TimeoutLayer,
+    BreakerLayer, BulkheadLayer, Class, FallbackExt, HedgeExt, KeyedBreakerLayer, LogLayer,
+    PathChangeLogLayer, TimeoutLayer,
     breaker::Config,
-    fallback::ByClass,
+    fallback::{ByClass, LimitReroutes},
     hedge::{Budget, Config as Hedging, Pace},
 };
 use std::{
@@ -102,6 +102,17 @@ async fn a_circuit_of_its_own_for_each_key_allocates_nothing() {
     assert_eq!(allocations(stack.clone(), Via(0)), 0);
     layer.handle(1).force_open();
     assert_eq!(allocations(stack.fallback_to(leaf(Ok(Via(0)))), Via(0)), 0);
+}
+
+#[tokio::test]
+async fn a_bulkhead_with_a_place_and_a_budget_that_pays_allocate_nothing() {
+    let policy = LimitReroutes::new(ByClass::new(), Budget::new(1.0, 5000, 5000));
+    let second = BulkheadLayer::new(1).wait(Duration::from_secs(1)).layer(leaf(Ok(Via(1))));
+    assert_eq!(
+        allocations(leaf(Err(Error::Of(Class::Backend))).fallback_with(second.clone(), policy), Via(1)),
+        0
+    );
+    assert_eq!(allocations(second, Via(1)), 0);
 }
 
 /// Answers in the second poll, or never.

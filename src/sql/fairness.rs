@@ -57,14 +57,19 @@ impl WriteFairness {
         time::sleep(if waited < SOON { TRY } else { LATER }).await;
     }
 
-    /// After a transaction that began at `since`, ours or not: takes the hint back, and leaves the lock free if it
-    /// was ours for long and another writer waits.
-    pub(super) async fn over(&mut self, since: Instant) {
+    /// Waits no longer: takes the hint back.
+    pub(super) fn give_up(&mut self) {
         if std::mem::take(&mut self.raised)
             && let Some(hint) = &self.hint
         {
             let _ = hint.unlock();
         }
+    }
+
+    /// After a transaction that began at `since`, ours or not: takes the hint back, and leaves the lock free if it
+    /// was ours for long and another writer waits.
+    pub(super) async fn over(&mut self, since: Instant) {
+        self.give_up();
         self.held += since.elapsed();
         if self.held < MINE {
             return;

@@ -257,10 +257,12 @@ impl Writer {
                 self.turn.wait(begun.elapsed()).await;
                 return None;
             }
+            // The lock was not ours, so there is nothing to leave free: the next ones wait for it too.
+            self.turn.give_up();
         } else {
             self.locked = None;
+            self.turn.over(begun).await;
         }
-        self.turn.over(begun).await;
         Some(result)
     }
 }

@@ -190,7 +190,7 @@ impl<B: Backend> Writer<B> {
             match self.backend.transaction(these).await {
                 Ok(applied) => {
                     self.appended.tell(these);
-                    self.count_repeats(applied.repeats, these, answers);
+                    applied.repeats.into_iter().for_each(|kind| self.repeats.add(kind, 1));
                     for (place, (slot, outcome)) in answers.iter_mut().zip(applied.outcomes).enumerate() {
                         let answer = match outcome {
                             Outcome::Answer(json) => Ok(json),
@@ -200,12 +200,14 @@ impl<B: Backend> Writer<B> {
                         };
                         known(place, slot, answer);
                     }
-                    let left = |answer: &Option<Answer>| answer.is_none();
-                    // Those between them that are done are known to the ledger. A claim is the last, and none of them.
-                    if let Some((first, last)) =
-                        answers.iter().position(left).zip(answers.iter().rposition(left))
-                    {
-                        parts.push(part.start + first..part.start + last + 1);
+                    let left: Vec<usize> = answers
+                        .iter()
+                        .enumerate()
+                        .filter_map(|(place, answer)| answer.is_none().then_some(part.start + place))
+                        .collect();
+                    // In runs without a gap: what has its answer, perhaps a refusal, is not handed over again.
+                    for run in left.chunk_by(|one, next| one + 1 == *next).rev() {
+                        parts.push(run[0]..run[run.len() - 1] + 1);
                     }
                 }
                 Err(e) if these.len() > 1 && self.backend.is_of_some(&e, these).await => {
@@ -224,17 +226,5 @@ impl<B: Backend> Writer<B> {
         }
         let failed = || Err(Cause::new(Code::DATABASE, "the database has not said what became of it"));
         answers.into_iter().map(|answer| answer.unwrap_or_else(failed)).collect()
-    }
-
-    /// Counts what the ledger knew before these were handed over.
-    fn count_repeats(&mut self, repeats: Vec<usize>, writes: &[Write], answers: &[Option<Answer>]) {
-        let done = writes.iter().zip(answers).filter(|(_, answer)| answer.is_some());
-        let mut own: Vec<usize> = done.map(|(write, _)| write.index).collect();
-        for kind in repeats {
-            match own.iter().position(|done| *done == kind) {
-                Some(place) => drop(own.swap_remove(place)),
-                None => self.repeats.add(kind, 1),
-            }
-        }
     }
 }

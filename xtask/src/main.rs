@@ -11,6 +11,7 @@ mod launch;
 mod lines;
 mod paths;
 mod postgres;
+mod public_api;
 mod ratios;
 mod run;
 mod server;
@@ -59,6 +60,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "schedules" => launch::schedules(&paths, rest),
         "nats-server" => server::print(&paths, rest),
         "postgres" => postgres::print(&paths, rest),
+        "public-api" => public_api::list(&paths, rest),
         _ => lines::print(&paths, rest),
     }
 }

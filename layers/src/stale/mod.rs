@@ -80,6 +80,7 @@ pub trait Keep<Req, Res> {
 ///
 /// # #[derive(Debug)] struct Offline;
 /// # impl Classify for Offline { fn class(&self) -> Class { Class::NotSent } }
+/// #[derive(Clone)]
 /// struct Answers;
 /// impl Keep<u32, String> for Answers {
 ///     type Key = u32;

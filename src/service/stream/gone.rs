@@ -7,6 +7,9 @@
 //! A server does not count exactly what is pending, and puts that right at any later time. So it is compared with what has left
 //! the stream: what was acknowledged, here or by another instance, is not gone, whatever is pending; and for some time after a
 //! change by hand, or of the server that counts, nothing is said to be.
+//!
+//! In a cluster a message stops being pending when it is handed out, and is counted as handed out when a majority knows: looks with
+//! such messages are passed over.
 
 use std::time::Duration;
 
@@ -17,10 +20,16 @@ use super::api::{ConsumerInfo, StreamInfo, StreamState};
 /// For how long after a change by hand what is pending may be counted wrongly.
 const UNSURE: Duration = Duration::from_secs(15);
 
+/// After so many looks at which nothing has changed no message is on its way.
+const QUIET: u32 = 5;
+
 /// The numbers of the last look.
 #[derive(Debug, Default)]
 pub(super) struct Gone {
+    /// The one that the next is compared with, and the one before this, with how many there were like it.
     last: Option<Look>,
+    latest: Option<Look>,
+    alike: u32,
     /// Until when nothing is compared.
     unsure: Option<Instant>,
     /// How much was acknowledged here, and how much of what any instance has acknowledged may not have left the stream yet.
@@ -40,7 +49,7 @@ pub(super) enum Went {
     Deleted(u64),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Look {
     created: (String, String),
     /// Where the stream ended before, and after the consumer was looked at.
@@ -49,15 +58,26 @@ struct Look {
     messages: u64,
     pending: u64,
     handed_out: u64,
+    /// The last place that is counted as handed out.
+    place: u64,
     /// Handed out, and acknowledged or handed out again.
     concluded: u64,
 }
 
 impl Look {
-    /// How much of what the stream holds is acknowledged.
-    const fn acknowledged(&self) -> u64 {
-        let open = self.pending + (self.handed_out - self.concluded);
-        self.messages.saturating_sub(open)
+    /// How much of what the stream holds may be acknowledged; in a cluster, where that leaves it later and a new leader counts
+    /// wrongly, all of it.
+    const fn acknowledged(&self, in_a_cluster: bool) -> u64 {
+        let messages = self.messages + (self.ends.1 - self.ends.0);
+        if in_a_cluster {
+            return messages;
+        }
+        messages.saturating_sub(self.pending + (self.handed_out - self.concluded))
+    }
+
+    /// Whether each message is pending or counted as handed out.
+    const fn is_settled(&self) -> bool {
+        self.ends.0 == self.ends.1 && self.place + self.pending == self.ends.1
     }
 }
 
@@ -77,19 +97,31 @@ impl Gone {
             messages: before.messages,
             pending: consumer.num_pending,
             handed_out: consumer.delivered.consumer_seq,
+            place: consumer.delivered.stream_seq,
             concluded: consumer.delivered.consumer_seq.saturating_sub(consumer.num_ack_pending),
         });
+        let latest = std::mem::replace(&mut self.latest, now.clone());
+        if let Some(latest) = &latest
+            && latest.created.0 != stream.created
+        {
+            self.last = None;
+            return Some(Went::Deleted(latest.pending));
+        }
+        self.alike = if latest == now { self.alike + 1 } else { 0 };
+        let Some(now) = now else {
+            self.last = None;
+            return None;
+        };
+        let unsure = self.unsure.is_some_and(|until| Instant::now() < until);
+        let in_a_cluster = !stream.cluster.leader.is_empty();
+        if in_a_cluster && !now.is_settled() && self.alike < QUIET {
+            self.last.take_if(|_| unsure);
+            return None;
+        }
+        let last = self.last.replace(now.clone());
         let own = acknowledged.saturating_sub(std::mem::replace(&mut self.acknowledged, acknowledged));
         let (doubt, left) = (std::mem::take(&mut self.doubt), std::mem::take(&mut self.left));
         let credit = std::mem::take(&mut self.credit);
-        let last = std::mem::replace(&mut self.last, now.clone());
-        if let Some(last) = &last
-            && last.created.0 != stream.created
-        {
-            return Some(Went::Deleted(last.pending));
-        }
-        let now = now?;
-        let unsure = self.unsure.is_some_and(|until| Instant::now() < until);
         let comparable = |last: &Look| {
             !unsure
                 && last.created == now.created
@@ -97,7 +129,7 @@ impl Gone {
                 && last.handed_out <= now.handed_out
         };
         let Some(last) = last.filter(comparable) else {
-            self.credit = now.acknowledged();
+            self.credit = now.acknowledged(in_a_cluster);
             return None;
         };
         let credit = credit + own.max(now.concluded.saturating_sub(last.concluded));
@@ -115,12 +147,13 @@ impl Gone {
 
     /// The stream is not there any more: how many messages went with it.
     pub(super) fn deleted(&mut self) -> Option<Went> {
-        self.last.take().map(|last| Went::Deleted(last.pending))
+        self.last = None;
+        self.latest.take().map(|latest| Went::Deleted(latest.pending))
     }
 
     /// Begins anew.
     pub(super) fn forget(&mut self) {
-        self.last = None;
+        (self.last, self.latest) = (None, None);
     }
 
     /// The consumer was changed by hand, or it is another server that counts.
@@ -196,6 +229,64 @@ mod tests {
         assert_eq!(look(60, 120, 90), None, "on the way");
         assert_eq!(look(20, 120, 100), None);
         assert_eq!(look(5, 120, 105), None);
+    }
+
+    /// The same in a cluster, with the place that is counted as handed out.
+    fn in_a_cluster(
+        gone: &mut Gone,
+        ends: (u64, u64),
+        place: u64,
+        [messages, pending, unacknowledged]: [u64; 3],
+    ) -> Option<Went> {
+        let state = |last_seq| StreamState { messages, first_seq: 0, last_seq };
+        let cluster = serde_json::from_str(r#"{"leader":"a"}"#).unwrap();
+        let stream = StreamInfo { state: state(ends.1), cluster, ..StreamInfo::default() };
+        let consumer = ConsumerInfo {
+            delivered: Sequence { consumer_seq: place, stream_seq: place },
+            num_pending: pending,
+            num_ack_pending: unacknowledged,
+            ..ConsumerInfo::default()
+        };
+        gone.look(&state(ends.0), &stream, Some(&consumer), 0)
+    }
+
+    #[test]
+    fn what_a_cluster_has_handed_out_and_not_counted_yet_is_not_gone() {
+        let mut gone = Gone::default();
+        let look = |gone: &mut Gone, ends, place, numbers| in_a_cluster(gone, ends, place, numbers);
+        assert_eq!(look(&mut gone, (288, 288), 288, [70, 0, 69]), None);
+        for _ in 0..3 {
+            // Its leader is cut off from the others, and no other one is elected yet.
+            assert_eq!(look(&mut gone, (641, 641), 606, [197, 0, 179]), None);
+        }
+        assert_eq!(look(&mut gone, (900, 910), 890, [60, 0, 30]), None);
+        assert_eq!(look(&mut gone, (1000, 1000), 1000, [0, 0, 0]), None);
+        assert_eq!(look(&mut gone, (1000, 1000), 1000, [0, 0, 0]), None);
+    }
+
+    #[test]
+    fn what_is_purged_in_a_cluster_is_gone_when_others_are_handed_out_or_none_for_a_while() {
+        let mut gone = Gone::default();
+        assert_eq!(in_a_cluster(&mut gone, (100, 100), 0, [100, 100, 0]), None);
+        // A first look may not know what was acknowledged before.
+        assert_eq!(in_a_cluster(&mut gone, (100, 100), 100, [0, 0, 0]), None);
+        assert_eq!(in_a_cluster(&mut gone, (200, 200), 100, [100, 100, 0]), None);
+        assert_eq!(in_a_cluster(&mut gone, (200, 200), 100, [0, 0, 0]), None);
+        let said: Vec<_> =
+            (0..8).filter_map(|_| in_a_cluster(&mut gone, (200, 200), 100, [0, 0, 0])).collect();
+        assert_eq!(said, [Went::Removed(100)]);
+        assert_eq!(in_a_cluster(&mut gone, (300, 300), 200, [100, 100, 0]), None);
+        assert_eq!(in_a_cluster(&mut gone, (301, 301), 301, [1, 0, 1]), None);
+        assert_eq!(in_a_cluster(&mut gone, (301, 301), 301, [0, 0, 0]), None);
+    }
+
+    #[test]
+    fn what_a_cluster_may_have_acknowledged_before_the_first_look_is_not_gone() {
+        let mut gone = Gone::default();
+        let looks = [(50, 63, 37), (37, 50, 50), (37, 37, 63), (37, 37, 63)];
+        let said: Vec<_> =
+            looks.map(|(m, p, place)| in_a_cluster(&mut gone, (100, 100), place, [m, p, 0])).to_vec();
+        assert_eq!(said, [None; 4]);
     }
 
     #[test]

@@ -93,10 +93,11 @@ impl Watch {
         let mut found = BTreeMap::new();
         let connection = *shared.connection.borrow();
         if !connection.up || std::mem::replace(&mut self.times, connection.times) != connection.times {
-            // What a server knows after its crash may be older than what it told before.
+            // What a server knows after its crash may be older than what it told before; and what it handed out before, it hands out
+            // again only after the whole of `ack_wait`.
             self.gone.forget();
             self.elsewhere.forget(&shared.progress.received);
-            self.silent = None;
+            (self.first, self.silent) = (None, None);
             if !connection.up {
                 return found;
             }
