@@ -281,15 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cluster_may_have_acknowledged_before_the_first_look_is_not_gone() {
-        let mut gone = Gone::default();
-        let looks = [(50, 63, 37), (37, 50, 50), (37, 37, 63), (37, 37, 63)];
-        let said: Vec<_> =
-            looks.map(|(m, p, place)| in_a_cluster(&mut gone, (100, 100), place, [m, p, 0])).to_vec();
-        assert_eq!(said, [None; 4]);
-    }
-
-    #[test]
     fn a_stream_that_was_deleted_took_what_was_pending() {
         let mut gone = Gone::default();
         at(&mut gone, (100, 100), [100, 70, 30, 30]);
