@@ -164,6 +164,9 @@ impl<B: Body, F: Fn(&End)> PinnedDrop for Watched<B, F> {
 
 impl<B: Body, F: Fn(&End)> fmt::Debug for Watched<B, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watched").field("limit", &self.limit).field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("Watched")
+            .field("limit", &self.limit)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }

@@ -30,8 +30,7 @@ impl Body for Frames {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
         let Some(&(pause, text)) = self.0.front() else { return Poll::Ready(None) };
-        let sleep =
-            self.1.get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_millis(pause))));
+        let sleep = self.1.get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_millis(pause))));
         if sleep.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
@@ -102,7 +101,9 @@ async fn a_body_that_breaks_off_is_told_with_its_error() {
 #[tokio::test(start_paused = true)]
 async fn the_end_is_told_once_however_the_reader_leaves() {
     let frames = [(1, Some("one")), (1, Some("two"))];
-    for (most, outcome, bytes) in [(0, Outcome::Dropped, 0), (1, Outcome::Dropped, 3), (2, Outcome::Complete, 6)] {
+    for (most, outcome, bytes) in
+        [(0, Outcome::Dropped, 0), (1, Outcome::Dropped, 3), (2, Outcome::Complete, 6)]
+    {
         let (_, ends) = read(&frames, most).await;
         assert_eq!((ends.len(), ends[0].0, ends[0].1), (1, outcome, bytes));
     }

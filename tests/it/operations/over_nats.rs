@@ -1,7 +1,7 @@
 use eitherway::nats::{NatsOptions, NatsService};
 use eitherway::operation::Refusal;
 use eitherway::service::{ServiceOptions, serve};
-use eitherway::stack::{BoxedStack, GuardedStore, NO_PATH, StackBuilder, boxed};
+use eitherway::stack::{BoxedStack, GuardedStore, Hedging, NO_PATH, StackBuilder, boxed};
 use eitherway::{Cause, Code, Db, Request, Via};
 use eitherway_layers::{Class, Classify};
 use tokio::sync::oneshot;
@@ -22,7 +22,8 @@ async fn served(f: &Fixture, server: &NatsServer) -> (Db<BoxedStack<Shop>>, ones
     is_ready.await.unwrap();
     let nats = NatsService::<Shop>::connect(NatsOptions::new(server.url())).await.unwrap();
     nats.recognised().await;
-    (Db::new(boxed(StackBuilder::new().over(Some(nats), GuardedStore::closed(), NO_PATH).stack)), stop)
+    let stack = StackBuilder::new().hedging(Hedging::off());
+    (Db::new(boxed(stack.over(Some(nats), GuardedStore::closed(), NO_PATH).stack)), stop)
 }
 
 #[tokio::test]

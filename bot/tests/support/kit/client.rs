@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use async_nats::jetstream::{Context, stream};
 use eitherway::nats::{NatsOptions, NatsService};
-use eitherway::stack::{BoxedStack, GuardedStore, NO_PATH, StackBuilder, boxed};
+use eitherway::stack::{BoxedStack, GuardedStore, Hedging, NO_PATH, StackBuilder, boxed};
 use eitherway::{Db, Stack};
 use rosey::op::{GetChannelStats, MessageLog, Op, OutboundEnqueue, UserJoined};
 
@@ -56,14 +56,19 @@ pub(crate) async fn stack(nats: &NatsService<Op>, file: &DbFile) -> Over {
     Db::new(boxed(built.stack))
 }
 
-/// The standard stack with nothing behind NATS.
+/// The standard stack with nothing behind NATS, and no hedges: a silence of a busy machine opens no circuit.
 pub(crate) fn nats_only(nats: &NatsService<Op>) -> Over {
-    Db::new(boxed(StackBuilder::new().over(Some(nats.clone()), GuardedStore::closed(), NO_PATH).stack))
+    Db::new(boxed(
+        StackBuilder::new()
+            .hedging(Hedging::off())
+            .over(Some(nats.clone()), GuardedStore::closed(), NO_PATH)
+            .stack,
+    ))
 }
 
 /// The same, where an answer may take so long.
 pub(crate) fn nats_within(nats: &NatsService<Op>, limit: std::time::Duration) -> Over {
-    let stack = StackBuilder::new().nats_timeout(limit);
+    let stack = StackBuilder::new().nats_timeout(limit).hedging(Hedging::off());
     Db::new(boxed(stack.over(Some(nats.clone()), GuardedStore::closed(), NO_PATH).stack))
 }
 
