@@ -22,8 +22,9 @@ use crate::request::Request;
 /// answers, and ten a second), and an operation that has waited for 100 ms is hedged whatever the budget says. An event starts
 /// in the outbox after 90 ms, if nothing has answered an event meanwhile.
 ///
-/// So no operation waits longer than 150 ms for a fault of one path. A hedge is started only where an operation waits, so a
-/// database that is not the service's is not written to: its path refuses.
+/// So an event or a query waits at most 150 ms for a fault of one path, on a machine that has time for it. A call that both paths
+/// keep waiting, because the database is locked, takes until their refusals. A database that is not the service's is not written
+/// to: its path refuses.
 ///
 /// ```
 /// use eitherway::stack::{Hedging, StackBuilder};
