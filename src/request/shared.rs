@@ -61,6 +61,13 @@ impl<O: Operation> Shared<O> {
 #[derive(Clone)]
 pub(crate) struct Payload(Arc<dyn AsRef<[u8]> + Send + Sync>);
 
+#[cfg(all(test, feature = "sqlite"))]
+impl From<&'static [u8]> for Payload {
+    fn from(json: &'static [u8]) -> Self {
+        Self(Arc::new(json))
+    }
+}
+
 #[cfg(feature = "sqlite")]
 impl Deref for Payload {
     type Target = [u8];

@@ -228,3 +228,85 @@ impl<B: Backend> Writer<B> {
         answers.into_iter().map(|answer| answer.unwrap_or_else(failed)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::OpId;
+    use crate::request::Payload;
+
+    /// Answers each transaction with the next outcomes, and keeps which writes it was handed.
+    struct Script {
+        outcomes: Vec<Vec<Outcome>>,
+        handed: Vec<Vec<usize>>,
+    }
+
+    impl Backend for Script {
+        type Failure = Cause;
+
+        async fn look(&mut self) {}
+
+        async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, Cause> {
+            self.handed.push(writes.iter().map(|write| write.index).collect());
+            Ok(Applied { outcomes: self.outcomes.remove(0), repeats: Vec::new() })
+        }
+
+        async fn is_of_some(&mut self, _: &Cause, _: &[Write]) -> bool {
+            false
+        }
+
+        async fn cause(&mut self, failure: Cause, _: &[Write]) -> Cause {
+            failure
+        }
+
+        async fn keep_dead_letter(&mut self, _: &[DeadLetter]) -> Result<(), Cause> {
+            Ok(())
+        }
+
+        async fn remove(&mut self, _: &Removal) -> Result<u64, Cause> {
+            Ok(0)
+        }
+
+        async fn record(&mut self, _: &Record) -> Result<(), Cause> {
+            Ok(())
+        }
+
+        async fn close(self) {}
+    }
+
+    fn write(index: usize) -> Write {
+        Write {
+            id: OpId::new(),
+            index,
+            occurred_at: 0,
+            trace: None,
+            deadline: None,
+            payload: Payload::from(&b"{}"[..]),
+            hash: 0,
+            answer_bytes: usize::MAX,
+            claim: false,
+            since: Instant::now(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_its_answer_is_not_applied_with_what_is_left_for_the_next_transaction() {
+        let answer = || Outcome::Answer("1".to_owned());
+        let refused = || Outcome::Refused(Cause::new(Code::BUSY, "no"));
+        let outcomes = vec![
+            vec![answer(), Outcome::Later, refused(), Outcome::Later, Outcome::Later, answer()],
+            vec![answer()],
+            vec![answer(), Outcome::Later],
+            vec![answer()],
+        ];
+        let backend = Script { outcomes, handed: Vec::new() };
+        let (repeats, appended) = (Duplicates::new(6), Appended::of(&[]));
+        let mut writer = Writer { backend, repeats, appended };
+        let writes: Vec<Write> = (0..6).map(write).collect();
+        let mut told = Vec::new();
+        let answers = writer.apply(&writes, |place, answer| told.push((place, answer.is_ok()))).await;
+        assert_eq!(writer.backend.handed, [vec![0, 1, 2, 3, 4, 5], vec![1], vec![3, 4], vec![4]]);
+        assert_eq!(told, [(0, true), (2, false), (5, true), (1, true), (3, true), (4, true)], "once each");
+        assert_eq!(answers.iter().filter(|answer| answer.is_err()).count(), 1);
+    }
+}
