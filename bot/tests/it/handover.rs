@@ -3,7 +3,7 @@
 
 use crate::support::*;
 use eitherway::service::ServiceOptions;
-use eitherway::stack::{NO_PATH, StackBuilder, boxed};
+use eitherway::stack::{Hedging, NO_PATH, StackBuilder, boxed};
 use eitherway::{Ack, Db, Via};
 use eitherway_layers::breaker::State;
 use futures_util::future::join_all;
@@ -77,7 +77,8 @@ async fn server_says_goodbye(options: ServiceOptions, stream: bool) {
     let (mut server, file) = (polite(store.path()).await, DbFile::new());
     let service = DbService::try_start(&server, &file, options).await.unwrap();
     let nats = recognised(&server).await;
-    let mut builder = StackBuilder::new();
+    // No hedges: what the service has taken is what NATS has answered.
+    let mut builder = StackBuilder::new().hedging(Hedging::off());
     if !stream {
         // No time-out: an answer that does not come is one that was lost.
         builder = builder.nats_timeout(LIMIT);
@@ -121,7 +122,8 @@ async fn a_frozen_service_behind_a_living_stream_costs_questions_their_circuit_a
     let process = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", "on"]).await;
     let nats = recognised(&w.server).await;
     let direct = direct(&w.file, &nats).await;
-    let built = StackBuilder::new().over(Some(nats.clone()), direct, NO_PATH);
+    // No hedges: the probes open the circuit.
+    let built = StackBuilder::new().hedging(Hedging::off()).over(Some(nats.clone()), direct, NO_PATH);
     let (stack, circuits) = (built.stack, built.circuits.unwrap());
     let db = Db::new(boxed(stack));
     db.user_joined("first").await.unwrap();
