@@ -42,10 +42,6 @@ const WITH_A_SERVER: [&str; 10] = [
     "demo::",
 ];
 
-/// The tests of a cluster that do not pass each time on a busy machine: only `--only cluster` runs them.
-const UNSTEADY: [&str; 3] =
-    ["the_leader_is_cut_off", "servers_and_services_are_restarted", "servers_say_goodbye"];
-
 /// The plan that the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
@@ -56,10 +52,7 @@ struct Plan {
 impl Plan {
     /// All parts of `test`.
     fn full() -> Self {
-        Self {
-            parts: vec![Part::Tests, Part::Cluster, Part::Features, Part::PublicApi, Part::Demo],
-            cargo_test: Vec::new(),
-        }
+        Self { parts: vec![Part::Tests, Part::Features, Part::PublicApi, Part::Demo], cargo_test: Vec::new() }
     }
 
     /// All parts that must pass before a change lands.
@@ -169,9 +162,6 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                 let mut command = cargo(paths);
                 command.args(["test", "--package", "rosey-bot", "--test", "it", "--"]);
                 command.args(["--ignored", "cluster::", "--test-threads", "1"]);
-                if plan.parts.contains(&Part::Tests) {
-                    command.args(UNSTEADY.iter().flat_map(|test| ["--skip", test]));
-                }
                 command.env(server::VARIABLE, server);
                 command.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
                 steps.run(

@@ -51,8 +51,7 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
 }
 
 const TEST: &str = "\
-Runs the tests, those of a cluster by themselves but for three that a busy machine fails, then builds each feature alone,
-compares the public API with its lists, then runs a short demo.
+Runs the tests, then builds each feature alone, compares the public API with its lists, then runs a short demo.
 
 Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
 
@@ -61,7 +60,7 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only public-api whether the public API is the listed one; `cargo xtask public-api` renews the lists
   --only demo       `rosey demo --fast`
   --only cluster    three nats-servers, three services, four bots and PostgreSQL, one test at a time
-                    (about 6 minutes); all of them, those that a busy machine fails as well
+                    (about 6 minutes); not part of a plain `test`, because a busy machine fails some
   --only oldest     the tests that use a nats-server, with Debian's, the oldest supported version
                     (about 4 minutes; part of `ci`, not of a plain `test`)
   --only other-postgres

@@ -13,8 +13,10 @@ use super::tally::Tally;
 use crate::support::*;
 
 /// Why a service may refuse to start: what is beside it, or in place of its file, at that moment.
-const REFUSALS: [&str; 4] = [
+const REFUSALS: [&str; 5] = [
     "another kind of service already answers",
+    // It was started while the file was away, and made one.
+    "a database service on another database",
     "is not this service's",
     "while it was being opened; try again",
     "unable to open database file",
