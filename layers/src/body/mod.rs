@@ -28,13 +28,12 @@ use tower_service::Service;
 /// *Runtime*: a body that has to be waited for needs a tokio runtime with its timer enabled.
 ///
 /// ```
-/// use eitherway_layers::{BodyLayer, breaker::Breaker, body::End};
+/// use eitherway_layers::{BodyLayer, BreakerLayer, body::End, breaker::Config};
 /// use std::time::Duration;
 ///
 /// // Five bodies in a row that stand still open the circuit, which sees only heads by itself.
-/// # use eitherway_layers::BreakerLayer;
 /// # use std::sync::{Arc, atomic::{AtomicU32, Ordering::Relaxed}};
-/// let breaker = BreakerLayer::new("shop");
+/// let breaker = BreakerLayer::new(Config::new());
 /// let (circuit, broken) = (breaker.handle(), Arc::new(AtomicU32::new(0)));
 /// let bodies = BodyLayer::new(Duration::from_secs(5)).on_end(move |end: &End| {
 ///     if !end.is_failure() {
