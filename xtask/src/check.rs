@@ -145,7 +145,7 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                 let mut command = cargo(paths);
                 command.args(["test", "--all-features", "--test", "it"]);
                 if plan.cargo_test.is_empty() {
-                    command.arg("--").args(WITH_A_SERVER);
+                    command.arg("--").args(WITH_A_SERVER).args(["--skip", WITH_POSTGRES]);
                 } else {
                     command.args(&plan.cargo_test);
                 }
