@@ -183,7 +183,7 @@ impl Link {
         Self { options, connection, server: server.unwrap_or_default(), failed: None, trouble }
     }
 
-    /// Tries to connect, if connecting has failed: the server may be there again while nobody writes. And looks whether another
+    /// Tries to connect, if connecting has failed: the server may be there again while no operation comes. And looks whether another
     /// server takes writes, on a later timeline.
     pub(super) async fn look(&mut self) {
         if self.failed.is_some() && self.connection.is_none() {

@@ -274,7 +274,7 @@ async fn a_repeat_is_not_acknowledged_before_a_synchronous_standby_has_it() {
     let op = rosey::op::MessageLog { username: "alice".into(), message: "hello".into() };
     let line = eitherway::Request::<Op>::new(op);
     standby.stop("-INT");
-    // Whoever waits for the standby is ended, as by an operator: it is committed here, and visible.
+    // The session that waits for the standby is ended, as by an operator: it is committed here, and visible.
     let mut raw = primary.connect("postgres").await;
     let ending = tokio::spawn(async move {
         loop {

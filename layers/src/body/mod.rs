@@ -52,20 +52,7 @@ pub struct Body<S, F = fn(&End)> {
 }
 
 impl<S, F> Body<S, F> {
-    /// The service behind it.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The same, mutable.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The same, without the layer.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner!("The service behind it.", S);
 }
 
 impl<S, F, Req, B> Service<Req> for Body<S, F>

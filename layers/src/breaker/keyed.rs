@@ -85,20 +85,7 @@ pub struct KeyedBreaker<S, K, C = ByError> {
 }
 
 impl<S, K, C> KeyedBreaker<S, K, C> {
-    /// The service behind the layer.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The same, mutable.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The same, without the layer.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner!("The service behind the layer.", S);
 }
 
 impl<S, K, C, Req> Service<Req> for KeyedBreaker<S, K, C>

@@ -125,20 +125,7 @@ impl<S, C> Breaker<S, C> {
         Handle::new(Arc::clone(&self.gate.shared))
     }
 
-    /// The service behind the breaker.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The same, mutable.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The same, without the layer.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner!("The service behind the breaker.", S);
 }
 
 impl<S, C> Breaker<S, C> {

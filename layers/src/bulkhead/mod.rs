@@ -78,10 +78,7 @@ enum Place {
 }
 
 impl<S> Bulkhead<S> {
-    /// The service behind the limit.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
+    inner!("The service behind the limit.", S);
 
     fn wait(&self) -> Wait {
         let (places, limit) = (Arc::clone(&self.shared.places), self.shared.full.waited());

@@ -148,10 +148,7 @@ pub struct Chaos<S, F> {
 }
 
 impl<S, F> Chaos<S, F> {
-    /// The service behind the faults.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
+    inner!("The service behind the faults.", S);
 
     fn fate(&self) -> Fate {
         let State { seed, calls, active } = &*self.layer.state;

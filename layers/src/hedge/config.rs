@@ -13,7 +13,7 @@ use std::time::Duration;
 ///     .budget(Budget::new(0.1, 10, 100));
 /// let last_resort = Config::new()
 ///     .after(Duration::from_millis(90))
-///     .budget(Budget::new(0.0, 0, 0)) // only while the primary answers nobody
+///     .budget(Budget::new(0.0, 0, 0)) // only while the primary answers no call
 ///     .while_silent(Duration::from_millis(10));
 /// # drop((adaptive, last_resort));
 /// ```
@@ -32,8 +32,8 @@ pub struct Config {
 
 impl Config {
     /// The default configuration. Starts the secondary after four times the 99th percentile of the primary, but
-    /// not before 15 ms nor after 60 ms. Hedges are free while the primary answers nobody; otherwise ten answers
-    /// earn one, and a second earns ten. A primary that has lost 5 hedges in a row and has answered nobody for
+    /// not before 15 ms nor after 60 ms. Hedges are free while the primary answers no call; otherwise ten answers
+    /// earn one, and a second earns ten. A primary that has lost 5 hedges in a row and has answered no call for
     /// 100 ms is silent.
     pub const fn new() -> Self {
         Self {
@@ -72,7 +72,7 @@ impl Config {
         self
     }
 
-    /// Charges the budget also for hedges that start while the primary answers nobody.
+    /// Charges the budget also for hedges that start while the primary answers no call.
     pub const fn charge_silence(mut self) -> Self {
         self.silence_is_free = false;
         self
@@ -86,7 +86,7 @@ impl Config {
     }
 
     /// Sets when a primary is silent: after so many hedges in a row that the secondary has won, and if the
-    /// primary has answered nobody for at least this long. It should be longer than the slowest answer of a
+    /// primary has answered no call for at least this long. It should be longer than the slowest answer of a
     /// primary that is worth its use.
     pub const fn silent_after(mut self, wins: u32, lasting: Duration) -> Self {
         self.run = wins;

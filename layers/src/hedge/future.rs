@@ -265,7 +265,7 @@ where
         }
     }
 
-    /// After a hedge has failed: waits until the primary, which answers nobody, is given up.
+    /// After a hedge has failed: waits until the primary, which answers no call, is given up.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<FallbackError<P::Error, S::Error>> {
         loop {
             let Some(timer) = self.timer.as_mut().as_pin_mut() else { return Poll::Pending };

@@ -35,7 +35,7 @@ pub trait Hedging<Req, E1, E2> {
     /// Whether this error of the secondary is final, so that the primary is not waited for.
     fn refuses(&self, error: &E2) -> bool;
 
-    /// After this error of a hedge, whether a primary that answers nobody is not waited for; and with which error
+    /// After this error of a hedge, whether a primary that answers no call is not waited for; and with which error
     /// it is given up then, after `waited`. It was sent and may still take effect, which the error should say.
     ///
     /// By default it is waited for.

@@ -67,7 +67,7 @@ struct Known {
 pub struct Counts {
     /// Hedges that were started.
     pub started: u64,
-    /// Those of them that cost nothing, because the primary answered nobody.
+    /// Those of them that cost nothing, because the primary answered no call.
     pub free: u64,
     /// Those of them that the budget would not have allowed, and that had waited for [`Config::overdue`].
     pub overdue: u64,
@@ -228,7 +228,7 @@ impl Pace {
         start.at + self.known.config.silence
     }
 
-    /// Whether the primary has answered nobody since the last look; if it has, the moment of the next look.
+    /// Whether the primary has answered no call since the last look; if it has, the moment of the next look.
     pub(super) fn answers_nobody(&self, start: &mut Start) -> Result<Duration, Instant> {
         let (known, now) = (&*self.known, Instant::now());
         let waited = now - start.at;
@@ -260,7 +260,7 @@ impl Pace {
         }
     }
 
-    /// A call ends without an answer of the primary, which has answered nobody meanwhile.
+    /// A call ends without an answer of the primary, which has answered no call meanwhile.
     pub(super) fn unanswered(&self, start: &Start) {
         let known = &*self.known;
         let now = Instant::now();
@@ -324,7 +324,7 @@ impl Known {
         self.since(now) < until || self.silent_until.compare_exchange(until, next, Relaxed, Relaxed).is_err()
     }
 
-    /// Whether the primary has answered nobody since then.
+    /// Whether the primary has answered no call since then.
     fn silent(&self, start: &Start) -> bool {
         self.answers.load(Relaxed) == start.answers
     }

@@ -58,20 +58,7 @@ pub struct Log<S, C = ByError, L = ByLabel> {
 }
 
 impl<S, C, L> Log<S, C, L> {
-    /// The service whose calls are logged.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The same, mutable.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The same, without the layer.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner!("The service whose calls are logged.", S);
 }
 
 impl<S, C, L, Req> Service<Req> for Log<S, C, L>

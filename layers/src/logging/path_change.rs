@@ -178,20 +178,7 @@ pub struct PathChangeLog<S, P = Whole, V = ByResponse, C = ByError> {
 }
 
 impl<S, P, V, C> PathChangeLog<S, P, V, C> {
-    /// The service behind the layer.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The same, mutable.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The same, without the layer.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner!("The service behind the layer.", S);
 }
 
 impl<S, P, V, C, Req> Service<Req> for PathChangeLog<S, P, V, C>

@@ -41,20 +41,7 @@ pub struct Metrics<S, C = ByError, L = ByLabel> {
 }
 
 impl<S, C, L> Metrics<S, C, L> {
-    /// The service whose calls are recorded.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The same, mutable.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The same, without the layer.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner!("The service whose calls are recorded.", S);
 }
 
 impl<S, C, L, Req> Service<Req> for Metrics<S, C, L>

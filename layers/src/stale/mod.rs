@@ -121,10 +121,7 @@ impl<K, Key, Res> Shared<K, Key, Res> {
 }
 
 impl<S, K, Key, Res> Stale<S, K, Key, Res> {
-    /// The service whose answers are kept.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
+    inner!("The service whose answers are kept.", S);
 }
 
 impl<S, K, Req> Service<Req> for Stale<S, K, K::Key, S::Response>

@@ -73,20 +73,7 @@ impl<S, L> Timeout<S, L> {
         Self { inner, limit }
     }
 
-    /// The service behind the limit.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The same, mutable.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The same, without the layer.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner!("The service behind the limit.", S);
 }
 
 impl<S, L, Req> Service<Req> for Timeout<S, L>
