@@ -28,7 +28,7 @@ const KNOWN: [&str; 14] = [
 const OF_LIBPQ: [(&str, &str); 36] = [
     ("channel_binding", "; sslmode=verify-full makes sure of the server"),
     ("client_encoding", "; it is UTF8"),
-    ("connect_timeout", "; a server has 3 s, and PostgresOptions another limit"),
+    ("connect_timeout", "; a server has 3 s, unless the program sets another limit"),
     ("fallback_application_name", "; application_name is"),
     ("gssdelegation", ""),
     ("gssencmode", ""),
@@ -133,6 +133,12 @@ impl<'a> Address<'a> {
         if [self.before, self.hosts, self.after, self.parameters].iter().any(|part| part.contains('#')) {
             return Some(
                 "it has a #, behind which nothing counts; in a password it is written %23".to_owned(),
+            );
+        }
+        if self.after.contains('@') {
+            return Some(
+                "it has an @ behind a /, which ends the hosts; in a password a / is written %2F, an @ %40"
+                    .to_owned(),
             );
         }
         if self.after.contains(['&', '=']) {
@@ -278,6 +284,7 @@ mod tests {
             "postgres://bot@db/rosey?password=wo&s3cret=x",
             "postgres://bot@db/rosey?password=wo&sslmode=s3cret",
             "postgres://bot:wo#s3cret@db/rosey",
+            "postgres://bot:wo/s3cret@db/rosey",
         ] {
             let said = Address::of(url).wrong().expect(url);
             assert!(

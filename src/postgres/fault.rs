@@ -237,7 +237,7 @@ impl Fault {
             Self::Server(_) if self.is_of(&["42P01", "42883", "42703", "3F000"]) => (
                 Code::DATABASE,
                 "PostgreSQL lacks a table or function of ours, or the role lost USAGE on the schema: it was changed by hand, or is \
-                 being migrated; open it anew",
+                 being migrated: start again after the migration; a table that was dropped comes back from a backup",
             ),
             Self::Server(_) => (Code::DATABASE, "PostgreSQL reports an error"),
         };
