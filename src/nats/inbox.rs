@@ -13,7 +13,7 @@ use serde::Serialize;
 use slab::Slab;
 use tokio::sync::{oneshot, watch};
 
-use super::others::Others;
+use super::foreign_replies::ForeignReplies;
 use super::stored::PubAck;
 use super::tokens::Tokens;
 use super::wire;
@@ -28,7 +28,7 @@ pub(super) enum ReplyFrom {
     /// A reply of our stream, or of our service, which has then committed what the stream would have stored.
     Stream,
     /// Any reply: used for requests to the server itself.
-    Anybody,
+    Any,
 }
 
 /// How the wait for a reply ends.
@@ -79,7 +79,7 @@ pub(super) struct Inbox {
     overruns: AtomicU64,
     /// Subjects on which another sender has answered. Each is logged once.
     named: Mutex<HashSet<String>>,
-    others: Others,
+    others: ForeignReplies,
 }
 
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl Inbox {
             foreign: AtomicU64::new(0),
             overruns: AtomicU64::new(0),
             named: Mutex::default(),
-            others: Others::default(),
+            others: ForeignReplies::default(),
         }
     }
 
@@ -152,7 +152,7 @@ impl Inbox {
     }
 
     /// Delivers a message to its waiter, if it counts as an answer.
-    pub(super) fn settle(&self, message: Message) {
+    pub(super) fn complete(&self, message: Message) {
         let Some((key, token, event)) = self.parse(message.subject.as_str()) else { return };
         let mut waiters = self.waiters.lock();
         let Some(waiter) = waiters.get(key).filter(|w| w.token == token) else {
@@ -164,7 +164,7 @@ impl Inbox {
         };
         let settled = if message.status == Some(StatusCode::NO_RESPONDERS) {
             Completion::NobodyThere
-        } else if waiter.expects == ReplyFrom::Anybody
+        } else if waiter.expects == ReplyFrom::Any
             || (wire::is_ours(&message)
                 && waiter.operation.as_ref().is_none_or(|asked| asked.is_answered_by(&message)))
         {
@@ -328,7 +328,7 @@ mod tests {
         drop(pending);
         assert_eq!(inbox.counts().waiting, 0);
         let second = inbox.wait("a".into(), ReplyFrom::Service);
-        inbox.settle(message(subject, true, "{}"));
+        inbox.complete(message(subject, true, "{}"));
         assert_eq!(inbox.counts(), InboxCounts { waiting: 1, late: 1, ..InboxCounts::default() });
         drop(second);
     }
@@ -351,7 +351,7 @@ mod tests {
             (false, false, "{}", false),
         ] {
             let before = *told.borrow_and_update();
-            inbox.settle(message(dropped(event), is_ours, payload));
+            inbox.complete(message(dropped(event), is_ours, payload));
             let LateAnswers { events, requests } = *told.borrow();
             let more = (events - before.events, requests - before.requests);
             let expected = if event { (u64::from(heard), 0) } else { (0, u64::from(heard)) };
@@ -364,11 +364,11 @@ mod tests {
     fn only_a_reply_of_our_service_settles_a_call() {
         let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
         let mut pending = inbox.wait("a".into(), ReplyFrom::Service);
-        inbox.settle(message(pending.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
-        inbox.settle(message(pending.subject(), false, "{}"));
+        inbox.complete(message(pending.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
+        inbox.complete(message(pending.subject(), false, "{}"));
         assert!(settled(&mut pending).is_none());
         assert_eq!(inbox.counts().foreign, 2);
-        inbox.settle(message(pending.subject(), true, "{}"));
+        inbox.complete(message(pending.subject(), true, "{}"));
         assert!(matches!(settled(&mut pending), Some(Completion::Answer(_))));
     }
 
@@ -397,7 +397,7 @@ mod tests {
                 ReplyFrom::Stream,
                 Asked { id: id.clone(), named, event: true },
             );
-            inbox.settle(answer(&pending, names.map(ToString::to_string).as_deref()));
+            inbox.complete(answer(&pending, names.map(ToString::to_string).as_deref()));
             assert_eq!(
                 matches!(settled(&mut pending), Some(Completion::Answer(_))),
                 settles,
@@ -412,11 +412,11 @@ mod tests {
         let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
         let mut event = inbox.wait("a".into(), ReplyFrom::Stream);
         let mut query = inbox.wait("b".into(), ReplyFrom::Service);
-        inbox.settle(message(event.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
-        inbox.settle(message(query.subject(), false, r#"{"stream":"SHOP","seq":1}"#));
+        inbox.complete(message(event.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
+        inbox.complete(message(query.subject(), false, r#"{"stream":"SHOP","seq":1}"#));
         assert!(settled(&mut event).is_none() && settled(&mut query).is_none());
         assert_eq!(inbox.counts().foreign, 2);
-        inbox.settle(message(event.subject(), false, r#"{"stream":"SHOP","seq":7}"#));
+        inbox.complete(message(event.subject(), false, r#"{"stream":"SHOP","seq":7}"#));
         assert!(matches!(settled(&mut event), Some(Completion::Stored(ack)) if ack.seq == 7));
     }
 
@@ -436,7 +436,7 @@ mod tests {
         let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
         let mut denied = inbox.wait("a".into(), ReplyFrom::Stream);
         let mut other = inbox.wait("a.b".into(), ReplyFrom::Stream);
-        let mut own = inbox.wait("ourselves".into(), ReplyFrom::Anybody);
+        let mut own = inbox.wait("ourselves".into(), ReplyFrom::Any);
         inbox.deny("a");
         inbox.deny(&own.subject());
         assert!(matches!(settled(&mut denied), Some(Completion::Denied(_))));

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::options::OutboxOptions;
 use super::{error, file};
 use crate::error::{Cause, Code};
-use crate::sqlite::place::{Difference, Place};
+use crate::sqlite::database_file::{DatabaseFile, Difference};
 use crate::sqlite::statements::rolled_back;
 use crate::sqlite::{limit, names};
 
@@ -16,7 +16,7 @@ pub(super) struct Connection {
     /// None after it was lost.
     open: Option<SqliteConnection>,
     lock: file::Lock,
-    place: Place,
+    place: DatabaseFile,
     /// Whether it was said that the file is not the one at the path.
     missed: bool,
     options: OutboxOptions,
@@ -26,7 +26,7 @@ impl Connection {
     pub(super) const fn new(
         open: SqliteConnection,
         lock: file::Lock,
-        place: Place,
+        place: DatabaseFile,
         options: OutboxOptions,
     ) -> Self {
         Self { open: Some(open), lock, place, missed: false, options }
@@ -40,7 +40,7 @@ impl Connection {
         let right = match self.place.compare() {
             Ok((Difference::None, _)) => true,
             Ok((Difference::Written | Difference::Cut, now)) => {
-                self.place.settle(now);
+                self.place.adopt(now);
                 true
             }
             Ok((Difference::Beside, _)) => self.open_again().await,
@@ -86,7 +86,7 @@ impl Connection {
         let now = self.place.look();
         match (read, now) {
             (Ok(_), Ok(now)) if self.place.open().compare(&now).is_of_the_file() => {
-                self.place.settle(now);
+                self.place.adopt(now);
                 true
             }
             _ => false,

@@ -9,9 +9,9 @@ use sqlx::{ConnectOptions, Connection, Row};
 
 use super::error::OutboxError;
 use super::options::OutboxOptions;
-use super::store::{self, Held};
+use super::store::{self, Totals};
 use crate::namespace::{Namespace, NamespaceError};
-use crate::sqlite::place::Place;
+use crate::sqlite::database_file::DatabaseFile;
 use crate::sqlite::{connect, files, names};
 
 /// Of the outbox among SQLite's files: `RsOb`.
@@ -35,8 +35,8 @@ pub(super) struct Opened {
     pub(super) connection: SqliteConnection,
     /// Ours for as long as this lives.
     pub(super) lock: Lock,
-    pub(super) place: Place,
-    pub(super) held: Held,
+    pub(super) place: DatabaseFile,
+    pub(super) held: Totals,
     /// The namespace that it is kept for.
     pub(super) namespace: Namespace,
 }
@@ -51,7 +51,7 @@ pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError>
     if !files::create(path, options.file_mode).map_err(failed)? {
         files::warn_of_readers(path, options.file_mode);
     }
-    let place = Place::new(path).map_err(failed)?;
+    let place = DatabaseFile::new(path).map_err(failed)?;
     let connected = holding(options).await;
     let mut connection = connected.map_err(|error| OutboxError::of_sqlite(path, error))?;
     match begin(options, &mut connection, &place).await {
@@ -68,8 +68,8 @@ pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError>
 async fn begin(
     options: &OutboxOptions,
     connection: &mut SqliteConnection,
-    place: &Place,
-) -> Result<(Held, Namespace), OutboxError> {
+    place: &DatabaseFile,
+) -> Result<(Totals, Namespace), OutboxError> {
     let path = options.path();
     let failed = |error| OutboxError::of_sqlite(path, error);
     let kept = match is_there(path, connection).await? {
@@ -93,7 +93,7 @@ async fn begin(
         let error = std::io::Error::other(why);
         OutboxError::File { path: path.to_owned(), error }
     })?;
-    place.settle(now);
+    place.adopt(now);
     Ok((held, kept))
 }
 

@@ -46,7 +46,7 @@ const SCHEMA: &str = "
 
 const MAY_USE: &str = "SELECT has_schema_privilege(to_regnamespace(current_setting('search_path')), 'USAGE')";
 
-/// The namespace that a database is for. One that was made before this was written down is for whoever opens it first.
+/// The namespace that a database is for. A database from before this was written down belongs to the first namespace that opens it.
 const NAMESPACE: &str = "SELECT value FROM meta WHERE key = 'namespace'";
 const ADOPT: &str = "INSERT INTO meta (key, value) VALUES ('namespace', $1) ON CONFLICT (key) DO NOTHING";
 

@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use self::link::Purpose;
+use self::link::TargetSession;
 use crate::error::Cause;
 use crate::operation::Persist;
 use crate::sql::{OpenError, Parts, SqlService};
@@ -54,13 +54,13 @@ impl<O: Persist> SqlService<O> {
     pub async fn open_postgres(options: &PostgresOptions) -> Result<Self, OpenError> {
         let options = &options.of::<O>()?;
         let function = function::Function::of::<O>();
-        let (opened, connected) = match link::connect(options, Purpose::Writing).await {
+        let (opened, connected) = match link::connect(options, TargetSession::Writing).await {
             Ok(mut connected) => {
                 let opened = migrate::open::<O>(options, &function, &mut connected.connection).await?;
                 (opened, Some(connected))
             }
             Err(fault) if options.read_alone && fault.has_only_readers() => {
-                let spare = link::connect(options, Purpose::Reading).await;
+                let spare = link::connect(options, TargetSession::Reading).await;
                 let mut spare = spare.map_err(|fault| options.failed(fault))?;
                 (migrate::open_alone::<O>(options, &mut spare.connection).await?, None)
             }
@@ -90,7 +90,7 @@ impl<O: Persist> SqlService<O> {
 
 /// A connection for what is done beside the store.
 pub(crate) async fn connect(options: &PostgresOptions) -> Result<sqlx::postgres::PgConnection, Cause> {
-    let connected = link::connect(options, Purpose::Reading).await;
+    let connected = link::connect(options, TargetSession::Reading).await;
     connected.map(|connected| connected.connection).map_err(|fault| fault.cause())
 }
 

@@ -10,9 +10,9 @@ use tracing::Instrument;
 use super::options::Settings;
 use super::peers::Own;
 use super::run::{Run, Tell};
+use super::startup_retries::StartupRetries;
 use super::stream::{Api, ApiError, Consume, Declaration, Declared, Overlap, Plan};
 use super::tasks::Tasks;
-use super::tries::StartupRetries;
 use super::{
     JetStream, Mode, ServeError, Shared, beside, config_monitor, file, listen, micro, payload, peers,
     permissions, stream, subscription, watch,
@@ -42,7 +42,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         let links = [requests.link.clone(), stream.link.clone()];
         let links = [&links[0], &links[1]];
         let troubles = Arc::clone(&self.lasting.troubles);
-        let mut tries = StartupRetries::new(&links, &troubles);
+        let mut tries = StartupRestartup_retries::new(&links, &troubles);
         loop {
             tries.begin().await;
             match tries.end(self.start(requests, stream, &tell)).await {
@@ -143,7 +143,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             tasks.spawn(stream::close(consume).in_current_span());
         }
         subscriptions.serve(&shared, &mut tasks);
-        tasks.spawn(beside::run(Arc::clone(&shared), tell.evict.clone()).in_current_span());
+        tasks.spawn(peer_monitor::run(Arc::clone(&shared), tell.evict.clone()).in_current_span());
         micro::start(&shared, &mut tasks).await?;
         subscription::flush_subscriptions(&shared.client).await?;
         let wanted = settings.jetstream != JetStream::Off;
@@ -188,7 +188,7 @@ pub(super) async fn plan<D: Instances>(
     let (found, running) =
         tokio::join!(peers::other_kinds(names, client), peers::ours(names, client, database, own));
     match found {
-        Err(neighbour @ ServeError::Neighbour { .. }) if settings.takeover => {
+        Err(neighbour @ ServeError::ForeignService { .. }) if settings.takeover => {
             tracing::warn!("taking over: {neighbour}");
         }
         found => found?,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::begin::plan;
 use super::connection::Carries;
 use super::link::Link;
+use super::log_throttle::LogThrottle;
 use super::options::Settings;
 use super::replies::Replies;
+use super::startup_retries::StartupRetries;
 use super::stream::{Api, Declaration, Plan};
-use super::tries::StartupRetries;
-use super::troubles::LogThrottle;
 use super::{ServeError, ServiceOptions};
 use crate::namespace::Namespace;
 use crate::nats::NatsOptions;
@@ -87,7 +87,7 @@ async fn ask(
     };
     let (declaration, api) = (Declaration::new(names, database, settings), Api::new(link.client.clone()));
     let links = [&link];
-    let mut tries = StartupRetries::new(&links, troubles);
+    let mut tries = StartupRestartup_retries::new(&links, troubles);
     loop {
         tries.begin().await;
         let denied = || link.now().stream_denied;

@@ -75,7 +75,7 @@ impl Notices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heard::CapturedLogs;
+    use crate::captured_logs::CapturedLogs;
 
     #[test]
     fn a_notice_is_said_when_it_begins_and_when_it_is_over() {

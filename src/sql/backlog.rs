@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::holders;
-use crate::sqlite::place::Place;
+use crate::sqlite::database_file::DatabaseFile;
 
 /// The log may be this much longer than what was moved into the file: twice as long as it gets by itself.
 const LONG: u64 = 64 << 20;
@@ -16,7 +16,7 @@ pub(super) struct Backlog(Option<Instant>);
 
 impl Backlog {
     /// What is to be said of the log now.
-    pub(super) fn look(&mut self, place: &Place) -> Option<String> {
+    pub(super) fn look(&mut self, place: &DatabaseFile) -> Option<String> {
         let Some(bytes) = place.backlog().filter(|bytes| *bytes > LONG) else {
             self.0 = None;
             return None;

@@ -14,8 +14,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
 use super::{SqliteOptions, Synchronous, error, sqlite};
+use crate::sqlite::database_file::DatabaseFile;
 use crate::sqlite::limit;
-use crate::sqlite::place::Place;
 
 /// A checkpoint is due after about this many pages in the log. Each move syncs log and file.
 const ENOUGH: usize = 2000;
@@ -34,7 +34,7 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn start(options: SqliteOptions, place: Arc<Place>) -> Self {
+    pub(super) fn start(options: SqliteOptions, place: Arc<DatabaseFile>) -> Self {
         let enough = match options.synchronous {
             Synchronous::Normal => ENOUGH,
             Synchronous::Full => usize::MAX,
@@ -68,7 +68,7 @@ impl Checkpoints {
     }
 }
 
-async fn run(options: SqliteOptions, place: Arc<Place>, wake: Arc<Notify>, ended: CancellationToken) {
+async fn run(options: SqliteOptions, place: Arc<DatabaseFile>, wake: Arc<Notify>, ended: CancellationToken) {
     let mut connection = None;
     while ended.run_until_cancelled(wake.notified()).await.is_some() {
         // A log that is damaged, or belongs to another file, must not be moved.

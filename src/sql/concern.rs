@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::error;
 use super::writer::Writer;
 use crate::error::{Cause, Code};
+use crate::sqlite::database_file::DatabaseFile;
 use crate::sqlite::limit;
-use crate::sqlite::place::Place;
 use crate::store::Concerns;
 
 /// For so long nothing must have failed before the disk is tried again.
@@ -59,7 +59,7 @@ impl Writer {
     }
 }
 
-impl Place {
+impl DatabaseFile {
     /// States a concern, or that there is none any more. Said when it begins and when it is over.
     fn concern(&self, which: fn(&mut Concerns) -> &mut Option<String>, now: Option<String>) {
         self.with_concerns(|concerns| {

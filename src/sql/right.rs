@@ -13,8 +13,8 @@ use super::witness::Found;
 use super::writer::Writer;
 use super::{error, sqlite};
 use crate::error::Cause;
+use crate::sqlite::database_file::Difference;
 use crate::sqlite::limit;
-use crate::sqlite::place::Difference;
 
 /// The least time between two examinations, while something is wrong.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -38,10 +38,10 @@ impl Writer {
             && self.held.connection.is_some()
             && let Ok((Difference::None, now)) = self.place.compare()
         {
-            self.place.settle(now);
+            self.place.adopt(now);
             return Ok(());
         }
-        self.put_right().await
+        self.repair().await
     }
 
     /// While there is nothing to write. What it finds is told by the place.
@@ -56,17 +56,17 @@ impl Writer {
     pub(super) async fn kept(&mut self) -> Result<bool, Cause> {
         match self.place.compare() {
             Ok((Difference::None, now)) => {
-                self.place.settle(now);
+                self.place.adopt(now);
                 return Ok(true);
             }
             // What was there before is there still: then so is this.
-            Ok((Difference::Written | Difference::Cut, _)) => self.put_right().await.map(|()| true),
-            _ => self.put_right().await.map(|()| false),
+            Ok((Difference::Written | Difference::Cut, _)) => self.repair().await.map(|()| true),
+            _ => self.repair().await.map(|()| false),
         }
         .map_err(|why| error::perhaps(&why))
     }
 
-    async fn put_right(&mut self) -> Result<(), Cause> {
+    async fn repair(&mut self) -> Result<(), Cause> {
         let examined = self.examine().await;
         self.examined = Some(Instant::now());
         match examined {
@@ -74,12 +74,12 @@ impl Writer {
                 self.place.clear();
                 Ok(())
             }
-            Err(Wrong::File(why)) => Err(self.place.raise(&why)),
-            Err(Wrong::Busy(cause)) => Err(cause),
+            Err(FileError::File(why)) => Err(self.place.raise(&why)),
+            Err(FileError::Busy(cause)) => Err(cause),
         }
     }
 
-    async fn examine(&mut self) -> Result<(), Wrong> {
+    async fn examine(&mut self) -> Result<(), FileError> {
         let place = Arc::clone(&self.place);
         let (difference, now) = place.compare()?;
         let overwritten = self.overwritten;
@@ -99,14 +99,14 @@ impl Writer {
                 self.read(self.place.open().is_main_cut(&now)).await?;
                 self.open_again().await
             }
-            (Difference::Beside, Some(connection)) => {
+            (Difference::Sidecars, Some(connection)) => {
                 // What is in the log that was taken away goes into the file, where it is not lost.
                 move_all(connection).await.map_err(|why| format!("{} ({why})", place.beside()))?;
                 self.open_again().await?;
                 tracing::warn!("{}: the database was opened again, and nothing is lost", place.beside());
                 Ok(())
             }
-            (Difference::Main | Difference::Beside, None) => self.open_again().await,
+            (Difference::Main | Difference::Sidecars, None) => self.open_again().await,
             (Difference::None | Difference::Written | Difference::Cut, Some(connection))
                 if place.usable().is_ok() && !place.open().is_main_cut(&now) =>
             {
@@ -129,7 +129,7 @@ impl Writer {
                     }
                     Err(e) => return Err(self.unreadable(e)),
                 }
-                place.settle(now);
+                place.adopt(now);
                 Ok(())
             }
             (Difference::None | Difference::Written | Difference::Cut, Some(_)) => {
@@ -138,7 +138,7 @@ impl Writer {
                     // A reader may have opened what was there in between.
                     self.close_readers().await?;
                 }
-                place.settle(now);
+                place.adopt(now);
                 Ok(())
             }
             (Difference::None | Difference::Written | Difference::Cut, None) => self.open_writer().await,
@@ -146,7 +146,7 @@ impl Writer {
     }
 
     /// Closes all connections, and opens the file at the path.
-    async fn open_again(&mut self) -> Result<(), Wrong> {
+    async fn open_again(&mut self) -> Result<(), FileError> {
         self.place.close(true);
         let opened = async {
             self.close_readers().await?;
@@ -162,7 +162,7 @@ impl Writer {
         opened
     }
 
-    async fn open_writer(&mut self) -> Result<(), Wrong> {
+    async fn open_writer(&mut self) -> Result<(), FileError> {
         let before = self.place.look()?;
         let opened = limit::within(sqlite::reopen(&self.held.options)).await;
         let mut connection = opened.map_err(|e| self.unreadable(e))?;
@@ -174,12 +174,12 @@ impl Writer {
         self.verdict(found)?;
         self.held.connection = Some(connection);
         self.overwritten = false;
-        self.place.settle(now);
+        self.place.adopt(now);
         Ok(())
     }
 
     /// What is at the path, through a connection that knows nothing of what was there before; `whole`: all of its pages.
-    async fn read(&self, whole: bool) -> Result<(), Wrong> {
+    async fn read(&self, whole: bool) -> Result<(), FileError> {
         let opened = limit::within(sqlite::looking(&self.held.options)).await;
         let mut connection = opened.map_err(|e| self.unreadable(e))?;
         let mut found = self.verdict(self.witness.ask(&mut connection).await);
@@ -200,7 +200,7 @@ impl Writer {
         closed.map_err(|e| self.unreadable(e))
     }
 
-    fn verdict(&self, found: Result<Found, sqlx::Error>) -> Result<(), Wrong> {
+    fn verdict(&self, found: Result<Found, sqlx::Error>) -> Result<(), FileError> {
         match found {
             Ok(Found::Right) => Ok(()),
             Ok(Found::Another) => Err(self.place.foreign().into()),
@@ -209,9 +209,9 @@ impl Writer {
         }
     }
 
-    fn unreadable(&self, error: sqlx::Error) -> Wrong {
+    fn unreadable(&self, error: sqlx::Error) -> FileError {
         if error::is_busy(&error) || limit::is_lost(&error) {
-            return Wrong::Busy(error::cause(&error));
+            return FileError::Busy(error::cause(&error));
         }
         self.place.unreadable(&error).into()
     }
@@ -238,14 +238,14 @@ impl Writer {
 }
 
 /// Why the file cannot be used.
-enum Wrong {
+enum FileError {
     /// It is not the right one, in a sentence.
     File(String),
     /// That cannot be told just now.
     Busy(Cause),
 }
 
-impl From<String> for Wrong {
+impl From<String> for FileError {
     fn from(why: String) -> Self {
         Self::File(why)
     }

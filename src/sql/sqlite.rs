@@ -16,14 +16,14 @@ use super::take_over;
 use super::witness::Witness;
 use crate::hints::option;
 use crate::operation::Migration;
-use crate::sqlite::place::Place;
+use crate::sqlite::database_file::DatabaseFile;
 use crate::sqlite::{content, files};
 
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
     pub(super) readers: SqlitePool,
     pub(super) database: String,
-    pub(super) place: Place,
+    pub(super) place: DatabaseFile,
     pub(super) witness: Witness,
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
     // Held until the end of this function: creating and migrating are for one process at a time.
     let _lock = lock(options).await?;
     create(options)?;
-    let place = Place::new(&options.path).map_err(file)?;
+    let place = DatabaseFile::new(&options.path).map_err(file)?;
     let journal = content::keeps_journal(&options.path);
     let first = if journal { options.as_it_is() } else { options.connect() };
     let mut writer = first.connect().await.map_err(sqlite)?;
@@ -66,7 +66,7 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
         .await
         .map_err(sqlite)?;
     match place.compare() {
-        Ok((difference, open)) if difference.is_of_the_file() => place.settle(open),
+        Ok((difference, open)) if difference.is_of_the_file() => place.adopt(open),
         _ => return Err(OpenError::Exchanged { path: options.path.clone() }),
     }
     Ok(Opened { writer, readers, database, place, witness })

@@ -141,7 +141,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let like = SqliteOptions::new("like.db").expect("a path");
         let files = SqliteFiles::folder(dir.path(), like, create).expect("a folder");
-        (dir, Arc::try_unwrap(files.0).expect("nobody else has it"))
+        (dir, Arc::try_unwrap(files.0).expect("the only reference"))
     }
 
     fn name(name: &str) -> Namespace {

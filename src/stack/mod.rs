@@ -22,18 +22,18 @@
 //! that an open circuit reroutes in nanoseconds; log and metrics are outside both, so that nothing goes
 //! uncounted.
 
+mod admission;
 mod bus;
 mod circuits;
 #[cfg(feature = "sqlite")]
 mod direct;
-mod gate;
 mod hedging;
+mod optional_path;
 mod outbox;
-mod perhaps;
 mod queries;
-mod span;
 #[cfg(feature = "sqlite")]
-mod words;
+mod service_database;
+mod span;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -47,15 +47,15 @@ use eitherway_layers::{
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
+pub use admission::Admission;
+use admission::Admitted;
 pub use bus::{Bus, LateAnswers};
 pub use circuits::Circuits;
 #[cfg(feature = "sqlite")]
 pub use direct::GuardedStore;
-pub use gate::Gate;
-use gate::Gated;
 use hedging::ToNext;
 pub use hedging::{HedgeCounts, Hedges, Hedging};
-pub use perhaps::{NO_PATH, NoPath, Perhaps};
+pub use optional_path::{NO_PATH, NoPath, OptionalPath};
 pub use queries::Queries;
 use queries::SplitQueries;
 pub use span::{SpanLayer, Spanned};
@@ -111,7 +111,7 @@ pub struct Built<S, R> {
     /// The circuits to NATS, if there is such a path.
     pub circuits: Option<Circuits>,
     /// The gate of the stack.
-    pub gate: Gate,
+    pub admission: Admission,
     /// What it knows of its paths, by which it hedges.
     pub hedges: Hedges,
 }
@@ -185,9 +185,9 @@ impl StackBuilder {
     ) -> Built<impl Stack<O, Error = Error<O>> + use<O, N, D, X>, impl Stack<O> + use<O, N, D, X>>
     where
         O: Operation,
-        N: Perhaps<O>,
+        N: OptionalPath<O>,
         D: Path<O>,
-        X: Perhaps<O>,
+        X: OptionalPath<O>,
     {
         let hedges = Hedges::new(self.hedging, self.bus, self.queries, self.metrics_prefix);
         let (paths, circuits) = nats.before(db, self.clone(), hedges.clone());
@@ -196,10 +196,10 @@ impl StackBuilder {
             None => hedges,
         };
         let replay = self.replay(paths.clone(), hedges.clone());
-        let gate = Gate::new(self.in_flight);
-        let inner = self.total(outbox.behind(paths, self.clone(), hedges.clone()), &gate);
-        let stack = Gated { inner, gate: gate.clone() };
-        Built { stack, replay, circuits, gate, hedges }
+        let admission = Admission::new(self.in_flight);
+        let inner = self.total(outbox.behind(paths, self.clone(), hedges.clone()), &admission);
+        let stack = Admitted { inner, admission: admission.clone() };
+        Built { stack, replay, circuits, admission, hedges }
     }
 
     /// NATS and the database behind it, each in its layers, and the handles of the circuits of NATS.
@@ -260,7 +260,7 @@ impl StackBuilder {
     }
 
     /// The layers around all paths.
-    fn total<O, S>(&self, paths: S, gate: &Gate) -> impl Stack<O> + use<O, S>
+    fn total<O, S>(&self, paths: S, admission: &Admission) -> impl Stack<O> + use<O, S>
     where
         O: Operation,
         S: Paths<O>,
@@ -276,7 +276,7 @@ impl StackBuilder {
             Kind::Query => 2, // an index beyond the names counts as the last name
         };
         ServiceBuilder::new()
-            .layer(gate.limit())
+            .layer(admission.limit())
             .layer(LogLayer::new("[TOTAL]").last())
             .layer(MetricsLayer::new("total").prefix(self.metrics_prefix).share_clock())
             .layer(PathChangeLogLayer::by(names.iter().copied(), part))

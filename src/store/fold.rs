@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const SLOWEST: u32 = 20;
 /// What is less than this part of a portion is small.
 const SMALL: u64 = 20;
-/// How long whoever wants all of it folded waits for another one who folds.
+/// How long a caller that wants everything folded waits for another process that is folding.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What became of a portion.
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum Portion {
     /// Another process folds.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file has one writer"))]
-    Elsewhere,
+    Contended,
     /// So many rows were found. None: nothing waits.
     Rows(u64),
 }
@@ -105,8 +105,8 @@ impl Folds {
                             break;
                         }
                     }
-                    Portion::Elsewhere if since.elapsed() < PATIENCE => time::sleep(PAUSE).await,
-                    Portion::Elsewhere => return Err(Cause::new(Code::BUSY, "another process folds")),
+                    Portion::Contended if since.elapsed() < PATIENCE => time::sleep(PAUSE).await,
+                    Portion::Contended => return Err(Cause::new(Code::BUSY, "another process folds")),
                 }
             }
         }
@@ -135,7 +135,7 @@ impl Folds {
                 Ok(Seen::Much { more: true }) => (PAUSE.min(every), true),
                 Ok(Seen::Much { more: false }) => (every, false),
                 Ok(Seen::Little) => ((pause.max(every) * 2).min(slowest), false),
-                Ok(Seen::Elsewhere) | Err(_) => ((pause.max(every) * 2).min(slowest), true),
+                Ok(Seen::Contended) | Err(_) => ((pause.max(every) * 2).min(slowest), true),
             };
         }
     }
@@ -145,7 +145,7 @@ impl Folds {
         let mut seen = Seen::Little;
         for fold in &self.all {
             seen = match (self.folder.fold(fold).await?, seen) {
-                (Portion::Elsewhere, _) => return Ok(Seen::Elsewhere),
+                (Portion::Contended, _) => return Ok(Seen::Contended),
                 (Portion::Rows(rows), _) if is_full(fold, rows) => Seen::Much { more: true },
                 (Portion::Rows(rows), Seen::Little) if rows >= most(fold) / SMALL => {
                     Seen::Much { more: false }
@@ -165,7 +165,7 @@ impl Folds {
 enum Seen {
     Little,
     Much { more: bool },
-    Elsewhere,
+    Contended,
 }
 
 fn most(fold: &Fold) -> u64 {

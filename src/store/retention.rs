@@ -232,7 +232,7 @@ async fn read(keeper: &Keeper, loaded: &mut bool, reader: &dyn Reader) -> Result
 /// Says why nothing is removed, once, and when that is over.
 fn say(may: Option<May>, said: &mut Option<&'static str>) {
     let now = match may {
-        Some(May::Doubt(_)) => Some("the clock of this machine agrees with what is known of the time"),
+        Some(May::Skewed(_)) => Some("the clock of this machine agrees with what is known of the time"),
         Some(May::FirstDay) => Some("the first day of this file is over"),
         _ => None,
     };
@@ -240,7 +240,7 @@ fn say(may: Option<May>, said: &mut Option<&'static str>) {
         return;
     }
     match may {
-        Some(May::Doubt(doubt)) => tracing::warn!("{}", keeper::sentence(doubt)),
+        Some(May::Skewed(doubt)) => tracing::warn!("{}", keeper::sentence(doubt)),
         Some(May::FirstDay) => {
             tracing::info!(
                 "this file was the Python bot's until it was taken over: nothing that is old is removed in the first day"

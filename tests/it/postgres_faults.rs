@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{End, LIMIT, NewOnes, Postgres, Proxy, Towards, wait_until};
+use crate::support::{Direction, End, LIMIT, NewConnections, Postgres, Proxy, wait_until};
 use eitherway::postgres::{self, PostgresOptions};
 use eitherway::sql::SqlService;
 use eitherway::{Class, Classify, Code, Db, Request};
@@ -177,11 +177,11 @@ async fn a_commit_whose_answer_is_lost_is_repeated_and_has_one_effect() {
     let load = Load::start(&through).await;
     for round in 0..20 {
         load.more(50).await;
-        // What is on its way is committed, and nobody hears of it.
-        proxy.stall([Towards::Client]);
+        // What is in flight is committed, and its answer is lost.
+        proxy.stall([Direction::Client]);
         tokio::time::sleep(Duration::from_millis(30)).await;
         let end = if round % 2 == 0 { End::Reset } else { End::Finish };
-        proxy.cut(end, NewOnes::Taken).await;
+        proxy.cut(end, NewConnections::Taken).await;
         proxy.heal().await;
     }
     load.more(50).await;

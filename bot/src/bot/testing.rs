@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tower::Service;
 
-use super::chat::{Chat, Received, Unsent, Voice};
+use super::chat::{Chat, ChatSender, Received, Unsent};
 use super::context::{Context, Identity};
 use super::dispatch::Dispatcher;
 use super::event::{Body, Event, Stamp, UserData};
@@ -149,7 +149,7 @@ impl Service<Request> for MockStack {
 
 /// A voice that records what was said: `say TEXT`, `pm USER TEXT`.
 #[derive(Clone, Default)]
-pub(super) struct RecordingVoice {
+pub(super) struct RecordingSender {
     said: Arc<Mutex<Vec<String>>>,
     fault: Arc<Mutex<Option<Fault>>>,
 }
@@ -161,7 +161,7 @@ pub(super) enum Fault {
     Panic,
 }
 
-impl RecordingVoice {
+impl RecordingSender {
     pub(super) fn said(&self) -> Vec<String> {
         self.said.lock().expect("said").clone()
     }
@@ -181,7 +181,7 @@ impl RecordingVoice {
     }
 }
 
-impl Voice for RecordingVoice {
+impl ChatSender for RecordingSender {
     fn say<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>> {
         async move { self.hear(format!("say {text}")) }.boxed()
     }
@@ -195,12 +195,12 @@ impl Voice for RecordingVoice {
 pub(super) struct Script {
     pub(super) events: Vec<Event>,
     pub(super) ends: bool,
-    pub(super) voice: RecordingVoice,
+    pub(super) sender: RecordingSender,
 }
 
 impl Chat for Script {
-    fn voice(&self) -> Arc<dyn Voice> {
-        Arc::new(self.voice.clone())
+    fn sender(&self) -> Arc<dyn ChatSender> {
+        Arc::new(self.sender.clone())
     }
 
     fn listen(self: Box<Self>) -> BoxStream<'static, Received> {
@@ -213,19 +213,19 @@ impl Chat for Script {
 /// A bot that handles events one by one.
 pub(super) struct TestBot {
     pub(super) stack: MockStack,
-    pub(super) voice: RecordingVoice,
+    pub(super) sender: RecordingSender,
     pub(super) bot: Context<MockStack>,
     dispatcher: Dispatcher<MockStack>,
 }
 
 impl TestBot {
     pub(super) fn new(stack: MockStack) -> Self {
-        let voice = RecordingVoice::default();
+        let sender = RecordingSender::default();
         let identity = Identity { channel: Some("lounge".into()), started_at: 1_000, ..Identity::default() };
-        let bot = Context::new(Db::new(stack.clone()), Arc::new(voice.clone()), identity, Arc::default());
+        let bot = Context::new(Db::new(stack.clone()), Arc::new(sender.clone()), identity, Arc::default());
         let mut dispatcher = Dispatcher::new();
         handlers::register(&mut dispatcher);
-        Self { stack, voice, bot, dispatcher }
+        Self { stack, sender, bot, dispatcher }
     }
 
     /// Handles an event to its end.

@@ -100,7 +100,7 @@ async fn what_happens_afterwards_adds_up_with_what_was_there() {
         let now = file.now;
         let at = |second: i64| db.at((now + second) * 1000);
 
-        // a session that was open goes on, also over a join that nobody left before
+        // a session that was open goes on, also over a join without a leave before it
         at(-300).user_joined("alice").await.unwrap();
         at(-100).user_left("alice").await.unwrap();
         at(-50).message_log("alice", "again").await.unwrap();

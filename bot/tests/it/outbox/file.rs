@@ -99,7 +99,7 @@ async fn events_that_waited_for_more_than_7_days_are_kept_counted_and_never_repl
     )
     .await;
     let listing = eitherway::outbox::list(&kept.path()).await.unwrap();
-    assert_eq!((listing.waiting, listing.expired), (20, 10), "seen before anybody sets them aside");
+    assert_eq!((listing.waiting, listing.expired), (20, 10), "seen before a replay sets them aside");
     let options = kept.options();
     let w = World::with(kept, &options).await;
     w.provide().await;
@@ -163,7 +163,7 @@ async fn an_outbox_has_one_holder_and_a_second_process_is_told_which_file() {
     let kept = OutboxFile::new();
     let first = kept.open().await;
     let error = OutboxService::<rosey::op::Op>::open(&kept.options()).await.unwrap_err();
-    assert!(matches!(error, OutboxError::Held { .. }), "{error}");
+    assert!(matches!(error, OutboxError::FileLock { .. }), "{error}");
     assert!(error.to_string().contains(&kept.path().display().to_string()), "{error}");
     Db::new(first.clone()).send(event(0)).await.unwrap();
     // Listing needs no lock.

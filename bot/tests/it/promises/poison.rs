@@ -78,7 +78,7 @@ async fn what_cannot_be_read_in_the_stream_is_a_dead_letter_with_its_bytes_and_t
         peer.publish(SUBJECT, header, &joined(&format!("bad{place}")));
     }
     peer.publish(SUBJECT, b"", &joined("good-last"));
-    peer.settle();
+    peer.flush();
     let all = UNREADABLE.len();
     wait_until("all good ones are applied, and all others dead letters", || async {
         (users(&file, "good").await, file.buried().await) == (all as i64 + 1, all as u64)
@@ -134,7 +134,7 @@ async fn two_thousand_that_cannot_be_read_do_not_hold_up_good_events() {
             peer.publish(SUBJECT, b"", &joined(&format!("good{place}")));
         }
     }
-    peer.settle();
+    peer.flush();
     service.restart().await;
     wait_until("all good ones are applied, and all others dead letters", || async {
         (users(&file, "good").await, file.buried().await) == (200, 2_000)
@@ -158,7 +158,7 @@ async fn good_events_are_applied_while_others_that_cannot_be_read_keep_coming() 
             poison.publish(SUBJECT, UNREADABLE[sent % UNREADABLE.len()], &joined("bad"));
             sent += 1;
         }
-        poison.settle();
+        poison.flush();
         sent
     });
     let mut peer = BytesPeer::connect(&server);
@@ -184,7 +184,7 @@ async fn two_services_keep_each_message_that_cannot_be_read_once() {
         peer.publish(SUBJECT, UNREADABLE[place % UNREADABLE.len()], &joined("bad"));
         peer.publish(SUBJECT, b"", &joined(&format!("good{place}")));
     }
-    peer.settle();
+    peer.flush();
     let context = async_nats::jetstream::new(Peer::connect(&server).await.client);
     wait_until("the stream is empty", || async {
         context.get_stream("ROSEY").await.unwrap().cached_info().state.messages == 0
@@ -213,7 +213,7 @@ async fn a_dead_letter_that_stays_in_the_stream_is_kept_and_counted_once() {
     let mut peer = BytesPeer::connect(&server);
     peer.publish(SUBJECT, b"", &joined("good0"));
     peer.publish(SUBJECT, UNREADABLE[0], &joined("bad"));
-    peer.settle();
+    peer.flush();
     wait_until("it is a dead letter", || async { file.buried().await == 1 }).await;
     service.restart().await;
     // What is asked in the moment in which the connection ends is lost.
@@ -237,7 +237,7 @@ async fn a_dead_letter_that_stays_in_the_stream_is_kept_and_counted_once() {
     let buried = |endpoint: &serde_json::Value| endpoint["data"]["buried"].as_u64().unwrap_or_default();
     assert_eq!(stats["endpoints"].as_array().unwrap().iter().map(buried).sum::<u64>(), 0, "{stats}");
     peer.publish(SUBJECT, b"", &joined("good1"));
-    peer.settle();
+    peer.flush();
     wait_until("the rest goes on", || async { users(&file, "good").await == 2 }).await;
     assert_eq!(file.buried().await, 1);
     assert!(!service.log().contains("older copy"), "{}", service.log());
@@ -281,7 +281,7 @@ async fn without_a_stream_the_service_is_back_at_once_and_names_the_cause() {
     let mut sent = 0;
     let mut bad = |peer: &mut BytesPeer, subject: &str, reply: &[u8], header: &[u8]| {
         peer.publish_with_reply(subject, reply, header, &joined("bad"));
-        peer.settle();
+        peer.flush();
         sent += 1;
         sent
     };
@@ -337,7 +337,7 @@ impl Flood {
                 peer.publish(subject, UNREADABLE[sent % UNREADABLE.len()], &joined("bad"));
                 sent += 1;
             }
-            peer.settle();
+            peer.flush();
             sent
         });
         Self { end, sending }
@@ -360,7 +360,7 @@ async fn a_flood_on_a_query_leaves_the_stream_at_its_rate_and_queries_are_back_w
         for place in 0..100 {
             peer.publish(SUBJECT, b"", &joined(&format!("good{round}-{place}")));
         }
-        peer.settle();
+        peer.flush();
         tokio::time::sleep(Duration::from_millis(250)).await; // the flood's course, 5 s of it
     }
     wait_until("all are applied while the flood goes on", || async { users(&file, "good").await == 2_000 })

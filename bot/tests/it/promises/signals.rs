@@ -287,7 +287,7 @@ async fn no_signal_but_those_that_end_it_ends_a_service_at_any_time() {
     let held = file.hold().await;
     let peer = Peer::connect(&server).await;
     peer.publish("rosey.db.user.joined", r#"{"username":"alice"}"#).await;
-    peer.settle().await;
+    peer.flush().await;
     process.says("the database fails").await;
     process.signal("-TERM");
     process.says("shutting down").await;

@@ -9,9 +9,9 @@ use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use super::door::Listening;
-use super::held::{self, Held};
 use super::host::{Asked, Host};
+use super::pending_messages::{self, PendingMessages};
+use super::shared_connection::SharedSubscriptions;
 use crate::client::Stack;
 use crate::nats::names::Names;
 use crate::nats::stored;
@@ -19,7 +19,7 @@ use crate::operation::Operation;
 use crate::service::counters::{Counters, Served};
 use crate::service::options::{ServeError, ServiceOptions};
 use crate::service::replies::Replies;
-use crate::service::waiting::Room;
+use crate::service::waiting::Capacity;
 use crate::service::{Part, check, peers, serve_within};
 use crate::store::{Store, Stores};
 
@@ -33,13 +33,13 @@ const TURN: Duration = Duration::from_millis(300);
 const PRESSED: Duration = Duration::from_secs(5);
 
 /// One namespace.
-pub(super) struct Course<O, S, L> {
+pub(super) struct Lifecycle<O, S, L> {
     host: Arc<Host<O, S, L>>,
     names: Arc<Names>,
     replies: Replies,
     /// Cancelled when it is not to be served any more.
     stop: CancellationToken,
-    held: Held,
+    pending: PendingMessages,
     total: Served,
 }
 
@@ -51,7 +51,7 @@ enum Ended {
     Idle,
 }
 
-impl<O, S, L> Course<O, S, L>
+impl<O, S, L> Lifecycle<O, S, L>
 where
     O: Operation,
     S: Stores<O>,
@@ -63,28 +63,29 @@ where
         stop: CancellationToken,
     ) -> Result<Self, ServeError> {
         let replies = Replies::new::<O>(&names, &host.options.service.settings.reply_prefixes)?;
-        let held = Held::new(Room::new(held::MOST, Some(Arc::clone(&host.pool))));
-        Ok(Self { host, names: Arc::new(names), replies, stop, held, total: Served::default() })
+        let pending =
+            PendingMessages::new(Capacity::new(pending_messages::MOST, Some(Arc::clone(&host.pool))));
+        Ok(Self { host, names: Arc::new(names), replies, stop, pending, total: Served::default() })
     }
 
     /// Runs until it is told to stop; what was done. `first`: by whom it is asked for already. `heard` is told when it can be asked for.
     pub(super) async fn run(mut self, first: Asked, heard: oneshot::Sender<()>) -> Served {
-        let mut door = Listening::to(&self.host.links, &self.names).await;
-        door.flush_subscriptions().await;
+        let mut subscriptions = SharedSubscriptions::to(&self.host.links, &self.names).await;
+        subscriptions.flush_subscriptions().await;
         drop(heard);
         let mut asked = match first {
             Asked::ByNobody => false,
-            Asked::By(message) => self.held.keep(*message).is_none(),
+            Asked::By(message) => self.pending.keep(*message).is_none(),
         };
         let mut pause = AGAIN.0;
-        while asked || self.is_asked_for(&mut door).await {
+        while asked || self.is_asked_for(&mut subscriptions).await {
             asked = false;
             let begun = Instant::now();
-            match self.open_and_serve(&mut door).await {
+            match self.open_and_serve(&mut subscriptions).await {
                 Ok(Ended::Stopped) => break,
                 Ok(Ended::Idle) => {
                     pause = AGAIN.0;
-                    tracing::info!("nobody needs it: closed, and opened again when it is asked for");
+                    tracing::info!("no client needs it: closed; it is opened again on the next request");
                 }
                 Err(why) => {
                     if begun.elapsed() > AGAIN.1 {
@@ -92,38 +93,38 @@ where
                     }
                     tracing::error!("not served, trying again in {pause:?}: {why}");
                     self.host.states.fails(&self.names.namespace, &why);
-                    if !self.refuse_for(pause, &mut door, &why).await {
+                    if !self.refuse_for(pause, &mut subscriptions, &why).await {
                         break;
                     }
                     pause = (pause * 2).min(AGAIN.1);
                 }
             }
-            self.held.stream_is_there(None);
+            self.pending.stream_is_there(None);
         }
         self.host.states.leaves(&self.names.namespace);
-        let (client, why) = (door.link().client, "this service is stopping");
-        for message in door.stop_listening().await {
+        let (client, why) = (subscriptions.link().client, "this service is stopping");
+        for message in subscriptions.stop_listening().await {
             self.hold(message, &client).await;
         }
         self.total =
-            self.total.and(self.held.refuse_all::<O>((&self.names, &self.replies, &client), why).await);
+            self.total.and(self.pending.refuse_all::<O>((&self.names, &self.replies, &client), why).await);
         self.total
     }
 
     /// Waits for a request; false if it is told to stop.
-    async fn is_asked_for(&mut self, door: &mut Listening) -> bool {
+    async fn is_asked_for(&mut self, subscriptions: &mut SharedSubscriptions) -> bool {
         let mut look = LOOK.mul_f64(0.1);
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return false,
-                message = door.next() => {
-                    if self.held.is_asked_by(&self.names, &message) && self.held.keep(message).is_none() {
+                message = subscriptions.next() => {
+                    if self.pending.is_asked_by(&self.names, &message) && self.pending.keep(message).is_none() {
                         return true;
                     }
                 }
                 () = time::sleep(look) => {
-                    if self.waits_in_the_stream(door).await == Some(true) {
+                    if self.waits_in_the_stream(subscriptions).await == Some(true) {
                         return true;
                     }
                     look = LOOK;
@@ -133,32 +134,37 @@ where
     }
 
     /// Whether the stream of this namespace holds something; none if there is no stream.
-    async fn waits_in_the_stream(&self, door: &Listening) -> Option<bool> {
-        if !door.link().now().up {
+    async fn waits_in_the_stream(&self, subscriptions: &SharedSubscriptions) -> Option<bool> {
+        if !subscriptions.link().now().up {
             return None;
         }
-        let info = door.api().stream(&self.names.stream).await.ok()?;
+        let info = subscriptions.api().stream(&self.names.stream).await.ok()?;
         let ours = stored::tagged_database(&self.names.service, info.description()).is_some();
         Some(ours && !info.state.has_applied(info.state.last()))
     }
 
     /// Refuses what comes, for this long; or leaves all of it to another process, as long as one serves. False if it is told to stop.
-    async fn refuse_for(&mut self, pause: Duration, door: &mut Listening, why: &str) -> bool {
-        let client = door.link().client;
+    async fn refuse_for(
+        &mut self,
+        pause: Duration,
+        subscriptions: &mut SharedSubscriptions,
+        why: &str,
+    ) -> bool {
+        let client = subscriptions.link().client;
         let until = Instant::now() + pause;
         if peers::is_served(&self.names, &client).await {
-            return self.leave(door).await;
+            return self.go_idle(subscriptions).await;
         }
-        let served = self.held.refuse_all::<O>((&self.names, &self.replies, &client), why).await;
+        let served = self.pending.refuse_all::<O>((&self.names, &self.replies, &client), why).await;
         self.total = self.total.and(served);
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return false,
                 () = time::sleep_until(until) => return true,
-                message = door.next() => {
+                message = subscriptions.next() => {
                     let to = (&*self.names, &self.replies, &client);
-                    self.total = self.total.and(self.held.refuse::<O>(to, &message, why).await);
+                    self.total = self.total.and(self.pending.refuse::<O>(to, &message, why).await);
                 }
             }
         }
@@ -166,44 +172,44 @@ where
 
     /// Leaves the namespace to the other process that serves it, also what has come here until now; returns when there is none any
     /// more, or false if it is told to stop.
-    async fn leave(&mut self, door: &mut Listening) -> bool {
+    async fn go_idle(&mut self, subscriptions: &mut SharedSubscriptions) -> bool {
         tracing::info!("another process serves it, and gets all of it");
-        for message in door.stop_listening().await {
-            let client = door.link().client;
+        for message in subscriptions.stop_listening().await {
+            let client = subscriptions.link().client;
             self.hold(message, &client).await;
         }
-        let stored = door.api().stream(&self.names.stream).await.is_ok();
-        self.held.forward(&self.names, &door.link().client, stored).await;
+        let stored = subscriptions.api().stream(&self.names.stream).await.is_ok();
+        self.pending.forward(&self.names, &subscriptions.link().client, stored).await;
         loop {
             if time::timeout(AGAIN.0, self.stop.cancelled()).await.is_ok() {
                 return false;
             }
-            let link = door.link();
+            let link = subscriptions.link();
             // Who is not heard is not absent where there is no connection.
             if link.now().up && !peers::is_served(&self.names, &link.client).await {
-                door.listen().await;
+                subscriptions.listen().await;
                 return true;
             }
         }
     }
 
     /// Opens the store while what comes is held.
-    async fn open(&mut self, door: &mut Listening) -> Option<Result<S::Store, String>> {
+    async fn open(&mut self, subscriptions: &mut SharedSubscriptions) -> Option<Result<S::Store, String>> {
         let (host, names) = (Arc::clone(&self.host), Arc::clone(&self.names));
         let opening = async {
-            let turn = host.turns.acquire().await;
+            let permit = host.turns.acquire().await;
             let opening = open::<O, S, L>(&host, &names);
             let mut opening = std::pin::pin!(opening);
             match time::timeout(TURN, opening.as_mut()).await {
                 Ok(opened) => opened,
                 Err(_) => {
-                    drop(turn);
+                    drop(permit);
                     opening.await
                 }
             }
         };
         let mut opening = std::pin::pin!(opening);
-        let (api, stream) = (door.api(), self.names.stream.clone());
+        let (api, stream) = (subscriptions.api(), self.names.stream.clone());
         // What it says may be too late for what came before it; never the other way round.
         let looking = async { api.stream(&stream).await.is_ok() };
         let mut looking = std::pin::pin!(looking);
@@ -214,11 +220,11 @@ where
                 () = self.stop.cancelled() => return None,
                 stored = looking.as_mut(), if !looked => {
                     looked = true;
-                    self.held.stream_is_there(Some(stored));
+                    self.pending.stream_is_there(Some(stored));
                 }
                 opened = opening.as_mut(), if looked => break opened,
-                message = door.next() => {
-                    let client = door.link().client;
+                message = subscriptions.next() => {
+                    let client = subscriptions.link().client;
                     self.hold(message, &client).await;
                 }
             }
@@ -228,43 +234,47 @@ where
 
     /// Holds a message until the namespace is open, or refuses it.
     async fn hold(&mut self, message: Message, client: &Client) {
-        if self.held.is_asked_by(&self.names, &message)
-            && let Some(message) = self.held.keep(message)
+        if self.pending.is_asked_by(&self.names, &message)
+            && let Some(message) = self.pending.keep(message)
         {
             let why = "more is sent than is held while the namespace opens";
             let to = (&*self.names, &self.replies, client);
-            self.total = self.total.and(self.held.refuse::<O>(to, &message, why).await);
+            self.total = self.total.and(self.pending.refuse::<O>(to, &message, why).await);
         }
     }
 
-    async fn open_and_serve(&mut self, door: &mut Listening) -> Result<Ended, String> {
+    async fn open_and_serve(&mut self, subscriptions: &mut SharedSubscriptions) -> Result<Ended, String> {
         let host = Arc::clone(&self.host);
-        let Some(_place) = host.place() else {
+        let Some(_permit) = host.permit() else {
             return Err(format!(
                 "{} namespaces are open, as many as may be at the same time: allow more, or let them close sooner",
                 host.options.most_open
             ));
         };
-        let Some(opened) = self.open(door).await else { return Ok(Ended::Stopped) };
+        let Some(opened) = self.open(subscriptions).await else { return Ok(Ended::Stopped) };
         let store = opened?;
-        let ended = self.serve(&store, door).await;
-        if ended.is_err() && !door.listens() {
-            door.listen().await;
+        let ended = self.serve(&store, subscriptions).await;
+        if ended.is_err() && !subscriptions.listens() {
+            subscriptions.listen().await;
         }
         store.close().await;
         ended
     }
 
-    async fn serve(&mut self, store: &S::Store, door: &mut Listening) -> Result<Ended, String> {
+    async fn serve(
+        &mut self,
+        store: &S::Store,
+        subscriptions: &mut SharedSubscriptions,
+    ) -> Result<Ended, String> {
         let host = Arc::clone(&self.host);
         let counters = Arc::new(Counters::new(O::SPECS.len()));
         let finish = CancellationToken::new();
         let (ready, mut is_ready) = oneshot::channel::<()>();
         let nats = host.nats.clone().namespace(self.names.namespace.clone());
         let part = Part {
-            room: Room::new(host.options.service.settings.bytes, Some(Arc::clone(&host.pool))),
-            at_work: host.at_work.part(),
-            siblings: Some(host.siblings.clone()),
+            room: Capacity::new(host.options.service.settings.bytes, Some(Arc::clone(&host.pool))),
+            work_limit: host.work_limit.part(),
+            discovery: Some(host.discovery.clone()),
         };
         let serving = serve_within::<O, _, _>(
             nats,
@@ -291,15 +301,15 @@ where
                     (serves, since) = (true, Instant::now());
                     host.states.opens(&self.names.namespace);
                     // Both have listened until now, and each message has come to one of them.
-                    let client = door.link().client;
-                    for message in door.stop_listening().await {
+                    let client = subscriptions.link().client;
+                    for message in subscriptions.stop_listening().await {
                         self.hold(message, &client).await;
                     }
-                    let stored = door.api().stream(&self.names.stream).await.is_ok();
-                    self.held.forward(&self.names, &door.link().client, stored).await;
+                    let stored = subscriptions.api().stream(&self.names.stream).await.is_ok();
+                    self.pending.forward(&self.names, &subscriptions.link().client, stored).await;
                 }
-                message = door.next(), if !serves => {
-                    let client = door.link().client;
+                message = subscriptions.next(), if !serves => {
+                    let client = subscriptions.link().client;
                     self.hold(message, &client).await;
                 }
                 _ = look.tick(), if serves && ended.is_none() => {
@@ -307,11 +317,11 @@ where
                     if now != last {
                         (last, since) = (now, Instant::now());
                     } else if since.elapsed() >= host.idle(PRESSED)
-                        && self.waits_in_the_stream(door).await != Some(true)
+                        && self.waits_in_the_stream(subscriptions).await != Some(true)
                     {
                         // From here on it can be asked for again; what comes to the service until it stops is done by it.
-                        door.listen().await;
-                        door.flush_subscriptions().await;
+                        subscriptions.listen().await;
+                        subscriptions.flush_subscriptions().await;
                         ended = Some(Ended::Idle);
                         finish.cancel();
                     }

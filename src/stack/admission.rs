@@ -18,13 +18,13 @@ use crate::request::Request;
 
 /// The gate of a stack: counts the requests in flight, and closes once. Clones are the same gate.
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub struct Admission {
     closed: Arc<AtomicBool>,
     places: Arc<Semaphore>,
     most: u32,
 }
 
-impl Gate {
+impl Admission {
     pub(super) fn new(most: usize) -> Self {
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let places = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS)));
@@ -62,19 +62,19 @@ impl Gate {
 
 /// A stack behind its gate.
 #[derive(Clone, Debug)]
-pub(super) struct Gated<S> {
+pub(super) struct Admitted<S> {
     pub(super) inner: S,
-    pub(super) gate: Gate,
+    pub(super) admission: Admission,
 }
 
-impl<O: Operation, S: Stack<O>> Service<Request<O>> for Gated<S> {
+impl<O: Operation, S: Stack<O>> Service<Request<O>> for Admitted<S> {
     type Response = Reply<O::Answer>;
     type Error = Error<O>;
     type Future =
         Either<MapErr<S::Future, fn(S::Error) -> Error<O>>, Ready<Result<Self::Response, Error<O>>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
-        if self.gate.is_closed() {
+        if self.admission.is_closed() {
             return Poll::Ready(Ok(()));
         }
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -82,7 +82,7 @@ impl<O: Operation, S: Stack<O>> Service<Request<O>> for Gated<S> {
 
     #[inline]
     fn call(&mut self, request: Request<O>) -> Self::Future {
-        if self.gate.is_closed() {
+        if self.admission.is_closed() {
             // Gives back what was reserved for this call.
             self.inner = self.inner.clone();
             let cause =

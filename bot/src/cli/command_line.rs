@@ -10,9 +10,9 @@ use super::environment;
 const GLOBAL: [&str; 4] = ["--log", "--log-format", "--log-file", "--config"];
 
 /// The words of a command line.
-pub(super) struct Words(Vec<OsString>);
+pub(super) struct CommandLine(Vec<OsString>);
 
-impl Words {
+impl CommandLine {
     /// Those of this process.
     pub(super) fn of_process() -> Self {
         Self(std::env::args_os().skip(1).collect())
@@ -95,8 +95,8 @@ impl Words {
 mod tests {
     use super::*;
 
-    fn words(line: &str) -> Words {
-        Words(line.split(' ').map(OsString::from).collect())
+    fn words(line: &str) -> CommandLine {
+        CommandLine(line.split(' ').map(OsString::from).collect())
     }
 
     #[test]

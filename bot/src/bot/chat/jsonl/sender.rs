@@ -5,14 +5,14 @@ use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 
-use super::super::{Unsent, Voice};
+use super::super::{ChatSender, Unsent};
 
 /// A voice that writes JSON lines: `{"say":…}` and `{"pm":{"user":…,"content":…}}`.
 ///
 /// Every line is flushed. A writer that fails (a closed pipe) causes a transient error. If a future is
 /// dropped in the middle of a line, the next message starts on a new line.
 #[derive(Debug)]
-pub struct JsonlVoice<W> {
+pub struct JsonlSender<W> {
     output: Mutex<Output<W>>,
 }
 
@@ -29,7 +29,7 @@ enum Said<'a> {
     Pm { user: &'a str, content: &'a str },
 }
 
-impl<W: AsyncWrite + Send + Unpin> JsonlVoice<W> {
+impl<W: AsyncWrite + Send + Unpin> JsonlSender<W> {
     /// A voice that writes to `writer`.
     pub fn new(writer: W) -> Self {
         Self { output: Mutex::new(Output { writer, torn: false }) }
@@ -59,7 +59,7 @@ fn unsent(error: io::Error) -> Unsent {
     Unsent::transient(format!("the output cannot be written: {error}"))
 }
 
-impl<W: AsyncWrite + Send + Unpin> Voice for JsonlVoice<W> {
+impl<W: AsyncWrite + Send + Unpin> ChatSender for JsonlSender<W> {
     fn say<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>> {
         self.write(Said::Say(text)).boxed()
     }

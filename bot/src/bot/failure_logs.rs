@@ -57,9 +57,9 @@ impl FailureKind {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Troubles([RateLimitedLog; FailureKind::COUNT]);
+pub(super) struct FailureLogs([RateLimitedLog; FailureKind::COUNT]);
 
-impl Troubles {
+impl FailureLogs {
     /// Records a failure. Returns `Some` if it is to be logged.
     pub(super) fn again(&self, wrong: FailureKind) -> Option<Suppressed> {
         self.0[wrong as usize].again()
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::bot::event::Body;
     use crate::bot::testing::{MockStack, TestBot, join, line};
-    use crate::heard::CapturedLogs;
+    use crate::captured_logs::CapturedLogs;
     use eitherway::error::Code;
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
     async fn a_handler_that_always_fails_is_said_once_in_a_while() {
         let (heard, _guard) = CapturedLogs::catch();
         let test = TestBot::new(MockStack::default());
-        test.voice.fault(Some(crate::bot::testing::Fault::Panic));
+        test.sender.fault(Some(crate::bot::testing::Fault::Panic));
         for _ in 0..50 {
             test.stack.answer(
                 "outbound_get",

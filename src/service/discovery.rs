@@ -28,7 +28,7 @@ const CROWD: usize = 16;
 
 /// What one of several services in a process knows of the others.
 #[derive(Clone, Debug)]
-pub(super) struct Siblings {
+pub(super) struct ProcessDiscovery {
     /// What stands in a question of this process: no service of it answers.
     token: Arc<str>,
     /// The services outside of this process.
@@ -39,12 +39,12 @@ pub(super) struct Siblings {
 
 /// The same, for the process.
 #[derive(Debug)]
-pub(super) struct Introductions {
+pub(super) struct InfoCollector {
     token: Arc<str>,
     found: watch::Sender<Arc<[Info]>>,
 }
 
-impl Siblings {
+impl ProcessDiscovery {
     /// Whether a question comes from this process.
     pub(super) fn asked(&self, question: &Message) -> bool {
         let headers = question.headers.as_ref();
@@ -60,12 +60,12 @@ impl Siblings {
     }
 }
 
-impl Introductions {
+impl InfoCollector {
     /// For services of which so many are open.
-    pub(super) fn new(open: watch::Receiver<usize>) -> (Self, Siblings) {
+    pub(super) fn new(open: watch::Receiver<usize>) -> (Self, ProcessDiscovery) {
         let token: Arc<str> = uuid::Uuid::new_v4().simple().to_string().into();
         let (found, receiver) = watch::channel(Arc::default());
-        (Self { token: Arc::clone(&token), found }, Siblings { token, found: receiver, open })
+        (Self { token: Arc::clone(&token), found }, ProcessDiscovery { token, found: receiver, open })
     }
 
     /// Asks for as long as it is polled.

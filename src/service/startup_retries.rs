@@ -7,7 +7,7 @@ use tokio::time;
 
 use super::ServeError;
 use super::link::Link;
-use super::troubles::LogThrottle;
+use super::log_throttle::LogThrottle;
 
 /// One try after the other.
 pub(super) struct StartupRetries<'a> {

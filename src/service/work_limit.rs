@@ -17,7 +17,7 @@ pub(super) struct Total {
 
 /// The part of one service; without others it is not bounded here.
 #[derive(Clone, Debug, Default)]
-pub(super) struct AtWork(Option<Arc<Part>>);
+pub(super) struct WorkLimit(Option<Arc<Part>>);
 
 #[derive(Debug)]
 struct Part {
@@ -27,7 +27,7 @@ struct Part {
 
 /// The place of one operation, until it is done; none where it needs none.
 #[derive(Debug)]
-pub(super) struct Place(
+pub(super) struct WorkPermit(
     #[expect(dead_code, reason = "given back when it is dropped")] Option<OwnedSemaphorePermit>,
 );
 
@@ -40,23 +40,23 @@ impl Total {
     }
 
     /// One more service.
-    pub(super) fn part(&self) -> AtWork {
+    pub(super) fn part(&self) -> WorkLimit {
         let (own, common) = (Arc::new(Semaphore::new(self.share)), Arc::clone(&self.common));
-        AtWork(Some(Arc::new(Part { own, common })))
+        WorkLimit(Some(Arc::new(Part { own, common })))
     }
 }
 
-impl AtWork {
+impl WorkLimit {
     /// Waits for a place. Cancel safe.
-    pub(super) async fn enter(&self) -> Place {
-        let Some(part) = &self.0 else { return Place(None) };
+    pub(super) async fn enter(&self) -> WorkPermit {
+        let Some(part) = &self.0 else { return WorkPermit(None) };
         let of = |places: &Arc<Semaphore>| Arc::clone(places).acquire_owned();
         tokio::select! {
             biased;
-            Ok(place) = of(&part.own) => Place(Some(place)),
-            Ok(place) = of(&part.common) => Place(Some(place)),
+            Ok(place) = of(&part.own) => WorkPermit(Some(place)),
+            Ok(place) = of(&part.common) => WorkPermit(Some(place)),
             // They are never closed.
-            else => Place(None),
+            else => WorkPermit(None),
         }
     }
 }
@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    fn fill(part: &AtWork) -> Vec<Place> {
+    fn fill(part: &WorkLimit) -> Vec<WorkPermit> {
         std::iter::from_fn(|| part.enter().now_or_never()).take(1000).collect()
     }
 
@@ -81,8 +81,8 @@ mod tests {
         assert_eq!(own.len(), 8, "its share");
         drop(all);
         assert_eq!(fill(&late).len(), 8 + 32, "what was common is given back");
-        assert_eq!(fill(&Total::new(1, 100).part()).len(), LEAST + 1, "nobody is without");
-        assert_eq!(fill(&AtWork::default()).len(), 1000, "one alone is not bounded");
+        assert_eq!(fill(&Total::new(1, 100).part()).len(), LEAST + 1, "every service has its least");
+        assert_eq!(fill(&WorkLimit::default()).len(), 1000, "one alone is not bounded");
     }
 
     #[tokio::test]

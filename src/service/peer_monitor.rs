@@ -15,9 +15,9 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 
+use super::discovery::{Info, ProcessDiscovery};
+use super::foreign_services::{ForeignServices, note};
 use super::instance::Who;
-use super::introductions::{Info, Siblings};
-use super::neighbours::{Neighbours, note};
 use super::peers::who_subject;
 use super::received::UpTo;
 use super::{ServeError, Shared, server_time};
@@ -59,7 +59,7 @@ const CLOCK: &str = "clock";
 const LARGEST: usize = 64 << 10;
 const HEARD: usize = 512;
 
-struct Beside<O, D> {
+struct PeerMonitor<O, D> {
     shared: Arc<Shared<O, D>>,
     inbox: String,
     answers: Subscriber,
@@ -70,7 +70,7 @@ struct Beside<O, D> {
     queries: Vec<(Subject, &'static str)>,
     /// When a stream acknowledged a question on a subject.
     stored: BTreeMap<Subject, Instant>,
-    found: Neighbours,
+    found: ForeignServices,
     /// Instances that were strange in the last look.
     strange: HashSet<String>,
     /// What was answered and is not looked at yet.
@@ -93,14 +93,14 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
         Err(e) => return tracing::debug!("who else answers is not known: {e}"),
     };
     let queries = shared.names.operations().filter(|(_, spec, _)| spec.kind == Kind::Query);
-    let mut beside = Beside {
+    let mut beside = PeerMonitor {
         inbox,
         answers,
         tokens: Tokens::default(),
         open: HashMap::new(),
         queries: queries.map(|(_, spec, subject)| (subject.clone(), spec.example)).collect(),
         stored: BTreeMap::new(),
-        found: Neighbours::default(),
+        found: ForeignServices::default(),
         strange: HashSet::new(),
         early: Vec::new(),
         crowd: 0,
@@ -108,7 +108,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
         shared: Arc::clone(&shared),
     };
     // One of many begins at a moment of its own.
-    let mut round = match beside.siblings() {
+    let mut round = match monitor.slowdown() {
         1 => 0,
         crowd => uuid::Uuid::new_v4().as_u64_pair().0 % (2 * crowd),
     };
@@ -116,22 +116,22 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
         shared.instance.enrol(&shared.db).await;
         let now = *shared.connection.borrow();
         if now.up && !now.lame {
-            beside.ask(round, now.asking_denied, now.micro_denied).await;
+            monitor.ask(round, now.asking_denied, now.micro_denied).await;
         }
         round = round.wrapping_add(1);
         // The store has logged it.
-        shared.notices.set(CLOCK, shared.db.doubt());
-        if beside.hear().await {
+        shared.notices.set(CLOCK, shared.db.clock_skew());
+        if monitor.hear().await {
             return;
         }
-        if let Some(error) = beside.read().await {
+        if let Some(error) = monitor.read().await {
             let _ = evict.try_send(error);
         }
-        beside.found.tell(&shared);
+        monitor.found.tell(&shared);
     }
 }
 
-impl<O: Operation, D: Store<O>> Beside<O, D> {
+impl<O: Operation, D: Store<O>> PeerMonitor<O, D> {
     /// The reply subject of a question. An answer may be as late as it may count.
     fn reply_to(&mut self, asked: Asked) -> String {
         let token = self.tokens.next();
@@ -153,7 +153,7 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
             let reply = self.reply_to(Asked::Time);
             let _ = client.publish_with_reply(question, reply, "".into()).await;
         }
-        if !round.is_multiple_of(2 * self.siblings()) {
+        if !round.is_multiple_of(2 * self.slowdown()) {
             return;
         }
         if !denied {
@@ -172,7 +172,7 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
                 }
             }
         }
-        if self.shared.siblings.is_none() && !micro_denied && round.is_multiple_of(2 * self.crowded()) {
+        if self.shared.discovery.is_none() && !micro_denied && round.is_multiple_of(2 * self.crowded()) {
             let reply = self.reply_to(Asked::Info);
             let _ = client.publish_with_reply("$SRV.INFO", reply, "".into()).await;
         }
@@ -185,8 +185,8 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
     }
 
     /// How many times more seldom it is looked what answers, because others in this process look as well.
-    fn siblings(&self) -> u64 {
-        self.shared.siblings.as_ref().map_or(1, Siblings::crowd)
+    fn slowdown(&self) -> u64 {
+        self.shared.discovery.as_ref().map_or(1, ProcessDiscovery::crowd)
     }
 
     /// Hears what is answered until it is time to look at it; true when the service is told to stop. What peers send to this
@@ -231,7 +231,7 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
                 }
                 Asked::Time => {
                     if let Some(at) = server_time::read(&answer.payload) {
-                        self.shared.db.hear_time(at, server_time::is_elsewhere(&self.shared.client));
+                        self.shared.db.observe_time(at, server_time::is_elsewhere(&self.shared.client));
                     }
                 }
                 Asked::Who => {
@@ -239,7 +239,7 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
                     if self.is_an_answer(&answer, &who, &mut streams).await
                         && self.is_ours(&answer, &who, now)
                     {
-                        others.extend(serde_json::from_slice::<Who>(&answer.payload).ok());
+                        others.extend(serde_json::from_slice::<InstanceInfo>(&answer.payload).ok());
                     }
                 }
                 Asked::Query(place) => {
@@ -257,14 +257,14 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
         if crowd > 0 {
             self.crowd = crowd;
         }
-        let found = self.shared.siblings.as_ref().map(|siblings| Arc::clone(&siblings.found.borrow()));
+        let found = self.shared.discovery.as_ref().map(|discovery| Arc::clone(&discovery.found.borrow()));
         for info in found.iter().flat_map(|found| found.iter()) {
             if let Some(name) = info.foreign(&self.shared.names) {
                 note(&mut self.found.named, name, now);
             }
         }
         let counts = |times: u64| COUNTS.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX));
-        let (seldom, counts) = (counts(self.siblings()), counts(self.crowded()));
+        let (seldom, counts) = (counts(self.slowdown()), counts(self.crowded()));
         self.found.forget(seldom, counts, COUNTS);
         self.received(&others);
         self.compare(others, now).await
@@ -311,9 +311,9 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
     }
 
     /// Hands over what each instance has received from the stream's consumer.
-    fn received(&mut self, others: &[Who]) {
+    fn received(&mut self, others: &[InstanceInfo]) {
         let Some(asked) = self.asked.take() else { return };
-        let share = |who: &Who| {
+        let share = |who: &InstanceInfo| {
             let proven = self.shared.instance.is_proven(who);
             who.received.filter(|share| proven && share.up_to == asked.delivery)
         };
@@ -321,13 +321,13 @@ impl<O: Operation, D: Store<O>> Beside<O, D> {
         self.shared.progress.received.answered(asked, shares);
     }
 
-    async fn compare(&mut self, others: Vec<Who>, now: Instant) -> Option<ServeError> {
+    async fn compare(&mut self, others: Vec<InstanceInfo>, now: Instant) -> Option<ServeError> {
         let mut strange = HashSet::new();
         let mut stop = None;
         for other in others {
             let shared = &self.shared;
             if shared.instance.has_another_clock(&other) {
-                shared.db.hear_time(other.time, true);
+                shared.db.observe_time(other.time, true);
             }
             if !shared.instance.is_strange(&shared.db, &other).await {
                 continue;

@@ -25,10 +25,10 @@ const QUIET: u32 = 5;
 
 /// The numbers of the last look.
 #[derive(Debug, Default)]
-pub(super) struct Gone {
+pub(super) struct RemovedMessages {
     /// The one that the next is compared with, and the one before this, with how many there were like it.
-    last: Option<Look>,
-    latest: Option<Look>,
+    last: Option<Counts>,
+    latest: Option<Counts>,
     alike: u32,
     /// Until when nothing is compared.
     unsure: Option<Instant>,
@@ -42,7 +42,7 @@ pub(super) struct Gone {
 
 /// How, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Went {
+pub(super) enum LostMessages {
     /// Out of the stream, which is still there.
     Removed(u64),
     /// With the stream.
@@ -50,7 +50,7 @@ pub(super) enum Went {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Look {
+struct Counts {
     created: (String, String),
     /// Where the stream ended before, and after the consumer was looked at.
     ends: (u64, u64),
@@ -64,7 +64,7 @@ struct Look {
     concluded: u64,
 }
 
-impl Look {
+impl Counts {
     /// How much of what the stream holds may be acknowledged; in a cluster, where that leaves it later and a new leader counts
     /// wrongly, all of it.
     const fn acknowledged(&self, in_a_cluster: bool) -> u64 {
@@ -81,7 +81,7 @@ impl Look {
     }
 }
 
-impl Gone {
+impl RemovedMessages {
     /// Compares with the looks before: how many messages went, until the last of them. Never more than have gone, and with
     /// messages coming in between perhaps a few less.
     pub(super) fn look(
@@ -90,8 +90,8 @@ impl Gone {
         stream: &StreamInfo,
         consumer: Option<&ConsumerInfo>,
         acknowledged: u64,
-    ) -> Option<Went> {
-        let now = consumer.map(|consumer| Look {
+    ) -> Option<LostMessages> {
+        let now = consumer.map(|consumer| Counts {
             created: (stream.created.clone(), consumer.created.clone()),
             ends: (before.last_seq, stream.state.last_seq),
             messages: before.messages,
@@ -105,7 +105,7 @@ impl Gone {
             && latest.created.0 != stream.created
         {
             self.last = None;
-            return Some(Went::Deleted(latest.pending));
+            return Some(LostMessages::Deleted(latest.pending));
         }
         self.alike = if latest == now { self.alike + 1 } else { 0 };
         let Some(now) = now else {
@@ -122,7 +122,7 @@ impl Gone {
         let own = acknowledged.saturating_sub(std::mem::replace(&mut self.acknowledged, acknowledged));
         let (doubt, left) = (std::mem::take(&mut self.doubt), std::mem::take(&mut self.left));
         let credit = std::mem::take(&mut self.credit);
-        let comparable = |last: &Look| {
+        let comparable = |last: &Counts| {
             !unsure
                 && last.created == now.created
                 && last.ends.1 <= now.ends.0
@@ -142,13 +142,13 @@ impl Gone {
         // What is missing now may have gone since the stream was looked at.
         let gone = doubt.min(left + newly);
         self.left = (left + newly - gone).min(newly);
-        Some(gone).filter(|gone| *gone > 0).map(Went::Removed)
+        Some(gone).filter(|gone| *gone > 0).map(LostMessages::Removed)
     }
 
     /// The stream is not there any more: how many messages went with it.
-    pub(super) fn deleted(&mut self) -> Option<Went> {
+    pub(super) fn deleted(&mut self) -> Option<LostMessages> {
         self.last = None;
-        self.latest.take().map(|latest| Went::Deleted(latest.pending))
+        self.latest.take().map(|latest| LostMessages::Deleted(latest.pending))
     }
 
     /// Begins anew.
@@ -169,10 +169,10 @@ mod tests {
 
     /// A stream that ends at `ends` before and after its consumer is looked at.
     fn at(
-        gone: &mut Gone,
+        gone: &mut RemovedMessages,
         ends: (u64, u64),
         [messages, pending, handed_out, unacknowledged]: [u64; 4],
-    ) -> Option<Went> {
+    ) -> Option<LostMessages> {
         let state = |last_seq| StreamState { messages, first_seq: 0, last_seq };
         let stream = StreamInfo { state: state(ends.1), created: "a".to_owned(), ..StreamInfo::default() };
         let consumer = ConsumerInfo {
@@ -186,29 +186,29 @@ mod tests {
 
     #[test]
     fn what_is_handed_out_is_not_gone_and_what_is_purged_is() {
-        let mut gone = Gone::default();
+        let mut gone = RemovedMessages::default();
         assert_eq!(at(&mut gone, (100, 100), [100, 100, 0, 0]), None, "nothing to compare with");
         assert_eq!(at(&mut gone, (150, 160), [120, 100, 50, 20]), None, "handed out, and more have come");
         assert_eq!(at(&mut gone, (160, 160), [70, 50, 110, 20]), None, "handed out, acknowledged or not");
         assert_eq!(at(&mut gone, (160, 160), [30, 10, 110, 20]), None, "it may be a mistake of the server");
-        assert_eq!(at(&mut gone, (160, 160), [30, 10, 110, 20]), Some(Went::Removed(40)));
+        assert_eq!(at(&mut gone, (160, 160), [30, 10, 110, 20]), Some(LostMessages::Removed(40)));
         assert_eq!(at(&mut gone, (160, 160), [10, 10, 110, 0]), None, "acknowledged");
         assert_eq!(at(&mut gone, (260, 260), [0, 0, 111, 0]), None, "what came and went in between");
-        assert_eq!(at(&mut gone, (260, 260), [0, 0, 111, 0]), Some(Went::Removed(109)));
+        assert_eq!(at(&mut gone, (260, 260), [0, 0, 111, 0]), Some(LostMessages::Removed(109)));
         assert_eq!(at(&mut gone, (260, 260), [0, 0, 111, 0]), None);
     }
 
     #[test]
     fn what_left_the_stream_a_moment_after_it_was_looked_at_is_gone_too() {
-        let mut gone = Gone::default();
+        let mut gone = RemovedMessages::default();
         at(&mut gone, (100, 100), [100, 100, 0, 0]);
         assert_eq!(at(&mut gone, (100, 100), [100, 60, 0, 0]), None);
-        assert_eq!(at(&mut gone, (100, 100), [60, 60, 0, 0]), Some(Went::Removed(40)));
+        assert_eq!(at(&mut gone, (100, 100), [60, 60, 0, 0]), Some(LostMessages::Removed(40)));
     }
 
     #[test]
     fn what_any_instance_has_acknowledged_is_not_gone_whatever_is_pending() {
-        let mut gone = Gone::default();
+        let mut gone = RemovedMessages::default();
         at(&mut gone, (100, 100), [100, 105, 0, 0]);
         // The server takes back what it had counted twice, while others acknowledge what they have.
         for (messages, pending, handed_out) in [(60, 65, 40), (35, 35, 65), (20, 20, 80), (0, 0, 100)] {
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_was_acknowledged_here_is_not_gone_whatever_is_pending() {
-        let mut gone = Gone::default();
+        let mut gone = RemovedMessages::default();
         let mut look = |messages: u64, last: u64, acknowledged| {
             let state = StreamState { messages, first_seq: 0, last_seq: last };
             let stream = StreamInfo { state: state.clone(), ..StreamInfo::default() };
@@ -233,11 +233,11 @@ mod tests {
 
     /// The same in a cluster, with the place that is counted as handed out.
     fn in_a_cluster(
-        gone: &mut Gone,
+        gone: &mut RemovedMessages,
         ends: (u64, u64),
         place: u64,
         [messages, pending, unacknowledged]: [u64; 3],
-    ) -> Option<Went> {
+    ) -> Option<LostMessages> {
         let state = |last_seq| StreamState { messages, first_seq: 0, last_seq };
         let cluster = serde_json::from_str(r#"{"leader":"a"}"#).expect("a cluster");
         let stream = StreamInfo { state: state(ends.1), cluster, ..StreamInfo::default() };
@@ -252,8 +252,9 @@ mod tests {
 
     #[test]
     fn what_a_cluster_has_handed_out_and_not_counted_yet_is_not_gone() {
-        let mut gone = Gone::default();
-        let look = |gone: &mut Gone, ends, place, numbers| in_a_cluster(gone, ends, place, numbers);
+        let mut gone = RemovedMessages::default();
+        let look =
+            |gone: &mut RemovedMessages, ends, place, numbers| in_a_cluster(gone, ends, place, numbers);
         assert_eq!(look(&mut gone, (288, 288), 288, [70, 0, 69]), None);
         for _ in 0..3 {
             // Its leader is cut off from the others, and no other one is elected yet.
@@ -266,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_is_purged_in_a_cluster_is_gone_when_others_are_handed_out_or_none_for_a_while() {
-        let mut gone = Gone::default();
+        let mut gone = RemovedMessages::default();
         assert_eq!(in_a_cluster(&mut gone, (100, 100), 0, [100, 100, 0]), None);
         // A first look may not know what was acknowledged before.
         assert_eq!(in_a_cluster(&mut gone, (100, 100), 100, [0, 0, 0]), None);
@@ -274,7 +275,7 @@ mod tests {
         assert_eq!(in_a_cluster(&mut gone, (200, 200), 100, [0, 0, 0]), None);
         let said: Vec<_> =
             (0..8).filter_map(|_| in_a_cluster(&mut gone, (200, 200), 100, [0, 0, 0])).collect();
-        assert_eq!(said, [Went::Removed(100)]);
+        assert_eq!(said, [LostMessages::Removed(100)]);
         assert_eq!(in_a_cluster(&mut gone, (300, 300), 200, [100, 100, 0]), None);
         assert_eq!(in_a_cluster(&mut gone, (301, 301), 301, [1, 0, 1]), None);
         assert_eq!(in_a_cluster(&mut gone, (301, 301), 301, [0, 0, 0]), None);
@@ -282,13 +283,16 @@ mod tests {
 
     #[test]
     fn a_stream_that_was_deleted_took_what_was_pending() {
-        let mut gone = Gone::default();
+        let mut gone = RemovedMessages::default();
         at(&mut gone, (100, 100), [100, 70, 30, 30]);
-        assert_eq!(gone.deleted(), Some(Went::Deleted(70)));
+        assert_eq!(gone.deleted(), Some(LostMessages::Deleted(70)));
         assert_eq!(gone.deleted(), None);
         at(&mut gone, (100, 100), [100, 70, 30, 30]);
         let (state, other) =
             (StreamState::default(), StreamInfo { created: "b".to_owned(), ..StreamInfo::default() });
-        assert_eq!(gone.look(&state, &other, Some(&ConsumerInfo::default()), 0), Some(Went::Deleted(70)));
+        assert_eq!(
+            gone.look(&state, &other, Some(&ConsumerInfo::default()), 0),
+            Some(LostMessages::Deleted(70))
+        );
     }
 }

@@ -35,7 +35,7 @@ const LINKED: Duration = Duration::from_millis(300);
 
 /// Where a database is, and what is known of it.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct DatabaseFile {
     /// As it was said, from the root.
     said: PathBuf,
     /// Where that led when it was opened: SQLite's two files are beside this one.
@@ -59,7 +59,7 @@ struct Known {
     content: Content,
 }
 
-impl Place {
+impl DatabaseFile {
     /// The place of a file that is there, under no other name. What is open is known only once [`settle`](Self::settle) was
     /// called.
     pub(crate) fn new(path: &Path) -> Result<Self, std::io::Error> {
@@ -178,7 +178,7 @@ impl Place {
     }
 
     /// What is at the path is what is open.
-    pub(crate) fn settle(&self, open: Seen) {
+    pub(crate) fn adopt(&self, open: Seen) {
         let mut known = self.known.lock();
         let before = std::mem::replace(&mut known.open, open);
         known.looked = Instant::now();
@@ -213,7 +213,7 @@ impl Place {
         let files = self.known.lock().files.clone();
         match self.compare_files(files.as_ref()) {
             Ok((difference, _)) if difference.is_of_sqlite() => Ok(()),
-            Ok((Difference::Beside, _)) => Err(cause(self.beside())),
+            Ok((Difference::Sidecars, _)) => Err(cause(self.beside())),
             Ok((Difference::Overwritten(how), _)) => Err(cause(self.overwritten(how))),
             Ok(_) => Err(cause(self.another())),
             Err(why) => Err(cause(why)),

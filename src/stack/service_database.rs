@@ -39,12 +39,12 @@ fn same(one: &str, other: &str) -> Option<bool> {
 
 /// The words of the service, as long as it is watched.
 #[derive(Debug, Default)]
-pub(super) struct Words {
+pub(super) struct ServiceDatabase {
     bus: OnceLock<watch::Receiver<Health>>,
     last: Mutex<Option<Database>>,
 }
 
-impl Words {
+impl ServiceDatabase {
     pub(super) fn watch(&self, bus: watch::Receiver<Health>) {
         // The first one stays, as the database does.
         let _ = self.bus.set(bus);
@@ -76,7 +76,7 @@ mod tests {
             instance: Some(("one".to_owned(), 1)),
             file: Some("boot/1/2".to_owned()),
         })));
-        let words = Words::default();
+        let words = ServiceDatabase::default();
         words.watch(heard);
         let said = words.last();
         assert!(said.as_ref().is_some_and(|word| word.file.is_some()));

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 #[derive(Debug)]
-pub(super) struct Kept<Key, Res> {
+pub(super) struct Cache<Key, Res> {
     pub(super) most: usize,
     pub(super) most_bytes: usize,
     entries: HashMap<Key, Entry<Res>>,
@@ -29,7 +29,7 @@ struct Entry<Res> {
     bytes: usize,
 }
 
-impl<Key, Res> Kept<Key, Res> {
+impl<Key, Res> Cache<Key, Res> {
     pub(super) fn new(most: usize, most_bytes: usize) -> Self {
         Self { most, most_bytes, entries: HashMap::new(), order: BTreeMap::new(), bytes: 0, next: 0 }
     }
@@ -40,7 +40,7 @@ impl<Key, Res> Kept<Key, Res> {
     }
 }
 
-impl<Key: Clone + Eq + Hash, Res> Kept<Key, Res> {
+impl<Key: Clone + Eq + Hash, Res> Cache<Key, Res> {
     /// Keeps an answer, unless one of a later call is kept, and drops what is too old or too much.
     pub(super) fn put(
         &mut self,

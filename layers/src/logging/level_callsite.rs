@@ -17,14 +17,14 @@ use tracing::{
 pub const TARGET: &str = crate::TARGET;
 
 /// The gate of one level of this crate's target.
-pub(super) struct Gate {
+pub(super) struct LevelCallsite {
     level: Level,
     callsite: &'static DefaultCallsite,
 }
 
 macro_rules! gate {
     ($name:ident, $level:ident) => {
-        pub(super) static $name: Gate = {
+        pub(super) static $name: LevelCallsite = {
             static META: Metadata<'static> = metadata! {
                 name: "gate",
                 target: TARGET,
@@ -34,7 +34,7 @@ macro_rules! gate {
                 kind: Kind::HINT,
             };
             static CALLSITE: DefaultCallsite = DefaultCallsite::new(&META);
-            Gate { level: Level::$level, callsite: &CALLSITE }
+            LevelCallsite { level: Level::$level, callsite: &CALLSITE }
         };
     };
 }
@@ -46,7 +46,7 @@ gate!(WARN, WARN);
 gate!(ERROR, ERROR);
 
 /// The gate of this level.
-pub(super) fn of(level: Level) -> &'static Gate {
+pub(super) fn of(level: Level) -> &'static LevelCallsite {
     match level {
         Level::TRACE => &TRACE,
         Level::DEBUG => &DEBUG,
@@ -56,7 +56,7 @@ pub(super) fn of(level: Level) -> &'static Gate {
     }
 }
 
-impl Gate {
+impl LevelCallsite {
     /// Returns `false` if no subscriber records an event of this level, and no logger of the crate `log` does instead.
     #[inline]
     pub(super) fn is_open(&self) -> bool {

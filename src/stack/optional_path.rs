@@ -9,7 +9,7 @@ use crate::operation::Operation;
 
 /// A path before or behind the database: an `Option` of one, where that is known only at run time, or [`NO_PATH`], which makes
 /// the stack smaller than a `None` does.
-pub trait Perhaps<O: Operation> {
+pub trait OptionalPath<O: Operation> {
     /// The database in its layers, and this path over NATS, if it is there, before it; the circuits of this path.
     fn before<D: Path<O>>(
         self,
@@ -29,7 +29,7 @@ pub struct NoPath;
 /// Stands for a path that a stack is built without.
 pub const NO_PATH: NoPath = NoPath;
 
-impl<O: Operation> Perhaps<O> for NoPath {
+impl<O: Operation> OptionalPath<O> for NoPath {
     fn before<D: Path<O>>(self, db: D, stack: StackBuilder, _: Hedges) -> (impl Paths<O>, Option<Circuits>) {
         (stack.direct(db), None)
     }
@@ -39,7 +39,7 @@ impl<O: Operation> Perhaps<O> for NoPath {
     }
 }
 
-impl<O: Operation, L: Path<O>> Perhaps<O> for Option<L> {
+impl<O: Operation, L: Path<O>> OptionalPath<O> for Option<L> {
     fn before<D: Path<O>>(
         self,
         db: D,

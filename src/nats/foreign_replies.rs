@@ -18,9 +18,9 @@ const COUNTS: Duration = Duration::from_secs(30);
 
 /// When another service answered first and last.
 #[derive(Debug, Default)]
-pub(super) struct Others(Mutex<Option<(Instant, Instant)>>);
+pub(super) struct ForeignReplies(Mutex<Option<(Instant, Instant)>>);
 
-impl Others {
+impl ForeignReplies {
     /// Records a message in the inbox that arrived late or was not the expected reply.
     pub(super) fn note(&self, message: &Message) {
         let server = message.status.is_some()

@@ -21,7 +21,7 @@ const PREFIX: &str = "neighbour.";
 pub(super) type Found = BTreeMap<String, Instant>;
 
 #[derive(Default)]
-pub(super) struct Neighbours {
+pub(super) struct ForeignServices {
     /// Of another kind, by the subject of a query.
     pub(super) kinds: Found,
     /// Ours, on another database.
@@ -33,7 +33,7 @@ pub(super) struct Neighbours {
     accepted: BTreeSet<String>,
 }
 
-impl Neighbours {
+impl ForeignServices {
     pub(super) fn note_copy(&mut self, instance: &str, sentence: impl FnOnce() -> String, now: Instant) {
         if self.copies.len() < NAMED {
             self.copies.insert(instance.to_owned(), (sentence(), now));

@@ -17,18 +17,18 @@ use crate::nats::{ConnectError, NatsOptions};
 use crate::service::connection::Carries;
 use crate::service::drain::drain_subscription;
 use crate::service::link::Link;
+use crate::service::log_throttle::LogThrottle;
 use crate::service::stream::Api;
 use crate::service::subscription::flush_subscriptions;
-use crate::service::troubles::LogThrottle;
 
 /// The connection, which is made anew when it has ended for good.
-pub(super) struct Door {
+pub(super) struct SharedConnection {
     nats: NatsOptions,
     troubles: Arc<LogThrottle>,
     links: watch::Sender<Link>,
 }
 
-impl Door {
+impl SharedConnection {
     /// Returns at once, connected or not.
     ///
     /// # Errors
@@ -87,14 +87,14 @@ impl Door {
 }
 
 /// What is heard of some subjects at the door.
-pub(super) struct Listening {
+pub(super) struct SharedSubscriptions {
     links: watch::Receiver<Link>,
     subjects: Vec<String>,
     group: String,
     subscribers: Option<SelectAll<Subscriber>>,
 }
 
-impl Listening {
+impl SharedSubscriptions {
     /// To everything that the service of these names is sent.
     pub(super) async fn to(links: &watch::Receiver<Link>, names: &Names) -> Self {
         let beside = names.operations().map(|(_, _, subject)| subject.to_string());

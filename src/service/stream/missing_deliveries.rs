@@ -21,7 +21,7 @@ const SETTLED: u32 = 3;
 
 /// What is known from one look to the next.
 #[derive(Debug, Default)]
-pub(super) struct Elsewhere {
+pub(super) struct MissingDeliveries {
     base: Option<Base>,
     /// Where deliveries are missing, until that is confirmed.
     doubt: Option<u64>,
@@ -43,7 +43,7 @@ struct Base {
 
 /// Among which instances was compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Among {
+pub(super) struct ComparedInstances {
     pub(super) instances: BTreeSet<String>,
     /// Instances that started later, in unix milliseconds, had to be among them.
     pub(super) since: i64,
@@ -51,20 +51,20 @@ pub(super) struct Among {
 
 /// Deliveries that went elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Took {
+pub(super) struct Missing {
     pub(super) count: u64,
     /// Their sequences in the stream lie between these, where that is known.
     pub(super) between: (Option<u64>, Option<u64>),
 }
 
-impl Elsewhere {
+impl MissingDeliveries {
     /// Compares what the instances have received with what the consumer has handed out. `own`: this instance.
     pub(super) fn look(
         &mut self,
         consumer: &ConsumerInfo,
         received: &Received,
         own: &str,
-    ) -> Option<(Took, Among)> {
+    ) -> Option<(Missing, ComparedInstances)> {
         let last = consumer.delivered.consumer_seq;
         let answers = received.answers();
         let took = answers.and_then(|(up_to, shares)| self.compare(up_to, shares, last, received, own));
@@ -88,7 +88,7 @@ impl Elsewhere {
         last: u64,
         received: &Received,
         own: &str,
-    ) -> Option<(Took, Among)> {
+    ) -> Option<(Missing, ComparedInstances)> {
         let known = shares.contains_key(own) && shares.values().all(Option::is_some);
         let base = self
             .base
@@ -135,9 +135,9 @@ impl Elsewhere {
         self.said += missing;
         let alone = shares.len() == 1;
         let between = if alone { received.gaps(base.up_to.delivery, up_to.delivery) } else { (None, None) };
-        let among = Among { instances: shares.keys().cloned().collect(), since: base.since };
+        let among = ComparedInstances { instances: shares.keys().cloned().collect(), since: base.since };
         (base.up_to, base.shares) = (up_to, shares);
-        Some((Took { count: self.said, between }, among))
+        Some((Missing { count: self.said, between }, among))
     }
 }
 
@@ -153,7 +153,7 @@ fn are_same(before: &Shares, now: &Shares) -> bool {
     epochs(before) == epochs(now)
 }
 
-impl Took {
+impl Missing {
     /// What an operator has to know.
     pub(super) fn sentence(&self, stream: &str, consumer: &str) -> String {
         let between = match self.between {
@@ -183,7 +183,7 @@ mod tests {
 
     /// One look, with what the instances answer to what was asked in the one before.
     fn round(
-        elsewhere: &mut Elsewhere,
+        elsewhere: &mut MissingDeliveries,
         received: &Received,
         floor: u64,
         shares: &[(&str, Option<Share>)],
@@ -196,8 +196,8 @@ mod tests {
         elsewhere.look(&consumer, received, "a").map(|(took, _)| took.count)
     }
 
-    fn settled(shares: &[(&str, Option<Share>)], floor: u64) -> (Elsewhere, Received) {
-        let (mut elsewhere, received) = (Elsewhere::default(), Received::default());
+    fn settled(shares: &[(&str, Option<Share>)], floor: u64) -> (MissingDeliveries, Received) {
+        let (mut elsewhere, received) = (MissingDeliveries::default(), Received::default());
         for _ in 0..=SETTLED {
             assert_eq!(round(&mut elsewhere, &received, floor, shares), None);
         }
@@ -238,9 +238,9 @@ mod tests {
     #[test]
     fn what_an_instance_acknowledged_before_it_ended_did_not_go_elsewhere() {
         let received = Received::default();
-        let mut elsewhere = Elsewhere::default();
+        let mut elsewhere = MissingDeliveries::default();
         // 20 are handed out, and 10 of them hang on one that was handed to the instance that has ended.
-        let look = |elsewhere: &mut Elsewhere, floor, last, share| {
+        let look = |elsewhere: &mut MissingDeliveries, floor, last, share| {
             if let Some(asked) = received.asked() {
                 received.answered(asked, [("a".to_owned(), Some(share))].into_iter().collect());
             }

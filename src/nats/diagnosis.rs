@@ -21,14 +21,14 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Diagnoses a network failure and forwards the result.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct Diagnosis {
     addresses: Vec<String>,
     /// The client's name.
     name: String,
     last: Mutex<Option<Instant>>,
 }
 
-impl Look {
+impl Diagnosis {
     pub(super) fn new(addresses: &[&str], name: &str) -> Arc<Self> {
         let addresses = addresses.iter().map(ToString::to_string).collect();
         Arc::new(Self { addresses, name: name.to_owned(), last: Mutex::default() })

@@ -10,29 +10,29 @@ fn every_way_to_exchange_one_of_the_three_files_is_told_from_writing_to_them() {
     for name in ["db", "db-wal", "db-shm"] {
         write(name, 100);
     }
-    let place = Place::new(&at("db")).expect("a place");
-    place.settle(place.look().expect("files"));
+    let place = DatabaseFile::new(&at("db")).expect("a place");
+    place.adopt(place.look().expect("files"));
     let difference = || place.compare().map(|(difference, _)| difference);
     assert_eq!(difference(), Ok(Difference::None));
     write("db-wal", 200);
     assert_eq!(difference(), Ok(Difference::None), "it grows");
-    place.settle(place.look().expect("files"));
+    place.adopt(place.look().expect("files"));
     write("db-wal", 50);
     assert_eq!(difference(), Ok(Difference::Cut));
-    place.settle(place.look().expect("files"));
+    place.adopt(place.look().expect("files"));
     let exchange = |name: &str| {
         write("new", 100);
         fs::rename(at("new"), at(name)).expect("renamed");
     };
     exchange("db-shm");
-    assert_eq!(difference(), Ok(Difference::Beside));
-    place.settle(place.look().expect("files"));
+    assert_eq!(difference(), Ok(Difference::Sidecars));
+    place.adopt(place.look().expect("files"));
     fs::remove_file(at("db-wal")).expect("removed");
-    assert_eq!(difference(), Ok(Difference::Beside));
+    assert_eq!(difference(), Ok(Difference::Sidecars));
     exchange("db");
     assert_eq!(difference(), Ok(Difference::Main));
     write("db-wal", 50);
-    place.settle(place.look().expect("files"));
+    place.adopt(place.look().expect("files"));
     exchange("db");
     assert_eq!(difference(), Ok(Difference::MainBesideOldLog));
     write("db", 0);
@@ -48,7 +48,7 @@ fn a_second_name_is_borne_for_a_moment_and_no_longer() {
     let folder = tempfile::tempdir().expect("a folder");
     let [file, link] = ["db", "link"].map(|name| folder.path().join(name));
     fs::write(&file, "x").expect("written");
-    let place = Place::new(&file).expect("a place");
+    let place = DatabaseFile::new(&file).expect("a place");
     fs::hard_link(&file, &link).expect("linked");
     assert!(place.look().is_ok());
     std::thread::sleep(LINKED * 2);
@@ -57,7 +57,7 @@ fn a_second_name_is_borne_for_a_moment_and_no_longer() {
     assert!(place.look().is_ok());
     fs::hard_link(&file, &link).expect("linked");
     assert!(place.look().is_ok(), "it counts from its own beginning");
-    assert!(Place::new(&file).is_err(), "nothing is begun with it");
+    assert!(DatabaseFile::new(&file).is_err(), "nothing is begun with it");
 }
 
 /// A file system whose times are coarse, or come late, shows a checkpoint's writing only when it is over and settled.
@@ -71,9 +71,9 @@ async fn a_checkpoint_whose_time_comes_late_is_no_overwriting() {
         sqlx::raw_sql(sql).execute(&mut connection).await.expect(sql);
     };
     run("CREATE TABLE t (n); INSERT INTO t VALUES (1); PRAGMA wal_checkpoint(PASSIVE)").await;
-    let place = Place::new(&path).expect("a place");
+    let place = DatabaseFile::new(&path).expect("a place");
     let difference = || place.compare().map(|(difference, _)| difference);
-    let look = || place.settle(place.look().expect("files"));
+    let look = || place.adopt(place.look().expect("files"));
     // What is open; then the files for looking; then the content.
     for _ in 0..3 {
         look();
@@ -119,12 +119,12 @@ async fn a_log_that_sqlite_empties_while_it_is_checked_is_not_damaged() {
 }
 
 fn check_until(path: &Path, done: &AtomicBool) -> usize {
-    let place = Place::new(path).expect("a place");
+    let place = DatabaseFile::new(path).expect("a place");
     let mut checks = 0;
     while !done.load(Ordering::Acquire) {
         let (difference, now) = place.compare().expect("the files");
         assert!(!matches!(difference, Difference::Log(_)), "{difference:?} at check {checks}");
-        place.settle(now);
+        place.adopt(now);
         checks += 1;
     }
     checks

@@ -63,7 +63,7 @@ pub(crate) enum Difference {
     /// They are the same files, and another program has written to the log.
     Log(&'static str),
     /// The file is the same, and what SQLite keeps beside it is not.
-    Beside,
+    Sidecars,
     /// It is another file.
     Main,
     /// It is another file, and the log of the one before lies beside it.
@@ -95,7 +95,7 @@ impl Seen {
         if !self.main.is(&now.main) {
             if log && now.wal.is_some() { Difference::MainBesideOldLog } else { Difference::Main }
         } else if !log || !same(self.shm, now.shm) {
-            Difference::Beside
+            Difference::Sidecars
         } else if shorter(Some(self.main), Some(now.main)) || shorter(self.wal, now.wal) {
             Difference::Cut
         } else if self.changed != now.changed {

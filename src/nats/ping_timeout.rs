@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The limit of the next ping, derived from the pings before it.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct PingTimeout {
     /// The shortest limit, so that a service that is only busy does not count as gone.
     least: Duration,
     /// The longest limit.
@@ -16,7 +16,7 @@ pub(super) struct Patience {
     silent: u32,
 }
 
-impl Patience {
+impl PingTimeout {
     pub(super) fn new(most: Duration, least: Duration) -> Self {
         Self { least, most: most.max(least), best: None, silent: 0 }
     }
@@ -57,23 +57,23 @@ mod tests {
 
     #[test]
     fn the_limit_follows_the_way_and_stays_within_its_bounds() {
-        let mut patience = Patience::new(ms(2000), LEAST);
-        assert_eq!(patience.limit(), ms(2000), "nothing is known of the way");
-        patience.learn(Some(ms(1)));
-        assert_eq!(patience.limit(), LEAST);
-        patience.learn(Some(ms(500)));
-        assert_eq!(patience.limit(), LEAST, "it was only busy");
-        patience.learn(None);
-        assert_eq!(patience.limit(), ms(1200), "the way may have become longer");
-        patience.learn(Some(ms(400)));
-        assert_eq!(patience.limit(), ms(1600));
+        let mut ping_timeout = PingTimeout::new(ms(2000), LEAST);
+        assert_eq!(ping_timeout.limit(), ms(2000), "nothing is known of the way");
+        ping_timeout.learn(Some(ms(1)));
+        assert_eq!(ping_timeout.limit(), LEAST);
+        ping_timeout.learn(Some(ms(500)));
+        assert_eq!(ping_timeout.limit(), LEAST, "it was only busy");
+        ping_timeout.learn(None);
+        assert_eq!(ping_timeout.limit(), ms(1200), "the way may have become longer");
+        ping_timeout.learn(Some(ms(400)));
+        assert_eq!(ping_timeout.limit(), ms(1600));
         for _ in 0..100 {
-            patience.learn(None);
+            ping_timeout.learn(None);
         }
-        assert_eq!(patience.limit(), ms(2000));
-        patience.begin();
-        patience.learn(Some(ms(10)));
-        assert_eq!(patience.limit(), LEAST);
-        assert_eq!(Patience::new(ms(1), LEAST).limit(), LEAST);
+        assert_eq!(ping_timeout.limit(), ms(2000));
+        ping_timeout.begin();
+        ping_timeout.learn(Some(ms(10)));
+        assert_eq!(ping_timeout.limit(), LEAST);
+        assert_eq!(PingTimeout::new(ms(1), LEAST).limit(), LEAST);
     }
 }

@@ -38,7 +38,7 @@ impl Watch {
         if wrong.is_empty() || self.stubborn.contains(&listed) {
             return;
         }
-        match declaration.put_right(&shared.api, stream).await {
+        match declaration.repair(&shared.api, stream).await {
             Ok(_) => {
                 if self.shown.contains_key("settings") && declaration.unchanged(&shared.api, &wrong).await {
                     self.stubborn.push(listed.clone());

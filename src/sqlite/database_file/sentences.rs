@@ -1,10 +1,10 @@
 //! What is said of a file that is not as it was.
 
-use super::Place;
+use super::DatabaseFile;
 
 use crate::hints::hints;
 
-impl Place {
+impl DatabaseFile {
     pub(super) fn gone(&self) -> String {
         let file = self.said.display();
         format!(

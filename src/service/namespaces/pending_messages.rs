@@ -8,7 +8,7 @@ use crate::nats::wire;
 use crate::operation::{Kind, Operation};
 use crate::service::counters::Served;
 use crate::service::replies::Replies;
-use crate::service::waiting::{QueuePosition, Room};
+use crate::service::waiting::{Capacity, QueuePosition};
 
 /// How many bytes are held of one namespace, at most.
 pub(super) const MOST: usize = 1 << 20;
@@ -25,8 +25,8 @@ enum Wants {
 }
 
 /// The messages.
-pub(super) struct Held {
-    room: Room,
+pub(super) struct PendingMessages {
+    room: Capacity,
     messages: Vec<(Message, QueuePosition, Since)>,
     /// Whether the stream takes events, as far as it is known: then they are there, and come from there.
     stored: Option<bool>,
@@ -40,8 +40,8 @@ enum Since {
     After,
 }
 
-impl Held {
-    pub(super) const fn new(room: Room) -> Self {
+impl PendingMessages {
+    pub(super) const fn new(room: Capacity) -> Self {
         Self { room, messages: Vec::new(), stored: None }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use super::advice::{self, Words};
+use super::advice::{self, DatabaseTool};
 use super::console;
 use crate::op::Op;
 use eitherway::Cause;
@@ -11,12 +11,12 @@ use eitherway::sql::{self, DeadLetters, OpenError, SqlService, SqliteOptions, Ve
 
 /// Where a database is, and how it is opened.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum DatabaseOptions {
     Sqlite(SqliteOptions),
     Postgres(Box<PostgresOptions>),
 }
 
-impl Place {
+impl DatabaseOptions {
     /// Opens it.
     pub(super) async fn open(&self) -> Result<SqlService<Op>, OpenError> {
         match self {
@@ -53,7 +53,7 @@ impl Place {
     }
 
     /// How advice calls what it is worked on with.
-    pub(super) const fn words(&self) -> &'static Words {
+    pub(super) const fn words(&self) -> &'static DatabaseTool {
         match self {
             Self::Sqlite(_) => &advice::SQLITE,
             Self::Postgres(_) => &advice::POSTGRES,

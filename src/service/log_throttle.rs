@@ -6,7 +6,7 @@ use eitherway_layers::logging::{RateLimitedLog, Summary};
 
 use super::connection::{Carries, Said};
 use super::denied::Denials;
-use super::sighted::Sighted;
+use super::foreign_sightings::ForeignSightings;
 use super::unreadable::Unreadable;
 use crate::error::Cause;
 use crate::hints::hints;
@@ -29,11 +29,11 @@ pub(super) struct LogThrottle {
     not_inboxes: AtomicU64,
     unknown: RateLimitedLog,
     unknowns: AtomicU64,
-    pub(super) said: Said,
+    pub(super) said: ServerLog,
     pub(super) losses: ConnectionLog,
     pub(super) denials: Denials,
     pub(super) unreadable: Unreadable,
-    pub(super) sighted: Sighted,
+    pub(super) sighted: ForeignSightings,
 }
 
 impl LogThrottle {
@@ -52,11 +52,11 @@ impl LogThrottle {
             not_inboxes: AtomicU64::new(0),
             unknown: RateLimitedLog::new(),
             unknowns: AtomicU64::new(0),
-            said: Said::default(),
+            said: ServerLog::default(),
             losses: ConnectionLog::default(),
             denials: Denials::default(),
             unreadable: Unreadable::default(),
-            sighted: Sighted::default(),
+            sighted: ForeignSightings::default(),
         }
     }
 
@@ -217,8 +217,8 @@ mod tests {
     use tokio::time;
 
     use super::*;
+    use crate::captured_logs::CapturedLogs;
     use crate::error::Code;
-    use crate::heard::CapturedLogs;
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_garbage_is_a_line_and_a_count_and_hides_no_other_operation() {

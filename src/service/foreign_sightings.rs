@@ -16,24 +16,25 @@ const COUNTS: Duration = Duration::from_secs(5);
 /// What a client says with its ping.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Word {
+struct PingPayload {
     others_answer: Option<Vec<String>>,
 }
 
 /// On which subjects of ours something else answers, as clients say.
 #[derive(Debug, Default)]
-pub(super) struct Sighted(Mutex<BTreeMap<String, Instant>>);
+pub(super) struct ForeignSightings(Mutex<BTreeMap<String, Instant>>);
 
 /// Where the client does not know the subject: the answer came late.
 const SOME: &str = "one of our subjects";
 
-impl Sighted {
+impl ForeignSightings {
     /// Reads what came with a ping.
     pub(super) fn note(&self, names: &Names, said: &[u8]) {
         if said.is_empty() {
             return;
         }
-        let Some(subjects) = serde_json::from_slice::<Word>(said).ok().and_then(|word| word.others_answer)
+        let Some(subjects) =
+            serde_json::from_slice::<PingPayload>(said).ok().and_then(|word| word.others_answer)
         else {
             return;
         };
