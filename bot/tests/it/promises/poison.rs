@@ -315,7 +315,6 @@ fn few_lines(log: &str, starts: u64, since: Duration) {
     assert!(log.lines().count() as u64 <= allowed, "in {since:?}: {log}");
 }
 
-/// How often a second a peer sends what cannot be read.
 /// Asks until an answer comes: what was on its way when the connection ended is lost with it, as core NATS has it.
 async fn answers(client: &Peer, name: &str) {
     wait_until("the service answers again", || async {

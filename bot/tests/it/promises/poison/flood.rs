@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// How often a second a peer sends what cannot be read.
 const FLOOD: Duration = Duration::from_nanos(1_000_000_000 / 300);
 
 /// Sends to one subject what cannot be read, at this rate, until it is told to end; returns how many there were.
