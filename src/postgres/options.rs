@@ -103,7 +103,7 @@ impl PostgresOptions {
         repeat_timeout: Duration,
         /// How many writes may wait; more are refused as `overloaded`. Default: 4096.
         queue: usize,
-        /// Connections for reading, at the most. They are opened when they are needed, and closed when they are not. Default: 2.
+        /// The largest number of connections for reading. They are opened on demand, and closed when idle. Default: 2.
         readers: u32,
         /// Whether schema, tables and function are created where they are missing. Default: yes.
         create: bool,
@@ -113,7 +113,7 @@ impl PostgresOptions {
         /// How long what operations append waits until it is folded, while much is appended; up to 20 times as long else.
         /// `None`: it is not folded here. Default: 100 ms.
         folding: Option<Duration>,
-        /// How long what is kept, if what is old is to be removed. Default: those of the operations.
+        /// Retention periods, or `None` if nothing is to be removed. Default: those of the operations.
         retention: Option<Retention>,
         /// How far in the future something may claim to have happened; what claims more is refused. Default: [`Head::AHEAD`].
         future_tolerance: Duration,

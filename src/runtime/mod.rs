@@ -221,7 +221,7 @@ impl<O: Operation, S, B: Bus<O>, D: Store<O>> Runtime<O, S, B, D> {
             Err(_) => admission.in_flight(),
         };
         if in_flight > 0 {
-            tracing::warn!("{in_flight} requests are still in flight at the end of the grace");
+            tracing::warn!("{in_flight} requests are still in flight after the grace period");
         }
         let replayed = match replay {
             Some(replay) => replay.finish(deadline).await,
@@ -251,7 +251,7 @@ impl<O: Operation, S, B: Bus<O>, D: Store<O>> Runtime<O, S, B, D> {
             }
         };
         if time::timeout_at(deadline.max(Instant::now() + LEAST), closing).await.is_err() {
-            tracing::error!("the store or the outbox does not close in time: ending without it");
+            tracing::error!("the store or the outbox did not close in time; exiting anyway");
         }
         drained
     }

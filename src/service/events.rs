@@ -49,7 +49,7 @@ pub(super) fn note(
             }
             match troubles.losses.lost() {
                 Some(more) => tracing::warn!(
-                    "lost the connection to NATS: nothing comes in until it is back; retrying indefinitely{more}"
+                    "lost the connection to NATS: no request arrives until it is back; retrying indefinitely{more}"
                 ),
                 None => tracing::debug!("lost the connection to NATS again"),
             }

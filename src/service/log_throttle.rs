@@ -74,7 +74,7 @@ impl LogThrottle {
         if let Some(more) = self.database.again() {
             tracing::warn!(
                 operation,
-                "the database fails: {cause}{more}. Clients that wait for an answer are told, and fall back; everything \
+                "the database fails: {cause}{more}. Clients that wait for an answer get an error and fall back; everything \
                  else is kept and retried until it succeeds"
             );
         }
@@ -122,7 +122,7 @@ impl LogThrottle {
     pub(super) fn not_inbox(&self, subject: &str, why: &dyn std::fmt::Display) {
         self.not_inboxes.fetch_add(1, Ordering::Relaxed);
         if let Some(more) = self.not_inbox.again() {
-            tracing::warn!(subject, "not answered, and not done: {why}{more}");
+            tracing::warn!(subject, "refused without an answer: {why}{more}");
         }
     }
 
@@ -135,7 +135,7 @@ impl LogThrottle {
     pub(super) fn unknown(&self, subject: &str) {
         self.unknowns.fetch_add(1, Ordering::Relaxed);
         if let Some(more) = self.unknown.again() {
-            tracing::warn!(subject, "there is no such operation: nothing is done{more}");
+            tracing::warn!(subject, "unknown operation; ignored{more}");
         }
     }
 

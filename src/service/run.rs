@@ -155,7 +155,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             () = &mut shutdown => Ok(Ended::Stopped),
             carries = ended => Ok(Ended::Reconnect(carries)),
             Some(carries) = renewals.recv() => {
-                tracing::info!("what the NATS server has denied is allowed now; listening to it");
+                tracing::info!("the NATS server allows the denied subjects now; listening on them");
                 if carries == Carries::Requests {
                     // The old subscriptions serve until the new ones stand.
                     self.replaced = Some(requests);

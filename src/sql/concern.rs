@@ -66,7 +66,7 @@ impl DatabaseFile {
             let known = which(concerns);
             match (&known, &now) {
                 (None, Some(begins)) => tracing::error!("{begins}"),
-                (Some(over), None) => tracing::info!("not any more: {over}"),
+                (Some(over), None) => tracing::info!("resolved: {over}"),
                 _ => {}
             }
             let is_new = *known != now;

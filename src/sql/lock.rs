@@ -45,7 +45,7 @@ pub(super) async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
         if begun.elapsed() >= PATIENCE && !std::mem::replace(&mut said, true) {
             let (file, lock) = (options.path.display(), path.display());
             tracing::warn!(
-                "another process is opening {file}: waiting for its lock {lock}, {LOCK_PATIENCE:?} at the most. Is one \
+                "another process is opening {file}: waiting for its lock {lock}, {LOCK_PATIENCE:?} at most. Is one \
                  stopped or hanging?"
             );
         }

@@ -350,7 +350,7 @@ impl<O: Persist> SqlService<O> {
             let closed = tokio::time::timeout(LAST, rx).await;
             if closed.is_err() {
                 tracing::error!(
-                    "the database does not close within {LAST:?}: ending without it; what was committed stays"
+                    "the database did not close within {LAST:?}; exiting anyway; what was committed stays"
                 );
             }
         }

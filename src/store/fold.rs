@@ -179,17 +179,14 @@ fn is_full(fold: &Fold, rows: u64) -> bool {
 /// Says that what was appended cannot be folded, when that begins, and when it is over. It is a concern, not a trouble: what
 /// waits is counted by the queries.
 fn say(reader: &dyn Reader, cause: Option<&Cause>) {
-    let now = cause.map(|cause| {
-        format!(
-            "what was appended cannot be folded, which is tried repeatedly, and queries take longer: {cause}"
-        )
-    });
+    let now = cause
+        .map(|cause| format!("appended rows cannot be folded, so queries take longer; retrying: {cause}"));
     reader.concern(&mut |concerns| {
         // The reason may change with each try.
         let is_new = concerns.folds.is_some() != now.is_some();
         match (&concerns.folds, &now) {
             (None, Some(begins)) => tracing::warn!("{begins}"),
-            (Some(_), None) => tracing::info!("what was appended is folded again"),
+            (Some(_), None) => tracing::info!("folding works again"),
             _ => {}
         }
         if is_new {

@@ -179,7 +179,7 @@ impl Keeper {
 /// The sentence for an operator.
 pub(crate) fn sentence(doubt: ClockSkew) -> String {
     format!(
-        "{doubt}: nothing that is old is removed, and no operation id is forgotten. Set the clock right and it goes on by \
+        "{doubt}: retention removes nothing, and no operation id is forgotten. Set the clock right and it goes on by \
          itself; if the clock is right (the machine was off, say), start once with {}, or leave it running: a \
          clock that runs evenly for a day is believed, unless the NATS server says otherwise",
         option("trust-clock")

@@ -18,7 +18,7 @@ use eitherway::client::{Db, Stack};
 use eitherway::clock;
 use eitherway::operation::{Definition, Operation};
 
-/// The bot from a handler's point of view: its database, voice and room. Cheap to clone.
+/// The bot from a handler's point of view: its database, sender and room. Cheap to clone.
 pub struct Context<S> {
     inner: Arc<Inner<S>>,
 }
@@ -85,7 +85,7 @@ impl<S> Context<S> {
         self.inner.db.with(event.head(M::SPEC.name))
     }
 
-    /// The bot's voice.
+    /// The bot's sender.
     pub fn sender(&self) -> &dyn ChatSender {
         &*self.inner.sender
     }

@@ -3,13 +3,13 @@
 //! ```text
 //! chat ── Event ──► Dispatcher ── handlers ──► Db (the typed client)
 //!   ▲                                │
-//!   └──────────── Voice ◄────────────┘        ChannelState, background tasks
+//!   └───────── ChatSender ◄──────────┘        ChannelState, background tasks
 //! ```
 //!
 //! | file | contains |
 //! |---|---|
 //! | [`event`] | normalised events; the time and identity assigned when an event is read |
-//! | [`chat`] | networks: events in, a voice out |
+//! | [`chat`] | networks: events in, a sender out |
 //! | [`dispatch`] | which handlers run, in which order, and what happens when one fails |
 //! | [`handlers`] | the seven handlers that use the database |
 //! | `tasks` | periodic tasks |

@@ -1,4 +1,4 @@
-//! Test doubles of the bot's tests: a stack that records requests, a voice that records what is said, a chat
+//! Test doubles of the bot's tests: a stack that records requests, a sender that records what is said, a chat
 //! that plays a list of events.
 
 use std::collections::{HashMap, VecDeque};
@@ -147,14 +147,14 @@ impl Service<Request> for MockStack {
     }
 }
 
-/// A voice that records what was said: `say TEXT`, `pm USER TEXT`.
+/// A sender that records what was said: `say TEXT`, `pm USER TEXT`.
 #[derive(Clone, Default)]
 pub(super) struct RecordingSender {
     said: Arc<Mutex<Vec<String>>>,
     fault: Arc<Mutex<Option<Fault>>>,
 }
 
-/// The fault of a voice that does not speak.
+/// The fault of a sender that does not speak.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
     Refuse(Unsent),
@@ -174,7 +174,7 @@ impl RecordingSender {
         let fault = self.fault.lock().expect("fault").clone();
         match fault {
             Some(Fault::Refuse(unsent)) => return Err(unsent),
-            Some(Fault::Panic) => panic!("the voice broke"),
+            Some(Fault::Panic) => panic!("the sender broke"),
             None => self.said.lock().expect("said").push(text),
         }
         Ok(())

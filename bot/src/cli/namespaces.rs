@@ -120,7 +120,7 @@ impl Wanted {
 
 /// What a process needs beside its namespaces, and each of them, in file descriptors.
 const DESCRIPTORS: (u64, u64) = (64, 16);
-/// What each of them needs at the most in connections to PostgreSQL.
+/// The largest number of connections to PostgreSQL that each of them needs.
 const CONNECTIONS: usize = 2 + databases::READERS_OF_SERVER as usize;
 
 impl NamespacesArgs {

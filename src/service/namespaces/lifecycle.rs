@@ -91,7 +91,7 @@ where
                     if begun.elapsed() > AGAIN.1 {
                         pause = AGAIN.0;
                     }
-                    tracing::error!("not served, trying again in {pause:?}: {why}");
+                    tracing::error!("not served, retrying in {pause:?}: {why}");
                     self.host.states.fails(&self.names.namespace, &why);
                     if !self.refuse_for(pause, &mut subscriptions, &why).await {
                         break;
@@ -173,7 +173,7 @@ where
     /// Leaves the namespace to the other process that serves it, also what has come here until now; returns when there is none any
     /// more, or false if it is told to stop.
     async fn go_idle(&mut self, subscriptions: &mut SharedSubscriptions) -> bool {
-        tracing::info!("another process serves it, and gets all of it");
+        tracing::info!("another process serves this namespace, and gets its requests");
         for message in subscriptions.stop_listening().await {
             let client = subscriptions.link().client;
             self.hold(message, &client).await;

@@ -169,7 +169,7 @@ where
             let most = if known.listed { MISSING } else { NEVER };
             if known.missing >= most && !known.stop.is_cancelled() {
                 known.stop.cancel();
-                tracing::warn!(namespace = namespace.as_str(), "it is gone: not served any more");
+                tracing::warn!(namespace = namespace.as_str(), "the namespace is gone; no longer served");
             }
         }
         self.host.states.are(self.known.len());
@@ -225,7 +225,7 @@ where
                 task
             }
             Err(error) => {
-                tracing::error!("a namespace ended, and begins again: {error}");
+                tracing::error!("the task of a namespace failed; restarting it: {error}");
                 error.id()
             }
         };

@@ -95,7 +95,7 @@ impl StreamInfo {
 
 /// The servers that keep a stream or a consumer, as far as they matter here.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(from = "Told")]
+#[serde(from = "ClusterInfo")]
 pub(super) struct Cluster {
     /// The one that answers for it; empty outside a cluster.
     pub(super) leader: String,

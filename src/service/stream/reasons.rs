@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::api::{ApiError, ConsumerInfo};
+use super::consumer_replacement::REPLACE_AFTER;
 use super::declare::{CONSUMER, Declaration};
-use super::held::REPLACE_AFTER;
 use super::removed_messages::LostMessages;
 use crate::operation::Operation;
 use crate::service::progress::{PATIENCE, counted, worker};

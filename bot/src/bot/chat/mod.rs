@@ -1,4 +1,4 @@
-//! Chat networks: a stream of events in, a voice out. One file or folder per network.
+//! Chat networks: a stream of events in, a sender out. One file or folder per network.
 
 mod error;
 pub mod jsonl;
@@ -16,7 +16,7 @@ pub use source::Source;
 
 /// A connection to a chat network.
 pub trait Chat: Send {
-    /// The voice of the connection, which stays usable when the events have ended.
+    /// The sender of the connection, which stays usable when the events have ended.
     fn sender(&self) -> Arc<dyn ChatSender>;
 
     /// The size of the input in bytes, if it has a known end.

@@ -41,7 +41,7 @@ pub trait IntoOutcome {
 /// runs in the task that reads the channel.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
-    note = "a handler is `fn(Context<S>, Arc<Event>) -> R` or `async fn` of the same, and `R` is `()`, `Flow` or a \
+    note = "a handler is `fn(Context<S>, Arc<Event>) -> R` or `async fn` of the same, and `R` is `()`, `Propagation` or a \
             `Result` of either"
 )]
 pub trait Handler<S, M>: Send + Sync + 'static {

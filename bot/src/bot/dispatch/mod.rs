@@ -26,19 +26,19 @@ pub use handler::{BoxError, Call, Handler, IntoOutcome, Outcome, Propagation, fo
 ///
 /// ```
 /// use std::sync::Arc;
-/// use rosey::bot::{Body, Context, Dispatcher, Event, Flow, Kind};
+/// use rosey::bot::{Body, Context, Dispatcher, Event, Propagation, Kind};
 ///
 /// /// Asynchronous, and may fail.
 /// async fn greet<S>(bot: Context<S>, event: Arc<Event>) -> Result<(), rosey::bot::Unsent> {
 ///     let Body::UserJoin { user, .. } = &event.body else { return Ok(()) };
-///     bot.voice().say(&format!("Hello {user}")).await
+///     bot.sender().say(&format!("Hello {user}")).await
 /// }
 ///
 /// /// Synchronous, and hides the bot's own lines from all later handlers.
-/// fn quiet<S>(_: Context<S>, event: Arc<Event>) -> Flow {
+/// fn quiet<S>(_: Context<S>, event: Arc<Event>) -> Propagation {
 ///     match &event.body {
-///         Body::Message { user, .. } if user == "Rosey" => Flow::Stop,
-///         _ => Flow::Continue,
+///         Body::Message { user, .. } if user == "Rosey" => Propagation::Stop,
+///         _ => Propagation::Continue,
 ///     }
 /// }
 ///

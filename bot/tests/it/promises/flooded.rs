@@ -26,7 +26,7 @@ fn assert_bounded(service: &ServeProcess) {
 
 fn assert_below(most: u64, service: &ServeProcess) {
     let peak = proc::rss_peak(service.id());
-    assert!(peak < most, "{} MiB at the most", peak >> 20);
+    assert!(peak < most, "{} MiB at most", peak >> 20);
 }
 
 async fn good(file: &DbFile) -> u64 {

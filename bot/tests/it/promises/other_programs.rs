@@ -127,7 +127,7 @@ async fn what_one_of_two_instances_takes_is_not_named_and_what_another_program_t
     takes_until_named(&w).await;
     wait_until("the other one says so as well", || async { second.log().contains(NAMED) }).await;
     // Each of them answers pings, and shows it for a time of its own.
-    let over = |log: String| log.contains(&format!("not any more: {NAMED}"));
+    let over = |log: String| log.contains(&format!("resolved: {NAMED}"));
     wait_until("it is not shown any more", || async { over(w.service.log()) && over(second.log()) }).await;
     let before = [w.service.log().matches(NAMED).count(), second.log().matches(NAMED).count()];
     let is_named = || async { named(&w.peer).await.is_some() };

@@ -164,7 +164,7 @@ async fn last_time(input: impl AsyncBufRead + Unpin) -> std::io::Result<Option<i
     }
 }
 
-/// A recording that is being played: events from a reader, and a voice.
+/// A recording that is being played: events from a reader, and a sender.
 pub struct Jsonl<R> {
     lines: Lines<R>,
     sender: Arc<dyn ChatSender>,

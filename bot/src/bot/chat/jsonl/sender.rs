@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use super::super::{ChatSender, Unsent};
 
-/// A voice that writes JSON lines: `{"say":…}` and `{"pm":{"user":…,"content":…}}`.
+/// A sender that writes JSON lines: `{"say":…}` and `{"pm":{"user":…,"content":…}}`.
 ///
 /// Every line is flushed. A writer that fails (a closed pipe) causes a transient error. If a future is
 /// dropped in the middle of a line, the next message starts on a new line.
@@ -30,7 +30,7 @@ enum Said<'a> {
 }
 
 impl<W: AsyncWrite + Send + Unpin> JsonlSender<W> {
-    /// A voice that writes to `writer`.
+    /// A sender that writes to `writer`.
     pub fn new(writer: W) -> Self {
         Self { output: Mutex::new(Output { writer, torn: false }) }
     }
