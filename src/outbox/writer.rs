@@ -43,8 +43,8 @@ pub(super) async fn run(
     counts: watch::Sender<Counts>,
     mut queue: mpsc::Receiver<Item>,
 ) {
-    let Opened { connection, lock, place, held, .. } = opened;
-    let file = Connection::new(connection, lock, place, options.clone());
+    let Opened { connection, lock, db_file, held, .. } = opened;
+    let file = Connection::new(connection, lock, db_file, options.clone());
     let gauges = Gauges::new(options.metrics_prefix);
     let mut holder = Holder {
         file,

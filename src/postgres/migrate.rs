@@ -109,7 +109,7 @@ async fn open_in_time<O: Persist>(
     }
     let state = state::<O>(options, function, connection).await?;
     if !state.is_whole() {
-        if !options.create && !state.is_usable() {
+        if !options.store.create && !state.is_usable() {
             return Err(refuse(format!(
                 "the schema {} has no such database, or an older one",
                 options.in_schema()

@@ -39,6 +39,7 @@ use crate::error::Cause;
 use crate::operation::Persist;
 use crate::sql::{OpenError, Parts, SqlService};
 use crate::store::fold::Folds;
+use crate::store::options::StoreOptions;
 
 pub use options::PostgresOptions;
 pub use schemas::PostgresSchemas;
@@ -74,13 +75,10 @@ impl<O: Persist> SqlService<O> {
         let parts = Parts {
             database: opened.database,
             shown: format!("{}, schema {}", options.shown(), options.in_schema()),
-            queue: options.queue,
-            retention: options.retention.clone().filter(|_| writes),
-            folding: options.folding.filter(|_| writes),
-            future_tolerance: options.future_tolerance,
-            past_tolerance: options.past_tolerance,
-            answer_bytes: options.answer_bytes,
-            trust_clock: options.trust_clock,
+            options: match writes {
+                true => options.store.clone(),
+                false => StoreOptions { retention: None, folding: None, ..options.store.clone() },
+            },
         };
         let folder = folder::PostgresFolder::new(options, &function);
         let folds = Folds::new(&fold::of_kinds::<O>(), Arc::new(folder));

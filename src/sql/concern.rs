@@ -18,12 +18,12 @@ const PROBE: &str = "UPDATE meta SET value = value WHERE key = 'database_id'";
 impl Writer {
     /// Twice a second: what is wrong now.
     pub(super) async fn look_at_concerns(&mut self) {
-        let log = self.backlog.look(&self.place);
+        let log = self.backlog.look(&self.db_file);
         if log.is_some() {
             // Nothing may be written any more when the reader is gone.
             self.checkpoints.wake();
         }
-        self.place.concern(|concerns| &mut concerns.log, log);
+        self.db_file.concern(|concerns| &mut concerns.log, log);
         // What is small may still fit where something larger has just failed.
         if self.disk_failed.is_some_and(|at| at.elapsed() >= PATIENCE) {
             self.probe().await;
@@ -34,10 +34,10 @@ impl Writer {
     pub(super) fn failed(&mut self, cause: &Cause) {
         if cause.code() == Code::STORAGE {
             self.disk_failed = Some(Instant::now());
-            let file = self.place.said().display();
+            let file = self.db_file.said().display();
             let why =
                 format!("nothing can be written to the database {file}, which is tried repeatedly: {cause}");
-            self.place.concern(|concerns| &mut concerns.disk, Some(why));
+            self.db_file.concern(|concerns| &mut concerns.disk, Some(why));
         }
     }
 
@@ -45,14 +45,14 @@ impl Writer {
         if self.ready().await.is_err() {
             return;
         }
-        let result = match self.held.get().await {
+        let result = match self.connection.get().await {
             Ok(connection) => limit::within(sqlx::query(PROBE).execute(connection)).await,
             Err(e) => Err(e),
         };
-        match self.held.after(result).await {
+        match self.connection.after(result).await {
             Ok(_) => {
                 self.disk_failed = None;
-                self.place.concern(|concerns| &mut concerns.disk, None);
+                self.db_file.concern(|concerns| &mut concerns.disk, None);
             }
             Err(e) => self.failed(&error::of_a_write(&e)),
         }

@@ -22,7 +22,7 @@ pub(super) async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
         let why = format!("the directory {} does not exist", missing.display());
         return Err(OpenError::Address(options.path.display().to_string(), why));
     }
-    if !options.create && !options.path.is_file() {
+    if !options.store.create && !options.path.is_file() {
         let why = "there is no such database".to_owned();
         return Err(OpenError::Address(options.path.display().to_string(), why));
     }

@@ -28,7 +28,7 @@ pub(super) struct Start {
     pub(super) connection: SqliteConnection,
     /// The connections for reading, which are closed where all must be.
     pub(super) readers: SqlitePool,
-    pub(super) place: Arc<DatabaseFile>,
+    pub(super) db_file: Arc<DatabaseFile>,
     pub(super) witness: Witness,
     pub(super) options: SqliteOptions,
     pub(super) frames: BatchSql,
@@ -39,10 +39,10 @@ pub(super) struct Start {
 impl Start {
     /// The writer, ready for [`run`](crate::store::writer::run).
     pub(super) fn writer(self) -> Writer {
-        let Self { connection, readers, place, witness, options, frames, frame } = self;
+        let Self { connection, readers, db_file, witness, options, frames, frame } = self;
         Writer {
-            turn: WriteFairness::new(&options),
-            checkpoints: Checkpoints::start(options.clone(), Arc::clone(&place)),
+            fairness: WriteFairness::new(&options),
+            checkpoints: Checkpoints::start(options.clone(), Arc::clone(&db_file)),
             connection: WriterConnection { connection: Some(connection), options },
             batch: batch::first_number(),
             spin: AdaptiveSpin::default(),
@@ -51,7 +51,7 @@ impl Start {
             frame,
             locked: None,
             readers,
-            place,
+            db_file,
             witness,
             examined: None,
             overwritten: false,
@@ -65,7 +65,7 @@ pub(super) struct Writer {
     pub(super) connection: WriterConnection,
     pub(super) checkpoints: Checkpoints,
     trim: trim::Trim,
-    turn: WriteFairness,
+    fairness: WriteFairness,
     spin: AdaptiveSpin,
     frames: BatchSql,
     /// The framework's own tables, as they were when the database was opened.
@@ -75,7 +75,7 @@ pub(super) struct Writer {
     /// Since when another connection has the lock, as far as every try since then has found it.
     locked: Option<Instant>,
     pub(super) readers: SqlitePool,
-    pub(super) place: Arc<DatabaseFile>,
+    pub(super) db_file: Arc<DatabaseFile>,
     pub(super) witness: Witness,
     /// When the files were last examined.
     pub(super) examined: Option<Instant>,
@@ -254,14 +254,14 @@ impl Writer {
         if result.as_ref().is_err_and(error::is_busy) {
             self.locked.get_or_insert(begun);
             if since.elapsed() < self.connection.options.busy_timeout {
-                self.turn.wait(begun.elapsed()).await;
+                self.fairness.wait(begun.elapsed()).await;
                 return None;
             }
             // The lock was not ours, so there is nothing to leave free: the next ones wait for it too.
-            self.turn.give_up();
+            self.fairness.give_up();
         } else {
             self.locked = None;
-            self.turn.over(begun).await;
+            self.fairness.over(begun).await;
         }
         Some(result)
     }
@@ -346,7 +346,8 @@ impl Backend for Writer {
     /// The last one to close moves the log into the file.
     async fn close(mut self) {
         self.checkpoints.close().await;
-        let wrong = matches!(self.place.compare(), Ok((Difference::Overwritten(_) | Difference::Log(_), _)));
+        let wrong =
+            matches!(self.db_file.compare(), Ok((Difference::Overwritten(_) | Difference::Log(_), _)));
         if self.overwritten || wrong {
             // To close would move a log into the file that is damaged, or does not belong to it.
             std::mem::forget(self.connection.connection.take());

@@ -21,6 +21,8 @@ mod instances;
 #[cfg(feature = "sqlite")]
 pub(crate) mod keeper;
 #[cfg(feature = "sqlite")]
+pub(crate) mod options;
+#[cfg(feature = "sqlite")]
 pub(crate) mod queue;
 #[cfg(feature = "sqlite")]
 pub(crate) mod reader;

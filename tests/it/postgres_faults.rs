@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Direction, End, LIMIT, NewConnections, Postgres, Proxy, wait_until};
-use eitherway::postgres::{self, PostgresOptions};
+use crate::support::{Direction, End, LIMIT, NewConnections, Postgres, Proxy, short_limits, wait_until};
+use eitherway::postgres;
 use eitherway::sql::SqlService;
 use eitherway::{Class, Classify, Code, Db, Request};
 use rosey::op::{MessageLog, Op, RoseyClient};
@@ -20,18 +20,8 @@ const CALLERS: usize = 8;
 const END_ALL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE application_name = 'eitherway' AND datname = current_database()";
 
-/// Limits that are short, so that a test is.
-fn options(url: &str) -> PostgresOptions {
-    PostgresOptions::new(url)
-        .unwrap()
-        .retention(None)
-        .connect_timeout(Duration::from_millis(500))
-        .statement_timeout(Duration::from_secs(1))
-        .repeat_timeout(Duration::from_secs(1))
-}
-
 async fn open(url: &str) -> Db<SqlService<Op>> {
-    Db::new(SqlService::open_postgres(&options(url)).await.unwrap())
+    Db::new(SqlService::open_postgres(&short_limits(url)).await.unwrap())
 }
 
 /// Callers on two writers, until they are told to stop. Each repeats a line until it is confirmed.
@@ -126,7 +116,7 @@ impl Load {
         for db in self.writers {
             db.stack().close().await;
         }
-        let verdict = postgres::verify::<Op>(&options(url), |_| {}).await.unwrap();
+        let verdict = postgres::verify::<Op>(&short_limits(url), |_| {}).await.unwrap();
         assert!(verdict.is_clean(), "{:#?}", verdict.findings);
     }
 }
@@ -314,7 +304,7 @@ async fn a_server_without_a_free_connection_is_said_to_be_full() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_of_another_program_is_waited_for_within_a_limit() {
     let url = Postgres::shared().database().await;
-    let short = options(&url).lock_timeout(Duration::from_millis(200));
+    let short = short_limits(&url).lock_timeout(Duration::from_millis(200));
     let db = Db::new(SqlService::<Op>::open_postgres(&short).await.unwrap());
     let mut other = PgConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE rosey.lines_waiting").execute(&mut other).await.unwrap();

@@ -20,7 +20,7 @@ pub(crate) use eitherway_testkit::{
     silent, wait_until,
 };
 pub(crate) use notices::{all_clear, noticed, notices, ping};
-pub(crate) use postgres::Postgres;
+pub(crate) use postgres::{Postgres, short_limits};
 pub(crate) use rosey::op::RoseyClient;
 pub(crate) use stream::{Durable, off, on};
 

@@ -27,18 +27,18 @@ impl Writer {
     /// # Errors
     /// Of class `Backend`.
     pub(super) async fn ready(&mut self) -> Result<(), Cause> {
-        let usable = self.place.usable();
-        if usable.is_ok() && self.held.connection.is_some() && self.place.is_fresh() {
+        let usable = self.db_file.usable();
+        if usable.is_ok() && self.connection.connection.is_some() && self.db_file.is_fresh() {
             return Ok(());
         }
         if usable.is_err() && self.examined.is_some_and(|at| at.elapsed() < PAUSE) {
             return usable;
         }
         if usable.is_ok()
-            && self.held.connection.is_some()
-            && let Ok((Difference::None, now)) = self.place.compare()
+            && self.connection.connection.is_some()
+            && let Ok((Difference::None, now)) = self.db_file.compare()
         {
-            self.place.adopt(now);
+            self.db_file.adopt(now);
             return Ok(());
         }
         self.repair().await
@@ -54,9 +54,9 @@ impl Writer {
     /// # Errors
     /// Of class `Backend`: it is not the right file.
     pub(super) async fn kept(&mut self) -> Result<bool, Cause> {
-        match self.place.compare() {
+        match self.db_file.compare() {
             Ok((Difference::None, now)) => {
-                self.place.adopt(now);
+                self.db_file.adopt(now);
                 return Ok(true);
             }
             // What was there before is there still: then so is this.
@@ -71,49 +71,49 @@ impl Writer {
         self.examined = Some(Instant::now());
         match examined {
             Ok(()) => {
-                self.place.clear();
+                self.db_file.clear();
                 Ok(())
             }
-            Err(FileError::File(why)) => Err(self.place.raise(&why)),
+            Err(FileError::File(why)) => Err(self.db_file.raise(&why)),
             Err(FileError::Busy(cause)) => Err(cause),
         }
     }
 
     async fn examine(&mut self) -> Result<(), FileError> {
-        let place = Arc::clone(&self.place);
-        let (difference, now) = place.compare()?;
+        let db_file = Arc::clone(&self.db_file);
+        let (difference, now) = db_file.compare()?;
         let overwritten = self.overwritten;
-        match (difference, self.held.connection.as_mut()) {
-            (Difference::MainBesideOldLog, _) => Err(place.old_log().into()),
+        match (difference, self.connection.connection.as_mut()) {
+            (Difference::MainBesideOldLog, _) => Err(db_file.old_log().into()),
             (Difference::Overwritten(how), _) => {
                 self.overwritten = true;
-                Err(place.overwritten(how).into())
+                Err(db_file.overwritten(how).into())
             }
             (Difference::Log(how), _) => {
                 self.overwritten = true;
-                Err(place.damaged_log(how).into())
+                Err(db_file.damaged_log(how).into())
             }
             // What was read meanwhile is in the caches of all connections.
             (_, Some(_)) if overwritten && difference.is_of_the_file() => self.open_again().await,
             (Difference::Main, Some(_)) => {
-                self.read(self.place.open().is_main_cut(&now)).await?;
+                self.read(self.db_file.open().is_main_cut(&now)).await?;
                 self.open_again().await
             }
             (Difference::Sidecars, Some(connection)) => {
                 // What is in the log that was taken away goes into the file, where it is not lost.
-                move_all(connection).await.map_err(|why| format!("{} ({why})", place.beside()))?;
+                move_all(connection).await.map_err(|why| format!("{} ({why})", db_file.beside()))?;
                 self.open_again().await?;
-                tracing::warn!("{}: the database was opened again, and nothing is lost", place.beside());
+                tracing::warn!("{}: the database was opened again, and nothing is lost", db_file.beside());
                 Ok(())
             }
             (Difference::Main | Difference::Sidecars, None) => self.open_again().await,
             (Difference::None | Difference::Written | Difference::Cut, Some(connection))
-                if place.usable().is_ok() && !place.open().is_main_cut(&now) =>
+                if db_file.usable().is_ok() && !db_file.open().is_main_cut(&now) =>
             {
                 // The same file, and SQLite has written to it: it is no copy, unless all three files were written over.
                 match self.witness.ask(connection).await {
                     Ok(Found::Right) => {}
-                    Ok(Found::Another) => return Err(place.renamed().into()),
+                    Ok(Found::Another) => return Err(db_file.renamed().into()),
                     Ok(Found::Older) => {
                         let found = async {
                             let is_older = self.witness.is_after(connection).await?;
@@ -122,23 +122,23 @@ impl Writer {
                         let found = found.await;
                         let (is_older, now) = found.map_err(|e| self.unreadable(e))?;
                         if is_older {
-                            return Err(place.older().into());
+                            return Err(db_file.older().into());
                         }
                         self.witness = now;
-                        tracing::warn!("{}", place.edited());
+                        tracing::warn!("{}", db_file.edited());
                     }
                     Err(e) => return Err(self.unreadable(e)),
                 }
-                place.adopt(now);
+                db_file.adopt(now);
                 Ok(())
             }
             (Difference::None | Difference::Written | Difference::Cut, Some(_)) => {
-                self.read(self.place.open().is_main_cut(&now)).await?;
-                if place.usable().is_err() {
+                self.read(self.db_file.open().is_main_cut(&now)).await?;
+                if db_file.usable().is_err() {
                     // A reader may have opened what was there in between.
                     self.close_readers().await?;
                 }
-                place.adopt(now);
+                db_file.adopt(now);
                 Ok(())
             }
             (Difference::None | Difference::Written | Difference::Cut, None) => self.open_writer().await,
@@ -147,51 +147,51 @@ impl Writer {
 
     /// Closes all connections, and opens the file at the path.
     async fn open_again(&mut self) -> Result<(), FileError> {
-        self.place.close(true);
+        self.db_file.close(true);
         let opened = async {
             self.close_readers().await?;
-            let fresh = Checkpoints::start(self.held.options.clone(), Arc::clone(&self.place));
+            let fresh = Checkpoints::start(self.connection.options.clone(), Arc::clone(&self.db_file));
             std::mem::replace(&mut self.checkpoints, fresh).close().await;
-            self.held.close().await;
+            self.connection.close().await;
             // Before it is opened for writing, which may change it.
             self.read(false).await?;
             self.open_writer().await
         };
         let opened = opened.await;
-        self.place.close(false);
+        self.db_file.close(false);
         opened
     }
 
     async fn open_writer(&mut self) -> Result<(), FileError> {
-        let before = self.place.look()?;
-        let opened = limit::within(sqlite::reopen(&self.held.options)).await;
+        let before = self.db_file.look()?;
+        let opened = limit::within(sqlite::reopen(&self.connection.options)).await;
         let mut connection = opened.map_err(|e| self.unreadable(e))?;
         let found = self.witness.ask(&mut connection).await;
-        let now = self.place.look()?;
+        let now = self.db_file.look()?;
         if !before.compare(&now).is_of_the_file() {
-            return Err(self.place.another().into());
+            return Err(self.db_file.another().into());
         }
         self.verdict(found)?;
-        self.held.connection = Some(connection);
+        self.connection.connection = Some(connection);
         self.overwritten = false;
-        self.place.adopt(now);
+        self.db_file.adopt(now);
         Ok(())
     }
 
     /// What is at the path, through a connection that knows nothing of what was there before; `whole`: all of its pages.
     async fn read(&self, whole: bool) -> Result<(), FileError> {
-        let opened = limit::within(sqlite::looking(&self.held.options)).await;
+        let opened = limit::within(sqlite::looking(&self.connection.options)).await;
         let mut connection = opened.map_err(|e| self.unreadable(e))?;
         let mut found = self.verdict(self.witness.ask(&mut connection).await);
         if whole && found.is_ok() {
             let check = sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)").fetch_one(&mut connection);
             found = match limit::within(check).await {
                 Err(e) if limit::is_lost(&e) => {
-                    tracing::warn!("{}", self.place.unchecked());
+                    tracing::warn!("{}", self.db_file.unchecked());
                     return Ok(());
                 }
                 Ok(ok) if ok == "ok" => Ok(()),
-                Ok(damage) => Err(self.place.unreadable(&damage).into()),
+                Ok(damage) => Err(self.db_file.unreadable(&damage).into()),
                 Err(e) => Err(self.unreadable(e)),
             };
         }
@@ -203,8 +203,8 @@ impl Writer {
     fn verdict(&self, found: Result<Found, sqlx::Error>) -> Result<(), FileError> {
         match found {
             Ok(Found::Right) => Ok(()),
-            Ok(Found::Another) => Err(self.place.foreign().into()),
-            Ok(Found::Older) => Err(self.place.older().into()),
+            Ok(Found::Another) => Err(self.db_file.foreign().into()),
+            Ok(Found::Older) => Err(self.db_file.older().into()),
             Err(e) => Err(self.unreadable(e)),
         }
     }
@@ -213,7 +213,7 @@ impl Writer {
         if error::is_busy(&error) || limit::is_lost(&error) {
             return FileError::Busy(error::cause(&error));
         }
-        self.place.unreadable(&error).into()
+        self.db_file.unreadable(&error).into()
     }
 
     /// SQLite shares what it has open among all connections of a process to one file: new ones see it afresh only if there
@@ -230,7 +230,7 @@ impl Writer {
                 return Ok(());
             }
             if since.elapsed() > QUERIES {
-                return Err(format!("{} (queries still run on the former one)", self.place.another()));
+                return Err(format!("{} (queries still run on the former one)", self.db_file.another()));
             }
             time::sleep(Duration::from_millis(2)).await;
         }
