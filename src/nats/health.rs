@@ -133,7 +133,7 @@ impl Health {
         self.status.subscribe()
     }
 
-    pub(super) fn sender(&self) -> watch::Receiver<health::Health> {
+    pub(super) fn watch_health(&self) -> watch::Receiver<health::Health> {
         self.sender.subscribe()
     }
 
@@ -147,7 +147,7 @@ impl Health {
             self.others.store(status.gate(Kind::Query), Ordering::Release);
             let changed = *status != old;
             if changed {
-                self.sender.send_if_modified(|sender| sender.update(status.health()));
+                self.sender.send_if_modified(|health| health.update(status.health()));
             }
             before = changed.then_some(old);
             changed

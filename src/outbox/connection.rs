@@ -43,7 +43,7 @@ impl Connection {
                 self.db_file.adopt(now);
                 true
             }
-            Ok((Difference::Beside, _)) => self.open_again().await,
+            Ok((Difference::Sidecars, _)) => self.open_again().await,
             _ => false,
         };
         let path = self.options.path().display();

@@ -19,7 +19,7 @@ pub enum OutboxError {
         path = path.display(),
         outbox = option("outbox")
     )]
-    Totals {
+    Held {
         /// The file.
         path: PathBuf,
     },

@@ -14,7 +14,7 @@ use super::startup_retries::StartupRetries;
 use super::stream::{Api, ApiError, Consume, Declaration, Declared, Overlap, Plan};
 use super::tasks::Tasks;
 use super::{
-    JetStream, Mode, ServeError, Shared, beside, config_monitor, file, listen, micro, payload, peers,
+    JetStream, Mode, ServeError, Shared, config_monitor, file, listen, micro, payload, peer_monitor, peers,
     permissions, stream, subscription, watch,
 };
 use crate::hints::option;
@@ -42,7 +42,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         let links = [requests.link.clone(), stream.link.clone()];
         let links = [&links[0], &links[1]];
         let troubles = Arc::clone(&self.lasting.troubles);
-        let mut tries = StartupRestartup_retries::new(&links, &troubles);
+        let mut tries = StartupRetries::new(&links, &troubles);
         loop {
             tries.begin().await;
             match tries.end(self.start(requests, stream, &tell)).await {

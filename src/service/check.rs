@@ -87,7 +87,7 @@ async fn ask(
     };
     let (declaration, api) = (Declaration::new(names, database, settings), Api::new(link.client.clone()));
     let links = [&link];
-    let mut tries = StartupRestartup_retries::new(&links, troubles);
+    let mut tries = StartupRetries::new(&links, troubles);
     loop {
         tries.begin().await;
         let denied = || link.now().stream_denied;

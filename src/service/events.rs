@@ -4,7 +4,7 @@
 use async_nats::Event;
 use tokio::sync::watch;
 
-use super::connection::{Carries, Connection, Said};
+use super::connection::{Carries, Connection, ServerLog};
 use super::log_throttle::LogThrottle;
 use crate::nats::connection_log::Up;
 use crate::nats::failure::{self, Failure};

@@ -1,4 +1,4 @@
-//! Who this instance is, and whether another one works on the same file: one that serves a copy has the same database id.
+//! InstanceInfo this instance is, and whether another one works on the same file: one that serves a copy has the same database id.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -204,7 +204,7 @@ impl Instance {
     }
 
     /// Why it does.
-    pub(super) fn is_a_copy(&self, other: &Who, applied: u64) -> ServeError {
+    pub(super) fn is_a_copy(&self, other: &InstanceInfo, applied: u64) -> ServeError {
         let place = |file: &str, host: &str| format!("{file} on {host}");
         ServeError::Copy {
             own: place(&self.file, &self.host),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use eitherway_layers::logging::{RateLimitedLog, Summary};
 
-use super::connection::{Carries, Said};
+use super::connection::{Carries, ServerLog};
 use super::denied::Denials;
 use super::foreign_sightings::ForeignSightings;
 use super::unreadable::Unreadable;

@@ -17,7 +17,7 @@ use tokio::time::{self, Instant};
 
 use super::discovery::{Info, ProcessDiscovery};
 use super::foreign_services::{ForeignServices, note};
-use super::instance::Who;
+use super::instance::InstanceInfo;
 use super::peers::who_subject;
 use super::received::UpTo;
 use super::{ServeError, Shared, server_time};
@@ -93,7 +93,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
         Err(e) => return tracing::debug!("who else answers is not known: {e}"),
     };
     let queries = shared.names.operations().filter(|(_, spec, _)| spec.kind == Kind::Query);
-    let mut beside = PeerMonitor {
+    let mut monitor = PeerMonitor {
         inbox,
         answers,
         tokens: Tokens::default(),
