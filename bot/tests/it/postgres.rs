@@ -83,6 +83,8 @@ async fn an_address_that_would_mean_less_than_it_says_is_refused_and_shows_no_pa
         ("host=db user=rosey password=s3cret".to_owned(), "the form host=… of libpq is not read"),
         ("host=db password='two s3cret'".to_owned(), "the form host=… of libpq is not read"),
         ("mysql://bot:s3cret@db/rosey".to_owned(), "only SQLite and PostgreSQL"),
+        ("postgres:/bot:s3cret@db/rosey".to_owned(), "two slashes"),
+        ("postgresql:rosey".to_owned(), "two slashes"),
     ] {
         for command in [&["serve"][..], &["verify"], &["config", "serve"]] {
             let ran = run_with(&[command, &["--database-url", &address]].concat(), "").await;
