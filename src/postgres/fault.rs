@@ -12,6 +12,8 @@ pub(super) enum Fault {
     NotConnected(sqlx::Error),
     /// Connecting has taken too long: nothing was sent.
     NoConnection,
+    /// All connections for reading were in use: nothing was sent.
+    Taken,
     /// The server only reads: nothing was sent.
     ReadOnly,
     /// It takes writes, and another server does on a later timeline: nothing was sent.
@@ -118,6 +120,7 @@ impl Fault {
             self,
             Self::NotConnected(_)
                 | Self::NoConnection
+                | Self::Taken
                 | Self::ReadOnly
                 | Self::Superseded { .. }
                 | Self::Nowhere(_)
@@ -180,6 +183,9 @@ impl Fault {
         let (code, advice) = match self {
             Self::Before(cause) | Self::Ended(cause) => return cause.clone(),
             Self::NoConnection => (Code::UNAVAILABLE, "no connection to PostgreSQL in time"),
+            Self::Taken => {
+                (Code::UNAVAILABLE, "the connections to PostgreSQL for reading were in use all the time")
+            }
             Self::ReadOnly => (Code::STORAGE, READS_ONLY),
             Self::Superseded { timeline, newest } => {
                 let why = format!(
