@@ -320,8 +320,11 @@ async fn a_lock_of_another_program_is_waited_for_within_a_limit() {
 async fn a_query_waits_for_a_connection_that_another_one_uses_longer_than_connecting_may_take() {
     let url = Postgres::shared().database().await;
     let connecting = Duration::from_secs(1);
-    let options =
-        options(&url).readers(1).connect_timeout(connecting).statement_timeout(LIMIT).lock_timeout(LIMIT);
+    let options = short_limits(&url)
+        .readers(1)
+        .connect_timeout(connecting)
+        .statement_timeout(LIMIT)
+        .lock_timeout(LIMIT);
     let db: Db<SqlService<Op>> = Db::new(SqlService::open_postgres(&options).await.unwrap());
     let mut other = PgConnection::connect(&url).await.unwrap();
     let mut held = other.begin().await.unwrap();

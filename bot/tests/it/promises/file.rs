@@ -20,6 +20,8 @@ mod names;
 mod outbox;
 mod overwritten;
 
+use bot::Chat;
+
 const LINES: &str = "SELECT count(*) FROM recent_chat";
 const COUNTED: &str = "SELECT coalesce(sum(total_chat_lines), 0) FROM user_stats";
 

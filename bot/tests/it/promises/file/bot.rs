@@ -3,14 +3,14 @@
 use super::*;
 
 /// A bot without NATS, which reads lines of a chat from its input.
-struct Chat {
-    bot: Child,
-    lines: u64,
-    log: PathBuf,
+pub(super) struct Chat {
+    pub(super) bot: Child,
+    pub(super) lines: u64,
+    pub(super) log: PathBuf,
 }
 
 impl Chat {
-    fn start(file: &DbFile, outbox: &Path) -> Self {
+    pub(super) fn start(file: &DbFile, outbox: &Path) -> Self {
         let log = outbox.with_extension("log");
         let bot = rosey()
             .args(["bot", "--no-nats", "--chat", "jsonl:-", "--database-url", &file.url(), "--outbox"])
@@ -23,17 +23,17 @@ impl Chat {
     }
 
     /// What it has said.
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
     /// Ends its input; how it ends.
-    fn ends(&mut self) -> Option<i32> {
+    pub(super) fn ends(&mut self) -> Option<i32> {
         drop(self.bot.stdin.take());
         self.bot.wait().unwrap().code()
     }
 
-    fn say(&mut self) {
+    pub(super) fn say(&mut self) {
         self.lines += 1;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let content = format!("line {}", self.lines);
