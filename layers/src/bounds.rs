@@ -6,6 +6,8 @@
 
 #[cfg(any(feature = "breaker", feature = "log", feature = "metrics"))]
 use crate::Classifier;
+#[cfg(feature = "stale")]
+use crate::Classify;
 #[cfg(feature = "fallback")]
 use crate::fallback::Policy;
 #[cfg(feature = "hedge")]
@@ -14,9 +16,12 @@ use crate::hedge::Hedging;
 use crate::logging::ServingPath;
 #[cfg(any(
     feature = "breaker",
+    feature = "bulkhead",
+    feature = "chaos",
     feature = "fallback",
     feature = "log",
     feature = "metrics",
+    feature = "stale",
     feature = "timeout"
 ))]
 use tower_service::Service;
@@ -35,8 +40,20 @@ macro_rules! bound {
 
 bound! {
     /// A service whose errors can be made from `E`.
-    [any(feature = "breaker", feature = "timeout")]
+    [any(feature = "breaker", feature = "bulkhead", feature = "timeout")]
     FailsWith<E, Req>: Service<Req, Error: From<E>>
+}
+
+bound! {
+    /// A service with these responses, whose errors say what they mean.
+    [feature = "stale"]
+    Replies<Res, Req>: Service<Req, Response = Res, Error: Classify>
+}
+
+bound! {
+    /// Makes errors of `S`.
+    [feature = "chaos"]
+    ErrorsOf<S: Service, Req>: Fn() -> S::Error
 }
 
 bound! {

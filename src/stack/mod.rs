@@ -197,7 +197,8 @@ impl StackBuilder {
         };
         let replay = self.replay(paths.clone(), hedges.clone());
         let admission = Admission::new(self.in_flight);
-        let inner = self.total(outbox.behind(paths, self.clone(), hedges.clone()), &admission);
+        let inner =
+            self.total(outbox.behind(paths, self.clone(), hedges.clone()), hedges.clone(), &admission);
         let stack = Admitted { inner, admission: admission.clone() };
         Built { stack, replay, circuits, admission, hedges }
     }
@@ -260,7 +261,7 @@ impl StackBuilder {
     }
 
     /// The layers around all paths.
-    fn total<O, S>(&self, paths: S, admission: &Admission) -> impl Stack<O> + use<O, S>
+    fn total<O, S>(&self, paths: S, hedges: Hedges, admission: &Admission) -> impl Stack<O> + use<O, S>
     where
         O: Operation,
         S: Paths<O>,
@@ -279,7 +280,9 @@ impl StackBuilder {
             .layer(admission.limit())
             .layer(LogLayer::new("[TOTAL]").last())
             .layer(MetricsLayer::new("total").prefix(self.metrics_prefix).share_clock())
-            .layer(PathChangeLogLayer::by(names.iter().copied(), part))
+            .layer(
+                PathChangeLogLayer::by(names.iter().copied(), part).hedges_won(move |part| hedges.won(part)),
+            )
             .service(paths)
     }
 }

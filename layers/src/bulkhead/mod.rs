@@ -5,6 +5,7 @@ mod layer;
 
 pub use self::{error::Full, layer::BulkheadLayer};
 
+use crate::bounds::FailsWith;
 use pin_project::pin_project;
 use std::{
     fmt,
@@ -118,8 +119,7 @@ impl<S> Bulkhead<S> {
 
 impl<S, Req> Service<Req> for Bulkhead<S>
 where
-    S: Service<Req>,
-    S::Error: From<Full>,
+    S: FailsWith<Full, Req>,
 {
     type Response = S::Response;
     type Error = S::Error;

@@ -1,5 +1,6 @@
 //! Faults on purpose, by seed: for tests of what stands around a service that fails.
 
+use crate::bounds::ErrorsOf;
 use pin_project::pin_project;
 use std::{
     fmt,
@@ -181,7 +182,7 @@ fn dice(seed: u64, number: u64) -> f64 {
 impl<S, F, Req> Service<Req> for Chaos<S, F>
 where
     S: Service<Req>,
-    F: Fn() -> S::Error + Clone,
+    F: ErrorsOf<S, Req> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;

@@ -3,7 +3,7 @@ use super::{
     budget::Account,
     sync::{AtomicU64, Ordering::Relaxed},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// A [`Policy`] that keeps the reroutes of another policy within a [`Budget`], as `tower::retry` does with retries: in a
@@ -112,5 +112,9 @@ where
 
     fn unready(&self) -> Unready {
         self.policy.unready()
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        self.policy.patience()
     }
 }

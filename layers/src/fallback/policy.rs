@@ -88,7 +88,7 @@ pub trait Policy<Req, Res, Err> {
 
     /// How long a request waits for a secondary that is not ready; then it fails with
     /// [`FallbackError::NotReady`](super::FallbackError::NotReady). `None`: without a limit. By default
-    /// [`SECONDARY_PATIENCE`](ByClass::SECONDARY_PATIENCE). [`Hedge`](crate::Hedge) waits without a limit.
+    /// [`SECONDARY_PATIENCE`](ByClass::SECONDARY_PATIENCE).
     fn patience(&self) -> Option<Duration> {
         Some(ByClass::SECONDARY_PATIENCE)
     }

@@ -2,7 +2,7 @@ use super::{Spare, pace::Start};
 use crate::{
     bounds::{HedgingOf, PolicyOf, SecondTo},
     breaker::neutrally,
-    fallback::FallbackError,
+    fallback::{FallbackError, NotReady},
 };
 use pin_project::pin_project;
 use std::{
@@ -11,10 +11,11 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::{
     task::coop,
-    time::{Sleep, sleep_until},
+    time::{Sleep, sleep, sleep_until},
 };
 use tower_service::Service;
 
@@ -30,7 +31,7 @@ pub struct HedgeFuture<P: Service<Req>, S: Service<Req>, C, H, Req> {
     kept: Option<RetainedRequest<S, C, H, Req>>,
     /// Set when a primary that may be hedged is pending for the first time.
     start: Option<Start>,
-    /// Runs while the primary is pending and may still be hedged, or given up.
+    /// Runs while the primary is pending and may still be hedged, or given up, and while the secondary is not ready.
     #[pin]
     timer: Option<Sleep>,
     /// The primary's error, kept until the secondary's result is known.
@@ -49,6 +50,7 @@ enum Second<S, SF, Req> {
     Ready {
         secondary: S,
         req: Option<Req>,
+        patience: Option<Duration>,
     },
     Running {
         #[pin]
@@ -58,6 +60,17 @@ enum Second<S, SF, Req> {
     Failed,
     /// The future is complete; it holds neither call.
     Finished,
+}
+
+impl<S: Clone, C, H> Spare<S, C, H> {
+    /// The secondary's side of a call that goes to the secondary, too.
+    fn second<P, Req, SF>(&self, req: Req) -> Second<S, SF, Req>
+    where
+        P: Service<Req>,
+        C: PolicyOf<P, Req>,
+    {
+        Second::Ready { secondary: self.secondary(), req: Some(req), patience: self.policy.patience() }
+    }
 }
 
 /// What a reroute and a hedge need.
@@ -76,8 +89,13 @@ impl<P: Service<Req>, S: Service<Req>, C, H, Req> HedgeFuture<P, S, C, H, Req> {
         Self::new(Some(call), Second::Idle, kept, None)
     }
 
-    pub(super) const fn around(first: Option<P::Error>, req: Req, secondary: S) -> Self {
-        Self::new(None, Second::Ready { secondary, req: Some(req) }, None, first)
+    pub(super) const fn around(
+        first: Option<P::Error>,
+        req: Req,
+        secondary: S,
+        patience: Option<Duration>,
+    ) -> Self {
+        Self::new(None, Second::Ready { secondary, req: Some(req), patience }, None, first)
     }
 
     #[inline(always)]
@@ -156,7 +174,9 @@ where
     fn primary_ended(&mut self, result: Result<P::Response, P::Error>) -> Option<Output<P, S, Req>> {
         // Before the secondary starts, the primary's future and everything it holds is dropped.
         self.primary.set(None);
-        self.timer.set(None);
+        if !matches!(*self.second, Second::Ready { .. }) {
+            self.timer.set(None);
+        }
         let Some((req, spare)) = self.kept.take() else {
             return Some(result.map_err(FallbackError::Primary));
         };
@@ -179,7 +199,7 @@ where
         }
         *self.first = first;
         if let Second::Idle = *self.second {
-            self.second.set(Second::Ready { secondary: spare.secondary.clone(), req: Some(req) });
+            self.second.set(spare.second::<P, _, _>(req));
         }
         None
     }
@@ -190,19 +210,26 @@ where
         let Second::Idle = *self.second else { return Poll::Ready(()) };
         let pace = spare.hedging.pace(req).filter(|_| spare.policy.may_overlap(req));
         let Some(pace) = pace else { return Poll::Pending };
-        loop {
-            let Some(start) = self.start else {
+        let (start, mut at_once) = match self.start {
+            Some(start) => (start, false),
+            None => {
                 let (start, late) = pace.begin();
-                *self.start = Some(start);
-                self.timer.set(Some(sleep_until(late)));
-                continue;
-            };
-            let Some(timer) = self.timer.as_mut().as_pin_mut() else { return Poll::Ready(()) };
-            if *self.greedy {
-                // The primary has used up the budget, which would keep the timer pending.
-                ready!(pin!(coop::unconstrained(timer)).poll(cx));
-            } else {
-                ready!(timer.poll(cx));
+                let at_once = late <= start.at;
+                if !at_once {
+                    self.timer.set(Some(sleep_until(late)));
+                }
+                (self.start.insert(start), at_once)
+            }
+        };
+        loop {
+            if !std::mem::take(&mut at_once) {
+                let Some(timer) = self.timer.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+                if *self.greedy {
+                    // The primary has used up the budget, which would keep the timer pending.
+                    ready!(pin!(coop::unconstrained(timer)).poll(cx));
+                } else {
+                    ready!(timer.poll(cx));
+                }
             }
             match pace.late(start) {
                 Ok(()) => break,
@@ -212,7 +239,7 @@ where
         self.timer.set(None);
         if let Some(copy) = spare.policy.keep(req) {
             spare.policy.hedged(req);
-            self.second.set(Second::Ready { secondary: spare.secondary.clone(), req: Some(copy) });
+            self.second.set(spare.second::<P, _, _>(copy));
         }
         Poll::Ready(())
     }
@@ -225,13 +252,30 @@ where
                     let error = ready!(self.poll_patience(cx));
                     return Poll::Ready(Err(error));
                 }
-                SecondProj::Ready { secondary, req } => match ready!(secondary.poll_ready(cx)) {
-                    Ok(()) => {
+                SecondProj::Ready { secondary, req, patience } => match secondary.poll_ready(cx) {
+                    Poll::Ready(Ok(())) => {
                         let call = secondary.call(req.take().expect(FINISHED));
+                        self.timer.set(None);
                         self.second.set(Second::Running { call });
                         continue;
                     }
-                    Err(error) => Err(error),
+                    Poll::Ready(Err(error)) => {
+                        self.timer.set(None);
+                        Err(error)
+                    }
+                    Poll::Pending => {
+                        let Some(patience) = *patience else { return Poll::Pending };
+                        if self.timer.is_none() {
+                            self.timer.set(Some(sleep(patience)));
+                        }
+                        let Some(timer) = self.timer.as_mut().as_pin_mut() else { return Poll::Pending };
+                        ready!(timer.poll(cx));
+                        if self.primary.is_some() {
+                            return Poll::Pending; // it may still answer
+                        }
+                        let (primary, fallback) = (self.first.take(), NotReady::new(patience));
+                        return Poll::Ready(Err(FallbackError::NotReady { primary, fallback }));
+                    }
                 },
                 SecondProj::Running { call } => ready!(call.poll(cx)),
                 SecondProj::Finished => panic!("{FINISHED}"),
@@ -265,22 +309,22 @@ where
         }
     }
 
-    /// After a hedge has failed: waits until the primary, which answers no call, is given up.
+    /// After a hedge has failed: waits until the primary is given up.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<FallbackError<P::Error, S::Error>> {
         loop {
             let Some(timer) = self.timer.as_mut().as_pin_mut() else { return Poll::Pending };
             ready!(timer.poll(cx));
             self.timer.set(None);
             let Some((req, spare)) = self.kept else { return Poll::Pending };
-            let (Some(start), Some(pace)) = (&mut *self.start, spare.hedging.pace(req)) else {
+            let (Some(start), Some(pace), Some(failed)) =
+                (&mut *self.start, spare.hedging.pace(req), &*self.failed)
+            else {
                 return Poll::Pending;
             };
-            match pace.answers_nobody(start) {
+            match pace.hopeless(start, spare.hedging.concerns_both(failed)) {
                 Err(again) => self.timer.set(Some(sleep_until(again))),
                 Ok(waited) => {
-                    let primary =
-                        self.failed.as_ref().and_then(|error| spare.hedging.gives_up(error, waited));
-                    let Some(primary) = primary else { return Poll::Pending };
+                    let Some(primary) = spare.hedging.gives_up(failed, waited) else { return Poll::Pending };
                     pace.unanswered(start);
                     let fallback = self.failed.take().expect(FINISHED);
                     return Poll::Ready(FallbackError::Both { primary, fallback });

@@ -29,7 +29,7 @@ pub struct HedgeLayer<S, C, H> {
 impl<S, C, H> HedgeLayer<S, C, H> {
     /// Falls back to `secondary` according to `policy`, and hedges according to `hedging`.
     pub fn new(secondary: S, policy: C, hedging: H) -> Self {
-        Self { spare: Arc::new(Spare { secondary, policy, hedging }) }
+        Self { spare: Arc::new(Spare::new(secondary, policy, hedging)) }
     }
 }
 

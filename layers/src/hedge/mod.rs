@@ -29,7 +29,7 @@ use crate::{
 };
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 use tower_service::Service;
@@ -45,14 +45,15 @@ use tower_service::Service;
 /// |---|---|---|
 /// | answers before it is late | not called | the primary's |
 /// | late, or fails and is rerouted | answers first | the secondary's; a primary that still runs is dropped |
-/// | late | fails | the primary is waited for, unless it answers no call and [`Hedging::gives_up`] says so; both errors |
+/// | late | fails | the primary is waited for, unless [`Hedging::gives_up`] says that it is hopeless; both errors |
 /// | late | refuses the request | the refusal |
 /// | refuses the request | runs | the refusal; the secondary is dropped |
 ///
 /// **The loser** is dropped, and counts in no [`Breaker`](crate::Breaker) on its way, however long it took. Report
 /// what is heard of it later ([`Pace::heard`]).
 ///
-/// **Readiness** as in a fallback. The delay begins when the call is first pending, so a primary that answers at
+/// **Readiness** as in a fallback; of a hedge, a secondary that is not ready in time counts only once the primary has
+/// failed. The delay begins when the call is first pending, so a primary that answers at
 /// once costs no timer and no clock.
 ///
 /// **Copies.** [`Policy::keep`](crate::fallback::Policy::keep) makes one copy of the request per call, and another one per hedge.
@@ -91,15 +92,28 @@ pub struct Hedge<P, S, C, H> {
 /// What all clones share: one allocation.
 #[derive(Debug)]
 struct Spare<S, C, H> {
-    secondary: S,
+    /// Locked to be cloned, so that it need not be `Sync`.
+    secondary: Mutex<S>,
     policy: C,
     hedging: H,
+}
+
+impl<S, C, H> Spare<S, C, H> {
+    const fn new(secondary: S, policy: C, hedging: H) -> Self {
+        Self { secondary: Mutex::new(secondary), policy, hedging }
+    }
+}
+
+impl<S: Clone, C, H> Spare<S, C, H> {
+    fn secondary(&self) -> S {
+        self.secondary.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl<P, S, C, H> Hedge<P, S, C, H> {
     /// Sends requests to `primary`, and to `secondary` when `policy` says so or `hedging` does.
     pub fn new(primary: P, secondary: S, policy: C, hedging: H) -> Self {
-        Self::from_shared(primary, Arc::new(Spare { secondary, policy, hedging }))
+        Self::from_shared(primary, Arc::new(Spare::new(secondary, policy, hedging)))
     }
 
     fn from_shared(primary: P, spare: Arc<Spare<S, C, H>>) -> Self {
@@ -121,9 +135,12 @@ impl<P, S, C, H> Hedge<P, S, C, H> {
         self.primary.service
     }
 
-    /// The service that is tried second. Only its clones are called.
-    pub fn secondary(&self) -> &S {
-        &self.spare.secondary
+    /// A clone of the service that is tried second. Only its clones are called.
+    pub fn secondary(&self) -> S
+    where
+        S: Clone,
+    {
+        self.spare.secondary()
     }
 
     /// The policy.
@@ -134,6 +151,17 @@ impl<P, S, C, H> Hedge<P, S, C, H> {
     /// What decides about hedges.
     pub fn hedging(&self) -> &H {
         &self.spare.hedging
+    }
+}
+
+impl<P, S, C, H> Hedge<P, S, C, H> {
+    fn around<Req>(&self, first: Option<P::Error>, req: Req) -> HedgeFuture<P, S, C, H, Req>
+    where
+        P: PrimaryService<Req>,
+        S: SecondTo<P, Req>,
+        C: PolicyOf<P, Req>,
+    {
+        HedgeFuture::around(first, req, self.spare.secondary(), self.spare.policy.patience())
     }
 }
 
@@ -162,11 +190,11 @@ where
             Route::Failed(error) => {
                 let result = Err(error);
                 self.spare.policy.rerouted(&req, &result);
-                HedgeFuture::around(result.err(), req, self.spare.secondary.clone())
+                self.around(result.err(), req)
             }
             Route::PrimaryNotReady => {
                 self.spare.policy.bypassed(&req);
-                HedgeFuture::around(None, req, self.spare.secondary.clone())
+                self.around(None, req)
             }
         }
     }

@@ -6,7 +6,7 @@ mod layer;
 pub use self::layer::StaleLayer;
 
 use self::cache::Cache;
-use crate::{Class, Classify};
+use crate::{Class, Classify, bounds::Replies};
 use pin_project::pin_project;
 use std::{
     fmt,
@@ -124,16 +124,16 @@ impl<S, K, Key, Res> Stale<S, K, Key, Res> {
     inner!("The service whose answers are kept.", S);
 }
 
-impl<S, K, Req> Service<Req> for Stale<S, K, K::Key, S::Response>
+impl<S, K, Key, Res, Req> Service<Req> for Stale<S, K, Key, Res>
 where
-    S: Service<Req>,
-    S::Response: Clone,
-    S::Error: Classify,
-    K: Keep<Req, S::Response>,
+    S: Replies<Res, Req>,
+    K: Keep<Req, Res, Key = Key>,
+    Key: Clone + Eq + Hash,
+    Res: Clone,
 {
-    type Response = S::Response;
+    type Response = Res;
     type Error = S::Error;
-    type Future = StaleFuture<S::Future, K, K::Key, S::Response, Req>;
+    type Future = StaleFuture<S::Future, K, Key, Res, Req>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)

@@ -3,6 +3,7 @@
 mod late;
 mod model;
 mod pace;
+mod readiness;
 mod silence;
 
 use crate::support::{Error, Req, Via, read, strict::Strict};

@@ -43,6 +43,17 @@ async fn what_the_primary_answers_earns_reroutes_and_a_bypass_of_it_costs_one() 
     assert_eq!(policy.refused(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn how_long_a_secondary_is_waited_for_is_for_the_policy_under_the_budget_to_say() {
+    let (never, mut handle) = mock::pair::<Req, Via>();
+    handle.allow(0);
+    let patience = Duration::from_millis(7);
+    let policy = LimitReroutes::new(ByClass::new().patience(Some(patience)), Budget::unlimited());
+    let stack = fails(Class::Backend).fallback_with(never.map_err(Error::from), policy);
+    let (primary, fallback) = (Some(Error::Of(Class::Backend)), NotReady::new(patience));
+    assert_eq!(stack.oneshot(read(1)).await, Err(FallbackError::NotReady { primary, fallback }));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Answers,
