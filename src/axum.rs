@@ -4,7 +4,7 @@ use axum_core::body::Body;
 use axum_core::extract::FromRequestParts;
 use axum_core::response::{IntoResponse, Response};
 use eitherway_layers::{Class, Classify};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{AGE, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
@@ -26,16 +26,22 @@ impl<S: Sync> FromRequestParts<S> for Head {
 }
 
 /// The answer as JSON, and in the header `served-by` the path that served it. 200, and 202 for an event that is stored and going
-/// to be applied.
+/// to be applied. An answer from before has its age in seconds in the header `age`.
 impl<A: Serialize> IntoResponse for Reply<A> {
     fn into_response(self) -> Response {
         let status = match self.ack {
-            Ack::Committed => StatusCode::OK,
+            Ack::Committed | Ack::Stale { .. } => StatusCode::OK,
             Ack::Stored => StatusCode::ACCEPTED,
         };
         let served_by = (HeaderName::from_static("served-by"), HeaderValue::from_static(self.via.as_str()));
         match serde_json::to_vec(&self.answer) {
-            Ok(body) => (status, [served_by, json()], Body::from(body)).into_response(),
+            Ok(body) => {
+                let age = match self.ack {
+                    Ack::Stale { age } => Some([(AGE, age.as_secs().to_string())]),
+                    _ => None,
+                };
+                (status, [served_by, json()], age, Body::from(body)).into_response()
+            }
             Err(e) => failure(StatusCode::INTERNAL_SERVER_ERROR, &Cause::new(Code::DATABASE, e.to_string())),
         }
     }

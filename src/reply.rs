@@ -11,6 +11,7 @@
 //! ```
 
 use std::fmt;
+use std::time::Duration;
 
 use eitherway_layers::ServedBy;
 
@@ -38,6 +39,8 @@ impl Via {
     pub const DB: Self = Self::new("db", "[DB]");
     /// By the outbox: the event is kept until another path takes it.
     pub const OUTBOX: Self = Self::new("outbox", "[OUTBOX]");
+    /// By no path: the answer of an earlier query ([`StackBuilder::stale`](crate::stack::StackBuilder::stale)).
+    pub const STALE: Self = Self::new("stale", "[STALE]");
 
     /// A path: its name in metrics and JSON, and its tag in logs.
     #[must_use]
@@ -45,13 +48,13 @@ impl Via {
         Self { name, tag }
     }
 
-    /// The name: `nats`, `db` or `outbox`, for ours.
+    /// The name: `nats`, `db`, `outbox` or `stale`, for ours.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.name
     }
 
-    /// The tag in logs: `[NATS]`, `[DB]` or `[OUTBOX]`, for ours.
+    /// The tag in logs: `[NATS]`, `[DB]`, `[OUTBOX]` or `[STALE]`, for ours.
     #[must_use]
     pub const fn tag(self) -> &'static str {
         self.tag
@@ -72,15 +75,21 @@ pub enum Ack {
     Committed,
     /// Stored in the stream or in the outbox, and going to be applied.
     Stored,
+    /// Read from the database some time ago, because no path answers now.
+    Stale {
+        /// How old the answer is at most.
+        age: Duration,
+    },
 }
 
 impl Ack {
-    /// `committed` or `stored`.
+    /// `committed`, `stored` or `stale`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Committed => "committed",
             Self::Stored => "stored",
+            Self::Stale { .. } => "stale",
         }
     }
 }

@@ -49,7 +49,7 @@ use crate::head::Head;
 /// meanwhile: wait for nothing but the database in here. After five seconds it is given up.
 pub trait Apply: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static {
     /// What comes back: [`Done`](super::Done) for an acknowledgement.
-    type Answer: serde::Serialize + serde::de::DeserializeOwned + Send + 'static;
+    type Answer: serde::Serialize + serde::de::DeserializeOwned + Clone + Send + Sync + 'static;
     /// Name, subject, kind: an event or a call.
     const SPEC: super::Spec;
     /// As of [`Definition`](super::Definition::SWEEPS).

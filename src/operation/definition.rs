@@ -10,7 +10,7 @@ use super::{Dialect, Fold, Invalid, Invariant, MAX_PAYLOAD, Operation, Retention
 /// One operation: everything about it, in one file.
 pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What comes back: [`Done`] for an acknowledgement.
-    type Answer: Serialize + DeserializeOwned + Send + 'static;
+    type Answer: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
     /// Name, subject, kind.
     const SPEC: Spec;
     /// What an event or a call changes: statements, each one `INSERT`, `UPDATE` or `DELETE`, over the rows
@@ -76,7 +76,7 @@ pub struct Done {}
 
 /// An answer as its database has written it: of a request that a service forwards, which reads no answer. Its JSON is
 /// valid, and has the form that the operation promises as far as the text of the operation keeps that promise.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Forwarded(Box<RawValue>);
 
 impl Forwarded {

@@ -43,7 +43,7 @@ macro_rules! operations {
         $vis enum $op { $(#[doc = concat!("The operation [`", stringify!($name), "`].")] $name($ty)),+ }
 
         #[doc = concat!("The answer of each operation of [`", stringify!($op), "`].")]
-        #[derive(Debug)]
+        #[derive(Clone, Debug)]
         $vis enum $answer {
             $(#[doc = concat!("Of [`", stringify!($name), "`].")] $name(<$ty as $crate::operation::Definition>::Answer),)+
             /// Of a request that is forwarded: as it is written.

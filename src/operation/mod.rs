@@ -88,7 +88,7 @@ impl From<Invalid> for Cause {
 /// What the bus needs of an operation type. Usually an enum made by [`operations!`](crate::operations).
 pub trait Operation: Sized + Send + Sync + 'static {
     /// What comes back.
-    type Answer: Send + 'static;
+    type Answer: Clone + Send + Sync + 'static;
     /// The name of the service that serves it: its queue group, and the first part of its own subjects
     /// (`SERVICE.ping`).
     const SERVICE: &'static str = "eitherway.db";

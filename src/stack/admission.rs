@@ -16,7 +16,7 @@ use crate::operation::Operation;
 use crate::reply::Reply;
 use crate::request::Request;
 
-/// The gate of a stack: counts the requests in flight, and closes once. Clones are the same gate.
+/// The admission of a stack: counts the requests in flight, and closes once. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Admission {
     closed: Arc<AtomicBool>,
@@ -52,7 +52,7 @@ impl Admission {
         (self.most as usize).saturating_sub(self.places.available_permits())
     }
 
-    /// Waits until no request is in flight. Close the gate first: until this has completed or is dropped, later requests
+    /// Waits until no request is in flight. Close the admission first: until this has completed or is dropped, later requests
     /// wait behind it. Cancel safe.
     pub async fn idle(&self) {
         // The semaphore is never closed.
@@ -60,7 +60,7 @@ impl Admission {
     }
 }
 
-/// A stack behind its gate.
+/// A stack behind its admission.
 #[derive(Clone, Debug)]
 pub(super) struct Admitted<S> {
     pub(super) inner: S,

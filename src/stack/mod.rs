@@ -1,7 +1,7 @@
 //! The standard stack: its layers and their order.
 //!
 //! ```text
-//! gate, limit ─ log, metrics [total] ─ switches ─ Hedge ┬ log, metrics [NATS] ─ circuit breaker ─ timeout ─ NatsService
+//! admission, limit ─ log, metrics [total] ─ switches ─ Hedge ┬ log, metrics [NATS] ─ circuit breaker ─ timeout ─ NatsService
 //!                                                       └ log, metrics [DB] ─ timeout ─ SqlService
 //! ```
 //!
@@ -17,6 +17,8 @@
 //!
 //! With [`Queries::Db`], queries take the two paths in the other order: the database, and NATS when that
 //! fails.
+//!
+//! With [`StackBuilder::stale`], a query that no path answers gets the answer that it had before.
 //!
 //! The timeout is inside the breaker, so that the breaker sees it; the breaker is inside the hedge, so
 //! that an open circuit reroutes in nanoseconds; log and metrics are outside both, so that nothing goes
@@ -34,6 +36,7 @@ mod queries;
 #[cfg(feature = "sqlite")]
 mod service_database;
 mod span;
+mod stale;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -44,7 +47,7 @@ use eitherway_layers::{
     Class, Classify, Failure, FallbackError, Hedge, KeyedBreakerLayer, LogLayer, MetricsLayer,
     PathChangeLogLayer, TimeoutLayer,
 };
-use tower::util::BoxCloneSyncService;
+use tower::util::{BoxCloneSyncService, option_layer};
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 pub use admission::Admission;
@@ -110,7 +113,7 @@ pub struct Built<S, R> {
     pub replay: R,
     /// The circuits to NATS, if there is such a path.
     pub circuits: Option<Circuits>,
-    /// The gate of the stack.
+    /// The admission of the stack.
     pub admission: Admission,
     /// What it knows of its paths, by which it hedges.
     pub hedges: Hedges,
@@ -125,6 +128,7 @@ pub struct StackBuilder {
     pub(crate) queries: Queries,
     breaker: breaker::Config,
     hedging: Hedging,
+    stale: Option<Duration>,
     bus: Via,
     metrics_prefix: &'static str,
 }
@@ -138,6 +142,7 @@ impl Default for StackBuilder {
             queries: Queries::Nats,
             breaker: breaker::Config::new(),
             hedging: Hedging::new(),
+            stale: None,
             bus: Via::NATS,
             metrics_prefix: "eitherway",
         }
@@ -166,6 +171,11 @@ impl StackBuilder {
         breaker: breaker::Config,
         /// When the next path starts beside one that is late. Default: see [`Hedging`].
         hedging: Hedging,
+        /// The last resort of queries: one that no path answers gets the answer that the same query had before, if that is not older
+        /// than this. Its reply is [`Via::STALE`], with its age in [`Ack::Stale`](crate::Ack::Stale), and the log says that
+        /// `[STALE] is serving`. What was written meanwhile, also by the same caller, is not in it. Default: no answer is
+        /// kept. Otherwise up to 1024 answers of 16 MiB together are; each query encodes its answer to know its size.
+        stale: Duration,
         /// The label of the path before the database, in logs and metrics. Default: [`Via::NATS`]. The circuits of another one
         /// have its tag.
         bus: Via,
@@ -283,6 +293,7 @@ impl StackBuilder {
             .layer(
                 PathChangeLogLayer::by(names.iter().copied(), part).hedges_won(move |part| hedges.won(part)),
             )
+            .layer(option_layer(self.stale.map(stale::stale_queries::<O>)))
             .service(paths)
     }
 }

@@ -8,7 +8,7 @@ use crate::support::*;
 use eitherway::runtime::{BuildError, Builder, Drained, Health, Runtime};
 use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::stack::{GuardedStore, StackBuilder};
-use eitherway::{Class, Classify, Db, Stack, Via};
+use eitherway::{Ack, Class, Classify, Db, Stack, Via};
 use rosey::op::{Op, OpenSessions, Request, UserJoined};
 use tower::ServiceExt as _;
 use tower::util::MapRequestLayer;
@@ -94,6 +94,25 @@ async fn whichever_path_is_left_serves_and_each_event_takes_effect_once() {
     service.stop().await;
     assert_eq!(file.applied().await, 4);
     file.assert_verified().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_any_path_a_query_gets_the_answer_from_before_where_that_was_asked_for() {
+    let (mut server, file) = (NatsServer::start().await, DbFile::new());
+    let service = DbService::start(&server, &file).await;
+    let over = |stack| Runtime::<Op>::builder().nats(server.url()).stack(stack).build();
+    let keeps = over(StackBuilder::new().stale(LIMIT)).await.unwrap();
+    let plain = over(StackBuilder::new()).await.unwrap();
+    for runtime in [keeps.client(), plain.client()] {
+        wait_until("over NATS", || async { runtime.call(OpenSessions {}).await.is_ok() }).await;
+    }
+    server.kill();
+    let old = keeps.client().call(OpenSessions {}).await.unwrap();
+    assert_eq!(old.via, Via::STALE);
+    assert!(matches!(old.ack, Ack::Stale { age } if age < LIMIT), "{:?}", old.ack);
+    assert!(keeps.client().call(joined("a")).await.is_err(), "an event");
+    assert!(plain.client().call(OpenSessions {}).await.is_err());
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

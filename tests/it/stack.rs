@@ -122,6 +122,46 @@ async fn a_path_with_room_for_one_is_asked_for_one_place() {
     }
 }
 
+/// Answers one request, and fails from then on.
+#[derive(Clone)]
+struct Once(Leaf, Leaf);
+
+impl Service<Request> for Once {
+    type Response = Reply<Answer>;
+    type Error = Error;
+    type Future = Ready<Result<Reply<Answer>, Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        if self.0.asked() == 0 { self.0.call(request) } else { self.1.call(request) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_no_path_answers_gets_an_old_answer_within_its_age_and_only_where_that_was_asked_for() {
+    let client = |builder: StackBuilder| {
+        let once = Once(Leaf::new(Via::DB, None), Leaf::new(Via::DB, Some(Code::BUSY)));
+        Db::new(builder.over(NO_PATH, once, NO_PATH).stack)
+    };
+    let age = Duration::from_secs(30);
+    let keeps = || client(StackBuilder::new().stale(age));
+    let queried = keeps();
+    assert_eq!(queried.send(sessions()).await.unwrap().ack, Ack::Committed);
+    tokio::time::advance(age).await;
+    let old = queried.send(sessions()).await.unwrap();
+    assert_eq!((old.via, old.ack), (Via::STALE, Ack::Stale { age }));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(queried.send(sessions()).await.unwrap_err().cause().code(), Code::BUSY);
+
+    for (client, request) in [(keeps(), joins()), (client(StackBuilder::new()), sessions())] {
+        client.send(request.clone()).await.unwrap();
+        assert!(client.send(request.clone()).await.is_err(), "{}", request.op.spec().name);
+    }
+}
+
 /// A path that is never ready.
 #[derive(Clone)]
 struct Full;

@@ -39,7 +39,7 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
 .nats { stroke: #0969da; } .nats-text { fill: #0969da; }
 .database { stroke: #bc4c00; } .database-text { fill: #bc4c00; }
 .outbox { stroke: #1a7f37; } .outbox-text { fill: #1a7f37; }
-.failed { stroke: #cf222e; }
+.failed { stroke: #cf222e; } .failed-text { fill: #cf222e; }
 .lost { stroke: #cf222e; } .lost-text { fill: #cf222e; }
 .doubled { stroke: #8250df; } .doubled-text { fill: #8250df; }
 .dots { stroke-width: 3; stroke-linecap: round; fill: none; }
@@ -54,7 +54,7 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
   .nats { stroke: #4493f8; } .nats-text { fill: #4493f8; }
   .database { stroke: #f0883e; } .database-text { fill: #f0883e; }
   .outbox { stroke: #3fb950; } .outbox-text { fill: #3fb950; }
-  .failed { stroke: #ff7b72; }
+  .failed { stroke: #ff7b72; } .failed-text { fill: #ff7b72; }
   .lost { stroke: #ff7b72; } .lost-text { fill: #ff7b72; }
   .doubled { stroke: #bc8cff; } .doubled-text { fill: #bc8cff; }
 }
@@ -100,7 +100,12 @@ impl Page {
                     bottom - top
                 ));
             }
-            self.text(f64::midpoint(from, to), TOP - 6.0, "mid", fault.name());
+            // Two faults at once are two lines: neighbours must not overlap.
+            let mut y = TOP - 6.0;
+            for part in fault.name().rsplit(", ") {
+                self.text(f64::midpoint(from, to), y, "mid", part);
+                y -= 14.0;
+            }
         }
     }
 
@@ -221,11 +226,13 @@ fn losses(page: &mut Page, ours: &Run, beside: &[(Way, Run)]) {
 
 /// Marks and names of the paths.
 fn legend(page: &mut Page) {
-    for (i, (class, words)) in
-        [("nats", "over NATS"), ("database", "by the database"), ("outbox", "kept in the outbox")]
-            .into_iter()
-            .enumerate()
-    {
+    let paths = [
+        ("nats", "over NATS"),
+        ("database", "by the database"),
+        ("outbox", "kept in the outbox"),
+        ("failed", "ended with an error"),
+    ];
+    for (i, (class, words)) in paths.into_iter().enumerate() {
         #[allow(clippy::cast_precision_loss)]
         let y = 180.0 + 22.0 * i as f64;
         page.path(&format!("{class} sign"), &format!("M{:.0} {:.0}h0", RIGHT + 14.0, y - 4.0));

@@ -20,8 +20,15 @@ pub(crate) struct Primary<P> {
     patience: Option<Pin<Box<Sleep>>>,
     /// Its `poll_ready` has failed, so that it must not be polled again.
     dead: bool,
-    /// Set once there is a clone: without one there is none to take a place from.
-    fresh: OnceLock<fn(&P) -> P>,
+    fresh: Fresh<P>,
+}
+
+/// How to make a fresh instance, once there is a clone: without one there is none to take a place from.
+enum Fresh<P> {
+    /// The first instance, which is set when it is cloned.
+    First(OnceLock<fn(&P) -> P>),
+    /// A clone. Not a cell that is filled at once, which costs more than the rest of the clone.
+    Clone(fn(&P) -> P),
 }
 
 /// What `poll_ready` has decided.
@@ -47,7 +54,13 @@ pub(crate) enum Route<E> {
 
 impl<P> Primary<P> {
     pub(crate) const fn new(service: P) -> Self {
-        Self { service, next: Next::Undecided, patience: None, dead: false, fresh: OnceLock::new() }
+        Self {
+            service,
+            next: Next::Undecided,
+            patience: None,
+            dead: false,
+            fresh: Fresh::First(OnceLock::new()),
+        }
     }
 
     /// Drives the primary's readiness until the route of the next request is decided.
@@ -119,7 +132,11 @@ impl<P> Primary<P> {
     /// The request goes around a primary that was waited for: whatever is queued for this clone (a permit, a slot)
     /// goes to those who still wait, and not to a clone that may never be polled again.
     fn leave_queue(&mut self) {
-        if let Some(fresh) = self.fresh.get() {
+        let fresh = match &self.fresh {
+            Fresh::First(fresh) => fresh.get().copied(),
+            Fresh::Clone(fresh) => Some(*fresh),
+        };
+        if let Some(fresh) = fresh {
             self.service = fresh(&self.service);
         }
     }
@@ -141,10 +158,9 @@ impl<P> Primary<P> {
 /// A clone starts undecided: readiness, and its failure, belong to the instance that was polled.
 impl<P: Clone> Clone for Primary<P> {
     fn clone(&self) -> Self {
-        let clone = Self::new(self.service.clone());
-        for shared in [self, &clone] {
-            shared.fresh.get_or_init(|| P::clone);
+        if let Fresh::First(fresh) = &self.fresh {
+            fresh.get_or_init(|| P::clone);
         }
-        clone
+        Self { fresh: Fresh::Clone(P::clone), ..Self::new(self.service.clone()) }
     }
 }
