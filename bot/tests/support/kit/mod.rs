@@ -16,7 +16,8 @@ pub(crate) use client::{
 };
 pub(crate) use eitherway_testkit::{
     BOTH, BytesPeer, Dice, End, Held, LIMIT, NatsCluster, NatsServer, NewOnes, Peer, Port, Proxy, Said,
-    Schedule, Split, Tally, Towards, Turn, Url, doubles, holds_within, knob, next, proc, silent, wait_until,
+    Schedule, Spell, Split, Tally, Towards, Turn, Url, doubles, holds_within, knob, next, proc, silent,
+    wait_until,
 };
 pub(crate) use notices::{all_clear, noticed, notices, ping};
 pub(crate) use postgres::Postgres;
