@@ -16,8 +16,8 @@ pub(crate) use client::{
 };
 pub(crate) use eitherway_testkit::{
     BOTH, BytesPeer, Dice, Direction, End, FileLock, LIMIT, NatsCluster, NatsServer, NewConnections, Peer,
-    Port, Proxy, Said, Schedule, Split, Tally, Transition, Url, doubles, holds_within, knob, next, proc,
-    silent, wait_until,
+    Port, Proxy, Said, Schedule, Spell, Split, Tally, Transition, Url, doubles, holds_within, knob, next,
+    proc, silent, wait_until,
 };
 pub(crate) use notices::{all_clear, noticed, notices, ping};
 pub(crate) use postgres::{Postgres, short_limits};
