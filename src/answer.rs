@@ -1,6 +1,48 @@
-//! Truncation of lists that exceed the size limit of an answer.
+//! Answers as JSON, and truncation of lists that exceed the size limit of an answer.
+
+#[cfg(feature = "sqlite")]
+use std::sync::{Arc, OnceLock};
 
 use serde_json::value::RawValue;
+
+/// JSON of a database, which several may have asked for.
+#[cfg(feature = "sqlite")]
+#[derive(Clone, Debug)]
+pub(crate) struct Json(Arc<Text>);
+
+#[cfg(feature = "sqlite")]
+#[derive(Debug)]
+struct Text {
+    json: String,
+    /// The same, once it was looked at whether it is JSON: for all who forward it.
+    raw: OnceLock<Result<Box<RawValue>, String>>,
+}
+
+#[cfg(feature = "sqlite")]
+impl From<String> for Json {
+    fn from(json: String) -> Self {
+        Self(Arc::new(Text { json, raw: OnceLock::new() }))
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Json {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0.json
+    }
+
+    /// To forward it. It is copied only if others have it as well.
+    ///
+    /// # Errors
+    /// That it is no JSON.
+    pub(crate) fn into_raw(self) -> Result<Box<RawValue>, String> {
+        let raw = |json| RawValue::from_string(json).map_err(|e| e.to_string());
+        match Arc::try_unwrap(self.0) {
+            Ok(Text { json, raw: known }) => known.into_inner().unwrap_or_else(|| raw(json)),
+            Err(shared) => shared.raw.get_or_init(|| raw(shared.json.clone())).clone(),
+        }
+    }
+}
 
 /// The default limit of a list in bytes: the usual `max_payload` of a NATS server, less a margin.
 pub(crate) const MOST: usize = 1_000_000;

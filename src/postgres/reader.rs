@@ -17,7 +17,7 @@ use super::{function, sweep};
 use crate::error::{Cause, Code};
 use crate::operation::{Persist, RetentionRule};
 use crate::store::Concerns;
-use crate::store::reader::{Bind, Question, Read, Reader, Texts};
+use crate::store::reader::{Answered, Bind, Question, Read, Reader, Texts};
 use crate::store::text::Statement;
 
 /// For what may read a table from end to end.
@@ -203,11 +203,11 @@ impl Reader for PostgresReader {
             let binds = vec![Bind::Text(payload), Bind::Number(now), most, Bind::Text(id), at];
             let rows =
                 read(&readers, tries, (limit, limit), sql, binds).await.map_err(|fault| unread(&fault))?;
-            let Some(row) = rows.first() else { return Ok((None, 0)) };
+            let Some(row) = rows.first() else { return Ok(Answered::from((None, 0))) };
             let of_the_form = |e: sqlx::Error| Cause::new(Code::DATABASE, e.to_string());
             let omitted =
                 if row.len() > 1 { row.try_get::<Option<i64>, _>(1).map_err(of_the_form)? } else { None };
-            Ok((json(row).map_err(of_the_form)?, omitted.unwrap_or_default().unsigned_abs()))
+            Ok(Answered::from((json(row).map_err(of_the_form)?, omitted.unwrap_or_default().unsigned_abs())))
         }))
     }
 

@@ -8,7 +8,7 @@
 mod tests;
 
 use std::any::TypeId;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -17,6 +17,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::batch::strings::HOST;
+use super::reads::QuerySql;
 use super::sweep;
 use crate::operation::{Migration, Persist, Spec};
 use crate::store::text::{self, Statement};
@@ -50,7 +51,8 @@ impl RowsTable {
     }
 
     fn source(&self, name: &str) -> String {
-        format!("{name} (id, at, op) AS (SELECT id, at, op FROM temp.{}), {HOST}", self.0)
+        // Not put together before it is read: so a statement is seen to read the columns that it names, and no others.
+        format!("{name} (id, at, op) AS NOT MATERIALIZED (SELECT id, at, op FROM temp.{}), {HOST}", self.0)
     }
 
     async fn drop(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
@@ -69,8 +71,12 @@ const LIST: i64 = 1;
 const FILE: i64 = 0;
 const TEMPORARY: i64 = 1;
 
-/// What this process has found sound: operations on a schema, whatever file has it. It takes some milliseconds.
-static SOUND: LazyLock<Mutex<HashSet<(TypeId, String)>>> = LazyLock::new(Mutex::default);
+/// The column of the payload among those of the rows: the id and the time stand before it.
+const OP: i64 = 2;
+
+/// What this process has found sound: operations on a schema, whatever file has it, and their queries as they run. It takes
+/// some milliseconds.
+static SOUND: LazyLock<Mutex<HashMap<(TypeId, String), Arc<[QuerySql]>>>> = LazyLock::new(Mutex::default);
 
 /// How many of them are kept.
 const KEPT: usize = 16;
@@ -92,41 +98,72 @@ const ON_OURS: &str = "
 const LEDGER: &str = "
     SELECT count(*) = 0 OR (sum(pk) = 1 AND max(name = 'id' AND pk = 1)) FROM pragma_table_info('ledger', 'main')";
 
-/// The queries as they run, in the order of the operations; empty for what is none.
-pub(super) fn questions<O: Persist>() -> Vec<Arc<str>> {
-    let question = |(spec, answer): (&Spec, &&str)| match Statement::read(answer) {
-        Ok(statement) if !spec.writes() => {
-            statement.over(&format!("asked (id, at, op) AS (SELECT $4, $5, $1), {HOST}")).into()
-        }
-        _ => Arc::from(""),
-    };
-    O::SPECS.iter().zip(O::ANSWERS).map(question).collect()
+/// The queries, each for one question, in the order of the operations; empty for what is none.
+pub(super) fn questions<O: Persist>() -> impl Iterator<Item = QuerySql> {
+    let question =
+        |(spec, answer): (&Spec, &&'static str)| QuerySql::alone(if spec.writes() { "" } else { *answer });
+    O::SPECS.iter().zip(O::ANSWERS).map(question)
 }
 
-/// Looks at all statements of all operations.
+/// Looks at all statements of all operations; answers the queries as they run, in the order of the operations.
 ///
 /// # Errors
-/// The first that will not do; or what SQLite says of anything else.
+/// What SQLite says of anything but a statement; inside, the first statement that will not do.
 pub(super) async fn audit<O: Persist>(
     connection: &mut SqliteConnection,
-) -> Result<Option<Unsound>, sqlx::Error> {
+) -> Result<Result<Arc<[QuerySql]>, Unsound>, sqlx::Error> {
     let schema: Option<String> = sqlx::query_scalar(SCHEMA).fetch_one(&mut *connection).await?;
     let looked_at = (TypeId::of::<O>(), schema.unwrap_or_default());
     let sound = || SOUND.lock();
-    if sound().contains(&looked_at) {
-        return Ok(None);
+    if let Some(queries) = sound().get(&looked_at) {
+        return Ok(Ok(Arc::clone(queries)));
     }
     let stand = RowsTable::create(connection).await?;
-    let unsound = look::<O>(connection, &stand).await;
+    let found = match look::<O>(connection, &stand).await {
+        Ok(None) => queries::<O>(connection, &stand).await.map(Ok),
+        Ok(Some(unsound)) => Ok(Err(unsound)),
+        Err(e) => Err(e),
+    };
     stand.drop(connection).await?;
-    if let Ok(None) = &unsound {
+    let found = found?;
+    if let Ok(queries) = &found {
         let mut sound = sound();
         if sound.len() >= KEPT {
             sound.clear();
         }
-        sound.insert(looked_at);
+        sound.insert(looked_at, Arc::clone(queries));
     }
-    unsound
+    Ok(found)
+}
+
+/// The queries as they run: which of them are asked together, and which have one answer for all who ask the same.
+async fn queries<O: Persist>(
+    connection: &mut SqliteConnection,
+    stand: &RowsTable,
+) -> Result<Arc<[QuerySql]>, sqlx::Error> {
+    let (pages, asked) = (Pages::of(connection).await?, stand.source("asked"));
+    let mut queries: Vec<QuerySql> = questions::<O>().collect();
+    for (query, answer) in queries.iter_mut().zip(O::ANSWERS).filter(|(query, _)| !query.alone.is_empty()) {
+        complete(connection, &pages, query, answer, &asked).await?;
+    }
+    Ok(queries.into())
+}
+
+async fn complete(
+    connection: &mut SqliteConnection,
+    pages: &Pages,
+    query: &mut QuerySql,
+    answer: &str,
+    asked: &str,
+) -> Result<(), sqlx::Error> {
+    let Ok(uses) = uses(connection, pages, answer, asked).await? else { return Ok(()) };
+    query.is_shared = !uses.request;
+    if let Some(sql) = QuerySql::together(answer, uses.columns).filter(|_| query.is_shared)
+        && explain(connection, pages, &sql).await?.is_ok()
+    {
+        query.together = Some(sql.into());
+    }
+    Ok(())
 }
 
 /// What the changes of schema say, before any of them is made.
@@ -264,20 +301,25 @@ async fn explain(
             _ => return Err(e),
         },
     };
-    let mut uses = Uses::default();
+    let (mut uses, mut of_the_batch, mut columns) = (Uses::default(), HashSet::new(), Vec::new());
     for row in &rows {
         let (opcode, p1, p2, p3): (&str, i64, i64, i64) =
             (row.try_get("opcode")?, row.try_get("p1")?, row.try_get("p2")?, row.try_get("p3")?);
         match opcode {
-            "OpenRead" if p3 == TEMPORARY && p2 != LIST => uses.batch = true,
+            "OpenRead" if p3 == TEMPORARY && p2 != LIST => {
+                uses.batch = true;
+                of_the_batch.insert(p1);
+            }
             "OpenRead" | "ReopenIdx" => uses.reads.push(pages.table(p3, p2)),
             "OpenWrite" => uses.writes.push(pages.table(p3, p2)),
             "Clear" => uses.writes.push(pages.table(p2, p1)),
             "VUpdate" => uses.writes.push("a virtual table".to_owned()),
-            "ResultRow" => uses.rows = true,
+            "ResultRow" => (uses.rows, uses.columns) = (true, p2),
+            "Column" => columns.push((p1, p2)),
             _ => {}
         }
     }
+    uses.request = columns.iter().any(|(cursor, column)| *column < OP && of_the_batch.contains(cursor));
     Ok(Ok(uses))
 }
 

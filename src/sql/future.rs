@@ -5,15 +5,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
+use crate::answer::Json;
 use crate::error::{Cause, Code, Error};
 use crate::operation::Operation;
 use crate::reply::{Ack, Reply, Via};
 use crate::request::Request;
 
-type Read = Pin<Box<dyn Future<Output = Result<(String, u64), Cause>> + Send>>;
+type Read = Pin<Box<dyn Future<Output = Result<(Json, u64), Cause>> + Send>>;
 
 /// The future of [`SqlService`](super::SqlService). Dropping it cancels no write.
 pub struct SqlFuture<O>(State<O>);
@@ -55,7 +55,7 @@ impl<O: Operation> Future for SqlFuture<O> {
         let me = &mut self.get_mut().0;
         let json = match me {
             State::Writing { rx, .. } => match ready!(Pin::new(rx).poll(cx)) {
-                Ok(result) => Some(result.map(|json| (json, 0))),
+                Ok(result) => Some(result.map(|json| (Json::from(json), 0))),
                 Err(_) => Some(Err(super::error::vanished())),
             },
             State::Reading { read, .. } => Some(ready!(read.as_mut().poll(cx))),
@@ -77,7 +77,7 @@ impl<O: Operation> Future for SqlFuture<O> {
 
 /// The answer from its JSON: read, unless it is forwarded. One that has not the form that the operation promises is the
 /// fault of the operation's text: the database has served, and would serve the same on any path.
-fn answer<O: Operation>(request: &Request<O>, json: String) -> Result<O::Answer, Cause> {
+fn answer<O: Operation>(request: &Request<O>, json: Json) -> Result<O::Answer, Cause> {
     let (index, spec) = (request.op.index(), request.op.spec());
     let refused = |code, why: &str| {
         let happened = if spec.writes() { "it was applied, and " } else { "" };
@@ -87,13 +87,13 @@ fn answer<O: Operation>(request: &Request<O>, json: String) -> Result<O::Answer,
         let whose = if spec.writes() { "operation" } else { "query" };
         refused(Code::REFUSED, &format!("{e}; the {whose}'s ANSWER must have its form"))
     };
-    if json == "null" {
+    if json.as_str() == "null" {
         let why = "there is nothing to answer with (an operation for which that is no error answers with an `Option`)";
         return O::decode_answer(index, b"null").map_err(|_| refused(Code::NOT_FOUND, why));
     }
     if request.received().is_some() {
-        let json = RawValue::from_string(json).map_err(|e| form(&e))?;
+        let json = json.into_raw().map_err(|e| form(&e))?;
         return O::forward_answer(index, json).map_err(|e| form(&e.0));
     }
-    O::decode_answer(index, json.as_bytes()).map_err(|e| form(&e.0))
+    O::decode_answer(index, json.as_str().as_bytes()).map_err(|e| form(&e.0))
 }

@@ -32,6 +32,7 @@ mod migrate;
 mod open_error;
 mod options;
 pub(crate) mod reader;
+mod reads;
 mod serve;
 mod spin;
 mod sqlite;
@@ -147,15 +148,13 @@ impl<O: Persist> SqlService<O> {
         const { validate_set::<O>() };
         audit::migrations(O::MIGRATIONS).map_err(OpenError::Unsound)?;
         let mut opened = sqlite::open(options, O::MIGRATIONS).await?;
-        let unsound = limit::within(audit::audit::<O>(&mut opened.writer)).await;
-        match unsound.map_err(|error| OpenError::of(options.path(), error))? {
-            None => {}
-            Some(unsound) => return Err(OpenError::Unsound(unsound)),
-        }
+        let queries = limit::within(audit::audit::<O>(&mut opened.writer)).await;
+        let queries =
+            queries.map_err(|error| OpenError::of(options.path(), error))?.map_err(OpenError::Unsound)?;
         let frame = limit::within(audit::frame(&mut opened.writer)).await;
         let frame = frame.map_err(|error| OpenError::of(options.path(), error))?;
         let db_file = Arc::new(opened.db_file);
-        let reader = SqliteReader::new::<O>(opened.readers.clone(), Arc::clone(&db_file));
+        let reader = SqliteReader::new::<O>(opened.readers.clone(), Arc::clone(&db_file), queries);
         let keeper = Arc::new(Keeper::default());
         let mut frames = batch::BatchSql::of::<O>();
         frames.keeper = Arc::clone(&keeper);

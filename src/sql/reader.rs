@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use sqlx::{AssertSqlSafe, Row, SqlitePool};
+use sqlx::{AssertSqlSafe, SqlitePool};
 use tokio::sync::watch;
 
-use super::{audit, error, sweep};
+use super::reads::{QuerySql, Reads};
+use super::{error, sweep};
 use crate::error::Cause;
 use crate::known_time;
 use crate::operation::{Persist, RetentionRule};
@@ -44,14 +45,18 @@ pub(super) static TEXTS: Texts = Texts {
 pub(crate) struct SqliteReader {
     pool: SqlitePool,
     place: Arc<DatabaseFile>,
-    /// The strings of the queries, in the order of the operations.
-    questions: Vec<Arc<str>>,
+    reads: Arc<Reads>,
     sweeps: Vec<&'static RetentionRule>,
 }
 
 impl SqliteReader {
-    pub(super) fn new<O: Persist>(pool: SqlitePool, place: Arc<DatabaseFile>) -> Self {
-        Self { pool, place, questions: audit::questions::<O>(), sweeps: retention::sweeps::<O>().collect() }
+    pub(super) fn new<O: Persist>(
+        pool: SqlitePool,
+        place: Arc<DatabaseFile>,
+        queries: Arc<[QuerySql]>,
+    ) -> Self {
+        let reads = Reads::new(pool.clone(), Arc::clone(&place), queries);
+        Self { pool, place, reads, sweeps: retention::sweeps::<O>().collect() }
     }
 }
 
@@ -66,31 +71,7 @@ impl Reader for SqliteReader {
 
     fn ask(&self, question: Question) -> Result<Read, Cause> {
         self.place.readable()?;
-        let (readers, place) = (self.pool.clone(), Arc::clone(&self.place));
-        let sql = Arc::clone(&self.questions[question.index]);
-        Ok(Box::pin(async move {
-            let Question { payload, id, occurred_at, now, most, .. } = question;
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(payload).bind(now);
-            let query = query.bind(i64::try_from(most).unwrap_or(i64::MAX)).bind(id).bind(occurred_at);
-            let read = async {
-                let mut reader = readers.acquire().await?;
-                let row = limit::within(query.fetch_optional(&mut *reader)).await;
-                if row.as_ref().is_err_and(error::spoils) {
-                    drop(reader.detach());
-                }
-                let Some(row) = row? else {
-                    return Ok((None, 0));
-                };
-                let omitted = if row.len() > 1 { row.try_get::<Option<i64>, _>(1)? } else { None };
-                // A number or a text that says what JSON says is as good as JSON.
-                let json = row.try_get_unchecked::<Option<String>, _>(0)?;
-                Ok((json, omitted.unwrap_or_default().unsigned_abs()))
-            };
-            let answer = read.await;
-            // First: a file that is not there any more is why it fails.
-            place.check()?;
-            answer.map_err(|e: sqlx::Error| error::cause(&e))
-        }))
+        Ok(Box::pin(Arc::clone(&self.reads).ask(question)))
     }
 
     fn look_up(&self, sql: String, binds: Vec<Bind>) -> BoxFuture<'_, Result<Vec<String>, sqlx::Error>> {
@@ -155,6 +136,7 @@ pub(crate) mod tests {
         let file = folder.path().join("rosey.db");
         std::fs::write(&file, "").expect("a file");
         let place = Arc::new(DatabaseFile::new(&file).expect("a place"));
-        (pool.clone(), SqliteReader { pool, place, questions: Vec::new(), sweeps: Vec::new() })
+        let reads = Reads::new(pool.clone(), Arc::clone(&place), Arc::from([]));
+        (pool.clone(), SqliteReader { pool, place, reads, sweeps: Vec::new() })
     }
 }

@@ -6,14 +6,14 @@ use tokio::sync::oneshot;
 use tower::Service;
 
 use super::{SqlFuture, SqlService};
-use crate::answer::{End, cut};
+use crate::answer::{End, Json, cut};
 use crate::clock;
 use crate::error::{Cause, Code, Error};
 use crate::operation::{Persist, Spec};
 use crate::reply::Reply;
 use crate::request::{Received, Request};
 use crate::store::queue::{Item, Write};
-use crate::store::reader::Question;
+use crate::store::reader::{Answered, Question};
 
 impl<O: Persist> SqlService<O> {
     fn start(&self, request: &Request<O>) -> Result<SqlFuture<O>, Cause> {
@@ -39,16 +39,19 @@ impl<O: Persist> SqlService<O> {
             occurred_at: request.head.occurred_at,
             now: self.shared.keeper.now(),
             most,
+            deadline: request.head.deadline,
         })?;
         let read = Box::pin(async move {
-            let (json, omitted) = read.await?;
-            let json = json.unwrap_or_else(|| nothing.to_owned());
-            if !spec.answer_is_list() || json.len() <= most {
+            let Answered { json, omitted } = read.await?;
+            let json = json.unwrap_or_else(|| Json::from(nothing.to_owned()));
+            if !spec.answer_is_list() || json.as_str().len() <= most {
                 return Ok((json, omitted));
             }
-            match cut(json.as_bytes(), most, End::First) {
+            match cut(json.as_str().as_bytes(), most, End::First) {
                 // Cut from UTF-8 between entries.
-                Some((less, gone)) => Ok((String::from_utf8(less).unwrap_or_default(), omitted + gone)),
+                Some((less, gone)) => {
+                    Ok((Json::from(String::from_utf8(less).unwrap_or_default()), omitted + gone))
+                }
                 None => Ok((json, omitted)),
             }
         });

@@ -8,6 +8,8 @@ use sqlx::SqlitePool;
 use tokio::sync::watch;
 
 use super::Concerns;
+use crate::answer::Json;
+use crate::deadline::Deadline;
 use crate::error::{Cause, Code};
 use crate::operation::RetentionRule;
 
@@ -23,10 +25,27 @@ pub(crate) struct Question {
     pub(crate) now: i64,
     /// The most bytes of a list.
     pub(crate) most: usize,
+    /// Until when the answer is of use.
+    pub(crate) deadline: Option<Deadline>,
 }
 
-/// The answer of a query as JSON, if it has one, and how many entries its statement has left out.
-pub(crate) type Read = BoxFuture<'static, Result<(Option<String>, u64), Cause>>;
+/// What a query has answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    /// If there is an answer.
+    pub(crate) json: Option<Json>,
+    /// How many entries the statement has left out.
+    pub(crate) omitted: u64,
+}
+
+impl From<(Option<String>, u64)> for Answered {
+    fn from((json, omitted): (Option<String>, u64)) -> Self {
+        Self { json: json.map(Json::from), omitted }
+    }
+}
+
+/// The answer of a query, on its way.
+pub(crate) type Read = BoxFuture<'static, Result<Answered, Cause>>;
 
 /// A parameter of a statement.
 #[derive(Clone, Debug)]

@@ -10,7 +10,11 @@ pub(crate) struct Uses {
     pub(crate) writes: Vec<String>,
     /// It reads the rows of the batch.
     pub(crate) batch: bool,
+    /// Of these rows it reads the id or the time, by which each differs from all others.
+    pub(crate) request: bool,
     pub(crate) rows: bool,
+    /// Of how many columns, where that is known.
+    pub(crate) columns: i64,
 }
 
 impl Uses {

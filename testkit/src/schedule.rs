@@ -87,7 +87,7 @@ impl<F: Copy> Schedule<F> {
 
     /// Lets everything happen at its time, or as soon after it as the turn before is done, and returns when all is over. Tells
     /// from when until when each fault was there, in the order of their ends.
-    pub async fn play(&self, mut turn: impl AsyncFnMut(Transition<F>)) -> Vec<Spell<F>> {
+    pub async fn play(&self, mut turn: impl AsyncFnMut(Transition<F>)) -> Vec<FaultWindow<F>> {
         let spells = self.spells.iter().enumerate();
         let mut turns: Vec<_> =
             spells.flat_map(|(n, spell)| [(spell.from, true, n), (spell.until, false, n)]).collect();
@@ -102,7 +102,7 @@ impl<F: Copy> Schedule<F> {
                 turn(Transition::Begins(fault)).await;
             } else {
                 turn(Transition::Ends(fault)).await;
-                played.push(Spell { fault, from: from[n], until: begun.elapsed() });
+                played.push(FaultWindow { fault, from: from[n], until: begun.elapsed() });
             }
         }
         played

@@ -28,6 +28,7 @@ mod postgres_operator;
 mod postgres_tls;
 #[cfg(feature = "postgres")]
 mod postgres_upkeep;
+mod reads;
 mod retention;
 mod runtime;
 mod seams;

@@ -133,7 +133,7 @@ Usage: cargo xtask bench NAME [ARGS]
   NAME   the name of the file there without its ending; left out, the names are listed
   ARGS   for the bench
 
-Criterion measures `direct_vs_nats`, `layers`, `service`, `writer` and `yours`. It takes, among others:
+Criterion measures `direct_vs_nats`, `layers`, `reads`, `service`, `writer` and `yours`. It takes, among others:
 
   FILTER                 only rows whose group/name matches this regular expression
   --save-baseline NAME   keeps the result under this name
@@ -149,6 +149,7 @@ are met. Ratios hold on any machine; nanoseconds need an idle one.
   writer           the cost of a write to the database beside a bare INSERT with its own commit, and where
                    the time goes: groups `lines`, `kinds`, `hops`, `statements`; `postgres`: the same
                    on PostgreSQL with 1, 2 and 4 writers; draws docs/postgres-bench.svg
+  reads            queries by one caller and by 256, beside a pool of sqlx that asks them one by one
   direct_vs_nats   one operation over each path, event, call and query, 1 to 256 callers, both levels of
                    durability, beside its bare parts; every row is held to the direct one and 5 %
   service          what `rosey serve` acknowledges and applies in a second

@@ -18,7 +18,7 @@ pub struct PlaceOrder {
 }
 
 /// An order; its id is that of the operation that placed it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Order {
     /// Names it, for [`GetOrder`].
     pub id: String,

@@ -173,3 +173,46 @@ async fn what_is_not_an_answer_is_refused() {
         assert_eq!(uses.and_then(|uses| uses.answers(call.writes().then_some("asked"))), Ok(()), "{sql}");
     }
 }
+
+/// Whether many questions are asked in one statement, and whether the same one has the same answer for all.
+#[tokio::test]
+async fn how_a_query_is_asked_by_many_is_found_out_by_what_it_reads() {
+    let (_dir, mut opened, stand) = migrated().await;
+    let pages = Pages::of(&mut opened.writer).await.expect("the schema");
+    let asked = stand.source("asked");
+    for (sql, shared, together) in [
+        ("SELECT text FROM todo WHERE op_id = (SELECT op ->> 'id' FROM asked)", true, true),
+        (
+            "SELECT json_object('n', n) FROM (SELECT op ->> 'name' AS a FROM asked) LEFT JOIN counters ON name = a",
+            true,
+            true,
+        ),
+        (
+            "SELECT json_group_array(text), 0 FROM todo, asked, host WHERE text > op ->> 'from' AND now > 0",
+            true,
+            true,
+        ),
+        (
+            "WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c, asked WHERE i < op ->> 'n') SELECT max(i) FROM c",
+            true,
+            true,
+        ),
+        ("SELECT json_group_array(text) FROM todo", true, true),
+        (
+            "SELECT json_group_array(text) FROM (SELECT text FROM todo LIMIT (SELECT op ->> 'n' FROM asked))",
+            true,
+            false,
+        ),
+        ("SELECT 1, 0, 2 FROM asked", true, false),
+        ("SELECT eitherway_op FROM (SELECT op AS eitherway_op FROM asked)", true, false),
+        ("SELECT json_array(id) FROM asked", false, false),
+        ("SELECT json_array(op, at) FROM asked", false, false),
+        ("SELECT json_group_array(text) FROM todo WHERE op_id < (SELECT a.id FROM asked a)", false, false),
+        ("WITH a AS MATERIALIZED (SELECT * FROM asked) SELECT id FROM a", false, false),
+        ("SELECT * FROM asked", false, false),
+    ] {
+        let mut query = QuerySql::alone(sql);
+        complete(&mut opened.writer, &pages, &mut query, sql, &asked).await.expect(sql);
+        assert_eq!((query.is_shared, query.together.is_some()), (shared, together), "{sql}");
+    }
+}

@@ -4,6 +4,7 @@ use super::rows::Rows;
 use super::strings::{Part, Strings};
 use crate::operation::Persist;
 use crate::request::Request;
+use crate::sql::reads::QuerySql;
 use crate::sql::{audit, sweep};
 use crate::store::queue::Write;
 use crate::store::retention;
@@ -70,12 +71,12 @@ impl BatchShown {
 #[must_use]
 pub fn texts<O: Persist>() -> Vec<(&'static str, String)> {
     let mut strings = Strings::of::<O>();
-    let mut text = |(kind, question): (usize, &std::sync::Arc<str>)| {
+    let mut text = |(kind, question): (usize, QuerySql)| {
         let spec = &O::SPECS[kind];
         let writes = spec.writes().then(|| strings.transaction(&[kind])[0].sql.to_string());
-        (spec.name, writes.unwrap_or_else(|| question.to_string()))
+        (spec.name, writes.unwrap_or_else(|| question.alone.to_string()))
     };
-    audit::questions::<O>().iter().enumerate().map(&mut text).collect()
+    audit::questions::<O>().enumerate().map(&mut text).collect()
 }
 
 /// What each sweep of these operations runs: the string that finds, and the one that removes.

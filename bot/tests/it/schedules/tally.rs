@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::Spell;
+use crate::support::FaultWindow;
 
 use super::load::{Does, Record};
 use super::plan::Fault;
@@ -58,13 +58,14 @@ impl Tally {
         &self,
         records: impl Iterator<Item = &'a Record>,
         start: Instant,
-        spells: &[Spell<Fault>],
+        spells: &[FaultWindow<Fault>],
     ) {
         let faults = &mut self.0.lock().unwrap().faults;
         for record in records {
             let ended = record.begun + record.waited;
-            let met =
-                |spell: &&Spell<Fault>| record.begun < start + spell.until && start + spell.from < ended;
+            let met = |spell: &&FaultWindow<Fault>| {
+                record.begun < start + spell.until && start + spell.from < ended
+            };
             let met: Vec<_> = spells.iter().filter(met).map(|spell| spell.fault.name()).collect();
             let kind = match record.does {
                 Does::Join | Does::Line => 0,

@@ -88,7 +88,7 @@ impl World {
     }
 
     /// Lets everything happen, and returns when all of it is over: since when, and what was there when after that.
-    pub(crate) async fn play(&mut self, plan: &Schedule<Fault>) -> (Instant, Vec<Spell<Fault>>) {
+    pub(crate) async fn play(&mut self, plan: &Schedule<Fault>) -> (Instant, Vec<FaultWindow<Fault>>) {
         self.begun = Instant::now();
         let played = plan.play(async |turn| {
             self.supervise();

@@ -1,0 +1,312 @@
+//! Queries on their way to SQLite: what waits for a reader goes together, in one hop to its thread.
+//!
+//! A question that finds a reader free is asked at once, and alone. The others wait, and the next reader that is free takes
+//! what waits of one operation: one statement over many questions, one string with all answers. The same question is
+//! asked once for all who wait with it. An answer is never older than the question: who comes while a group is being read waits
+//! for the next.
+
+mod query;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use sqlx::pool::PoolConnection;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time;
+
+use super::error;
+use crate::cause::{Cause, Code};
+use crate::sqlite::database_file::DatabaseFile;
+use crate::sqlite::limit;
+use crate::store::reader::{Answered, Question};
+
+use query::Found;
+pub(super) use query::QuerySql;
+use queue::{Asker, Queue, Waiting};
+
+type Reader = PoolConnection<Sqlite>;
+
+/// The readers of a file, and what waits for them.
+pub(super) struct Reads {
+    pool: SqlitePool,
+    place: Arc<DatabaseFile>,
+    /// In the order of the operations.
+    queries: Arc<[QuerySql]>,
+    queue: Mutex<Queue>,
+    /// Where what waits is read: not in the task of one of those who wait for it.
+    runtime: Handle,
+    #[cfg(test)]
+    groups: Mutex<Vec<usize>>,
+}
+
+/// A reader's place at work. Whatever becomes of the reader, another one follows while something waits.
+struct Seat {
+    reads: Arc<Reads>,
+    /// What it is at.
+    index: Option<usize>,
+    /// Of a task: how far that has come.
+    task: Task,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Task {
+    /// It is not that of a task, or that has ended.
+    None,
+    /// Not begun.
+    Spawned,
+    Working,
+}
+
+impl Seat {
+    fn end(mut self) {
+        self.task = Task::None;
+    }
+
+    fn done(&mut self) {
+        if let Some(index) = self.index.take() {
+            self.reads.queue.lock().done(index);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.done();
+        self.reads.queue.lock().leave();
+        let follows = match self.task {
+            Task::None => true,
+            Task::Spawned => false,
+            Task::Working => std::thread::panicking(),
+        };
+        if follows {
+            self.reads.start();
+        } else {
+            // The runtime ends, and no task follows.
+            drop(self.reads.queue.lock().drain(Instant::now()));
+        }
+    }
+}
+
+impl Reads {
+    /// Must be called within the runtime that is to read.
+    pub(super) fn new(pool: SqlitePool, place: Arc<DatabaseFile>, queries: Arc<[QuerySql]>) -> Arc<Self> {
+        let readers = usize::try_from(pool.options().get_max_connections()).unwrap_or(1);
+        let queue = Mutex::new(Queue::new(queries.len(), readers));
+        Arc::new(Self {
+            pool,
+            place,
+            queries,
+            queue,
+            runtime: Handle::current(),
+            #[cfg(test)]
+            groups: Mutex::default(),
+        })
+    }
+
+    /// Asks. Dropping the future takes the question back, if it still waits, and nothing else.
+    pub(super) async fn ask(self: Arc<Self>, question: Question) -> Result<Answered, Cause> {
+        self.place.readable()?;
+        let begun = {
+            let mut queue = self.queue.lock();
+            // One that is not there at once is waited for elsewhere: then it takes what waits by then.
+            let free = queue.is_free(question.index).then(|| self.pool.try_acquire()).flatten();
+            free.map(|reader| {
+                queue.begin(question.index);
+                (Seat { reads: Arc::clone(&self), index: Some(question.index), task: Task::None }, reader)
+            })
+        };
+        if let Some((_seat, reader)) = begun {
+            let mut reader = Some(reader);
+            return self.alone(&mut reader, &question).await.map(Answered::from).map_err(Cause::from);
+        }
+        let (tx, rx) = oneshot::channel();
+        let deadline = question.deadline;
+        let shared = self.queries[question.index].is_shared;
+        self.queue.lock().push(question, Asker { tx, deadline }, shared);
+        self.start();
+        let answer = match deadline {
+            None => rx.await,
+            Some(deadline) => match time::timeout(deadline.remaining(), rx).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    let late =
+                        || Cause::new(Code::EXPIRED, "its deadline has passed while it waited for a reader");
+                    return Err(deadline.check().err().unwrap_or_else(late));
+                }
+            },
+        };
+        answer.unwrap_or_else(|_| Err(error::cause(&sqlx::Error::WorkerCrashed)))
+    }
+
+    /// Has a reader begin, if one is free and something waits.
+    fn start(self: &Arc<Self>) {
+        if self.queue.lock().start() {
+            let (reads, mut seat) =
+                (Arc::clone(self), Seat { reads: Arc::clone(self), index: None, task: Task::Spawned });
+            self.runtime.spawn(async move {
+                seat.task = Task::Working;
+                reads.work(&mut seat).await;
+                seat.end();
+            });
+        }
+    }
+
+    /// Takes what waits, until nothing does.
+    async fn work(&self, seat: &mut Seat) {
+        let mut reader = None;
+        loop {
+            if reader.is_none() {
+                match self.pool.acquire().await {
+                    Ok(acquired) => reader = Some(acquired),
+                    Err(e) if !self.fail(&e) => return,
+                    Err(_) => continue,
+                }
+            }
+            let wrong = self.place.readable().err();
+            let wrong =
+                wrong.or_else(|| self.pool.is_closed().then(|| error::cause(&sqlx::Error::PoolClosed)));
+            if let Some(cause) = wrong {
+                return tell(self.queue.lock().drain(Instant::now()), &Err(cause));
+            }
+            let taken = self.queue.lock().take(|index| self.queries[index].together.is_some());
+            let Some((index, group)) = taken else { return };
+            seat.index = Some(index);
+            #[cfg(test)]
+            self.groups.lock().push(group.len());
+            self.answer(&mut reader, index, group).await;
+            seat.done();
+            // Those who were answered may have the next question.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// No connection: those who wait are told. Answers whether there are others, who have not waited for so long.
+    fn fail(&self, error: &sqlx::Error) -> bool {
+        let mut since = Instant::now();
+        if matches!(error, sqlx::Error::PoolTimedOut) {
+            let waited = self.pool.options().get_acquire_timeout();
+            since = since.checked_sub(waited).unwrap_or(since);
+        }
+        let gone = self.queue.lock().drain(since);
+        tell(gone, &Err(error::cause(error)));
+        matches!(error, sqlx::Error::PoolTimedOut)
+    }
+
+    /// Asks one question.
+    async fn alone(&self, reader: &mut Option<Reader>, question: &Question) -> Result<Found, Unread> {
+        let Question { index, payload, id, occurred_at, now, most, .. } = question;
+        let query = sqlx::query(AssertSqlSafe(Arc::clone(&self.queries[*index].alone)));
+        let query = query.bind(payload.as_str()).bind(*now).bind(i64::try_from(*most).unwrap_or(i64::MAX));
+        let row = self.read(reader, query.bind(id.as_str()).bind(*occurred_at)).await?;
+        let found = row.map(|row| {
+            let omitted = if row.len() > 1 { row.try_get::<Option<i64>, _>(1)? } else { None };
+            // A number or a text that says what JSON says is as good as JSON.
+            Ok((row.try_get_unchecked::<Option<String>, _>(0)?, omitted.unwrap_or_default().unsigned_abs()))
+        });
+        found.transpose().map(Option::unwrap_or_default).map_err(Unread::Error)
+    }
+
+    /// Asks many questions of one operation; none where one of them is to be asked alone, and see [`query::lines`].
+    async fn together(
+        &self,
+        reader: &mut Option<Reader>,
+        sql: &Arc<str>,
+        group: &[Waiting],
+    ) -> Result<Option<Vec<Option<Found>>>, Unread> {
+        let payloads: Vec<&str> = group.iter().map(|waiting| waiting.question.payload.as_str()).collect();
+        let payloads = serde_json::to_string(&payloads).unwrap_or_default();
+        let now = group.iter().map(|waiting| waiting.question.now).max().unwrap_or_default();
+        let most = group.first().map_or(0, |waiting| waiting.question.most);
+        let query = sqlx::query(AssertSqlSafe(Arc::clone(sql))).bind(payloads).bind(now);
+        let query = query.bind(i64::try_from(most).unwrap_or(i64::MAX)).bind(query::LONGEST as i64);
+        let row = self.read(reader, query).await?;
+        let text = row.map_or(Ok(None), |row| row.try_get_unchecked::<Option<String>, _>(0));
+        let text = text.map_err(Unread::Error)?;
+        Ok(text.and_then(|text| query::lines(&text, group.len())))
+    }
+
+    /// One row, from the file at the path.
+    async fn read(
+        &self,
+        reader: &mut Option<Reader>,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<Option<SqliteRow>, Unread> {
+        let connection = reader.as_mut().ok_or(Unread::Error(sqlx::Error::WorkerCrashed))?;
+        let row = limit::within(query.fetch_optional(&mut **connection)).await;
+        if row.as_ref().is_err_and(error::spoils)
+            && let Some(reader) = reader.take()
+        {
+            drop(reader.detach());
+        }
+        // First: a file that is not there any more is why it fails.
+        self.place.check().map_err(Unread::Of)?;
+        row.map_err(Unread::Error)
+    }
+
+    /// Asks a group, and tells all who wait for it.
+    async fn answer(&self, reader: &mut Option<Reader>, index: usize, group: Vec<Waiting>) {
+        let (begun, count) = (Instant::now(), group.len());
+        let found = match (&group[..], &self.queries[index].together) {
+            ([.., _, _], Some(sql)) => self.together(reader, sql, &group).await,
+            (group, _) => match group.first() {
+                Some(one) => self.alone(reader, &one.question).await.map(|found| Some(vec![Some(found)])),
+                None => return,
+            },
+        };
+        let mut again = Vec::new();
+        let mut within = 1;
+        match found {
+            Ok(found) => {
+                let found = found.unwrap_or_else(|| vec![None; count]);
+                for (waiting, found) in group.into_iter().zip(found) {
+                    match found {
+                        Some(found) => waiting.tell(Ok(Answered::from(found))),
+                        None => again.push(waiting),
+                    }
+                }
+            }
+            // It is one of them: the rest is asked again without it.
+            Err(Unread::Error(error)) if count > 1 && is_of_one(&error) => {
+                within = if limit::is_lost(&error) { 1 } else { count / 2 };
+                again = group;
+            }
+            Err(unread) => tell(group, &Err(unread.into())),
+        }
+        let mut queue = self.queue.lock();
+        queue.took(index, count, begun.elapsed(), again.is_empty());
+        queue.again(index, again, within);
+    }
+}
+
+/// Why nothing was read.
+enum Unread {
+    /// The file is not what it was: whatever was read is of no use.
+    Of(Cause),
+    Error(sqlx::Error),
+}
+
+impl From<Unread> for Cause {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Of(cause) => cause,
+            Unread::Error(error) => error::cause(&error),
+        }
+    }
+}
+
+/// Whether one question may be the reason that a group has failed. A lock or a disk is not.
+fn is_of_one(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_none() || !error::is_of_the_environment(error)
+}
+
+fn tell(group: Vec<Waiting>, answer: &Result<Answered, Cause>) {
+    group.into_iter().for_each(|waiting| waiting.tell(answer.clone()));
+}
