@@ -42,7 +42,7 @@ use load::Load;
 
 /// Where the tables keep their files.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Setup<'a> {
     runtime: &'a Runtime,
     dir: &'a Path,
     synchronous: Synchronous,
@@ -55,7 +55,7 @@ struct Ours<'a> {
 }
 
 impl<'a> Ours<'a> {
-    fn open(place: &Place<'a>, name: &str) -> Self {
+    fn open(place: &Setup<'a>, name: &str) -> Self {
         let service = ours::service(place.runtime, &ours::file(place.dir, name), place.synchronous);
         Self { runtime: place.runtime, service }
     }
@@ -77,7 +77,7 @@ const fn short(synchronous: Synchronous) -> &'static str {
     }
 }
 
-impl<'p> Place<'p> {
+impl<'p> Setup<'p> {
     fn group<'a>(&self, criterion: &'a mut Criterion, title: &str, callers: usize) -> Group<'a> {
         let plural = if callers == 1 { "" } else { "s" };
         let synchronous = short(self.synchronous);
@@ -95,7 +95,7 @@ impl<'p> Place<'p> {
 }
 
 /// Chat lines by 1 to 4096 callers.
-fn lines(criterion: &mut Criterion, place: &Place<'_>) {
+fn lines(criterion: &mut Criterion, place: &Setup<'_>) {
     let chat = Load::lines(&load::users());
     let (bare, ours) = (place.bare(), Ours::open(place, "lines"));
     let mut floor = Floor::open(place, chat);
@@ -111,7 +111,7 @@ fn lines(criterion: &mut Criterion, place: &Place<'_>) {
 }
 
 /// The other kinds of events, and a mix.
-fn kinds(criterion: &mut Criterion, place: &Place<'_>) {
+fn kinds(criterion: &mut Criterion, place: &Setup<'_>) {
     let users = load::users();
     let presence = Load::presence(&users);
     let (bare, ours) = (place.bare(), Ours::open(place, "kinds"));
@@ -143,7 +143,7 @@ fn main() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     // Samples of half a second are long enough for checkpoints to even out.
     let mut criterion = rows::criterion(Duration::from_secs(5));
-    let places = [Synchronous::Normal, Synchronous::Full].map(|synchronous| Place {
+    let places = [Synchronous::Normal, Synchronous::Full].map(|synchronous| Setup {
         runtime: &runtime,
         dir: dir.path(),
         synchronous,

@@ -111,7 +111,7 @@ mod tests {
             (both(Cause::new(Code::BUSY, "locked")), 504),
             (both(Cause::new(Code::EXPIRED, "late")), 504),
             (Cause::new(Code::BUSY, "locked"), 503),
-            (Cause::new(Code::UNAVAILABLE, "nobody"), 503),
+            (Cause::new(Code::UNAVAILABLE, "no responder"), 503),
         ] {
             let response = Error::<()>::from(cause.clone()).into_response();
             assert_eq!(response.status().as_u16(), status, "{cause}");

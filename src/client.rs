@@ -116,8 +116,8 @@ impl<S> Db<S> {
 
     /// Sends a request unchanged; a retry passes the request of the failed attempt.
     ///
-    /// Waits until the [deadline](Head::deadline) at the longest, if the request has one. What was sent until then is dropped by
-    /// whoever holds it.
+    /// Waits until the [deadline](Head::deadline) at the longest, if the request has one. After it, services and stores drop a
+    /// request that they have not applied yet.
     ///
     /// # Errors
     /// The error of the stack, with the request. At the deadline `Elapsed` (class `Unknown`); behind it `expired`.

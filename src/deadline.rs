@@ -8,7 +8,7 @@ use crate::clock;
 
 /// Until when the answer to a request is of use: a point in time, by the clocks of all who hold the request.
 ///
-/// Whoever takes the request up later drops it as [`EXPIRED`](Code::EXPIRED) instead of applying it, and the typed client
+/// A service or store that takes the request up later drops it as [`EXPIRED`](Code::EXPIRED), and the typed client
 /// waits no longer. It ends with the acknowledgement: an event that a stream or the outbox has stored is applied, however late.
 /// It is no part of the operation: the same request may come again with another deadline.
 ///
@@ -52,7 +52,7 @@ impl Deadline {
     /// Whether there is time left.
     ///
     /// # Errors
-    /// `expired`: nobody waits for the answer any more.
+    /// `expired`: the caller no longer waits for the answer.
     pub fn check(self) -> Result<(), Cause> {
         match clock::now().saturating_sub(self.millis()) {
             ..0 => Ok(()),

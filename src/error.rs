@@ -173,7 +173,7 @@ mod tests {
     fn a_refusal_is_found_behind_a_path_that_was_down() {
         let refusal = Refusal::new("out_of_stock", "none left");
         let both = Cause::Both {
-            primary: Box::new(Cause::new(Code::UNAVAILABLE, "nobody there")),
+            primary: Box::new(Cause::new(Code::UNAVAILABLE, "no responder")),
             fallback: Box::new(Cause::Refused(Box::new(refusal.clone()))),
         };
         assert_eq!((both.refusal(), both.class()), (Some(&refusal), Class::Rejected));

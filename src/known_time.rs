@@ -88,7 +88,7 @@ pub(crate) struct KnownTime {
 
 /// Why the clock is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Doubt {
+pub(crate) struct ClockSkew {
     /// By how many milliseconds it is ahead of what is known; less than zero if it is behind.
     pub(crate) ahead: i64,
     /// Whether it is the server that says otherwise.
@@ -103,7 +103,7 @@ pub(crate) enum Judgement {
     /// It disagrees with what was known, and has run evenly for so long that it is believed from now on.
     Outlasted,
     /// It disagrees.
-    Doubtful(Doubt),
+    Doubtful(ClockSkew),
 }
 
 impl KnownTime {
@@ -150,7 +150,10 @@ impl KnownTime {
         let server = self.server.as_ref().map(|(mark, other)| (mark.by(now), *other));
         if let Some((server, other)) = server.filter(|_| !self.trusted) {
             if !near(server, now.clock) {
-                return Judgement::Doubtful(Doubt { ahead: now.clock.saturating_sub(server), server: true });
+                return Judgement::Doubtful(ClockSkew {
+                    ahead: now.clock.saturating_sub(server),
+                    server: true,
+                });
             }
             if other {
                 self.last = Some(Mark::new(now.clock, now));
@@ -168,7 +171,7 @@ impl KnownTime {
             self.last = Some(Mark::new(now.clock, now));
             Judgement::Outlasted
         } else {
-            Judgement::Doubtful(Doubt { ahead: now.clock.saturating_sub(last), server: false })
+            Judgement::Doubtful(ClockSkew { ahead: now.clock.saturating_sub(last), server: false })
         }
     }
 }
@@ -177,7 +180,7 @@ const fn near(one: i64, other: i64) -> bool {
     one.saturating_sub(other).saturating_abs() <= FAR
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for ClockSkew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.ahead.saturating_abs() / 1000;
         let (unit, of) = match seconds {
@@ -211,7 +214,7 @@ mod tests {
     }
 
     fn doubtful(ahead: i64, server: bool) -> Judgement {
-        Judgement::Doubtful(Doubt { ahead, server })
+        Judgement::Doubtful(ClockSkew { ahead, server })
     }
 
     #[test]
@@ -277,9 +280,9 @@ mod tests {
 
     #[test]
     fn a_doubt_says_by_how_much() {
-        let said = Doubt { ahead: 400 * DAY, server: false }.to_string();
+        let said = ClockSkew { ahead: 400 * DAY, server: false }.to_string();
         assert_eq!(said, "the clock of this machine is 400 days ahead of the last known time of this file");
-        let said = Doubt { ahead: -2 * FAR, server: true }.to_string();
+        let said = ClockSkew { ahead: -2 * FAR, server: true }.to_string();
         assert_eq!(said, "the clock of this machine is 2 hours behind the time of the NATS server");
     }
 }

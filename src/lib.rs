@@ -81,6 +81,8 @@ pub mod __private;
 mod answer;
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(test)]
+mod captured_logs;
 mod cause;
 pub mod client;
 pub mod clock;
@@ -92,8 +94,6 @@ mod head;
 #[cfg(any(feature = "nats", feature = "sqlite"))]
 mod headers;
 pub mod health;
-#[cfg(test)]
-mod heard;
 pub mod hints;
 mod id;
 #[cfg(feature = "sqlite")]

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlitePool};
 use tokio::runtime::Runtime;
 
-use crate::{Group, Place, load, ours, rows};
+use crate::{Group, Setup, load, ours, rows};
 
 pub(crate) struct Bare<'a> {
     runtime: &'a Runtime,
@@ -33,7 +33,7 @@ pub(crate) fn options(file: &Path, synchronous: Synchronous) -> SqliteConnectOpt
 }
 
 impl<'a> Bare<'a> {
-    pub(crate) fn open(place: &Place<'a>, connections: u32) -> Self {
+    pub(crate) fn open(place: &Setup<'a>, connections: u32) -> Self {
         let options = options(&ours::file(place.dir, "bare"), place.synchronous);
         let pool = place.runtime.block_on(async {
             let pool = SqlitePoolOptions::new()

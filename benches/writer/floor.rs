@@ -9,7 +9,7 @@ use rusqlite::{CachedStatement, Connection};
 
 use crate::callers::median;
 use crate::load::Load;
-use crate::{Group, Place, ours, rows};
+use crate::{Group, Setup, ours, rows};
 
 /// The largest batch of the writer; equal to its `MOST`.
 const MOST: usize = 512;
@@ -59,7 +59,7 @@ fn run(statement: &mut CachedStatement<'_>, batch: &BatchShown) -> Duration {
 }
 
 impl Floor {
-    pub(crate) fn open(place: &Place<'_>, load: Load) -> Self {
+    pub(crate) fn open(place: &Setup<'_>, load: Load) -> Self {
         let file = ours::file(place.dir, "floor");
         // The service creates the tables.
         let service = ours::service(place.runtime, &file, place.synchronous);

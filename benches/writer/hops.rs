@@ -16,15 +16,15 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use crate::callers::median;
 use crate::floor::Floor;
 use crate::load::{self, Load};
-use crate::{Group, Ours, Place, bare, ours, rows};
+use crate::{Group, Ours, Setup, bare, ours, rows};
 
-pub(crate) fn hops(criterion: &mut Criterion, place: &Place<'_>) {
+pub(crate) fn hops(criterion: &mut Criterion, place: &Setup<'_>) {
     let chat = Load::lines(&load::users());
     let mut group = place.group(criterion, "hops of a chat line", 1);
     let group = &mut group;
     Floor::open(place, chat).row(group, "the writer's statements, SQLite alone", 1);
     task(group, place);
-    let held = Held::open(place);
+    let held = BareConnection::open(place);
     held.row(group, "sqlx, one connection: a ping", What::Ping);
     held.row(group, "sqlx: one statement that does nothing", What::Counts(1, 1));
     held.row(group, "sqlx: six of them in one string", What::Counts(6, 1));
@@ -36,7 +36,7 @@ pub(crate) fn hops(criterion: &mut Criterion, place: &Place<'_>) {
 }
 
 /// A task that answers like the writer, but without a database.
-fn task(group: &mut Group<'_>, place: &Place<'_>) {
+fn task(group: &mut Group<'_>, place: &Setup<'_>) {
     let (tx, mut rx) = mpsc::channel::<oneshot::Sender<()>>(4096);
     place.runtime.spawn(async move {
         while let Some(tx) = rx.recv().await {
@@ -86,14 +86,14 @@ enum What {
 }
 
 /// A connection of sqlx, used like the writer's.
-struct Held<'a> {
-    place: Place<'a>,
+struct BareConnection<'a> {
+    place: Setup<'a>,
     /// The lock is never contended.
     connection: Arc<Mutex<SqliteConnection>>,
 }
 
-impl<'a> Held<'a> {
-    fn open(place: &Place<'a>) -> Self {
+impl<'a> BareConnection<'a> {
+    fn open(place: &Setup<'a>) -> Self {
         let file = ours::file(place.dir, "held");
         place.runtime.block_on(ours::service(place.runtime, &file, place.synchronous).close());
         let connection = place.runtime.block_on(bare::options(&file, place.synchronous).connect()).unwrap();

@@ -7,10 +7,10 @@ use criterion::Criterion;
 use crate::callers::median;
 use crate::floor::Floor;
 use crate::load::{self, Load};
-use crate::{Place, rows};
+use crate::{Setup, rows};
 
 /// The first row is the whole transaction, of which the others are parts.
-pub(crate) fn statements(criterion: &mut Criterion, place: &Place<'_>) {
+pub(crate) fn statements(criterion: &mut Criterion, place: &Setup<'_>) {
     let users = load::users();
     let loads = [("chat lines", Load::lines(&users), 1), ("joins and leaves", Load::presence(&users), 2)];
     for (name, load, least) in loads {

@@ -7,8 +7,8 @@
 //! - [`cli`] is the command `rosey`.
 
 pub mod bot;
-pub mod cli;
 #[cfg(test)]
-#[path = "../../src/heard.rs"]
-mod heard;
+#[path = "../../src/captured_logs.rs"]
+mod captured_logs;
+pub mod cli;
 pub mod op;

@@ -8,7 +8,7 @@ use crate::error::{Cause, Code};
 use crate::request::{Head, OpId, Trace};
 
 impl Head {
-    /// The head of an operation that somebody asks for over HTTP or gRPC: happening now, and what the headers say. `get` is the
+    /// The head of an operation that arrives over HTTP or gRPC: happening now, and what the headers say. `get` is the
     /// value of a header by its name in lower case.
     ///
     /// | header | is |

@@ -14,14 +14,14 @@ use tracing::Instrument;
 
 use super::address::{bare, login, redact};
 use super::connection::listen;
+use super::diagnosis::Diagnosis;
 use super::failure::{Failure, refuses_us};
 use super::health::Health;
 use super::inbox::Inbox;
-use super::look::Look;
 use super::names::Names;
-use super::patience::Patience;
+use super::ping_timeout::PingTimeout;
 use super::probe::Probe;
-use super::reconnect::{Refusals, ShortOnes};
+use super::reconnect::{Refusals, ShortConnections};
 use crate::namespace::{Namespace, NamespaceError};
 use crate::request::Head;
 use crate::setters::setters;
@@ -152,7 +152,7 @@ impl NatsOptions {
         }
         let limit = (self.recognition / 2).max(Duration::from_secs(1));
         let addresses: Vec<&str> = self.url.split(',').map(str::trim).collect();
-        let look = Look::new(&addresses, &self.name);
+        let look = Diagnosis::new(&addresses, &self.name);
         // The client reads user and password of an address, and never sends them.
         options = match addresses.iter().find_map(|address| login(address)) {
             Some((user, Some(password))) => options.user_and_password(user, password),
@@ -160,7 +160,7 @@ impl NatsOptions {
             None => options,
         };
         let refusals = Arc::new(Refusals::default());
-        let short = Arc::new(ShortOnes::default());
+        let short = Arc::new(ShortConnections::default());
         let waited = (Arc::clone(&refusals), Arc::clone(&short));
         options
             .name(self.name)
@@ -234,7 +234,7 @@ pub(super) async fn start(
 ) -> Result<(Client, Arc<Inbox>, Arc<Health>), ConnectError> {
     let (tx, events) = mpsc::unbounded_channel();
     let shown = redact(&options.url);
-    let patience = Patience::new(options.recognition, options.ping_timeout);
+    let ping_timeout = PingTimeout::new(options.recognition, options.ping_timeout);
     let client = options
         .connect(move |event| {
             // The receiver ends with the service: then no task needs the event.
@@ -257,7 +257,7 @@ pub(super) async fn start(
     let span = names.namespace.span();
     tokio::spawn(listen.instrument(span.clone()));
     let probe =
-        Probe::new(client.clone(), Arc::clone(names), Arc::clone(&inbox), Arc::clone(&health), patience);
+        Probe::new(client.clone(), Arc::clone(names), Arc::clone(&inbox), Arc::clone(&health), ping_timeout);
     tokio::spawn(probe.run(ended).instrument(span));
     Ok((client, inbox, health))
 }

@@ -43,7 +43,7 @@ pub(super) async fn listen(
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            Some(message) = replies.next() => connection.inbox.settle(message),
+            Some(message) = replies.next() => connection.inbox.complete(message),
             Some(event) = events.recv() => connection.note(&event),
             _ = look.tick(), if connection.is_troubled() => connection.rest(RateLimitedLog::over),
             () = ended.cancelled() => return connection.rest(RateLimitedLog::finish),
@@ -124,10 +124,12 @@ impl Connection {
                 health.recheck.notify_one();
                 match self.losses.up() {
                     Up::First => tracing::info!(url, "connected to NATS"),
-                    Up::Again(lost) => {
+                    Up::Reconnected(lost) => {
                         tracing::info!(url, "connected to NATS again, after {:.1} s", lost.as_secs_f64());
                     }
-                    Up::Unsaid(lost) => tracing::debug!(url, "connected to NATS again, after {lost:?}"),
+                    Up::ReconnectedUnlogged(lost) => {
+                        tracing::debug!(url, "connected to NATS again, after {lost:?}")
+                    }
                 }
             }
             Event::Disconnected => {
@@ -263,7 +265,7 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
-    use crate::heard::CapturedLogs;
+    use crate::captured_logs::CapturedLogs;
 
     fn connection(inbox: &Arc<Inbox>) -> Connection {
         Connection {

@@ -27,9 +27,9 @@ struct Down {
 pub(crate) enum Up {
     First,
     /// Again, after this long.
-    Again(Duration),
+    Reconnected(Duration),
     /// Again, after this long; no log line has reported that it was down.
-    Unsaid(Duration),
+    ReconnectedUnlogged(Duration),
 }
 
 impl ConnectionLog {
@@ -46,8 +46,8 @@ impl ConnectionLog {
     pub(crate) fn up(&self) -> Up {
         match self.down.lock().take() {
             None => Up::First,
-            Some(Down { since, said: true }) => Up::Again(since.elapsed()),
-            Some(Down { since, said: false }) => Up::Unsaid(since.elapsed()),
+            Some(Down { since, said: true }) => Up::Reconnected(since.elapsed()),
+            Some(Down { since, said: false }) => Up::ReconnectedUnlogged(since.elapsed()),
         }
     }
 
@@ -84,16 +84,16 @@ mod tests {
         let losses = ConnectionLog::default();
         assert_eq!(losses.up(), Up::First);
         assert_eq!(losses.lost(), Some(Suppressed(0)));
-        assert_eq!(losses.up(), Up::Again(Duration::ZERO));
+        assert_eq!(losses.up(), Up::Reconnected(Duration::ZERO));
         for _ in 0..7 {
             assert_eq!(losses.lost(), None);
-            assert_eq!(losses.up(), Up::Unsaid(Duration::ZERO));
+            assert_eq!(losses.up(), Up::ReconnectedUnlogged(Duration::ZERO));
         }
         assert_eq!(losses.lost(), None);
         time::advance(RateLimitedLog::CALM).await;
         let said = losses.rest(RateLimitedLog::over);
         assert_eq!(said.as_deref(), Some("lost the connection to NATS 8 more times, in 0.0 s; it is down"));
-        assert_eq!(losses.up(), Up::Again(RateLimitedLog::CALM));
+        assert_eq!(losses.up(), Up::Reconnected(RateLimitedLog::CALM));
         assert!(!losses.are_going_on() && losses.rest(RateLimitedLog::over).is_none());
     }
 }

@@ -26,7 +26,7 @@ pub(super) enum Route {
 pub(super) struct Health {
     status: watch::Sender<Status>,
     /// What the status means for requests.
-    told: watch::Sender<health::Health>,
+    sender: watch::Sender<health::Health>,
     /// The route of events.
     events: AtomicU8,
     /// The route of calls and queries.
@@ -71,7 +71,7 @@ impl Health {
     pub(super) fn new() -> Self {
         Self {
             status: watch::Sender::new(Status::default()),
-            told: watch::Sender::new(Status::default().health()),
+            sender: watch::Sender::new(Status::default().health()),
             events: AtomicU8::new(DISCONNECTED),
             others: AtomicU8::new(DISCONNECTED),
             stored: AtomicU64::new(0),
@@ -133,8 +133,8 @@ impl Health {
         self.status.subscribe()
     }
 
-    pub(super) fn told(&self) -> watch::Receiver<health::Health> {
-        self.told.subscribe()
+    pub(super) fn watch_health(&self) -> watch::Receiver<health::Health> {
+        self.sender.subscribe()
     }
 
     /// Changes the status. Returns the previous one if it changed.
@@ -147,7 +147,7 @@ impl Health {
             self.others.store(status.gate(Kind::Query), Ordering::Release);
             let changed = *status != old;
             if changed {
-                self.told.send_if_modified(|told| told.update(status.health()));
+                self.sender.send_if_modified(|health| health.update(status.health()));
             }
             before = changed.then_some(old);
             changed
@@ -193,7 +193,7 @@ impl Health {
     }
 
     /// Records whether another service answers beside ours.
-    pub(super) fn beside(&self, foreign: bool) {
+    pub(super) fn set_foreign(&self, foreign: bool) {
         if self.update(|status| status.foreign = foreign).is_some() {
             if foreign {
                 tracing::error!(

@@ -13,7 +13,7 @@ use serde::Serialize;
 use slab::Slab;
 use tokio::sync::{oneshot, watch};
 
-use super::others::Others;
+use super::foreign_replies::ForeignReplies;
 use super::stored::PubAck;
 use super::tokens::Tokens;
 use super::wire;
@@ -28,7 +28,7 @@ pub(super) enum ReplyFrom {
     /// A reply of our stream, or of our service, which has then committed what the stream would have stored.
     Stream,
     /// Any reply: used for requests to the server itself.
-    Anybody,
+    Any,
 }
 
 /// How the wait for a reply ends.
@@ -79,7 +79,7 @@ pub(super) struct Inbox {
     overruns: AtomicU64,
     /// Subjects on which another sender has answered. Each is logged once.
     named: Mutex<HashSet<String>>,
-    others: Others,
+    others: ForeignReplies,
 }
 
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl Inbox {
             foreign: AtomicU64::new(0),
             overruns: AtomicU64::new(0),
             named: Mutex::default(),
-            others: Others::default(),
+            others: ForeignReplies::default(),
         }
     }
 
@@ -152,7 +152,7 @@ impl Inbox {
     }
 
     /// Delivers a message to its waiter, if it counts as an answer.
-    pub(super) fn settle(&self, message: Message) {
+    pub(super) fn complete(&self, message: Message) {
         let Some((key, token, event)) = self.parse(message.subject.as_str()) else { return };
         let mut waiters = self.waiters.lock();
         let Some(waiter) = waiters.get(key).filter(|w| w.token == token) else {
@@ -164,7 +164,7 @@ impl Inbox {
         };
         let settled = if message.status == Some(StatusCode::NO_RESPONDERS) {
             Completion::NobodyThere
-        } else if waiter.expects == ReplyFrom::Anybody
+        } else if waiter.expects == ReplyFrom::Any
             || (wire::is_ours(&message)
                 && waiter.operation.as_ref().is_none_or(|asked| asked.is_answered_by(&message)))
         {
@@ -290,166 +290,4 @@ impl Inbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::nats::pending::PendingReply;
-
-    /// How the wait has ended, if it has.
-    fn settled(pending: &mut PendingReply) -> Option<Completion> {
-        pending.now_or_never()
-    }
-
-    fn message(subject: String, ours: bool, payload: &'static str) -> Message {
-        let headers = ours.then(|| {
-            let mut headers = async_nats::HeaderMap::new();
-            headers.insert(wire::REPLY, "1");
-            headers
-        });
-        Message {
-            subject: subject.into(),
-            reply: None,
-            payload: payload.into(),
-            headers,
-            status: None,
-            description: None,
-            length: 0,
-        }
-    }
-
-    #[test]
-    fn a_dropped_call_leaves_nothing_behind_and_its_late_reply_is_counted() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let pending = inbox.wait("a".into(), ReplyFrom::Service);
-        let subject = pending.subject();
-        drop(pending);
-        assert_eq!(inbox.counts().waiting, 0);
-        let second = inbox.wait("a".into(), ReplyFrom::Service);
-        inbox.settle(message(subject, true, "{}"));
-        assert_eq!(inbox.counts(), InboxCounts { waiting: 1, late: 1, ..InboxCounts::default() });
-        drop(second);
-    }
-
-    #[test]
-    fn an_answer_that_comes_too_late_is_told_for_its_kind_and_nothing_else_is() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let mut told = inbox.late_answers();
-        let dropped = |event| {
-            let asked = Asked { id: OpId::new(), named: false, event };
-            inbox.wait_for_operation("a".into(), ReplyFrom::Stream, asked).subject()
-        };
-        let ours = r#"{"stream":"SHOP","seq":7}"#;
-        for (event, is_ours, payload, heard) in [
-            (true, true, "{}", true),
-            (true, false, ours, true),
-            (false, true, "{}", true),
-            (false, false, ours, false),
-            (true, false, r#"{"stream":"OTHER","seq":7}"#, false),
-            (false, false, "{}", false),
-        ] {
-            let before = *told.borrow_and_update();
-            inbox.settle(message(dropped(event), is_ours, payload));
-            let LateAnswers { events, requests } = *told.borrow();
-            let more = (events - before.events, requests - before.requests);
-            let expected = if event { (u64::from(heard), 0) } else { (0, u64::from(heard)) };
-            assert_eq!(more, expected, "event {event}, ours {is_ours}: {payload}");
-        }
-        assert_eq!(inbox.counts().late, 6);
-    }
-
-    #[test]
-    fn only_a_reply_of_our_service_settles_a_call() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let mut pending = inbox.wait("a".into(), ReplyFrom::Service);
-        inbox.settle(message(pending.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
-        inbox.settle(message(pending.subject(), false, "{}"));
-        assert!(settled(&mut pending).is_none());
-        assert_eq!(inbox.counts().foreign, 2);
-        inbox.settle(message(pending.subject(), true, "{}"));
-        assert!(matches!(settled(&mut pending), Some(Completion::Answer(_))));
-    }
-
-    #[test]
-    fn an_answer_to_another_operation_settles_nothing() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let (id, other) = (OpId::new(), OpId::new());
-        let answer = |pending: &PendingReply, names: Option<&str>| {
-            let mut answer = message(pending.subject(), true, "{}");
-            if let (Some(headers), Some(names)) = (&mut answer.headers, names) {
-                headers.insert(wire::OPERATION_ID, names);
-            }
-            answer
-        };
-        // `named`: whether the service names what it answers; then what settles the request of `id`.
-        for (named, names, settles) in [
-            (true, Some(&id), true),
-            (true, Some(&other), false),
-            (true, None, false),
-            (false, Some(&id), true),
-            (false, Some(&other), false),
-            (false, None, true),
-        ] {
-            let mut pending = inbox.wait_for_operation(
-                "a".into(),
-                ReplyFrom::Stream,
-                Asked { id: id.clone(), named, event: true },
-            );
-            inbox.settle(answer(&pending, names.map(ToString::to_string).as_deref()));
-            assert_eq!(
-                matches!(settled(&mut pending), Some(Completion::Answer(_))),
-                settles,
-                "{named} {names:?}"
-            );
-        }
-        assert_eq!(inbox.counts().foreign, 3);
-    }
-
-    #[test]
-    fn only_our_own_stream_settles_an_event_and_nothing_else() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let mut event = inbox.wait("a".into(), ReplyFrom::Stream);
-        let mut query = inbox.wait("b".into(), ReplyFrom::Service);
-        inbox.settle(message(event.subject(), false, r#"{"stream":"OTHER","seq":1}"#));
-        inbox.settle(message(query.subject(), false, r#"{"stream":"SHOP","seq":1}"#));
-        assert!(settled(&mut event).is_none() && settled(&mut query).is_none());
-        assert_eq!(inbox.counts().foreign, 2);
-        inbox.settle(message(event.subject(), false, r#"{"stream":"SHOP","seq":7}"#));
-        assert!(matches!(settled(&mut event), Some(Completion::Stored(ack)) if ack.seq == 7));
-    }
-
-    #[test]
-    fn a_service_that_is_lost_releases_nobody_who_waits_for_the_stream() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let mut event = inbox.wait("a".into(), ReplyFrom::Stream);
-        let mut query = inbox.wait("b".into(), ReplyFrom::Service);
-        inbox.release(ReplyFrom::Service);
-        assert!(matches!(settled(&mut query), Some(Completion::Lost)));
-        assert!(settled(&mut event).is_none());
-        assert_eq!(inbox.counts().waiting, 1);
-    }
-
-    #[test]
-    fn a_denial_ends_the_waiting_on_its_subject_and_on_no_other() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let mut denied = inbox.wait("a".into(), ReplyFrom::Stream);
-        let mut other = inbox.wait("a.b".into(), ReplyFrom::Stream);
-        let mut own = inbox.wait("ourselves".into(), ReplyFrom::Anybody);
-        inbox.deny("a");
-        inbox.deny(&own.subject());
-        assert!(matches!(settled(&mut denied), Some(Completion::Denied(_))));
-        assert!(matches!(settled(&mut own), Some(Completion::Denied(_))));
-        assert!(settled(&mut other).is_none());
-    }
-
-    #[test]
-    fn a_lost_connection_releases_every_waiter_at_once() {
-        let inbox = Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()));
-        let mut all: Vec<_> = (0..500).map(|_| inbox.wait("a".into(), ReplyFrom::Service)).collect();
-        assert_eq!(inbox.release_all(), 500);
-        assert!(all.iter_mut().all(|t| matches!(settled(t), Some(Completion::Lost))));
-        assert_eq!(inbox.counts().waiting, 0);
-    }
-}
+mod tests;

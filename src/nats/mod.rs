@@ -18,16 +18,16 @@ pub(crate) mod barrier;
 mod connect;
 mod connection;
 pub(crate) mod connection_log;
+mod diagnosis;
 pub(crate) mod failure;
+mod foreign_replies;
 mod future;
 mod health;
 mod inbox;
 pub(crate) mod keys;
-mod look;
 pub(crate) mod names;
-mod others;
-mod patience;
 mod pending;
+mod ping_timeout;
 mod probe;
 mod reconnect;
 mod status;
@@ -163,7 +163,7 @@ impl<O: Operation> NatsService<O> {
     /// How this path is, now and on every change: what it takes, why not, and which database it leads to.
     #[must_use]
     pub fn health(&self) -> watch::Receiver<crate::Health> {
-        self.shared.health.told()
+        self.shared.health.watch_health()
     }
 
     /// The state of the connection and of the service in detail, from which [`health`](Self::health) follows; now and on every

@@ -14,8 +14,8 @@ use super::health::Health;
 use super::inbox::{Completion, Inbox, ReplyFrom};
 use super::keys;
 use super::names::Names;
-use super::patience::Patience;
 use super::pending::PendingReply;
+use super::ping_timeout::PingTimeout;
 use super::status::{Mode, Recognition};
 use super::stored::{self, StreamMatch};
 use super::wire;
@@ -57,8 +57,8 @@ pub(super) struct Probe {
     ping: Subject,
     look: Subject,
     /// A subject without subscribers: the server answers "no responders", and so shows that it is alive.
-    nobody: Subject,
-    patience: Patience,
+    unserved: Subject,
+    ping_timeout: PingTimeout,
     inbox: Arc<Inbox>,
     health: Arc<Health>,
     unanswered: u32,
@@ -73,15 +73,15 @@ impl Probe {
         names: Arc<Names>,
         inbox: Arc<Inbox>,
         health: Arc<Health>,
-        patience: Patience,
+        ping_timeout: PingTimeout,
     ) -> Self {
         Self {
             client,
             ping: names.own("ping").into(),
             look: format!("$JS.API.STREAM.INFO.{}", names.stream).into(),
-            nobody: names.own("nobody").into(),
+            unserved: names.own("nobody").into(),
             names,
-            patience,
+            ping_timeout,
             inbox,
             health,
             unanswered: 0,
@@ -101,7 +101,7 @@ impl Probe {
                 () = time::sleep(pause) => {}
                 () = self.health.recheck.notified() => {
                     self.round = 0;
-                    self.patience.begin();
+                    self.ping_timeout.begin();
                 }
                 () = ended.cancelled() => return,
             }
@@ -117,7 +117,7 @@ impl Probe {
         let may_look = self.client.server_info().jetstream && !self.health.denies(&self.look);
         let look = may_look && !core && (known.stream.is_none() || self.round.is_multiple_of(LOOK_EVERY));
         self.round = self.round.wrapping_add(1);
-        let (limit, begun) = (self.patience.limit(), Instant::now());
+        let (limit, begun) = (self.ping_timeout.limit(), Instant::now());
         // Any reply shows that the server is alive.
         let heard = Notify::new();
         let ask = async |subject: &Subject, expects, payload| {
@@ -137,8 +137,8 @@ impl Probe {
             // Evaluated before the service counts as found, because that is what lets requests through.
             let other = self.inbox.someone_else_answers();
             match &word {
-                Some((_, _, word)) => self.health.beside(word.foreign || (other && !word.takeover)),
-                None if other => self.health.beside(true),
+                Some((_, _, word)) => self.health.set_foreign(word.foreign || (other && !word.takeover)),
+                None if other => self.health.set_foreign(true),
                 None => {}
             }
             match &word {
@@ -153,9 +153,8 @@ impl Probe {
             }
             (word, was_heard.then_some(took))
         };
-        let stream = async {
-            if look { Some(ask(&self.look, ReplyFrom::Anybody, Bytes::new()).await.0) } else { None }
-        };
+        let stream =
+            async { if look { Some(ask(&self.look, ReplyFrom::Any, Bytes::new()).await.0) } else { None } };
         let server = async {
             tokio::select! {
                 biased;
@@ -170,7 +169,7 @@ impl Probe {
             }
         };
         let ((word, took), looked, server) = tokio::join!(ping, stream, server);
-        self.patience.learn(took);
+        self.ping_timeout.learn(took);
         if !server {
             // The connection is up, but nothing moves on it.
             self.inbox.release_all();
@@ -228,9 +227,9 @@ impl Probe {
     /// answer too; after one, a subject without subscribers is used instead.
     async fn echo(&self) -> Option<Completion> {
         if self.health.denies(self.inbox.prefix()) {
-            return self.ask(&self.nobody, ReplyFrom::Anybody, Bytes::new()).await;
+            return self.ask(&self.unserved, ReplyFrom::Any, Bytes::new()).await;
         }
-        let pending = self.inbox.wait("our own inbox".into(), ReplyFrom::Anybody);
+        let pending = self.inbox.wait("our own inbox".into(), ReplyFrom::Any);
         self.client.publish(pending.subject(), "".into()).await.ok()?;
         Some(pending.await)
     }

@@ -43,7 +43,7 @@ const LONGEST_SHORT: Duration = Duration::from_millis(200);
 /// How many connections in a row have ended right after they came up, as behind a proxy without a server, or on a server that
 /// closes each one.
 #[derive(Debug, Default)]
-pub(super) struct ShortOnes(Mutex<InARow>);
+pub(super) struct ShortConnections(Mutex<InARow>);
 
 #[derive(Debug, Default)]
 struct InARow {
@@ -51,7 +51,7 @@ struct InARow {
     ended: u32,
 }
 
-impl ShortOnes {
+impl ShortConnections {
     pub(super) fn up(&self) {
         self.0.lock().up = Some(Instant::now());
     }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn connections_that_end_at_once_are_made_less_often_until_one_lasts() {
-        let short = ShortOnes::default();
+        let short = ShortConnections::default();
         let one = || {
             short.up();
             short.down(false);

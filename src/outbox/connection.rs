@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::options::OutboxOptions;
 use super::{error, file};
 use crate::error::{Cause, Code};
-use crate::sqlite::place::{Difference, Place};
+use crate::sqlite::database_file::{DatabaseFile, Difference};
 use crate::sqlite::statements::rolled_back;
 use crate::sqlite::{limit, names};
 
@@ -16,7 +16,7 @@ pub(super) struct Connection {
     /// None after it was lost.
     open: Option<SqliteConnection>,
     lock: file::Lock,
-    place: Place,
+    db_file: DatabaseFile,
     /// Whether it was said that the file is not the one at the path.
     missed: bool,
     options: OutboxOptions,
@@ -26,10 +26,10 @@ impl Connection {
     pub(super) const fn new(
         open: SqliteConnection,
         lock: file::Lock,
-        place: Place,
+        db_file: DatabaseFile,
         options: OutboxOptions,
     ) -> Self {
-        Self { open: Some(open), lock, place, missed: false, options }
+        Self { open: Some(open), lock, db_file, missed: false, options }
     }
 
     /// Whether what is written is in the file at the path: that may be deleted, moved or replaced while it is open.
@@ -37,13 +37,13 @@ impl Connection {
     /// # Errors
     /// `storage`: nothing that is written now is kept.
     pub(super) async fn is_at_its_path(&mut self) -> Result<(), Cause> {
-        let right = match self.place.compare() {
+        let right = match self.db_file.compare() {
             Ok((Difference::None, _)) => true,
             Ok((Difference::Written | Difference::Cut, now)) => {
-                self.place.settle(now);
+                self.db_file.adopt(now);
                 true
             }
-            Ok((Difference::Beside, _)) => self.open_again().await,
+            Ok((Difference::Sidecars, _)) => self.open_again().await,
             _ => false,
         };
         let path = self.options.path().display();
@@ -83,10 +83,10 @@ impl Connection {
         let Some(open) = &mut self.open else { return false };
         // The log is there once something was read.
         let read = limit::within(sqlx::query("SELECT count(*) FROM sqlite_schema").execute(open)).await;
-        let now = self.place.look();
+        let now = self.db_file.look();
         match (read, now) {
-            (Ok(_), Ok(now)) if self.place.open().compare(&now).is_of_the_file() => {
-                self.place.settle(now);
+            (Ok(_), Ok(now)) if self.db_file.open().compare(&now).is_of_the_file() => {
+                self.db_file.adopt(now);
                 true
             }
             _ => false,
@@ -115,7 +115,7 @@ impl Connection {
         let connection = match self.open.take() {
             Some(connection) => connection,
             // Another file may be there.
-            None if !matches!(self.place.compare(), Ok((difference, _)) if difference.is_of_the_file()) => {
+            None if !matches!(self.db_file.compare(), Ok((difference, _)) if difference.is_of_the_file()) => {
                 return Err(sqlx::Error::Io(ErrorKind::NotFound.into()));
             }
             None => limit::within(file::holding(&self.options)).await?,
@@ -151,8 +151,8 @@ mod tests {
     -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let options = OutboxOptions::new(folder.path().join("outbox"));
-        let file::Opened { connection, lock, place, .. } = file::open(&options).await?;
-        let mut outbox = Connection::new(connection, lock, place, options);
+        let file::Opened { connection, lock, db_file, .. } = file::open(&options).await?;
+        let mut outbox = Connection::new(connection, lock, db_file, options);
         tokio::time::pause();
         let since = tokio::time::Instant::now();
         let lost = outbox.with(async |c| sqlx::query(LONG).execute(c).await).await;

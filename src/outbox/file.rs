@@ -9,9 +9,9 @@ use sqlx::{ConnectOptions, Connection, Row};
 
 use super::error::OutboxError;
 use super::options::OutboxOptions;
-use super::store::{self, Held};
+use super::store::{self, Totals};
 use crate::namespace::{Namespace, NamespaceError};
-use crate::sqlite::place::Place;
+use crate::sqlite::database_file::DatabaseFile;
 use crate::sqlite::{connect, files, names};
 
 /// Of the outbox among SQLite's files: `RsOb`.
@@ -35,8 +35,8 @@ pub(super) struct Opened {
     pub(super) connection: SqliteConnection,
     /// Ours for as long as this lives.
     pub(super) lock: Lock,
-    pub(super) place: Place,
-    pub(super) held: Held,
+    pub(super) db_file: DatabaseFile,
+    pub(super) held: Totals,
     /// The namespace that it is kept for.
     pub(super) namespace: Namespace,
 }
@@ -51,11 +51,11 @@ pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError>
     if !files::create(path, options.file_mode).map_err(failed)? {
         files::warn_of_readers(path, options.file_mode);
     }
-    let place = Place::new(path).map_err(failed)?;
+    let db_file = DatabaseFile::new(path).map_err(failed)?;
     let connected = holding(options).await;
     let mut connection = connected.map_err(|error| OutboxError::of_sqlite(path, error))?;
-    match begin(options, &mut connection, &place).await {
-        Ok((held, namespace)) => Ok(Opened { connection, lock, place, held, namespace }),
+    match begin(options, &mut connection, &db_file).await {
+        Ok((held, namespace)) => Ok(Opened { connection, lock, db_file, held, namespace }),
         Err(error) => {
             // A connection that is dropped closes later, and would remove a log that is put there meanwhile.
             let _ = tokio::time::timeout(CLOSING, connection.close()).await;
@@ -68,8 +68,8 @@ pub(super) async fn open(options: &OutboxOptions) -> Result<Opened, OutboxError>
 async fn begin(
     options: &OutboxOptions,
     connection: &mut SqliteConnection,
-    place: &Place,
-) -> Result<(Held, Namespace), OutboxError> {
+    db_file: &DatabaseFile,
+) -> Result<(Totals, Namespace), OutboxError> {
     let path = options.path();
     let failed = |error| OutboxError::of_sqlite(path, error);
     let kept = match is_there(path, connection).await? {
@@ -89,11 +89,11 @@ async fn begin(
         return Err(OutboxError::Damaged { path: path.to_owned(), why: check });
     }
     let held = store::held(connection).await.map_err(failed)?;
-    let now = place.look().map_err(|why| {
+    let now = db_file.look().map_err(|why| {
         let error = std::io::Error::other(why);
         OutboxError::File { path: path.to_owned(), error }
     })?;
-    place.settle(now);
+    db_file.adopt(now);
     Ok((held, kept))
 }
 

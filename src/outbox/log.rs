@@ -13,10 +13,10 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// What was replayed and not said yet.
 #[derive(Debug, Default)]
-pub(super) struct ReplayLog(Mutex<Unsaid>);
+pub(super) struct ReplayLog(Mutex<Unlogged>);
 
 #[derive(Debug, Default)]
-struct Unsaid {
+struct Unlogged {
     replayed: u64,
     /// When the oldest of them was taken.
     oldest: Option<i64>,
@@ -58,6 +58,6 @@ impl ReplayLog {
             unsaid.replayed,
             if waiting == 0 { "none waits now".to_owned() } else { format!("{waiting} wait") }
         );
-        *unsaid = Unsaid { last_line: Some(now), ..Unsaid::default() };
+        *unsaid = Unlogged { last_line: Some(now), ..Unlogged::default() };
     }
 }

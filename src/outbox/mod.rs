@@ -108,7 +108,7 @@ impl<O> OutboxService<O> {
     /// another namespace. Nothing is changed then.
     pub async fn open(options: &OutboxOptions) -> Result<Self, OutboxError> {
         let opened = file::open(options).await?;
-        let store::Held { waiting, refused, expired, bytes, .. } = opened.held;
+        let store::Totals { waiting, refused, expired, bytes, .. } = opened.held;
         let (published, counts) = watch::channel(Counts { waiting, refused, expired, bytes });
         let namespace = opened.namespace.clone();
         let (items, queue) = mpsc::channel(options.queue);

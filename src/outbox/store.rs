@@ -79,7 +79,7 @@ const SHRINK: &str = "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)
 
 /// What an outbox holds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Held {
+pub(super) struct Totals {
     pub(super) last: i64,
     pub(super) waiting: u64,
     pub(super) refused: u64,
@@ -183,10 +183,10 @@ pub(super) async fn expire(connection: &mut SqliteConnection, horizon: i64) -> R
 }
 
 /// Counts what is there.
-pub(super) async fn held(connection: &mut SqliteConnection) -> Result<Held, sqlx::Error> {
+pub(super) async fn held(connection: &mut SqliteConnection) -> Result<Totals, sqlx::Error> {
     let row = sqlx::query(HELD).fetch_one(connection).await?;
     let count = |place: usize| row.try_get::<i64, _>(place).map(i64::unsigned_abs);
-    Ok(Held {
+    Ok(Totals {
         last: row.try_get(0)?,
         waiting: count(1)?,
         refused: count(2)?,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sqlx::sqlite::SqliteConnection;
 
-use crate::known_time::{Doubt, Judgement, KnownTime, Mark, Reading};
+use crate::known_time::{ClockSkew, Judgement, KnownTime, Mark, Reading};
 
 const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS known_time (id INTEGER PRIMARY KEY CHECK (id = 1), mark TEXT NOT NULL);";
@@ -38,7 +38,7 @@ impl Time {
             }
             self.loaded = true;
         }
-        let right = !matches!(self.known.judge(&now), Judgement::Doubtful(Doubt { ahead: 0.., .. }));
+        let right = !matches!(self.known.judge(&now), Judgement::Doubtful(ClockSkew { ahead: 0.., .. }));
         if let Some(last) = self.known.last(&now) {
             sqlx::query(SAVE).bind(last.to_text()).execute(connection).await?;
         }

@@ -11,7 +11,7 @@ use super::entry::{NewEntry, StoredEntry};
 use super::file::Opened;
 use super::gauge::Gauges;
 use super::options::{OutboxOptions, horizon};
-use super::store::{self, Held};
+use super::store::{self, Totals};
 use super::time::Time;
 use crate::error::{Cause, Code};
 use crate::hints::hints;
@@ -19,20 +19,20 @@ use crate::hints::hints;
 /// How many bytes must be free before the file is made smaller.
 const WORTH_SHRINKING: u64 = 1 << 20;
 
-type Told<T> = oneshot::Sender<Result<T, Cause>>;
+type Responder<T> = oneshot::Sender<Result<T, Cause>>;
 
 /// What is handed to the holder.
 pub(super) enum Item {
     NewEntry(NewEntry, Waiter),
     /// The oldest behind a number, taken after a time, and how many of them.
-    Next(i64, i64, u32, Told<Vec<StoredEntry>>),
+    Next(i64, i64, u32, Responder<Vec<StoredEntry>>),
     /// Numbers, and their bytes.
-    Forget(Vec<i64>, u64, Told<()>),
-    Refuse(i64, Cause, Told<()>),
-    Expire(i64, Told<u64>),
+    Forget(Vec<i64>, u64, Responder<()>),
+    Refuse(i64, Cause, Responder<()>),
+    Expire(i64, Responder<u64>),
     /// Of which id, or all.
-    Retry(Option<String>, Told<Retried>),
-    Drop(Which, Told<u64>),
+    Retry(Option<String>, Responder<Retried>),
+    Drop(Which, Responder<u64>),
     Close(oneshot::Sender<()>),
 }
 
@@ -43,8 +43,8 @@ pub(super) async fn run(
     counts: watch::Sender<Counts>,
     mut queue: mpsc::Receiver<Item>,
 ) {
-    let Opened { connection, lock, place, held, .. } = opened;
-    let file = Connection::new(connection, lock, place, options.clone());
+    let Opened { connection, lock, db_file, held, .. } = opened;
+    let file = Connection::new(connection, lock, db_file, options.clone());
     let gauges = Gauges::new(options.metrics_prefix);
     let mut holder = Holder {
         file,
@@ -97,7 +97,7 @@ pub(super) async fn run(
 struct Holder {
     file: Connection,
     options: OutboxOptions,
-    held: Held,
+    held: Totals,
     counts: watch::Sender<Counts>,
     gauges: Gauges,
     /// Bytes that were removed since the file was last made smaller.
@@ -299,7 +299,7 @@ impl Holder {
         let dropped = self.file.with(async |c| store::drop(c, which).await).await?;
         let before = self.held.bytes;
         let held = self.file.with(store::held).await?;
-        self.held = Held { last: self.held.last.max(held.last), ..held };
+        self.held = Totals { last: self.held.last.max(held.last), ..held };
         self.held.bytes = before;
         self.removed(before.saturating_sub(held.bytes));
         self.shrink().await;
@@ -331,7 +331,7 @@ impl Holder {
     }
 
     fn publish(&self) {
-        let Held { waiting, refused, expired, bytes, .. } = self.held;
+        let Totals { waiting, refused, expired, bytes, .. } = self.held;
         let counts = Counts { waiting, refused, expired, bytes };
         self.gauges.set(&counts);
         self.counts.send_replace(counts);
@@ -341,7 +341,7 @@ impl Holder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heard::CapturedLogs;
+    use crate::captured_logs::CapturedLogs;
     use crate::outbox::OutboxService;
     use crate::request::Request;
     use crate::sample::{Line, Sample as Op};

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres};
 
-use super::batch::Told;
+use super::batch::BatchOutcome;
 use super::fault::Fault;
 use super::link::Link;
 use super::{audit, batch};
@@ -108,10 +108,10 @@ impl Calls {
         connection: &mut PgConnection,
         call: Query<'_, Postgres, PgArguments>,
         writes: &[Write],
-    ) -> Result<Told, Fault> {
+    ) -> Result<BatchOutcome, Fault> {
         link.within(sqlx::raw_sql(BEGIN).execute(&mut *connection)).await?;
         let rows = link.within(call.fetch_all(&mut *connection)).await?;
-        let mut told = batch::told(&rows, writes)?;
+        let mut told = batch::read_outcomes(&rows, writes)?;
         let (mut savepoint, mut begun, mut later) = (FIRST, None, Vec::new());
         for ((write, outcome), known) in writes.iter().zip(&mut told.outcomes).zip(&told.known) {
             let (Some(function), None, false) = (self.applies[write.index], &outcome, known) else {

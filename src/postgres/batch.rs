@@ -34,7 +34,7 @@ pub(super) fn json(specs: &[Spec], writes: &[Write]) -> String {
 }
 
 /// What is known of each write, in their order.
-pub(super) struct Told {
+pub(super) struct BatchOutcome {
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// Those that the ledger had before, with an answer or without.
     pub(super) known: Vec<bool>,
@@ -42,10 +42,10 @@ pub(super) struct Told {
 }
 
 /// What the function has said. Of what is new and has no answer, it says nothing.
-pub(super) fn told(rows: &[PgRow], writes: &[Write]) -> Result<Told, sqlx::Error> {
+pub(super) fn read_outcomes(rows: &[PgRow], writes: &[Write]) -> Result<BatchOutcome, sqlx::Error> {
     let mut places: HashMap<String, usize> = HashMap::new();
     let (outcomes, known) = (vec![None; writes.len()], vec![false; writes.len()]);
-    let mut told = Told { outcomes, known, repeats: Vec::new() };
+    let mut told = BatchOutcome { outcomes, known, repeats: Vec::new() };
     if !rows.is_empty() {
         places = writes.iter().enumerate().map(|(place, write)| (write.id.to_string(), place)).collect();
     }
@@ -67,7 +67,7 @@ pub(super) fn told(rows: &[PgRow], writes: &[Write]) -> Result<Told, sqlx::Error
     Ok(told)
 }
 
-impl Told {
+impl BatchOutcome {
     /// What became of each write.
     pub(super) fn applied(self, writes: &[Write], silences: &[&str]) -> Applied {
         let silence = |write: &Write| Outcome::Answer(silences[write.index].to_owned());

@@ -68,7 +68,7 @@ impl Folder for PostgresFolder {
             let rows = rows.map_err(|fault| fault.cause())?;
             let rows = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
             let rows = rows.map_err(|e| Fault::from(e).cause())?;
-            Ok(u64::try_from(rows).map_or(Portion::Elsewhere, Portion::Rows))
+            Ok(u64::try_from(rows).map_or(Portion::Contended, Portion::Rows))
         })
     }
 

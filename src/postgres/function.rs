@@ -96,7 +96,7 @@ fn names(kinds: &[OfKind], these: impl Fn(&Keys) -> bool) -> String {
 }
 
 /// The locks of what is new. Either the one of all, alone; or that one shared, and those of the keys, in order. They come behind
-/// the ledger and before everything else, so nobody who has one waits for the ledger.
+/// the ledger and before everything else, so no transaction that holds one waits for the ledger.
 fn locks(kinds: &[OfKind]) -> String {
     let with_keys = kinds.iter().filter_map(|kind| match kind.keys {
         Keys::Of(sql) => Some((kind.spec.name, sql)),

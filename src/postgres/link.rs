@@ -40,7 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum TargetSession {
     /// Servers that only read are passed over.
     Writing,
     /// The server that takes writes if there is one, otherwise another one.
@@ -55,7 +55,7 @@ pub(super) struct Connected {
 }
 
 /// Connects, to the first server in turn that will do.
-pub(super) async fn connect(options: &PostgresOptions, purpose: Purpose) -> Result<Connected, Fault> {
+pub(super) async fn connect(options: &PostgresOptions, target: TargetSession) -> Result<Connected, Fault> {
     let servers = options.servers();
     if servers.is_due(Duration::MAX) {
         look_at_all(options).await;
@@ -87,7 +87,7 @@ pub(super) async fn connect(options: &PostgresOptions, purpose: Purpose) -> Resu
     if !is_full {
         servers.none_takes_writes();
     }
-    match spare.filter(|_| purpose == Purpose::Reading && !is_full) {
+    match spare.filter(|_| target == TargetSession::Reading && !is_full) {
         Some(connected) => {
             servers.is_read(connected.server);
             Ok(connected)
@@ -169,7 +169,7 @@ pub(super) struct Link {
     server: usize,
     /// When connecting has failed, and why.
     failed: Option<(Instant, Cause)>,
-    /// The same, for whoever asks why nothing is served.
+    /// The same as a sentence, for health reports.
     trouble: watch::Sender<Option<String>>,
 }
 
@@ -195,7 +195,7 @@ impl Link {
         }
     }
 
-    /// The connection, taken out: whoever drops it in the middle of something drops that as well.
+    /// The connection, taken out: dropping it in the middle of a statement ends the statement too.
     pub(super) async fn take(&mut self) -> Result<PgConnection, Fault> {
         match self.connection.take() {
             // Readers have found another server that takes writes: this one is the primary of before.
@@ -227,7 +227,7 @@ impl Link {
         if let Some((_, cause)) = self.failed.as_ref().filter(|(at, _)| at.elapsed() < PAUSE) {
             return Err(Fault::Before(cause.clone()));
         }
-        match connect(&self.options, Purpose::Writing).await {
+        match connect(&self.options, TargetSession::Writing).await {
             Ok(Connected { connection, server, .. }) => {
                 self.server = server;
                 if self.failed.take().is_some() {

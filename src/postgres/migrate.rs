@@ -46,7 +46,7 @@ const SCHEMA: &str = "
 
 const MAY_USE: &str = "SELECT has_schema_privilege(to_regnamespace(current_setting('search_path')), 'USAGE')";
 
-/// The namespace that a database is for. One that was made before this was written down is for whoever opens it first.
+/// The namespace that a database is for. A database from before this was written down belongs to the first namespace that opens it.
 const NAMESPACE: &str = "SELECT value FROM meta WHERE key = 'namespace'";
 const ADOPT: &str = "INSERT INTO meta (key, value) VALUES ('namespace', $1) ON CONFLICT (key) DO NOTHING";
 
@@ -111,10 +111,10 @@ async fn open_in_time<O: Persist>(
     }
     let state = state::<O>(options, function, connection).await?;
     if !state.is_whole() {
-        if !options.create && state.unrecorded {
+        if !options.store.create && state.unrecorded {
             return Err(unrecorded(options));
         }
-        if !options.create && !state.is_usable() {
+        if !options.store.create && !state.is_usable() {
             return Err(refuse(format!(
                 "the schema {} has no such database, or an older one",
                 options.in_schema()

@@ -34,11 +34,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use self::link::Purpose;
+use self::link::TargetSession;
 use crate::error::Cause;
 use crate::operation::Persist;
 use crate::sql::{OpenError, Parts, SqlService};
 use crate::store::fold::Folds;
+use crate::store::options::StoreOptions;
 
 pub use options::PostgresOptions;
 pub use schemas::PostgresSchemas;
@@ -54,13 +55,13 @@ impl<O: Persist> SqlService<O> {
     pub async fn open_postgres(options: &PostgresOptions) -> Result<Self, OpenError> {
         let options = &options.of::<O>()?;
         let function = function::Function::of::<O>();
-        let (opened, connected) = match link::connect(options, Purpose::Writing).await {
+        let (opened, connected) = match link::connect(options, TargetSession::Writing).await {
             Ok(mut connected) => {
                 let opened = migrate::open::<O>(options, &function, &mut connected.connection).await?;
                 (opened, Some(connected))
             }
             Err(fault) if options.read_alone && fault.has_only_readers() => {
-                let spare = link::connect(options, Purpose::Reading).await;
+                let spare = link::connect(options, TargetSession::Reading).await;
                 let mut spare = spare.map_err(|fault| options.failed(fault))?;
                 (migrate::open_alone::<O>(options, &mut spare.connection).await?, None)
             }
@@ -74,13 +75,10 @@ impl<O: Persist> SqlService<O> {
         let parts = Parts {
             database: opened.database,
             shown: format!("{}, schema {}", options.shown(), options.in_schema()),
-            queue: options.queue,
-            retention: options.retention.clone().filter(|_| writes),
-            folding: options.folding.filter(|_| writes),
-            future_tolerance: options.future_tolerance,
-            past_tolerance: options.past_tolerance,
-            answer_bytes: options.answer_bytes,
-            trust_clock: options.trust_clock,
+            options: match writes {
+                true => options.store.clone(),
+                false => StoreOptions { retention: None, folding: None, ..options.store.clone() },
+            },
         };
         let folder = folder::PostgresFolder::new(options, &function);
         let folds = Folds::new(&fold::of_kinds::<O>(), Arc::new(folder));
@@ -90,7 +88,7 @@ impl<O: Persist> SqlService<O> {
 
 /// A connection for what is done beside the store.
 pub(crate) async fn connect(options: &PostgresOptions) -> Result<sqlx::postgres::PgConnection, Cause> {
-    let connected = link::connect(options, Purpose::Reading).await;
+    let connected = link::connect(options, TargetSession::Reading).await;
     connected.map(|connected| connected.connection).map_err(|fault| fault.cause())
 }
 

@@ -11,10 +11,10 @@ use super::servers::Servers;
 use super::{passwords, schema};
 use crate::namespace::Namespace;
 use crate::operation::Persist;
-use crate::request::Head;
 use crate::setters::setters;
 use crate::sql::address::shown;
 use crate::sql::{OpenError, Retention};
+use crate::store::options::{StoreOptions, store_setters};
 
 /// How to open a database on PostgreSQL, 15 or later: a builder.
 #[derive(Clone)]
@@ -30,16 +30,9 @@ pub struct PostgresOptions {
     pub(crate) statement_timeout: Duration,
     pub(crate) lock_timeout: Duration,
     pub(crate) repeat_timeout: Duration,
-    pub(crate) queue: usize,
     pub(crate) readers: u32,
-    pub(crate) create: bool,
     pub(crate) read_alone: bool,
-    pub(crate) retention: Option<Retention>,
-    pub(crate) folding: Option<Duration>,
-    pub(crate) future_tolerance: Duration,
-    pub(crate) past_tolerance: Duration,
-    pub(crate) answer_bytes: usize,
-    pub(crate) trust_clock: bool,
+    pub(crate) store: StoreOptions,
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -74,16 +67,9 @@ impl PostgresOptions {
             statement_timeout: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(3),
             repeat_timeout: Duration::from_secs(5),
-            queue: 4096,
             readers: 2,
-            create: true,
             read_alone: false,
-            retention: Some(Retention::default()),
-            folding: Some(Duration::from_millis(100)),
-            future_tolerance: Head::AHEAD,
-            past_tolerance: Head::BEHIND,
-            answer_bytes: crate::answer::MOST,
-            trust_clock: false,
+            store: StoreOptions::default(),
         };
         options.check().map(|()| options)
     }
@@ -101,29 +87,14 @@ impl PostgresOptions {
         lock_timeout: Duration,
         /// For how long the writer repeats a batch whose fate is unknown, on new connections. The ledger makes that harmless. Default: 5 s.
         repeat_timeout: Duration,
-        /// How many writes may wait; more are refused as `overloaded`. Default: 4096.
-        queue: usize,
-        /// Connections for reading, at the most. They are opened when they are needed, and closed when they are not. Default: 2.
+        /// The largest number of connections for reading. They are opened on demand, and closed when idle. Default: 2.
         readers: u32,
-        /// Whether schema, tables and function are created where they are missing. Default: yes.
-        create: bool,
         /// Whether it is opened where no server takes writes, and there is a standby: queries are answered, writes are refused
         /// until there is a primary. Default: no.
         read_alone: bool,
-        /// How long what operations append waits until it is folded, while much is appended; up to 20 times as long else.
-        /// `None`: it is not folded here. Default: 100 ms.
-        folding: Option<Duration>,
-        /// How long what is kept, if what is old is to be removed. Default: those of the operations.
-        retention: Option<Retention>,
-        /// How far in the future something may claim to have happened; what claims more is refused. Default: [`Head::AHEAD`].
-        future_tolerance: Duration,
-        /// How long ago something may claim to have happened, likewise. Default: [`Head::BEHIND`].
-        past_tolerance: Duration,
-        /// The most bytes of an answer that is a list: of a longer one the oldest entries are left out. Default: 1 MB.
-        answer_bytes: usize,
-        /// Whether the clock is right at the opening: an operator's word. Default: no.
-        trust_clock: bool,
     }
+
+    store_setters! {}
 
     /// In this schema. If nothing is said, it is [that of the operations](Persist::schema) and, in a namespace, its name:
     /// `todo`, and `todo_lounge` in the namespace `lounge`. A name that a schema cannot have is written otherwise, with a hash at its

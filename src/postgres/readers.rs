@@ -11,7 +11,7 @@ use tokio::time;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::fault::Fault;
-use super::link::{self, CLOSING, Connected, Purpose};
+use super::link::{self, CLOSING, Connected, TargetSession};
 use super::options::PostgresOptions;
 
 /// How long a connection that is not used stays open.
@@ -74,7 +74,7 @@ impl Readers {
         };
         let connected = match idle {
             Some((_, connected)) => connected,
-            None => link::connect(&self.options, Purpose::Reading).await?,
+            None => link::connect(&self.options, TargetSession::Reading).await?,
         };
         Ok(Reader { connected, readers: self, _place: place })
     }

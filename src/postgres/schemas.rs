@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time;
 
 use super::fault::Fault;
-use super::link::Purpose;
+use super::link::TargetSession;
 use super::options::PostgresOptions;
 use super::{link, schema};
 use crate::namespace::Namespace;
@@ -44,12 +44,12 @@ pub struct PostgresSchemas(Arc<Schemas>);
 struct Schemas {
     like: PostgresOptions,
     create: bool,
-    look: Mutex<Look>,
+    look: Mutex<Discovery>,
 }
 
 /// What looking needs, and what it knows.
 #[derive(Debug, Default)]
-struct Look {
+struct Discovery {
     connection: Option<PgConnection>,
     /// The namespace that each schema says it is for, by the number that it keeps as long as it is there.
     known: BTreeMap<i64, Option<Namespace>>,
@@ -82,15 +82,15 @@ impl PostgresSchemas {
     /// Asks over the connection for looking, which is made again where that fails.
     async fn ask<T>(
         &self,
-        look: &mut Look,
-        what: impl AsyncFnOnce(&mut PgConnection, &mut Look) -> Result<T, sqlx::Error>,
+        look: &mut Discovery,
+        what: impl AsyncFnOnce(&mut PgConnection, &mut Discovery) -> Result<T, sqlx::Error>,
     ) -> Result<T, String> {
         let like = &self.0.like;
-        // Whoever drops this in the middle drops the connection as well.
+        // A caller that drops this future in the middle drops the connection as well.
         let mut connection = match look.connection.take() {
             Some(connection) => connection,
             None => {
-                let connected = link::connect(like, Purpose::Reading).await;
+                let connected = link::connect(like, TargetSession::Reading).await;
                 connected.map_err(|fault| like.failed(fault).to_string())?.connection
             }
         };
@@ -103,7 +103,7 @@ impl PostgresSchemas {
     }
 }
 
-impl Look {
+impl Discovery {
     /// The namespace that a schema of this name is for, and says so.
     async fn namespace(
         &mut self,

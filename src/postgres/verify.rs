@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 use tokio::time::{self, Duration};
 
 use super::fault::Fault;
-use super::link::Purpose;
+use super::link::TargetSession;
 use super::options::PostgresOptions;
 use super::{link, migrate};
 use crate::operation::{Invariant, Persist};
@@ -28,7 +28,7 @@ pub async fn verify<O: Persist>(
     mut progress: impl FnMut(&'static str) + Send,
 ) -> Result<Verdict, OpenError> {
     let options = &options.of::<O>()?;
-    let connected = link::connect(options, Purpose::Reading).await;
+    let connected = link::connect(options, TargetSession::Reading).await;
     let mut connection = connected.map_err(|fault| options.failed(fault))?.connection;
     let begun = time::timeout(options.statement_timeout, async {
         migrate::is_current::<O>(options, &mut connection).await?;

@@ -1,4 +1,4 @@
-//! The functions of several versions of a program in one schema: those who use one write that down once a day, and what nobody has
+//! The functions of several versions of a program in one schema: a writer records once a day which one it uses, and what no writer has
 //! used for long is dropped.
 
 use sqlx::AssertSqlSafe;
@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 /// How often it is looked.
 pub(super) const EVERY: std::time::Duration = std::time::Duration::from_secs(3600);
 
-/// Writes down that `$1` is used, and begins to count for those of which nothing is known. Answers those that nobody has used for 30
+/// Writes down that `$1` is used, and begins to count for those of which nothing is known. Returns those that no writer has used for 30
 /// days, as a name and as what is dropped.
 const LOOK: &str = "
     WITH functions (name, whole) AS (
@@ -21,7 +21,7 @@ const LOOK: &str = "
     SELECT name, whole FROM functions JOIN meta ON key = 'used.' || name, clock
     WHERE name <> $1 AND value::bigint < now - 30 * 86400000::bigint";
 
-/// Keeps the function of this name, and drops those that nobody uses any more. Whoever uses one all the same makes it again.
+/// Keeps the function of this name, and drops the unused ones. A writer that needs a dropped one creates it again.
 pub(super) async fn look(connection: &mut PgConnection, own: &str) -> Result<(), sqlx::Error> {
     let unused: Vec<(String, String)> = sqlx::query_as(LOOK).bind(own).fetch_all(&mut *connection).await?;
     for (name, whole) in unused {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time;
 
 use super::apply::Calls;
-use super::batch::Told;
+use super::batch::BatchOutcome;
 use super::fault::Fault;
 use super::function::{ALL, Function};
 use super::letters::{self, DEAD_LETTER_INSERT};
@@ -33,7 +33,7 @@ pub(super) struct PostgresWriter {
     call: String,
     calls: Calls,
     function: Function,
-    /// When it is looked for functions that nobody uses.
+    /// When to look for unused functions next.
     versions: Instant,
     specs: &'static [Spec],
     silences: Vec<&'static str>,
@@ -86,12 +86,12 @@ impl PostgresWriter {
     }
 
     /// One call of the function, and what follows it.
-    async fn call(&mut self, json: &str, answer_bytes: i64, writes: &[Write]) -> Result<Told, Fault> {
+    async fn call(&mut self, json: &str, answer_bytes: i64, writes: &[Write]) -> Result<BatchOutcome, Fault> {
         let mut connection = self.link.take().await?;
         let call = sqlx::query(AssertSqlSafe(self.call.as_str())).bind(json).bind(answer_bytes);
         if !self.calls.are_in(writes) {
             let rows = self.link.within(call.fetch_all(&mut connection)).await;
-            return Ok(batch::told(&self.link.keep(connection, rows)?, writes)?);
+            return Ok(batch::read_outcomes(&self.link.keep(connection, rows)?, writes)?);
         }
         let told = self.calls.transaction(&self.link, &mut connection, call, writes).await;
         let undo = sqlx::raw_sql("ROLLBACK");
@@ -134,7 +134,7 @@ impl Tries {
     }
 }
 
-/// Removes in one transaction, while no other one with keys runs and nobody folds.
+/// Removes in one transaction, while no other transaction with keys and no fold runs.
 async fn remove(connection: &mut PgConnection, removal: &Removal) -> Result<u64, sqlx::Error> {
     sqlx::query("BEGIN").execute(&mut *connection).await?;
     for lock in [fold::LOCK, ALL] {
@@ -165,7 +165,7 @@ impl Backend for PostgresWriter {
         if self.versions <= Instant::now() {
             self.versions = Instant::now() + versions::EVERY;
             if let Err(fault) = self.look_at_versions().await {
-                tracing::debug!("functions that nobody uses are not dropped: {}", fault.cause());
+                tracing::debug!("could not drop unused functions: {}", fault.cause());
             }
         }
     }
@@ -180,7 +180,7 @@ impl Backend for PostgresWriter {
         loop {
             match self.call(&json, answer_bytes, writes).await {
                 Ok(told) => return Ok(told.applied(writes, &self.silences)),
-                // Another version has taken it for one that nobody uses, perhaps. Nothing is done.
+                // Another version may have dropped the function as unused. Nothing was applied.
                 Err(fault) if fault.lacks_function() && !std::mem::replace(&mut made, true) => {
                     if let Err(fault) = self.make().await {
                         tracing::debug!("the function is not made again: {}", fault.cause());

@@ -16,7 +16,7 @@ use crate::namespace::Namespace;
 use crate::operation::{Kind, Operation};
 use crate::outbox::OutboxService;
 use crate::sql::SqlService;
-use crate::stack::{Bus, GuardedStore, NO_PATH, NoPath, Path, Perhaps, StackBuilder};
+use crate::stack::{Bus, GuardedStore, NO_PATH, NoPath, OptionalPath, Path, StackBuilder};
 use crate::store::Store;
 
 /// Makes a [`Runtime`] over one path or several.
@@ -41,11 +41,11 @@ pub struct Around<L>(L);
 /// Whether a runtime has an outbox, and which layers stand around it: [`NoPath`] or [`Around`].
 pub trait Behind<O: Operation> {
     /// The path behind the others.
-    fn path(self, outbox: Option<OutboxService<O>>) -> impl Perhaps<O>;
+    fn path(self, outbox: Option<OutboxService<O>>) -> impl OptionalPath<O>;
 }
 
 impl<O: Operation> Behind<O> for NoPath {
-    fn path(self, _: Option<OutboxService<O>>) -> impl Perhaps<O> {
+    fn path(self, _: Option<OutboxService<O>>) -> impl OptionalPath<O> {
         self
     }
 }
@@ -55,7 +55,7 @@ where
     O: Operation,
     L: Layer<OutboxService<O>, Service: Path<O>>,
 {
-    fn path(self, outbox: Option<OutboxService<O>>) -> impl Perhaps<O> {
+    fn path(self, outbox: Option<OutboxService<O>>) -> impl OptionalPath<O> {
         outbox.map(|outbox| self.0.layer(outbox))
     }
 }
@@ -191,7 +191,7 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
         let mut tasks = JoinSet::new();
         tasks.spawn(observer.clone().run().in_current_span());
         let parts = Parts {
-            gate: built.gate,
+            admission: built.admission,
             circuits: built.circuits,
             hedges: built.hedges,
             bus,

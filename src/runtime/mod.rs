@@ -49,7 +49,7 @@ use crate::nats::NatsService;
 use crate::operation::Operation;
 use crate::outbox::{Counts, OutboxService, Replayed};
 use crate::sql::SqlService;
-use crate::stack::{BoxedStack, Bus, Circuits, Gate, GuardedStore, Hedges, boxed};
+use crate::stack::{Admission, BoxedStack, Bus, Circuits, GuardedStore, Hedges, boxed};
 use crate::store::Store;
 
 /// The least time that closing the files has, however little of the grace is left.
@@ -82,7 +82,7 @@ pub struct Runtime<O: Operation, S = BoxedStack<O>, B = NatsService<O>, D = SqlS
 
 /// What does not depend on the layers around everything.
 struct Parts<O: Operation, B, D> {
-    gate: Gate,
+    admission: Admission,
     circuits: Option<Circuits>,
     hedges: Hedges,
     bus: Option<B>,
@@ -96,7 +96,7 @@ struct Parts<O: Operation, B, D> {
 
 impl<O: Operation, B, D> Drop for Parts<O, B, D> {
     fn drop(&mut self) {
-        self.gate.close();
+        self.admission.close();
     }
 }
 
@@ -214,14 +214,14 @@ impl<O: Operation, S, B: Bus<O>, D: Store<O>> Runtime<O, S, B, D> {
     }
 
     async fn drain_until(&self, deadline: Instant) -> Drained {
-        let Parts { gate, replay, outbox, .. } = &self.parts;
-        gate.close();
-        let in_flight = match time::timeout_at(deadline, gate.idle()).await {
+        let Parts { admission, replay, outbox, .. } = &self.parts;
+        admission.close();
+        let in_flight = match time::timeout_at(deadline, admission.idle()).await {
             Ok(()) => 0,
-            Err(_) => gate.in_flight(),
+            Err(_) => admission.in_flight(),
         };
         if in_flight > 0 {
-            tracing::warn!("{in_flight} requests are still in flight at the end of the grace");
+            tracing::warn!("{in_flight} requests are still in flight after the grace period");
         }
         let replayed = match replay {
             Some(replay) => replay.finish(deadline).await,
@@ -251,7 +251,7 @@ impl<O: Operation, S, B: Bus<O>, D: Store<O>> Runtime<O, S, B, D> {
             }
         };
         if time::timeout_at(deadline.max(Instant::now() + LEAST), closing).await.is_err() {
-            tracing::error!("the store or the outbox does not close in time: ending without it");
+            tracing::error!("the store or the outbox did not close in time; exiting anyway");
         }
         drained
     }

@@ -10,11 +10,11 @@ use tracing::Instrument;
 use super::options::Settings;
 use super::peers::Own;
 use super::run::{Run, Tell};
+use super::startup_retries::StartupRetries;
 use super::stream::{Api, ApiError, Consume, Declaration, Declared, Overlap, Plan};
 use super::tasks::Tasks;
-use super::tries::StartupRetries;
 use super::{
-    JetStream, Mode, ServeError, Shared, beside, config_monitor, file, listen, micro, payload, peers,
+    JetStream, Mode, ServeError, Shared, config_monitor, file, listen, micro, payload, peer_monitor, peers,
     permissions, stream, subscription, watch,
 };
 use crate::hints::option;
@@ -143,7 +143,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             tasks.spawn(stream::close(consume).in_current_span());
         }
         subscriptions.serve(&shared, &mut tasks);
-        tasks.spawn(beside::run(Arc::clone(&shared), tell.evict.clone()).in_current_span());
+        tasks.spawn(peer_monitor::run(Arc::clone(&shared), tell.evict.clone()).in_current_span());
         micro::start(&shared, &mut tasks).await?;
         subscription::flush_subscriptions(&shared.client).await?;
         let wanted = settings.jetstream != JetStream::Off;
@@ -188,7 +188,7 @@ pub(super) async fn plan<D: Instances>(
     let (found, running) =
         tokio::join!(peers::other_kinds(names, client), peers::ours(names, client, database, own));
     match found {
-        Err(neighbour @ ServeError::Neighbour { .. }) if settings.takeover => {
+        Err(neighbour @ ServeError::ForeignService { .. }) if settings.takeover => {
             tracing::warn!("taking over: {neighbour}");
         }
         found => found?,

@@ -37,10 +37,10 @@ pub(super) struct Connection {
 
 /// What has been said of the server, whichever connection met it first.
 #[derive(Debug, Default)]
-pub(super) struct Said(Mutex<Sayings>);
+pub(super) struct ServerLog(Mutex<LoggedState>);
 
 #[derive(Debug, Default)]
-pub(super) struct Sayings {
+pub(super) struct LoggedState {
     connected: bool,
     pub(super) refused: bool,
     pub(super) lame: bool,
@@ -50,13 +50,13 @@ pub(super) struct Sayings {
     lost: Vec<Carries>,
 }
 
-impl Said {
+impl ServerLog {
     /// The service cannot begin although it is connected. Returns whether that is to be said.
     pub(super) fn cannot_serve(&self) -> bool {
         !std::mem::replace(&mut self.sayings().cannot_serve, true)
     }
 
-    pub(super) fn sayings(&self) -> MutexGuard<'_, Sayings> {
+    pub(super) fn sayings(&self) -> MutexGuard<'_, LoggedState> {
         self.0.lock()
     }
 

@@ -4,8 +4,8 @@
 use async_nats::Event;
 use tokio::sync::watch;
 
-use super::connection::{Carries, Connection, Said};
-use super::troubles::LogThrottle;
+use super::connection::{Carries, Connection, ServerLog};
+use super::log_throttle::LogThrottle;
 use crate::nats::connection_log::Up;
 use crate::nats::failure::{self, Failure};
 use crate::nats::{refuses_us, unreadable};
@@ -30,10 +30,10 @@ pub(super) fn note(
             match said.up(carries) {
                 (true, _) => tracing::info!("connected to NATS"),
                 (_, true) => match troubles.losses.up() {
-                    Up::Again(lost) => {
+                    Up::Reconnected(lost) => {
                         tracing::info!("connected to NATS again, after {:.1} s", lost.as_secs_f64());
                     }
-                    Up::First | Up::Unsaid(_) => tracing::debug!("connected to NATS again"),
+                    Up::First | Up::ReconnectedUnlogged(_) => tracing::debug!("connected to NATS again"),
                 },
                 _ => tracing::debug!(?carries, "connected to NATS"),
             }
@@ -49,7 +49,7 @@ pub(super) fn note(
             }
             match troubles.losses.lost() {
                 Some(more) => tracing::warn!(
-                    "lost the connection to NATS: nothing comes in until it is back; retrying indefinitely{more}"
+                    "lost the connection to NATS: no request arrives until it is back; retrying indefinitely{more}"
                 ),
                 None => tracing::debug!("lost the connection to NATS again"),
             }
@@ -97,7 +97,7 @@ pub(super) fn note(
 
 /// A try to connect has failed. That no server is there is said by [`Link::connected`](super::link::Link::connected), at the
 /// beginning, and after that a loss has been said; anything else is news.
-fn failed(state: &watch::Sender<Connection>, said: &Said, failure: &Failure) {
+fn failed(state: &watch::Sender<Connection>, said: &ServerLog, failure: &Failure) {
     let new = state.send_if_modified(|s| !s.up && s.failure.replace(failure.kind) != Some(failure.kind));
     let news = new && said.sayings().failure.replace(failure.kind) != Some(failure.kind);
     if news && failure.kind != failure::Kind::Absent {
@@ -121,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_both_connections_lose_and_find_is_said_once() {
-        let (heard, _guard) = crate::heard::CapturedLogs::catch();
+        let (heard, _guard) = crate::captured_logs::CapturedLogs::catch();
         let troubles = LogThrottle::new(&["user_joined"]);
         let both = [Carries::Requests, Carries::Stream]
             .map(|carries| (carries, watch::Sender::new(Connection::default())));

@@ -1,4 +1,4 @@
-//! Who this instance is, and whether another one works on the same file: one that serves a copy has the same database id.
+//! InstanceInfo this instance is, and whether another one works on the same file: one that serves a copy has the same database id.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -38,7 +38,7 @@ pub(super) struct Instance {
 /// What an instance tells of itself on `SERVICE.who`. An older one tells its mode only.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Who {
+pub(super) struct InstanceInfo {
     pub(super) mode: String,
     pub(super) instance: String,
     pub(super) started: i64,
@@ -127,14 +127,14 @@ impl Instance {
         mode: &str,
         received: &Received,
         asked: &[u8],
-    ) -> Who {
+    ) -> InstanceInfo {
         let question: Question = serde_json::from_slice(asked).unwrap_or_default();
         let knows = if question.instance == self.id {
             None
         } else {
             knows(db, &question.instance, question.seen).await
         };
-        let mut who = Who {
+        let mut who = InstanceInfo {
             mode: mode.to_owned(),
             instance: self.id.clone(),
             started: self.started,
@@ -155,15 +155,15 @@ impl Instance {
         format!("{} {asked}", self.id)
     }
 
-    fn proof(&self, nonce: &str, who: &Who) -> Option<String> {
+    fn proof(&self, nonce: &str, who: &InstanceInfo) -> Option<String> {
         let secret = self.secret.get()?;
-        let said = serde_json::to_string(&Who { proof: String::new(), ..who.clone() }).ok()?;
+        let said = serde_json::to_string(&InstanceInfo { proof: String::new(), ..who.clone() }).ok()?;
         let hash = Sha256::digest(format!("{secret}\n{nonce}\n{said}\n{secret}"));
         Some(hash.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Whether an answer to one of the last questions comes from an instance that has this file or a copy of it.
-    pub(super) fn is_proven(&self, who: &Who) -> bool {
+    pub(super) fn is_proven(&self, who: &InstanceInfo) -> bool {
         let asked = self.asked.load(Ordering::Relaxed);
         (asked.saturating_sub(2)..=asked)
             .filter_map(|asked| self.proof(&self.nonce(asked), who))
@@ -171,7 +171,7 @@ impl Instance {
     }
 
     /// Whether another instance, on a database of the same id, works on another file.
-    pub(super) async fn is_strange(&self, db: &impl Instances, other: &Who) -> bool {
+    pub(super) async fn is_strange(&self, db: &impl Instances, other: &InstanceInfo) -> bool {
         if other.instance.is_empty()
             || other.instance == self.id
             || self.seen() == 0
@@ -183,7 +183,7 @@ impl Instance {
     }
 
     /// Whether it runs on a machine with another clock.
-    pub(super) fn has_another_clock(&self, other: &Who) -> bool {
+    pub(super) fn has_another_clock(&self, other: &InstanceInfo) -> bool {
         other.time > 0
             && self.is_proven(other)
             && !other.machine.is_empty()
@@ -192,19 +192,19 @@ impl Instance {
     }
 
     /// Whether both name the same file: then the file of the older one was replaced beneath it.
-    pub(super) fn names_the_same_file(&self, other: &Who) -> bool {
+    pub(super) fn names_the_same_file(&self, other: &InstanceInfo) -> bool {
         !self.file.is_empty() && (&self.file, &self.host) == (&other.file, &other.host)
     }
 
     /// Which of two that are strange to each other stops: the younger one; the older one, if its file was replaced. Both
     /// say the same.
-    pub(super) fn must_stop(&self, other: &Who) -> bool {
+    pub(super) fn must_stop(&self, other: &InstanceInfo) -> bool {
         let younger = (self.started, &self.id) > (other.started, &other.instance);
         younger != self.names_the_same_file(other)
     }
 
     /// Why it does.
-    pub(super) fn is_a_copy(&self, other: &Who, applied: u64) -> ServeError {
+    pub(super) fn is_a_copy(&self, other: &InstanceInfo, applied: u64) -> ServeError {
         let place = |file: &str, host: &str| format!("{file} on {host}");
         ServeError::Copy {
             own: place(&self.file, &self.host),
@@ -215,7 +215,7 @@ impl Instance {
     }
 
     /// What an operator has to know of the other one.
-    pub(super) fn of_a_copy(&self, other: &Who) -> String {
+    pub(super) fn of_a_copy(&self, other: &InstanceInfo) -> String {
         format!(
             "a service on a copy of this database answers here, and is to stop: it serves {} on {}, and this one {} on {}. \
              What it took is in its copy only. Stop it, and start it on the same file or not at all",

@@ -12,10 +12,10 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::at_work::Place;
 use super::peers::who_subject;
 use super::taken::{Serves, Taken};
 use super::waiting::AT_WORK;
+use super::work_limit::WorkPermit;
 use super::{Shared, barrier, handle};
 use crate::clock;
 use crate::operation::Operation;
@@ -123,12 +123,12 @@ async fn begin<O, D>(
     serves: Serves,
     queue: &mut mpsc::Receiver<Taken>,
     next: &mut Option<Taken>,
-) -> Option<(Taken, Option<Place>)> {
+) -> Option<(Taken, Option<WorkPermit>)> {
     if next.is_none() {
         *next = Some(queue.recv().await?);
     }
     let place = match serves {
-        Serves::Operation(_) => Some(shared.at_work.enter().await),
+        Serves::Operation(_) => Some(shared.work_limit.enter().await),
         _ => None,
     };
     next.take().map(|taken| (taken, place))
@@ -139,7 +139,7 @@ async fn work<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     serves: Serves,
     taken: Taken,
-    _place: Option<Place>,
+    _place: Option<WorkPermit>,
 ) -> usize {
     let cost = taken.place.cost();
     match serves {

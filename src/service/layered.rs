@@ -38,7 +38,7 @@ impl<O, D: Clone, S: Clone> Clone for Layered<O, D, S> {
 impl<O: Operation, D: Store<O>, S: Stack<O>> Service<Request<O>> for Layered<O, D, S> {
     type Response = Reply<O::Answer>;
     type Error = Error<O>;
-    type Future = Handed<O, S>;
+    type Future = LayeredFuture<O, S>;
 
     /// Always ready: a request waits in its future for a stack that is not.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<O>>> {
@@ -47,7 +47,7 @@ impl<O: Operation, D: Store<O>, S: Stack<O>> Service<Request<O>> for Layered<O, 
 
     /// Hands the request over before it returns, if the stack is ready: so requests arrive in the order of the calls.
     #[inline]
-    fn call(&mut self, request: Request<O>) -> Handed<O, S> {
+    fn call(&mut self, request: Request<O>) -> LayeredFuture<O, S> {
         let (mut stack, kept) = (self.stack.clone(), Some(request.clone()));
         let state = match stack.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => State::Called(stack.call(request)),
@@ -55,13 +55,13 @@ impl<O: Operation, D: Store<O>, S: Stack<O>> Service<Request<O>> for Layered<O, 
             // Polled again with a waker, by the future.
             Poll::Pending => State::Waits(stack, Some(request)),
         };
-        Handed { state, kept }
+        LayeredFuture { state, kept }
     }
 }
 
 /// The future of a request that goes through the layers. Whatever error they make, it carries the request.
 #[pin_project]
-pub(super) struct Handed<O: Operation, S: Stack<O>> {
+pub(super) struct LayeredFuture<O: Operation, S: Stack<O>> {
     #[pin]
     state: State<O, S>,
     kept: Option<Request<O>>,
@@ -74,7 +74,7 @@ enum State<O: Operation, S: Stack<O>> {
     Failed(Option<Error<O>>),
 }
 
-impl<O: Operation, S: Stack<O>> Future for Handed<O, S> {
+impl<O: Operation, S: Stack<O>> Future for LayeredFuture<O, S> {
     type Output = Result<Reply<O::Answer>, Error<O>>;
 
     #[inline]
@@ -157,11 +157,11 @@ impl<O: Operation, D: Store<O>, S: Stack<O>> Store<O> for Layered<O, D, S> {
         self.store.future_tolerance()
     }
 
-    fn hear_time(&self, at: i64, elsewhere: bool) {
-        self.store.hear_time(at, elsewhere);
+    fn observe_time(&self, at: i64, elsewhere: bool) {
+        self.store.observe_time(at, elsewhere);
     }
 
-    fn doubt(&self) -> Option<String> {
-        self.store.doubt()
+    fn clock_skew(&self) -> Option<String> {
+        self.store.clock_skew()
     }
 }

@@ -12,7 +12,7 @@ use tracing::Span;
 
 use super::connection::{Carries, Connection};
 use super::events::note;
-use super::troubles::LogThrottle;
+use super::log_throttle::LogThrottle;
 use crate::nats::{ConnectError, NatsOptions, failure, redact, unreadable};
 
 /// A connection and what is known of it.

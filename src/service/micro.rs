@@ -45,7 +45,7 @@ impl Verb {
 }
 
 /// This instance, as it introduces itself.
-struct Card {
+struct ServiceIdentity {
     name: String,
     id: String,
     started: String,
@@ -56,19 +56,20 @@ pub(super) async fn start<O: Operation, D: Store<O>>(
     shared: &Arc<Shared<O, D>>,
     tasks: &mut JoinSet<()>,
 ) -> Result<(), ServeError> {
-    let card = Arc::new(Card {
+    let identity = Arc::new(ServiceIdentity {
         name: shared.names.micro.clone(),
         id: shared.instance.id.clone(),
         started: rfc3339::format(clock::now()),
     });
     for verb in Verb::ALL {
         let all = verb.subject().to_owned();
-        let named = format!("{all}.{}", card.name);
-        let single = format!("{named}.{}", card.id);
+        let named = format!("{all}.{}", identity.name);
+        let single = format!("{named}.{}", identity.id);
         for subject in [all, named, single] {
             let subscriber = shared.client.subscribe(subject).await;
             let subscriber = subscriber.map_err(|e| ServeError::Connection(e.to_string()))?;
-            tasks.spawn(answer(Arc::clone(shared), Arc::clone(&card), verb, subscriber).in_current_span());
+            tasks
+                .spawn(answer(Arc::clone(shared), Arc::clone(&identity), verb, subscriber).in_current_span());
         }
     }
     Ok(())
@@ -76,7 +77,7 @@ pub(super) async fn start<O: Operation, D: Store<O>>(
 
 async fn answer<O: Operation, D: Store<O>>(
     shared: Arc<Shared<O, D>>,
-    card: Arc<Card>,
+    identity: Arc<ServiceIdentity>,
     verb: Verb,
     mut asked: Subscriber,
 ) {
@@ -86,19 +87,24 @@ async fn answer<O: Operation, D: Store<O>>(
             () = shared.stop.cancelled() => return,
         };
         let Some(question) = question else { return };
-        if shared.siblings.as_ref().is_some_and(|siblings| siblings.asked(&question)) {
+        if shared.discovery.as_ref().is_some_and(|discovery| discovery.asked(&question)) {
             continue;
         }
-        reply(&shared, &card, verb, question).await;
+        reply(&shared, &identity, verb, question).await;
     }
 }
 
-async fn reply<O: Operation, D: Store<O>>(shared: &Shared<O, D>, card: &Card, verb: Verb, question: Message) {
+async fn reply<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
+    identity: &ServiceIdentity,
+    verb: Verb,
+    question: Message,
+) {
     let Some(to) = shared.way_to(&question) else { return };
     let mut body = json!({
         "type": verb.answer(),
-        "name": card.name,
-        "id": card.id,
+        "name": identity.name,
+        "id": identity.id,
         "version": env!("CARGO_PKG_VERSION"),
         "metadata": {"database_id": shared.db.id(), "mode": shared.mode().as_str()},
     });
@@ -114,7 +120,7 @@ async fn reply<O: Operation, D: Store<O>>(shared: &Shared<O, D>, card: &Card, ve
             body["endpoints"] = endpoints(shared, |_| json!({}));
         }
         Verb::Stats => {
-            body["started"] = card.started.as_str().into();
+            body["started"] = identity.started.as_str().into();
             // Metadata are what a service is, the same in all three answers: what changes is data, as at an endpoint.
             body["data"] = json!({
                 "overruns": shared.troubles.overruns(),

@@ -15,32 +15,33 @@
 //! # }
 //! ```
 
-mod at_work;
 mod barrier;
 mod begin;
-mod beside;
 mod check;
 mod config_monitor;
 mod connection;
 mod counters;
 mod denied;
+mod discovery;
 mod drain;
 mod events;
 mod file;
+mod foreign_services;
+mod foreign_sightings;
 mod handle;
 mod instance;
-mod introductions;
 mod lanes;
 mod layered;
 mod link;
 mod listen;
+mod log_throttle;
 mod micro;
 mod namespaces;
-mod neighbours;
 mod notices;
 mod options;
 mod outage;
 mod payload;
+mod peer_monitor;
 mod peers;
 mod permissions;
 mod progress;
@@ -49,39 +50,38 @@ mod replies;
 mod run;
 mod server_time;
 mod shared;
-mod sighted;
+mod startup_retries;
 mod stream;
 mod subscription;
 mod subscription_worker;
 mod taken;
 mod tasks;
-mod tries;
-mod troubles;
 mod unreadable;
 mod waiting;
 mod watch;
+mod work_limit;
 
 use std::sync::Arc;
 
 use tower::Layer;
 use tracing::Instrument;
 
-use at_work::AtWork;
 pub use check::{check, check_for, reply_prefix};
 use counters::Counters;
 pub use counters::Served;
+use discovery::ProcessDiscovery;
 use instance::Instance;
-use introductions::Siblings;
 use layered::Layered;
+use log_throttle::LogThrottle;
 pub use namespaces::{Namespaces, serve_namespaces};
 use notices::Notices;
 pub use options::{JetStream, ServeError, ServiceOptions};
 use progress::Progress;
 use replies::Replies;
-use run::{Lasting, Run};
+use run::{Run, ServiceState};
 use shared::{Shared, total};
-use troubles::LogThrottle;
-use waiting::Room;
+use waiting::Capacity;
+use work_limit::WorkLimit;
 
 use crate::client::Stack;
 use crate::nats::names::Names;
@@ -114,17 +114,20 @@ where
     L: Layer<D, Service: Stack<O>>,
 {
     let counters = Arc::new(Counters::new(O::SPECS.len()));
-    let part =
-        Part { room: Room::new(options.settings.bytes, None), at_work: AtWork::default(), siblings: None };
+    let part = Part {
+        room: Capacity::new(options.settings.bytes, None),
+        work_limit: WorkLimit::default(),
+        discovery: None,
+    };
     let span = options.settings.namespace.or(&nats.namespace)?.span();
     serve_within(nats, db, options, (counters, part), ready, shutdown).instrument(span).await
 }
 
 /// The part of a process that is one service's.
 struct Part {
-    room: Room,
-    at_work: AtWork,
-    siblings: Option<Siblings>,
+    room: Capacity,
+    work_limit: WorkLimit,
+    discovery: Option<ProcessDiscovery>,
 }
 
 /// The same, counted and bounded by what the caller has, in the span of the caller.
@@ -145,7 +148,7 @@ where
     let names = Arc::new(Names::new::<O>(&settings.namespace.or(&nats.namespace)?)?);
     let stack = SpanLayer.layer(around.layer(db.clone()));
     let db = Layered::new(db, stack);
-    let lasting = Lasting {
+    let lasting = ServiceState {
         counters,
         part,
         notices: Arc::default(),

@@ -44,7 +44,7 @@ impl Notices {
     /// States that `key` is over. Nothing happens if it was not raised.
     pub(super) fn clear(&self, key: &str) {
         if let Some(over) = self.now.lock().remove(key) {
-            tracing::info!("not any more: {over}");
+            tracing::info!("resolved: {over}");
         }
     }
 
@@ -75,7 +75,7 @@ impl Notices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heard::CapturedLogs;
+    use crate::captured_logs::CapturedLogs;
 
     #[test]
     fn a_notice_is_said_when_it_begins_and_when_it_is_over() {
@@ -94,8 +94,8 @@ mod tests {
             [
                 "ERROR 3 events wait",
                 "ERROR A is foreign",
-                "INFO not any more: A is foreign",
-                "INFO not any more: 4 events wait"
+                "INFO resolved: A is foreign",
+                "INFO resolved: 4 events wait"
             ]
         );
     }

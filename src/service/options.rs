@@ -153,7 +153,7 @@ pub enum ServeError {
         "another kind of service already answers on {subject}: {who}. Two of them would both write; stop it, or start \
          with {takeover}", takeover = option("takeover")
     )]
-    Neighbour {
+    ForeignService {
         /// Where it answered.
         subject: String,
         /// What is known of it.

@@ -30,13 +30,13 @@ pub(super) struct Outage {
 #[derive(Debug, Default)]
 struct State {
     /// What waits for its turn: those that have failed least first, then in the order in which they came.
-    waiting: BTreeMap<Place, oneshot::Sender<Turn>>,
+    waiting: BTreeMap<Priority, oneshot::Sender<RetryPermit>>,
     next: u64,
     failing: Option<Failing>,
 }
 
 /// How often it has failed, and a number.
-type Place = (u32, u64);
+type Priority = (u32, u64);
 
 #[derive(Debug)]
 struct Failing {
@@ -50,7 +50,7 @@ struct Failing {
 
 /// The right to try once. Dropped without a word, it is given on.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct RetryPermit {
     outage: Arc<Outage>,
     given: Instant,
     /// Whether it is one of those that are counted while the database fails.
@@ -61,8 +61,8 @@ pub(super) struct Turn {
 #[derive(Debug)]
 pub(super) struct Ticket {
     outage: Arc<Outage>,
-    place: Place,
-    turn: oneshot::Receiver<Turn>,
+    priority: Priority,
+    permit: oneshot::Receiver<RetryPermit>,
 }
 
 /// Whether the database is the cause, and every other operation meets the same.
@@ -73,18 +73,18 @@ pub(super) fn is_of_the_database(cause: &Cause) -> bool {
 
 impl Outage {
     /// A turn for something that has failed so often; or a place in the queue, while the database fails.
-    pub(super) fn enter(self: &Arc<Self>, failures: u32) -> Result<Turn, Ticket> {
+    pub(super) fn enter(self: &Arc<Self>, failures: u32) -> Result<RetryPermit, Ticket> {
         if !self.fails.load(Ordering::Relaxed) {
-            return Ok(Turn { outage: Arc::clone(self), given: Instant::now(), counted: false });
+            return Ok(RetryPermit { outage: Arc::clone(self), given: Instant::now(), counted: false });
         }
-        let (tx, turn) = oneshot::channel();
+        let (tx, permit) = oneshot::channel();
         let mut state = self.state.lock();
         state.next += 1;
-        let place = (failures, state.next);
-        state.waiting.insert(place, tx);
+        let priority = (failures, state.next);
+        state.waiting.insert(priority, tx);
         drop(state);
         self.admit();
-        Err(Ticket { outage: Arc::clone(self), place, turn })
+        Err(Ticket { outage: Arc::clone(self), priority, permit })
     }
 
     /// Something was written beside the queue, or the store has found its database again: the next probe comes soon.
@@ -113,13 +113,13 @@ impl Outage {
         let now = Instant::now();
         while failing.as_ref().is_none_or(|f| f.under_way < f.width && f.not_before <= now) {
             let Some((_, waits)) = waiting.pop_first() else { break };
-            let turn = Turn { outage: Arc::clone(self), given: now, counted: failing.is_some() };
-            match (waits.send(turn), failing.as_mut()) {
+            let permit = RetryPermit { outage: Arc::clone(self), given: now, counted: failing.is_some() };
+            match (waits.send(permit), failing.as_mut()) {
                 (Ok(()), Some(failing)) => failing.under_way += 1,
                 (Ok(()), None) => {}
-                (Err(mut turn), _) => {
-                    turn.counted = false;
-                    late.push(turn);
+                (Err(mut permit), _) => {
+                    permit.counted = false;
+                    late.push(permit);
                 }
             }
         }
@@ -152,7 +152,7 @@ fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + f64::from((random >> 40) as u32) / f64::from(1 << 25))
 }
 
-impl Turn {
+impl RetryPermit {
     /// The database has done it.
     pub(super) fn served(mut self) {
         if !self.outage.fails.load(Ordering::Relaxed) {
@@ -199,7 +199,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for RetryPermit {
     fn drop(&mut self) {
         if !self.counted {
             return;
@@ -212,18 +212,18 @@ impl Drop for Turn {
 }
 
 impl Future for Ticket {
-    type Output = Turn;
+    type Output = RetryPermit;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn> {
-        let turn = ready!(Pin::new(&mut self.turn).poll(cx));
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RetryPermit> {
+        let permit = ready!(Pin::new(&mut self.permit).poll(cx));
         // Its sender is in the queue for as long as this is there.
-        Poll::Ready(turn.expect("no ticket is lost"))
+        Poll::Ready(permit.expect("no ticket is lost"))
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.outage.state.lock().waiting.remove(&self.place);
+        self.outage.state.lock().waiting.remove(&self.priority);
     }
 }
 
@@ -236,16 +236,16 @@ mod tests {
     /// Tries until the database has done it; how often.
     async fn perform(outage: Arc<Outage>, serves: Arc<AtomicBool>, tries: Arc<AtomicU64>) {
         for failures in 0.. {
-            let turn = match outage.enter(failures) {
-                Ok(turn) => turn,
+            let permit = match outage.enter(failures) {
+                Ok(permit) => permit,
                 Err(ticket) => ticket.await,
             };
             tries.fetch_add(1, Ordering::Relaxed);
             time::sleep(Duration::from_millis(1)).await;
             if serves.load(Ordering::Relaxed) {
-                return turn.served();
+                return permit.served();
             }
-            turn.failed();
+            permit.failed();
         }
     }
 

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use tokio::time;
 
 use super::ServeError;
-use super::instance::{Instance, Who};
+use super::instance::{Instance, InstanceInfo};
 use crate::nats::names::Names;
 use crate::nats::tokens::Tokens;
 use crate::nats::{Mode, stored, wire};
@@ -46,7 +46,7 @@ pub(super) async fn other_kinds(names: &Names, client: &Client) -> Result<(), Se
             return Err(ServeError::ForeignStream { stream: ack.stream, subject });
         }
         let who = "its answers are not ours, as those of the Python bot's database service".to_owned();
-        return Err(ServeError::Neighbour { subject, who });
+        return Err(ServeError::ForeignService { subject, who });
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ async fn ask_ours<D: Instances>(
     client: &Client,
     database: &str,
     own: Option<&Own<'_, D>>,
-) -> Result<(Option<Mode>, Option<Who>), ServeError> {
+) -> Result<(Option<Mode>, Option<InstanceInfo>), ServeError> {
     let (mut mode, mut strange) = (None, None);
     let question = own.map_or_else(|| "{}".to_owned(), |own| own.instance.question(None));
     for (_, answer) in ask(client, &[(who_subject(names), question)]).await? {
@@ -102,7 +102,7 @@ async fn ask_ours<D: Instances>(
                 return Err(ServeError::OtherDatabase { other: other.to_owned(), own: database.to_owned() });
             }
             Some(_) => {
-                let who: Who = serde_json::from_slice(&answer.payload).unwrap_or_default();
+                let who: InstanceInfo = serde_json::from_slice(&answer.payload).unwrap_or_default();
                 mode = Some(Mode::named(&who.mode).unwrap_or_default());
                 if let Some(own) = own
                     && own.instance.is_strange(own.db, &who).await

@@ -46,7 +46,7 @@ struct Entry {
 
 /// One message that failed and is tried again; it is over when this is dropped.
 #[derive(Debug)]
-pub(super) struct Again<'a> {
+pub(super) struct RetriedMessage<'a> {
     progress: &'a Progress,
     operation: &'static str,
     since: Instant,
@@ -64,8 +64,8 @@ pub(super) struct Stuck {
 
 impl Progress {
     /// A message that was just taken. Costs nothing until it fails.
-    pub(super) fn taken(&self, operation: &'static str) -> Again<'_> {
-        Again { progress: self, operation, since: Instant::now(), key: None }
+    pub(super) fn taken(&self, operation: &'static str) -> RetriedMessage<'_> {
+        RetriedMessage { progress: self, operation, since: Instant::now(), key: None }
     }
 
     /// What is tried again, if anything is.
@@ -102,7 +102,7 @@ impl Progress {
     }
 }
 
-impl Again<'_> {
+impl RetriedMessage<'_> {
     /// It has failed, and is tried again.
     pub(super) fn because(&mut self, cause: &Cause) {
         let mut waiting = self.progress.waiting.lock();
@@ -115,7 +115,7 @@ impl Again<'_> {
     }
 }
 
-impl Drop for Again<'_> {
+impl Drop for RetriedMessage<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             self.progress.waiting.lock().entries.remove(&key);

@@ -22,7 +22,7 @@ use crate::operation::Operation;
 use crate::store::Store;
 
 /// What outlives a connection.
-pub(super) struct Lasting {
+pub(super) struct ServiceState {
     pub(super) counters: Arc<Counters>,
     pub(super) notices: Arc<Notices>,
     pub(super) troubles: Arc<LogThrottle>,
@@ -40,7 +40,7 @@ pub(super) struct Run<O, D> {
     pub(super) db: D,
     operation: PhantomData<fn(O)>,
     pub(super) settings: Settings,
-    pub(super) lasting: Lasting,
+    pub(super) lasting: ServiceState,
     /// How events are taken: known after the first start, and the same from then on.
     pub(super) plan: Option<Plan>,
     /// What listens until the next connection does.
@@ -49,11 +49,11 @@ pub(super) struct Run<O, D> {
 }
 
 /// Why listening ended.
-enum Over {
+enum Ended {
     /// It was told to.
     Stopped,
     /// Another connection is needed, for requests or for both.
-    Again(Carries),
+    Reconnect(Carries),
 }
 
 /// What the tasks over one connection tell of the whole service.
@@ -66,7 +66,7 @@ pub(super) struct Tell {
 }
 
 impl<O: Operation, D: Store<O>> Run<O, D> {
-    pub(super) fn new(nats: NatsOptions, db: D, settings: Settings, lasting: Lasting) -> Self {
+    pub(super) fn new(nats: NatsOptions, db: D, settings: Settings, lasting: ServiceState) -> Self {
         Self {
             nats,
             db,
@@ -90,9 +90,9 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             let mut stream = Tasks::over(link, self.earlier.give_up.clone());
             let ended = loop {
                 match self.listen(&mut stream, ready, shutdown.as_mut()).await {
-                    Ok(Over::Again(Carries::Requests)) => {}
-                    Ok(Over::Again(Carries::Stream)) => break None,
-                    Ok(Over::Stopped) => break Some(Ok(())),
+                    Ok(Ended::Reconnect(Carries::Requests)) => {}
+                    Ok(Ended::Reconnect(Carries::Stream)) => break None,
+                    Ok(Ended::Stopped) => break Some(Ok(())),
                     Err(e) => break Some(Err(e)),
                 }
             };
@@ -116,7 +116,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         stream: &mut Tasks,
         ready: &mut Option<impl FnOnce() + Send>,
         mut shutdown: Pin<&mut (impl Future<Output = ()> + Send)>,
-    ) -> Result<Over, ServeError> {
+    ) -> Result<Ended, ServeError> {
         let mut requests = Tasks::over(self.open(Carries::Requests).await?, self.earlier.give_up.clone());
         let troubles = Arc::clone(&self.lasting.troubles);
         let (evict, mut evicted) = mpsc::channel(1);
@@ -131,11 +131,11 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         let mut ended = std::pin::pin!(ended);
         let begun = tokio::select! {
             begun = self.begin(&mut requests, stream, Tell { evict, renew }) => begun?,
-            carries = ended.as_mut() => return Ok(Over::Again(carries)),
-            () = &mut shutdown => return Ok(Over::Stopped),
+            carries = ended.as_mut() => return Ok(Ended::Reconnect(carries)),
+            () = &mut shutdown => return Ok(Ended::Stopped),
         };
         if !begun {
-            return Ok(Over::Again(Carries::Stream));
+            return Ok(Ended::Reconnect(Carries::Stream));
         }
         self.replaced.take().into_iter().for_each(|tasks| self.earlier.add(tasks));
         for carries in [Carries::Requests, Carries::Stream] {
@@ -152,26 +152,26 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             ready();
         }
         let over = tokio::select! {
-            () = &mut shutdown => Ok(Over::Stopped),
-            carries = ended => Ok(Over::Again(carries)),
+            () = &mut shutdown => Ok(Ended::Stopped),
+            carries = ended => Ok(Ended::Reconnect(carries)),
             Some(carries) = renewals.recv() => {
-                tracing::info!("what the NATS server has denied is allowed now; listening to it");
+                tracing::info!("the NATS server allows the denied subjects now; listening on them");
                 if carries == Carries::Requests {
                     // The old subscriptions serve until the new ones stand.
                     self.replaced = Some(requests);
-                    return Ok(Over::Again(carries));
+                    return Ok(Ended::Reconnect(carries));
                 }
-                Ok(Over::Again(carries))
+                Ok(Ended::Reconnect(carries))
             }
             Some(error) = evicted.recv() => {
                 tracing::error!("{error}");
                 Err(error)
             }
         };
-        if !matches!(over, Ok(Over::Again(_))) {
+        if !matches!(over, Ok(Ended::Reconnect(_))) {
             tracing::info!("shutting down: draining in-flight requests");
         }
-        if !matches!(over, Ok(Over::Again(Carries::Requests))) {
+        if !matches!(over, Ok(Ended::Reconnect(Carries::Requests))) {
             stream.stop.cancel();
         }
         self.earlier.add(requests);
@@ -188,7 +188,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         api: &Api,
         stop: &CancellationToken,
     ) -> Arc<Shared<O, D>> {
-        let Lasting { counters, notices, troubles, instance, progress, outage, replies, names, part } =
+        let ServiceState { counters, notices, troubles, instance, progress, outage, replies, names, part } =
             &self.lasting;
         let busy = TaskTracker::new();
         busy.close();
@@ -202,8 +202,8 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             api: api.clone(),
             stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
             in_flight: self.settings.in_flight,
-            at_work: part.at_work.clone(),
-            siblings: part.siblings.clone(),
+            work_limit: part.work_limit.clone(),
+            discovery: part.discovery.clone(),
             replies: replies.clone(),
             instance: Arc::clone(instance),
             takeover: self.settings.takeover,

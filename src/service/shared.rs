@@ -9,19 +9,19 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::at_work::AtWork;
 use super::connection::Connection;
 use super::counters::{Counters, Served};
+use super::discovery::ProcessDiscovery;
 use super::instance::Instance;
-use super::introductions::Siblings;
 use super::link::Link;
+use super::log_throttle::LogThrottle;
 use super::notices::Notices;
 use super::outage::Outage;
 use super::progress::Progress;
 use super::replies::{Replies, To};
 use super::stream::{Api, Declaration};
-use super::troubles::LogThrottle;
-use super::waiting::Room;
+use super::waiting::Capacity;
+use super::work_limit::WorkLimit;
 use crate::nats::Mode;
 use crate::nats::names::Names;
 use crate::operation::Operation;
@@ -43,9 +43,9 @@ pub(super) struct Shared<O, D> {
     pub(super) stream: Option<Declaration>,
     pub(super) in_flight: usize,
     /// What may be worked on at once beside other services of this process.
-    pub(super) at_work: AtWork,
+    pub(super) work_limit: WorkLimit,
     /// The other services of this process, if there may be some.
-    pub(super) siblings: Option<Siblings>,
+    pub(super) discovery: Option<ProcessDiscovery>,
     pub(super) replies: Replies,
     pub(super) instance: Arc<Instance>,
     /// Whether another kind of service may be there.
@@ -53,7 +53,7 @@ pub(super) struct Shared<O, D> {
     /// Whether something answers beside us that must not: our clients are told.
     pub(super) foreign: AtomicBool,
     /// What waits on all subjects together.
-    pub(super) room: Room,
+    pub(super) room: Capacity,
     pub(super) notices: Arc<Notices>,
     pub(super) progress: Arc<Progress>,
     /// What is tried again while the database fails, over all connections.

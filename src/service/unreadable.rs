@@ -148,7 +148,7 @@ mod tests {
     use tokio::time;
 
     use super::*;
-    use crate::heard::CapturedLogs;
+    use crate::captured_logs::CapturedLogs;
 
     #[tokio::test(start_paused = true)]
     async fn thousands_are_one_line_in_ten_seconds_that_names_the_last_one() {

@@ -24,7 +24,7 @@ const HEADER: usize = 192;
 
 /// What waits or is worked on over all subjects of a service, in bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Room(Arc<Bounds>);
+pub(super) struct Capacity(Arc<Bounds>);
 
 #[derive(Debug)]
 struct Bounds {
@@ -53,11 +53,11 @@ impl Pool {
 /// The place that one message takes, until it is done.
 #[derive(Debug)]
 pub(super) struct QueuePosition {
-    room: Room,
+    room: Capacity,
     cost: usize,
 }
 
-impl Room {
+impl Capacity {
     /// Room for so many bytes; of these, what is beyond its share of a pool comes from what is common there.
     pub(super) fn new(most: usize, pool: Option<Arc<Pool>>) -> Self {
         Self(Arc::new(Bounds { taken: AtomicUsize::new(0), most, pool }))
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_over_all_subjects_and_what_is_too_large_is_never_kept_whole() {
-        let room = Room::new(MOST, None);
+        let room = Capacity::new(MOST, None);
         let mut places = Vec::new();
         for _ in 0..1_000 {
             let mut large = message(1 << 20);
@@ -166,8 +166,8 @@ mod tests {
     #[test]
     fn one_service_takes_no_share_of_another_and_together_they_are_bounded() {
         let pool = Arc::new(Pool::new(8 << 20, 4));
-        let [greedy, modest, late] = [(); 3].map(|()| Room::new(MOST, Some(Arc::clone(&pool))));
-        let fill = |room: &Room| {
+        let [greedy, modest, late] = [(); 3].map(|()| Capacity::new(MOST, Some(Arc::clone(&pool))));
+        let fill = |room: &Capacity| {
             let mut places = Vec::new();
             while let Some(place) = room.take(&mut message(64 << 10)) {
                 places.push(place);

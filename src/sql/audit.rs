@@ -39,9 +39,9 @@ impl fmt::Display for Unsound {
 }
 
 /// Stands for the rows of a batch while statements are looked at: a temporary table that no statement can name.
-struct Stand(String);
+struct RowsTable(String);
 
-impl Stand {
+impl RowsTable {
     async fn create(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
         let name = format!("rows_{}", uuid::Uuid::new_v4().simple());
         let sql = format!("CREATE TEMP TABLE {name} (id TEXT, at INTEGER, op BLOB)");
@@ -116,7 +116,7 @@ pub(super) async fn audit<O: Persist>(
     if sound().contains(&looked_at) {
         return Ok(None);
     }
-    let stand = Stand::create(connection).await?;
+    let stand = RowsTable::create(connection).await?;
     let unsound = look::<O>(connection, &stand).await;
     stand.drop(connection).await?;
     if let Ok(None) = &unsound {
@@ -143,7 +143,7 @@ pub(super) fn migrations(tables: &[Migration]) -> Result<(), Unsound> {
 
 async fn look<O: Persist>(
     connection: &mut SqliteConnection,
-    stand: &Stand,
+    stand: &RowsTable,
 ) -> Result<Option<Unsound>, sqlx::Error> {
     let trigger: Option<(String, String)> = sqlx::query_as(ON_OURS).fetch_optional(&mut *connection).await?;
     if let Some((name, table)) = trigger {

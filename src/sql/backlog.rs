@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::holders;
-use crate::sqlite::place::Place;
+use crate::sqlite::database_file::DatabaseFile;
 
 /// The log may be this much longer than what was moved into the file: twice as long as it gets by itself.
 const LONG: u64 = 64 << 20;
@@ -16,15 +16,15 @@ pub(super) struct Backlog(Option<Instant>);
 
 impl Backlog {
     /// What is to be said of the log now.
-    pub(super) fn look(&mut self, place: &Place) -> Option<String> {
-        let Some(bytes) = place.backlog().filter(|bytes| *bytes > LONG) else {
+    pub(super) fn look(&mut self, db_file: &DatabaseFile) -> Option<String> {
+        let Some(bytes) = db_file.backlog().filter(|bytes| *bytes > LONG) else {
             self.0 = None;
             return None;
         };
         let since = self.0.get_or_insert_with(Instant::now).elapsed();
         (since >= PATIENCE).then(|| {
-            let readers = holders::of_readers(place.index());
-            let (file, index) = (place.said().display(), place.index().display());
+            let readers = holders::of_readers(db_file.index());
+            let (file, index) = (db_file.said().display(), db_file.index().display());
             let who = if readers.is_empty() {
                 format!("a transaction that is open for reading (fuser {index} lists who may have it)")
             } else {

@@ -14,8 +14,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
 use super::{SqliteOptions, Synchronous, error, sqlite};
+use crate::sqlite::database_file::DatabaseFile;
 use crate::sqlite::limit;
-use crate::sqlite::place::Place;
 
 /// A checkpoint is due after about this many pages in the log. Each move syncs log and file.
 const ENOUGH: usize = 2000;
@@ -34,14 +34,14 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn start(options: SqliteOptions, place: Arc<Place>) -> Self {
+    pub(super) fn start(options: SqliteOptions, db_file: Arc<DatabaseFile>) -> Self {
         let enough = match options.synchronous {
             Synchronous::Normal => ENOUGH,
             Synchronous::Full => usize::MAX,
         };
         let wake = Arc::new(Notify::new());
         let ended = CancellationToken::new();
-        let task = tokio::spawn(run(options, place, Arc::clone(&wake), ended.clone()).in_current_span());
+        let task = tokio::spawn(run(options, db_file, Arc::clone(&wake), ended.clone()).in_current_span());
         Self { pages: 0, enough, wake, running: ended.drop_guard(), task }
     }
 
@@ -68,12 +68,17 @@ impl Checkpoints {
     }
 }
 
-async fn run(options: SqliteOptions, place: Arc<Place>, wake: Arc<Notify>, ended: CancellationToken) {
+async fn run(
+    options: SqliteOptions,
+    db_file: Arc<DatabaseFile>,
+    wake: Arc<Notify>,
+    ended: CancellationToken,
+) {
     let mut connection = None;
     while ended.run_until_cancelled(wake.notified()).await.is_some() {
         // A log that is damaged, or belongs to another file, must not be moved.
-        if place.readable().is_err()
-            || !place.compare().is_ok_and(|(difference, _)| difference.is_of_sqlite())
+        if db_file.readable().is_err()
+            || !db_file.compare().is_ok_and(|(difference, _)| difference.is_of_sqlite())
         {
             continue;
         }

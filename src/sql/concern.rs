@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::error;
 use super::writer::Writer;
 use crate::error::{Cause, Code};
+use crate::sqlite::database_file::DatabaseFile;
 use crate::sqlite::limit;
-use crate::sqlite::place::Place;
 use crate::store::Concerns;
 
 /// For so long nothing must have failed before the disk is tried again.
@@ -18,12 +18,12 @@ const PROBE: &str = "UPDATE meta SET value = value WHERE key = 'database_id'";
 impl Writer {
     /// Twice a second: what is wrong now.
     pub(super) async fn look_at_concerns(&mut self) {
-        let log = self.backlog.look(&self.place);
+        let log = self.backlog.look(&self.db_file);
         if log.is_some() {
             // Nothing may be written any more when the reader is gone.
             self.checkpoints.wake();
         }
-        self.place.concern(|concerns| &mut concerns.log, log);
+        self.db_file.concern(|concerns| &mut concerns.log, log);
         // What is small may still fit where something larger has just failed.
         if self.disk_failed.is_some_and(|at| at.elapsed() >= PATIENCE) {
             self.probe().await;
@@ -34,10 +34,10 @@ impl Writer {
     pub(super) fn failed(&mut self, cause: &Cause) {
         if cause.code() == Code::STORAGE {
             self.disk_failed = Some(Instant::now());
-            let file = self.place.said().display();
+            let file = self.db_file.said().display();
             let why =
                 format!("nothing can be written to the database {file}, which is tried repeatedly: {cause}");
-            self.place.concern(|concerns| &mut concerns.disk, Some(why));
+            self.db_file.concern(|concerns| &mut concerns.disk, Some(why));
         }
     }
 
@@ -45,28 +45,28 @@ impl Writer {
         if self.ready().await.is_err() {
             return;
         }
-        let result = match self.held.get().await {
+        let result = match self.connection.get().await {
             Ok(connection) => limit::within(sqlx::query(PROBE).execute(connection)).await,
             Err(e) => Err(e),
         };
-        match self.held.after(result).await {
+        match self.connection.after(result).await {
             Ok(_) => {
                 self.disk_failed = None;
-                self.place.concern(|concerns| &mut concerns.disk, None);
+                self.db_file.concern(|concerns| &mut concerns.disk, None);
             }
             Err(e) => self.failed(&error::of_a_write(&e)),
         }
     }
 }
 
-impl Place {
+impl DatabaseFile {
     /// States a concern, or that there is none any more. Said when it begins and when it is over.
     fn concern(&self, which: fn(&mut Concerns) -> &mut Option<String>, now: Option<String>) {
         self.with_concerns(|concerns| {
             let known = which(concerns);
             match (&known, &now) {
                 (None, Some(begins)) => tracing::error!("{begins}"),
-                (Some(over), None) => tracing::info!("not any more: {over}"),
+                (Some(over), None) => tracing::info!("resolved: {over}"),
                 _ => {}
             }
             let is_new = *known != now;

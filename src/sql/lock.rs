@@ -22,7 +22,7 @@ pub(super) async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
         let why = format!("the directory {} does not exist", missing.display());
         return Err(OpenError::Address(options.path.display().to_string(), why));
     }
-    if !options.create && !options.path.is_file() {
+    if !options.store.create && !options.path.is_file() {
         let why = "there is no such database".to_owned();
         return Err(OpenError::Address(options.path.display().to_string(), why));
     }
@@ -45,7 +45,7 @@ pub(super) async fn lock(options: &SqliteOptions) -> Result<File, OpenError> {
         if begun.elapsed() >= PATIENCE && !std::mem::replace(&mut said, true) {
             let (file, lock) = (options.path.display(), path.display());
             tracing::warn!(
-                "another process is opening {file}: waiting for its lock {lock}, {LOCK_PATIENCE:?} at the most. Is one \
+                "another process is opening {file}: waiting for its lock {lock}, {LOCK_PATIENCE:?} at most. Is one \
                  stopped or hanging?"
             );
         }

@@ -23,6 +23,7 @@ mod connection;
 mod dead;
 pub(crate) mod error;
 mod fairness;
+mod file_check;
 mod future;
 mod holders;
 mod instances;
@@ -31,7 +32,6 @@ mod migrate;
 mod open_error;
 mod options;
 pub(crate) mod reader;
-mod right;
 mod serve;
 mod spin;
 mod sqlite;
@@ -72,6 +72,7 @@ pub use crate::store::DeadLetter;
 use crate::store::duplicates::Duplicates;
 use crate::store::fold::{ByTheWriter, Folds};
 use crate::store::keeper::Keeper;
+use crate::store::options::StoreOptions;
 use crate::store::queue::{Item, closed};
 use crate::store::reader::Reader;
 use crate::store::retention;
@@ -120,13 +121,7 @@ struct Shared {
 pub(crate) struct Parts {
     pub(crate) database: String,
     pub(crate) shown: String,
-    pub(crate) queue: usize,
-    pub(crate) retention: Option<Retention>,
-    pub(crate) folding: Option<Duration>,
-    pub(crate) future_tolerance: Duration,
-    pub(crate) past_tolerance: Duration,
-    pub(crate) answer_bytes: usize,
-    pub(crate) trust_clock: bool,
+    pub(crate) options: StoreOptions,
 }
 
 impl<O> Clone for SqlService<O> {
@@ -159,31 +154,25 @@ impl<O: Persist> SqlService<O> {
         }
         let frame = limit::within(audit::frame(&mut opened.writer)).await;
         let frame = frame.map_err(|error| OpenError::of(options.path(), error))?;
-        let place = Arc::new(opened.place);
-        let reader = SqliteReader::new::<O>(opened.readers.clone(), Arc::clone(&place));
+        let db_file = Arc::new(opened.db_file);
+        let reader = SqliteReader::new::<O>(opened.readers.clone(), Arc::clone(&db_file));
         let keeper = Arc::new(Keeper::default());
         let mut frames = batch::BatchSql::of::<O>();
         frames.keeper = Arc::clone(&keeper);
         let start = Start {
             connection: opened.writer,
             readers: opened.readers,
-            place: Arc::clone(&place),
+            db_file: Arc::clone(&db_file),
             witness: opened.witness,
             // Wherever this process goes, and whatever becomes of its directory.
-            options: options.at(place.said()),
+            options: options.at(db_file.said()),
             frames,
             frame,
         };
         let parts = Parts {
             database: opened.database,
             shown: options.path().display().to_string(),
-            queue: options.queue,
-            retention: options.retention.clone(),
-            folding: options.folding,
-            future_tolerance: options.future_tolerance,
-            past_tolerance: options.past_tolerance,
-            answer_bytes: options.answer_bytes,
-            trust_clock: options.trust_clock,
+            options: options.store.clone(),
         };
         Ok(Self::begin(parts, Arc::new(reader), keeper, start.writer(), None).await)
     }
@@ -196,7 +185,7 @@ impl<O: Persist> SqlService<O> {
         backend: impl Backend,
         folds: Option<Folds>,
     ) -> Self {
-        let (writes, queue) = mpsc::channel(parts.queue);
+        let (writes, queue) = mpsc::channel(parts.options.queue);
         let folds = folds.unwrap_or_else(|| {
             let (reader, writes) = (Arc::clone(&reader), writes.downgrade());
             Folds::new(O::FOLDS, Arc::new(ByTheWriter { reader, writes }))
@@ -204,17 +193,17 @@ impl<O: Persist> SqlService<O> {
         let repeats = Duplicates::new(O::SPECS.len());
         // What cannot be read now is looked for again before anything is removed.
         let loaded = keeper.load(&*reader).await;
-        if parts.trust_clock {
+        if parts.options.trust_clock {
             keeper.trust();
         }
         let run = crate::store::writer::run(backend, repeats.clone(), folds.appended.clone(), queue);
         tokio::spawn(run.in_current_span());
         let ended = CancellationToken::new();
-        if let Some(every) = parts.folding {
+        if let Some(every) = parts.options.folding {
             let folding = folds.clone().keep_going(every, Arc::clone(&reader), ended.clone());
             tokio::spawn(folding.in_current_span());
         }
-        if let Some(retention) = parts.retention {
+        if let Some(retention) = parts.options.retention {
             let (reader, writes) = (Arc::clone(&reader), writes.downgrade());
             let (keeper, folds, loaded) = (Arc::clone(&keeper), folds.clone(), loaded.is_ok());
             let kept = retention::keep_going(retention, keeper, loaded, folds, reader, writes, ended.clone());
@@ -224,9 +213,9 @@ impl<O: Persist> SqlService<O> {
             writes,
             reader,
             repeats,
-            future_tolerance: parts.future_tolerance,
-            answer_bytes: parts.answer_bytes,
-            past_tolerance: parts.past_tolerance,
+            future_tolerance: parts.options.future_tolerance,
+            answer_bytes: parts.options.answer_bytes,
+            past_tolerance: parts.options.past_tolerance,
             keeper,
             folds,
             database: parts.database,
@@ -350,7 +339,7 @@ impl<O: Persist> SqlService<O> {
             let closed = tokio::time::timeout(LAST, rx).await;
             if closed.is_err() {
                 tracing::error!(
-                    "the database does not close within {LAST:?}: ending without it; what was committed stays"
+                    "the database did not close within {LAST:?}; exiting anyway; what was committed stays"
                 );
             }
         }

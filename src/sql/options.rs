@@ -9,9 +9,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use super::Retention;
 use super::address::{is_of_libpq, shown};
 use super::open_error::OpenError;
-use crate::request::Head;
 use crate::setters::setters;
 use crate::sqlite::{Synchronous, connect, files};
+use crate::store::options::{StoreOptions, store_setters};
 
 /// How to open a SQLite database: a builder.
 ///
@@ -33,17 +33,10 @@ pub struct SqliteOptions {
     pub(super) path: PathBuf,
     pub(super) synchronous: Synchronous,
     pub(super) busy_timeout: Duration,
-    pub(super) queue: usize,
     pub(super) readers: u32,
-    pub(super) create: bool,
     pub(super) take_over: bool,
     pub(super) file_mode: u32,
-    pub(super) retention: Option<Retention>,
-    pub(super) folding: Option<Duration>,
-    pub(super) future_tolerance: Duration,
-    pub(super) past_tolerance: Duration,
-    pub(super) answer_bytes: usize,
-    pub(super) trust_clock: bool,
+    pub(super) store: StoreOptions,
 }
 
 impl SqliteOptions {
@@ -80,17 +73,10 @@ impl SqliteOptions {
             path: PathBuf::from(path),
             synchronous: Synchronous::default(),
             busy_timeout: Duration::from_millis(350),
-            queue: 4096,
             readers: 4,
-            create: true,
             take_over: true,
             file_mode: files::PRIVATE,
-            retention: Some(Retention::default()),
-            folding: Some(Duration::from_millis(100)),
-            future_tolerance: Head::AHEAD,
-            past_tolerance: Head::BEHIND,
-            answer_bytes: crate::answer::MOST,
-            trust_clock: false,
+            store: StoreOptions::default(),
         })
     }
 
@@ -100,33 +86,15 @@ impl SqliteOptions {
         /// How long an operation waits for a lock that another connection holds before it fails as `busy`. Default: 350 ms.
         /// Each operation for itself, from when it was handed to the database.
         busy_timeout: Duration,
-        /// How many writes may wait; more are refused as `overloaded`. Default: 4096.
-        queue: usize,
         /// The number of connections for reading. Default: 4.
         readers: u32,
-        /// Whether a missing file is created. Default: yes.
-        create: bool,
         /// Whether a file that another program has made, and that has none of our tables, is migrated. Default: yes.
         take_over: bool,
         /// The mode of a new file and of those beside it, on Unix. Default: 0600.
         file_mode: u32,
-        /// How long what operations append waits until it is folded, while much is appended; up to 20 times as long else.
-        /// `None`: it is not folded here. Default: 100 ms.
-        folding: Option<Duration>,
-        /// Retention periods, or `None` if nothing is to be removed. Default: those of the operations.
-        retention: Option<Retention>,
-        /// How far in the future an operation may claim to have happened; one that claims more is refused. A service takes
-        /// what its database takes. Default: [`Head::AHEAD`].
-        future_tolerance: Duration,
-        /// How long ago an operation may claim to have happened. Default: [`Head::BEHIND`].
-        past_tolerance: Duration,
-        /// The largest answer that is a list, in bytes; the oldest entries of a longer one are left out. Default: 1 MB, so
-        /// that the answer is the same over NATS.
-        answer_bytes: usize,
-        /// Whether the clock is right at the opening, whatever the file or a server knows of the time: an operator's word. It
-        /// does not cover later leaps. Default: no.
-        trust_clock: bool,
     }
+
+    store_setters! {}
 
     /// The file.
     #[must_use]

@@ -10,8 +10,8 @@ use super::{audit, error, sweep};
 use crate::error::Cause;
 use crate::known_time;
 use crate::operation::{Persist, RetentionRule};
+use crate::sqlite::database_file::DatabaseFile;
 use crate::sqlite::limit;
-use crate::sqlite::place::Place;
 use crate::store::Concerns;
 use crate::store::reader::{Bind, Question, Read, Reader, Texts};
 use crate::store::retention;
@@ -43,14 +43,14 @@ pub(super) static TEXTS: Texts = Texts {
 /// A pool of connections that can only read.
 pub(crate) struct SqliteReader {
     pool: SqlitePool,
-    place: Arc<Place>,
+    place: Arc<DatabaseFile>,
     /// The strings of the queries, in the order of the operations.
     questions: Vec<Arc<str>>,
     sweeps: Vec<&'static RetentionRule>,
 }
 
 impl SqliteReader {
-    pub(super) fn new<O: Persist>(pool: SqlitePool, place: Arc<Place>) -> Self {
+    pub(super) fn new<O: Persist>(pool: SqlitePool, place: Arc<DatabaseFile>) -> Self {
         Self { pool, place, questions: audit::questions::<O>(), sweeps: retention::sweeps::<O>().collect() }
     }
 }
@@ -154,7 +154,7 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("rosey.db");
         std::fs::write(&file, "").expect("a file");
-        let place = Arc::new(Place::new(&file).expect("a place"));
+        let place = Arc::new(DatabaseFile::new(&file).expect("a place"));
         (pool.clone(), SqliteReader { pool, place, questions: Vec::new(), sweeps: Vec::new() })
     }
 }

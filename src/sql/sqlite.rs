@@ -16,14 +16,14 @@ use super::take_over;
 use super::witness::Witness;
 use crate::hints::option;
 use crate::operation::Migration;
-use crate::sqlite::place::Place;
+use crate::sqlite::database_file::DatabaseFile;
 use crate::sqlite::{content, files};
 
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
     pub(super) readers: SqlitePool,
     pub(super) database: String,
-    pub(super) place: Place,
+    pub(super) db_file: DatabaseFile,
     pub(super) witness: Witness,
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
     // Held until the end of this function: creating and migrating are for one process at a time.
     let _lock = lock(options).await?;
     create(options)?;
-    let place = Place::new(&options.path).map_err(file)?;
+    let db_file = DatabaseFile::new(&options.path).map_err(file)?;
     let journal = content::keeps_journal(&options.path);
     let first = if journal { options.as_it_is() } else { options.connect() };
     let mut writer = first.connect().await.map_err(sqlite)?;
@@ -62,14 +62,14 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
         .test_before_acquire(false)
         // The pool would log each wait for a reader, in a flood of them.
         .acquire_slow_threshold(Duration::MAX)
-        .connect_with(options.at(place.said()).reading())
+        .connect_with(options.at(db_file.said()).reading())
         .await
         .map_err(sqlite)?;
-    match place.compare() {
-        Ok((difference, open)) if difference.is_of_the_file() => place.settle(open),
+    match db_file.compare() {
+        Ok((difference, open)) if difference.is_of_the_file() => db_file.adopt(open),
         _ => return Err(OpenError::Exchanged { path: options.path.clone() }),
     }
-    Ok(Opened { writer, readers, database, place, witness })
+    Ok(Opened { writer, readers, database, db_file, witness })
 }
 
 /// Creates an empty file if there is none, and if that is wanted. One that is there and larger is left as it is.
@@ -80,7 +80,7 @@ fn create(options: &SqliteOptions) -> Result<(), OpenError> {
     if files::is_log_alone(path).unwrap_or(false) {
         return Err(OpenError::LogAlone { path: path.clone() });
     }
-    if options.create {
+    if options.store.create {
         files::create(path, options.file_mode).map_err(failed)?;
     }
     Ok(())

@@ -49,11 +49,11 @@ impl<O: Persist> Store<O> for SqlService<O> {
         self.future_tolerance()
     }
 
-    fn hear_time(&self, at: i64, elsewhere: bool) {
+    fn observe_time(&self, at: i64, elsewhere: bool) {
         self.shared.keeper.witness(at, elsewhere);
     }
 
-    fn doubt(&self) -> Option<String> {
-        self.shared.keeper.doubt().map(crate::store::keeper::sentence)
+    fn clock_skew(&self) -> Option<String> {
+        self.shared.keeper.clock_skew().map(crate::store::keeper::sentence)
     }
 }

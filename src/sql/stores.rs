@@ -83,7 +83,7 @@ impl Folder {
         let path = self.path.join(&name);
         let mut options = self.like.at(&path);
         let failed = |e: io::Error| format!("{}: {e}", path.display());
-        options.create = match fs::symlink_metadata(&path) {
+        options.store.create = match fs::symlink_metadata(&path) {
             Ok(file) if file.is_file() => false,
             Ok(_) => return Err(format!("{} is no ordinary file", path.display())),
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(e)),
@@ -141,7 +141,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let like = SqliteOptions::new("like.db").expect("a path");
         let files = SqliteFiles::folder(dir.path(), like, create).expect("a folder");
-        (dir, Arc::try_unwrap(files.0).expect("nobody else has it"))
+        (dir, Arc::try_unwrap(files.0).expect("the only reference"))
     }
 
     fn name(name: &str) -> Namespace {
@@ -182,12 +182,12 @@ mod tests {
         let (dir, mut folder) = folder(true);
         let made = folder.options(&name("new")).expect("a new one");
         assert_eq!(made.path(), folder.path.join("new.db"));
-        assert!(made.create);
+        assert!(made.store.create);
         fs::write(dir.path().join("Lounge.DB"), "").expect("a file");
         let refused = folder.options(&name("lounge")).expect_err("a twin");
         assert!(refused.contains("Lounge.DB differs in upper and lower case"), "{refused}");
         fs::write(dir.path().join("old.db"), "").expect("a file");
-        assert!(!folder.options(&name("old")).expect("it is there").create);
+        assert!(!folder.options(&name("old")).expect("it is there").store.create);
         folder.create = false;
         folder.options(&name("new")).expect_err("it is not there");
     }

@@ -15,8 +15,8 @@ use super::spin::AdaptiveSpin;
 use super::witness::Witness;
 use super::{DeadLetter, SqliteOptions, audit, error, trim};
 use crate::error::{Cause, Code};
+use crate::sqlite::database_file::{DatabaseFile, Difference};
 use crate::sqlite::limit;
-use crate::sqlite::place::{Difference, Place};
 use crate::sqlite::statements::run;
 use crate::store;
 use crate::store::queue::Write;
@@ -28,7 +28,7 @@ pub(super) struct Start {
     pub(super) connection: SqliteConnection,
     /// The connections for reading, which are closed where all must be.
     pub(super) readers: SqlitePool,
-    pub(super) place: Arc<Place>,
+    pub(super) db_file: Arc<DatabaseFile>,
     pub(super) witness: Witness,
     pub(super) options: SqliteOptions,
     pub(super) frames: BatchSql,
@@ -39,11 +39,11 @@ pub(super) struct Start {
 impl Start {
     /// The writer, ready for [`run`](crate::store::writer::run).
     pub(super) fn writer(self) -> Writer {
-        let Self { connection, readers, place, witness, options, frames, frame } = self;
+        let Self { connection, readers, db_file, witness, options, frames, frame } = self;
         Writer {
-            turn: WriteFairness::new(&options),
-            checkpoints: Checkpoints::start(options.clone(), Arc::clone(&place)),
-            held: WriterConnection { connection: Some(connection), options },
+            fairness: WriteFairness::new(&options),
+            checkpoints: Checkpoints::start(options.clone(), Arc::clone(&db_file)),
+            connection: WriterConnection { connection: Some(connection), options },
             batch: batch::first_number(),
             spin: AdaptiveSpin::default(),
             trim: trim::Trim::new(),
@@ -51,7 +51,7 @@ impl Start {
             frame,
             locked: None,
             readers,
-            place,
+            db_file,
             witness,
             examined: None,
             overwritten: false,
@@ -62,10 +62,10 @@ impl Start {
 }
 
 pub(super) struct Writer {
-    pub(super) held: WriterConnection,
+    pub(super) connection: WriterConnection,
     pub(super) checkpoints: Checkpoints,
     trim: trim::Trim,
-    turn: WriteFairness,
+    fairness: WriteFairness,
     spin: AdaptiveSpin,
     frames: BatchSql,
     /// The framework's own tables, as they were when the database was opened.
@@ -75,7 +75,7 @@ pub(super) struct Writer {
     /// Since when another connection has the lock, as far as every try since then has found it.
     locked: Option<Instant>,
     pub(super) readers: SqlitePool,
-    pub(super) place: Arc<Place>,
+    pub(super) db_file: Arc<DatabaseFile>,
     pub(super) witness: Witness,
     /// When the files were last examined.
     pub(super) examined: Option<Instant>,
@@ -90,14 +90,14 @@ pub(super) struct Writer {
 pub(super) enum Failure {
     Sqlite(sqlx::Error),
     /// The file is not the right one.
-    Place(Cause),
+    File(Cause),
 }
 
 impl Failure {
     fn cause(self) -> Cause {
         match self {
             Self::Sqlite(error) => error::of_a_write(&error),
-            Self::Place(cause) => cause,
+            Self::File(cause) => cause,
         }
     }
 
@@ -125,19 +125,19 @@ impl Writer {
         if !failure.is_of_a_statement() || writes.iter().any(|write| write.index != kind) {
             return false;
         }
-        let Ok(connection) = self.held.get().await else { return true };
+        let Ok(connection) = self.connection.get().await else { return true };
         let prepared = audit::prepares(connection, self.frames.statements(kind), self.frames.answer(kind));
         let prepared = limit::within(prepared).await;
-        self.held.after(prepared).await.is_err()
+        self.connection.after(prepared).await.is_err()
     }
 
     /// Whether the framework's own tables are not what they were; also when that cannot be told.
     async fn is_of_the_frame(&mut self) -> bool {
-        let frame = match self.held.get().await {
+        let frame = match self.connection.get().await {
             Ok(connection) => limit::within(audit::frame(connection)).await,
             Err(e) => Err(e),
         };
-        self.held.after(frame).await.map_or(true, |frame| frame != self.frame)
+        self.connection.after(frame).await.map_or(true, |frame| frame != self.frame)
     }
 
     /// What it means that these cannot be applied, and that no other operation is to blame.
@@ -177,7 +177,7 @@ impl Writer {
         let youngest = writes.iter().map(|write| write.since).max();
         matches!(failure, Failure::Sqlite(e) if error::is_busy(e))
             && now.saturating_duration_since(self.waits_since(now, youngest)) + TOGETHER
-                < self.held.options.busy_timeout
+                < self.connection.options.busy_timeout
     }
 
     async fn in_one(&mut self, writes: &[Write]) -> Result<Applied, Failure> {
@@ -185,10 +185,10 @@ impl Writer {
         let since = self.waits_since(begun, writes.iter().map(|write| write.since).min());
         let mut again = true;
         loop {
-            self.ready().await.map_err(Failure::Place)?;
+            self.ready().await.map_err(Failure::File)?;
             // A number of its own for each try: what one has committed is not new to the next.
             self.batch = self.batch.wrapping_add(1);
-            let result = match self.held.get().await {
+            let result = match self.connection.get().await {
                 Ok(connection) => {
                     let applied = batch::apply(connection, &mut self.frames, self.batch, writes);
                     // Each of its strings has a limit of its own.
@@ -196,10 +196,10 @@ impl Writer {
                 }
                 Err(e) => Err(e),
             };
-            let Some(result) = self.settle_for(since, begun, result).await else { continue };
+            let Some(result) = self.finish_since(since, begun, result).await else { continue };
             let applied = result.map_err(Failure::Sqlite)?;
             if applied.spoilt {
-                self.held.connection = None;
+                self.connection.connection = None;
             }
             self.checkpoints.committed(writes.len());
             match self.kept().await {
@@ -210,8 +210,8 @@ impl Writer {
                 }
                 // The files were exchanged meanwhile, and are put right: the ledger decides.
                 Ok(false) if std::mem::take(&mut again) => {}
-                Ok(false) => return Err(Failure::Place(error::replaced())),
-                Err(cause) => return Err(Failure::Place(cause)),
+                Ok(false) => return Err(Failure::File(error::replaced())),
+                Err(cause) => return Err(Failure::File(cause)),
             }
         }
     }
@@ -220,11 +220,11 @@ impl Writer {
     async fn trim(&mut self) {
         let since = Instant::now();
         loop {
-            let result = match self.held.get().await {
+            let result = match self.connection.get().await {
                 Ok(connection) => limit::within(trim::trim(connection)).await,
                 Err(e) => Err(e),
             };
-            if let Some(result) = self.settle(since, result).await {
+            if let Some(result) = self.finish(since, result).await {
                 if let Err(e) = result {
                     tracing::debug!("too many dead letters are not dropped: {e}");
                 }
@@ -235,33 +235,33 @@ impl Writer {
 
     /// What became of a transaction that was begun then; nothing, if another connection has the lock and there is time
     /// to try again.
-    async fn settle<T>(
+    async fn finish<T>(
         &mut self,
         begun: Instant,
         result: Result<T, sqlx::Error>,
     ) -> Option<Result<T, sqlx::Error>> {
-        self.settle_for(begun, begun, result).await
+        self.finish_since(begun, begun, result).await
     }
 
     /// The same for writes that wait for the lock since then.
-    async fn settle_for<T>(
+    async fn finish_since<T>(
         &mut self,
         since: Instant,
         begun: Instant,
         result: Result<T, sqlx::Error>,
     ) -> Option<Result<T, sqlx::Error>> {
-        let result = self.held.after(result).await;
+        let result = self.connection.after(result).await;
         if result.as_ref().is_err_and(error::is_busy) {
             self.locked.get_or_insert(begun);
-            if since.elapsed() < self.held.options.busy_timeout {
-                self.turn.wait(begun.elapsed()).await;
+            if since.elapsed() < self.connection.options.busy_timeout {
+                self.fairness.wait(begun.elapsed()).await;
                 return None;
             }
             // The lock was not ours, so there is nothing to leave free: the next ones wait for it too.
-            self.turn.give_up();
+            self.fairness.give_up();
         } else {
             self.locked = None;
-            self.turn.over(begun).await;
+            self.fairness.over(begun).await;
         }
         Some(result)
     }
@@ -295,11 +295,11 @@ impl Backend for Writer {
         let since = Instant::now();
         loop {
             self.ready().await?;
-            let result = match self.held.get().await {
+            let result = match self.connection.get().await {
                 Ok(connection) => limit::within(batch::keep_dead_letter(connection, letters)).await,
                 Err(e) => Err(e),
             };
-            if let Some(result) = self.settle(since, result).await {
+            if let Some(result) = self.finish(since, result).await {
                 let last = result.map_err(|e| error::of_the_frame(&e)).inspect_err(|e| self.failed(e))?;
                 return if self.kept().await? {
                     self.witness.buried(last);
@@ -318,11 +318,11 @@ impl Backend for Writer {
         let since = self.locked.unwrap_or_else(Instant::now);
         loop {
             self.ready().await?;
-            let result = match self.held.get().await {
+            let result = match self.connection.get().await {
                 Ok(connection) => limit::within(batch::remove(connection, removal)).await,
                 Err(e) => Err(e),
             };
-            if let Some(result) = self.settle(since, result).await {
+            if let Some(result) = self.finish(since, result).await {
                 return result.map_err(|e| error::of_a_write(&e));
             }
         }
@@ -332,11 +332,11 @@ impl Backend for Writer {
         let since = self.locked.unwrap_or_else(Instant::now);
         loop {
             self.ready().await?;
-            let result = match self.held.get().await {
+            let result = match self.connection.get().await {
                 Ok(connection) => limit::within(write_record(connection, record)).await,
                 Err(e) => Err(e),
             };
-            if let Some(result) = self.settle(since, result).await {
+            if let Some(result) = self.finish(since, result).await {
                 result.map_err(|e| error::of_a_write(&e))?;
                 return if self.kept().await? { Ok(()) } else { Err(error::replaced()) };
             }
@@ -346,12 +346,13 @@ impl Backend for Writer {
     /// The last one to close moves the log into the file.
     async fn close(mut self) {
         self.checkpoints.close().await;
-        let wrong = matches!(self.place.compare(), Ok((Difference::Overwritten(_) | Difference::Log(_), _)));
+        let wrong =
+            matches!(self.db_file.compare(), Ok((Difference::Overwritten(_) | Difference::Log(_), _)));
         if self.overwritten || wrong {
             // To close would move a log into the file that is damaged, or does not belong to it.
-            std::mem::forget(self.held.connection.take());
+            std::mem::forget(self.connection.connection.take());
         }
-        self.held.close().await;
+        self.connection.close().await;
     }
 }
 

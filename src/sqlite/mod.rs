@@ -3,10 +3,10 @@
 pub(crate) mod codes;
 pub(crate) mod connect;
 pub(crate) mod content;
+pub(crate) mod database_file;
 pub(crate) mod files;
 pub(crate) mod limit;
 pub(crate) mod names;
-pub(crate) mod place;
 pub(crate) mod statements;
 mod wal;
 

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
 
-use super::words::{Words, is_of_a_copy};
+use super::service_database::{ServiceDatabase, is_of_a_copy};
 use crate::error::{Cause, Code, Error};
 use crate::hints::option;
 use crate::operation::Operation;
@@ -33,7 +33,7 @@ struct Shared<D> {
     database: OnceLock<D>,
     /// How its file relates to the file of the service: one of the three below.
     verdict: AtomicU8,
-    words: Words,
+    words: ServiceDatabase,
     /// Opens the database for the first operation that needs it; one attempt at a time.
     opener: Option<Mutex<Opener<D>>>,
     /// Looks for the database when the service on NATS names it.
@@ -62,7 +62,7 @@ impl<D> Default for Shared<D> {
         Self {
             database: OnceLock::new(),
             verdict: AtomicU8::new(RIGHT),
-            words: Words::default(),
+            words: ServiceDatabase::default(),
             opener: None,
             finder: None,
         }

@@ -1,7 +1,7 @@
 //! The standard stack: its layers and their order.
 //!
 //! ```text
-//! gate, limit ─ log, metrics [total] ─ switches ─ Hedge ┬ log, metrics [NATS] ─ circuit breaker ─ timeout ─ NatsService
+//! admission, limit ─ log, metrics [total] ─ switches ─ Hedge ┬ log, metrics [NATS] ─ circuit breaker ─ timeout ─ NatsService
 //!                                                       └ log, metrics [DB] ─ timeout ─ SqlService
 //! ```
 //!
@@ -24,19 +24,19 @@
 //! that an open circuit reroutes in nanoseconds; log and metrics are outside both, so that nothing goes
 //! uncounted.
 
+mod admission;
 mod bus;
 mod circuits;
 #[cfg(feature = "sqlite")]
 mod direct;
-mod gate;
 mod hedging;
+mod optional_path;
 mod outbox;
-mod perhaps;
 mod queries;
+#[cfg(feature = "sqlite")]
+mod service_database;
 mod span;
 mod stale;
-#[cfg(feature = "sqlite")]
-mod words;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -50,15 +50,15 @@ use eitherway_layers::{
 use tower::util::{BoxCloneSyncService, option_layer};
 use tower::{Service, ServiceBuilder, ServiceExt};
 
+pub use admission::Admission;
+use admission::Admitted;
 pub use bus::{Bus, LateAnswers};
 pub use circuits::Circuits;
 #[cfg(feature = "sqlite")]
 pub use direct::GuardedStore;
-pub use gate::Gate;
-use gate::Gated;
 use hedging::ToNext;
 pub use hedging::{HedgeCounts, Hedges, Hedging};
-pub use perhaps::{NO_PATH, NoPath, Perhaps};
+pub use optional_path::{NO_PATH, NoPath, OptionalPath};
 pub use queries::Queries;
 use queries::SplitQueries;
 pub use span::{SpanLayer, Spanned};
@@ -113,8 +113,8 @@ pub struct Built<S, R> {
     pub replay: R,
     /// The circuits to NATS, if there is such a path.
     pub circuits: Option<Circuits>,
-    /// The gate of the stack.
-    pub gate: Gate,
+    /// The admission of the stack.
+    pub admission: Admission,
     /// What it knows of its paths, by which it hedges.
     pub hedges: Hedges,
 }
@@ -195,9 +195,9 @@ impl StackBuilder {
     ) -> Built<impl Stack<O, Error = Error<O>> + use<O, N, D, X>, impl Stack<O> + use<O, N, D, X>>
     where
         O: Operation,
-        N: Perhaps<O>,
+        N: OptionalPath<O>,
         D: Path<O>,
-        X: Perhaps<O>,
+        X: OptionalPath<O>,
     {
         let hedges = Hedges::new(self.hedging, self.bus, self.queries, self.metrics_prefix);
         let (paths, circuits) = nats.before(db, self.clone(), hedges.clone());
@@ -206,10 +206,11 @@ impl StackBuilder {
             None => hedges,
         };
         let replay = self.replay(paths.clone(), hedges.clone());
-        let gate = Gate::new(self.in_flight);
-        let inner = self.total(outbox.behind(paths, self.clone(), hedges.clone()), hedges.clone(), &gate);
-        let stack = Gated { inner, gate: gate.clone() };
-        Built { stack, replay, circuits, gate, hedges }
+        let admission = Admission::new(self.in_flight);
+        let inner =
+            self.total(outbox.behind(paths, self.clone(), hedges.clone()), hedges.clone(), &admission);
+        let stack = Admitted { inner, admission: admission.clone() };
+        Built { stack, replay, circuits, admission, hedges }
     }
 
     /// NATS and the database behind it, each in its layers, and the handles of the circuits of NATS.
@@ -270,7 +271,7 @@ impl StackBuilder {
     }
 
     /// The layers around all paths.
-    fn total<O, S>(&self, paths: S, hedges: Hedges, gate: &Gate) -> impl Stack<O> + use<O, S>
+    fn total<O, S>(&self, paths: S, hedges: Hedges, admission: &Admission) -> impl Stack<O> + use<O, S>
     where
         O: Operation,
         S: Paths<O>,
@@ -286,7 +287,7 @@ impl StackBuilder {
             Kind::Query => 2, // an index beyond the names counts as the last name
         };
         ServiceBuilder::new()
-            .layer(gate.limit())
+            .layer(admission.limit())
             .layer(LogLayer::new("[TOTAL]").last())
             .layer(MetricsLayer::new("total").prefix(self.metrics_prefix).share_clock())
             .layer(

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const SLOWEST: u32 = 20;
 /// What is less than this part of a portion is small.
 const SMALL: u64 = 20;
-/// How long whoever wants all of it folded waits for another one who folds.
+/// How long a caller that wants everything folded waits for another process that is folding.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What became of a portion.
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum Portion {
     /// Another process folds.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file has one writer"))]
-    Elsewhere,
+    Contended,
     /// So many rows were found. None: nothing waits.
     Rows(u64),
 }
@@ -105,8 +105,8 @@ impl Folds {
                             break;
                         }
                     }
-                    Portion::Elsewhere if since.elapsed() < PATIENCE => time::sleep(PAUSE).await,
-                    Portion::Elsewhere => return Err(Cause::new(Code::BUSY, "another process folds")),
+                    Portion::Contended if since.elapsed() < PATIENCE => time::sleep(PAUSE).await,
+                    Portion::Contended => return Err(Cause::new(Code::BUSY, "another process folds")),
                 }
             }
         }
@@ -135,7 +135,7 @@ impl Folds {
                 Ok(Seen::Much { more: true }) => (PAUSE.min(every), true),
                 Ok(Seen::Much { more: false }) => (every, false),
                 Ok(Seen::Little) => ((pause.max(every) * 2).min(slowest), false),
-                Ok(Seen::Elsewhere) | Err(_) => ((pause.max(every) * 2).min(slowest), true),
+                Ok(Seen::Contended) | Err(_) => ((pause.max(every) * 2).min(slowest), true),
             };
         }
     }
@@ -145,7 +145,7 @@ impl Folds {
         let mut seen = Seen::Little;
         for fold in &self.all {
             seen = match (self.folder.fold(fold).await?, seen) {
-                (Portion::Elsewhere, _) => return Ok(Seen::Elsewhere),
+                (Portion::Contended, _) => return Ok(Seen::Contended),
                 (Portion::Rows(rows), _) if is_full(fold, rows) => Seen::Much { more: true },
                 (Portion::Rows(rows), Seen::Little) if rows >= most(fold) / SMALL => {
                     Seen::Much { more: false }
@@ -165,7 +165,7 @@ impl Folds {
 enum Seen {
     Little,
     Much { more: bool },
-    Elsewhere,
+    Contended,
 }
 
 fn most(fold: &Fold) -> u64 {
@@ -179,17 +179,14 @@ fn is_full(fold: &Fold, rows: u64) -> bool {
 /// Says that what was appended cannot be folded, when that begins, and when it is over. It is a concern, not a trouble: what
 /// waits is counted by the queries.
 fn say(reader: &dyn Reader, cause: Option<&Cause>) {
-    let now = cause.map(|cause| {
-        format!(
-            "what was appended cannot be folded, which is tried repeatedly, and queries take longer: {cause}"
-        )
-    });
+    let now = cause
+        .map(|cause| format!("appended rows cannot be folded, so queries take longer; retrying: {cause}"));
     reader.concern(&mut |concerns| {
         // The reason may change with each try.
         let is_new = concerns.folds.is_some() != now.is_some();
         match (&concerns.folds, &now) {
             (None, Some(begins)) => tracing::warn!("{begins}"),
-            (Some(_), None) => tracing::info!("what was appended is folded again"),
+            (Some(_), None) => tracing::info!("folding works again"),
             _ => {}
         }
         if is_new {

@@ -12,7 +12,7 @@ use super::record::Record;
 use crate::clock;
 use crate::error::Cause;
 use crate::hints::option;
-use crate::known_time::{Doubt, FAR, Judgement, KnownTime, Mark, Reading};
+use crate::known_time::{ClockSkew, FAR, Judgement, KnownTime, Mark, Reading};
 
 /// For how long nothing is removed from a file of the Python bot that was taken over, in milliseconds.
 const FIRST_DAY: i64 = 86_400_000;
@@ -29,7 +29,7 @@ pub(crate) struct Keeper {
 #[derive(Debug, Default)]
 struct State {
     known: KnownTime,
-    doubt: Option<Doubt>,
+    doubt: Option<ClockSkew>,
     /// Whether a person has said that the clock is right, and the file has not been read since.
     trusted: bool,
     taken_over: Option<i64>,
@@ -52,7 +52,7 @@ pub(crate) enum May {
         ledger_from: Option<i64>,
     },
     /// Nothing: the clock is doubtful.
-    Doubt(Doubt),
+    Skewed(ClockSkew),
     /// Nothing: the file was the Python bot's until a moment ago.
     FirstDay,
 }
@@ -112,7 +112,7 @@ impl Keeper {
         match judgement {
             Judgement::Doubtful(doubt) => {
                 state.doubt = Some(doubt);
-                return May::Doubt(doubt);
+                return May::Skewed(doubt);
             }
             Judgement::Outlasted => state.ledger_from = Some(now.clock),
             Judgement::Agrees => {}
@@ -144,7 +144,7 @@ impl Keeper {
 
     /// Why nothing is removed, if the clock is the cause.
     #[cfg_attr(not(feature = "nats"), allow(dead_code))]
-    pub(crate) fn doubt(&self) -> Option<Doubt> {
+    pub(crate) fn clock_skew(&self) -> Option<ClockSkew> {
         self.state.lock().doubt
     }
 
@@ -177,9 +177,9 @@ impl Keeper {
 }
 
 /// The sentence for an operator.
-pub(crate) fn sentence(doubt: Doubt) -> String {
+pub(crate) fn sentence(doubt: ClockSkew) -> String {
     format!(
-        "{doubt}: nothing that is old is removed, and no operation id is forgotten. Set the clock right and it goes on by \
+        "{doubt}: retention removes nothing, and no operation id is forgotten. Set the clock right and it goes on by \
          itself; if the clock is right (the machine was off, say), start once with {}, or leave it running: a \
          clock that runs evenly for a day is believed, unless the NATS server says otherwise",
         option("trust-clock")

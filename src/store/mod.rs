@@ -21,6 +21,8 @@ mod instances;
 #[cfg(feature = "sqlite")]
 pub(crate) mod keeper;
 #[cfg(feature = "sqlite")]
+pub(crate) mod options;
+#[cfg(feature = "sqlite")]
 pub(crate) mod queue;
 #[cfg(feature = "sqlite")]
 pub(crate) mod reader;
@@ -144,12 +146,12 @@ pub trait Store<O: Operation>:
 
     /// Told of the time of another machine or process, in unix milliseconds; `elsewhere`: it has another clock than this one.
     /// For a store that removes what is old, and must not do so by one wrong clock.
-    fn hear_time(&self, at: i64, elsewhere: bool) {
+    fn observe_time(&self, at: i64, elsewhere: bool) {
         let _ = (at, elsewhere);
     }
 
     /// What an operator has to know of the clock, as far as this store goes by it.
-    fn doubt(&self) -> Option<String> {
+    fn clock_skew(&self) -> Option<String> {
         None
     }
 }

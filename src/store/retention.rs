@@ -175,7 +175,7 @@ pub(crate) async fn keep_going(
             match read(&keeper, &mut loaded, &*reader).await {
                 Ok(()) => looked = true,
                 Err(e @ sqlx::Error::WorkerCrashed) => {
-                    tracing::warn!("nothing that is old is removed: {}", reader.cause(&e))
+                    tracing::warn!("retention removes nothing: {}", reader.cause(&e))
                 }
                 // The writer meets the same, and says so.
                 Err(e) => tracing::debug!("the known time cannot be read: {e}"),
@@ -208,10 +208,10 @@ pub(crate) async fn keep_going(
                         .filter(|(_, n)| **n > 0)
                         .map(|(name, n)| format!("{name} {n}"))
                         .collect();
-                    tracing::info!("removed what is old: {}", text.join(", "));
+                    tracing::info!("retention removed: {}", text.join(", "));
                 }
                 Ok(_) => {}
-                Err(cause) => tracing::warn!("what is old could not be removed, next time: {cause}"),
+                Err(cause) => tracing::warn!("retention failed; the next pass retries: {cause}"),
             }
         }
         let pause = LOOK.min(due.saturating_duration_since(Instant::now()).max(SHORTEST));
@@ -232,7 +232,7 @@ async fn read(keeper: &Keeper, loaded: &mut bool, reader: &dyn Reader) -> Result
 /// Says why nothing is removed, once, and when that is over.
 fn say(may: Option<May>, said: &mut Option<&'static str>) {
     let now = match may {
-        Some(May::Doubt(_)) => Some("the clock of this machine agrees with what is known of the time"),
+        Some(May::Skewed(_)) => Some("the clock of this machine agrees with what is known of the time"),
         Some(May::FirstDay) => Some("the first day of this file is over"),
         _ => None,
     };
@@ -240,15 +240,15 @@ fn say(may: Option<May>, said: &mut Option<&'static str>) {
         return;
     }
     match may {
-        Some(May::Doubt(doubt)) => tracing::warn!("{}", keeper::sentence(doubt)),
+        Some(May::Skewed(doubt)) => tracing::warn!("{}", keeper::sentence(doubt)),
         Some(May::FirstDay) => {
             tracing::info!(
-                "this file was the Python bot's until it was taken over: nothing that is old is removed in the first day"
+                "this file was the Python bot's until it was taken over: retention removes nothing on the first day"
             );
         }
         _ => {
             let why = said.unwrap_or_default();
-            tracing::info!("{why}: what is old is removed again");
+            tracing::info!("{why}: retention has resumed");
         }
     }
     *said = now;

@@ -22,7 +22,7 @@ impl BytesPeer {
         let hello =
             r#"CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":false,"protocol":1}"#;
         peer.line(hello.as_bytes());
-        peer.settle();
+        peer.flush();
         peer
     }
 
@@ -47,7 +47,7 @@ impl BytesPeer {
     }
 
     /// Waits until the server has read all of it, and has complained of none.
-    pub fn settle(&mut self) {
+    pub fn flush(&mut self) {
         self.line(b"PING");
         loop {
             let mut line = String::new();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::{Client, ConnectOptions};
 use serde_json::Value;
 
-use crate::{BOTH, End, NatsServer, NewOnes, Port, Proxy, Url, holds_within, wait_until};
+use crate::{BOTH, End, NatsServer, NewConnections, Port, Proxy, Url, holds_within, wait_until};
 
 /// How many servers there are: the fewest of which one may be missing.
 const SERVERS: usize = 3;
@@ -115,7 +115,7 @@ impl NatsCluster {
             self.routes.iter().filter(|((from, to), _)| *from == n || *to == n).map(|(_, route)| route)
         {
             match split {
-                Split::Cut => route.cut(End::Reset, NewOnes::Refused).await,
+                Split::Cut => route.cut(End::Reset, NewConnections::Refused).await,
                 Split::Stalled => route.stall(BOTH),
             }
         }

@@ -113,20 +113,20 @@ impl<O: Persist> DbFile<O> {
     }
 
     /// Takes the lock of the file, as another program: no other connection writes until it is dropped.
-    pub async fn hold(&self) -> Held {
+    pub async fn hold(&self) -> FileLock {
         let mut connection = self.connect().await;
         sqlx::query("PRAGMA busy_timeout = 4000").execute(&mut connection).await.unwrap();
         sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
-        Held(connection)
+        FileLock(connection)
     }
 
     /// The same, if it is to be had within so many milliseconds.
-    pub async fn try_hold(&self, patience: u64) -> Option<Held> {
+    pub async fn try_hold(&self, patience: u64) -> Option<FileLock> {
         let options = SqliteConnectOptions::new().filename(self.path());
         let options = options.busy_timeout(Duration::from_millis(patience));
         let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
         match sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await {
-            Ok(_) => Some(Held(connection)),
+            Ok(_) => Some(FileLock(connection)),
             Err(e) => {
                 assert!(e.to_string().contains("locked"), "{e}");
                 None
@@ -157,9 +157,9 @@ impl<O: Persist> DbFile<O> {
 
 /// The lock of a file. Dropped, it is released some time later.
 #[derive(Debug)]
-pub struct Held(SqliteConnection);
+pub struct FileLock(SqliteConnection);
 
-impl Held {
+impl FileLock {
     /// Releases the lock, and returns when it is free.
     pub async fn release(mut self) {
         sqlx::query("ROLLBACK").execute(&mut self.0).await.unwrap();

@@ -67,7 +67,7 @@ impl Peer {
     }
 
     /// Waits until the server has taken note of what was sent before.
-    pub async fn settle(&self) {
+    pub async fn flush(&self) {
         let inbox = self.client.new_inbox();
         let mut echo = self.client.subscribe(inbox.clone()).await.unwrap();
         self.client.publish(inbox, "".into()).await.unwrap();
@@ -101,7 +101,7 @@ impl Peer {
     /// Hears everything on `subject`, and answers nothing.
     pub async fn listen(&self, subject: &str) -> Subscriber {
         let subscriber = self.client.subscribe(subject.to_owned()).await.unwrap();
-        self.settle().await;
+        self.flush().await;
         subscriber
     }
 

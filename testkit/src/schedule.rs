@@ -10,7 +10,7 @@ use crate::Dice;
 
 /// A fault from one time to another, since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spell<F> {
+pub struct FaultWindow<F> {
     /// What is wrong.
     pub fault: F,
     /// When it begins.
@@ -19,14 +19,14 @@ pub struct Spell<F> {
     pub until: Duration,
 }
 
-impl<F> Spell<F> {
+impl<F> FaultWindow<F> {
     /// Whether there is a moment at which both are.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.from <= other.until && other.from <= self.until
     }
 }
 
-impl<F: fmt::Debug> fmt::Display for Spell<F> {
+impl<F: fmt::Debug> fmt::Display for FaultWindow<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, until) = (self.from.as_secs_f64(), self.until.as_secs_f64());
         write!(f, "{from:6.2} s to {until:6.2} s  {:?}", self.fault)
@@ -35,7 +35,7 @@ impl<F: fmt::Debug> fmt::Display for Spell<F> {
 
 /// What happens next in a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn<F> {
+pub enum Transition<F> {
     /// A fault begins.
     Begins(F),
     /// A fault is over.
@@ -46,7 +46,7 @@ pub enum Turn<F> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule<F> {
     length: Duration,
-    spells: Vec<Spell<F>>,
+    spells: Vec<FaultWindow<F>>,
 }
 
 impl<F: Copy> Schedule<F> {
@@ -69,8 +69,8 @@ impl<F: Copy> Schedule<F> {
         while u128::from(now) < self.length.as_millis() {
             let lasts = 20 + dice.one_of(1..=1600) * dice.one_of(1..=1600) / 700;
             let until = Duration::from_millis(now + lasts).min(self.length);
-            let spell = Spell { fault: draw(dice), from: Duration::from_millis(now), until };
-            let fits = |other: &Spell<F>| !other.overlaps(&spell) || together(other.fault, spell.fault);
+            let spell = FaultWindow { fault: draw(dice), from: Duration::from_millis(now), until };
+            let fits = |other: &FaultWindow<F>| !other.overlaps(&spell) || together(other.fault, spell.fault);
             if self.spells.iter().all(fits) {
                 self.spells.push(spell);
             }
@@ -81,12 +81,12 @@ impl<F: Copy> Schedule<F> {
     }
 
     /// The faults, the first one first.
-    pub fn spells(&self) -> &[Spell<F>] {
+    pub fn spells(&self) -> &[FaultWindow<F>] {
         &self.spells
     }
 
     /// Lets everything happen at its time, or as soon after it as the turn before is done, and returns when all is over.
-    pub async fn play(&self, mut turn: impl AsyncFnMut(Turn<F>)) {
+    pub async fn play(&self, mut turn: impl AsyncFnMut(Transition<F>)) {
         let begins = self.spells.iter().map(|spell| (spell.from, true, spell.fault));
         let ends = self.spells.iter().map(|spell| (spell.until, false, spell.fault));
         let mut turns: Vec<_> = begins.chain(ends).collect();
@@ -94,7 +94,7 @@ impl<F: Copy> Schedule<F> {
         let begun = Instant::now();
         for (at, begins, fault) in turns {
             tokio::time::sleep_until(begun + at).await;
-            turn(if begins { Turn::Begins(fault) } else { Turn::Ends(fault) }).await;
+            turn(if begins { Transition::Begins(fault) } else { Transition::Ends(fault) }).await;
         }
     }
 }
@@ -149,8 +149,8 @@ mod tests {
             .play(async |turn| {
                 turns += 1;
                 match turn {
-                    Turn::Begins(fault) => open.push(fault),
-                    Turn::Ends(fault) => open.retain(|other| *other != fault),
+                    Transition::Begins(fault) => open.push(fault),
+                    Transition::Ends(fault) => open.retain(|other| *other != fault),
                 }
             })
             .await;

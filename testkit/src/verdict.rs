@@ -56,7 +56,7 @@ impl Verdict {
             }
         }
         for mark in found.into_keys() {
-            verdict.wrong(|v| &mut v.strange, || format!("sent by nobody: {mark}"));
+            verdict.wrong(|v| &mut v.strange, || format!("never sent: {mark}"));
         }
         verdict
     }
@@ -86,7 +86,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sent, once, twice, lost, failed, strange, .. } = self;
         write!(f, "sent {sent} · applied once {once} · twice {twice} · lost {lost} · failed {failed}")?;
-        if *strange > 0 { write!(f, " · sent by nobody {strange}") } else { Ok(()) }
+        if *strange > 0 { write!(f, " · never sent {strange}") } else { Ok(()) }
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
             (&["a"][..], (0, 1, 0), "lost: b"),
             (&["a", "b", "b"], (1, 0, 0), "2 times: b"),
             (&["a", "b", "x", "x"], (1, 0, 0), "failed, and 2 times: x"),
-            (&["a", "b", "c"], (0, 0, 1), "sent by nobody: c"),
+            (&["a", "b", "c"], (0, 0, 1), "never sent: c"),
         ] {
             let verdict = verdict(wrong);
             assert_eq!((verdict.twice, verdict.lost, verdict.strange), counts, "{verdict}");

@@ -18,7 +18,7 @@ fn over() -> Head {
 }
 
 fn nowhere<A>() -> Result<Reply<A>, Error> {
-    panic!("it is sent, and nobody waits for it")
+    panic!("sent although its caller no longer waits")
 }
 
 /// The same request with time again.

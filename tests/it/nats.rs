@@ -100,7 +100,7 @@ async fn nothing_is_left_behind_by_calls_that_are_dropped() {
         let _ = tokio::time::timeout(Duration::from_millis(1), db.user_joined(name)).await;
     }
     // The health's own ping is one of them now and then.
-    wait_until("nobody waits", || async { w.nats.inbox().waiting == 0 }).await;
+    wait_until("no request waits", || async { w.nats.inbox().waiting == 0 }).await;
 }
 
 /// What became of many requests that were sent at once.
@@ -112,7 +112,7 @@ struct Sent {
     /// Never handed over, because there is no room in the queue.
     no_room: u64,
     /// Never handed over, because no service answers.
-    nobody: u64,
+    unserved: u64,
 }
 
 impl Sent {
@@ -132,9 +132,9 @@ impl Sent {
                 Ok(Err(error)) if error.to_string().contains("queue is full") => sent.no_room += 1,
                 Ok(Err(error)) => {
                     assert_eq!(error.class(), Class::NotSent);
-                    sent.nobody += 1;
+                    sent.unserved += 1;
                 }
-                Ok(Ok(reply)) => panic!("nobody can have answered: {reply:?}"),
+                Ok(Ok(reply)) => panic!("no service can have answered: {reply:?}"),
             }
         }
         sent
@@ -181,7 +181,7 @@ async fn ten_thousand_requests_that_time_out_on_a_frozen_server_leave_no_waiter_
             nobody_waits();
             handed_over += sent.handed_over();
             timed_out += sent.timed_out;
-            if sent.nobody > 0 || timed_out >= 10_000 {
+            if sent.unserved > 0 || timed_out >= 10_000 {
                 break;
             }
         }
@@ -370,7 +370,7 @@ async fn plain_publishes_that_were_taken_are_applied_before_the_service_ends() {
     for n in 0..500 {
         peer.publish("rosey.db.user.joined", format!(r#"{{"username":"user{n}"}}"#)).await;
     }
-    peer.settle().await;
+    peer.flush().await;
     let served = w.service.stop().await;
     assert_eq!((served.taken, served.done, served.lost), (500, 500, 0));
     assert_eq!(w.file.applied().await, 500);

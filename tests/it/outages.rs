@@ -64,7 +64,7 @@ impl Counted {
             self.peer.publish("rosey.db.message.log", line)
         });
         join_all(lines).await;
-        self.peer.settle().await;
+        self.peer.flush().await;
     }
 
     /// Publishes while the database is gone, and looks how often it is tried while pings are answered. `queries`: whether the

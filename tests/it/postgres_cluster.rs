@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use crate::support::{Load, OutboxFile, Postgres, wait_until};
-use eitherway::postgres::{self, PostgresOptions};
+use crate::support::{Load, OutboxFile, Postgres, short_limits, wait_until};
+use eitherway::postgres;
 use eitherway::sql::{OpenError, SqlService};
 use eitherway::{Class, Classify, Code, Db, Runtime};
 use rosey::op::{Op, RoseyClient};
@@ -29,16 +29,6 @@ async fn replicates(primary: &Postgres) -> bool {
     sqlx::query_scalar(sql).fetch_one(&mut raw).await.unwrap()
 }
 
-/// Limits that are short, so that a test is.
-fn options(url: &str) -> PostgresOptions {
-    PostgresOptions::new(url)
-        .unwrap()
-        .retention(None)
-        .connect_timeout(Duration::from_millis(500))
-        .statement_timeout(Duration::from_secs(1))
-        .repeat_timeout(Duration::from_secs(1))
-}
-
 /// A client with an outbox, under load, and what it has sent once it has ended: every event was accepted, and is there once.
 struct Client {
     runtime: Runtime<Op>,
@@ -51,7 +41,7 @@ impl Client {
     async fn start(url: &str) -> Self {
         let kept = OutboxFile::new();
         let outbox = kept.open().await;
-        let builder = Runtime::builder().store(options(url)).outbox(outbox.clone());
+        let builder = Runtime::builder().store(short_limits(url)).outbox(outbox.clone());
         let runtime = builder.build().await.unwrap().boxed();
         let load = Load::start(&runtime.client(), 8);
         Self { runtime, outbox, load, _kept: kept }
@@ -82,7 +72,7 @@ impl Client {
             sent - once
         );
         assert_eq!((applied, once, twice), (sent, sent, 0));
-        let verdict = postgres::verify::<Op>(&options(url), |_| {}).await.unwrap();
+        let verdict = postgres::verify::<Op>(&short_limits(url), |_| {}).await.unwrap();
         assert!(verdict.is_clean(), "{:#?}", verdict.findings);
     }
 }
@@ -127,7 +117,7 @@ async fn a_primary_that_is_demoted_is_left_for_the_new_one_and_found_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_is_told_to_read_only_is_left_by_the_next_write_and_by_readers() {
     let (primary, standby, url) = pair().await;
-    let db = Db::new(SqlService::<Op>::open_postgres(&options(&url)).await.unwrap());
+    let db = Db::new(SqlService::<Op>::open_postgres(&short_limits(&url)).await.unwrap());
     db.message_log("alice", "before").await.unwrap();
     assert_eq!(db.recent_chat(10).await.unwrap().len(), 1);
     primary.set("default_transaction_read_only = on").await;
@@ -160,7 +150,7 @@ async fn a_primary_that_is_told_to_read_only_is_left_by_the_next_write_and_by_re
 async fn what_a_failover_without_synchronous_replication_loses_is_repeated_by_its_id() {
     let (mut primary, mut standby, url) = pair().await;
     primary.set("synchronous_standby_names = ''").await;
-    let db = Db::new(SqlService::<Op>::open_postgres(&options(&url)).await.unwrap());
+    let db = Db::new(SqlService::<Op>::open_postgres(&short_limits(&url)).await.unwrap());
     let line = |text: &str| {
         let op = rosey::op::MessageLog { username: "alice".into(), message: text.into() };
         eitherway::Request::<Op>::new(op)
@@ -195,9 +185,9 @@ async fn what_a_failover_without_synchronous_replication_loses_is_repeated_by_it
 async fn a_standby_alone_is_refused_at_once_and_can_be_verified() {
     let (_primary, standby, url) = pair().await;
     let standby = only(&standby, &url);
-    let refused = SqlService::<Op>::open_postgres(&options(&standby)).await.expect_err("it only reads");
+    let refused = SqlService::<Op>::open_postgres(&short_limits(&standby)).await.expect_err("it only reads");
     assert!(matches!(&refused, OpenError::Server { cause, .. } if cause.contains("a standby")), "{refused}");
-    let verdict = postgres::verify::<Op>(&options(&standby), |_| {}).await.unwrap();
+    let verdict = postgres::verify::<Op>(&short_limits(&standby), |_| {}).await.unwrap();
     assert!(verdict.is_clean(), "{:#?}", verdict.findings);
 }
 
@@ -214,7 +204,7 @@ async fn of_two_servers_that_take_writes_the_one_that_was_promoted_last_counts()
         GRANT ALL ON ALL TABLES IN SCHEMA rosey TO ordinary; GRANT ALL ON ALL SEQUENCES IN SCHEMA rosey TO ordinary";
     let mut raw = PgConnection::connect(&only(&old, &url)).await.unwrap();
     sqlx::raw_sql(role).execute(&mut raw).await.unwrap();
-    let ordinary = options(&url.replace("postgres@", "ordinary@"));
+    let ordinary = short_limits(&url.replace("postgres@", "ordinary@"));
     let store = SqlService::<Op>::open_postgres(&ordinary).await.unwrap();
     let db = Db::new(store.clone());
     db.message_log("alice", "before").await.unwrap();
@@ -228,7 +218,7 @@ async fn of_two_servers_that_take_writes_the_one_that_was_promoted_last_counts()
     let left = lines(&old, &url).await;
     db.message_log("alice", "after").await.unwrap();
     // A process that starts, and finds the old one first, writes to the new one as well.
-    let other = Db::new(SqlService::<Op>::open_postgres(&options(&url)).await.unwrap());
+    let other = Db::new(SqlService::<Op>::open_postgres(&short_limits(&url)).await.unwrap());
     other.message_log("bob", "after").await.unwrap();
     assert_eq!(lines(&old, &url).await, left);
     new.stop("-KILL");
@@ -248,21 +238,21 @@ async fn of_two_servers_that_take_writes_the_one_that_was_promoted_last_counts()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_alone_answers_queries_where_that_is_asked_for_and_writes_once_it_is_promoted() {
     let (mut primary, standby, url) = pair().await;
-    let db = Db::new(SqlService::<Op>::open_postgres(&options(&url)).await.unwrap());
+    let db = Db::new(SqlService::<Op>::open_postgres(&short_limits(&url)).await.unwrap());
     db.message_log("alice", "hello").await.unwrap();
     wait_until("the standby has it", || async { lines(&standby, &url).await == 1 }).await;
     primary.stop("-INT");
     for url in [url.clone(), only(&standby, &url)] {
-        let refused = SqlService::<Op>::open_postgres(&options(&url)).await.unwrap_err().to_string();
+        let refused = SqlService::<Op>::open_postgres(&short_limits(&url)).await.unwrap_err().to_string();
         assert!(refused.contains("pg_promote()"), "{refused}");
-        let store = SqlService::<Op>::open_postgres(&options(&url).read_alone(true)).await.unwrap();
+        let store = SqlService::<Op>::open_postgres(&short_limits(&url).read_alone(true)).await.unwrap();
         let db = Db::new(store);
         assert_eq!(db.recent_chat(10).await.unwrap().len(), 1);
         let refused = db.message_log("alice", "more").await.unwrap_err();
         assert!(matches!(refused.class(), Class::Backend | Class::NotSent), "{refused}");
         assert!(refused.to_string().contains("only reads"), "{refused}");
     }
-    let db = Db::new(SqlService::<Op>::open_postgres(&options(&url).read_alone(true)).await.unwrap());
+    let db = Db::new(SqlService::<Op>::open_postgres(&short_limits(&url).read_alone(true)).await.unwrap());
     standby.promote().await;
     wait_until("it takes writes", || async { db.message_log("alice", "more").await.is_ok() }).await;
 }
@@ -270,7 +260,7 @@ async fn a_standby_alone_answers_queries_where_that_is_asked_for_and_writes_once
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_is_not_acknowledged_before_a_synchronous_standby_has_it() {
     let (primary, mut standby, url) = pair().await;
-    let db = Db::new(SqlService::<Op>::open_postgres(&options(&url)).await.unwrap());
+    let db = Db::new(SqlService::<Op>::open_postgres(&short_limits(&url)).await.unwrap());
     let op = rosey::op::MessageLog { username: "alice".into(), message: "hello".into() };
     let line = eitherway::Request::<Op>::new(op);
     standby.stop("-INT");

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{End, LIMIT, NewOnes, Postgres, Proxy, Towards, wait_until};
-use eitherway::postgres::{self, PostgresOptions};
+use crate::support::{Direction, End, LIMIT, NewConnections, Postgres, Proxy, short_limits, wait_until};
+use eitherway::postgres;
 use eitherway::sql::SqlService;
 use eitherway::{Class, Classify, Code, Db, Request};
 use rosey::op::{MessageLog, Op, RoseyClient};
@@ -20,18 +20,8 @@ const CALLERS: usize = 8;
 const END_ALL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE application_name = 'eitherway' AND datname = current_database()";
 
-/// Limits that are short, so that a test is.
-fn options(url: &str) -> PostgresOptions {
-    PostgresOptions::new(url)
-        .unwrap()
-        .retention(None)
-        .connect_timeout(Duration::from_millis(500))
-        .statement_timeout(Duration::from_secs(1))
-        .repeat_timeout(Duration::from_secs(1))
-}
-
 async fn open(url: &str) -> Db<SqlService<Op>> {
-    Db::new(SqlService::open_postgres(&options(url)).await.unwrap())
+    Db::new(SqlService::open_postgres(&short_limits(url)).await.unwrap())
 }
 
 /// Callers on two writers, until they are told to stop. Each repeats a line until it is confirmed.
@@ -126,7 +116,7 @@ impl Load {
         for db in self.writers {
             db.stack().close().await;
         }
-        let verdict = postgres::verify::<Op>(&options(url), |_| {}).await.unwrap();
+        let verdict = postgres::verify::<Op>(&short_limits(url), |_| {}).await.unwrap();
         assert!(verdict.is_clean(), "{:#?}", verdict.findings);
     }
 }
@@ -177,11 +167,11 @@ async fn a_commit_whose_answer_is_lost_is_repeated_and_has_one_effect() {
     let load = Load::start(&through).await;
     for round in 0..20 {
         load.more(50).await;
-        // What is on its way is committed, and nobody hears of it.
-        proxy.stall([Towards::Client]);
+        // What is in flight is committed, and its answer is lost.
+        proxy.stall([Direction::Client]);
         tokio::time::sleep(Duration::from_millis(30)).await;
         let end = if round % 2 == 0 { End::Reset } else { End::Finish };
-        proxy.cut(end, NewOnes::Taken).await;
+        proxy.cut(end, NewConnections::Taken).await;
         proxy.heal().await;
     }
     load.more(50).await;
@@ -314,7 +304,7 @@ async fn a_server_without_a_free_connection_is_said_to_be_full() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_of_another_program_is_waited_for_within_a_limit() {
     let url = Postgres::shared().database().await;
-    let short = options(&url).lock_timeout(Duration::from_millis(200));
+    let short = short_limits(&url).lock_timeout(Duration::from_millis(200));
     let db = Db::new(SqlService::<Op>::open_postgres(&short).await.unwrap());
     let mut other = PgConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE rosey.lines_waiting").execute(&mut other).await.unwrap();
@@ -330,8 +320,11 @@ async fn a_lock_of_another_program_is_waited_for_within_a_limit() {
 async fn a_query_waits_for_a_connection_that_another_one_uses_longer_than_connecting_may_take() {
     let url = Postgres::shared().database().await;
     let connecting = Duration::from_secs(1);
-    let options =
-        options(&url).readers(1).connect_timeout(connecting).statement_timeout(LIMIT).lock_timeout(LIMIT);
+    let options = short_limits(&url)
+        .readers(1)
+        .connect_timeout(connecting)
+        .statement_timeout(LIMIT)
+        .lock_timeout(LIMIT);
     let db: Db<SqlService<Op>> = Db::new(SqlService::open_postgres(&options).await.unwrap());
     let mut other = PgConnection::connect(&url).await.unwrap();
     let mut held = other.begin().await.unwrap();

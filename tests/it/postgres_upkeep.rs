@@ -135,7 +135,7 @@ async fn what_is_old_is_removed_by_one_instance_whose_turn_it_is() {
     })
     .await;
     one.stack().close().await;
-    // Another one had it a moment ago: nobody else takes it, however often they come by.
+    // Another one had it a moment ago: no other writer takes it, however often it looks.
     let had =
         "UPDATE rosey.meta SET value = (floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)::text
                WHERE key = 'sweeping'";

@@ -163,7 +163,7 @@ async fn a_clock_that_was_years_ahead_does_not_keep_the_ledger_for_years() {
     w.db.user_joined("later").await.unwrap();
     let now = clock::now();
     w.sweep(&Retention::default(), now).await;
-    assert_eq!(w.file.applied().await, 5001, "nobody knows how old they are: they begin anew");
+    assert_eq!(w.file.applied().await, 5001, "their age is unknown: they begin anew");
     w.sweep(&Retention::default(), now + 13 * DAY).await;
     assert_eq!(w.file.applied().await, 5001);
     w.sweep(&Retention::default(), now + 15 * DAY).await;

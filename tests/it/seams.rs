@@ -138,7 +138,7 @@ async fn the_service_serves_from_a_store_in_memory_exactly_once() {
         // What cannot be understood is kept by the store. So is the id that was used again.
         let peer = Peer::connect(&server).await;
         peer.publish("rosey.db.message.log", "{").await;
-        peer.settle().await;
+        peer.flush().await;
         wait_until("it is kept", || async { store.letters().len() == 2 }).await;
         let served = service.stop().await;
         assert!(served.repeated >= 1, "{served:?}");

@@ -187,7 +187,7 @@ async fn a_database_that_is_never_ready_keeps_no_event_from_nats_wherever_querie
         let client = Db::new(StackBuilder::new().queries(queries).over(Some(nats), Full, Some(outbox)).stack);
         let begun = tokio::time::Instant::now();
         assert_eq!(client.send(joins()).await.unwrap().via, Via::NATS, "{queries:?}");
-        assert_eq!(begun.elapsed(), Duration::ZERO, "{queries:?}: nobody's patience is tried");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{queries:?}: no call waited");
     }
 }
 

@@ -76,7 +76,7 @@ async fn after_the_barrier_everybody_reads_what_was_written() {
     for n in 0..50 {
         peer.publish("rosey.db.user.joined", format!(r#"{{"username":"user{n}"}}"#)).await;
     }
-    peer.settle().await;
+    peer.flush().await;
     w.client().await.all_applied(LIMIT).await.unwrap();
     assert_eq!(w.file.number("SELECT count(*) FROM presence").await, 50);
     release.await.unwrap();
@@ -286,6 +286,6 @@ async fn a_stream_that_is_deleted_is_declared_again_and_meanwhile_the_database_s
     .await;
     nats.applied(LIMIT).await.unwrap();
     by_database += w.file.applied().await;
-    assert_eq!(by_database, sent, "the new stream counts from 1, and nobody waits for an old number");
+    assert_eq!(by_database, sent, "the new stream counts from 1, and no message waits for an old number");
     assert_exactly_once(&w.file, sent).await;
 }

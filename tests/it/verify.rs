@@ -130,7 +130,7 @@ async fn a_report_on_a_message_that_nobody_knows_says_nothing_of_a_later_one() {
         assert_eq!(db.outbound_enqueue(None, "hi").await.unwrap(), id);
     }
     file.assert_clean().await;
-    assert_eq!(db.outbound_channel_messages(5).await.unwrap().len(), 2, "nobody has sent them");
+    assert_eq!(db.outbound_channel_messages(5).await.unwrap().len(), 2, "no bot has sent them");
     db.outbound_mark_sent(1).await.unwrap();
     file.assert_clean().await;
 }

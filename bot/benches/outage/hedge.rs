@@ -7,7 +7,7 @@ use std::time::Duration;
 use eitherway::operation::{Kind, Operation};
 use eitherway::stack::{HedgeCounts, Hedging};
 use eitherway_layers::hedge::Counts;
-use eitherway_testkit::Towards;
+use eitherway_testkit::Direction;
 use rosey::op::Op;
 
 use super::load::{Load, RATE, Seen, mixed};
@@ -63,12 +63,12 @@ struct Slow {
 async fn slow(hedging: Hedging) -> Slow {
     let dir = tempfile::tempdir().unwrap();
     let (world, bot) = Bot::start_with(false, dir.path(), hedging, true).await;
-    world.network.as_ref().unwrap().delay([Towards::Server], SLOW);
+    world.network.as_ref().unwrap().delay([Direction::Server], SLOW);
     let load = Load::of(bot.design.clone(), mixed);
     tokio::time::sleep(SLOWLY).await;
     let seen = load.finish().await;
     world.network.as_ref().unwrap().heal().await;
-    bot.settle().await;
+    bot.flush().await;
     let (hedges, repeats) = (bot.hedges(), bot.repeats().await);
     let applied = super::run::stop(world, bot).await;
     Slow { sent: applied.sum(&seen), seen, hedges, repeats }

@@ -100,7 +100,7 @@ impl Bot {
     }
 
     /// Waits until everything that was accepted is applied: both the outbox and the stream are empty.
-    pub(crate) async fn settle(&self) {
+    pub(crate) async fn flush(&self) {
         wait_until("the outbox is empty", || async { self.outbox.counts().waiting == 0 }).await;
         self.nats.recognised().await;
         self.nats.all_applied(Duration::from_secs(30)).await.unwrap();

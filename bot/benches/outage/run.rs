@@ -65,7 +65,7 @@ pub(crate) async fn ours(plan: Plan, jetstream: bool, faults: &[Fault]) -> (Run,
     let (load, windows) = suffer(&mut world, bot.design.clone(), plan, faults).await;
     let start = load.start;
     let seen = load.finish().await;
-    bot.settle().await;
+    bot.flush().await;
     let numbers = windows
         .iter()
         .map(|window| {
@@ -81,7 +81,7 @@ pub(crate) async fn ours(plan: Plan, jetstream: bool, faults: &[Fault]) -> (Run,
 /// Ends a load, and waits until what was accepted is applied.
 pub(crate) async fn finish(world: World<ServeProcess>, bot: Bot, load: Load) -> (Vec<Seen>, Applied) {
     let seen = load.finish().await;
-    bot.settle().await;
+    bot.flush().await;
     (seen, stop(world, bot).await)
 }
 

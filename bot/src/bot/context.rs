@@ -7,29 +7,29 @@ use eitherway_layers::{Class, Classify};
 use tokio::sync::OnceCell;
 use tracing::warn;
 
-use super::chat::Voice;
+use super::chat::ChatSender;
 use super::deliveries::Deliveries;
 use super::event::Event;
+use super::failure_logs::{FailureKind, FailureLogs};
 use super::progress::Progress;
 use super::room::ChannelState;
-use super::troubles::{FailureKind, Troubles};
 use crate::op::{Error, Op, OutboundGet, RoseyClient};
 use eitherway::client::{Db, Stack};
 use eitherway::clock;
 use eitherway::operation::{Definition, Operation};
 
-/// The bot from a handler's point of view: its database, voice and room. Cheap to clone.
+/// The bot from a handler's point of view: its database, sender and room. Cheap to clone.
 pub struct Context<S> {
     inner: Arc<Inner<S>>,
 }
 
 struct Inner<S> {
     db: Db<S>,
-    voice: Arc<dyn Voice>,
+    sender: Arc<dyn ChatSender>,
     room: ChannelState,
     progress: Arc<Progress>,
     deliveries: Deliveries,
-    troubles: Troubles,
+    troubles: FailureLogs,
     identity: Identity,
     last_heartbeat: OnceCell<Option<i64>>,
 }
@@ -52,14 +52,19 @@ impl Default for Identity {
 }
 
 impl<S> Context<S> {
-    pub(super) fn new(db: Db<S>, voice: Arc<dyn Voice>, identity: Identity, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(
+        db: Db<S>,
+        sender: Arc<dyn ChatSender>,
+        identity: Identity,
+        progress: Arc<Progress>,
+    ) -> Self {
         let inner = Inner {
             db,
-            voice,
+            sender,
             room: ChannelState::default(),
             progress,
             deliveries: Deliveries::default(),
-            troubles: Troubles::default(),
+            troubles: FailureLogs::default(),
             identity,
             last_heartbeat: OnceCell::new(),
         };
@@ -80,9 +85,9 @@ impl<S> Context<S> {
         self.inner.db.with(event.head(M::SPEC.name))
     }
 
-    /// The bot's voice.
-    pub fn voice(&self) -> &dyn Voice {
-        &*self.inner.voice
+    /// The bot's sender.
+    pub fn sender(&self) -> &dyn ChatSender {
+        &*self.inner.sender
     }
 
     /// The channel as the last event left it.
@@ -104,7 +109,7 @@ impl<S> Context<S> {
         &self.inner.deliveries
     }
 
-    pub(super) fn troubles(&self) -> &Troubles {
+    pub(super) fn troubles(&self) -> &FailureLogs {
         &self.inner.troubles
     }
 

@@ -26,7 +26,7 @@ struct State {
 }
 
 /// What to do with a message that was handed out.
-pub(super) enum Turn<'a> {
+pub(super) enum Action<'a> {
     /// Send the message. Dropping this without [`sent`](Sending::sent) allows another attempt.
     Send(Sending<'a>),
     /// The message has been sent: mark it again.
@@ -61,12 +61,12 @@ impl Drop for Sending<'_> {
 }
 
 impl Deliveries {
-    pub(super) fn turn(&self, id: i64) -> Turn<'_> {
+    pub(super) fn turn(&self, id: i64) -> Action<'_> {
         let mut state = self.state.lock();
         if state.sent.contains(&id) {
-            return Turn::Mark;
+            return Action::Mark;
         }
-        if state.sending.insert(id) { Turn::Send(Sending { deliveries: self, id }) } else { Turn::Leave }
+        if state.sending.insert(id) { Action::Send(Sending { deliveries: self, id }) } else { Action::Leave }
     }
 
     /// Queues a mark for repetition. Returns whether the oldest one was dropped to make room.
@@ -104,12 +104,12 @@ mod tests {
         let last = REMEMBERED as i64 + 10;
         for id in 0..=last {
             match deliveries.turn(id) {
-                Turn::Send(sending) => sending.sent(),
+                Action::Send(sending) => sending.sent(),
                 _ => panic!("{id} is new"),
             }
         }
-        assert!(matches!(deliveries.turn(last), Turn::Mark));
-        assert!(matches!(deliveries.turn(0), Turn::Send(_)), "long forgotten");
+        assert!(matches!(deliveries.turn(last), Action::Mark));
+        assert!(matches!(deliveries.turn(0), Action::Send(_)), "long forgotten");
         assert_eq!(deliveries.state.lock().sent.len(), REMEMBERED);
     }
 
@@ -117,8 +117,8 @@ mod tests {
     fn a_message_in_hand_is_left_to_whoever_has_it_and_an_abandoned_one_may_be_taken_up() {
         let deliveries = Deliveries::default();
         let first = deliveries.turn(1);
-        assert!(matches!(deliveries.turn(1), Turn::Leave));
+        assert!(matches!(deliveries.turn(1), Action::Leave));
         drop(first);
-        assert!(matches!(deliveries.turn(1), Turn::Send(_)));
+        assert!(matches!(deliveries.turn(1), Action::Send(_)));
     }
 }

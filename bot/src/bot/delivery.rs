@@ -9,8 +9,8 @@ use eitherway_layers::{Class, Classify};
 use tracing::{debug, warn};
 
 use super::context::{Context, brief};
-use super::deliveries::{MOST_MARKS, Turn};
-use super::troubles::FailureKind;
+use super::deliveries::{Action, MOST_MARKS};
+use super::failure_logs::FailureKind;
 use crate::op::{Error, Op, OutboundMessage, RoseyClient};
 use eitherway::client::Stack;
 
@@ -50,13 +50,13 @@ impl<S: Stack<Op>> Context<S> {
 
     async fn hand_over(&self, message: &OutboundMessage) {
         let sending = match self.deliveries().turn(message.id) {
-            Turn::Send(sending) => sending,
-            Turn::Mark => return self.mark_sent(message.id).await,
-            Turn::Leave => return,
+            Action::Send(sending) => sending,
+            Action::Mark => return self.mark_sent(message.id).await,
+            Action::Leave => return,
         };
         let sent = match &message.username {
-            Some(user) => self.voice().pm(user, &message.content).await,
-            None => self.voice().say(&message.content).await,
+            Some(user) => self.sender().pm(user, &message.content).await,
+            None => self.sender().say(&message.content).await,
         };
         match sent {
             Ok(()) => {

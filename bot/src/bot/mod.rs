@@ -3,13 +3,13 @@
 //! ```text
 //! chat ── Event ──► Dispatcher ── handlers ──► Db (the typed client)
 //!   ▲                                │
-//!   └──────────── Voice ◄────────────┘        ChannelState, background tasks
+//!   └───────── ChatSender ◄──────────┘        ChannelState, background tasks
 //! ```
 //!
 //! | file | contains |
 //! |---|---|
 //! | [`event`] | normalised events; the time and identity assigned when an event is read |
-//! | [`chat`] | networks: events in, a voice out |
+//! | [`chat`] | networks: events in, a sender out |
 //! | [`dispatch`] | which handlers run, in which order, and what happens when one fails |
 //! | [`handlers`] | the seven handlers that use the database |
 //! | `tasks` | periodic tasks |
@@ -26,6 +26,7 @@ mod deliveries;
 mod delivery;
 pub mod dispatch;
 pub mod event;
+mod failure_logs;
 pub mod handlers;
 mod progress;
 mod room;
@@ -36,15 +37,14 @@ mod tasks;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod troubles;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chat::Chat;
-pub use chat::{Unsent, Voice};
+pub use chat::{ChatSender, Unsent};
 pub use context::{Context, Identity};
-pub use dispatch::{BoxError, Dispatcher, Flow, Handler};
+pub use dispatch::{BoxError, Dispatcher, Handler, Propagation};
 pub use event::{Body, Event, Kind, Stamp, UserData};
 pub use progress::Progress;
 pub use room::{ChannelState, Counts};

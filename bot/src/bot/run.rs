@@ -16,8 +16,8 @@ use super::chat::{Received, Unreadable};
 use super::context::Context;
 use super::dispatch::Dispatcher;
 use super::event::Event;
+use super::failure_logs::FailureKind;
 use super::summary::{Ended, Summary};
-use super::troubles::FailureKind;
 use super::{Bot, handlers, tasks};
 use crate::op::Op;
 use eitherway::client::Stack;
@@ -33,7 +33,7 @@ impl<S: Stack<Op>> Bot<S> {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Summary {
         let Self { db, chat, identity, dispatcher, intervals, concurrency, grace, progress } = self;
         progress.total(chat.size());
-        let bot = Context::new(db, chat.voice(), identity, progress);
+        let bot = Context::new(db, chat.sender(), identity, progress);
         let stop = CancellationToken::new();
         let mut tasks = tasks::start(&bot, intervals, &stop);
         let mut chains = FuturesUnordered::new();
@@ -56,7 +56,7 @@ impl<S: Stack<Op>> Bot<S> {
         let farewell = async {
             bot.retry_pending_marks().await;
             handlers::say_offline(&bot, ended.as_str()).await;
-            if let Err(unsent) = bot.voice().flush().await {
+            if let Err(unsent) = bot.sender().flush().await {
                 warn!("some of the output could not be written: {unsent}");
             }
         };

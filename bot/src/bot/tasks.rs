@@ -17,8 +17,8 @@ use tracing::warn;
 
 use super::context::Context;
 use super::dispatch::panic_message;
+use super::failure_logs::FailureKind;
 use super::handlers;
-use super::troubles::FailureKind;
 use crate::op::{Op, RoseyClient};
 use eitherway::client::Stack;
 

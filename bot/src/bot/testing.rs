@@ -1,4 +1,4 @@
-//! Test doubles of the bot's tests: a stack that records requests, a voice that records what is said, a chat
+//! Test doubles of the bot's tests: a stack that records requests, a sender that records what is said, a chat
 //! that plays a list of events.
 
 use std::collections::{HashMap, VecDeque};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tower::Service;
 
-use super::chat::{Chat, Received, Unsent, Voice};
+use super::chat::{Chat, ChatSender, Received, Unsent};
 use super::context::{Context, Identity};
 use super::dispatch::Dispatcher;
 use super::event::{Body, Event, Stamp, UserData};
@@ -147,21 +147,21 @@ impl Service<Request> for MockStack {
     }
 }
 
-/// A voice that records what was said: `say TEXT`, `pm USER TEXT`.
+/// A sender that records what was said: `say TEXT`, `pm USER TEXT`.
 #[derive(Clone, Default)]
-pub(super) struct RecordingVoice {
+pub(super) struct RecordingSender {
     said: Arc<Mutex<Vec<String>>>,
     fault: Arc<Mutex<Option<Fault>>>,
 }
 
-/// The fault of a voice that does not speak.
+/// The fault of a sender that does not speak.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
     Refuse(Unsent),
     Panic,
 }
 
-impl RecordingVoice {
+impl RecordingSender {
     pub(super) fn said(&self) -> Vec<String> {
         self.said.lock().expect("said").clone()
     }
@@ -174,14 +174,14 @@ impl RecordingVoice {
         let fault = self.fault.lock().expect("fault").clone();
         match fault {
             Some(Fault::Refuse(unsent)) => return Err(unsent),
-            Some(Fault::Panic) => panic!("the voice broke"),
+            Some(Fault::Panic) => panic!("the sender broke"),
             None => self.said.lock().expect("said").push(text),
         }
         Ok(())
     }
 }
 
-impl Voice for RecordingVoice {
+impl ChatSender for RecordingSender {
     fn say<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>> {
         async move { self.hear(format!("say {text}")) }.boxed()
     }
@@ -195,12 +195,12 @@ impl Voice for RecordingVoice {
 pub(super) struct Script {
     pub(super) events: Vec<Event>,
     pub(super) ends: bool,
-    pub(super) voice: RecordingVoice,
+    pub(super) sender: RecordingSender,
 }
 
 impl Chat for Script {
-    fn voice(&self) -> Arc<dyn Voice> {
-        Arc::new(self.voice.clone())
+    fn sender(&self) -> Arc<dyn ChatSender> {
+        Arc::new(self.sender.clone())
     }
 
     fn listen(self: Box<Self>) -> BoxStream<'static, Received> {
@@ -213,19 +213,19 @@ impl Chat for Script {
 /// A bot that handles events one by one.
 pub(super) struct TestBot {
     pub(super) stack: MockStack,
-    pub(super) voice: RecordingVoice,
+    pub(super) sender: RecordingSender,
     pub(super) bot: Context<MockStack>,
     dispatcher: Dispatcher<MockStack>,
 }
 
 impl TestBot {
     pub(super) fn new(stack: MockStack) -> Self {
-        let voice = RecordingVoice::default();
+        let sender = RecordingSender::default();
         let identity = Identity { channel: Some("lounge".into()), started_at: 1_000, ..Identity::default() };
-        let bot = Context::new(Db::new(stack.clone()), Arc::new(voice.clone()), identity, Arc::default());
+        let bot = Context::new(Db::new(stack.clone()), Arc::new(sender.clone()), identity, Arc::default());
         let mut dispatcher = Dispatcher::new();
         handlers::register(&mut dispatcher);
-        Self { stack, voice, bot, dispatcher }
+        Self { stack, sender, bot, dispatcher }
     }
 
     /// Handles an event to its end.

@@ -8,17 +8,17 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::event::Stamp;
-use super::testing::{Fault, MockStack, RecordingVoice, Script, join, leave, line, until, waiting};
+use super::testing::{Fault, MockStack, RecordingSender, Script, join, leave, line, until, waiting};
 use super::*;
 use eitherway::error::Code;
 
 const OFF: Intervals =
     Intervals { messages: Duration::ZERO, user_counts: Duration::ZERO, status: Duration::ZERO };
 
-fn script(events: Vec<Body>, ends: bool) -> (Box<Script>, RecordingVoice) {
-    let voice = RecordingVoice::default();
+fn script(events: Vec<Body>, ends: bool) -> (Box<Script>, RecordingSender) {
+    let sender = RecordingSender::default();
     let events = events.into_iter().map(|body| Event::new(body, Stamp::at(5_000))).collect();
-    (Box::new(Script { events, ends, voice: voice.clone() }), voice)
+    (Box::new(Script { events, ends, sender: sender.clone() }), sender)
 }
 
 fn bot(stack: &MockStack, events: Vec<Body>, ends: bool) -> Bot<MockStack> {
@@ -203,16 +203,16 @@ async fn missed_ticks_are_skipped_and_a_task_never_runs_beside_itself() {
 async fn a_panic_in_a_background_task_costs_one_tick() {
     let stack = MockStack::default();
     stack.answer("outbound_get", json!([waiting(1, None, "one")]));
-    let (chat, voice) = script(vec![], false);
-    voice.fault(Some(Fault::Panic));
+    let (chat, sender) = script(vec![], false);
+    sender.fault(Some(Fault::Panic));
     let intervals = Intervals { messages: Duration::from_secs(2), ..OFF };
     let bot = Bot::new(Db::new(stack.clone()), chat).intervals(intervals);
     let running = tokio::spawn(bot.run(tokio::time::sleep(Duration::from_secs(5))));
     tokio::time::sleep(Duration::from_secs(3)).await;
-    voice.fault(None);
+    sender.fault(None);
     stack.answer("outbound_get", json!([waiting(1, None, "one")]));
     let summary = running.await.expect("bot");
-    assert_eq!((summary.handler_panics, voice.said()), (1, vec!["say one".to_owned()]));
+    assert_eq!((summary.handler_panics, sender.said()), (1, vec!["say one".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,7 +248,7 @@ async fn with_everything_failing_a_whole_session_is_lived_through() {
 async fn handlers_of_ones_own_come_behind_and_cannot_take_the_bot_down() {
     let stack = MockStack::default();
     let bot = bot(&stack, lines(2), true)
-        .on(Kind::Message, |_: Context<MockStack>, _: Arc<Event>| -> Flow { panic!("mine") });
+        .on(Kind::Message, |_: Context<MockStack>, _: Arc<Event>| -> Propagation { panic!("mine") });
     let summary = bot.run(pending()).await;
     assert_eq!((summary.handler_panics, stack.of("message_log").len()), (2, 2));
 }

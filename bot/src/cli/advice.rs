@@ -26,20 +26,20 @@ enum Nature {
 }
 
 /// What a database is worked on with, and the tables in which a user is.
-pub(super) struct Words {
+pub(super) struct DatabaseTool {
     tool: &'static str,
     of_a_user: &'static str,
 }
 
-pub(super) const SQLITE: Words =
-    Words { tool: "sqlite3", of_a_user: "user_baseline, presence, recent_chat and server_lines" };
-pub(super) const POSTGRES: Words = Words {
+pub(super) const SQLITE: DatabaseTool =
+    DatabaseTool { tool: "sqlite3", of_a_user: "user_baseline, presence, recent_chat and server_lines" };
+pub(super) const POSTGRES: DatabaseTool = DatabaseTool {
     tool: "psql",
     of_a_user: "user_baseline, presence_waiting, presence_folded, lines_waiting, recent_chat and server_lines",
 };
 
 /// A sentence or two for each kind of finding that there is.
-pub(super) fn on(verdict: &Verdict, database: &Words) -> Vec<String> {
+pub(super) fn on(verdict: &Verdict, database: &DatabaseTool) -> Vec<String> {
     let added: BTreeSet<_> = verdict.findings.iter().filter(|f| is_added(f)).map(row).collect();
     let mut rows: BTreeMap<Nature, BTreeSet<(&str, &str)>> = BTreeMap::new();
     for finding in &verdict.findings {
@@ -80,8 +80,8 @@ fn nature(finding: &Finding, added: &BTreeSet<(&str, &str)>) -> Nature {
     }
 }
 
-fn sentence(nature: Nature, rows: &BTreeSet<(&str, &str)>, database: &Words) -> String {
-    let Words { tool, of_a_user } = database;
+fn sentence(nature: Nature, rows: &BTreeSet<(&str, &str)>, database: &DatabaseTool) -> String {
+    let DatabaseTool { tool, of_a_user } = database;
     let named = names(rows);
     match nature {
         Nature::Damaged => "The file is damaged, by the disk or by a program that wrote past SQLite. Stop the service, keep a \

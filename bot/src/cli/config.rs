@@ -12,8 +12,8 @@ use clap::{Arg, Command};
 use toml::de::DeTable;
 use toml::{Table, Value};
 
+use super::command_line::CommandLine;
 use super::values::{Parsers, Shown};
-use super::words::Words;
 use super::{environment, known, secrets};
 
 /// Variables that other programs use too, and the options they stand for.
@@ -68,7 +68,7 @@ impl Source {
 }
 
 /// The command with the file's lines as defaults, and what the file says.
-pub(super) fn apply(command: Command, words: &Words) -> (Command, Source) {
+pub(super) fn apply(command: Command, words: &CommandLine) -> (Command, Source) {
     let here = || Some(PathBuf::from("rosey.toml")).filter(|here| here.symlink_metadata().is_ok());
     let mut source = match (words.config(), here()) {
         (Some(file), _) => read(&command, file, contents),

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::args::{DatabaseArgs, ServeArgs};
+use super::database_options::DatabaseOptions;
 use super::exit::{Exit, Failure};
-use super::place::Place;
 use crate::op::Op;
 use eitherway::Namespace;
 use eitherway::postgres::PostgresSchemas;
@@ -18,18 +18,24 @@ pub(super) const READERS_OF_SERVER: u32 = 1;
 
 /// A database for each of several namespaces.
 pub(super) enum Databases {
-    Named(Vec<(Namespace, Place)>),
+    Named(Vec<(Namespace, DatabaseOptions)>),
     Files(SqliteFiles),
     Schemas(PostgresSchemas),
 }
 
 /// How the database of one of several is opened.
-pub(super) fn place(args: &ServeArgs, database: &str, namespace: &Namespace) -> Result<Place, Failure> {
+pub(super) fn place(
+    args: &ServeArgs,
+    database: &str,
+    namespace: &Namespace,
+) -> Result<DatabaseOptions, Failure> {
     let (database_url, namespace) = (Some(database.to_owned()), namespace.clone());
     let database = DatabaseArgs { database_url, namespace, ..args.database.clone() };
     Ok(match database.with_retention(&args.keep).named_or_usual()? {
-        Place::Sqlite(options) => Place::Sqlite(options.readers(READERS)),
-        Place::Postgres(options) => Place::Postgres(Box::new(options.readers(READERS_OF_SERVER))),
+        DatabaseOptions::Sqlite(options) => DatabaseOptions::Sqlite(options.readers(READERS)),
+        DatabaseOptions::Postgres(options) => {
+            DatabaseOptions::Postgres(Box::new(options.readers(READERS_OF_SERVER)))
+        }
     })
 }
 
@@ -38,7 +44,7 @@ impl Databases {
     pub(super) fn of_folder(args: &ServeArgs, dir: &Path, create: bool) -> Result<Self, Failure> {
         // Whose path does not count.
         let like = dir.join("NAME.db").display().to_string();
-        let Place::Sqlite(like) = place(args, &like, &Namespace::none())? else {
+        let DatabaseOptions::Sqlite(like) = place(args, &like, &Namespace::none())? else {
             return Err(Failure::new(Exit::Usage, "--namespaces-dir: name a directory"));
         };
         let files = SqliteFiles::folder(dir, like, create);
@@ -49,21 +55,23 @@ impl Databases {
     /// Every schema of a database on a server.
     pub(super) fn of_server(args: &ServeArgs, url: &str, create: bool) -> Result<Self, Failure> {
         match place(args, url, &Namespace::none())? {
-            Place::Postgres(like) => Ok(Self::Schemas(PostgresSchemas::new(*like, create))),
-            Place::Sqlite(_) => Err(Failure::new(Exit::Usage, "--namespaces-url: name a server")),
+            DatabaseOptions::Postgres(like) => Ok(Self::Schemas(PostgresSchemas::new(*like, create))),
+            DatabaseOptions::Sqlite(_) => Err(Failure::new(Exit::Usage, "--namespaces-url: name a server")),
         }
     }
 
     /// Whether some are on a server, which has so many connections for all.
     pub(super) fn has_server(&self) -> bool {
         match self {
-            Self::Named(places) => places.iter().any(|(_, place)| matches!(place, Place::Postgres(_))),
+            Self::Named(places) => {
+                places.iter().any(|(_, place)| matches!(place, DatabaseOptions::Postgres(_)))
+            }
             Self::Files(_) => false,
             Self::Schemas(_) => true,
         }
     }
 
-    fn named(places: &[(Namespace, Place)], namespace: &Namespace) -> Option<Place> {
+    fn named(places: &[(Namespace, DatabaseOptions)], namespace: &Namespace) -> Option<DatabaseOptions> {
         places.iter().find(|(name, _)| name == namespace).map(|(_, place)| place.clone())
     }
 }

@@ -4,11 +4,11 @@ use std::ffi::{OsStr, OsString};
 
 use serde_json::{Value, json};
 
+use super::command_line::CommandLine;
 use super::exit::{Exit, Failure};
 use super::resolved::{self, Configured, Forms};
 use super::settings::{DEFAULT, Setting, in_force};
 use super::values::{self, Parsers};
-use super::words::Words;
 use super::{command, console, outbox, paths, retention, secrets, usage};
 
 /// Gives the options that nothing sets the value that the command uses then. What has none is unset.
@@ -41,7 +41,7 @@ fn fill_in(command: &str, settings: &mut [Setting]) {
 }
 
 /// `rosey config`: the options in force, or everything that is wrong with them.
-pub(super) fn show(words: &Words, configured: Configured) -> Result<Exit, Failure> {
+pub(super) fn show(words: &CommandLine, configured: Configured) -> Result<Exit, Failure> {
     let Configured { command, source } = configured;
     let forms = Forms::new(words, &source);
     console::speak(forms.results, forms.log);
@@ -98,7 +98,7 @@ pub(super) fn show(words: &Words, configured: Configured) -> Result<Exit, Failur
 }
 
 /// The command that is asked about, as a command line: what stands before `config` is for all commands, and counts too.
-fn asked(words: &Words) -> Vec<OsString> {
+fn asked(words: &CommandLine) -> Vec<OsString> {
     let place = words.place_of_command().unwrap_or(0);
     let behind = words.behind(place);
     let after: Vec<&OsStr> = behind.all().collect();

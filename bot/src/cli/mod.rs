@@ -6,9 +6,11 @@ mod args;
 mod bot;
 mod causes;
 mod command;
+mod command_line;
 mod config;
 mod confirm;
 mod console;
+mod database_options;
 mod databases;
 mod dead;
 mod demo;
@@ -25,7 +27,6 @@ mod namespaces;
 mod number;
 mod outbox;
 mod paths;
-mod place;
 mod query;
 mod reload;
 mod resolved;
@@ -42,15 +43,14 @@ mod up;
 mod usage;
 mod values;
 mod verify;
-mod words;
 
 use std::process::ExitCode;
 
 use command::{Cli, Command};
+use command_line::CommandLine;
 use eitherway::hints::{self, Hints};
 use exit::{Exit, Failure};
 use resolved::{Resolved, Unresolved};
-use words::Words;
 
 /// What the messages of the framework call our commands and options.
 const HINTS: Hints = Hints {
@@ -78,9 +78,9 @@ pub fn main() -> ExitCode {
 
 fn ended() -> ExitCode {
     hints::set(HINTS);
-    let words = Words::of_process();
-    let name = words.command().unwrap_or_default();
-    console::speak(words.want_json(), words.want_json_log().unwrap_or_default());
+    let command_line = CommandLine::of_process();
+    let name = command_line.command().unwrap_or_default();
+    console::speak(command_line.want_json(), command_line.want_json_log().unwrap_or_default());
     #[cfg(unix)]
     if matches!(name, "serve" | "up") {
         memory::give_back();
@@ -91,12 +91,12 @@ fn ended() -> ExitCode {
     };
     // Before anything is read: a signal that comes meanwhile must not end what is to stay.
     let caught = matches!(name, "serve" | "up" | "bot").then(|| signals::Caught::new(&runtime));
-    let configured = resolved::configured(&words);
+    let configured = resolved::configured(&command_line);
     // What is asked about is resolved once more, as another command.
     let asked = (name == "config").then(|| configured.clone());
-    let result = match (Resolved::of(&words, configured), asked) {
+    let result = match (Resolved::of(&command_line, configured), asked) {
         (Err(Unresolved::Line { .. } | Unresolved::Values { .. }), Some(asked)) => {
-            effective::show(&words, asked)
+            effective::show(&command_line, asked)
         }
         (Err(unresolved), _) => return unresolved.report(),
         (Ok(resolved), asked) => {
@@ -112,7 +112,7 @@ fn ended() -> ExitCode {
                     caught.stay(&runtime);
                 }
                 match asked {
-                    Some(asked) => effective::show(&words, asked),
+                    Some(asked) => effective::show(&command_line, asked),
                     None => runtime.block_on(run(cli)),
                 }
             })

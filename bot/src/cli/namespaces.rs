@@ -8,9 +8,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::addresses::{each, named, server_url};
 use super::args::{ServeArgs, count, millis};
+use super::database_options::DatabaseOptions;
 use super::databases::{self, Databases};
 use super::exit::{Exit, Failure};
-use super::place::Place;
 use eitherway::Namespace;
 use eitherway::service::{Namespaces, ServiceOptions};
 
@@ -72,7 +72,7 @@ impl Wanted {
     /// As the options say.
     pub(super) fn by(args: &ServeArgs) -> Result<Self, Failure> {
         let usage = |why: String| Failure::new(Exit::Usage, format!("--namespace: {why}"));
-        let (mut plain, mut places) = (Vec::new(), Vec::<(Namespace, Place)>::new());
+        let (mut plain, mut places) = (Vec::new(), Vec::<(Namespace, DatabaseOptions)>::new());
         for (name, database) in args.namespace.iter().flat_map(|text| each(text)).map(named) {
             let namespace = Namespace::new(name).map_err(|e| usage(e.to_string()))?;
             let Some(database) = database else {
@@ -120,7 +120,7 @@ impl Wanted {
 
 /// What a process needs beside its namespaces, and each of them, in file descriptors.
 const DESCRIPTORS: (u64, u64) = (64, 16);
-/// What each of them needs at the most in connections to PostgreSQL.
+/// The largest number of connections to PostgreSQL that each of them needs.
 const CONNECTIONS: usize = 2 + databases::READERS_OF_SERVER as usize;
 
 impl NamespacesArgs {

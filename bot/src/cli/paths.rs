@@ -8,9 +8,9 @@ use tokio::time;
 use tower::layer::layer_fn;
 
 use super::args::{DatabaseArgs, HedgeAfter, NatsArgs, PathArgs};
+use super::database_options::DatabaseOptions;
 use super::exit::{Exit, Failure};
 use super::outbox::runtime::Report;
-use super::place::Place;
 use super::retention::KeepArgs;
 use super::tally::PathStats;
 use crate::op::Op;
@@ -81,7 +81,7 @@ impl PathArgs {
 }
 
 impl DatabaseArgs {
-    fn place(&self, url: &str) -> Result<Place, Failure> {
+    fn place(&self, url: &str) -> Result<DatabaseOptions, Failure> {
         if PostgresOptions::is_address(url) {
             let mut options = PostgresOptions::new(url)?;
             if let Some(file) = &self.database_password_file {
@@ -95,7 +95,7 @@ impl DatabaseArgs {
                 .future_tolerance(self.future_tolerance_ms)
                 .past_tolerance(self.past_tolerance_days)
                 .trust_clock(self.trust_clock);
-            return Ok(Place::Postgres(Box::new(options)));
+            return Ok(DatabaseOptions::Postgres(Box::new(options)));
         }
         let options = SqliteOptions::new(url)?
             .create(!self.existing)
@@ -107,11 +107,11 @@ impl DatabaseArgs {
             .past_tolerance(self.past_tolerance_days)
             .trust_clock(self.trust_clock)
             .synchronous(self.synchronous);
-        Ok(Place::Sqlite(options))
+        Ok(DatabaseOptions::Sqlite(options))
     }
 
     /// The database that is named, or the usual one.
-    pub(super) fn named_or_usual(&self) -> Result<Place, Failure> {
+    pub(super) fn named_or_usual(&self) -> Result<DatabaseOptions, Failure> {
         self.place(self.database_url.as_deref().unwrap_or(DEFAULT_DATABASE))
     }
 

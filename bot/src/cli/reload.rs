@@ -7,11 +7,11 @@ use parking_lot::Mutex;
 use tracing::Level;
 
 use super::args::filter;
+use super::command_line::CommandLine;
 use super::config::Source;
 use super::exit::{Exit, Failure};
 use super::resolved::{Resolved, Unresolved};
 use super::settings::Setting;
-use super::words::Words;
 use super::{log, logfile};
 
 /// The options that take effect at once.
@@ -42,7 +42,7 @@ fn line(failure: &Failure) -> String {
 }
 
 fn again() -> Result<(), Failure> {
-    let resolved = Resolved::new(&Words::of_process()).map_err(Unresolved::into_failure)?;
+    let resolved = Resolved::new(&CommandLine::of_process()).map_err(Unresolved::into_failure)?;
     let global = &resolved.cli.global;
     let filter = filter(global.log.as_deref().unwrap_or(resolved.cli.command.log()));
     let filter = filter.map_err(|why| Failure::new(Exit::Usage, why))?;

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 
 use super::command::Cli;
+use super::command_line::CommandLine;
 use super::config::{self, Source};
 use super::exit::{Exit, Failure};
 use super::settings::{self, Setting};
-use super::words::Words;
 use super::{console, environment, known, usage};
 
 /// A command with its options, and where they came from.
@@ -43,14 +43,14 @@ pub(super) struct Configured {
 }
 
 /// Reads the configuration file.
-pub(super) fn configured(words: &Words) -> Configured {
+pub(super) fn configured(words: &CommandLine) -> Configured {
     known::learn_all(words.all());
     let (command, source) = config::apply(environment::respected(Cli::usual()), words);
     Configured { command, source }
 }
 
 impl Forms {
-    pub(super) fn new(words: &Words, source: &Source) -> Self {
+    pub(super) fn new(words: &CommandLine, source: &Source) -> Self {
         let command = words.command().unwrap_or_default();
         Self {
             results: words.want_json() || source.wants_json(command),
@@ -60,12 +60,12 @@ impl Forms {
 }
 
 impl Resolved {
-    pub(super) fn new(words: &Words) -> Result<Self, Unresolved> {
+    pub(super) fn new(words: &CommandLine) -> Result<Self, Unresolved> {
         Self::of(words, configured(words))
     }
 
     /// The same of a configuration that has been read: a named pipe gives what it holds only once.
-    pub(super) fn of(words: &Words, configured: Configured) -> Result<Self, Unresolved> {
+    pub(super) fn of(words: &CommandLine, configured: Configured) -> Result<Self, Unresolved> {
         let Configured { mut command, source } = configured;
         command.build();
         let forms = Forms::new(words, &source);

@@ -3,16 +3,16 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::command_line::CommandLine;
 use super::config::Source;
 use super::values::Shown;
-use super::words::Words;
 use super::{console, known, secrets, shown, values};
 
 /// The sentence, without the usage that follows.
 pub(super) fn sentence(
     error: &clap::Error,
     command: &clap::Command,
-    words: &Words,
+    words: &CommandLine,
     source: &Source,
 ) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -32,7 +32,7 @@ pub(super) fn sentence(
 pub(super) fn of_a_value(
     error: &clap::Error,
     command: &clap::Command,
-    words: &Words,
+    words: &CommandLine,
     source: &Source,
 ) -> Option<String> {
     let text = |kind| match error.get(kind) {
@@ -52,7 +52,7 @@ pub(super) fn of_a_value(
 }
 
 /// What gives the option its value: a variable, or a line of the file; nothing, if the command line does.
-fn origin(option: &str, command: &clap::Command, words: &Words, source: &Source) -> Option<String> {
+fn origin(option: &str, command: &clap::Command, words: &CommandLine, source: &Source) -> Option<String> {
     let name = words.command().unwrap_or_default();
     let within = command.find_subcommand(name).unwrap_or(command);
     let is_meant = |arg: &&clap::Arg| arg.get_long() == Some(option);

@@ -20,8 +20,8 @@ pub(super) async fn run(global: &Global, args: StoreArgs) -> Result<Exit, Failur
     bar.finish_and_clear();
     let verdict = verdict?;
     let advice = advice::on(&verdict, place.words());
-    let told = Told { verdict: &verdict, advice };
-    console::show(global, &told, text);
+    let report = Report { verdict: &verdict, advice };
+    console::show(global, &report, text);
     if verdict.is_clean() {
         return Ok(Exit::Ok);
     }
@@ -34,14 +34,14 @@ pub(super) async fn run(global: &Global, args: StoreArgs) -> Result<Exit, Failur
 
 /// What is printed: the findings, and what they mean for the file's owner.
 #[derive(Serialize)]
-struct Told<'a> {
+struct Report<'a> {
     #[serde(flatten)]
     verdict: &'a Verdict,
     advice: Vec<String>,
 }
 
-fn text(told: &Told<'_>) -> String {
-    let Told { verdict, advice } = told;
+fn text(report: &Report<'_>) -> String {
+    let Report { verdict, advice } = report;
     let mut text = String::new();
     for (check, compared) in &verdict.compared {
         let wrong = verdict.wrong.get(check).copied().unwrap_or(0);
@@ -50,9 +50,9 @@ fn text(told: &Told<'_>) -> String {
         for finding in verdict.findings.iter().filter(|finding| finding.check == *check) {
             text.push_str(&format!("  {}\n", sentence(finding)));
         }
-        let told = verdict.findings.iter().filter(|finding| finding.check == *check).count() as u64;
-        if wrong > told {
-            text.push_str(&format!("  … and {} more\n", wrong - told));
+        let report = verdict.findings.iter().filter(|finding| finding.check == *check).count() as u64;
+        if wrong > report {
+            text.push_str(&format!("  … and {} more\n", wrong - report));
         }
     }
     let (compared, wrong) = totals(verdict);

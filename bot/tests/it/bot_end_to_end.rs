@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::*;
-use rosey::bot::chat::jsonl::{Jsonl, JsonlVoice};
+use rosey::bot::chat::jsonl::{Jsonl, JsonlSender};
 use rosey::bot::{Bot, Ended, Intervals, Summary};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines};
@@ -50,7 +50,7 @@ impl World {
         let db = if way == Way::Nats { nats_only(&nats) } else { stack(&nats, &file).await };
         let (channel, input) = tokio::io::duplex(1 << 20);
         let (output, said) = tokio::io::duplex(1 << 20);
-        let chat = Jsonl::new(BufReader::new(input), Arc::new(JsonlVoice::new(output)));
+        let chat = Jsonl::new(BufReader::new(input), Arc::new(JsonlSender::new(output)));
         let often = Duration::from_millis(20);
         let bot = Bot::new(db.clone(), Box::new(chat)).name("Rosey").channel("lounge").intervals(Intervals {
             messages: often,

@@ -28,7 +28,7 @@ fn good(command: &mut Command) -> (Value, String) {
     assert_eq!(code, Some(0), "{told}\n{:#}\n{:#}", json["wrong"], json["phases"]);
     assert_eq!((&json["lost"], &json["doubled"]), (&0.into(), &0.into()), "{json:#}");
     assert_eq!((&json["wrong"], &json["waiting"]), (&Value::Array(Vec::new()), &0.into()));
-    assert!(!told.contains('\u{1b}') && !told.contains('\r'), "a bar, and nobody to see it: {told}");
+    assert!(!told.contains('\u{1b}') && !told.contains('\r'), "a progress bar without a terminal: {told}");
     (json, told)
 }
 

@@ -1,4 +1,4 @@
-//! Services replaced, servers that say goodbye, services that hang: who goes takes nothing with him, and who comes back late
+//! Services replaced, servers that say goodbye, services that hang: what stops takes nothing with it, and what comes back late
 //! doubles nothing.
 
 use crate::support::*;
@@ -89,7 +89,7 @@ async fn server_says_goodbye(options: ServiceOptions, stream: bool) {
     server.begin_lame_duck();
     load.served_by_db(100).await;
     // A stream goes at once with what it has not acknowledged yet; a service has time to answer.
-    assert!(stream || nats.status().borrow().connected, "nobody waits for the connection to be closed");
+    assert!(stream || nats.status().borrow().connected, "the connection is closed at once");
     server.lame_duck_ended().await;
     server.restart().await;
     load.served_by_nats(400).await;

@@ -240,7 +240,7 @@ async fn one_process_serves_several_namespaces_and_a_broken_one_disturbs_no_othe
         }
         clients.push(nats);
     }
-    process.says_times("not served, trying again in", 2).await;
+    process.says_times("not served, retrying in", 2).await;
     assert!(process.log().contains("broken"), "{}", process.log());
     for load in &loads {
         load.served_by_nats(50).await;

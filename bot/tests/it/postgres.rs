@@ -62,9 +62,9 @@ async fn a_bot_and_its_service_begin_with_an_address_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_keeps_a_database_from_being_opened_is_said_in_one_sentence_and_at_once() {
     let server = Postgres::shared();
-    let nobody = "postgres://postgres@127.0.0.1:1/rosey";
+    let unreachable = "postgres://postgres@127.0.0.1:1/rosey";
     for (url, says) in [
-        (nobody.to_owned(), "no connection to PostgreSQL"),
+        (unreachable.to_owned(), "no connection to PostgreSQL"),
         (server.url("no_such_database"), "does not exist"),
         (server.url("postgres").replace("postgres@", "no_such_role:s3cret@"), "no_such_role"),
     ] {

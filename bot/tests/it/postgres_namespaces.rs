@@ -70,7 +70,7 @@ async fn twenty_schemas_share_a_process_and_do_not_notice_the_locked_one() {
         assert_eq!(number(&url, &format!("SELECT count(*) FROM {schema}.ledger")).await, EACH as i64);
     }
     assert_eq!(number(&url, &format!("SELECT count(*) FROM {locked}.ledger")).await, 1);
-    // Nobody needs them any more: one connection is left, for looking which there are.
+    // No client needs them any more: one connection is left, to list the namespaces.
     drop((clients, last, busy));
     wait_until("they are closed", || async { connections(&url).await == 1 }).await;
     process.terminate_and_log().await;
@@ -117,7 +117,7 @@ async fn every_command_works_on_the_schema_of_its_namespace() {
     for (command, says) in says {
         let ran = run(&[command, &["--namespace", "lounge"]].concat(), "", &url).await;
         assert!(ran.code == Some(0) && ran.out.contains(says), "{command:?}: {}", ran.all());
-        // In another one there is no database, and nobody makes it by asking.
+        // Another namespace has no database, and a query does not create one.
         let ran = run(&[command, &["--namespace", "den"]].concat(), "", &url).await;
         assert!(ran.code == Some(4) && ran.all().contains("rosey_den"), "{command:?}: {}", ran.all());
         let wrong = format!("{url}?schema=rosey_lounge");

@@ -81,7 +81,7 @@ async fn a_connection_that_comes_and_goes_many_times_is_a_few_lines_that_count_e
     let begun = Instant::now();
     for _ in 0..TIMES {
         let (_, taken) = proxy.connections();
-        proxy.cut(End::Reset, NewOnes::Taken).await;
+        proxy.cut(End::Reset, NewConnections::Taken).await;
         wait_until("both are back", || async { proxy.connections().1 >= taken + 2 }).await;
         // An answer has passed over both new connections: they stand, and will be lost.
         wait_until("the service answers", || async { db.call(GetChannelStats {}).await.is_ok() }).await;

@@ -63,7 +63,7 @@ pub(crate) struct Report {
 }
 
 impl BotProcess {
-    /// `name`: what nobody else's visitors and lines begin with.
+    /// `name`: what the visitors and lines of no other bot begin with.
     pub(crate) fn start(url: &str, database: &str, name: &'static str, rate: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let chat = ["bot", "--chat", "jsonl:-?speed=max", "--nats-url", url, "--database-url", database];

@@ -63,7 +63,7 @@ where
                     return Poll::Pending;
                 };
                 if let Some(permit) = permit.take() {
-                    permit.settle(classifier.failure(&result));
+                    permit.finish(classifier.failure(&result));
                 }
                 Poll::Ready(result)
             }

@@ -130,16 +130,16 @@ impl<S, C> Breaker<S, C> {
 
 impl<S, C> Breaker<S, C> {
     /// A request that was to be rejected is there, perhaps long after that was decided. It passes if the circuit lets it
-    /// by now and the inner service happens to be ready: nobody would wake a task that has stopped waiting.
+    /// by now and the inner service happens to be ready: nothing would wake a task that has stopped waiting.
     fn decide_again<Req>(&mut self, rejected: Rejected) -> Result<(), Rejected>
     where
         S: Service<Req>,
     {
-        self.gate.leave();
+        self.gate.release();
         self.gate.enter();
         match self.gate.turn {
             Readiness::Rejected(now) => {
-                self.gate.leave();
+                self.gate.release();
                 Err(now)
             }
             Readiness::Waits { generation } => {
@@ -148,7 +148,7 @@ impl<S, C> Breaker<S, C> {
                     self.gate.ready(generation);
                     Ok(())
                 } else {
-                    self.gate.leave();
+                    self.gate.release();
                     Err(rejected)
                 }
             }
@@ -175,7 +175,7 @@ where
                 }
                 // The circuit has changed while the inner service was pending.
                 Readiness::Waits { .. } => {
-                    self.gate.leave();
+                    self.gate.release();
                     continue;
                 }
                 Readiness::Undecided if self.gate.shared.config.unready_when_open => {
@@ -196,7 +196,7 @@ where
                     self.gate.ready(generation);
                     let result = Err(error);
                     if let Ok(permit) = self.gate.pass() {
-                        permit.settle(self.classifier.failure(&result));
+                        permit.finish(self.classifier.failure(&result));
                     }
                     return Poll::Ready(result.map(drop));
                 }

@@ -81,7 +81,7 @@ impl Reservation {
 
     /// Releases what the turn holds.
     #[inline]
-    pub(super) fn leave(&mut self) {
+    pub(super) fn release(&mut self) {
         self.shared.waiters.release(&mut self.key);
         if let Readiness::Waits { generation } | Readiness::Ready { generation } =
             mem::replace(&mut self.turn, Readiness::Undecided)
@@ -113,7 +113,7 @@ impl Reservation {
                 Ok(CallPermit::new(Arc::clone(&self.shared), generation))
             }
             _ => {
-                self.leave();
+                self.release();
                 CallPermit::ask(&self.shared)
             }
         }
@@ -123,7 +123,7 @@ impl Reservation {
 impl Drop for Reservation {
     #[inline]
     fn drop(&mut self) {
-        self.leave();
+        self.release();
     }
 }
 
@@ -134,7 +134,7 @@ pub(super) struct CallPermit {
     shared: Arc<Shared>,
     generation: u32,
     start: Option<Instant>,
-    settled: bool,
+    finished: bool,
     /// Whether the inner service is running right now: dropped meanwhile, it has panicked.
     inside: bool,
 }
@@ -152,7 +152,7 @@ impl CallPermit {
     #[inline]
     fn new(shared: Arc<Shared>, generation: u32) -> Self {
         let start = shared.config.slow_calls_fail.then(Instant::now);
-        Self { shared, generation, start, settled: false, inside: false }
+        Self { shared, generation, start, finished: false, inside: false }
     }
 
     /// Runs the inner service. If it panics, the call has failed.
@@ -184,8 +184,8 @@ impl CallPermit {
     }
 
     #[inline]
-    pub(super) fn settle(mut self, failure: Option<Failure>) {
-        self.settled = true;
+    pub(super) fn finish(mut self, failure: Option<Failure>) {
+        self.finished = true;
         let neutral = self.shared.config.unsent_is_neutral;
         if neutral && failure.is_some_and(|failure| failure.class == Class::NotSent) {
             return self.shared.neutral(self.generation);
@@ -221,7 +221,7 @@ pub(crate) fn neutrally(drop_loser: impl FnOnce()) {
 impl Drop for CallPermit {
     #[inline]
     fn drop(&mut self) {
-        if self.settled {
+        if self.finished {
         } else if self.inside || (self.is_given_up() && !NEUTRAL.get()) {
             self.shared.failed(self.generation);
         } else {

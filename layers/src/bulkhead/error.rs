@@ -1,7 +1,7 @@
 use crate::{Class, Classify};
 use std::{error::Error, fmt, time::Duration};
 
-/// A request was refused, because a [`Bulkhead`](super::Bulkhead) had no place for it. The service was not called.
+/// A request was refused, because a [`Bulkhead`](super::Bulkhead) had no slot for it. The service was not called.
 ///
 /// ```
 /// use eitherway_layers::{Class, Classify, bulkhead::Full};
@@ -18,7 +18,7 @@ pub struct Full {
 }
 
 impl Full {
-    /// The error of a request for which none of `limit` places became free in this time.
+    /// The error of a request for which none of `limit` slots became free in this time.
     pub const fn new(limit: usize, waited: Duration) -> Self {
         Self { limit, waited }
     }
@@ -28,7 +28,7 @@ impl Full {
         self.limit
     }
 
-    /// How long the request waited for a place.
+    /// How long the request waited for a slot.
     pub const fn waited(&self) -> Duration {
         self.waited
     }

@@ -1,9 +1,9 @@
-use super::{Bulkhead, Full, Place, Shared};
+use super::{Bulkhead, Full, Shared, Slot};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tower_layer::Layer;
 
-/// Applies a [`Bulkhead`] to services. All of them, and all their clones, share the places.
+/// Applies a [`Bulkhead`] to services. All of them, and all their clones, share the slots.
 ///
 /// ```
 /// use eitherway_layers::BulkheadLayer;
@@ -27,20 +27,20 @@ impl BulkheadLayer {
         )
     }
 
-    /// Sets how long a request waits for a place. A layer of its own: its places are not those of the layer before.
+    /// Sets how long a request waits for a slot. A layer of its own: its slots are not those of the layer before.
     pub fn wait(self, limit: Duration) -> Self {
         let before = self.shared.full;
-        let places = Semaphore::new(before.limit().min(Semaphore::MAX_PERMITS));
-        Self::of(Arc::new(places), Full::new(before.limit(), limit))
+        let permits = Semaphore::new(before.limit().min(Semaphore::MAX_PERMITS));
+        Self::of(Arc::new(permits), Full::new(before.limit(), limit))
     }
 
-    fn of(places: Arc<Semaphore>, full: Full) -> Self {
-        Self { shared: Arc::new(Shared { places, full }) }
+    fn of(permits: Arc<Semaphore>, full: Full) -> Self {
+        Self { shared: Arc::new(Shared { permits, full }) }
     }
 
     /// How many calls could begin now.
     pub fn free(&self) -> usize {
-        self.shared.places.available_permits()
+        self.shared.permits.available_permits()
     }
 }
 
@@ -48,6 +48,6 @@ impl<S> Layer<S> for BulkheadLayer {
     type Service = Bulkhead<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Bulkhead { inner, shared: Arc::clone(&self.shared), place: Place::None }
+        Bulkhead { inner, shared: Arc::clone(&self.shared), slot: Slot::None }
     }
 }

@@ -1,4 +1,4 @@
-//! Limits how many calls a service has at once, and how long others wait for a place.
+//! Limits how many calls a service has at once, and how long others wait for a slot.
 
 mod error;
 mod layer;
@@ -20,19 +20,19 @@ use tokio::{
 };
 use tower_service::Service;
 
-/// Gives a service at most so many calls at once. A request waits for a place no longer than a limit, then it is
+/// Gives a service at most so many calls at once. A request waits for a slot no longer than a limit, then it is
 /// refused with an error made from [`Full`], and the service is not called.
 ///
 /// Around a secondary it keeps an outage of the primary from burying the service that is left. `tower`'s
 /// `ConcurrencyLimit` and `LoadShed` do the like, with boxed errors, and without a wait that ends.
 ///
-/// **Readiness.** `poll_ready` waits for a place, in the order of arrival, and then for the inner service. An instance
-/// that is ready holds its place until it is called or dropped. When the wait ends without a place, the instance is
-/// ready, and `call` refuses the request, unless there is a place by then and the inner service is ready at once.
+/// **Readiness.** `poll_ready` waits for a slot, in the order of arrival, and then for the inner service. An instance
+/// that is ready holds its slot until it is called or dropped. When the wait ends without a slot, the instance is
+/// ready, and `call` refuses the request, unless there is a slot by then and the inner service is ready at once.
 ///
-/// *Cost*: an atomic change to take a place and one to give it back; a request that has to wait allocates its wait.
+/// *Cost*: an atomic change to take a slot and one to give it back; a request that has to wait allocates its wait.
 /// *Errors*: those of the inner service, whose error type must implement `From<Full>`. *Drop*: dropping the future
-/// drops the inner call, and gives back its place. *Runtime*: a request that has to wait needs a tokio runtime
+/// drops the inner call, and gives back its slot. *Runtime*: a request that has to wait needs a tokio runtime
 /// with its timer enabled.
 ///
 /// ```
@@ -53,25 +53,25 @@ use tower_service::Service;
 pub struct Bulkhead<S> {
     inner: S,
     shared: Arc<Shared>,
-    place: Place,
+    slot: Slot,
 }
 
 #[derive(Debug)]
 struct Shared {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     full: Full,
 }
 
 impl Shared {
     fn take(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).try_acquire_owned().ok()
+        Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 }
 
 type Wait = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send + Sync>>;
 
 /// What this instance has for its next call.
-enum Place {
+enum Slot {
     None,
     Waits(Wait),
     Taken(OwnedSemaphorePermit),
@@ -82,36 +82,36 @@ impl<S> Bulkhead<S> {
     inner!("The service behind the limit.", S);
 
     fn wait(&self) -> Wait {
-        let (places, limit) = (Arc::clone(&self.shared.places), self.shared.full.waited());
-        Box::pin(async move { timeout(limit, places.acquire_owned()).await.ok()?.ok() })
+        let (permits, limit) = (Arc::clone(&self.shared.permits), self.shared.full.waited());
+        Box::pin(async move { timeout(limit, permits.acquire_owned()).await.ok()?.ok() })
     }
 
     fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            self.place = match &mut self.place {
-                Place::Taken(_) | Place::Refused => return Poll::Ready(()),
-                Place::None => match self.shared.take() {
-                    Some(place) => Place::Taken(place),
-                    None if self.shared.full.waited().is_zero() => Place::Refused,
-                    None => Place::Waits(self.wait()),
+            self.slot = match &mut self.slot {
+                Slot::Taken(_) | Slot::Refused => return Poll::Ready(()),
+                Slot::None => match self.shared.take() {
+                    Some(slot) => Slot::Taken(slot),
+                    None if self.shared.full.waited().is_zero() => Slot::Refused,
+                    None => Slot::Waits(self.wait()),
                 },
                 // CORRECTNESS: the semaphore and the timer have registered the waker.
-                Place::Waits(wait) => ready!(wait.as_mut().poll(cx)).map_or(Place::Refused, Place::Taken),
+                Slot::Waits(wait) => ready!(wait.as_mut().poll(cx)).map_or(Slot::Refused, Slot::Taken),
             };
         }
     }
 
-    /// The place for a call: the one that was taken, or one that has become free since the refusal.
-    fn place<Req>(&mut self) -> Option<OwnedSemaphorePermit>
+    /// The slot for a call: the one that was taken, or one that has become free since the refusal.
+    fn slot<Req>(&mut self) -> Option<OwnedSemaphorePermit>
     where
         S: Service<Req>,
     {
-        match std::mem::replace(&mut self.place, Place::None) {
-            Place::Taken(place) => Some(place),
-            Place::None | Place::Waits(_) | Place::Refused => {
-                let place = self.shared.take()?;
+        match std::mem::replace(&mut self.slot, Slot::None) {
+            Slot::Taken(slot) => Some(slot),
+            Slot::None | Slot::Waits(_) | Slot::Refused => {
+                let slot = self.shared.take()?;
                 let ready = self.inner.poll_ready(&mut Context::from_waker(Waker::noop()));
-                matches!(ready, Poll::Ready(Ok(()))).then_some(place)
+                matches!(ready, Poll::Ready(Ok(()))).then_some(slot)
             }
         }
     }
@@ -127,27 +127,27 @@ where
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         ready!(self.poll_place(cx));
-        match self.place {
-            Place::Refused => Poll::Ready(Ok(())),
+        match self.slot {
+            Slot::Refused => Poll::Ready(Ok(())),
             _ => self.inner.poll_ready(cx),
         }
     }
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        match self.place::<Req>() {
-            Some(place) => {
-                BulkheadFuture { state: State::Running { call: self.inner.call(req), _place: place } }
+        match self.slot::<Req>() {
+            Some(slot) => {
+                BulkheadFuture { state: State::Running { call: self.inner.call(req), _place: slot } }
             }
             None => BulkheadFuture { state: State::Refused(self.shared.full) },
         }
     }
 }
 
-/// A clone has no place.
+/// A clone has no slot.
 impl<S: Clone> Clone for Bulkhead<S> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared), place: Place::None }
+        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared), slot: Slot::None }
     }
 }
 
@@ -177,7 +177,7 @@ enum State<F> {
         call: F,
         _place: OwnedSemaphorePermit,
     },
-    /// The place has been given back.
+    /// The slot has been given back.
     Ended,
 }
 
@@ -196,7 +196,7 @@ where
             StateProj::Running { call, .. } => ready!(call.poll(cx)),
             StateProj::Ended => panic!("`BulkheadFuture` polled after it had finished"),
         };
-        // A place is free as soon as its call has ended, not when the caller drops this future.
+        // A slot is free as soon as its call has ended, not when the caller drops this future.
         state.set(State::Ended);
         Poll::Ready(result)
     }

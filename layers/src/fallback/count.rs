@@ -2,7 +2,7 @@ use super::{Policy, Unready};
 use crate::{
     ByError, ByLabel, Class, Classifier, Labels,
     label::Named,
-    metering::table::{Cells, Operation},
+    metering::table::{Operation, PerOperation},
 };
 use ::metrics::{Counter, Unit};
 use std::{fmt, time::Duration};
@@ -31,39 +31,39 @@ pub struct CountReroutes<P, L = ByLabel, C = ByError> {
     labels: L,
     classifier: C,
     prefix: &'static str,
-    cells: Cells<[Counter; CAUSES.len()]>,
+    entries: PerOperation<[Counter; CAUSES.len()]>,
 }
 
 impl<P> CountReroutes<P> {
     /// Counts what `policy` reroutes, under a name with the prefix `tower`.
     pub const fn new(policy: P) -> Self {
-        Self { policy, labels: ByLabel, classifier: ByError, prefix: "tower", cells: Cells::new() }
+        Self { policy, labels: ByLabel, classifier: ByError, prefix: "tower", entries: PerOperation::new() }
     }
 }
 
 impl<P, L, C> CountReroutes<P, L, C> {
     /// Sets the prefix of the metric's name, before the underscore. Discards the handles resolved so far.
     pub fn prefix(self, prefix: &'static str) -> Self {
-        Self { prefix, cells: Cells::new(), ..self }
+        Self { prefix, entries: PerOperation::new(), ..self }
     }
 
     /// Names requests by the index that `label` returns, instead of by their [`Label`](crate::Label).
     pub fn label_by<F>(self, names: &'static [&'static str], label: F) -> CountReroutes<P, Named<F>, C> {
-        let Self { policy, classifier, prefix, cells, .. } = self;
-        CountReroutes { policy, labels: Named { names, label }, classifier, prefix, cells }
+        let Self { policy, classifier, prefix, entries, .. } = self;
+        CountReroutes { policy, labels: Named { names, label }, classifier, prefix, entries }
     }
 
     /// Sets the class of a result: a [`Classifier`], or a closure over the result.
     pub fn classify_by<C2>(self, classifier: C2) -> CountReroutes<P, L, C2> {
-        let Self { policy, labels, prefix, cells, .. } = self;
-        CountReroutes { policy, labels, classifier, prefix, cells }
+        let Self { policy, labels, prefix, entries, .. } = self;
+        CountReroutes { policy, labels, classifier, prefix, entries }
     }
 
     fn count<Req>(&self, req: &Req, cause: usize)
     where
         L: Labels<Req>,
     {
-        self.cells.with(
+        self.entries.with(
             Operation::of(&self.labels, req),
             |operation| {
                 let name = format!("{}_fallbacks_total", self.prefix);
@@ -128,7 +128,7 @@ impl<P: Clone, L: Clone, C: Clone> Clone for CountReroutes<P, L, C> {
     fn clone(&self) -> Self {
         let (policy, labels, classifier) =
             (self.policy.clone(), self.labels.clone(), self.classifier.clone());
-        Self { policy, labels, classifier, prefix: self.prefix, cells: Cells::new() }
+        Self { policy, labels, classifier, prefix: self.prefix, entries: PerOperation::new() }
     }
 }
 

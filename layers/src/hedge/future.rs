@@ -28,7 +28,7 @@ pub struct HedgeFuture<P: Service<Req>, S: Service<Req>, C, H, Req> {
     #[pin]
     second: Second<S, S::Future, Req>,
     /// `None` if neither a reroute nor a hedge can follow.
-    kept: Option<Kept<S, C, H, Req>>,
+    kept: Option<RetainedRequest<S, C, H, Req>>,
     /// Set when a primary that may be hedged is pending for the first time.
     start: Option<Start>,
     /// Runs while the primary is pending and may still be hedged, or given up, and while the secondary is not ready.
@@ -74,7 +74,7 @@ impl<S: Clone, C, H> Spare<S, C, H> {
 }
 
 /// What a reroute and a hedge need.
-type Kept<S, C, H, Req> = (Req, Arc<Spare<S, C, H>>);
+type RetainedRequest<S, C, H, Req> = (Req, Arc<Spare<S, C, H>>);
 
 type Output<P, S, Req> = Result<
     <P as Service<Req>>::Response,
@@ -85,7 +85,7 @@ const FINISHED: &str = "`HedgeFuture` polled after it had finished";
 
 impl<P: Service<Req>, S: Service<Req>, C, H, Req> HedgeFuture<P, S, C, H, Req> {
     #[inline(always)]
-    pub(super) const fn primary(call: P::Future, kept: Option<Kept<S, C, H, Req>>) -> Self {
+    pub(super) const fn primary(call: P::Future, kept: Option<RetainedRequest<S, C, H, Req>>) -> Self {
         Self::new(Some(call), Second::Idle, kept, None)
     }
 
@@ -102,7 +102,7 @@ impl<P: Service<Req>, S: Service<Req>, C, H, Req> HedgeFuture<P, S, C, H, Req> {
     const fn new(
         primary: Option<P::Future>,
         second: Second<S, S::Future, Req>,
-        kept: Option<Kept<S, C, H, Req>>,
+        kept: Option<RetainedRequest<S, C, H, Req>>,
         first: Option<P::Error>,
     ) -> Self {
         Self { primary, second, kept, start: None, timer: None, first, failed: None, greedy: false }

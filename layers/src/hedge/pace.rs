@@ -349,7 +349,7 @@ impl Known {
         }
     }
 
-    /// A call took longer than the delay, and it is unknown how much. Where nobody is answered, there will be no
+    /// A call took longer than the delay, and it is unknown how much. Where no call is answered, there will be no
     /// measurement either, so the estimate doubles, once for all calls that began before it did.
     fn slower(&self, silent: bool, start: Instant, now: Instant) {
         let p99 = self.p99.load(Relaxed);

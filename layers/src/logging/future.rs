@@ -48,7 +48,7 @@ where
         if let Some(record) = me.record {
             let error =
                 result.as_ref().err().map(|error| (error as &dyn Display, me.classifier.origin(&result)));
-            record.settle(me.classifier.failure(&result), error);
+            record.finish(me.classifier.failure(&result), error);
         }
         Poll::Ready(result)
     }

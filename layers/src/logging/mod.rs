@@ -1,17 +1,19 @@
 //! One event per call, and one line when another path takes over.
 
 mod future;
-mod gate;
 mod layer;
+mod level_callsite;
 mod path_change;
 mod rate_limit;
 mod record;
 
 pub use self::{
     future::LogFuture,
-    gate::TARGET,
     layer::LogLayer,
-    path_change::{ByResponse, Parts, PathChangeLog, PathChangeLogLayer, ServingPath, SwitchFuture, Whole},
+    level_callsite::TARGET,
+    path_change::{
+        ByResponse, Parts, PathChangeLog, PathChangeLogLayer, ServingPath, SinglePart, SwitchFuture,
+    },
     rate_limit::{RateLimitedLog, Summary, Suppressed},
 };
 pub use crate::classify::Sources;

@@ -1,6 +1,6 @@
 //! Logs which path serves, whenever it changes.
 
-use super::gate::TARGET;
+use super::level_callsite::TARGET;
 use crate::{
     ByError, Class, Classifier, ServedBy,
     bounds::{Judges, PathsOf},
@@ -49,7 +49,7 @@ const NONE: usize = usize::MAX;
 /// let apart = PathChangeLogLayer::by(["reads", "writes"], |request: &&str| usize::from(*request != "GET"));
 /// ```
 #[derive(Clone, Debug)]
-pub struct PathChangeLogLayer<P = Whole, V = ByResponse, C = ByError> {
+pub struct PathChangeLogLayer<P = SinglePart, V = ByResponse, C = ByError> {
     states: States,
     parts: P,
     via: V,
@@ -61,7 +61,7 @@ type States = Arc<[Arc<State>]>;
 
 impl Default for PathChangeLogLayer {
     fn default() -> Self {
-        Self { states: Arc::new([Arc::default()]), parts: Whole, via: ByResponse, classifier: ByError }
+        Self { states: Arc::new([Arc::default()]), parts: SinglePart, via: ByResponse, classifier: ByError }
     }
 }
 
@@ -149,9 +149,9 @@ pub trait Parts<Req> {
 
 /// Treats all calls as one part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Whole;
+pub struct SinglePart;
 
-impl<Req> Parts<Req> for Whole {
+impl<Req> Parts<Req> for SinglePart {
     fn of(&self, _: &Req) -> usize {
         0
     }
@@ -185,7 +185,7 @@ impl<Req, F: Fn(&Req) -> usize> Parts<Req> for F {
 ///
 /// *Errors* pass through and are counted. *Drop*: drops the inner future; nothing is counted.
 #[derive(Clone, Debug)]
-pub struct PathChangeLog<S, P = Whole, V = ByResponse, C = ByError> {
+pub struct PathChangeLog<S, P = SinglePart, V = ByResponse, C = ByError> {
     inner: S,
     layer: PathChangeLogLayer<P, V, C>,
 }

@@ -1,7 +1,7 @@
 //! The record of one call, and the event that it ends in.
 
 use super::{
-    gate::{self, TARGET},
+    level_callsite::{self, TARGET},
     rate_limit::{RateLimitedLog, Summary, Suppressed},
 };
 use crate::{Class, Failure, Labels};
@@ -182,8 +182,8 @@ impl<Id: Display> CallLog<Id> {
         labels: &impl Labels<Req, Id = Id>,
         req: &Req,
     ) -> Option<Self> {
-        let every_call = gate::of(account.quiet).is_open();
-        (every_call || gate::of(account.loud).is_open()).then(|| Self {
+        let every_call = level_callsite::of(account.quiet).is_open();
+        (every_call || level_callsite::of(account.loud).is_open()).then(|| Self {
             account: Arc::clone(account),
             operation: labels.operation(req),
             id: labels.id(req),
@@ -198,7 +198,7 @@ impl<Id: Display> CallLog<Id> {
     }
 
     /// Logs the result of the call.
-    pub(super) fn settle(&mut self, failure: Option<Failure>, error: Option<Told<'_>>) {
+    pub(super) fn finish(&mut self, failure: Option<Failure>, error: Option<ErrorAndSource<'_>>) {
         self.settled = true;
         match failure {
             None => {
@@ -216,7 +216,7 @@ impl<Id: Display> CallLog<Id> {
     }
 
     #[cold]
-    fn failed(&self, failure: Failure, error: Option<Told<'_>>) {
+    fn failed(&self, failure: Failure, error: Option<ErrorAndSource<'_>>) {
         let (tag, operation, end) = (self.account.tag, self.operation, ended(failure));
         let reason = Reason(error);
         let said = self.account.again(failure, &reason);
@@ -245,10 +245,10 @@ fn took(start: Option<Instant>) -> Option<tracing::field::DebugValue<Duration>> 
 }
 
 /// An error, and its source.
-pub(super) type Told<'a> = (&'a dyn Display, Option<&'a (dyn Error + 'static)>);
+pub(super) type ErrorAndSource<'a> = (&'a dyn Display, Option<&'a (dyn Error + 'static)>);
 
 /// The error's message, if the failure has an error, and what its sources add to it.
-struct Reason<'a>(Option<Told<'a>>);
+struct Reason<'a>(Option<ErrorAndSource<'a>>);
 
 impl Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

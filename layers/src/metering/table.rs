@@ -20,18 +20,18 @@ const CANCELLED: u8 = OUTCOMES.len() as u8 - 1;
 ///
 /// The table learns the operations from the first request. If one layer serves request types with different
 /// labels, the later types are served correctly but resolve their handles anew each time.
-pub(crate) struct Cells<H> {
-    cells: OnceLock<Box<[Cell<H>]>>,
+pub(crate) struct PerOperation<H> {
+    entries: OnceLock<Box<[Entry<H>]>>,
 }
 
-struct Cell<H> {
+struct Entry<H> {
     name: &'static str,
     handles: OnceLock<H>,
 }
 
-impl<H> Cells<H> {
+impl<H> PerOperation<H> {
     pub(crate) const fn new() -> Self {
-        Self { cells: OnceLock::new() }
+        Self { entries: OnceLock::new() }
     }
 
     /// Calls `act` with the handles of an operation.
@@ -42,13 +42,13 @@ impl<H> Cells<H> {
         make: impl Fn(&'static str) -> H,
         act: impl FnOnce(&H) -> T,
     ) -> T {
-        let cells = self
-            .cells
-            .get_or_init(|| op.all.iter().map(|name| Cell { name, handles: OnceLock::new() }).collect());
+        let entries = self
+            .entries
+            .get_or_init(|| op.all.iter().map(|name| Entry { name, handles: OnceLock::new() }).collect());
         let name = op.name();
-        match cells.get(op.index) {
-            Some(cell) if std::ptr::eq(cell.name, name) || cell.name == name => {
-                act(cell.handles.get_or_init(|| make(name)))
+        match entries.get(op.index) {
+            Some(entry) if std::ptr::eq(entry.name, name) || entry.name == name => {
+                act(entry.handles.get_or_init(|| make(name)))
             }
             _ => act(&make(name)),
         }
@@ -82,13 +82,13 @@ struct Handles {
 pub(super) struct Table {
     prefix: &'static str,
     path: &'static str,
-    operations: Cells<Handles>,
+    operations: PerOperation<Handles>,
     in_flight: OnceLock<Gauge>,
 }
 
 impl Table {
     pub(super) const fn new(prefix: &'static str, path: &'static str) -> Self {
-        Self { prefix, path, operations: Cells::new(), in_flight: OnceLock::new() }
+        Self { prefix, path, operations: PerOperation::new(), in_flight: OnceLock::new() }
     }
 
     pub(super) const fn path(&self) -> &'static str {

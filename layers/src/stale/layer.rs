@@ -1,4 +1,4 @@
-use super::{Kept, Shared, Stale};
+use super::{Cache, Shared, Stale};
 use std::{
     fmt,
     sync::{Arc, Mutex},
@@ -22,7 +22,7 @@ impl<K, Key, Res> StaleLayer<K, Key, Res> {
     }
 
     fn of(keep: K, max_age: Duration, most: usize, most_bytes: usize) -> Self {
-        Self { shared: Arc::new(Shared { keep, max_age, kept: Mutex::new(Kept::new(most, most_bytes)) }) }
+        Self { shared: Arc::new(Shared { keep, max_age, kept: Mutex::new(Cache::new(most, most_bytes)) }) }
     }
 
     /// How many answers are kept, and how many bytes they take.

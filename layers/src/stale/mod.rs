@@ -1,11 +1,11 @@
 //! Answers with what it has kept when the service fails: the last resort for queries.
 
-mod kept;
+mod cache;
 mod layer;
 
 pub use self::layer::StaleLayer;
 
-use self::kept::Kept;
+use self::cache::Cache;
 use crate::{Class, Classify, bounds::Replies};
 use pin_project::pin_project;
 use std::{
@@ -111,11 +111,11 @@ pub struct Stale<S, K, Key, Res> {
 struct Shared<K, Key, Res> {
     keep: K,
     max_age: Duration,
-    kept: Mutex<Kept<Key, Res>>,
+    kept: Mutex<Cache<Key, Res>>,
 }
 
 impl<K, Key, Res> Shared<K, Key, Res> {
-    fn kept(&self) -> MutexGuard<'_, Kept<Key, Res>> {
+    fn kept(&self) -> MutexGuard<'_, Cache<Key, Res>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -49,7 +49,7 @@ impl Body for Frames {
 
 type Ends = Arc<Mutex<Vec<(Outcome, u64, Duration)>>>;
 
-/// Reads so many frames of a body at the most; what was read, and the ends that were told.
+/// Reads at most this many frames of a body; returns what was read, and the reported ends.
 async fn read(
     frames: &[(u64, Option<&'static str>)],
     most: usize,

@@ -11,10 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::options::Namespaces;
 use super::states::States;
 use crate::nats::NatsOptions;
-use crate::service::at_work::Total;
-use crate::service::introductions::Siblings;
+use crate::service::discovery::ProcessDiscovery;
 use crate::service::link::Link;
 use crate::service::waiting::Pool;
+use crate::service::work_limit::Total;
 
 /// How many open their stores at the same moment.
 const TURNS: usize = 8;
@@ -25,8 +25,8 @@ pub(super) struct Host<O, S, L> {
     pub(super) stores: S,
     pub(super) options: Namespaces<L>,
     pub(super) pool: Arc<Pool>,
-    pub(super) at_work: Total,
-    pub(super) siblings: Siblings,
+    pub(super) work_limit: Total,
+    pub(super) discovery: ProcessDiscovery,
     pub(super) turns: Semaphore,
     pub(super) states: Arc<States>,
     open: Arc<Semaphore>,
@@ -47,14 +47,14 @@ impl<O, S, L> Host<O, S, L> {
         nats: NatsOptions,
         stores: S,
         options: Namespaces<L>,
-        (states, siblings): (Arc<States>, Siblings),
+        (states, discovery): (Arc<States>, ProcessDiscovery),
         links: watch::Receiver<Link>,
     ) -> Self {
         Self {
             nats,
             stores,
-            at_work: Total::new(options.in_flight, options.most_open),
-            siblings,
+            work_limit: Total::new(options.in_flight, options.most_open),
+            discovery,
             pool: Arc::new(Pool::new(options.bytes, options.most_open)),
             turns: Semaphore::new(TURNS),
             states,
@@ -67,12 +67,12 @@ impl<O, S, L> Host<O, S, L> {
     }
 
     /// A place among the open ones, if there is one.
-    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.open).try_acquire_owned().ok();
-        if place.is_none() {
+    pub(super) fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.open).try_acquire_owned().ok();
+        if permit.is_none() {
             *self.pressed.lock() = Some(Instant::now());
         }
-        place
+        permit
     }
 
     /// After how long one is idle; sooner, where another one has just found no place.

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tower::Layer;
 use tracing::Instrument;
 
-use super::course::Course;
-use super::door::{Door, Listening};
 use super::host::{Asked, Host};
+use super::lifecycle::Lifecycle;
 use super::options::Namespaces;
+use super::shared_connection::{SharedConnection, SharedSubscriptions};
 use super::states::{self, States};
 use crate::client::Stack;
 use crate::namespace::Namespace;
@@ -23,7 +23,7 @@ use crate::nats::NatsOptions;
 use crate::nats::names::Names;
 use crate::operation::Operation;
 use crate::service::counters::Served;
-use crate::service::introductions::Introductions;
+use crate::service::discovery::InfoCollector;
 use crate::service::options::ServeError;
 use crate::service::replies::Replies;
 use crate::store::Stores;
@@ -62,13 +62,13 @@ where
 {
     let plain = Names::new::<O>(&Namespace::none())?;
     let replies = Replies::new::<O>(&plain, &options.service.settings.reply_prefixes)?;
-    let door = Door::open(nats.clone()).await?;
+    let connection = SharedConnection::open(nats.clone()).await?;
     let states = Arc::new(States::default());
-    let (introductions, siblings) = Introductions::new(states.open());
-    let host = Arc::new(Host::new(nats, stores, options, (states, siblings), door.links()));
+    let (collector, discovery) = InfoCollector::new(states.open());
+    let host = Arc::new(Host::new(nats, stores, options, (states, discovery), connection.links()));
     let mut list = List::new(Arc::clone(&host));
     let mut shutdown = std::pin::pin!(shutdown);
-    let mut keep = std::pin::pin!(door.keep());
+    let mut keep = std::pin::pin!(connection.keep());
     let begun = async {
         host.links.borrow().clone().connected().await;
         list.look().await;
@@ -81,13 +81,13 @@ where
     };
     if !stopped {
         let creates = if host.stores.creates() { pings::<O>() } else { Vec::new() };
-        let mut new = Listening::open(&host.links, creates, format!("{}.new", O::SERVICE)).await;
-        let told = states::tell(Arc::clone(&host.states), plain.micro, replies, &host.links);
-        let mut told = std::pin::pin!(told);
-        let mut asked = std::pin::pin!(introductions.ask(host.links.clone()));
+        let mut new = SharedSubscriptions::open(&host.links, creates, format!("{}.new", O::SERVICE)).await;
+        let introductions = states::tell(Arc::clone(&host.states), plain.micro, replies, &host.links);
+        let mut introductions = std::pin::pin!(introductions);
+        let mut asked = std::pin::pin!(collector.ask(host.links.clone()));
         let (idle, count) = (host.options.idle, list.known.len());
         tracing::info!(
-            "serving {count} namespaces, each opened when it is first asked for, and closed when nobody needs it for {idle:?}"
+            "serving {count} namespaces, each opened on its first request, and closed when no client needs it for {idle:?}"
         );
         ready();
         let mut look = time::interval(LIST);
@@ -95,7 +95,7 @@ where
             tokio::select! {
                 () = shutdown.as_mut() => break,
                 () = keep.as_mut() => {}
-                () = told.as_mut() => {}
+                () = introductions.as_mut() => {}
                 () = asked.as_mut() => {}
                 _ = look.tick() => list.look().await,
                 message = new.next() => list.create(message),
@@ -104,7 +104,7 @@ where
         }
     }
     let total = list.finish().await;
-    door.close().await;
+    connection.close().await;
     Ok(total)
 }
 
@@ -169,7 +169,7 @@ where
             let most = if known.listed { MISSING } else { NEVER };
             if known.missing >= most && !known.stop.is_cancelled() {
                 known.stop.cancel();
-                tracing::warn!(namespace = namespace.as_str(), "it is gone: not served any more");
+                tracing::warn!(namespace = namespace.as_str(), "the namespace is gone; no longer served");
             }
         }
         self.host.states.are(self.known.len());
@@ -189,13 +189,14 @@ where
         }
         let stop = CancellationToken::new();
         let names = Names::new::<O>(namespace).map_err(ServeError::from);
-        let course = match names.and_then(|names| Course::new(Arc::clone(&self.host), names, stop.clone())) {
-            Ok(course) => course,
-            Err(e) => return self.say(namespace, e.to_string()),
-        };
+        let lifecycle =
+            match names.and_then(|names| Lifecycle::new(Arc::clone(&self.host), names, stop.clone())) {
+                Ok(lifecycle) => lifecycle,
+                Err(e) => return self.say(namespace, e.to_string()),
+            };
         let listed = matches!(asked, Asked::ByNobody);
         let (heard, listens) = oneshot::channel();
-        let task = self.all.spawn(course.run(asked, heard).instrument(namespace.span())).id();
+        let task = self.all.spawn(lifecycle.run(asked, heard).instrument(namespace.span())).id();
         self.begun.push(listens);
         self.known.insert(namespace.clone(), Known { task, stop, listed, missing: 0 });
     }
@@ -224,7 +225,7 @@ where
                 task
             }
             Err(error) => {
-                tracing::error!("a namespace ended, and begins again: {error}");
+                tracing::error!("the task of a namespace failed; restarting it: {error}");
                 error.id()
             }
         };

@@ -4,12 +4,12 @@
 //!
 //! Until then a namespace costs one subscription of a connection that all of them share, and a task that waits.
 
-mod course;
-mod door;
-mod held;
 mod host;
+mod lifecycle;
 mod list;
 mod options;
+mod pending_messages;
+mod shared_connection;
 mod states;
 
 use tower::Layer;

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::door::Listening;
+use super::shared_connection::SharedSubscriptions;
 use crate::clock;
 use crate::namespace::Namespace;
 use crate::nats::wire;
@@ -81,7 +81,7 @@ pub(super) async fn tell(
         [all, named, single]
     });
     // In a group of its own: every process answers.
-    let mut asked = Listening::open(links, subjects.collect(), id.clone()).await;
+    let mut asked = SharedSubscriptions::open(links, subjects.collect(), id.clone()).await;
     loop {
         let question = asked.next().await;
         let Ok(Some(to)) = replies.of(&question) else { continue };

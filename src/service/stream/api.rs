@@ -95,7 +95,7 @@ impl StreamInfo {
 
 /// The servers that keep a stream or a consumer, as far as they matter here.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(from = "Told")]
+#[serde(from = "ClusterInfo")]
 pub(super) struct Cluster {
     /// The one that answers for it; empty outside a cluster.
     pub(super) leader: String,
@@ -108,7 +108,7 @@ pub(super) struct Cluster {
 /// What a server says of the servers that keep something.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Told {
+struct ClusterInfo {
     leader: String,
     replicas: Vec<Replica>,
 }
@@ -121,12 +121,12 @@ struct Replica {
     active: u64,
 }
 
-impl From<Told> for Cluster {
-    fn from(told: Told) -> Self {
+impl From<ClusterInfo> for Cluster {
+    fn from(info: ClusterInfo) -> Self {
         let heard = |replica: &&Replica| !replica.offline && Duration::from_nanos(replica.active) < UNHEARD;
-        let (all, heard) = (told.replicas.len(), told.replicas.iter().filter(heard).count());
-        let is_lost = all > 0 && (told.leader.is_empty() || heard < all.div_ceil(2));
-        Self { leader: told.leader, is_lost, is_split: heard < all }
+        let (all, heard) = (info.replicas.len(), info.replicas.iter().filter(heard).count());
+        let is_lost = all > 0 && (info.leader.is_empty() || heard < all.div_ceil(2));
+        Self { leader: info.leader, is_lost, is_split: heard < all }
     }
 }
 

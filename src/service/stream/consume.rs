@@ -14,15 +14,15 @@ use super::api::{ApiError, ConsumerInfo};
 use super::declare::{CONSUMER, Declaration};
 use super::limits;
 use super::message::{self, AckInfo, NAK};
-use super::pull::{Came, Pull};
+use super::pull::{Pull, PullEvent};
 use super::watch;
 use super::work::Work;
 use crate::operation::Operation;
 use crate::service::Shared;
-use crate::service::at_work::Place;
 use crate::service::connection::Connection;
 use crate::service::progress::PATIENCE;
 use crate::service::waiting;
+use crate::service::work_limit::WorkPermit;
 use crate::store::Store;
 
 /// A message that was delivered so often is tried with nothing beside it: it may be what ends the process.
@@ -190,9 +190,9 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
                     }
                 }
                 Some(ended) = work.running.join_next(), if !work.running.is_empty() => work.ended(ended),
-                free = shared.at_work.enter(), if room && place.is_none() => place = Some(free),
+                free = shared.work_limit.enter(), if room && place.is_none() => place = Some(free),
                 came = pull.next(), if room && place.is_some() => match came {
-                    Came::Message(message) => {
+                    PullEvent::Message(message) => {
                         if std::mem::take(&mut refused) {
                             self.shared.progress.pull(None);
                         }
@@ -207,18 +207,18 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
                             self.start(work, message, place.take());
                         }
                     }
-                    Came::Refused(why) => {
+                    PullEvent::Refused(why) => {
                         refused = true;
                         self.shared.progress.pull(Some(why));
                     }
-                    Came::Lost(why) => {
+                    PullEvent::Lost(why) => {
                         if self.connection.borrow().up {
                             self.shared.progress.pull(Some(why.clone()));
                         }
                         break Ended::Lost(why);
                     }
-                    Came::Stray(message) => self.stray(&message),
-                    Came::Finished => break Ended::Stopped,
+                    PullEvent::Stray(message) => self.stray(&message),
+                    PullEvent::Finished => break Ended::Stopped,
                 },
                 _ = watch.tick(), if room && !stopping => {
                     match self.watch(work, &mut before).await {
@@ -234,7 +234,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
     }
 
     /// Begins one, which has `free` until it is done.
-    fn start(&self, work: &mut Work, message: Message, free: Option<Place>) {
+    fn start(&self, work: &mut Work, message: Message, free: Option<WorkPermit>) {
         let Some(place) = AckInfo::of(&message, &self.declaration.name) else { return self.stray(&message) };
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         let ack_wait = self.declaration.ack_wait;

@@ -200,7 +200,7 @@ impl Declaration {
                 Err(ApiError::Declined(self.foreign(&info, true).to_string()))
             }
             Ok(info) => {
-                match self.put_right(api, &info).await {
+                match self.repair(api, &info).await {
                     Ok(differing) if differing.is_empty() => {}
                     // The stream of a service that empties it was given away on purpose.
                     Ok(differing) if self.is_closed() && differing == ["subjects"] => {
@@ -239,7 +239,7 @@ impl Declaration {
     }
 
     /// Puts the stream's settings right, and says which were not.
-    pub(super) async fn put_right(&self, api: &Api, info: &StreamInfo) -> Result<Vec<String>, ApiError> {
+    pub(super) async fn repair(&self, api: &Api, info: &StreamInfo) -> Result<Vec<String>, ApiError> {
         let differing = settings::of_stream(&info.settings, &self.stream());
         if !differing.is_empty() {
             self.put(api, Put::Stream(Some(info))).await?;

@@ -14,10 +14,10 @@ use crate::error::Cause;
 use crate::nats::wire;
 use crate::operation::Operation;
 use crate::request::{Head, OpId, Received, Request};
-use crate::service::at_work::Place;
 use crate::service::counters::count;
 use crate::service::handle::{self, RETRY};
-use crate::service::outage::{Ticket, Turn, is_of_the_database};
+use crate::service::outage::{RetryPermit, Ticket, is_of_the_database};
+use crate::service::work_limit::WorkPermit;
 use crate::service::{Shared, handle::wait};
 use crate::store::{DeadLetter, Store};
 
@@ -64,8 +64,8 @@ impl AckInfo {
 
     /// The same, if our consumer gave it out of this stream: nowhere else is anything said to.
     pub(super) fn of(message: &Message, stream: &str) -> Option<Self> {
-        let place = Self::read(message.reply.as_ref()?)?;
-        (place.stream == stream && place.consumer == CONSUMER).then_some(place)
+        let info = Self::read(message.reply.as_ref()?)?;
+        (info.stream == stream && info.consumer == CONSUMER).then_some(info)
     }
 
     /// When it was stored, in unix milliseconds.
@@ -110,11 +110,11 @@ pub(super) fn is_without_payload(message: &Message) -> bool {
 pub(super) async fn with_payload<O, D>(
     shared: &Shared<O, D>,
     mut message: Message,
-    place: &AckInfo,
+    info: &AckInfo,
     stop: &CancellationToken,
 ) -> Option<Message> {
     let reply = message.reply.clone()?;
-    let stored = shared.api.message(&place.stream, place.sequence).await.map_err(|e| e.to_string());
+    let stored = shared.api.message(&info.stream, info.sequence).await.map_err(|e| e.to_string());
     let readable = stored.and_then(|stored| match stored {
         Some(stored) => stored.readable().map(|headers| Some((headers, stored.payload))),
         None => Ok(None),
@@ -128,7 +128,7 @@ pub(super) async fn with_payload<O, D>(
         // The stream does not hold it any more.
         Ok(None) => say(&shared.client, &reply, ACK).await,
         Err(e) => {
-            tracing::debug!(sequence = place.sequence, "the payload of a message does not come: {e}");
+            tracing::debug!(sequence = info.sequence, "the payload of a message does not come: {e}");
             // Not at once again: the consumer has to be put right first.
             let mut pause = RETRY.1;
             let _ = wait(stop, &mut pause).await;
@@ -151,7 +151,7 @@ enum End {
 /// A message that is begun.
 pub(super) struct Begun<O: Operation, D: Store<O>> {
     message: Message,
-    place: AckInfo,
+    info: AckInfo,
     since: Instant,
     /// Which operation it is, if it is one.
     index: Option<usize>,
@@ -162,7 +162,7 @@ pub(super) struct Begun<O: Operation, D: Store<O>> {
 /// The first try.
 enum First<O: Operation, D: Store<O>> {
     /// It lies before the database.
-    Called(Turn, D::Future),
+    Called(RetryPermit, D::Future),
     /// The database fails.
     Waits(Ticket, Request<O>),
 }
@@ -171,7 +171,7 @@ enum First<O: Operation, D: Store<O>> {
 pub(super) fn begin<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     message: Message,
-    place: AckInfo,
+    info: AckInfo,
 ) -> Begun<O, D> {
     let since = Instant::now();
     let index = shared.names.index(&message.subject);
@@ -179,22 +179,22 @@ pub(super) fn begin<O: Operation, D: Store<O>>(
         let (headers, payload) = (message.headers.as_ref(), &message.payload);
         // A server whose clock is far ahead has claimed nothing: then it is the time here, in the order of the stream still.
         let tolerance = i64::try_from(shared.db.future_tolerance().as_millis()).unwrap_or(i64::MAX);
-        let ahead = place.arrival() > clock::now().saturating_add(tolerance);
-        let arrival = if ahead { clock::issue() } else { place.arrival() };
+        let ahead = info.arrival() > clock::now().saturating_add(tolerance);
+        let arrival = if ahead { clock::issue() } else { info.arrival() };
         // It was acknowledged when it was stored: now it is applied, however late.
-        let head = Head { deadline: None, ..wire::head_or(headers, payload, arrival, || place.id())? };
-        let received = Received::new(place.arrival(), usize::MAX);
+        let head = Head { deadline: None, ..wire::head_or(headers, payload, arrival, || info.id())? };
+        let received = Received::new(info.arrival(), usize::MAX);
         Ok(Request::with_head(head, O::decode(index, payload)?).with_received(received))
     };
     let first = match index {
         Some(index) => read(index).map(|request| match shared.outage.enter(0) {
-            Ok(turn) => First::Called(turn, shared.db.clone().call(request)),
+            Ok(permit) => First::Called(permit, shared.db.clone().call(request)),
             Err(ticket) => First::Waits(ticket, request),
         }),
         // Only if the stream was given other subjects by hand.
         None => Err(Cause::new(crate::Code::INVALID, "no event of ours has this subject")),
     };
-    Begun { message, place, since, index, first }
+    Begun { message, info, since, index, first }
 }
 
 /// Applies a message, or keeps it as a dead letter; then acknowledges it. What the database's environment refuses is
@@ -202,14 +202,14 @@ pub(super) fn begin<O: Operation, D: Store<O>>(
 /// waits, its place is free for others.
 pub(super) async fn apply<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
-    (begun, free): (Begun<O, D>, Option<Place>),
+    (begun, free): (Begun<O, D>, Option<WorkPermit>),
     stop: &CancellationToken,
     ack_wait: Duration,
 ) -> bool {
-    let Begun { message, place, since: begun, index, first } = begun;
+    let Begun { message, info, since: begun, index, first } = begun;
     let Some(reply) = message.reply.clone() else { return true };
     let mut attempt =
-        Attempt { shared, message: &message, place, free, reply: &reply, ack_wait, told: begun };
+        Attempt { shared, message: &message, info, free, reply: &reply, ack_wait, kept_alive: begun };
     let counters = index.map(|index| shared.counters.of(index));
     if let Some(counters) = counters {
         count(&counters.taken);
@@ -244,22 +244,22 @@ pub(super) async fn apply<O: Operation, D: Store<O>>(
 struct Attempt<'a, O, D> {
     shared: &'a Shared<O, D>,
     message: &'a Message,
-    place: AckInfo,
-    free: Option<Place>,
+    info: AckInfo,
+    free: Option<WorkPermit>,
     reply: &'a Subject,
     ack_wait: Duration,
     /// When the stream last heard of this message.
-    told: Instant,
+    kept_alive: Instant,
 }
 
 impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
     async fn perform(&mut self, name: &'static str, first: First<O, D>, stop: &CancellationToken) -> End {
         let shared = self.shared;
         let (mut pause, mut again, mut failures) = (RETRY.0, shared.progress.taken(name), 0);
-        let (mut turn, mut call) = match first {
-            First::Called(turn, call) => (turn, call),
-            First::Waits(ticket, request) => match self.turn(ticket, stop).await {
-                Some(turn) => (turn, shared.db.clone().call(request)),
+        let (mut permit, mut call) = match first {
+            First::Called(permit, call) => (permit, call),
+            First::Waits(ticket, request) => match self.wait_for_permit(ticket, stop).await {
+                Some(permit) => (permit, shared.db.clone().call(request)),
                 None => return End::Returned,
             },
         };
@@ -267,35 +267,35 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
             let error = match call.await {
                 Ok(_) => {
                     shared.troubles.database_serves();
-                    turn.served();
+                    permit.served();
                     return End::Applied;
                 }
                 Err(error) => error,
             };
             let cause = error.cause().clone();
             if cause.class() == Class::Rejected {
-                drop(turn);
+                drop(permit);
                 return self.keep_dead_letter(name, cause, stop).await;
             }
-            tracing::debug!(operation = name, sequence = self.place.sequence, "later: {cause}");
+            tracing::debug!(operation = name, sequence = self.info.sequence, "later: {cause}");
             self.shared.troubles.database_fails(name, &cause);
             self.note(name, &cause);
             again.because(&cause);
             if is_of_the_database(&cause) {
-                turn.failed();
+                permit.failed();
                 failures += 1;
             } else {
-                drop(turn);
+                drop(permit);
                 if !self.wait(stop, &mut pause).await {
                     return End::Returned;
                 }
             }
             let next = match shared.outage.enter(failures) {
-                Ok(turn) => Some(turn),
-                Err(ticket) => self.turn(ticket, stop).await,
+                Ok(permit) => Some(permit),
+                Err(ticket) => self.wait_for_permit(ticket, stop).await,
             };
             match error.into_request().zip(next) {
-                Some((same, next)) => (turn, call) = (next, shared.db.clone().call(same)),
+                Some((same, next)) => (permit, call) = (next, shared.db.clone().call(same)),
                 None => return End::Returned,
             }
         }
@@ -306,25 +306,25 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
         let index = O::SPECS.iter().position(|spec| spec.name == name).unwrap_or(usize::MAX);
         self.shared.troubles.refused(index, &self.message.subject, &cause);
         self.note(name, &cause);
-        let mut letter = handle::letter(self.message, self.place.arrival(), &cause);
+        let mut letter = handle::letter(self.message, self.info.arrival(), &cause);
         // Offered again, it must be the message it was.
         if !wire::names_id(self.message.headers.as_ref()) {
-            letter.headers.push((wire::ID.to_string(), self.place.id().to_string()));
+            letter.headers.push((wire::ID.to_string(), self.info.id().to_string()));
         }
         let known = O::SPECS.get(index).map_or("unknown", |spec| spec.name);
         let (mut pause, mut again) = (RETRY.0, self.shared.progress.taken(known));
         let mut failures = 0;
         let new = loop {
-            let turn = match self.shared.outage.enter(failures) {
-                Ok(turn) => turn,
-                Err(ticket) => match self.turn(ticket, stop).await {
-                    Some(turn) => turn,
+            let permit = match self.shared.outage.enter(failures) {
+                Ok(permit) => permit,
+                Err(ticket) => match self.wait_for_permit(ticket, stop).await {
+                    Some(permit) => permit,
                     None => return End::Returned,
                 },
             };
             let cause = match self.keep(&letter).await {
                 Ok(new) => {
-                    turn.served();
+                    permit.served();
                     break new;
                 }
                 Err(cause) => cause,
@@ -332,10 +332,10 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
             self.shared.troubles.unburied(name, &cause);
             again.because(&cause);
             if is_of_the_database(&cause) {
-                turn.failed();
+                permit.failed();
                 failures += 1;
             } else {
-                drop(turn);
+                drop(permit);
                 if !self.wait(stop, &mut pause).await {
                     return End::Returned;
                 }
@@ -356,36 +356,36 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
     /// Keeps a letter; whether it was not kept before.
     async fn keep(&self, letter: &DeadLetter) -> Result<bool, Cause> {
         // The process may have died between keeping it and acknowledging it.
-        let again = self.place.delivered > 1;
+        let again = self.info.delivered > 1;
         self.shared.db.dead_letter(letter.clone(), again).await
     }
 
     /// Waits for the turn, and keeps the server from delivering the message again meanwhile; none, when it is time to stop.
-    async fn turn(&mut self, mut ticket: Ticket, stop: &CancellationToken) -> Option<Turn> {
-        let places = self.free.take().map(|_| &self.shared.at_work);
-        let turn = loop {
-            let silent = (self.ack_wait / 4).saturating_sub(self.told.elapsed());
+    async fn wait_for_permit(&mut self, mut ticket: Ticket, stop: &CancellationToken) -> Option<RetryPermit> {
+        let places = self.free.take().map(|_| &self.shared.work_limit);
+        let permit = loop {
+            let silent = (self.ack_wait / 4).saturating_sub(self.kept_alive.elapsed());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                turn = &mut ticket => break turn,
+                permit = &mut ticket => break permit,
                 () = time::sleep(silent) => {
                     say(&self.shared.client, self.reply, PROGRESS).await;
-                    self.told = Instant::now();
+                    self.kept_alive = Instant::now();
                 }
             }
         };
         if let Some(places) = places {
             self.free = Some(places.enter().await);
         }
-        Some(turn)
+        Some(permit)
     }
 
     /// Waits before the next try, and keeps the server from delivering the message again meanwhile.
     async fn wait(&mut self, stop: &CancellationToken, pause: &mut Duration) -> bool {
-        if self.told.elapsed() > self.ack_wait / 4 {
+        if self.kept_alive.elapsed() > self.ack_wait / 4 {
             say(&self.shared.client, self.reply, PROGRESS).await;
-            self.told = Instant::now();
+            self.kept_alive = Instant::now();
         }
         // Never longer than the stream may wait for a word.
         *pause = (*pause).min(self.ack_wait / 4);
@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn the_place_of_a_message_is_read_from_both_forms() {
-        let place = AckInfo {
+        let info = AckInfo {
             stream: "SHOP".into(),
             consumer: "writer".into(),
             delivered: 5,
@@ -409,9 +409,9 @@ mod tests {
         };
         let old = "$JS.ACK.SHOP.writer.5.42.40.1700000000123456789.7";
         let new = "$JS.ACK._.ACCHASH.SHOP.writer.5.42.40.1700000000123456789.7.token";
-        assert_eq!(AckInfo::read(old), Some(place.clone()));
-        assert_eq!(AckInfo::read(new), Some(place.clone()));
-        assert_eq!(place.arrival(), 1_700_000_000_123);
+        assert_eq!(AckInfo::read(old), Some(info.clone()));
+        assert_eq!(AckInfo::read(new), Some(info.clone()));
+        assert_eq!(info.arrival(), 1_700_000_000_123);
         for none in [
             "",
             "_INBOX.x",
@@ -429,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_message_without_an_id_has_the_same_one_each_time_it_is_delivered() {
-        let place = |delivered, sequence, stored| AckInfo {
+        let info = |delivered, sequence, stored| AckInfo {
             stream: "SHOP".into(),
             consumer: "writer".into(),
             delivered,
@@ -437,10 +437,10 @@ mod tests {
             delivery: 40,
             stored,
         };
-        let first = place(1, 42, 1_700_000_000_123_456_789).id();
-        assert_eq!(place(2, 42, 1_700_000_000_123_456_789).id(), first);
-        assert_ne!(place(1, 43, 1_700_000_000_123_456_789).id(), first);
+        let first = info(1, 42, 1_700_000_000_123_456_789).id();
+        assert_eq!(info(2, 42, 1_700_000_000_123_456_789).id(), first);
+        assert_ne!(info(1, 43, 1_700_000_000_123_456_789).id(), first);
         // The stream was created again, and counts from the beginning.
-        assert_ne!(place(1, 42, 1_700_000_000_123_456_790).id(), first);
+        assert_ne!(info(1, 42, 1_700_000_000_123_456_790).id(), first);
     }
 }

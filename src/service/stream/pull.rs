@@ -30,7 +30,7 @@ const REMEMBERED: usize = 16;
 const QUIET: Duration = Duration::from_millis(100);
 
 /// What comes.
-pub(super) enum Came {
+pub(super) enum PullEvent {
     Message(Message),
     /// A request for more was refused, and why. The next one follows after a pause, and asks for less if that helps.
     Refused(String),
@@ -134,10 +134,10 @@ impl Pull {
     }
 
     /// Waits for the next message, and asks for more in time. Cancel safe.
-    pub(super) async fn next(&mut self) -> Came {
+    pub(super) async fn next(&mut self) -> PullEvent {
         loop {
             if self.finishing && self.asked == 0 {
-                return Came::Finished;
+                return PullEvent::Finished;
             }
             let batch = self.batch.min(self.limits.batch).max(1);
             let short = self.asked <= if self.limits.one { 0 } else { batch / 2 };
@@ -146,7 +146,7 @@ impl Pull {
                 && Instant::now() >= self.not_before
                 && let Err(e) = self.ask(batch - self.asked.min(batch - 1)).await
             {
-                return Came::Lost(e);
+                return PullEvent::Lost(e);
             }
             let wants = wants && self.asked < batch && Instant::now() < self.not_before;
             let silent = self.heard + if self.finishing { QUIET } else { SILENCE };
@@ -157,22 +157,22 @@ impl Pull {
             };
             let message = match time::timeout_at(until, self.subscriber.next()).await {
                 Ok(Some(message)) => message,
-                Ok(None) => return Came::Lost("the subscription has ended".to_owned()),
-                Err(_) if self.finishing => return Came::Finished,
+                Ok(None) => return PullEvent::Lost("the subscription has ended".to_owned()),
+                Err(_) if self.finishing => return PullEvent::Finished,
                 Err(_) if wants && Instant::now() >= self.not_before => continue,
-                Err(_) => return Came::Lost(format!("no word of the consumer for {SILENCE:?}")),
+                Err(_) => return PullEvent::Lost(format!("no word of the consumer for {SILENCE:?}")),
             };
             self.heard = Instant::now();
             // The consumer itself speaks to the inbox; a message has the subject that it was sent to, whatever status its
             // sender has given it.
             let own = self.is_own(&message);
             match message.status.filter(|_| own) {
-                None | Some(StatusCode::OK) if own => return Came::Stray(message),
+                None | Some(StatusCode::OK) if own => return PullEvent::Stray(message),
                 None | Some(StatusCode::OK) => {
                     self.asked = self.asked.saturating_sub(1);
                     self.came = true;
                     self.some = true;
-                    return Came::Message(message);
+                    return PullEvent::Message(message);
                 }
                 Some(StatusCode::IDLE_HEARTBEAT) => {}
                 Some(status) => {
@@ -191,13 +191,13 @@ impl Pull {
     }
 
     /// A request has ended; what has to be said of it.
-    fn ended(&mut self, status: StatusCode, said: &str, message: &Message) -> Option<Came> {
+    fn ended(&mut self, status: StatusCode, said: &str, message: &Message) -> Option<PullEvent> {
         let ended = Ended::read(status, said);
         if status == StatusCode::NO_RESPONDERS {
-            return Some(Came::Lost("there is no consumer".to_owned()));
+            return Some(PullEvent::Lost("there is no consumer".to_owned()));
         }
         if ended == Ended::Lost {
-            return Some(Came::Lost(said.to_owned()));
+            return Some(PullEvent::Lost(said.to_owned()));
         }
         tracing::trace!("a request for more ended: {status} {said}");
         // Without a number, all that this one asked for is off.
@@ -223,7 +223,7 @@ impl Pull {
             tracing::info!("a request for more was refused ({said}); the next ones ask for less");
             return None;
         }
-        Some(Came::Refused(format!("{status} {said}")))
+        Some(PullEvent::Refused(format!("{status} {said}")))
     }
 
     async fn ask(&mut self, batch: usize) -> Result<(), String> {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::api::{ApiError, ConsumerInfo};
+use super::consumer_replacement::REPLACE_AFTER;
 use super::declare::{CONSUMER, Declaration};
-use super::gone::Went;
-use super::held::HELD;
+use super::removed_messages::LostMessages;
 use crate::operation::Operation;
 use crate::service::progress::{PATIENCE, counted, worker};
 use crate::service::{Shared, denied};
@@ -52,7 +52,7 @@ pub(super) fn reason<O: Operation, D: Store<O>>(
              {wait:?} after they were handed out, and after {:?} the consumer is replaced if that program has put them off for \
              longer; if it hangs, or is not ours, end it",
             if held == 1 { "was" } else { "were" },
-            wait * HELD
+            wait * REPLACE_AFTER
         );
     }
     if let Some(refused) = shared.progress.refused() {
@@ -76,20 +76,20 @@ pub(super) fn passed(stream: &str, first: u64) -> String {
     )
 }
 
-pub(super) fn lost(stream: &str, went: Went) -> String {
+pub(super) fn lost(stream: &str, went: LostMessages) -> String {
     let again = "What its senders still have, they may send again: nothing is applied twice";
     match went {
-        Went::Removed(count) => format!(
+        LostMessages::Removed(count) => format!(
             "{} that the stream {stream:?} had acknowledged went without being applied: it was purged, or one of its \
              limits was reached (max_msgs, max_age, discard: old). {again}",
             events(count)
         ),
-        Went::Deleted(0) => {
+        LostMessages::Deleted(0) => {
             format!(
                 "the stream {stream:?} was deleted, with nothing in it that was not taken. It is created anew"
             )
         }
-        Went::Deleted(count) => format!(
+        LostMessages::Deleted(count) => format!(
             "{} that the stream {stream:?} had acknowledged went without being applied: the stream was deleted. It is \
              created anew. {again}",
             events(count)

@@ -23,9 +23,9 @@ const NOT_OF_A_STREAM: [&str; 9] = [
     "subject_delete_marker_ttl",
 ];
 /// A setting, whether it is so, what the stream then is, what follows from it, and whether that is reason to have it anew.
-type ForGood = (&'static str, fn(&Value) -> bool, &'static str, &'static str, bool);
+type PermanentSetting = (&'static str, fn(&Value) -> bool, &'static str, &'static str, bool);
 /// What no server takes back.
-const FOR_GOOD: [ForGood; 7] = [
+const FOR_GOOD: [PermanentSetting; 7] = [
     (
         "sealed",
         is_set,

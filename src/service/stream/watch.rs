@@ -10,11 +10,11 @@ use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::api::{ConsumerInfo, StreamInfo, StreamState};
+use super::consumer_replacement::{Asked, ConsumerReplacement};
 use super::declare::{CONSUMER, Declaration};
-use super::elsewhere::Elsewhere;
-use super::gone::Gone;
-use super::held::{Asked, Held};
+use super::missing_deliveries::MissingDeliveries;
 use super::reasons::{self, events, lost, reason, unknown};
+use super::removed_messages::RemovedMessages;
 use super::settings;
 use crate::operation::Operation;
 use crate::service::progress::{PATIENCE, Pace};
@@ -48,11 +48,11 @@ pub(super) struct Watch {
     pace: Pace,
     /// Which servers of a cluster answered for stream and consumer.
     leaders: (String, String),
-    gone: Gone,
-    elsewhere: Elsewhere,
-    held: Held,
+    gone: RemovedMessages,
+    elsewhere: MissingDeliveries,
+    replacement: ConsumerReplacement,
     asked: Asked,
-    passed: Held,
+    passed: ConsumerReplacement,
     /// When the stream was created, of one that was ours when it was looked at.
     ours: Option<String>,
     /// Settings that differ although they were put right: a server's own limits.
@@ -324,7 +324,12 @@ impl Watch {
             || shared.troubles.denials.publish(denied::ACKS);
         let left = consumer.paused || stream.is_sealed() || shared.connection.borrow().lame;
         let since = self.asked.look(at, consumer.num_waiting > 0 && !consumer.cluster.is_split());
-        if held == 0 || !handed_out || own || left || !self.held.is_due(first, since, declaration.ack_wait) {
+        if held == 0
+            || !handed_out
+            || own
+            || left
+            || !self.replacement.is_due(first, since, declaration.ack_wait)
+        {
             return;
         }
         match declaration.replace_consumer(&shared.api).await {

@@ -121,12 +121,12 @@ const TAKEN: [&str; 14] = [
     "INSERT INTO todo SELECT id, (SELECT now FROM host) FROM new",
 ];
 
-async fn migrated() -> (tempfile::TempDir, sqlite::Opened, Stand) {
+async fn migrated() -> (tempfile::TempDir, sqlite::Opened, RowsTable) {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("file.db");
     let options = SqliteOptions::new(&path.display().to_string()).expect("a path");
     let mut opened = sqlite::open(&options, TABLES).await.expect("a new file");
-    let stand = Stand::create(&mut opened.writer).await.expect("a temporary table");
+    let stand = RowsTable::create(&mut opened.writer).await.expect("a temporary table");
     (dir, opened, stand)
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time;
 
 use super::pump::{Pump, waste};
-use super::{Towards, Wanted};
+use super::{Direction, Wanted};
 
 /// How long a program that was told of the end may take to end, too.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -41,11 +41,11 @@ impl Link {
         let (mut from_client, mut to_client) = self.client.into_split();
         let (mut from_server, mut to_server) = upstream.into_split();
         let watching = self.wanted.clone();
-        let pump = |towards: Towards| Pump::new(towards, watching.clone());
+        let pump = |towards: Direction| Pump::new(towards, watching.clone());
         let both = async {
             tokio::try_join!(
-                pump(Towards::Server).run(&mut from_client, &mut to_server),
-                pump(Towards::Client).run(&mut from_server, &mut to_client),
+                pump(Direction::Server).run(&mut from_client, &mut to_server),
+                pump(Direction::Client).run(&mut from_server, &mut to_client),
             )
         };
         let (cuts, wanted) = (self.cuts, &mut self.wanted);

@@ -18,7 +18,7 @@ use link::Link;
 
 /// Where bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Towards {
+pub enum Direction {
     /// From a client to the server.
     Server,
     /// From the server to a client.
@@ -26,7 +26,7 @@ pub enum Towards {
 }
 
 /// Both directions.
-pub const BOTH: [Towards; 2] = [Towards::Server, Towards::Client];
+pub const BOTH: [Direction; 2] = [Direction::Server, Direction::Client];
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum End {
 
 /// What becomes of connections that come after a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NewOnes {
+pub enum NewConnections {
     /// Refused, as where no server listens.
     Refused,
     /// Taken as usual.
@@ -48,7 +48,7 @@ pub enum NewOnes {
 
 /// What happens to the bytes of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Weather {
+struct LinkState {
     stalled: bool,
     delay: Duration,
     bytes_per_second: Option<u64>,
@@ -63,7 +63,7 @@ struct Wanted {
     /// Turns with every cut, and how the connections of earlier turns end.
     cuts: u64,
     reset: bool,
-    weather: [Weather; 2],
+    links: [LinkState; 2],
     over: bool,
 }
 
@@ -125,55 +125,55 @@ impl Proxy {
     }
 
     /// Ends all connections that stand, on both sides. New ones are refused, if they are, until [`heal`](Self::heal).
-    pub async fn cut(&self, end: End, new_ones: NewOnes) {
+    pub async fn cut(&self, end: End, new_ones: NewConnections) {
         let before = self.seen.borrow().open.clone();
         self.wanted.send_modify(|wanted| {
             wanted.cuts += 1;
             wanted.reset = end == End::Reset;
-            wanted.deaf = new_ones == NewOnes::Refused;
+            wanted.deaf = new_ones == NewConnections::Refused;
         });
         self.is("the connections are cut", |seen| {
-            seen.open.is_disjoint(&before) && seen.listening == (new_ones == NewOnes::Taken)
+            seen.open.is_disjoint(&before) && seen.listening == (new_ones == NewConnections::Taken)
         })
         .await;
     }
 
     /// Holds the bytes of a direction, or of both, from now on. Connections stand, and new ones are taken.
-    pub fn stall(&self, towards: impl IntoIterator<Item = Towards>) {
-        self.change(towards, |weather| weather.stalled = true);
+    pub fn stall(&self, towards: impl IntoIterator<Item = Direction>) {
+        self.change(towards, |link| link.stalled = true);
     }
 
     /// Every byte arrives so much later, in order, however many are on their way.
-    pub fn delay(&self, towards: impl IntoIterator<Item = Towards>, delay: Duration) {
-        self.change(towards, |weather| weather.delay = delay);
+    pub fn delay(&self, towards: impl IntoIterator<Item = Direction>, delay: Duration) {
+        self.change(towards, |link| link.delay = delay);
     }
 
     /// No more than so many bytes a second, by each connection and direction.
-    pub fn throttle(&self, towards: impl IntoIterator<Item = Towards>, bytes_per_second: u64) {
+    pub fn throttle(&self, towards: impl IntoIterator<Item = Direction>, bytes_per_second: u64) {
         assert!(bytes_per_second > 0, "that is `stall`");
-        self.change(towards, |weather| weather.bytes_per_second = Some(bytes_per_second));
+        self.change(towards, |link| link.bytes_per_second = Some(bytes_per_second));
     }
 
     /// Ends a direction of the connections that stand: who reads there is told that nothing more comes, and what is still
     /// sent there gets lost. The other direction goes on. New connections are whole.
-    pub fn half_close(&self, towards: Towards) {
-        self.change([towards], |weather| weather.ended += 1);
+    pub fn half_close(&self, towards: Direction) {
+        self.change([towards], |link| link.ended += 1);
     }
 
     /// Lets everything pass again, what was held first. A connection that has ended does not come back.
     pub async fn heal(&self) {
         self.wanted.send_modify(|wanted| {
             wanted.deaf = false;
-            for weather in &mut wanted.weather {
-                *weather = Weather { ended: weather.ended, ..Weather::default() };
+            for link in &mut wanted.links {
+                *link = LinkState { ended: link.ended, ..LinkState::default() };
             }
         });
         self.is("the proxy listens again", |seen| seen.listening).await;
     }
 
-    fn change(&self, towards: impl IntoIterator<Item = Towards>, change: impl Fn(&mut Weather)) {
+    fn change(&self, towards: impl IntoIterator<Item = Direction>, change: impl Fn(&mut LinkState)) {
         self.wanted.send_modify(|wanted| {
-            towards.into_iter().for_each(|towards| change(&mut wanted.weather[towards as usize]));
+            towards.into_iter().for_each(|towards| change(&mut wanted.links[towards as usize]));
         });
     }
 

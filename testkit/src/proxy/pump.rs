@@ -7,7 +7,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{self, Duration, Instant};
 
-use super::{Towards, Wanted, Weather};
+use super::{Direction, LinkState, Wanted};
 
 /// What is read at once; with the pieces that may wait, the most that is on its way inside the proxy.
 const PIECE: usize = 16 << 10;
@@ -16,15 +16,15 @@ const PIECES: usize = 256;
 const STEP: Duration = Duration::from_millis(20);
 
 pub(super) struct Pump {
-    towards: Towards,
+    towards: Direction,
     wanted: watch::Receiver<Wanted>,
     /// How often this direction had been ended when the connection came.
     ended: u64,
 }
 
 impl Pump {
-    pub(super) fn new(towards: Towards, wanted: watch::Receiver<Wanted>) -> Self {
-        let ended = wanted.borrow().weather[towards as usize].ended;
+    pub(super) fn new(towards: Direction, wanted: watch::Receiver<Wanted>) -> Self {
+        let ended = wanted.borrow().links[towards as usize].ended;
         Self { towards, wanted, ended }
     }
 
@@ -61,14 +61,14 @@ impl Pump {
         tokio::try_join!(reading, writing).map(drop)
     }
 
-    fn weather(&self) -> Weather {
-        self.wanted.borrow().weather[self.towards as usize]
+    fn link(&self) -> LinkState {
+        self.wanted.borrow().links[self.towards as usize]
     }
 
     /// Waits until this direction is ended.
     async fn end(&mut self) {
         let (towards, ended) = (self.towards as usize, self.ended);
-        if self.wanted.wait_for(|wanted| wanted.weather[towards].ended > ended).await.is_err() {
+        if self.wanted.wait_for(|wanted| wanted.links[towards].ended > ended).await.is_err() {
             std::future::pending().await
         }
     }
@@ -77,17 +77,17 @@ impl Pump {
     async fn released(&mut self, at: Instant) -> bool {
         loop {
             self.wanted.borrow_and_update();
-            let weather = self.weather();
-            if weather.ended > self.ended {
+            let link = self.link();
+            if link.ended > self.ended {
                 return false;
             }
-            let due = at + weather.delay;
-            if !weather.stalled && due <= Instant::now() {
+            let due = at + link.delay;
+            if !link.stalled && due <= Instant::now() {
                 return true;
             }
             tokio::select! {
                 changed = self.wanted.changed() => if changed.is_err() { return false },
-                () = time::sleep_until(due), if !weather.stalled => {}
+                () = time::sleep_until(due), if !link.stalled => {}
             }
         }
     }
@@ -95,7 +95,7 @@ impl Pump {
     /// Writes as fast as may be; what is left when a stall begins waits for its end.
     async fn write(&mut self, mut piece: &[u8], to: &mut OwnedWriteHalf) -> Result<()> {
         while !piece.is_empty() {
-            let rate = self.weather().bytes_per_second;
+            let rate = self.link().bytes_per_second;
             let most = rate.map_or(piece.len(), |rate| (rate / 50).max(1) as usize).min(piece.len());
             to.write_all(&piece[..most]).await?;
             piece = &piece[most..];

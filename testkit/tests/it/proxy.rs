@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use eitherway::nats::{NatsOptions, NatsService};
-use eitherway_testkit::{BOTH, End, LIMIT, NatsServer, NewOnes, Proxy, Towards, Url, wait_until};
+use eitherway_testkit::{BOTH, Direction, End, LIMIT, NatsServer, NewConnections, Proxy, Url, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -91,13 +91,13 @@ async fn a_cut_ends_connections_with_a_reset_or_a_goodbye_and_refuses_new_ones_u
     let echo = Echo::start().await;
     let proxy = Proxy::to(echo.0).await;
     let mut line = Line::through(&proxy).await;
-    proxy.cut(End::Reset, NewOnes::Refused).await;
+    proxy.cut(End::Reset, NewConnections::Refused).await;
     assert_eq!(line.ends().await, (0, Some(ErrorKind::ConnectionReset)));
     let refused = TcpStream::connect(proxy.address()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     proxy.heal().await;
     let mut line = Line::through(&proxy).await;
-    proxy.cut(End::Finish, NewOnes::Taken).await;
+    proxy.cut(End::Finish, NewConnections::Taken).await;
     assert_eq!(line.ends().await, (0, None));
     Line::through(&proxy).await;
 }
@@ -107,7 +107,7 @@ async fn a_stall_holds_one_direction_or_both_and_loses_nothing() {
     let echo = Echo::start().await;
     let proxy = Proxy::to(echo.0).await;
     let mut line = Line::through(&proxy).await;
-    for towards in [vec![Towards::Server], vec![Towards::Client], BOTH.to_vec()] {
+    for towards in [vec![Direction::Server], vec![Direction::Client], BOTH.to_vec()] {
         proxy.stall(towards);
         line.say("held").await;
         line.hears_nothing().await;
@@ -136,7 +136,7 @@ async fn a_throttle_lets_so_many_bytes_a_second_pass() {
     let echo = Echo::start().await;
     let proxy = Proxy::to(echo.0).await;
     let mut line = Line::through(&proxy).await;
-    proxy.throttle([Towards::Server], 10_000);
+    proxy.throttle([Direction::Server], 10_000);
     let begun = Instant::now();
     line.echoes(&"x".repeat(3000)).await;
     assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
@@ -147,7 +147,7 @@ async fn a_half_closed_connection_still_carries_the_other_direction() {
     let echo = Echo::start().await;
     let proxy = Proxy::to(echo.0).await;
     let mut line = Line::through(&proxy).await;
-    proxy.half_close(Towards::Client);
+    proxy.half_close(Direction::Client);
     assert_eq!(line.ends().await, (0, None), "it is told that nothing more comes");
     // It may still be written to: what comes back gets lost.
     line.say("into the void").await;
@@ -168,7 +168,7 @@ async fn a_client_of_nats_works_through_it_and_notices_a_cut() {
     let proxy = Proxy::before(&server).await;
     let nats = NatsService::<super::world::Op>::connect(NatsOptions::new(proxy.url())).await.unwrap();
     wait_until("connected", || async { nats.status().borrow().connected }).await;
-    proxy.cut(End::Reset, NewOnes::Refused).await;
+    proxy.cut(End::Reset, NewConnections::Refused).await;
     wait_until("disconnected", || async { !nats.status().borrow().connected }).await;
     proxy.heal().await;
     wait_until("connected again", || async { nats.status().borrow().connected }).await;

@@ -25,7 +25,7 @@ async fn a_killed_server_refuses_connections_until_it_is_restarted_on_the_same_p
     assert!(!ended.is_err_and(|e| matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)));
     server.restart().await;
     assert_eq!(server.url(), before);
-    Peer::connect(&server).await.settle().await;
+    Peer::connect(&server).await.flush().await;
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ async fn a_server_frozen_in_the_middle_loses_nothing_and_doubles_nothing_on_a_st
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_verdict_sees_in_the_file_what_is_lost_twice_and_sent_by_nobody() {
+async fn the_verdict_sees_in_the_file_what_is_lost_twice_and_never_sent() {
     let world = World::<Op>::start().await;
     let mut load = Load::start(&world.client.db, 2, add);
     load.served_by_nats(10).await;
@@ -58,7 +58,7 @@ async fn the_verdict_sees_in_the_file_what_is_lost_twice_and_sent_by_nobody() {
     // Another program, in the place of a fault of the framework.
     world.file.execute("INSERT INTO cart SELECT op_id, item FROM cart ORDER BY rowid LIMIT 1").await;
     world.file.execute("DELETE FROM cart WHERE rowid = 2").await;
-    world.file.execute("INSERT INTO cart VALUES ('nobody', '')").await;
+    world.file.execute("INSERT INTO cart VALUES ('stranger', '')").await;
     let verdict = world.verdict(&sent, EFFECTS).await;
     let Verdict { twice, lost, strange, failed, .. } = verdict;
     assert_eq!((twice, lost, strange, failed), (1, 1, 1, 0), "{verdict}");

@@ -10,7 +10,7 @@ async fn a_service_refuses_to_start_beside_another_make_unless_it_takes_over() {
     let refused = DbService::try_start(&server, &file, ServiceOptions::default()).await;
     let error = refused.map(drop).expect_err("refused");
     assert!(
-        matches!(&error, ServeError::Neighbour { subject, .. } if subject == "rosey.db.stats.recent_chat.get")
+        matches!(&error, ServeError::ForeignService { subject, .. } if subject == "rosey.db.stats.recent_chat.get")
     );
     assert!(error.to_string().contains("the option `takeover`"), "{error}");
     let takeover = ServiceOptions::default().takeover(true);

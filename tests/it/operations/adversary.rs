@@ -7,7 +7,7 @@ use eitherway::{Code, Db, Head, Request};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, SqliteConnection};
 
-use super::stores::Place;
+use super::stores::Location;
 
 const TABLES: &str = "CREATE TABLE hits (op_id TEXT, n INTEGER NOT NULL)";
 const HIT: &str = "INSERT INTO hits SELECT id, 1 FROM new";
@@ -145,7 +145,7 @@ eitherway::operations! {
     pub enum Runs -> RunsAnswer in "site" with HITS { Run(Run) }
 }
 
-async fn assert_refused(place: &Place, reaching: &[(&str, &str)]) {
+async fn assert_refused(place: &Location, reaching: &[(&str, &str)]) {
     let service = place.open::<Runs>().await.unwrap();
     let db = Db::new(service.clone());
     for (sql, why) in reaching {
@@ -183,7 +183,7 @@ async fn a_function_that_reaches_for_more_than_rows_is_refused_and_leaves_nothin
         "ATTACH 'other.db' AS other",
         "VACUUM",
     ];
-    let place = Place::file();
+    let place = Location::file();
     assert_refused(&place, &reaching.map(|sql| (sql, "its statement "))).await;
     assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name = 'twice'").await, 0);
 }
@@ -191,7 +191,7 @@ async fn a_function_that_reaches_for_more_than_rows_is_refused_and_leaves_nothin
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_function_that_reaches_for_more_than_rows_on_postgresql_is_refused_and_leaves_nothing() {
-    let place = Place::server().await;
+    let place = Location::server().await;
     place.open::<Runs>().await.unwrap().close().await;
     place
         .execute(

@@ -6,7 +6,7 @@ use eitherway::{Class, Classify, Db, Head, Request};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use super::stores::Place;
+use super::stores::Location;
 
 const TABLES: &[Migration] =
     &[Migration::new(10, "hits", "CREATE TABLE hits (op_id TEXT NOT NULL, n BIGINT NOT NULL)")];
@@ -112,7 +112,7 @@ mod by_functions {
 }
 
 /// Applies these in a version of the program, all at once, each twice; what was answered, as JSON.
-async fn answers<O: Persist>(place: &Place, heads: &[Head], n: i64) -> Vec<String> {
+async fn answers<O: Persist>(place: &Location, heads: &[Head], n: i64) -> Vec<String> {
     let service = place.open::<O>().await.unwrap();
     let db = Db::new(service.clone());
     let payloads = ["{}".to_owned(), "{}".to_owned(), format!("{{\"n\":{n}}}")];
@@ -132,7 +132,7 @@ async fn answers<O: Persist>(place: &Place, heads: &[Head], n: i64) -> Vec<Strin
     answers
 }
 
-async fn known_to<Before: Persist, After: Persist>(place: Place, n: i64) {
+async fn known_to<Before: Persist, After: Persist>(place: Location, n: i64) {
     let heads = [Head::now(), Head::now(), Head::now()];
     let before = answers::<Before>(&place, &heads, n).await;
     let hits = place.number("SELECT count(*) FROM hits").await;
@@ -146,26 +146,26 @@ async fn known_to<Before: Persist, After: Persist>(place: Place, n: i64) {
 
 #[tokio::test]
 async fn what_statements_have_applied_no_function_applies_again_on_sqlite() {
-    known_to::<by_statements::Site, by_functions::Site>(Place::file(), 7).await;
+    known_to::<by_statements::Site, by_functions::Site>(Location::file(), 7).await;
 }
 
 #[tokio::test]
 async fn what_functions_have_applied_or_refused_no_statement_applies_again_on_sqlite() {
     for n in [7, -1] {
-        known_to::<by_functions::Site, by_statements::Site>(Place::file(), n).await;
+        known_to::<by_functions::Site, by_statements::Site>(Location::file(), n).await;
     }
 }
 
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn what_statements_have_applied_no_function_applies_again_on_postgresql() {
-    known_to::<by_statements::Site, by_functions::Site>(Place::server().await, 7).await;
+    known_to::<by_statements::Site, by_functions::Site>(Location::server().await, 7).await;
 }
 
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn what_functions_have_applied_or_refused_no_statement_applies_again_on_postgresql() {
     for n in [7, -1] {
-        known_to::<by_functions::Site, by_statements::Site>(Place::server().await, n).await;
+        known_to::<by_functions::Site, by_statements::Site>(Location::server().await, n).await;
     }
 }

@@ -70,7 +70,7 @@ mod on_a_server {
     use std::time::Duration;
 
     use super::super::shop::Touch;
-    use super::super::stores::Place;
+    use super::super::stores::Location;
     use super::*;
     use crate::support::{Postgres, wait_until};
 
@@ -102,7 +102,7 @@ mod on_a_server {
     async fn a_call_that_waits_for_a_lock_fails_as_busy_and_is_applied_later() {
         let f = Fixture::on_postgres().await;
         f.db.stock("tea", 1).await.unwrap();
-        let Place::Server(url) = &f.place else { unreachable!("it is a server") };
+        let Location::Server(url) = &f.place else { unreachable!("it is a server") };
         let mut other = <sqlx::PgConnection as sqlx::Connection>::connect(url).await.unwrap();
         sqlx::raw_sql("BEGIN; LOCK TABLE rosey.shelf").execute(&mut other).await.unwrap();
         let order = buy("tea");
@@ -116,7 +116,7 @@ mod on_a_server {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_server_that_is_killed_in_the_middle_sells_no_piece_twice_and_none_too_few() {
         let mut server = Postgres::start(&[]);
-        let f = Fixture { place: Place::Server(server.empty().await), ..Fixture::on_postgres().await };
+        let f = Fixture { place: Location::Server(server.empty().await), ..Fixture::on_postgres().await };
         let writers = writers(&f).await;
         let stock =
             Request::<Shop>::new(super::super::shop::Stock { item: Some("tea".into()), count: 300.into() });

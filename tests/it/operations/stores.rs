@@ -31,7 +31,7 @@ macro_rules! on_each_store {
 pub(super) use on_each_store;
 
 /// Where a database is.
-pub(super) enum Place {
+pub(super) enum Location {
     File(tempfile::TempDir),
     #[cfg(feature = "postgres")]
     Server(String),
@@ -44,7 +44,7 @@ enum Raw {
     Postgres(sqlx::PgConnection),
 }
 
-impl Place {
+impl Location {
     pub(super) fn file() -> Self {
         Self::File(tempfile::tempdir().unwrap())
     }
@@ -122,22 +122,22 @@ impl Place {
 
 /// A shop.
 pub(super) struct Fixture {
-    pub(super) place: Place,
+    pub(super) place: Location,
     pub(super) service: SqlService<Shop>,
     pub(super) db: Db<SqlService<Shop>>,
 }
 
 impl Fixture {
     pub(super) async fn new() -> Self {
-        Self::at(Place::file()).await
+        Self::at(Location::file()).await
     }
 
     #[cfg(feature = "postgres")]
     pub(super) async fn on_postgres() -> Self {
-        Self::at(Place::server().await).await
+        Self::at(Location::server().await).await
     }
 
-    async fn at(place: Place) -> Self {
+    async fn at(place: Location) -> Self {
         let service = place.open().await.unwrap();
         Self { place, db: Db::new(service.clone()), service }
     }

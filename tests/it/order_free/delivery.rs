@@ -171,7 +171,7 @@ impl<B: Base> Post<'_, B> {
         requests: &[Request<Op>],
     ) -> Result<(), String> {
         let answered = self.answers.keys().cloned().collect::<HashSet<_>>();
-        // By what the database has written down, not by our clock: somebody may set that back while we look away.
+        // By what the database has written down, not by our clock: the operator may set that back in the meantime.
         let forget = match (sweep.forget, self.earlier.take()) {
             (Forget::Everything, _) => Some(self.last_applied().await? + 1),
             (Forget::Earlier, earlier) => earlier,

@@ -32,7 +32,7 @@ pub(crate) struct Sweep {
     pub(crate) forget: Forget,
 }
 
-/// What the ledger forgets: nobody repeats that from now on.
+/// What the ledger forgets: no client repeats that from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forget {
     Nothing,
@@ -62,7 +62,7 @@ pub(crate) struct Delivery {
 pub(crate) enum What {
     Op(Shared<Op>),
     /// What became of the nth message that was enqueued: sent, or an error and whether it is for good. A message
-    /// that there is not has a number that nobody knows.
+    /// that there is not has an unknown number.
     Mark(usize, Option<(String, bool)>),
     /// A claim. It happens at the present time, because it hands out nothing otherwise.
     Claim(Option<String>),

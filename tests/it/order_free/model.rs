@@ -39,7 +39,7 @@ struct User {
     lines: u32,
     connected: i64,
     session: Option<i64>,
-    /// (time, id, whether he joined)
+    /// (time, id, whether the user joined)
     presence: Vec<(i64, String, bool)>,
     /// (time, id, what was said)
     said: Vec<(i64, String, String)>,
@@ -95,7 +95,7 @@ impl Model {
         let mut events: Vec<_> =
             delivered.requests.iter().map(|r| (r.head.occurred_at, r.head.id.to_string(), &*r.op)).collect();
         events.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        // Whoever reports on a message has its number from the database: it was there, whatever the clocks say.
+        // A bot that reports on a message has its number from the database: it was there, whatever the clocks say.
         let (messages, rest): (Vec<_>, Vec<_>) =
             events.into_iter().partition(|(_, _, op)| matches!(op, Op::OutboundEnqueue(_)));
         for (at, id, op) in messages.into_iter().chain(rest) {
@@ -186,7 +186,7 @@ impl Model {
                 let kind = if op.permanent { "failed" } else { "retry" };
                 self.mark(at, id, delivered.messages.get(&op.message_id), kind, Some(&op.error));
             }
-            Op::OutboundGet(_) => {} // leases are nobody's memory
+            Op::OutboundGet(_) => {} // leases are not part of the state
             query => panic!("{query:?} changes nothing"),
         }
     }

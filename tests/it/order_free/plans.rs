@@ -13,7 +13,7 @@ const MEANT: [(&str, &str, &str); 7] = [
     (
         "open_sessions",
         "SCAN user_stats USING INDEX user_stats_open",
-        "the index has those who are here, nobody else",
+        "the index has the users who are here, and no others",
     ),
     (
         "channel_stats",

@@ -47,7 +47,7 @@ async fn a_message_that_still_waits_or_is_over_only_lately_stays() {
         stay,
         ["waits", "failed once", "sent lately", "sent long ago, and again lately", "the last one"]
     );
-    // their reports with them, and nobody's others
+    // their reports with them, and no other reports
     assert_eq!(w.file.number("SELECT count(*) FROM outbound_marks").await, 1 + 1 + 2 + 1);
     w.file.assert_clean().await;
     // what became of it cannot change any more

@@ -42,7 +42,7 @@ async fn a_service_that_is_closed_removes_no_more() {
     let tasks_before = tasks();
     let service = SqlService::<Op>::open(&often(&file)).await.unwrap();
     service.close().await;
-    wait_until("its tasks end, though somebody holds it", || async { tasks() <= tasks_before }).await;
+    wait_until("its tasks end although a handle is left", || async { tasks() <= tasks_before }).await;
     drop(service);
 }
 

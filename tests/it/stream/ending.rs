@@ -66,12 +66,12 @@ async fn plain_publishes_while_the_stream_is_turned_off_are_neither_lost_nor_dou
                 peer.publish("rosey.db.message.log", line).await;
                 published += 1;
                 if published % 4 == 0 {
-                    peer.settle().await;
+                    peer.flush().await;
                     // No faster than a service takes them: what is too much for it is lost without a stream, always.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             }
-            peer.settle().await;
+            peer.flush().await;
             published
         });
         let service = w.try_serve(off()).await.unwrap();

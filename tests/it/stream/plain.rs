@@ -11,7 +11,7 @@ async fn plain_publishes_are_kept_and_timed_by_the_moment_they_were_stored() {
     for n in 0..20 {
         peer.publish("rosey.db.message.log", format!(r#"{{"username":"python","message":"{n}"}}"#)).await;
     }
-    peer.settle().await;
+    peer.flush().await;
     let after = eitherway::clock::now();
     let _service = w.serve().await;
     w.emptied().await;
@@ -80,7 +80,7 @@ async fn serves_the_python_bot(options: ServiceOptions) {
     {
         peer.publish("rosey.db.messages.outbound.mark_sent", payload).await;
     }
-    peer.settle().await;
+    peer.flush().await;
     wait_until("all of it is applied", || async {
         w.file.applied().await >= u64::try_from(2 * PYTHON.len() + 4).unwrap()
     })

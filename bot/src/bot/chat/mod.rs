@@ -1,4 +1,4 @@
-//! Chat networks: a stream of events in, a voice out. One file or folder per network.
+//! Chat networks: a stream of events in, a sender out. One file or folder per network.
 
 mod error;
 pub mod jsonl;
@@ -16,8 +16,8 @@ pub use source::Source;
 
 /// A connection to a chat network.
 pub trait Chat: Send {
-    /// The voice of the connection, which stays usable when the events have ended.
-    fn voice(&self) -> Arc<dyn Voice>;
+    /// The sender of the connection, which stays usable when the events have ended.
+    fn sender(&self) -> Arc<dyn ChatSender>;
 
     /// The size of the input in bytes, if it has a known end.
     fn size(&self) -> Option<u64> {
@@ -59,7 +59,7 @@ pub enum Unreadable {
 /// An `Ok` means that the network has accepted the message. If a future is dropped, the message may or may
 /// not have been sent. A call waits as long as the network does: an implementation for a slow network needs
 /// its own limit.
-pub trait Voice: Send + Sync {
+pub trait ChatSender: Send + Sync {
     /// Sends a message to the whole channel.
     fn say<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>>;
 

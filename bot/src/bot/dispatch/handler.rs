@@ -14,7 +14,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Whether the handlers after this one see the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Flow {
+pub enum Propagation {
     /// The handlers after this one run.
     #[default]
     Continue,
@@ -23,9 +23,9 @@ pub enum Flow {
 }
 
 /// The result of a handler.
-pub type Outcome = Result<Flow, BoxError>;
+pub type Outcome = Result<Propagation, BoxError>;
 
-/// What a handler may return: `()`, [`Flow`], or a `Result` of either.
+/// What a handler may return: `()`, [`Propagation`], or a `Result` of either.
 pub trait IntoOutcome {
     /// Converts the return value into an outcome.
     ///
@@ -35,13 +35,13 @@ pub trait IntoOutcome {
 }
 
 /// A function that handles events: `fn(Context<S>, Arc<Event>) -> R`, or the same `async`, where `R` is `()`,
-/// a [`Flow`] or a `Result` of either.
+/// a [`Propagation`] or a `Result` of either.
 ///
 /// `M` only distinguishes the two forms; the compiler infers it. A synchronous handler must not block: it
 /// runs in the task that reads the channel.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
-    note = "a handler is `fn(Context<S>, Arc<Event>) -> R` or `async fn` of the same, and `R` is `()`, `Flow` or a \
+    note = "a handler is `fn(Context<S>, Arc<Event>) -> R` or `async fn` of the same, and `R` is `()`, `Propagation` or a \
             `Result` of either"
 )]
 pub trait Handler<S, M>: Send + Sync + 'static {
@@ -102,11 +102,11 @@ impl<S: 'static> Registered<S> {
 
 impl IntoOutcome for () {
     fn into_outcome(self) -> Outcome {
-        Ok(Flow::Continue)
+        Ok(Propagation::Continue)
     }
 }
 
-impl IntoOutcome for Flow {
+impl IntoOutcome for Propagation {
     fn into_outcome(self) -> Outcome {
         Ok(self)
     }

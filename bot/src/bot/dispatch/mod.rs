@@ -18,27 +18,27 @@ use tracing::warn;
 
 use super::context::Context;
 use super::event::{Body, Event, Kind};
-use super::troubles::FailureKind;
+use super::failure_logs::FailureKind;
 use handler::Registered;
-pub use handler::{BoxError, Call, Flow, Handler, IntoOutcome, Outcome, form};
+pub use handler::{BoxError, Call, Handler, IntoOutcome, Outcome, Propagation, form};
 
 /// The handlers of every kind of event.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use rosey::bot::{Body, Context, Dispatcher, Event, Flow, Kind};
+/// use rosey::bot::{Body, Context, Dispatcher, Event, Propagation, Kind};
 ///
 /// /// Asynchronous, and may fail.
 /// async fn greet<S>(bot: Context<S>, event: Arc<Event>) -> Result<(), rosey::bot::Unsent> {
 ///     let Body::UserJoin { user, .. } = &event.body else { return Ok(()) };
-///     bot.voice().say(&format!("Hello {user}")).await
+///     bot.sender().say(&format!("Hello {user}")).await
 /// }
 ///
 /// /// Synchronous, and hides the bot's own lines from all later handlers.
-/// fn quiet<S>(_: Context<S>, event: Arc<Event>) -> Flow {
+/// fn quiet<S>(_: Context<S>, event: Arc<Event>) -> Propagation {
 ///     match &event.body {
-///         Body::Message { user, .. } if user == "Rosey" => Flow::Stop,
-///         _ => Flow::Continue,
+///         Body::Message { user, .. } if user == "Rosey" => Propagation::Stop,
+///         _ => Propagation::Continue,
 ///     }
 /// }
 ///
@@ -74,8 +74,8 @@ impl<S: 'static> Dispatcher<S> {
     pub async fn dispatch(&self, bot: &Context<S>, event: Arc<Event>) {
         for handler in &self.handlers[event.kind().index()] {
             match run(handler, bot, &event).await {
-                Ok(Flow::Continue) => {}
-                Ok(Flow::Stop) => break,
+                Ok(Propagation::Continue) => {}
+                Ok(Propagation::Stop) => break,
                 Err(failure) => self.raise(bot, &event, handler.name, failure).await,
             }
         }
@@ -88,7 +88,7 @@ impl<S: 'static> Dispatcher<S> {
         }
         let error = Arc::new(Event::now(Body::Error { during: event.kind(), handler, message }));
         for handler in &self.handlers[Kind::Error.index()] {
-            if let Ok(Flow::Stop) = run(handler, bot, &error).await {
+            if let Ok(Propagation::Stop) = run(handler, bot, &error).await {
                 break;
             }
         }
@@ -103,7 +103,11 @@ impl<S> std::fmt::Debug for Dispatcher<S> {
 }
 
 /// Runs one handler. A failure is logged and counted here, and returned as a sentence.
-async fn run<S>(handler: &Registered<S>, bot: &Context<S>, event: &Arc<Event>) -> Result<Flow, String> {
+async fn run<S>(
+    handler: &Registered<S>,
+    bot: &Context<S>,
+    event: &Arc<Event>,
+) -> Result<Propagation, String> {
     // Unwind safety: a call that panicked is dropped and never resumed. State that it shares is behind locks,
     // and the locks of this crate ignore poisoning.
     let called =

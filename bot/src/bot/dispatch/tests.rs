@@ -40,14 +40,14 @@ async fn handlers_run_in_the_order_of_registration_whether_synchronous_or_not() 
                 let c = c.clone();
                 async move {
                     note(&c, "3 async with a result");
-                    Ok::<_, std::fmt::Error>(Flow::Continue)
+                    Ok::<_, std::fmt::Error>(Propagation::Continue)
                 }
             })
             .on(Kind::Message, move |_: Bot, _: Arc<Event>| -> Result<(), &'static str> {
                 note(&d, "4 sync with a result");
                 Ok(())
             })
-            .on(Kind::UserJoin, |_: Bot, _: Arc<Event>| -> Flow { panic!("another kind") });
+            .on(Kind::UserJoin, |_: Bot, _: Arc<Event>| -> Propagation { panic!("another kind") });
     };
     let (steps, _) = steps_of(register, line("a", "x")).await;
     assert_eq!(steps, ["1 async", "2 sync", "3 async with a result", "4 sync with a result"]);
@@ -61,12 +61,12 @@ async fn a_handler_can_stop_the_rest() {
             if asynchronous {
                 dispatcher.on(Kind::Message, move |_: Bot, _: Arc<Event>| {
                     note(&first, "first");
-                    async { Flow::Stop }
+                    async { Propagation::Stop }
                 });
             } else {
                 dispatcher.on(Kind::Message, move |_: Bot, _: Arc<Event>| {
                     note(&first, "first");
-                    Flow::Stop
+                    Propagation::Stop
                 });
             }
             dispatcher.on(Kind::Message, move |_: Bot, _: Arc<Event>| note(&steps, "second"));
@@ -83,7 +83,7 @@ async fn an_error_or_a_panic_is_raised_as_an_event_and_the_rest_still_run() {
         dispatcher
             .on(Kind::UserJoin, |_: Bot, _: Arc<Event>| -> Result<(), &str> { Err("sync error") })
             .on(Kind::UserJoin, |_: Bot, _: Arc<Event>| async { Err::<(), _>("async error") })
-            .on(Kind::UserJoin, |_: Bot, _: Arc<Event>| -> Flow { panic!("sync panic") })
+            .on(Kind::UserJoin, |_: Bot, _: Arc<Event>| -> Propagation { panic!("sync panic") })
             .on(Kind::UserJoin, |_: Bot, _: Arc<Event>| async {
                 tokio::task::yield_now().await;
                 if true {
@@ -117,7 +117,7 @@ async fn a_failure_while_handling_an_error_raises_nothing_more() {
         let second = steps.clone();
         dispatcher
             .on(Kind::Message, |_: Bot, _: Arc<Event>| -> Result<(), &str> { Err("first") })
-            .on(Kind::Error, move |_: Bot, _: Arc<Event>| -> Flow {
+            .on(Kind::Error, move |_: Bot, _: Arc<Event>| -> Propagation {
                 note(&steps, "raised");
                 panic!("in the handler of errors")
             })

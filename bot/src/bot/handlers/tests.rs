@@ -25,7 +25,7 @@ async fn carries_on(event: Body, tried: &[&str]) {
         let progress = test.bot.progress();
         assert_eq!(progress.failed(), tried.len() as u64);
         assert_eq!((progress.handler_errors(), progress.handler_panics()), (0, 0));
-        assert!(test.voice.said().is_empty());
+        assert!(test.sender.said().is_empty());
         test.stack.recover();
         test.handle(6_000, line("bob", "still here")).await;
         assert_eq!(test.stack.of("message_log").len(), 1 + usize::from(tried.contains(&"message_log")));
@@ -48,7 +48,7 @@ async fn a_join_is_recorded_at_its_time_and_then_what_waits_is_delivered() {
     assert_eq!(seen[1].payload["username"], "alice");
     assert_eq!(seen[2].payload, json!({"message_id": 1}));
     assert!(seen[2].at > 1_000_000_000_000, "a mark is made now, whenever the event was");
-    assert_eq!(test.voice.said(), ["pm alice hi", "pm alice again"]);
+    assert_eq!(test.sender.said(), ["pm alice hi", "pm alice again"]);
     assert_eq!(test.bot.progress().delivered(), 2);
 }
 
@@ -153,7 +153,7 @@ async fn what_waits_for_the_channel_is_said_and_marked() {
     let test = answering();
     test.stack.answer("outbound_get", json!([waiting(8, None, "all hear this")]));
     super::channel_messages(test.bot.clone()).await;
-    assert_eq!(test.voice.said(), ["say all hear this"]);
+    assert_eq!(test.sender.said(), ["say all hear this"]);
     assert_eq!(test.stack.names(), ["outbound_get", "outbound_mark_sent"]);
     assert_eq!(test.stack.seen()[0].payload.get("username"), None);
 }
@@ -162,11 +162,11 @@ async fn what_waits_for_the_channel_is_said_and_marked() {
 async fn messages_that_cannot_be_asked_for_are_none_and_come_later() {
     let test = TestBot::new(MockStack::failing(Code::UNAVAILABLE));
     super::channel_messages(test.bot.clone()).await;
-    assert!(test.voice.said().is_empty());
+    assert!(test.sender.said().is_empty());
     test.stack.recover();
     test.stack.answer("outbound_get", json!([waiting(8, None, "late")]));
     super::channel_messages(test.bot.clone()).await;
-    assert_eq!(test.voice.said(), ["say late"]);
+    assert_eq!(test.sender.said(), ["say late"]);
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn a_message_that_is_handed_out_again_is_not_sent_again_but_marked_again()
     test.handle(5_000, join("alice")).await;
     test.stack.recover();
     test.handle(6_000, join("alice")).await;
-    assert_eq!(test.voice.said(), ["pm alice hi"]);
+    assert_eq!(test.sender.said(), ["pm alice hi"]);
     assert_eq!(test.stack.of("outbound_mark_sent").len(), 2);
     assert_eq!(test.bot.progress().delivered(), 1);
 }
@@ -226,17 +226,17 @@ async fn what_the_chat_does_not_take_is_marked_failed_and_what_it_never_will_is_
     let test = answering();
     let claim = || json!([waiting(1, Some("alice"), "hi")]);
     for (unsent, permanent) in [(Unsent::transient("busy"), false), (Unsent::permanent("nobody"), true)] {
-        test.voice.fault(Some(Fault::Refuse(unsent)));
+        test.sender.fault(Some(Fault::Refuse(unsent)));
         test.stack.answer("outbound_get", claim());
         test.handle(5_000, join("alice")).await;
         let failed = test.stack.of("outbound_mark_failed");
         assert_eq!(failed.last().expect("mark").payload["permanent"], json!(permanent));
     }
     assert_eq!(test.stack.of("outbound_mark_failed")[0].payload["error"], "busy");
-    test.voice.fault(None);
+    test.sender.fault(None);
     test.stack.answer("outbound_get", claim());
     test.handle(6_000, join("alice")).await;
-    assert_eq!(test.voice.said(), ["pm alice hi"], "what was not sent may be sent later");
+    assert_eq!(test.sender.said(), ["pm alice hi"], "what was not sent may be sent later");
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn more_messages_than_one_claim_takes_are_claimed_on() {
     test.stack.answer("outbound_get", json!(full));
     test.stack.answer("outbound_get", json!([waiting(10, Some("alice"), "last")]));
     test.handle(5_000, join("alice")).await;
-    assert_eq!(test.voice.said().len(), 11);
+    assert_eq!(test.sender.said().len(), 11);
     assert_eq!(test.stack.of("outbound_get").len(), 2);
 }
 
@@ -274,7 +274,7 @@ async fn a_list_makes_the_present_join_and_those_gone_leave_when_the_last_bot_st
     let joined = test.stack.of("user_joined");
     assert_eq!(joined.len(), 1, "who has a session keeps it");
     assert_eq!((&joined[0].payload["username"], joined[0].at), (&json!("new"), 95_000));
-    assert_eq!(test.voice.said(), ["pm new welcome"]);
+    assert_eq!(test.sender.said(), ["pm new welcome"]);
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ enum Fault {
 
 /// What has one fault at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Component {
     Server(usize),
     Network,
     Stream,
@@ -78,14 +78,14 @@ impl Fault {
         }
     }
 
-    const fn place(self) -> Place {
+    const fn place(self) -> Component {
         match self {
-            Self::ServerKilled(n) | Self::ServerFrozen(n) => Place::Server(n),
-            Self::CutOff(..) => Place::Network,
-            Self::SteppedDown => Place::Stream,
-            Self::ServiceKilled(n) | Self::ServiceFrozen(n) => Place::Service(n),
-            Self::BotKilled(n) => Place::Bot(n),
-            Self::DatabaseKilled | Self::DatabaseFrozen => Place::Database,
+            Self::ServerKilled(n) | Self::ServerFrozen(n) => Component::Server(n),
+            Self::CutOff(..) => Component::Network,
+            Self::SteppedDown => Component::Stream,
+            Self::ServiceKilled(n) | Self::ServiceFrozen(n) => Component::Service(n),
+            Self::BotKilled(n) => Component::Bot(n),
+            Self::DatabaseKilled | Self::DatabaseFrozen => Component::Database,
         }
     }
 
@@ -184,7 +184,7 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
     plan.play(async |turn| {
         supervise(&mut world, &killed, &story);
         match turn {
-            Turn::Begins(fault) => {
+            Transition::Begins(fault) => {
                 if let Fault::ServiceKilled(n) = fault {
                     story.say(format_args!("service {n} had said:\n{}", world.services[n].log()));
                 }
@@ -193,7 +193,7 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
                     tally.felt(fault.name());
                 }
             }
-            Turn::Ends(fault) => {
+            Transition::Ends(fault) => {
                 fault.end(&mut world).await;
                 killed.now(fault, false);
             }

@@ -58,7 +58,7 @@ async fn poison_in_the_stream_is_kept_for_a_person_and_everything_around_it_is_a
             sent.unwrap();
         }
     }
-    peer.settle().await;
+    peer.flush().await;
     let mut notices = peer.listen("rosey.dlq.>").await;
     let service = w.serve().await;
     w.emptied().await;

@@ -71,8 +71,7 @@ async fn a_hundred_namespaces_share_a_process_and_do_not_notice_the_broken_one()
     }
     all_served(EACH, good_ones().map(|(name, nats)| (*name, nats))).await;
     // All are open, and the broken one was tried more than once.
-    wait_until("it is tried again", || async { folder.said(broken, "not served, trying again in") > 1 })
-        .await;
+    wait_until("it is tried again", || async { folder.said(broken, "not served, retrying in") > 1 }).await;
     let peer = Peer::connect(&server).await;
     let said = peer.request(&format!("{broken}.rosey.db.stats.recent_chat.get"), "{}").await;
     assert_eq!(said.refusal(), Some(521));

@@ -29,7 +29,7 @@ async fn a_folder_of_namespaces_follows_its_files_and_creates_only_what_it_may()
     }
     assert!(!folder.path("missing").exists() && !outside.path().exists());
     std::fs::rename(folder.path("late"), folder.dir.path().join("gone")).unwrap();
-    folder.process.says("it is gone: not served any more").await;
+    folder.process.says("the namespace is gone; no longer served").await;
     let mut status = clients[2].status();
     let absent = status.wait_for(|status| status.database().is_none());
     drop(tokio::time::timeout(LIMIT, absent).await.unwrap().unwrap());

@@ -9,7 +9,7 @@ use crate::support::program::write;
 use crate::support::*;
 
 /// What the log says of a namespace that is closed.
-pub(super) const CLOSED: &str = "nobody needs it";
+pub(super) const CLOSED: &str = "no client needs it";
 
 /// A service process over a folder of databases.
 pub(super) struct Folder {

@@ -185,7 +185,7 @@ async fn a_service_behind_a_network_that_is_cut_and_a_database_that_was_locked()
     for _ in 0..2 {
         load.served_by_nats(200).await;
         let held = w.file.hold().await;
-        proxy.cut(End::Reset, NewOnes::Refused).await;
+        proxy.cut(End::Reset, NewConnections::Refused).await;
         load.served_by_nats(200).await;
         held.release().await;
         proxy.heal().await;

@@ -99,7 +99,7 @@ async fn events_that_waited_for_more_than_7_days_are_kept_counted_and_never_repl
     )
     .await;
     let listing = eitherway::outbox::list(&kept.path()).await.unwrap();
-    assert_eq!((listing.waiting, listing.expired), (20, 10), "seen before anybody sets them aside");
+    assert_eq!((listing.waiting, listing.expired), (20, 10), "seen before a replay sets them aside");
     let options = kept.options();
     let w = World::with(kept, &options).await;
     w.provide().await;

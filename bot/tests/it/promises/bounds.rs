@@ -29,7 +29,7 @@ async fn a_thousand_mebibytes_of_garbage_without_a_stream_leave_memory_bounded_a
         for _ in 0..50 {
             garbage_peer.publish(SUBJECT, b"", &garbage(MIB));
         }
-        garbage_peer.settle();
+        garbage_peer.flush();
         let answer = peer.request(SUBJECT, format!(r#"{{"username":"good{round}"}}"#)).await;
         assert_eq!(answer.refusal(), None, "{answer:?}");
     }
@@ -88,7 +88,7 @@ async fn a_message_larger_than_what_is_asked_for_at_once_comes_all_the_same() {
         peer.publish(SUBJECT, b"", &garbage(6 * MIB));
         peer.publish(SUBJECT, b"", format!(r#"{{"username":"good{place}"}}"#).as_bytes());
     }
-    peer.settle();
+    peer.flush();
     service.restart().await;
     wait_until("all are taken", || async { (good(&file).await, file.buried().await) == (3, 3) }).await;
 }
@@ -100,7 +100,7 @@ async fn the_oldest_garbage_is_summed_up_and_what_could_be_applied_yet_is_kept()
     let mut peer = BytesPeer::connect(&server);
     let late = r#"{"username":"good-later","timestamp":32503680000}"#;
     peer.publish(SUBJECT, b"", late.as_bytes());
-    peer.settle();
+    peer.flush();
     wait_until("it is kept", || async { file.buried().await == 1 }).await;
     let kept = file.texts("SELECT code FROM dead_letters").await;
     assert_eq!(kept, ["clock"]);

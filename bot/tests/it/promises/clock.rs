@@ -211,16 +211,12 @@ mod sweeps {
             assert!(!gone.await, "removed:\n{}", wrong.log());
             assert_eq!(file.applied().await, 2, "the ledger knows both ids");
             assert_eq!(wrong.terminate().await, Some(0));
-            assert_eq!(
-                wrong.log().matches("nothing that is old is removed").count(),
-                1,
-                "said once in the log"
-            );
+            assert_eq!(wrong.log().matches("retention removes nothing").count(), 1, "said once in the log");
 
             let mut right = serve(&w.server, &file, 0, &["--jetstream", "off"]);
             // Either may come first.
             right.says("serving").await;
-            right.says("removed what is old: chat 1").await;
+            right.says("retention removed: chat 1").await;
             assert_eq!((lines(&file).await, file.applied().await), (1, 2));
             assert_eq!(notices(&peer).await, "[]");
             assert_eq!(right.terminate().await, Some(0));
@@ -238,7 +234,7 @@ mod sweeps {
 
         let (server, file) = (NatsServer::start().await, written().await);
         let mut trusted = serve(&server, &file, 400, &["--jetstream", "off", "--trust-clock"]);
-        trusted.says("removed what is old").await;
+        trusted.says("retention removed").await;
         wait_until("all is old", || async { lines(&file).await == 0 && file.applied().await == 0 }).await;
         assert_eq!(trusted.terminate().await, Some(0));
     }
@@ -257,7 +253,7 @@ mod sweeps {
         assert_eq!(said.refusal(), None, "{said:?}");
         assert_eq!(behind.terminate().await, Some(0));
         let mut right = serve(&w.server, &file, 0, &["--jetstream", "off"]);
-        right.says("removed what is old: chat").await;
+        right.says("retention removed: chat").await;
         assert_eq!(file.applied().await, 3, "no id is forgotten");
         assert_eq!(right.terminate().await, Some(0));
     }
@@ -276,7 +272,7 @@ mod sweeps {
                 file.execute("DELETE FROM meta WHERE key = 'ledger_from'").await;
             }
             let mut service = serve(&server, &file, 0, &["--jetstream", "off"]);
-            service.says("removed what is old").await;
+            service.says("retention removed").await;
             wait_until("the old line is removed", || async { lines(&file).await == 1 }).await;
             assert_eq!(file.applied().await, left, "{}", service.log());
             assert_eq!(service.terminate().await, Some(0));

@@ -73,7 +73,7 @@ async fn a_service_that_has_emptied_its_stream_serves_again_when_its_connection_
         for round in 1..=3 {
             let mut stranger = BytesPeer::connect(&w.server);
             stranger.publish(SUBJECT, UNREADABLE, b"{}");
-            stranger.settle();
+            stranger.flush();
             serves(&w, &service, &format!("after{round}")).await;
         }
         let peer = Peer::connect(&w.server).await;
@@ -99,7 +99,7 @@ async fn a_service_on_a_stream_declares_it_again_when_it_is_gone_and_its_connect
         // A query is no event: nothing of it is stored.
         let mut stranger = BytesPeer::connect(&w.server);
         stranger.publish("rosey.db.query.channel_stats", UNREADABLE, b"{}");
-        stranger.settle();
+        stranger.flush();
         wait_until("the stream is there", || async { w.stored().await.is_some() }).await;
         serves(&w, &service, "second").await;
         let joined = "SELECT count(*) FROM user_stats WHERE username IN ('first', 'second')";

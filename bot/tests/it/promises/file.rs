@@ -12,12 +12,15 @@ use serde_json::json;
 use crate::support::program::outcome as run;
 use crate::support::*;
 
+mod bot;
 mod copies;
 mod kept_log;
 mod log;
 mod names;
 mod outbox;
 mod overwritten;
+
+use bot::Chat;
 
 const LINES: &str = "SELECT count(*) FROM recent_chat";
 const COUNTED: &str = "SELECT coalesce(sum(total_chat_lines), 0) FROM user_stats";
@@ -352,72 +355,6 @@ async fn events_wait_in_the_stream_until_the_file_is_back_and_all_of_them_are_ap
     assert!(log.contains(" 0 lost"), "{log}");
     assert_eq!(world.file.number(LINES).await, world.acknowledged);
 }
-
-/// A bot without NATS, which reads lines of a chat from its input.
-struct Chat {
-    bot: Child,
-    lines: u64,
-    log: PathBuf,
-}
-
-impl Chat {
-    fn start(file: &DbFile, outbox: &Path) -> Self {
-        let log = outbox.with_extension("log");
-        let bot = rosey()
-            .args(["bot", "--no-nats", "--chat", "jsonl:-", "--database-url", &file.url(), "--outbox"])
-            .arg(outbox)
-            .stdin(Stdio::piped())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        Self { bot, lines: 0, log }
-    }
-
-    /// What it has said.
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    /// Ends its input; how it ends.
-    fn ends(&mut self) -> Option<i32> {
-        drop(self.bot.stdin.take());
-        self.bot.wait().unwrap().code()
-    }
-
-    fn say(&mut self) {
-        self.lines += 1;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        let content = format!("line {}", self.lines);
-        let event = json!({"event": "message", "user": "alice", "content": content, "timestamp": now});
-        writeln!(self.bot.stdin.as_mut().unwrap(), "{event}").unwrap();
-    }
-}
-
-#[tokio::test]
-async fn what_a_bot_cannot_write_to_its_file_waits_in_the_outbox() {
-    let (file, kept) = (DbFile::new(), OutboxFile::new());
-    let mut chat = Chat::start(&file, &kept.path());
-    chat.say();
-    wait_until("the first line", || async { file.path().exists() && lines(&file).await == Some(1) }).await;
-    let away = file.path().with_extension("away");
-    fs::rename(file.path(), &away).unwrap();
-    for _ in 0..20 {
-        chat.say();
-    }
-    // The first line waits as well if its file was moved before the writer had looked for it again.
-    wait_until("they wait in the outbox", || async {
-        kept.number("SELECT count(*) FROM waiting").await >= 20
-    })
-    .await;
-    assert!(!file.path().exists());
-    fs::rename(&away, file.path()).unwrap();
-    wait_until("they are replayed", || async { lines(&file).await == Some(21) }).await;
-    let (code, said) = (chat.ends(), chat.log());
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("deleted or moved away"), "{said}");
-    assert_eq!(file.number(COUNTED).await, 21);
-}
-
 /// How many lines the file has, if it has its tables.
 async fn lines(file: &DbFile) -> Option<i64> {
     let mut connection = file.connect().await;

@@ -26,7 +26,7 @@ fn assert_bounded(service: &ServeProcess) {
 
 fn assert_below(most: u64, service: &ServeProcess) {
     let peak = proc::rss_peak(service.id());
-    assert!(peak < most, "{} MiB at the most", peak >> 20);
+    assert!(peak < most, "{} MiB at most", peak >> 20);
 }
 
 async fn good(file: &DbFile) -> u64 {
@@ -45,7 +45,7 @@ async fn headers_by_the_thousand_make_no_difference_to_a_good_event_and_are_kept
         for n in 0..EACH {
             stranger.publish(SUBJECT, &large, &joined(&format!("good{n}")));
             stranger.publish(SUBJECT, &large, b"garbage");
-            stranger.settle();
+            stranger.flush();
             // A stream drops what comes faster than its disk takes it; without one, what is faster than the writer.
             let seen = || async { good(&w.file).await > n && w.file.buried().await > n };
             wait_until("both are taken", seen).await;
@@ -72,7 +72,7 @@ async fn of_headers_by_the_ten_thousand_a_summary_is_kept_and_memory_is_bounded(
         for _ in 0..EACH {
             stranger.publish(SUBJECT, &large, &joined("never"));
         }
-        stranger.settle();
+        stranger.flush();
         let said = peer.request(SUBJECT, joined(&format!("good{round}"))).await;
         assert_eq!(said.refusal(), None, "{said:?}");
     }
@@ -99,7 +99,7 @@ async fn small_events_that_wait_keep_nothing_of_what_came_beside_them_in_memory(
         stranger.publish(SUBJECT, b"", &vec![b'x'; MIB - 1024]);
         stranger.publish(SUBJECT, b"", &joined(&format!("good{n}")));
         if n % 20 == 19 {
-            stranger.settle();
+            stranger.flush();
             // It has taken what came before, and cannot write any of it.
             peer.request("rosey.db.ping", "").await;
         }
@@ -168,7 +168,7 @@ async fn a_flood_into_the_services_own_inboxes_is_bounded_and_the_service_goes_o
                     br#"{"id":"x","database":"y"}"#,
                 );
             }
-            stranger.settle();
+            stranger.flush();
             let said = peer.request(SUBJECT, joined(&format!("good{round}"))).await;
             assert_eq!(said.refusal(), None, "{said:?}");
             let said = peer.request("rosey.db.query.channel_stats", "{}").await;

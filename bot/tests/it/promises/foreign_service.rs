@@ -37,7 +37,7 @@ async fn answers(peer: &Peer, group: Option<&str>, delay: Duration, headers: Hea
         Some(group) => client.queue_subscribe(QUERY, group.to_owned()).await.unwrap(),
         None => client.subscribe(QUERY).await.unwrap(),
     };
-    peer.settle().await;
+    peer.flush().await;
     tokio::spawn(async move {
         while let Some(request) = requests.next().await {
             tokio::time::sleep(delay).await;
@@ -117,7 +117,7 @@ async fn a_client_leaves_nats_where_another_program_answers_its_events() {
         let reply = db.call(UserJoined { username: "ann".into() }).await.unwrap();
         reply.via == Via::DB
     });
-    assert!(left.await, "the client still sends where somebody else answers");
+    assert!(left.await, "the client still sends where another service answers");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ async fn consumer(w: &World) -> PullConsumer {
 /// Sends events until the other program gets one, and settles that as it likes. Returns how many were sent.
 async fn takes_one(w: &World, name: &str, how: AckKind) -> u32 {
     let mut messages = consumer(w).await.batch().max_messages(1).expires(LIMIT).messages().await.unwrap();
-    w.peer.settle().await;
+    w.peer.flush().await;
     let mut sent = 0;
     loop {
         let body = format!(r#"{{"username":"{name}-{sent}"}}"#);
@@ -31,7 +31,7 @@ async fn takes_one(w: &World, name: &str, how: AckKind) -> u32 {
         let taken = tokio::time::timeout(Duration::from_millis(300), messages.next()).await;
         if let Ok(Some(message)) = taken {
             message.unwrap().ack_with(how).await.unwrap();
-            w.peer.settle().await;
+            w.peer.flush().await;
             return sent;
         }
     }
@@ -127,7 +127,7 @@ async fn what_one_of_two_instances_takes_is_not_named_and_what_another_program_t
     takes_until_named(&w).await;
     wait_until("the other one says so as well", || async { second.log().contains(NAMED) }).await;
     // Each of them answers pings, and shows it for a time of its own.
-    let over = |log: String| log.contains(&format!("not any more: {NAMED}"));
+    let over = |log: String| log.contains(&format!("resolved: {NAMED}"));
     wait_until("it is not shown any more", || async { over(w.service.log()) && over(second.log()) }).await;
     let before = [w.service.log().matches(NAMED).count(), second.log().matches(NAMED).count()];
     let is_named = || async { named(&w.peer).await.is_some() };
@@ -169,7 +169,7 @@ async fn what_another_program_takes_and_forgets_is_applied_after_the_wait() {
     wait_until("it is not shown any more", || async { named(&w.peer).await.is_none() }).await;
     let before = w.users().await;
     let mut messages = consumer(&w).await.batch().max_messages(1).expires(LIMIT).messages().await.unwrap();
-    w.peer.settle().await;
+    w.peer.flush().await;
     let mut sent = 0;
     loop {
         w.joined(sent..sent + 1).await;

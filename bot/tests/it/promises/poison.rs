@@ -1,5 +1,7 @@
 //! Whatever bytes a server accepts on our subjects: they cost no other client anything.
 
+mod flood;
+
 use std::time::Duration;
 
 use crate::support::program::rosey;
@@ -78,7 +80,7 @@ async fn what_cannot_be_read_in_the_stream_is_a_dead_letter_with_its_bytes_and_t
         peer.publish(SUBJECT, header, &joined(&format!("bad{place}")));
     }
     peer.publish(SUBJECT, b"", &joined("good-last"));
-    peer.settle();
+    peer.flush();
     let all = UNREADABLE.len();
     wait_until("all good ones are applied, and all others dead letters", || async {
         (users(&file, "good").await, file.buried().await) == (all as i64 + 1, all as u64)
@@ -134,7 +136,7 @@ async fn two_thousand_that_cannot_be_read_do_not_hold_up_good_events() {
             peer.publish(SUBJECT, b"", &joined(&format!("good{place}")));
         }
     }
-    peer.settle();
+    peer.flush();
     service.restart().await;
     wait_until("all good ones are applied, and all others dead letters", || async {
         (users(&file, "good").await, file.buried().await) == (200, 2_000)
@@ -158,7 +160,7 @@ async fn good_events_are_applied_while_others_that_cannot_be_read_keep_coming() 
             poison.publish(SUBJECT, UNREADABLE[sent % UNREADABLE.len()], &joined("bad"));
             sent += 1;
         }
-        poison.settle();
+        poison.flush();
         sent
     });
     let mut peer = BytesPeer::connect(&server);
@@ -184,7 +186,7 @@ async fn two_services_keep_each_message_that_cannot_be_read_once() {
         peer.publish(SUBJECT, UNREADABLE[place % UNREADABLE.len()], &joined("bad"));
         peer.publish(SUBJECT, b"", &joined(&format!("good{place}")));
     }
-    peer.settle();
+    peer.flush();
     let context = async_nats::jetstream::new(Peer::connect(&server).await.client);
     wait_until("the stream is empty", || async {
         context.get_stream("ROSEY").await.unwrap().cached_info().state.messages == 0
@@ -213,7 +215,7 @@ async fn a_dead_letter_that_stays_in_the_stream_is_kept_and_counted_once() {
     let mut peer = BytesPeer::connect(&server);
     peer.publish(SUBJECT, b"", &joined("good0"));
     peer.publish(SUBJECT, UNREADABLE[0], &joined("bad"));
-    peer.settle();
+    peer.flush();
     wait_until("it is a dead letter", || async { file.buried().await == 1 }).await;
     service.restart().await;
     // What is asked in the moment in which the connection ends is lost.
@@ -237,7 +239,7 @@ async fn a_dead_letter_that_stays_in_the_stream_is_kept_and_counted_once() {
     let buried = |endpoint: &serde_json::Value| endpoint["data"]["buried"].as_u64().unwrap_or_default();
     assert_eq!(stats["endpoints"].as_array().unwrap().iter().map(buried).sum::<u64>(), 0, "{stats}");
     peer.publish(SUBJECT, b"", &joined("good1"));
-    peer.settle();
+    peer.flush();
     wait_until("the rest goes on", || async { users(&file, "good").await == 2 }).await;
     assert_eq!(file.buried().await, 1);
     assert!(!service.log().contains("older copy"), "{}", service.log());
@@ -281,7 +283,7 @@ async fn without_a_stream_the_service_is_back_at_once_and_names_the_cause() {
     let mut sent = 0;
     let mut bad = |peer: &mut BytesPeer, subject: &str, reply: &[u8], header: &[u8]| {
         peer.publish_with_reply(subject, reply, header, &joined("bad"));
-        peer.settle();
+        peer.flush();
         sent += 1;
         sent
     };
@@ -311,81 +313,6 @@ async fn without_a_stream_the_service_is_back_at_once_and_names_the_cause() {
 fn few_lines(log: &str, starts: u64, since: Duration) {
     let allowed = 4 * starts + 2 * 2 * (1 + since.as_secs() / 10);
     assert!(log.lines().count() as u64 <= allowed, "in {since:?}: {log}");
-}
-
-/// How often a second a peer sends what cannot be read.
-const FLOOD: Duration = Duration::from_nanos(1_000_000_000 / 300);
-
-/// Sends to one subject what cannot be read, at this rate, until it is told to end; returns how many there were.
-struct Flood {
-    end: std::sync::mpsc::Sender<()>,
-    sending: std::thread::JoinHandle<usize>,
-}
-
-impl Flood {
-    fn begin(server: &NatsServer, subject: &'static str) -> Self {
-        let (end, ended) = std::sync::mpsc::channel::<()>();
-        let mut peer = BytesPeer::connect(server);
-        let sending = std::thread::spawn(move || {
-            let (begun, mut sent) = (std::time::Instant::now(), 0);
-            loop {
-                let due = FLOOD * u32::try_from(sent).unwrap();
-                match ended.recv_timeout(due.saturating_sub(begun.elapsed())) {
-                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
-                    _ => break,
-                }
-                peer.publish(subject, UNREADABLE[sent % UNREADABLE.len()], &joined("bad"));
-                sent += 1;
-            }
-            peer.settle();
-            sent
-        });
-        Self { end, sending }
-    }
-
-    fn end(self) -> usize {
-        self.end.send(()).unwrap();
-        self.sending.join().unwrap()
-    }
-}
-
-#[tokio::test]
-async fn a_flood_on_a_query_leaves_the_stream_at_its_rate_and_queries_are_back_when_it_ends() {
-    let store = tempfile::tempdir().unwrap();
-    let (server, file, service) = stream_of(&store).await;
-    let begun = std::time::Instant::now();
-    let flood = Flood::begin(&server, "rosey.db.query.user_stats");
-    let mut peer = BytesPeer::connect(&server);
-    for round in 0..20 {
-        for place in 0..100 {
-            peer.publish(SUBJECT, b"", &joined(&format!("good{round}-{place}")));
-        }
-        peer.settle();
-        tokio::time::sleep(Duration::from_millis(250)).await; // the flood's course, 5 s of it
-    }
-    wait_until("all are applied while the flood goes on", || async { users(&file, "good").await == 2_000 })
-        .await;
-    let sent = flood.end();
-    assert!(sent >= 1_000, "{sent}");
-    let client = Peer::connect(&server).await;
-    wait_until("queries are answered again", || async {
-        let asked = client.client.request("rosey.db.query.user_stats", joined("good0-0").into());
-        let answer = tokio::time::timeout(Duration::from_millis(500), asked).await;
-        answer.is_ok_and(|answer| answer.is_ok())
-    })
-    .await;
-    wait_until("ping and statistics name the cause", || async {
-        let (ping, stats) = asked(&server).await;
-        ping["notices"].to_string().contains("cannot be read")
-            && stats["data"]["unreadable"]["connections_ended"].as_u64().unwrap() > 10
-    })
-    .await;
-    let (log, seconds) = (service.log(), begun.elapsed().as_secs());
-    let said = log.lines().filter(|line| line.contains("cannot be read")).count() as u64;
-    assert!((1..=1 + seconds / 10).contains(&said), "{said} in {seconds} s: {log}");
-    assert!(!log.contains("panicked") && !log.contains("lost the connection"), "{log}");
-    few_lines(&log, 1, begun.elapsed());
-    assert_eq!(service.terminate().await, Some(0));
 }
 
 /// Asks until an answer comes: what was on its way when the connection ended is lost with it, as core NATS has it.

@@ -35,7 +35,7 @@ impl Raw {
     }
 
     /// Waits until the server has read it all.
-    fn settle(&mut self) {
+    fn flush(&mut self) {
         self.0.write_all(b"PING\r\n").unwrap();
         let mut seen = String::new();
         while !seen.contains("PONG") {
@@ -116,7 +116,7 @@ async fn a_peer_that_wants_an_answer_where_no_inbox_is_gets_none_and_nothing_is_
         }
         expected += OPERATIONS.len() + own.len() + questions.len();
     }
-    raw.settle();
+    raw.flush();
     let expected = u64::try_from(expected).unwrap();
     wait_until("each is counted", || async {
         stats(&peer).await["data"]["not_inboxes"].as_u64() == Some(expected)
@@ -176,7 +176,7 @@ async fn a_peer_that_may_only_ask_empties_no_stream_by_naming_it_as_its_inbox() 
             sent += 1;
         }
     }
-    raw.settle();
+    raw.flush();
     wait_until("each is counted", || async {
         stats(&peer).await["data"]["not_inboxes"].as_u64() == Some(sent)
     })
@@ -217,7 +217,7 @@ async fn what_comes_to_the_inbox_of_the_stream_acknowledges_nothing_and_is_publi
             sent += u64::from(!reply.starts_with("$JS.ACK"));
         }
     }
-    raw.settle();
+    raw.flush();
     wait_until("each is counted", || async {
         stats(&peer).await["data"]["not_inboxes"].as_u64() >= Some(sent)
     })
@@ -343,7 +343,7 @@ async fn each_request_is_answered_once_also_beside_an_instance_that_listens_to_e
     let older = Peer::connect(&server).await;
     let subject = "rosey.db.user.joined";
     let mut taken = older.client.queue_subscribe(subject, "rosey.db".to_owned()).await.unwrap();
-    older.settle().await;
+    older.flush().await;
     let client = older.client.clone();
     tokio::spawn(async move {
         let mut headers = HeaderMap::new();
@@ -389,7 +389,7 @@ async fn questions_are_answered_while_thousands_of_events_wait_for_a_locked_data
     }
     let mut raw = Raw::connect(&server);
     raw.0.write_all(burst.as_bytes()).unwrap();
-    raw.settle();
+    raw.flush();
     for _ in 0..20 {
         assert_eq!(peer.request("rosey.db.stats.recent_chat.get", "{}").await.body, "[]");
     }

@@ -1,4 +1,4 @@
-//! One id, one operation: what is acknowledged under an id is applied or set aside, and never swallowed because somebody
+//! One id, one operation: what is acknowledged under an id is applied or set aside, and never swallowed because another client
 //! used that id before.
 
 use async_nats::HeaderMap;

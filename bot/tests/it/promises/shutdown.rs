@@ -8,7 +8,7 @@ const TAKEN: u64 = 3_000;
 /// server dies, and it is told to stop.
 struct Stopping {
     service: ServeProcess,
-    held: Held,
+    held: FileLock,
 }
 
 impl Stopping {
@@ -19,7 +19,7 @@ impl Stopping {
         for n in 0..TAKEN {
             peer.publish("rosey.db.user.joined", format!(r#"{{"username":"user{n}"}}"#)).await;
         }
-        peer.settle().await;
+        peer.flush().await;
         if jetstream == "on" {
             let stored = || async { stored(&peer).await == TAKEN };
             wait_until("all are stored", stored).await;

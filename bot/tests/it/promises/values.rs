@@ -169,7 +169,7 @@ async fn what_is_odd_keeps_nothing_beside_it_from_being_applied() {
             peer.publish("rosey.db.user.joined", format!(r#"{{"username":"beside{n}"}}"#)).await;
             (good, refused) = (good + 1 + u64::from(applied), refused + u64::from(!applied));
         }
-        peer.settle().await;
+        peer.flush().await;
         peer.request("rosey.db.ping", "").await;
         held.release().await;
         let done = holds_within(LIMIT, || async {
@@ -194,7 +194,7 @@ async fn ten_thousand_users_and_lines_as_large_as_may_be_fit_into_what_is_writte
         let name = format!("{n:05}{}", "u".repeat(200));
         peer.publish("rosey.db.user.joined", json!({ "username": name }).to_string()).await;
     }
-    peer.settle().await;
+    peer.flush().await;
     peer.request("rosey.db.ping", "").await;
     held.release().await;
     wait_until("all have joined", || async { file.applied().await == 10_000 }).await;

@@ -20,7 +20,7 @@ const IN_FLIGHT: usize = 512;
 
 /// What a caller was told in the end.
 #[derive(Clone, Debug)]
-pub(crate) enum Told {
+pub(crate) enum CallResult {
     Accepted(Via),
     Failed(Class, String),
 }
@@ -43,7 +43,7 @@ pub(crate) struct Record {
     pub(crate) does: Does,
     /// What no other effect has in it.
     pub(crate) mark: String,
-    pub(crate) told: Told,
+    pub(crate) told: CallResult,
     /// Whether each of its failures said that it had not happened.
     pub(crate) denied: bool,
     /// The number that a call was answered.
@@ -146,10 +146,10 @@ async fn one(
         waited = waited.max(longest);
     }
     let (told, number) = match result {
-        Ok(Reply { via, answer, .. }) => (Told::Accepted(via), number(&answer)),
+        Ok(Reply { via, answer, .. }) => (CallResult::Accepted(via), number(&answer)),
         Err(error) => {
             denied &= denies(&error);
-            (Told::Failed(error.class(), error.to_string()), None)
+            (CallResult::Failed(error.class(), error.to_string()), None)
         }
     };
     Record { id, does, mark, told, denied, number, waited }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{BOTH, Dice, End, NewOnes, Schedule, Towards};
+use crate::support::{BOTH, Dice, Direction, End, NewConnections, Schedule};
 
 /// One thing that goes wrong for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +15,12 @@ pub(crate) enum Fault {
     ServiceFrozen(usize),
     /// No file of this service may grow.
     DiskFull(usize),
-    Cut(End, NewOnes),
-    Stalled(Way),
-    Delayed(Way, Duration),
+    Cut(End, NewConnections),
+    Stalled(Directions),
+    Delayed(Directions, Duration),
     /// To so many bytes a second.
-    Throttled(Way, u64),
-    HalfClosed(Towards),
+    Throttled(Directions, u64),
+    HalfClosed(Direction),
     /// Another program has the lock of the database.
     Locked,
     /// The database's files are moved away, and back at the end.
@@ -52,7 +52,7 @@ impl Edit {
 
 /// What has one fault at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Component {
     Server,
     Service(usize),
     Network,
@@ -63,13 +63,13 @@ pub(crate) enum Place {
 
 /// Which way bytes do not go as they should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    One(Towards),
+pub(crate) enum Directions {
+    One(Direction),
     Both,
 }
 
-impl Way {
-    pub(crate) fn directions(self) -> Vec<Towards> {
+impl Directions {
+    pub(crate) fn directions(self) -> Vec<Direction> {
         match self {
             Self::One(towards) => vec![towards],
             Self::Both => BOTH.to_vec(),
@@ -78,8 +78,8 @@ impl Way {
 
     fn draw(dice: &mut Dice) -> Self {
         match dice.one_of(0..=2) {
-            0 => Self::One(Towards::Server),
-            1 => Self::One(Towards::Client),
+            0 => Self::One(Direction::Server),
+            1 => Self::One(Direction::Client),
             _ => Self::Both,
         }
     }
@@ -97,12 +97,12 @@ impl Fault {
             5 => {
                 let end = if dice.in_a_hundred(50) { End::Reset } else { End::Finish };
                 let refused = dice.in_a_hundred(50);
-                Self::Cut(end, if refused { NewOnes::Refused } else { NewOnes::Taken })
+                Self::Cut(end, if refused { NewConnections::Refused } else { NewConnections::Taken })
             }
-            6 => Self::Stalled(Way::draw(dice)),
-            7 => Self::Delayed(Way::draw(dice), Duration::from_millis(dice.one_of(5..=2500))),
-            8 => Self::Throttled(Way::draw(dice), dice.one_of(500..=50_000)),
-            9 => Self::HalfClosed(if dice.in_a_hundred(50) { Towards::Server } else { Towards::Client }),
+            6 => Self::Stalled(Directions::draw(dice)),
+            7 => Self::Delayed(Directions::draw(dice), Duration::from_millis(dice.one_of(5..=2500))),
+            8 => Self::Throttled(Directions::draw(dice), dice.one_of(500..=50_000)),
+            9 => Self::HalfClosed(if dice.in_a_hundred(50) { Direction::Server } else { Direction::Client }),
             10 => Self::Locked,
             11 => Self::FileMoved,
             12 => Self::Poison(Duration::from_millis(dice.one_of(5..=500))),
@@ -134,20 +134,20 @@ impl Fault {
         }
     }
 
-    pub(crate) const fn place(self) -> Place {
+    pub(crate) const fn place(self) -> Component {
         match self {
-            Self::ServerKilled | Self::ServerFrozen => Place::Server,
+            Self::ServerKilled | Self::ServerFrozen => Component::Server,
             Self::ServiceKilled(n) | Self::ServiceFrozen(n) | Self::DiskFull(n) | Self::ClockAhead(n) => {
-                Place::Service(n)
+                Component::Service(n)
             }
             Self::Cut(..)
             | Self::Stalled(_)
             | Self::Delayed(..)
             | Self::Throttled(..)
-            | Self::HalfClosed(_) => Place::Network,
-            Self::Locked | Self::FileMoved => Place::Database,
-            Self::Poison(_) | Self::ForeignService => Place::Strangers,
-            Self::StreamEdited(_) => Place::Stream,
+            | Self::HalfClosed(_) => Component::Network,
+            Self::Locked | Self::FileMoved => Component::Database,
+            Self::Poison(_) | Self::ForeignService => Component::Strangers,
+            Self::StreamEdited(_) => Component::Stream,
         }
     }
 }

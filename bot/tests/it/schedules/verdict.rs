@@ -7,7 +7,7 @@ use std::time::Duration;
 use eitherway::{Class, Via};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use super::load::{Does, Record, Told, talker};
+use super::load::{CallResult, Does, Record, talker};
 use super::strangers::POISON;
 use crate::support::DbFile;
 
@@ -131,7 +131,7 @@ impl Verdict {
         let sent: HashSet<&str> = bots.iter().flatten().map(|record| record.id.as_str()).collect();
         let only = |right: bool| found.shared || right;
         verdict.unless(only(found.ledger.iter().all(|id| sent.contains(id.as_str()))), || {
-            "there is an operation in the ledger that nobody has sent".to_owned()
+            "there is an operation in the ledger that no client has sent".to_owned()
         });
         verdict.unless(only(found.effects.values().sum::<usize>() == found.ledger.len()), || {
             let effects = found.effects.values().sum::<usize>();
@@ -184,14 +184,14 @@ impl Verdict {
         self.slowest = self.slowest.max(*waited);
         self.unless(*waited < BOUND, || format!("{mark} had to wait for {waited:?}: {told:?}"));
         match told {
-            Told::Accepted(via) => {
+            CallResult::Accepted(via) => {
                 self.by[match *via {
                     Via::DB => 1,
                     Via::OUTBOX => 2,
                     _ => 0,
                 }] += 1;
             }
-            Told::Failed(class, why) => {
+            CallResult::Failed(class, why) => {
                 self.failed += 1;
                 if self.failures.len() < SHOWN {
                     self.failures.push(format!("{mark}: {class:?}: {why}"));
@@ -217,7 +217,7 @@ impl Verdict {
         self.unless(applied == (effects > 0), || {
             format!("the ledger: {applied}, effects: {effects}, {mark}")
         });
-        if matches!(told, Told::Accepted(_)) {
+        if matches!(told, CallResult::Accepted(_)) {
             if !applied || effects == 0 {
                 self.lost += 1;
                 self.wrong.push(format!("lost: {mark} ({id}), {told:?}"));

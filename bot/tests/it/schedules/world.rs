@@ -46,7 +46,7 @@ pub(crate) struct World {
     services: Vec<ServeProcess>,
     /// Which of them are killed, and not started again yet.
     killed: Vec<bool>,
-    held: Option<Held>,
+    held: Option<FileLock>,
     poisoner: Option<Poisoner>,
     foreign: Option<Foreign>,
     story: Story,
@@ -93,8 +93,8 @@ impl World {
         plan.play(async |turn| {
             self.supervise();
             let (fault, felt) = match turn {
-                Turn::Begins(fault) => (fault, self.begin(fault).await),
-                Turn::Ends(fault) => (fault, self.end(fault).await),
+                Transition::Begins(fault) => (fault, self.begin(fault).await),
+                Transition::Ends(fault) => (fault, self.end(fault).await),
             };
             if felt {
                 self.tally.felt(fault.name());

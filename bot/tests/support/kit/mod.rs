@@ -15,11 +15,12 @@ pub(crate) use client::{
     nats_within, recognised, stack,
 };
 pub(crate) use eitherway_testkit::{
-    BOTH, BytesPeer, Dice, End, Held, LIMIT, NatsCluster, NatsServer, NewOnes, Peer, Port, Proxy, Said,
-    Schedule, Split, Tally, Towards, Turn, Url, doubles, holds_within, knob, next, proc, silent, wait_until,
+    BOTH, BytesPeer, Dice, Direction, End, FileLock, LIMIT, NatsCluster, NatsServer, NewConnections, Peer,
+    Port, Proxy, Said, Schedule, Split, Tally, Transition, Url, doubles, holds_within, knob, next, proc,
+    silent, wait_until,
 };
 pub(crate) use notices::{all_clear, noticed, notices, ping};
-pub(crate) use postgres::Postgres;
+pub(crate) use postgres::{Postgres, short_limits};
 pub(crate) use rosey::op::RoseyClient;
 pub(crate) use stream::{Durable, off, on};
 

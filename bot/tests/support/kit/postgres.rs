@@ -24,6 +24,16 @@ const KEEPER: &str = r#"trap : INT TERM HUP; dir="$1"; shift; "$@" & server=$!; 
 /// Runs what follows where a small file system is mounted for it alone.
 const SMALL_DISK: &str = r#"mount -t tmpfs -o size="$1",mode=700 none "$0" && shift && exec "$@""#;
 
+/// Limits that are short, so that a test is.
+pub(crate) fn short_limits(url: &str) -> PostgresOptions {
+    PostgresOptions::new(url)
+        .unwrap()
+        .retention(None)
+        .connect_timeout(Duration::from_millis(500))
+        .statement_timeout(Duration::from_secs(1))
+        .repeat_timeout(Duration::from_secs(1))
+}
+
 pub(crate) struct Postgres {
     port: Port,
     dir: PathBuf,

@@ -15,7 +15,7 @@ struct Sent {
     given_up_after: Option<u64>,
 }
 
-/// When a request is given up that nobody answers, in milliseconds.
+/// When a request that is never answered is given up, in milliseconds.
 const NEVER: u64 = 1_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -143,7 +143,7 @@ fn expected(
         (Some((p, Err(error))), None) if error == REFUSED => Some((p, Err(Primary(error)))),
         (None, Some((s, Ok(via)))) => Some((s, Ok(via))),
         (None, Some((s, Err(error)))) if error == REFUSED => Some((s, Err(Unready { fallback: error }))),
-        _ => None, // somebody is waited for who never answers
+        _ => None, // waits for a call that is never answered
     }
 }
 

@@ -1,4 +1,4 @@
-//! A primary that answers nobody.
+//! A primary that answers no request.
 
 use super::*;
 use eitherway_layers::{Breaker, Timeout, breaker, breaker::State};
@@ -70,7 +70,7 @@ async fn a_primary_that_answers_nobody_is_hedged_for_free_and_then_its_circuit_o
     assert_eq!((counts.started, counts.free, counts.won, counts.silences), (5, 5, 5, 1));
     let start = Instant::now();
     assert_eq!(stack.oneshot(read(1)).await, Ok(Via(1)));
-    assert_eq!(start.elapsed(), MS, "nobody waits for an open circuit");
+    assert_eq!(start.elapsed(), MS, "no call waits for an open circuit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn any_answer_of_the_primary_ends_the_silence_also_an_error_that_it_gives(
         assert_eq!(until_open(&stack, &handle).await, 5, "{alive:?}");
         assert_eq!(pace.counts().silences, 1);
     }
-    // What was never carried, and what nobody answered, says nothing.
+    // Calls that were never carried and calls without an answer say nothing.
     let primary = Switched::default();
     let (stack, handle, _) = behind_a_circuit(&primary);
     for _ in 0..4 {
@@ -126,7 +126,7 @@ async fn a_late_answer_that_is_heard_keeps_the_circuit_closed_and_closes_one_tha
     assert!(pace.is_silent());
     pace.heard();
     assert_eq!((handle.state(), pace.is_silent()), (State::Closed, false));
-    // Not one that somebody else has opened.
+    // Not a circuit that something else has opened.
     handle.force_open();
     pace.heard();
     assert_eq!(handle.state(), State::ForcedOpen);

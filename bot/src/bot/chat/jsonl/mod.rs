@@ -12,10 +12,10 @@
 mod line;
 mod lines;
 mod pace;
+mod sender;
 mod stdin;
 #[cfg(test)]
 mod tests;
-mod voice;
 
 use std::io::SeekFrom;
 use std::path::PathBuf;
@@ -26,13 +26,13 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncSeekExt, BufReader};
 
-use super::{Chat, OpenError, Received, Unreadable, Voice};
+use super::{Chat, ChatSender, OpenError, Received, Unreadable};
 use crate::bot::event::{Event, Stamp};
 use eitherway::clock;
 use line::Line;
 use lines::{Lines, Next};
 use pace::Pace;
-pub use voice::JsonlVoice;
+pub use sender::JsonlSender;
 
 /// The longest line that is read, in bytes.
 pub const LONGEST_LINE: usize = 1024 * 1024;
@@ -109,22 +109,22 @@ impl Recording {
     /// # Errors
     /// When the file cannot be read.
     pub async fn open(self) -> Result<Box<dyn Chat>, OpenError> {
-        let voice: Arc<dyn Voice> = Arc::new(JsonlVoice::new(tokio::io::stdout()));
+        let sender: Arc<dyn ChatSender> = Arc::new(JsonlSender::new(tokio::io::stdout()));
         let Some(path) = &self.file else {
-            return Ok(Box::new(self.plays(stdin::read(), voice)));
+            return Ok(Box::new(self.plays(stdin::read(), sender)));
         };
         let opened = open_file(path, self.shift_to_now).await;
         let (file, size, last) =
             opened.map_err(|error| OpenError::Unreadable { path: path.clone(), error })?;
         let shift = last.map_or(0, |last| clock::issue().saturating_sub(last));
-        Ok(Box::new(Jsonl { shift, size, ..self.plays(file, voice) }))
+        Ok(Box::new(Jsonl { shift, size, ..self.plays(file, sender) }))
     }
 
-    fn plays<R: AsyncRead + Unpin>(&self, input: R, voice: Arc<dyn Voice>) -> Jsonl<BufReader<R>> {
+    fn plays<R: AsyncRead + Unpin>(&self, input: R, sender: Arc<dyn ChatSender>) -> Jsonl<BufReader<R>> {
         let source =
             self.source.as_ref().map_or_else(|| SOURCE.into(), |name| format!("{SOURCE}:{name}").into());
         let input = BufReader::with_capacity(BUFFER, input);
-        Jsonl { pace: self.speed.map(Pace::new), source, ..Jsonl::new(input, voice) }
+        Jsonl { pace: self.speed.map(Pace::new), source, ..Jsonl::new(input, sender) }
     }
 }
 
@@ -164,10 +164,10 @@ async fn last_time(input: impl AsyncBufRead + Unpin) -> std::io::Result<Option<i
     }
 }
 
-/// A recording that is being played: events from a reader, and a voice.
+/// A recording that is being played: events from a reader, and a sender.
 pub struct Jsonl<R> {
     lines: Lines<R>,
-    voice: Arc<dyn Voice>,
+    sender: Arc<dyn ChatSender>,
     pace: Option<Pace>,
     shift: i64,
     size: Option<u64>,
@@ -177,9 +177,9 @@ pub struct Jsonl<R> {
 
 impl<R: AsyncBufRead + Unpin> Jsonl<R> {
     /// Plays `input` without pauses.
-    pub fn new(input: R, voice: Arc<dyn Voice>) -> Self {
+    pub fn new(input: R, sender: Arc<dyn ChatSender>) -> Self {
         let lines = Lines::new(input, LONGEST_LINE);
-        Self { lines, voice, pace: None, shift: 0, size: None, source: SOURCE.into(), ended: false }
+        Self { lines, sender, pace: None, shift: 0, size: None, source: SOURCE.into(), ended: false }
     }
 
     async fn receive(&mut self) -> Option<Received> {
@@ -220,8 +220,8 @@ impl<R: AsyncBufRead + Unpin> Jsonl<R> {
 }
 
 impl<R: AsyncBufRead + Send + Unpin + 'static> Chat for Jsonl<R> {
-    fn voice(&self) -> Arc<dyn Voice> {
-        Arc::clone(&self.voice)
+    fn sender(&self) -> Arc<dyn ChatSender> {
+        Arc::clone(&self.sender)
     }
 
     fn size(&self) -> Option<u64> {

@@ -6,14 +6,14 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::bot::event::{Body, Kind};
-use crate::bot::testing::{MockStack, RecordingVoice};
+use crate::bot::testing::{MockStack, RecordingSender};
 use crate::bot::{Bot, Intervals};
 use eitherway::{Db, clock};
 
 fn play(text: impl Into<Vec<u8>>) -> Jsonl<BufReader<std::io::Cursor<Vec<u8>>>> {
     Jsonl::new(
         BufReader::with_capacity(64, std::io::Cursor::new(text.into())),
-        Arc::new(RecordingVoice::default()),
+        Arc::new(RecordingSender::default()),
     )
 }
 
@@ -126,11 +126,11 @@ async fn a_recording_is_played_at_the_asked_pace_and_a_long_pause_or_a_step_back
 #[tokio::test]
 async fn what_the_bot_says_is_one_json_object_a_line() {
     let (writer, mut reader) = tokio::io::duplex(4096);
-    let voice = JsonlVoice::new(writer);
-    voice.say("hello \"all\"\nof you").await.expect("said");
-    voice.pm("alice", "ψ").await.expect("said");
-    voice.flush().await.expect("flushed");
-    drop(voice);
+    let sender = JsonlSender::new(writer);
+    sender.say("hello \"all\"\nof you").await.expect("said");
+    sender.pm("alice", "ψ").await.expect("said");
+    sender.flush().await.expect("flushed");
+    drop(sender);
     let mut text = String::new();
     reader.read_to_string(&mut text).await.expect("text");
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
@@ -143,9 +143,9 @@ async fn what_the_bot_says_is_one_json_object_a_line() {
 #[tokio::test]
 async fn a_line_torn_by_a_dropped_future_does_not_spoil_the_next_one() {
     let (writer, mut reader) = tokio::io::duplex(16);
-    let voice = Arc::new(JsonlVoice::new(writer));
-    assert!(tokio_test::task::spawn(voice.say("much longer than the pipe is")).poll().is_pending());
-    let next = Arc::clone(&voice);
+    let sender = Arc::new(JsonlSender::new(writer));
+    assert!(tokio_test::task::spawn(sender.say("much longer than the pipe is")).poll().is_pending());
+    let next = Arc::clone(&sender);
     let said = tokio::spawn(async move { next.say("whole").await });
     let mut text = Vec::new();
     while !text.ends_with(b"{\"say\":\"whole\"}\n") {
@@ -169,7 +169,7 @@ async fn a_closed_output_leaves_the_message_to_be_tried_again_and_the_bot_goes_o
     stack.answer("outbound_get", json!([waiting]));
     let text = r#"{"event":"user_join","user":"alice"}
                   {"event":"message","user":"alice","content":"x"}"#;
-    let chat = Jsonl::new(std::io::Cursor::new(text.as_bytes()), Arc::new(JsonlVoice::new(writer)));
+    let chat = Jsonl::new(std::io::Cursor::new(text.as_bytes()), Arc::new(JsonlSender::new(writer)));
     let off = Intervals { messages: Duration::ZERO, user_counts: Duration::ZERO, status: Duration::ZERO };
     let bot = Bot::new(Db::new(stack.clone()), Box::new(chat)).intervals(off);
     let summary = bot.run(std::future::pending()).await;
@@ -186,7 +186,7 @@ async fn a_read_error_ends_the_input_and_is_told() {
         .read(b"{\"event\":\"connect\"}\n")
         .read_error(std::io::Error::other("the disk is gone"))
         .build();
-    let read = all(Jsonl::new(BufReader::new(input), Arc::new(RecordingVoice::default()))).await;
+    let read = all(Jsonl::new(BufReader::new(input), Arc::new(RecordingSender::default()))).await;
     assert_eq!(read[0].as_ref().map(|event| &event.body), Ok(&Body::Connect));
     assert_eq!(read[1].as_ref().err(), Some(&Unreadable::Lost("the disk is gone".into())));
     assert_eq!(read.len(), 2);
@@ -200,7 +200,7 @@ async fn the_input_can_arrive_in_pieces() {
         tokio::task::yield_now().await;
         writer.write_all(b"\"kicked\"}\n").await.expect("written");
     });
-    let events = all(Jsonl::new(BufReader::new(reader), Arc::new(RecordingVoice::default()))).await;
+    let events = all(Jsonl::new(BufReader::new(reader), Arc::new(RecordingSender::default()))).await;
     assert_eq!(
         events.iter().map(|event| event.as_ref().expect("event").kind()).collect::<Vec<_>>(),
         [Kind::Connect, Kind::Kicked]
