@@ -41,7 +41,7 @@ pub struct OutboundMessage {
     pub error_message: Option<String>,
 }
 
-/// The check of the messages, a row of them as a document whose fields are compared.
+/// The check of the messages, column by column.
 const ON_POSTGRES: &str = "
     WITH marks AS (
         SELECT message, min(at) FILTER (WHERE kind = 'sent') AS delivered_at,
@@ -50,20 +50,23 @@ const ON_POSTGRES: &str = "
                bool_or(kind IN ('retry', 'failed')) AS has_error
         FROM outbound_marks GROUP BY message),
     whole AS (
-        SELECT o.id, to_jsonb(o) AS stands, jsonb_build_object(
-            'timestamp', o.at / 1000,
-            'sent', CASE WHEN coalesce(m.delivered_at, m.failed_at) IS NULL THEN 0 ELSE 1 END,
-            'sent_timestamp', coalesce(m.delivered_at, m.failed_at) / 1000,
-            'retry_count', o.origin_retries + coalesce(m.retries, 0),
-            'delivered_at', m.delivered_at, 'failed_at', m.failed_at, 'last_attempt', m.last_attempt,
-            'error_message', CASE WHEN m.delivered_at IS NOT NULL THEN NULL
-                                  WHEN m.has_error THEN latest.error ELSE o.error_message END,
-            'error_at', latest.at, 'error_id', latest.op_id) AS must_stand
+        SELECT o.*, m.delivered_at AS delivered, m.failed_at AS failed, m.last_attempt AS attempt,
+               o.origin_retries + coalesce(m.retries, 0) AS retries, coalesce(m.delivered_at, m.failed_at) AS ended,
+               CASE WHEN m.delivered_at IS NOT NULL THEN NULL
+                    WHEN m.has_error THEN latest.error ELSE o.error_message END AS error,
+               latest.at AS latest_at, latest.op_id AS latest_id
         FROM outbound_messages o LEFT JOIN marks m ON m.message = o.id
         LEFT JOIN LATERAL (
             SELECT at, op_id, error FROM outbound_marks WHERE message = o.id AND kind IN ('retry', 'failed')
             ORDER BY at DESC, op_id DESC LIMIT 1) latest ON true)
-    SELECT id, f.key, stands ->> f.key, f.value FROM whole CROSS JOIN LATERAL jsonb_each_text(must_stand) f
+    SELECT id, f.name, CAST(f.stands AS text), CAST(f.must_stand AS text)
+    FROM whole CROSS JOIN LATERAL (VALUES
+        ('timestamp', timestamp, at / 1000), ('sent', sent, CASE WHEN ended IS NULL THEN 0 ELSE 1 END),
+        ('sent_timestamp', sent_timestamp, ended / 1000), ('retry_count', retry_count, retries),
+        ('delivered_at', delivered_at, delivered), ('failed_at', failed_at, failed),
+        ('last_attempt', last_attempt, attempt), ('error_at', error_at, latest_at)) f (name, stands, must_stand)
+    UNION ALL SELECT id, 'error_id', error_id, latest_id FROM whole
+    UNION ALL SELECT id, 'error_message', error_message, error FROM whole
     UNION ALL SELECT id, 'op_id', CASE WHEN op_id IS NULL THEN '0' ELSE '1' END, '1' FROM outbound_messages";
 
 impl Definition for OutboundGet {

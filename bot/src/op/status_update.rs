@@ -110,10 +110,11 @@ impl Definition for StatusUpdate {
     const SPEC: Spec = Spec::event("status_update", "rosey.db.status.update").example(r#"{"status":"online","status_data":{"bot_afk":false}}"#);
     const STATEMENTS: &'static [&'static str] = &[
         "INSERT INTO status_fields (field, at, id, value)
-         SELECT f.key, new.at, new.id, f.atom FROM new CROSS JOIN json_each(op, '$.status_data') f
+         SELECT f.field, new.at, new.id, op -> 'status_data' ->> f.field FROM new CROSS JOIN status_fields f
+         WHERE op -> 'status_data' -> f.field IS NOT NULL
          UNION ALL
-         SELECT f.key, new.at, new.id, f.atom FROM new CROSS JOIN json_each(op) f
-         WHERE f.key IN ('status', 'details')
+         SELECT f.field, new.at, new.id, op ->> f.field FROM new CROSS JOIN status_fields f
+         WHERE f.field IN ('status', 'details') AND op -> f.field IS NOT NULL
          UNION ALL
          SELECT 'last_updated', at, id, at / 1000 FROM new
          WHERE true
@@ -155,13 +156,12 @@ impl Definition for StatusUpdate {
                         WHEN 'null' THEN NULL
                         ELSE f.value END
             FROM (
-                SELECT d.key, new.at, new.id, d.value
-                FROM new CROSS JOIN LATERAL jsonb_each(coalesce(op -> 'status_data', '{}')) d
-                UNION ALL
-                SELECT d.key, new.at, new.id, d.value FROM new CROSS JOIN LATERAL jsonb_each(op) d
-                WHERE d.key IN ('status', 'details')
-                UNION ALL
-                SELECT 'last_updated', at, id, to_jsonb(at / 1000) FROM new) f (field, at, id, value)
+                SELECT k.field, new.at, new.id,
+                       CASE WHEN k.field = 'last_updated' THEN to_jsonb(new.at / 1000)
+                            WHEN k.field IN ('status', 'details') THEN op -> k.field
+                            ELSE op -> 'status_data' -> k.field END
+                FROM new CROSS JOIN status_fields k) f (field, at, id, value)
+            WHERE f.value IS NOT NULL
             ORDER BY f.field, f.at DESC, f.id COLLATE \"C\" DESC
             ON CONFLICT (field) DO UPDATE SET at = excluded.at, id = excluded.id, value = excluded.value
             WHERE (excluded.at, excluded.id) > (s.at, s.id)"])

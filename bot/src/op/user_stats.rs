@@ -31,7 +31,7 @@ pub struct UserStats {
     pub found: bool,
 }
 
-/// The check of the users, a row of them as a document whose fields are compared.
+/// The check of the users, column by column.
 const ON_POSTGRES: &str = "
     WITH gaps AS (
         SELECT username, at, joined, lead(at) OVER (PARTITION BY username ORDER BY at, id) AS next FROM presence),
@@ -52,8 +52,16 @@ const ON_POSTGRES: &str = "
                sum(lines) AS total_chat_lines, div(sum(ms), 1000) AS total_time_connected, sum(ms) AS connected_ms,
                max(last_line) AS last_line, max(open) AS current_session_start
         FROM facts GROUP BY username HAVING min(first_seen) IS NOT NULL)
-    SELECT coalesce(u.username, d.username), f.key, to_jsonb(u) ->> f.key, f.value
-    FROM derived d CROSS JOIN LATERAL jsonb_each_text(to_jsonb(d)) f LEFT JOIN user_stats_now u ON u.username = d.username
+    SELECT d.username, f.name, CAST(f.stands AS text), CAST(f.must_stand AS text)
+    FROM derived d LEFT JOIN user_stats_now u ON u.username = d.username CROSS JOIN LATERAL (VALUES
+        ('first_seen', u.first_seen, d.first_seen), ('last_seen', u.last_seen, d.last_seen),
+        ('total_chat_lines', u.total_chat_lines, d.total_chat_lines),
+        ('total_time_connected', u.total_time_connected, d.total_time_connected),
+        ('connected_ms', u.connected_ms, d.connected_ms), ('last_line', u.last_line, d.last_line),
+        ('current_session_start', u.current_session_start, d.current_session_start)) f (name, stands, must_stand)
+    UNION ALL
+    SELECT d.username, 'username', u.username, d.username
+    FROM derived d LEFT JOIN user_stats_now u ON u.username = d.username
     UNION ALL
     SELECT u.username, 'username', u.username, NULL
     FROM user_stats_now u LEFT JOIN derived d ON d.username = u.username WHERE d.username IS NULL";
