@@ -6,7 +6,7 @@ use eitherway::nats::{NatsOptions, NatsService};
 use eitherway::operation::Persist;
 use eitherway::outbox::OutboxService;
 use eitherway::runtime::StorePath;
-use eitherway::stack::BoxedStack;
+use eitherway::stack::{BoxedStack, StackBuilder};
 use eitherway::{Db, Runtime};
 
 use crate::{DbFile, LIMIT, OutboxFile, Url, wait_until};
@@ -28,17 +28,26 @@ pub struct Client<O: Persist> {
 impl<O: Persist> Client<O> {
     /// Between a server and a file. Returns when the service behind the server is recognised.
     pub async fn start(server: &impl Url, file: &DbFile<O>) -> Self {
+        Self::start_with(server, file, StackBuilder::new()).await
+    }
+
+    /// The same with a stack of your own.
+    pub async fn start_with(server: &impl Url, file: &DbFile<O>, stack: StackBuilder) -> Self {
         // A lock that lasts is to be an error soon.
-        Self::over(server, file.options().busy_timeout(Duration::from_millis(100))).await
+        Self::with(server, file.options().busy_timeout(Duration::from_millis(100)), stack).await
     }
 
     /// The same between a server and any store, such as the address of a database on PostgreSQL.
     pub async fn over(server: &impl Url, store: impl Into<StorePath<O>>) -> Self {
+        Self::with(server, store, StackBuilder::new()).await
+    }
+
+    async fn with(server: &impl Url, store: impl Into<StorePath<O>>, stack: StackBuilder) -> Self {
         let nats = NatsService::connect(NatsOptions::new(server.url())).await.unwrap();
         tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
         let kept = OutboxFile::new();
         let outbox = kept.open().await;
-        let builder = Runtime::builder().nats(nats.clone()).store(store).outbox(outbox.clone());
+        let builder = Runtime::builder().nats(nats.clone()).store(store).stack(stack).outbox(outbox.clone());
         let runtime = builder.build().await.unwrap().boxed();
         Self { nats, db: runtime.client(), outbox, runtime, _kept: kept }
     }

@@ -85,17 +85,27 @@ impl<F: Copy> Schedule<F> {
         &self.spells
     }
 
-    /// Lets everything happen at its time, or as soon after it as the turn before is done, and returns when all is over.
-    pub async fn play(&self, mut turn: impl AsyncFnMut(Transition<F>)) {
-        let begins = self.spells.iter().map(|spell| (spell.from, true, spell.fault));
-        let ends = self.spells.iter().map(|spell| (spell.until, false, spell.fault));
-        let mut turns: Vec<_> = begins.chain(ends).collect();
+    /// Lets everything happen at its time, or as soon after it as the turn before is done, and returns when all is over. Tells
+    /// from when until when each fault was there, in the order of their ends.
+    pub async fn play(&self, mut turn: impl AsyncFnMut(Transition<F>)) -> Vec<FaultWindow<F>> {
+        let spells = self.spells.iter().enumerate();
+        let mut turns: Vec<_> =
+            spells.flat_map(|(n, spell)| [(spell.from, true, n), (spell.until, false, n)]).collect();
         turns.sort_by_key(|(at, begins, _)| (*at, *begins));
         let begun = Instant::now();
-        for (at, begins, fault) in turns {
+        let (mut from, mut played) = (vec![Duration::ZERO; self.spells.len()], Vec::new());
+        for (at, begins, n) in turns {
             tokio::time::sleep_until(begun + at).await;
-            turn(if begins { Transition::Begins(fault) } else { Transition::Ends(fault) }).await;
+            let fault = self.spells[n].fault;
+            if begins {
+                from[n] = begun.elapsed();
+                turn(Transition::Begins(fault)).await;
+            } else {
+                turn(Transition::Ends(fault)).await;
+                played.push(FaultWindow { fault, from: from[n], until: begun.elapsed() });
+            }
         }
+        played
     }
 }
 
@@ -145,7 +155,7 @@ mod tests {
         let schedule = schedule(3);
         let begun = Instant::now();
         let (mut open, mut turns) = (Vec::new(), 0);
-        schedule
+        let mut played = schedule
             .play(async |turn| {
                 turns += 1;
                 match turn {
@@ -157,5 +167,8 @@ mod tests {
         assert_eq!((open.len(), turns), (0, 2 * schedule.spells().len()));
         let last = schedule.spells().iter().map(|spell| spell.until).max().unwrap();
         assert!(begun.elapsed() >= last, "{:?}", begun.elapsed());
+        // Nothing takes time here, so all of it was there when it was to be.
+        played.sort_by_key(|spell| spell.from);
+        assert_eq!(played, schedule.spells());
     }
 }

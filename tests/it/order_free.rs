@@ -39,6 +39,12 @@ fn short_histories_end_the_same_in_any_order() {
 }
 
 #[test]
+fn short_histories_end_the_same_where_both_paths_are_always_asked() {
+    let cases = cases().div_ceil(4);
+    for_a_while("hedged", cases, || try_cases_over(true, cases, 1..=24, 5000));
+}
+
+#[test]
 fn long_histories_end_the_same_in_any_order() {
     let cases = cases().div_ceil(25);
     // Cut down by `reduce` alone: one operation after the other takes too long.
@@ -99,8 +105,13 @@ fn cases() -> u32 {
 }
 
 fn try_cases(cases: u32, length: RangeInclusive<usize>, max_shrink_iters: u32) {
+    try_cases_over(false, cases, length, max_shrink_iters);
+}
+
+fn try_cases_over(hedged: bool, cases: u32, length: RangeInclusive<usize>, max_shrink_iters: u32) {
     let runtime = runtime();
-    let files = runtime.block_on(files::Files::new());
+    let mut files = runtime.block_on(files::Files::new());
+    files.hedged = hedged;
     run(cases, length, max_shrink_iters, |case| {
         runtime.block_on(async { try_one(&files, case).await.map(drop) })
     });

@@ -10,7 +10,7 @@ use std::time::Duration;
 use eitherway::operation::{Done, Operation};
 use eitherway::stack::{Built, Hedging, NO_PATH, Queries, StackBuilder, boxed};
 use eitherway::{Ack, Cause, Class, Classify, Code, Db, Reply, Via};
-use rosey::op::{Answer, Error, OpenSessions, OutboundEnqueue, Request, UserJoined};
+use rosey::op::{Answer, Error, Op, OpenSessions, OutboundEnqueue, Request, UserJoined};
 use tower::limit::ConcurrencyLimit;
 use tower::{Service, ServiceExt};
 
@@ -357,6 +357,33 @@ async fn a_path_that_never_answers_costs_a_hedge_and_no_more_than_its_time_out_w
     let error = client.send(sessions()).await.unwrap_err();
     assert_eq!(start.elapsed().as_millis(), 100);
     assert_eq!((error.class(), error.fallback().unwrap().code()), (Class::Unknown, Code::BUSY));
+
+    // NATS answers others. A lock holds the service up as well, and is not waited for twice; what else keeps the database from
+    // it may not.
+    for (code, took, class) in [(Code::BUSY, 450, Class::Unknown), (Code::OVERLOADED, 2000, Class::Unknown)] {
+        let only_joins = tower::service_fn(|request: Request| async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if !matches!(*request.op, Op::OpenSessions(_)) {
+                std::future::pending::<()>().await;
+            }
+            Leaf::new(Via::NATS, None).call(request).await
+        });
+        let stack = StackBuilder::new().over(Some(only_joins), Leaf::new(Via::DB, Some(code)), NO_PATH).stack;
+        let client = Db::new(stack);
+        let start = tokio::time::Instant::now();
+        let others = async {
+            loop {
+                client.send(sessions()).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+        };
+        let call = Request::new(OutboundEnqueue { username: None, content: "hello".into() });
+        let error = tokio::select! {
+            result = client.send(call) => result.unwrap_err(),
+            () = others => unreachable!(),
+        };
+        assert_eq!((start.elapsed().as_millis(), error.class()), (took, class), "{}", code.name);
+    }
 
     let without = StackBuilder::new().hedging(Hedging::off()).db_timeout(Duration::from_secs(5));
     let start = tokio::time::Instant::now();

@@ -3,7 +3,7 @@
 //! things at once. Whatever happens: what was accepted has its effect, nothing has two, and only what was said to have
 //! failed may be missing.
 //!
-//! A schedule is drawn from its seed; odd ones have a stream. `ROSEY_SEED=7 ROSEY_SCHEDULES=1` plays one of them again, as
+//! A schedule is drawn from its seed; odd ones have a stream, and in every third both paths are asked at once, always. `ROSEY_SEED=7 ROSEY_SCHEDULES=1` plays one of them again, as
 //! far as a machine does the same things at the same moments; `ROSEY_SCHEDULES=100 ROSEY_SECONDS=20` plays many, each for as
 //! long, and so does `cargo xtask schedules`. With `--nocapture` each tells its counts, and at the end stand the faults, how
 //! often each was drawn and felt, and the sum; a failure tells the seed, what went wrong when, and what the services
@@ -21,6 +21,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use crate::support::*;
+use eitherway::stack::{Hedging, StackBuilder};
 use futures_util::FutureExt;
 use load::Load;
 use tally::Tally;
@@ -34,14 +35,16 @@ const SETTLED: Duration = Duration::from_secs(60);
 async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
     let mut dice = Dice::new(seed);
     let (stream, services) = (seed % 2 == 1, if dice.in_a_hundred(50) { 2 } else { 1 });
-    story.say(format_args!("stream: {stream}, services: {services}"));
+    let hedging = if seed.is_multiple_of(3) { Hedging::new().database_always() } else { Hedging::new() };
+    story.say(format_args!("stream: {stream}, services: {services}, {hedging:?}"));
     let plan = plan::draw(&mut dice, length, services, stream);
     plan.spells().iter().for_each(|spell| story.say(format_args!("planned: {spell}")));
     tally.drawn(plan.spells().iter().map(|spell| spell.fault.name()));
     let mut world = World::new(stream, services, story, tally.clone()).await;
-    let bots = [Bot::start(&world.proxy, &world.file).await, Bot::start(&world.proxy, &world.file).await];
+    let bot = || Bot::start_with(&world.proxy, &world.file, StackBuilder::new().hedging(hedging));
+    let bots = [bot().await, bot().await];
     let loads = [0, 1].map(|bot| Load::start(&bots[bot].db, bot, dice.another()));
-    world.play(&plan).await;
+    let (start, played) = world.play(&plan).await;
     world.recovered().await;
     for bot in &bots {
         tokio::time::timeout(SETTLED, bot.nats.recognised()).await.expect("the service is recognised again");
@@ -58,6 +61,7 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
         bot.stop().await;
     }
     world.stop().await;
+    tally.met(records.iter().flatten(), start, &played);
     let verdict = Verdict::over(&records, &Found::read(&world.file).await);
     eprintln!("seed {seed} · {verdict}");
     tally.judged(&verdict);

@@ -17,6 +17,11 @@ pub(crate) trait Base {
     /// Its canonical content.
     async fn dump(&self) -> Dump;
 
+    /// Whether each operation is given to two writers at once, as a stack does that always asks both paths.
+    fn hedged(&self) -> bool {
+        false
+    }
+
     /// Has something done beside this.
     async fn beside<T>(&self, this: impl Future<Output = T>) -> T {
         this.await

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use eitherway::sql::{Retention, SqlService};
-use eitherway::{Code, Db, Head, OpId, Operation, Request, clock};
+use eitherway::stack::{BoxedStack, Hedging, NO_PATH, StackBuilder, boxed};
+use eitherway::{Code, Db, Head, OpId, Operation, Request, Stack, clock};
 use futures_util::future::join_all;
 use rosey::op::{
     Answer, HighWater, MessageLog, Op, OutboundEnqueue, OutboundGet, OutboundMarkFailed, OutboundMarkSent,
@@ -53,6 +54,7 @@ pub(crate) async fn deliver<B: Base>(case: &Case, base: &B) -> Result<Delivered,
     let messages: Vec<&Event> = case.events.iter().filter(enqueues).collect();
     let mut post = Post {
         base,
+        paths: paths(base),
         writers: base.writers().iter().cloned().map(Db::new).collect(),
         answers: HashMap::new(),
         earlier: None,
@@ -130,8 +132,21 @@ fn ordered(placed: Vec<(u16, Request<Op>)>) -> Vec<Request<Op>> {
     placed.into_iter().map(|(_, request)| request).collect()
 }
 
+/// What takes the operations: each writer, or each beside another one.
+fn paths(base: &impl Base) -> Vec<Db<BoxedStack<Op>>> {
+    let writers = base.writers();
+    let both = |n: usize| {
+        let stack = StackBuilder::new().hedging(Hedging::new().database_always());
+        let other = writers[(n + 1) % writers.len()].clone();
+        boxed(stack.over(Some(writers[n].clone()), other, NO_PATH).stack)
+    };
+    let path = |n: usize| if base.hedged() { both(n) } else { boxed(writers[n].clone()) };
+    (0..writers.len()).map(|n| Db::new(path(n))).collect()
+}
+
 struct Post<'a, B> {
     base: &'a B,
+    paths: Vec<Db<BoxedStack<Op>>>,
     writers: Vec<Db<SqlService<Op>>>,
     answers: HashMap<OpId, Answer>,
     /// Until when the database had applied something at the sweep before.
@@ -151,11 +166,18 @@ impl<B: Base> Post<'_, B> {
             let sizes = std::iter::once(batch.size).chain(batches.by_ref().map(|batch| batch.size));
             let parts: Vec<_> = sizes.take(together).map(|size| take(&mut rest, size)).collect();
             let sent = parts.into_iter().enumerate();
-            let sent = sent.map(|(n, part)| send(&self.writers[(batch.writer + n) % writers], part));
+            let sent = sent.map(|(n, part)| send(&self.paths[(batch.writer + n) % writers], part));
             for answered in join_all(sent).await {
                 for (request, answer) in answered? {
                     self.keep(&request, answer)?;
                 }
+            }
+        }
+        // What has lost still waits in the queue of the other writer, before this.
+        if let Some(last) = requests.last().filter(|_| self.base.hedged()) {
+            for writer in 0..self.writers.len() {
+                let (request, answer) = (last.clone(), send_one(&self.writers[writer], last).await);
+                self.keep(&request, answer.map_err(|e| e.to_string())?.answer)?;
             }
         }
         Ok(())
@@ -304,8 +326,8 @@ fn take<'a, T>(rest: &mut &'a [T], most: usize) -> &'a [T] {
 }
 
 /// All at once: they wait together in the writer's queue and are committed in one transaction.
-async fn send(
-    writer: &Db<SqlService<Op>>,
+async fn send<S: Stack<Op>>(
+    writer: &Db<S>,
     requests: &[Request<Op>],
 ) -> Result<Vec<(Request<Op>, Answer)>, String> {
     let sent = join_all(requests.iter().map(|request| send_one(writer, request))).await;
@@ -316,8 +338,8 @@ async fn send(
     requests.iter().zip(sent).map(answered).collect()
 }
 
-async fn send_one(
-    writer: &Db<SqlService<Op>>,
+async fn send_one<S: Stack<Op>>(
+    writer: &Db<S>,
     request: &Request<Op>,
 ) -> Result<eitherway::Reply<Answer>, rosey::op::Error> {
     if !matches!(*request.op, Op::OutboundGet(_)) {

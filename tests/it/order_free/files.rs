@@ -18,6 +18,7 @@ pub(crate) struct Files {
     /// A connection past the service.
     pub(crate) raw: Mutex<SqliteConnection>,
     pub(crate) options: SqliteOptions,
+    pub(crate) hedged: bool,
     clear: String,
     _folder: TempDir,
 }
@@ -52,13 +53,17 @@ impl Files {
             ));
         }
         clear.push_str("COMMIT");
-        Self { writers, raw: Mutex::new(raw), options, clear, _folder: folder }
+        Self { writers, raw: Mutex::new(raw), options, hedged: false, clear, _folder: folder }
     }
 }
 
 impl Base for Files {
     fn writers(&self) -> &[SqlService<Op>] {
         &self.writers
+    }
+
+    fn hedged(&self) -> bool {
+        self.hedged
     }
 
     async fn clear(&self) {

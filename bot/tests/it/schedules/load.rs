@@ -48,8 +48,9 @@ pub(crate) struct Record {
     pub(crate) denied: bool,
     /// The number that a call was answered.
     pub(crate) number: Option<i64>,
-    /// How long its caller waited, at each try at most.
+    /// How long its caller waited, at each try at most, and since when.
     pub(crate) waited: Duration,
+    pub(crate) begun: Instant,
 }
 
 /// The user who says the lines of a bot: one name, so that lines are also counted.
@@ -136,14 +137,14 @@ async fn one(
 ) -> Record {
     let id = request.head.id.to_string();
     let mut denied = true;
-    let (mut result, mut waited) = timed(&db, request).await;
+    let (mut result, mut longest) = timed(&db, request).await;
     if let (Err(error), Some(pause)) = (&result, retry) {
         denied &= denies(error);
         let again = error.request().expect("an error has its request").clone();
         time::sleep(pause).await;
-        let longest = waited;
-        (result, waited) = timed(&db, again).await;
-        waited = waited.max(longest);
+        let before = longest;
+        (result, longest) = timed(&db, again).await;
+        longest = longest.max(before);
     }
     let (told, number) = match result {
         Ok(Reply { via, answer, .. }) => (CallResult::Accepted(via), number(&answer)),
@@ -152,13 +153,17 @@ async fn one(
             (CallResult::Failed(error.class(), error.to_string()), None)
         }
     };
-    Record { id, does, mark, told, denied, number, waited }
+    let (waited, begun) = longest;
+    Record { id, does, mark, told, denied, number, waited, begun }
 }
 
-async fn timed(db: &Db<BoxedStack<Op>>, request: Request) -> (Result<Reply<Answer>, Error>, Duration) {
+async fn timed(
+    db: &Db<BoxedStack<Op>>,
+    request: Request,
+) -> (Result<Reply<Answer>, Error>, (Duration, Instant)) {
     let begun = Instant::now();
     let result = db.send(request).await;
-    (result, begun.elapsed())
+    (result, (begun.elapsed(), begun))
 }
 
 /// Whether an error says that it has not happened.

@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use crate::support::FaultWindow;
+
+use super::load::{Does, Record};
+use super::plan::Fault;
 use super::verdict::Verdict;
 
 /// So often a fault may be drawn and have no effect, by chance: a peer finds no server, another program no lock.
@@ -15,6 +20,8 @@ struct Drawn {
     felt: u32,
     /// In how many schedules.
     schedules: u32,
+    /// The slowest event, query and call that met it and nothing else; then those that met another fault as well.
+    slowest: [[Duration; 3]; 2],
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +53,32 @@ impl Tally {
         self.0.lock().unwrap().faults.entry(fault).or_default().felt += 1;
     }
 
+    /// How long the operations took that met a fault, which was there then.
+    pub(crate) fn met<'a>(
+        &self,
+        records: impl Iterator<Item = &'a Record>,
+        start: Instant,
+        spells: &[FaultWindow<Fault>],
+    ) {
+        let faults = &mut self.0.lock().unwrap().faults;
+        for record in records {
+            let ended = record.begun + record.waited;
+            let met = |spell: &&FaultWindow<Fault>| {
+                record.begun < start + spell.until && start + spell.from < ended
+            };
+            let met: Vec<_> = spells.iter().filter(met).map(|spell| spell.fault.name()).collect();
+            let kind = match record.does {
+                Does::Join | Does::Line => 0,
+                Does::Nothing => 1,
+                Does::Message => 2,
+            };
+            for fault in met.iter().copied() {
+                let slowest = &mut faults.entry(fault).or_default().slowest[usize::from(met.len() > 1)][kind];
+                *slowest = record.waited.max(*slowest);
+            }
+        }
+    }
+
     pub(crate) fn judged(&self, verdict: &Verdict) {
         self.0.lock().unwrap().verdict.add(verdict);
     }
@@ -61,9 +94,15 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sum = self.0.lock().unwrap();
-        writeln!(f, "{:<20} {:>6} {:>6} {:>10}", "fault", "drawn", "felt", "schedules")?;
-        for (name, Drawn { times, felt, schedules }) in &sum.faults {
-            writeln!(f, "{name:<20} {times:>6} {felt:>6} {schedules:>10}")?;
+        writeln!(
+            f,
+            "{:<20} {:>6} {:>6} {:>10}   slowest event, query, call: alone; beside others",
+            "fault", "drawn", "felt", "schedules"
+        )?;
+        for (name, Drawn { times, felt, schedules, slowest }) in &sum.faults {
+            let [alone, others] =
+                slowest.map(|kinds| kinds.map(|took| format!("{:>5}", took.as_millis())).join(""));
+            writeln!(f, "{name:<20} {times:>6} {felt:>6} {schedules:>10}  {alone} ;{others} ms")?;
         }
         let faults: u32 = sum.faults.values().map(|drawn| drawn.times).sum();
         writeln!(f, "{:<20} {faults:>6}\n", "all")?;

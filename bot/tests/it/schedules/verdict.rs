@@ -179,7 +179,7 @@ impl Verdict {
     }
 
     fn judge(&mut self, record: &Record, found: &Found) {
-        let Record { id, does, mark, told, denied, number, waited } = record;
+        let Record { id, does, mark, told, denied, number, waited, .. } = record;
         self.sent += 1;
         self.slowest = self.slowest.max(*waited);
         self.unless(*waited < BOUND, || format!("{mark} had to wait for {waited:?}: {told:?}"));

@@ -87,10 +87,10 @@ impl World {
         }
     }
 
-    /// Lets everything happen, and returns when all of it is over.
-    pub(crate) async fn play(&mut self, plan: &Schedule<Fault>) {
+    /// Lets everything happen, and returns when all of it is over: since when, and what was there when after that.
+    pub(crate) async fn play(&mut self, plan: &Schedule<Fault>) -> (Instant, Vec<FaultWindow<Fault>>) {
         self.begun = Instant::now();
-        plan.play(async |turn| {
+        let played = plan.play(async |turn| {
             self.supervise();
             let (fault, felt) = match turn {
                 Transition::Begins(fault) => (fault, self.begin(fault).await),
@@ -99,8 +99,9 @@ impl World {
             if felt {
                 self.tally.felt(fault.name());
             }
-        })
-        .await;
+        });
+        let played = played.await;
+        (self.begun, played)
     }
 
     /// Returns whether it has an effect from now on.

@@ -15,9 +15,9 @@ pub(crate) use client::{
     nats_within, recognised, stack,
 };
 pub(crate) use eitherway_testkit::{
-    BOTH, BytesPeer, Dice, Direction, End, FileLock, LIMIT, NatsCluster, NatsServer, NewConnections, Peer,
-    Port, Proxy, Said, Schedule, Split, Tally, Transition, Url, doubles, holds_within, knob, next, proc,
-    silent, wait_until,
+    BOTH, BytesPeer, Dice, Direction, End, FaultWindow, FileLock, LIMIT, NatsCluster, NatsServer,
+    NewConnections, Peer, Port, Proxy, Said, Schedule, Split, Tally, Transition, Url, doubles, holds_within,
+    knob, next, proc, silent, wait_until,
 };
 pub(crate) use notices::{all_clear, noticed, notices, ping};
 pub(crate) use postgres::{Postgres, short_limits};
