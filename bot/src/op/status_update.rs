@@ -110,11 +110,10 @@ impl Definition for StatusUpdate {
     const SPEC: Spec = Spec::event("status_update", "rosey.db.status.update").example(r#"{"status":"online","status_data":{"bot_afk":false}}"#);
     const STATEMENTS: &'static [&'static str] = &[
         "INSERT INTO status_fields (field, at, id, value)
-         SELECT f.field, new.at, new.id, op -> 'status_data' ->> f.field FROM new CROSS JOIN status_fields f
-         WHERE op -> 'status_data' -> f.field IS NOT NULL
+         SELECT f.key, new.at, new.id, f.atom FROM new CROSS JOIN json_each(op, '$.status_data') f
          UNION ALL
-         SELECT f.field, new.at, new.id, op ->> f.field FROM new CROSS JOIN status_fields f
-         WHERE f.field IN ('status', 'details') AND op -> f.field IS NOT NULL
+         SELECT f.key, new.at, new.id, f.atom FROM new CROSS JOIN json_each(op) f
+         WHERE f.key IN ('status', 'details')
          UNION ALL
          SELECT 'last_updated', at, id, at / 1000 FROM new
          WHERE true
