@@ -28,6 +28,7 @@ mod rows;
 mod statements;
 
 use std::path::Path;
+use std::time::Duration;
 
 use criterion::Criterion;
 use criterion::measurement::WallTime;
@@ -140,7 +141,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     // The system's temporary directory may be in memory, where a sync costs nothing.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut criterion = rows::criterion();
+    // Samples of half a second are long enough for checkpoints to even out.
+    let mut criterion = rows::criterion(Duration::from_secs(5));
     let places = [Synchronous::Normal, Synchronous::Full].map(|synchronous| Place {
         runtime: &runtime,
         dir: dir.path(),

@@ -9,10 +9,10 @@ use tokio::runtime::Runtime;
 
 use crate::callers::each;
 
-/// Criterion with ten samples of half a second, long enough for checkpoints to even out. The command line goes
-/// first.
-pub(crate) fn criterion() -> Criterion {
-    Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(500)).configure_from_args()
+/// Criterion with ten samples, which take this time together. The command line goes first.
+pub(crate) fn criterion(measurement: Duration) -> Criterion {
+    let few = Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(500));
+    few.measurement_time(measurement).configure_from_args()
 }
 
 /// A group of rows with this many callers each.

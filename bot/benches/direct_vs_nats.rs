@@ -1,12 +1,15 @@
-//! One operation, directly and over NATS, beside the bare parts: one caller and many, an event and a query.
+//! One operation, directly and over NATS, beside the bare parts: event, call and query, 1 to 256 callers, both levels of
+//! durability. Each row over NATS is held to the time of the direct one and 5 %.
 //!
-//! `cargo xtask bench direct_vs_nats` runs it and prints the tables. Criterion measures: it takes
-//! `--save-baseline`, `--baseline`, `--quick` and filters. The database service runs in a separate process, as
-//! in production.
+//! `cargo xtask bench direct_vs_nats` runs it and prints the tables. Criterion measures: it takes `--save-baseline`,
+//! `--baseline`, `--quick` and filters.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "../../benches/support/callers.rs"]
 mod callers;
+#[path = "support/paths.rs"]
+#[allow(dead_code, reason = "the bench `open_loop` takes the rest")]
+mod paths;
 #[path = "support/processes.rs"]
 mod processes;
 #[path = "../../benches/support/rows.rs"]
@@ -16,37 +19,67 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use eitherway::sql::SqliteOptions;
-use eitherway::stack::BoxedStack;
-use eitherway::{Db, Request, Via};
+use eitherway::sql::Synchronous;
 use futures_util::StreamExt;
-use rosey::op::{MessageLog, Op, RecentChat};
+use rosey::op::{MessageLog, Op};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tokio::runtime::Runtime;
 
-use processes::{LINE, nats_server, serve};
+use paths::{OnePath, What};
+use processes::LINE;
 use rows::row;
 
 type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
 
-/// What is measured, ready for use.
-struct Parts {
-    bare: SqlitePool,
-    client: async_nats::Client,
-    js: jetstream::Context,
-    payload: bytes::Bytes,
-    /// One stack per path, so that no operation falls back unnoticed.
-    direct: eitherway::Runtime<Op>,
-    nats: eitherway::Runtime<Op>,
+const KINDS: [(&str, What); 4] = [
+    ("event: a line of chat", What::Line),
+    ("call: a message to deliver", What::Enqueue),
+    ("call: a claim that finds nothing", What::EmptyClaim),
+    ("query: the newest ten lines", What::Recent),
+];
+
+/// What is measured at one level of durability.
+struct Paths {
+    direct: OnePath,
+    core: OnePath,
+    stream: OnePath,
+    bare: Bare,
 }
 
-impl Parts {
-    async fn open(dir: &Path, url: &str) -> Self {
-        let nats = eitherway::Runtime::builder().nats(url).build().await.unwrap().boxed();
-        nats.nats().unwrap().recognised().await;
-        let own = SqliteOptions::new(dir.join("direct.db").to_str().unwrap()).unwrap();
-        let direct = eitherway::Runtime::builder().store(own).build().await.unwrap().boxed();
+impl Paths {
+    async fn open(dir: &Path, synchronous: Synchronous) -> Self {
+        let direct = OnePath::direct(dir, synchronous).await;
+        let core = OnePath::nats(dir, synchronous, "off").await;
+        let stream = OnePath::nats(dir, synchronous, "on").await;
+        let bare = Bare::open(dir, synchronous, &stream.url).await;
+        Self { direct, core, stream, bare }
+    }
+
+    fn rows(&self, group: &mut Group<'_>, runtime: &Runtime, callers: usize, what: What) {
+        let mut add = |name: &str, path: &OnePath| {
+            let step = path.step(what);
+            row(group, runtime, name, callers, move |_, _| step());
+        };
+        add("direct", &self.direct);
+        add("over NATS, until committed", &self.core);
+        if what == What::Line {
+            add("over NATS, until a stream keeps it", &self.stream);
+            self.bare.rows(group, runtime, callers);
+        }
+    }
+}
+
+/// The parts that every path is made of.
+struct Bare {
+    pool: SqlitePool,
+    client: async_nats::Client,
+    stream: jetstream::Context,
+    payload: bytes::Bytes,
+}
+
+impl Bare {
+    async fn open(dir: &Path, synchronous: Synchronous, url: &str) -> Self {
         let client = async_nats::connect(url).await.unwrap();
         let mut echo = client.subscribe("bench.echo").await.unwrap();
         let answering = client.clone();
@@ -55,76 +88,52 @@ impl Parts {
                 answering.publish(message.reply.unwrap(), "{}".into()).await.unwrap();
             }
         });
-        let js = jetstream::new(client.clone());
-        js.create_stream(jetstream::stream::Config {
+        let stream = jetstream::new(client.clone());
+        let config = jetstream::stream::Config {
             name: "BENCH".into(),
             subjects: vec!["bench.stored".into()],
             max_bytes: 1 << 30,
+            discard: jetstream::stream::DiscardPolicy::Old,
             ..Default::default()
-        })
-        .await
-        .unwrap();
-        Self {
-            bare: pool(dir).await,
-            client,
-            js,
-            payload: eitherway::__private::wire::payload(&Op::from(line()), 0).unwrap().into(),
-            direct,
-            nats,
-        }
+        };
+        stream.create_stream(config).await.unwrap();
+        let line = MessageLog { username: "alice".to_owned(), message: LINE.to_owned() };
+        let payload = eitherway::__private::wire::payload(&Op::from(line), 0).unwrap().into();
+        Self { pool: pool(dir, synchronous).await, client, stream, payload }
     }
 
-    /// A row of this request and its reply, without a service.
-    fn echo(&self, group: &mut Group<'_>, runtime: &Runtime, callers: usize, payload: bytes::Bytes) {
-        let client = self.client.clone();
-        row(group, runtime, "bare NATS request and reply", callers, move |_, _| {
+    fn rows(&self, group: &mut Group<'_>, runtime: &Runtime, callers: usize) {
+        let pool = self.pool.clone();
+        row(group, runtime, "INSERT and commit alone, sqlx pool of 5", callers, move |_, _| {
+            insert(pool.clone())
+        });
+        let (client, payload) = (self.client.clone(), self.payload.clone());
+        row(group, runtime, "NATS request and reply alone", callers, move |_, _| {
             let (client, payload) = (client.clone(), payload.clone());
             async move {
                 client.request("bench.echo", payload).await.unwrap();
             }
         });
-    }
-
-    fn events(&self, group: &mut Group<'_>, runtime: &Runtime, callers: usize) {
-        let Self { bare, direct, nats, js, payload, .. } = self;
-        let bare = bare.clone();
-        row(group, runtime, "bare INSERT and commit, sqlx pool", callers, move |_, _| insert(bare.clone()));
-        let direct = direct.client();
-        row(group, runtime, "stack, direct (ledger, line, user)", callers, move |_, _| {
-            send(direct.clone(), Via::DB)
-        });
-        self.echo(group, runtime, callers, payload.clone());
-        let nats = nats.client();
-        row(group, runtime, "stack, NATS, until committed", callers, move |_, _| {
-            send(nats.clone(), Via::NATS)
-        });
-        let (js, payload) = (js.clone(), payload.clone());
-        row(group, runtime, "bare JetStream publish, acknowledged", callers, move |_, _| {
-            let (js, payload) = (js.clone(), payload.clone());
+        let (stream, payload) = (self.stream.clone(), self.payload.clone());
+        row(group, runtime, "JetStream publish alone, acknowledged", callers, move |_, _| {
+            let (stream, payload) = (stream.clone(), payload.clone());
             async move {
-                js.publish("bench.stored", payload).await.unwrap().await.unwrap();
+                stream.publish("bench.stored", payload).await.unwrap().await.unwrap();
             }
         });
     }
-
-    fn queries(&self, group: &mut Group<'_>, runtime: &Runtime, callers: usize) {
-        let (direct, nats) = (self.direct.client(), self.nats.client());
-        row(group, runtime, "stack, direct", callers, move |_, _| ask(direct.clone(), Via::DB));
-        self.echo(group, runtime, callers, "{\"limit\":10}".into());
-        row(group, runtime, "stack, NATS", callers, move |_, _| ask(nats.clone(), Via::NATS));
-    }
 }
 
-fn line() -> MessageLog {
-    MessageLog { username: "alice".to_owned(), message: LINE.to_owned() }
-}
-
-async fn pool(dir: &Path) -> SqlitePool {
+async fn pool(dir: &Path, synchronous: Synchronous) -> SqlitePool {
+    let level = match synchronous {
+        Synchronous::Normal => SqliteSynchronous::Normal,
+        Synchronous::Full => SqliteSynchronous::Full,
+    };
     let options = SqliteConnectOptions::new()
         .filename(dir.join("bare.db"))
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Normal)
+        .synchronous(level)
         .busy_timeout(Duration::from_secs(30));
     let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(5).connect_with(options).await.unwrap();
     sqlx::query(
@@ -136,40 +145,35 @@ async fn pool(dir: &Path) -> SqlitePool {
     pool
 }
 
-/// Sends the line through this stack.
-async fn send(db: Db<BoxedStack<Op>>, via: Via) {
-    assert_eq!(db.send(Request::new(line())).await.unwrap().via, via);
-}
-
-/// Asks for the newest ten lines.
-async fn ask(db: Db<BoxedStack<Op>>, via: Via) {
-    assert_eq!(db.send(Request::new(RecentChat { limit: 10 })).await.unwrap().via, via);
-}
-
-async fn insert(bare: SqlitePool) {
+async fn insert(pool: SqlitePool) {
     sqlx::query("INSERT INTO chat (at, username, message) VALUES (?, ?, ?)")
         .bind(1_i64)
         .bind("alice")
         .bind(LINE)
-        .execute(&bare)
+        .execute(&pool)
         .await
         .unwrap();
 }
 
 fn main() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let (_server, url) = nats_server(dir.path());
-    // Acknowledged after the commit; the bench `service` measures the stream.
-    let _service = serve(&url, dir.path(), "off");
-    let parts = runtime.block_on(Parts::open(dir.path(), &url));
-    let mut criterion = rows::criterion();
-    for callers in [1, 256] {
-        let plural = if callers == 1 { "" } else { "s" };
-        let title = format!("event: a line of chat, {callers} caller{plural}");
-        parts.events(&mut rows::group(&mut criterion, &title, callers), &runtime, callers);
-        let title = format!("query: the newest ten lines, {callers} caller{plural}");
-        parts.queries(&mut rows::group(&mut criterion, &title, callers), &runtime, callers);
+    let runtime = Runtime::new().unwrap();
+    // The system's temporary directory may be in memory, where a sync costs nothing.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut criterion = rows::criterion(Duration::from_secs(3));
+    for (level, synchronous) in [("normal", Synchronous::Normal), ("full", Synchronous::Full)] {
+        let dir = dir.path().join(level);
+        std::fs::create_dir(&dir).unwrap();
+        let paths = runtime.block_on(Paths::open(&dir, synchronous));
+        // A query does not wait for a sync.
+        let kinds =
+            KINDS.into_iter().filter(|(_, what)| synchronous == Synchronous::Normal || *what != What::Recent);
+        for (kind, what) in kinds {
+            for callers in [1, 8, 32, 256] {
+                let plural = if callers == 1 { "" } else { "s" };
+                let title = format!("{kind}, {callers} caller{plural}, synchronous={level}");
+                paths.rows(&mut rows::group(&mut criterion, &title, callers), &runtime, callers, what);
+            }
+        }
     }
     criterion.final_summary();
 }

@@ -30,6 +30,7 @@ mod verdict;
 #[path = "outage/world.rs"]
 mod world;
 
+use std::path::Path;
 use std::time::Duration;
 
 use naive::Way;
@@ -61,7 +62,9 @@ async fn main() {
         return naive::serve(url, path).await;
     }
     let quick = args.iter().any(|arg| arg == "--quick");
-    let svg = args.iter().skip_while(|arg| *arg != "--svg").nth(1);
+    // Cargo runs a bench in the folder of its package; a path is meant from that of the workspace.
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let svg = args.iter().skip_while(|arg| *arg != "--svg").nth(1).map(|file| root.join(file));
     let plan = plan(quick);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -72,7 +75,7 @@ async fn main() {
         load.split(' ').next().unwrap_or_default()
     );
     if args.iter().any(|arg| arg == "--hedge") {
-        return hedge::compare(svg).await;
+        return hedge::compare(svg.as_deref()).await;
     }
     let (mut core, mut stream) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {

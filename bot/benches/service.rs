@@ -42,7 +42,7 @@ const fn row(name: &'static str, jetstream: &'static str, callers: usize, instan
 
 impl Row {
     fn serve(self, url: &str, dir: &Path) -> Vec<Ended> {
-        (0..self.instances).map(|_| serve(url, dir, self.jetstream)).collect()
+        (0..self.instances).map(|_| serve(url, dir, &["--jetstream", self.jetstream])).collect()
     }
 }
 

@@ -12,6 +12,8 @@ pub(super) enum Fault {
     NotConnected(sqlx::Error),
     /// Connecting has taken too long: nothing was sent.
     NoConnection,
+    /// All connections for reading were in use: nothing was sent.
+    Taken,
     /// The server only reads: nothing was sent.
     ReadOnly,
     /// It takes writes, and another server does on a later timeline: nothing was sent.
@@ -104,6 +106,12 @@ impl Fault {
         )
     }
 
+    /// Whether something of the name is there that was to be made.
+    pub(super) fn is_there_already(error: &sqlx::Error) -> bool {
+        let code = error.as_database_error().and_then(|said| said.code());
+        code.is_some_and(|code| ["42P07", "42701", "42710", "42723"].contains(&&*code))
+    }
+
     /// Whether an error that a function meets is none of its own.
     pub(super) fn is_of_the_environment(error: &sqlx::Error) -> bool {
         match error.as_database_error().and_then(|said| said.code()) {
@@ -118,6 +126,7 @@ impl Fault {
             self,
             Self::NotConnected(_)
                 | Self::NoConnection
+                | Self::Taken
                 | Self::ReadOnly
                 | Self::Superseded { .. }
                 | Self::Nowhere(_)
@@ -180,6 +189,9 @@ impl Fault {
         let (code, advice) = match self {
             Self::Before(cause) | Self::Ended(cause) => return cause.clone(),
             Self::NoConnection => (Code::UNAVAILABLE, "no connection to PostgreSQL in time"),
+            Self::Taken => {
+                (Code::UNAVAILABLE, "the connections to PostgreSQL for reading were in use all the time")
+            }
             Self::ReadOnly => (Code::STORAGE, READS_ONLY),
             Self::Superseded { timeline, newest } => {
                 let why = format!(
@@ -234,10 +246,11 @@ impl Fault {
                 (Code::DATABASE, "the role lacks a right, which the owner of the schema can GRANT")
             }
             Self::Server(_) if self.is_of_the_values() => (Code::REFUSED, "the database refuses the values"),
-            Self::Server(_) if self.is_of(&["42P01", "42883", "42703", "3F000"]) => (
+            Self::Server(_) if self.is_of(&["42P01", "42P10", "42883", "42703", "3F000"]) => (
                 Code::DATABASE,
-                "PostgreSQL lacks a table or function of ours, or the role lost USAGE on the schema: it was changed by hand, or is \
-                 being migrated: start again after the migration; a table that was dropped comes back from a backup",
+                "PostgreSQL lacks a table, column, key or function of ours, or the role lost USAGE on the schema: it was changed by \
+                 hand, or is being migrated: start again after the migration, and what is missing is named; a table that was \
+                 dropped comes back from a backup",
             ),
             Self::Server(_) => (Code::DATABASE, "PostgreSQL reports an error"),
         };

@@ -50,6 +50,8 @@ const MAY_USE: &str = "SELECT has_schema_privilege(to_regnamespace(current_setti
 const NAMESPACE: &str = "SELECT value FROM meta WHERE key = 'namespace'";
 const ADOPT: &str = "INSERT INTO meta (key, value) VALUES ('namespace', $1) ON CONFLICT (key) DO NOTHING";
 
+const HAS_LEDGER: &str = "SELECT to_regclass('ledger') IS NOT NULL";
+
 const HAS_FUNCTIONS: &str = "
     SELECT NOT EXISTS (
         SELECT FROM unnest($1::text[]) name WHERE NOT EXISTS (
@@ -109,6 +111,9 @@ async fn open_in_time<O: Persist>(
     }
     let state = state::<O>(options, function, connection).await?;
     if !state.is_whole() {
+        if !options.create && state.unrecorded {
+            return Err(unrecorded(options));
+        }
         if !options.create && !state.is_usable() {
             return Err(refuse(format!(
                 "the schema {} has no such database, or an older one",
@@ -117,31 +122,19 @@ async fn open_in_time<O: Persist>(
         }
         make::<O>(options, function, connection).await?;
     }
-    restore(options, connection).await?;
+    let lost = objects::restore(connection).await?;
+    if let Some(cause) = lost.needed(options.in_schema()) {
+        return Err(refuse(cause));
+    }
     // They were prepared on the schema before.
     connection.clear_cached_statements().await?;
-    if let Some(unsound) = audit::audit::<O>(connection).await? {
-        return Err(Refused::Open(OpenError::Unsound(unsound)));
+    if let Some(unsound) = audit::audit::<O>(connection, !lost.is_empty()).await? {
+        return Err(match lost.any(options.in_schema()) {
+            Some(cause) => refuse(cause),
+            None => Refused::Open(OpenError::Unsound(unsound)),
+        });
     }
     identified(options, connection).await
-}
-
-/// Makes again what was dropped by hand, or says what is to be done.
-async fn restore(options: &PostgresOptions, connection: &mut PgConnection) -> Result<(), Refused> {
-    let missing = objects::missing(connection).await?;
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let lost = objects::repair(&missing, connection).await?;
-    if lost.is_empty() {
-        return Ok(());
-    }
-    let cause = format!(
-        "the schema {} lacks {}, which was dropped by hand, with what was in it: restore a backup (pg_restore)",
-        options.in_schema(),
-        lost.join(", ")
-    );
-    Err(Refused::Open(OpenError::Server { server: options.shown().to_owned(), cause }))
 }
 
 /// The same where nothing can be made: what is there has to do.
@@ -175,6 +168,8 @@ async fn identified(options: &PostgresOptions, connection: &mut PgConnection) ->
 /// What is there.
 struct State {
     missing: bool,
+    /// Whether there are tables, and no record of what made them.
+    unrecorded: bool,
     function: bool,
     /// Whether it says for which namespace it is.
     named: bool,
@@ -198,16 +193,14 @@ async fn state<O: Persist>(
     let known: HashSet<i64> = versions::<O>().iter().map(|version| version.version).collect();
     let made = applied(connection).await?;
     if let Some(version) = made.difference(&known).max() {
-        let server = options.shown().to_owned();
-        let cause = format!(
-            "the schema {} is newer than this program: it has the version {version}. Use a newer program",
-            options.in_schema()
-        );
-        return Err(Refused::Open(OpenError::Server { server, cause }));
+        let path = format!("{}, schema {},", options.shown(), options.in_schema()).into();
+        return Err(Refused::Open(OpenError::Newer { path, version: *version }));
     }
+    let mut unrecorded = false;
     let kept: Option<String> = match made.is_empty() {
         true => {
             may_use(options, connection).await?;
+            unrecorded = sqlx::query_scalar(HAS_LEDGER).fetch_one(&mut *connection).await?;
             None
         }
         false => sqlx::query_scalar(NAMESPACE).fetch_optional(&mut *connection).await?,
@@ -221,7 +214,7 @@ async fn state<O: Persist>(
         }));
     }
     let has = sqlx::query_scalar(HAS_FUNCTIONS).bind(function.names()).fetch_one(connection).await?;
-    Ok(State { missing: made.len() < known.len(), function: has, named: kept.is_some() })
+    Ok(State { missing: made.len() < known.len(), unrecorded, function: has, named: kept.is_some() })
 }
 
 /// Without that right nothing in a schema can be seen: it looks as if it were empty.
@@ -246,6 +239,7 @@ pub(super) async fn is_current<O: Persist>(
 ) -> Result<(), OpenError> {
     match state::<O>(options, &Function::of::<O>(), connection).await {
         Ok(state) if !state.missing => Ok(()),
+        Ok(state) if state.unrecorded => Err(unrecorded(options).of(options)),
         Ok(_) => Err(OpenError::Server {
             server: options.shown().to_owned(),
             cause: format!(
@@ -294,12 +288,15 @@ async fn make<O: Persist>(
     sqlx::raw_sql(LOCK).execute(&mut *whole).await?;
     // Another one may have done it meanwhile.
     let state = state::<O>(options, function, &mut whole).await?;
+    if state.unrecorded {
+        return Err(unrecorded(options));
+    }
     if state.missing {
         create_schema(options, &mut whole).await?;
         let mut migrator = Migrator::with_migrations(versions::<O>());
         migrator.set_locking(false);
-        whole.ensure_migrations_table(RECORD).await.map_err(migration)?;
-        migrator.run_direct(None, &mut *whole, false).await.map_err(migration)?;
+        whole.ensure_migrations_table(RECORD).await.map_err(|e| migration(options, e))?;
+        migrator.run_direct(None, &mut *whole, false).await.map_err(|e| migration(options, e))?;
         objects::keep(&mut whole).await?;
     }
     if !state.function {
@@ -328,8 +325,21 @@ async fn create_schema(options: &PostgresOptions, connection: &mut PgConnection)
     Ok(())
 }
 
-fn migration(error: MigrateError) -> Refused {
+/// Tables are there, and what says that they were made is not.
+fn unrecorded(options: &PostgresOptions) -> Refused {
+    let schema = options.in_schema();
+    let cause = format!(
+        "the schema {schema} has tables, and {RECORD} does not say which migrations made them: that table was dropped or emptied by \
+         hand. Restore it from a backup (pg_restore --schema={schema} --table={RECORD}); if the tables are another program's, name \
+         another schema (?schema=NAME in the address)"
+    );
+    Refused::Open(OpenError::Server { server: options.shown().to_owned(), cause })
+}
+
+fn migration(options: &PostgresOptions, error: MigrateError) -> Refused {
     match error {
+        // A table, a column or a function of that name is there.
+        MigrateError::ExecuteMigration(error, _) if Fault::is_there_already(&error) => unrecorded(options),
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
         error => sqlx::Error::Migrate(Box::new(error)).into(),
     }

@@ -58,10 +58,10 @@ impl Readers {
     /// A connection that is idle, or a new one.
     pub(super) async fn take(&self) -> Result<Reader<'_>, Fault> {
         let servers = self.options.servers();
-        let patience = self.options.connect_timeout * u32::try_from(servers.count()).unwrap_or(u32::MAX);
-        let place = match time::timeout(patience, self.places.acquire()).await {
+        // Those before it may take as long as that.
+        let place = match time::timeout(self.options.statement_timeout, self.places.acquire()).await {
             Ok(place) => place.map_err(|_| Fault::NotConnected(sqlx::Error::PoolClosed))?,
-            Err(_) => return Err(Fault::NoConnection),
+            Err(_) => return Err(Fault::Taken),
         };
         let idle = {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);

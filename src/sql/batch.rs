@@ -130,13 +130,19 @@ async fn transaction(
         Rows::of_writes(frames.specs.len(), left.iter().filter(|place| !plain(place)).map(|n| &writes[*n]));
     let mut done = Done::default();
     if one_by_one.is_empty() {
-        if let ([_], [kind]) = (left, rows.kinds()) {
-            let single = frames.strings.single(*kind);
-            done.run(connection, shared, &single, &rows).await?;
-            return Ok(done);
-        }
-        for joined in frames.strings.transaction(rows.kinds()) {
+        let strings = match (left, rows.kinds()) {
+            ([_], [kind]) => vec![frames.strings.single(*kind)],
+            (_, kinds) => frames.strings.transaction(kinds),
+        };
+        for joined in strings {
             done.run(connection, shared, &joined, &rows).await?;
+        }
+        if frames.strings.only_claims(rows.kinds()) {
+            // Nothing is written to the disk for a poll that finds nothing.
+            match done.found {
+                0 => undo(connection).await?,
+                _ => done.run(connection, shared, &frames.strings.commit(), &rows).await?,
+            }
         }
         return Ok(done);
     }

@@ -59,6 +59,12 @@ impl SqliteOptions {
         }
         let path = match url.split_once(':') {
             Some(("sqlite", rest)) => rest.strip_prefix("//").unwrap_or(rest),
+            Some((scheme, _))
+                if !url.contains("://")
+                    && ["postgres", "postgresql"].iter().any(|own| scheme.eq_ignore_ascii_case(own)) =>
+            {
+                return refuse_secret("two slashes stand behind the scheme: postgres://HOST/DATABASE");
+            }
             Some((scheme, _)) if scheme.len() > 1 && url.contains("://") => {
                 return refuse_secret("only sqlite:// addresses are served");
             }

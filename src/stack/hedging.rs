@@ -23,8 +23,10 @@ use crate::request::Request;
 /// in the outbox after 90 ms, if nothing has answered an event meanwhile.
 ///
 /// So an event or a query waits at most 150 ms for a fault of one path, on a machine that has time for it. A call that both paths
-/// keep waiting, because the database is locked, takes until their refusals. A database that is not the service's is not written
-/// to: its path refuses.
+/// keep waiting, because the database is locked, is given up after 450 ms, or with the refusal of the database if that is later:
+/// with the usual time for a lock after half a second at most. Where NATS has not answered by then, the error is of class
+/// [`Unknown`](crate::Class::Unknown), because the service may still apply the call. A database that is not the service's is not
+/// written to: its path refuses.
 ///
 /// ```
 /// use eitherway::stack::{Hedging, StackBuilder};
@@ -44,6 +46,10 @@ pub struct Hedging {
 /// An operation that has waited this long is hedged in any case.
 const OVERDUE: Duration = Duration::from_millis(100);
 
+/// How long a call waits for NATS that the database has refused because it is locked: longer than the service waits for
+/// the same lock.
+const PATIENCE: Duration = Duration::from_millis(450);
+
 /// When an event starts in the outbox.
 const OUTBOX: Duration = Duration::from_millis(90);
 
@@ -60,7 +66,7 @@ impl Hedging {
     /// The defaults.
     #[must_use]
     pub const fn new() -> Self {
-        Self { next: Some(Config::new().overdue(OVERDUE)), outbox: Some(OUTBOX) }
+        Self { next: Some(Config::new().overdue(OVERDUE).patience(PATIENCE)), outbox: Some(OUTBOX) }
     }
 
     /// No hedges: the next path starts when the one before has failed, which for a path that is silent takes its time-out, or
@@ -79,7 +85,7 @@ impl Hedging {
     /// The database starts always after this time, within the budget.
     #[must_use]
     pub fn database_after(self, delay: Duration) -> Self {
-        self.database(Config::new().after(delay).overdue(OVERDUE.max(delay)))
+        self.database(Config::new().after(delay).overdue(OVERDUE.max(delay)).patience(PATIENCE))
     }
 
     /// Every operation runs on both paths at once, without a budget: for tests.
@@ -179,6 +185,12 @@ impl Hedges {
         });
     }
 
+    /// How many were won of events, or of all others.
+    pub(super) fn won(&self, part: usize) -> u64 {
+        let HedgeCounts { events, requests, queries, outbox } = self.counts();
+        if part == 0 { events.won + outbox.won } else { requests.won + queries.won }
+    }
+
     /// The replay of the outbox has got through.
     pub(super) fn replayed(&self) {
         self.outbox.iter().for_each(Pace::heard);
@@ -218,7 +230,12 @@ impl<O: Operation> hedge::Hedging<Request<O>, Error<O>, Error<O>> for ToNext {
         error.class() == Class::Rejected
     }
 
-    /// Both paths lead to the same database: where it says itself that it cannot, silence has nothing better to say.
+    /// Both paths lead to the same database, and to the same lock.
+    fn concerns_both(&self, error: &Error<O>) -> bool {
+        error.cause().code() == Code::BUSY
+    }
+
+    /// Where the database says itself that it cannot, a service that is silent or waits for it has nothing better to say.
     fn gives_up(&self, error: &Error<O>, waited: Duration) -> Option<Error<O>> {
         (error.class() == Class::Backend).then(|| Cause::Elapsed(waited).into())
     }

@@ -207,7 +207,7 @@ impl StackBuilder {
         };
         let replay = self.replay(paths.clone(), hedges.clone());
         let gate = Gate::new(self.in_flight);
-        let inner = self.total(outbox.behind(paths, self.clone(), hedges.clone()), &gate);
+        let inner = self.total(outbox.behind(paths, self.clone(), hedges.clone()), hedges.clone(), &gate);
         let stack = Gated { inner, gate: gate.clone() };
         Built { stack, replay, circuits, gate, hedges }
     }
@@ -270,7 +270,7 @@ impl StackBuilder {
     }
 
     /// The layers around all paths.
-    fn total<O, S>(&self, paths: S, gate: &Gate) -> impl Stack<O> + use<O, S>
+    fn total<O, S>(&self, paths: S, hedges: Hedges, gate: &Gate) -> impl Stack<O> + use<O, S>
     where
         O: Operation,
         S: Paths<O>,
@@ -289,7 +289,9 @@ impl StackBuilder {
             .layer(gate.limit())
             .layer(LogLayer::new("[TOTAL]").last())
             .layer(MetricsLayer::new("total").prefix(self.metrics_prefix).share_clock())
-            .layer(PathChangeLogLayer::by(names.iter().copied(), part))
+            .layer(
+                PathChangeLogLayer::by(names.iter().copied(), part).hedges_won(move |part| hedges.won(part)),
+            )
             .layer(option_layer(self.stale.map(stale::stale_queries::<O>)))
             .service(paths)
     }

@@ -2,6 +2,8 @@
 //! network. Each route from one server to another is a proxy.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions};
@@ -31,6 +33,8 @@ pub struct NatsCluster {
     servers: Vec<NatsServer>,
     /// From which server to which.
     routes: BTreeMap<(usize, usize), Proxy>,
+    /// Where each says whether it is well.
+    monitors: Vec<Port>,
     _held: Vec<Port>,
     _store: tempfile::TempDir,
 }
@@ -51,6 +55,7 @@ impl NatsCluster {
         let ports: Vec<Port> = (0..SERVERS).map(|_| Port::reserve()).collect();
         // What servers tell each other of themselves leads nowhere: every route goes through its proxy.
         let nowhere = Port::reserve();
+        let monitors: Vec<Port> = (0..SERVERS).map(|_| Port::reserve()).collect();
         let mut routes = BTreeMap::new();
         for from in 0..SERVERS {
             for to in (0..SERVERS).filter(|to| *to != from) {
@@ -63,8 +68,9 @@ impl NatsCluster {
             let others: Vec<_> =
                 others.map(|(_, route)| format!("nats-route://{}", route.address())).collect();
             let config = format!(
-                "jetstream {{ store_dir: {:?} }}\nlame_duck_duration: \"30s\"\nlame_duck_grace_period: \"2s\"\ncluster {{ name: test, listen: \"127.0.0.1:{}\", advertise: \"127.0.0.1:{}\", \
+                "http: \"127.0.0.1:{}\"\njetstream {{ store_dir: {:?} }}\nlame_duck_duration: \"30s\"\nlame_duck_grace_period: \"2s\"\ncluster {{ name: test, listen: \"127.0.0.1:{}\", advertise: \"127.0.0.1:{}\", \
                  routes: {others:?} }}",
+                monitors[n].number,
                 store.path().join(n.to_string()),
                 port.number,
                 nowhere.number
@@ -75,7 +81,7 @@ impl NatsCluster {
             server.restart().await;
         }
         let held = ports.into_iter().chain([nowhere]).collect();
-        let cluster = Self { servers, routes, _held: held, _store: store };
+        let cluster = Self { servers, routes, monitors, _held: held, _store: store };
         wait_until("the cluster has a leader for JetStream", || async {
             cluster.ask("INFO").await.is_some()
         })
@@ -157,7 +163,8 @@ impl NatsCluster {
         answer.is_some_and(|answer| answer["success"] == true)
     }
 
-    /// Waits until all servers run, and each has what the stream has.
+    /// Waits until all servers run, and each has what the stream has: by the stream's leader, which may not have noticed yet that one was
+    /// away, and by each server's own word, as an operator looks before the next one is stopped.
     ///
     /// # Panics
     /// That takes longer than a minute.
@@ -165,6 +172,9 @@ impl NatsCluster {
         let whole = holds_within(WHOLE, || async {
             let Some(info) = self.ask(&format!("STREAM.INFO.{stream}")).await else { return false };
             let others = info["cluster"]["replicas"].as_array().map(Vec::as_slice).unwrap_or_default();
+            if !self.monitors.iter().all(|monitor| is_well(monitor.number)) {
+                return false;
+            }
             info["cluster"]["leader"].is_string()
                 && others.len() == SERVERS - 1
                 && others.iter().all(|other| other["current"] == true && other["offline"] != true)
@@ -190,6 +200,18 @@ impl NatsCluster {
         }
         None
     }
+}
+
+/// Whether a server says that JetStream is well there: it knows the leader, and has all of its streams and consumers.
+fn is_well(monitor: u16) -> bool {
+    let asked = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", monitor))?;
+        stream.set_read_timeout(Some(ASKING))?;
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    asked().is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
 }
 
 /// A client of one server alone.

@@ -327,6 +327,34 @@ async fn a_lock_of_another_program_is_waited_for_within_a_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_query_waits_for_a_connection_that_another_one_uses_longer_than_connecting_may_take() {
+    let url = Postgres::shared().database().await;
+    let connecting = Duration::from_secs(1);
+    let options =
+        options(&url).readers(1).connect_timeout(connecting).statement_timeout(LIMIT).lock_timeout(LIMIT);
+    let db: Db<SqlService<Op>> = Db::new(SqlService::open_postgres(&options).await.unwrap());
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    let mut held = other.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE rosey.recent_chat").execute(&mut *held).await.unwrap();
+    let first = tokio::spawn({
+        let db = db.clone();
+        async move { db.recent_chat(10).await.map(drop) }
+    });
+    let mut looks = PgConnection::connect(&url).await.unwrap();
+    let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+    while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut looks).await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut second = tokio::spawn(async move { db.user_stats("alice").await.map(drop) });
+    assert!(tokio::time::timeout(connecting * 2, &mut second).await.is_err(), "it waits");
+    held.rollback().await.unwrap();
+    for asked in [first, second] {
+        asked.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_only_reads_refuses_and_serves_again_when_it_writes() {
     let url = Postgres::shared().database().await;
     let db = open(&url).await;

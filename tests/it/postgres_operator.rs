@@ -120,6 +120,85 @@ async fn what_was_dropped_by_hand_is_made_again_at_the_opening_or_named() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_or_a_key_that_was_dropped_by_hand_is_named_with_what_to_do() {
+    for (dropped, name) in [
+        ("ALTER TABLE rosey.ledger DROP COLUMN answer CASCADE", "the column answer of ledger"),
+        ("ALTER TABLE rosey.dead_letters DROP COLUMN headers CASCADE", "the column headers of dead_letters"),
+        ("ALTER TABLE rosey.user_stats DROP COLUMN last_seen CASCADE", "the column last_seen of user_stats"),
+        ("ALTER TABLE rosey.recent_chat DROP COLUMN op_id CASCADE", "the column op_id of recent_chat"),
+    ] {
+        let url = Postgres::shared().database().await;
+        run(&url, dropped).await;
+        let refused = refused(&url).await;
+        assert!(refused.contains(name) && refused.contains("restore a backup"), "{dropped}: {refused}");
+    }
+    for (table, key) in
+        [("ledger", "ledger_pkey"), ("meta", "meta_pkey"), ("status_fields", "status_fields_pkey")]
+    {
+        let url = Postgres::shared().database().await;
+        let dropped = format!("ALTER TABLE rosey.{table} DROP CONSTRAINT {key}");
+        run(&url, &dropped).await;
+        let refused = refused(&url).await;
+        let (names, statement) = refused.split_once("Make it again: ").unwrap_or_else(|| panic!("{refused}"));
+        assert!(names.contains(&format!("the index {key}")), "{refused}");
+        run(&url, statement).await;
+        reopened(&url, &dropped).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_migrations_that_was_dropped_or_emptied_is_named_and_nothing_is_made() {
+    for (lost, all) in [
+        ("DROP TABLE rosey._sqlx_migrations", true),
+        ("DELETE FROM rosey._sqlx_migrations", true),
+        ("DELETE FROM rosey._sqlx_migrations WHERE version > 1", false),
+    ] {
+        let url = Postgres::shared().database().await;
+        run(&url, "CREATE TABLE rosey.kept AS SELECT * FROM rosey._sqlx_migrations").await;
+        run(&url, lost).await;
+        for create in [true, false] {
+            let options = options(&url).create(create);
+            let refused = SqlService::<Op>::open_postgres(&options).await.unwrap_err().to_string();
+            if !create && !all {
+                assert!(refused.contains("an older one"), "{refused}");
+                continue;
+            }
+            assert!(
+                refused.contains("_sqlx_migrations") && refused.contains("pg_restore"),
+                "{lost}: {refused}"
+            );
+        }
+        run(
+            &url,
+            "DROP TABLE IF EXISTS rosey._sqlx_migrations; ALTER TABLE rosey.kept RENAME TO _sqlx_migrations",
+        )
+        .await;
+        reopened(&url, lost).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fold_that_was_dropped_by_hand_is_made_again_by_the_next_one() {
+    let url = Postgres::shared().database().await;
+    let store = SqlService::<Op>::open_postgres(&options(&url).folding(None)).await.unwrap();
+    let db = Db::new(store.clone());
+    store.fold().await.unwrap();
+    let fold = "SELECT oid::regprocedure::text FROM pg_proc WHERE proname ~ '^fold_[0-9a-f]{16}$'";
+    let name = text(&url, fold).await.unwrap();
+    run(&url, &format!("DROP FUNCTION {name}")).await;
+    db.message_log("alice", "hello").await.unwrap();
+    store.fold().await.unwrap();
+    let lines = "SELECT total_chat_lines::text FROM rosey.user_stats WHERE username = 'alice'";
+    assert_eq!(text(&url, lines).await.as_deref(), Some("1"));
+    assert_eq!(text(&url, fold).await, Some(name));
+}
+
+/// Why it is not opened.
+async fn refused(url: &str) -> String {
+    SqlService::<Op>::open_postgres(&options(url)).await.unwrap_err().to_string()
+}
+
 /// Opens it, and does what needs all of it.
 async fn reopened(url: &str, dropped: &str) {
     let opened = SqlService::<Op>::open_postgres(&options(url)).await;

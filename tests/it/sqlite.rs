@@ -33,6 +33,31 @@ async fn open(dir: &tempfile::TempDir) -> Sqlx {
 }
 
 #[tokio::test]
+async fn claims_that_find_nothing_write_nothing_and_those_that_find_something_are_kept() {
+    let f = Fixture::new().await;
+    f.db.outbound_enqueue(Some("alice"), "hi").await.unwrap();
+    let claims = |user: &'static str, count: usize| {
+        futures_util::future::join_all((0..count).map(|_| f.db.outbound_messages(user, 5)))
+    };
+    let log = || std::fs::read(f.dir.path().join("rosey.db-wal")).unwrap();
+    for count in [1, 30] {
+        let mut unchanged = 0;
+        // The database's own upkeep may write at the same time, but not each time.
+        for _ in 0..20 {
+            let before = log();
+            assert!(claims("bob", count).await.into_iter().all(|claimed| claimed.unwrap().is_empty()));
+            unchanged += usize::from(log() == before);
+        }
+        assert!(unchanged > 0, "{count}: nothing is written for a poll that finds nothing");
+    }
+    let claimed = claims("alice", 30).await.into_iter().map(|claimed| claimed.unwrap().len()).sum::<usize>();
+    assert_eq!(claimed, 1, "handed out once");
+    assert_eq!(f.number("SELECT count(*) FROM ledger WHERE operation = 'outbound_get'").await, 1);
+    f.db.user_joined("alice").await.unwrap();
+    assert_eq!(f.number("SELECT count(*) FROM ledger").await, 3);
+}
+
+#[tokio::test]
 async fn what_came_again_is_counted_by_operation_and_nothing_else_is() {
     let f = Fixture::new().await;
     let event = Request::<Op>::new(UserJoined { username: "alice".into() });

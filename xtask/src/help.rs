@@ -149,13 +149,16 @@ are met. Ratios hold on any machine; nanoseconds need an idle one.
   writer           the cost of a write to the database beside a bare INSERT with its own commit, and where
                    the time goes: groups `lines`, `kinds`, `hops`, `statements`; `postgres`: the same
                    on PostgreSQL with 1, 2 and 4 writers; draws docs/postgres-bench.svg
-  direct_vs_nats   one operation over each path, beside its bare parts
+  direct_vs_nats   one operation over each path, event, call and query, 1 to 256 callers, both levels of
+                   durability, beside its bare parts; every row is held to the direct one and 5 %
   service          what `rosey serve` acknowledges and applies in a second
 
-Two benches measure themselves:
+These measure themselves:
 
   growth           the cost of writes and queries as the file grows; ROSEY_GROWTH=full is a file of 4 GB;
                    --quick is one small file
+  open_loop        the latency of one operation over each path at fixed rates, without coordinated omission, and
+                   the processor time of each process; --quick; --svg docs/open-loop.svg draws the chart
   streams          what many streams with three copies cost a cluster of nats-servers
   outage           a steady load while server and service are killed and frozen and both paths go: how
                    long until another path serves and NATS serves again, and what is lost or doubled,

@@ -41,7 +41,7 @@ const BOT: &str = "rosey-bot";
 /// The bench that has rows on PostgreSQL.
 const ON_POSTGRES: &str = "writer";
 /// The benches that Criterion does not measure: they print tables of their own.
-const OWN_TABLES: [&str; 3] = ["growth", "outage", "streams"];
+const OWN_TABLES: [&str; 4] = ["growth", "open_loop", "outage", "streams"];
 
 /// Runs one bench, with a nats-server if it needs one. All arguments are the bench's.
 pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {

@@ -1,10 +1,12 @@
 //! What hedging is worth: the slowest operation of each kind while paths are silent, with and without it, and what it
 //! costs while a path is only slow.
 
+use std::path::Path;
 use std::time::Duration;
 
 use eitherway::operation::{Kind, Operation};
 use eitherway::stack::{HedgeCounts, Hedging};
+use eitherway_layers::hedge::Counts;
 use eitherway_testkit::Towards;
 use rosey::op::Op;
 
@@ -17,8 +19,15 @@ use super::verdict::Verdict;
 use super::world::{Fault, Window};
 
 /// The faults that show only as silence, or as a lock.
-const FAULTS: [Fault; 5] =
-    [Fault::ServerFrozen, Fault::ServiceFrozen, Fault::NetworkStalled, Fault::Locked, Fault::LockedAndFrozen];
+const FAULTS: [Fault; 7] = [
+    Fault::ServerFrozen,
+    Fault::ServiceFrozen,
+    Fault::NetworkStalled,
+    Fault::Locked,
+    Fault::LockedAndServerFrozen,
+    Fault::LockedAndServiceFrozen,
+    Fault::LockedAndStalled,
+];
 const MODES: [(&str, Hedging); 2] = [("hedged", Hedging::new()), ("not hedged", Hedging::off())];
 /// How long a fault lasts, and the calm around it.
 const LASTING: Duration = Duration::from_millis(1500);
@@ -65,23 +74,30 @@ async fn slow(hedging: Hedging) -> Slow {
     Slow { sent: applied.sum(&seen), seen, hedges, repeats }
 }
 
-/// The slowest operation of a kind that met the fault.
+/// The operations that met the fault.
+fn met<'a>(seen: &'a [Seen], window: &Window) -> impl Iterator<Item = &'a Seen> {
+    let Window { began, back, .. } = *window;
+    seen.iter().filter(move |seen| seen.ended() >= began && seen.begun < back)
+}
+
+/// The slowest of a kind.
 fn slowest(seen: &[Seen], window: &Window, kind: Kind) -> Duration {
-    let met = seen.iter().filter(|s| s.kind == kind && s.ended() >= window.began && s.begun < window.back);
-    met.map(|s| s.took).max().unwrap_or_default()
+    met(seen, window).filter(|seen| seen.kind == kind).map(|seen| seen.took).max().unwrap_or_default()
 }
 
 /// Prints all of it, and draws the runs.
-pub(crate) async fn compare(svg: Option<&String>) {
+pub(crate) async fn compare(svg: Option<&Path>) {
     let mut total = Verdict::default();
     let mut runs = Vec::new();
     for (mode, hedging) in MODES {
         let run = run(hedging).await;
-        println!("\n{:<40}{:>11}{:>11}{:>11}", format!("the slowest, {mode}"), "event", "query", "call");
+        let title = format!("the slowest, {mode}");
+        println!("\n{title:<40}{:>11}{:>11}{:>11}{:>16}", "event", "query", "call", "began late by");
         for window in &run.windows {
             let [event, query, call] =
                 [Kind::Event, Kind::Query, Kind::Call].map(|kind| shown(slowest(&run.seen, window, kind)));
-            println!("{:<40}{event:>11}{query:>11}{call:>11}", window.fault.name());
+            let late = shown(met(&run.seen, window).map(|seen| seen.late).max().unwrap_or_default());
+            println!("{:<40}{event:>11}{query:>11}{call:>11}{late:>16}", window.fault.name());
         }
         verdict_head(&format!("events, {mode}"));
         for (window, of) in run.windows.iter().zip(run.verdicts()) {
@@ -91,27 +107,34 @@ pub(crate) async fn compare(svg: Option<&String>) {
         runs.push((mode, run));
     }
     println!(
-        "\n{:<40}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        "\n{:<24}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>9}{:>9}{:>15}",
         format!("{} ms slower, {RATE}/s", SLOW.as_millis()),
         "sent",
         "hedges",
+        "free",
+        "overdue",
         "denied",
         "repeats",
         "p50",
-        "slowest"
+        "slowest",
+        "began late by"
     );
     for (mode, hedging) in MODES {
         let Slow { seen, sent, hedges, repeats } = slow(hedging).await;
         let mut took: Vec<Duration> = seen.iter().map(|seen| seen.took).collect();
         took.sort_unstable();
         let middle = percentile(&took, 0.5).unwrap_or_default();
+        let count = |what: fn(&Counts) -> u64| what(&hedges.events) + what(&hedges.requests);
         println!(
-            "{mode:<40}{:>9}{:>9}{:>9}{repeats:>9}{:>9}{:>9}",
+            "{mode:<24}{:>8}{:>8}{:>8}{:>8}{:>8}{repeats:>8}{:>9}{:>9}{:>15}",
             seen.len(),
-            hedges.events.started + hedges.requests.started,
-            hedges.events.denied + hedges.requests.denied,
+            count(|of| of.started),
+            count(|of| of.free),
+            count(|of| of.overdue),
+            count(|of| of.denied),
             shown(middle),
-            shown(took.last().copied().unwrap_or_default())
+            shown(took.last().copied().unwrap_or_default()),
+            shown(seen.iter().map(|seen| seen.late).max().unwrap_or_default())
         );
         total = total.plus(sent);
     }

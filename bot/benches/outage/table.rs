@@ -51,7 +51,7 @@ pub(crate) fn print(title: &str, fault: Fault, rounds: &[&Numbers]) {
         let median = median.unwrap_or(worst);
         let bar = match fault {
             // There is no promise about how long the lock of another program is waited for.
-            Fault::BothDown | Fault::Locked | Fault::LockedAndFrozen => None,
+            _ if fault.parts().0 => None,
             _ if fault.frozen() => *frozen_bar,
             _ => *killed_bar,
         };

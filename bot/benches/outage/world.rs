@@ -23,7 +23,11 @@ pub(crate) enum Fault {
     /// The file locked by another program.
     Locked,
     /// The same, and the server frozen.
-    LockedAndFrozen,
+    LockedAndServerFrozen,
+    /// The same, and the service frozen.
+    LockedAndServiceFrozen,
+    /// The same, and the network stalled.
+    LockedAndStalled,
 }
 
 impl Fault {
@@ -35,17 +39,28 @@ impl Fault {
             Self::ServiceFrozen => "service frozen",
             Self::BothDown => "both paths down",
             Self::NetworkStalled => "network stalled",
-            Self::Locked => "database locked",
-            Self::LockedAndFrozen => "database locked, server frozen",
+            Self::Locked => "locked",
+            Self::LockedAndServerFrozen => "locked, server frozen",
+            Self::LockedAndServiceFrozen => "locked, service frozen",
+            Self::LockedAndStalled => "locked, network stalled",
+        }
+    }
+
+    /// Whether the file is locked, and what else fails.
+    pub(crate) const fn parts(self) -> (bool, Option<Self>) {
+        match self {
+            Self::Locked => (true, None),
+            Self::BothDown => (true, Some(Self::ServerKilled)),
+            Self::LockedAndServerFrozen => (true, Some(Self::ServerFrozen)),
+            Self::LockedAndServiceFrozen => (true, Some(Self::ServiceFrozen)),
+            Self::LockedAndStalled => (true, Some(Self::NetworkStalled)),
+            one => (false, Some(one)),
         }
     }
 
     /// Whether the fault shows only as silence.
     pub(crate) const fn frozen(self) -> bool {
-        matches!(
-            self,
-            Self::ServerFrozen | Self::ServiceFrozen | Self::NetworkStalled | Self::LockedAndFrozen
-        )
+        matches!(self.parts().1, Some(Self::ServerFrozen | Self::ServiceFrozen | Self::NetworkStalled))
     }
 }
 
@@ -100,52 +115,27 @@ impl<P: Process> World<P> {
     pub(crate) async fn suffer(&mut self, fault: Fault, lasting: Duration, load: &Load) -> Window {
         let began = load.now();
         let until = tokio::time::Instant::now() + lasting;
-        match fault {
-            Fault::ServerKilled => {
-                self.server.kill();
-                tokio::time::sleep_until(until).await;
-                self.server.restart().await;
-            }
-            Fault::ServerFrozen => {
-                self.server.freeze();
-                tokio::time::sleep_until(until).await;
-                self.server.thaw();
-            }
-            Fault::ServiceKilled => {
-                self.service.kill();
-                tokio::time::sleep_until(until).await;
-                self.service.restart().await;
-            }
-            Fault::ServiceFrozen => {
-                self.service.freeze();
-                tokio::time::sleep_until(until).await;
-                self.service.thaw();
-            }
-            Fault::BothDown => {
-                let lock = self.file.hold().await;
-                self.server.kill();
-                tokio::time::sleep_until(until).await;
-                lock.release().await;
-                self.server.restart().await;
-            }
-            Fault::NetworkStalled => {
-                let network = self.network.as_ref().unwrap();
-                network.stall(BOTH);
-                tokio::time::sleep_until(until).await;
-                network.heal().await;
-            }
-            Fault::Locked => {
-                let lock = self.file.hold().await;
-                tokio::time::sleep_until(until).await;
-                lock.release().await;
-            }
-            Fault::LockedAndFrozen => {
-                let lock = self.file.hold().await;
-                self.server.freeze();
-                tokio::time::sleep_until(until).await;
-                lock.release().await;
-                self.server.thaw();
-            }
+        let (locks, fails) = fault.parts();
+        let lock = if locks { Some(self.file.hold().await) } else { None };
+        match fails {
+            Some(Fault::ServerKilled) => self.server.kill(),
+            Some(Fault::ServerFrozen) => self.server.freeze(),
+            Some(Fault::ServiceKilled) => self.service.kill(),
+            Some(Fault::ServiceFrozen) => self.service.freeze(),
+            Some(Fault::NetworkStalled) => self.network.as_ref().unwrap().stall(BOTH),
+            _ => {}
+        }
+        tokio::time::sleep_until(until).await;
+        if let Some(lock) = lock {
+            lock.release().await;
+        }
+        match fails {
+            Some(Fault::ServerKilled) => self.server.restart().await,
+            Some(Fault::ServerFrozen) => self.server.thaw(),
+            Some(Fault::ServiceKilled) => self.service.restart().await,
+            Some(Fault::ServiceFrozen) => self.service.thaw(),
+            Some(Fault::NetworkStalled) => self.network.as_ref().unwrap().heal().await,
+            _ => {}
         }
         Window { fault, began, back: load.now() }
     }

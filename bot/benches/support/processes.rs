@@ -26,10 +26,10 @@ pub(crate) fn nats_server(dir: &Path) -> (Ended, String) {
     (Ended(command.stderr(Stdio::null()).spawn().unwrap()), format!("nats://127.0.0.1:{port}"))
 }
 
-/// Starts a service over the file `served.db` in this directory.
-pub(crate) fn serve(url: &str, dir: &Path, jetstream: &str) -> Ended {
+/// Starts a service over the file `served.db` in this directory, with further flags.
+pub(crate) fn serve(url: &str, dir: &Path, flags: &[&str]) -> Ended {
     let file = format!("sqlite://{}", dir.join("served.db").display());
     let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.args(["serve", "--log", "warn", "--nats-url", url, "--database-url", &file]);
-    Ended(command.args(["--jetstream", jetstream]).stderr(Stdio::null()).spawn().unwrap())
+    command.args(["serve", "--log", "warn", "--nats-url", url, "--database-url", &file]).args(flags);
+    Ended(command.stderr(Stdio::null()).spawn().unwrap())
 }

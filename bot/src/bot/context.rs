@@ -13,7 +13,7 @@ use super::event::Event;
 use super::progress::Progress;
 use super::room::ChannelState;
 use super::troubles::{FailureKind, Troubles};
-use crate::op::{Error, Op, RoseyClient};
+use crate::op::{Error, Op, OutboundGet, RoseyClient};
 use eitherway::client::{Db, Stack};
 use eitherway::clock;
 use eitherway::operation::{Definition, Operation};
@@ -136,6 +136,8 @@ impl<S> Context<S> {
             progress.operation_failed();
             if error.class() == Class::Rejected {
                 progress.operation_refused();
+            } else if error.request().is_some_and(|r| r.op.spec().name == OutboundGet::SPEC.name) {
+                progress.poll_failed();
             }
         })
     }

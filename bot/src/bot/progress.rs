@@ -14,6 +14,7 @@ pub struct Progress {
     operations: AtomicU64,
     failed: AtomicU64,
     refused: AtomicU64,
+    polls_failed: AtomicU64,
     delivered: AtomicU64,
     undelivered: AtomicU64,
     handler_errors: AtomicU64,
@@ -46,6 +47,8 @@ counters! {
     failed, operation_failed;
     /// Operations that were refused because of their content.
     refused, operation_refused;
+    /// Failed questions for messages to be delivered, which are asked again.
+    polls_failed, poll_failed;
     /// Messages handed to the chat.
     delivered, message_delivered;
     /// Failed attempts to hand a message to the chat.

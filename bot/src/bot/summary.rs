@@ -23,6 +23,8 @@ pub struct Summary {
     pub operations_failed: u64,
     /// The operations that were refused because of their content.
     pub operations_refused: u64,
+    /// Failed questions for messages to be delivered, which were asked again: nothing is lost by one.
+    pub polls_failed: u64,
     /// Messages handed to the chat.
     pub messages_delivered: u64,
     /// Failed attempts to hand a message to the chat.
@@ -70,6 +72,7 @@ impl Summary {
             operations: progress.operations(),
             operations_failed: progress.failed(),
             operations_refused: progress.refused(),
+            polls_failed: progress.polls_failed(),
             messages_delivered: progress.delivered(),
             messages_undelivered: progress.undelivered(),
             marks_lost,
@@ -81,7 +84,8 @@ impl Summary {
 
     /// Whether no event or operation was lost, refused, skipped or broken.
     pub const fn is_clean(&self) -> bool {
-        let lost = self.operations_failed + self.marks_lost + self.abandoned + self.messages_undelivered;
+        let failed = self.operations_failed.saturating_sub(self.polls_failed);
+        let lost = failed + self.marks_lost + self.abandoned + self.messages_undelivered;
         let broken = self.bad_lines + self.handler_errors + self.handler_panics;
         lost + broken == 0 && !matches!(self.ended, Ended::InputLost)
     }
@@ -102,7 +106,11 @@ impl fmt::Display for Summary {
         }
         write!(f, ", {} skipped", counted(self.bad_lines, "bad line"))?;
         write!(f, "\n{}, {} failed", counted(self.operations, "operation"), self.operations_failed)?;
-        write!(f, " ({} of them refused)", self.operations_refused)?;
+        write!(f, " ({} of them refused", self.operations_refused)?;
+        if self.polls_failed > 0 {
+            write!(f, ", {} of them asked again", self.polls_failed)?;
+        }
+        write!(f, ")")?;
         write!(f, "\n{} delivered", counted(self.messages_delivered, "message"))?;
         write!(f, ", {} failed", counted(self.messages_undelivered, "attempt"))?;
         for (count, what) in [

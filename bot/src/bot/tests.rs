@@ -158,6 +158,33 @@ async fn the_background_tasks_keep_their_intervals_and_end_with_the_bot() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_poll_that_fails_is_asked_again_and_loses_nothing() {
+    let stack = MockStack::default();
+    stack.fail("outbound_get", Code::UNAVAILABLE);
+    let intervals = Intervals { messages: Duration::from_secs(2), ..OFF };
+    let (chat, voice) = script(vec![], false);
+    let bot = Bot::new(Db::new(stack.clone()), chat).intervals(intervals);
+    let running = tokio::spawn(bot.run(tokio::time::sleep(Duration::from_secs(5))));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    stack.recover();
+    stack.answer("outbound_get", json!([waiting(1, None, "one")]));
+    let summary = running.await.expect("bot");
+    assert_eq!(
+        (summary.operations_failed, summary.polls_failed, summary.is_clean()),
+        (1, 1, true),
+        "{summary}"
+    );
+    assert!(summary.to_string().contains("1 of them asked again"), "{summary}");
+    assert_eq!(voice.said(), ["say one"]);
+    // One that is refused is refused the next time as well.
+    let stack = MockStack::default();
+    stack.fail("outbound_get", Code::REFUSED);
+    let bot = Bot::new(Db::new(stack.clone()), script(vec![], false).0).intervals(intervals);
+    let summary = bot.run(tokio::time::sleep(Duration::from_secs(3))).await;
+    assert_eq!((summary.polls_failed, summary.is_clean()), (0, false), "{summary}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn missed_ticks_are_skipped_and_a_task_never_runs_beside_itself() {
     let stack = MockStack::default();
     let gate = stack.hold("outbound_get");

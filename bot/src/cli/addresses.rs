@@ -62,6 +62,9 @@ pub(super) fn database_url(text: &str) -> Result<String, String> {
     }
     let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {
+        Some("postgres" | "postgresql") if text.starts_with("postgres") => {
+            return Err(format!("two slashes stand behind the scheme, postgres://; {EXPECTED}"));
+        }
         Some("sqlite" | "postgres" | "postgresql") if !text.starts_with("sqlite:") => {
             return Err(format!("the scheme is written in lower case; {EXPECTED}"));
         }
@@ -238,6 +241,9 @@ mod tests {
         }
         for (wrong, says) in [
             ("PostgreSQL://host", "lower case"),
+            ("postgres:/host/db", "two slashes"),
+            ("postgresql:/me:secret@host/db", "two slashes"),
+            ("postgres:db", "two slashes"),
             ("postgres://me:secret@host/db?schema=A-b", "a name has"),
             ("mysql://host", "only SQLite"),
             ("file:rosey.db", "only SQLite"),

@@ -43,8 +43,8 @@ Exit codes:
   1 the outcome is bad: `verify` found something, the bot or the service lost something
   2 usage or configuration
   3 the operation was refused
-  4 no path could serve it
-  5 the service must not start here";
+  4 no path could serve it: no server, or a database that cannot be opened now or lacks something
+  5 the service must not start here: the database is a newer program's, or another one is served";
 
 const SERVE: &str = "\
 Examples:

@@ -2,6 +2,7 @@
 
 use crate::support::program::{outcome, rosey, run_with};
 use crate::support::*;
+use sqlx::{Connection, PgConnection};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_services_share_a_database_and_one_that_is_killed_loses_nothing() {
@@ -71,6 +72,15 @@ async fn what_keeps_a_database_from_being_opened_is_said_in_one_sentence_and_at_
         assert_eq!(ran.code, Some(4), "{}", ran.all());
         assert!(ran.err.contains(says) && !ran.all().contains("s3cret"), "{}", ran.all());
     }
+    let url = server.database().await;
+    let newer = "INSERT INTO rosey._sqlx_migrations (version, description, success, checksum, execution_time)
+        VALUES (9999, 'newer', true, '', 0)";
+    sqlx::raw_sql(newer).execute(&mut PgConnection::connect(&url).await.unwrap()).await.unwrap();
+    for command in [&["serve"][..], &["verify"], &["recent", "--no-nats"]] {
+        let ran = run_with(&[command, &["--database-url", &url]].concat(), "").await;
+        let says = ran.err.contains("newer than this program") && ran.err.contains("schema rosey");
+        assert!(ran.code == Some(5) && says, "{command:?}: {}", ran.all());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,6 +93,8 @@ async fn an_address_that_would_mean_less_than_it_says_is_refused_and_shows_no_pa
         ("host=db user=rosey password=s3cret".to_owned(), "the form host=… of libpq is not read"),
         ("host=db password='two s3cret'".to_owned(), "the form host=… of libpq is not read"),
         ("mysql://bot:s3cret@db/rosey".to_owned(), "only SQLite and PostgreSQL"),
+        ("postgres:/bot:s3cret@db/rosey".to_owned(), "two slashes"),
+        ("postgresql:rosey".to_owned(), "two slashes"),
     ] {
         for command in [&["serve"][..], &["verify"], &["config", "serve"]] {
             let ran = run_with(&[command, &["--database-url", &address]].concat(), "").await;

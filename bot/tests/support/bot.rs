@@ -56,6 +56,8 @@ pub(crate) struct Report {
     pub(crate) failed: u64,
     /// The exit code: success only if everything was done.
     pub(crate) code: Option<i32>,
+    /// What it said of what failed, and of its paths.
+    pub(crate) log: String,
     pub(crate) logged: usize,
     pub(crate) warned: usize,
 }
@@ -134,7 +136,7 @@ impl BotProcess {
         };
         let warned = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).count();
         let (nats, db, outbox, failed) = (sum("nats"), sum("db"), sum("outbox"), sum("failed"));
-        (fed, Report { nats, db, outbox, failed, code, logged: log.lines().count(), warned })
+        (fed, Report { nats, db, outbox, failed, code, logged: log.lines().count(), warned, log })
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -25,9 +25,16 @@ pub struct Config {
     pub(super) budget: Budget,
     pub(super) silence_is_free: bool,
     pub(super) overdue: Option<Duration>,
+    pub(super) patience: Option<Duration>,
     pub(super) run: u32,
     pub(super) silence: Duration,
     pub(super) while_silent: Option<Duration>,
+}
+
+/// No time is longer than this, some thirty years, so that it can be added to any moment.
+const fn bounded(time: Duration) -> Duration {
+    let most = Duration::from_secs(1 << 30);
+    if time.as_secs() < most.as_secs() { time } else { most }
 }
 
 impl Config {
@@ -43,6 +50,7 @@ impl Config {
             budget: Budget::new(0.1, 10, 100),
             silence_is_free: true,
             overdue: None,
+            patience: None,
             run: 5,
             silence: Duration::from_millis(100),
             while_silent: None,
@@ -52,8 +60,8 @@ impl Config {
     /// Starts the secondary always after this time.
     pub const fn after(mut self, delay: Duration) -> Self {
         self.times = 0.0;
-        self.least = delay;
-        self.most = delay;
+        self.least = bounded(delay);
+        self.most = self.least;
         self
     }
 
@@ -61,8 +69,8 @@ impl Config {
     /// bounds. Only calls that had to wait are measured.
     pub const fn adaptive(mut self, times: f64, least: Duration, most: Duration) -> Self {
         self.times = times;
-        self.least = least;
-        self.most = most;
+        self.least = bounded(least);
+        self.most = bounded(most);
         self
     }
 
@@ -81,7 +89,15 @@ impl Config {
     /// Hedges a request that has waited this long in any case, whatever the budget says. A primary that answers some
     /// requests and leaves others without an answer is neither slow nor silent. By default there is no such time.
     pub const fn overdue(mut self, after: Duration) -> Self {
-        self.overdue = Some(after);
+        self.overdue = Some(bounded(after));
+        self
+    }
+
+    /// How long after its beginning a request is given up whose hedge has failed for a reason that concerns the primary
+    /// too ([`Hedging::concerns_both`](super::Hedging::concerns_both)), while the primary answers others. By default the
+    /// primary is waited for without a limit.
+    pub const fn patience(mut self, after: Duration) -> Self {
+        self.patience = Some(bounded(after));
         self
     }
 
@@ -90,7 +106,7 @@ impl Config {
     /// primary that is worth its use.
     pub const fn silent_after(mut self, wins: u32, lasting: Duration) -> Self {
         self.run = wins;
-        self.silence = lasting;
+        self.silence = bounded(lasting);
         self
     }
 
@@ -98,7 +114,7 @@ impl Config {
     /// that cannot open, because the outer secondary wins before the inner one does. One request in ten periods of
     /// silence still waits for the usual delay, so that a primary that is only slow is found again.
     pub const fn while_silent(mut self, delay: Duration) -> Self {
-        self.while_silent = Some(delay);
+        self.while_silent = Some(bounded(delay));
         self
     }
 }

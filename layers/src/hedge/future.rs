@@ -210,19 +210,26 @@ where
         let Second::Idle = *self.second else { return Poll::Ready(()) };
         let pace = spare.hedging.pace(req).filter(|_| spare.policy.may_overlap(req));
         let Some(pace) = pace else { return Poll::Pending };
-        loop {
-            let Some(start) = self.start else {
+        let (start, mut at_once) = match self.start {
+            Some(start) => (start, false),
+            None => {
                 let (start, late) = pace.begin();
-                *self.start = Some(start);
-                self.timer.set(Some(sleep_until(late)));
-                continue;
-            };
-            let Some(timer) = self.timer.as_mut().as_pin_mut() else { return Poll::Ready(()) };
-            if *self.greedy {
-                // The primary has used up the budget, which would keep the timer pending.
-                ready!(pin!(coop::unconstrained(timer)).poll(cx));
-            } else {
-                ready!(timer.poll(cx));
+                let at_once = late <= start.at;
+                if !at_once {
+                    self.timer.set(Some(sleep_until(late)));
+                }
+                (self.start.insert(start), at_once)
+            }
+        };
+        loop {
+            if !std::mem::take(&mut at_once) {
+                let Some(timer) = self.timer.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+                if *self.greedy {
+                    // The primary has used up the budget, which would keep the timer pending.
+                    ready!(pin!(coop::unconstrained(timer)).poll(cx));
+                } else {
+                    ready!(timer.poll(cx));
+                }
             }
             match pace.late(start) {
                 Ok(()) => break,
@@ -302,22 +309,22 @@ where
         }
     }
 
-    /// After a hedge has failed: waits until the primary, which answers no call, is given up.
+    /// After a hedge has failed: waits until the primary is given up.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<FallbackError<P::Error, S::Error>> {
         loop {
             let Some(timer) = self.timer.as_mut().as_pin_mut() else { return Poll::Pending };
             ready!(timer.poll(cx));
             self.timer.set(None);
             let Some((req, spare)) = self.kept else { return Poll::Pending };
-            let (Some(start), Some(pace)) = (&mut *self.start, spare.hedging.pace(req)) else {
+            let (Some(start), Some(pace), Some(failed)) =
+                (&mut *self.start, spare.hedging.pace(req), &*self.failed)
+            else {
                 return Poll::Pending;
             };
-            match pace.answers_nobody(start) {
+            match pace.hopeless(start, spare.hedging.concerns_both(failed)) {
                 Err(again) => self.timer.set(Some(sleep_until(again))),
                 Ok(waited) => {
-                    let primary =
-                        self.failed.as_ref().and_then(|error| spare.hedging.gives_up(error, waited));
-                    let Some(primary) = primary else { return Poll::Pending };
+                    let Some(primary) = spare.hedging.gives_up(failed, waited) else { return Poll::Pending };
                     pace.unanswered(start);
                     let fallback = self.failed.take().expect(FINISHED);
                     return Poll::Ready(FallbackError::Both { primary, fallback });

@@ -35,8 +35,18 @@ pub trait Hedging<Req, E1, E2> {
     /// Whether this error of the secondary is final, so that the primary is not waited for.
     fn refuses(&self, error: &E2) -> bool;
 
-    /// After this error of a hedge, whether a primary that answers no call is not waited for; and with which error
-    /// it is given up then, after `waited`. It was sent and may still take effect, which the error should say.
+    /// Whether this error of a hedge comes from what both paths need, such as a database that is locked: the primary
+    /// is then [given up](Self::gives_up) after [`Config::patience`](super::Config::patience) even if it answers others.
+    ///
+    /// By default no error does.
+    fn concerns_both(&self, error: &E2) -> bool {
+        let _ = error;
+        false
+    }
+
+    /// After this error of a hedge, whether a primary that answers no call is not waited for, nor one that could serve
+    /// no better ([`concerns_both`](Self::concerns_both)); and with which error it is given up then, after `waited`. The
+    /// request was sent and may still take effect, which the error should say.
     ///
     /// By default it is waited for.
     fn gives_up(&self, error: &E2, waited: Duration) -> Option<E1> {

@@ -45,7 +45,7 @@ use tower_service::Service;
 /// |---|---|---|
 /// | answers before it is late | not called | the primary's |
 /// | late, or fails and is rerouted | answers first | the secondary's; a primary that still runs is dropped |
-/// | late | fails | the primary is waited for, unless it answers no call and [`Hedging::gives_up`] says so; both errors |
+/// | late | fails | the primary is waited for, unless [`Hedging::gives_up`] says that it is hopeless; both errors |
 /// | late | refuses the request | the refusal |
 /// | refuses the request | runs | the refusal; the secondary is dropped |
 ///

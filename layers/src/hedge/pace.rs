@@ -228,15 +228,18 @@ impl Pace {
         start.at + self.known.config.silence
     }
 
-    /// Whether the primary has answered no call since the last look; if it has, the moment of the next look.
-    pub(super) fn answers_nobody(&self, start: &mut Start) -> Result<Duration, Instant> {
+    /// Whether the primary, whose hedge has failed, may be given up: it has answered no call since the last look, or
+    /// could serve no better and the patience is over. If not, the moment of the next look.
+    pub(super) fn hopeless(&self, start: &mut Start, concerns_both: bool) -> Result<Duration, Instant> {
         let (known, now) = (&*self.known, Instant::now());
         let waited = now - start.at;
-        if known.silent(start) {
+        let limit = known.config.patience.filter(|_| concerns_both).map(|after| start.at + after);
+        if known.silent(start) || limit.is_some_and(|limit| limit <= now) {
             return Ok(waited);
         }
         start.answers = known.answers.load(Relaxed);
-        Err(now + WINDOW.max(waited / 8))
+        let again = now + WINDOW.max(waited / 8);
+        Err(limit.map_or(again, |limit| again.min(limit)))
     }
 
     /// The primary has answered a call that had to wait.
@@ -255,14 +258,15 @@ impl Pace {
     /// The secondary has won a hedge.
     pub(super) fn lost_to_secondary(&self, start: &Start) {
         self.known.count(WON);
-        if self.known.silent(start) {
-            self.unanswered(start);
-        }
+        self.unanswered(start);
     }
 
-    /// A call ends without an answer of the primary, which has answered no call meanwhile.
+    /// A call ends without an answer of the primary. It is silent if it has answered no other call meanwhile.
     pub(super) fn unanswered(&self, start: &Start) {
         let known = &*self.known;
+        if !known.silent(start) {
+            return;
+        }
         let now = Instant::now();
         let run = known.run.fetch_add(1, Relaxed).saturating_add(1);
         if run == 1 {

@@ -87,6 +87,18 @@ impl<P> PathChangeLogLayer<P> {
 }
 
 impl<P, V, C> PathChangeLogLayer<P, V, C> {
+    /// Tells how many hedges of a part have been won so far, by the part's index. A path that has served because its hedge
+    /// has won is named only when it serves again before the path that was named last does: one hedge alone is no
+    /// change. Asked where another path serves than was named. What is set first stays.
+    #[must_use]
+    pub fn hedges_won(self, count: impl Fn(usize) -> u64 + Send + Sync + 'static) -> Self {
+        let count: Arc<dyn Fn(usize) -> u64 + Send + Sync> = Arc::new(count);
+        for (part, state) in self.states.iter().enumerate() {
+            let _ = state.hedges_won.set(HedgesWon { part, count: Arc::clone(&count) });
+        }
+        self
+    }
+
     /// Reads the tag of the path from the response by a closure, for responses of another crate.
     pub fn served_by<V2>(self, via: V2) -> PathChangeLogLayer<P, V2, C> {
         PathChangeLogLayer { states: self.states, parts: self.parts, via, classifier: self.classifier }
@@ -167,7 +179,8 @@ impl<Req, F: Fn(&Req) -> usize> Parts<Req> for F {
 ///
 /// Paths that alternate are named at most every 250 ms; while they keep alternating, the interval grows to 8
 /// s. A change within the interval is logged with the next call after it, if the change still holds, and the
-/// counts of that line include everything. A call over the path that was named last takes no lock and reads
+/// counts of that line include everything. So is a change by a hedge alone, where
+/// [`hedges_won`](PathChangeLogLayer::hedges_won) tells of hedges. A call over the path that was named last takes no lock and reads
 /// no clock.
 ///
 /// *Errors* pass through and are counted. *Drop*: drops the inner future; nothing is counted.
@@ -250,11 +263,27 @@ struct State {
     /// Successful calls by path since the last line.
     calls: [AtomicU64; PATHS + 1],
     failed: AtomicU64,
+    hedges_won: OnceLock<HedgesWon>,
     book: Mutex<Book>,
+}
+
+struct HedgesWon {
+    part: usize,
+    count: Arc<dyn Fn(usize) -> u64 + Send + Sync>,
+}
+
+impl fmt::Debug for HedgesWon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HedgesWon").field("part", &self.part).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
 struct Book {
+    /// The hedges that were won when this was last asked.
+    hedges_won: u64,
+    /// How many calls the named path had served when a hedge of another one won.
+    doubt: Option<u64>,
     last_line: Option<Instant>,
     /// The interval that applies to the next line, if it is longer than the default.
     quiet: Duration,
@@ -274,6 +303,7 @@ impl Default for State {
             failing: AtomicBool::new(false),
             calls: [const { AtomicU64::new(0) }; PATHS + 1],
             failed: AtomicU64::new(0),
+            hedges_won: OnceLock::new(),
             book: Mutex::default(),
         }
     }
@@ -305,6 +335,15 @@ impl State {
         }
     }
 
+    /// Whether another path than the named one has served by a hedge, for the first time since that one has served.
+    fn may_be_alone(&self, book: &mut Book) -> bool {
+        let Some(HedgesWon { part, count }) = self.hedges_won.get() else { return false };
+        let (won, before) = (count(*part), book.hedges_won);
+        book.hedges_won = won;
+        let named = self.calls.get(self.named.load(Relaxed)).map_or(0, |calls| calls.load(Relaxed));
+        won != before && book.doubt.replace(named) != Some(named)
+    }
+
     /// Names the path, unless a line was written within the interval. The line is written while the lock is
     /// held, so that the last line describes the last state.
     #[cold]
@@ -317,6 +356,9 @@ impl State {
         book.outage = book.outage.max(outage);
         let same = self.named.load(Relaxed) == path;
         if same && book.outage < OUTAGE {
+            return;
+        }
+        if !same && self.may_be_alone(&mut book) {
             return;
         }
         let first = book.last_line.is_none();
@@ -333,6 +375,7 @@ impl State {
         let again = book.known & (1 << path) != 0;
         book.known |= 1 << path;
         book.last_line = Some(now);
+        book.doubt = None;
         self.named.store(path, Relaxed);
         let calls = std::array::from_fn(|path| self.calls[path].swap(0, Relaxed));
         let line = Line {

@@ -13,6 +13,10 @@ use eitherway_layers::{
 };
 use std::{
     future::{pending, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     time::Duration,
 };
 use tokio::time::{advance, sleep};
@@ -314,6 +318,39 @@ async fn the_first_success_and_every_change_of_path_is_one_line_with_what_went_b
         ["INFO [DB] is serving again after 1.0s (5 requests served by [NATS], 1 failed)"],
         "what was refused was not the path's failure"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_hedge_that_has_won_alone_is_no_change_of_path_and_two_in_a_row_are() {
+    let won = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&won);
+    let mut paths = Paths::new();
+    paths.layer = paths.layer.hedges_won(move |part| if part == 0 { count.load(SeqCst) } else { 0 });
+    let hedge = async || {
+        won.fetch_add(1, SeqCst);
+        paths.serve(1).await;
+    };
+    hedge().await;
+    paths.serve(0).await;
+    let first = ["INFO [NATS] is serving after 0.0s (1 request served by [DB])"];
+    assert_eq!(paths.events.take(), first, "nor is the first call");
+    for _ in 0..3 {
+        advance(Duration::from_secs(10)).await;
+        hedge().await;
+        paths.serve(0).await;
+    }
+    assert_eq!(paths.events.take(), [""; 0]);
+    hedge().await;
+    hedge().await;
+    let both = ["INFO [DB] is serving after 30.0s (4 requests served by [DB], 4 requests served by [NATS])"];
+    assert_eq!(paths.events.take(), both);
+    // Without a hedge, the first call that another path serves is a change.
+    advance(Duration::from_secs(10)).await;
+    paths.serve(0).await;
+    assert_eq!(paths.events.take().len(), 1);
+    advance(Duration::from_secs(10)).await;
+    paths.serve(1).await;
+    assert_eq!(paths.events.take().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -101,6 +101,8 @@ pub(super) struct Cluster {
     pub(super) leader: String,
     /// Whether there is none, or one that hears no majority: it still answers for a while, with what it knew before.
     is_lost: bool,
+    /// Whether one of them is not heard.
+    is_split: bool,
 }
 
 /// What a server says of the servers that keep something.
@@ -124,7 +126,7 @@ impl From<Told> for Cluster {
         let heard = |replica: &&Replica| !replica.offline && Duration::from_nanos(replica.active) < UNHEARD;
         let (all, heard) = (told.replicas.len(), told.replicas.iter().filter(heard).count());
         let is_lost = all > 0 && (told.leader.is_empty() || heard < all.div_ceil(2));
-        Self { leader: told.leader, is_lost }
+        Self { leader: told.leader, is_lost, is_split: heard < all }
     }
 }
 
@@ -136,6 +138,11 @@ impl Cluster {
             return Err(ApiError::Silent("too few servers of the cluster hear each other".to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether a server is missing: instances that are connected to that one may not be heard, and work all the same.
+    pub(super) const fn is_split(&self) -> bool {
+        self.is_split
     }
 }
 
@@ -295,6 +302,12 @@ mod tests {
         );
         let offline = json!({ "offline": true, "active": 0 });
         assert!(!known(json!({ "leader": "a", "replicas": [offline, offline] })));
+        let split = |cluster: Value| Cluster::deserialize(cluster).expect("a cluster").is_split();
+        assert!(
+            !split(json!({})) && !split(heard(&[0.1, 1.4])) && split(heard(&[0.1, 9.0])),
+            "one is missing"
+        );
+        assert!(split(json!({ "leader": "a", "replicas": [offline, { "active": 0 }] })));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// After this many times `ack_wait` the consumer is replaced, and the queue hands out all it holds again.
 pub(super) const HELD: u32 = 2;
 
@@ -25,9 +27,49 @@ impl Held {
     }
 }
 
+/// For how long instances have asked the consumer for more while it has held the same message. While none asks, or a server is
+/// missing, nothing is handed out again, whichever program had it.
+#[derive(Debug, Default)]
+pub(super) struct Asked(Option<Counted>);
+
+#[derive(Debug)]
+struct Counted {
+    since: Instant,
+    last: Instant,
+    asked: Duration,
+}
+
+impl Asked {
+    /// The time so far. `since`: since when it is that message; `asks`: whether instances ask, at this look.
+    pub(super) fn look(&mut self, since: Instant, asks: bool) -> Duration {
+        let now = Instant::now();
+        let before = self.0.take().filter(|counted| counted.since == since);
+        let mut counted = before.unwrap_or(Counted { since, last: since, asked: Duration::ZERO });
+        if asks {
+            counted.asked += now - counted.last;
+        }
+        counted.last = now;
+        self.0.insert(counted).asked
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_time_counts_in_which_instances_ask_for_more() {
+        let (mut asked, since, second) = (Asked::default(), Instant::now(), Duration::from_secs(1));
+        let mut counted = Vec::new();
+        for asks in [true, true, false, false, true, false, true] {
+            tokio::time::advance(second).await;
+            counted.push(asked.look(since, asks).as_secs());
+        }
+        assert_eq!(counted, [1, 2, 2, 2, 3, 3, 4]);
+        let another = Instant::now();
+        tokio::time::advance(second).await;
+        assert_eq!(asked.look(another, true), second, "of another message");
+    }
 
     #[test]
     fn a_message_that_is_held_is_taken_back_after_twice_the_wait_and_less_and_less_often() {

@@ -13,7 +13,7 @@ use super::api::{ConsumerInfo, StreamInfo, StreamState};
 use super::declare::{CONSUMER, Declaration};
 use super::elsewhere::Elsewhere;
 use super::gone::Gone;
-use super::held::Held;
+use super::held::{Asked, Held};
 use super::reasons::{self, events, lost, reason, unknown};
 use super::settings;
 use crate::operation::Operation;
@@ -51,6 +51,7 @@ pub(super) struct Watch {
     gone: Gone,
     elsewhere: Elsewhere,
     held: Held,
+    asked: Asked,
     passed: Held,
     /// When the stream was created, of one that was ours when it was looked at.
     ours: Option<String>,
@@ -290,6 +291,10 @@ impl Watch {
         if shared.progress.is_walking() {
             return;
         }
+        // One that is connected to a missing server is not heard, and may take events the moment that server is back.
+        if consumer.cluster.is_split() {
+            return self.elsewhere.forget(received);
+        }
         let Some((took, among)) = self.elsewhere.look(consumer, received, own) else { return };
         // An instance that came and ended between two looks may have applied them.
         match time::timeout(LIMIT, shared.db.started_since(among.since)).await {
@@ -310,7 +315,7 @@ impl Watch {
         stream: &StreamInfo,
         worked: Option<(u64, Duration)>,
     ) {
-        let Some((first, since)) = self.first.map(|(first, at)| (first, at.elapsed())) else { return };
+        let Some((first, at)) = self.first else { return };
         let held = consumer.num_ack_pending.saturating_sub(worked.map_or(0, |(open, _)| open));
         let handed_out = first == stream.state.first_seq && first <= consumer.delivered.stream_seq;
         let own = shared.progress.stuck().is_some()
@@ -318,6 +323,7 @@ impl Watch {
             || worked.is_some_and(|(_, time)| time >= PATIENCE)
             || shared.troubles.denials.publish(denied::ACKS);
         let left = consumer.paused || stream.is_sealed() || shared.connection.borrow().lame;
+        let since = self.asked.look(at, consumer.num_waiting > 0 && !consumer.cluster.is_split());
         if held == 0 || !handed_out || own || left || !self.held.is_due(first, since, declaration.ack_wait) {
             return;
         }

@@ -48,6 +48,8 @@ pub(in crate::sql) struct Joined {
     pub(in crate::sql) kinds: Vec<usize>,
     /// Which of its statements insert into the ledger.
     pub(super) ledger: Vec<usize>,
+    /// Which of its statements change a row of the ledger for each claim that has found something.
+    pub(super) found: Vec<usize>,
     pub(super) statements: Vec<Part>,
 }
 
@@ -76,6 +78,11 @@ impl Strings {
         }
     }
 
+    /// Whether all of these are claims: the transaction is taken back if they find nothing, and its strings leave it open.
+    pub(super) fn only_claims(&self, kinds: &[usize]) -> bool {
+        !kinds.is_empty() && kinds.iter().all(|kind| self.specs[*kind].claim)
+    }
+
     /// What a transaction of these operations runs, one hop to SQLite's thread for each string: a single one from `BEGIN` to
     /// `COMMIT`, or, beyond [`SETS`](Self::SETS) sets, one for each operation.
     pub(super) fn transaction(&mut self, kinds: &[usize]) -> Vec<Arc<Joined>> {
@@ -84,14 +91,17 @@ impl Strings {
             return vec![Arc::clone(joined)];
         }
         if is_full && kinds.len() > 1 {
-            return self.apart(kinds).chain([self.commit()]).collect();
+            let commit = (!self.only_claims(kinds)).then(|| self.commit());
+            return self.apart(kinds).chain(commit).collect();
         }
         let mut text = Text::default();
         text.push("begin", BEGIN);
         for kind in kinds {
             self.write(&mut text, *kind, true);
         }
-        text.push("commit", COMMIT);
+        if !self.only_claims(kinds) {
+            text.push("commit", COMMIT);
+        }
         let joined = Arc::new(text.finish());
         self.joined.insert(kinds.to_vec(), Arc::clone(&joined));
         vec![joined]
@@ -107,7 +117,9 @@ impl Strings {
         let mut text = Text::default();
         text.push("begin", BEGIN);
         self.write(&mut text, kind, false);
-        text.push("commit", COMMIT);
+        if !self.only_claims(&[kind]) {
+            text.push("commit", COMMIT);
+        }
         Arc::clone(self.joined.entry(key).or_insert(Arc::new(text.finish())))
     }
 
@@ -178,6 +190,7 @@ impl Strings {
             );
             text.push(titled("ledger without effect"), &forgotten);
             let kept = format!("UPDATE ledger SET answer = NULL WHERE batch = $1 AND id IN ({ids})");
+            text.joined.found.push(text.joined.statements.len());
             text.push(titled("ledger with effect"), &kept);
         } else {
             let answer = format!(

@@ -95,6 +95,8 @@ impl Shared {
 #[derive(Default)]
 pub(super) struct Done {
     pub(super) new: u64,
+    /// How many claims have found something.
+    pub(super) found: u64,
     pub(super) answers: Vec<SqliteRow>,
     /// Of those that are applied one by one and were not there before: which, and what became of it.
     pub(super) plain: Vec<(usize, Outcome)>,
@@ -127,7 +129,9 @@ impl Done {
         rows: &Rows,
     ) -> Result<(), sqlx::Error> {
         let (answers, changes) = hop(connection, shared.bind(joined, rows)).await?;
-        self.new += joined.ledger.iter().filter_map(|place| changes.get(*place)).sum::<u64>();
+        let changed = |of: &[usize]| of.iter().filter_map(|place| changes.get(*place)).sum::<u64>();
+        self.new += changed(&joined.ledger);
+        self.found += changed(&joined.found);
         self.answers.extend(answers);
         Ok(())
     }

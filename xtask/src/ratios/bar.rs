@@ -56,7 +56,8 @@ const BARS: &[(&str, &str, Bar)] = &[
 
 const CHAT: &str = "chat lines (ledger, line, user)";
 
-/// The bars of this row.
+/// The bars of this row. Every row over NATS is held to the direct one.
 pub(super) fn bars(group: &str, name: &str) -> Vec<Bar> {
-    BARS.iter().filter(|(of, row, _)| *of == group && *row == name).map(|(.., bar)| *bar).collect()
+    let of_row = BARS.iter().filter(|(of, row, _)| *of == group && *row == name).map(|(.., bar)| *bar);
+    of_row.chain(name.starts_with("over NATS").then_some(Bar::Share(1.05))).collect()
 }

@@ -4,11 +4,14 @@ use super::table::{Line, Section};
 use crate::failure::Failure;
 use crate::paths::Paths;
 
-const WIDTH: f64 = 760.0;
-/// The left end of the bars.
+/// The left end of the bars, at least.
 const LEFT: f64 = 240.0;
-/// The longest bar; it leaves room for its number.
+/// The width of a character of a label, about.
+const CHARACTER: f64 = 6.7;
+/// The longest bar.
 const LONGEST: f64 = 330.0;
+/// Room behind the longest bar for its number.
+const NUMBER: f64 = 190.0;
 const THICK: f64 = 12.0;
 
 const STYLE: &str = "\
@@ -36,6 +39,8 @@ fn escaped(text: &str) -> String {
 
 /// A page that is drawn from the top down.
 struct Page {
+    /// The left end of the bars.
+    left: f64,
     y: f64,
     body: String,
 }
@@ -48,17 +53,17 @@ impl Page {
 
     /// One bar and its label.
     fn bar(&mut self, class: &str, length: f64, words: &str) {
-        let y = self.y;
+        let (left, y) = (self.left, self.y);
         self.body += &format!(
-            "<rect x=\"{LEFT:.0}\" y=\"{y:.0}\" width=\"{length:.1}\" height=\"{THICK:.0}\" class=\"{class}\"/>\n"
+            "<rect x=\"{left:.0}\" y=\"{y:.0}\" width=\"{length:.1}\" height=\"{THICK:.0}\" class=\"{class}\"/>\n"
         );
-        self.text(LEFT + length + 6.0, "note", words);
+        self.text(left + length + 6.0, "note", words);
         self.y += THICK + 2.0;
     }
 
     /// The limit of the bar at this height.
     fn limit(&mut self, length: f64, y: f64) {
-        let (x, top, bottom) = (LEFT + length, y - 4.0, y + THICK + 4.0);
+        let (x, top, bottom) = (self.left + length, y - 4.0, y + THICK + 4.0);
         self.body += &format!("<path d=\"M{x:.1} {top:.0}V{bottom:.0}\" class=\"bar\"/>\n");
     }
 }
@@ -66,7 +71,9 @@ impl Page {
 /// A chart as SVG, with what it shows, and a sentence below. Every section has its own scale: of nanoseconds, or of operations a
 /// second.
 pub(super) fn draw(sections: &[Section], title: &str, note: &str, machine: &str) -> String {
-    let mut page = Page { y: 16.0, body: String::new() };
+    let labels = sections.iter().flat_map(|section| &section.lines).map(|line| line.what.chars().count());
+    let label = CHARACTER * labels.max().unwrap_or(0) as f64;
+    let mut page = Page { left: LEFT.max(16.0 + label + 8.0), y: 16.0, body: String::new() };
     for section in sections {
         let of = |ns: f64| if section.is_rate { 1e9 / ns } else { ns };
         let allowed = |line: &Line| line.allowed().map(of);
@@ -99,12 +106,12 @@ pub(super) fn draw(sections: &[Section], title: &str, note: &str, machine: &str)
         page.text(16.0, "note", words);
         page.y += THICK + 6.0;
     }
-    let height = page.y + 10.0;
+    let (width, height) = (page.left + LONGEST + NUMBER, page.y + 10.0);
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH:.0}\" height=\"{height:.0}\" \
-         viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=\"img\" aria-label=\"{}\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
+         viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-label=\"{}\">\n\
          <style>\n{STYLE}</style>\n\
-         <rect width=\"{WIDTH:.0}\" height=\"{height:.0}\" class=\"page\"/>\n{}</svg>\n",
+         <rect width=\"{width:.0}\" height=\"{height:.0}\" class=\"page\"/>\n{}</svg>\n",
         escaped(title),
         page.body
     )

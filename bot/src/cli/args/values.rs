@@ -30,10 +30,13 @@ pub(in crate::cli) fn file_mode(text: &str) -> Result<u32, String> {
     }
 }
 
+/// In milliseconds.
+const YEAR: u64 = 31_536_000_000;
+
 pub(in crate::cli) fn millis(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
-        Ok(0) | Err(_) => Err("a whole number of milliseconds, at least 1".to_owned()),
-        Ok(millis) => Ok(Duration::from_millis(millis)),
+        Ok(millis @ 1..=YEAR) => Ok(Duration::from_millis(millis)),
+        _ => Err(format!("a whole number of milliseconds, from 1 to {YEAR}, which is a year")),
     }
 }
 
@@ -49,19 +52,16 @@ pub(in crate::cli) enum HedgeAfter {
 /// Reads `--hedge-after`.
 pub(in crate::cli) fn hedge_after(text: &str) -> Result<HedgeAfter, String> {
     match text {
-        "off" => Ok(HedgeAfter::Off),
         "auto" => Ok(HedgeAfter::Auto),
-        text => millis(text)
-            .map(HedgeAfter::Fixed)
-            .map_err(|_| "auto, off, or a whole number of milliseconds, at least 1".to_owned()),
+        text => millis_or_off(text).map_err(|others| format!("`auto`, {others}")),
     }
 }
 
 /// Reads `--outbox-after`.
 pub(in crate::cli) fn millis_or_off(text: &str) -> Result<HedgeAfter, String> {
-    match hedge_after(text) {
-        Ok(HedgeAfter::Auto) | Err(_) => Err("off, or a whole number of milliseconds, at least 1".to_owned()),
-        after => after,
+    match text {
+        "off" => Ok(HedgeAfter::Off),
+        text => millis(text).map(HedgeAfter::Fixed).map_err(|number| format!("`off`, or {number}")),
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) struct Outcome {
     pub(super) by: [usize; 4],
     /// What each service has said.
     pub(super) said: Vec<String>,
+    /// What each bot has said in which something failed.
+    pub(super) complaints: Vec<String>,
 }
 
 impl World {
@@ -103,7 +105,7 @@ impl World {
     /// Ends everything in order, and counts.
     pub(super) async fn finish(mut self) -> Outcome {
         self.recovered().await;
-        let (mut records, mut fed, mut by) = (Vec::new(), Vec::new(), [0; 4]);
+        let (mut records, mut fed, mut by, mut complaints) = (Vec::new(), Vec::new(), [0; 4], Vec::new());
         for load in std::mem::take(&mut self.loads) {
             records.push(load.finish(SETTLED).await);
         }
@@ -113,6 +115,7 @@ impl World {
             for (sum, count) in by.iter_mut().zip([report.nats, report.db, report.outbox, report.failed]) {
                 *sum += usize::try_from(count).unwrap();
             }
+            complaints.extend((report.failed > 0).then_some(report.log));
         }
         for caller in std::mem::take(&mut self.callers) {
             caller.emptied().await;
@@ -136,7 +139,7 @@ impl World {
         let verify = ["verify", "--database-url", &self.database];
         let (code, text) = outcome(rosey(&std::env::temp_dir()).args(verify));
         assert!(code == Some(0) && text.contains("clean: "), "{text}");
-        let outcome = Outcome { callers: Verdict::over(&records, &found), bots, by, said };
+        let outcome = Outcome { callers: Verdict::over(&records, &found), bots, by, said, complaints };
         eprintln!("{outcome}");
         outcome
     }
@@ -160,7 +163,13 @@ impl Outcome {
     /// The same, and no call and no query has failed, and no service says that something is gone, or taken by others.
     pub(super) fn assert_all_served(&self) {
         self.assert_exactly_once();
-        assert_eq!((self.callers.failed(), self.by[3]), (0, 0), "{self}\n{}", self.callers.failures());
+        let complaints = self.complaints.join("\n");
+        assert_eq!(
+            (self.callers.failed(), self.by[3]),
+            (0, 0),
+            "{self}\n{}\n{complaints}",
+            self.callers.failures()
+        );
         let said = self.said.join("\n");
         for alarm in FALSE_ALARMS {
             assert!(!said.contains(alarm), "{alarm}:\n{said}");

@@ -48,10 +48,18 @@ impl Postgres {
 
     /// One of its own, with further settings.
     pub(crate) fn start(settings: &[&str]) -> Self {
-        let mut server = Self::prepare(settings);
-        server.make("initdb", INITDB);
-        server.run();
-        server
+        Self::prepare(settings).initialised()
+    }
+
+    /// One of its own, whose files are in this folder.
+    pub(crate) fn start_in(folder: &Path, settings: &[&str]) -> Self {
+        Self::prepare_in(folder, settings).initialised()
+    }
+
+    fn initialised(mut self) -> Self {
+        self.make("initdb", INITDB);
+        self.run();
+        self
     }
 
     /// One whose databases are on a disk of so many MiB. It does not survive the server.
@@ -119,11 +127,10 @@ impl Postgres {
     fn prepare(settings: &[&str]) -> Self {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        Self::start_in(&folder, settings)
+        Self::prepare_in(&folder, settings)
     }
 
-    /// One of its own, whose files are in this folder.
-    pub(crate) fn start_in(folder: &Path, settings: &[&str]) -> Self {
+    fn prepare_in(folder: &Path, settings: &[&str]) -> Self {
         let name =
             format!("rosey-postgres-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let dir = folder.join(name);

@@ -35,6 +35,15 @@ async fn a_late_primary_is_hedged_after_the_delay_and_the_first_success_is_the_r
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_a_delay_both_paths_are_called_in_the_first_poll() {
+    let (first, second) = (After::new(LONG, Ok(Via(0))), After::new(MS, Ok(Via(1))));
+    let pace = Pace::new(Config::new().after(Duration::ZERO).budget(Budget::unlimited()));
+    let mut call = task::spawn(hedged(first.service(), second.service(), &pace).oneshot(read(1)));
+    assert_pending!(call.poll());
+    assert_eq!((first.calls(), second.calls()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_loser_is_dropped_as_soon_as_the_other_has_answered() {
     for (first, second) in [(LONG, 5 * MS), (DELAY + 2 * MS, LONG)] {
         let (first, second) = (After::new(first, Ok(Via(0))), After::new(second, Ok(Via(1))));

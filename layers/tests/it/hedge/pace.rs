@@ -99,6 +99,19 @@ async fn a_request_that_is_overdue_is_hedged_whatever_the_budget_says() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn times_of_any_length_are_allowed() {
+    let never = Duration::MAX;
+    let adaptive = Config::new().adaptive(f64::MAX, never, never);
+    let short =
+        Config::new().after(MS).silent_after(1, never).patience(never).overdue(never).while_silent(never);
+    for config in
+        [Config::new().after(never), adaptive, short, short.budget(Budget::new(0.0, 0, 0)).charge_silence()]
+    {
+        takes(&Pace::new(config), DELAY).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_was_denied_is_hedged_later_when_the_account_allows_it() {
     let pace = Pace::new(Config::new().after(DELAY).charge_silence().budget(Budget::new(0.0, 1, 1)));
     let slow = service_fn(|_: Req| pending::<Answer>());

@@ -228,12 +228,15 @@ async fn an_outer_hedge_hurries_while_its_primary_is_silent_and_looks_again_once
     assert_eq!(pace.delay(), DELAY * 4);
 }
 
-/// Gives up on a silent primary when the secondary says that it cannot either.
-struct GivesUp(Pace);
+/// Gives up on a primary when the secondary says that it cannot either: on a silent one, and where told so on any.
+struct GivesUp {
+    pace: Pace,
+    concerns_both: bool,
+}
 
 impl hedge::Hedging<Req, Error, Error> for GivesUp {
     fn pace(&self, _: &Req) -> Option<&Pace> {
-        Some(&self.0)
+        Some(&self.pace)
     }
     fn answers(&self, _: &Error) -> bool {
         true
@@ -241,34 +244,81 @@ impl hedge::Hedging<Req, Error, Error> for GivesUp {
     fn refuses(&self, _: &Error) -> bool {
         false
     }
+    fn concerns_both(&self, _: &Error) -> bool {
+        self.concerns_both
+    }
     fn gives_up(&self, _: &Error, _: Duration) -> Option<Error> {
         Some(Error::Of(Class::Unknown))
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_primary_that_answers_nobody_is_given_up_where_the_hedge_says_that_it_cannot_help() {
-    let failing = || After::new(MS, Err(Error::Of(Class::Backend))).service();
-    let both =
-        FallbackError::Both { primary: Error::Of(Class::Unknown), fallback: Error::Of(Class::Backend) };
-    let silent = service_fn(|_: Req| pending::<Answer>());
-    let pace = Pace::new(Config::new().after(DELAY));
-    let stack = silent.hedge_with(failing(), ByClass::new(), GivesUp(pace.clone()));
-    let start = Instant::now();
-    assert_eq!(stack.oneshot(read(1)).await, Err(both));
-    assert_eq!(start.elapsed(), Duration::from_millis(100));
+const UNKNOWN_AND_BACKEND: BothAnswer =
+    Err(FallbackError::Both { primary: Error::Of(Class::Unknown), fallback: Error::Of(Class::Backend) });
 
-    // While it answers others, it is waited for.
-    let slow = After::new(Duration::from_millis(400), Ok(Via(0))).service();
-    let stack = slow.hedge_with(failing(), ByClass::new(), GivesUp(pace.clone()));
-    let others = async {
+type BothAnswer = Result<Via, Both>;
+
+/// Sends one request to a primary that answers after this time, and a failing secondary, while the primary answers others or
+/// not; tells the result and how long it took.
+async fn given_up(
+    primary: Option<u64>,
+    secondary: u64,
+    by: GivesUp,
+    others: bool,
+) -> (Result<Via, Both>, Duration) {
+    let pace = by.pace.clone();
+    let primary = service_fn(move |_: Req| async move {
+        match primary {
+            Some(after) => {
+                sleep(MS * after as u32).await;
+                Ok(Via(0))
+            }
+            None => pending().await,
+        }
+    });
+    let failing = After::new(MS * secondary as u32, Err(Error::Of(Class::Backend))).service();
+    let stack = primary.hedge_with(failing, ByClass::new(), by);
+    let start = Instant::now();
+    let answered = async {
         loop {
             sleep(MS * 10).await;
-            pace.heard();
+            if others {
+                pace.heard();
+            }
         }
     };
     tokio::select! {
-        answer = stack.oneshot(read(1)) => assert_eq!(answer, Ok(Via(0))),
-        () = others => {}
+        answer = stack.oneshot(read(1)) => (answer, start.elapsed()),
+        () = answered => unreachable!(),
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_primary_that_answers_nobody_is_given_up_where_the_hedge_says_that_it_cannot_help() {
+    let pace = Pace::new(Config::new().after(DELAY));
+    let by = || GivesUp { pace: pace.clone(), concerns_both: false };
+    assert_eq!(given_up(None, 1, by(), false).await, (UNKNOWN_AND_BACKEND, MS * 100));
+    // While it answers others, it is waited for.
+    assert_eq!(given_up(Some(400), 1, by(), true).await, (Ok(Via(0)), MS * 400));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_primary_that_needs_what_the_hedge_has_failed_for_is_given_up_when_the_patience_is_over() {
+    let breaker = Breaker::new(service_fn(|_: Req| pending::<Answer>()), circuit());
+    let pace = Pace::new(Config::new().after(DELAY).patience(MS * 200)).with_circuit(breaker.handle());
+    let by = || GivesUp { pace: pace.clone(), concerns_both: true };
+    for (primary, secondary, result, took) in [
+        (None, 1, UNKNOWN_AND_BACKEND, 200),
+        (Some(400), 1, UNKNOWN_AND_BACKEND, 200),
+        (Some(199), 1, Ok(Via(0)), 199),
+        // A hedge that fails later than that is not waited for any longer.
+        (Some(400), 250, UNKNOWN_AND_BACKEND, 270),
+    ] {
+        assert_eq!(given_up(primary, secondary, by(), true).await, (result, MS * took));
+    }
+    for _ in 0..10 {
+        let _ = given_up(None, 1, by(), true).await;
+    }
+    assert_eq!((breaker.handle().state(), pace.counts().silences), (State::Closed, 0), "it answers others");
+    // One that is silent is given up sooner.
+    assert_eq!(given_up(None, 1, by(), false).await, (UNKNOWN_AND_BACKEND, MS * 100));
 }
