@@ -12,6 +12,7 @@ mod chaos;
 mod contract;
 mod examples;
 mod fallback;
+mod features;
 mod foreign;
 mod hedge;
 mod log;
