@@ -36,6 +36,8 @@ async fn a_late_primary_is_hedged_after_the_delay_and_the_first_success_is_the_r
 
 #[tokio::test(start_paused = true)]
 async fn without_a_delay_both_paths_are_called_in_the_first_poll() {
+    // Timers are kept by the millisecond.
+    advance(Duration::from_micros(500)).await;
     let (first, second) = (After::new(LONG, Ok(Via(0))), After::new(MS, Ok(Via(1))));
     let pace = Pace::new(Config::new().after(Duration::ZERO).budget(Budget::unlimited()));
     let mut call = task::spawn(hedged(first.service(), second.service(), &pace).oneshot(read(1)));
