@@ -17,6 +17,8 @@ mod ours;
 #[path = "support/rows.rs"]
 mod rows;
 
+use std::time::Duration;
+
 use eitherway::Received;
 use eitherway::operation::{Definition, Operation};
 use eitherway::sql::Synchronous;
@@ -63,7 +65,7 @@ fn main() {
     let options = SqliteConnectOptions::new().filename(&file).read_only(true).row_buffer_size(4);
     let pool = SqlitePoolOptions::new().max_connections(4).test_before_acquire(false);
     let pool = runtime.block_on(pool.connect_with(options)).unwrap();
-    let mut criterion = rows::criterion();
+    let mut criterion = rows::criterion(Duration::from_secs(5));
     for callers in [1, 256] {
         for Query { name, load, answer } in queries() {
             let plural = if callers == 1 { "" } else { "s" };

@@ -74,9 +74,12 @@ const TEMPORARY: i64 = 1;
 /// The column of the payload among those of the rows: the id and the time stand before it.
 const OP: i64 = 2;
 
+/// A set of operations, and the schema of the database that they were looked at with.
+type LookedAt = (TypeId, String);
+
 /// What this process has found sound: operations on a schema, whatever file has it, and their queries as they run. It takes
 /// some milliseconds.
-static SOUND: LazyLock<Mutex<HashMap<(TypeId, String), Arc<[QuerySql]>>>> = LazyLock::new(Mutex::default);
+static SOUND: LazyLock<Mutex<HashMap<LookedAt, Arc<[QuerySql]>>>> = LazyLock::new(Mutex::default);
 
 /// How many of them are kept.
 const KEPT: usize = 16;
@@ -101,7 +104,7 @@ const LEDGER: &str = "
 /// The queries, each for one question, in the order of the operations; empty for what is none.
 pub(super) fn questions<O: Persist>() -> impl Iterator<Item = QuerySql> {
     let question =
-        |(spec, answer): (&Spec, &&'static str)| QuerySql::alone(if spec.writes() { "" } else { *answer });
+        |(spec, answer): (&Spec, &&'static str)| QuerySql::alone(if spec.writes() { "" } else { answer });
     O::SPECS.iter().zip(O::ANSWERS).map(question)
 }
 

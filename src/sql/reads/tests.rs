@@ -42,7 +42,7 @@ impl File {
         let pool = SqlitePoolOptions::new().max_connections(readers).test_before_acquire(false);
         let pool = pool.connect_with(reading).await.expect("readers");
         let place = Arc::new(DatabaseFile::new(&path).expect("a place"));
-        place.settle(place.compare().expect("the file").1);
+        place.adopt(place.compare().expect("the file").1);
         let queries = answers.iter().map(|answer| QuerySql {
             together: QuerySql::together(answer, 1).map(Into::into),
             is_shared: true,
