@@ -28,18 +28,15 @@ const SCHEMA: &str = "
         (SELECT string_agg(attrelid::text || attname || atttypid::text, ',' ORDER BY attrelid, attnum) FROM pg_attribute
          WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = to_regnamespace(current_schema())))";
 
-/// Looks at all texts of all operations; `anew`: also where that was done before.
+/// Looks at all texts of all operations.
 ///
 /// # Errors
 /// The first that will not do; or what PostgreSQL says of anything else.
-pub(super) async fn audit<O: Persist>(
-    connection: &mut PgConnection,
-    anew: bool,
-) -> Result<Option<Unsound>, sqlx::Error> {
+pub(super) async fn audit<O: Persist>(connection: &mut PgConnection) -> Result<Option<Unsound>, sqlx::Error> {
     let schema: Option<String> = sqlx::query_scalar(SCHEMA).fetch_one(&mut *connection).await?;
     let looked_at = (TypeId::of::<O>(), schema.unwrap_or_default());
     let sound = || SOUND.lock().unwrap_or_else(PoisonError::into_inner);
-    if !anew && sound().contains(&looked_at) {
+    if sound().contains(&looked_at) {
         return Ok(None);
     }
     let unsound = look::<O>(connection).await?;

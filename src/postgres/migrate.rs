@@ -128,7 +128,7 @@ async fn open_in_time<O: Persist>(
     }
     // They were prepared on the schema before.
     connection.clear_cached_statements().await?;
-    if let Some(unsound) = audit::audit::<O>(connection, !lost.is_empty()).await? {
+    if let Some(unsound) = audit::audit::<O>(connection).await? {
         return Err(match lost.any(options.in_schema()) {
             Some(cause) => refuse(cause),
             None => Refused::Open(OpenError::Unsound(unsound)),

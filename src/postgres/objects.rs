@@ -66,10 +66,6 @@ pub(super) async fn keep(connection: &mut PgConnection) -> Result<(), sqlx::Erro
 pub(super) struct Lost(Objects);
 
 impl Lost {
-    pub(super) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Why nothing can be served without it, and what to do, if that is so.
     pub(super) fn needed(&self, schema: &str) -> Option<String> {
         let of = |name: &str| name.starts_with("column ") && TABLES.iter().any(|table| name.ends_with(table));

@@ -378,3 +378,14 @@ async fn every_operation_in_one_batch_is_answered_as_if_it_were_alone() {
         db.user_left("alice").await.unwrap();
     }
 }
+
+#[test]
+fn an_address_of_another_database_is_no_path_of_a_file() {
+    for address in
+        ["postgres:/me:s3cret@db/rosey", "postgresql:rosey", "Postgres:/db", "postgres://me:s3cret@db/rosey"]
+    {
+        let refused = SqliteOptions::new(address).unwrap_err().to_string();
+        assert!(refused.contains("two slashes") || refused.contains("only sqlite://"), "{refused}");
+        assert!(!refused.contains("s3cret"), "{refused}");
+    }
+}

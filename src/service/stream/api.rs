@@ -117,6 +117,7 @@ struct ClusterInfo {
 #[serde(default)]
 struct Replica {
     offline: bool,
+    current: bool,
     /// For how long nothing has come from it, in nanoseconds.
     active: u64,
 }
@@ -125,8 +126,11 @@ impl From<ClusterInfo> for Cluster {
     fn from(info: ClusterInfo) -> Self {
         let heard = |replica: &&Replica| !replica.offline && Duration::from_nanos(replica.active) < UNHEARD;
         let (all, heard) = (info.replicas.len(), info.replicas.iter().filter(heard).count());
+        // A leader that was elected since tells of one that it has never heard as if it had, this moment.
+        let never = |replica: &Replica| !replica.current && replica.active <= 1;
+        let is_split = heard < all || info.replicas.iter().any(never);
         let is_lost = all > 0 && (info.leader.is_empty() || heard < all.div_ceil(2));
-        Self { leader: info.leader, is_lost, is_split: heard < all }
+        Self { leader: info.leader, is_lost, is_split }
     }
 }
 
@@ -307,7 +311,13 @@ mod tests {
             !split(json!({})) && !split(heard(&[0.1, 1.4])) && split(heard(&[0.1, 9.0])),
             "one is missing"
         );
-        assert!(split(json!({ "leader": "a", "replicas": [offline, { "active": 0 }] })));
+        let here = json!({ "current": true, "active": 0 });
+        assert!(split(json!({ "leader": "a", "replicas": [offline, here] })));
+        assert!(!split(json!({ "leader": "a", "replicas": [here, here] })));
+        assert!(
+            split(json!({ "leader": "a", "replicas": [{ "current": false, "active": 0 }, here] })),
+            "not heard yet"
+        );
     }
 
     #[test]
