@@ -27,6 +27,7 @@ mod error;
 mod observer;
 mod paths;
 mod replay;
+mod signals;
 
 use std::fmt;
 use std::time::Duration;
@@ -39,8 +40,9 @@ use tower::Layer;
 pub use builder::{Around, Behind, Builder};
 pub use error::BuildError;
 use observer::Observer;
-pub use paths::{Connected, NatsPath, Opens, OutboxPath, StorePath};
+pub use paths::{Connected, NatsPath, Opens, OutboxPath, StorePath, open_store};
 use replay::Replay;
+pub use signals::shutdown_signal;
 
 pub use crate::health::{Health, Reason, Serving};
 

@@ -104,26 +104,20 @@ impl<O: Persist> From<&str> for StorePath<O> {
 
 impl<O: Persist> From<String> for StorePath<O> {
     fn from(address: String) -> Self {
-        Self::by(|_namespace| async move {
-            #[cfg(feature = "postgres")]
-            if PostgresOptions::is_address(&address) {
-                return postgres(PostgresOptions::new(&address)?, &_namespace).await;
-            }
-            sqlite(&SqliteOptions::new(&address)?).await
-        })
+        Self::by(|namespace| async move { Ok(GuardedStore::open(open_in(&address, &namespace).await?)) })
     }
 }
 
 #[cfg(feature = "postgres")]
 impl<O: Persist> From<PostgresOptions> for StorePath<O> {
     fn from(options: PostgresOptions) -> Self {
-        Self::by(|namespace| async move { postgres(options, &namespace).await })
+        Self::by(|namespace| async move { Ok(GuardedStore::open(postgres(options, &namespace).await?)) })
     }
 }
 
 impl<O: Persist> From<SqliteOptions> for StorePath<O> {
     fn from(options: SqliteOptions) -> Self {
-        Self::by(|_| async move { sqlite(&options).await })
+        Self::by(|_| async move { Ok(GuardedStore::open(SqlService::open(&options).await?)) })
     }
 }
 
@@ -139,17 +133,31 @@ impl<O: Operation, D: Store<O>> From<GuardedStore<O, D>> for StorePath<O, D> {
     }
 }
 
+/// Opens the database at an address, `sqlite://shop.db` or `postgres://HOST/DATABASE`, with the usual options: what a
+/// [service](crate::service) serves.
+///
+/// # Errors
+/// When the address cannot be read, or the database cannot be opened.
+pub async fn open_store<O: Persist>(address: &str) -> Result<SqlService<O>, BuildError> {
+    open_in(address, &Namespace::none()).await
+}
+
+#[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "a file is of one namespace"))]
+async fn open_in<O: Persist>(address: &str, namespace: &Namespace) -> Result<SqlService<O>, BuildError> {
+    #[cfg(feature = "postgres")]
+    if PostgresOptions::is_address(address) {
+        return postgres(PostgresOptions::new(address)?, namespace).await;
+    }
+    Ok(SqlService::open(&SqliteOptions::new(address)?).await?)
+}
+
 #[cfg(feature = "postgres")]
 async fn postgres<O: Persist>(
     options: PostgresOptions,
     namespace: &Namespace,
-) -> Result<GuardedStore<O>, BuildError> {
+) -> Result<SqlService<O>, BuildError> {
     let namespace = namespace.or(&options.namespace)?;
-    Ok(GuardedStore::open(SqlService::open_postgres(&options.namespace(namespace)).await?))
-}
-
-async fn sqlite<O: Persist>(options: &SqliteOptions) -> Result<GuardedStore<O>, BuildError> {
-    Ok(GuardedStore::open(SqlService::open(options).await?))
+    Ok(SqlService::open_postgres(&options.namespace(namespace)).await?)
 }
 
 impl<O: Operation> Opens for NatsPath<O> {

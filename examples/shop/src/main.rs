@@ -9,17 +9,12 @@ use std::time::Duration;
 use axum::extract::{Json, Path, State};
 use axum::routing::{get, post};
 use axum::{Router, serve};
-use eitherway::nats::NatsOptions;
 use eitherway::operation::OperationOf;
-use eitherway::postgres::PostgresOptions;
-use eitherway::service::{self, ServiceOptions};
-use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::stack::BoxedStack;
-use eitherway::{Db, Error, Head, Reply, Runtime};
+use eitherway::{Db, Error, Head, Reply, Runtime, nats::NatsOptions, runtime, service};
 use eitherway_layers::LogLayer;
 use eitherway_shop::{GetOrder, Order, PlaceOrder, Shop, StockChanged};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 type Client = Db<BoxedStack<Shop>>;
 type Answer<A> = Result<Reply<A>, Error<Shop>>;
@@ -38,23 +33,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let var = |name, usual: &str| env::var(name).unwrap_or_else(|_| usual.to_owned());
     tracing_subscriber::fmt().with_env_filter(var("RUST_LOG", "info,eitherway_layers=debug")).init();
     let (nats, place) = (var("NATS_URL", "nats://127.0.0.1:4222"), var("SHOP_DB", "sqlite://shop.db"));
-    let mut terminate = signal(SignalKind::terminate())?;
-    let stop = async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = tokio::signal::ctrl_c() => {} }
-    };
+    let stop = runtime::shutdown_signal()?;
     match env::args().nth(1).as_deref() {
         Some("serve") => {
-            let database: SqlService<Shop> = match PostgresOptions::is_address(&place) {
-                true => SqlService::open_postgres(&PostgresOptions::new(&place)?).await?,
-                false => SqlService::open(&SqliteOptions::new(&place)?).await?,
-            };
-            let options = ServiceOptions::default().layer(LogLayer::new("[STORE]"));
+            let database = runtime::open_store::<Shop>(&place).await?;
+            let options = service::ServiceOptions::default().layer(LogLayer::new("[STORE]"));
             service::serve(NatsOptions::new(nats), database.clone(), options, || {}, stop).await?;
             database.close().await;
         }
         Some("http") => {
-            let outbox = var("SHOP_OUTBOX", "shop.outbox");
-            let runtime = Runtime::builder().nats(nats).store(place).outbox(outbox).build().await?.boxed();
+            let builder =
+                Runtime::builder().nats(nats).store(place).outbox(var("SHOP_OUTBOX", "shop.outbox"));
+            let runtime = builder.build().await?.boxed();
             let shop = Router::new()
                 .route("/orders", post(ask::<PlaceOrder>))
                 .route("/orders/{id}", get(get_order))

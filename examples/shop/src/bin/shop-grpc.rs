@@ -5,10 +5,9 @@
 use std::env;
 use std::time::Duration;
 
-use eitherway::Runtime;
+use eitherway::runtime::{Runtime, shutdown_signal};
 use eitherway_shop::grpc::Grpc;
 use eitherway_shop::grpc::proto::shop_server::ShopServer;
-use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::Server;
 
 #[tokio::main]
@@ -18,16 +17,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (nats, place) = (var("NATS_URL", "nats://127.0.0.1:4222"), var("SHOP_DB", "sqlite://shop.db"));
     let outbox = var("SHOP_OUTBOX", "shop-grpc.outbox");
     let runtime = Runtime::builder().nats(nats).store(place).outbox(outbox).build().await?.boxed();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let stop = async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = tokio::signal::ctrl_c() => {} }
-    };
     let address = env::args().nth(1).unwrap_or("127.0.0.1:50051".into()).parse()?;
     Server::builder()
         .concurrency_limit_per_connection(256)
         .timeout(Duration::from_secs(10))
         .add_service(ShopServer::new(Grpc(runtime.client())))
-        .serve_with_shutdown(address, stop)
+        .serve_with_shutdown(address, shutdown_signal()?)
         .await?;
     runtime.shutdown(Duration::from_secs(5)).await;
     Ok(())
