@@ -200,7 +200,9 @@ async fn state<O: Persist>(
     let kept: Option<String> = match made.is_empty() {
         true => {
             may_use(options, connection).await?;
-            unrecorded = sqlx::query_scalar(HAS_LEDGER).fetch_one(&mut *connection).await?;
+            // Another process may have made everything between the two looks.
+            unrecorded = sqlx::query_scalar(HAS_LEDGER).fetch_one(&mut *connection).await?
+                && applied(connection).await?.is_empty();
             None
         }
         false => sqlx::query_scalar(NAMESPACE).fetch_optional(&mut *connection).await?,
