@@ -110,7 +110,7 @@ async fn a_process_leaves_a_namespace_to_another_one_that_serves_it_from_another
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
         assert!(refused.is_empty(), "{} of 1000: {:?}", refused.len(), refused.first());
-        assert_eq!(creating.said("lounge", "another process serves it"), 1);
+        assert_eq!(creating.said("lounge", "another process serves this namespace"), 1);
         assert_eq!(serving.applied("lounge").await, 500, "each once");
         assert_eq!(creating.path("lounge").exists(), !own.is_empty(), "nothing is created");
         // As soon as that one has ended, this one serves.
