@@ -331,7 +331,7 @@ async fn an_operation_that_does_not_exist_is_refused_at_once_and_a_flood_of_them
     assert_eq!(peer.request("rosey.db.ping", "").await.json()["unknown"], 2_005);
     assert_eq!((file.applied().await, file.buried().await), (0, 0));
     let log = service.terminate_and_log().await;
-    let lines = log.lines().filter(|line| line.contains("no such operation")).count();
+    let lines = log.lines().filter(|line| line.contains("unknown operation")).count();
     assert!((1..=10).contains(&lines), "named, and not for each of them:\n{log}");
 }
 
