@@ -11,7 +11,7 @@ mod queue;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sqlx::pool::PoolConnection;
@@ -33,6 +33,9 @@ pub(super) use query::QuerySql;
 use queue::{Asker, Queue, Waiting};
 
 type Reader = PoolConnection<Sqlite>;
+
+/// For how long a reader is kept while something waits: others wait for one, too, and the pool gives them in turn.
+const KEPT: Duration = Duration::from_millis(20);
 
 /// The readers of a file, and what waits for them.
 pub(super) struct Reads {
@@ -161,11 +164,11 @@ impl Reads {
 
     /// Takes what waits, until nothing does.
     async fn work(&self, seat: &mut Seat) {
-        let mut reader = None;
+        let (mut reader, mut since) = (None, Instant::now());
         loop {
             if reader.is_none() {
                 match self.pool.acquire().await {
-                    Ok(acquired) => reader = Some(acquired),
+                    Ok(acquired) => (reader, since) = (Some(acquired), Instant::now()),
                     Err(e) if !self.fail(&e) => return,
                     Err(_) => continue,
                 }
@@ -183,6 +186,9 @@ impl Reads {
             self.groups.lock().push(group.len());
             self.answer(&mut reader, index, group).await;
             seat.done();
+            if since.elapsed() > KEPT {
+                reader = None;
+            }
             // Those who were answered may have the next question.
             tokio::task::yield_now().await;
         }
