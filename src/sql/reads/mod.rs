@@ -182,6 +182,8 @@ impl Reads {
             let taken = self.queue.lock().take(|index| self.queries[index].together.is_some());
             let Some((index, group)) = taken else { return };
             seat.index = Some(index);
+            // What is left, and what a group has put back, is for the readers that are free.
+            seat.reads.start();
             #[cfg(test)]
             self.groups.lock().push(group.len());
             self.answer(&mut reader, index, group).await;

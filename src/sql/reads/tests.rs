@@ -292,6 +292,23 @@ async fn who_needs_a_reader_itself_gets_one_however_much_waits() {
     assert!(read < MANY, "it has waited for all");
 }
 
+#[tokio::test]
+async fn what_is_asked_again_is_asked_by_all_readers_that_are_free() {
+    let answer = "
+        WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < (SELECT op ->> 'long' FROM asked))
+        SELECT json_extract('{\"a\":1}', op ->> 'path') FROM asked WHERE (SELECT count(*) FROM c) > 0";
+    let file = File::new(&[answer], 2).await;
+    let held = file.hold().await;
+    let [fails, stuck, waits] =
+        [r#"{"path":"no path"}"#, r#"{"path":"$.a","long":80000000}"#, r#"{"path":"$.a"}"#]
+            .map(|payload| file.ask(0, payload, None));
+    drop(held);
+    assert_eq!(json(waits).await.as_deref(), Some("1"));
+    assert!(tokio::time::timeout(SOON, fails).await.expect("at once").is_err());
+    assert_eq!(file.groups(), [3, 1, 1, 1]);
+    drop(stuck);
+}
+
 mod queue {
     use super::super::queue::*;
     use super::*;
