@@ -179,6 +179,7 @@ impl Reads {
             if let Some(cause) = wrong {
                 return tell(self.queue.lock().drain(Instant::now()), &Err(cause));
             }
+            self.tell_late(&sqlx::Error::PoolTimedOut);
             let taken = self.queue.lock().take(|index| self.queries[index].together.is_some());
             let Some((index, group)) = taken else { return };
             seat.index = Some(index);
@@ -196,16 +197,24 @@ impl Reads {
         }
     }
 
+    /// Tells all who have waited for as long as is waited for a connection.
+    fn tell_late(&self, error: &sqlx::Error) {
+        let Some(since) = Instant::now().checked_sub(self.pool.options().get_acquire_timeout()) else { return };
+        let late = self.queue.lock().drain(since);
+        if !late.is_empty() {
+            tell(late, &Err(error::cause(error)));
+        }
+    }
+
     /// No connection: those who wait are told. Answers whether there are others, who have not waited for so long.
     fn fail(&self, error: &sqlx::Error) -> bool {
-        let mut since = Instant::now();
         if matches!(error, sqlx::Error::PoolTimedOut) {
-            let waited = self.pool.options().get_acquire_timeout();
-            since = since.checked_sub(waited).unwrap_or(since);
+            self.tell_late(error);
+            return true;
         }
-        let gone = self.queue.lock().drain(since);
+        let gone = self.queue.lock().drain(Instant::now());
         tell(gone, &Err(error::cause(error)));
-        matches!(error, sqlx::Error::PoolTimedOut)
+        false
     }
 
     /// Asks one question.

@@ -309,6 +309,18 @@ async fn what_is_asked_again_is_asked_by_all_readers_that_are_free() {
     drop(stuck);
 }
 
+#[tokio::test]
+async fn what_has_waited_as_long_as_for_a_connection_is_told_so() {
+    let file = File::with(&[PERHAPS_LONG], 1, Duration::from_millis(300)).await;
+    let reads = file.ask(0, r#"{"long":6000000}"#, None);
+    let waits = file.ask(0, "{}", None);
+    let (read, late) = tokio::join!(reads, waits);
+    assert_eq!(read.expect("an answer").json.expect("JSON").as_str(), "1");
+    let late = late.expect_err("it has waited for too long");
+    assert!(late.to_string().contains(&sqlx::Error::PoolTimedOut.to_string()), "{late}");
+    assert_eq!(file.json(0, "{}").await.as_deref(), Some("1"));
+}
+
 mod queue {
     use super::super::queue::*;
     use super::*;
