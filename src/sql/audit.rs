@@ -74,6 +74,9 @@ const TEMPORARY: i64 = 1;
 /// The column of the payload among those of the rows: the id and the time stand before it.
 const OP: i64 = 2;
 
+/// The functions whose values differ from run to run, as SQLite lists their calls.
+const CHANCE: [&str; 2] = ["random(", "randomblob("];
+
 /// A set of operations, and the schema of the database that they were looked at with.
 type LookedAt = (TypeId, String);
 
@@ -160,7 +163,7 @@ async fn complete(
     asked: &str,
 ) -> Result<(), sqlx::Error> {
     let Ok(uses) = uses(connection, pages, answer, asked).await? else { return Ok(()) };
-    query.is_shared = !uses.request;
+    query.is_shared = !uses.request && !uses.chance;
     if let Some(sql) = QuerySql::together(answer, uses.columns).filter(|_| query.is_shared)
         && explain(connection, pages, &sql).await?.is_ok()
     {
@@ -319,6 +322,10 @@ async fn explain(
             "VUpdate" => uses.writes.push("a virtual table".to_owned()),
             "ResultRow" => (uses.rows, uses.columns) = (true, p2),
             "Column" => columns.push((p1, p2)),
+            "Function" | "PureFunc" => {
+                let function: Option<String> = row.try_get_unchecked("p4")?;
+                uses.chance |= function.is_some_and(|name| CHANCE.iter().any(|of| name.starts_with(of)));
+            }
             _ => {}
         }
     }

@@ -12,6 +12,8 @@ pub(crate) struct Uses {
     pub(crate) batch: bool,
     /// Of these rows it reads the id or the time, by which each differs from all others.
     pub(crate) request: bool,
+    /// Each run of it has chance values of its own.
+    pub(crate) chance: bool,
     pub(crate) rows: bool,
     /// Of how many columns, where that is known.
     pub(crate) columns: i64,

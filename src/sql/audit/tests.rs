@@ -13,6 +13,7 @@ const TABLES: &[Migration] = &[Migration::new(
      CREATE VIEW log AS SELECT * FROM ledger;
      CREATE VIEW lines AS SELECT op_id, text FROM todo;
      CREATE TRIGGER line INSTEAD OF INSERT ON lines BEGIN INSERT INTO todo VALUES (NEW.op_id, NEW.text); END;
+     CREATE VIEW any_order AS SELECT text FROM todo ORDER BY random();
      CREATE TABLE forgetful (id TEXT);
      CREATE TRIGGER forgets AFTER INSERT ON forgetful BEGIN DELETE FROM ledger WHERE id = NEW.id; END;
      CREATE TABLE nosy (id TEXT);
@@ -210,6 +211,12 @@ async fn how_a_query_is_asked_by_many_is_found_out_by_what_it_reads() {
         ("SELECT json_group_array(text) FROM todo WHERE op_id < (SELECT a.id FROM asked a)", false, false),
         ("WITH a AS MATERIALIZED (SELECT * FROM asked) SELECT id FROM a", false, false),
         ("SELECT * FROM asked", false, false),
+        ("SELECT random() FROM asked", false, false),
+        ("SELECT json_array(hex(RandomBlob(op ->> 'n'))) FROM asked", false, false),
+        ("SELECT json_group_array(text) FROM (SELECT text FROM todo ORDER BY random())", false, false),
+        ("SELECT json_array(max(text)) FROM todo WHERE abs(random() % 3) > 0", false, false),
+        ("SELECT json_group_array(text) FROM any_order", false, false),
+        ("SELECT json_array('random()', text) FROM todo", true, true),
     ] {
         let mut query = QuerySql::alone(sql);
         complete(&mut opened.writer, &pages, &mut query, sql, &asked).await.expect(sql);

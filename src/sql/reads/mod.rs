@@ -11,7 +11,7 @@ mod queue;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sqlx::pool::PoolConnection;
@@ -33,6 +33,9 @@ pub(super) use query::QuerySql;
 use queue::{Asker, Queue, Waiting};
 
 type Reader = PoolConnection<Sqlite>;
+
+/// For how long a reader is kept while something waits: others wait for one, too, and the pool gives them in turn.
+const KEPT: Duration = Duration::from_millis(20);
 
 /// The readers of a file, and what waits for them.
 pub(super) struct Reads {
@@ -161,11 +164,11 @@ impl Reads {
 
     /// Takes what waits, until nothing does.
     async fn work(&self, seat: &mut Seat) {
-        let mut reader = None;
+        let (mut reader, mut since) = (None, Instant::now());
         loop {
             if reader.is_none() {
                 match self.pool.acquire().await {
-                    Ok(acquired) => reader = Some(acquired),
+                    Ok(acquired) => (reader, since) = (Some(acquired), Instant::now()),
                     Err(e) if !self.fail(&e) => return,
                     Err(_) => continue,
                 }
@@ -176,28 +179,42 @@ impl Reads {
             if let Some(cause) = wrong {
                 return tell(self.queue.lock().drain(Instant::now()), &Err(cause));
             }
+            self.tell_late(&sqlx::Error::PoolTimedOut);
             let taken = self.queue.lock().take(|index| self.queries[index].together.is_some());
             let Some((index, group)) = taken else { return };
             seat.index = Some(index);
+            // What is left, and what a group has put back, is for the readers that are free.
+            seat.reads.start();
             #[cfg(test)]
             self.groups.lock().push(group.len());
             self.answer(&mut reader, index, group).await;
             seat.done();
+            if since.elapsed() > KEPT {
+                reader = None;
+            }
             // Those who were answered may have the next question.
             tokio::task::yield_now().await;
         }
     }
 
+    /// Tells all who have waited for as long as is waited for a connection.
+    fn tell_late(&self, error: &sqlx::Error) {
+        let Some(since) = Instant::now().checked_sub(self.pool.options().get_acquire_timeout()) else { return };
+        let late = self.queue.lock().drain(since);
+        if !late.is_empty() {
+            tell(late, &Err(error::cause(error)));
+        }
+    }
+
     /// No connection: those who wait are told. Answers whether there are others, who have not waited for so long.
     fn fail(&self, error: &sqlx::Error) -> bool {
-        let mut since = Instant::now();
         if matches!(error, sqlx::Error::PoolTimedOut) {
-            let waited = self.pool.options().get_acquire_timeout();
-            since = since.checked_sub(waited).unwrap_or(since);
+            self.tell_late(error);
+            return true;
         }
-        let gone = self.queue.lock().drain(since);
+        let gone = self.queue.lock().drain(Instant::now());
         tell(gone, &Err(error::cause(error)));
-        matches!(error, sqlx::Error::PoolTimedOut)
+        false
     }
 
     /// Asks one question.

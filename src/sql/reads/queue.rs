@@ -231,31 +231,40 @@ impl Queue {
     pub(super) fn drain(&mut self, since: Instant) -> Vec<Waiting> {
         let mut gone = Vec::new();
         for kind in &mut self.kinds {
-            let (old, young) = std::mem::take(&mut kind.waiting)
-                .into_iter()
-                .partition(|(_, waiting)| waiting.since <= since);
-            let old: BTreeMap<u64, Waiting> = old;
-            kind.waiting = young;
-            let Kind { known, waiting, .. } = kind;
-            known.retain(|_, place| waiting.contains_key(place));
-            gone.extend(old.into_values());
+            // Their places are in the order of time.
+            while kind.waiting.first_key_value().is_some_and(|(_, first)| first.since <= since) {
+                gone.extend(kind.pop());
+            }
         }
-        let kinds = &mut self.kinds;
-        self.line.retain(|index| {
-            kinds[*index].in_line = !kinds[*index].waiting.is_empty();
-            kinds[*index].in_line
-        });
+        if !gone.is_empty() {
+            let kinds = &mut self.kinds;
+            self.line.retain(|index| {
+                kinds[*index].in_line = !kinds[*index].waiting.is_empty();
+                kinds[*index].in_line
+            });
+        }
         gone
     }
 }
 
 impl Kind {
+    /// The question that has waited longest. None joins it any more.
+    fn pop(&mut self) -> Option<Waiting> {
+        let (place, mut waiting) = self.waiting.pop_first()?;
+        let Question { payload, most, .. } = &mut waiting.question;
+        let key = (std::mem::take(payload), *most);
+        if self.known.get(&key) == Some(&place) {
+            self.known.remove(&key);
+        }
+        *payload = key.0;
+        Some(waiting)
+    }
+
     /// The questions that have waited longest, as many as may be asked in one statement.
     fn take(&mut self, together: bool) -> Vec<Waiting> {
         let mut group: Vec<Waiting> = Vec::new();
         let (mut most, mut bytes) = (if together { self.size } else { 1 }, 0);
-        while let Some(entry) = self.waiting.first_entry() {
-            let next = entry.get();
+        while let Some((_, next)) = self.waiting.first_key_value() {
             most = most.min(next.within);
             bytes += next.question.payload.len();
             let fits = group.first().is_none_or(|first| {
@@ -264,13 +273,7 @@ impl Kind {
             if !fits {
                 break;
             }
-            let mut waiting = entry.remove();
-            let Question { payload, most, .. } = &mut waiting.question;
-            let key = (std::mem::take(payload), *most);
-            if self.known.get(&key) == Some(&waiting.place) {
-                self.known.remove(&key);
-            }
-            *payload = key.0;
+            let Some(mut waiting) = self.pop() else { break };
             waiting.askers = waiting.askers.into_iter().filter_map(Asker::stays).collect();
             if !waiting.askers.is_empty() {
                 group.push(waiting);

@@ -22,7 +22,7 @@ const LONG: &str = r#"{"long":2000000}"#;
 const ENDLESS: &str = r#"{"long":80000000}"#;
 
 struct File {
-    _dir: TempDir,
+    dir: TempDir,
     writer: SqliteConnection,
     pool: SqlitePool,
     reads: Arc<Reads>,
@@ -32,6 +32,10 @@ type Asked = Spawn<std::pin::Pin<Box<dyn Future<Output = Result<Answered, Cause>
 
 impl File {
     async fn new(answers: &[&str], readers: u32) -> Self {
+        Self::with(answers, readers, Duration::from_secs(30)).await
+    }
+
+    async fn with(answers: &[&str], readers: u32, patience: Duration) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("shop.db");
         let options = SqliteConnectOptions::new().filename(&path).journal_mode(SqliteJournalMode::Wal);
@@ -40,7 +44,7 @@ impl File {
         sqlx::raw_sql(tables).execute(&mut writer).await.expect("a table");
         let reading = SqliteConnectOptions::new().filename(&path).read_only(true);
         let pool = SqlitePoolOptions::new().max_connections(readers).test_before_acquire(false);
-        let pool = pool.connect_with(reading).await.expect("readers");
+        let pool = pool.acquire_timeout(patience).connect_with(reading).await.expect("readers");
         let place = Arc::new(DatabaseFile::new(&path).expect("a place"));
         place.adopt(place.compare().expect("the file").1);
         let queries = answers.iter().map(|answer| QuerySql {
@@ -49,7 +53,7 @@ impl File {
             ..QuerySql::alone(answer)
         });
         let reads = Reads::new(pool.clone(), place, queries.collect());
-        Self { _dir: dir, writer, pool, reads }
+        Self { dir, writer, pool, reads }
     }
 
     async fn write(&mut self, sql: &'static str) {
@@ -63,6 +67,14 @@ impl File {
             held.push(self.pool.acquire().await.expect("a reader"));
         }
         held
+    }
+
+    /// Waits until all readers are there and free.
+    async fn idle(&self) {
+        drop(self.hold().await);
+        while self.pool.num_idle() < self.pool.options().get_max_connections() as usize {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn question(index: usize, payload: impl ToString, deadline: Option<Deadline>) -> Question {
@@ -243,10 +255,7 @@ async fn a_question_waits_for_a_reader_no_longer_than_its_deadline() {
 #[tokio::test]
 async fn a_reader_that_is_stuck_keeps_no_one_waiting() {
     let file = File::new(&[PERHAPS_LONG, LOOK_UP], 2).await;
-    drop(file.hold().await);
-    while file.pool.num_idle() < 2 {
-        tokio::task::yield_now().await;
-    }
+    file.idle().await;
     let stuck = file.ask(0, ENDLESS, None);
     for n in 0..20 {
         let (same, other) = tokio::join!(file.json(0, format!(r#"{{"n":{n}}}"#)), file.json(1, of("a")));
@@ -266,6 +275,50 @@ async fn those_who_wait_are_told_when_the_file_is_closed() {
     assert_eq!(told.expect_err("it is closed").code(), Code::DATABASE);
     drop(held);
     closing.await.expect("closed");
+}
+
+#[tokio::test]
+async fn who_needs_a_reader_itself_gets_one_however_much_waits() {
+    const MANY: usize = 1000;
+    let file = File::new(&[PERHAPS_LONG], 1).await;
+    let held = file.hold().await;
+    let asked: Vec<Asked> =
+        (0..MANY).map(|n| file.ask(0, format!(r#"{{"long":{}}}"#, 20_000 + n), None)).collect();
+    drop(held);
+    let mut asked = asked.into_iter();
+    assert_eq!(json(asked.next().expect("the first")).await.as_deref(), Some("1"));
+    drop(file.pool.acquire().await.expect("a reader"));
+    let read = file.groups().iter().sum::<usize>();
+    assert!(read < MANY, "it has waited for all");
+}
+
+#[tokio::test]
+async fn what_is_asked_again_is_asked_by_all_readers_that_are_free() {
+    let answer = "
+        WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < (SELECT op ->> 'long' FROM asked))
+        SELECT json_extract('{\"a\":1}', op ->> 'path') FROM asked WHERE (SELECT count(*) FROM c) > 0";
+    let file = File::new(&[answer], 2).await;
+    let held = file.hold().await;
+    let [fails, stuck, waits] =
+        [r#"{"path":"no path"}"#, r#"{"path":"$.a","long":80000000}"#, r#"{"path":"$.a"}"#]
+            .map(|payload| file.ask(0, payload, None));
+    drop(held);
+    assert_eq!(json(waits).await.as_deref(), Some("1"));
+    assert!(tokio::time::timeout(SOON, fails).await.expect("at once").is_err());
+    assert_eq!(file.groups(), [3, 1, 1, 1]);
+    drop(stuck);
+}
+
+#[tokio::test]
+async fn what_has_waited_as_long_as_for_a_connection_is_told_so() {
+    let file = File::with(&[PERHAPS_LONG], 1, Duration::from_millis(300)).await;
+    let reads = file.ask(0, r#"{"long":6000000}"#, None);
+    let waits = file.ask(0, "{}", None);
+    let (read, late) = tokio::join!(reads, waits);
+    assert_eq!(read.expect("an answer").json.expect("JSON").as_str(), "1");
+    let late = late.expect_err("it has waited for too long");
+    assert!(late.to_string().contains(&sqlx::Error::PoolTimedOut.to_string()), "{late}");
+    assert_eq!(file.json(0, "{}").await.as_deref(), Some("1"));
 }
 
 mod queue {
