@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Connection, Row};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time;
@@ -98,6 +98,29 @@ impl Drop for Seat {
     }
 }
 
+/// A question that has not waited, as it is read. If its caller goes, SQLite is still at it, and so is the reader.
+struct Direct {
+    /// First: who follows finds it free.
+    reader: Option<Reader>,
+    seat: Option<Seat>,
+    over: bool,
+}
+
+impl Drop for Direct {
+    fn drop(&mut self) {
+        if let (false, Some(seat), Some(mut reader)) = (self.over, self.seat.take(), self.reader.take()) {
+            let runtime = seat.reads.runtime.clone();
+            runtime.spawn(async move {
+                match limit::within(reader.ping()).await {
+                    Ok(()) => drop(reader),
+                    Err(_) => drop(reader.detach()),
+                }
+                drop(seat);
+            });
+        }
+    }
+}
+
 impl Reads {
     /// Must be called within the runtime that is to read.
     pub(super) fn new(pool: SqlitePool, place: Arc<DatabaseFile>, queries: Arc<[QuerySql]>) -> Arc<Self> {
@@ -123,12 +146,14 @@ impl Reads {
             let free = queue.is_free(question.index).then(|| self.pool.try_acquire()).flatten();
             free.map(|reader| {
                 queue.begin(question.index);
-                (Seat { reads: Arc::clone(&self), index: Some(question.index), task: Task::None }, reader)
+                let seat = Seat { reads: Arc::clone(&self), index: Some(question.index), task: Task::None };
+                Direct { reader: Some(reader), seat: Some(seat), over: false }
             })
         };
-        if let Some((_seat, reader)) = begun {
-            let mut reader = Some(reader);
-            return self.alone(&mut reader, &question).await.map(Answered::from).map_err(Cause::from);
+        if let Some(mut direct) = begun {
+            let answer = self.alone(&mut direct.reader, &question).await;
+            direct.over = true;
+            return answer.map(Answered::from).map_err(Cause::from);
         }
         let (tx, rx) = oneshot::channel();
         let deadline = question.deadline;
@@ -199,7 +224,9 @@ impl Reads {
 
     /// Tells all who have waited for as long as is waited for a connection.
     fn tell_late(&self, error: &sqlx::Error) {
-        let Some(since) = Instant::now().checked_sub(self.pool.options().get_acquire_timeout()) else { return };
+        let Some(since) = Instant::now().checked_sub(self.pool.options().get_acquire_timeout()) else {
+            return;
+        };
         let late = self.queue.lock().drain(since);
         if !late.is_empty() {
             tell(late, &Err(error::cause(error)));
