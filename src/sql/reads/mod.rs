@@ -24,6 +24,7 @@ use tokio::time;
 
 use super::error;
 use crate::cause::{Cause, Code};
+use crate::sqlite::codes::{BUSY, CANTOPEN, FULL, LOCKED, PROTOCOL, READONLY, primary};
 use crate::sqlite::database_file::DatabaseFile;
 use crate::sqlite::limit;
 use crate::store::reader::{Answered, Question};
@@ -346,9 +347,10 @@ impl From<Unread> for Cause {
     }
 }
 
-/// Whether one question may be the reason that a group has failed. A lock or a disk is not.
+/// Whether one question may be the reason that a group has failed: also that it meets a damaged page, or takes too much memory.
+/// What keeps all from the file is not.
 fn is_of_one(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_none() || !error::is_of_the_environment(error)
+    !matches!(primary(error), Some(BUSY | LOCKED | PROTOCOL | FULL | READONLY | CANTOPEN))
 }
 
 fn tell(group: Vec<Waiting>, answer: &Result<Answered, Cause>) {

@@ -348,6 +348,60 @@ async fn a_reader_that_never_answers_who_has_gone_is_replaced() {
     assert_eq!(file.json(0, "{}").await.as_deref(), Some("1"));
 }
 
+#[test]
+fn a_group_that_meets_a_damaged_page_is_asked_one_by_one_and_one_that_meets_a_lock_is_not() {
+    for (code, of_one) in [
+        // ERROR, NOMEM, IOERR and one of its kinds, CORRUPT, TOOBIG, NOTADB
+        ([1, 7, 10, 266, 11, 18, 26].as_slice(), true),
+        // BUSY and one of its kinds, LOCKED, READONLY, FULL, CANTOPEN, PROTOCOL
+        ([5, 517, 6, 8, 13, 14, 15].as_slice(), false),
+    ]
+    .into_iter()
+    .flat_map(|(codes, of_one)| codes.iter().map(move |code| (*code, of_one)))
+    {
+        assert_eq!(is_of_one(&sqlx::Error::Database(Box::new(Said(code)))), of_one, "{code}");
+    }
+    assert!(is_of_one(&sqlx::Error::WorkerCrashed));
+}
+
+/// What SQLite says, as a code.
+#[derive(Debug)]
+struct Said(i32);
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl std::error::Error for Said {}
+
+impl sqlx::error::DatabaseError for Said {
+    fn message(&self) -> &str {
+        "an error"
+    }
+
+    fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+        Some(self.0.to_string().into())
+    }
+
+    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+        self
+    }
+
+    fn kind(&self) -> sqlx::error::ErrorKind {
+        sqlx::error::ErrorKind::Other
+    }
+}
+
 mod queue {
     use super::super::queue::*;
     use super::*;
