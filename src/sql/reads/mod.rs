@@ -38,6 +38,9 @@ type Reader = PoolConnection<Sqlite>;
 /// For how long a reader is kept while something waits: others wait for one, too, and the pool gives them in turn.
 const KEPT: Duration = Duration::from_millis(20);
 
+/// How long is waited after a connection that cannot be opened.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// The readers of a file, and what waits for them.
 pub(super) struct Reads {
     pool: SqlitePool,
@@ -195,7 +198,7 @@ impl Reads {
             if reader.is_none() {
                 match self.pool.acquire().await {
                     Ok(acquired) => (reader, since) = (Some(acquired), Instant::now()),
-                    Err(e) if !self.fail(&e) => return,
+                    Err(e) if !self.fail(&e).await => return,
                     Err(_) => continue,
                 }
             }
@@ -205,7 +208,7 @@ impl Reads {
             if let Some(cause) = wrong {
                 return tell(self.queue.lock().drain(Instant::now()), &Err(cause));
             }
-            self.tell_late(&sqlx::Error::PoolTimedOut);
+            self.tell_late(|| error::cause(&sqlx::Error::PoolTimedOut));
             let taken = self.queue.lock().take(|index| self.queries[index].together.is_some());
             let Some((index, group)) = taken else { return };
             seat.index = Some(index);
@@ -224,24 +227,39 @@ impl Reads {
     }
 
     /// Tells all who have waited for as long as is waited for a connection.
-    fn tell_late(&self, error: &sqlx::Error) {
+    fn tell_late(&self, cause: impl FnOnce() -> Cause) {
         let Some(since) = Instant::now().checked_sub(self.pool.options().get_acquire_timeout()) else {
             return;
         };
         let late = self.queue.lock().drain(since);
         if !late.is_empty() {
-            tell(late, &Err(error::cause(error)));
+            tell(late, &Err(cause()));
         }
     }
 
-    /// No connection: those who wait are told. Answers whether there are others, who have not waited for so long.
-    fn fail(&self, error: &sqlx::Error) -> bool {
+    /// No connection: those who wait for it are told. Answers whether there may be others.
+    async fn fail(&self, error: &sqlx::Error) -> bool {
+        let wrong = self.place.check().err();
+        let is_usable = wrong.is_none() && !self.pool.is_closed();
+        let cause = wrong.unwrap_or_else(|| error::cause(error));
         if matches!(error, sqlx::Error::PoolTimedOut) {
-            self.tell_late(error);
+            self.tell_late(|| cause);
             return true;
         }
-        let gone = self.queue.lock().drain(Instant::now());
-        tell(gone, &Err(error::cause(error)));
+        if is_usable && self.pool.size() > 0 {
+            // There are connections that can answer: none is opened too often, and one question hears of it.
+            time::sleep(PAUSE).await;
+            let one = {
+                let mut queue = self.queue.lock();
+                queue.take(|_| false).map(|(index, one)| {
+                    queue.done(index);
+                    one
+                })
+            };
+            return one.map(|one| tell(one, &Err(cause))).is_some();
+        }
+        let all = self.queue.lock().drain(Instant::now());
+        tell(all, &Err(cause));
         false
     }
 

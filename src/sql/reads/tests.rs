@@ -402,6 +402,30 @@ impl sqlx::error::DatabaseError for Said {
     }
 }
 
+#[tokio::test]
+async fn a_connection_that_cannot_be_opened_fails_one_question_and_not_what_others_can_read() {
+    let file = File::new(&[PERHAPS_LONG], 2).await;
+    let nowhere = SqliteConnectOptions::new().filename(file.dir.path().join("no folder").join("shop.db"));
+    file.pool.set_connect_options(nowhere);
+    let reads = file.ask(0, LONG, None);
+    let waits: Vec<Asked> = (0..1000).map(|n| file.ask(0, format!(r#"{{"n":{n}}}"#), None)).collect();
+    let (read, answers) = tokio::join!(reads, futures_util::future::join_all(waits));
+    assert!(read.is_ok());
+    let (read, failed): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert!(!read.is_empty() && !failed.is_empty(), "{} and {}", read.len(), failed.len());
+    assert!(failed.into_iter().all(|failed| failed.is_err_and(|cause| cause.code() == Code::STORAGE)));
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_the_reason_that_no_connection_can_be_opened() {
+    let file = File::new(&[LOOK_UP], 1).await;
+    drop(file.pool.acquire().await.expect("a reader").detach());
+    std::fs::remove_file(file.dir.path().join("shop.db")).expect("the file");
+    let gone = file.reads.place.check().expect_err("it is gone").to_string();
+    let told = tokio::time::timeout(SOON, file.ask(0, of("a"), None)).await.expect("at once");
+    assert_eq!(told.expect_err("no file").to_string(), gone);
+}
+
 mod queue {
     use super::super::queue::*;
     use super::*;
