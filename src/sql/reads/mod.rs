@@ -17,13 +17,14 @@ use parking_lot::Mutex;
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Connection, Row};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time;
 
 use super::error;
 use crate::cause::{Cause, Code};
+use crate::sqlite::codes::{BUSY, CANTOPEN, FULL, LOCKED, PROTOCOL, READONLY, primary};
 use crate::sqlite::database_file::DatabaseFile;
 use crate::sqlite::limit;
 use crate::store::reader::{Answered, Question};
@@ -36,6 +37,9 @@ type Reader = PoolConnection<Sqlite>;
 
 /// For how long a reader is kept while something waits: others wait for one, too, and the pool gives them in turn.
 const KEPT: Duration = Duration::from_millis(20);
+
+/// How long is waited after a connection that cannot be opened.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The readers of a file, and what waits for them.
 pub(super) struct Reads {
@@ -98,6 +102,29 @@ impl Drop for Seat {
     }
 }
 
+/// A question that has not waited, as it is read. If its caller goes, SQLite is still at it, and so is the reader.
+struct Direct {
+    /// First: who follows finds it free.
+    reader: Option<Reader>,
+    seat: Option<Seat>,
+    over: bool,
+}
+
+impl Drop for Direct {
+    fn drop(&mut self) {
+        if let (false, Some(seat), Some(mut reader)) = (self.over, self.seat.take(), self.reader.take()) {
+            let runtime = seat.reads.runtime.clone();
+            runtime.spawn(async move {
+                match limit::within(reader.ping()).await {
+                    Ok(()) => drop(reader),
+                    Err(_) => drop(reader.detach()),
+                }
+                drop(seat);
+            });
+        }
+    }
+}
+
 impl Reads {
     /// Must be called within the runtime that is to read.
     pub(super) fn new(pool: SqlitePool, place: Arc<DatabaseFile>, queries: Arc<[QuerySql]>) -> Arc<Self> {
@@ -123,12 +150,14 @@ impl Reads {
             let free = queue.is_free(question.index).then(|| self.pool.try_acquire()).flatten();
             free.map(|reader| {
                 queue.begin(question.index);
-                (Seat { reads: Arc::clone(&self), index: Some(question.index), task: Task::None }, reader)
+                let seat = Seat { reads: Arc::clone(&self), index: Some(question.index), task: Task::None };
+                Direct { reader: Some(reader), seat: Some(seat), over: false }
             })
         };
-        if let Some((_seat, reader)) = begun {
-            let mut reader = Some(reader);
-            return self.alone(&mut reader, &question).await.map(Answered::from).map_err(Cause::from);
+        if let Some(mut direct) = begun {
+            let answer = self.alone(&mut direct.reader, &question).await;
+            direct.over = true;
+            return answer.map(Answered::from).map_err(Cause::from);
         }
         let (tx, rx) = oneshot::channel();
         let deadline = question.deadline;
@@ -169,7 +198,7 @@ impl Reads {
             if reader.is_none() {
                 match self.pool.acquire().await {
                     Ok(acquired) => (reader, since) = (Some(acquired), Instant::now()),
-                    Err(e) if !self.fail(&e) => return,
+                    Err(e) if !self.fail(&e).await => return,
                     Err(_) => continue,
                 }
             }
@@ -179,7 +208,7 @@ impl Reads {
             if let Some(cause) = wrong {
                 return tell(self.queue.lock().drain(Instant::now()), &Err(cause));
             }
-            self.tell_late(&sqlx::Error::PoolTimedOut);
+            self.tell_late(|| error::cause(&sqlx::Error::PoolTimedOut));
             let taken = self.queue.lock().take(|index| self.queries[index].together.is_some());
             let Some((index, group)) = taken else { return };
             seat.index = Some(index);
@@ -198,22 +227,39 @@ impl Reads {
     }
 
     /// Tells all who have waited for as long as is waited for a connection.
-    fn tell_late(&self, error: &sqlx::Error) {
-        let Some(since) = Instant::now().checked_sub(self.pool.options().get_acquire_timeout()) else { return };
+    fn tell_late(&self, cause: impl FnOnce() -> Cause) {
+        let Some(since) = Instant::now().checked_sub(self.pool.options().get_acquire_timeout()) else {
+            return;
+        };
         let late = self.queue.lock().drain(since);
         if !late.is_empty() {
-            tell(late, &Err(error::cause(error)));
+            tell(late, &Err(cause()));
         }
     }
 
-    /// No connection: those who wait are told. Answers whether there are others, who have not waited for so long.
-    fn fail(&self, error: &sqlx::Error) -> bool {
+    /// No connection: those who wait for it are told. Answers whether there may be others.
+    async fn fail(&self, error: &sqlx::Error) -> bool {
+        let wrong = self.place.check().err();
+        let is_usable = wrong.is_none() && !self.pool.is_closed();
+        let cause = wrong.unwrap_or_else(|| error::cause(error));
         if matches!(error, sqlx::Error::PoolTimedOut) {
-            self.tell_late(error);
+            self.tell_late(|| cause);
             return true;
         }
-        let gone = self.queue.lock().drain(Instant::now());
-        tell(gone, &Err(error::cause(error)));
+        if is_usable && self.pool.size() > 0 {
+            // There are connections that can answer: none is opened too often, and one question hears of it.
+            time::sleep(PAUSE).await;
+            let one = {
+                let mut queue = self.queue.lock();
+                queue.take(|_| false).map(|(index, one)| {
+                    queue.done(index);
+                    one
+                })
+            };
+            return one.map(|one| tell(one, &Err(cause))).is_some();
+        }
+        let all = self.queue.lock().drain(Instant::now());
+        tell(all, &Err(cause));
         false
     }
 
@@ -319,9 +365,10 @@ impl From<Unread> for Cause {
     }
 }
 
-/// Whether one question may be the reason that a group has failed. A lock or a disk is not.
+/// Whether one question may be the reason that a group has failed: also that it meets a damaged page, or takes too much memory.
+/// What keeps all from the file is not.
 fn is_of_one(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_none() || !error::is_of_the_environment(error)
+    !matches!(primary(error), Some(BUSY | LOCKED | PROTOCOL | FULL | READONLY | CANTOPEN))
 }
 
 fn tell(group: Vec<Waiting>, answer: &Result<Answered, Cause>) {
