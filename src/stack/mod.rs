@@ -291,7 +291,8 @@ impl StackBuilder {
             .layer(LogLayer::new("[TOTAL]").last())
             .layer(MetricsLayer::new("total").prefix(self.metrics_prefix).share_clock())
             .layer(
-                PathChangeLogLayer::by(names.iter().copied(), part).hedges_won(move |part| hedges.won(part)),
+                PathChangeLogLayer::by(names.iter().copied(), part)
+                    .hedges_won(move |part, tag| hedges.won(part, tag)),
             )
             .layer(option_layer(self.stale.map(stale::stale_queries::<O>)))
             .service(paths)
