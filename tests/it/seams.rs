@@ -234,7 +234,7 @@ async fn what_a_store_has_answered_is_forgotten_when_it_turns_out_to_be_another_
         closed.close().await;
         let (bus, served) = Line::to(closed);
         served.leads_to(None);
-        let stack = StackBuilder::new().stale(LIMIT);
+        let stack = StackBuilder::new().stale(10 * LIMIT);
         let builder = Runtime::<Op>::builder().bus(bus).store(GuardedStore::open(store.clone())).stack(stack);
         let runtime = builder.build().await.unwrap();
         let ask = || async { runtime.client().call(RecentChat { limit: 5 }).await };
@@ -252,7 +252,7 @@ async fn what_a_store_has_answered_is_forgotten_when_it_turns_out_to_be_another_
 async fn what_a_bus_has_answered_is_forgotten_when_it_leads_to_another_database() {
     let store = memory();
     let (bus, served) = Line::to(store.clone());
-    let stack = StackBuilder::new().stale(LIMIT);
+    let stack = StackBuilder::new().stale(10 * LIMIT);
     let runtime = Runtime::<Op>::builder().bus(bus).stack(stack).build().await.unwrap();
     let ask = || async { runtime.client().call(RecentChat { limit: 5 }).await };
     assert_eq!(ask().await.unwrap().via, LINE);
