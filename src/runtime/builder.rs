@@ -177,7 +177,10 @@ impl<O, N, D, X, B, T> Builder<O, N, D, X, B, T> {
             self.stack.queries,
         );
         if let (Some(bus), Some(circuits)) = (&bus, &built.circuits) {
+            let stale = built.stale.clone();
+            direct.when_wrong(move || stale.forget());
             direct.guard(bus.health());
+            built.stale.bind_health(bus.health());
             if let Some(late) = bus.late_answers() {
                 built.hedges.bind_late(late);
             }

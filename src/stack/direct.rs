@@ -33,6 +33,8 @@ struct Shared<D> {
     database: OnceLock<D>,
     /// How its file relates to the file of the service: one of the three below.
     verdict: AtomicU8,
+    /// Called after every change of the verdict to one of the wrong ones.
+    wrong: parking_lot::Mutex<Vec<Box<dyn Fn() + Send + Sync>>>,
     words: ServiceDatabase,
     /// Opens the database for the first operation that needs it; one attempt at a time.
     opener: Option<Mutex<Opener<D>>>,
@@ -62,6 +64,7 @@ impl<D> Default for Shared<D> {
         Self {
             database: OnceLock::new(),
             verdict: AtomicU8::new(RIGHT),
+            wrong: parking_lot::Mutex::default(),
             words: ServiceDatabase::default(),
             opener: None,
             finder: None,
@@ -142,6 +145,12 @@ impl<O, D> GuardedStore<O, D> {
         let _ = self.shared.database.set(database);
     }
 
+    /// What is to be done when this path turns out to lead to the wrong database, and what it has answered does not count any
+    /// more: see [`StaleAnswers`](super::StaleAnswers). Called where the path is compared, and after all that was set before.
+    pub fn when_wrong(&self, then: impl Fn() + Send + Sync + 'static) {
+        self.shared.wrong.lock().push(Box::new(then));
+    }
+
     /// The database, if there is one.
     #[must_use]
     pub fn database(&self) -> Option<&D> {
@@ -212,6 +221,9 @@ impl<O: Operation, D: Store<O>> GuardedStore<O, D> {
         let before = self.shared.verdict.swap(verdict, Ordering::AcqRel);
         if before == verdict {
             return;
+        }
+        if verdict != RIGHT {
+            self.shared.wrong.lock().iter().for_each(|then| then());
         }
         let (file, service) = (own.shown(), said.id.as_str());
         match verdict {

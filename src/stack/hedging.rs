@@ -185,10 +185,16 @@ impl Hedges {
         });
     }
 
-    /// How many were won of events, or of all others.
-    pub(super) fn won(&self, part: usize) -> u64 {
+    /// How many were won by the path with this tag: of events, or of the kinds of another part (`StackBuilder::total`).
+    pub(super) fn won(&self, part: usize, tag: &str) -> u64 {
         let HedgeCounts { events, requests, queries, outbox } = self.counts();
-        if part == 0 { events.won + outbox.won } else { requests.won + queries.won }
+        match part {
+            0 if tag == Via::OUTBOX.tag() => outbox.won,
+            0 if tag == Via::DB.tag() => events.won,
+            1 if tag == Via::DB.tag() => requests.won,
+            2 if tag == self.bus.tag() => queries.won,
+            _ => 0,
+        }
     }
 
     /// The replay of the outbox has got through.
@@ -270,5 +276,54 @@ impl<O: Operation, E: Classify> hedge::Hedging<Request<O>, E, Error<O>> for ToOu
 
     fn won(&self, request: &Request<O>) {
         took(request, "the paths are", Via::OUTBOX.tag());
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use std::future::pending;
+
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+    use crate::operation::Done;
+    use crate::reply::{Ack, Reply};
+    use crate::sample::{Answer, Count, Line, Sample, Take};
+    use crate::stack::{Path, StackBuilder};
+
+    fn answers(via: Via) -> impl Path<Sample> {
+        let reply = move || Reply { via, ack: Ack::Committed, answer: Answer::Take(Done {}), omitted: 0 };
+        service_fn(move |_: Request<Sample>| async move { Ok(reply()) })
+    }
+
+    fn is_silent() -> impl Path<Sample> {
+        service_fn(|_: Request<Sample>| pending())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hedge_counts_for_the_path_that_has_won_it_in_its_part_and_for_no_other() {
+        let event = || Request::new(Line::<0> { text: "a line".to_owned() });
+        let (call, query) = (Request::new(Take {}), Request::new(Count {}));
+        let (nats_first, db_first) = (StackBuilder::new(), StackBuilder::new().queries(Queries::Db));
+        let over_db = |stack: &StackBuilder, request| {
+            let built = stack.over(Some(is_silent()), answers(Via::DB), Some(is_silent()));
+            (built.hedges, built.stack.oneshot(request))
+        };
+        let won = |hedges: &Hedges| {
+            let tags = [Via::NATS, Via::DB, Via::OUTBOX].map(Via::tag);
+            let parts = (0..3).flat_map(|part| tags.map(|tag| (part, tag, hedges.won(part, tag))));
+            parts.filter(|(.., won)| *won > 0).collect::<Vec<_>>()
+        };
+        for (request, part) in [(event(), 0), (call, 1), (query.clone(), 1)] {
+            let (hedges, reply) = over_db(&nats_first, request);
+            assert_eq!(reply.await.map(|reply| reply.via).ok(), Some(Via::DB));
+            assert_eq!(won(&hedges), [(part, "[DB]", 1)]);
+        }
+        let built = nats_first.over(Some(is_silent()), is_silent(), Some(answers(Via::OUTBOX)));
+        assert_eq!(built.stack.oneshot(event()).await.map(|reply| reply.via).ok(), Some(Via::OUTBOX));
+        assert_eq!(won(&built.hedges), [(0, "[OUTBOX]", 1)]);
+        let built = db_first.over(Some(answers(Via::NATS)), is_silent(), Some(is_silent()));
+        assert_eq!(built.stack.oneshot(query).await.map(|reply| reply.via).ok(), Some(Via::NATS));
+        assert_eq!(won(&built.hedges), [(2, "[NATS]", 1)]);
     }
 }

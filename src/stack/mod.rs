@@ -62,6 +62,7 @@ pub use optional_path::{NO_PATH, NoPath, OptionalPath};
 pub use queries::Queries;
 use queries::SplitQueries;
 pub use span::{SpanLayer, Spanned};
+pub use stale::StaleAnswers;
 
 use crate::client::Stack;
 use crate::error::{Code, Error};
@@ -117,6 +118,8 @@ pub struct Built<S, R> {
     pub admission: Admission,
     /// What it knows of its paths, by which it hedges.
     pub hedges: Hedges,
+    /// The old answers that it keeps, to be forgotten when its paths lead to another database.
+    pub stale: StaleAnswers,
 }
 
 /// The settings of the standard stack.
@@ -173,8 +176,10 @@ impl StackBuilder {
         hedging: Hedging,
         /// The last resort of queries: one that no path answers gets the answer that the same query had before, if that is not older
         /// than this. Its reply is [`Via::STALE`], with its age in [`Ack::Stale`](crate::Ack::Stale), and the log says that
-        /// `[STALE] is serving`. What was written meanwhile, also by the same caller, is not in it. Default: no answer is
-        /// kept. Otherwise up to 1024 answers of 16 MiB together are; each query encodes its answer to know its size.
+        /// `[STALE] is serving`. What was written meanwhile, also by the same caller, is not in it. A refusal, such as `not_found`,
+        /// drops the answer; a change of the database drops all ([`StaleAnswers`]). A query with a time of its own, or received
+        /// from elsewhere, gets none. Default: no answer is kept. Otherwise up to 1024 answers of 16 MiB with their payloads
+        /// are; each query encodes its answer to know its size.
         stale: Duration,
         /// The label of the path before the database, in logs and metrics. Default: [`Via::NATS`]. The circuits of another one
         /// have its tag.
@@ -207,10 +212,16 @@ impl StackBuilder {
         };
         let replay = self.replay(paths.clone(), hedges.clone());
         let admission = Admission::new(self.in_flight);
-        let inner =
-            self.total(outbox.behind(paths, self.clone(), hedges.clone()), hedges.clone(), &admission);
+        let queries = self.stale.map(stale::stale_queries::<O>);
+        let stale = StaleAnswers::of::<O>(queries.as_ref());
+        let paths = ServiceBuilder::new().layer(option_layer(queries)).service(outbox.behind(
+            paths,
+            self.clone(),
+            hedges.clone(),
+        ));
+        let inner = self.total(paths, hedges.clone(), &admission);
         let stack = Admitted { inner, admission: admission.clone() };
-        Built { stack, replay, circuits, admission, hedges }
+        Built { stack, replay, circuits, admission, hedges, stale }
     }
 
     /// NATS and the database behind it, each in its layers, and the handles of the circuits of NATS.
@@ -291,9 +302,9 @@ impl StackBuilder {
             .layer(LogLayer::new("[TOTAL]").last())
             .layer(MetricsLayer::new("total").prefix(self.metrics_prefix).share_clock())
             .layer(
-                PathChangeLogLayer::by(names.iter().copied(), part).hedges_won(move |part| hedges.won(part)),
+                PathChangeLogLayer::by(names.iter().copied(), part)
+                    .hedges_won(move |part, tag| hedges.won(part, tag)),
             )
-            .layer(option_layer(self.stale.map(stale::stale_queries::<O>)))
             .service(paths)
     }
 }

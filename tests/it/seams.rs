@@ -14,7 +14,7 @@ use eitherway::nats::NatsOptions;
 use eitherway::operation::Operation;
 use eitherway::runtime::Runtime;
 use eitherway::service::{ServeError, ServiceOptions, serve};
-use eitherway::stack::{Bus, GuardedStore, Path};
+use eitherway::stack::{Bus, GuardedStore, Path, StackBuilder};
 use eitherway::store::Store;
 use eitherway::{Ack, Cause, Code, Db, Error, Head, Reply, Request, Via};
 use futures_util::future::Either;
@@ -225,6 +225,42 @@ async fn a_store_refuses_while_a_bus_of_its_embedder_leads_to_another_database()
     assert!(health.events.reasons[1].why.contains("is not the one"), "{health}");
     assert_eq!(runtime.client().send(line(1)).await.unwrap().via, Via::OUTBOX);
     assert_eq!(runtime.health().calls.via, None);
+}
+
+#[tokio::test]
+async fn what_a_store_has_answered_is_forgotten_when_it_turns_out_to_be_another_one_than_the_service_s() {
+    for (named, is_kept) in [("the store", true), ("the service's", false)] {
+        let (store, closed) = (Memory::<Op>::new("the store", answer), memory());
+        closed.close().await;
+        let (bus, served) = Line::to(closed);
+        served.leads_to(None);
+        let stack = StackBuilder::new().stale(10 * LIMIT);
+        let builder = Runtime::<Op>::builder().bus(bus).store(GuardedStore::open(store.clone())).stack(stack);
+        let runtime = builder.build().await.unwrap();
+        let ask = || async { runtime.client().call(RecentChat { limit: 5 }).await };
+        assert_eq!(ask().await.unwrap().via, MEMORY);
+        served.leads_to(Some(named));
+        let is_known = |health: &Health| health.database.as_ref().is_some_and(|known| known.id == named);
+        until(&runtime, "compared", is_known).await;
+        wait_until("it is compared", || async { runtime.direct().why_not().is_some() != is_kept }).await;
+        store.close().await;
+        assert_eq!(ask().await.ok().map(|old| old.via), is_kept.then_some(Via::STALE), "{named}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_bus_has_answered_is_forgotten_when_it_leads_to_another_database() {
+    let store = memory();
+    let (bus, served) = Line::to(store.clone());
+    let stack = StackBuilder::new().stale(10 * LIMIT);
+    let runtime = Runtime::<Op>::builder().bus(bus).stack(stack).build().await.unwrap();
+    let ask = || async { runtime.client().call(RecentChat { limit: 5 }).await };
+    assert_eq!(ask().await.unwrap().via, LINE);
+    store.close().await;
+    served.leads_to(None);
+    assert_eq!(ask().await.unwrap().via, Via::STALE, "it may come back to the same");
+    served.leads_to(Some("another"));
+    wait_until("it is forgotten", || async { ask().await.is_err() }).await;
 }
 
 #[tokio::test]

@@ -2,10 +2,14 @@
 
 mod messages;
 
+use crate::support::DbFile;
+use eitherway::__private::shown::BatchShown;
 use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::{Code, Db, Head, Operation as _, Request};
 use eitherway_layers::{Class, Classify};
-use rosey::op::{Op, RoseyClient, StatusUpdate, UserJoined, UserLeft};
+use futures_util::TryStreamExt as _;
+use rosey::op::{Op, OutboundGet, RoseyClient, StatusUpdate, UserJoined, UserLeft};
+use sqlx::Executor as _;
 
 type Sqlx = SqlService<Op>;
 
@@ -32,6 +36,28 @@ async fn open(dir: &tempfile::TempDir) -> Sqlx {
     let options =
         SqliteOptions::new(path.to_str().unwrap()).unwrap().past_tolerance(std::time::Duration::MAX); // the clock of these tests begins at 0
     Sqlx::open(&options).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_that_is_shown_leaves_no_lock_behind_when_it_has_run() {
+    let file = DbFile::new();
+    file.open().await.close().await;
+    let claim = || OutboundGet { username: Some("alice".to_owned()), limit: 5, max_retries: 3 };
+    let event = || UserJoined { username: "alice".to_owned() };
+    for requests in [
+        vec![Request::<Op>::new(claim())],
+        vec![Request::new(claim()), Request::new(claim())],
+        vec![Request::new(claim()), Request::new(event())],
+        vec![Request::new(event())],
+    ] {
+        let (mut connection, batch) = (file.connect().await, BatchShown::of(&requests, 7, 1));
+        let sql: String = batch.statements.into_iter().map(|statement| statement.sql).collect();
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        let query = query.bind(batch.number).bind(batch.now).bind(batch.answer_bytes);
+        let query = batch.rows.into_iter().fold(query, sqlx::query::Query::bind);
+        connection.fetch_many(query).try_for_each(|_| std::future::ready(Ok(()))).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut file.connect().await).await.expect("the lock is free");
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use eitherway::operation::{Done, Operation};
 use eitherway::stack::{Built, Hedging, NO_PATH, Queries, StackBuilder, boxed};
-use eitherway::{Ack, Cause, Class, Classify, Code, Db, Reply, Via};
+use eitherway::{Ack, Cause, Class, Classify, Code, Db, Head, Received, Reply, Via};
 use rosey::op::{Answer, Error, Op, OpenSessions, OutboundEnqueue, Request, UserJoined};
 use tower::limit::ConcurrencyLimit;
 use tower::{Service, ServiceExt};
@@ -159,6 +159,28 @@ async fn a_query_that_no_path_answers_gets_an_old_answer_within_its_age_and_only
     for (client, request) in [(keeps(), joins()), (client(StackBuilder::new()), sessions())] {
         client.send(request.clone()).await.unwrap();
         assert!(client.send(request.clone()).await.is_err(), "{}", request.op.spec().name);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_of_another_time_or_received_from_elsewhere_gets_no_old_answer_and_is_none() {
+    let now = sessions().head.occurred_at;
+    let at = |occurred_at: i64| Request::with_head(Head::at(occurred_at), OpenSessions {});
+    for (other, is_kept) in [
+        (sessions(), true),
+        (at(now - 1000), true),
+        (at(now - 60_000), false),
+        (at(now + 60_000), false),
+        (sessions().with_received(Received::now()), false),
+    ] {
+        for [first, second] in [[sessions(), other.clone()], [other, sessions()]] {
+            let once = Once(Leaf::new(Via::DB, None), Leaf::new(Via::DB, Some(Code::BUSY)));
+            let stack = StackBuilder::new().stale(Duration::from_secs(30)).over(NO_PATH, once, NO_PATH).stack;
+            let client = Db::new(stack);
+            client.send(first).await.unwrap();
+            let old = client.send(second.clone()).await.ok().map(|reply| reply.via);
+            assert_eq!(old, is_kept.then_some(Via::STALE), "{:?}, {:?}", second.head, second.received());
+        }
     }
 }
 

@@ -87,12 +87,13 @@ impl<P> PathChangeLogLayer<P> {
 }
 
 impl<P, V, C> PathChangeLogLayer<P, V, C> {
-    /// Tells how many hedges of a part have been won so far, by the part's index. A path that has served because its hedge
-    /// has won is named only when it serves again before the path that was named last does: one hedge alone is no
-    /// change. Asked where another path serves than was named. What is set first stays.
+    /// Tells how many hedges of a part, by its index, the path with a tag has won so far. A path that has served because its
+    /// hedge has won is named only when it serves again before the path that was named last does: one hedge alone is no
+    /// change, unless it ends a second without a success. Asked where another path serves than was named. What is set first
+    /// stays.
     #[must_use]
-    pub fn hedges_won(self, count: impl Fn(usize) -> u64 + Send + Sync + 'static) -> Self {
-        let count: Arc<dyn Fn(usize) -> u64 + Send + Sync> = Arc::new(count);
+    pub fn hedges_won(self, count: impl Fn(usize, &'static str) -> u64 + Send + Sync + 'static) -> Self {
+        let count: Arc<CountWon> = Arc::new(count);
         for (part, state) in self.states.iter().enumerate() {
             let _ = state.hedges_won.set(HedgesWon { part, count: Arc::clone(&count) });
         }
@@ -267,9 +268,12 @@ struct State {
     book: Mutex<Book>,
 }
 
+/// By the index of a part and the tag of a path.
+type CountWon = dyn Fn(usize, &'static str) -> u64 + Send + Sync;
+
 struct HedgesWon {
     part: usize,
-    count: Arc<dyn Fn(usize) -> u64 + Send + Sync>,
+    count: Arc<CountWon>,
 }
 
 impl fmt::Debug for HedgesWon {
@@ -280,8 +284,8 @@ impl fmt::Debug for HedgesWon {
 
 #[derive(Debug, Default)]
 struct Book {
-    /// The hedges that were won when this was last asked.
-    hedges_won: u64,
+    /// The hedges that each path had won when this was last asked.
+    hedges_won: [u64; PATHS],
     /// How many calls the named path had served when a hedge of another one won.
     doubt: Option<u64>,
     last_line: Option<Instant>,
@@ -335,13 +339,17 @@ impl State {
         }
     }
 
-    /// Whether another path than the named one has served by a hedge, for the first time since that one has served.
-    fn may_be_alone(&self, book: &mut Book) -> bool {
+    /// Whether this path, another than the named one, has served by a hedge, for the first time since that one has served.
+    fn may_be_alone(&self, path: usize, book: &mut Book) -> bool {
         let Some(HedgesWon { part, count }) = self.hedges_won.get() else { return false };
-        let (won, before) = (count(*part), book.hedges_won);
-        book.hedges_won = won;
+        let before = book.hedges_won;
+        // Also those of the other paths: what they have won while they were named is no doubt later.
+        for (won, tag) in book.hedges_won.iter_mut().zip(self.tags.iter().map_while(OnceLock::get)) {
+            *won = count(*part, tag);
+        }
+        let has_won = book.hedges_won.get(path) != before.get(path);
         let named = self.calls.get(self.named.load(Relaxed)).map_or(0, |calls| calls.load(Relaxed));
-        won != before && book.doubt.replace(named) != Some(named)
+        has_won && book.doubt.replace(named) != Some(named)
     }
 
     /// Names the path, unless a line was written within the interval. The line is written while the lock is
@@ -358,7 +366,7 @@ impl State {
         if same && book.outage < OUTAGE {
             return;
         }
-        if !same && self.may_be_alone(&mut book) {
+        if !same && self.may_be_alone(path, &mut book) && book.outage < OUTAGE {
             return;
         }
         let first = book.last_line.is_none();

@@ -17,6 +17,8 @@ pub(super) struct Cache<Key, Res> {
     order: BTreeMap<Age, Key>,
     bytes: usize,
     next: u64,
+    /// When everything was last forgotten.
+    forgotten: Option<Instant>,
 }
 
 /// When the call of an answer began, and a number that tells answers of the same time apart.
@@ -31,17 +33,25 @@ struct Entry<Res> {
 
 impl<Key, Res> Cache<Key, Res> {
     pub(super) fn new(most: usize, most_bytes: usize) -> Self {
-        Self { most, most_bytes, entries: HashMap::new(), order: BTreeMap::new(), bytes: 0, next: 0 }
+        let (entries, order) = (HashMap::new(), BTreeMap::new());
+        Self { most, most_bytes, entries, order, bytes: 0, next: 0, forgotten: None }
     }
 
     /// The number of answers and their bytes.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.entries.len(), self.bytes)
     }
+
+    /// Drops all answers, and keeps none of a call that has begun already.
+    pub(super) fn forget(&mut self) {
+        let Self { most, most_bytes, next, .. } = *self;
+        *self = Self { next, forgotten: Some(Instant::now()), ..Self::new(most, most_bytes) };
+    }
 }
 
 impl<Key: Clone + Eq + Hash, Res> Cache<Key, Res> {
-    /// Keeps an answer, unless one of a later call is kept, and drops what is too old or too much.
+    /// Keeps an answer, unless one of a later call is kept or all were forgotten meanwhile, and drops what is too old or too
+    /// much.
     pub(super) fn put(
         &mut self,
         key: Key,
@@ -50,7 +60,8 @@ impl<Key: Clone + Eq + Hash, Res> Cache<Key, Res> {
         began: Instant,
         max_age: Duration,
     ) {
-        if self.entries.get(&key).is_some_and(|entry| entry.age.0 > began) {
+        let is_forgotten = self.forgotten.is_some_and(|at| began <= at);
+        if is_forgotten || self.entries.get(&key).is_some_and(|entry| entry.age.0 > began) {
             return;
         }
         // One that does not fit is not kept, and the one before it is out of date.
@@ -62,7 +73,10 @@ impl<Key: Clone + Eq + Hash, Res> Cache<Key, Res> {
             self.entries.insert(key, Entry { response, age, bytes });
             self.bytes += bytes;
         }
-        let now = Instant::now();
+        self.prune(Instant::now(), max_age);
+    }
+
+    fn prune(&mut self, now: Instant, max_age: Duration) {
         while let Some((age, oldest)) = self.order.first_key_value()
             && (self.entries.len() > self.most
                 || self.bytes > self.most_bytes
@@ -80,8 +94,18 @@ impl<Key: Clone + Eq + Hash, Res> Cache<Key, Res> {
         }
     }
 
-    /// The answer that is kept, and when its call began.
-    pub(super) fn get(&self, key: &Key) -> Option<(Arc<Res>, Instant)> {
-        self.entries.get(key).map(|entry| (Arc::clone(&entry.response), entry.age.0))
+    /// A call that began then was refused: the answer to an earlier one does not hold any more.
+    pub(super) fn refused(&mut self, key: &Key, began: Instant) {
+        if self.entries.get(key).is_some_and(|entry| entry.age.0 <= began) {
+            self.remove(key);
+        }
+    }
+
+    /// The answer that is kept, and its age. Drops what is too old.
+    pub(super) fn get(&mut self, key: &Key, max_age: Duration) -> Option<(Arc<Res>, Duration)> {
+        let now = Instant::now();
+        self.prune(now, max_age);
+        let entry = self.entries.get(key)?;
+        Some((Arc::clone(&entry.response), now.duration_since(entry.age.0)))
     }
 }

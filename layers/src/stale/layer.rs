@@ -25,9 +25,14 @@ impl<K, Key, Res> StaleLayer<K, Key, Res> {
         Self { shared: Arc::new(Shared { keep, max_age, kept: Mutex::new(Cache::new(most, most_bytes)) }) }
     }
 
-    /// How many answers are kept, and how many bytes they take.
+    /// How many answers are kept, and how many bytes they take; some may be too old to be given.
     pub fn size(&self) -> (usize, usize) {
         self.shared.kept().size()
+    }
+
+    /// Drops all answers, and keeps none of a call that is under way: what they are read from is another thing now.
+    pub fn forget(&self) {
+        self.shared.kept().forget();
     }
 }
 
@@ -44,7 +49,7 @@ impl<K: Clone, Key, Res> StaleLayer<K, Key, Res> {
         Self::of(keep, self.shared.max_age, answers, bytes)
     }
 
-    /// Sets how many bytes all kept answers may take; see [`Keep::bytes`](super::Keep::bytes).
+    /// Sets how many bytes all kept answers may take, their keys included; see [`Keep::bytes`](super::Keep::bytes).
     pub fn most_bytes(self, bytes: usize) -> Self {
         let (keep, most, _) = self.parts();
         Self::of(keep, self.shared.max_age, most, bytes)

@@ -35,8 +35,8 @@ use tower_service::Service;
 ///     fn key(&self, article: &String) -> Option<String> {
 ///         Some(article.clone())
 ///     }
-///     fn bytes(&self, _: &Price) -> usize {
-///         size_of::<Price>()
+///     fn bytes(&self, article: &String, _: &Price) -> usize {
+///         size_of::<Price>() + 2 * article.len()
 ///     }
 ///     fn mark(&self, price: &mut Price, age: Duration) {
 ///         price.age = Some(age);
@@ -51,8 +51,8 @@ pub trait Keep<Req, Res> {
     /// because its caller must not get an old one.
     fn key(&self, req: &Req) -> Option<Self::Key>;
 
-    /// How many bytes a kept answer takes, roughly, its key included.
-    fn bytes(&self, response: &Res) -> usize;
+    /// How many bytes a kept answer takes, roughly, with its key, which is held twice.
+    fn bytes(&self, key: &Self::Key, response: &Res) -> usize;
 
     /// Marks an answer that was kept, so that its caller sees that it may be as old as `age`.
     fn mark(&self, response: &mut Res, age: Duration);
@@ -64,11 +64,13 @@ pub trait Keep<Req, Res> {
 /// |---|---|
 /// | answers | its answer, which is kept |
 /// | fails, and the last answer is not older than the limit | the kept answer, marked with its age |
-/// | fails otherwise, or refuses the request ([`Class::Rejected`]) | the error |
+/// | refuses the request ([`Class::Rejected`]) | the error; the last answer is dropped |
+/// | fails otherwise | the error |
 ///
 /// The age counts from the beginning of the call whose answer it was. An answer does not replace that of a call which began
-/// later. What is written meanwhile is not in a kept answer. Bounds on age, number and bytes ([`StaleLayer`]) hold at all times; the oldest
-/// answers go first. Put it outside of everything that may still get a fresh answer.
+/// later, nor does a refusal drop it. What is written meanwhile is not in a kept answer. The bounds on number and bytes
+/// ([`StaleLayer`]) hold at all times; the oldest answers go first. An answer past its age is never given; it takes its place
+/// until the next one is kept or looked for. Put it outside of everything that may still get a fresh answer.
 ///
 /// *Cost*: of a request with a key a clock read, and of its answer a clone and a lock, which no await holds. *Errors*
 /// pass through. *Drop*: drops the inner future; nothing is kept.
@@ -85,7 +87,7 @@ pub trait Keep<Req, Res> {
 /// impl Keep<u32, String> for Answers {
 ///     type Key = u32;
 ///     fn key(&self, n: &u32) -> Option<u32> { Some(*n) }
-///     fn bytes(&self, answer: &String) -> usize { answer.len() }
+///     fn bytes(&self, _: &u32, answer: &String) -> usize { answer.len() + 8 }
 ///     fn mark(&self, answer: &mut String, age: Duration) { *answer += &format!(", {} s ago", age.as_secs()); }
 /// }
 ///
@@ -187,22 +189,19 @@ where
         let Some((key, began, shared)) = me.call.take() else { return Poll::Ready(result) };
         match &result {
             Ok(response) => {
-                let bytes = shared.keep.bytes(response);
+                let bytes = shared.keep.bytes(&key, response);
                 let copy = Arc::new(response.clone());
                 shared.kept().put(key, copy, bytes, began, shared.max_age);
             }
-            Err(error) if error.class() != Class::Rejected => {
-                let found = shared.kept().get(&key);
-                let now = Instant::now();
-                if let Some((kept, began)) = found
-                    && now.duration_since(began) <= shared.max_age
-                {
+            Err(error) if error.class() == Class::Rejected => shared.kept().refused(&key, began),
+            Err(_) => {
+                let found = shared.kept().get(&key, shared.max_age);
+                if let Some((kept, age)) = found {
                     let mut response = Res::clone(&kept);
-                    shared.keep.mark(&mut response, now.duration_since(began));
+                    shared.keep.mark(&mut response, age);
                     return Poll::Ready(Ok(response));
                 }
             }
-            Err(_) => {}
         }
         Poll::Ready(result)
     }

@@ -320,12 +320,59 @@ async fn the_first_success_and_every_change_of_path_is_one_line_with_what_went_b
     );
 }
 
+/// Counts of the first part, all by the database.
+fn won_by_db(won: &Arc<AtomicU64>) -> impl Fn(usize, &'static str) -> u64 + Send + Sync + 'static {
+    let won = Arc::clone(won);
+    move |part, tag| if (part, tag) == (0, "[DB]") { won.load(SeqCst) } else { 0 }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_that_has_won_no_hedge_is_named_at_once_whatever_others_have_won() {
+    let won = Arc::new(AtomicU64::new(0));
+    let mut paths = Paths::new();
+    paths.layer = paths.layer.hedges_won(won_by_db(&won));
+    paths.serve(0).await;
+    advance(Duration::from_secs(10)).await;
+    won.fetch_add(1, SeqCst);
+    paths.serve(2).await;
+    let other = "INFO [OUTBOX] is serving after 10.0s (1 request served by [NATS])";
+    assert_eq!(paths.events.take(), ["INFO [NATS] is serving", other], "[DB] has won");
+
+    advance(Duration::from_secs(10)).await;
+    paths.serve(1).await;
+    assert_eq!(paths.events.take().len(), 0, "by the hedge that it has won");
+    paths.serve(1).await;
+    assert_eq!(paths.events.take().len(), 1);
+    // It goes on to win while it is named, and is then left and taken up again without a hedge.
+    won.fetch_add(5, SeqCst);
+    for path in [0, 1] {
+        advance(Duration::from_secs(10)).await;
+        paths.serve(path).await;
+        assert_eq!(paths.events.take().len(), 1, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_ends_a_second_without_a_success_is_told_with_it() {
+    let won = Arc::new(AtomicU64::new(0));
+    let mut paths = Paths::new();
+    paths.layer = paths.layer.hedges_won(won_by_db(&won));
+    paths.serve(0).await;
+    advance(Duration::from_secs(7)).await;
+    paths.fail(Class::Unknown).await;
+    advance(Duration::from_secs(3)).await;
+    won.fetch_add(1, SeqCst);
+    paths.serve(1).await;
+    let line =
+        "INFO [DB] is serving after 10.0s (1 request served by [NATS], 1 failed, nothing served for 3.0s)";
+    assert_eq!(paths.events.take(), ["INFO [NATS] is serving", line]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_hedge_that_has_won_alone_is_no_change_of_path_and_two_in_a_row_are() {
     let won = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&won);
     let mut paths = Paths::new();
-    paths.layer = paths.layer.hedges_won(move |part| if part == 0 { count.load(SeqCst) } else { 0 });
+    paths.layer = paths.layer.hedges_won(won_by_db(&won));
     let hedge = async || {
         won.fetch_add(1, SeqCst);
         paths.serve(1).await;

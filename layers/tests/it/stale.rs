@@ -19,7 +19,7 @@ impl Keep<Req, Via> for All {
     fn key(&self, req: &Req) -> Option<u64> {
         Some(req.id)
     }
-    fn bytes(&self, _: &Via) -> usize {
+    fn bytes(&self, _: &u64, _: &Via) -> usize {
         1
     }
     fn mark(&self, _: &mut Via, _: Duration) {}
@@ -42,8 +42,9 @@ impl Keep<Req, Found> for Reads {
     fn key(&self, req: &Req) -> Option<u64> {
         (!req.write).then_some(req.id)
     }
-    fn bytes(&self, found: &Found) -> usize {
-        found.bytes
+    /// A key has as many bytes as its number is.
+    fn bytes(&self, id: &u64, found: &Found) -> usize {
+        found.bytes + usize::try_from(*id).unwrap()
     }
     fn mark(&self, found: &mut Found, age: Duration) {
         found.age = Some(age);
@@ -83,12 +84,76 @@ async fn a_failure_is_answered_with_the_last_answer_marked_with_its_age_until_it
     }
     assert!(ask(read(2)).await.is_err(), "another request");
     *script.lock().unwrap() = Err(Error::Of(Class::Rejected));
-    assert_eq!(ask(read(1)).await, Err(Error::Of(Class::Rejected)), "a refusal is an answer");
+    assert_eq!(
+        ask(read(2)).await,
+        Err(Error::Of(Class::Rejected)),
+        "a refusal is an answer, and to nothing else"
+    );
     *script.lock().unwrap() = Err(Error::Of(Class::Unknown));
     advance(Duration::from_secs(10)).await;
     assert!(ask(read(1)).await.is_ok(), "30 s");
     advance(Duration::from_millis(1)).await;
     assert_eq!(ask(read(1)).await, Err(Error::Of(Class::Unknown)));
+}
+
+/// After so many milliseconds.
+fn in_time(
+    ms: u64,
+    answer: Answer,
+) -> impl Service<Req, Response = Found, Error = Error, Future: Send> + Clone + use<> {
+    service_fn(move |_: Req| {
+        let answer = answer.clone();
+        async move {
+            sleep(Duration::from_millis(ms)).await;
+            answer
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_takes_the_answer_to_an_earlier_call_back_and_none_to_a_later_one() {
+    let layer = StaleLayer::new(Reads);
+    let (answers, refuses) = (Ok(found(1, 1)), Err(Error::Of(Class::Rejected)));
+    let ask = |ms, answer: &Answer| tokio::spawn(layer.layer(in_time(ms, answer.clone())).oneshot(read(1)));
+    let fails: Answer = Err(Error::Of(Class::Unknown));
+    ask(0, &answers).await.unwrap().unwrap();
+    advance(Duration::from_millis(1)).await;
+    assert_eq!(ask(0, &refuses).await.unwrap(), refuses);
+    assert_eq!(ask(0, &fails).await.unwrap(), fails, "it was disproved");
+    assert_eq!(layer.size(), (0, 0));
+
+    let slow = ask(10, &refuses);
+    sleep(Duration::from_millis(1)).await;
+    ask(0, &answers).await.unwrap().unwrap();
+    assert_eq!(slow.await.unwrap(), refuses);
+    assert!(ask(0, &fails).await.unwrap().is_ok(), "it is of a later call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forgotten_does_not_come_back_with_a_call_that_was_under_way() {
+    let layer = StaleLayer::new(Reads);
+    let ask = |ms, answer: Answer| tokio::spawn(layer.layer(in_time(ms, answer)).oneshot(read(1)));
+    ask(0, Ok(found(1, 1))).await.unwrap().unwrap();
+    let slow = ask(10, Ok(found(2, 1)));
+    let failing = ask(5, Err(Error::Of(Class::Unknown)));
+    sleep(Duration::from_millis(1)).await;
+    layer.forget();
+    assert!(failing.await.unwrap().is_err(), "nor is it given to one");
+    slow.await.unwrap().unwrap();
+    assert_eq!(layer.size(), (0, 0));
+    sleep(Duration::from_millis(1)).await;
+    ask(0, Ok(found(3, 1))).await.unwrap().unwrap();
+    assert_eq!(layer.size(), (1, 2), "later ones are kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_past_its_age_is_dropped_when_the_next_one_is_looked_for() {
+    let layer = StaleLayer::new(Reads).max_age(AGE);
+    layer.layer(in_time(0, Ok(found(1, 1)))).oneshot(read(1)).await.unwrap();
+    advance(AGE + Duration::from_millis(1)).await;
+    assert_eq!(layer.size(), (1, 2));
+    layer.layer(in_time(0, Err(Error::Of(Class::Unknown)))).oneshot(read(2)).await.unwrap_err();
+    assert_eq!(layer.size(), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,10 +219,11 @@ proptest! {
                         *script.lock().unwrap() = Ok(answer.clone());
                         stack.clone().oneshot(read(id)).await.unwrap();
                         kept.retain(|(of, at, _)| *of != id && at.elapsed() <= AGE);
-                        if bytes <= most_bytes {
+                        let weight = |id: u64, found: &Found| Reads.bytes(&id, found);
+                        if weight(id, &answer) <= most_bytes {
                             kept.push((id, Instant::now(), answer));
                         }
-                        let total = |kept: &[(u64, Instant, Found)]| kept.iter().map(|(.., found)| found.bytes).sum::<usize>();
+                        let total = |kept: &[(u64, Instant, Found)]| kept.iter().map(|(id, _, found)| weight(*id, found)).sum::<usize>();
                         while kept.len() > most || total(&kept) > most_bytes {
                             kept.remove(0);
                         }
@@ -165,9 +231,11 @@ proptest! {
                     }
                     Step::Fails(id) => {
                         *script.lock().unwrap() = Err(Error::Of(Class::Backend));
-                        let expected = kept.iter().find(|(of, at, _)| *of == id && at.elapsed() <= AGE);
+                        kept.retain(|(_, at, _)| at.elapsed() <= AGE);
+                        let expected = kept.iter().find(|(of, ..)| *of == id);
                         let expected = expected.map(|(_, at, found)| Found { age: Some(at.elapsed()), ..found.clone() });
                         prop_assert_eq!(stack.clone().oneshot(read(id)).await.ok(), expected);
+                        prop_assert_eq!(layer.size().0, kept.len());
                     }
                 }
             }

@@ -39,7 +39,7 @@ pub struct Via(pub usize);
 
 impl ServedBy for Via {
     fn served_by(&self) -> &'static str {
-        ["[NATS]", "[DB]"][self.0]
+        ["[NATS]", "[DB]", "[OUTBOX]"][self.0]
     }
 }
 

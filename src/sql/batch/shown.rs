@@ -13,7 +13,8 @@ use crate::store::retention;
 /// store; it may change in any version.
 #[derive(Debug)]
 pub struct BatchShown {
-    /// In the order in which they run, from `BEGIN` to `COMMIT`.
+    /// In the order in which they run, from `BEGIN` to `COMMIT`. Where all requests are claims, the store sends the last one
+    /// apart, or `ROLLBACK` if they have found nothing.
     pub statements: Vec<StatementShown>,
     /// The number of the batch, `$1`.
     pub number: i64,
@@ -57,8 +58,12 @@ impl BatchShown {
             let rows = rows.of(*kind);
             [rows.ledger.to_string(), rows.payloads.to_string()]
         };
+        let of_store = strings.only_claims(rows.kinds()).then(|| StatementShown {
+            title: "commit".to_owned(),
+            sql: format!("{};\n", strings.commit().sql),
+        });
         Self {
-            statements: begins.zip(&joined.statements).map(statement).collect(),
+            statements: begins.zip(&joined.statements).map(statement).chain(of_store).collect(),
             number,
             now,
             answer_bytes: i64::try_from(most).unwrap_or(i64::MAX),

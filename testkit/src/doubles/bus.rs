@@ -52,6 +52,14 @@ impl<O: Operation> Line<O> {
     }
 }
 
+impl Served {
+    /// Says that the line leads to this database, or that it is not known.
+    pub fn leads_to(&self, id: Option<&str>) {
+        let database = id.map(|id| Database { id: id.to_owned(), ..Database::default() });
+        self.health.send_modify(|health| health.database = database);
+    }
+}
+
 impl<O: Operation> Clone for Line<O> {
     fn clone(&self) -> Self {
         Self { calls: self.calls.clone(), health: self.health.clone() }
