@@ -430,6 +430,28 @@ async fn a_file_that_is_gone_is_the_reason_that_no_connection_can_be_opened() {
     assert_eq!(told.expect_err("no file").to_string(), gone);
 }
 
+#[tokio::test]
+async fn none_is_woken_while_the_queue_is_locked() {
+    struct Looks(Arc<Reads>, parking_lot::Mutex<Vec<bool>>);
+    impl std::task::Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().push(self.0.queue.try_lock().is_some());
+        }
+    }
+    let file = File::new(&[LOOK_UP], 1).await;
+    let looks = Arc::new(Looks(Arc::clone(&file.reads), parking_lot::Mutex::default()));
+    let waker = Arc::clone(&looks).into();
+    let held = file.hold().await;
+    let mut waits = Box::pin(Arc::clone(&file.reads).ask(File::question(0, of("a"), None)));
+    assert!(waits.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    file.reads.place.close(true);
+    drop(held);
+    while looks.1.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*looks.1.lock(), [true]);
+}
+
 mod queue {
     use super::super::queue::*;
     use super::*;
@@ -494,6 +516,11 @@ mod queue {
         queue = Queue::new(1, 1);
         sizes(&mut queue, Duration::from_secs(1), 5);
         assert_eq!(sizes(&mut queue, Duration::from_millis(1), 5)[..257], [1; 257]);
+        // Not for ever, if as many alone take no longer than a group may.
+        queue = Queue::new(1, 1);
+        sizes(&mut queue, Duration::from_secs(1), 5);
+        let sizes = sizes(&mut queue, Duration::from_millis(5), 5);
+        assert!(sizes[..257].iter().all(|size| *size == 1) && sizes[257..259] == [2, 2], "{sizes:?}");
     }
 
     #[test]
