@@ -97,7 +97,8 @@ impl Drop for Seat {
             self.reads.start();
         } else {
             // The runtime ends, and no task follows.
-            drop(self.reads.queue.lock().drain(Instant::now()));
+            let all = self.reads.queue.lock().drain(Instant::now());
+            drop(all);
         }
     }
 }
@@ -206,7 +207,8 @@ impl Reads {
             let wrong =
                 wrong.or_else(|| self.pool.is_closed().then(|| error::cause(&sqlx::Error::PoolClosed)));
             if let Some(cause) = wrong {
-                return tell(self.queue.lock().drain(Instant::now()), &Err(cause));
+                let all = self.queue.lock().drain(Instant::now());
+                return tell(all, &Err(cause));
             }
             self.tell_late(|| error::cause(&sqlx::Error::PoolTimedOut));
             let taken = self.queue.lock().take(|index| self.queries[index].together.is_some());

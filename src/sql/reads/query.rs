@@ -8,9 +8,6 @@ use crate::store::text::Statement;
 /// The most characters of an answer that is given together with others.
 pub(super) const LONGEST: usize = 16 * 1024;
 
-/// No JSON begins with it: there is no answer.
-const NOTHING: char = '\u{1e}';
-
 /// What only the framework's own part of a statement names: an operation's statement that says it is asked alone.
 const OWN: &str = "eitherway_";
 
@@ -39,18 +36,18 @@ impl QuerySql {
 
     /// The statement for many questions, if an answer of so many columns allows one; whether SQLite takes it is to be tried.
     ///
-    /// Each line of what it answers is the place of a question, how many entries were left out, and the answer.
+    /// Each line of what it answers is the place of a question, how many entries were left out, and the answer, if there is one.
     pub(in crate::sql) fn together(answer: &str, columns: i64) -> Option<String> {
         let statement =
             Statement::read(answer).ok().filter(|_| !answer.to_ascii_lowercase().contains(OWN))?;
         // The names around a statement are visible in it, and nothing that it may say by chance is one of them.
         let asked = statement.over(&format!("asked (id, at, op) AS (SELECT NULL, NULL, {OWN}op), {HOST}"));
         let line = match columns {
-            1 => format!("'0 ' || coalesce(({asked}), char(30))"),
+            1 => format!("coalesce('0 ' || ({asked}), '0')"),
             2 => format!(
                 "coalesce((
                      WITH {OWN}answer ({OWN}json, {OWN}omitted) AS ({asked})
-                     SELECT coalesce({OWN}omitted, 0) || ' ' || coalesce({OWN}json, char(30)) FROM {OWN}answer), '0 ' || char(30))"
+                     SELECT coalesce({OWN}omitted, 0) || coalesce(' ' || {OWN}json, '') FROM {OWN}answer), '0')"
             ),
             _ => return None,
         };
@@ -71,9 +68,9 @@ pub(super) fn lines(text: &str, count: usize) -> Option<Vec<Option<Found>>> {
     let mut read = 0;
     for line in text.split('\n') {
         let (place, line) = line.split_once(' ')?;
-        let (omitted, json) = line.split_once(' ')?;
+        let (omitted, json) =
+            line.split_once(' ').map_or((line, None), |(omitted, json)| (omitted, Some(json)));
         let (place, omitted) = (place.parse::<usize>().ok()?, omitted.parse::<i64>().ok()?);
-        let json = if json.strip_prefix(NOTHING) == Some("") { None } else { Some(json) };
         let whole = line.len() < LONGEST;
         *found.get_mut(place)? = whole.then(|| (json.map(str::to_owned), omitted.unsigned_abs()));
         read += 1;

@@ -214,11 +214,10 @@ impl Queue {
             (kind.size, kind.alone) = (1, ALONE);
         } else if !whole || took > LONG {
             kind.size = (kind.size / 2).max(1);
-        } else if count >= kind.size && took < SHORT {
-            match kind.alone.checked_sub(1) {
-                Some(left) => kind.alone = left,
-                None => kind.size = (kind.size * 2).min(MOST),
-            }
+        } else if let Some(left) = kind.alone.checked_sub(1) {
+            kind.alone = left;
+        } else if count >= kind.size && (took < SHORT || kind.size == 1) {
+            kind.size = (kind.size * 2).min(MOST);
         }
     }
 
