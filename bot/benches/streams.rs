@@ -60,7 +60,9 @@ async fn publish(streams: &Context, count: usize) -> f64 {
 async fn main() {
     let most: usize = knob("ROSEY_STREAMS", 500);
     let mut cluster = NatsCluster::start().await;
-    let client = async_nats::connect(cluster.url()).await.unwrap();
+    let servers: Vec<async_nats::ServerAddr> =
+        cluster.url().split(',').map(|url| url.parse().unwrap()).collect();
+    let client = async_nats::connect(servers).await.unwrap();
     let mut streams = jetstream::new(client);
     streams.set_timeout(Duration::from_secs(30));
     println!(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::*;
 use eitherway::runtime::{BuildError, Builder, Drained, Health, Runtime};
 use eitherway::sql::{SqlService, SqliteOptions};
-use eitherway::stack::{GuardedStore, StackBuilder};
+use eitherway::stack::{GuardedStore, Hedging, StackBuilder};
 use eitherway::{Ack, Class, Classify, Db, Stack, Via};
 use rosey::op::{Op, OpenSessions, Request, UserJoined};
 use tower::ServiceExt as _;
@@ -32,7 +32,9 @@ fn impatient(file: &DbFile) -> SqliteOptions {
 /// A store that waits for a lock for as long as a test may last.
 fn patient(file: &DbFile) -> Builder<Op> {
     let options = file.options().busy_timeout(LIMIT);
-    Runtime::builder().store(options).stack(StackBuilder::new().db_timeout(LIMIT))
+    // What waits for the database waits for nothing else.
+    let stack = StackBuilder::new().db_timeout(LIMIT).hedging(Hedging::off());
+    Runtime::builder().store(options).stack(stack)
 }
 
 async fn until<S>(runtime: &Runtime<Op, S>, what: &str, is: impl FnMut(&Health) -> bool) -> Health {
