@@ -68,7 +68,8 @@ fn mixed(second: Option<i64>) -> Burst {
 }
 
 async fn assert_in_order(file: &DbFile) {
-    let open = file.texts("SELECT username FROM user_stats WHERE current_session_start IS NOT NULL").await;
+    let open =
+        file.texts("SELECT username FROM user_stats_now WHERE current_session_start IS NOT NULL").await;
     let gone = open.iter().filter(|name| name.starts_with("gone")).count();
     assert_eq!((open.len(), gone), (USERS, 0), "who came back is here, who went is not");
     assert_eq!(
@@ -155,7 +156,7 @@ async fn a_backlog_keeps_its_order_while_the_database_is_locked() {
         wait_until("the lock has been met", || async { service.log().contains("the database fails") }).await;
         held.release().await;
         wait_until("all are applied", || async { w.file.applied().await == burst.count }).await;
-        let open = "SELECT count(*) FROM user_stats WHERE current_session_start IS NOT NULL";
+        let open = "SELECT count(*) FROM user_stats_now WHERE current_session_start IS NOT NULL";
         assert_eq!(w.file.number(open).await, i64::try_from(USERS).unwrap(), "{mode}");
         assert_eq!(
             w.file.texts("SELECT status FROM current_status").await,
@@ -198,7 +199,8 @@ async fn two_services_on_one_stream_keep_its_order() {
     let burst = mixed(None);
     burst.send(&w.server);
     wait_until("all are applied", || async { w.file.applied().await == burst.count }).await;
-    let open = w.file.texts("SELECT username FROM user_stats WHERE current_session_start IS NOT NULL").await;
+    let open =
+        w.file.texts("SELECT username FROM user_stats_now WHERE current_session_start IS NOT NULL").await;
     assert_eq!((open.len(), open.iter().any(|name| name.starts_with("gone"))), (USERS, false));
     assert_eq!(w.file.texts("SELECT status FROM current_status").await, [format!("s{}", USERS - 1)]);
     let audit = w.file.texts("SELECT details FROM user_actions ORDER BY timestamp, op_id").await;
