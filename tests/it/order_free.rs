@@ -199,6 +199,10 @@ async fn try_one(
     let delivered = base.beside(delivery::deliver(case, base)).await.map_err(TestCaseError::fail)?;
     let model = Model::of(&delivered).dump();
     let mut found = compare(base, &model).await?;
+    if base.fold_half().await {
+        let half = compare(base, &model).await;
+        found = half.map_err(|e| TestCaseError::fail(format!("in the middle of a fold: {e}")))?;
+    }
     if base.fold().await {
         let folded = compare(base, &model).await;
         found = folded.map_err(|e| TestCaseError::fail(format!("after the last fold: {e}")))?;

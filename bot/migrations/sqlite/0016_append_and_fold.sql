@@ -1,6 +1,30 @@
 -- Lines are only appended to the counts of their users; a fold gathers them, and a second one moves what is gathered into the
 -- rows of the users. Until then a view adds what waits, so that whoever reads has every commit at once.
 
+-- SQLite's integrity check passes over pages that nothing uses where the first of all tables and views, by a hash of their names,
+-- is a view: neither of these two is.
+
+-- The users as they are: `user_stats`, and what waits.
+CREATE VIEW user_stats_now AS
+SELECT u.username, min(first_seen, coalesce(first, first_seen)) AS first_seen, max(last_seen, coalesce(last, last_seen)) AS last_seen,
+       total_chat_lines + coalesce(lines, 0) AS total_chat_lines, total_time_connected, current_session_start, connected_ms,
+       coalesce(max(last_line, last), last_line, last) AS last_line
+FROM user_stats u LEFT JOIN (
+    SELECT username, sum(lines) AS lines, min(first) / 1000 AS first, max(last) / 1000 AS last
+    FROM (SELECT username, lines, first, last FROM speakers UNION ALL SELECT username, lines, first, last FROM lines_waiting)
+    GROUP BY username) w ON w.username = u.username
+UNION ALL
+SELECT username, min(first) / 1000, max(last) / 1000, sum(lines), 0, NULL, 0, max(last) / 1000
+FROM lines_waiting w WHERE NOT EXISTS (SELECT 1 FROM user_stats u WHERE u.username = w.username)
+GROUP BY username;
+
+-- The ten who said most, of those whose lines are gathered.
+CREATE VIEW ten_now AS
+SELECT username, total_chat_lines + coalesce((SELECT lines FROM speakers s WHERE s.username = u.username), 0) AS lines
+FROM user_stats u WHERE lower(username) NOT IN ('server', '[server]')
+  AND (total_chat_lines > 0 OR EXISTS (SELECT 1 FROM speakers s WHERE s.username = u.username))
+ORDER BY 2 DESC, username LIMIT 10;
+
 -- Lines that are not gathered, those of a user on a shelf together: of eight shelves, as many as it takes that each stays a few
 -- pages, and as few as a read can look at. Which line is on which shelf is of no meaning.
 CREATE TABLE lines_waiting (
@@ -28,32 +52,13 @@ BEGIN
     ON CONFLICT (username) DO NOTHING;
 END;
 
--- The users as they are: `user_stats`, and what waits.
-CREATE VIEW user_stats_now AS
-SELECT u.username, min(first_seen, coalesce(first, first_seen)) AS first_seen, max(last_seen, coalesce(last, last_seen)) AS last_seen,
-       total_chat_lines + coalesce(lines, 0) AS total_chat_lines, total_time_connected, current_session_start, connected_ms,
-       coalesce(max(last_line, last), last_line, last) AS last_line
-FROM user_stats u LEFT JOIN (
-    SELECT username, sum(lines) AS lines, min(first) / 1000 AS first, max(last) / 1000 AS last
-    FROM (SELECT username, lines, first, last FROM speakers UNION ALL SELECT username, lines, first, last FROM lines_waiting)
-    GROUP BY username) w ON w.username = u.username
-UNION ALL
-SELECT username, min(first) / 1000, max(last) / 1000, sum(lines), 0, NULL, 0, max(last) / 1000
-FROM lines_waiting w WHERE NOT EXISTS (SELECT 1 FROM user_stats u WHERE u.username = w.username)
-GROUP BY username;
-
--- The ten who said most, of those whose lines are gathered: kept, because to look for them is to read all users. Totals only
+-- They are kept, because to look for them is to read all users. Totals only
 -- rise, so that nobody gets among them but who has just spoken.
 CREATE TABLE top_chatters (
     username TEXT PRIMARY KEY NOT NULL,
     lines    INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE VIEW top_chatters_now AS
-SELECT username, total_chat_lines + coalesce((SELECT lines FROM speakers s WHERE s.username = u.username), 0) AS lines
-FROM user_stats u WHERE lower(username) NOT IN ('server', '[server]')
-  AND (total_chat_lines > 0 OR EXISTS (SELECT 1 FROM speakers s WHERE s.username = u.username))
-ORDER BY 2 DESC, username LIMIT 10;
-INSERT INTO top_chatters (username, lines) SELECT username, lines FROM top_chatters_now;
+INSERT INTO top_chatters (username, lines) SELECT username, lines FROM ten_now;
 
 -- How many users have a row, and how many lines the tenth of the ten has: 1 while there are fewer.
 ALTER TABLE channel_stats ADD COLUMN users_seen INTEGER NOT NULL DEFAULT 0;
@@ -122,10 +127,10 @@ END;
 CREATE TRIGGER user_fell AFTER UPDATE OF total_chat_lines ON user_stats WHEN NEW.total_chat_lines < OLD.total_chat_lines
 BEGIN
     DELETE FROM top_chatters;
-    INSERT INTO top_chatters (username, lines) SELECT username, lines FROM top_chatters_now;
+    INSERT INTO top_chatters (username, lines) SELECT username, lines FROM ten_now;
 END;
 CREATE TRIGGER chatter_gone AFTER DELETE ON user_stats WHEN OLD.username IN (SELECT username FROM top_chatters)
 BEGIN
     DELETE FROM top_chatters;
-    INSERT INTO top_chatters (username, lines) SELECT username, lines FROM top_chatters_now;
+    INSERT INTO top_chatters (username, lines) SELECT username, lines FROM ten_now;
 END;

@@ -89,7 +89,7 @@ impl Definition for GetChannelStats {
          FROM channel_stats s WHERE s.id = 1"),
     ), Invariant::new(
         "top_chatters",
-        "WITH ten AS MATERIALIZED (SELECT username, lines FROM top_chatters_now)
+        "WITH ten AS MATERIALIZED (SELECT username, lines FROM ten_now)
          SELECT ten.username, 'lines', t.lines, ten.lines FROM ten LEFT JOIN top_chatters t ON t.username = ten.username
          UNION ALL SELECT t.username, 'lines', t.lines, NULL
          FROM top_chatters t WHERE t.username NOT IN (SELECT username FROM ten)

@@ -225,7 +225,7 @@ async fn lines_that_are_swept_while_they_wait_to_be_folded_stay_counted() {
 const BEFORE: &str = "
     DROP TRIGGER user_seen; DROP TRIGGER user_gone; DROP TRIGGER user_came; DROP TRIGGER user_spoke; DROP TRIGGER user_fell;
     DROP TRIGGER chatter_gone;
-    DROP VIEW user_stats_now; DROP VIEW top_chatters_now;
+    DROP VIEW user_stats_now; DROP VIEW ten_now;
     DROP TABLE lines_waiting; DROP TABLE speakers; DROP TABLE top_chatters;
     ALTER TABLE channel_stats DROP COLUMN users_seen; ALTER TABLE channel_stats DROP COLUMN tenth_chatter;
     DELETE FROM _sqlx_migrations WHERE version = 16";

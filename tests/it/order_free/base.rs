@@ -32,6 +32,11 @@ pub(crate) trait Base {
         false
     }
 
+    /// Folds a part of what waits, if anything does.
+    async fn fold_half(&self) -> bool {
+        false
+    }
+
     /// Whether queries answer what the database holds.
     async fn answers(&self) -> Result<(), String> {
         Ok(())

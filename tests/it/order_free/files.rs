@@ -119,6 +119,21 @@ impl Base for Files {
         waits
     }
 
+    /// Lines are gathered, and not counted. In every fourth case: it changes the schema.
+    async fn fold_half(&self) -> bool {
+        if self.cases.load(Ordering::Relaxed) % 4 != 1 || !waits(&self.writers[0]).await {
+            return false;
+        }
+        let mut raw = self.raw.lock().await;
+        let stop =
+            "CREATE TRIGGER main.stop BEFORE DELETE ON speakers BEGIN SELECT raise(ABORT, 'stopped'); END";
+        sqlx::raw_sql(stop).execute(&mut *raw).await.unwrap();
+        let stopped = self.writers[1].fold().await.unwrap_err();
+        assert!(stopped.to_string().contains("stopped"), "{stopped}");
+        sqlx::raw_sql("DROP TRIGGER main.stop").execute(&mut *raw).await.unwrap();
+        true
+    }
+
     async fn answers(&self) -> Result<(), String> {
         answers(&self.writers[0]).await
     }
