@@ -17,7 +17,6 @@ Usage: cargo xtask <COMMAND> [ARGS]
   nats-server  prints the nats-server the others use; fetches one if there is none
   postgres     prints the directory of the PostgreSQL programs that the tests use; fetches them if there are none
   public-api   lists what the public packages offer, in a file for each; with --check: whether that has changed
-  lines        counts lines of Rust by module
 
 `cargo xtask <COMMAND> --help` says more about one of them.
 
@@ -45,7 +44,6 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "nats-server" => NATS_SERVER,
         "postgres" => POSTGRES,
         "public-api" => PUBLIC_API,
-        "lines" => LINES,
         _ => return None,
     })
 }
@@ -235,10 +233,4 @@ layers/public-api.txt (eitherway-layers), from the pages of `cargo doc`.
 Usage: cargo xtask public-api [--check]
 
   --check   writes nothing; says which lines were added or removed, and fails if there are any
-";
-
-const LINES: &str = "\
-Counts lines of Rust in every module of the workspace: code, tests, comments, blank.
-
-Usage: cargo xtask lines
 ";

@@ -8,7 +8,6 @@ mod check;
 mod failure;
 mod help;
 mod launch;
-mod lines;
 mod paths;
 mod postgres;
 mod public_api;
@@ -60,8 +59,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "schedules" => launch::schedules(&paths, rest),
         "nats-server" => server::print(&paths, rest),
         "postgres" => postgres::print(&paths, rest),
-        "public-api" => public_api::list(&paths, rest),
-        _ => lines::print(&paths, rest),
+        _ => public_api::list(&paths, rest),
     }
 }
 
