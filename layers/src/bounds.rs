@@ -9,11 +9,11 @@ use crate::Classifier;
 #[cfg(feature = "stale")]
 use crate::Classify;
 #[cfg(feature = "fallback")]
-use crate::fallback::Policy;
+use crate::fallback::policy::Policy;
 #[cfg(feature = "hedge")]
-use crate::hedge::Hedging;
+use crate::hedge::hedging::Hedging;
 #[cfg(feature = "log")]
-use crate::logging::ServingPath;
+use crate::logging::serving_path::ServingPath;
 #[cfg(any(
     feature = "breaker",
     feature = "bulkhead",

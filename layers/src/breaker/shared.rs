@@ -4,9 +4,9 @@
 //! `openings` locked, so that the deadline, the back-off and the word change together.
 
 use super::{
-    Config, Rejected, State,
+    Config, Rejected,
     config::Rate,
-    state::{AtomicState, Snapshot},
+    state::{AtomicState, Snapshot, State},
     sync::{AtomicU64, Ordering::Relaxed},
     waiters::Waiters,
     window::{Times, Window},

@@ -7,7 +7,7 @@ mod error;
 mod future;
 mod layer;
 mod limit;
-mod policy;
+pub(crate) mod policy;
 mod primary;
 
 /// The atomics of `budget`.
@@ -49,7 +49,7 @@ use tower_service::Service;
 /// the next request bypasses it, and so do all later ones of this clone: a service that has failed is not polled
 /// again. A request that was to bypass it goes to it after all if it is ready by the time of `call`. Waiting with a limit allocates one timer,
 /// once per clone. The secondary is cloned, and its readiness driven, inside the future of the call that
-/// needs it, so many calls that fall back at once do not queue behind each other.
+/// needs it: calls that fall back at once do not queue behind each other.
 ///
 /// A clone that goes around a pending primary leaves what it has queued for (a permit, a slot) to others. One that is
 /// *ready* keeps what the primary has reserved, as every service does, until it is called or dropped: make clones ready

@@ -101,7 +101,7 @@ impl Config {
         self
     }
 
-    /// Sets when a primary is silent: after so many hedges in a row that the secondary has won, and if the
+    /// Sets when a primary is silent: after this many hedges in a row that the secondary has won, and if the
     /// primary has answered no call for at least this long. It should be longer than the slowest answer of a
     /// primary that is worth its use.
     pub const fn silent_after(mut self, wins: u32, lasting: Duration) -> Self {

@@ -1,4 +1,4 @@
-use super::Pace;
+use super::pace::Pace;
 use crate::{Class, Classify};
 use std::time::Duration;
 

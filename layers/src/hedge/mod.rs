@@ -2,7 +2,7 @@
 
 mod config;
 mod future;
-mod hedging;
+pub(crate) mod hedging;
 mod layer;
 #[cfg(feature = "metrics")]
 mod meter;

@@ -7,7 +7,7 @@ use super::{
     sync::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 use crate::{
-    breaker::{self, State},
+    breaker::{handle::Handle, state::State},
     fallback::budget::Account,
 };
 #[cfg(feature = "metrics")]
@@ -35,7 +35,7 @@ use tokio::time::Instant;
 #[derive(Clone, Debug)]
 pub struct Pace {
     known: Arc<Known>,
-    circuit: Option<breaker::Handle>,
+    circuit: Option<Handle>,
 }
 
 #[derive(Debug)]
@@ -90,13 +90,13 @@ const SILENCES: usize = 5;
 const OVERDUE: usize = 6;
 
 /// What is counted under each index, as metrics call it.
-pub(super) const EVENTS: [&str; 7] = ["started", "free", "denied", "won", "lost", "silence", "overdue"];
+const EVENTS: [&str; 7] = ["started", "free", "denied", "won", "lost", "silence", "overdue"];
 
 /// A request that is denied a hedge asks again after this time, or after an eighth of what it has waited, and looks for
 /// silence since then.
 const WINDOW: Duration = Duration::from_millis(15);
 
-/// One request in so many periods of silence still waits for the usual delay.
+/// One request in this many periods of silence still waits for the usual delay.
 const LOOK_AGAIN: u32 = 10;
 
 /// Bounds of the estimate.
@@ -133,7 +133,7 @@ impl Pace {
 
     /// Opens this circuit when the primary is silent, again when it is half-open and its probe is late, and
     /// closes it when a late answer is [heard](Self::heard).
-    pub fn with_circuit(self, circuit: breaker::Handle) -> Self {
+    pub fn with_circuit(self, circuit: Handle) -> Self {
         Self { circuit: Some(circuit), ..self }
     }
 
@@ -141,7 +141,7 @@ impl Pace {
     /// `overdue`, `denied`, `won`, `lost`, `silence`: see [`Counts`]. The first name that a pace is given stays.
     #[cfg(feature = "metrics")]
     pub fn metered(self, prefix: &'static str, path: &'static str) -> Self {
-        let _ = self.known.meter.set(Meter::new(prefix, path));
+        let _ = self.known.meter.set(Meter::new(prefix, path, &EVENTS));
         self
     }
 
