@@ -114,7 +114,7 @@ fn seen(statements: &str, cases: u32) -> bool {
 const LOCK: &str = "PERFORM pg_advisory_xact_lock(hashtext(current_schema()), -1);";
 const ALL_THAT_WAITS: &str = "change AS MATERIALIZED (SELECT * FROM presence_change)";
 
-/// In one of so many histories each of the broken ones must end wrong; mostly it is one of the first three.
+/// In one of this many histories each of the broken ones must end wrong; mostly it is one of the first three.
 const CASES: u32 = 60;
 
 #[test]

@@ -25,7 +25,7 @@ const MEANT: [(&str, &str, &str); 7] = [
         "SCAN user_stats",
         "the ten who said most; asked by people, while an index would be written with every line",
     ),
-    ("ledger found", "SCAN ledger", "stops after the first so many, in the order in which they were applied"),
+    ("ledger found", "SCAN ledger", "stops at its limit, in the order in which they were applied"),
     ("history found", "SCAN p", "holds no lock; the table has the last days, and one row a user"),
     ("sent found", "SCAN m", "holds no lock; the table has the reports of the last days"),
 ];
