@@ -233,7 +233,7 @@ pub enum ServeError {
         /// What was found.
         why: String,
     },
-    /// The connection was lost for good.
+    /// The connection was lost permanently.
     #[error("the connection to NATS: {0}")]
     Connection(String),
 }

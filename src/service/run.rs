@@ -1,4 +1,4 @@
-//! The course of a service: over two connections, each made anew when it has ended for good.
+//! The course of a service: over two connections, each made anew when it has ended permanently.
 
 use std::marker::PhantomData;
 use std::pin::Pin;

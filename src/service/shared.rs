@@ -31,7 +31,7 @@ use crate::store::Store;
 pub(super) struct Shared<O, D> {
     /// The connection that they work over.
     pub(super) client: Client,
-    /// The one for the stream: answers leave over it when that one has ended for good.
+    /// The one for the stream: answers leave over it when that one has ended permanently.
     pub(super) spare: Client,
     pub(super) db: D,
     pub(super) operation: PhantomData<fn(O)>,

@@ -133,7 +133,7 @@ pub(crate) trait Reader: Send + Sync + 'static {
     }
 }
 
-/// The keys that a rule finds, at most so many.
+/// The keys that a rule finds, at most this many.
 ///
 /// # Errors
 /// Those of a read.

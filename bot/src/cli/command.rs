@@ -63,7 +63,7 @@ Examples:
   rosey dead list                                  the newest ones, with the reason of each
   rosey dead show 7                                headers and payload of number 7
   rosey dead retry 7 8                             apply them again: each takes effect at most once
-  rosey dead drop 7                                remove number 7 for good
+  rosey dead drop 7                                remove number 7 permanently
   rosey dead drop --all --yes                      remove all without asking
 
 Works on the database file, also while a service runs on it.";

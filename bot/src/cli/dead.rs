@@ -48,7 +48,7 @@ pub(super) enum DeadCommand {
     /// Apply letters again, as the service would; those that are applied are removed. Letters older than 7 days are
     /// refused
     Retry(DeadWhich),
-    /// Remove letters for good
+    /// Remove letters permanently
     Drop {
         #[command(flatten)]
         which: DeadWhich,
@@ -123,7 +123,7 @@ async fn command(
             let what = counted(ids.len() as u64, "dead letter");
             // Those named one by one were looked at; all of them may be more than were looked at.
             if which.all && !ids.is_empty() {
-                confirm::removal(global, *yes, &what, "would be removed for good")?;
+                confirm::removal(global, *yes, &what, "would be removed permanently")?;
             }
             let mut missing = Vec::new();
             let mut removed = 0_u64;
