@@ -135,27 +135,6 @@ async fn an_id_used_for_something_else_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_poisoned_operation_is_refused_alone_and_its_neighbours_commit() {
-    let f = Fixture::new().await;
-    let mut raw = writer(&f).await;
-    sqlx::query(
-        "CREATE TRIGGER poison BEFORE INSERT ON presence WHEN NEW.username = 'poison'
-         BEGIN SELECT raise(ABORT, 'poisoned'); END",
-    )
-    .execute(&mut raw)
-    .await
-    .unwrap();
-    let names: Vec<_> =
-        (0..40).map(|n| if n == 17 { "poison".to_owned() } else { format!("user{n}") }).collect();
-    let results = futures_util::future::join_all(names.iter().map(|n| f.db.user_joined(n.clone()))).await;
-    for (name, result) in names.iter().zip(results) {
-        assert_eq!(result.is_err(), name == "poison", "{name}");
-    }
-    assert_eq!(f.number("SELECT count(*) FROM ledger").await, 39, "the refused one is not in the ledger");
-    assert_eq!(f.number("SELECT count(*) FROM presence").await, 39);
-}
-
-#[tokio::test]
 async fn a_locked_database_is_an_error_of_class_backend_and_the_same_request_succeeds_later() {
     let f = Fixture::new().await;
     let mut raw = writer(&f).await;
