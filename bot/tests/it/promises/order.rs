@@ -75,14 +75,15 @@ async fn assert_in_order(file: &DbFile) {
         file.texts("SELECT status || ' ' || details FROM current_status").await,
         [format!("s{0} d{0}", USERS - 1)]
     );
-    let commands: Vec<String> = (0..USERS).map(|n| format!("cmd={n}, args: , result: ")).collect();
-    for audit in [
-        "SELECT details FROM user_actions ORDER BY id",
-        "SELECT details FROM user_actions ORDER BY timestamp, op_id",
-    ] {
-        assert_eq!(file.texts(audit).await, commands, "{audit}");
-    }
     file.assert_clean().await;
+}
+
+const BY_COMMIT: &str = "SELECT details FROM user_actions ORDER BY id";
+const BY_TIME: &str = "SELECT details FROM user_actions ORDER BY timestamp, op_id";
+
+async fn assert_audited(file: &DbFile, commands: &'static str) {
+    let all: Vec<String> = (0..USERS).map(|n| format!("cmd={n}, args: , result: ")).collect();
+    assert_eq!(file.texts(commands).await, all, "{commands}");
 }
 
 /// The lines, as a peer asks for them.
@@ -97,6 +98,8 @@ async fn kept_in_order(w: &Durable, mode: &str, second: Option<i64>) {
     let burst = mixed(second);
     burst.send(&w.server);
     all_in_order(w, &burst).await;
+    assert_audited(&w.file, BY_COMMIT).await;
+    assert_audited(&w.file, BY_TIME).await;
     assert_eq!(service.terminate().await, Some(0));
 }
 
@@ -174,6 +177,7 @@ async fn two_services_on_one_stream_keep_its_order() {
     let burst = mixed(None);
     burst.send(&w.server);
     all_in_order(&w, &burst).await;
+    assert_audited(&w.file, BY_TIME).await;
     for service in [first, second] {
         assert_eq!(service.terminate().await, Some(0));
     }
