@@ -46,8 +46,8 @@ pub struct Hedging {
 /// An operation that has waited this long is hedged in any case.
 const OVERDUE: Duration = Duration::from_millis(100);
 
-/// How long a call waits for NATS that the database has refused because it is locked: longer than the service waits for
-/// the same lock.
+/// How long an operation waits for NATS that the database could not take: a call that the lock of the database keeps waiting, which
+/// is longer than the service waits for the same lock; and any other operation while NATS answers nobody.
 const PATIENCE: Duration = Duration::from_millis(450);
 
 /// When an event starts in the outbox.
@@ -85,7 +85,9 @@ impl Hedging {
     /// The database starts always after this time, within the budget.
     #[must_use]
     pub fn database_after(self, delay: Duration) -> Self {
-        self.database(Config::new().after(delay).overdue(OVERDUE.max(delay)).patience(PATIENCE))
+        // A NATS that may take so long before it is late may take longer before it is given up.
+        let patience = PATIENCE.max(delay.saturating_mul(2));
+        self.database(Config::new().after(delay).overdue(OVERDUE.max(delay)).patience(patience))
     }
 
     /// Every operation runs on both paths at once, without a budget: for tests.
@@ -241,7 +243,8 @@ impl<O: Operation> hedge::Hedging<Request<O>, Error<O>, Error<O>> for ToNext {
         error.cause().code() == Code::BUSY
     }
 
-    /// Where the database says itself that it cannot, a service that is silent or waits for it has nothing better to say.
+    /// Where the database says itself that it cannot, a service that is silent for long, or waits for the same, has nothing
+    /// better to say.
     fn gives_up(&self, error: &Error<O>, waited: Duration) -> Option<Error<O>> {
         (error.class() == Class::Backend).then(|| Cause::Elapsed(waited).into())
     }

@@ -223,22 +223,28 @@ impl Pace {
         Ok(())
     }
 
-    /// When it may first be said of a primary whose hedge has failed that it is silent.
-    pub(super) fn patience(&self, start: &Start) -> Instant {
-        start.at + self.known.config.silence
+    /// When the primary, whose hedge has failed, may first be given up. `None`: never.
+    pub(super) fn patience(&self, start: &Start, concerns_both: bool) -> Option<Instant> {
+        let Config { silence, patience, .. } = self.known.config;
+        let after = if concerns_both { Some(silence) } else { patience };
+        after.map(|after| start.at + after)
     }
 
-    /// Whether the primary, whose hedge has failed, may be given up: it has answered no call since the last look, or
-    /// could serve no better and the patience is over. If not, the moment of the next look.
+    /// Whether the primary, whose hedge has failed, may be given up. If not, the moment of the next look.
+    ///
+    /// One that could serve no better is hopeless if it has answered no call since the last look, or if the patience is over;
+    /// any other one only if it has answered no call for as long as the patience lasts. On an idle path, a slow primary
+    /// looks like a silent one.
     pub(super) fn hopeless(&self, start: &mut Start, concerns_both: bool) -> Result<Duration, Instant> {
         let (known, now) = (&*self.known, Instant::now());
         let waited = now - start.at;
-        let limit = known.config.patience.filter(|_| concerns_both).map(|after| start.at + after);
+        let patience = known.config.patience;
+        let limit = patience.filter(|_| concerns_both).map(|after| start.at + after);
         if known.silent(start) || limit.is_some_and(|limit| limit <= now) {
             return Ok(waited);
         }
         start.answers = known.answers.load(Relaxed);
-        let again = now + WINDOW.max(waited / 8);
+        let again = now + patience.filter(|_| !concerns_both).unwrap_or_else(|| WINDOW.max(waited / 8));
         Err(limit.map_or(again, |limit| again.min(limit)))
     }
 
