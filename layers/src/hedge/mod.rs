@@ -7,10 +7,12 @@ mod layer;
 #[cfg(feature = "metrics")]
 mod meter;
 mod pace;
+mod run;
 
-/// The atomics of `pace`.
+/// The atomics and the clock of `pace` and `run`.
 mod sync {
-    pub(super) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+    pub(super) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    pub(super) use tokio::time::Instant;
 }
 
 pub use self::{
