@@ -4,6 +4,7 @@ pub(crate) mod budget;
 #[cfg(feature = "metrics")]
 mod count;
 mod error;
+mod first;
 mod future;
 mod layer;
 mod limit;
@@ -28,6 +29,7 @@ pub use self::{
 
 pub(crate) use self::{
     error::Boxed,
+    first::First,
     primary::{Primary, Route},
 };
 
@@ -176,11 +178,11 @@ where
             Route::Failed(error) => {
                 let result = Err(error);
                 self.spare.policy.rerouted(&req, &result);
-                FallbackFuture::around(result.err(), req, Arc::clone(&self.spare))
+                FallbackFuture::around(First::of(result), req, Arc::clone(&self.spare))
             }
             Route::PrimaryNotReady => {
                 self.spare.policy.bypassed(&req);
-                FallbackFuture::around(None, req, Arc::clone(&self.spare))
+                FallbackFuture::around(First::Nothing, req, Arc::clone(&self.spare))
             }
         }
     }

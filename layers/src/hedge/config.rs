@@ -93,9 +93,11 @@ impl Config {
         self
     }
 
-    /// How long after its beginning a request is given up whose hedge has failed for a reason that concerns the primary
-    /// too ([`Hedging::concerns_both`](super::Hedging::concerns_both)), while the primary answers others. By default the
-    /// primary is waited for without a limit.
+    /// How long after its beginning a request whose hedge has failed may be given up
+    /// ([`Hedging::gives_up`](super::Hedging::gives_up)): where the reason concerns the primary too
+    /// ([`Hedging::concerns_both`](super::Hedging::concerns_both)), although the primary answers others; where it does not,
+    /// only if the primary has answered no call for so long. By default the primary is waited for without a limit, unless
+    /// the reason concerns it and it is silent.
     pub const fn patience(mut self, after: Duration) -> Self {
         self.patience = Some(bounded(after));
         self
