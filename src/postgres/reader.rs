@@ -48,6 +48,9 @@ static TEXTS: Texts = Texts {
     started: "
         SELECT substr(key, 10) FROM meta
         WHERE key > 'instance.' AND key < 'instance/' AND (value::jsonb ->> 'started')::bigint >= $1",
+    there: "
+        SELECT substr(key, 10) FROM meta
+        WHERE key > 'instance.' AND key < 'instance/' AND (value::jsonb ->> 'seen')::bigint >= $1",
     finding: sweep::finding,
 };
 

@@ -215,6 +215,8 @@ async fn an_instance_is_found_where_it_is_written_down() {
     assert_eq!(db.seen("two").await.unwrap(), None);
     assert_eq!(db.started_since(5).await.unwrap(), ["one"]);
     assert!(db.started_since(6).await.unwrap().is_empty());
+    assert_eq!(db.seen_since(enrolled.seen).await.unwrap(), ["one"]);
+    assert!(db.seen_since(enrolled.seen + 1).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
