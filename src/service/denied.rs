@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::connection::Carries;
 use crate::hints::option;
 use crate::nats::Mode;
-use crate::nats::names::Names;
+use crate::nats::names::{BUNDLES, Names};
 use crate::operation::Kind;
 
 /// How long a server may take to complain; what it does not complain of by then it allows.
@@ -193,6 +193,9 @@ impl Denial {
             }
             (Does::Subscribe, None, Some("applied")) => {
                 "clients cannot ask whether what the stream has stored is applied".to_owned()
+            }
+            (Does::Subscribe, None, Some(BUNDLES)) => {
+                "clients send each operation alone, which costs more".to_owned()
             }
             (Does::Subscribe, None, Some("who")) => {
                 "other instances do not see this one, and may start on another database beside it".to_owned()

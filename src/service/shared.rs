@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::bundle::Bundles;
 use super::connection::Connection;
 use super::counters::{Counters, Served};
 use super::discovery::ProcessDiscovery;
@@ -42,6 +43,7 @@ pub(super) struct Shared<O, D> {
     /// The stream that events come from, if they do.
     pub(super) stream: Option<Declaration>,
     pub(super) in_flight: usize,
+    pub(super) bundles: Bundles,
     /// What may be worked on at once beside other services of this process.
     pub(super) work_limit: WorkLimit,
     /// The other services of this process, if there may be some.
