@@ -117,6 +117,14 @@ impl Names {
     }
 }
 
+/// Whether bundles are stored that come on this subject, in whatever namespace.
+#[must_use]
+pub fn is_of_stored_bundles<O: Operation>(subject: &str) -> bool {
+    let own = subject.strip_suffix(STORED_BUNDLES).and_then(|before| before.strip_suffix('.'));
+    let before = own.and_then(|own| own.strip_suffix(O::SERVICE));
+    before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
 /// What the operations of a type listen and publish to, without a namespace.
 pub(crate) fn names<O: Operation>() -> Vec<String> {
     let subjects = O::SPECS.iter().map(|spec| spec.subject.to_owned());

@@ -51,19 +51,20 @@ pub(in crate::nats) fn write(bundle: &mut Vec<u8>, head: &Head, name: &str, payl
 
 /// An operation of a bundle, as it was read. Its payload is not looked at.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) name: String,
+pub struct Entry {
+    /// The name of the operation.
+    pub name: String,
     /// Why its head cannot be taken, if so.
-    pub(crate) head: Result<Head, Cause>,
+    pub head: Result<Head, Cause>,
     /// Where its payload lies in the bundle.
-    pub(crate) payload: Range<usize>,
+    pub payload: Range<usize>,
 }
 
 /// Reads a bundle that arrived at `arrival`, in unix milliseconds.
 ///
 /// # Errors
 /// `invalid`, if it is none, or `too_large`: then nothing of it may be done, because it cannot be told what it holds.
-pub(crate) fn read(bundle: &[u8], arrival: i64) -> Result<Vec<Entry>, Cause> {
+pub fn read(bundle: &[u8], arrival: i64) -> Result<Vec<Entry>, Cause> {
     let invalid = |n: usize, why: &str| Cause::new(Code::INVALID, format!("no bundle: operation {n}: {why}"));
     if bundle.len() > Offer::MOST.bytes {
         let (bytes, most) = (bundle.len(), Offer::MOST.bytes);
