@@ -65,8 +65,8 @@ impl<O: Operation> Future for NatsFuture<O> {
             let State::Waiting { pending, sent, shared, request } = me else { break None };
             match ready!(Pin::new(&mut *pending).poll(cx)) {
                 // Nothing of its bundle was done: the same request travels alone.
-                Completion::Unbundled => {
-                    shared.health.not_bundled();
+                Completion::Unbundled(why) => {
+                    shared.health.not_bundled(why);
                     match shared.send(request, Company::None) {
                         Ok((alone, how)) => (*pending, *sent) = (alone, how),
                         Err(cause) => break Some(Completion::Refused(cause)),
@@ -106,7 +106,7 @@ impl<O: Operation> Future for NatsFuture<O> {
                             },
                         ))
                     }
-                    Completion::Lost | Completion::Unbundled => Err(Cause::new(
+                    Completion::Lost | Completion::Unbundled(_) => Err(Cause::new(
                         Code::UNANSWERED,
                         "the connection or the service was lost before it answered",
                     )),

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::bundle::Offer;
+use super::inbox::Unbundled;
 use super::status::{DISCONNECTED, Recognition, SERVICE, STREAM, Status, reason};
 use super::stored::StreamMatch;
 use crate::error::{Cause, Code};
@@ -139,10 +140,15 @@ impl Health {
         *self.offer.lock() = None;
     }
 
-    /// Records that a bundle was not taken by whoever it came to.
-    pub(super) fn not_bundled(&self) {
-        if self.unbundled.swap(REMEMBERED, Ordering::AcqRel) == 0 {
-            tracing::info!("bundles of operations are not taken on NATS now: each is sent alone");
+    /// Records that a bundle was not taken: none is sent until the next offer, or for some pings, if one does not know what it is.
+    pub(super) fn not_bundled(&self, why: Unbundled) {
+        match why {
+            Unbundled::Nobody => self.no_offer(),
+            Unbundled::Refused => {
+                if self.unbundled.swap(REMEMBERED, Ordering::AcqRel) == 0 {
+                    tracing::info!("bundles of operations are not taken on NATS now: each is sent alone");
+                }
+            }
         }
     }
 

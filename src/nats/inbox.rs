@@ -49,9 +49,18 @@ pub(super) enum Completion {
     /// What the answer to a bundle says of this operation.
     Bundled(Settled),
     /// The bundle was not taken, and nothing of it done: it may be sent alone.
-    Unbundled,
+    Unbundled(Unbundled),
     /// It was not sent, or was refused together with its bundle.
     Refused(Cause),
+}
+
+/// Why a bundle was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unbundled {
+    /// No service or stream listens for bundles.
+    Nobody,
+    /// Whoever it came to does not take it.
+    Refused,
 }
 
 /// The counters of a reply inbox.
@@ -271,7 +280,7 @@ impl Inbox {
         let own = self.parse(subject).map(|own| own.token);
         let denied = |waiter: &Waiter| Some(waiter.token) == own || waiter.asked.as_str() == subject;
         self.end(denied, |waiter| match waiter.bundle {
-            Some(_) => Completion::Unbundled,
+            Some(_) => Completion::Unbundled(Unbundled::Refused),
             None => Completion::Denied(waiter.asked.clone()),
         });
     }

@@ -87,7 +87,7 @@ pub(super) async fn ping<O: Operation, D: Store<O>>(shared: &Shared<O, D>, messa
                 serde_json::json!({
                 "service": shared.names.service, "version": version, "database_id": database,
                 "mode": shared.mode().as_str(), "stream": stream,
-                "bundles": shared.bundles.offer(), "id_header": wire::OPERATION_ID.to_string(), "names_operations": true,
+                "bundles": shared.offer(), "id_header": wire::OPERATION_ID.to_string(), "names_operations": true,
                 "instance": shared.instance.id, "seen": shared.instance.seen(),
                 "file_id": shared.db.file_id().unwrap_or_default(),
                 "foreign": shared.foreign.load(Ordering::Relaxed), "takeover": shared.takeover,

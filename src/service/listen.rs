@@ -52,7 +52,7 @@ pub(super) async fn subscribe<O: Operation, D: Store<O>>(
     };
     if shared.mode() == Mode::Core {
         // A subject that is denied is left out of a wider subscription without a word. Asked for by itself, it is complained of.
-        for (_, _, subject) in names.operations() {
+        for subject in names.operations().map(|(_, _, subject)| subject).chain([&names.bundles]) {
             drop(client.subscribe(subject.clone()).await.map_err(|e| ServeError::Connection(e.to_string()))?);
         }
     }

@@ -24,6 +24,7 @@ use super::stream::{Api, Declaration};
 use super::waiting::Capacity;
 use super::work_limit::WorkLimit;
 use crate::nats::Mode;
+use crate::nats::bundle::Offer;
 use crate::nats::names::Names;
 use crate::operation::Operation;
 use crate::store::Store;
@@ -80,6 +81,11 @@ impl<O, D> Shared<O, D> {
     /// The connection that these tasks work over.
     pub(super) fn link(&self) -> Link {
         Link { client: self.client.clone(), state: self.connection.clone(), url: Arc::clone(&self.url) }
+    }
+
+    /// Which bundles clients may send; none, where they do not arrive.
+    pub(super) fn offer(&self) -> Option<Offer> {
+        self.bundles.offer().filter(|_| !self.troubles.denials.subscribe(&self.names.bundles))
     }
 
     /// The connection for answers.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::Queued;
 use super::answers::{self, Fate};
 use crate::error::{Cause, Code};
-use crate::nats::inbox::{Completion, Inbox, ReplyFrom, Waiters};
+use crate::nats::inbox::{Completion, Inbox, ReplyFrom, Unbundled, Waiters};
 use crate::nats::stored::PubAck;
 use crate::nats::wire;
 
@@ -98,7 +98,7 @@ impl Inbox {
         let named = || wire::answered(&message).flatten().is_some_and(|id| id.to_string() == slot.id);
         let mut ends = Vec::with_capacity(slot.open);
         if message.status == Some(StatusCode::NO_RESPONDERS) {
-            waiters.end_bundle(key, &mut ends, || Completion::Unbundled);
+            waiters.end_bundle(key, &mut ends, || Completion::Unbundled(Unbundled::Nobody));
         } else if wire::is_ours(&message) && named() {
             let late = answer(&mut waiters, key, &message, &mut ends);
             drop(waiters);
@@ -129,7 +129,7 @@ fn settle((tx, completion): End) {
 /// What a stream's acknowledgement means for each operation. A stream that was given another limit may take each of them alone.
 fn stored(ack: &PubAck) -> Completion {
     match ack.clone().stored() {
-        Err(cause) if cause.code() == Code::TOO_LARGE => Completion::Unbundled,
+        Err(cause) if cause.code() == Code::TOO_LARGE => Completion::Unbundled(Unbundled::Refused),
         _ => Completion::Stored(ack.clone()),
     }
 }
@@ -139,7 +139,9 @@ fn answer(waiters: &mut Waiters, key: usize, message: &Message, ends: &mut Vec<E
     if let Some(cause) = wire::refusal(message) {
         // Nothing of it was done. One that does not know bundles, or cannot read this one, may take each operation alone.
         let alone = [Code::UNKNOWN_OPERATION, Code::TOO_LARGE, Code::INVALID].contains(&cause.code());
-        let how = || if alone { Completion::Unbundled } else { Completion::Refused(cause.clone()) };
+        let how = || {
+            if alone { Completion::Unbundled(Unbundled::Refused) } else { Completion::Refused(cause.clone()) }
+        };
         waiters.end_bundle(key, ends, how);
         return 0;
     }
@@ -176,5 +178,138 @@ impl Waiters {
                 ends.push((waiter.tx, how()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::nats::inbox::Asked;
+    use crate::nats::pending::PendingReply;
+    use crate::request::OpId;
+
+    const ID: &str = "the bundle";
+
+    /// Operations of one bundle, and its reply subject.
+    fn bundle(inbox: &Arc<Inbox>, many: usize, expects: ReplyFrom) -> (Vec<PendingReply>, String) {
+        let asked = |event| Asked { id: OpId::new(), named: true, event };
+        let event = expects == ReplyFrom::Stream;
+        let wait = |_| inbox.wait_for_operation("a".into(), expects, asked(event));
+        let all: Vec<_> = (0..many).map(wait).collect();
+        let members = all.iter().map(PendingReply::slot).collect();
+        let reply = inbox.wait_for_bundle(&"batch".into(), expects, ID.to_owned(), members, event);
+        (all, reply.expect("they wait"))
+    }
+
+    fn inbox() -> Arc<Inbox> {
+        Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned()))
+    }
+
+    fn message(subject: &str, names: Option<&str>, body: &'static str) -> Message {
+        let headers = names.map(|names| {
+            let mut headers = wire::answer_headers("db");
+            headers.insert(wire::OPERATION_ID, names);
+            headers
+        });
+        Message {
+            subject: subject.into(),
+            reply: None,
+            payload: body.into(),
+            headers,
+            status: None,
+            description: None,
+            length: 0,
+        }
+    }
+
+    fn fate(pending: &mut PendingReply) -> Option<Fate<Bytes>> {
+        match pending.now_or_never()? {
+            Completion::Bundled(settled) => Some(settled.fate),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_operation_is_settled_by_its_own_fate_whichever_answer_has_it() {
+        let inbox = inbox();
+        let (mut all, reply) = bundle(&inbox, 4, ReplyFrom::Service);
+        inbox.complete(message(&reply, Some(ID), "{\"done\":[2,9]}\n{\"n\":0,\"size\":2}\n[]\n"));
+        assert_eq!(fate(&mut all[2]), Some(Fate::Done));
+        assert_eq!(fate(&mut all[0]), Some(Fate::Answered { body: "[]".into(), omitted: 0 }));
+        assert!(fate(&mut all[1]).is_none() && fate(&mut all[3]).is_none());
+        drop(all.pop());
+        inbox.complete(message(
+            &reply,
+            Some(ID),
+            "{\"done\":[2,3]}\n{\"n\":1,\"code\":409,\"reason\":\"x\"}\n",
+        ));
+        assert!(matches!(fate(&mut all[1]), Some(Fate::Refused(cause)) if cause.code() == Code::ID_REUSED));
+        let waiters = inbox.waiters.lock();
+        assert!(waiters.single.is_empty() && waiters.bundles.is_empty(), "nothing is left behind");
+        drop(waiters);
+        assert_eq!(inbox.counts().late, 3, "one of no operation, one twice, one that was given up");
+    }
+
+    #[test]
+    fn a_bundle_that_is_given_up_leaves_nothing_behind_and_its_late_answers_are_counted() {
+        let inbox = inbox();
+        let (all, reply) = bundle(&inbox, 3, ReplyFrom::Stream);
+        drop(all);
+        assert!(inbox.waiters.lock().bundles.is_empty());
+        inbox.complete(message(&reply, None, r#"{"stream":"SHOP","seq":7}"#));
+        inbox.complete(message(&reply, Some(ID), "{\"done\":[0,1,2]}\n"));
+        assert_eq!((inbox.counts().late, inbox.late_answers().borrow().events), (4, 2));
+    }
+
+    #[test]
+    fn an_answer_to_something_else_settles_nothing_of_a_bundle() {
+        let inbox = inbox();
+        let (mut all, reply) = bundle(&inbox, 2, ReplyFrom::Service);
+        for (names, body) in [
+            (Some("another"), "{\"done\":[0,1]}\n"),
+            (None, "{\"done\":[0,1]}\n"),
+            (None, r#"{"stream":"SHOP","seq":7}"#),
+        ] {
+            inbox.complete(message(&reply, names, body));
+            assert!(all.iter_mut().all(|one| fate(one).is_none()), "{body}");
+        }
+        assert_eq!(inbox.counts().foreign, 3);
+    }
+
+    #[test]
+    fn a_bundle_that_nobody_takes_is_sent_one_by_one_and_one_that_is_lost_is_not() {
+        let unbundled = |all: &mut [PendingReply]| {
+            all.iter_mut().all(|one| matches!(one.now_or_never(), Some(Completion::Unbundled(_))))
+        };
+        let inbox = inbox();
+        let (mut all, reply) = bundle(&inbox, 3, ReplyFrom::Service);
+        let nobody = Message { status: Some(StatusCode::NO_RESPONDERS), ..message(&reply, None, "") };
+        inbox.complete(nobody);
+        assert!(unbundled(&mut all));
+        for (code, alone) in [("501", true), ("413", true), ("400", true), ("503", false), ("521", false)] {
+            let (mut all, reply) = bundle(&inbox, 3, ReplyFrom::Service);
+            let mut refused = message(&reply, Some(ID), "{}");
+            refused.headers.iter_mut().for_each(|headers| headers.insert(wire::ERROR_CODE, code));
+            inbox.complete(refused);
+            assert_eq!(unbundled(&mut all), alone, "{code}");
+        }
+        let (mut all, _) = bundle(&inbox, 3, ReplyFrom::Service);
+        inbox.deny("batch");
+        assert!(unbundled(&mut all));
+        let (mut all, reply) = bundle(&inbox, 3, ReplyFrom::Stream);
+        inbox.complete(message(&reply, None, r#"{"stream":"SHOP","error":{"err_code":10054}}"#));
+        assert!(unbundled(&mut all));
+        let (mut all, reply) = bundle(&inbox, 3, ReplyFrom::Stream);
+        inbox.complete(message(&reply, None, r#"{"stream":"SHOP","seq":7}"#));
+        assert!(
+            all.iter_mut()
+                .all(|one| matches!(one.now_or_never(), Some(Completion::Stored(ack)) if ack.seq == 7))
+        );
+        let (mut all, _) = bundle(&inbox, 3, ReplyFrom::Service);
+        inbox.release(ReplyFrom::Service);
+        assert!(all.iter_mut().all(|one| matches!(one.now_or_never(), Some(Completion::Lost))));
+        assert!(inbox.waiters.lock().bundles.is_empty());
     }
 }
