@@ -226,11 +226,12 @@ async fn with_an_older_service_or_client_and_beside_an_older_instance_each_opera
     }
     old.stop().await;
     let new_client = recognised(&server).await;
-    wait_until("bundles are sent", || async {
-        lines(&nats_only(&new_client), 50).await;
-        heard(&peer, &mut bundles).await.iter().sum::<usize>() > 0
-    })
-    .await;
+    let sent = async {
+        while heard(&peer, &mut bundles).await.is_empty() {
+            lines(&nats_only(&new_client), 50).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, sent).await.expect("bundles are sent");
     let plain = eitherway::nats::NatsService::<Op>::connect(NatsOptions::new(server.url()).bundles(false))
         .await
         .unwrap();

@@ -31,12 +31,16 @@ async fn events_that_wait_are_stored_together_and_a_poisonous_one_is_set_aside_a
     let nats = w.client().await;
     // Told with the next ping.
     let mut bundles = peer.listen(STORED).await;
-    wait_until("bundles are sent", || async {
-        lines(&nats, 100).await;
-        peer.flush().await;
-        tokio::time::timeout(Duration::from_millis(50), next(&mut bundles)).await.is_ok()
-    })
-    .await;
+    let sent = async {
+        loop {
+            lines(&nats, 100).await;
+            peer.flush().await;
+            if tokio::time::timeout(Duration::from_millis(50), next(&mut bundles)).await.is_ok() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, sent).await.expect("bundles are sent");
     nats.applied(LIMIT).await.unwrap();
     let before = w.file.number("SELECT count(*) FROM recent_chat").await;
     assert!(before > 0 && before % 100 == 0, "{before}");
