@@ -1,6 +1,7 @@
 //! The path over NATS, between a real server, a real database service and real files.
 
 mod answers;
+mod bundles;
 mod neighbours;
 
 use std::sync::atomic::Ordering;

@@ -1,6 +1,7 @@
 //! The service on a stream: what is acknowledged when it is stored, who may acknowledge at all, and what becomes of
 //! what is stored.
 
+mod bundles;
 mod ending;
 mod plain;
 mod settings;

@@ -1,6 +1,8 @@
 //! The stream: declared, emptied into the database message by message, watched.
 
+mod ack;
 mod api;
+mod attempt;
 mod close;
 mod consume;
 mod consumer_replacement;
