@@ -11,6 +11,7 @@
 mod base;
 #[cfg(feature = "postgres")]
 mod broken;
+mod broken_file;
 mod delivery;
 mod dump;
 mod files;
@@ -211,6 +212,7 @@ async fn compare(base: &impl Base, model: &dump::Dump) -> Result<dump::Dump, Tes
     if !verdict.is_clean() {
         return Err(TestCaseError::fail(format!("`verify` disagrees: {:#?}", verdict.findings)));
     }
+    base.answers().await.map_err(TestCaseError::fail)?;
     let found = base.dump().await;
     dump::difference(model, &found).map_or(Ok(found), |difference| Err(TestCaseError::fail(difference)))
 }

@@ -88,7 +88,10 @@ mod future_times {
                 assert_eq!(w.file.texts("SELECT code FROM dead_letters").await, ["clock"]);
                 let reason = w.file.texts("SELECT reason FROM dead_letters").await.remove(0);
                 assert!(reason.contains("--past-tolerance-days"), "{reason}");
-                assert_eq!(w.file.number("SELECT count(*) FROM user_stats WHERE username = 'old'").await, 0);
+                assert_eq!(
+                    w.file.number("SELECT count(*) FROM user_stats_now WHERE username = 'old'").await,
+                    0
+                );
                 assert_eq!(service.terminate().await, Some(0));
             }
         }
@@ -122,7 +125,7 @@ mod future_times {
         let mut service = Program::start(&arguments, &[("EITHERWAY_TEST_CLOCK_OFFSET_MS", late.as_str())]);
         service.says("serving").await;
         w.emptied().await;
-        assert_eq!(w.file.texts("SELECT username FROM user_stats").await, ["in time"]);
+        assert_eq!(w.file.texts("SELECT username FROM user_stats_now").await, ["in time"]);
         assert_eq!(w.file.texts("SELECT code FROM dead_letters").await, ["clock"]);
         assert_eq!(service.terminate().await, Some(0));
     }

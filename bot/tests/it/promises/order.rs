@@ -68,7 +68,8 @@ fn mixed(second: Option<i64>) -> Burst {
 }
 
 async fn assert_in_order(file: &DbFile) {
-    let open = file.texts("SELECT username FROM user_stats WHERE current_session_start IS NOT NULL").await;
+    let open =
+        file.texts("SELECT username FROM user_stats_now WHERE current_session_start IS NOT NULL").await;
     let gone = open.iter().filter(|name| name.starts_with("gone")).count();
     assert_eq!((open.len(), gone), (USERS, 0), "who came back is here, who went is not");
     assert_eq!(

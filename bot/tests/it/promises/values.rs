@@ -25,7 +25,7 @@ const SUBJECTS: [(&str, &str); 6] = [
 /// What the tables hold, apart from times and ids.
 const ROWS: &str = "
     SELECT 'chat ' || username || ' ' || hex(message) FROM recent_chat
-    UNION ALL SELECT 'user ' || username || ' ' || total_chat_lines FROM user_stats
+    UNION ALL SELECT 'user ' || username || ' ' || total_chat_lines FROM user_stats_now
     UNION ALL SELECT 'queue ' || coalesce(username, '-') || ' ' || hex(message) FROM outbound_messages
     UNION ALL SELECT 'count ' || chat_users || ' ' || connected_users FROM user_count_history
     ORDER BY 1";

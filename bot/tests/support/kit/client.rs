@@ -159,7 +159,7 @@ pub(crate) async fn assert_exactly_once_with(file: &DbFile, sent: u64, calls: u6
         "no line twice"
     );
     assert_eq!(
-        count("SELECT coalesce(sum(total_chat_lines), 0) FROM user_stats").await,
+        count("SELECT coalesce(sum(total_chat_lines), 0) FROM user_stats_now").await,
         lines,
         "every line counted once"
     );
