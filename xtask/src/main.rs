@@ -7,6 +7,7 @@
 mod check;
 mod failure;
 mod help;
+mod irc;
 mod launch;
 mod lines;
 mod paths;
@@ -60,6 +61,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "schedules" => launch::schedules(&paths, rest),
         "nats-server" => server::print(&paths, rest),
         "postgres" => postgres::print(&paths, rest),
+        "irc" => irc::print(&paths, rest),
         "public-api" => public_api::list(&paths, rest),
         _ => lines::print(&paths, rest),
     }
