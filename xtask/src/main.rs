@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod failure;
 mod help;
+mod irc;
 mod launch;
 mod paths;
 mod postgres;
@@ -60,6 +61,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "schedules" => launch::schedules(&paths, rest),
         "nats-server" => server::print(&paths, rest),
         "postgres" => postgres::print(&paths, rest),
+        "irc" => irc::print(&paths, rest),
         _ => public_api::list(&paths, rest),
     }
 }

@@ -86,6 +86,30 @@ async fn the_sign_of_life_of_the_last_bot_is_read_before_a_status_overwrites_it(
 }
 
 #[tokio::test]
+async fn on_a_network_with_a_rate_nothing_is_claimed_that_may_not_be_said_yet() {
+    let test = answering();
+    test.handle(4_000, list(&["ann"])).await;
+    let line = |id| json!([waiting(id, Some("ann"), &format!("line {id}"))]);
+    // Between them the channel is asked for, for which nothing waits.
+    for answer in [line(1), json!([]), line(2), json!([]), line(3)] {
+        test.stack.answer("outbound_get", answer);
+    }
+    test.sender.allow(1);
+    test.handle(5_000, join("ann")).await;
+    assert_eq!(test.sender.said().len(), 1, "and the join is not held up by the others");
+    for said in 2..=3 {
+        super::channel_messages(test.bot.clone()).await;
+        assert_eq!(test.sender.said().len(), said - 1, "not yet");
+        test.sender.allow(1);
+        super::channel_messages(test.bot.clone()).await;
+        assert_eq!(test.sender.said().len(), said);
+    }
+    assert_eq!(test.sender.said(), ["pm ann line 1", "pm ann line 2", "pm ann line 3"]);
+    let gets = test.stack.of("outbound_get");
+    assert!(gets.iter().skip(1).all(|get| get.payload["limit"] == 1), "{gets:?}");
+}
+
+#[tokio::test]
 async fn messages_that_cannot_be_asked_for_are_none_and_come_later() {
     let test = TestBot::new(MockStack::failing(Code::UNAVAILABLE));
     super::channel_messages(test.bot.clone()).await;
