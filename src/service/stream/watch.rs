@@ -298,7 +298,8 @@ impl Watch {
             || worked.is_some_and(|(_, time)| time >= PATIENCE)
             || shared.troubles.denials.publish(denied::ACKS);
         let left = consumer.paused || stream.is_sealed() || shared.connection.borrow().lame;
-        let since = self.asked.look(at, consumer.num_waiting > 0 && self.others.hears_all(declaration.ack_wait));
+        let since =
+            self.asked.look(at, consumer.num_waiting > 0 && self.others.hears_all(declaration.ack_wait));
         if held == 0
             || !handed_out
             || own
