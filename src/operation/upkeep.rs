@@ -59,6 +59,7 @@ pub struct Fold {
     /// What is folded, in messages: `a-z`, `0-9` and `_`.
     pub name: &'static str,
     pub(crate) rule: RetentionRule,
+    pub(crate) is_seldom: bool,
 }
 
 impl Fold {
@@ -66,13 +67,20 @@ impl Fold {
     #[must_use]
     pub const fn new(name: &'static str, find: &'static str, statements: &'static [&'static str]) -> Self {
         let rule = RetentionRule::hours("", 0, find, statements);
-        Self { name, rule: rule.batch_size(2000) }
+        Self { name, rule: rule.batch_size(2000), is_seldom: false }
     }
 
     /// The same with at most this many rows in a transaction. Choose it so that one takes some ten milliseconds.
     #[must_use]
     pub const fn portion(self, rows: usize) -> Self {
         Self { rule: self.rule.batch_size(rows), ..self }
+    }
+
+    /// The same, but every ten seconds only while much is appended: for rows in which another fold gathers what waits by its
+    /// key, so that a derived row is written once for many of them.
+    #[must_use]
+    pub const fn seldom(self) -> Self {
+        Self { is_seldom: true, ..self }
     }
 }
 

@@ -99,6 +99,9 @@ pub struct SqlService<O> {
     operation: PhantomData<fn(O)>,
 }
 
+/// How long folding may take before that. The next one who opens it folds the rest.
+const FOLDING: Duration = Duration::from_secs(5);
+
 /// How long closing may take: the readers, then the writer.
 const LAST: Duration = Duration::from_secs(15);
 
@@ -112,6 +115,8 @@ struct Shared {
     past_tolerance: Duration,
     keeper: Arc<Keeper>,
     folds: Folds,
+    /// Whether it folds by itself, and if so, also what others have left.
+    folding: Option<bool>,
     database: String,
     shown: String,
     /// Ends with the last clone, and with it the retention task.
@@ -198,8 +203,10 @@ impl<O: Persist> SqlService<O> {
         let run = crate::store::writer::run(backend, repeats.clone(), folds.appended.clone(), queue);
         tokio::spawn(run.in_current_span());
         let ended = CancellationToken::new();
+        // One that runs for long does what others have left: a command that asks or sends one thing does not.
+        let left = parts.options.retention.is_some();
         if let Some(every) = parts.options.folding {
-            let folding = folds.clone().keep_going(every, Arc::clone(&reader), ended.clone());
+            let folding = folds.clone().keep_going(every, left, Arc::clone(&reader), ended.clone());
             tokio::spawn(folding.in_current_span());
         }
         if let Some(retention) = parts.options.retention {
@@ -217,6 +224,7 @@ impl<O: Persist> SqlService<O> {
             past_tolerance: parts.options.past_tolerance,
             keeper,
             folds,
+            folding: parts.options.folding.map(|_| left),
             database: parts.database,
             shown: parts.shown,
             _running: ended.drop_guard(),
@@ -327,8 +335,11 @@ impl<O: Persist> SqlService<O> {
     }
 
     /// Ends the writer once everything handed to it is committed, and closes the file, within a limit. Requests from now on are
-    /// refused. If no other process has it open, all of it is in the one file then.
+    /// refused. If no other process has it open, all of it is in the one file then, and what was appended is folded there.
     pub async fn close(&self) {
+        if let Some(left) = self.shared.folding {
+            let _ = tokio::time::timeout(FOLDING, self.shared.folds.end(left)).await;
+        }
         // The last one to close moves the log into the file, and a reader could not.
         let readers = async { tokio::join!(self.shared.reader.close(), self.shared.folds.close()) };
         let _ = tokio::time::timeout(LAST, readers).await;

@@ -323,7 +323,9 @@ impl Backend for Writer {
                 Err(e) => Err(e),
             };
             if let Some(result) = self.finish(since, result).await {
-                return result.map_err(|e| error::of_a_write(&e));
+                let rows = result.map_err(|e| error::of_a_write(&e))?;
+                self.checkpoints.committed(usize::try_from(rows).unwrap_or_default());
+                return if self.kept().await? { Ok(rows) } else { Err(error::replaced()) };
             }
         }
     }

@@ -43,7 +43,8 @@ macro_rules! store_setters {
             /// Whether a missing file, or missing tables and functions of a server, are created. Default: yes.
             create: bool,
             /// How long appended rows wait until they are folded, while many are appended; up to 20 times as long otherwise.
-            /// `None`: this store does not fold. Default: 100 ms.
+            /// `None`: this store does not fold. One without `retention`, as that of a command that sends one thing, folds only
+            /// once it has appended something itself. Default: 100 ms.
             folding: Option<Duration>,
             /// Retention periods, or `None` if nothing is to be removed. Default: those of the operations.
             retention: Option<Retention>,

@@ -230,7 +230,7 @@ impl<B: Backend> Writer<B> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::id::OpId;
     use crate::request::Payload;
@@ -274,7 +274,7 @@ mod tests {
         async fn close(self) {}
     }
 
-    fn write(index: usize) -> Write {
+    pub(crate) fn write(index: usize) -> Write {
         Write {
             id: OpId::new(),
             index,
@@ -300,7 +300,7 @@ mod tests {
             vec![answer()],
         ];
         let backend = Script { outcomes, handed: Vec::new() };
-        let (repeats, appended) = (Duplicates::new(6), Appended::of(&[]));
+        let (repeats, appended) = (Duplicates::new(6), Appended::default());
         let mut writer = Writer { backend, repeats, appended };
         let writes: Vec<Write> = (0..6).map(write).collect();
         let mut told = Vec::new();

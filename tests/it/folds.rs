@@ -2,6 +2,7 @@
 
 #[cfg(feature = "postgres")]
 mod before;
+mod file;
 #[cfg(feature = "postgres")]
 mod rosey;
 

@@ -225,7 +225,10 @@ async fn hostile_text_is_stored_as_it_is() {
         recent.as_array().unwrap().iter().map(|line| line["message"].as_str().unwrap()).collect();
     assert_eq!(lines.len(), texts.len());
     assert!(texts.iter().all(|text| lines.contains(text)));
-    assert_eq!(w.file.number("SELECT count(*) FROM user_stats").await, i64::try_from(texts.len()).unwrap());
+    assert_eq!(
+        w.file.number("SELECT count(*) FROM user_stats_now").await,
+        i64::try_from(texts.len()).unwrap()
+    );
     assert_eq!(w.file.buried().await, 0);
 }
 

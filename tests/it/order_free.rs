@@ -11,6 +11,7 @@
 mod base;
 #[cfg(feature = "postgres")]
 mod broken;
+mod broken_file;
 mod delivery;
 mod dump;
 mod files;
@@ -78,7 +79,7 @@ fn histories_end_the_same_on_postgresql_with_four_writers_at_once() {
 #[cfg(feature = "postgres")]
 const LANES: u32 = 3;
 
-/// Tries so many, and as many again until the time is over.
+/// Tries this many, and as many again until the time is over.
 fn for_a_while(what: &str, cases: u32, try_them: impl Fn()) {
     let minutes = std::env::var("ROSEY_MINUTES").ok();
     let minutes = minutes.map(|text| text.parse::<f64>().expect("ROSEY_MINUTES is a number"));
@@ -211,6 +212,7 @@ async fn compare(base: &impl Base, model: &dump::Dump) -> Result<dump::Dump, Tes
     if !verdict.is_clean() {
         return Err(TestCaseError::fail(format!("`verify` disagrees: {:#?}", verdict.findings)));
     }
+    base.answers().await.map_err(TestCaseError::fail)?;
     let found = base.dump().await;
     dump::difference(model, &found).map_or(Ok(found), |difference| Err(TestCaseError::fail(difference)))
 }

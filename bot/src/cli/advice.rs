@@ -31,8 +31,10 @@ pub(super) struct DatabaseTool {
     of_a_user: &'static str,
 }
 
-pub(super) const SQLITE: DatabaseTool =
-    DatabaseTool { tool: "sqlite3", of_a_user: "user_baseline, presence, recent_chat and server_lines" };
+pub(super) const SQLITE: DatabaseTool = DatabaseTool {
+    tool: "sqlite3",
+    of_a_user: "user_baseline, presence, lines_waiting, speakers, recent_chat and server_lines",
+};
 pub(super) const POSTGRES: DatabaseTool = DatabaseTool {
     tool: "psql",
     of_a_user: "user_baseline, presence_waiting, presence_folded, lines_waiting, recent_chat and server_lines",
@@ -71,9 +73,8 @@ fn nature(finding: &Finding, added: &BTreeSet<(&str, &str)>) -> Nature {
         "channel_stats" | "current_status" if finding.actual.is_none() && finding.expected.is_some() => {
             Nature::TotalsGone
         }
-        "user_stats" | "channel_stats" | "current_status" | "outbound_messages" | "recent_chat" => {
-            Nature::Changed
-        }
+        "user_stats" | "channel_stats" | "top_chatters" | "current_status" | "outbound_messages"
+        | "recent_chat" => Nature::Changed,
         // The other checks look for the effect of each operation in the ledger.
         _ if finding.actual.is_none() => Nature::EventGone,
         _ => Nature::Changed,

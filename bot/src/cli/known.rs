@@ -6,7 +6,8 @@ use std::ffi::OsStr;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 
-use super::secrets::PARAMETERS;
+/// Names of parameters whose values are secret.
+pub(super) const PARAMETERS: [&str; 6] = ["password=", "passwd=", "pass=", "token=", "secret=", "nkey="];
 
 /// The longest first.
 static KNOWN: Mutex<Vec<String>> = Mutex::new(Vec::new());

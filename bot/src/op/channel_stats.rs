@@ -39,39 +39,62 @@ pub struct Chatter {
     pub chat_lines: i64,
 }
 
+/// The check of the record numbers.
+macro_rules! peaks {
+    () => {
+            "SELECT 'channel', 'max_users', s.max_users, h.count
+             FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'chat'
+             UNION ALL SELECT 'channel', 'max_users_timestamp', s.max_users_timestamp, h.at
+             FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'chat'
+             UNION ALL SELECT 'channel', 'max_connected', s.max_connected, h.count
+             FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'connected'
+             UNION ALL SELECT 'channel', 'max_connected_timestamp', s.max_connected_timestamp, h.at
+             FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'connected'
+             UNION ALL SELECT 'channel', 'last_updated', s.last_updated, h.count
+             FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'updated'"
+    };
+}
+
 impl Definition for GetChannelStats {
     type Answer = ChannelStats;
     const SPEC: Spec = Spec::query("channel_stats", "rosey.db.query.channel_stats");
+    // The ten who said most and the number of users are kept, up to the lines that are not gathered yet.
     const ANSWER: &'static str = "
+        WITH waiting AS MATERIALIZED (
+            SELECT username, sum(lines) AS lines,
+                   coalesce((SELECT total FROM speakers s WHERE s.username = w.username),
+                            (SELECT total_chat_lines FROM user_stats u WHERE u.username = w.username)) AS gathered
+            FROM lines_waiting w WHERE lower(username) NOT IN ('server', '[server]') GROUP BY username)
         SELECT json_object(
             'high_water_mark', json_object('users', max_users, 'timestamp', max_users_timestamp),
             'high_water_connected', json_object('users', max_connected, 'timestamp', max_connected_timestamp),
             'top_chatters', (
                 SELECT json_group_array(
-                    json_object('username', username, 'chat_lines', total_chat_lines)
-                    ORDER BY total_chat_lines DESC, username)
-                FROM (SELECT username, total_chat_lines FROM user_stats
-                      WHERE total_chat_lines > 0 AND lower(username) NOT IN ('server', '[server]')
-                      ORDER BY total_chat_lines DESC, username LIMIT 10)),
-            -- the channel itself is looked up, not searched for in all of the table
-            'total_users_seen', (SELECT count(*) FROM user_stats) - (
-                SELECT count(*) FROM user_stats
-                WHERE (username BETWEEN 'S' AND 'T' OR username BETWEEN 's' AND 't' OR username BETWEEN '[' AND '\\')
-                  AND lower(username) IN ('server', '[server]')),
+                    json_object('username', username, 'chat_lines', lines) ORDER BY lines DESC, username)
+                FROM (SELECT username, max(lines) AS lines FROM (
+                          SELECT username, lines FROM top_chatters
+                          UNION ALL SELECT username, coalesce(gathered, 0) + lines FROM waiting)
+                      GROUP BY username ORDER BY lines DESC, username LIMIT 10)),
+            'total_users_seen', users_seen + (SELECT count(*) FROM waiting WHERE gathered IS NULL),
             'success', json('true'))
         FROM channel_stats WHERE id = 1";
     const CHECKS: &'static [Invariant] = &[Invariant::new(
         "channel_stats",
-        "SELECT 'channel', 'max_users', s.max_users, h.count
-         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'chat'
-         UNION ALL SELECT 'channel', 'max_users_timestamp', s.max_users_timestamp, h.at
-         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'chat'
-         UNION ALL SELECT 'channel', 'max_connected', s.max_connected, h.count
-         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'connected'
-         UNION ALL SELECT 'channel', 'max_connected_timestamp', s.max_connected_timestamp, h.at
-         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'connected'
-         UNION ALL SELECT 'channel', 'last_updated', s.last_updated, h.count
-         FROM high_water h LEFT JOIN channel_stats s ON s.id = 1 WHERE h.kind = 'updated'",
+        concat!(peaks!(), "
+         UNION ALL SELECT 'channel', 'users_seen', s.users_seen, (
+             SELECT count(*) FROM user_stats WHERE lower(username) NOT IN ('server', '[server]'))
+         FROM channel_stats s WHERE s.id = 1
+         UNION ALL SELECT 'channel', 'tenth_chatter', s.tenth_chatter,
+             coalesce((SELECT lines FROM top_chatters ORDER BY lines DESC LIMIT 1 OFFSET 9), 1)
+         FROM channel_stats s WHERE s.id = 1"),
+    ), Invariant::new(
+        "top_chatters",
+        "WITH ten AS MATERIALIZED (SELECT username, lines FROM top_chatters_now)
+         SELECT ten.username, 'lines', t.lines, ten.lines FROM ten LEFT JOIN top_chatters t ON t.username = ten.username
+         UNION ALL SELECT t.username, 'lines', t.lines, NULL
+         FROM top_chatters t WHERE t.username NOT IN (SELECT username FROM ten)
+         UNION ALL SELECT s.username, 'total', s.total, u.total_chat_lines + s.lines
+         FROM speakers s LEFT JOIN user_stats u ON u.username = s.username",
     )];
     const POSTGRES: Dialect = Dialect::SAME.answer(
         "SELECT json_build_object(
@@ -86,6 +109,7 @@ impl Definition for GetChannelStats {
              'total_users_seen', (SELECT count(*) FROM user_stats_now WHERE lower(username) NOT IN ('server', '[server]')),
              'success', true)
          FROM channel_stats WHERE id = 1",
-    );
+    )
+    .checks(&[Invariant::new("channel_stats", peaks!())]);
 
 }

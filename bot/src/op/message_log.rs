@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{check, folds};
-use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
+use eitherway::operation::{Invariant, Definition, Dialect, Done, Fold, Invalid, Keys, Spec};
 
 /// A line was said in the channel. What `server` or `[server]` says, which is the channel itself, is counted, and not kept among the recent lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,15 +18,15 @@ impl Definition for MessageLog {
     const STATEMENTS: &'static [&'static str] = &[
         "INSERT INTO recent_chat (timestamp, username, message, at, op_id)
          SELECT at / 1000, op ->> 'username', op ->> 'message', at, id FROM new",
-        "INSERT INTO user_stats (username, first_seen, last_seen, total_chat_lines, last_line)
-         SELECT op ->> 'username' AS speaker, min(at) / 1000, max(at) / 1000, count(*), max(at) / 1000
-         FROM new WHERE true GROUP BY speaker
-         ON CONFLICT (username) DO UPDATE SET
-             first_seen = min(first_seen, excluded.first_seen),
-             last_seen = max(last_seen, excluded.last_seen),
-             last_line = max(coalesce(last_line, 0), excluded.last_line),
-             total_chat_lines = total_chat_lines + excluded.total_chat_lines",
+        // By the number of the line, so that a shelf is written at one place of it at a time.
+        "INSERT INTO lines_waiting (shelf, username, lines, first, last)
+         SELECT (SELECT coalesce(max(rowid), 0) / 512 % 8 FROM recent_chat), op ->> 'username' AS speaker,
+                count(*), min(at), max(at)
+         FROM new GROUP BY speaker
+         ON CONFLICT (shelf, username) DO UPDATE SET
+             lines = lines + excluded.lines, first = min(first, excluded.first), last = max(last, excluded.last)",
     ];
+    const FOLDS: &'static [Fold] = folds::OF_LINES;
     const CHECKS: &'static [Invariant] = &[Invariant::new(
         "lines",
         "SELECT l.id, 'at', coalesce(c.at, s.at), l.at
@@ -40,7 +40,7 @@ impl Definition for MessageLog {
             "INSERT INTO lines_waiting (username, lines, first, last)
              SELECT op ->> 'username', count(*), min(at), max(at) FROM new GROUP BY 1",
         ])
-        .folds(&[folds::LINES])
+        .folds(&[folds::postgres::LINES])
         .keys(Keys::Own);
 
     fn check(&self) -> Result<(), Invalid> {

@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration::new(13, "channel", include_str!("../../migrations/sqlite/0013_channel.sql")),
     Migration::new(14, "bounds", include_str!("../../migrations/sqlite/0014_bounds.sql")),
     Migration::new(15, "the channel speaks", include_str!("../../migrations/sqlite/0015_server.sql")),
+    Migration::new(16, "append and fold", include_str!("../../migrations/sqlite/0016_append_and_fold.sql")),
 ];
 
 /// The same tables on PostgreSQL, where there is no file of the Python bot's to take over.

@@ -26,7 +26,7 @@ impl Definition for UserLeft {
         .statements(&[
             "INSERT INTO presence_waiting (username, at, id, joined) SELECT op ->> 'username', at, id, 0 FROM new",
         ])
-        .folds(&[folds::PRESENCE])
+        .folds(&[folds::postgres::PRESENCE])
         .keys(Keys::Own);
 
     fn check(&self) -> Result<(), Invalid> {

@@ -69,13 +69,20 @@ const ON_POSTGRES: &str = "
 impl Definition for GetUserStats {
     type Answer = UserStats;
     const SPEC: Spec = Spec::query("user_stats", "rosey.db.query.user_stats").example(r#"{"username":"alice"}"#);
+    // The row of a name in `user_stats_now`: all that waits of it is looked up.
     const ANSWER: &'static str = "
         SELECT json_object(
-            'username', name, 'first_seen', first_seen, 'last_seen', last_seen,
-            'total_chat_lines', total_chat_lines, 'total_time_connected', total_time_connected,
-            'current_session_start', current_session_start,
-            'success', json('true'), 'found', json(iif(u.username IS NULL, 'false', 'true')))
-        FROM (SELECT op ->> 'username' AS name FROM asked) LEFT JOIN user_stats u ON u.username = name";
+            'username', name,
+            'first_seen', nullif(min(coalesce(u.first_seen, 1e18), coalesce(s.first / 1000, 1e18), coalesce(min(w.first) / 1000, 1e18)), 1e18),
+            'last_seen', nullif(max(coalesce(u.last_seen, -1), coalesce(s.last / 1000, -1), coalesce(max(w.last) / 1000, -1)), -1),
+            'total_chat_lines', coalesce(u.total_chat_lines + coalesce(s.lines, 0) + coalesce(sum(w.lines), 0), sum(w.lines)),
+            'total_time_connected', coalesce(u.total_time_connected, iif(count(w.lines) > 0, 0, NULL)),
+            'current_session_start', u.current_session_start,
+            'success', json('true'), 'found', json(iif(u.username IS NULL AND count(w.lines) = 0, 'false', 'true')))
+        FROM (SELECT op ->> 'username' AS name FROM asked)
+        LEFT JOIN user_stats u ON u.username = name
+        LEFT JOIN speakers s ON s.username = name
+        LEFT JOIN lines_waiting w ON w.shelf IN (0, 1, 2, 3, 4, 5, 6, 7) AND w.username = name";
     const CHECKS: &'static [Invariant] = &[Invariant::new(
         "user_stats",
         "WITH gaps AS (
@@ -99,15 +106,16 @@ impl Definition for GetUserStats {
                     max(coalesce(max(last_line), 0), coalesce(max(last_session), 0)) AS last_seen,
                     sum(lines) AS lines, sum(ms) AS ms, max(last_line) AS last_line, max(open) AS open
              FROM facts GROUP BY username HAVING min(first_seen) IS NOT NULL),
+         users AS MATERIALIZED (SELECT * FROM user_stats_now WHERE username IS NOT NULL),
          whole AS (
              SELECT u.username AS stands, d.username AS must_stand, coalesce(u.username, d.username) AS name, u.*, d.first_seen AS first, d.last_seen AS last, d.lines, d.ms, d.last_line AS line,
                     d.open
-             FROM (SELECT * FROM user_stats WHERE username IS NOT NULL) u
+             FROM users u
              LEFT JOIN derived d ON d.username = u.username
              -- Not a full join: SQLite would compare each with each.
              UNION ALL
              SELECT NULL, d.username, d.username, u.*, d.first_seen, d.last_seen, d.lines, d.ms, d.last_line, d.open
-             FROM derived d LEFT JOIN user_stats u ON u.username = d.username WHERE u.username IS NULL)
+             FROM derived d LEFT JOIN users u ON u.username = d.username WHERE u.username IS NULL)
          SELECT name, 'username', stands, must_stand FROM whole
          UNION ALL SELECT name, 'first_seen', first_seen, first FROM whole WHERE stands = must_stand
          UNION ALL SELECT name, 'last_seen', last_seen, last FROM whole WHERE stands = must_stand

@@ -103,7 +103,7 @@ async fn place_11_a_user_joins() {
         w.event(joins("alice", 0)).await;
         w.until(
             "alice is here",
-            "SELECT count(*) FROM user_stats WHERE current_session_start = 1700000000",
+            "SELECT count(*) FROM user_stats_now WHERE current_session_start = 1700000000",
             1,
         )
         .await;
@@ -118,7 +118,7 @@ async fn place_12_a_user_leaves() {
         w.event(joins("alice", 0)).await;
         w.event(json!({"event": "user_leave", "user": "alice", "timestamp": AT + 60})).await;
         let file = w.end().await;
-        let stats = "SELECT total_time_connected FROM user_stats WHERE current_session_start IS NULL";
+        let stats = "SELECT total_time_connected FROM user_stats_now WHERE current_session_start IS NULL";
         assert_eq!(file.number(stats).await, 60, "{way:?}");
     }
 }
@@ -219,12 +219,16 @@ async fn who_came_and_went_unseen_is_made_good_by_the_list() {
     for way in WAYS {
         let mut w = World::new(way).await;
         w.event(joins("bob", 0)).await;
-        w.until("bob is here", "SELECT count(*) FROM user_stats WHERE current_session_start IS NOT NULL", 1)
-            .await;
+        w.until(
+            "bob is here",
+            "SELECT count(*) FROM user_stats_now WHERE current_session_start IS NOT NULL",
+            1,
+        )
+        .await;
         w.event(json!({"event": "user_list", "users": [{"username": "alice"}, {"username": "carol"}]})).await;
         let file = w.end().await;
         let here =
-            "SELECT username FROM user_stats WHERE current_session_start IS NOT NULL ORDER BY username";
+            "SELECT username FROM user_stats_now WHERE current_session_start IS NOT NULL ORDER BY username";
         assert_eq!(file.texts(here).await, ["alice", "carol"], "{way:?}");
     }
 }
@@ -243,7 +247,10 @@ async fn a_recording_played_twice_has_one_effect() {
         }
         let file = w.end().await;
         assert_eq!(file.number("SELECT count(*) FROM presence").await, 20, "{way:?}");
-        assert_eq!(file.number("SELECT total_chat_lines FROM user_stats WHERE username = 'alice'").await, 20);
+        assert_eq!(
+            file.number("SELECT total_chat_lines FROM user_stats_now WHERE username = 'alice'").await,
+            20
+        );
     }
 }
 
@@ -270,7 +277,7 @@ async fn the_server_stops_and_returns_and_the_bot_carries_on() {
     let file = w.end().await;
     assert_eq!(file.number("SELECT count(*) FROM presence").await, at);
     assert_eq!(file.number("SELECT count(DISTINCT message) FROM recent_chat").await, at);
-    assert_eq!(file.number("SELECT total_chat_lines FROM user_stats WHERE username = 'alice'").await, at);
+    assert_eq!(file.number("SELECT total_chat_lines FROM user_stats_now WHERE username = 'alice'").await, at);
 }
 
 #[tokio::test]

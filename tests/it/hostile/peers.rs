@@ -36,7 +36,7 @@ async fn a_peer_that_knows_nothing_of_us_is_served() {
     let w = World::new().await;
     w.peer.publish("rosey.db.user.joined", r#"{"username":"alice"}"#).await;
     wait_until("alice is here", || async { w.file.applied().await == 1 }).await;
-    assert_eq!(w.file.texts("SELECT username FROM user_stats").await, ["alice"]);
+    assert_eq!(w.file.texts("SELECT username FROM user_stats_now").await, ["alice"]);
     let waiting = w.peer.request("rosey.db.messages.outbound.get", r#"{"limit":20,"max_retries":3}"#).await;
     assert_eq!((waiting.refusal(), waiting.body.as_str()), (None, "[]"));
     w.peer.request("rosey.db.messages.outbound.enqueue", r#"{"content":"to all"}"#).await;

@@ -32,6 +32,11 @@ pub(crate) trait Base {
         false
     }
 
+    /// Whether queries answer what the database holds.
+    async fn answers(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// When something was applied last.
     async fn last_applied(&self) -> Result<i64, String>;
 

@@ -10,7 +10,7 @@ pub(crate) type Dump = Vec<Value>;
 pub(super) const CONTENT: &str = "
     SELECT json_array('user_stats', username, first_seen, last_seen, total_chat_lines, total_time_connected,
                       current_session_start, connected_ms, last_line)
-    FROM user_stats
+    FROM user_stats_now
     UNION ALL SELECT json_array('user_baseline', username, first_seen, last_line, last_session, chat_lines,
                                 connected_ms, folded_at, folded_id)
     FROM user_baseline

@@ -1,11 +1,13 @@
 //! A database file with two writers, in memory where the machine has a folder for that.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use eitherway::Db;
 use eitherway::sql::{SqlService, SqliteOptions, Verdict, verify};
-use rosey::op::Op;
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use rosey::op::{Op, RoseyClient};
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
@@ -19,6 +21,8 @@ pub(crate) struct Files {
     pub(crate) raw: Mutex<SqliteConnection>,
     pub(crate) options: SqliteOptions,
     pub(crate) hedged: bool,
+    /// How many cases there were. Both writers fold beside every other one; in the rest all waits to the end.
+    cases: AtomicUsize,
     clear: String,
     _folder: TempDir,
 }
@@ -36,7 +40,9 @@ impl Files {
         sqlx::query("ATTACH $1 AS empty").bind(empty.to_str()).execute(&mut raw).await.unwrap();
         let tables: Vec<String> = sqlx::query_scalar(
             "SELECT name FROM empty.sqlite_master WHERE type = 'table' AND name NOT LIKE '%sql%' AND name <> 'meta'
-             ORDER BY name IN ('outbound_messages', 'user_stats', 'channel_stats', 'current_status')",
+             -- Some are changed by the triggers of others.
+             ORDER BY name IN ('outbound_messages', 'user_stats', 'channel_stats', 'current_status', 'top_chatters'),
+                      name IN ('channel_stats', 'current_status', 'top_chatters'), name = 'channel_stats'",
         )
         .fetch_all(&mut raw)
         .await
@@ -53,7 +59,15 @@ impl Files {
             ));
         }
         clear.push_str("COMMIT");
-        Self { writers, raw: Mutex::new(raw), options, hedged: false, clear, _folder: folder }
+        Self {
+            writers,
+            raw: Mutex::new(raw),
+            options,
+            hedged: false,
+            cases: AtomicUsize::new(0),
+            clear,
+            _folder: folder,
+        }
     }
 }
 
@@ -79,6 +93,36 @@ impl Base for Files {
         dump::of(&self.writers[0]).await
     }
 
+    async fn beside<T>(&self, this: impl Future<Output = T>) -> T {
+        if self.cases.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+            return this.await;
+        }
+        let folds = |writer: usize| async move {
+            loop {
+                self.writers[writer].fold().await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            done = this => done,
+            () = folds(0) => unreachable!(),
+            () = folds(1) => unreachable!(),
+        }
+    }
+
+    async fn fold(&self) -> bool {
+        let waits = waits(&self.writers[0]).await;
+        if waits {
+            self.writers[1].fold().await.unwrap();
+            assert!(!self::waits(&self.writers[0]).await, "something waits behind a fold");
+        }
+        waits
+    }
+
+    async fn answers(&self) -> Result<(), String> {
+        answers(&self.writers[0]).await
+    }
+
     async fn last_applied(&self) -> Result<i64, String> {
         let last = sqlx::query_scalar(LAST_APPLIED).fetch_one(self.writers[0].readers().unwrap());
         last.await.map_err(|e| e.to_string())
@@ -96,6 +140,7 @@ fn options(path: &Path) -> SqliteOptions {
         .unwrap()
         .readers(1)
         .retention(None) // removing is part of the cases
+        .folding(None) // so is folding
         .past_tolerance(Duration::MAX) // their clock begins at 1
         // Waiting for the other writer is no failure here.
         .busy_timeout(Duration::from_secs(30))
@@ -103,4 +148,45 @@ fn options(path: &Path) -> SqliteOptions {
 
 async fn open(options: &SqliteOptions) -> SqlService<Op> {
     SqlService::open(options).await.unwrap()
+}
+
+async fn waits(service: &SqlService<Op>) -> bool {
+    let waits = "SELECT EXISTS (SELECT 1 FROM lines_waiting) OR EXISTS (SELECT 1 FROM speakers)";
+    sqlx::query_scalar(waits).fetch_one(service.readers().unwrap()).await.unwrap()
+}
+
+/// Whether what is looked up is what is found by reading all of it.
+async fn answers(service: &SqlService<Op>) -> Result<(), String> {
+    let readers = service.readers().unwrap();
+    let db = Db::new(service.clone());
+    let ten = "SELECT username, total_chat_lines FROM user_stats_now WHERE total_chat_lines > 0
+               AND lower(username) NOT IN ('server', '[server]') ORDER BY total_chat_lines DESC, username LIMIT 10";
+    let ten: Vec<(String, i64)> = sqlx::query_as(ten).fetch_all(readers).await.unwrap();
+    let seen = "SELECT count(*) FROM user_stats_now WHERE lower(username) NOT IN ('server', '[server]')";
+    let seen: i64 = sqlx::query_scalar(seen).fetch_one(readers).await.unwrap();
+    let channel = db.channel_stats().await.unwrap();
+    let chatters = channel.top_chatters.into_iter().map(|c| (c.username, c.chat_lines)).collect::<Vec<_>>();
+    if (&chatters, channel.total_users_seen) != (&ten, seen) {
+        return Err(format!(
+            "channel_stats: {chatters:?}, {}, not {ten:?}, {seen}",
+            channel.total_users_seen
+        ));
+    }
+    let users = "SELECT username, first_seen, last_seen, total_chat_lines, total_time_connected, current_session_start
+                 FROM user_stats_now";
+    for row in sqlx::query(users).fetch_all(readers).await.unwrap() {
+        let user = db.user_stats(row.get::<String, _>(0)).await.unwrap().unwrap();
+        let told = [
+            user.first_seen,
+            user.last_seen,
+            user.total_chat_lines,
+            user.total_time_connected,
+            user.current_session_start,
+        ];
+        let found: [Option<i64>; 5] = std::array::from_fn(|n| row.get(n + 1));
+        if told != found {
+            return Err(format!("user_stats of {}: {told:?}, not {found:?}", user.username));
+        }
+    }
+    Ok(())
 }

@@ -21,9 +21,8 @@ use crate::support::Postgres;
 const WRITERS: usize = 4;
 
 /// What is written otherwise in the text of the [content](dump::CONTENT).
-const OTHERWISE: [(&str, &str); 5] = [
+const OTHERWISE: [(&str, &str); 4] = [
     ("json_array(", "jsonb_build_array("),
-    ("FROM user_stats\n", "FROM user_stats_now\n"),
     // With the fraction that a number of SQLite's has.
     (
         "bot_rank,",

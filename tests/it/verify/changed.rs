@@ -7,7 +7,7 @@ use super::*;
 /// The check, the row's key, how to find it, and its columns, each with another value.
 type Row = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 9] = [
     (
         "user_stats",
         "alice",
@@ -33,8 +33,11 @@ const ROWS: [Row; 8] = [
             ("max_connected", "0"),
             ("max_connected_timestamp", "1"),
             ("last_updated", "0"),
+            ("users_seen", "9"),
+            ("tenth_chatter", "9"),
         ],
     ),
+    ("top_chatters", "poet", "username = 'poet'", &[("lines", "9")]),
     (
         "current_status",
         "status",

@@ -73,7 +73,8 @@ async fn a_bot_killed_in_the_middle_of_storing_has_kept_everything_it_acknowledg
     applied.sort();
     events.sort();
     assert!(applied == events, "{} kept, {} applied", events.len(), applied.len());
-    let effects = "SELECT (SELECT count(*) FROM presence) + (SELECT sum(total_chat_lines) FROM user_stats)";
+    let effects =
+        "SELECT (SELECT count(*) FROM presence) + (SELECT sum(total_chat_lines) FROM user_stats_now)";
     assert_eq!(file.number(effects).await, i64::try_from(events.len()).unwrap(), "each has one effect");
 }
 
@@ -124,7 +125,7 @@ async fn a_bot_killed_in_the_middle_of_the_replay_doubles_nothing() {
     eprintln!("sent {EVENTS} · applied {applied} · killed {interrupted} times · statuses {statuses}");
     assert_eq!(u64::try_from(applied).unwrap(), EVENTS, "sent = applied");
     let joins = file.number("SELECT count(*) FROM presence").await;
-    let lines = file.number("SELECT sum(total_chat_lines) FROM user_stats").await;
+    let lines = file.number("SELECT sum(total_chat_lines) FROM user_stats_now").await;
     assert_eq!((joins, lines), (5000, 5000), "one effect each");
     let counted = file.number("SELECT count(*) FROM recent_chat").await;
     assert_eq!(counted, 5000);

@@ -11,7 +11,7 @@ fn garbage(bytes: usize) -> Vec<u8> {
 }
 
 async fn good(file: &DbFile) -> i64 {
-    file.number("SELECT count(*) FROM user_stats WHERE username LIKE 'good%'").await
+    file.number("SELECT count(*) FROM user_stats_now WHERE username LIKE 'good%'").await
 }
 
 fn assert_bounded(service: &ServeProcess) {

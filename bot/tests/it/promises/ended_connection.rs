@@ -1,4 +1,4 @@
-//! A connection to NATS that has ended for good is replaced, and the service serves again, whatever has become of the
+//! A connection to NATS that has ended permanently is replaced, and the service serves again, whatever has become of the
 //! server's state in between.
 
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn ended(peer: &Peer) -> u64 {
 }
 
 #[tokio::test]
-async fn a_service_that_has_emptied_its_stream_serves_again_when_its_connection_has_ended_for_good() {
+async fn a_service_that_has_emptied_its_stream_serves_again_when_its_connection_has_ended_permanently() {
     for stream in [Stream::AsItWas, Stream::Gone, Stream::NotOffered] {
         let mut w = Durable::new().await;
         let mut before = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", "on"]).await;
@@ -78,7 +78,7 @@ async fn a_service_that_has_emptied_its_stream_serves_again_when_its_connection_
         }
         let peer = Peer::connect(&w.server).await;
         wait_until("the ends are counted", || async { ended(&peer).await == 3 }).await;
-        let stored = w.file.number("SELECT count(*) FROM user_stats WHERE username LIKE 'stored%'").await;
+        let stored = w.file.number("SELECT count(*) FROM user_stats_now WHERE username LIKE 'stored%'").await;
         assert_eq!(stored, 10, "{stream:?}");
         let log = service.terminate_and_log().await;
         assert!(log.contains(" 0 lost") && !log.contains("cannot serve"), "{stream:?}: {log}");
@@ -87,7 +87,7 @@ async fn a_service_that_has_emptied_its_stream_serves_again_when_its_connection_
 }
 
 #[tokio::test]
-async fn a_service_on_a_stream_declares_it_again_when_it_is_gone_and_its_connection_has_ended_for_good() {
+async fn a_service_on_a_stream_declares_it_again_when_it_is_gone_and_its_connection_has_ended_permanently() {
     // What is on its way when the connection ends is not waited for long.
     let options = ["--jetstream", "on", "--stream-ack-wait-ms", "2000"];
     for stream in [Stream::AsItWas, Stream::Gone] {
@@ -102,7 +102,7 @@ async fn a_service_on_a_stream_declares_it_again_when_it_is_gone_and_its_connect
         stranger.flush();
         wait_until("the stream is there", || async { w.stored().await.is_some() }).await;
         serves(&w, &service, "second").await;
-        let joined = "SELECT count(*) FROM user_stats WHERE username IN ('first', 'second')";
+        let joined = "SELECT count(*) FROM user_stats_now WHERE username IN ('first', 'second')";
         let both = holds_within(LIMIT, || async { w.file.number(joined).await == 2 });
         assert!(both.await, "{stream:?}:\n{}", service.log());
         let log = service.terminate_and_log().await;

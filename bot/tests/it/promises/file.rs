@@ -23,7 +23,7 @@ mod overwritten;
 use bot::Chat;
 
 const LINES: &str = "SELECT count(*) FROM recent_chat";
-const COUNTED: &str = "SELECT coalesce(sum(total_chat_lines), 0) FROM user_stats";
+const COUNTED: &str = "SELECT coalesce(sum(total_chat_lines), 0) FROM user_stats_now";
 
 /// A service as a process on a file, and a peer that counts what was acknowledged.
 struct World {

@@ -30,7 +30,7 @@ fn assert_below(most: u64, service: &ServeProcess) {
 }
 
 async fn good(file: &DbFile) -> u64 {
-    let sql = "SELECT count(*) FROM user_stats WHERE username LIKE 'good%'";
+    let sql = "SELECT count(*) FROM user_stats_now WHERE username LIKE 'good%'";
     u64::try_from(file.number(sql).await).unwrap()
 }
 
@@ -83,7 +83,7 @@ async fn of_headers_by_the_ten_thousand_a_summary_is_kept_and_memory_is_bounded(
     assert!(file.number(kept).await <= 32, "a few of them tell what it was");
     let reasons = file.texts("SELECT DISTINCT reason FROM dead_letters").await;
     assert!(reasons.iter().all(|reason| reason.contains("bytes")), "{reasons:?}");
-    assert_eq!(file.number("SELECT count(*) FROM user_stats WHERE username = 'never'").await, 0);
+    assert_eq!(file.number("SELECT count(*) FROM user_stats_now WHERE username = 'never'").await, 0);
     assert_bounded(&service);
     assert_eq!(service.terminate().await, Some(0));
 }
@@ -175,7 +175,7 @@ async fn a_flood_into_the_services_own_inboxes_is_bounded_and_the_service_goes_o
             assert_eq!(said.refusal(), None, "{said:?}");
         }
         wait_until("all are applied", || async { good(&w.file).await == 20 }).await;
-        let early = w.file.number("SELECT count(*) FROM user_stats WHERE username LIKE 'early%'").await;
+        let early = w.file.number("SELECT count(*) FROM user_stats_now WHERE username LIKE 'early%'").await;
         assert_eq!(early, if mode == "on" { 1_800 } else { 0 });
         assert_eq!(w.file.buried().await, 0, "{mode}: what comes to an inbox is no event");
         // Of the 800 MiB that came, the client library holds what its reader had no processor for; it counts messages only.

@@ -48,8 +48,8 @@ fn dead(arguments: &[&str], file: &DbFile) -> (Option<i32>, String) {
 
 async fn users(file: &DbFile, like: &'static str) -> i64 {
     file.number(match like {
-        "good" => "SELECT count(*) FROM user_stats WHERE username LIKE 'good%'",
-        _ => "SELECT count(*) FROM user_stats WHERE username LIKE 'bad%'",
+        "good" => "SELECT count(*) FROM user_stats_now WHERE username LIKE 'good%'",
+        _ => "SELECT count(*) FROM user_stats_now WHERE username LIKE 'bad%'",
     })
     .await
 }

@@ -25,12 +25,12 @@ const SUBJECTS: [(&str, &str); 6] = [
 /// What the tables hold, apart from times and ids.
 const ROWS: &str = "
     SELECT 'chat ' || username || ' ' || hex(message) FROM recent_chat
-    UNION ALL SELECT 'user ' || username || ' ' || total_chat_lines FROM user_stats
+    UNION ALL SELECT 'user ' || username || ' ' || total_chat_lines FROM user_stats_now
     UNION ALL SELECT 'queue ' || coalesce(username, '-') || ' ' || hex(message) FROM outbound_messages
     UNION ALL SELECT 'count ' || chat_users || ' ' || connected_users FROM user_count_history
     ORDER BY 1";
 
-/// A payload of exactly so many bytes: this object, with one field that is filled up.
+/// A payload of exactly this many bytes: this object, with one field that is filled up.
 fn filled(object: serde_json::Value, field: &str, bytes: usize) -> String {
     let mut object = object;
     object[field] = json!("");

@@ -69,7 +69,7 @@ impl Found {
             effects,
             numbers: numbers(c, "SELECT op_id, id FROM outbound_messages").await,
             shared: false,
-            counted: numbers(c, "SELECT username, total_chat_lines FROM user_stats").await,
+            counted: numbers(c, "SELECT username, total_chat_lines FROM user_stats_now").await,
             buried: sqlx::query_scalar("SELECT count(*) FROM dead_letters WHERE instr(payload, $1) = 0")
                 .bind(POISON)
                 .fetch_one(&mut *c)

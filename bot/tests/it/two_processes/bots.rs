@@ -54,7 +54,7 @@ async fn two_bots_on_a_file_that_does_not_exist_and_somebody_who_sweeps() {
     assert_eq!(applied(&file).await, sent);
     let each = 2 * u64::try_from(EVENTS).unwrap() / 5;
     assert_eq!((sent["user_joined"], sent["user_left"], sent["message_log"]), (each, each, 2 * each));
-    let lines = file.number("SELECT sum(total_chat_lines) FROM user_stats").await;
+    let lines = file.number("SELECT sum(total_chat_lines) FROM user_stats_now").await;
     assert_eq!(lines.unsigned_abs(), 2 * each);
     let left = file.number("SELECT count(*) FROM recent_chat").await;
     let folded = file.number("SELECT coalesce(sum(chat_lines), 0) FROM user_baseline").await;
@@ -127,7 +127,7 @@ async fn one_writer_is_killed_and_the_other_goes_on() {
     // Played again, what it had done takes no second effect, and what it had not is done.
     let ended = BotProcess::start(&file, "victim", &recording_again(&victim.report)).end().await;
     assert_eq!(ended.sent()["message_log"], 16_000);
-    let victims = "SELECT sum(total_chat_lines) FROM user_stats WHERE username GLOB 'victim*'";
+    let victims = "SELECT sum(total_chat_lines) FROM user_stats_now WHERE username GLOB 'victim*'";
     assert_eq!(file.number(victims).await, 16_000);
     file.assert_clean().await;
 }

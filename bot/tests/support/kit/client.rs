@@ -58,15 +58,10 @@ pub(crate) async fn stack(nats: &NatsService<Op>, file: &DbFile) -> Over {
 
 /// The standard stack with nothing behind NATS, and no hedges: a silence of a busy machine opens no circuit.
 pub(crate) fn nats_only(nats: &NatsService<Op>) -> Over {
-    Db::new(boxed(
-        StackBuilder::new()
-            .hedging(Hedging::off())
-            .over(Some(nats.clone()), GuardedStore::closed(), NO_PATH)
-            .stack,
-    ))
+    nats_within(nats, std::time::Duration::from_secs(2))
 }
 
-/// The same, where an answer may take so long.
+/// The same, where an answer may take this long.
 pub(crate) fn nats_within(nats: &NatsService<Op>, limit: std::time::Duration) -> Over {
     let stack = StackBuilder::new().nats_timeout(limit).hedging(Hedging::off());
     Db::new(boxed(stack.over(Some(nats.clone()), GuardedStore::closed(), NO_PATH).stack))
@@ -164,7 +159,7 @@ pub(crate) async fn assert_exactly_once_with(file: &DbFile, sent: u64, calls: u6
         "no line twice"
     );
     assert_eq!(
-        count("SELECT coalesce(sum(total_chat_lines), 0) FROM user_stats").await,
+        count("SELECT coalesce(sum(total_chat_lines), 0) FROM user_stats_now").await,
         lines,
         "every line counted once"
     );

@@ -4,7 +4,7 @@
 use eitherway::operation::Fold;
 
 /// Joins and leaves. One statement: what is taken away is what has been counted, whatever is appended meanwhile.
-pub(super) const PRESENCE: Fold = Fold::new(
+pub(in crate::op) const PRESENCE: Fold = Fold::new(
     "presence",
     "SELECT username FROM presence_waiting ORDER BY username LIMIT (SELECT most FROM sweep)",
     &["WITH change AS MATERIALIZED (
@@ -30,7 +30,7 @@ pub(super) const PRESENCE: Fold = Fold::new(
 .portion(1000);
 
 /// Lines, those of a user in a batch together.
-pub(super) const LINES: Fold = Fold::new(
+pub(in crate::op) const LINES: Fold = Fold::new(
     "lines",
     "SELECT username FROM lines_waiting ORDER BY username LIMIT (SELECT most FROM sweep)",
     &["WITH taken AS (
