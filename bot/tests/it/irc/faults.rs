@@ -7,7 +7,8 @@ async fn a_server_that_is_killed_is_entered_again_and_nothing_is_counted_twice()
     for name in ["ann", "bob"] {
         people.push(Person::join(world.irc.port(), name).await);
     }
-    observer.tell("before").await;
+    people[0].tell("before the fault").await;
+    people[0].settle().await;
     world.agrees_with(&mut observer).await;
     let first = Record::of(&observer);
 
@@ -17,11 +18,11 @@ async fn a_server_that_is_killed_is_entered_again_and_nothing_is_counted_twice()
     drop(people);
     world.irc.restart().await;
     world.nats.restart().await;
-    let mut observer = Person::join(world.irc.port(), "observer").await;
-    let _ann = Person::join(world.irc.port(), "ann").await;
+    let _observer = Person::join(world.irc.port(), "observer").await;
+    let mut ann = Person::join(world.irc.port(), "ann").await;
     world.bot.running.says_times("in #lounge as rosey", 2).await;
-    observer.tell("after").await;
-    let expected = [&first.lines[..], &["observer: after".to_owned()]].concat();
+    ann.tell("after the fault").await;
+    let expected = [&first.lines[..], &["ann: after the fault".to_owned()]].concat();
     wait_until("the line is written", || async { world.file.texts(LINES).await == expected }).await;
     // Who is not there any more has left when the server was lost. Who is has stayed, or come again if the bot was there before him.
     let told = || async {

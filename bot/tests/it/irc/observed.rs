@@ -65,9 +65,11 @@ async fn two_bots_in_one_room_write_a_line_once_where_the_network_has_ids() {
     let (world, mut observer) = World::with_observer(IrcServer::inspircd().await).await;
     let mut second = Bot::start(&world.irc.chat("rosey2"), &world.nats.url(), &world.file);
     second.running.says("in #lounge as rosey2").await;
+    let mut ann = Person::join(world.irc.port(), "ann").await;
     for n in 0..20 {
-        observer.tell(&format!("line {}", n / 2)).await;
+        ann.tell(&format!("line {}", n / 2)).await;
     }
+    ann.settle().await;
     // When both have told of somebody who comes after the lines, both have read the lines.
     let _marker = Person::join(world.irc.port(), "marker").await;
     let told = || async { world.moves().await.get("marker").is_some_and(|moves| moves == "++") };

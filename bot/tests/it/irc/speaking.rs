@@ -60,6 +60,6 @@ async fn a_message_for_somebody_who_has_gone_is_kept() {
     tell(&world, None, "one").await;
     observer.hears(":one").await;
     observer.settle().await;
-    assert_eq!(world.file.texts(LEFT).await, ["are you there?"]);
+    wait_until("one is marked", || async { world.file.texts(LEFT).await == ["are you there?"] }).await;
     world.finish().await;
 }

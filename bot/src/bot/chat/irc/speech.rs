@@ -22,7 +22,8 @@ pub(super) fn lines(text: &str, most: usize) -> Vec<String> {
 fn split(line: &str, most: usize) -> Vec<String> {
     let (mut rest, mut lines) = (line, Vec::new());
     while rest.len() > most {
-        let fits = rest.floor_char_boundary(most);
+        let first = rest.chars().next().map_or(1, char::len_utf8);
+        let fits = rest.floor_char_boundary(most).max(first);
         // The word that begins right behind the limit is whole.
         let between = rest[..rest.floor_char_boundary(most + 1)].rfind(' ').filter(|at| *at > 0);
         let (line, after) = rest.split_at(between.unwrap_or(fits));
@@ -85,6 +86,7 @@ mod tests {
         assert_eq!(lines("abcdefgh", 3), ["abc", "def", "gh"]);
         assert_eq!(lines("äöüä", 3), ["ä", "ö", "ü", "ä"]);
         assert_eq!(lines(" x", 3), [" x"]);
+        assert_eq!(lines("🦀🦀", 1), ["🦀", "🦀"], "a character is not split, however little room there is");
         let text = "ünï wörds 🦀🦀🦀 ".repeat(99);
         for most in 16..40 {
             let said = lines(&text, most);
