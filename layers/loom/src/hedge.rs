@@ -20,7 +20,7 @@ use pace::{Pace, Start};
 mod tests {
     use super::*;
     use crate::{
-        breaker::{Handle, State},
+        breaker::{handle::Handle, state::State},
         clock, preempted,
     };
     use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};

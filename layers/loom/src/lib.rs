@@ -30,35 +30,38 @@ mod fallback {
 
 /// As `hedge` knows it: a circuit without its timer.
 mod breaker {
-    pub(crate) use super::state::State;
-    use super::state::{AtomicState, Snapshot};
-    use std::sync::Arc;
+    pub(crate) use super::state;
 
-    #[derive(Clone, Debug)]
-    pub(crate) struct Handle(Arc<AtomicState>);
+    pub(crate) mod handle {
+        use super::state::{AtomicState, Snapshot, State};
+        use std::sync::Arc;
 
-    impl Handle {
-        pub(crate) fn closed() -> Self {
-            Self(Arc::new(AtomicState::new()))
-        }
+        #[derive(Clone, Debug)]
+        pub(crate) struct Handle(Arc<AtomicState>);
 
-        pub(crate) fn state(&self) -> State {
-            self.0.load().state
-        }
+        impl Handle {
+            pub(crate) fn closed() -> Self {
+                Self(Arc::new(AtomicState::new()))
+            }
 
-        pub(crate) fn trip(&self) {
-            self.change(State::Open, |now| matches!(now, State::Closed | State::HalfOpen));
-        }
+            pub(crate) fn state(&self) -> State {
+                self.0.load().state
+            }
 
-        pub(crate) fn answered(&self) {
-            self.change(State::Closed, |now| matches!(now, State::Open | State::HalfOpen));
-        }
+            pub(crate) fn trip(&self) {
+                self.change(State::Open, |now| matches!(now, State::Closed | State::HalfOpen));
+            }
 
-        fn change(&self, to: State, from: fn(State) -> bool) {
-            loop {
-                let Snapshot { generation, state, .. } = self.0.load();
-                if !from(state) || self.0.change(generation, to) {
-                    return;
+            pub(crate) fn answered(&self) {
+                self.change(State::Closed, |now| matches!(now, State::Open | State::HalfOpen));
+            }
+
+            fn change(&self, to: State, from: fn(State) -> bool) {
+                loop {
+                    let Snapshot { generation, state, .. } = self.0.load();
+                    if !from(state) || self.0.change(generation, to) {
+                        return;
+                    }
                 }
             }
         }
