@@ -12,7 +12,7 @@ use async_nats::{HeaderMap, jetstream};
 use eitherway::nats::NatsOptions;
 use eitherway::service::{JetStream, ServeError, ServiceOptions};
 use eitherway::stack::{NO_PATH, StackBuilder, boxed};
-use eitherway::{Ack, Code, Db, Request, Via};
+use eitherway::{Ack, Code, Db, Head, Request, Via};
 use eitherway_layers::{Class, Classify};
 use futures_util::future::join_all;
 use rosey::op::{GetChannelStats, MessageLog, Op, OutboundEnqueue, OutboundGet, RecentChat, UserJoined};
