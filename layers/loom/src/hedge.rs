@@ -19,10 +19,7 @@ use pace::{Pace, Start};
 
 mod tests {
     use super::*;
-    use crate::{
-        breaker::{handle::Handle, state::State},
-        clock, preempted,
-    };
+    use crate::{clock, handle::Handle, preempted, state::State};
     use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::time::Duration;
 
