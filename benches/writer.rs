@@ -88,7 +88,6 @@ impl Setup<'_> {
     /// The two pools beside which the others are measured.
     fn bare(&self) -> [(&'static str, Bare); 2] {
         let open = |connections| {
-            let lines = (0..1000).map(|i| (load::name(i * 7 % 200), load::line(i))).collect();
             let file = ours::file(self.dir, "bare");
             self.runtime.block_on(Bare::open(&file, self.synchronous, connections, load::said().to_vec()))
         };

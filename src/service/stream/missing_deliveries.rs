@@ -19,12 +19,16 @@ use crate::service::received::{Received, Share, Shares, UpTo};
 /// ended may have acknowledged events that it has not reported.
 const SETTLED: u32 = 3;
 
+/// The same, while messages are delivered again: one that an instance works on for long is delivered to another one as well, which may
+/// look at it long after it is acknowledged. As long as it finds more of those, fewer are missing each time.
+const SETTLED_AGAIN: u32 = 6;
+
 /// What is known from one look to the next.
 #[derive(Debug, Default)]
 pub(super) struct MissingDeliveries {
     base: Option<Base>,
     /// Where deliveries are missing, until that is confirmed.
-    doubt: Option<u64>,
+    doubt: Option<Doubt>,
     /// How many were missing in all when that was last said.
     said: u64,
 }
@@ -36,6 +40,14 @@ pub(super) struct Found {
     pub(super) among: ComparedInstances,
     /// From where on it is compared once that was said.
     then: Base,
+}
+
+#[derive(Debug)]
+struct Doubt {
+    up_to: u64,
+    missing: u64,
+    /// For how many rounds it has been confirmed.
+    rounds: u32,
 }
 
 #[derive(Debug)]
@@ -74,7 +86,7 @@ impl MissingDeliveries {
         let answers = received.answers();
         let took = answers.and_then(|(up_to, shares)| self.compare(up_to, shares, last, received, own));
         let delivery =
-            if self.compares() { self.doubt.unwrap_or(consumer.ack_floor.consumer_seq) } else { last };
+            if self.compares() { self.doubtful().unwrap_or(consumer.ack_floor.consumer_seq) } else { last };
         received.ask(Some(UpTo { consumer: consumer.created.clone(), delivery }));
         took
     }
@@ -82,6 +94,10 @@ impl MissingDeliveries {
     /// Whether the instances are known for long enough.
     pub(super) fn compares(&self) -> bool {
         self.base.as_ref().is_some_and(|base| base.rounds >= SETTLED)
+    }
+
+    fn doubtful(&self) -> Option<u64> {
+        self.doubt.as_ref().map(|doubt| doubt.up_to)
     }
 
     /// What was found is said: what is missing later is compared from here on.
@@ -125,7 +141,7 @@ impl MissingDeliveries {
             // What is not acknowledged yet was handed out before these instances were the same ones.
             return None;
         }
-        if self.doubt.is_some_and(|doubt| doubt != up_to.delivery) {
+        if self.doubt.as_ref().is_some_and(|doubt| doubt.up_to != up_to.delivery) {
             // The answer to an earlier question: the one that confirms the doubt, or ends it, is on its way.
             return None;
         }
@@ -143,8 +159,12 @@ impl MissingDeliveries {
             return None;
         }
         // A delivery may be on its way yet.
-        if self.doubt.is_none() {
-            self.doubt = Some(up_to.delivery);
+        let rounds = match &self.doubt {
+            Some(doubt) if again == 0 || doubt.missing == missing => doubt.rounds + 1,
+            _ => 0,
+        };
+        self.doubt = Some(Doubt { up_to: up_to.delivery, missing, rounds });
+        if rounds < if again == 0 { 1 } else { SETTLED_AGAIN } {
             return None;
         }
         let alone = shares.len() == 1;
@@ -313,6 +333,26 @@ mod tests {
         assert_eq!(round(&mut elsewhere, &received, 20, &[("a", Some(share(1, 10, 0)))]), None);
         let now = [("a", Some(share(1, 15, 5)))];
         assert!((0..6).all(|_| round(&mut elsewhere, &received, 20, &now).is_none()));
+    }
+
+    #[test]
+    fn what_is_delivered_again_and_looked_at_late_did_not_go_elsewhere() {
+        let one = |count, again| [("a", Some(share(1, count, again)))];
+        // One delivery has come again already, and the others come late.
+        let (mut elsewhere, received) = settled(&one(10, 0), 10);
+        round(&mut elsewhere, &received, 20, &one(10, 0));
+        for count in [12, 13, 14, 15, 16, 17, 18, 19] {
+            assert!(
+                (0..2).all(|_| round(&mut elsewhere, &received, 20, &one(count, 1)).is_none()),
+                "{count}"
+            );
+        }
+        // What does not come went elsewhere.
+        let (mut elsewhere, received) = settled(&one(10, 0), 10);
+        round(&mut elsewhere, &received, 20, &one(10, 0));
+        let said: Vec<_> =
+            (0..12).filter_map(|_| round(&mut elsewhere, &received, 20, &one(16, 1))).collect();
+        assert_eq!(said, [3]);
     }
 
     #[test]

@@ -146,6 +146,7 @@ const CHILD: &str = "ROSEY_FOLDING_CHILD";
 
 /// Not a test of its own: what is killed below.
 #[tokio::test]
+#[allow(clippy::print_stdout)]
 async fn one_that_folds_until_it_is_killed() {
     let Ok(path) = std::env::var(CHILD) else { return };
     let options = eitherway::sql::SqliteOptions::new(&path).unwrap().folding(Some(Duration::from_millis(1)));

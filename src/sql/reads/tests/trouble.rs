@@ -45,8 +45,8 @@ async fn those_who_wait_are_told_when_the_file_is_closed() {
 
 #[tokio::test]
 async fn what_has_waited_as_long_as_for_a_connection_is_told_so() {
-    let file = File::with(&[PERHAPS_LONG], 1, Duration::from_millis(300)).await;
-    let reads = file.ask(0, r#"{"long":6000000}"#, None);
+    let file = File::with(&[PERHAPS_LONG], 1, Duration::from_millis(200)).await;
+    let reads = file.ask(0, r#"{"long":3000000}"#, None);
     let waits = file.ask(0, "{}", None);
     let (read, late) = tokio::join!(reads, waits);
     assert_eq!(read.expect("an answer").json.expect("JSON").as_str(), "1");
