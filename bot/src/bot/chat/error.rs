@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub(super) const FORMS: &str = "a chat is jsonl:FILE or jsonl:- (standard input), and may end in ?shift=now \
                                      (a file's last event happens now) or ?speed=max|N (N times the recorded pace), \
                                      or ?source=NAME (whose ids its lines have), joined by &; or \
-                                     irc://NICK@HOST:PORT/#CHANNEL, or irc+tls://, and may end in ?sasl=FILE (the \
+                                     irc:// or irc+tls:// and NICK@HOST:PORT/#CHANNEL, and may end in ?sasl=FILE (the \
                                      account's password), ?account=NAME, ?key=FILE (the channel's) or ?ca=FILE";
 
 /// Why a chat could not be opened.
