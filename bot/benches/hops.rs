@@ -193,13 +193,16 @@ fn hops(tokio: &Runtime, route: Route, count: usize) -> chart::Bar {
     bar
 }
 
+/// When an operation was sent and answered, and what SQLite's thread did between.
+type Seen = (Instant, Instant, stamps::Stamps);
+
 /// The hops: sent to SQLite's thread, the thread begins, it has ended, the caller has its answer.
 async fn measured(url: Option<&str>, dir: &Path, count: usize, group: &str) -> [f64; 4] {
     let runtime = runtime(url, dir).await;
     let db = runtime.client();
     send(&db, count / 5, true).await;
     let seen = send(&db, count, true).await;
-    let since = |of: &dyn Fn(&(Instant, Instant, stamps::Stamps)) -> Option<Instant>| {
+    let since = |of: &dyn Fn(&Seen) -> Option<Instant>| {
         let of: Vec<f64> = seen
             .iter()
             .filter_map(|s| Some((of(s)?.checked_duration_since(s.0)?).as_secs_f64() * 1e6))

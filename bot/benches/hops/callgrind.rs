@@ -89,7 +89,7 @@ impl Counted {
             (*part, (all - shorter.parts.get(part).unwrap_or(&0.0)).max(0.0) / operations)
         };
         Self {
-            parts: self.parts.iter().map(|(part, all)| of(&part, all)).collect(),
+            parts: self.parts.iter().map(|(part, all)| of(part, all)).collect(),
             allocations: (self.allocations - shorter.allocations) / operations,
         }
     }

@@ -1,6 +1,7 @@
 //! The time to compile a stack grows linearly with its layers.
 
 #[macro_use]
+#[allow(unreachable_pub)]
 mod nest;
 
 use eitherway_layers::{Classify, PathChangeLogLayer};

@@ -168,7 +168,7 @@ impl Outgoing {
         let server = self.client.max_payload();
         let room = server.saturating_sub(HEADERS.min(server / 4));
         let most = room.min(offer.bytes).min(Offer::SENT.bytes);
-        let count = offer.operations.min(Offer::SENT.operations).max(1);
+        let count = offer.operations.clamp(1, Offer::SENT.operations);
         let way = all.first().map(|one| one.way);
         let mut bundle = Vec::new();
         for (n, one) in all.iter().enumerate().take(count) {

@@ -25,7 +25,7 @@ pub fn odd(n: &u32) -> usize {
 }
 
 pub async fn even_only(n: u32) -> Result<u32, BoxError> {
-    if n % 2 == 0 { Ok(n / 2) } else { Err(Rejected::new(None).into()) }
+    if n.is_multiple_of(2) { Ok(n / 2) } else { Err(Rejected::new(None).into()) }
 }
 
 pub async fn fails(_: u32) -> Result<u32, BoxError> {

@@ -46,8 +46,8 @@ impl<'a> Message<'a> {
         let (mut params, mut count) = ([""; MOST_PARAMS], 0);
         while !rest.is_empty() && count < MOST_PARAMS {
             params[count] = match rest.strip_prefix(':') {
-                Some(last) => std::mem::replace(&mut rest, "").strip_prefix(':').unwrap_or(last),
-                None if count == MOST_PARAMS - 1 => std::mem::replace(&mut rest, ""),
+                Some(last) => std::mem::take(&mut rest).strip_prefix(':').unwrap_or(last),
+                None if count == MOST_PARAMS - 1 => std::mem::take(&mut rest),
                 None => word(&mut rest),
             };
             count += 1;
