@@ -1,4 +1,4 @@
-//! The time to compile a stack grows linearly with its layers.
+//! The time to compile a stack grows gently with its layers.
 
 #[macro_use]
 mod nest;
