@@ -1,7 +1,6 @@
-//! The time to compile a stack grows linearly with its layers.
+//! The time to compile a stack grows gently with its layers.
 
 #[macro_use]
-#[allow(unreachable_pub)]
 mod nest;
 
 use eitherway_layers::{Classify, PathChangeLogLayer};

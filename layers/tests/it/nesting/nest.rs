@@ -1,11 +1,11 @@
 // Four layers around a service, `map_err` between each two of them. A file of its own, because it is also compiled alone.
 
-pub use eitherway_layers::{
+pub(crate) use eitherway_layers::{
     BreakerLayer, Class, FallbackError, FallbackExt, LogLayer, TimeoutLayer,
     breaker::{Config, Rejected},
 };
-pub use std::time::Duration;
-pub use tower::{BoxError, Layer, ServiceExt, service_fn};
+pub(crate) use std::time::Duration;
+pub(crate) use tower::{BoxError, Layer, ServiceExt, service_fn};
 
 macro_rules! four {
     ($inner:expr) => {{
@@ -16,18 +16,18 @@ macro_rules! four {
     }};
 }
 
-pub fn same(error: BoxError) -> BoxError {
+pub(crate) fn same(error: BoxError) -> BoxError {
     error
 }
 
-pub fn odd(n: &u32) -> usize {
+pub(crate) fn odd(n: &u32) -> usize {
     (n % 2) as usize
 }
 
-pub async fn even_only(n: u32) -> Result<u32, BoxError> {
+pub(crate) async fn even_only(n: u32) -> Result<u32, BoxError> {
     if n.is_multiple_of(2) { Ok(n / 2) } else { Err(Rejected::new(None).into()) }
 }
 
-pub async fn fails(_: u32) -> Result<u32, BoxError> {
+pub(crate) async fn fails(_: u32) -> Result<u32, BoxError> {
     Err(Rejected::new(None).into())
 }
